@@ -1,0 +1,300 @@
+"""The evaluation report: one HTML file with everything inside, for a phone, a desk and a screen reader alike."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+from . import charts
+from .data import Column, Schema
+from .drift import MINIMUM_ROWS, P_VALUES, DriftResult
+from .promotion import Decision, Interval, Policy, SliceScore
+from .tabular.model import Importance
+
+_SHOWN_FEATURES = 20
+_SHOWN_GROUPS = 24
+_SHOWN_DRIFT = 3
+_SHOWN_LABELS = 14
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All that `evaluate` found out. Rows of `test` and every prediction array, of shape (rows,), belong together.
+
+    Attributes:
+        created: date and time in words.
+        test: held-out rows, with the target.
+        predictions: of the challenger, of the champion if there is one, and of each baseline, by name; in this order.
+        scores: the metrics of each of those, by name.
+        champion: name of the champion's predictions; None if there is none to compare with.
+        champion_note: why there is none.
+        groups: for each slice column the name of the group that each row belongs to.
+        drift: None without production data.
+    """
+
+    model_name: str
+    created: str
+    schema: Schema
+    policy: Policy
+    decision: Decision
+    test: pd.DataFrame
+    predictions: Mapping[str, np.ndarray]
+    scores: Mapping[str, Mapping[str, float]]
+    champion: str | None
+    champion_note: str
+    interval: Interval | None
+    slices: Sequence[SliceScore]
+    groups: Mapping[str, pd.Series]
+    importance: Sequence[Importance]
+    train: pd.DataFrame
+    production: pd.DataFrame | None = None
+    drift: Sequence[DriftResult] | None = field(default=None)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart with the finding that it shows."""
+
+    svg: str
+    caption: str
+
+
+def build(evaluation: Evaluation) -> str:
+    """Return the report as one HTML text that refers to nothing outside itself."""
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    templates.filters["number"] = number
+    templates.filters["breakable"] = breakable
+    policy, schema = evaluation.policy, evaluation.schema
+    return templates.get_template("report.html").render(
+        e=evaluation,
+        metric=policy.metric,
+        unit=_unit(evaluation),
+        target_unit=schema.columns[schema.target].unit,
+        comparison=_comparison(evaluation),
+        predictions=_regression(evaluation) if schema.task == "regression" else _classification(evaluation),
+        classes=_classes(evaluation) if schema.task == "classification" else [],
+        slices=_slices(evaluation),
+        importance=_importance(evaluation),
+        drift=_drift(evaluation),
+        drifted=drifted_features(evaluation.drift or ()),
+        p_values=P_VALUES,
+        minimum_rows=MINIMUM_ROWS,
+    )
+
+
+def drifted_features(results: Sequence[DriftResult]) -> list[str]:
+    """Return the features that drifted under any metric, in the order of the schema."""
+    return list(dict.fromkeys(each.feature for each in results if each.drifted))
+
+
+def number(value: float | None) -> str:
+    """Write a number for people: four digits that count, and a dash where there is none."""
+    if value is None or math.isnan(value):
+        return "-"
+    if math.isinf(value):
+        return "infinite"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def breakable(name: str) -> Markup:
+    """Let a long name break after its underscores, so that tables fit a phone."""
+    return escape(name).replace("_", Markup("_<wbr>"))
+
+
+def _unit(evaluation: Evaluation) -> str:
+    """Return the unit of the deciding metric, with a space before it, or nothing."""
+    unit = evaluation.schema.columns[evaluation.schema.target].unit
+    return f" {unit}" if unit and evaluation.policy.metric.in_target_unit else ""
+
+
+def _finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _comparison(evaluation: Evaluation) -> list[Figure]:
+    metric, unit = evaluation.policy.metric, _unit(evaluation)
+    scores = [(name, values[metric.name]) for name, values in evaluation.scores.items()]
+    shown = [(name, value) for name, value in scores if _finite(value)]
+    figures = []
+    if shown:
+        values = ", ".join(f"{name} {number(value)}{unit}" for name, value in shown)
+        caption = f"{metric.label[0].upper()}{metric.label[1:]}: {values}"
+        label = metric.name + (f" in{unit}" if unit else "")
+        svg = charts.scoreboard(shown, evaluation.policy.floor, metric.higher_is_better, label, caption)
+        figures.append(Figure(svg, caption + "."))
+    interval = evaluation.interval
+    if interval and all(map(_finite, (interval.gain, interval.lower, interval.upper))):
+        caption = (
+            f"Gain over the champion: {number(interval.gain)}{unit}; with {evaluation.policy.confidence:.0%} "
+            f"confidence between {number(interval.lower)} and {number(interval.upper)}{unit}"
+        )
+        label = f"gain in {metric.name}{f' ({unit.strip()})' if unit else ''}, right is better"
+        ends = (interval.gain, interval.lower, interval.upper)
+        figures.append(Figure(charts.gain(*ends, evaluation.policy.minimum_gain, label, caption), caption + "."))
+    return figures
+
+
+def _regression(evaluation: Evaluation) -> list[Figure]:
+    schema, predicted = evaluation.schema, np.asarray(evaluation.predictions["challenger"], dtype=float)
+    if not np.isfinite(predicted).all():
+        return []
+    unit = schema.columns[schema.target].unit
+    actual = evaluation.test[schema.target].to_numpy(dtype=float)
+    error = np.abs(predicted - actual)
+    caption = (
+        f"Predicted against actual {schema.target}; mean absolute error {number(error.mean())} {unit}".rstrip()
+        + f", half of the rows are off by less than {number(float(np.median(error)))} {unit}".rstrip()
+    )
+    svg = charts.predicted_against_actual(actual, predicted, unit, caption, evaluation.seed)
+    return [Figure(svg, caption + "."), _errors(evaluation, actual, unit)]
+
+
+def _errors(evaluation: Evaluation, actual: np.ndarray, unit: str) -> Figure:
+    """Compare the challenger's errors with those of the champion, or of the best baseline where there is none."""
+    metric = evaluation.policy.metric
+    gains = {name: float(metric.gain(values[metric.name], 0)) for name, values in evaluation.scores.items()}
+    rivals = [name for name, gain in gains.items() if name not in ("challenger", evaluation.champion) and _finite(gain)]
+    chosen = ["challenger", evaluation.champion, *sorted(rivals, key=gains.__getitem__, reverse=True)[:1]]
+    errors = {
+        name: np.abs(np.asarray(evaluation.predictions[name], dtype=float) - actual)
+        for name in chosen
+        if name and _finite(gains[name])
+    }
+    ends = ", ".join(f"{name} {number(float(np.quantile(each, 0.9)))}" for name, each in errors.items())
+    caption = f"Nine rows of ten have an error below: {ends} {unit}".rstrip()
+    return Figure(charts.error_shares(list(errors.items()), unit, caption), caption + ".")
+
+
+def _classification(evaluation: Evaluation) -> list[Figure]:
+    actual, predicted = _labels(evaluation)
+    classes = sorted(set(actual) | set(predicted))
+    matrix = confusion_matrix(actual, predicted, labels=classes)
+    right = int(np.trace(matrix))
+    caption = f"Confusion matrix of {evaluation.schema.target}: {right:,} of {len(actual):,} rows are right"
+    wrong = matrix - np.diag(np.diag(matrix))
+    if wrong.any():
+        row, column = np.unravel_index(wrong.argmax(), wrong.shape)
+        caption += f"; the most frequent mistake is {classes[column]} for {classes[row]} ({wrong.max()} rows)"
+    return [Figure(charts.confusion(matrix, classes, caption), caption + ".")]
+
+
+def _classes(evaluation: Evaluation) -> list[tuple[str, float, float, float, int]]:
+    """Return (class, precision, recall, F1, rows) for each class."""
+    actual, predicted = _labels(evaluation)
+    classes = sorted(set(actual) | set(predicted))
+    columns = precision_recall_fscore_support(actual, predicted, labels=classes, zero_division=0)
+    return list(zip(classes, *(column.tolist() for column in columns), strict=True))
+
+
+def _labels(evaluation: Evaluation) -> tuple[list[str], list[str]]:
+    actual = evaluation.test[evaluation.schema.target]
+    return [str(label) for label in actual], [str(label) for label in evaluation.predictions["challenger"]]
+
+
+def _slices(evaluation: Evaluation) -> list[tuple[str, Figure | None]]:
+    """Return a chart for each slice column; the groups with the most rows when there are too many to read."""
+    figures = []
+    for column, groups in evaluation.groups.items():
+        rows = [each for each in evaluation.slices if each.column == column]
+        largest = sorted(rows, key=lambda each: -each.rows)[:_SHOWN_GROUPS]
+        shown = [each for each in rows if each in largest and _finite(each.challenger)]
+        figures.append((column, _slice_figure(evaluation, column, shown, groups) if shown else None))
+    return figures
+
+
+def _slice_figure(evaluation: Evaluation, column: str, shown: list[SliceScore], groups: pd.Series) -> Figure:
+    metric, schema, unit = evaluation.policy.metric, evaluation.schema, _unit(evaluation)
+    worst = min(shown, key=lambda each: float(metric.gain(each.challenger, 0)))
+    best = max(shown, key=lambda each: float(metric.gain(each.challenger, 0)))
+    caption = (
+        f"By {column}: {metric.name} is best for {best.value} ({number(best.challenger)}{unit}) and worst for "
+        f"{worst.value} ({number(worst.challenger)}{unit})"
+    )
+    if schema.task == "classification":
+        rows = [(each.value, each.challenger, each.champion) for each in shown]
+        return Figure(charts.slice_scores(rows, metric.name, column, caption), caption + ".")
+    residual = np.asarray(evaluation.predictions["challenger"], dtype=float) - evaluation.test[schema.target].to_numpy()
+    spread = [(each.value, residual[(groups == each.value).to_numpy()]) for each in shown]
+    svg = charts.residuals(spread, schema.columns[schema.target].unit, column, caption)
+    return Figure(svg, caption + ". Dot: median; thick: middle half; thin: 10 to 90 % of the rows.")
+
+
+def _importance(evaluation: Evaluation) -> Figure | None:
+    rows = [(each.feature, each.mean, each.deviation) for each in evaluation.importance if _finite(each.mean)]
+    if not rows:
+        return None
+    metric, unit = evaluation.policy.metric, _unit(evaluation)
+    first, loss, _ = rows[0]
+    caption = f"The model leans most on {first}: without it, {metric.name} gets worse by {number(loss)}{unit}"
+    label = f"loss in {metric.name} when shuffled{f' ({unit.strip()})' if unit else ''}"
+    return Figure(charts.importance(rows[:_SHOWN_FEATURES], label, caption), caption + ".")
+
+
+def _drift(evaluation: Evaluation) -> list[Figure]:
+    """Return the overview of all features, and the distributions of those that drifted most."""
+    if not evaluation.drift or evaluation.production is None:
+        return []
+    worst: dict[str, DriftResult] = {}
+    for each in evaluation.drift:
+        if each.feature not in worst or severity(each) > severity(worst[each.feature]):
+            worst[each.feature] = each
+    ordered = sorted(worst.values(), key=severity, reverse=True)
+    names = drifted_features(evaluation.drift)
+    caption = f"{len(names)} of {len(worst)} features drifted" + (f": {', '.join(names)}" if names else "")
+    rows = [(each.feature, severity(each), each.feature in names) for each in ordered[:_SHOWN_FEATURES]]
+    figures = [Figure(charts.drift(rows, caption), caption + ". Dashed: the threshold.")]
+    for each in [each for each in ordered if each.feature in names][:_SHOWN_DRIFT]:
+        figures.append(_distribution(evaluation.schema.columns[each.feature], evaluation.train, evaluation.production))
+    return [figure for figure in figures if figure.svg]
+
+
+def severity(result: DriftResult) -> float:
+    """Return how many times the threshold is passed; 1 is on it, for distances and p-values alike."""
+    if result.metric in P_VALUES:
+        return result.threshold / max(result.value, 1e-300)
+    return result.value / result.threshold if result.threshold else math.inf if result.value else 0.0
+
+
+def _distribution(column: Column, train: pd.DataFrame, production: pd.DataFrame) -> Figure:
+    before, after = (
+        frame[column.name] if column.name in frame else pd.Series(dtype=object) for frame in (train, production)
+    )
+    if column.is_numerical:
+        before, after = (pd.to_numeric(values, errors="coerce").dropna() for values in (before, after))
+        caption = _medians(column, before, after)
+        if before.empty or after.empty:
+            return Figure("", caption)
+        if column.type == "number" or before.nunique() > _SHOWN_GROUPS:
+            label = f"{column.name}{f' ({column.unit})' if column.unit else ''}"
+            return Figure(charts.distributions(before, after, None, column.name, label, caption), caption + ".")
+    shares = pd.DataFrame({"old": _shares(before), "new": _shares(after)}).fillna(0.0)
+    if not column.is_numerical:
+        moved, old, new = max(shares.itertuples(name=None), key=lambda row: abs(row[2] - row[1]))
+        caption = f"{column.name}: {moved} went from {old:.0%} of the training rows to {new:.0%} of the production rows"
+        shares = shares.loc[shares.max(axis=1).nlargest(_SHOWN_LABELS).index]
+    labels = [f"{label:g}" if column.is_numerical else label for label in shares.index]
+    drawn = charts.distributions(shares["old"], shares["new"], labels, column.name, column.name, caption)
+    return Figure(drawn, caption + ".")
+
+
+def _medians(column: Column, old: pd.Series, new: pd.Series) -> str:
+    if old.empty or new.empty:
+        return f"{column.name}: no values in {'training' if old.empty else 'production'}"
+    unit = f" {column.unit}" if column.unit else ""
+    middle = f"from {number(old.median())} in training to {number(new.median())}{unit} in production"
+    return f"{column.name}: the median went {middle}"
+
+
+def _shares(values: pd.Series) -> pd.Series:
+    if not pd.api.types.is_numeric_dtype(values):
+        values = values.astype(str).where(values.notna(), "missing")
+    return values.value_counts(normalize=True)

@@ -1,0 +1,1 @@
+"""What is special about tables: the model and its explanation."""

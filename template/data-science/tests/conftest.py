@@ -1,0 +1,46 @@
+"""A small project in a temporary folder, and an MLflow store of its own."""
+
+import shutil
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+from samples import REGRESSION, Folders, flights, make_folders, module
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without runs: creating one takes seconds, copying it does not."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path.as_posix()}").search_registered_models()
+    return path
+
+
+@pytest.fixture(autouse=True)
+def tracking(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Give each test that runs a step an MLflow store, and a working folder for its artifacts."""
+    if "folders" not in request.fixturenames:
+        yield
+        return
+    store = shutil.copyfile(request.getfixturevalue("empty_store"), tmp_path / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLOPS_PARENT_RUN_ID", raising=False)
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{store.as_posix()}")
+    yield
+    mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Folders:
+    """A project with 200 rows of raw data for the regression schema."""
+    return make_folders(tmp_path, REGRESSION, flights())
+
+
+@pytest.fixture
+def trained(folders: Folders) -> Folders:
+    """The same project after prep and train."""
+    module("prep").main(folders.arguments("raw-data", "schema", "settings", "train-data", "test-data"))
+    module("train").main(folders.arguments("train-data", "schema", "settings", "model"))
+    return folders

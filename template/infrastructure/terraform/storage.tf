@@ -1,0 +1,47 @@
+resource "azurerm_storage_account" "this" {
+  name                = local.names.storage_account
+  resource_group_name = azurerm_resource_group.this.name
+  location            = local.location
+  tags                = local.tags
+
+  account_kind             = "StorageV2"
+  account_tier             = "Standard"
+  account_replication_type = "LRS"
+
+  # Nobody can read or write with a key that leaked: every caller needs an Entra ID role.
+  shared_access_key_enabled       = false
+  default_to_oauth_authentication = true
+  local_user_enabled              = false
+
+  allow_nested_items_to_be_public  = false
+  cross_tenant_replication_enabled = false
+  https_traffic_only_enabled       = true
+  min_tls_version                  = "TLS1_2"
+
+  public_network_access_enabled = local.public_access
+
+  network_rules {
+    default_action = local.public_access ? "Allow" : "Deny"
+    # The workspace reaches a closed account as a trusted Azure service.
+    bypass = ["AzureServices"]
+  }
+
+  # Training data and models can be brought back after a wrong delete or overwrite.
+  blob_properties {
+    versioning_enabled = true
+
+    delete_retention_policy {
+      days = 14
+    }
+
+    container_delete_retention_policy {
+      days = 14
+    }
+  }
+
+  share_properties {
+    retention_policy {
+      days = 14
+    }
+  }
+}

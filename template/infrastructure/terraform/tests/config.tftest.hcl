@@ -1,0 +1,183 @@
+# Names, sizes and retention come from config/<environment>.yml and from nowhere else.
+
+mock_provider "azurerm" {
+  source          = "./tests/mocks"
+  override_during = plan
+}
+
+run "dev_is_built_from_its_config" {
+  command = plan
+
+  variables {
+    environment = "dev"
+  }
+
+  assert {
+    condition = alltrue([for key, name in {
+      resource_group       = azurerm_resource_group.this.name
+      workspace            = azurerm_machine_learning_workspace.this.name
+      storage_account      = azurerm_storage_account.this.name
+      key_vault            = azurerm_key_vault.this.name
+      container_registry   = azurerm_container_registry.this.name
+      log_analytics        = azurerm_log_analytics_workspace.this.name
+      application_insights = azurerm_application_insights.this.name
+      workspace_identity   = azurerm_user_assigned_identity.workspace.name
+      compute_identity     = azurerm_user_assigned_identity.compute.name
+      endpoint_identity    = azurerm_user_assigned_identity.endpoint.name
+    } : name == yamldecode(file("../../config/dev.yml")).names[key]])
+    error_message = "Every resource takes its name from the config."
+  }
+
+  assert {
+    condition     = azurerm_resource_group.this.location == yamldecode(file("../../config/dev.yml")).location
+    error_message = "The location comes from the config."
+  }
+
+  assert {
+    condition     = azurerm_machine_learning_workspace.this.tags == tomap(yamldecode(file("../../config/dev.yml")).tags)
+    error_message = "The tags come from the config."
+  }
+
+  assert {
+    condition     = azurerm_log_analytics_workspace.this.retention_in_days == yamldecode(file("../../config/dev.yml")).retention.log_days
+    error_message = "The retention of logs comes from the config."
+  }
+
+  assert {
+    condition     = azurerm_key_vault.this.purge_protection_enabled == yamldecode(file("../../config/dev.yml")).security.purge_protection
+    error_message = "Purge protection comes from the config."
+  }
+
+  assert {
+    condition     = azurerm_machine_learning_compute_cluster.this.name == yamldecode(file("../../config/dev.yml")).compute.cluster.name
+    error_message = "The name of the cluster comes from the config."
+  }
+
+  assert {
+    condition     = azurerm_machine_learning_compute_cluster.this.vm_size == yamldecode(file("../../config/dev.yml")).compute.cluster.vm_size
+    error_message = "The machine of the cluster comes from the config."
+  }
+
+  assert {
+    condition     = azurerm_machine_learning_compute_cluster.this.scale_settings[0].max_node_count == yamldecode(file("../../config/dev.yml")).compute.cluster.max_nodes
+    error_message = "The size of the cluster comes from the config."
+  }
+}
+
+run "test_is_built_from_its_config" {
+  command = plan
+
+  variables {
+    environment = "test"
+  }
+
+  assert {
+    condition = alltrue([for key, name in {
+      resource_group       = azurerm_resource_group.this.name
+      workspace            = azurerm_machine_learning_workspace.this.name
+      storage_account      = azurerm_storage_account.this.name
+      key_vault            = azurerm_key_vault.this.name
+      container_registry   = azurerm_container_registry.this.name
+      log_analytics        = azurerm_log_analytics_workspace.this.name
+      application_insights = azurerm_application_insights.this.name
+      workspace_identity   = azurerm_user_assigned_identity.workspace.name
+      compute_identity     = azurerm_user_assigned_identity.compute.name
+      endpoint_identity    = azurerm_user_assigned_identity.endpoint.name
+    } : name == yamldecode(file("../../config/test.yml")).names[key]])
+    error_message = "Every resource takes its name from the config."
+  }
+
+  assert {
+    condition     = azurerm_resource_group.this.location == yamldecode(file("../../config/test.yml")).location
+    error_message = "The location comes from the config."
+  }
+
+  assert {
+    condition     = azurerm_machine_learning_workspace.this.tags == tomap(yamldecode(file("../../config/test.yml")).tags)
+    error_message = "The tags come from the config."
+  }
+
+  assert {
+    condition     = azurerm_log_analytics_workspace.this.retention_in_days == yamldecode(file("../../config/test.yml")).retention.log_days
+    error_message = "The retention of logs comes from the config."
+  }
+
+  assert {
+    condition     = azurerm_key_vault.this.purge_protection_enabled == yamldecode(file("../../config/test.yml")).security.purge_protection
+    error_message = "Purge protection comes from the config."
+  }
+
+  assert {
+    condition     = azurerm_machine_learning_compute_cluster.this.name == yamldecode(file("../../config/test.yml")).compute.cluster.name
+    error_message = "The name of the cluster comes from the config."
+  }
+
+  assert {
+    condition     = azurerm_machine_learning_compute_cluster.this.vm_size == yamldecode(file("../../config/test.yml")).compute.cluster.vm_size
+    error_message = "The machine of the cluster comes from the config."
+  }
+
+  assert {
+    condition     = azurerm_machine_learning_compute_cluster.this.scale_settings[0].max_node_count == yamldecode(file("../../config/test.yml")).compute.cluster.max_nodes
+    error_message = "The size of the cluster comes from the config."
+  }
+}
+
+run "prod_is_built_from_its_config" {
+  command = plan
+
+  variables {
+    environment = "prod"
+  }
+
+  assert {
+    condition = alltrue([for key, name in {
+      resource_group       = azurerm_resource_group.this.name
+      workspace            = azurerm_machine_learning_workspace.this.name
+      storage_account      = azurerm_storage_account.this.name
+      key_vault            = azurerm_key_vault.this.name
+      container_registry   = azurerm_container_registry.this.name
+      log_analytics        = azurerm_log_analytics_workspace.this.name
+      application_insights = azurerm_application_insights.this.name
+      workspace_identity   = azurerm_user_assigned_identity.workspace.name
+      compute_identity     = azurerm_user_assigned_identity.compute.name
+      endpoint_identity    = azurerm_user_assigned_identity.endpoint.name
+    } : name == yamldecode(file("../../config/prod.yml")).names[key]])
+    error_message = "Every resource takes its name from the config."
+  }
+
+  assert {
+    condition     = azurerm_resource_group.this.location == yamldecode(file("../../config/prod.yml")).location
+    error_message = "The location comes from the config."
+  }
+
+  assert {
+    condition     = azurerm_machine_learning_workspace.this.tags == tomap(yamldecode(file("../../config/prod.yml")).tags)
+    error_message = "The tags come from the config."
+  }
+
+  assert {
+    condition     = azurerm_log_analytics_workspace.this.retention_in_days == yamldecode(file("../../config/prod.yml")).retention.log_days
+    error_message = "The retention of logs comes from the config."
+  }
+
+  assert {
+    condition     = azurerm_key_vault.this.purge_protection_enabled == yamldecode(file("../../config/prod.yml")).security.purge_protection
+    error_message = "Purge protection comes from the config."
+  }
+
+  assert {
+    condition     = azurerm_machine_learning_compute_cluster.this.name == yamldecode(file("../../config/prod.yml")).compute.cluster.name
+    error_message = "The name of the cluster comes from the config."
+  }
+
+  assert {
+    condition     = azurerm_machine_learning_compute_cluster.this.vm_size == yamldecode(file("../../config/prod.yml")).compute.cluster.vm_size
+    error_message = "The machine of the cluster comes from the config."
+  }
+
+  assert {
+    condition     = azurerm_machine_learning_compute_cluster.this.scale_settings[0].max_node_count == yamldecode(file("../../config/prod.yml")).compute.cluster.max_nodes
+    error_message = "The size of the cluster comes from the config."
+  }
+}

@@ -1,0 +1,221 @@
+# What keeps the platform closed. Each assertion fails when its setting is loosened or removed.
+
+mock_provider "azurerm" {
+  source          = "./tests/mocks"
+  override_during = plan
+}
+
+variables {
+  environment = "dev"
+}
+
+run "storage_needs_an_identity_and_keeps_what_was_deleted" {
+  command = plan
+
+  assert {
+    condition     = azurerm_storage_account.this.shared_access_key_enabled == false
+    error_message = "Account keys are off."
+  }
+
+  assert {
+    condition     = azurerm_storage_account.this.default_to_oauth_authentication == true
+    error_message = "The portal uses Entra ID."
+  }
+
+  assert {
+    condition     = azurerm_storage_account.this.local_user_enabled == false
+    error_message = "Local users are off."
+  }
+
+  assert {
+    condition     = azurerm_storage_account.this.allow_nested_items_to_be_public == false
+    error_message = "No blob is public."
+  }
+
+  assert {
+    condition     = azurerm_storage_account.this.cross_tenant_replication_enabled == false
+    error_message = "Data stays in the tenant."
+  }
+
+  assert {
+    condition     = azurerm_storage_account.this.https_traffic_only_enabled == true && azurerm_storage_account.this.min_tls_version == "TLS1_2"
+    error_message = "Traffic is encrypted with TLS 1.2."
+  }
+
+  assert {
+    condition     = azurerm_storage_account.this.account_kind == "StorageV2" && azurerm_storage_account.this.account_tier == "Standard"
+    error_message = "The account is of the kind that a workspace takes."
+  }
+
+  assert {
+    condition     = azurerm_storage_account.this.blob_properties[0].versioning_enabled == true
+    error_message = "Overwritten blobs can be brought back."
+  }
+
+  assert {
+    condition     = azurerm_storage_account.this.blob_properties[0].delete_retention_policy[0].days >= 7
+    error_message = "Deleted blobs can be brought back."
+  }
+
+  assert {
+    condition     = azurerm_storage_account.this.blob_properties[0].container_delete_retention_policy[0].days >= 7
+    error_message = "Deleted containers can be brought back."
+  }
+
+  assert {
+    condition     = azurerm_storage_account.this.share_properties[0].retention_policy[0].days >= 7
+    error_message = "Deleted file shares can be brought back."
+  }
+}
+
+run "the_key_vault_uses_roles_and_keeps_what_was_deleted" {
+  command = plan
+
+  assert {
+    condition     = azurerm_key_vault.this.rbac_authorization_enabled == true
+    error_message = "Access is by role."
+  }
+
+  assert {
+    condition     = azurerm_key_vault.this.soft_delete_retention_days == 90
+    error_message = "Deleted secrets are kept for 90 days."
+  }
+}
+
+run "the_registry_has_no_admin_and_no_anonymous_reader" {
+  command = plan
+
+  assert {
+    condition     = azurerm_container_registry.this.admin_enabled == false
+    error_message = "The admin user is off."
+  }
+
+  assert {
+    condition     = azurerm_container_registry.this.anonymous_pull_enabled == false
+    error_message = "Anonymous pull is off."
+  }
+}
+
+run "logs_need_an_identity_and_are_kept" {
+  command = plan
+
+  assert {
+    condition     = azurerm_application_insights.this.local_authentication_enabled == false
+    error_message = "Instrumentation keys are refused."
+  }
+
+  assert {
+    condition     = azurerm_application_insights.this.workspace_id == azurerm_log_analytics_workspace.this.id
+    error_message = "Application Insights writes to Log Analytics."
+  }
+
+  assert {
+    condition     = azurerm_log_analytics_workspace.this.local_authentication_enabled == false
+    error_message = "Log Analytics keys are off."
+  }
+
+  assert {
+    condition     = toset(keys(azurerm_monitor_diagnostic_setting.this)) == toset(["workspace", "key_vault", "container_registry", "blob"])
+    error_message = "These resources are logged."
+  }
+
+  assert {
+    condition     = alltrue([for setting in azurerm_monitor_diagnostic_setting.this : length(setting.enabled_log) > 0])
+    error_message = "Every diagnostic setting logs something."
+  }
+}
+
+run "the_workspace_uses_identities_only" {
+  command = plan
+
+  assert {
+    condition     = azurerm_machine_learning_workspace.this.storage_account_access_type == "Identity"
+    error_message = "The datastores hold no key."
+  }
+
+  assert {
+    condition     = azurerm_machine_learning_workspace.this.identity[0].type == "UserAssigned"
+    error_message = "The identity is user-assigned."
+  }
+
+  assert {
+    condition     = azurerm_machine_learning_workspace.this.identity[0].identity_ids == toset([azurerm_user_assigned_identity.workspace.id])
+    error_message = "The workspace runs under its own identity."
+  }
+
+  assert {
+    condition     = azurerm_machine_learning_workspace.this.primary_user_assigned_identity == azurerm_user_assigned_identity.workspace.id
+    error_message = "Its own identity is the primary one."
+  }
+}
+
+run "the_cluster_costs_nothing_when_idle_and_has_no_login" {
+  command = plan
+
+  assert {
+    condition     = azurerm_machine_learning_compute_cluster.this.scale_settings[0].min_node_count == 0
+    error_message = "The cluster scales to zero."
+  }
+
+  assert {
+    condition     = azurerm_machine_learning_compute_cluster.this.scale_settings[0].scale_down_nodes_after_idle_duration == "PT${yamldecode(file("../../config/dev.yml")).compute.cluster.idle_minutes}M"
+    error_message = "Idle minutes become an ISO 8601 duration."
+  }
+
+  assert {
+    condition     = azurerm_machine_learning_compute_cluster.this.vm_priority == "Dedicated"
+    error_message = "Low-priority machines were retired."
+  }
+
+  assert {
+    condition     = azurerm_machine_learning_compute_cluster.this.local_auth_enabled == false
+    error_message = "Local users are off."
+  }
+
+  assert {
+    condition     = azurerm_machine_learning_compute_cluster.this.ssh_public_access_enabled == false
+    error_message = "There is no SSH port."
+  }
+
+  assert {
+    condition     = azurerm_machine_learning_compute_cluster.this.identity[0].type == "UserAssigned" && azurerm_machine_learning_compute_cluster.this.identity[0].identity_ids == toset([azurerm_user_assigned_identity.compute.id])
+    error_message = "Jobs run under their own identity."
+  }
+}
+
+run "the_config_opens_or_closes_everything_at_once" {
+  command = plan
+
+  assert {
+    condition = alltrue([for open in [
+      azurerm_machine_learning_workspace.this.public_network_access_enabled,
+      azurerm_storage_account.this.public_network_access_enabled,
+      azurerm_key_vault.this.public_network_access_enabled,
+      azurerm_container_registry.this.public_network_access_enabled,
+    ] : open == yamldecode(file("../../config/dev.yml")).security.public_network_access])
+    error_message = "Workspace, storage, vault and registry follow the config."
+  }
+
+  assert {
+    condition = alltrue([for action in [
+      azurerm_storage_account.this.network_rules[0].default_action,
+      azurerm_key_vault.this.network_acls[0].default_action,
+    ] : action == (yamldecode(file("../../config/dev.yml")).security.public_network_access ? "Allow" : "Deny")])
+    error_message = "The firewalls of storage and vault follow the config."
+  }
+
+  assert {
+    condition     = contains(azurerm_storage_account.this.network_rules[0].bypass, "AzureServices") && azurerm_key_vault.this.network_acls[0].bypass == "AzureServices" && azurerm_container_registry.this.network_rule_bypass_option == "AzureServices"
+    error_message = "The workspace can reach a closed storage account, vault and registry."
+  }
+
+  assert {
+    condition     = azurerm_container_registry.this.sku == (yamldecode(file("../../config/dev.yml")).security.public_network_access ? "Standard" : "Premium")
+    error_message = "Only a Premium registry can be closed."
+  }
+
+  assert {
+    condition     = azurerm_machine_learning_workspace.this.image_build_compute_name == (yamldecode(file("../../config/dev.yml")).security.public_network_access ? null : azurerm_machine_learning_compute_cluster.this.name)
+    error_message = "The cluster builds the images when the registry is closed."
+  }
+}

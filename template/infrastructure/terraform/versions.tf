@@ -1,0 +1,59 @@
+terraform {
+  # 1.11 is the first release whose test mocks can fill in computed values during a plan (tests/mocks).
+  required_version = ">= 1.11"
+
+  required_providers {
+    azurerm = {
+      source = "hashicorp/azurerm"
+      # A workspace without storage keys needs 4.77 or newer, and 5.0 changed arguments that 4.x still requires.
+      version = "~> 5.2"
+    }
+  }
+
+  # `mlops provision` fills in the rest from config/<environment>.yml. The state store has no keys: Entra ID only.
+  backend "azurerm" {
+    use_azuread_auth = true
+  }
+}
+
+provider "azurerm" {
+  # null falls back to ARM_SUBSCRIPTION_ID, which the workflows set.
+  subscription_id     = var.subscription_id
+  storage_use_azuread = true
+
+  # azurerm 5 registers no resource provider by itself; these are the ones that the resources here need.
+  resource_provider_registrations = "none"
+  resource_providers_to_register = [
+    "Microsoft.Authorization",
+    "Microsoft.ContainerRegistry",
+    "Microsoft.Insights",
+    "Microsoft.KeyVault",
+    "Microsoft.MachineLearningServices",
+    "Microsoft.ManagedIdentity",
+    "Microsoft.OperationalInsights",
+    "Microsoft.Storage",
+  ]
+
+  features {
+    application_insights {
+      # Azure adds a "Failure Anomalies" rule that Terraform does not know, and that would block `destroy`.
+      disable_generated_rule = true
+    }
+
+    key_vault {
+      # Purge protection forbids it; a vault that is created again under the same name is recovered instead.
+      purge_soft_delete_on_destroy    = false
+      recover_soft_deleted_key_vaults = true
+    }
+
+    machine_learning {
+      # A workspace that is only soft-deleted keeps its name for 14 days, so the next `apply` would fail.
+      purge_soft_deleted_workspace_on_destroy = true
+    }
+
+    resource_group {
+      # What somebody else put into the group is never deleted along with it.
+      prevent_deletion_if_contains_resources = true
+    }
+  }
+}

@@ -1,0 +1,247 @@
+"""What the verbs ask of Azure Machine Learning, whatever API carries it out, and how commands of other programs run.
+
+A backend only translates: one method, one or two calls. Every decision is in `mlops.verbs`. Methods that read give what
+is there; the others change something, wait until Azure has done it, and raise UserError when it did not work.
+"""
+
+import importlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol, cast
+
+from mlops import UserError
+from mlops.config import EnvironmentConfig, Project, load_environment
+
+Thresholds = Mapping[str, Mapping[str, float]]
+"""Drift thresholds: feature type ("numerical" or "categorical"), Azure ML metric name, value."""
+
+Action = Literal["apply", "plan", "destroy"]
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A registered version of the project's model; `registry` is None for the workspace's own."""
+
+    version: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    registry: str | None = None
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A deployment behind an endpoint. Of two, the one with the higher `generation` is the newer one."""
+
+    name: str
+    model_version: str
+    generation: int = 0
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run on Azure: its status, as "Completed" or "Failed", and its page in the studio."""
+
+    name: str
+    status: str
+    studio: str = ""
+
+
+class Backend(Protocol):
+    """One environment's Azure ML workspace, with the names and sizes from its configuration."""
+
+    def data_versions(self, name: str) -> list[str]:
+        """Return the versions of a data asset, none when there is no such asset."""
+
+    def create_data(self, name: str, version: str, definition: Path) -> None:
+        """Create a version of a data asset from its definition file."""
+
+    def submit_pipeline(self, job: str, data: Mapping[str, str], overrides: str) -> None:
+        """Start the training pipeline as `job`; `data` has the asset ("name:version") for each input to be pinned."""
+
+    def stream_job(self, job: str) -> None:
+        """Show a job's progress until it ends."""
+
+    def job(self, name: str) -> Job:
+        """Return a job's present state."""
+
+    def download_output(self, job: str, output: str, folder: Path) -> None:
+        """Put an output of a job below `folder`."""
+
+    def model_versions(self, registry: str | None) -> list[ModelVersion]:
+        """Return the versions of the project's model in the workspace, or in a registry."""
+
+    def tag_model(self, model: ModelVersion, tags: Mapping[str, str]) -> None:
+        """Add tags to a model version, where it is."""
+
+    def registries(self) -> list[str]:
+        """Return the names of the registries in the subscription."""
+
+    def create_registry(self, name: str, locations: list[str]) -> None:
+        """Create a registry in the first of the Azure regions, usable from all of them."""
+
+    def share_model(self, version: str, registry: str) -> None:
+        """Copy a model version from the workspace to a registry, under the same name and version."""
+
+    def download_model(self, model: ModelVersion, folder: Path) -> None:
+        """Put the files of a model version below `folder`."""
+
+    def online_traffic(self) -> dict[str, int] | None:
+        """Return the online endpoint's traffic in percent by deployment, or None when there is no endpoint."""
+
+    def create_online_endpoint(self) -> None:
+        """Create the online endpoint: Entra ID tokens only, with the identity from the configuration."""
+
+    def online_deployments(self) -> list[Deployment]:
+        """Return the deployments behind the online endpoint."""
+
+    def create_online_deployment(self, name: str, model: ModelVersion, generation: int) -> None:
+        """Create a deployment without traffic."""
+
+    def delete_online_deployment(self, name: str) -> None:
+        """Delete a deployment, which must have no traffic."""
+
+    def set_traffic(self, traffic: Mapping[str, int]) -> None:
+        """Set the traffic in percent by deployment; a deployment that is not named gets none."""
+
+    def invoke(self, request: Path, deployment: str | None) -> object:
+        """Send a request to one deployment, or through the endpoint's traffic; return the decoded answer."""
+
+    def show_log(self, deployment: str) -> None:
+        """Show the end of a deployment's log."""
+
+    def batch_default(self) -> str | None:
+        """Return the batch endpoint's default deployment ("" for none), or None when there is no endpoint."""
+
+    def create_batch_endpoint(self) -> None:
+        """Create the batch endpoint."""
+
+    def batch_deployments(self) -> list[Deployment]:
+        """Return the deployments behind the batch endpoint."""
+
+    def create_batch_deployment(self, name: str, model: ModelVersion) -> None:
+        """Create or update a deployment and, when that has worked, make it the endpoint's default."""
+
+    def delete_batch_deployment(self, name: str) -> None:
+        """Delete a deployment, which must not be the default."""
+
+    def schedules(self) -> dict[str, bool]:
+        """Return the workspace's schedules: name, and whether it is enabled."""
+
+    def create_monitor(self, name: str, deployment: str, task: str, thresholds: Thresholds) -> None:
+        """Create or update the monitor of an online deployment; `task` is "regression" or "classification"."""
+
+    def create_retraining(self, name: str, data: Mapping[str, str]) -> None:
+        """Create or update the schedule of the training pipeline; `data` as in `submit_pipeline`."""
+
+    def enable_schedule(self, name: str, enabled: bool) -> None:
+        """Switch a schedule on or off."""
+
+    def delete_schedule(self, name: str) -> None:
+        """Delete a schedule, which must be off."""
+
+    def delete_online_endpoint(self) -> None:
+        """Delete the online endpoint and all behind it."""
+
+    def delete_batch_endpoint(self) -> None:
+        """Delete the batch endpoint and all behind it."""
+
+
+def connect(project: Project, config: EnvironmentConfig, *, dry_run: bool) -> Backend:
+    """Return the backend of the project's mlops version; with `dry_run` it shows what it would do and does nothing."""
+    module = importlib.import_module(f"mlops.backends.{project.version.replace('-', '_')}")
+    return cast(Backend, module.connect(project, config, dry_run=dry_run))
+
+
+def provision(project: Project, environment: str, action: Action, *, dry_run: bool = False) -> None:
+    """Build (`apply`), preview (`plan`) or remove (`destroy`) an environment's resources with the project's tool.
+
+    Raises UserError for a missing tool or login, and when the tool fails.
+    """
+    module = importlib.import_module(f"mlops.backends.{project.infrastructure}")
+    module.provision(project, load_environment(project, environment), action, dry_run=dry_run)
+
+
+class CommandError(UserError):
+    """An external command ended with an error; `output` is what it wrote to its error stream."""
+
+    def __init__(self, command: tuple[str, ...], code: int, output: str) -> None:
+        """Make the one-line message from the last line that the command wrote."""
+        lines = [line.strip() for line in output.splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith("ERROR:")] or lines[-1:] or [f"exit code {code}"]
+        name = " ".join(word for word in command[:4] if not word.startswith("-"))
+        super().__init__(f"`{name}` failed: {errors[0].removeprefix('ERROR:').strip()}")
+        self.output = output
+
+
+def quoted(command: tuple[str, ...]) -> str:
+    """Return the command as one line for this system's terminal."""
+    return subprocess.list2cmdline(command) if os.name == "nt" else shlex.join(command)
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Shows each command and runs it in `folder`; with `dry_run` it only shows.
+
+    `cures` says, for each program that may be missing, how to get it.
+    """
+
+    folder: Path
+    dry_run: bool = False
+    cures: Mapping[str, str] = field(default_factory=dict)
+
+    def read(self, *command: str) -> str:
+        """Run a command for its output. Raises CommandError when it fails, UserError when the program is missing."""
+        return self._executed(command, captured=True, variables={})
+
+    def run(self, *command: str, variables: Mapping[str, str] | None = None) -> None:
+        """Run a command whose output goes to the terminal while it works; `variables` are added to the environment.
+
+        Raises CommandError when it fails, UserError when the program is missing.
+        """
+        self._executed(command, captured=False, variables=variables or {})
+
+    def _executed(self, command: tuple[str, ...], *, captured: bool, variables: Mapping[str, str]) -> str:
+        print(quoted(command), flush=True)
+        if self.dry_run:
+            return ""
+        # On Windows az is a script, az.cmd, which CreateProcess finds only by its full name.
+        program = shutil.which(command[0])
+        if program is None:
+            raise UserError(f"{command[0]} is not installed: {self.cures.get(command[0], 'install it')}")
+        code, output, errors = execute([program, *command[1:]], self.folder, variables, captured=captured)
+        if code:
+            raise CommandError(command, code, errors)
+        return output
+
+
+def execute(command: list[str], folder: Path, variables: Mapping[str, str], *, captured: bool) -> tuple[int, str, str]:
+    """Run a command in `folder` and return its exit code, its output if `captured`, and its error stream.
+
+    What is not captured is shown at once; the error stream is both shown and returned then.
+    """
+    environment = {**os.environ, **variables}
+    # Without input a command that would ask a question fails instead of waiting for an answer for ever.
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if captured else None,
+        stderr=subprocess.PIPE,
+    )
+    with process:
+        if captured:
+            output, errors = process.communicate()
+            return process.returncode, output.decode("utf-8", "replace"), errors.decode("utf-8", "replace")
+        assert process.stderr is not None
+        stream, text = process.stderr.fileno(), ""
+        # In pieces and not in lines: az shows progress as dots without a line break.
+        for piece in iter(lambda: os.read(stream, 4096), b""):
+            text += piece.decode("utf-8", "replace")
+            print(piece.decode("utf-8", "replace"), end="", file=sys.stderr, flush=True)
+        return process.wait(), "", text

@@ -1,0 +1,316 @@
+"""What azure-ai-ml knows: the structure of every file by its schemas, then its own loaders, validation and translation.
+
+Its loaders pass unknown keys in many places, stop at the first broken level, and report unions as a page of text. So
+the structure is walked first, with the same marshmallow schemas level by level: each fault gets its place and one line.
+"""
+
+import contextlib
+import importlib
+import io
+import json
+import logging
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mlops.lint.documents import Document, Fault, did_you_mean
+
+_CLASSES = {
+    "commandJob": "job:CommandJobSchema",
+    "pipelineJob": "pipeline.pipeline_job:PipelineJobSchema",
+    "sweepJob": "_sweep:SweepJobSchema",
+    "commandComponent": "component.command_component:CommandComponentSchema",
+    "pipelineComponent": "pipeline.pipeline_component:PipelineComponentSchema",
+    "parallelComponent": "component.parallel_component:ParallelComponentSchema",
+    "sparkComponent": "component.spark_component:SparkComponentSchema",
+    "environment": "assets.environment:EnvironmentSchema",
+    "data": "assets.data:DataSchema",
+    "model": "assets.model:ModelSchema",
+    "onlineEndpoint": "_endpoint.online.online_endpoint:ManagedOnlineEndpointSchema",
+    "kubernetesOnlineEndpoint": "_endpoint.online.online_endpoint:KubernetesOnlineEndpointSchema",
+    "onlineDeployment": "_deployment.online.online_deployment:ManagedOnlineDeploymentSchema",
+    "kubernetesOnlineDeployment": "_deployment.online.online_deployment:KubernetesOnlineDeploymentSchema",
+    "batchEndpoint": "_endpoint.batch.batch_endpoint:BatchEndpointSchema",
+    "modelBatchDeployment": "_deployment.batch.model_batch_deployment:ModelBatchDeploymentSchema",
+    "pipelineBatchDeployment": (
+        "_deployment.batch.pipeline_component_batch_deployment_schema:PipelineComponentBatchDeploymentSchema"
+    ),
+    "schedule": "schedule.schedule:JobScheduleSchema",
+    "monitor": "monitoring.schedule:MonitorScheduleSchema",
+    "registry": "registry:RegistrySchema",
+    "workspace": "workspace.workspace:WorkspaceSchema",
+    "amlCompute": "compute.aml_compute:AmlComputeSchema",
+    "computeInstance": "compute.compute_instance:ComputeInstanceSchema",
+    "kubernetesCompute": "compute.kubernetes_compute:KubernetesComputeSchema",
+    "azureBlob": "_datastore.azure_storage:AzureBlobSchema",
+    "azureFile": "_datastore.azure_storage:AzureFileSchema",
+    "azureDataLakeGen2": "_datastore.azure_storage:AzureDataLakeGen2Schema",
+}
+_PLAIN = {
+    "Not a valid integer.": "a whole number",
+    "Not a valid number.": "a number",
+    "Not a valid string.": "text (put quotes around it)",
+    "Not a valid boolean.": "true or false",
+    "Not a valid list.": "a list",
+    "Not a valid mapping type.": "keys and values",
+    "Not a valid datetime.": "a date and time such as 2026-01-31T04:00:00",
+}
+
+
+def check_structure(document: Document) -> list[Fault]:
+    """Unknown and missing keys, unknown values and wrong types at every level of a document."""
+    schema = _schema(document.kind)
+    return [document.fault(where, message) for where, message in _schema_faults(schema, document.content, "")]
+
+
+@cache
+def _schema(kind: str) -> Any:
+    module, name = _CLASSES[kind].split(":")
+    return getattr(importlib.import_module(f"azure.ai.ml._schema.{module}"), name)(context={"base_path": Path()})
+
+
+def _schema_faults(schema: Any, value: object, where: str) -> Iterator[tuple[str, str]]:
+    if not isinstance(value, Mapping):
+        yield where, f"keys and values are expected, not {value!r}"
+        return
+    known = {field.data_key or name: field for name, field in schema.fields.items()}
+    for key, item in value.items():
+        place = f"{where}.{key}" if where else str(key)
+        if key == "$schema":
+            continue
+        if key not in known:
+            yield place, f"unknown key{did_you_mean(key, (name for name in known if name != '$schema'))}"
+        elif not known[key].dump_only:
+            yield from _field_faults(known[key], item, place)
+    for key, field in known.items():
+        if field.required and key not in value:
+            yield f"{where}.{key}" if where else key, "this key is missing"
+
+
+def _field_faults(field: Any, value: object, where: str) -> Iterator[tuple[str, str]]:
+    # Names of classes, not isinstance: importing them here would cost every user of this module the 2 s of azure.
+    kinds = {base.__name__ for base in type(field).__mro__}
+    if value is None:
+        if not field.allow_none:
+            yield where, "a value is missing"
+    elif isinstance(value, str) and "${{" in value:
+        return  # the graph checks follow these
+    elif "ExperimentalField" in kinds:
+        yield from _field_faults(field.experimental_field, value, where)
+    elif "UnionField" in kinds:
+        yield from _union_faults(field, value, where)
+    elif "Nested" in kinds:
+        is_file = isinstance(value, str) and value.startswith("file:")
+        if not is_file or "YamlFileSchema" not in {base.__name__ for base in type(field.schema).__mro__}:
+            yield from _schema_faults(field.schema, value, where)
+    elif "Dict" in kinds and isinstance(value, Mapping):
+        for key, item in value.items():
+            if field.key_field:
+                yield from _leaf_faults(field.key_field, str(key), f"{where}.{key}")
+            if field.value_field:
+                yield from _field_faults(field.value_field, item, f"{where}.{key}")
+    elif "List" in kinds and isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _field_faults(field.inner, item, f"{where}[{number}]")
+    else:
+        yield from _leaf_faults(field, value, where)
+
+
+def _union_faults(field: Any, value: object, where: str) -> Iterator[tuple[str, str]]:
+    members = list(field.union_fields)
+    by_type = getattr(field, "_type_sensitive_fields_dict", None)
+    if by_type and isinstance(value, Mapping) and "type" in value:
+        if value["type"] not in by_type:
+            yield f"{where}.type", _unknown_value(value["type"], by_type)
+            return
+        members = by_type[value["type"]]
+    tries = [list(_field_faults(member, value, where)) for member in members]
+    best = min(tries, key=lambda faults: _distance(faults, value, where))
+    if isinstance(value, Mapping) and "type" in value and any(place == f"{where}.type" for place, _ in best):
+        types = [member.schema.fields["type"] for member in members if "type" in _fields(member)]
+        yield f"{where}.type", _unknown_value(value["type"], [text for field in types for text in _allowed(field)])
+    elif best and not isinstance(value, Mapping | list):
+        values = [text for member in members for text in _allowed(member)]
+        plain = [
+            message for faults in tries for _, message in faults if "expected" in message and "keys" not in message
+        ]
+        yield where, (_unknown_value(value, values) if values and not plain else (plain or [best[0][1]])[0])
+    else:
+        yield from best
+
+
+def _fields(field: Any) -> dict[str, Any]:
+    return field.schema.fields if hasattr(field, "schema") else {}
+
+
+def _distance(faults: list[tuple[str, str]], value: object, where: str) -> tuple[bool, bool, int]:
+    """How far a member of a union is from what was meant: wrong shape first, then wrong type, then other faults."""
+    shape = any(place == where for place, _ in faults)
+    wrong_type = isinstance(value, Mapping) and any(place == f"{where}.type" for place, _ in faults)
+    return shape, wrong_type, len(faults)
+
+
+def _leaf_faults(field: Any, value: object, where: str) -> Iterator[tuple[str, str]]:
+    kinds = {base.__name__ for base in type(field).__mro__}
+    choices = [item for validator in field.validators for item in getattr(validator, "choices", [])]
+    if allowed := _allowed(field) or choices:
+        transform = getattr(field, "casing_transform", str)
+        if not isinstance(value, str) or transform(value) not in allowed:
+            yield where, _unknown_value(value, allowed)
+        return
+    if kinds & {"LocalPathField", "FileRefField", "ComponentYamlRefField"}:
+        # Whether the file is there is checked elsewhere, from the folder of the right file.
+        if not isinstance(value, str):
+            yield where, f"a path is expected, not {value!r}"
+        elif value.startswith("azureml:"):
+            yield where, f"a path is expected, not the asset {value!r}"
+        return
+    if "RegistryStr" in kinds and not str(value).startswith("azureml://registries/"):
+        yield where, f"{value!r} is not in a registry: azureml://registries/<registry>/..."
+        return
+    if "ArmStr" in kinds and not re.match(r"^azureml:(?!//)\S+$", str(value)):
+        yield where, f"a reference such as azureml:<name>@latest is expected, not {value!r}"
+        return
+    if isinstance(value, date):  # YAML makes one of a time without quotes
+        yield where, f"text is expected: put quotes around {value}"
+        return
+    try:
+        field.deserialize(value)
+    except Exception as error:  # marshmallow's own error and, in a few fields, azure's
+        messages = getattr(error, "messages", None) or [str(error)]
+        text = str(messages[0] if isinstance(messages, list) else messages).strip().splitlines()[0]
+        yield where, f"{_PLAIN[text]} is expected, not {value!r}" if text in _PLAIN else f"{value!r}: {text}"
+
+
+def _allowed(field: Any) -> list[str]:
+    allowed = getattr(field, "allowed_values", None) or []
+    return [str(value) for value in ([allowed] if isinstance(allowed, str) else allowed)]
+
+
+def _unknown_value(value: object, allowed: Any) -> str:
+    if isinstance(value, bool):
+        return f'text is expected: put quotes around it, "{str(value).lower()}"'
+    return f"{value!r} is not one of: {', '.join(dict.fromkeys(str(item) for item in allowed))}"
+
+
+_LOADERS = {  # kind of document: name of the loader, arguments of the translation
+    "commandJob": "load_job",
+    "pipelineJob": "load_job",
+    "sweepJob": "load_job",
+    "commandComponent": "load_component",
+    "pipelineComponent": "load_component",
+    "parallelComponent": "load_component",
+    "sparkComponent": "load_component",
+    "environment": "load_environment",
+    "data": "load_data",
+    "model": "load_model",
+    "onlineEndpoint": "load_online_endpoint",
+    "kubernetesOnlineEndpoint": "load_online_endpoint",
+    "onlineDeployment": "load_online_deployment",
+    "kubernetesOnlineDeployment": "load_online_deployment",
+    "batchEndpoint": "load_batch_endpoint",
+    "modelBatchDeployment": "load_model_batch_deployment",
+    "pipelineBatchDeployment": "load_pipeline_component_batch_deployment",
+    "schedule": "load_schedule",
+    "monitor": "load_schedule",
+    "registry": "load_registry",
+    "workspace": "load_workspace",
+    "amlCompute": "load_compute",
+    "computeInstance": "load_compute",
+    "kubernetesCompute": "load_compute",
+    "azureBlob": "load_datastore",
+    "azureFile": "load_datastore",
+    "azureDataLakeGen2": "load_datastore",
+}
+_TRANSLATIONS = {
+    "onlineEndpoint": ("_to_rest_online_endpoint", True),
+    "kubernetesOnlineEndpoint": ("_to_rest_online_endpoint", True),
+    "batchEndpoint": ("_to_rest_batch_endpoint", True),
+    "onlineDeployment": ("_to_rest_object", True),
+    "kubernetesOnlineDeployment": ("_to_rest_object", True),
+    "modelBatchDeployment": ("_to_rest_object", True),
+}
+_NO_TRANSLATION = {"workspace", "pipelineBatchDeployment", "computeInstance"}
+
+
+def check(document: Document) -> list[Fault]:
+    """What azure-ai-ml says about a file; a fault without a place has an empty ``where``."""
+    with quiet():
+        from azure.ai.ml.entities import _load_functions
+
+        load: Callable[..., Any] = getattr(_load_functions, _LOADERS[document.kind])
+        try:
+            entity = load(document.path)
+        except NotImplementedError:
+            # load_schedule tries the schema of jobs when that of monitors fails, and says nothing of either.
+            return [document.fault("", "azure-ai-ml cannot load this file")]
+        except Exception as error:  # the loaders raise marshmallow's, azure's and plain Python's errors
+            return list(_load_faults(document, error))
+        try:
+            result = entity._validate()
+            faults = [document.fault(_place(path), _line(text)) for path, text in result.error_messages.items()]
+        except (AttributeError, NotImplementedError):
+            faults = []  # this kind has no validation
+        except Exception as error:  # as above
+            return [document.fault("", _line(str(error)))]
+        if faults or document.kind in _NO_TRANSLATION:
+            return faults
+        method, takes_location = _TRANSLATIONS.get(document.kind, ("_to_rest_object", False))
+        try:
+            getattr(entity, method)(*(["westeurope"] if takes_location else []))
+        except Exception as error:  # as above
+            return [document.fault("", _line(str(error)))]
+    return []
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the notices of azure-ai-ml (experimental classes, anonymous assets) off the screen."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            with contextlib.redirect_stderr(io.StringIO()):
+                yield
+    finally:
+        logging.disable(disabled)
+
+
+def _load_faults(document: Document, error: Exception) -> Iterator[Fault]:
+    text = str(error)
+    if match := re.search(r"\{.*\}", text, re.DOTALL):
+        try:
+            found = json.loads(match[0])
+        except ValueError:
+            found = None
+        if isinstance(found, Mapping):
+            yield from _json_faults(document, found)
+            return
+    yield document.fault("", _line(text))
+
+
+def _json_faults(document: Document, found: Mapping[str, Any]) -> Iterator[Fault]:
+    errors = found.get("errors")
+    if isinstance(errors, list):
+        for item in errors:
+            yield document.fault(_place(str(item.get("path", ""))), _line(str(item.get("message", ""))))
+        return
+    for key, value in found.items():
+        yield document.fault(str(key), _line(value if isinstance(value, str) else json.dumps(value)))
+
+
+def _place(path: str) -> str:
+    return "" if path == "*" else path
+
+
+def _line(text: str) -> str:
+    words = (
+        " ".join(text.split()).replace("Missing data for required field.", "this key is missing")
+        or "azure-ai-ml cannot load this file"
+    )
+    return words if len(words) <= 300 else f"{words[:297]}..."

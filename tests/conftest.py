@@ -1,0 +1,127 @@
+"""Each combination on the menu is rendered once per worker and shared by all checks."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import copier
+import pytest
+from combinations import ROOT, combinations, label, questions
+from filelock import FileLock
+from plumbum import local
+
+SUFFIX = "a1b2c3"  # the one answer that is random unless given
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_git_probe() -> Iterator[None]:
+    """Copier 9.19 starts git once per written file; a fresh temporary folder has no index to ask."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("copier._main.is_git_available", lambda: False, raising=False)
+        yield
+
+
+def copy_template(destination: Path) -> Path:
+    """The files of this checkout that Git knows or would know, without its history."""
+    listed = local["git"]["-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]()
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).exists():
+            (destination / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, destination / name)
+    return destination
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template as a plain folder, which Copier renders in place."""
+    return copy_template(tmp_path_factory.mktemp("source"))
+
+
+Render = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def render(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Render:
+    """Render the template with these answers into a new folder; an answer to no question is an error."""
+
+    def render(**answers: object) -> Path:
+        assert answers.keys() <= questions().keys(), f"no such question: {answers.keys() - questions().keys()}"
+        destination = tmp_path_factory.mktemp("project")
+        data = {"name_suffix": SUFFIX} | answers
+        copier.run_copy(str(source), destination, data=data, defaults=True, quiet=True, unsafe=True)
+        return destination
+
+    return render
+
+
+@pytest.fixture(scope="session", params=combinations(), ids=label)
+def project(request: pytest.FixtureRequest, render: Render) -> Path:
+    """A rendered project of each combination; read it, do not write to it."""
+    return render(**request.param)
+
+
+@pytest.fixture(scope="session")
+def tools() -> Path:
+    """Validators that stand beside this repository on some machines: Terraform provider schema, workflow runner."""
+    folder = Path(os.environ.get("MLOPS_TEMPLATE_TOOLS", ROOT.parent / "shared" / "tools"))
+    if not folder.is_dir():
+        pytest.skip("no validators: set MLOPS_TEMPLATE_TOOLS to their folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def uv() -> str:
+    """The uv that the Makefile uses."""
+    found = shutil.which("uv") or shutil.which("uv", path=str(ROOT / ".uv" / "bin"))
+    assert found, "uv is missing: `make test` installs it"
+    return found
+
+
+Run = Callable[..., subprocess.CompletedProcess]
+
+
+@pytest.fixture(scope="session")
+def run_in(uv: str, render: Render) -> Run:
+    """Run a Python module in a project, in one environment that the projects share.
+
+    The projects are not installed into it (an editable install names one folder); their sources are on PYTHONPATH.
+    """
+    environment = ROOT / ".venvs" / "project"
+
+    def install(project: Path) -> None:
+        environment.parent.mkdir(exist_ok=True)
+        with FileLock(environment.parent / "project.lock"):
+            command = [uv, "sync", "--quiet", "--no-install-project", "--project", str(project)]
+            subprocess.run(command, check=True, env=os.environ | {"UV_PROJECT_ENVIRONMENT": str(environment)})
+
+    install(render())
+    python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+    def run(project: Path, *command: str, timeout: float = 600, **env: str) -> subprocess.CompletedProcess:
+        path = os.pathsep.join(str(project / folder) for folder in ("mlops/src", "data-science/src"))
+        everything = os.environ | {"PYTHONPATH": path, "PYTHONUTF8": "1", "NO_COLOR": "1", "COLUMNS": "120"} | env
+        everything["PATH"] = os.pathsep.join([str(python.parent), everything["PATH"]])
+        return subprocess.run(
+            [str(python), "-m", *command], cwd=project, env=everything, capture_output=True, text=True, timeout=timeout
+        )
+
+    return run
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Run git in a folder with an author of its own; give its output."""
+    who = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
+    return local["git"]["-C", folder, *who, *arguments]()
+
+
+def commit_all(folder: Path, message: str, tag: str | None = None) -> str:
+    """Commit everything in a folder, making it a repository first if need be; give the commit."""
+    if not (folder / ".git").exists():
+        git(folder, "init", "--quiet", "--initial-branch", "main")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--allow-empty", "--message", message)
+    if tag:
+        git(folder, "tag", tag)
+    return git(folder, "rev-parse", "HEAD").strip()

@@ -1,0 +1,34 @@
+"""Fixtures: a small project, and an Azure CLI that is not one."""
+
+import os
+from pathlib import Path
+
+import pytest
+from fake_az import FakeAzure
+from small_project import create_project
+
+from mlops.config import Project
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The small project, in which the test runs."""
+    project = create_project(tmp_path / "project")
+    monkeypatch.chdir(project.root)
+    return project
+
+
+@pytest.fixture
+def az_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeAzure:
+    """An Azure CLI on PATH that keeps its Azure in a file."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return FakeAzure(folder)
+
+
+@pytest.fixture
+def azure(az_program: FakeAzure, monkeypatch: pytest.MonkeyPatch) -> FakeAzure:
+    """The same Azure CLI, answering without a new process for each command."""
+    monkeypatch.setattr("mlops.backends.execute", az_program.execute)
+    return az_program

@@ -1,0 +1,371 @@
+"""A stand-in for the Azure CLI: run as a program it answers as `az` does; imported it is what tests steer it with.
+
+It keeps its "Azure" in a JSON file, writes each command line to a log, refuses what the real commands refuse (unknown
+options, a second endpoint of a name, traffic to a missing deployment, ...), and fails where a test wants it.
+As a program it uses the standard library alone, so that it starts fast.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+TABLE = json.loads((Path(__file__).parent / "az_ml_commands.json").read_text(encoding="utf-8"))
+SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
+EMPTY: dict[str, Any] = {
+    "data": {},  # name: versions
+    "jobs": {},  # name: {"status": ..., "set": {...}}
+    "models": {},  # version: tags
+    "registries": {},  # name: {version: tags}
+    "online": None,  # {"traffic": {...}, "deployments": {name: {"model": ..., "tags": {...}}}, "set": {...}}
+    "batch": None,  # {"default": name, "deployments": {name: {"model": ...}}}
+    "schedules": {},  # name: {"enabled": ..., "set": {...}, "file": ...}
+    "failures": [],  # {"words": ..., "message": ..., "after": ...}
+    "answers": {},  # deployment: what it predicts for every row
+    "prediction": 5.0,
+    "next_status": "Completed",
+    "registration": {},
+    "copies": {},  # where the files of a downloaded model come from: registry name (or ""): folder
+}
+
+
+class RefusedError(Exception):
+    """The command fails with this message."""
+
+
+class FakeAzure:
+    """A test's view of the fake: its state, its log, and where it should fail."""
+
+    def __init__(self, folder: Path) -> None:
+        """Put programs named az (and az.cmd for Windows) into `folder`."""
+        self.folder = folder
+        self.state = json.loads(json.dumps(EMPTY))
+        self.save()
+        launcher = folder / "az"
+        launcher.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{__file__}" "$0" "$@"\n', encoding="utf-8")
+        launcher.chmod(0o755)
+        windows = f'@"{sys.executable}" -I -S "{__file__}" "%~dp0az" %*\r\n'
+        (folder / "az.cmd").write_text(windows, encoding="utf-8", newline="")
+
+    def save(self) -> None:
+        """Write what the test has changed in `state`."""
+        (self.folder / "state.json").write_text(json.dumps(self.state), encoding="utf-8")
+
+    def load(self) -> dict[str, Any]:
+        """Read the state as the last command left it."""
+        self.state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
+        return self.state
+
+    def fail(self, words: str, message: str = "(Conflict) not now", *, after: bool = False) -> None:
+        """Fail each command line that contains `words`; with `after` only when its work is done."""
+        self.load()["failures"].append({"words": words, "message": message, "after": after})
+        self.save()
+
+    def works_again(self) -> None:
+        """Forget all failures."""
+        self.load()["failures"] = []
+        self.save()
+
+    def execute(
+        self, command: list[str], folder: Path, variables: Mapping[str, str], *, captured: bool
+    ) -> tuple[int, str, str]:
+        """Do what `mlops.backends.execute` does with this az, but without a new process, which is much faster."""
+        code, output, errors = respond(["az", *command[1:]], self.folder)
+        if not captured:
+            print(output, end="")
+        return code, output, errors
+
+    @property
+    def log(self) -> list[list[str]]:
+        """The command lines so far."""
+        path = self.folder / "log.jsonl"
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+    def ran(self, words: str) -> list[list[str]]:
+        """The command lines that contain `words`."""
+        return [line for line in self.log if words in " ".join(line)]
+
+
+def faults(line: list[str]) -> list[str]:
+    """Return what is wrong with a command line according to the table of commands."""
+    name = next((name for name in TABLE if line[: len(name.split())] == name.split()), None)
+    if name is None:
+        return [f"'{' '.join(line[1:4])}' is misspelled or not recognized by the system."]
+    entry, given = TABLE[name], options(line[len(name.split()) :])
+    wrong = [f"unrecognized arguments: {option}" for option in given if option not in entry["options"]]
+    wrong += [f"the following arguments are required: {option}" for option in entry["required"] if option not in given]
+    for option, values in given.items():
+        flag, several = option in entry.get("flags", []), option in entry.get("several", [])
+        if (flag and values) or (not flag and not values) or (len(values) > 1 and not several):
+            wrong.append(f"argument {option}: unexpected number of values: {values}")
+    return wrong
+
+
+def options(words: list[str]) -> dict[str, list[str]]:
+    """Return the values of each option; words before the first option count as values of ""."""
+    found: dict[str, list[str]] = {}
+    current = ""
+    for word in words:
+        if word.startswith("--"):
+            current = word
+            found[current] = []
+        else:
+            found.setdefault(current, []).append(word)
+    return found
+
+
+def require(condition: object, message: str) -> None:
+    """Refuse the command with a message unless a condition holds."""
+    if not condition:
+        raise RefusedError(message)
+
+
+class Commands:
+    """One method for each command, named after it; returns what `--output json` prints."""
+
+    def __init__(self, state: dict[str, Any], given: dict[str, list[str]]) -> None:
+        """Take the state to change and the options of one command line."""
+        self.state = state
+        self.given = given
+        self.name = self.option("--name")
+        self.set = dict(pair.split("=", 1) for pair in given.get("--set", []))
+        if "--file" in given:
+            require(Path(self.option("--file")).is_file(), f"No such file or directory: {self.option('--file')}")
+
+    def option(self, key: str) -> str:
+        """Return an option's value, "" when it was not given."""
+        return self.given.get(key, [""])[0]
+
+    def models(self) -> dict[str, dict[str, str]]:
+        """Return the models of the workspace, or those of the registry that the command names."""
+        registry = self.option("--registry-name")
+        require(not registry or registry in self.state["registries"], f"(RegistryNotFound) {registry}")
+        return self.state["registries"][registry] if registry else self.state["models"]
+
+    def account_show(self) -> object:
+        return {"id": SUBSCRIPTION, "name": "A subscription"}
+
+    def data_list(self) -> object:
+        if not self.name:
+            return [{"name": name, "latest_version": versions[-1]} for name, versions in self.state["data"].items()]
+        require(self.name in self.state["data"], f"(UserError) Could not find asset with name {self.name}")
+        return [{"name": self.name, "version": version} for version in self.state["data"][self.name]]
+
+    def data_create(self) -> object:
+        versions = self.state["data"].setdefault(self.name, [])
+        require(self.option("--version") not in versions, "(UserError) this version exists")
+        versions.append(self.option("--version"))
+        return None
+
+    def job_create(self) -> object:
+        self.state["jobs"][self.name] = {"status": "Running", "set": self.set}
+        return None
+
+    def job_stream(self) -> object:
+        print(f"RunId: {self.name}")
+        self.state["jobs"][self.name]["status"] = self.state["next_status"]
+        require(self.state["next_status"] == "Completed", "Exception : the job failed")
+        return None
+
+    def job_show(self) -> object:
+        status = self.state["jobs"][self.name]["status"]
+        studio = {"endpoint": f"https://ml.example.com/runs/{self.name}"}
+        return {"name": self.name, "status": status, "services": {"Studio": studio}}
+
+    def job_download(self) -> object:
+        folder = Path(self.option("--download-path")) / "named-outputs" / self.option("--output-name")
+        folder.mkdir(parents=True)
+        (folder / "registration.json").write_text(json.dumps(self.state["registration"]), encoding="utf-8")
+        return None
+
+    def model_list(self) -> object:
+        models = self.models()
+        if not self.name:
+            return [{"name": "a-model"}] if models else []
+        require(models, f"(UserError) Could not find asset with name {self.name}")
+        return [{"name": self.name, "version": version, "tags": tags} for version, tags in models.items()]
+
+    def model_update(self) -> object:
+        models = self.models()
+        require(self.option("--version") in models, "(UserError) no such version")
+        tags = {key.removeprefix("tags."): value for key, value in self.set.items()}
+        models[self.option("--version")].update(tags)
+        return None
+
+    def model_share(self) -> object:
+        version, registry = self.option("--version"), self.models()
+        require(version in self.state["models"], "(UserError) no such version")
+        require(version not in registry, "A model with this name and version already exists in registry")
+        registry[version] = {}
+        return None
+
+    def model_download(self) -> object:
+        require(self.option("--version") in self.models(), "(UserError) no such version")
+        source = Path(self.state["copies"][self.option("--registry-name")])
+        target = Path(self.option("--download-path")) / self.name / "model"
+        target.mkdir(parents=True)
+        for file in source.iterdir():
+            (target / file.name).write_bytes(file.read_bytes())
+        return None
+
+    def registry_list(self) -> object:
+        return [{"name": name} for name in self.state["registries"]]
+
+    def registry_create(self) -> object:
+        self.state["registries"][self.name] = {}
+        return None
+
+    def online_endpoint_list(self) -> object:
+        endpoint = self.state["online"]
+        return [{"name": endpoint["name"], "traffic": endpoint["traffic"]}] if endpoint else []
+
+    def online_endpoint_create(self) -> object:
+        require(self.state["online"] is None, "(UserError) An endpoint with this name already exists.")
+        self.state["online"] = {"name": self.name, "traffic": {}, "deployments": {}, "set": self.set}
+        return None
+
+    def online_endpoint_delete(self) -> object:
+        require(self.state["online"], "Online endpoint does not exist.")
+        self.state["online"] = None
+        return None
+
+    def online_endpoint_update(self) -> object:
+        pairs = [pair.split("=") for pair in self.option("--traffic").split(" ")]
+        traffic = {name: int(share) for name, share in pairs}
+        require(sum(traffic.values()) in (0, 100), "(BadRequest) Traffic values must sum to 0 or 100")
+        unknown = traffic.keys() - self.state["online"]["deployments"].keys()
+        require(not unknown, f"(BadRequest) There is no deployment {unknown}")
+        self.state["online"]["traffic"] = traffic
+        return None
+
+    def online_endpoint_invoke(self) -> object:
+        request = json.loads(Path(self.option("--request-file")).read_text(encoding="utf-8"))
+        deployment = self.option("--deployment-name") or max(
+            self.state["online"]["traffic"], key=lambda name: self.state["online"]["traffic"][name]
+        )
+        require(deployment in self.state["online"]["deployments"], "(UserError) no such deployment")
+        value = self.state["answers"].get(deployment, self.state["prediction"])
+        return json.dumps({"predictions": [value] * len(request["input_data"]["data"])})
+
+    def online_deployment_list(self) -> object:
+        deployments = self.state["online"]["deployments"]
+        # As in Azure, without the tags.
+        return [{"name": name, "model": content["model"]} for name, content in deployments.items()]
+
+    def online_deployment_show(self) -> object:
+        return {"name": self.name, **self.state["online"]["deployments"][self.name]}
+
+    def online_deployment_create(self) -> object:
+        deployments = self.state["online"]["deployments"]
+        require(self.name not in deployments, "(UserError) A deployment with this name already exists.")
+        tags = {key.removeprefix("tags."): value for key, value in self.set.items() if key.startswith("tags.")}
+        version = self.set["model"].replace("/", ":").rsplit(":", 1)[-1]
+        model = f"azureml:/subscriptions/{SUBSCRIPTION}/models/a-model/versions/{version}"
+        deployments[self.name] = {"model": model, "tags": tags, "set": self.set}
+        return None
+
+    def online_deployment_delete(self) -> object:
+        online = self.state["online"]
+        require(self.name in online["deployments"], "(UserError) no such deployment")
+        require(not online["traffic"].get(self.name), "(BadRequest) A deployment with traffic cannot be deleted")
+        del online["deployments"][self.name]
+        online["traffic"].pop(self.name, None)
+        return None
+
+    def online_deployment_get_logs(self) -> object:
+        print(f"log of {self.name}")
+        return None
+
+    def batch_endpoint_list(self) -> object:
+        endpoint = self.state["batch"]
+        return [{"name": endpoint["name"], "deployment_name": endpoint["default"]}] if endpoint else []
+
+    def batch_endpoint_create(self) -> object:
+        self.state["batch"] = {"name": self.name, "default": None, "deployments": {}}
+        return None
+
+    def batch_endpoint_delete(self) -> object:
+        self.state["batch"] = None
+        return None
+
+    def batch_deployment_list(self) -> object:
+        return [{"name": name, **content} for name, content in self.state["batch"]["deployments"].items()]
+
+    def batch_deployment_create(self) -> object:
+        self.state["batch"]["deployments"][self.name] = {"model": self.set["model"], "set": self.set}
+        if "--set-default" in self.given:
+            self.state["batch"]["default"] = self.name
+        return None
+
+    def batch_deployment_delete(self) -> object:
+        require(self.name != self.state["batch"]["default"], "(BadRequest) The default deployment cannot be deleted")
+        del self.state["batch"]["deployments"][self.name]
+        return None
+
+    def schedule_list(self) -> object:
+        return [{"name": name, "is_enabled": content["enabled"]} for name, content in self.state["schedules"].items()]
+
+    def schedule_create(self) -> object:
+        enabled = self.state["schedules"].get(self.name, {}).get("enabled", True)
+        file = Path(self.option("--file")).read_text(encoding="utf-8")
+        self.state["schedules"][self.name] = {"enabled": enabled, "set": self.set, "file": file}
+        return None
+
+    def schedule_enable(self) -> object:
+        self.state["schedules"][self.name]["enabled"] = True
+        return None
+
+    def schedule_disable(self) -> object:
+        self.state["schedules"][self.name]["enabled"] = False
+        return None
+
+    def schedule_delete(self) -> object:
+        require(not self.state["schedules"][self.name]["enabled"], "(BadRequest) An enabled schedule cannot be deleted")
+        del self.state["schedules"][self.name]
+        return None
+
+
+def answer(line: list[str], folder: Path) -> object:
+    """Carry a command line out and return what it prints as JSON; raise RefusedError as az fails."""
+    path = folder / "state.json"
+    state = json.loads(path.read_text(encoding="utf-8"))
+    failure = next((failure for failure in state["failures"] if failure["words"] in " ".join(line)), None)
+    if failure and not failure["after"]:
+        raise RefusedError(failure["message"])
+    if wrong := faults(line):
+        raise RefusedError(wrong[0])
+    name = next(name for name in TABLE if line[: len(name.split())] == name.split())
+    words = [word for word in name.split()[1:] if word != "ml"]
+    command = getattr(Commands(state, options(line[len(name.split()) :])), "_".join(words).replace("-", "_"))
+    try:
+        result = command()
+    finally:
+        path.write_text(json.dumps(state), encoding="utf-8")
+    if failure:
+        raise RefusedError(failure["message"])
+    return result
+
+
+def respond(line: list[str], folder: Path) -> tuple[int, str, str]:
+    """Log a command line, carry it out, and return exit code, output and error stream."""
+    with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+        log.write(json.dumps(line) + "\n")
+    try:
+        result = answer(line, folder)
+    except RefusedError as refusal:
+        return 1, "", f"ERROR: {refusal}\n"
+    shown = result is not None and line[-2:] == ["--output", "json"]
+    return 0, f"{json.dumps(result)}\n" if shown else "", ""
+
+
+def main() -> None:
+    """Be az: the first argument is where the program lies, the others are those of the command line."""
+    code, output, errors = respond(["az", *sys.argv[2:]], Path(sys.argv[1]).parent)
+    print(output, end="")
+    print(errors, end="", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""Choices and environments of a project."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from small_project import configuration, write_yaml
+
+from mlops import UserError
+from mlops.config import Project, load_environment, load_yaml
+
+HERE = Project.load(Path(__file__).parent)
+
+
+def fault(project: Project, environment: str = "dev") -> str:
+    with pytest.raises(UserError) as error:
+        load_environment(project, environment)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def edit(project: Project, path: str, value: object) -> None:
+    """Set one key of config/dev.yml; None removes it."""
+    file = project.root / "config" / "dev.yml"
+    document: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    *parents, key = path.split(".")
+    section = document
+    for parent in parents:
+        section = section[parent]
+    section[key] = value
+    if value is None:
+        del section[key]
+    write_yaml(file, document)
+
+
+@pytest.mark.parametrize("environment", HERE.environments)
+def test_every_environment_of_this_project_is_complete(environment: str) -> None:
+    assert load_environment(HERE, environment).environment == environment
+
+
+def test_all_environments_of_this_project_share_one_registry() -> None:
+    assert len({load_environment(HERE, environment).names.registry for environment in HERE.environments}) == 1
+
+
+def test_no_two_environments_share_a_workspace_or_a_state() -> None:
+    configs = [load_environment(HERE, environment) for environment in HERE.environments]
+    assert len({config.names.workspace for config in configs}) == len(configs)
+    assert len({(c.terraform_state.storage_account, c.terraform_state.key) for c in configs}) == len(configs)
+
+
+def test_the_project_is_found_from_any_folder_in_it(project: Project) -> None:
+    assert Project.load(project.root / "mlops" / "aml-cli-v2") == project
+
+
+def test_outside_a_project_the_error_says_where_to_go(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="run mlops in the folder of a generated project"):
+        Project.load(tmp_path)
+
+
+def test_a_missing_choice_is_named(project: Project) -> None:
+    (project.root / "pyproject.toml").write_text('[tool.mlops]\npackage = "p"\nversion = "v"\n', encoding="utf-8")
+    with pytest.raises(UserError, match="lacks the key infrastructure"):
+        Project.load(project.root)
+
+
+def test_model_settings_are_no_environment(project: Project) -> None:
+    assert project.environments == ["dev", "prod", "test"]
+
+
+def test_an_unknown_environment_is_answered_with_the_known_ones(project: Project) -> None:
+    assert fault(project, "stage") == "unknown environment 'stage': config/ describes dev, prod, test"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("names.workspace", None, "config/dev.yml: names.workspace: the key is missing"),
+        ("names.workspce", "w", "config/dev.yml: names.workspce: unknown key"),
+        ("compute.online.instance_count", "two", "compute.online.instance_count: input should be a valid integer"),
+        ("rollout.canary_percent", 100, "rollout.canary_percent: input should be less than or equal to 99"),
+        ("model.source", "storage", "model.source: input should be 'workspace' or 'registry'"),
+        ("names.online_endpoint", "My_Endpoint", "names.online_endpoint: string should match pattern"),
+        ("environment", "prod", "environment: is 'prod', but must be 'dev'"),
+    ],
+)
+def test_a_wrong_key_is_named_with_its_fault(project: Project, path: str, value: object, expected: str) -> None:
+    edit(project, path, value)
+    assert expected in fault(project)
+
+
+def test_broken_yaml_is_named_with_its_line(project: Project) -> None:
+    (project.root / "config" / "dev.yml").write_text("environment: dev\ntags: {a\n", encoding="utf-8")
+    assert "dev.yml:3: not valid YAML" in fault(project)
+
+
+def test_an_empty_file_is_a_fault(project: Project) -> None:
+    (project.root / "config" / "dev.yml").write_text("", encoding="utf-8")
+    assert "expected keys and values, found NoneType" in fault(project)
+
+
+def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none\.yml is missing"):
+        load_yaml(tmp_path / "none.yml")
+
+
+def test_a_configuration_cannot_be_changed_by_accident(project: Project) -> None:
+    config = load_environment(project, "dev")
+    with pytest.raises(ValueError, match="frozen"):
+        config.location = "elsewhere"  # type: ignore[misc]
+    assert config.location == configuration("dev", "workspace")["location"]

@@ -1,0 +1,217 @@
+"""What the lint catches: seeded errors in copies of the shipped files and of a few files a project may add."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from lint_seeds import EXTRA, IMAGE, SEEDS
+
+from mlops import UserError
+from mlops.config import Project
+from mlops.lint import Fault, lint, lint_files, lint_pipeline
+from mlops.pipeline import Pipeline
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project's definitions and all they refer to, with the extra files beside them."""
+    root = tmp_path_factory.mktemp("shipped") / "project"
+    for name in ("config", "mlops/aml-cli-v2", "data-science/environment", "data-science/src"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "data/schema.yml"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, root / name)
+    for name in ("raw", "production"):  # only that they are there matters
+        (root / "data" / name).mkdir()
+    for name, text in EXTRA.items():
+        path = root / "mlops" / "aml-cli-v2" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text.lstrip(), encoding="utf-8")
+    return root
+
+
+@pytest.fixture
+def project(shipped: Path) -> Project:
+    return Project.load(shipped)
+
+
+@contextmanager
+def edited(path: Path, old: str, new: str) -> Iterator[None]:
+    """Change a file for the length of the block."""
+    text = path.read_text(encoding="utf-8")
+    assert old in text, f"the seed no longer fits {path.name}"
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    yield
+    path.write_text(text, encoding="utf-8")
+
+
+READERS = {"table/MLTable": "table.yml", "conda.yml": "conda-environment.yml", "scripts/fit.py": "sweep.yml"}
+"""The definitions through which the lint reaches files of other kinds."""
+
+
+def faults_after(project: Project, file: str, old: str, new: str) -> list[Fault]:
+    with edited(project.definitions / file, old, new):
+        return lint_files([project.definitions / READERS.get(file, file)], project)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "words"),
+    [pytest.param(file, *seed, id=f"{file}: {name}") for file, seeds in SEEDS.items() for name, *seed in seeds],
+)
+def test_the_lint_names(file: str, old: str, new: str, words: str, project: Project) -> None:
+    lines = [str(fault) for fault in faults_after(project, file, old, new)]
+    assert any(all(word in line for word in words.split()) for line in lines), lines or "no fault"
+
+
+CURATED = "azureml://registries/azureml/environments/sklearn-1.5"
+CRON = '  type: cron\n  expression: "0 4 * * 1"'
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("pipeline.yml", "azureml:training-data@latest", "azureml:training-data:3"),
+        ("pipeline.yml", "azureml:training-data@latest", "azureml://datastores/workspaceblobstore/paths/flights/"),
+        ("pipeline.yml", "path: azureml:training-data@latest", "path: ../../data/raw"),
+        ("pipeline.yml", "./components/prep.yml", "file:components/prep.yml"),
+        ("pipeline.yml", "./components/prep.yml", "azureml:prep@latest"),
+        ("pipeline.yml", "./components/prep.yml", "azureml://registries/team/components/prep/versions/1"),
+        ("pipeline.yml", "azureml:cpu-cluster", "serverless"),
+        ("pipeline.yml", "${{parent.inputs.raw_data}}", "{path: '${{ parent.inputs.raw_data }}', mode: download}"),
+        (
+            "pipeline.yml",
+            "    component: ./components/prep.yml",
+            "    component: ./components/prep.yml\n    limits: {timeout: 60}",
+        ),
+        (
+            "pipeline.yml",
+            "      settings: ${{parent.inputs.settings}}\n    outputs:\n      model",
+            "      settings: ${{parent.inputs.settings}}\n      overrides: training.seed=1\n    outputs:\n      model",
+        ),
+        ("components/prep.yml", "file:../environments/training.yml", f"{CURATED}/labels/latest"),
+        ("components/prep.yml", "file:../environments/training.yml", f"{CURATED}/versions/50"),
+        ("components/prep.yml", "file:../environments/training.yml", "azureml:training@latest"),
+        (
+            "components/prep.yml",
+            "file:../environments/training.yml",
+            "azureml:AzureML-acpt-pytorch-2.8-cuda12.6@latest",
+        ),
+        ("components/prep.yml", "command: >-\n", "command: >-\n  python -m pip list && python -c 'print(1)' &&\n"),
+        ("components/prep.yml", "  python -m", "  python -u -m"),
+        ("components/prep.yml", "is_deterministic: true", "version: 3\nresources: {instance_count: 2}"),
+        ("environments/training.yml", ":20260715.v1", "@sha256:" + "0" * 64),
+        ("environments/training.yml", IMAGE, "localhost:5000/team/image:1.2"),
+        ("online/endpoint.yml", "auth_mode", "traffic: {blue: 90, green: 10}\nauth_mode"),
+        (
+            "online/endpoint.yml",
+            "  type: system_assigned",
+            "  type: user_assigned\n  user_assigned_identities: [{resource_id: /a/b}]",
+        ),
+        ("online/deployment.yml", "azureml:model@latest", "azureml://registries/team/models/model/versions/4"),
+        ("batch/endpoint.yml", "auth_mode", "defaults: {deployment_name: scoring}\nauth_mode"),
+        ("schedule.yml", "0 4 * * 1", "*/15 0-6,22 * * MON-FRI"),
+        ("schedule.yml", "time_zone: UTC", "time_zone: W. Europe Standard Time"),
+        (
+            "schedule.yml",
+            CRON,
+            "  type: recurrence\n  frequency: week\n  interval: 1\n"
+            "  schedule: {hours: [4, 16], minutes: 30, week_days: [monday, friday]}",
+        ),
+        ("monitor.yml", "alert_notification: azmonitoring", "alert_notification: {emails: [me@example.com]}"),
+        ("monitor.yml", "features: all_features", "features: [carrier, distance]"),
+        ("conda.yml", "numpy=2.3.4", "conda-forge::numpy>=2.3,<3"),
+        ("conda.yml", "pandas==2.3.3", "pandas[parquet]>=2.3,<3; python_version >= '3.11'"),
+        ("conda.yml", "pandas==2.3.3", "--extra-index-url https://packages.example.com/simple"),
+        ("inline.yml", "  rate: 0.5", "  rate: 1"),
+        (
+            "scripts/fit.py",
+            'parser.add_argument("--rate"',
+            'for name in ("--rate", "--depth"):\n    parser.add_argument(name',
+        ),
+    ],
+)
+def test_the_lint_accepts(file: str, old: str, new: str, project: Project) -> None:
+    assert faults_after(project, file, old, new) == []
+
+
+def test_the_shipped_files_have_no_fault() -> None:
+    assert lint(Project.load(ROOT)) == []
+
+
+def test_the_extra_files_of_these_tests_have_no_fault(project: Project) -> None:
+    assert lint(project) == []
+
+
+def test_the_seeds_cover_every_shipped_file() -> None:
+    folder = ROOT / "mlops" / "aml-cli-v2"
+    shipped_files = {path.relative_to(folder).as_posix() for path in folder.rglob("*.yml")}
+    twins = {"components/evaluate.yml", "components/register.yml", "data/production-data.yml"}
+    assert shipped_files - twins <= set(SEEDS)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("online/endpoint.yml", "name: online-endpoint", "name: online_endpoint"),
+        ("components/prep.yml", "name: prep\n", "name: Prep\n"),
+        ("environments/training.yml", "environment/train.yml", "environment/none.yml"),
+        ("online/endpoint.yml", "auth_mode: aad_token", "auth_mode: token"),
+        ("batch/deployment.yml", "append_row", "summary_only"),
+    ],
+)
+def test_a_fault_that_several_layers_see_is_reported_once(file: str, old: str, new: str, project: Project) -> None:
+    assert len(faults_after(project, file, old, new)) == 1
+
+
+def test_all_faults_of_a_file_are_reported_together(project: Project) -> None:
+    path = project.definitions / "components" / "prep.yml"
+    with (
+        edited(path, "${{inputs.schema}}", "${{inputs.shema}}"),
+        edited(path, "is_deterministic", "deterministic"),
+        edited(path, "environments/training.yml", "environments/none.yml"),
+    ):
+        places = {fault.where for fault in lint_files([path], project)}
+    assert places == {"command", "inputs.schema", "deterministic", "environment"}
+
+
+def test_a_fault_is_one_line_that_starts_with_the_file_and_the_place(project: Project) -> None:
+    faults = faults_after(project, "pipeline.yml", "jobs.prep.outputs.test_data", "jobs.prepare.outputs.test_data")
+    assert [str(fault) for fault in faults] == [
+        "mlops/aml-cli-v2/pipeline.yml: jobs.evaluate.inputs.test_data: "
+        'the pipeline has no job "prepare" (did you mean "prep"?)'
+    ]
+
+
+def test_a_file_that_does_not_tell_what_it_defines_is_a_fault(tmp_path: Path) -> None:
+    path = tmp_path / "unknown.yml"
+    path.write_text("colour: red\n", encoding="utf-8")
+    assert [fault.message for fault in lint_files([path])] == [
+        "cannot tell what this file defines: add a $schema line, or a type"
+    ]
+
+
+def test_files_outside_of_a_project_are_checked_too(tmp_path: Path) -> None:
+    path = tmp_path / "environment.yml"
+    path.write_text(f"name: a\nimage: {IMAGE}\nconda_file: none.yml\n", encoding="utf-8")
+    assert [(fault.path, fault.where) for fault in lint_files([path])] == [(path.resolve(), "conda_file")]
+
+
+def test_a_pipeline_built_in_memory_is_checked(tmp_path: Path) -> None:
+    job = {"type": "command", "command": "echo ${{inputs.a}}", "inputs": {"a": "${{parent.inputs.b}}"}}
+    pipeline = Pipeline.from_dict({"type": "pipeline", "inputs": {"a": 1}, "jobs": {"one": job}}, tmp_path / "sdk.py")
+    assert [fault.where for fault in lint_pipeline(pipeline)] == ["inputs.a", "jobs.one.inputs.a"]
+
+
+def test_the_lint_prints_nothing(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
+    lint(project)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_lint_says_how_to_get_the_sdk(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="uv sync"):
+        lint(project)

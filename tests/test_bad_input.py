@@ -1,0 +1,89 @@
+"""A bad answer is refused in one clear line and nothing is written."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from combinations import ROOT, questions
+
+BAD = [
+    ("project_name", 'say "hi"'),
+    ("project_name", "two\nlines"),
+    ("project_name", "${{ github.token }}"),
+    ("project_name", "a ]] b"),
+    ("project_name", "../escape"),
+    ("project_name", "rocket 🚀"),
+    ("project_name", "x" * 200),
+    ("project_name", "con"),
+    ("project_name", "9 lives"),
+    ("github_org_name", "my org; rm -rf ~"),
+    ("location", "West Europe"),
+    ("training_vm_size", "big one"),
+    ("serving_vm_size", "Standard_D2'"),
+    ("name_suffix", "TOOLONG1"),
+    ("package_name", "numpy"),
+    ("project_slug", "Not A Slug"),
+    ("model_name", "a b"),
+    ("experiment_name", "../x"),
+    ("infrastructure_version", "pulumi"),
+    ("orchestration", "jenkins"),
+    ("mlops_version", "python-sdk-v3"),
+    ("project_type", "quantum"),
+]
+
+
+def copier(*arguments: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
+    """Run Copier's command line as a user does."""
+    command = [sys.executable, "-m", "copier", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"NO_COLOR": "1"} | (env or {}))
+
+
+@pytest.mark.parametrize(("question", "answer"), BAD, ids=[f"{name}-{index}" for index, (name, _) in enumerate(BAD)])
+def test_a_bad_answer_is_refused_in_one_line_and_nothing_is_written(
+    question: str, answer: str, source: Path, tmp_path: Path
+) -> None:
+    destination = tmp_path / "project"
+    result = copier("copy", "--trust", "--defaults", "--quiet", "-d", f"{question}={answer}", source, destination)
+    errors = [line for line in result.stderr.splitlines() if line.strip()]
+    assert result.returncode == 1
+    assert len(errors) == 1, result.stderr
+    assert errors[0].startswith("error: ")
+    assert question in errors[0]
+    assert not destination.exists()
+
+
+def test_every_question_with_a_free_text_answer_has_a_bad_case_here() -> None:
+    free = {name for name, details in questions().items() if details["type"] == "str"}
+    assert free <= {question for question, _ in BAD}
+
+
+def test_without_trust_nothing_is_written_and_the_readme_has_the_cure(source: Path, tmp_path: Path) -> None:
+    destination = tmp_path / "project"
+    result = copier("copy", "--defaults", source, destination)
+    assert result.returncode == 4
+    assert "--trust" in result.stderr
+    assert not destination.exists()
+    assert "--trust" in first_screen()
+    assert "jinja_extensions" in first_screen()
+
+
+def test_without_the_extension_package_nothing_is_written_and_the_readme_has_the_cure(
+    source: Path, tmp_path: Path
+) -> None:
+    hidden = tmp_path / "hidden" / "copier_template_extensions.py"
+    hidden.parent.mkdir()
+    hidden.write_text("raise ModuleNotFoundError(\"No module named 'copier_template_extensions'\")\n", encoding="utf-8")
+    destination = tmp_path / "project"
+    result = copier("copy", "--trust", "--defaults", source, destination, env={"PYTHONPATH": str(hidden.parent)})
+    assert result.returncode == 1
+    assert "No module named 'copier_template_extensions'" in result.stderr
+    assert not destination.exists()
+    assert "No module named 'copier_template_extensions'" in first_screen()
+    assert "--with copier-template-extensions" in first_screen()
+
+
+def first_screen() -> str:
+    """What a reader of the README sees without scrolling far."""
+    return "\n".join((ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:50])

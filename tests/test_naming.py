@@ -1,0 +1,155 @@
+"""Derived names obey Azure's rules for every project name that the validator accepts."""
+
+import importlib.util
+import keyword
+import re
+import sys
+import unicodedata
+
+import pytest
+from combinations import ROOT
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+spec = importlib.util.spec_from_file_location("naming", ROOT / "extensions" / "naming.py")
+assert spec is not None
+assert spec.loader is not None
+naming = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(naming)
+
+RULES = {
+    "resource_group": r"[-\w._()]{1,89}[-\w_()]",
+    "workspace": r"[A-Za-z0-9][A-Za-z0-9_-]{2,32}",
+    "storage_account": r"[a-z0-9]{3,24}",
+    "key_vault": r"(?!.*--)[A-Za-z][A-Za-z0-9-]{1,22}[A-Za-z0-9]",
+    "container_registry": r"[A-Za-z0-9]{5,50}",
+    "log_analytics": r"[A-Za-z0-9][A-Za-z0-9-]{2,61}[A-Za-z0-9]",
+    "application_insights": r"[\w.()-]{1,254}[\w()-]",
+    "workspace_identity": r"[A-Za-z0-9][\w-]{2,127}",
+    "compute_identity": r"[A-Za-z0-9][\w-]{2,127}",
+    "endpoint_identity": r"[A-Za-z0-9][\w-]{2,127}",
+    "registry": r"[A-Za-z0-9][A-Za-z0-9_-]{2,32}",
+    "online_endpoint": r"[A-Za-z][A-Za-z0-9-]{1,30}[A-Za-z0-9]",
+    "batch_endpoint": r"[A-Za-z][A-Za-z0-9-]{1,30}[A-Za-z0-9]",
+    "state_resource_group": r"[-\w._()]{1,89}[-\w_()]",
+    "state_storage_account": r"[a-z0-9]{3,24}",
+}
+# fmt: off
+BAD_NAMES = [
+    "", "ab", "a" * 51, "a" * 200, '"quoted"', "it's", "two\nlines", "tab\there", "${{ secrets.X }}", "a ]] b",
+    "[[ a ]]", "../up", "a/b", "a\\b", "rocket 🚀", "1st project", "-lead", "trail-", "con", "Lambda", "import",
+    "Pandas", "json", "Microsoft Churn", "my windows app", "login page", "Xbox sales", "a: b", "#hash", "$(id)",
+    "`id`", "  ", "é", "模型",
+]
+# fmt: on
+SHARED = {"registry", "state_resource_group"}
+LETTERS = "abcxyzABCXYZ0123456789 -_éüñçßæøłÅŒ"
+accepted = st.text(alphabet=LETTERS, min_size=3, max_size=50).filter(lambda name: not naming.project_name_fault(name))
+suffixes = st.from_regex(r"[a-z][a-z0-9]{5}", fullmatch=True)
+
+
+@given(accepted, suffixes)
+@example("A" * 50, "a1b2c3")
+@example("Ærø Fjord Zürich Wärmepumpen Vorhersage Übersicht", "zzzzzz")
+@example("x0123456789-0123456789_0123456789 0123456789", "a00000")
+@example("a-b", "a1b2c3")
+@example("q " * 24 + "q9", "a1b2c3")
+def test_every_accepted_name_gives_valid_resource_names(name: str, suffix: str) -> None:
+    names = naming.resource_names(naming.slug(name), suffix)
+    assert set(names) == {"dev", "test", "prod"}
+    for environment in names.values():
+        assert set(environment) == set(RULES)
+        for kind, value in environment.items():
+            assert re.fullmatch(RULES[kind], value), f"{kind}: {value}"
+
+
+@given(accepted, suffixes)
+def test_no_two_environments_share_a_name_that_must_be_unique(name: str, suffix: str) -> None:
+    names = naming.resource_names(naming.slug(name), suffix)
+    for kind in set(RULES) - SHARED:
+        assert len({environment[kind] for environment in names.values()}) == 3
+    for environment in names.values():
+        assert environment["storage_account"] != environment["state_storage_account"]
+        assert environment["online_endpoint"] != environment["batch_endpoint"]
+
+
+@given(accepted, suffixes, suffixes)
+def test_another_suffix_gives_other_global_names(name: str, suffix: str, other: str) -> None:
+    assume(suffix != other)
+    mine, theirs = (naming.resource_names(naming.slug(name), each)["dev"] for each in (suffix, other))
+    for kind in ("storage_account", "key_vault", "container_registry", "online_endpoint", "state_storage_account"):
+        assert mine[kind] != theirs[kind]
+
+
+@given(accepted)
+def test_every_accepted_name_gives_a_python_package(name: str) -> None:
+    package = naming.package(name)
+    assert package.isidentifier()
+    assert not keyword.iskeyword(package)
+    assert package not in sys.stdlib_module_names
+    assert not naming.slug_fault(naming.slug(name))
+    assert not naming.slug_fault(naming.slug(name) + "-training")
+
+
+@given(st.text(max_size=60))
+def test_what_is_accepted_is_safe_in_yaml_hcl_shell_and_paths(name: str) -> None:
+    fault = naming.project_name_fault(name)
+    assert "\n" not in fault
+    if not fault:
+        plain = unicodedata.normalize("NFKD", name)
+        assert not set(plain) & set("\"'`$\\{}[]()<>|&;:#!?*%@=+,./~^\n\r\t\0")
+        assert len(name) <= 50
+
+
+@pytest.mark.parametrize(
+    "name",
+    BAD_NAMES,
+)
+def test_a_bad_project_name_is_refused_in_one_line(name: str) -> None:
+    fault = naming.project_name_fault(name)
+    assert fault
+    assert len(fault.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["Flight Delays", "Crème brûlée", "Straße 7", "x_1", "ABX", "Łódź", "a2b"])
+def test_ordinary_and_accented_names_are_accepted(name: str) -> None:
+    assert not naming.project_name_fault(name)
+
+
+def test_accents_become_their_letters() -> None:
+    assert naming.slug("Crème Brûlée Straße Łódź Ærø") == "creme-brulee-strasse-lodz-aero"
+
+
+def test_the_random_suffix_is_a_valid_one_and_changes() -> None:
+    drawn = {naming.unique_suffix("") for _ in range(50)}
+    assert len(drawn) > 40
+    assert not any(naming.suffix_fault(suffix) for suffix in drawn)
+
+
+@pytest.mark.parametrize(
+    ("check", "good", "bad"),
+    [
+        ("github_org_fault", ["my-org", "A", "a" * 39], ["", "-a", "a-", "a--b", "a_b", "a" * 40, "a b", 'a"']),
+        (
+            "location_fault",
+            ["westeurope", "eastus2", "uksouth"],
+            ["", "West Europe", "eu", "west-europe", "westeurope\n", "$x"],
+        ),
+        (
+            "vm_size_fault",
+            ["Standard_D4as_v4", "Standard_NC4as_T4_v3", "Standard_E4s_v3"],
+            ["", "D4", "Standard_", "a b", 'S"'],
+        ),
+        ("suffix_fault", ["a1b2c3"], ["", "A1B2C3", "a1b2c", "a1b2c34", "a-b2c3"]),
+        (
+            "package_fault",
+            ["flight_delays", "a1"],
+            ["", "Flight", "flight-delays", "1a", "a__b", "_a", "class", "numpy", "a" * 51],
+        ),
+        ("slug_fault", ["flight-delays", "abc"], ["", "Flight", "a b", "a--b", "-ab", "ab-", "1ab", "a" * 61]),
+    ],
+)
+def test_each_free_answer_has_a_check_that_accepts_and_refuses(check: str, good: list[str], bad: list[str]) -> None:
+    fault = getattr(naming, check)
+    assert [value for value in good if fault(value)] == []
+    assert [value for value in bad if not fault(value)] == []

@@ -1,0 +1,154 @@
+"""What is rendered works: its own tests, linters, lint and local loop; also on data that is not ours."""
+
+import importlib.resources
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import Run
+
+# One worker runs these in turn: each of them would take both cores.
+pytestmark = pytest.mark.xdist_group("project")
+
+
+@pytest.fixture(scope="session")
+def workspace(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the rendered project that may be written to."""
+    return shutil.copytree(project, tmp_path_factory.mktemp("workspace") / "project")
+
+
+def test_its_own_tests_pass(workspace: Path, run_in: Run) -> None:
+    result = run_in(workspace, "pytest", "-q", "-p", "no:cacheprovider")
+    assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
+    assert re.search(r"\d+ passed", result.stdout)
+    assert "skipped" not in result.stdout.splitlines()[-1]
+
+
+def test_ruff_and_mypy_find_nothing(workspace: Path, run_in: Run) -> None:
+    for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]):
+        result = run_in(workspace, *command)
+        assert result.returncode == 0, " ".join(command) + "\n" + result.stdout[-5000:] + result.stderr[-2000:]
+
+
+def test_its_lint_finds_nothing(workspace: Path, run_in: Run) -> None:
+    result = run_in(workspace, "mlops.cli", "lint")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_local_loop_ends_with_a_live_score_and_a_report(workspace: Path, run_in: Run) -> None:
+    result = run_in(workspace, "mlops.cli", "local")
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    last = result.stdout.splitlines()[-8:]
+    assert any(re.search(r"scored +\d+ rows by http://127\.0\.0\.1:\d+/score: \[", line) for line in last), last
+    assert any(line.startswith("report") for line in last), last
+    report = (workspace / ".local" / "report" / "index.html").read_text(encoding="utf-8")
+    assert "</html>" in report
+    assert not re.search(r'(src|href)="https?://', report)
+
+
+def test_a_second_run_keeps_the_champion_that_ties(workspace: Path, run_in: Run) -> None:
+    first = run_in(workspace, "mlops.cli", "local")
+    second = run_in(workspace, "mlops.cli", "local")
+    assert first.returncode == second.returncode == 0, second.stdout[-3000:] + second.stderr[-3000:]
+    decision = newest(workspace, "decision.json")
+    assert decision["promote"] is False
+    assert newest(workspace, "registration.json")["registered"] is False
+
+
+def newest(project: Path, name: str) -> dict:
+    """The newest JSON output of this name below .local/runs."""
+    found = sorted((project / ".local" / "runs").rglob(name), key=lambda path: path.stat().st_mtime)
+    return json.loads(found[-1].read_text(encoding="utf-8"))
+
+
+PENGUINS_SCHEMA = {
+    "target": "species",
+    "task": "classification",
+    "columns": {
+        "species": {"type": "category", "values": ["Adelie", "Chinstrap", "Gentoo"]},
+        "island": {"type": "category"},
+        "bill_length_mm": {"type": "number", "minimum": 20, "maximum": 80, "unit": "mm", "missing": 0.05},
+        "bill_depth_mm": {"type": "number", "minimum": 5, "maximum": 40, "unit": "mm", "missing": 0.05},
+        "flipper_length_mm": {"type": "number", "minimum": 100, "maximum": 300, "unit": "mm", "missing": 0.05},
+        "body_mass_g": {"type": "number", "minimum": 1000, "maximum": 9000, "unit": "g", "missing": 0.05},
+        "sex": {"type": "category", "missing": 0.1},
+        "year": {"type": "integer", "role": "ignore"},
+    },
+}
+
+
+@pytest.fixture
+def penguins(project: Path, tmp_path: Path) -> Path:
+    """A project whose data, schema and model settings are another's; no other file differs."""
+    folder = shutil.copytree(project, tmp_path / "penguins")
+    for each in ("raw", "production"):
+        shutil.rmtree(folder / "data" / each)
+        (folder / "data" / each).mkdir()
+    table = importlib.resources.files("palmerpenguins") / "data" / "penguins.csv"
+    lines = table.read_text(encoding="utf-8").splitlines()
+    (folder / "data" / "raw" / "penguins.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "data" / "production" / "penguins.csv").write_text("\n".join(lines[:1] + lines[-120:]), encoding="utf-8")
+    (folder / "data" / "schema.yml").write_text(yaml.safe_dump(PENGUINS_SCHEMA, sort_keys=False), encoding="utf-8")
+    settings = yaml.safe_load((folder / "config" / "model.yml").read_text(encoding="utf-8"))
+    settings["evaluation"] |= {"metric": "balanced_accuracy", "baselines": ["most_frequent"], "slices": ["island"]}
+    settings["training"]["hyperparameters"]["loss"] = "log_loss"
+    settings["promotion"]["floor"] = 0.9
+    (folder / "config" / "model.yml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    return folder
+
+
+def test_another_data_set_works_by_editing_config_and_schema_only(penguins: Path, run_in: Run) -> None:
+    result = run_in(penguins, "mlops.cli", "local")
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    assert re.search(r"scored +\d+ rows .*(Adelie|Chinstrap|Gentoo)", result.stdout)
+    assert newest(penguins, "registration.json")["registered"] is True
+
+
+FAULTS = {
+    "a broken CSV": lambda data: data.write_bytes(b'a,b\n"1,2\n3,4,5,6\n\x00'),
+    "an empty file": lambda data: data.write_bytes(b""),
+    "a header without rows": lambda data: data.write_text(data.read_text(encoding="utf-8").split("\n")[0] + "\n"),
+    "a missing column": lambda data: edit(data, lambda row: row.split(",", 1)[1]),
+    "a column of another type": lambda data: edit(data, lambda row: re.sub(r"[^,]*$", "late", row), header=False),
+}
+
+
+def edit(data: Path, change: Callable[[str], str], header: bool = True) -> None:
+    """Change each line of a file."""
+    head, *rows = data.read_text(encoding="utf-8").splitlines()
+    data.write_text("\n".join([change(head) if header else head, *map(change, rows)]) + "\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_bad_data_stops_the_loop_with_one_line_and_no_model(
+    fault: str, project: Path, tmp_path: Path, run_in: Run
+) -> None:
+    folder = shutil.copytree(project, tmp_path / "project")
+    (data,) = (folder / "data" / "raw").iterdir()
+    FAULTS[fault](data)
+    result = run_in(folder, "mlops.cli", "local")
+    assert result.returncode == 1, result.stdout
+    errors = [line for line in result.stderr.splitlines() if line.strip()]
+    assert len([line for line in errors if line.startswith("error: ")]) == 1, result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
+    assert not list((folder / ".local").rglob("MLmodel"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [("promotion.floor=0.001", "floor"), ("promotion.metric_typo=1", "metric_typo")],
+)
+def test_a_gate_that_is_not_met_registers_nothing(
+    setting: str, words: str, project: Path, tmp_path: Path, run_in: Run
+) -> None:
+    folder = shutil.copytree(project, tmp_path / "project")
+    result = run_in(folder, "mlops.cli", "local", "--overrides", setting)
+    assert result.returncode == 1
+    assert words in result.stdout + result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
+    registrations = list((folder / ".local").rglob("registration.json"))
+    assert all(json.loads(path.read_text(encoding="utf-8"))["registered"] is False for path in registrations)

@@ -1,0 +1,77 @@
+"""The template repository keeps its own rules."""
+
+import re
+
+import pytest
+import yaml
+from combinations import AXES, ROOT, questions
+
+TEMPLATE = ROOT / "template"
+CACHES = {"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", ".local", ".terraform"}
+FILES = [path for path in TEMPLATE.rglob("*") if path.is_file() and not CACHES & set(path.parts)]
+SETTINGS = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
+BRACKET = re.compile(r"\[\[ .*? -?\]\]|^\s*#% |\[% .*? %\]", re.M)
+
+
+def test_a_file_is_rendered_only_if_it_has_something_to_render() -> None:
+    idle = [
+        path.name for path in FILES if path.suffix == ".jinja" and not BRACKET.search(path.read_text(encoding="utf-8"))
+    ]
+    assert idle == []
+
+
+def test_a_static_file_names_no_answer() -> None:
+    answers = "|".join(questions())
+    pattern = re.compile(rf"\[\[ *({answers})\b|^\s*#% (if|for|endif)", re.M)
+    texts = {path: path.read_bytes().decode("utf-8", errors="ignore") for path in FILES if path.suffix != ".jinja"}
+    assert [str(path) for path, text in texts.items() if pattern.search(text)] == []
+
+
+def test_most_files_are_plain() -> None:
+    rendered = [path for path in FILES if path.suffix == ".jinja"]
+    assert len(rendered) / len(FILES) < 0.25
+
+
+def test_no_file_name_has_a_quote_which_windows_refuses() -> None:
+    assert [str(path) for path in FILES if set(path.name) & set('"<>|?*:')] == []
+
+
+def test_every_variable_in_exclude_has_a_default_because_updates_render_it_with_old_answers() -> None:
+    for rule in SETTINGS["_exclude"]:
+        for expression in re.findall(r"\[%-? *if (.*?) *-?%\]", rule):
+            for name in set(re.findall(r"[a-z_]+", expression)) & set(questions()):
+                default = questions()[name]["default"]
+                assert f"{name} | default('{default}')" in expression, rule
+
+
+def test_every_choice_of_the_menu_names_what_it_keeps() -> None:
+    rules = "\n".join(SETTINGS["_exclude"])
+    for axis in AXES:
+        for choice in questions()[axis]["choices"].values():
+            assert f"!= '{choice}'" in rules, f"{axis}: nothing is dropped when {choice} is not chosen"
+
+
+@pytest.mark.parametrize("name", questions())
+def test_each_question_teaches_has_a_default_and_checks_free_text(name: str) -> None:
+    details = questions()[name]
+    assert "default" in details
+    if details.get("ask", True):
+        assert len(details["help"]) > 30
+        assert details["help"].rstrip()[-1] in "?.;" or "?" in details["help"]
+    if details["type"] == "str" and "choices" not in details:
+        assert f"{name} | " in details["validator"]
+
+
+def test_names_are_frozen_so_that_a_better_formula_renames_nothing() -> None:
+    computed = [name for name, details in questions().items() if "[[" in str(details["default"])]
+    assert {"project_slug", "package_name", "resource_names", "name_suffix"} <= set(computed)
+    assert [name for name in computed if questions()[name].get("ask") is not False] == []
+
+
+def test_no_registry_host_is_written_down() -> None:
+    hosts = re.compile(
+        "|".join(["pypi" + r"\.org", "python" + r"hosted\.org", "npmjs" + r"\.(org|com)", "deb" + r"\.debian"])
+    )
+    repository = [path for path in ROOT.glob("*") if path.is_file() and path.name != "uv.lock"]
+    for path in FILES + repository + list((ROOT / "docs").rglob("*.*")) + list((ROOT / "tests").glob("*.py")):
+        assert not hosts.search(path.read_bytes().decode("utf-8", errors="ignore")), path

@@ -1,0 +1,435 @@
+"""GitHub workflows of a rendered project: checked by the linters of the field, and their steps really run.
+
+The runner executes the bash steps; actions, `uv`, `az` and `terraform` are answered by stand-ins that log their call.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import ROOT, Run
+from filelock import FileLock
+
+AZURE = {"AZURE_CLIENT_ID": "client", "AZURE_TENANT_ID": "tenant", "AZURE_SUBSCRIPTION_ID": "subscription"}
+EVERYWHERE = AZURE | {"PROMOTE_TO": "test prod"}
+PERMISSIONS = {"contents": "read", "id-token": "write", "pull-requests": "write"}
+ROLLOUT = ["deploy-online", "smoke-test", "deploy-batch", "monitor"]
+METRICS = {"challenger": {"mae": 8.1234567, "r2": 0.9}, "baselines": {"mean": {"mae": 20.0, "r2": -8.8e-06}}}
+DECISION = {"promote": True, "reasons": ["no champion yet"]}
+
+
+@pytest.fixture(scope="session")
+def github(project: Path) -> Path:
+    if not (project / ".github" / "workflows").is_dir():
+        pytest.skip("this project has another orchestration")
+    return project / ".github"
+
+
+@pytest.fixture(scope="session")
+def checkout(github: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workflows as a repository of their own, which actionlint needs to find the local actions."""
+    folder = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(github, folder / ".github")
+    subprocess.run(["git", "init", "--quiet", folder], check=True)
+    return folder
+
+
+def tool(*command: str, cwd: Path) -> subprocess.CompletedProcess:
+    scripts = Path(sys.executable).parent
+    program = shutil.which(command[0], path=str(scripts))
+    assert program, f"{command[0]} is missing: run `make test`, which installs it"
+    path = f"{scripts}:{os.environ['PATH']}"  # actionlint looks for shellcheck there
+    environment = {"PATH": path, "HOME": str(Path.home()), "NO_COLOR": "1"}
+    return subprocess.run([program, *command[1:]], cwd=cwd, capture_output=True, text=True, env=environment)
+
+
+def jobs(github: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in sorted((github / "workflows").glob("*.yml")):
+        for name, job in yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].items():
+            yield f"{path.name}: {name}", job
+
+
+def commands(github: Path) -> set[str]:
+    """Every `uv run mlops ...` in a workflow or the documentation, with example values for its variables."""
+    examples = {"ENVIRONMENT": "dev", "NEXT": "test", "CONFIRM": "dev"}
+    texts = [step.get("run", "") for _, job in jobs(github) for step in job.get("steps", [])]
+    texts += [path.read_text(encoding="utf-8") for path in (github.parent / "docs").glob("*.md")]
+    found = re.findall(r"uv run mlops ([^|&>\n`#]+)", "\n".join(texts))
+    return {re.sub(r'"\$(\w+)"', lambda match: examples[match[1]], command).strip() for command in found}
+
+
+def test_actionlint_and_shellcheck_find_nothing(checkout: Path) -> None:
+    result = tool("actionlint", "-no-color", "-oneline", cwd=checkout)
+    assert (result.returncode, result.stdout) == (0, ""), result.stdout + result.stderr
+
+
+def test_actionlint_sees_a_misspelt_output_and_an_unquoted_variable(checkout: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(checkout, broken)
+    train = broken / ".github" / "workflows" / "train.yml"
+    text = train.read_text(encoding="utf-8")
+    text = text.replace("steps.setup.outputs.azure ==", "steps.setup.outputs.azur ==").replace("dev\n", "$X y\n")
+    train.write_text(text, encoding="utf-8")
+    result = tool("actionlint", "-no-color", "-oneline", cwd=broken)
+    assert 'property "azur" is not defined' in result.stdout
+    assert "SC2086" in result.stdout
+
+
+def test_zizmor_finds_nothing(checkout: Path) -> None:
+    result = tool("zizmor", "--offline", "--persona", "pedantic", ".", cwd=checkout)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_zizmor_sees_a_script_injection(checkout: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(checkout, broken)
+    deploy = broken / ".github" / "workflows" / "deploy-environment.yml"
+    text = deploy.read_text(encoding="utf-8").replace('"$ENVIRONMENT"', '"${{ inputs.environment }}"')
+    deploy.write_text(text, encoding="utf-8")
+    result = tool("zizmor", "--offline", ".", cwd=broken)
+    assert "template-injection" in result.stdout
+
+
+def test_files_match_the_published_schemas(github: Path) -> None:
+    workflows = [str(path) for path in (github / "workflows").glob("*.yml")]
+    actions = [str(path) for path in (github / "actions").glob("*/action.yml")]
+    for schema, files in {
+        "vendor.github-workflows": workflows,
+        "vendor.github-actions": actions,
+        "custom.github-workflows-require-timeout": workflows,
+    }.items():
+        result = tool("check-jsonschema", "--builtin-schema", schema, *files, cwd=github)
+        assert result.returncode == 0, result.stdout
+
+
+def test_every_action_is_pinned_by_commit_with_its_release_beside_it(github: Path) -> None:
+    for path in sorted(github.rglob("*.yml")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if re.match(r"\s*(- )?uses:", line):
+                assert re.search(r"uses: (\$/\.github/\S+$|[\w./-]+@[0-9a-f]{40} # v\d)", line), f"{path.name}: {line}"
+
+
+def test_permissions_are_given_job_by_job_and_are_minimal(github: Path) -> None:
+    for path in (github / "workflows").glob("*.yml"):
+        assert yaml.safe_load(path.read_text(encoding="utf-8"))["permissions"] == {}, path.name
+    for name, job in jobs(github):
+        assert job["permissions"].items() <= PERMISSIONS.items(), name
+        signs_in = "uses" in job or any((step.get("with") or {}).get("azure") for step in job["steps"])
+        assert ("id-token" in job["permissions"]) == signs_in, f"{name}: id-token is for jobs that sign in to Azure"
+        if "pull-requests" in job["permissions"]:
+            code = [step for step in job["steps"] if "checkout" in step.get("uses", "")]
+            assert not code, f"{name}: a job that may write must not have the code of the branch"
+
+
+def test_every_job_has_a_timeout_a_fixed_image_and_keeps_no_token(github: Path) -> None:
+    for name, job in jobs(github):
+        if "uses" in job:
+            continue
+        assert 0 < job["timeout-minutes"] <= 120, name
+        assert job["runs-on"] == "ubuntu-24.04", name
+        for step in job["steps"]:
+            if "checkout" in step.get("uses", ""):
+                assert step["with"]["persist-credentials"] is False, name
+
+
+def test_no_workflow_uses_a_secret(github: Path) -> None:
+    for path in github.rglob("*.yml"):
+        assert "secrets" not in path.read_text(encoding="utf-8"), path.name
+
+
+def test_workflows_call_verbs_that_exist_with_options_that_exist(github: Path, project: Path, run_in: Run) -> None:
+    found = commands(github)
+    assert {"lint", "local", "train --environment dev"} <= found
+    for command in sorted(found):
+        # Options are parsed before --help is answered, so an unknown one still fails.
+        result = run_in(project, "mlops.cli", *shlex.split(command), "--help")
+        assert result.returncode == 0, f"mlops {command}: {result.stderr}"
+
+
+def test_an_option_that_does_not_exist_is_noticed(project: Path, run_in: Run) -> None:
+    assert run_in(project, "mlops.cli", "train", "--enviroment", "dev", "--help").returncode != 0
+
+
+# What follows runs the steps.
+
+
+@pytest.fixture(scope="session")
+def runner(tools: Path) -> Path:
+    """The workflow runner as one file."""
+    npm = shutil.which("npm")
+    if not npm or not shutil.which("jq"):
+        pytest.skip("no Node.js or no jq, which GitHub's images have: the workflow runner needs them")
+    folder = ROOT / ".venvs" / "workflow-runner"
+    bundle = folder / "runner.cjs"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.parent / "workflow-runner.lock"):
+        if not bundle.exists():
+            shutil.copy2(tools / "gha_run.mjs", folder)
+            packages = ["yaml@2.9.1", "@actions/expressions@0.3.61", "esbuild@0.28.2"]
+            installed = subprocess.run([npm, "install", "--silent", "--no-fund", *packages], cwd=folder, check=False)
+            if installed.returncode:
+                pytest.skip("the workflow runner cannot be installed without a network")
+            esbuild = str(folder / "node_modules" / ".bin" / "esbuild")
+            options = ["--bundle", "--platform=node", "--format=cjs", f"--outfile={bundle}", "--log-level=error"]
+            subprocess.run([esbuild, "gha_run.mjs", *options], cwd=folder, check=True)
+    return bundle
+
+
+def expand(github: Path, name: str) -> dict[str, Any]:
+    """A workflow with the local action and the called workflows written out, as GitHub runs it."""
+    workflow = yaml.safe_load((github / "workflows" / name).read_text(encoding="utf-8"))
+    for job_id, job in workflow["jobs"].items():
+        called = str(job.get("uses", "")).rpartition("/")[2]
+        if called == "deploy-environment.yml":
+            values = {key: literal(value) for key, value in job["with"].items()}
+            (inner,) = with_inputs(github / "workflows" / called, values)["jobs"].values()
+            workflow["jobs"][job_id] = inner | {key: job[key] for key in ("needs", "if") if key in job}
+        elif called:
+            steps = [{"run": f"uv run workflow {called}"}]
+            workflow["jobs"][job_id] = {"steps": steps} | {key: job[key] for key in ("needs", "if") if key in job}
+    for job in workflow["jobs"].values():
+        job["steps"] = [inner for step in job["steps"] for inner in local_action(github, step)]
+    text = json.dumps(workflow, default=str).replace("steps.setup.outputs.azure", "steps.azure.outputs.ready")
+    expanded: dict[str, Any] = json.loads(text)
+    return expanded
+
+
+def local_action(github: Path, step: dict[str, Any]) -> list[dict[str, Any]]:
+    if not step.get("uses", "").startswith("$/"):
+        return [step]
+    values = {key: literal(value) for key, value in (step.get("with") or {}).items()}
+    path = github.parent / step["uses"].removeprefix("$/") / "action.yml"
+    steps: list[dict[str, Any]] = with_inputs(path, values)["runs"]["steps"]
+    return steps
+
+
+def with_inputs(path: Path, values: dict[str, str]) -> dict[str, Any]:
+    """A called workflow or action in which each input is replaced by its value, or else by its default."""
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    # YAML 1.1 reads the key `on` as true.
+    declared = document.get("inputs") or document[True]["workflow_call"]["inputs"]
+    known = {name: literal(details.get("default", "")) for name, details in declared.items()} | values
+    text = re.sub(r"\binputs\.([\w-]+)", lambda match: known[match[1]], json.dumps(document))
+    replaced: dict[str, Any] = json.loads(text)
+    return replaced
+
+
+def literal(value: object) -> str:
+    expression = re.fullmatch(r"\$\{\{\s*(.*?)\s*\}\}", str(value))
+    return f"({expression[1]})" if expression else f"'{value}'"
+
+
+class GitHub:
+    """Runs workflows of a project; `calls` has what the jobs asked of uv, az and terraform, in order."""
+
+    def __init__(self, runner: Path, github: Path, folder: Path) -> None:
+        self.runner, self.github, self.folder = runner, github, folder
+        self.work = folder / "work"
+        result = self.work / ".local" / "runs" / "20260102" / "evaluate" / "evaluation"
+        result.mkdir(parents=True)
+        (result / "metrics.json").write_text(json.dumps(METRICS), encoding="utf-8")
+        (result / "decision.json").write_text(json.dumps(DECISION), encoding="utf-8")
+        (self.work / ".local" / "report").mkdir()
+        (self.work / "infrastructure" / "terraform").mkdir(parents=True)
+        self.log, self.failing = folder / "calls.log", folder / "failing"
+        self.log.touch()
+        self.failing.touch()
+        (folder / "bin").mkdir()
+        for program in ("uv", "az", "terraform"):
+            script = folder / "bin" / program
+            script.write_text(
+                f'#!/bin/sh\necho "{program} $*" >> "{self.log}"\n'
+                f'if grep -qxF "{program} $*" "{self.failing}"; then exit 1; fi\n'
+                f'case "$*" in *--plan) echo "Plan: 42 to add";; esac\n',
+                encoding="utf-8",
+            )
+            script.chmod(0o755)
+
+    def run(self, name: str, *, fail: str = "", **context: Any) -> dict[str, Any]:
+        self.log.write_text("", encoding="utf-8")
+        self.failing.write_text(fail, encoding="utf-8")
+        login = {"required": ["client-id", "tenant-id", "subscription-id"]}
+        actions: dict[str, Any] = {
+            "actions/checkout": {},
+            "astral-sh/setup-uv": {},
+            "hashicorp/setup-terraform": {},
+            "azure/login": login,
+            "actions/upload-artifact": {"run": 'test -e "$INPUT_PATH"'},
+            "actions/download-artifact": {"run": "mkdir -p results; cp .local/report/metrics.md plan.md results/"},
+            "marocchino/sticky-pull-request-comment": {"required": ["path"], "run": 'cat "$INPUT_PATH"'},
+        }
+        fixture = {"cwd": str(self.work), "path": [str(self.folder / "bin")], "actions": actions} | context
+        for file, content in (("workflow.json", expand(self.github, name)), ("fixture.json", fixture)):
+            (self.folder / file).write_text(json.dumps(content), encoding="utf-8")
+        files = [str(self.folder / "workflow.json"), str(self.folder / "fixture.json")]
+        result = subprocess.run(["node", str(self.runner), *files], capture_output=True, text=True, timeout=120)
+        assert result.stdout, result.stderr
+        outcome: dict[str, Any] = json.loads(result.stdout)
+        return outcome
+
+    @property
+    def calls(self) -> list[str]:
+        return self.log.read_text(encoding="utf-8").splitlines()
+
+    @property
+    def verbs(self) -> list[str]:
+        return [call.removeprefix("uv run mlops ") for call in self.calls if call.startswith("uv run mlops")]
+
+
+@pytest.fixture
+def run_workflow(runner: Path, github: Path, tmp_path: Path) -> GitHub:
+    return GitHub(runner, github, tmp_path)
+
+
+def results(outcome: dict[str, Any]) -> dict[str, str]:
+    return {job: details["result"] for job, details in outcome["results"].items()}
+
+
+def output(outcome: dict[str, Any]) -> str:
+    return "\n".join(entry.get("out", "") for entry in outcome["log"])
+
+
+def deployment(environment: str, *more: str) -> list[str]:
+    return [f"{verb} --environment {environment}" for verb in [*ROLLOUT, *more]]
+
+
+PULL_REQUEST: dict[str, Any] = {
+    "github": {"event_name": "pull_request", "ref": "refs/pull/1/merge"},
+    "event": {"pull_request": {"head": {"repo": {"full_name": "o/r"}}, "user": {"login": "me"}}},
+}
+
+
+def test_a_model_goes_from_dev_through_test_to_prod(run_workflow: GitHub) -> None:
+    outcome = run_workflow.run("deploy.yml", vars=EVERYWHERE)
+    assert results(outcome) == {"dev": "success", "test": "success", "prod": "success"}
+    assert run_workflow.verbs == [
+        *deployment("dev", "schedule"),
+        "promote --environment dev --to test",
+        *deployment("test"),
+        "promote --environment test --to prod",
+        *deployment("prod"),
+    ]
+
+
+@pytest.mark.parametrize("verb", deployment("test"))
+def test_a_failing_verb_stops_its_job_and_all_later_ones(run_workflow: GitHub, verb: str) -> None:
+    outcome = run_workflow.run("deploy.yml", vars=EVERYWHERE, fail=f"uv run mlops {verb}")
+    assert results(outcome) == {"dev": "success", "test": "failure", "prod": "skipped"}
+    assert run_workflow.verbs[-1] == verb
+
+
+def test_without_being_asked_for_no_model_leaves_dev(run_workflow: GitHub) -> None:
+    outcome = run_workflow.run("deploy.yml", vars=AZURE)
+    assert results(outcome) == {"dev": "success", "test": "skipped", "prod": "skipped"}
+    assert run_workflow.verbs == deployment("dev", "schedule")
+    assert "::notice title=The model stays in dev::" in output(outcome)
+
+
+def test_training_is_followed_by_the_deployment(run_workflow: GitHub) -> None:
+    run_workflow.run("train.yml", vars=AZURE)
+    assert run_workflow.calls[-2:] == ["uv run mlops train --environment dev", "uv run workflow deploy.yml"]
+
+
+def test_a_failed_training_deploys_nothing(run_workflow: GitHub) -> None:
+    outcome = run_workflow.run("train.yml", vars=AZURE, fail="uv run mlops train --environment dev")
+    assert results(outcome) == {"train": "failure", "deploy": "skipped"}
+
+
+@pytest.mark.parametrize("workflow", ["train.yml", "deploy.yml", "infrastructure.yml"])
+def test_a_push_without_azure_does_nothing_and_says_how_to_connect_it(run_workflow: GitHub, workflow: str) -> None:
+    outcome = run_workflow.run(workflow)
+    assert set(results(outcome).values()) <= {"success", "skipped"}
+    assert run_workflow.calls == []
+    assert "::notice title=Azure is not connected" in output(outcome)
+    assert "docs/operate.md" in output(outcome)
+
+
+@pytest.mark.parametrize("workflow", ["train.yml", "deploy.yml", "infrastructure.yml"])
+def test_a_run_by_hand_without_azure_fails_with_the_cure(run_workflow: GitHub, workflow: str) -> None:
+    outcome = run_workflow.run(workflow, github={"event_name": "workflow_dispatch"})
+    assert "failure" in results(outcome).values()
+    assert run_workflow.calls == []
+    assert "::error title=Azure is not connected::Set AZURE_CLIENT_ID" in output(outcome)
+
+
+def test_a_forgotten_id_is_an_error_even_on_a_push(run_workflow: GitHub) -> None:
+    outcome = run_workflow.run("train.yml", vars=AZURE | {"AZURE_TENANT_ID": ""})
+    assert results(outcome)["train"] == "failure"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "verbs"),
+    [
+        ({}, ["provision --environment dev"]),
+        ({"environment": "prod", "action": "plan"}, ["provision --environment prod --plan"]),
+        ({"environment": "test", "action": "apply"}, ["provision --environment test"]),
+        (
+            {"environment": "dev", "action": "destroy", "confirm": "dev"},
+            [
+                "teardown --environment dev --yes --confirm dev",
+                "provision --environment dev --destroy --yes --confirm dev",
+            ],
+        ),
+    ],
+    ids=["push", "plan", "apply", "destroy"],
+)
+def test_infrastructure_does_what_was_asked(run_workflow: GitHub, inputs: dict[str, str], verbs: list[str]) -> None:
+    event = "workflow_dispatch" if inputs else "push"
+    outcome = run_workflow.run("infrastructure.yml", vars=AZURE, inputs=inputs, github={"event_name": event})
+    assert results(outcome) == {"provision": "success"}
+    assert run_workflow.verbs == verbs
+
+
+def test_nothing_is_destroyed_while_endpoints_are_left(run_workflow: GitHub) -> None:
+    inputs = {"environment": "dev", "action": "destroy", "confirm": "dev"}
+    teardown = "teardown --environment dev --yes --confirm dev"
+    run_workflow.run("infrastructure.yml", vars=AZURE, inputs=inputs, fail=f"uv run mlops {teardown}")
+    assert run_workflow.verbs == [teardown]
+
+
+def test_a_pull_request_is_checked_planned_and_commented(run_workflow: GitHub) -> None:
+    outcome = run_workflow.run("pull-request.yml", vars=AZURE, **PULL_REQUEST)
+    assert set(results(outcome).values()) == {"success"}, output(outcome)
+    checks = ["uv run mypy", "uv run pytest", "uv run mlops lint", "uv run mlops local"]
+    assert [call for call in run_workflow.calls if call in checks] == checks
+    assert "terraform test" in run_workflow.calls
+    assert run_workflow.verbs[-1] == "provision --environment dev --plan"
+    comment = outcome["log"][-1]["out"]
+    assert "| this model | 8.123 | 0.9 |" in comment
+    assert re.search(r"\| baseline mean \| 20(\.0)? \| -?0(\.0)? \|", comment)
+    assert "- no champion yet" in comment
+    assert "Plan: 42 to add" in comment
+
+
+@pytest.mark.parametrize("check", ["ruff check", "mypy", "pytest", "mlops lint", "mlops local"])
+def test_a_failing_check_turns_the_pull_request_red(run_workflow: GitHub, check: str) -> None:
+    outcome = run_workflow.run("pull-request.yml", vars=AZURE, fail=f"uv run {check}", **PULL_REQUEST)
+    assert results(outcome)["project"] == "failure"
+    assert results(outcome)["comment"] == "skipped"
+
+
+def test_a_failing_plan_is_not_hidden_by_the_pipe(run_workflow: GitHub) -> None:
+    plan = "uv run mlops provision --environment dev --plan"
+    outcome = run_workflow.run("pull-request.yml", vars=AZURE, fail=plan, **PULL_REQUEST)
+    assert results(outcome)["plan"] == "failure"
+
+
+def test_a_fork_gets_no_token_and_no_comment(run_workflow: GitHub) -> None:
+    fork = {"pull_request": {"head": {"repo": {"full_name": "stranger/r"}}, "user": {"login": "stranger"}}}
+    outcome = run_workflow.run("pull-request.yml", vars=AZURE, **(PULL_REQUEST | {"event": fork}))
+    assert results(outcome) == {
+        "project": "success",
+        "infrastructure": "success",
+        "plan": "skipped",
+        "comment": "skipped",
+    }
+    assert not any(call.startswith("az ") for call in run_workflow.calls)
