@@ -93,7 +93,7 @@ def run_in(uv: str, render: Render) -> Run:
     def install(project: Path) -> None:
         environment.parent.mkdir(exist_ok=True)
         with FileLock(environment.parent / "project.lock"):
-            command = [uv, "sync", "--quiet", "--no-install-project", "--project", str(project)]
+            command = [uv, "sync", "--quiet", "--no-install-project", "--compile-bytecode", "--project", str(project)]
             subprocess.run(command, check=True, env=os.environ | {"UV_PROJECT_ENVIRONMENT": str(environment)})
 
     install(render())
@@ -101,7 +101,9 @@ def run_in(uv: str, render: Render) -> Run:
 
     def run(project: Path, *command: str, timeout: float = 600, **env: str) -> subprocess.CompletedProcess:
         path = os.pathsep.join(str(project / folder) for folder in ("mlops/src", "data-science/src"))
-        everything = os.environ | {"PYTHONPATH": path, "PYTHONUTF8": "1", "NO_COLOR": "1", "COLUMNS": "120"} | env
+        # The packages are compiled already; the projects, which several tests share, stay as they were rendered.
+        settings = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1", "NO_COLOR": "1", "COLUMNS": "120"}
+        everything = os.environ | {"PYTHONPATH": path} | settings | env
         everything["PATH"] = os.pathsep.join([str(python.parent), everything["PATH"]])
         return subprocess.run(
             [str(python), "-m", *command], cwd=project, env=everything, capture_output=True, text=True, timeout=timeout
