@@ -743,7 +743,7 @@ SEEDS = {
         ("an unknown key of a probe", "  initial_delay: 30", "  delay: 30", "liveness_probe.delay unknown"),
         (
             "scaling that a managed deployment lacks",
-            "app_insights_enabled: true",
+            "app_insights_enabled: false",
             "scale_settings: {type: target_utilization, min_instances: 3, max_instances: 2}",
             "scale_settings.type default only",
         ),
