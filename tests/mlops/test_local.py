@@ -54,6 +54,7 @@ def run(project: Project, **options: Any) -> tuple[local.LocalResult, list[str]]
 def test_the_first_model_is_registered_and_answers(loop: Loop) -> None:
     assert (loop.first.registered, loop.first.version) == (True, 1)
     assert len(loop.first.predictions) == local.ROWS
+    assert loop.first.batch is not None
     assert len(loop.first.batch.read_text(encoding="utf-8").splitlines()) > 1
 
 
@@ -139,3 +140,10 @@ def test_a_first_model_below_the_floor_is_not_served(loop: Loop, tmp_path: Path)
     inputs = {"settings": str(tmp_path / "model.yml"), "model_name": "another-model"}
     with pytest.raises(UserError, match=r"not good enough to serve: .*floor"):
         run(loop.project, set_inputs=inputs, skip_lint=True)
+
+
+def test_without_production_data_the_loop_goes_on(project: Project, tmp_path: Path) -> None:
+    (tmp_path / ".gitkeep").touch()
+    result, lines = run(project, skip_lint=True, set_inputs={"production_data": str(tmp_path)})
+    assert result.batch is None
+    assert any("there is no production data to score" in line for line in lines)

@@ -47,7 +47,7 @@ def sample_request(schema_path, data_dir, rows):
 PIPELINE = {
     "inputs": {
         "schema": {"type": "uri_file", "path": "../../data/schema.yml"},
-        "production_data": {"type": "uri_folder", "path": "../../data/production"},
+        "raw_data": {"type": "uri_folder", "path": "../../data/raw"},
     }
 }
 
@@ -59,7 +59,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     real = Project.load(Path(__file__))
     project = replace(real, root=root, package="tiny_numbers")
     package = root / "data-science" / "src" / "tiny_numbers"
-    for folder in (package, project.definitions, root / "data" / "production", root / ".local"):
+    for folder in (package, project.definitions, root / "data" / "raw", root / ".local"):
         folder.mkdir(parents=True)
     shutil.copytree(real.root / "config", root / "config")
     (package / "__init__.py").touch()

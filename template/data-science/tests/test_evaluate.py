@@ -217,6 +217,12 @@ def test_without_production_rows_drift_is_not_checked(project):
     assert run(project)["drift"]["checked"] is False
 
 
+def test_an_empty_folder_of_production_rows_is_as_good_as_none(project, tmp_path):
+    (tmp_path / "production").mkdir()
+    (tmp_path / "production" / ".gitkeep").touch()
+    assert run(project, "--production-data", str(tmp_path / "production"))["drift"]["checked"] is False
+
+
 def test_a_classification_is_evaluated_by_the_same_step(project, models):
     project.schema.write_text(yaml.safe_dump(CLASSIFICATION, sort_keys=False), encoding="utf-8")
     settings(

@@ -167,6 +167,11 @@ def _check_training(training: object, path: Path) -> None:
         raise StepError(f"{path}: training.hyperparameters must be `name: value` lines")
 
 
+def data_files(folder: Path) -> list[Path]:
+    """Return the csv and parquet files in ``folder`` and below, in the order of their names."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".csv", ".parquet"))
+
+
 def read_folder(folder: Path, schema: Schema | None = None) -> pd.DataFrame:
     """Read and join all csv and parquet files in ``folder``, in the order of their names.
 
@@ -178,7 +183,7 @@ def read_folder(folder: Path, schema: Schema | None = None) -> pd.DataFrame:
     folder = Path(folder)
     if not folder.is_dir():
         raise StepError(f"{folder}: no such folder; give the folder that holds the csv or parquet files")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".csv", ".parquet"))
+    paths = data_files(folder)
     if not paths:
         raise StepError(f"{folder}: there is no csv or parquet file")
     frames = {path: _read_file(path, schema) for path in paths}

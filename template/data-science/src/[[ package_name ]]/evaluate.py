@@ -19,7 +19,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel, load_model
 
 from . import drift, report
-from .data import Schema, load_settings, read_folder, validate
+from .data import Schema, data_files, load_settings, read_folder, validate
 from .metrics import scores
 from .promotion import Policy, SliceScore, decide, paired_bootstrap
 from .register import champion as find_champion
@@ -48,7 +48,9 @@ def parser() -> argparse.ArgumentParser:
         arguments.add_argument(name, type=Path, required=True, help=text)
     arguments.add_argument("--overrides", default="", help='"training.seed=7 training.hyperparameters.max_iter=50"')
     arguments.add_argument("--model-name", required=True, help="name of the registered model, to find the champion")
-    arguments.add_argument("--production-data", type=Path, help="folder with rows that arrived after deployment")
+    arguments.add_argument(
+        "--production-data", type=Path, help="folder with rows that arrived after deployment; it may be empty"
+    )
     return arguments
 
 
@@ -63,7 +65,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
     train, test = (
         validate(read_folder(folder, schema), schema) for folder in (arguments.train_data, arguments.test_data)
     )
-    production = read_folder(arguments.production_data, schema) if arguments.production_data else None
+    arrived = arguments.production_data and data_files(arguments.production_data)
+    production = read_folder(arguments.production_data, schema) if arrived else None
     with tracked("evaluate"), staged(arguments.evaluation) as folder:
         evaluation = _evaluate(arguments, schema, settings, policy, train, test, production)
         _write(evaluation, folder)

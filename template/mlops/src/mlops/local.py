@@ -33,7 +33,6 @@ from mlops.runner import (
 from mlops.serving import Endpoint, NoChampionError, check_port, sample_request
 
 ROWS = 3
-DATA_SUFFIXES = (".csv", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class LocalResult:
     version: int
     registered: bool
     predictions: list[Any]
-    batch: Path
+    batch: Path | None
     report: Path
     seconds: float
 
@@ -92,7 +91,7 @@ def run_local(
                 champion = endpoint.champion
                 say_step("serve", time.perf_counter() - begun, endpoint.url)
                 predictions = ask(project, pipeline, endpoint)
-                batch = _score_batch(pipeline, endpoint, folder / "predictions.csv")
+                batch = _score_batch(project, pipeline, endpoint, folder / "predictions.csv")
         except NoChampionError:
             reasons = "; ".join(registration["reasons"])
             raise UserError(f"the model is not good enough to serve: {reasons} (report: {report})") from None
@@ -185,10 +184,13 @@ def ask(project: Project, pipeline: Pipeline, endpoint: Endpoint) -> list[Any]:
     return predictions
 
 
-def _score_batch(pipeline: Pipeline, endpoint: Endpoint, output: Path) -> Path:
+def _score_batch(project: Project, pipeline: Pipeline, endpoint: Endpoint, output: Path) -> Path | None:
     """Score the files that arrived after training as a batch job does, and write the table of predictions."""
-    folder = input_path(pipeline, "production_data")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in DATA_SUFFIXES)
+    data = importlib.import_module(f"{project.package}.data")
+    files = data.data_files(input_path(pipeline, "production_data"))
+    if not files:
+        say_step("batch", 0, "there is no production data to score")
+        return None
     begun = time.perf_counter()
     table = endpoint.score_files(files)
     table.to_csv(output, index=False)

@@ -182,13 +182,13 @@ def serve(project: Project, port: int = DEFAULT_PORT, wait: Callable[[], None] |
 
 
 def sample_request(project: Project, pipeline: Pipeline, rows: int) -> dict[str, Any]:
-    """A scoring request with the first real rows of the data that arrived after training.
+    """A scoring request with the first rows of the raw data: real ones, and always there.
 
     Raises UserError when the data cannot be read.
     """
     data = importlib.import_module(f"{project.package}.data")
     step = importlib.import_module(f"{project.package}.step")
-    schema, folder = input_path(pipeline, "schema"), input_path(pipeline, "production_data")
+    schema, folder = input_path(pipeline, "schema"), input_path(pipeline, "raw_data")
     try:
         request: dict[str, Any] = data.sample_request(schema, folder, rows)
     except step.StepError as error:
