@@ -21,11 +21,12 @@ def workspace(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shutil.copytree(project, tmp_path_factory.mktemp("workspace") / "project")
 
 
-def test_its_own_tests_pass(workspace: Path, run_in: Run) -> None:
+def test_its_own_tests_pass_and_leave_nothing_behind(workspace: Path, project: Path, run_in: Run) -> None:
     result = run_in(workspace, "pytest", "-q", "-p", "no:cacheprovider")
     assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
     assert re.search(r"\d+ passed", result.stdout)
     assert "skipped" not in result.stdout.splitlines()[-1]
+    assert {path.name for path in workspace.iterdir()} - {path.name for path in project.iterdir()} <= {".hypothesis"}
 
 
 def test_ruff_and_mypy_find_nothing(workspace: Path, run_in: Run) -> None:
@@ -130,7 +131,7 @@ def test_bad_data_stops_the_loop_with_one_line_and_no_model(
     folder = shutil.copytree(project, tmp_path / "project")
     (data,) = (folder / "data" / "raw").iterdir()
     FAULTS[fault](data)
-    result = run_in(folder, "mlops.cli", "local")
+    result = run_in(folder, "mlops.cli", "local", "--skip-lint")
     assert result.returncode == 1, result.stdout
     errors = [line for line in result.stderr.splitlines() if line.strip()]
     assert len([line for line in errors if line.startswith("error: ")]) == 1, result.stderr
@@ -146,7 +147,7 @@ def test_a_gate_that_is_not_met_registers_nothing(
     setting: str, words: str, project: Path, tmp_path: Path, run_in: Run
 ) -> None:
     folder = shutil.copytree(project, tmp_path / "project")
-    result = run_in(folder, "mlops.cli", "local", "--overrides", setting)
+    result = run_in(folder, "mlops.cli", "local", "--skip-lint", "--overrides", setting)
     assert result.returncode == 1
     assert words in result.stdout + result.stderr
     assert "Traceback" not in result.stdout + result.stderr

@@ -28,6 +28,9 @@ def tracking(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
     monkeypatch.delenv("MLOPS_PARENT_RUN_ID", raising=False)
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(f"sqlite:///{store.as_posix()}")
+    # The default experiment of the copied store keeps its artifacts where the store was made: in the project.
+    mlflow.create_experiment("tests", artifact_location=(tmp_path / "artifacts").as_uri())
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "tests")
     yield
     mlflow.set_tracking_uri(before)
 

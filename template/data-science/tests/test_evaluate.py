@@ -60,10 +60,8 @@ def models(tmp_path_factory):
 
 
 @pytest.fixture
-def project(folders, models, tmp_path, monkeypatch):
+def project(folders, models):
     """Training and held-out rows on disk, and the strong model as the challenger."""
-    mlflow.create_experiment("tests", artifact_location=(tmp_path / "artifacts").as_uri())
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "tests")
     frame = validate(flights(700), Schema.load(folders.schema))
     for folder, part in ((folders.train, frame.iloc[:400]), (folders.test, frame.iloc[400:])):
         folder.mkdir(parents=True)
