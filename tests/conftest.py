@@ -10,7 +10,12 @@ import copier
 import pytest
 from combinations import ROOT, combinations, label, questions
 from filelock import FileLock
+from hypothesis import settings
 from plumbum import local
+
+# The same examples in each run, and no deadline: a busy machine is no fault of the code.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 SUFFIX = "a1b2c3"  # the one answer that is random unless given
 
@@ -102,8 +107,8 @@ def run_in(uv: str, render: Render) -> Run:
     def run(project: Path, *command: str, timeout: float = 600, **env: str) -> subprocess.CompletedProcess:
         path = os.pathsep.join(str(project / folder) for folder in ("mlops/src", "data-science/src"))
         # The packages are compiled already; the projects, which several tests share, stay as they were rendered.
-        settings = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1", "NO_COLOR": "1", "COLUMNS": "120"}
-        everything = os.environ | {"PYTHONPATH": path} | settings | env
+        variables = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1", "NO_COLOR": "1", "COLUMNS": "120"}
+        everything = os.environ | {"PYTHONPATH": path} | variables | env
         everything["PATH"] = os.pathsep.join([str(python.parent), everything["PATH"]])
         return subprocess.run(
             [str(python), "-m", *command], cwd=project, env=everything, capture_output=True, text=True, timeout=timeout

@@ -5,9 +5,14 @@ from pathlib import Path
 
 import pytest
 from fake_az import FakeAzure
+from hypothesis import settings
 from small_project import create_project
 
 from mlops.config import Project
+
+# The same examples in each run, and no deadline: a busy machine is no fault of the code.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture

@@ -5,8 +5,13 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from hypothesis import settings
 from mlflow import MlflowClient
 from samples import REGRESSION, Folders, flights, make_folders, module
+
+# The same examples in each run, and no deadline: a busy machine is no fault of the code.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")
