@@ -3,7 +3,7 @@
     uv run python benchmarks/render.py [--rounds N]
 
 Each is a command line as a user types it, started afresh for each round, interleaved so that a busy machine slows all
-all alike. Cookiecutter gets the same files, with the answers as `{{ cookiecutter.x }}`.
+alike. Rendered is the last commit; cookiecutter gets the same files, with the answers as `{{ cookiecutter.x }}`.
 """
 
 import argparse
@@ -22,17 +22,6 @@ from plumbum import local
 
 ROOT = Path(__file__).parents[1]
 git = local["git"]
-
-
-def template_repository(folder: Path) -> Path:
-    """This checkout's files as a fresh repository with one commit."""
-    for name in filter(
-        None, git("-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
-    ):
-        if (ROOT / name).exists():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    return commit(folder)
 
 
 def commit(folder: Path) -> Path:
@@ -81,7 +70,8 @@ def main() -> None:
     local.env.pop("PYTHONDONTWRITEBYTECODE", "")
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
-        template = template_repository(work / "template")
+        template = work / "template"
+        git("clone", "--quiet", ROOT, template)
         python = local[sys.executable]
         copier = python["-m", "copier", "copy", "--trust", "--defaults", "--quiet", "--vcs-ref", "HEAD", template]
         copier(work / "first")

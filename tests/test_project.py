@@ -40,6 +40,23 @@ def test_its_lint_finds_nothing(workspace: Path, run_in: Run) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+def test_its_notebook_runs(workspace: Path, run_in: Run) -> None:
+    (notebook,) = (workspace / "data-science" / "notebooks").glob("*.ipynb")
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    assert any(cell["cell_type"] == "code" for cell in cells)
+    result = run_in(workspace, "jupyter", "execute", str(notebook))
+    assert result.returncode == 0, result.stderr[-3000:]
+
+
+def test_its_notebook_stops_at_a_cell_that_fails(workspace: Path, run_in: Run) -> None:
+    (notebook,) = (workspace / "data-science" / "notebooks").glob("*.ipynb")
+    document = json.loads(notebook.read_text(encoding="utf-8"))
+    next(cell for cell in document["cells"] if cell["cell_type"] == "code")["source"] = ["1 / 0\n"]
+    broken = workspace.parent / "broken.ipynb"
+    broken.write_text(json.dumps(document), encoding="utf-8")
+    assert "ZeroDivisionError" in run_in(workspace, "jupyter", "execute", str(broken)).stderr
+
+
 def test_the_local_loop_ends_with_a_live_score_and_a_report(workspace: Path, run_in: Run) -> None:
     result = run_in(workspace, "mlops.cli", "local")
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]

@@ -1,8 +1,10 @@
 """The project's choices (`[tool.mlops]` in pyproject.toml) and its environments (`config/<environment>.yml`)."""
 
+import importlib
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -47,6 +49,10 @@ class Project:
             except KeyError as error:
                 raise UserError(f"{path}: [tool.mlops] lacks the key {error.args[0]}") from error
         raise UserError(f"no project at {start}: run mlops in the folder of a generated project (or below it)")
+
+    def module(self, name: str) -> ModuleType:
+        """Import a module of the project's data-science package."""
+        return importlib.import_module(f"{self.package}.{name}")
 
     @property
     def data(self) -> Path:

@@ -3,7 +3,6 @@
 It runs the pipeline that goes to Azure ML, needs no account, and leaves everything in `.local/`.
 """
 
-import importlib
 import json
 import os
 import shutil
@@ -174,7 +173,7 @@ def ask(project: Project, pipeline: Pipeline, endpoint: Endpoint) -> list[Any]:
     begun = time.perf_counter()
     answer = endpoint.score(request)
     milliseconds = 1000 * (time.perf_counter() - begun)
-    data = importlib.import_module(f"{project.package}.data")
+    data = project.module("data")
     faults = data.check_response(answer, ROWS, input_path(pipeline, "schema"))
     if faults:
         raise UserError(f"the endpoint's answer is wrong: {'; '.join(faults)} (log: {endpoint.log})")
@@ -186,7 +185,7 @@ def ask(project: Project, pipeline: Pipeline, endpoint: Endpoint) -> list[Any]:
 
 def _score_batch(project: Project, pipeline: Pipeline, endpoint: Endpoint, output: Path) -> Path | None:
     """Score the files that arrived after training as a batch job does, and write the table of predictions."""
-    data = importlib.import_module(f"{project.package}.data")
+    data = project.module("data")
     files = data.data_files(input_path(pipeline, "production_data"))
     if not files:
         say_step("batch", 0, "there is no production data to score")

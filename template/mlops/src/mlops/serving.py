@@ -6,7 +6,6 @@ server's own command listens on all network interfaces, here it is reachable fro
 
 import builtins
 import faulthandler
-import importlib
 import io
 import json
 import logging
@@ -77,7 +76,7 @@ def _champion_version(project: Project, name: str) -> int:
         raise missing
     import mlflow
 
-    register = importlib.import_module(f"{project.package}.register")
+    register = project.module("register")
     try:
         champion = register.champion(mlflow.MlflowClient(), name)
     except mlflow.MlflowException as error:
@@ -186,8 +185,8 @@ def sample_request(project: Project, pipeline: Pipeline, rows: int) -> dict[str,
 
     Raises UserError when the data cannot be read.
     """
-    data = importlib.import_module(f"{project.package}.data")
-    step = importlib.import_module(f"{project.package}.step")
+    data = project.module("data")
+    step = project.module("step")
     schema, folder = input_path(pipeline, "schema"), input_path(pipeline, "raw_data")
     try:
         request: dict[str, Any] = data.sample_request(schema, folder, rows)

@@ -1,7 +1,6 @@
 """The verbs: what each does, whatever backend carries it out. All can be repeated; a second run finds nothing to do."""
 
 import hashlib
-import importlib
 import json
 import re
 import secrets
@@ -11,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from mlops import UserError, backends, rollout
 from mlops.backends import Backend, Deployment, ModelVersion
@@ -64,10 +62,6 @@ class Session:
     def command(self, verb: str, *options: str) -> str:
         """Return a command line of ours that a message can recommend."""
         return " ".join(["uv run mlops", verb, "--environment", self.config.environment, *options])
-
-    def package(self, module: str) -> Any:
-        """Import a module of the project's data-science package."""
-        return importlib.import_module(f"{self.project.package}.{module}")
 
 
 # Training.
@@ -261,7 +255,7 @@ def _downloaded_hash(session: Session, model: ModelVersion) -> str:
         found = sorted(Path(folder).rglob("MLmodel"), key=lambda path: len(path.parts))
         if not found:
             raise UserError(f"version {model.version} in registry {model.registry} is no MLflow model: train a new one")
-        return str(session.package("register").model_hash(found[0].parent))
+        return str(session.project.module("register").model_hash(found[0].parent))
 
 
 # The online endpoint.
@@ -409,7 +403,7 @@ def smoke_test(session: Session, *, deployment: str | None = None) -> None:
     if session.dry_run:
         return
     schema = runner.input_path(pipeline, "schema")
-    if faults := session.package("data").check_response(answer, SMOKE_TEST_ROWS, schema):
+    if faults := session.project.module("data").check_response(answer, SMOKE_TEST_ROWS, schema):
         target = deployment or session.config.names.online_endpoint
         raise UserError(f"the smoke test of {target} failed: {'; '.join(faults)}")
     session.say(f"Smoke test passed: {SMOKE_TEST_ROWS} rows, {SMOKE_TEST_ROWS} sound predictions.")
