@@ -21,6 +21,15 @@ def combinations() -> list[dict[str, str]]:
     return [dict(zip(AXES, cell, strict=True)) for cell in itertools.product(*choices)]
 
 
+def flavours() -> list[dict[str, str]]:
+    """One dictionary of answers for each project type and mlops version, which decide what a project does when it runs.
+
+    Orchestration and infrastructure are files beside that.
+    """
+    types, versions = (list(questions()[axis]["choices"].values()) for axis in ("project_type", "mlops_version"))
+    return [{"project_type": kind, "mlops_version": version} for kind in types for version in versions]
+
+
 def label(combination: dict[str, str]) -> str:
     """Readable test id, such as classical-aml-cli-v2-github-actions-terraform."""
-    return "-".join(combination[axis] for axis in AXES)
+    return "-".join(combination[axis] for axis in AXES if axis in combination)

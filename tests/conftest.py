@@ -4,11 +4,14 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import copier
 import pytest
-from combinations import ROOT, combinations, label, questions
+import yaml
+from combinations import ROOT, combinations, flavours, label, questions
 from filelock import FileLock
 from hypothesis import settings
 from plumbum import local
@@ -67,6 +70,16 @@ def project(request: pytest.FixtureRequest, render: Render) -> Path:
     return render(**request.param)
 
 
+@pytest.fixture(
+    scope="session",
+    # Each in one worker: two of them are as much as two processors can do.
+    params=[pytest.param(each, id=label(each), marks=pytest.mark.xdist_group(label(each))) for each in flavours()],
+)
+def flavour(request: pytest.FixtureRequest, render: Render) -> Path:
+    """A rendered project of each project type and mlops version; read it, do not write to it."""
+    return render(**request.param)
+
+
 @pytest.fixture(scope="session")
 def tools() -> Path:
     """Validators that stand beside this repository on some machines: Terraform provider schema, workflow runner."""
@@ -84,27 +97,34 @@ def uv() -> str:
     return found
 
 
+def run_uv(uv: str, folder: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess:
+    """Run uv in a folder as a user does, not in the environment that runs these tests."""
+    env = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
+    return subprocess.run([uv, *arguments], cwd=folder, env=env, capture_output=True, text=True, **options)
+
+
 Run = Callable[..., subprocess.CompletedProcess]
 
 
 @pytest.fixture(scope="session")
 def run_in(uv: str, render: Render) -> Run:
-    """Run a Python module in a project, in one environment that the projects share.
+    """Run a Python module in a project, in the environment that the projects of its mlops version share.
 
     The projects are not installed into it (an editable install names one folder); their sources are on PYTHONPATH.
     """
-    environment = ROOT / ".venvs" / "project"
 
-    def install(project: Path) -> None:
+    @cache
+    def python_of(version: str) -> Path:
+        environment = ROOT / ".venvs" / version
         environment.parent.mkdir(exist_ok=True)
-        with FileLock(environment.parent / "project.lock"):
+        with FileLock(environment.parent / f"{version}.lock"):
+            project = render(mlops_version=version)
             command = [uv, "sync", "--quiet", "--no-install-project", "--compile-bytecode", "--project", str(project)]
             subprocess.run(command, check=True, env=os.environ | {"UV_PROJECT_ENVIRONMENT": str(environment)})
-
-    install(render())
-    python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+        return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
     def run(project: Path, *command: str, timeout: float = 600, **env: str) -> subprocess.CompletedProcess:
+        python = python_of(answers_of(project)["mlops_version"])
         path = os.pathsep.join(str(project / folder) for folder in ("mlops/src", "data-science/src"))
         # The packages are compiled already; the projects, which several tests share, stay as they were rendered.
         variables = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1", "NO_COLOR": "1", "COLUMNS": "120"}
@@ -115,6 +135,12 @@ def run_in(uv: str, render: Render) -> Run:
         )
 
     return run
+
+
+def answers_of(project: Path) -> dict[str, Any]:
+    """The answers that a project was rendered with."""
+    recorded: dict[str, Any] = yaml.safe_load((project / ".copier-answers.yml").read_text(encoding="utf-8"))
+    return recorded
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""The verbs, the lint and the local runner of a rendered project, by the tests in tests/mlops.
+"""The verbs, the lint and the local runner of rendered projects, by the tests in tests/mlops.
 
 They stay here because the owner of a project edits data science and definitions, not this layer. They run inside it,
 in its environment, as if they were its own.
@@ -6,32 +6,64 @@ in its environment, as if they were its own.
 
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from combinations import ROOT
-from conftest import Run
-
-pytestmark = pytest.mark.xdist_group("project")
+from combinations import ROOT, questions
+from conftest import Render, Run
 
 SUITE = ROOT / "tests" / "mlops"
+MODULES = sorted(path.stem.removeprefix("test_") for path in SUITE.glob("test_*.py"))
+VERSIONS = list(questions()["mlops_version"]["choices"].values())
+DEFAULT = questions()["mlops_version"]["default"]
+PREFIXES = {version.replace("-", "_"): version for version in VERSIONS} | {"rai": "rai-aml-cli-v2"}
+
+
+def versions_of(module: str) -> list[str]:
+    """The mlops versions in whose projects a module runs; what is the same in all of them is tested in one."""
+    if module.startswith("every_"):
+        return VERSIONS
+    return [version for prefix, version in PREFIXES.items() if module.startswith(f"{prefix}_")] or [DEFAULT]
+
+
+CASES = [
+    pytest.param(module, version, marks=pytest.mark.xdist_group(f"classical-{version}"), id=f"{version}-{module}")
+    for module in MODULES
+    for version in versions_of(module)
+]
 
 
 @pytest.fixture(scope="session")
-def suite(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project with the suite in it."""
-    folder = shutil.copytree(project, tmp_path_factory.mktemp("mlops") / "project")
-    shutil.copytree(SUITE, folder / "mlops" / "tests", ignore=shutil.ignore_patterns("__pycache__"))
-    return folder
+def suite_in(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Make a project of an mlops version with the suite in it, once for all tests."""
+    made: dict[str, Path] = {}
+
+    def make(version: str) -> Path:
+        if version not in made:
+            made[version] = tmp_path_factory.mktemp("mlops") / "project"
+            shutil.copytree(render(mlops_version=version), made[version])
+            shutil.copytree(SUITE, made[version] / "mlops" / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+        return made[version]
+
+    return make
 
 
-@pytest.mark.parametrize("module", sorted(path.stem for path in SUITE.glob("test_*.py")))
-def test_the_mlops_layer_passes(module: str, suite: Path, run_in: Run) -> None:
-    result = run_in(suite, "pytest", "-q", "-p", "no:cacheprovider", f"mlops/tests/{module}.py")
+def test_every_version_has_tests_of_its_own() -> None:
+    assert {version for module in MODULES for version in versions_of(module) if "every" not in module} == set(VERSIONS)
+
+
+@pytest.mark.parametrize(("module", "version"), CASES)
+def test_the_mlops_layer_passes(module: str, version: str, suite_in: Callable[[str], Path], run_in: Run) -> None:
+    folder = suite_in(version)
+    result = run_in(folder, "pytest", "-q", "-p", "no:cacheprovider", f"mlops/tests/test_{module}.py")
     assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
     assert re.search(r"\d+ passed", result.stdout)
 
 
-def test_the_suite_is_clean_to_the_linters_of_the_project(suite: Path, run_in: Run) -> None:
-    result = run_in(suite, "ruff", "check", "mlops/tests")
+@pytest.mark.xdist_group(f"classical-{DEFAULT}")
+def test_the_suite_is_clean_to_the_linters_of_the_project(suite_in: Callable[[str], Path], run_in: Run) -> None:
+    # The modules of the other versions are not in this project, but they are its own too.
+    first_party = ["--config", 'lint.isort.known-first-party=["mlops"]']
+    result = run_in(suite_in(DEFAULT), "ruff", "check", "mlops/tests", *first_party)
     assert result.returncode == 0, result.stdout

@@ -9,24 +9,31 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Run
+from combinations import flavours, label
+from conftest import Render, Run
 
-# One worker runs these in turn: each of them would take both cores.
-pytestmark = pytest.mark.xdist_group("project")
+# What is the same in each flavour is tested in one of them, in the worker that has it already.
+once = pytest.mark.xdist_group(label(flavours()[0]))
 
 
 @pytest.fixture(scope="session")
-def workspace(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workspace(flavour: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the rendered project that may be written to."""
-    return shutil.copytree(project, tmp_path_factory.mktemp("workspace") / "project")
+    return shutil.copytree(flavour, tmp_path_factory.mktemp("workspace") / "project")
 
 
-def test_its_own_tests_pass_and_leave_nothing_behind(workspace: Path, project: Path, run_in: Run) -> None:
+@pytest.fixture
+def project(render: Render, tmp_path: Path) -> Path:
+    """A project with default answers that one test may write to."""
+    return shutil.copytree(render(), tmp_path / "project")
+
+
+def test_its_own_tests_pass_and_leave_nothing_behind(workspace: Path, flavour: Path, run_in: Run) -> None:
     result = run_in(workspace, "pytest", "-q", "-p", "no:cacheprovider")
     assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
     assert re.search(r"\d+ passed", result.stdout)
     assert "skipped" not in result.stdout.splitlines()[-1]
-    assert {path.name for path in workspace.iterdir()} - {path.name for path in project.iterdir()} <= {".hypothesis"}
+    assert {path.name for path in workspace.iterdir()} - {path.name for path in flavour.iterdir()} <= {".hypothesis"}
 
 
 def test_ruff_and_mypy_find_nothing(workspace: Path, run_in: Run) -> None:
@@ -40,21 +47,22 @@ def test_its_lint_finds_nothing(workspace: Path, run_in: Run) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_its_notebook_runs(workspace: Path, run_in: Run) -> None:
-    (notebook,) = (workspace / "data-science" / "notebooks").glob("*.ipynb")
+@once
+def test_its_notebook_runs(project: Path, run_in: Run) -> None:
+    (notebook,) = (project / "data-science" / "notebooks").glob("*.ipynb")
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     assert any(cell["cell_type"] == "code" for cell in cells)
-    result = run_in(workspace, "jupyter", "execute", str(notebook))
+    result = run_in(project, "jupyter", "execute", str(notebook))
     assert result.returncode == 0, result.stderr[-3000:]
 
 
-def test_its_notebook_stops_at_a_cell_that_fails(workspace: Path, run_in: Run) -> None:
-    (notebook,) = (workspace / "data-science" / "notebooks").glob("*.ipynb")
+@once
+def test_its_notebook_stops_at_a_cell_that_fails(project: Path, run_in: Run) -> None:
+    (notebook,) = (project / "data-science" / "notebooks").glob("*.ipynb")
     document = json.loads(notebook.read_text(encoding="utf-8"))
     next(cell for cell in document["cells"] if cell["cell_type"] == "code")["source"] = ["1 / 0\n"]
-    broken = workspace.parent / "broken.ipynb"
-    broken.write_text(json.dumps(document), encoding="utf-8")
-    assert "ZeroDivisionError" in run_in(workspace, "jupyter", "execute", str(broken)).stderr
+    notebook.write_text(json.dumps(document), encoding="utf-8")
+    assert "ZeroDivisionError" in run_in(project, "jupyter", "execute", str(notebook)).stderr
 
 
 def test_the_local_loop_ends_with_a_live_score_and_a_report(workspace: Path, run_in: Run) -> None:
@@ -100,9 +108,9 @@ PENGUINS_SCHEMA = {
 
 
 @pytest.fixture
-def penguins(project: Path, tmp_path: Path) -> Path:
-    """A project whose data, schema and model settings are another's; no other file differs."""
-    folder = shutil.copytree(project, tmp_path / "penguins")
+def penguins(flavour: Path, tmp_path: Path) -> Path:
+    """A project whose data, schema and model settings are another's; no other file differs without Responsible AI."""
+    folder = shutil.copytree(flavour, tmp_path / "penguins")
     for each in ("raw", "production"):
         shutil.rmtree(folder / "data" / each)
         (folder / "data" / each).mkdir()
@@ -115,8 +123,25 @@ def penguins(project: Path, tmp_path: Path) -> Path:
     settings["evaluation"] |= {"metric": "balanced_accuracy", "baselines": ["most_frequent"], "slices": ["island"]}
     settings["training"]["hyperparameters"]["loss"] = "log_loss"
     settings["promotion"]["floor"] = 0.9
+    if "responsible_ai" in settings:
+        settings["fairness"] = {"cohorts": ["island", "sex"], "worst": 0.8, "minimum_rows": 10}
+        settings["responsible_ai"]["test_rows"] = 20
+        adapt_responsible_ai(folder / "mlops" / "aml-cli-v2" / "pipeline.yml")
     (folder / "config" / "model.yml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     return folder
+
+
+def adapt_responsible_ai(path: Path) -> None:
+    """Edit what `mlops lint` then names: the components of Azure ML's registry take columns and task as inputs."""
+    pipeline = yaml.safe_load(path.read_text(encoding="utf-8"))
+    pipeline["inputs"] |= {"target": "species", "task_type": "classification", "categories": '["island", "sex"]'}
+    pipeline["inputs"] |= {"features_to_vary": '["bill_length_mm", "flipper_length_mm"]'}
+    pipeline["jobs"]["what_if"]["inputs"] |= {"desired_class": "2"}
+    # The components for causes and the score card take two classes at most.
+    del pipeline["jobs"]["causes"], pipeline["inputs"]["treatments"], pipeline["jobs"]["gather"]["inputs"]["insight_4"]
+    del pipeline["jobs"]["score_card"], pipeline["outputs"]["score_card"]
+    del pipeline["jobs"]["what_if"]["inputs"]["desired_range"], pipeline["inputs"]["desired_range"]
+    path.write_text(yaml.safe_dump(pipeline, sort_keys=False), encoding="utf-8")
 
 
 def test_another_data_set_works_by_editing_config_and_schema_only(penguins: Path, run_in: Run) -> None:
@@ -141,32 +166,28 @@ def edit(data: Path, change: Callable[[str], str], header: bool = True) -> None:
     data.write_text("\n".join([change(head) if header else head, *map(change, rows)]) + "\n", encoding="utf-8")
 
 
+@once
 @pytest.mark.parametrize("fault", FAULTS)
-def test_bad_data_stops_the_loop_with_one_line_and_no_model(
-    fault: str, project: Path, tmp_path: Path, run_in: Run
-) -> None:
-    folder = shutil.copytree(project, tmp_path / "project")
-    (data,) = (folder / "data" / "raw").iterdir()
+def test_bad_data_stops_the_loop_with_one_line_and_no_model(fault: str, project: Path, run_in: Run) -> None:
+    (data,) = (project / "data" / "raw").iterdir()
     FAULTS[fault](data)
-    result = run_in(folder, "mlops.cli", "local", "--skip-lint")
+    result = run_in(project, "mlops.cli", "local", "--skip-lint")
     assert result.returncode == 1, result.stdout
     errors = [line for line in result.stderr.splitlines() if line.strip()]
     assert len([line for line in errors if line.startswith("error: ")]) == 1, result.stderr
     assert "Traceback" not in result.stdout + result.stderr
-    assert not list((folder / ".local").rglob("MLmodel"))
+    assert not list((project / ".local").rglob("MLmodel"))
 
 
+@once
 @pytest.mark.parametrize(
     ("setting", "words"),
     [("promotion.floor=0.001", "floor"), ("promotion.metric_typo=1", "metric_typo")],
 )
-def test_a_gate_that_is_not_met_registers_nothing(
-    setting: str, words: str, project: Path, tmp_path: Path, run_in: Run
-) -> None:
-    folder = shutil.copytree(project, tmp_path / "project")
-    result = run_in(folder, "mlops.cli", "local", "--skip-lint", "--overrides", setting)
+def test_a_gate_that_is_not_met_registers_nothing(setting: str, words: str, project: Path, run_in: Run) -> None:
+    result = run_in(project, "mlops.cli", "local", "--skip-lint", "--overrides", setting)
     assert result.returncode == 1
     assert words in result.stdout + result.stderr
     assert "Traceback" not in result.stdout + result.stderr
-    registrations = list((folder / ".local").rglob("registration.json"))
+    registrations = list((project / ".local").rglob("registration.json"))
     assert all(json.loads(path.read_text(encoding="utf-8"))["registered"] is False for path in registrations)

@@ -4,14 +4,17 @@ import re
 import shlex
 from pathlib import Path
 
-import pytest
-from conftest import Run
+from conftest import Run, answers_of
 
 FENCE = re.compile(r"^```bash\n(.*?)^```", re.M | re.S)
 RUN_ELSEWHERE = {
     "uv run mlops local": "test_project.test_the_local_loop_ends_with_a_live_score_and_a_report, and `make demo`",
     "uv run pytest": "test_project.test_its_own_tests_pass_and_leave_nothing_behind",
     "uvx --with copier-template-extensions copier update --trust": "test_update",
+}
+OF_SDK_V1 = {
+    "uvx --with copier-template-extensions copier update --trust --vcs-ref=:current: --data "
+    "mlops_version=python-sdk-v2": "test_update.test_an_update_leads_out_of_sdk_v1_with_the_same_data_and_model",
 }
 
 
@@ -21,19 +24,21 @@ def commands(readme: Path) -> list[str]:
     return [command for line in lines if (command := line.split(" #")[0].strip())]
 
 
-@pytest.mark.xdist_group("project")
-def test_each_command_of_the_projects_readme_works(project: Path, run_in: Run, tmp_path: Path) -> None:
+def test_each_command_of_the_projects_readme_works(flavour: Path, run_in: Run, tmp_path: Path) -> None:
     ran = 0
-    for command in commands(project / "README.md"):
-        if command in RUN_ELSEWHERE:
+    for command in commands(flavour / "README.md"):
+        if command in RUN_ELSEWHERE | OF_SDK_V1:
             continue
         words = shlex.split(command)
         assert words[:3] == ["uv", "run", "mlops"], f"nothing runs: {command}"
-        result = run_in(project, "mlops.cli", *words[3:], MLOPS_LOCAL_DIR=str(tmp_path / "local"))
+        result = run_in(flavour, "mlops.cli", *words[3:], MLOPS_LOCAL_DIR=str(tmp_path / "local"))
         assert result.returncode == 0, f"{command}\n{result.stdout[-2000:]}{result.stderr[-2000:]}"
         ran += 1
     assert ran >= 4
 
 
 def test_the_table_of_commands_names_only_commands_of_the_readme(project: Path) -> None:
-    assert set(RUN_ELSEWHERE) <= set(commands(project / "README.md"))
+    named = set(commands(project / "README.md"))
+    assert set(RUN_ELSEWHERE) <= named
+    is_legacy = answers_of(project)["mlops_version"] == "python-sdk-v1"
+    assert named & set(OF_SDK_V1) == (set(OF_SDK_V1) if is_legacy else set())

@@ -1,13 +1,15 @@
 """`copier update`: an untouched project equals a fresh copy, edits survive, nothing is lost without a word."""
 
+import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
 import copier
 import pytest
 import yaml
-from combinations import ROOT
-from conftest import SUFFIX, commit_all, copy_template, git
+from combinations import ROOT, questions
+from conftest import SUFFIX, Run, commit_all, copy_template, git
 
 RELEASES = yaml.safe_load((ROOT / "releases.yml").read_text(encoding="utf-8"))
 
@@ -66,7 +68,7 @@ def test_the_users_edits_survive_next_to_the_releases(template: Path, tmp_path: 
     schema.write_text("# mine\n" + schema.read_text(encoding="utf-8"), encoding="utf-8")
     (project / "data-science" / "mine.py").write_text("print('mine')\n", encoding="utf-8")
     commit_all(project, "my edits")
-    shipped = template / "template" / "config" / "model.yml"
+    shipped = template / "template" / "config" / "model.yml.jinja"
     shipped.write_text(shipped.read_text(encoding="utf-8") + "# from the release\n", encoding="utf-8")
     commit_all(template, "second", tag="v1001.0.0")
     update(project)
@@ -78,8 +80,10 @@ def test_the_users_edits_survive_next_to_the_releases(template: Path, tmp_path: 
 
 def test_an_edit_of_the_same_line_is_a_visible_conflict(template: Path, tmp_path: Path) -> None:
     project = new_project(template, tmp_path / "project")
-    for root, word in ((project, "mine"), (template / "template", "theirs")):
-        path = root / "config" / "model.yml"
+    for path, word in (
+        (project / "config" / "model.yml", "mine"),
+        (template / "template" / "config" / "model.yml.jinja", "theirs"),
+    ):
         _, rest = path.read_text(encoding="utf-8").split("\n", 1)
         path.write_text(f"# {word}\n{rest}", encoding="utf-8")
     commit_all(project, "my edit")
@@ -116,6 +120,50 @@ def test_a_changed_answer_is_an_update_too(template: Path, tmp_path: Path) -> No
     update(project, data={"location": "northeurope"}, vcs_ref=copier.VcsRef.CURRENT)
     assert "location: northeurope" in (project / "config" / "dev.yml").read_text(encoding="utf-8").replace('"', "")
     assert conflicts(project) == []
+
+
+VERSIONS = list(questions()["mlops_version"]["choices"].values())
+
+
+@pytest.mark.parametrize("old", VERSIONS)
+def test_another_mlops_version_is_an_update_and_equals_a_fresh_copy(old: str, template: Path, tmp_path: Path) -> None:
+    project = new_project(template, tmp_path / "project", mlops_version=old)
+    for new in [version for version in VERSIONS if version != old] + [old]:
+        update(project, data={"mlops_version": new}, vcs_ref=copier.VcsRef.CURRENT)
+        assert conflicts(project) == []
+        fresh = new_project(template, tmp_path / new, mlops_version=new)
+        assert files(project) == files(fresh), new
+        commit_all(project, new)
+
+
+@pytest.mark.xdist_group("classical-python-sdk-v2")
+def test_an_update_leads_out_of_sdk_v1_with_the_same_data_and_model(
+    template: Path, tmp_path: Path, run_in: Run
+) -> None:
+    project = new_project(template, tmp_path / "project", mlops_version="python-sdk-v1")
+    settings = project / "config" / "model.yml"
+    settings.write_text(settings.read_text(encoding="utf-8").replace("seed: 13", "seed: 14"), encoding="utf-8")
+    commit_all(project, "my seed")
+    before = run_in(project, "mlops.cli", "local")
+    assert before.returncode == 0, before.stdout[-3000:] + before.stderr[-3000:]
+    assert "python-sdk-v2" in before.stderr, "the start-up line names the way out"
+    data, names = hashes(project / "data"), answers(project)["resource_names"]
+
+    update(project, data={"mlops_version": "python-sdk-v2"}, vcs_ref=copier.VcsRef.CURRENT)
+    assert conflicts(project) == []
+    assert "seed: 14" in settings.read_text(encoding="utf-8")
+    assert hashes(project / "data") == data
+    assert answers(project)["resource_names"] == names
+    after = run_in(project, "mlops.cli", "local")
+    assert after.returncode == 0, after.stdout[-3000:] + after.stderr[-3000:]
+    assert "SDK v1" not in after.stderr
+    # Same data, same settings: the model of before is the champion, and the new one ties with it.
+    assert re.search(r"model +flight-delays version 1 stays the champion", after.stdout), after.stdout[-1500:]
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """The content of each file, in short."""
+    return {name: hashlib.sha256(content).hexdigest() for name, content in files(folder).items()}
 
 
 def test_releases_are_listed_oldest_first_and_name_their_commits() -> None:

@@ -1,8 +1,10 @@
 """Fixtures: a small project, and an Azure CLI that is not one."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import clouds
 import pytest
 from fake_az import FakeAzure
 from hypothesis import settings
@@ -37,3 +39,10 @@ def azure(az_program: FakeAzure, monkeypatch: pytest.MonkeyPatch) -> FakeAzure:
     """The same Azure CLI, answering without a new process for each command."""
     monkeypatch.setattr("mlops.backends.execute", az_program.execute)
     return az_program
+
+
+@pytest.fixture
+def cloud(project: Project, azure: FakeAzure) -> Iterator[clouds.Cloud]:
+    """The Azure that the small project's mlops version talks to."""
+    with clouds.connected(project, azure) as cloud:
+        yield cloud

@@ -58,7 +58,7 @@ def create_project(root: Path) -> Project:
     here = Project.load(Path(__file__).parent)
     root.mkdir()
     (root / "pyproject.toml").write_text(
-        f'[tool.mlops]\npackage = "{here.package}"\nversion = "aml-cli-v2"\ninfrastructure = "terraform"\n',
+        f'[tool.mlops]\npackage = "{here.package}"\nversion = "{here.version}"\ninfrastructure = "terraform"\n',
         encoding="utf-8",
     )
     for environment, source in {"dev": "workspace", "test": "registry", "prod": "registry"}.items():
@@ -69,5 +69,18 @@ def create_project(root: Path) -> Project:
         (root / "data" / folder).mkdir()
         rows = "".join(f"{row},{row}.5\n" for row in range(9))
         (root / "data" / folder / "rows.csv").write_text(f"y,x\n{rows}", encoding="utf-8")
-    shutil.copytree(here.root / "mlops" / "aml-cli-v2", root / "mlops" / "aml-cli-v2")
+    for kind in ("train", "inference"):
+        environment = {"name": kind, "dependencies": ["python=3.11"]}
+        write_yaml(root / "data-science" / "environment" / f"{kind}.yml", environment)
+    code = root / "data-science" / "src" / here.package
+    code.mkdir(parents=True)
+    for step in ("__init__", "prep", "train", "evaluate", "register", "score"):
+        # What goes to Azure. The modules that are imported on this machine are those of the surrounding project.
+        (code / f"{step}.py").write_text(f'"""{step}"""\n', encoding="utf-8")
+    for folder in (here.root / "mlops").iterdir():
+        if folder.is_dir() and folder.name not in ("src", "tests"):
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(folder, root / "mlops" / folder.name, ignore=ignored)
+    if (ignored := here.root / ".amlignore").is_file():
+        shutil.copy(ignored, root)
     return Project.load(root)

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from expected_pipeline import EXPECTED, facts
 
 from mlops import UserError
-from mlops.pipeline import OPTIONAL, REFERENCE, Binding, Component, Pipeline, binding, local_path
+from mlops.pipeline import OPTIONAL, REFERENCE, Binding, Component, Pipeline, binding, data_assets, local_path
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "mlops" / "aml-cli-v2" / "pipeline.yml"
@@ -27,6 +28,10 @@ def pipeline_of(needs: dict[str, list[str]], source: Path = Path("pipeline.yml")
 
 def test_the_shipped_pipeline_runs_prep_train_evaluate_register() -> None:
     assert Pipeline.load(SHIPPED).order() == ["prep", "train", "evaluate", "register"]
+
+
+def test_the_shipped_pipeline_is_that_of_the_other_versions_port_by_port() -> None:
+    assert facts(Pipeline.load(SHIPPED), ROOT) == EXPECTED
 
 
 def test_every_input_of_the_shipped_pipeline_is_a_value_or_lies_on_this_machine() -> None:
@@ -125,7 +130,7 @@ def test_data_assets_stand_for_the_paths_in_their_files(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     text = "name: flights\nversion: 2\npath: ../raw\n"
     (tmp_path / "data" / "flights.yml").write_text(text, encoding="utf-8")
-    pipeline = Pipeline.from_dict({}, tmp_path / "p.yml")
+    pipeline = Pipeline.from_dict({}, tmp_path / "p.yml", data_assets(tmp_path / "data"))
     expected = tmp_path / "raw"
     for reference in ("azureml:flights@latest", "azureml:flights:2"):
         path = local_path({"type": "uri_folder", "path": reference}, pipeline)

@@ -62,12 +62,23 @@ def models(tmp_path_factory):
 @pytest.fixture
 def project(folders, models):
     """Training and held-out rows on disk, and the strong model as the challenger."""
+    return lay_out(folders, models["strong"])
+
+
+def lay_out(folders, model):
     frame = validate(flights(700), Schema.load(folders.schema))
     for folder, part in ((folders.train, frame.iloc[:400]), (folders.test, frame.iloc[400:])):
         folder.mkdir(parents=True)
         part.to_parquet(folder / "rows.parquet")
-    shutil.copytree(models["strong"], folders.model)
+    shutil.copytree(model, folders.model)
     return folders
+
+
+@pytest.fixture
+def late(folders, models):
+    """The same of a classification: who is late."""
+    folders.schema.write_text(yaml.safe_dump(CLASSIFICATION, sort_keys=False), encoding="utf-8")
+    return lay_out(folders, models["classes"])
 
 
 def run(folders, *more):
@@ -97,7 +108,7 @@ def set_champion(model):
 
 
 def settings(folders, **sections):
-    merged = {name: section | sections.get(name, {}) for name, section in SETTINGS.items()}
+    merged = SETTINGS | {name: SETTINGS.get(name, {}) | section for name, section in sections.items()}
     folders.settings.write_text(yaml.safe_dump(merged), encoding="utf-8")
 
 
@@ -221,30 +232,132 @@ def test_an_empty_folder_of_production_rows_is_as_good_as_none(project, tmp_path
     assert run(project, "--production-data", str(tmp_path / "production"))["drift"]["checked"] is False
 
 
-def test_a_classification_is_evaluated_by_the_same_step(project, models):
-    project.schema.write_text(yaml.safe_dump(CLASSIFICATION, sort_keys=False), encoding="utf-8")
-    settings(
-        project,
-        evaluation={"metric": "balanced_accuracy", "baselines": ["most_frequent"], "slices": ["weekend"]},
-        promotion={"floor": 0.6},
-    )
-    frame = validate(flights(700), Schema.load(project.schema))
-    frame.iloc[:400].to_parquet(project.train / "rows.parquet")
-    frame.iloc[400:].to_parquet(project.test / "rows.parquet")
-    shutil.rmtree(project.model)
-    shutil.copytree(models["classes"], project.model)
-    written = run(project)
+BALANCED = {"metric": "balanced_accuracy", "baselines": ["most_frequent"], "slices": ["weekend"]}
+
+
+def test_a_classification_is_evaluated_by_the_same_step(late):
+    settings(late, evaluation=BALANCED, promotion={"floor": 0.6})
+    written = run(late)
     assert written["decision"]["promote"] is True
     assert written["metrics"]["challenger"]["balanced_accuracy"] > 0.8
     assert written["metrics"]["baselines"]["most_frequent"]["balanced_accuracy"] == 0.5
-    assert "Right and wrong classes" in (project.evaluation / "report.html").read_text(encoding="utf-8")
+    assert "Right and wrong classes" in (late.evaluation / "report.html").read_text(encoding="utf-8")
+
+
+def spoil(folders, carrier, minutes):
+    """Make the held-out flights of a carrier later than any model could know."""
+    path = folders.test / "rows.parquet"
+    frame = pd.read_parquet(path)
+    frame.assign(delay=frame["delay"] + minutes * (frame["carrier"] == carrier)).to_parquet(path)
+
+
+def test_one_bad_cohort_turns_the_promotion_red_although_the_average_is_good_enough(project):
+    settings(project, fairness={"cohorts": ["carrier"], "worst": 30.0})
+    assert run(project)["decision"]["promote"] is True
+    spoil(project, "CC", 60)
+    written = run(project)
+    assert written["metrics"]["challenger"]["mae"] < SETTINGS["promotion"]["floor"]
+    [fair] = written["metrics"]["fairness"]
+    assert fair["worst"]["value"] == "CC"
+    assert fair["worst"]["score"] > 50
+    assert written["decision"]["promote"] is False
+    [reason] = written["decision"]["reasons"]
+    assert reason == (
+        f"cohort carrier=CC ({fair['worst']['rows']} rows) has mae {fair['worst']['score']:.4g}, beyond the limit of 30"
+    )
+    assert reason in Page((project.evaluation / "report.html").read_text(encoding="utf-8")).text("li")
+
+
+def test_cohorts_that_differ_too_much_turn_the_promotion_red(project):
+    settings(project, fairness={"cohorts": ["carrier"], "max_ratio": 2.0})
+    spoil(project, "AA", 30)
+    decision = run(project)["decision"]
+    assert decision["promote"] is False
+    assert "carrier=" in decision["reasons"][0]
+    assert "beyond the limit of 2" in decision["reasons"][0]
+
+
+def test_each_cohort_is_scored_by_itself_and_small_ones_are_not_judged(project):
+    settings(project, fairness={"cohorts": [["carrier", "hour"], "carrier"], "minimum_rows": 40})
+    crossed, plain = run(project)["metrics"]["fairness"]
+    assert [each["value"] for each in plain["cohorts"]] == ["AA", "BB", "CC"]
+    assert crossed["column"] == "carrier/hour"
+    assert [each["value"] for each in crossed["cohorts"]][1:3] == ["AA/1", "AA/2"]
+    assert sum(each["rows"] for each in crossed["cohorts"]) == sum(each["rows"] for each in plain["cohorts"]) == 300
+    assert all(each["judged"] for each in plain["cohorts"])
+    assert not any(each["judged"] for each in crossed["cohorts"])
+    assert crossed["worst"] is crossed["gap"] is crossed["ratio"] is None
+    scores = [each["score"] for each in plain["cohorts"]]
+    assert (plain["best"]["score"], plain["worst"]["score"]) == (min(scores), max(scores))
+    assert plain["gap"] == pytest.approx(max(scores) - min(scores))
+    assert plain["ratio"] == pytest.approx(max(scores) / min(scores))
+
+
+def test_settings_without_cohorts_measure_none(project):
+    assert run(project)["metrics"]["fairness"] == []
+    assert "Fairness" not in (project.evaluation / "report.html").read_text(encoding="utf-8")
+
+
+def outcomes(folders, positive="yes"):
+    """Recompute the shares by carrier: of all rows and of the late ones, how many are predicted as late."""
+    frame = pd.read_parquet(folders.test)
+    frame["given"] = mlflow.pyfunc.load_model(str(folders.model)).predict(frame.drop(columns="late")) == positive
+    late = frame[frame["late"] == positive]
+    return [each.groupby("carrier")["given"].mean().to_dict() for each in (frame, late)]
+
+
+def test_a_classification_also_says_who_gets_which_class(late):
+    settings(late, evaluation=BALANCED, promotion={"floor": 0.6}, fairness={"cohorts": ["carrier"], "minimum_rows": 9})
+    written = run(late)
+    shares = {each["metric"]: each for each in written["metrics"]["fairness"]}
+    assert list(shares) == ["balanced_accuracy", "demographic_parity", "equal_opportunity"]
+    assert shares["equal_opportunity"]["label"] == "share of yes predicted as yes"
+    for name, expected in zip(("demographic_parity", "equal_opportunity"), outcomes(late), strict=True):
+        found = {each["value"]: each["score"] for each in shares[name]["cohorts"] if each["value"] != "missing"}
+        assert found == pytest.approx(expected)
+        assert shares[name]["gap"] == pytest.approx(max(expected.values()) - min(expected.values()))
+    assert written["decision"]["promote"] is True
+
+
+@pytest.mark.parametrize("name", ["demographic_parity", "equal_opportunity"])
+def test_a_limit_on_the_difference_of_outcomes_turns_the_promotion_red(late, name):
+    limit = {"cohorts": ["carrier"], "minimum_rows": 9, f"max_{name}_difference": 0.001}
+    settings(late, evaluation=BALANCED, promotion={"floor": 0.6}, fairness=limit)
+    decision = run(late)["decision"]
+    assert decision["promote"] is False
+    assert decision["reasons"][0].startswith(f"{name} (share of ")
+    assert "beyond the limit of 0.001" in decision["reasons"][0]
+
+
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        ({"positive": True}, "fairness.positive: 'True' is no class; choose one of no, yes"),
+        ({"cohorts": ["gate"]}, "fairness.cohorts: the data have no column 'gate'"),
+    ],
+)
+def test_cohorts_that_the_data_do_not_have_stop_the_step_in_one_line(late, capsys, section, line):
+    settings(late, evaluation=BALANCED, fairness={"cohorts": ["carrier"]} | section)
+    assert line in fails(late, capsys)
+
+
+def test_equal_opportunity_of_three_classes_needs_the_one_that_is_the_good_outcome():
+    names, rows = ["a", "b", "c"], np.array(["a", "b", "c"] * 4)
+    limited = promotion.Fairness((("carrier",),), max_equal_opportunity_difference=0.1)
+    with pytest.raises(module("step").StepError, match=r"fairness\.positive: missing; name the good outcome, one of a"):
+        evaluate._outcomes(limited, names, rows, rows)
+    assert len(evaluate._outcomes(replace(limited, positive="b"), names, rows, rows)) == 2
+    without = evaluate._outcomes(promotion.Fairness((("carrier",),)), names, rows, rows)
+    assert [each.metric.label for each in without] == [f"share of rows predicted as {name}" for name in names]
 
 
 def test_metrics_and_the_report_are_in_mlflow(project, models):
     set_champion(models["weak"])
-    run(project)
+    settings(project, fairness={"cohorts": ["carrier", "hour"], "minimum_rows": 30})
+    worst = run(project)["metrics"]["fairness"][0]["worst"]["score"]
     named = {"experiment_names": ["tests"], "filter_string": "run_name = 'evaluate'"}
     [found] = mlflow.search_runs(**named, output_format="list")
+    assert found.data.metrics["worst_cohort_mae"] == pytest.approx(worst)
     assert {"mae", "rmse", "r2", "champion_mae", "gain"} <= set(found.data.metrics)
     assert found.data.tags["promote"] == "true"
     assert [each.path for each in mlflow.MlflowClient().list_artifacts(found.info.run_id)] == ["report.html"]
@@ -392,6 +505,13 @@ def evaluation(task="regression", champion=True, production=True, name="delays",
         )
         for value in groups.cat.categories
     ]
+    cohorts = [
+        promotion.Cohorts("carrier", deciding, (*slices, replace(slices[0], value="CC", rows=3)), 9, worst=floor)
+    ]
+    if task == "classification":
+        parity = module("metrics").demographic_parity(label)
+        shares = tuple(replace(each, challenger=number / 4) for number, each in enumerate(slices))
+        cohorts.append(promotion.Cohorts("carrier", parity, shares, 9))
     return report.Evaluation(
         model_name=name,
         created="22 November 2026, 02:00 UTC",
@@ -405,6 +525,7 @@ def evaluation(task="regression", champion=True, production=True, name="delays",
         champion_note="" if champion else "no version is registered yet",
         interval=interval,
         slices=slices,
+        cohorts=cohorts,
         groups={"carrier": groups},
         importance=[Importance("wind", 3.2, 0.1), Importance("carrier", 0.4, 0.1), Importance("month", 0.0, 0.0)],
         train=frame,
@@ -534,6 +655,36 @@ def test_scores_are_given_in_the_unit_of_the_target():
     assert f"mean absolute error {report.number(case.scores['challenger']['mae'])} minutes" in text
 
 
+def test_the_report_shows_the_limit_and_says_which_cohort_is_worst_and_within_it():
+    case = CASES["regression"]
+    worst = report.number(case.cohorts[0].judged[0].challenger)
+    page = Page(build("regression"))
+    assert "Fairness by cohort" in page.text("h2")
+    [caption] = [text for text in page.text("figcaption") if "within the limit" in text]
+    assert caption.startswith(
+        f"By carrier: mae is worst for AA ({worst} minutes), within the limit of 15 minutes, and best"
+    )
+    assert caption.endswith(". Ring: fewer than 9 rows.")
+    assert "dashed: the limit, 15<" in build("regression")
+    assert page.text("td").count("too few rows") == 1
+    beyond = report.build(replace(case, cohorts=[replace(case.cohorts[0], worst=0.5)]))
+    assert "beyond the limit of 0.5 minutes" in beyond
+    assert "dashed: the limit, 0.5; diamond: beyond<" in beyond
+
+
+def test_the_report_says_who_gets_which_class():
+    text = " ".join(Page(build("classification")).text("figcaption"))
+    assert "share of rows predicted as AA: from 0% (AA) to 25% (BB)" in text
+
+
+def test_cohorts_that_are_all_too_small_are_said_to_be_so():
+    case = CASES["regression"]
+    small = report.build(replace(case, cohorts=[replace(case.cohorts[0], minimum_rows=1000, worst=None)]))
+    assert any(
+        "By carrier: no cohort has 1000 rows, so none is judged." in text for text in Page(small).text("figcaption")
+    )
+
+
 def test_the_report_names_the_features_that_drifted_and_how_they_moved():
     text = build("regression")
     assert "3 features drifted: wind, month, carrier" in text
@@ -563,6 +714,10 @@ def test_scores_that_are_not_finite_do_not_stop_the_report(task):
         case,
         scores={who: dict.fromkeys(values, float("nan")) for who, values in case.scores.items()},
         slices=[replace(each, challenger=float("nan")) for each in case.slices],
+        cohorts=[
+            replace(each, scores=tuple(replace(part, challenger=float("nan")) for part in each.scores))
+            for each in case.cohorts
+        ],
         importance=[Importance("wind", float("nan"), float("nan"))],
         predictions=case.predictions
         if task == "classification"

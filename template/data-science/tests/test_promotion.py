@@ -96,6 +96,7 @@ METRICS, metric = module("metrics").METRICS, module("metrics").metric
 StepError = module("step").StepError
 promotion = module("promotion")
 Interval, Policy, SliceScore = promotion.Interval, promotion.Policy, promotion.SliceScore
+Cohorts, Fairness = promotion.Cohorts, promotion.Fairness
 decide, paired_bootstrap = promotion.decide, promotion.paired_bootstrap
 
 LOWER = Policy(metric("mae", "regression"), floor=15.0)
@@ -105,14 +106,25 @@ SHARES = st.floats(0.0, 1.0)
 NOT_FINITE = [math.nan, math.inf, -math.inf]
 
 
-def compare(policy, challenger, champion, noise=0.0, slices=()):
+def compare(policy, challenger, champion, noise=0.0, slices=(), cohorts=()):
     """Decide between two scores, with an interval of the gain that is `noise` wide on each side."""
     gain = float(policy.metric.gain(challenger, champion))
-    return decide(policy, challenger, champion, Interval(gain, gain - noise, gain + noise), slices)
+    return decide(policy, challenger, champion, Interval(gain, gain - noise, gain + noise), slices, cohorts)
+
+
+def by_carrier(policy, scores, rows=50, **limits):
+    """The cohorts 0, 1, 2 ... of carriers with these scores of the policy's metric."""
+    parts = tuple(SliceScore("carrier", str(name), rows, score) for name, score in enumerate(scores))
+    return Cohorts("carrier", policy.metric, parts, 50, **limits)
 
 
 def settings(**promotion):
     return {"evaluation": {"metric": "mae"}, "promotion": {"floor": 15.0, **promotion}}
+
+
+def fairness(task="regression", **section):
+    chosen = {"evaluation": {"metric": "mae" if task == "regression" else "accuracy"}, "promotion": {"floor": 0.5}}
+    return Policy.from_settings(chosen | {"fairness": section}, task).fairness
 
 
 # The floor
@@ -257,6 +269,84 @@ def test_a_negative_r2_of_the_champion_still_leaves_a_tolerance_on_the_right_sid
     assert not compare(policy, 0.5, 0.4, slices=[SliceScore("month", "1", 50, -0.23, -0.20)]).promote
 
 
+# Cohorts
+
+
+@given(scores=st.lists(SCORES, min_size=1), limit=SCORES, average=SCORES, champion=SCORES, noise=st.floats(0, 1))
+def test_a_model_whose_worst_cohort_is_beyond_the_limit_never_wins(scores, limit, average, champion, noise):
+    for policy, worst in ((LOWER, max(scores)), (HIGHER, min(scores))):
+        cohorts = by_carrier(policy, scores, worst=limit)
+        if policy.metric.gain(worst, limit) < 0:
+            assert not decide(policy, average, cohorts=[cohorts]).promote
+            assert not compare(policy, average, champion, noise, cohorts=[cohorts]).promote
+
+
+@given(scores=st.lists(SCORES, min_size=1), average=SCORES, champion=SCORES)
+def test_cohorts_within_every_limit_change_no_decision(scores, average, champion):
+    for policy, worst in ((LOWER, max(scores)), (HIGHER, min(scores))):
+        gap = max(scores) - min(scores)
+        cohorts = by_carrier(policy, scores, worst=worst, max_gap=gap, max_ratio=max(scores) / min(scores))
+        assert decide(policy, average, cohorts=[cohorts]).promote is decide(policy, average).promote
+        without = compare(policy, average, champion)
+        assert compare(policy, average, champion, cohorts=[cohorts]).promote is without.promote
+
+
+@given(scores=st.lists(SCORES, min_size=2), share=st.floats(0, 0.99))
+def test_cohorts_that_are_further_apart_than_a_limit_never_win(scores, share):
+    gap, ratio = max(scores) - min(scores), max(scores) / min(scores)
+    assume(gap > 1e-6)
+    for policy, perfect in ((LOWER, 0.0), (HIGHER, 1.0)):
+        for limit in ({"max_gap": share * gap}, {"max_ratio": 1 + share * (ratio - 1)}):
+            assert not decide(policy, perfect, cohorts=[by_carrier(policy, scores, **limit)]).promote
+
+
+def test_a_refusal_names_each_cohort_beyond_the_limit_its_score_and_the_limit():
+    decision = decide(LOWER, 10.0, cohorts=[by_carrier(LOWER, [12.0, 19.0, 18.5], worst=18.0, max_gap=5.0)])
+    assert decision.reasons == (
+        "cohort carrier=1 (50 rows) has mae 19, beyond the limit of 18",
+        "cohort carrier=2 (50 rows) has mae 18.5, beyond the limit of 18",
+        "mae (mean absolute error) differs by 7 between the cohorts carrier=0 (12) and 1 (19), beyond the limit of 5",
+    )
+
+
+def test_a_promotion_names_the_worst_cohort():
+    decision = decide(HIGHER, 0.9, cohorts=[by_carrier(HIGHER, [0.9, 0.7, 0.8], worst=0.6)])
+    assert decision.promote
+    assert "cohort carrier=1 (50 rows) has accuracy 0.7, the worst of all, within the limit of 0.6" in decision.reasons
+    assert "there is no champion to beat, so the floor and the limits on cohorts decide" in decision.reasons
+
+
+@pytest.mark.parametrize("score", NOT_FINITE)
+@pytest.mark.parametrize("limit", [{"worst": 20.0}, {"max_gap": 20.0}, {"max_ratio": 20.0}])
+def test_a_cohort_whose_score_is_not_finite_never_passes(score, limit):
+    assert not decide(LOWER, 10.0, cohorts=[by_carrier(LOWER, [10.0, score, 12.0], **limit)]).promote
+
+
+@given(rows=st.integers(1, 49), score=st.floats(0, 1e6))
+def test_a_cohort_with_few_rows_decides_nothing(rows, score):
+    large, small = by_carrier(LOWER, [10.0, 12.0], worst=15.0, max_gap=3.0), SliceScore("carrier", "small", rows, score)
+    assert decide(LOWER, 10.0, cohorts=[replace(large, scores=(*large.scores, small))]).promote
+
+
+def test_a_limit_that_no_cohort_is_large_enough_for_refuses_and_says_so():
+    decision = decide(LOWER, 10.0, cohorts=[by_carrier(LOWER, [10.0, 12.0], rows=49, worst=15.0)])
+    assert decision.reasons == ("no cohort by carrier has the 50 rows that a judgement of its mae needs",)
+
+
+@given(scores=st.lists(st.floats(allow_nan=True)), rows=st.integers(1, 100))
+def test_cohorts_without_a_limit_are_shown_and_decide_nothing(scores, rows):
+    assert decide(LOWER, 10.0, cohorts=[by_carrier(LOWER, scores, rows)]) == decide(LOWER, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("scores", "ratio"),
+    [([10, 15, 12], 1.5), ([7], 1), ([0, 0], 1), ([0, 2], math.inf), ([-0.1, 0.4], math.nan), ([], math.nan)],
+)
+def test_the_ratio_is_that_of_the_larger_end_to_the_smaller_one_in_either_direction(scores, ratio):
+    for policy in (LOWER, HIGHER):
+        assert by_carrier(policy, scores).ratio == pytest.approx(ratio, nan_ok=True)
+
+
 # The bootstrap
 
 
@@ -342,6 +432,18 @@ def test_the_policy_comes_from_the_settings():
         ({"evaluation": {"metric": "mae"}, "promotion": {}}, "promotion.floor: missing"),
         ({"evaluation": {"metric": "mae"}}, "promotion: this section is missing"),
         ({"evaluation": {"metric": "mape"}, "promotion": {"floor": 1}}, "'mape' is no regression metric"),
+        (settings() | {"fairness": ["origin"]}, "fairness: this section is missing from the settings, or it has no"),
+        (settings() | {"fairness": {"worst": 18.0}}, "fairness.cohorts: must be a list of columns, such as [origin"),
+        (settings() | {"fairness": {"cohorts": "origin"}}, "fairness.cohorts: must be a list of columns"),
+        (settings() | {"fairness": {"cohorts": [[]]}}, "fairness.cohorts: must be a list of columns"),
+        (settings() | {"fairness": {"cohorts": ["a"], "wurst": 1}}, "fairness.wurst: unknown; the keys are cohorts, "),
+        (settings() | {"fairness": {"cohorts": ["a"], "worst": "low"}}, "fairness.worst: 'low' must be a number"),
+        (
+            settings() | {"fairness": {"cohorts": ["a"], "max_ratio": 0.9}},
+            "fairness.max_ratio: 0.9 must be a number of 1",
+        ),
+        (settings() | {"fairness": {"cohorts": ["a"], "max_gap": -1}}, "fairness.max_gap: -1 must be a number of 0"),
+        (settings() | {"fairness": {"cohorts": ["a"], "positive": 1}}, "fairness.positive: is for a classification"),
     ],
 )
 def test_wrong_settings_are_refused_in_one_line(broken, line):
@@ -349,3 +451,15 @@ def test_wrong_settings_are_refused_in_one_line(broken, line):
         Policy.from_settings(broken, "regression")
     assert line in str(fault.value)
     assert "\n" not in str(fault.value)
+
+
+def test_settings_without_the_section_know_no_cohorts():
+    for absent in ({}, {"fairness": None}):
+        assert Policy.from_settings(settings() | absent, "regression").fairness == Fairness()
+
+
+def test_the_limits_on_cohorts_come_from_the_settings_and_an_empty_one_is_none():
+    found = fairness(cohorts=["origin", ["origin", "carrier"]], worst=18, max_gap=None, minimum_rows=20)
+    assert found == Fairness((("origin",), ("origin", "carrier")), worst=18, minimum_rows=20)
+    found = fairness("classification", cohorts=["sex"], positive=True, max_equal_opportunity_difference=0.1)
+    assert found == Fairness((("sex",),), positive="True", max_equal_opportunity_difference=0.1)

@@ -174,6 +174,32 @@ def slice_scores(rows: Sequence[tuple[str, float, float | None]], metric: str, n
         return _svg(figure, f"slices-{name}", alt)
 
 
+def cohort_scores(
+    rows: Sequence[tuple[str, float, bool | None]], limit: float | None, metric: str, name: str, alt: str
+) -> str:
+    """Draw the limit, if there is one, and for each (label, score, good) whether it is within; None is not judged."""
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _rows([label for label, _, _ in rows], extra=1.0)
+        ends = [score for _, score, good in rows if good is not None] or [score for _, score, _ in rows]
+        ends += [] if limit is None else [limit]
+        # The score of a few rows may lie far away; the others shall not be squeezed for it.
+        low, high = min(ends), max(ends)
+        edges = (low - 0.05 * (high - low), high + 0.05 * (high - low))
+        styles = {True: ("o", CHALLENGER, CHALLENGER), False: ("D", CHAMPION, CHAMPION), None: ("o", SURFACE, MUTED)}
+        for row, (_, score, good) in enumerate(rows):
+            marker, fill, edge = styles[good]
+            place = float(np.clip(score, *edges))
+            axes.plot([place], [row], marker=marker, markersize=7, color=fill, markeredgecolor=edge)
+            _value(axes, row, score)
+        axes.margins(x=0.08)
+        if limit is not None:
+            axes.axvline(limit, color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
+            beyond = "; diamond: beyond" if any(good is False for _, _, good in rows) else ""
+            axes.set_title(f"dashed: the limit, {limit:g}{beyond}", loc="left", color=MUTED)
+        axes.set_xlabel(metric)
+        return _svg(figure, f"cohorts-{name}", alt)
+
+
 def scoreboard(scores: Sequence[tuple[str, float]], floor: float, higher_is_better: bool, label: str, alt: str) -> str:
     """Draw one score for each model and the floor that a model must reach."""
     with matplotlib.rc_context(_STYLE):

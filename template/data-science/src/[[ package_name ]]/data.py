@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pandera.pandas as pa
 import yaml
 from pandera.errors import SchemaErrors
 
 from .step import StepError
+
+try:
+    import pandera.pandas as pa
+except ImportError:  # before pandera 0.24, the newest that takes pandas 1.5
+    import pandera as pa  # type: ignore[no-redef]
 
 TYPES = ("integer", "number", "category", "boolean", "text")
 TASKS = ("regression", "classification")
@@ -262,7 +266,7 @@ def _texts(values: pd.Series) -> pd.Series:
 
 
 def _booleans(values: pd.Series) -> pd.Series:
-    return values.astype(str).str.strip().str.lower().map(_TRUTH).astype("float64")
+    return values.map(str).str.strip().str.lower().map(_TRUTH).astype("float64")
 
 
 def _typed(values: pd.Series, column: Column) -> pd.Series:

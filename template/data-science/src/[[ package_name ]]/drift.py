@@ -4,20 +4,28 @@ The methods follow the components that Azure's monitor runs (repository Azure/az
 assets/model_monitoring), so that a threshold means the same here and there. Three cases differ, because theirs fail
 or stay silent: missing values count as a value of their own, a category that is new in production is allowed in the
 chi-squared test, and samples of any size are accepted.
+
+Run from the command line, it is a step of its own that compares production data with the rows that a model was trained
+on, and fails when they have drifted.
 """
 
+import argparse
+import json
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
+import mlflow
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from .data import Schema
-from .step import StepError
+from .data import Schema, data_files, load_settings, read_folder, validate
+from .step import StepError, run, staged, tracked
 
 Floats = NDArray[np.float64]
 
@@ -83,7 +91,7 @@ def _as_numbers(values: pd.Series) -> Floats:
 
 def _as_labels(values: pd.Series) -> NDArray:
     """Return text, with "" for missing; truth values and whole numbers read the same however they were stored."""
-    text = values.astype(str).str.strip().str.removesuffix(".0")
+    text = values.map(str).str.strip().str.removesuffix(".0")
     text = text.replace({"True": "1", "true": "1", "False": "0", "false": "0"})
     return text.where(values.notna(), "").to_numpy(dtype=object)
 
@@ -197,3 +205,69 @@ METRICS: dict[str, dict[str, Callable[..., float]]] = {
 
 # These are p-values: the lower, the more surely the data drifted.
 P_VALUES = frozenset({"two_sample_kolmogorov_smirnov_test", "pearsons_chi_squared_test"})
+
+
+def drifted_features(results: Sequence[DriftResult]) -> list[str]:
+    """Return the features that drifted under at least one metric, in the order of the results."""
+    return list(dict.fromkeys(each.feature for each in results if each.drifted))
+
+
+def document(results: Sequence[DriftResult] | None, reference_rows: int, production_rows: int) -> dict[str, Any]:
+    """Return the content of drift.json; None for `results` means that there was nothing to compare."""
+    found = results or ()
+    return {
+        "checked": results is not None,
+        "rows": {"reference": reference_rows, "production": production_rows},
+        "drifted": drifted_features(found),
+        # JSON has no infinity.
+        "results": [asdict(each) | {"value": each.value if math.isfinite(each.value) else None} for each in found],
+    }
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the arguments of this step."""
+    arguments = argparse.ArgumentParser(prog="drift", description="Has the data changed since training?")
+    arguments.add_argument("--train-data", type=Path, required=True, help="folder with the rows of the training")
+    arguments.add_argument("--production-data", type=Path, required=True, help="folder with rows that arrived later")
+    arguments.add_argument("--schema", type=Path, required=True, help="data/schema.yml")
+    arguments.add_argument("--settings", type=Path, required=True, help="config/model.yml, with the thresholds")
+    arguments.add_argument("--drift", type=Path, required=True, help="output folder of drift.json")
+    return arguments
+
+
+def measure(arguments: argparse.Namespace) -> None:
+    """Compare the production data with the training rows and write drift.json.
+
+    Raises:
+        StepError: a threshold is passed, after drift.json was written; or the data or the thresholds cannot be used.
+    """
+    schema = Schema.load(arguments.schema)
+    thresholds = load_settings(arguments.settings).get("drift")
+    if not thresholds:
+        raise StepError(f"{arguments.settings}: there is no threshold under `drift`, so nothing could ever drift")
+    reference = validate(read_folder(arguments.train_data, schema), schema)
+    # Not validated: that the data has changed is what is asked here.
+    arrived = data_files(arguments.production_data)
+    production = read_folder(arguments.production_data, schema) if arrived else reference[:0]
+    results = check(reference, production, schema, thresholds) if arrived else None
+    drifted = drifted_features(results or ())
+    with tracked("drift"), staged(arguments.drift) as folder:
+        mlflow.log_metric("drifted_features", len(drifted))
+        file = folder / "drift.json"
+        content = document(results, len(reference), len(production))
+        file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        mlflow.log_artifact(str(file))
+    if drifted:
+        share = f"{len(drifted)} of {len(schema.features)} features drifted: {', '.join(drifted)}"
+        raise StepError(f"{share}; see drift.json, and train again on data like this if it is here to stay")
+    done = f"no drift in {len(production):,} rows" if arrived else f"no files in {arguments.production_data} to compare"
+    print(done, flush=True)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run this step from the command line."""
+    run(measure, parser(), argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import mlflow
 import numpy as np
@@ -20,8 +20,8 @@ from mlflow.pyfunc import PyFuncModel, load_model
 
 from . import drift, report
 from .data import Schema, data_files, load_settings, read_folder, validate
-from .metrics import scores
-from .promotion import Policy, SliceScore, decide, paired_bootstrap
+from .metrics import Metric, demographic_parity, equal_opportunity, scores
+from .promotion import Cohorts, Fairness, Policy, SliceScore, decide, paired_bootstrap
 from .register import champion as find_champion
 from .step import StepError, run, staged, tracked
 from .tabular.model import permutation_importance
@@ -98,7 +98,10 @@ def _evaluate(
     predictions = {"challenger": new, **served, **_baselines(_names(section, "baselines"), train, test, schema)}
 
     interval = None if old is None else paired_bootstrap(policy.metric, actual, new, old, policy.confidence, seed)
-    slices = [each for column, labels in groups.items() for each in _slices(policy, column, labels, actual, new, old)]
+    slices = [
+        each for column, labels in groups.items() for each in _slices(policy.metric, column, labels, actual, new, old)
+    ]
+    cohorts = _cohorts(policy, schema, test, new)
     scored = {who: scores(schema.task, actual, what) for who, what in predictions.items()}
     best = {who: values[policy.metric.name] for who, values in scored.items()}
 
@@ -108,7 +111,7 @@ def _evaluate(
         created=f"{datetime.now(UTC):%d %B %Y, %H:%M} UTC",
         schema=schema,
         policy=policy,
-        decision=decide(policy, best["challenger"], best[name] if name else None, interval, slices),
+        decision=decide(policy, best["challenger"], best[name] if name else None, interval, slices, cohorts),
         test=test,
         predictions=predictions,
         scores=scored,
@@ -116,6 +119,7 @@ def _evaluate(
         champion_note=note,
         interval=interval,
         slices=slices,
+        cohorts=cohorts,
         groups=groups,
         importance=permutation_importance(partial(_predict, model), test, actual, schema.features, policy.metric, seed),
         train=train,
@@ -198,14 +202,14 @@ def _baselines(names: Sequence[str], train: pd.DataFrame, test: pd.DataFrame, sc
     return predictions
 
 
-def slice_groups(frame: pd.DataFrame, column: str) -> pd.Series:
+def slice_groups(frame: pd.DataFrame, column: str, setting: str = "evaluation.slices") -> pd.Series:
     """Return the name of the group of each row: its value, or its fifth of all rows if there are many numbers.
 
     Raises:
-        StepError: there is no such column.
+        StepError: there is no such column; the setting is the one that named it.
     """
     if column not in frame:
-        raise StepError(f"evaluation.slices: the data have no column {column!r}")
+        raise StepError(f"{setting}: the data have no column {column!r}")
     values = frame[column]
     if pd.api.types.is_numeric_dtype(values) and values.nunique() > _MOST_VALUES:
         values = pd.qcut(values, _GROUPS, duplicates="drop")
@@ -219,14 +223,73 @@ def _spell(value: object) -> str:
 
 
 def _slices(
-    policy: Policy, column: str, groups: pd.Series, actual: np.ndarray, new: np.ndarray, old: np.ndarray | None
+    metric: Metric, column: str, groups: pd.Series, actual: np.ndarray, new: np.ndarray, old: np.ndarray | None = None
 ) -> list[SliceScore]:
     results = []
     for value, rows in groups.groupby(groups, observed=True).indices.items():
-        score = policy.metric.score
-        before = None if old is None else score(actual[rows], old[rows])
-        results.append(SliceScore(column, str(value), len(rows), score(actual[rows], new[rows]), before))
+        before = None if old is None else metric.score(actual[rows], old[rows])
+        results.append(SliceScore(column, str(value), len(rows), metric.score(actual[rows], new[rows]), before))
     return results
+
+
+def cohort_groups(frame: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
+    """Return the name of the cohort of each row: its group in each of the columns, with slashes between them.
+
+    Raises:
+        StepError: there is no such column.
+    """
+    parts = [slice_groups(frame, column, "fairness.cohorts") for column in columns]
+    names = pd.Series(["/".join(row) for row in zip(*parts, strict=True)], index=frame.index)
+    # In the order of the values and not of their names: month 2 comes before month 10.
+    order = np.lexsort([part.cat.codes for part in reversed(parts)])
+    return names.astype(pd.CategoricalDtype(names.iloc[order].unique().tolist(), ordered=True))
+
+
+class _Measure(NamedTuple):
+    """A metric that is compared between cohorts, on which rows, with the limits on it."""
+
+    metric: Metric
+    rows: np.ndarray
+    actual: np.ndarray
+    predicted: np.ndarray
+    limits: Mapping[str, float | None]
+
+
+def _cohorts(policy: Policy, schema: Schema, test: pd.DataFrame, predicted: np.ndarray) -> list[Cohorts]:
+    fairness, actual, everyone = policy.fairness, test[schema.target].to_numpy(), np.full(len(test), True)
+    if not fairness.cohorts:
+        return []
+    limits = {"worst": fairness.worst, "max_gap": fairness.max_gap, "max_ratio": fairness.max_ratio}
+    measures = [_Measure(policy.metric, everyone, actual, predicted, limits)]
+    if schema.task == "classification":
+        measures += _outcomes(fairness, schema.columns[schema.target].values, actual.astype(str), predicted.astype(str))
+    found = []
+    for columns in fairness.cohorts:
+        column, groups = "/".join(columns), cohort_groups(test, columns)
+        for each in measures:
+            chosen = groups[each.rows], each.actual[each.rows], each.predicted[each.rows]
+            parts = tuple(_slices(each.metric, column, *chosen))
+            found.append(Cohorts(column, each.metric, parts, fairness.minimum_rows, **each.limits))
+    return found
+
+
+def _outcomes(fairness: Fairness, known: Sequence[str], actual: np.ndarray, predicted: np.ndarray) -> list[_Measure]:
+    """Return what a classification is compared by: the share of rows, and of positive rows, that get a class."""
+    classes = sorted({*known, *actual.tolist(), *predicted.tolist()})
+    positive = fairness.positive or (classes[1] if len(classes) == 2 else None)
+    if positive is None and fairness.max_equal_opportunity_difference is not None:
+        raise StepError(f"fairness.positive: missing; name the good outcome, one of {', '.join(classes)}")
+    if positive not in (None, *classes):
+        raise StepError(f"fairness.positive: {positive!r} is no class; choose one of {', '.join(classes)}")
+    parity = {"max_gap": fairness.max_demographic_parity_difference}
+    opportunity = {"max_gap": fairness.max_equal_opportunity_difference}
+    measures = []
+    for each in classes if positive is None else [positive]:
+        true, given = (actual == each).astype(float), (predicted == each).astype(float)
+        measures.append(_Measure(demographic_parity(each), np.full(len(true), True), true, given, parity))
+        if each == positive:
+            measures.append(_Measure(equal_opportunity(each), true == 1, true, given, opportunity))
+    return measures
 
 
 def _documents(evaluation: report.Evaluation) -> dict[str, dict[str, Any]]:
@@ -246,6 +309,7 @@ def _documents(evaluation: report.Evaluation) -> dict[str, dict[str, Any]]:
             },
             "gain": asdict(evaluation.interval) | {"confidence": policy.confidence} if evaluation.interval else None,
             "slices": [asdict(each) for each in evaluation.slices],
+            "fairness": [_cohorts_document(each) for each in evaluation.cohorts],
             "importance": [asdict(each) for each in evaluation.importance],
         },
         "decision.json": {
@@ -254,15 +318,27 @@ def _documents(evaluation: report.Evaluation) -> dict[str, dict[str, Any]]:
             "champion": evaluation.champion,
             "note": evaluation.champion_note,
         },
-        "drift.json": {
-            "checked": evaluation.drift is not None,
-            "rows": {
-                "reference": len(evaluation.train),
-                "production": 0 if evaluation.production is None else len(evaluation.production),
-            },
-            "drifted": report.drifted_features(evaluation.drift or ()),
-            "results": [asdict(each) for each in evaluation.drift or ()],
-        },
+        "drift.json": drift.document(
+            evaluation.drift,
+            len(evaluation.train),
+            0 if evaluation.production is None else len(evaluation.production),
+        ),
+    }
+
+
+def _cohorts_document(cohorts: Cohorts) -> dict[str, Any]:
+    scores = {each.value: {"value": each.value, "rows": each.rows, "score": each.challenger} for each in cohorts.scores}
+    judged = [each.value for each in cohorts.judged]
+    return {
+        "column": cohorts.column,
+        "metric": cohorts.metric.name,
+        "label": cohorts.metric.label,
+        "worst": scores[judged[0]] if judged else None,
+        "best": scores[judged[-1]] if judged else None,
+        "gap": cohorts.gap,
+        "ratio": cohorts.ratio,
+        "limits": {"worst": cohorts.worst, "gap": cohorts.max_gap, "ratio": cohorts.max_ratio},
+        "cohorts": [score | {"judged": value in judged} for value, score in scores.items()],
     }
 
 
@@ -293,11 +369,25 @@ def _log(evaluation: report.Evaluation, folder: Path) -> None:
     }
     if evaluation.interval and math.isfinite(evaluation.interval.gain):
         metrics["gain"] = evaluation.interval.gain
+    metrics |= _cohort_metrics(evaluation)
     if evaluation.drift is not None:
-        metrics["drifted_features"] = float(len(report.drifted_features(evaluation.drift)))
+        metrics["drifted_features"] = float(len(drift.drifted_features(evaluation.drift)))
     mlflow.log_metrics(metrics)
     mlflow.set_tag("promote", str(evaluation.decision.promote).lower())
     mlflow.log_artifact(str(folder / "report.html"))
+
+
+def _cohort_metrics(evaluation: report.Evaluation) -> dict[str, float]:
+    """Return the score of the worst cohort, and by how much the outcomes of a classification differ at most."""
+    deciding = evaluation.policy.metric
+    judged = [each for each in evaluation.cohorts if each.judged]
+    worst = [each.judged[0].challenger for each in judged if each.metric == deciding]
+    metrics = {f"worst_cohort_{deciding.name}": min(worst, key=lambda score: deciding.gain(score, 0))} if worst else {}
+    for each in judged:
+        if each.metric != deciding:
+            name = f"{each.metric.name}_difference"
+            metrics[name] = max(each.gap, metrics.get(name, 0.0))
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
 def _summary(evaluation: report.Evaluation) -> str:
@@ -314,7 +404,7 @@ def _summary(evaluation: report.Evaluation) -> str:
     last = f"{metric} {report.number(evaluation.scores['challenger'][metric])}: "
     last += "promote" if evaluation.decision.promote else "do not promote"
     if evaluation.drift is not None:
-        drifted = report.drifted_features(evaluation.drift)
+        drifted = drift.drifted_features(evaluation.drift)
         lines.append(f"drift: {len(drifted)} features" + (f" ({', '.join(drifted)})" if drifted else ""))
         last += f"; {len(drifted)} features drifted"
     lines.append(last)

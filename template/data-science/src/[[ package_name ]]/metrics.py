@@ -104,6 +104,28 @@ METRICS: dict[str, tuple[Metric, ...]] = {
 }
 
 
+def demographic_parity(outcome: str) -> Metric:
+    """Return the share of rows that are predicted as this class; predictions are 1 for such a row, else 0.
+
+    Demographic parity is the same share in every cohort, whatever is true of its rows (Calders, Kamiran and
+    Pechenizkiy 2009, Building Classifiers with Independency Constraints).
+    """
+    return Metric("demographic_parity", f"share of rows predicted as {outcome}", True, False, _share)
+
+
+def equal_opportunity(outcome: str) -> Metric:
+    """Return the true positive rate: the same share, for the rows that are of this class; it takes no other rows.
+
+    Equal opportunity is the same rate in every cohort: who qualifies has the same chance, wherever they belong (Hardt,
+    Price and Srebro 2016, Equality of Opportunity in Supervised Learning).
+    """
+    return Metric("equal_opportunity", f"share of {outcome} predicted as {outcome}", True, False, _share)
+
+
+def _share(_: NDArray, predicted: NDArray) -> Floats:
+    return np.asarray(np.mean(predicted, axis=0), dtype=float)
+
+
 def metric(name: str, task: str) -> Metric:
     """Return the metric of that name.
 

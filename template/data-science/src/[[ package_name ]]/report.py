@@ -13,8 +13,8 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from . import charts
 from .data import Column, Schema
-from .drift import MINIMUM_ROWS, P_VALUES, DriftResult
-from .promotion import Decision, Interval, Policy, SliceScore
+from .drift import MINIMUM_ROWS, P_VALUES, DriftResult, drifted_features
+from .promotion import Cohorts, Decision, Interval, Policy, SliceScore
 from .tabular.model import Importance
 
 _SHOWN_FEATURES = 20
@@ -34,6 +34,7 @@ class Evaluation:
         scores: the metrics of each of those, by name.
         champion: name of the champion's predictions; None if there is none to compare with.
         champion_note: why there is none.
+        cohorts: for each cohort column the deciding metric first, then the outcomes of a classification.
         groups: for each slice column the name of the group that each row belongs to.
         drift: None without production data.
     """
@@ -55,6 +56,7 @@ class Evaluation:
     train: pd.DataFrame
     production: pd.DataFrame | None = None
     drift: Sequence[DriftResult] | None = field(default=None)
+    cohorts: Sequence[Cohorts] = ()
     seed: int = 0
 
 
@@ -64,6 +66,16 @@ class Figure:
 
     svg: str
     caption: str
+
+
+@dataclass(frozen=True)
+class CohortColumn:
+    """The cohorts of one column: a chart, what is measured, and (cohort, rows, values, judged) for each of them."""
+
+    name: str
+    figure: Figure | None
+    measures: list[str]
+    cohorts: list[tuple[str, int, list[float | None], bool]]
 
 
 def build(evaluation: Evaluation) -> str:
@@ -83,17 +95,13 @@ def build(evaluation: Evaluation) -> str:
         predictions=_regression(evaluation) if schema.task == "regression" else _classification(evaluation),
         classes=_classes(evaluation) if schema.task == "classification" else [],
         slices=_slices(evaluation),
+        fairness=_fairness(evaluation),
         importance=_importance(evaluation),
         drift=_drift(evaluation),
         drifted=drifted_features(evaluation.drift or ()),
         p_values=P_VALUES,
         minimum_rows=MINIMUM_ROWS,
     )
-
-
-def drifted_features(results: Sequence[DriftResult]) -> list[str]:
-    """Return the features that drifted under any metric, in the order of the schema."""
-    return list(dict.fromkeys(each.feature for each in results if each.drifted))
 
 
 def number(value: float | None) -> str:
@@ -226,6 +234,45 @@ def _slice_figure(evaluation: Evaluation, column: str, shown: list[SliceScore], 
     spread = [(each.value, residual[(groups == each.value).to_numpy()]) for each in shown]
     svg = charts.residuals(spread, schema.columns[schema.target].unit, column, caption)
     return Figure(svg, caption + ". Dot: median; thick: middle half; thin: 10 to 90 % of the rows.")
+
+
+def _fairness(evaluation: Evaluation) -> list[CohortColumn]:
+    found = []
+    for column in dict.fromkeys(each.column for each in evaluation.cohorts):
+        first, *others = [each for each in evaluation.cohorts if each.column == column]
+        values = [{score.value: score.challenger for score in each.scores} for each in (first, *others)]
+        cohorts = [
+            (each.value, each.rows, [column.get(each.value) for column in values], each.rows >= first.minimum_rows)
+            for each in first.scores
+        ]
+        measures = [first.metric.name, *(each.metric.label for each in others)]
+        found.append(CohortColumn(column, _cohort_figure(evaluation, first, others), measures, cohorts))
+    return found
+
+
+def _cohort_figure(evaluation: Evaluation, cohorts: Cohorts, outcomes: Sequence[Cohorts]) -> Figure | None:
+    """Draw the worst cohorts first, then those that are too small to judge, and as many as can be read."""
+    judged, metric, unit = cohorts.judged, cohorts.metric, _unit(evaluation)
+    small = sorted((each for each in cohorts.scores if each not in judged), key=lambda each: -each.rows)
+    shown = [each for each in (*judged, *small) if _finite(each.challenger)][:_SHOWN_GROUPS]
+    if not shown:
+        return None
+    caption = f"By {cohorts.column}: no cohort has {cohorts.minimum_rows:g} rows, so none is judged"
+    if judged:
+        worst, best = judged[0], judged[-1]
+        caption = f"By {cohorts.column}: {metric.name} is worst for {worst.value} ({number(worst.challenger)}{unit})"
+        if cohorts.worst is not None:
+            caption += f", {'within' if cohorts.holds(worst) else 'beyond'} the limit of {number(cohorts.worst)}{unit},"
+        caption += f" and best for {best.value} ({number(best.challenger)}{unit})"
+    for each in sorted((each for each in outcomes if each.judged), key=lambda each: -each.gap)[:2]:
+        low, high = each.judged[0], each.judged[-1]
+        caption += (
+            f"; {each.metric.label}: from {low.challenger:.0%} ({low.value}) to {high.challenger:.0%} ({high.value})"
+        )
+    rows = [(each.value, each.challenger, cohorts.holds(each) if each in judged else None) for each in shown]
+    label = metric.name + (f" in{unit}" if unit else "")
+    svg = charts.cohort_scores(rows, cohorts.worst, label, cohorts.column, caption)
+    return Figure(svg, caption + (f". Ring: fewer than {cohorts.minimum_rows:g} rows." if small else "."))
 
 
 def _importance(evaluation: Evaluation) -> Figure | None:

@@ -1,5 +1,6 @@
 """The command line: a command for each verb. Their modules are imported when they run, so that help is instant."""
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -107,6 +108,19 @@ def smoke_test(
 
 
 @app.command(rich_help_panel=AZURE)
+def logs(
+    environment: EnvironmentOption = "dev",
+    deployment: Annotated[str | None, typer.Option(help="Default: the one that serves.")] = None,
+    lines: Annotated[int, typer.Option(min=1, help="How many of the last lines.")] = 200,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Show what the online deployment wrote to its log."""
+    from mlops import verbs
+
+    verbs.logs(_session(environment, dry_run), deployment=deployment, lines=lines)
+
+
+@app.command(rich_help_panel=AZURE)
 def shift_traffic(
     percent: Annotated[int, typer.Option(min=0, max=100, help="Share of the newer deployment.")],
     environment: EnvironmentOption = "dev",
@@ -210,11 +224,25 @@ def provision(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a user's fault is one line on the error stream and exit code 1."""
+    words = sys.argv[1:] if arguments is None else arguments
     try:
+        if words and "--help" not in words:
+            _say_notice()
         app(arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+def _say_notice() -> None:
+    """Say what everybody must know of the project's mlops version."""
+    from mlops import backends
+    from mlops.config import Project
+
+    # Outside of a project, and with a mistake in it, the command itself says what is wrong.
+    with contextlib.suppress(UserError, ImportError):
+        if text := backends.version(Project.load()).NOTICE:
+            print(text, file=sys.stderr)
 
 
 def _session(environment: str, dry_run: bool) -> "Session":

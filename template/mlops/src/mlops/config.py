@@ -1,6 +1,7 @@
 """The project's choices (`[tool.mlops]` in pyproject.toml) and its environments (`config/<environment>.yml`)."""
 
 import importlib
+import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,22 @@ class Project:
     def module(self, name: str) -> ModuleType:
         """Import a module of the project's data-science package."""
         return importlib.import_module(f"{self.package}.{name}")
+
+    def definition(self, name: str, folder: Path | None = None) -> ModuleType:
+        """Import a Python file of `folder` (default: the definitions), which finds its neighbours as a script does.
+
+        Raises UserError when there is no such file.
+        """
+        folder = (folder or self.definitions).resolve()
+        if not (folder / f"{name}.py").is_file():
+            raise UserError(f"{folder / name}.py is missing")
+        for known in [path.stem for path in folder.glob("*.py")]:
+            # A file of the same name in another project's folder is another module.
+            if known in sys.modules and Path(sys.modules[known].__file__ or "").parent != folder:
+                del sys.modules[known]
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+        return importlib.import_module(name)
 
     @property
     def data(self) -> Path:

@@ -5,6 +5,7 @@ It runs the pipeline that goes to Azure ML, needs no account, and leaves everyth
 
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -83,7 +84,7 @@ def run_local(
             steps = run_pipeline(pipeline, folder, isolated=isolated, environment=variables)
         evaluation = _output(steps, "evaluation")
         registration = _read(_output(steps, "registration") / "registration.json")
-        report = _publish(evaluation / "report.html", local / "report")
+        report = _publish(evaluation / "report.html", steps.outputs, local / "report")
         begun = time.perf_counter()
         try:
             with Endpoint(project, port or 0, registration["name"]) as endpoint:
@@ -161,10 +162,22 @@ def _read(path: Path) -> dict[str, Any]:
     return document
 
 
-def _publish(report: Path, folder: Path) -> Path:
-    """Copy the report to the place that stays the same from run to run."""
+def _publish(report: Path, outputs: Mapping[str, Path], folder: Path) -> Path:
+    """Copy the report to the place that stays the same from run to run, with links to the other pages of the run."""
+    links = []
+    for name, output in outputs.items():
+        for page in sorted(output.glob("*.html")):
+            if page != report:
+                (folder / name).mkdir(parents=True, exist_ok=True)
+                content = Path(shutil.copyfile(page, folder / name / page.name)).read_text(encoding="utf-8")
+                title = re.search(r"<title>(.*?)</title>", content[:10_000], re.DOTALL)
+                links.append(f'<a href="{name}/{page.name}">{title[1] if title else page.stem}</a>')
     folder.mkdir(parents=True, exist_ok=True)
-    return Path(shutil.copyfile(report, folder / "index.html"))
+    text = report.read_text(encoding="utf-8")
+    if links:
+        text = text.replace("</header>", f"<p>Also of this run: {' &middot; '.join(links)}</p>\n</header>", 1)
+    (folder / "index.html").write_text(text, encoding="utf-8")
+    return folder / "index.html"
 
 
 def ask(project: Project, pipeline: Pipeline, endpoint: Endpoint) -> list[Any]:

@@ -1,22 +1,26 @@
 """The Azure ML pipeline definition as plain data, shared by the lint and the local runner.
 
-Reads ``pipeline.yml`` and the component files it names with PyYAML alone: importing azure-ai-ml takes seconds, and
-neither the runner nor the graph checks need it. Loading is lenient on purpose. What cannot be resolved stays as it is
-written, so that the lint can name every fault of a file in one go instead of stopping at the first.
+Every mlops version brings its pipeline into this form. YAML files are read with PyYAML alone: importing azure-ai-ml
+takes seconds, and neither the runner nor the graph checks need it. Loading is lenient on purpose. What cannot be
+resolved stays as it is written, so that the lint can name every fault of a file in one go instead of stopping at the
+first.
 """
 
 import graphlib
+import importlib.util
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Literal, Self
 
 from mlops import UserError
 from mlops.config import load_yaml
 
 LITERAL_TYPES = ("string", "integer", "number", "boolean")
-PATH_TYPES = ("uri_file", "uri_folder", "mltable", "mlflow_model", "custom_model", "triton_model")
+PATH_TYPES = ("uri_file", "uri_folder", "mltable", "mlflow_model", "custom_model", "triton_model", "path")
+"""Types of files and folders; components of registries may have inputs of type ``path``, which take any of them."""
 
 REFERENCE = re.compile(r"\$\{\{\s*(inputs|outputs)\.([^\s{}]+?)\s*\}\}")
 """A placeholder of a component's command, such as ``${{inputs.data}}``: groups are the side and the name."""
@@ -115,24 +119,52 @@ class Binding:
 
 
 @dataclass(frozen=True)
+class DataAsset:
+    """A data asset that the project defines: where its content lies on this machine, and the file that says so.
+
+    ``path`` is None for content that is only in Azure; ``version`` is None when each new content gets the next one.
+    """
+
+    name: str
+    path: Path | None
+    source: Path
+    version: str | None = None
+
+
+@dataclass(frozen=True)
 class Pipeline:
-    """A pipeline with its jobs; values of ``inputs`` and ``outputs`` are as written in the YAML."""
+    """A pipeline with its jobs; values of ``inputs`` and ``outputs`` are as written in the YAML.
+
+    ``data`` has the data assets that the project defines, by name.
+    """
 
     source: Path
     document: dict[str, object]
     inputs: dict[str, object]
     outputs: dict[str, object]
     nodes: dict[str, Node]
+    data: dict[str, DataAsset] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read a pipeline file; raise `UserError` when it is missing or holds no YAML mapping."""
-        return cls.from_dict(load_yaml(path), path)
+        return cls.from_dict(load_yaml(path), path, data_assets(path.parent / "data"))
 
     @classmethod
-    def from_dict(cls, document: Mapping[str, object], source: Path) -> Self:
-        """Build a pipeline from its YAML document; relative paths start at the folder of ``source``."""
+    def from_dict(
+        cls,
+        document: Mapping[str, object],
+        source: Path,
+        data: Mapping[str, DataAsset] | None = None,
+        components: Mapping[str, Component] | None = None,
+    ) -> Self:
+        """Build a pipeline from its YAML document; relative paths start at the folder of ``source``.
+
+        ``components`` are those that stand in no file of their own, by the text that jobs name them with.
+        """
         jobs = {name: job for name, job in mapping(document.get("jobs")).items() if isinstance(job, Mapping)}
+        described = responsible_ai()
+        known = {**(described.COMPONENTS if described else {}), **(components or {})}
         return cls(
             source=source,
             document=dict(document),
@@ -141,12 +173,13 @@ class Pipeline:
             nodes={
                 name: Node(
                     name=name,
-                    component=_component(job, source),
+                    component=_component(job, source, known),
                     inputs=mapping(job.get("inputs")),
                     outputs=mapping(job.get("outputs")),
                 )
                 for name, job in jobs.items()
             },
+            data=dict(data or {}),
         )
 
     def order(self) -> list[str]:
@@ -164,6 +197,15 @@ class Pipeline:
         return list(dict.fromkeys(item.job for item in found if item and item.job in self.nodes))
 
 
+def responsible_ai() -> ModuleType | None:
+    """The module that describes Azure ML's Responsible AI components, in the projects that have it.
+
+    Its ``COMPONENTS`` lie in a registry; because they are described, they can be checked, and run on this machine.
+    """
+    name = "mlops.responsible_ai"
+    return importlib.import_module(name) if importlib.util.find_spec(name) else None
+
+
 def binding(value: object) -> Binding | None:
     """The binding in a value (text, or the ``path`` of a mapping), or None for a literal or a path."""
     text = value.get("path") if isinstance(value, Mapping) else value
@@ -178,18 +220,35 @@ def binding(value: object) -> Binding | None:
 def local_path(value: object, pipeline: Pipeline) -> Path | None:
     """Where an input's data lies on this machine, or None for a literal, a binding and what is only in Azure.
 
-    A data asset (``azureml:<name>@latest``) stands for the path in the project's own ``data/*.yml`` of that name.
+    A data asset (``azureml:<name>@latest``) stands for the content that the project defines under that name.
     """
-    is_path_input = isinstance(value, Mapping)
-    text = value.get("path") if isinstance(value, Mapping) else value
+    if (asset := data_asset(value, pipeline)) is not None:
+        return asset.path
+    text = value.get("path") if isinstance(value, Mapping) else None
     if not isinstance(text, str) or "${{" in text:
         return None
-    folder = pipeline.source.parent
-    if (asset := asset_file(text, folder / "data")) is not None:
-        text, folder = str(load_yaml(asset).get("path", "")), asset.parent
-    elif not is_path_input:
+    return pipeline.source.parent / text.removeprefix("file:") if text and is_local(text) else None
+
+
+def data_asset(value: object, pipeline: Pipeline) -> DataAsset | None:
+    """The project's own data asset that an input names (as text, or in the ``path`` of a mapping), if it does."""
+    text = value.get("path") if isinstance(value, Mapping) else value
+    match = _ASSET.match(text) if isinstance(text, str) else None
+    asset = pipeline.data.get(match["name"]) if match else None
+    if match and asset and match["version"] and asset.version and match["version"] != asset.version:
         return None
-    return folder / text.removeprefix("file:") if text and is_local(text) else None
+    return asset
+
+
+def data_assets(folder: Path) -> dict[str, DataAsset]:
+    """The data assets that the YAML files in ``folder`` define."""
+    assets = {}
+    for source, document in yaml_files(folder):
+        name, path = document.get("name"), str(document.get("path", ""))
+        local = source.parent / path.removeprefix("file:") if path and is_local(path) else None
+        version = str(document["version"]) if "version" in document else None
+        assets[str(name)] = DataAsset(str(name), local, source, version)
+    return assets
 
 
 def asset_file(reference: object, folder: Path) -> Path | None:
@@ -223,12 +282,14 @@ def mapping(value: object) -> dict[str, object]:
     return {str(key): item for key, item in value.items()} if isinstance(value, Mapping) else {}
 
 
-def _component(job: Mapping[str, object], source: Path) -> Component | str:
+def _component(job: Mapping[str, object], source: Path, known: Mapping[str, Component]) -> Component | str:
     named = job.get("component", job.get("trial"))
     if isinstance(named, Mapping):
         return Component.from_dict(mapping(named), source)
     if not isinstance(named, str):
         return Component.inline(job, source)
+    if named in known:
+        return known[named]
     path = asset_file(named, source.parent / "components")
     if path is None and is_local(named):
         path = source.parent / named.removeprefix("file:")

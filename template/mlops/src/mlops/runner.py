@@ -24,7 +24,7 @@ from datetime import datetime
 from pathlib import Path
 from textwrap import shorten
 
-from mlops import UserError
+from mlops import UserError, backends
 from mlops.config import Project
 from mlops.pipeline import OPTIONAL, PATH_TYPES, REFERENCE, Component, Node, Pipeline, Port, binding, local_path
 
@@ -77,7 +77,8 @@ def local_folder(project: Project) -> Path:
 
 def load_pipeline(project: Project) -> Pipeline:
     """The pipeline as it goes to Azure ML."""
-    return Pipeline.load(project.definitions / "pipeline.yml")
+    pipeline: Pipeline = backends.version(project).load_pipeline(project)
+    return pipeline
 
 
 def input_path(pipeline: Pipeline, name: str) -> Path:

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from mlops import UserError, backends, rollout
 from mlops.backends import Backend, Deployment, ModelVersion
-from mlops.config import EnvironmentConfig, Project, load_environment, load_yaml
-from mlops.pipeline import asset_file, is_local, mapping
+from mlops.config import EnvironmentConfig, Project, load_environment
+from mlops.pipeline import DataAsset, data_asset
 from mlops.rollout import Step
 
 SMOKE_TEST_ROWS = 5
+LOG_LINES = 50
 CLOSED_STATUSES = ("Completed", "Failed", "Canceled", "NotResponding")
 
 
@@ -76,7 +77,7 @@ def train(session: Session, *, overrides: str = "", wait: bool = True) -> None:
     now = datetime.now(UTC)
     # Two runs may start in the same second.
     job = f"{session.config.model.name}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    session.backend.submit_pipeline(job, data, overrides)
+    job = session.backend.submit_pipeline(job, data, overrides)
     state = session.backend.job(job)
     session.say(f"Started job {job}. {state.studio}".rstrip())
     if not wait:
@@ -117,38 +118,39 @@ def ensure_data(session: Session) -> dict[str, str]:
     Returns the asset ("name:version") for each of the pipeline's inputs. The version is a hash of the content, so the
     same data is never uploaded twice, and going back to older data goes back to its version.
     """
-    definitions = session.project.definitions
+    from mlops.runner import load_pipeline
+
     assets = {}
-    for name, value in mapping(load_yaml(definitions / "pipeline.yml").get("inputs")).items():
-        definition = asset_file(mapping(value).get("path"), definitions / "data")
-        if definition is None:
+    pipeline = load_pipeline(session.project)
+    for name, value in pipeline.inputs.items():
+        asset = data_asset(value, pipeline)
+        if asset is None:
             continue
-        asset, version = load_yaml(definition)["name"], content_version(definition)
-        if version in session.backend.data_versions(asset):
-            session.say(f"Data {asset}: unchanged, version {version}.")
+        version = content_version(asset)
+        if version in session.backend.data_versions(asset.name):
+            session.say(f"Data {asset.name}: unchanged, version {version}.")
         else:
-            session.backend.create_data(asset, version, definition)
-            session.say(f"Data {asset}: new version {version}.")
-        assets[name] = f"{asset}:{version}"
+            session.backend.create_data(asset, version)
+            session.say(f"Data {asset.name}: new version {version}.")
+        assets[name] = f"{asset.name}:{version}"
     return assets
 
 
-def content_version(definition: Path) -> str:
-    """Return a version for a data asset: a hash of its definition and of the local files that it names.
+def content_version(asset: DataAsset) -> str:
+    """Return a version for a data asset: a hash of its local files, or of its definition when they are in Azure.
 
     Raises UserError when there are no files.
     """
-    content = hashlib.sha256(definition.read_bytes())
-    path = str(load_yaml(definition).get("path", ""))
-    if is_local(path):
-        local = (definition.parent / path).resolve()
-        files = sorted(file for file in (local, *local.rglob("*")) if file.is_file())
-        if not files:
-            raise UserError(f"{definition.name} names {path}, where there is no data: put files there")
-        for file in files:
-            content.update(file.relative_to(local.parent).as_posix().encode())
-            with file.open("rb") as stream:
-                content.update(hashlib.file_digest(stream, "sha256").digest())
+    if asset.path is None:
+        return hashlib.sha256(asset.source.read_bytes()).hexdigest()[:16]
+    content, local = hashlib.sha256(), asset.path.resolve()
+    files = sorted(file for file in (local, *local.rglob("*")) if file.is_file())
+    if not files:
+        raise UserError(f"{asset.source.name} names {local}, where there is no data: put files there")
+    for file in files:
+        content.update(file.relative_to(local.parent).as_posix().encode())
+        with file.open("rb") as stream:
+            content.update(hashlib.file_digest(stream, "sha256").digest())
     return content.hexdigest()[:16]
 
 
@@ -355,7 +357,7 @@ class Rollout:
         # The creation may have failed so early that there is nothing to remove.
         if self.plan.new in [deployment.name for deployment in self.session.backend.online_deployments()]:
             try:
-                self.session.backend.show_log(self.plan.new)
+                self.session.backend.show_log(self.plan.new, LOG_LINES)
             except UserError as error:
                 self.session.say(f"   its log cannot be shown: {error}")
             self.session.backend.delete_online_deployment(self.plan.new)
@@ -407,6 +409,15 @@ def smoke_test(session: Session, *, deployment: str | None = None) -> None:
         target = deployment or session.config.names.online_endpoint
         raise UserError(f"the smoke test of {target} failed: {'; '.join(faults)}")
     session.say(f"Smoke test passed: {SMOKE_TEST_ROWS} rows, {SMOKE_TEST_ROWS} sound predictions.")
+
+
+def logs(session: Session, *, deployment: str | None = None, lines: int = 200) -> None:
+    """Show the end of the log of an online deployment (default: the one that serves)."""
+    traffic = session.backend.online_traffic()
+    chosen = deployment or rollout.serving(traffic or {}, list(traffic or {}))
+    if traffic is None or chosen is None:
+        raise UserError(f"there is no deployment with a log: run `{session.command('deploy-online')}` first")
+    session.backend.show_log(chosen, lines)
 
 
 def shift_traffic(session: Session, percent: int) -> None:
@@ -489,14 +500,9 @@ def monitor(session: Session) -> None:
     deployment = rollout.serving(traffic or {}, list(traffic or {}))
     if deployment is None:
         raise UserError(f"there is nothing to watch: run `{session.command('deploy-online')}` first")
-    thresholds = load_yaml(session.project.settings).get("drift")
-    if not isinstance(thresholds, dict):
-        raise UserError("config/model.yml: drift: the key is missing")
-    task = str(load_yaml(session.project.schema).get("task"))
-    session.backend.create_monitor(session.monitor_name, deployment, task, thresholds)
-    emails = session.config.monitor.alert_emails
-    alerts = f"alerts go to {', '.join(emails)}" if emails else "alerts go to Azure Monitor"
-    session.say(f"{session.monitor_name} watches {deployment} ({session.config.schedule.monitor_cron}); {alerts}.")
+    task, thresholds = backends.watched(session.project)
+    does = session.backend.create_monitor(session.monitor_name, deployment, task, thresholds)
+    session.say(f"{session.monitor_name} {does}.")
 
 
 def schedule(session: Session, *, enabled: bool = True) -> None:

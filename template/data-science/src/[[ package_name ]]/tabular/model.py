@@ -1,8 +1,11 @@
 """The model for tables, boosted trees that take categories and missing values as they are, and its explanation."""
 
+import io
+import json
 import os
 import platform
 import warnings
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -88,9 +91,26 @@ def save(model: Pipeline, frame: pd.DataFrame, schema: Schema, folder: Path) -> 
             signature=signature,
             input_example=features.head(3),
             conda_env=_conda_environment(),
-            # The types are trusted because this process has just made the model; skops refuses any others on loading.
-            skops_trusted_types=skops.io.get_untrusted_types(data=skops.io.dumps(model)),
+            skops_trusted_types=_types(skops.io.dumps(model)),
         )
+
+
+def _types(dumped: bytes) -> list[str]:
+    """Return the types in a skops file; they are trusted because this process has just made the model.
+
+    All of them and not only those that this version of skops asks for: where the model is loaded, in an image of Azure
+    ML for example, an older version may ask for more.
+    """
+    found = set()
+
+    def note(node: dict[str, Any]) -> dict[str, Any]:
+        if "__class__" in node:
+            found.add(f"{node['__module__']}.{node['__class__']}")
+        return node
+
+    with zipfile.ZipFile(io.BytesIO(dumped)) as file:
+        json.loads(file.read("schema.json"), object_hook=note)
+    return sorted(found)
 
 
 def _conda_environment() -> dict[str, Any]:

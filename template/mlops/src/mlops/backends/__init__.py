@@ -6,6 +6,7 @@ is there; the others change something, wait until Azure has done it, and raise U
 
 import importlib
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -13,10 +14,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Literal, Protocol, cast
 
 from mlops import UserError
-from mlops.config import EnvironmentConfig, Project, load_environment
+from mlops.config import EnvironmentConfig, Project, load_environment, load_yaml
+from mlops.pipeline import DataAsset
 
 Thresholds = Mapping[str, Mapping[str, float]]
 """Drift thresholds: feature type ("numerical" or "categorical"), Azure ML metric name, value."""
@@ -51,17 +54,25 @@ class Job:
     studio: str = ""
 
 
+# What a dry run takes for granted, because asking Azure needs a login (see also `assumed_model`).
+ASSUMED_ONLINE = Deployment("blue", "0")
+ASSUMED_BATCH = Deployment("model-0", "0")
+
+
 class Backend(Protocol):
     """One environment's Azure ML workspace, with the names and sizes from its configuration."""
 
     def data_versions(self, name: str) -> list[str]:
         """Return the versions of a data asset, none when there is no such asset."""
 
-    def create_data(self, name: str, version: str, definition: Path) -> None:
-        """Create a version of a data asset from its definition file."""
+    def create_data(self, asset: DataAsset, version: str) -> None:
+        """Create a version of a data asset with the content that lies on this machine."""
 
-    def submit_pipeline(self, job: str, data: Mapping[str, str], overrides: str) -> None:
-        """Start the training pipeline as `job`; `data` has the asset ("name:version") for each input to be pinned."""
+    def submit_pipeline(self, job: str, data: Mapping[str, str], overrides: str) -> str:
+        """Start the training pipeline; `data` has the asset ("name:version") for each input to be pinned.
+
+        Returns the job's name: `job`, unless Azure chooses one itself.
+        """
 
     def stream_job(self, job: str) -> None:
         """Show a job's progress until it ends."""
@@ -111,8 +122,8 @@ class Backend(Protocol):
     def invoke(self, request: Path, deployment: str | None) -> object:
         """Send a request to one deployment, or through the endpoint's traffic; return the decoded answer."""
 
-    def show_log(self, deployment: str) -> None:
-        """Show the end of a deployment's log."""
+    def show_log(self, deployment: str, lines: int) -> None:
+        """Show the last lines of an online deployment's log."""
 
     def batch_default(self) -> str | None:
         """Return the batch endpoint's default deployment ("" for none), or None when there is no endpoint."""
@@ -132,8 +143,11 @@ class Backend(Protocol):
     def schedules(self) -> dict[str, bool]:
         """Return the workspace's schedules: name, and whether it is enabled."""
 
-    def create_monitor(self, name: str, deployment: str, task: str, thresholds: Thresholds) -> None:
-        """Create or update the monitor of an online deployment; `task` is "regression" or "classification"."""
+    def create_monitor(self, name: str, deployment: str, task: str, thresholds: Thresholds) -> str:
+        """Create or update the monitor of an online deployment; `task` is "regression" or "classification".
+
+        Returns what it does, as the rest of a sentence that begins with its name.
+        """
 
     def create_retraining(self, name: str, data: Mapping[str, str]) -> None:
         """Create or update the schedule of the training pipeline; `data` as in `submit_pipeline`."""
@@ -153,8 +167,16 @@ class Backend(Protocol):
 
 def connect(project: Project, config: EnvironmentConfig, *, dry_run: bool) -> Backend:
     """Return the backend of the project's mlops version; with `dry_run` it shows what it would do and does nothing."""
-    module = importlib.import_module(f"mlops.backends.{project.version.replace('-', '_')}")
-    return cast(Backend, module.connect(project, config, dry_run=dry_run))
+    return cast(Backend, version(project).connect(project, config, dry_run=dry_run))
+
+
+def version(project: Project) -> ModuleType:
+    """Import the module of the project's mlops version.
+
+    It has `connect` (see above), `load_pipeline(project) -> Pipeline`, `check(project) -> list[Fault]`, what the lint
+    finds in the definitions, and `NOTICE`, a line that each command shows first unless it is empty.
+    """
+    return importlib.import_module(f"mlops.backends.{project.version.replace('-', '_')}")
 
 
 def provision(project: Project, environment: str, action: Action, *, dry_run: bool = False) -> None:
@@ -164,6 +186,86 @@ def provision(project: Project, environment: str, action: Action, *, dry_run: bo
     """
     module = importlib.import_module(f"mlops.backends.{project.infrastructure}")
     module.provision(project, load_environment(project, environment), action, dry_run=dry_run)
+
+
+def model_reference(config: EnvironmentConfig, model: ModelVersion) -> str:
+    """Return how a definition names a version of the project's model, in the workspace or in a registry."""
+    if model.registry:
+        return f"azureml://registries/{model.registry}/models/{config.model.name}/versions/{model.version}"
+    return f"azureml:{config.model.name}:{model.version}"
+
+
+def model_version(reference: object) -> str:
+    """Return the version in a reference, `azureml:name:7` or `.../versions/7`."""
+    return re.split(r"[:/]", str(reference or ""))[-1]
+
+
+def assumed_model(config: EnvironmentConfig, registry: str | None) -> ModelVersion:
+    """Return the version that a dry run finds: registered by the pipeline, and promoted to this environment."""
+    return ModelVersion("1", {"sha256": "", f"promoted_{config.environment}": ""}, registry)
+
+
+def endpoint_identity(config: EnvironmentConfig, subscription: str) -> str:
+    """Return the Azure resource id of the identity that the infrastructure made for the endpoints."""
+    return (
+        f"/subscriptions/{subscription}/resourceGroups/{config.names.resource_group}"
+        f"/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{config.names.endpoint_identity}"
+    )
+
+
+def watched(project: Project) -> tuple[str, Thresholds]:
+    """Return what the monitor of the model needs: its task, and the thresholds of drift in config/model.yml.
+
+    Raises UserError when there are none.
+    """
+    thresholds = load_yaml(project.settings).get("drift")
+    if not isinstance(thresholds, dict):
+        raise UserError("config/model.yml: drift: the key is missing")
+    return str(load_yaml(project.schema).get("task")), thresholds
+
+
+def watching(config: EnvironmentConfig, deployment: str) -> str:
+    """Return what a monitor of Azure ML does, as the rest of a sentence."""
+    emails = config.monitor.alert_emails
+    alerts = f"alerts go to {', '.join(emails)}" if emails else "alerts go to Azure Monitor"
+    return f"watches {deployment} ({config.schedule.monitor_cron}); {alerts}"
+
+
+def cure(output: str, config: EnvironmentConfig) -> UserError | None:
+    """Return the one line that helps when Azure said `output`, or None when it is no fault that has a known cure."""
+    workspace, environment = config.names.workspace, config.environment
+    cures = {
+        r"Azure CLI not found": "az is not installed: see https://learn.microsoft.com/cli/azure, then run `az login`",
+        r"az account set|SubscriptionNotFound|InvalidSubscriptionId": (
+            "there is no such subscription for you: choose one with `az account set --subscription NAME`, or name its "
+            "id in AZURE_SUBSCRIPTION_ID"
+        ),
+        r"az login|AADSTS|Credential ?Unavailable|failed to retrieve a token": (
+            "you are not signed in to Azure: run `az login`"
+        ),
+        r"'ml' is (misspelled|not in)|requires the extension ml": (
+            "the Azure CLI lacks its Azure ML extension: run `az extension add --name ml`"
+        ),
+        rf"ResourceGroupNotFound|Workspace not found|workspaces/{re.escape(workspace)}'? .*not (be )?found": (
+            f"there is no workspace {workspace} in your subscription: run `uv run mlops provision "
+            f"--environment {environment}`, or choose the subscription with `az account set --subscription NAME`"
+        ),
+        r"AuthorizationFailed|does not have authorization": (
+            f"you may not do this in {workspace}: ask for the role AzureML Data Scientist"
+        ),
+        r"AuthorizationPermissionMismatch": (
+            f"you may not write to storage account {config.names.storage_account}: ask for the role Storage Blob Data "
+            "Contributor"
+        ),
+        r"Docker image or Dockerfile is required": (
+            "an environment has no image: name one in its definition, as `uv run mlops lint` says"
+        ),
+        r"(?i)(model|asset)[ _]?name\W.*\b(must|may only|can only|not valid|invalid|unsupported)": (
+            f"Azure ML does not take the model name {config.model.name!r}: in config/{environment}.yml, use letters, "
+            "digits, dots, dashes and underscores"
+        ),
+    }
+    return next((UserError(text) for pattern, text in cures.items() if re.search(pattern, output)), None)
 
 
 class CommandError(UserError):

@@ -6,21 +6,52 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from mlops import UserError
-from mlops.backends import Backend, CommandError, Deployment, Job, ModelVersion, Shell, Thresholds
+from mlops.backends import (
+    ASSUMED_BATCH,
+    ASSUMED_ONLINE,
+    Backend,
+    CommandError,
+    Deployment,
+    Job,
+    ModelVersion,
+    Shell,
+    Thresholds,
+    assumed_model,
+    cure,
+    endpoint_identity,
+    model_reference,
+    model_version,
+    watching,
+)
 from mlops.config import EnvironmentConfig, Project, load_yaml
-from mlops.pipeline import Component, Pipeline
+from mlops.pipeline import Component, DataAsset, Pipeline
 
+if TYPE_CHECKING:
+    from mlops.lint import Fault
+
+NOTICE = ""
 INSTALL = "see https://learn.microsoft.com/cli/azure/install-azure-cli, then run `az login`"
 
 
 def connect(project: Project, config: EnvironmentConfig, *, dry_run: bool) -> Backend:
     """Return the backend for one environment."""
     return AzureCli(project, config, Shell(project.root, dry_run, {"az": INSTALL}))
+
+
+def load_pipeline(project: Project) -> Pipeline:
+    """Read the pipeline from its YAML file."""
+    return Pipeline.load(project.definitions / "pipeline.yml")
+
+
+def check(project: Project) -> "list[Fault]":
+    """Lint every YAML file of the definitions."""
+    from mlops.lint import lint_folder
+
+    return lint_folder(project)
 
 
 class AzureCli:
@@ -49,11 +80,11 @@ class AzureCli:
             return []
         return [asset["version"] for asset in self._read("data", "list", "--name", name, *self._workspace, assumed=[])]
 
-    def create_data(self, name: str, version: str, definition: Path) -> None:
-        file = self._file(definition)
-        self._change("data", "create", "--file", file, "--name", name, "--version", version, *self._workspace)
+    def create_data(self, asset: DataAsset, version: str) -> None:
+        name = ("--name", asset.name, "--version", version)
+        self._change("data", "create", "--file", self._file(asset.source), *name, *self._workspace)
 
-    def submit_pipeline(self, job: str, data: Mapping[str, str], overrides: str) -> None:
+    def submit_pipeline(self, job: str, data: Mapping[str, str], overrides: str) -> str:
         values = self._pipeline_values(data)
         pipeline = Pipeline.load(self._definitions / "pipeline.yml")
         for node in pipeline.nodes.values() if overrides else ():
@@ -61,6 +92,7 @@ class AzureCli:
                 values[f"jobs.{node.name}.inputs.overrides"] = overrides
         file = self._file(pipeline.source)
         self._change("job", "create", "--file", file, "--name", job, *self._workspace, values=values)
+        return job
 
     def stream_job(self, job: str) -> None:
         self._shell.run("az", "ml", "job", "stream", "--name", job, *self._workspace)
@@ -80,7 +112,8 @@ class AzureCli:
         models = self._read("model", "list", *place, assumed=[{"name": name}])
         if name not in [model["name"] for model in models]:
             return []
-        assumed = [{"version": "1", "tags": {"sha256": "", f"promoted_{self._config.environment}": ""}}]
+        known = assumed_model(self._config, registry)
+        assumed = [{"version": known.version, "tags": known.tags}]
         versions = self._read("model", "list", "--name", name, *place, assumed=assumed)
         return [ModelVersion(str(model["version"]), model.get("tags") or {}, registry) for model in versions]
 
@@ -114,7 +147,7 @@ class AzureCli:
     # The online endpoint.
 
     def online_traffic(self) -> dict[str, int] | None:
-        assumed = [{"name": self._names.online_endpoint, "traffic": {"blue": 100}}]
+        assumed = [{"name": self._names.online_endpoint, "traffic": {ASSUMED_ONLINE.name: 100}}]
         for endpoint in self._read("online-endpoint", "list", *self._workspace, assumed=assumed):
             if endpoint["name"] == self._names.online_endpoint:
                 return {name: int(share) for name, share in (endpoint.get("traffic") or {}).items()}
@@ -122,30 +155,28 @@ class AzureCli:
 
     def create_online_endpoint(self) -> None:
         subscription = self._json("az", "account", "show", assumed={"id": "SUBSCRIPTION-ID"})["id"]
-        identity = (
-            f"/subscriptions/{subscription}/resourceGroups/{self._names.resource_group}"
-            f"/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{self._names.endpoint_identity}"
-        )
+        identity = endpoint_identity(self._config, subscription)
         values = {"identity.type": "user_assigned", "identity.user_assigned_identities[0].resource_id": identity}
         options = ("--file", self._definition("online/endpoint.yml"), "--name", self._names.online_endpoint)
         self._change("online-endpoint", "create", *options, *self._workspace, values=values)
 
     def online_deployments(self) -> list[Deployment]:
         endpoint = ("--endpoint-name", self._names.online_endpoint)
-        listed = self._read("online-deployment", "list", *endpoint, *self._workspace, assumed=[{"name": "blue"}])
+        assumed = [{"name": ASSUMED_ONLINE.name}]
+        listed = self._read("online-deployment", "list", *endpoint, *self._workspace, assumed=assumed)
         deployments = []
         for name in [deployment["name"] for deployment in listed]:
             # The list leaves the tags out.
             show = ("online-deployment", "show", "--name", name, *endpoint, *self._workspace)
-            document = self._read(*show, assumed={"model": "azureml:model:0"})
+            document = self._read(*show, assumed={"model": ASSUMED_ONLINE.model_version})
             generation = int((document.get("tags") or {}).get("generation", 0))
-            deployments.append(Deployment(name, _version(document), generation))
+            deployments.append(Deployment(name, model_version(document.get("model")), generation))
         return deployments
 
     def create_online_deployment(self, name: str, model: ModelVersion, generation: int) -> None:
         online = self._config.compute.online
         values = {
-            "model": self._reference(model),
+            "model": model_reference(self._config, model),
             "instance_type": online.vm_size,
             "instance_count": str(online.instance_count),
             "tags.generation": str(generation),
@@ -172,8 +203,8 @@ class AzureCli:
         except json.JSONDecodeError:
             return answer
 
-    def show_log(self, deployment: str) -> None:
-        options = (*self._online(deployment), "--lines", "50")
+    def show_log(self, deployment: str, lines: int) -> None:
+        options = (*self._online(deployment), "--lines", str(lines))
         self._shell.run("az", "ml", "online-deployment", "get-logs", *options, *self._workspace)
 
     def delete_online_endpoint(self) -> None:
@@ -182,7 +213,7 @@ class AzureCli:
     # The batch endpoint.
 
     def batch_default(self) -> str | None:
-        assumed = [{"name": self._names.batch_endpoint, "deployment_name": "model-0"}]
+        assumed = [{"name": self._names.batch_endpoint, "deployment_name": ASSUMED_BATCH.name}]
         for endpoint in self._read("batch-endpoint", "list", *self._workspace, assumed=assumed):
             if endpoint["name"] == self._names.batch_endpoint:
                 return endpoint.get("deployment_name") or ""
@@ -193,15 +224,15 @@ class AzureCli:
         self._change("batch-endpoint", "create", *options, *self._workspace)
 
     def batch_deployments(self) -> list[Deployment]:
-        assumed = [{"name": "model-0", "model": "azureml:model:0"}]
+        assumed = [{"name": ASSUMED_BATCH.name, "model": ASSUMED_BATCH.model_version}]
         endpoint = ("--endpoint-name", self._names.batch_endpoint)
         listed = self._read("batch-deployment", "list", *endpoint, *self._workspace, assumed=assumed)
-        return [Deployment(document["name"], _version(document)) for document in listed]
+        return [Deployment(document["name"], model_version(document.get("model"))) for document in listed]
 
     def create_batch_deployment(self, name: str, model: ModelVersion) -> None:
         batch = self._config.compute.batch
         values = {
-            "model": self._reference(model),
+            "model": model_reference(self._config, model),
             "compute": f"azureml:{self._config.compute.cluster.name}",
             "resources.instance_count": str(batch.instance_count),
             "settings.mini_batch_size": str(batch.mini_batch_size),
@@ -222,7 +253,7 @@ class AzureCli:
         listed = self._read("schedule", "list", "--include-disabled", *self._workspace, assumed=[])
         return {schedule["name"]: bool(schedule.get("is_enabled", True)) for schedule in listed}
 
-    def create_monitor(self, name: str, deployment: str, task: str, thresholds: Thresholds) -> None:
+    def create_monitor(self, name: str, deployment: str, task: str, thresholds: Thresholds) -> str:
         # `--set` can neither replace text by a list of addresses nor take metrics away, so the values go into a copy.
         template = load_yaml(self._definitions / "monitor.yml")
         document = monitor_definition(template, self._config, deployment, task, thresholds)
@@ -230,6 +261,7 @@ class AzureCli:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
         self._change("schedule", "create", "--file", self._file(file), "--name", name, *self._workspace)
+        return watching(self._config, deployment)
 
     def create_retraining(self, name: str, data: Mapping[str, str]) -> None:
         values = {
@@ -255,7 +287,7 @@ class AzureCli:
         try:
             output = self._shell.read(*command, "--output", "json")
         except CommandError as error:
-            raise self._explained(error) from error
+            raise cure(error.output, self._config) or error from error
         if self._shell.dry_run:
             return assumed
         return json.loads(output) if output.strip() else None
@@ -265,27 +297,7 @@ class AzureCli:
         try:
             self._shell.run("az", "ml", *words, *sets, "--output", "none")
         except CommandError as error:
-            raise self._explained(error) from error
-
-    def _explained(self, error: CommandError) -> UserError:
-        workspace, environment = self._names.workspace, self._config.environment
-        cures = {
-            r"az login|AADSTS": "you are not signed in to Azure: run `az login`",
-            r"'ml' is (misspelled|not in)|requires the extension ml": (
-                "the Azure CLI lacks its Azure ML extension: run `az extension add --name ml`"
-            ),
-            rf"ResourceGroupNotFound|workspaces/{re.escape(workspace)}'? .*not found": (
-                f"there is no workspace {workspace} in your subscription: run `uv run mlops provision "
-                f"--environment {environment}`, or choose the subscription with `az account set --subscription NAME`"
-            ),
-            r"AuthorizationFailed|does not have authorization": (
-                f"you may not do this in {workspace}: ask for the role AzureML Data Scientist"
-            ),
-        }
-        for pattern, cure in cures.items():
-            if re.search(pattern, error.output):
-                return UserError(cure)
-        return error
+            raise cure(error.output, self._config) or error from error
 
     def _pipeline_values(self, data: Mapping[str, str]) -> dict[str, str]:
         return {
@@ -294,12 +306,6 @@ class AzureCli:
             "inputs.model_name": self._config.model.name,
             **{f"inputs.{name}.path": f"azureml:{asset}" for name, asset in data.items()},
         }
-
-    def _reference(self, model: ModelVersion) -> str:
-        name = self._config.model.name
-        if model.registry:
-            return f"azureml://registries/{model.registry}/models/{name}/versions/{model.version}"
-        return f"azureml:{name}:{model.version}"
 
     def _online(self, deployment: str) -> tuple[str, ...]:
         return ("--name", deployment, "--endpoint-name", self._names.online_endpoint)
@@ -365,8 +371,3 @@ def _collected(data: Mapping[str, Any], endpoint: str, deployment: str, days: Ma
         "input_data": {**data["input_data"], "path": path},
         "data_window": {**data["data_window"], **days},
     }
-
-
-def _version(document: Mapping[str, Any]) -> str:
-    """Return the model version of a deployment, from `azureml:name:7` or `.../versions/7`."""
-    return re.split(r"[:/]", str(document.get("model") or ""))[-1]

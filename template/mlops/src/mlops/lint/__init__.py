@@ -6,20 +6,30 @@ The last one speaks only where the first two are silent, so that a mistake is re
 """
 
 import importlib.util
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mlops import UserError
+from mlops import UserError, backends
 from mlops.config import Project
 from mlops.lint import assets, graph, references, schedules, sdk
 from mlops.lint.documents import Catalogue, Document, Fault
-from mlops.pipeline import Component, Pipeline
+from mlops.pipeline import Component, Pipeline, responsible_ai
 
-__all__ = ["Fault", "lint", "lint_files", "lint_pipeline"]
+__all__ = ["Fault", "lint", "lint_documents", "lint_files", "lint_folder", "lint_pipeline"]
 
 
 def lint(project: Project) -> list[Fault]:
-    """Check every YAML file of the project's Azure ML definitions; paths in the faults start at the project's root.
+    """Check all of the project's Azure ML definitions; paths in the faults start at the project's root.
+
+    Raises UserError when azure-ai-ml is not installed.
+    """
+    faults: list[Fault] = backends.version(project).check(project)
+    return faults
+
+
+def lint_folder(project: Project) -> list[Fault]:
+    """Check every YAML file of the project's Azure ML definitions.
 
     Raises UserError when azure-ai-ml is not installed.
     """
@@ -40,10 +50,24 @@ def lint_files(paths: Iterable[Path], project: Project | None = None) -> list[Fa
             known |= {item.resolve() for item in _yaml_files(path.parent)} | {path}
     catalogue = Catalogue.load(sorted(known), project.root if project else None)
     faults = [fault for fault in catalogue.unreadable if fault.path in chosen]
-    for document in catalogue.documents:
-        if document.path in chosen:
-            faults += _document_faults(document, catalogue)
-    return sorted(_relative(fault, project) for fault in dict.fromkeys(faults))
+    documents = [document for document in catalogue.documents if document.path in chosen]
+    return _all_faults(documents, catalogue, project, faults)
+
+
+def lint_documents(documents: Iterable[Document], project: Project, faults: Iterable[Fault] = ()) -> list[Fault]:
+    """Check definitions that stand in no YAML files, such as objects of the SDK, and the references between them.
+
+    ``faults`` are those found while they were made.
+    """
+    documents = list(documents)
+    return _all_faults(documents, Catalogue(documents, project.root), project, faults)
+
+
+def _all_faults(
+    documents: Iterable[Document], catalogue: Catalogue, project: Project | None, faults: Iterable[Fault] = ()
+) -> list[Fault]:
+    found = [*faults, *(fault for document in documents for fault in _document_faults(document, catalogue))]
+    return sorted(_relative(fault, project) for fault in dict.fromkeys(found))
 
 
 def lint_pipeline(pipeline: Pipeline) -> list[Fault]:
@@ -65,7 +89,10 @@ def _document_faults(document: Document, catalogue: Catalogue) -> list[Fault]:
 def _own_faults(document: Document, catalogue: Catalogue) -> Iterator[Fault]:
     yield from assets.check(document, catalogue)
     if document.kind in {"pipelineJob", "pipelineComponent"}:
-        yield from graph.check(Pipeline.from_dict(document.content, document.path), document, catalogue)
+        pipeline = Pipeline.from_dict(document.content, document.path, components=catalogue.components)
+        yield from graph.check(pipeline, document, catalogue)
+        if described := responsible_ai():
+            yield from described.check(pipeline, document)
     elif document.kind == "commandComponent":
         component = Component.from_dict(document.content, document.path)
         yield from graph.inline_faults(component, document, "", catalogue, is_job=False)
@@ -84,6 +111,7 @@ def _yaml_files(folder: Path) -> Iterator[Path]:
 
 
 def _relative(fault: Fault, project: Project | None) -> Fault:
-    if project is None or not fault.path.is_relative_to(project.root.resolve()):
+    path = Path(os.path.normpath(fault.path))
+    if project is None or not path.is_relative_to(project.root.resolve()):
         return fault
-    return Fault(fault.path.relative_to(project.root.resolve()), fault.where, fault.message)
+    return Fault(path.relative_to(project.root.resolve()), fault.where, fault.message)

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from mlops import UserError
-from mlops.pipeline import mapping
+from mlops.pipeline import Component, mapping
 
 try:  # the loader on libyaml is ten times as fast; PyYAML may have been built without it
     from yaml import CSafeLoader as _FastLoader
@@ -34,11 +34,17 @@ class Fault:
 
 @dataclass(frozen=True)
 class Document:
-    """A YAML file with its kind, named as in Azure ML's schema addresses (``commandComponent``, ``data`` ...)."""
+    """A definition with its kind, named as in Azure ML's schema addresses (``commandComponent``, ``data`` ...).
+
+    It is the content of a YAML file, or an object of azure-ai-ml (``entity``) that stands in a Python file under the
+    name ``place``; its content then is that of the YAML file that would define the same.
+    """
 
     path: Path
     kind: str
     content: dict[str, Any]
+    place: str = ""
+    entity: Any = None
 
     @property
     def folder(self) -> Path:
@@ -46,8 +52,8 @@ class Document:
         return self.path.parent
 
     def fault(self, where: str, message: str) -> Fault:
-        """A fault in this file."""
-        return Fault(self.path, where, message)
+        """A fault of this definition."""
+        return Fault(self.path, ".".join(part for part in (self.place, where) if part), message)
 
 
 SCHEMAS = {
@@ -230,19 +236,32 @@ class Catalogue:
         return found
 
     @cached_property
+    def components(self) -> dict[str, Component]:
+        """The command components by the text that refers to them, ``azureml:<name>``."""
+        found = {}
+        for document in self.of_kind("commandComponent"):
+            name = document.place or document.content.get("name")
+            found[f"azureml:{name}"] = Component.from_dict(document.content, document.path)
+        return found
+
+    @cached_property
     def models(self) -> set[str]:
-        """Names of models in files, and those that the pipelines register (their input ``model_name``)."""
+        """Names of models in files and in ``config/``, and those that the pipelines register (``model_name``)."""
         inputs = (mapping(document.content.get("inputs")) for document in self.of_kind("pipelineJob"))
-        return self.names("model") | {str(values["model_name"]) for values in inputs if "model_name" in values}
+        found = self.names("model") | {str(values["model_name"]) for values in inputs if "model_name" in values}
+        return found | {str(model["name"]) for model in self._configured("model") if "name" in model}
 
     @cached_property
     def computes(self) -> set[str]:
         """Names of computes in files and in ``config/<environment>.yml``."""
         found = self.names("amlCompute", "computeInstance", "kubernetesCompute")
+        clusters = (mapping(compute.get("cluster")) for compute in self._configured("compute"))
+        return found | {str(cluster["name"]) for cluster in clusters if "name" in cluster}
+
+    def _configured(self, section: str) -> Iterator[dict[str, object]]:
+        """A section of each ``config/<environment>.yml``."""
         for path in sorted((self.root / "config").glob("*.yml")) if self.root else []:
-            cluster = mapping(mapping((read(path)[0] or {}).get("compute")).get("cluster"))
-            found |= {str(cluster["name"])} if "name" in cluster else set()
-        return found
+            yield mapping((read(path)[0] or {}).get(section))
 
 
 def did_you_mean(name: object, known: Iterable[object]) -> str:

@@ -64,13 +64,16 @@ def packages(environment: object, folder: Path, catalogue: Catalogue) -> set[str
         return _installed(environment, folder)
     if not isinstance(environment, str):
         return None
+    match = _ASSET.match(environment)
     for document in catalogue.of_kind(*KINDS["environments"]):
         is_file = (
             environment.startswith("file:")
             and document.path.resolve() == (folder / environment.removeprefix("file:")).resolve()
         )
-        name = re.match(r"^azureml:([^:@/]+)", environment)
-        if is_file or (name and document.content.get("name") == name[1]):
+        is_named = match and document.content.get("name") == match["name"]
+        if is_named and match:
+            is_named = match["version"] in {None, str(document.content.get("version", match["version"]))}
+        if is_file or is_named:
             return _installed(document.content, document.folder)
     return None
 
@@ -182,6 +185,7 @@ _REGISTRY = re.compile(
 )
 _DATASTORE = re.compile(r"^azureml://(?:subscriptions/.+/)?datastores/[\w.${}]+(?:/paths/.*)?$")
 _ADDRESS = re.compile(r"^(https?|wasbs?|abfss?|adl)://[^\s/]+")
+_ANONYMOUS = "CliV2AnonymousEnvironment"  # what azure-ai-ml calls environments without a name
 _CURATED = re.compile(r"^AzureML-", re.IGNORECASE)  # Microsoft's environments, also known without the registry
 
 
@@ -269,7 +273,7 @@ def _name_faults(value: str, asset: str, document: Document, where: str, catalog
         if not catalogue.collected[name]:
             yield document.fault(where, f'the deployment does not collect "{name}": set enabled: "true" there')
     elif name not in known and not (asset == "environments" and _CURATED.match(name)):
-        known = known | set(catalogue.collected) if asset == "data" else known
+        known = known | set(catalogue.collected) if asset == "data" else known - {_ANONYMOUS}
         yield document.fault(where, f'no file of the project defines {_one(asset)} "{name}"{did_you_mean(name, known)}')
     else:
         versions = {

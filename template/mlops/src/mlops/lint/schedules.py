@@ -105,6 +105,25 @@ def cron_faults(expression: str) -> Iterator[str]:
                 yield f'"{text}" is no {name}: {fault}'
 
 
+def cron_values(expression: str) -> list[list[int]]:
+    """The numbers that each field of a cron text without faults stands for, in their order."""
+    found = []
+    for text, (_, low, high, words) in zip(expression.split(), _CRON, strict=True):
+        numbers: set[int] = set()
+        for part in text.split(","):
+            span, _, step = part.partition("/")
+            ends = [low, high] if span == "*" else [_cron_number(value, low, words) for value in span.split("-")]
+            # One number with a step begins there and goes on to the end.
+            last = high if len(ends) == 1 and step else ends[-1]
+            numbers |= set(range(ends[0], last + 1, int(step or 1)))
+        found.append(sorted(numbers))
+    return found
+
+
+def _cron_number(text: str, low: int, words: tuple[str, ...]) -> int:
+    return words.index(text.lower()) + low if text.lower() in words else int(text)
+
+
 def _cron_part_fault(part: str, low: int, high: int, words: tuple[str, ...]) -> str | None:
     span, slash, step = part.partition("/")
     if slash and not (step.isdecimal() and 0 < int(step) <= high):
@@ -113,10 +132,8 @@ def _cron_part_fault(part: str, low: int, high: int, words: tuple[str, ...]) -> 
         return None
     numbers = []
     for value in span.split("-"):
-        if value.lower() in words:
-            numbers.append(words.index(value.lower()) + low)
-        elif value.isdecimal() and low <= int(value) <= high:
-            numbers.append(int(value))
+        if value.lower() in words or (value.isdecimal() and low <= int(value) <= high):
+            numbers.append(_cron_number(value, low, words))
         else:
             return f"numbers between {low} and {high} are expected"
     if len(numbers) > 2 or numbers != sorted(numbers):

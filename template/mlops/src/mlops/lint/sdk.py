@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from functools import cache
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from mlops.lint.documents import Document, Fault, did_you_mean
@@ -238,13 +239,15 @@ _NO_TRANSLATION = {"workspace", "pipelineBatchDeployment", "computeInstance"}
 
 
 def check(document: Document) -> list[Fault]:
-    """What azure-ai-ml says about a file; a fault without a place has an empty ``where``."""
+    """What azure-ai-ml says about a definition; a fault without a place has an empty ``where``."""
+    if document.entity is None and document.place:
+        return []  # an object whose parts have documents of their own
     with quiet():
         from azure.ai.ml.entities import _load_functions
 
         load: Callable[..., Any] = getattr(_load_functions, _LOADERS[document.kind])
         try:
-            entity = load(document.path)
+            entity = document.entity or load(document.path)
         except NotImplementedError:
             # load_schedule tries the schema of jobs when that of monitors fails, and says nothing of either.
             return [document.fault("", "azure-ai-ml cannot load this file")]
@@ -252,18 +255,20 @@ def check(document: Document) -> list[Fault]:
             return list(_load_faults(document, error))
         try:
             result = entity._validate()
-            faults = [document.fault(_place(path), _line(text)) for path, text in result.error_messages.items()]
+            messages = result.error_messages.items()
+            faults = [document.fault(_place(path), line(text)) for path, text in messages]
+            faults = [fault for fault in faults if not _elsewhere(fault, document)]
         except (AttributeError, NotImplementedError):
             faults = []  # this kind has no validation
         except Exception as error:  # as above
-            return [document.fault("", _line(str(error)))]
+            return [document.fault("", line(str(error)))]
         if faults or document.kind in _NO_TRANSLATION:
             return faults
         method, takes_location = _TRANSLATIONS.get(document.kind, ("_to_rest_object", False))
         try:
             getattr(entity, method)(*(["westeurope"] if takes_location else []))
         except Exception as error:  # as above
-            return [document.fault("", _line(str(error)))]
+            return [document.fault("", line(str(error)))]
     return []
 
 
@@ -291,26 +296,33 @@ def _load_faults(document: Document, error: Exception) -> Iterator[Fault]:
         if isinstance(found, Mapping):
             yield from _json_faults(document, found)
             return
-    yield document.fault("", _line(text))
+    yield document.fault("", line(text))
 
 
 def _json_faults(document: Document, found: Mapping[str, Any]) -> Iterator[Fault]:
     errors = found.get("errors")
     if isinstance(errors, list):
         for item in errors:
-            yield document.fault(_place(str(item.get("path", ""))), _line(str(item.get("message", ""))))
+            yield document.fault(_place(str(item.get("path", ""))), line(str(item.get("message", ""))))
         return
     for key, value in found.items():
-        yield document.fault(str(key), _line(value if isinstance(value, str) else json.dumps(value)))
+        yield document.fault(str(key), line(value if isinstance(value, str) else json.dumps(value)))
+
+
+def _elsewhere(fault: Fault, document: Document) -> bool:
+    """Whether a fault is that of an object's component, which has a document of its own."""
+    match = re.match(r"jobs\.([^.]+)\.component\.", fault.where) if document.entity else None
+    return match is not None and isinstance(document.content["jobs"][match[1]]["component"], str)
 
 
 def _place(path: str) -> str:
     return "" if path == "*" else path
 
 
-def _line(text: str) -> str:
-    words = (
-        " ".join(text.split()).replace("Missing data for required field.", "this key is missing")
-        or "azure-ai-ml cannot load this file"
-    )
-    return words if len(words) <= 300 else f"{words[:297]}..."
+def line(text: str) -> str:
+    """What azure-ai-ml or Azure says, in one line: of a page of text only the message."""
+    plain = re.sub(r"\x1b\[[\d;]*m", "", text)
+    marked = re.findall(r"^\(x\) (.+)", plain, re.MULTILINE)
+    message = "; ".join(marked) or re.split(r"\n\s*(?:Code|Exception Details|Resolutions):", plain)[0]
+    words = " ".join(message.split()).replace("Missing data for required field.", "this key is missing")
+    return shorten(words or "azure-ai-ml does not say why", 300, placeholder=" ...")

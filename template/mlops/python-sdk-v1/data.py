@@ -1,0 +1,17 @@
+"""The data: folders of this project that become registered File datasets, by name.
+
+The names are not those that SDK v2 would use: a name in Azure ML has one type for good, and SDK v2 has another one.
+"""
+
+from pathlib import Path
+
+FOLDER = Path(__file__).parents[2] / "data"
+
+# `mlops train` uploads a folder when its content is new, and only then. SDK v1 numbers the versions of a dataset
+# itself, so the hash of the content is a tag on each version.
+DATASETS = {
+    # The data the model learns from, CSV or Parquet.
+    "training_dataset": FOLDER / "raw",
+    # What arrived after deployment, with the true outcomes where they are known. Drift is measured on it.
+    "production_dataset": FOLDER / "production",
+}

@@ -1,0 +1,60 @@
+"""Many files at once: an endpoint, and the deployment that says how a batch job scores."""
+
+from pathlib import Path
+
+from azure.ai.ml.entities import (
+    BatchEndpoint,
+    BatchRetrySettings,
+    CodeConfiguration,
+    ModelBatchDeployment,
+    ModelBatchDeploymentSettings,
+    ResourceConfiguration,
+)
+
+from environments import inference
+from mlops.config import EnvironmentConfig, Project
+
+CODE = Path(__file__).parents[2] / "data-science" / "src"
+PACKAGE = Project.load(Path(__file__).parent).package
+
+
+def endpoint(config: EnvironmentConfig) -> BatchEndpoint:
+    """Return the address for scoring many files at once.
+
+    A job on the cluster does the work, so nothing runs, or costs, in between.
+    """
+    return BatchEndpoint(
+        name=config.names.batch_endpoint,
+        description="Scores folders of files.",
+        # Microsoft Entra ID is the only way in for batch endpoints.
+        auth_mode="aad_token",
+    )
+
+
+def deployment(config: EnvironmentConfig, name: str, model: str) -> ModelBatchDeployment:
+    """Return how a batch job scores with a model, such as "azureml:name:7".
+
+    It is the same score.py as online, called with a list of files at a time.
+    """
+    return ModelBatchDeployment(
+        name=name,
+        endpoint_name=config.names.batch_endpoint,
+        description="Scores CSV and Parquet files row by row.",
+        model=model,
+        environment=inference,
+        # As text: begin_create_or_update of azure-ai-ml 1.35 does not take a path here.
+        code_configuration=CodeConfiguration(code=str(CODE), scoring_script=f"{PACKAGE}/score.py"),
+        compute=config.compute.cluster.name,
+        resources=ResourceConfiguration(instance_count=config.compute.batch.instance_count),
+        settings=ModelBatchDeploymentSettings(
+            # Files per call of run(): large enough to pay for the call, small enough to lose little when one fails.
+            mini_batch_size=config.compute.batch.mini_batch_size,
+            max_concurrency_per_instance=config.compute.batch.max_concurrency_per_instance,
+            output_action="append_row",
+            output_file_name="predictions.csv",
+            retry_settings=BatchRetrySettings(max_retries=3, timeout=300),
+            # No bad file is passed over in silence: one that still fails after the retries fails the job.
+            error_threshold=0,
+            logging_level="info",
+        ),
+    )

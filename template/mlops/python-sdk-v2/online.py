@@ -1,0 +1,82 @@
+"""Single requests, answered at once: the endpoint whose address callers know, and the deployments behind it."""
+
+from pathlib import Path
+
+from azure.ai.ml.entities import (
+    CodeConfiguration,
+    DataCollector,
+    DeploymentCollection,
+    IdentityConfiguration,
+    ManagedIdentityConfiguration,
+    ManagedOnlineDeployment,
+    ManagedOnlineEndpoint,
+    OnlineRequestSettings,
+    ProbeSettings,
+)
+
+from environments import inference
+from mlops.config import EnvironmentConfig, Project
+
+CODE = Path(__file__).parents[2] / "data-science" / "src"
+PACKAGE = Project.load(Path(__file__).parent).package
+
+
+def endpoint(config: EnvironmentConfig, identity: str) -> ManagedOnlineEndpoint:
+    """Return the address that callers know; `identity` is the Azure resource id of a user-assigned identity.
+
+    Deployments behind it come and go; `mlops shift-traffic` moves the traffic between them, so no traffic stands here:
+    it would move it back on each deployment.
+    """
+    return ManagedOnlineEndpoint(
+        name=config.names.online_endpoint,
+        description="Scores single requests.",
+        # Callers sign in with Microsoft Entra ID; there is no key to leak or to rotate.
+        auth_mode="aad_token",
+        # The identity can never change after creation. The infrastructure has already given this one its roles; those
+        # of a system-assigned identity would exist only after creation.
+        identity=IdentityConfiguration(
+            type="user_assigned", user_assigned_identities=[ManagedIdentityConfiguration(resource_id=identity)]
+        ),
+    )
+
+
+def deployment(config: EnvironmentConfig, name: str, model: str, generation: int) -> ManagedOnlineDeployment:
+    """Return one deployment behind the endpoint, for a model such as "azureml:name:7".
+
+    `mlops deploy-online` creates it under the free name of blue and green: the running one keeps all traffic until the
+    new one has passed its smoke test. The one with the higher `generation` is the newer one.
+    """
+    return ManagedOnlineDeployment(
+        name=name,
+        endpoint_name=config.names.online_endpoint,
+        model=model,
+        instance_type=config.compute.online.vm_size,
+        instance_count=config.compute.online.instance_count,
+        environment=inference,
+        # As text: begin_create_or_update of azure-ai-ml 1.35 does not take a path here.
+        code_configuration=CodeConfiguration(code=str(CODE), scoring_script=f"{PACKAGE}/score.py"),
+        # Application Insights takes Entra ID tokens only (infrastructure), and the inference server has none to send
+        # (1.5.1).
+        app_insights_enabled=False,
+        # `mlops monitor` compares what is collected here with what came before. Needs a role on the storage account for
+        # the endpoint's identity. "true" is a text: Azure ML does not take a boolean here.
+        data_collector=DataCollector(
+            collections={
+                "model_inputs": DeploymentCollection(enabled="true"),
+                "model_outputs": DeploymentCollection(enabled="true"),
+            },
+            sampling_rate=1.0,
+            rolling_rate="hour",
+        ),
+        request_settings=OnlineRequestSettings(
+            request_timeout_ms=10000,
+            # Python scores one request at a time per worker; more at once only moves the queue into the container.
+            max_concurrent_requests_per_instance=1,
+        ),
+        # The first start loads MLflow and the model, which takes longer than a check's default patience.
+        liveness_probe=ProbeSettings(initial_delay=30, period=10, timeout=5, failure_threshold=30, success_threshold=1),
+        readiness_probe=ProbeSettings(
+            initial_delay=10, period=10, timeout=5, failure_threshold=30, success_threshold=1
+        ),
+        tags={"generation": str(generation)},
+    )

@@ -1,0 +1,121 @@
+"""What runs by the clock: training again, and the monitor that watches the online deployment."""
+
+from azure.ai.ml import Input
+from azure.ai.ml.entities import (
+    AlertNotification,
+    BaselineDataRange,
+    CategoricalDriftMetrics,
+    CronTrigger,
+    DataDriftMetricThreshold,
+    DataDriftSignal,
+    DataQualityMetricsCategorical,
+    DataQualityMetricsNumerical,
+    DataQualityMetricThreshold,
+    DataQualitySignal,
+    JobSchedule,
+    MonitorDefinition,
+    MonitoringTarget,
+    MonitorSchedule,
+    NumericalDriftMetrics,
+    PipelineJob,
+    PredictionDriftMetricThreshold,
+    PredictionDriftSignal,
+    ProductionData,
+    ReferenceData,
+    ServerlessSparkCompute,
+)
+
+from mlops.backends import Thresholds
+from mlops.config import EnvironmentConfig
+
+# For a kind of feature that config/model.yml says nothing of.
+DRIFT = {"jensen_shannon_distance": 0.2}
+
+
+def retraining(config: EnvironmentConfig, name: str, job: PipelineJob) -> JobSchedule:
+    """Return the schedule of the training pipeline.
+
+    A run that finds nothing better registers nothing, so training too often costs only money.
+    """
+    return JobSchedule(
+        name=name,
+        display_name="Retraining",
+        description="Runs the training pipeline.",
+        # Windows names, as in "W. Europe Standard Time": they follow daylight saving time.
+        trigger=CronTrigger(expression=config.schedule.retrain_cron, time_zone=config.schedule.time_zone),
+        create_job=job,
+    )
+
+
+def monitor(
+    config: EnvironmentConfig, name: str, deployment: str, task: str, thresholds: Thresholds
+) -> MonitorSchedule:
+    """Return the monitor of an online deployment: do its inputs and predictions still look like before?
+
+    `task` is "regression" or "classification"; `thresholds` are those of config/model.yml.
+    """
+    endpoint = config.names.online_endpoint
+    days = f"P{config.monitor.lookback_days}D"
+
+    # The last days against those before. Both come from the collector, so they have the same columns and no asset has
+    # to be prepared. Slow drift away from the training data shows in the training report instead.
+    def latest(context: str) -> ProductionData:
+        return ProductionData(
+            input_data=Input(type="uri_folder", path=f"azureml:{endpoint}-{deployment}-{context}:1"),
+            data_context=context,
+            data_window=BaselineDataRange(lookback_window_size=days, lookback_window_offset="P0D"),
+        )
+
+    def before(context: str) -> ReferenceData:
+        return ReferenceData(
+            input_data=Input(type="uri_folder", path=f"azureml:{endpoint}-{deployment}-{context}:1"),
+            data_context=context,
+            data_window=BaselineDataRange(lookback_window_size=days, lookback_window_offset=days),
+        )
+
+    numerical = NumericalDriftMetrics(**thresholds.get("numerical", DRIFT))
+    categorical = CategoricalDriftMetrics(**thresholds.get("categorical", DRIFT))
+    signals = {
+        "data_drift": DataDriftSignal(
+            production_data=latest("model_inputs"),
+            reference_data=before("model_inputs"),
+            features="all_features",
+            metric_thresholds=DataDriftMetricThreshold(numerical=numerical, categorical=categorical),
+            alert_enabled=True,
+        ),
+        "prediction_drift": PredictionDriftSignal(
+            production_data=latest("model_outputs"),
+            reference_data=before("model_outputs"),
+            metric_thresholds=PredictionDriftMetricThreshold(numerical=numerical, categorical=categorical),
+            alert_enabled=True,
+        ),
+        "data_quality": DataQualitySignal(
+            production_data=latest("model_inputs"),
+            reference_data=before("model_inputs"),
+            features="all_features",
+            metric_thresholds=DataQualityMetricThreshold(
+                numerical=DataQualityMetricsNumerical(
+                    null_value_rate=0.05, data_type_error_rate=0.01, out_of_bounds_rate=0.05
+                ),
+                categorical=DataQualityMetricsCategorical(
+                    null_value_rate=0.05, data_type_error_rate=0.01, out_of_bounds_rate=0.05
+                ),
+            ),
+            alert_enabled=True,
+        ),
+    }
+    emails = config.monitor.alert_emails
+    return MonitorSchedule(
+        name=name,
+        display_name="Model monitor",
+        description="Data drift, prediction drift and data quality of the online deployment.",
+        trigger=CronTrigger(expression=config.schedule.monitor_cron, time_zone=config.schedule.time_zone),
+        create_monitor=MonitorDefinition(
+            # Serverless Spark: no cluster of ours. Runtime 3.4 is the one that the monitoring components are built for.
+            compute=ServerlessSparkCompute(instance_type=config.monitor.vm, runtime_version="3.4"),
+            monitoring_target=MonitoringTarget(ml_task=task, endpoint_deployment_id=f"azureml:{endpoint}:{deployment}"),
+            monitoring_signals=signals,
+            # "azmonitoring" sends the measures to Azure Monitor, where an alert rule can start a workflow.
+            alert_notification=AlertNotification(emails=list(emails)) if emails else "azmonitoring",
+        ),
+    )

@@ -1,0 +1,576 @@
+"""Azure as the tests of every mlops version see it: one way to steer it, and one form of what is in it.
+
+The Azure CLI is replaced by `fake_az`, the SDKs talk to `fake_azure`. Both keep their Azure in their own form; `state`
+brings it into the same one, so that one table says what each verb must leave behind, whatever the version.
+"""
+
+import contextlib
+import importlib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import fake_az
+import fake_azure
+import yaml
+
+from mlops.config import Project, load_environment
+
+State = dict[str, Any]
+MODEL = "a-model"
+
+FAULTS = {
+    "not signed in": "Please run 'az login' to setup account.",
+    "login expired": "AADSTS70043: The refresh token has expired or is invalid.",
+    "no workspace": "(ParentResourceNotFound) Failed to perform 'read' on resource(s) because "
+    "the parent resource '/subscriptions/any/workspaces/mlw-dev' could not be found.",
+    "no resource group": "(ResourceGroupNotFound) Resource group 'rg-dev' could not be found.",
+    "no rights": "(AuthorizationFailed) The client does not have authorization to perform action 'read' over 'any'.",
+}
+"""What can be wrong with everything at once, and what the Azure CLI says then."""
+
+
+class Cloud(Protocol):
+    """An Azure with three workspaces, those of the small project."""
+
+    def state(self) -> State:
+        """Return what is there: data, jobs, models, registries, online and batch endpoints, schedules."""
+
+    def register(self, *versions: str, **tags: str) -> None:
+        """Put versions of the model into the workspace of dev, or give those that are there these tags."""
+
+    def copies(self, workspace: Path, registry: Path | None = None) -> None:
+        """Say which files the model has, and with which ones it arrives in a registry (default: the same)."""
+
+    def next_job(self, status: str = "Completed", **registration: object) -> None:
+        """Say how jobs end and what their step `register` writes."""
+
+    def predict(self, value: object, deployment: str | None = None) -> None:
+        """Say what a deployment, or each of them, predicts for every row."""
+
+    def share_traffic(self, **shares: int) -> None:
+        """Give the online endpoint of dev this traffic, as if somebody else had."""
+
+    def fail(self, operation: str, subject: str = "", *, after: bool = False) -> None:
+        """Fail each operation of a kind (on one subject); with `after` only when its work is done."""
+
+    def works_again(self) -> None:
+        """Forget all failures."""
+
+    def break_down(self, fault: str) -> None:
+        """Bring about one of the FAULTS."""
+
+    @property
+    def asked(self) -> int:
+        """How many times Azure was asked for something."""
+
+    @property
+    def shares(self) -> list[str]:
+        """What the traffic of the online endpoint was set to, one time after the other, as "blue=90 green=10"."""
+
+
+@contextlib.contextmanager
+def connected(project: Project, az: fake_az.FakeAzure) -> Iterator[Cloud]:
+    """Give the cloud that the project's mlops version talks to; `az` is the Azure CLI on PATH."""
+    if project.version == "aml-cli-v2":
+        yield AzCloud(project, az)
+        return
+    if project.version == "python-sdk-v1":
+        # Imported here because it needs SDK v1.
+        with importlib.import_module("fake_azure_v1").connected(project, az) as cloud:
+            yield cloud
+        return
+    azure = fake_azure.FakeAzure()
+    with azure.running():
+        yield HttpCloud(project, az, azure)
+
+
+COMMANDS = {
+    "create data": "az ml data create",
+    "create job": "az ml job create",
+    "stream job": "az ml job stream",
+    "download output": "az ml job download",
+    "tag model": "az ml model update",
+    "share model": "az ml model share",
+    "download model": "az ml model download",
+    "create registry": "az ml registry create",
+    "create endpoint": "az ml online-endpoint create",
+    "delete endpoint": "az ml online-endpoint delete",
+    "create deployment": "az ml online-deployment create",
+    "delete deployment": "az ml online-deployment delete",
+    "set traffic": "az ml online-endpoint update",
+    "invoke": "az ml online-endpoint invoke",
+    "read log": "az ml online-deployment get-logs",
+    "create batch endpoint": "az ml batch-endpoint create",
+    "delete batch endpoint": "az ml batch-endpoint delete",
+    "create batch deployment": "az ml batch-deployment create",
+    "delete batch deployment": "az ml batch-deployment delete",
+    "create schedule": "az ml schedule create",
+    "delete schedule": "az ml schedule delete",
+}
+"""The commands that do what `Cloud.fail` calls by a neutral name."""
+
+SUBJECTS = {
+    "create deployment": "online/deployment.yml --name {}",
+    "delete deployment": "az ml online-deployment delete --name {}",
+    "set traffic": "--traffic {}",
+}
+"""How a command names what it works on."""
+
+
+class AzCloud:
+    """The cloud behind the fake Azure CLI, which knows command lines: the values in YAML files are looked up here."""
+
+    def __init__(self, project: Project, az: fake_az.FakeAzure) -> None:
+        """Keep the project, whose files say what its commands create."""
+        self._project, self._az = project, az
+
+    def register(self, *versions: str, **tags: str) -> None:
+        models = self._az.load()["models"]
+        for version in versions:
+            models.setdefault(version, {}).update(tags)
+        self._az.save()
+
+    def copies(self, workspace: Path, registry: Path | None = None) -> None:
+        self._set(copies={"": str(workspace), "the-registry": str(registry or workspace)})
+
+    def next_job(self, status: str = "Completed", **registration: object) -> None:
+        self._set(next_status=status, registration=registration)
+
+    def predict(self, value: object, deployment: str | None = None) -> None:
+        if deployment:
+            self._set(answers={**self._az.load()["answers"], deployment: value})
+        else:
+            self._set(prediction=value)
+
+    def share_traffic(self, **shares: int) -> None:
+        self._az.load()["online"]["traffic"] = shares
+        self._az.save()
+
+    def fail(self, operation: str, subject: str = "", *, after: bool = False) -> None:
+        words = SUBJECTS[operation].format(subject) if subject else COMMANDS[operation]
+        self._az.fail(words, after=after)
+
+    def works_again(self) -> None:
+        self._az.works_again()
+
+    def break_down(self, fault: str) -> None:
+        self._az.fail("az " if fault in ("not signed in", "login expired") else "az ml", FAULTS[fault])
+
+    @property
+    def asked(self) -> int:
+        return len(self._az.log)
+
+    @property
+    def shares(self) -> list[str]:
+        return [line[line.index("--traffic") + 1] for line in self._az.ran("--traffic")]
+
+    def _set(self, **values: object) -> None:
+        self._az.load().update(values)
+        self._az.save()
+
+    def state(self) -> State:
+        state = self._az.load()
+        return {
+            "data": state["data"],
+            "jobs": [self._job(name, job) for name, job in state["jobs"].items()],
+            "models": state["models"],
+            "registries": {name: self._registry(name, versions) for name, versions in state["registries"].items()},
+            "online": {state["online"]["name"]: self._online(state["online"])} if state["online"] else {},
+            "batch": {state["batch"]["name"]: self._batch(state["batch"])} if state["batch"] else {},
+            "schedules": {name: self._schedule(name, content) for name, content in state["schedules"].items()},
+        }
+
+    def _registry(self, name: str, versions: State) -> State:
+        document, _ = self._created("registry", name)
+        regions = [item["location"] for item in document["replication_locations"]]
+        return {"home": document["location"], "regions": regions, "versions": versions}
+
+    def _job(self, name: str, job: Mapping[str, Any]) -> State:
+        return {**self._pipeline(*self._created("job", name)), "status": job["status"]}
+
+    def _pipeline(self, document: Mapping[str, Any], folder: Path) -> State:
+        steps = {}
+        for name, node in document["jobs"].items():
+            steps[name] = {
+                "inputs": {key: reference(value) for key, value in node["inputs"].items()},
+                **self._component(node["component"], folder),
+            }
+        inputs = {key: reference(value) for key, value in document["inputs"].items()}
+        return {
+            "experiment": document["experiment_name"],
+            "compute": document["settings"]["default_compute"].removeprefix("azureml:"),
+            "inputs": inputs,
+            "outputs": sorted(document["outputs"]),
+            "steps": steps,
+        }
+
+    def _component(self, file: str, folder: Path) -> State:
+        if file.startswith("azureml:"):
+            return {"runs": file}
+        component, place = self._read(folder / file)
+        return {
+            "runs": self._neutral(component["command"].split(" --")[0]),
+            "code": self._code(place / component["code"]),
+            "environment": self._environment(place / component["environment"].removeprefix("file:")),
+        }
+
+    def _online(self, content: Mapping[str, Any]) -> State:
+        document, _ = self._created("online-endpoint", content["name"])
+        deployments = {}
+        for name in content["deployments"]:
+            made, folder = self._created("online-deployment", name)
+            collections = made["data_collector"]["collections"]
+            deployments[name] = {
+                "model": model(made["model"]),
+                "generation": made["tags"]["generation"],
+                "machines": f"{made['instance_type']} x {made['instance_count']}",
+                "collects": sorted(key for key, value in collections.items() if value["enabled"] == "true"),
+                **self._scoring(made, folder),
+            }
+        identity = document["identity"]
+        return {
+            "callers": document["auth_mode"],
+            "identity": [item["resource_id"] for item in identity["user_assigned_identities"]],
+            "traffic": {name: share for name, share in content["traffic"].items() if share},
+            "deployments": deployments,
+        }
+
+    def _batch(self, content: Mapping[str, Any]) -> State:
+        deployments = {}
+        for name in content["deployments"]:
+            made, folder = self._created("batch-deployment", name)
+            settings = made["settings"]
+            deployments[name] = {
+                "model": model(made["model"]),
+                "compute": made["compute"].removeprefix("azureml:"),
+                "machines": int(made["resources"]["instance_count"]),
+                "files at a time": int(settings["mini_batch_size"]),
+                "workers": int(settings["max_concurrency_per_instance"]),
+                "writes": settings["output_file_name"],
+                "failures allowed": settings["error_threshold"],
+                **self._scoring(made, folder),
+            }
+        return {"default": content["default"], "deployments": deployments}
+
+    def _scoring(self, document: Mapping[str, Any], folder: Path) -> State:
+        configuration = document["code_configuration"]
+        return {
+            "runs": self._neutral(configuration["scoring_script"]),
+            "code": self._code(folder / configuration["code"]),
+            "environment": self._environment(folder / document["environment"].removeprefix("file:")),
+        }
+
+    def _schedule(self, name: str, content: Mapping[str, Any]) -> State:
+        document, folder = self._created("schedule", name, content["file"])
+        common = {
+            "enabled": content["enabled"],
+            "cron": document["trigger"]["expression"],
+            "time zone": document["trigger"]["time_zone"],
+        }
+        if "create_job" in document:
+            job = document["create_job"]
+            pipeline, place = self._read(folder / job["job"])
+            for key, value in job["inputs"].items():
+                # `--set` gives a mapping with the path alone.
+                pipeline["inputs"][key] = value
+            pipeline |= {key: job[key] for key in ("experiment_name", "settings") if key in job}
+            return {**common, "trains": self._pipeline(pipeline, place)}
+        monitor = document["create_monitor"]
+        signals = {}
+        for key, signal in monitor["monitoring_signals"].items():
+            signals[key] = dict(signal["metric_thresholds"])
+            for side in ("production", "reference"):
+                data = signal[f"{side}_data"]
+                window = data["data_window"]
+                asset = data["input_data"]["path"].split(":")[1]
+                signals[key][side] = [asset, window["lookback_window_size"], window["lookback_window_offset"]]
+        alerts = monitor.get("alert_notification")
+        return {
+            **common,
+            "watches": monitor["monitoring_target"]["endpoint_deployment_id"].removeprefix("azureml:"),
+            "task": monitor["monitoring_target"]["ml_task"],
+            "machine": monitor["compute"]["instance_type"],
+            "alerts": alerts["emails"] if isinstance(alerts, dict) else alerts,
+            "signals": signals,
+        }
+
+    def _created(self, command: str, name: str, content: str | None = None) -> tuple[dict[str, Any], Path]:
+        """Return the YAML document, with its `--set` values, of what was created last under a name, and its folder."""
+        lines = self._az.ran(f"az ml {command} create")
+        given = next(found for line in reversed(lines) if (found := fake_az.options(line))["--name"] == [name])
+        document, folder = self._read(self._project.root / given["--file"][0])
+        document = yaml.safe_load(content) if content else document
+        for pair in given.get("--set", []):
+            assign(document, *pair.split("=", 1))
+        return document, folder
+
+    def _read(self, file: Path) -> tuple[dict[str, Any], Path]:
+        return yaml.safe_load(file.read_text(encoding="utf-8")), file.parent
+
+    def _environment(self, file: Path) -> str:
+        document, folder = self._read(file)
+        conda, _ = self._read(folder / document["conda_file"])
+        return f"{conda['name']} on {document['image']}"
+
+    def _code(self, folder: Path) -> list[str]:
+        files = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+        return sorted(self._neutral(file) for file in files)
+
+    def _neutral(self, text: str) -> str:
+        return text.replace(self._project.package, "package")
+
+
+def assign(document: dict[str, Any], key: str, value: str) -> None:
+    """Set a value as `az ... --set key=value` does; the key may lead through mappings and lists that are not there."""
+    place: Any = document
+    *parents, last = [int(part) if part.isdigit() else part for part in re.findall(r"[^.\[\]]+", key)]
+    for depth, part in enumerate(parents):
+        following = [*parents, last][depth + 1]
+        if isinstance(place, list) and part == len(place):
+            place.append({})
+        elif isinstance(place, dict) and not isinstance(place.get(part), dict | list):
+            place[part] = [] if isinstance(following, int) else {}
+        place = place[part]
+    place[last] = value
+
+
+def reference(value: object) -> str:
+    """Return where an input of a pipeline or of a step comes from, in one form for YAML files and Azure's answers."""
+    if isinstance(value, Mapping):
+        value = value.get("value") or value.get("path") or value.get("uri")
+    text = str(value)
+    if match := re.fullmatch(r"\$\{\{parent\.(?:inputs\.(\w+)|jobs\.(\w+)\.outputs\.(\w+))\}\}", text):
+        return match[1] or f"{match[2]}.{match[3]}"
+    if match := re.search(r"(?:^azureml:|/data/)([\w-]+)(?::|/versions/)(\w+)$", text):
+        return f"{match[1]}:{match[2]}"
+    # A file of this machine, or what became of it in the storage.
+    return text.rsplit("/", 1)[-1]
+
+
+def model(address: str) -> str:
+    """Return which version of the model an address names: of the workspace, or "registry/version"."""
+    registry = re.search(r"registries/([^/]+)/", address)
+    version = re.split("[:/]", address)[-1]
+    return f"{registry[1]}/{version}" if registry else version
+
+
+class HttpCloud:
+    """The cloud behind the fake HTTP service, which has all that the SDKs have put there."""
+
+    def __init__(self, project: Project, az: fake_az.FakeAzure, azure: fake_azure.FakeAzure) -> None:
+        """Make the workspaces of the project's environments; `az` only says which subscription is chosen."""
+        self._project, self._az, self.azure = project, az, azure
+        self._files: Path | None = None
+        self.workspaces = {}
+        for environment in project.environments:
+            config = load_environment(project, environment)
+            names, cluster = config.names, config.compute.cluster.name
+            path = azure.add_workspace(names.resource_group, names.workspace, config.location, cluster=cluster)
+            self.workspaces[environment] = path
+
+    def register(self, *versions: str, **tags: str) -> None:
+        workspace = self.workspaces["dev"]
+        store = f"azureml:/{workspace.replace(fake_azure.PROVIDER, '')}/datastores/workspaceblobstore/paths"
+        for version in versions:
+            path, place = f"{workspace}/models/{MODEL}/versions/{version}", f"{store}/models/{version}/model"
+            old = self.azure.resources.get(path.lower(), {"properties": {"tags": {}}})["properties"]
+            properties = {"modelUri": place, "modelType": "mlflow_model", "flavors": {}}
+            self.azure.put(path, {"properties": {**properties, "tags": {**old["tags"], **tags}}})
+            if self._files:
+                self.azure.write_files(self._files, self.azure.storage_place(place))
+
+    def copies(self, workspace: Path, registry: Path | None = None) -> None:
+        self._files, self.azure.copied = workspace, registry
+
+    def next_job(self, status: str = "Completed", **registration: object) -> None:
+        self.azure.next_status, self.azure.registration = status, registration
+
+    def predict(self, value: object, deployment: str | None = None) -> None:
+        if deployment:
+            self.azure.answers[deployment] = value
+        else:
+            self.azure.prediction = value
+
+    def share_traffic(self, **shares: int) -> None:
+        endpoint = self.azure.get(f"{self.workspaces['dev']}/onlineEndpoints/online-dev")
+        endpoint["properties"]["traffic"] = shares
+
+    def fail(self, operation: str, subject: str = "", *, after: bool = False) -> None:
+        self.azure.fail(operation, subject, after=after)
+
+    def works_again(self) -> None:
+        self.azure.works_again()
+
+    def break_down(self, fault: str) -> None:
+        if fault in ("not signed in", "login expired"):
+            self._az.fail("az account show", FAULTS[fault])
+            self.azure.login = "missing" if fault == "not signed in" else "expired"
+        elif fault == "no rights":
+            self.azure.rights = False
+        else:
+            for workspace in self.workspaces.values():
+                self.azure.remove(workspace)
+        if fault == "no resource group":
+            self.azure.groups.clear()
+
+    @property
+    def asked(self) -> int:
+        return len(self.azure.calls) + len(self._az.log)
+
+    @property
+    def shares(self) -> list[str]:
+        return self.azure.shares
+
+    def state(self) -> State:
+        return {
+            "data": self._data(),
+            "jobs": self.jobs(),
+            "models": self._versions(self.workspaces["dev"]),
+            "registries": self._registries(),
+            "online": {item["name"]: self._online(item) for item in self._all("onlineEndpoints")},
+            "batch": {item["name"]: self.batch(item) for item in self._all("batchEndpoints")},
+            "schedules": self.schedules(),
+        }
+
+    def _all(self, kind: str) -> list[dict[str, Any]]:
+        return [item for path in self.workspaces.values() for item in self.azure.children(f"{path}/{kind}")]
+
+    def _data(self) -> State:
+        data: dict[str, list[str]] = {}
+        for key, item in self.azure.resources.items():
+            if "/data/" in key and "/modelDataCollector/" not in item["properties"]["dataUri"]:
+                data.setdefault(item["id"].split("/")[-3], []).append(item["name"])
+        return data
+
+    def _versions(self, place: str) -> State:
+        path = f"{place}/models/{MODEL}/versions"
+        return {item["name"]: item["properties"]["tags"] for item in self.azure.children(path)}
+
+    def _registries(self) -> State:
+        found = {}
+        for name, item in fake_azure.registries(self.azure).items():
+            regions = [region["location"] for region in item["properties"]["regionDetails"]]
+            found[name] = {"home": item["location"], "regions": regions, "versions": self._versions(item["id"])}
+        return found
+
+    def jobs(self) -> list[State]:
+        """Return the jobs in the order in which they were started."""
+        found = []
+        for item in self._all("jobs"):
+            status = item["properties"]["status"].replace("NotStarted", "Running")
+            found.append({**self.pipeline(item["properties"]), "status": status})
+        return found
+
+    def pipeline(self, properties: Mapping[str, Any]) -> State:
+        """Return a pipeline as it was sent."""
+        steps = {}
+        for name, node in properties["jobs"].items():
+            component = self.azure.get(node["componentId"])["properties"]["componentSpec"]
+            steps[name] = {
+                "runs": self._neutral(component["command"].split(" --")[0]),
+                "inputs": {key: reference(value) for key, value in node["inputs"].items()},
+                "code": self._code(component["code"]),
+                "environment": self._environment(component["environment"]),
+            }
+        return {
+            "experiment": properties["experimentName"],
+            "compute": properties["settings"]["default_compute"].rsplit("/", 1)[1],
+            "inputs": {key: reference(value) for key, value in properties["inputs"].items()},
+            "outputs": sorted(properties["outputs"]),
+            "steps": steps,
+        }
+
+    def _online(self, item: Mapping[str, Any]) -> State:
+        deployments = {}
+        for found in self.azure.children(f"{item['id']}/deployments"):
+            properties = found["properties"]
+            collections = properties["dataCollector"]["collections"]
+            deployments[found["name"]] = {
+                "model": model(properties["model"]),
+                "generation": found["tags"]["generation"],
+                "machines": f"{properties['instanceType']} x {found['sku']['capacity']}",
+                "collects": sorted(
+                    key for key, value in collections.items() if value["dataCollectionMode"] == "Enabled"
+                ),
+                **self._scoring(properties),
+            }
+        return {
+            "callers": {"AADToken": "aad_token"}[item["properties"]["authMode"]],
+            "identity": list(item["identity"]["userAssignedIdentities"]),
+            "traffic": {name: share for name, share in item["properties"]["traffic"].items() if share},
+            "deployments": deployments,
+        }
+
+    def batch(self, item: Mapping[str, Any]) -> State:
+        """Return a batch endpoint and what is behind it."""
+        deployments = {}
+        for found in self.azure.children(f"{item['id']}/deployments"):
+            properties = found["properties"]
+            deployments[found["name"]] = {
+                "model": model(properties["model"]["assetId"]),
+                "compute": properties["compute"].rsplit("/", 1)[1],
+                "machines": properties["resources"]["instanceCount"],
+                "files at a time": properties["miniBatchSize"],
+                "workers": properties["maxConcurrencyPerInstance"],
+                "writes": properties["outputFileName"],
+                "failures allowed": properties["errorThreshold"],
+                **self._scoring(properties),
+            }
+        defaults = item["properties"].get("defaults") or {}
+        return {"default": defaults.get("deploymentName"), "deployments": deployments}
+
+    def _scoring(self, properties: Mapping[str, Any]) -> State:
+        return {
+            "runs": self._neutral(properties["codeConfiguration"]["scoringScript"]),
+            "code": self._code(properties["codeConfiguration"]["codeId"]),
+            "environment": self._environment(properties["environmentId"]),
+        }
+
+    def schedules(self) -> State:
+        """Return the schedules and monitors."""
+        return {item["name"]: self._schedule(item["properties"]) for item in self._all("schedules")}
+
+    def _schedule(self, properties: Mapping[str, Any]) -> State:
+        common = {
+            "enabled": properties["isEnabled"],
+            "cron": properties["trigger"]["expression"],
+            "time zone": properties["trigger"]["timeZone"],
+        }
+        action = properties["action"]
+        if action["actionType"] == "CreateJob":
+            return {**common, "trains": self.pipeline(action["jobDefinition"])}
+        monitor = action["monitorDefinition"]
+        target = monitor["monitoringTarget"]
+        _, endpoint, _, deployment = target["deploymentId"].rsplit("/", 3)
+        alerts = monitor["alertNotificationSetting"]
+        return {
+            **common,
+            "watches": f"{endpoint}:{deployment}",
+            "task": target["taskType"].lower(),
+            "machine": monitor["computeConfiguration"]["instanceType"],
+            "alerts": (alerts.get("emailNotificationSetting") or {}).get("emails") or "azmonitoring",
+            "signals": {name: self._signal(signal) for name, signal in monitor["signals"].items()},
+        }
+
+    def _signal(self, signal: Mapping[str, Any]) -> State:
+        found: State = {}
+        for threshold in signal["metricThresholds"]:
+            metric = re.sub("(?<=[a-z])([A-Z])", r"_\1", threshold["metric"]).lower()
+            found.setdefault(threshold["dataType"].lower(), {})[metric] = threshold["threshold"]["value"]
+        for side in ("production", "reference"):
+            data = signal[f"{side}Data"]
+            found[side] = [reference(data).split(":")[0], data["windowSize"], data["windowOffset"]]
+        return found
+
+    def _environment(self, path: str) -> str:
+        properties = self.azure.get(path.removeprefix("azureml:"))["properties"]
+        return f"{yaml.safe_load(properties['condaFile'])['name']} on {properties['image']}"
+
+    def _code(self, path: str) -> list[str]:
+        uri = self.azure.get(path.removeprefix("azureml:"))["properties"]["codeUri"]
+        return sorted(self._neutral(file) for file in self.azure.files(self.azure.storage_place(uri)))
+
+    def _neutral(self, text: str) -> str:
+        return text.replace(self._project.package, "package")

@@ -1,0 +1,608 @@
+"""What SDK v1 asks of Azure: its own services in the workspace's region, beside those that all SDKs use."""
+
+import contextlib
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import fake_az
+from clouds import MODEL, HttpCloud, State
+from fake_azure import (
+    MANAGEMENT,
+    REGION,
+    SUBSCRIPTION,
+    WORKSPACE,
+    Blob,
+    Call,
+    Document,
+    FakeAzure,
+    RefusedError,
+    default_store,
+    missing,
+)
+
+from mlops.backends.python_sdk_v1 import REMOVED
+from mlops.config import Project, load_environment
+
+NO_VALUE = "none"
+
+# SDK v1 asks for its tokens under the older name of Azure's management.
+assert REGION.audience
+REGION.audience += ("https://management.core.windows.net",)
+
+
+@MANAGEMENT.route("GET", "/subscriptions")
+def list_subscriptions(azure: FakeAzure, call: Call) -> object:
+    """The subscriptions of the person."""
+    return {"value": [{"subscriptionId": SUBSCRIPTION, "displayName": "the subscription", "state": "Enabled"}]}
+
+
+# Datastores and datasets.
+
+DATASETS = f"/dataset/v1.0{WORKSPACE}/datasets"
+
+
+@REGION.route("GET", f"/datastore/v1.0{WORKSPACE}/(?:default|datastores/workspaceblobstore)")
+def default_datastore(azure: FakeAzure, call: Call) -> object:
+    """The default datastore: like all of a workspace without keys it has no credential."""
+    store = azure.get(f"{call.workspace}/datastores/workspaceblobstore")
+    keys = ("accountName", "containerName", "endpoint", "protocol")
+    section = {key: store["properties"][key] for key in keys} | {"credentialType": "None", "isSas": False}
+    return {"name": store["name"], "dataStoreType": "AzureBlob", "azureStorageSection": section, "tags": {}}
+
+
+@REGION.route("GET", DATASETS)
+def list_datasets(azure: FakeAzure, call: Call) -> object:
+    """The registered datasets, each in its newest version."""
+    return {"value": [versions[-1] for versions in registered(azure, call).values()], "continuationToken": None}
+
+
+@REGION.route("POST", DATASETS)
+def register_dataset(azure: FakeAzure, call: Call) -> object:
+    """A new version of a dataset: the number after the last one."""
+    body = call.json
+    with azure.doing("create data", body["name"]):
+        versions = registered(azure, call).setdefault(body["name"], [])
+        number = str(len(versions) + 1)
+        identity = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{call.workspace}/{body['name']}/{number}"))
+        latest = {**body["latest"], "versionId": number, "savedDatasetId": identity}
+        store(azure, call, "saved")[identity] = latest["dataflow"]
+        versions.append({**body, "datasetId": f"registered-{body['name']}", "latest": latest})
+        return versions[-1]
+
+
+@REGION.route("GET", f"{DATASETS}/query/name={{name}}")
+def get_dataset(azure: FakeAzure, call: Call) -> object:
+    """One version of a dataset, or the newest."""
+    versions = registered(azure, call).get(call.names["name"], [])
+    number = int(call.query.get("versionId", len(versions)))
+    if not 0 < number <= len(versions):
+        raise RefusedError(404, "UserError", f"No dataset {call.names['name']} with version {number}.")
+    return versions[number - 1]
+
+
+@REGION.route("POST", f"/dataset/v1.0{WORKSPACE}/saveddatasets")
+def save_dataset(azure: FakeAzure, call: Call) -> object:
+    """A dataset without a name."""
+    identity = str(uuid.uuid4())
+    store(azure, call, "saved")[identity] = call.json["dataflowJson"]
+    return {**call.json, "id": identity}
+
+
+@REGION.route("GET", f"/data/v1.0{WORKSPACE}/dataversion/unregistered-{{identity}}/versions/1")
+def get_dataflow(azure: FakeAzure, call: Call) -> object:
+    """What a dataset consists of."""
+    return {"legacyDataflow": json.loads(item(azure, call, "saved", call.names["identity"]))["meta"]["RsDataflow"]}
+
+
+def registered(azure: FakeAzure, call: Call) -> dict[str, list[Document]]:
+    """Return the datasets of a workspace by name: their versions in order."""
+    found: dict[str, list[Document]] = store(azure, call, "datasets")
+    return found
+
+
+def store(azure: FakeAzure, call: Call, kind: str) -> Any:
+    """Return what a workspace keeps of a kind for SDK v1, as a dictionary that a route may change."""
+    return stored(azure, call.workspace, kind)
+
+
+def stored(azure: FakeAzure, workspace: str, kind: str) -> Any:
+    """Return the same by the path of the workspace."""
+    return azure.kept.setdefault(f"{workspace}/v1/{kind}".lower(), {})
+
+
+# Pipelines.
+
+AEVA = f"/pipelines/v1.0{WORKSPACE}"
+
+
+@REGION.route("GET", f"{AEVA}/PipelineEndpoints/Name")
+def get_endpoint(azure: FakeAzure, call: Call) -> object:
+    """A pipeline endpoint by its name."""
+    for endpoint in store(azure, call, "endpoints").values():
+        if endpoint["Name"] == call.query["Name"]:
+            return endpoint
+    raise RefusedError(404, "UserError", "no endpoint")
+
+
+@REGION.route("GET", f"{AEVA}/DataTypes")
+def data_types(azure: FakeAzure, call: Call) -> object:
+    """What can flow through a port."""
+    return list(store(azure, call, "types").values())
+
+
+@REGION.route("POST", f"{AEVA}/DataTypes")
+def create_data_type(azure: FakeAzure, call: Call) -> object:
+    """A type that SDK v1 adds where it is missing."""
+    return store(azure, call, "types").setdefault(call.json["Id"], call.json)
+
+
+@REGION.route("GET", f"{AEVA}/Modules/Hash/{{hash}}")
+def find_module(azure: FakeAzure, call: Call) -> object:
+    """The module with the same content, which makes another upload needless."""
+    for module in store(azure, call, "modules").values():
+        if module["Data"]["IdentifierHash"] == call.names["hash"]:
+            return module
+    raise missing(call.path)
+
+
+@REGION.route("POST", f"{AEVA}/Modules")
+def create_module(azure: FakeAzure, call: Call) -> object:
+    """A module of a snapshot that has arrived; Azure reads its ports and parameters out of the interface."""
+    body = call.json
+    item(azure, call, "snapshots", body["StorageId"])
+    interface = body["StructuredInterface"]
+    inputs = [{"Name": port["Name"], "DataTypesIds": port["DataTypeIdsList"]} for port in interface["Inputs"]]
+    outputs = [{"Name": port["Name"], "DataTypeId": port["DataTypeId"]} for port in interface["Outputs"]]
+    named = {"Parameters": interface["Parameters"], "MetadataParameters": interface["MetadataParameters"]}
+    module = {"Data": body, "Interface": {**named, "Ports": {"Inputs": inputs, "Outputs": outputs}}}
+    kept = keep(azure, call, "modules", module)
+    kept["Data"] = {**body, "Id": kept["Id"]}
+    return kept["Data"]
+
+
+@REGION.route("GET", f"/rp/workspaces{WORKSPACE}/computes")
+def list_computes(azure: FakeAzure, call: Call) -> object:
+    """The compute clusters, with all that SDK v1 wants to hear of one."""
+    unset = dict.fromkeys(("provisioningErrors", "description", "resourceId", "isAttachedCompute"))
+    machines = dict.fromkeys(("vmSize", "vmPriority", "scaleSettings", "subnet"))
+    return {
+        "value": [
+            {**item, "tags": None, "properties": {**unset, **item["properties"], "properties": machines}}
+            for item in azure.children(f"{call.workspace}/computes")
+        ]
+    }
+
+
+@REGION.route("GET", f"/content/v1.0{WORKSPACE}/snapshots/latest/metadata")
+def latest_snapshot(azure: FakeAzure, call: Call) -> object:
+    """The files that were uploaded last: none, so that each snapshot is a whole one."""
+    root = {"name": "", "hash": "", "type": "Directory", "timestamp": "2026-01-01T00:00:00", "children": {}}
+    return {"id": str(uuid.UUID(int=0)), "root": root}
+
+
+@REGION.route("POST", f"/content/v2.0{WORKSPACE}/snapshots/getblob")
+def snapshot_places(azure: FakeAzure, call: Call) -> object:
+    """An address for each file of a snapshot, opened for a while."""
+    account = default_store(azure, call.workspace).split("/")[0]
+    folder = f"https://{account}.blob.core.windows.net/snapshots/{uuid.uuid4().hex[:8]}"
+    return {"fileNodes": [{"fullName": n, "blobUri": f"{folder}/{n}?sig=fake"} for n in call.json["FileNames"]]}
+
+
+@REGION.route("POST", f"/content/v2.0{WORKSPACE}/snapshots/{{identity}}")
+def create_snapshot(azure: FakeAzure, call: Call) -> object:
+    """A snapshot, when its files have arrived."""
+    files = {node["FullName"]: node["BlobUri"] for node in call.json["FileRevisionList"]["FileNodes"]}
+    for uri in files.values():
+        if azure.storage_place(uri) not in azure.blobs:
+            raise missing(uri)
+    store(azure, call, "snapshots")[call.names["identity"]] = files
+    return {}
+
+
+@REGION.route("GET", f"{AEVA}/Modules/{{identity}}")
+def get_module(azure: FakeAzure, call: Call) -> object:
+    """One module."""
+    return item(azure, call, "modules", call.names["identity"])
+
+
+@REGION.route("POST", f"{AEVA}/Pipelines/Create")
+def publish_pipeline(azure: FakeAzure, call: Call) -> object:
+    """A published pipeline, when all of its modules exist."""
+    body = call.json
+    with azure.doing("create batch deployment", body["Name"]):
+        for node in body["Graph"]["ModuleNodes"]:
+            item(azure, call, "modules", node["ModuleId"])
+        return keep(azure, call, "pipelines", body)
+
+
+@REGION.route("GET", f"{AEVA}/Pipelines/{{identity}}")
+def get_pipeline(azure: FakeAzure, call: Call) -> object:
+    """One published pipeline."""
+    return item(azure, call, "pipelines", call.names["identity"])
+
+
+@REGION.route("PUT", f"{AEVA}/Pipelines/{{identity}}/status")
+def set_pipeline_status(azure: FakeAzure, call: Call) -> object:
+    """A published pipeline that is switched on or off."""
+    pipeline = item(azure, call, "pipelines", call.names["identity"])
+    pipeline["EntityStatus"] = call.json
+    return pipeline
+
+
+@REGION.route("POST", f"{AEVA}/PipelineEndpoints/Create")
+def create_endpoint(azure: FakeAzure, call: Call) -> object:
+    """A pipeline endpoint with its first pipeline."""
+    body = call.json
+    with azure.doing("create batch endpoint", body["Name"]):
+        item(azure, call, "pipelines", body["PipelineId"])
+        if body["Name"] in [endpoint["Name"] for endpoint in store(azure, call, "endpoints").values()]:
+            raise RefusedError(409, "UserError", "the name of a pipeline endpoint is taken")
+        versions = [{"Version": "0", "PipelineId": body["PipelineId"]}]
+        return keep(azure, call, "endpoints", {**body, "DefaultVersion": "0", "PipelineVersionList": versions})
+
+
+@REGION.route("GET", f"{AEVA}/PipelineEndpoints/Id/{{identity}}")
+def get_endpoint_by_id(azure: FakeAzure, call: Call) -> object:
+    """A pipeline endpoint by its id."""
+    return item(azure, call, "endpoints", call.names["identity"])
+
+
+@REGION.route("PUT", f"{AEVA}/PipelineEndpoints/{{identity}}")
+def update_endpoint(azure: FakeAzure, call: Call) -> object:
+    """A pipeline endpoint with another name, state, default or list of pipelines."""
+    endpoint = item(azure, call, "endpoints", call.names["identity"])
+    with azure.doing("set default", endpoint["Name"]):
+        endpoint.update(call.json)
+        return endpoint
+
+
+@REGION.route("GET", f"{AEVA}/PipelineEndpoints/{{identity}}/pipelines")
+def list_pipelines(azure: FakeAzure, call: Call) -> object:
+    """The pipelines behind an endpoint."""
+    endpoint = item(azure, call, "endpoints", call.names["identity"])
+    pipelines = [item(azure, call, "pipelines", entry["PipelineId"]) for entry in endpoint["PipelineVersionList"]]
+    wished = call.query["activeOnly"] == "true"
+    return [pipeline for pipeline in pipelines if not wished or pipeline["EntityStatus"] == "Active"]
+
+
+@REGION.route("POST", f"{AEVA}/PipelineRuns/PipelineEndpointSubmit/Id/{{identity}}")
+def submit(azure: FakeAzure, call: Call) -> object:
+    """A run of an endpoint's default pipeline."""
+    body = call.json
+    endpoint = item(azure, call, "endpoints", call.names["identity"])
+    pipeline = default_pipeline(endpoint)
+    with azure.doing("create job", endpoint["Name"]):
+        check_parameters(azure, call, pipeline, body)
+        return keep(azure, call, "runs", {**body, "PipelineId": pipeline, "status": "NotStarted"})
+
+
+def check_parameters(azure: FakeAzure, call: Call, pipeline: str, values: Document) -> None:
+    """Refuse values for parameters that a pipeline has not, and datasets that do not exist."""
+    interface = item(azure, call, "pipelines", pipeline)["GraphInterface"]
+    known = [entry["Name"] for entry in interface["Parameters"] + interface["DataPathParameterList"]]
+    datasets = values.get("DataSetDefinitionValueAssignments") or {}
+    if unknown := (set(values.get("ParameterAssignments") or {}) | set(datasets)) - set(known):
+        raise RefusedError(400, "UserError", f"the pipeline has no parameter {', '.join(sorted(unknown))}")
+
+
+def keep(azure: FakeAzure, call: Call, kind: str, document: Document) -> Document:
+    """Keep something new under an id of its own."""
+    identity = str(uuid.uuid4())
+    moment = "2026-01-01T00:00:00Z"
+    made = {"Id": identity, "EntityStatus": "Active", "CreatedDate": moment, "LastModifiedDate": moment}
+    store(azure, call, kind)[identity] = {**document, **made}
+    return store(azure, call, kind)[identity]
+
+
+def item(azure: FakeAzure, call: Call, kind: str, identity: str) -> Document:
+    """Return something of a workspace by its id, or refuse the request."""
+    found: Document | None = store(azure, call, kind).get(identity)
+    if found is None:
+        raise missing(f"{kind}/{identity}")
+    return found
+
+
+# Runs.
+
+
+@REGION.route("GET", f"{AEVA}/PipelineRuns/{{identity}}")
+def get_pipeline_run(azure: FakeAzure, call: Call) -> object:
+    """A pipeline run, as the pipelines' service knows it."""
+    run = item(azure, call, "runs", call.names["identity"])
+    return {**run, "RunHistoryExperimentName": run["ExperimentName"], "Status": {"StatusCode": run["status"]}}
+
+
+@REGION.route("POST", f"{AEVA}/PipelineRuns/{{identity}}/Graph/Node/StatusCode")
+def get_node_status(azure: FakeAzure, call: Call) -> object:
+    """How far a step is: like its run."""
+    return item(azure, call, "runs", call.names["identity"])["status"]
+
+
+HISTORY = f"/history/v1.0{WORKSPACE}/(?:experiments|experimentids)/{{experiment}}"
+
+
+@REGION.route("GET", HISTORY)
+def get_experiment(azure: FakeAzure, call: Call) -> object:
+    """An experiment, which is there as soon as somebody names it."""
+    return {"name": call.names["experiment"], "experimentId": call.names["experiment"], "archivedTime": None}
+
+
+@REGION.route("GET", f"{HISTORY}/runs/{{identity}}")
+def get_run(azure: FakeAzure, call: Call) -> object:
+    """A run of a pipeline or of one of its steps, as the run history knows it."""
+    identity, _, step = call.names["identity"].partition("~")
+    return history(item(azure, call, "runs", identity), step)
+
+
+@REGION.route("GET", f"{HISTORY}/runs/{{identity}}/children")
+def list_steps(azure: FakeAzure, call: Call) -> object:
+    """The steps of a run. Whoever looks sees it running first, then at its end."""
+    run = item(azure, call, "runs", call.names["identity"])
+    with azure.doing("stream job", run["Id"]):
+        if run["status"] == "NotStarted":
+            run["status"] = "Running"
+        elif run["status"] == "Running":
+            end_run(azure, call, run)
+        nodes = item(azure, call, "pipelines", run["PipelineId"])["Graph"]["ModuleNodes"]
+        names = [item(azure, call, "modules", node["ModuleId"])["Data"]["Name"] for node in nodes]
+        return {"value": [history(run, name) for name in names]}
+
+
+def end_run(azure: FakeAzure, call: Call, run: Document) -> None:
+    """Let a run end as the test wants it; a completed one has written its registration."""
+    run["status"] = azure.next_status.replace("Completed", "Finished")
+    if run["status"] == "Finished":
+        place = f"{default_store(azure, call.workspace)}/dataset/{run['Id']}~register/registration"
+        azure.blobs[f"{place}/registration.json"] = Blob(json.dumps(azure.registration).encode())
+
+
+def history(run: Document, step: str = "") -> Document:
+    """Return a run, or one of its steps, in the words of the run history."""
+    kind = "azureml.StepRun" if step else "azureml.PipelineRun"
+    return {
+        "runId": f"{run['Id']}~{step}" if step else run["Id"],
+        "rootRunId": run["Id"],
+        "runNumber": 1,
+        "name": step,
+        "status": run["status"],
+        "runType": kind,
+        "properties": {"azureml.runsource": kind},
+        "tags": {"azureml.nodeid": step, "azureml.pipeline": run["Id"]},
+    }
+
+
+# Schedules.
+
+
+@REGION.route("GET", f"{AEVA}/Schedules")
+def list_schedules(azure: FakeAzure, call: Call) -> object:
+    """The schedules, also those that are off if they are asked for."""
+    found = list(store(azure, call, "schedules").values())
+    wished = call.query["activeOnly"] == "true"
+    return [schedule for schedule in found if not wished or schedule["EntityStatus"] == "Active"]
+
+
+@REGION.route("POST", f"{AEVA}/Schedules/Create")
+def create_schedule(azure: FakeAzure, call: Call) -> object:
+    """A schedule of a pipeline endpoint, on from the start."""
+    body = call.json
+    with azure.doing("create schedule", body["Name"]):
+        check_schedule(azure, call, body)
+        return keep(azure, call, "schedules", {**body, "ProvisioningStatus": "Completed"})
+
+
+@REGION.route("GET", f"{AEVA}/Schedules/{{identity}}")
+def get_schedule(azure: FakeAzure, call: Call) -> object:
+    """One schedule."""
+    return item(azure, call, "schedules", call.names["identity"])
+
+
+@REGION.route("PUT", f"{AEVA}/Schedules/{{identity}}")
+def update_schedule(azure: FakeAzure, call: Call) -> object:
+    """A schedule with other times, values, name or state."""
+    schedule, body = item(azure, call, "schedules", call.names["identity"]), call.json
+    operation = "create schedule" if schedule["EntityStatus"] == body["EntityStatus"] else "switch schedule"
+    with azure.doing("delete schedule" if schedule["Name"] != body["Name"] else operation, schedule["Name"]):
+        check_schedule(azure, call, body)
+        schedule.update(body)
+        return schedule
+
+
+def check_schedule(azure: FakeAzure, call: Call, schedule: Document) -> None:
+    """Refuse a schedule of an endpoint that does not exist, or with values that its pipeline does not take."""
+    endpoint = item(azure, call, "endpoints", schedule["PipelineEndpointId"])
+    check_parameters(azure, call, default_pipeline(endpoint), schedule["PipelineSubmissionInfo"])
+
+
+def default_pipeline(endpoint: Document) -> str:
+    """Return the id of the pipeline that an endpoint runs."""
+    versions = {entry["Version"]: entry["PipelineId"] for entry in endpoint["PipelineVersionList"]}
+    return str(versions[endpoint["DefaultVersion"]])
+
+
+# The cloud of the tests.
+
+DAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
+
+
+class V1Cloud(HttpCloud):
+    """The cloud behind SDK v1: data, jobs, batch scoring and schedules are its own, the rest is that of SDK v2."""
+
+    def state(self) -> State:
+        """Return what is there, in the words of `clouds`."""
+        batch = [load_environment(self._project, name).names.batch_endpoint for name in self._project.environments]
+        return {
+            **super().state(),
+            "data": {
+                name: [version["tags"]["content"] for version in versions]
+                for path in self.workspaces.values()
+                for name, versions in stored(self.azure, path, "datasets").items()
+            },
+            "jobs": [
+                {**self._pipeline(path, run["PipelineId"], run), "status": STATUSES[run["status"]]}
+                for path, run in self._stored("runs")
+            ],
+            "batch": {
+                endpoint["Name"]: self._batch(path, endpoint)
+                for path, endpoint in self._stored("endpoints")
+                if endpoint["Name"] in batch and endpoint["EntityStatus"] == "Active"
+            },
+            "schedules": {
+                schedule["Name"]: self._schedule(path, schedule)
+                for path, schedule in self._stored("schedules")
+                if not schedule["Name"].startswith(REMOVED)
+            },
+        }
+
+    def _stored(self, kind: str) -> list[tuple[str, Document]]:
+        return [(path, found) for path in self.workspaces.values() for found in stored(self.azure, path, kind).values()]
+
+    def _pipeline(self, path: str, identity: str, values: Document) -> State:
+        pipeline = stored(self.azure, path, "pipelines")[identity]
+        graph = pipeline["Graph"]
+        modules = stored(self.azure, path, "modules")
+        names = {node["Id"]: modules[node["ModuleId"]]["Data"]["Name"] for node in graph["ModuleNodes"]}
+        sources = {node["Id"]: node["DataSetDefinition"].get("ParameterName", "") for node in graph["DatasetNodes"]}
+        flows = {}
+        for edge in graph["Edges"]:
+            source, target = edge["SourceOutputPort"], edge["DestinationInputPort"]
+            giver = names.get(source["NodeId"])
+            flows[names[target["NodeId"]], target["PortName"]] = (
+                f"{giver}.{source['PortName']}" if giver else sources[source["NodeId"]]
+            )
+        defaults = {entry["Name"]: entry["DefaultValue"] for entry in pipeline["GraphInterface"]["Parameters"]}
+        plain = {**defaults, **(values.get("ParameterAssignments") or {})}
+        given = values.get("DataSetDefinitionValueAssignments") or {}
+        inputs = {key: self._dataset(path, value["SavedDataSetReference"]["Id"]) for key, value in given.items()}
+        # An option of the steps in every other version; SDK v1 knows options of the whole pipeline only.
+        overrides = plain.pop("overrides", NO_VALUE)
+        steps, outputs = {}, []
+        for node in graph["ModuleNodes"]:
+            step = names[node["Id"]]
+            module, *options = self._arguments(modules[node["ModuleId"]])
+            taken = {}
+            for option, value in zip(options[::2], options[1::2], strict=True):
+                key = option.removeprefix("--").replace("-", "_")
+                if value == "overrides":
+                    taken |= {} if overrides == NO_VALUE else {key: overrides}
+                elif value.startswith("DatasetConsumptionConfig:"):
+                    taken[key] = flows[step, value.partition(":")[2]]
+                elif value.startswith("DatasetOutputConfig:"):
+                    outputs.append(key)
+                else:
+                    taken[key] = key
+                    inputs |= {key: value.rsplit("/", 1)[-1]} if "/" in value else {}
+            steps[step] = {"runs": f"python -m {self._neutral(module)}", "inputs": taken, **self._place(path, node)}
+        return {
+            "experiment": values["ExperimentName"],
+            "compute": " ".join({parameter(node, "Target") for node in graph["ModuleNodes"]}),
+            "inputs": {**inputs, **plain},
+            "outputs": sorted(outputs),
+            "steps": steps,
+        }
+
+    def _arguments(self, module: Document) -> list[str]:
+        return [argument["Value"] for argument in module["Data"]["StructuredInterface"]["Arguments"]]
+
+    def _dataset(self, path: str, identity: str) -> str:
+        for name, versions in stored(self.azure, path, "datasets").items():
+            for version in versions:
+                if version["latest"]["savedDatasetId"] == identity:
+                    return f"{name}:{version['tags']['content']}"
+        raise AssertionError(f"no dataset {identity}")
+
+    def _place(self, path: str, node: Document) -> State:
+        """Return which files of the package a step has, and what it runs in."""
+        module = stored(self.azure, path, "modules")[node["ModuleId"]]
+        files = stored(self.azure, path, "snapshots")[module["Data"]["StorageId"]]
+        start = "data-science/src/"
+        environment = json.loads(node["Runconfig"])["environment"]
+        conda = environment["python"]["condaDependencies"]["name"]
+        return {
+            "code": sorted(self._neutral(file.removeprefix(start)) for file in files if file.startswith(start)),
+            "environment": f"{conda} on {environment['docker']['baseImage']}",
+        }
+
+    def _batch(self, path: str, endpoint: Document) -> State:
+        pipelines, modules = stored(self.azure, path, "pipelines"), stored(self.azure, path, "modules")
+        deployments = {}
+        for entry in endpoint["PipelineVersionList"]:
+            pipeline = pipelines[entry["PipelineId"]]
+            if pipeline["EntityStatus"] != "Active":
+                continue
+            [node] = pipeline["Graph"]["ModuleNodes"]
+            words = self._arguments(modules[node["ModuleId"]])
+            options = dict(zip(words[::2], words[1::2], strict=True))
+            assert options["--scoring_module_name"] == "mlops/python-sdk-v1/batch_score.py"
+            assert options["--model-name"] == MODEL
+            deployments[pipeline["Name"]] = {
+                "model": options["--model-version"],
+                "compute": parameter(node, "Target"),
+                "machines": json.loads(node["Runconfig"])["nodeCount"],
+                "files at a time": int(options["--mini_batch_size"]),
+                "workers": int(options["--process_count_per_node"]),
+                "writes": options["--append_row_file_name"],
+                "failures allowed": int(options["--error_threshold"]),
+                # batch_score.py hands the files to it.
+                "runs": self._neutral(f"{options['--package']}/score.py"),
+                **self._place(path, node),
+            }
+        return {"default": pipelines[default_pipeline(endpoint)]["Name"], "deployments": deployments}
+
+    def _schedule(self, path: str, schedule: Document) -> State:
+        times = schedule["Recurrence"]
+        hours, minutes = times["Schedule"]["Hours"], times["Schedule"]["Minutes"]
+        days = [str(DAYS.index(day)) for day in times["Schedule"].get("WeekDays") or []]
+        texts = [",".join(map(str, values)) for values in (minutes, hours)]
+        endpoint = stored(self.azure, path, "endpoints")[schedule["PipelineEndpointId"]]
+        pipeline = stored(self.azure, path, "pipelines")[default_pipeline(endpoint)]
+        common = {
+            "enabled": schedule["EntityStatus"] == "Active",
+            "cron": f"{' '.join(texts)} * * {','.join(days) or '*'}",
+            "time zone": times["TimeZone"],
+        }
+        made = self._pipeline(path, pipeline["Id"], schedule["PipelineSubmissionInfo"])
+        if "register" in made["steps"]:
+            return {**common, "trains": made}
+        newest = [
+            node["DataSetDefinition"]["Value"]["DataSetReference"]["Name"] for node in pipeline["Graph"]["DatasetNodes"]
+        ]
+        return {
+            **common,
+            "compares the newest": sorted(newest),
+            "runs": [step["runs"] for step in made["steps"].values()],
+        }
+
+
+STATUSES = {
+    "NotStarted": "Running",
+    "Finished": "Completed",
+    **{name: name for name in ("Running", "Failed", "Canceled")},
+}
+
+
+def parameter(node: Document, name: str) -> str:
+    """Return the value of a parameter of a node."""
+    return str(next(entry["Value"] for entry in node["ModuleParameters"] if entry["Name"] == name))
+
+
+@contextlib.contextmanager
+def connected(project: Project, az: fake_az.FakeAzure) -> Iterator[V1Cloud]:
+    """Give the cloud that SDK v1 talks to; `az` is the Azure CLI on PATH."""
+    from azureml._base_sdk_common.service_discovery import CachedServiceDiscovery
+    from azureml._project import file_utilities
+
+    azure, folder = FakeAzure(), str(project.root.parent / "home")
+    Path(folder).mkdir()
+    with (
+        azure.running(),
+        mock.patch("mlops.backends.python_sdk_v1.LOOK", 0),
+        # What SDK v1 remembers between two runs would be in the user's own folder.
+        mock.patch.object(CachedServiceDiscovery.__init__, "__defaults__", (f"{folder}/.discovery",)),
+        mock.patch.object(file_utilities, "get_home_settings_directory", return_value=folder),
+    ):
+        yield V1Cloud(project, az, azure)

@@ -1,0 +1,989 @@
+"""The same verb leaves the same in Azure, in every mlops version: also when it fails, and when it runs twice.
+
+Each case says what is there before, what is done, and all that is in Azure afterwards. The words are those of `clouds`.
+"""
+
+import importlib.util
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clouds import FAULTS, Cloud, State
+from fake_azure import SUBSCRIPTION
+from small_project import DRIFT, configuration, write_yaml
+
+from mlops import UserError, cli, verbs
+from mlops.config import Project
+from mlops.verbs import Session
+
+# What is in Azure, in the words of `clouds`.
+
+# The versions are hashes of the small project's rows: every version must come to the same.
+TRAINING, PRODUCTION = "414e4ed608a1a241", "a15d578e6bd86d24"
+DATA = {"training-data": [TRAINING], "production-data": [PRODUCTION]}
+EMPTY: State = {"data": {}, "jobs": [], "models": {}, "registries": {}, "online": {}, "batch": {}, "schedules": {}}
+
+IMAGE = "mcr.microsoft.com/azureml/openmpi5.0-ubuntu24.04:20260715.v1"
+CODE = [f"package/{name}.py" for name in ("__init__", "evaluate", "prep", "register", "score", "train")]
+INPUTS = {
+    "prep": ["raw_data", "schema", "settings"],
+    "train": ["prep.train_data", "schema", "settings"],
+    "evaluate": [
+        "train.model",
+        "model_name",
+        "prep.train_data",
+        "prep.test_data",
+        "production_data",
+        "schema",
+        "settings",
+    ],
+    "register": ["train.model", "model_name", "evaluate.evaluation"],
+}
+
+
+def step(name: str, overrides: str = "") -> State:
+    """One step of the training pipeline, with its inputs by the last word of where they come from."""
+    inputs = {source.rsplit(".", 1)[-1]: source for source in INPUTS[name]}
+    if overrides and name != "register":
+        inputs["overrides"] = overrides
+    return {"runs": f"python -m package.{name}", "inputs": inputs, "code": CODE, "environment": f"train on {IMAGE}"}
+
+
+def pipeline(overrides: str = "") -> State:
+    """The training pipeline as it goes to Azure."""
+    return {
+        "experiment": "an-experiment",
+        "compute": "cluster",
+        "inputs": {
+            "raw_data": f"training-data:{TRAINING}",
+            "production_data": f"production-data:{PRODUCTION}",
+            "schema": "schema.yml",
+            "settings": "model.yml",
+            "model_name": "a-model",
+        },
+        "outputs": ["evaluation", "model", "registration"],
+        "steps": {name: step(name, overrides) for name in INPUTS},
+    }
+
+
+def job(status: str = "Completed", overrides: str = "") -> State:
+    """A run of the training pipeline."""
+    return {**pipeline(overrides), "status": status}
+
+
+SCORING = {"runs": "package/score.py", "code": CODE, "environment": f"inference on {IMAGE}"}
+
+
+def served(model: str, generation: int) -> State:
+    """A deployment behind the online endpoint."""
+    return {
+        "model": model,
+        "generation": str(generation),
+        "machines": "Standard_D2as_v4 x 3",
+        "collects": ["model_inputs", "model_outputs"],
+        **SCORING,
+    }
+
+
+def online(traffic: Mapping[str, int], environment: str = "dev", **deployments: State) -> State:
+    """The online endpoint of an environment."""
+    group = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-{environment}"
+    identity = f"{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/endpoint_identity-{environment}"
+    endpoint = {
+        "callers": "aad_token",
+        "identity": [identity],
+        "traffic": dict(traffic),
+        "deployments": deployments,
+    }
+    return {"online": {f"online-{environment}": endpoint}}
+
+
+def batch(*versions: str) -> State:
+    """The batch endpoint, whose default is the last of the versions."""
+    deployment = {
+        "compute": "cluster",
+        "machines": 2,
+        "files at a time": 7,
+        "workers": 4,
+        "writes": "predictions.csv",
+        "failures allowed": 0,
+        **SCORING,
+    }
+    deployments = {f"model-{version}": {"model": version, **deployment} for version in versions}
+    default = f"model-{versions[-1]}" if versions else None
+    return {"batch": {"batch-dev": {"default": default, "deployments": deployments}}}
+
+
+def retraining(*, enabled: bool = True) -> State:
+    """The schedule of the training pipeline."""
+    return {"enabled": enabled, "cron": "0 4 * * 1", "time zone": "UTC", "trains": pipeline()}
+
+
+def monitor(deployment: str, alerts: object = "azmonitoring") -> State:
+    """The monitor of a deployment, with the thresholds of the small project."""
+
+    def watched(context: str) -> State:
+        asset = f"online-dev-{deployment}-{context}"
+        return {"production": [asset, "P5D", "P0D"], "reference": [asset, "P5D", "P5D"]}
+
+    quality = {"null_value_rate": 0.05, "data_type_error_rate": 0.01, "out_of_bounds_rate": 0.05}
+    return {
+        "enabled": True,
+        "cron": "0 6 * * *",
+        "time zone": "UTC",
+        "watches": f"online-dev:{deployment}",
+        "task": "regression",
+        "machine": "standard_e4s_v3",
+        "alerts": alerts,
+        "signals": {
+            "data_drift": {**DRIFT, **watched("model_inputs")},
+            "prediction_drift": {**DRIFT, **watched("model_outputs")},
+            "data_quality": {"numerical": quality, "categorical": quality, **watched("model_inputs")},
+        },
+    }
+
+
+def models(*versions: str, **tags: str) -> State:
+    """The models of the workspace, all with the same tags."""
+    return {"models": {version: dict(tags) for version in versions}}
+
+
+OLD_SERVES = {**models("1", "2"), **online({"blue": 100}, blue=served("1", 1))}
+NEW_SERVES = {**models("1", "2"), **online({"green": 100}, green=served("2", 2))}
+BOTH = {"blue": served("1", 1), "green": served("2", 2)}
+
+# What a test does.
+
+
+@dataclass(frozen=True)
+class Play:
+    """A small project, its cloud, and how to run a verb in it."""
+
+    project: Project
+    cloud: Cloud
+    folder: Path
+
+    def session(self, environment: str) -> Session:
+        """Open an environment."""
+        return Session.open(environment, root=self.project.root)
+
+    @cached_property
+    def dev(self) -> Session:
+        """The environment in which models are trained."""
+        return self.session("dev")
+
+    @cached_property
+    def sha256(self) -> str:
+        """Write the files of a model, say that it arrives in the registry as it is, and return its hash."""
+        model = self.folder / "a-trained-model"
+        model.mkdir()
+        (model / "MLmodel").write_text("flavors: {}\n", encoding="utf-8")
+        (model / "model.bin").write_bytes(b"weights")
+        self.cloud.copies(model)
+        sha256: str = importlib.import_module(f"{self.project.package}.register").model_hash(model)
+        return sha256
+
+    def configure(self, environment: str, section: str, **values: object) -> None:
+        """Change values in the configuration of an environment."""
+        document = configuration(environment, "workspace" if environment == "dev" else "registry")
+        document[section].update(values)
+        write_yaml(self.project.root / "config" / f"{environment}.yml", document)
+
+
+@pytest.fixture
+def play(project: Project, cloud: Cloud, tmp_path: Path) -> Play:
+    """The stage."""
+    return Play(project, cloud, tmp_path)
+
+
+Action = Callable[[Play], None]
+
+
+def registered(*versions: str, **tags: str) -> Action:
+    """Model versions are in the workspace."""
+    return lambda play: play.cloud.register(*versions, **tags)
+
+
+def serving(play: Play) -> None:
+    """Version 1 is served by blue, and version 2 is registered."""
+    play.cloud.register("1")
+    verbs.deploy_online(play.dev)
+    play.cloud.register("2")
+
+
+def held(play: Play) -> None:
+    """Version 1 is served by blue; green is ready with version 2."""
+    serving(play)
+    verbs.deploy_online(play.dev, hold=True)
+
+
+def trained(play: Play) -> None:
+    """Version 1 is registered with the hash of its files."""
+    sha256 = play.sha256
+    play.cloud.register("1", sha256=sha256)
+
+
+def promoted(play: Play) -> None:
+    """The same, and version 1 may be used in test."""
+    trained(play)
+    verbs.promote(play.dev, "test")
+
+
+def another_copy(play: Play) -> None:
+    """What arrives in the registry is another model than the one that was trained."""
+    trained(play)
+    other = play.folder / "another-model"
+    shutil.copytree(play.folder / "a-trained-model", other)
+    (other / "model.bin").write_bytes(b"wEights")
+    play.cloud.copies(play.folder / "a-trained-model", other)
+
+
+def everything(play: Play) -> None:
+    """Each kind of thing is there."""
+    serving(play)
+    verbs.monitor(play.dev)
+    verbs.schedule(play.dev)
+    verbs.deploy_batch(play.dev)
+
+
+def train(**options: Any) -> Action:
+    return lambda play: verbs.train(play.dev, **options)
+
+
+def deploy(environment: str = "dev", **options: Any) -> Action:
+    return lambda play: verbs.deploy_online(play.session(environment), **options)
+
+
+def deploy_batch(**options: Any) -> Action:
+    return lambda play: verbs.deploy_batch(play.dev, **options)
+
+
+def shift(percent: int) -> Action:
+    return lambda play: verbs.shift_traffic(play.dev, percent)
+
+
+def promote(source: str, target: str) -> Action:
+    return lambda play: verbs.promote(play.session(source), target)
+
+
+def schedule(environment: str = "dev", *, enabled: bool = True) -> Action:
+    return lambda play: verbs.schedule(play.session(environment), enabled=enabled)
+
+
+def in_dev(verb: Callable[[Session], None]) -> Action:
+    """Run a verb in dev, as it is."""
+    return lambda play: verb(play.dev)
+
+
+def predicting(value: object, deployment: str | None = None) -> Action:
+    """A deployment, or each of them, predicts this."""
+    return lambda play: play.cloud.predict(value, deployment)
+
+
+def failing(operation: str, subject: str = "", *, after: bool = False) -> Action:
+    """Azure fails at this, before or after it has done it."""
+    return lambda play: play.cloud.fail(operation, subject, after=after)
+
+
+def job_ends(status: str = "Completed", **registration: object) -> Action:
+    """Jobs end so, and their step `register` writes this."""
+    return lambda play: play.cloud.next_job(status, **registration)
+
+
+BETTER = job_ends(registered=True, name="a-model", version="4", reasons=["it is better"])
+WORSE = job_ends(registered=False, reasons=["the champion is better"])
+
+# The table.
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is there before, what is done, and what is in Azure then: all that is not named is empty.
+
+    `says` are words of the output, `fails` words of the one-line error. `again` is False where a second run is meant to
+    do something else than the first one.
+    """
+
+    does: Action
+    leaves: Mapping[str, Any] | Callable[["Play"], State] = field(default_factory=dict)
+    given: tuple[Action, ...] = ()
+    says: str = ""
+    fails: str = ""
+    again: bool = True
+
+
+TRAINING_CASES = {
+    "training pins the data and says what became of the model": Case(
+        train(),
+        {"data": DATA, "jobs": [job()]},
+        given=(BETTER,),
+        says="Registered a-model version 4: it is better",
+        again=False,
+    ),
+    "training says when the champion stays": Case(
+        train(),
+        {"data": DATA, "jobs": [job()]},
+        given=(WORSE,),
+        says="No new version, the champion stays: the champion is better",
+        again=False,
+    ),
+    "overrides reach the steps that know settings": Case(
+        train(overrides="training.seed=7"),
+        {"data": DATA, "jobs": [job(overrides="training.seed=7")]},
+        given=(WORSE,),
+        again=False,
+    ),
+    "training without waiting ends after the start": Case(
+        train(wait=False), {"data": DATA, "jobs": [job("Running")]}, again=False
+    ),
+    "a second training uploads no data": Case(
+        train(), {"data": DATA, "jobs": [job(), job()]}, given=(WORSE, train()), says="unchanged", again=False
+    ),
+    "a failed job is a failed verb": Case(
+        train(),
+        {"data": DATA, "jobs": [job("Failed")]},
+        given=(job_ends("Failed"),),
+        fails="ended as Failed: see its log at https://",
+        again=False,
+    ),
+    "a canceled job is a failed verb": Case(
+        train(),
+        {"data": DATA, "jobs": [job("Canceled")]},
+        given=(job_ends("Canceled"),),
+        fails="ended as Canceled: see its log at https://",
+        again=False,
+    ),
+    "a lost connection is not taken for a failed job": Case(
+        train(),
+        {"data": DATA, "jobs": [job("Running")]},
+        given=(failing("stream job"),),
+        fails="only its log was lost",
+        again=False,
+    ),
+    "a job that cannot be started leaves none": Case(
+        train(), {"data": DATA}, given=(failing("create job"),), fails="not now"
+    ),
+    "without data nothing is sent": Case(
+        train(),
+        given=(lambda play: shutil.rmtree(play.project.root / "data" / "raw"),),
+        fails="where there is no data: put files there",
+    ),
+}
+
+ONLINE_CASES = {
+    "the first deployment creates the endpoint and gets all traffic": Case(
+        deploy(), {**models("1"), **online({"blue": 100}, blue=served("1", 1))}, given=(registered("1"),)
+    ),
+    "a rollout replaces the old deployment": Case(
+        deploy(), NEW_SERVES, given=(serving,), says="green serves version 2 with all traffic"
+    ),
+    "a version that is served is not deployed again": Case(
+        deploy(model_version="1"), OLD_SERVES, given=(serving,), says="blue already serves version 1"
+    ),
+    "a served version is deployed again by force": Case(
+        deploy(model_version="1", force=True),
+        {**models("1", "2"), **online({"green": 100}, green=served("1", 2))},
+        given=(serving,),
+        again=False,
+    ),
+    "a held rollout moves no traffic": Case(
+        deploy(hold=True), {**models("1", "2"), **online({"blue": 100}, **BOTH)}, given=(serving,), again=False
+    ),
+    "a held rollout is replaced by a second one": Case(
+        deploy(hold=True),
+        {**models("1", "2"), **online({"blue": 100}, blue=served("1", 1), green=served("2", 3))},
+        given=(held,),
+        again=False,
+    ),
+    "the newest version is the highest number that is not rejected": Case(
+        deploy(),
+        {
+            "models": {"9": {}, "10": {}, "11": {"rejected": "true"}},
+            **online({"blue": 100}, blue=served("10", 1)),
+        },
+        given=(registered("9", "10"), registered("11", rejected="true")),
+    ),
+    "an unknown version is answered with the known ones": Case(
+        deploy(model_version="7"), OLD_SERVES, given=(serving,), fails="has no version 7 of a-model: it has 1, 2"
+    ),
+    "a rejected version is refused": Case(
+        deploy(model_version="2"),
+        {"models": {"1": {}, "2": {"rejected": "true"}}, **online({"blue": 100}, blue=served("1", 1))},
+        given=(serving, registered("2", rejected="true")),
+        fails="version 2 of a-model was rejected: choose another one",
+    ),
+    "without a model the cure is to train": Case(deploy(), fails="run `uv run mlops train --environment dev`"),
+    "a rollout that was killed is cleared first": Case(
+        deploy(),
+        {**models("1", "2"), **online({"green": 100}, green=served("2", 3))},
+        given=(held, lambda play: play.cloud.share_traffic(blue=90, green=10)),
+    ),
+    "traffic is shared between two deployments": Case(
+        shift(40), {**models("1", "2"), **online({"blue": 60, "green": 40}, **BOTH)}, given=(held,)
+    ),
+    "all traffic goes to the newer one": Case(
+        shift(100), {**models("1", "2"), **online({"green": 100}, **BOTH)}, given=(held,)
+    ),
+    "traffic cannot be shared with one deployment": Case(
+        shift(40), OLD_SERVES, given=(serving,), fails="run `uv run mlops deploy-online --environment dev --hold`"
+    ),
+    "a rollback gives the older one all traffic and rejects the newer model": Case(
+        in_dev(verbs.rollback),
+        {"models": {"1": {}, "2": {"rejected": "true"}}, **online({"blue": 100}, blue=served("1", 1))},
+        given=(held, shift(100)),
+        again=False,
+    ),
+    "a rollback goes to the older one whatever its colour": Case(
+        in_dev(verbs.rollback),
+        {"models": {"1": {}, "2": {}, "3": {"rejected": "true"}}, **online({"green": 100}, green=served("2", 2))},
+        given=(serving, deploy(), registered("3"), deploy(hold=True)),
+        again=False,
+    ),
+    "a rollback of the same version rejects no model": Case(
+        in_dev(verbs.rollback),
+        {**models("1"), **online({"blue": 100}, blue=served("1", 1))},
+        given=(registered("1"), deploy(), deploy(force=True, hold=True)),
+        again=False,
+    ),
+    "a rollback without an older deployment names the version to deploy": Case(
+        in_dev(verbs.rollback),
+        NEW_SERVES,
+        given=(serving, deploy()),
+        fails="run `uv run mlops deploy-online --environment dev --model-version 1`",
+    ),
+    "a rollback with nothing before says so": Case(
+        in_dev(verbs.rollback), OLD_SERVES, given=(serving,), fails="no earlier version of the model either"
+    ),
+    "a rollback without any deployment says so": Case(
+        in_dev(verbs.rollback), fails="there is no deployment to go back from"
+    ),
+    "a smoke test of sound predictions passes": Case(
+        in_dev(verbs.smoke_test), OLD_SERVES, given=(serving,), says="Smoke test passed: 5 rows"
+    ),
+    "a smoke test of nonsense fails": Case(
+        in_dev(verbs.smoke_test),
+        OLD_SERVES,
+        given=(serving, predicting(-1e6)),
+        fails="the smoke test of online-dev failed: 5 of 5 predictions",
+    ),
+    "a smoke test of what is no number fails": Case(
+        in_dev(verbs.smoke_test),
+        OLD_SERVES,
+        given=(serving, predicting(float("nan"))),
+        fails="the smoke test of online-dev failed: 5 of 5 predictions",
+    ),
+    "the log of the serving deployment is shown": Case(
+        in_dev(verbs.logs), OLD_SERVES, given=(serving,), says="log of blue"
+    ),
+    "a log needs a deployment": Case(in_dev(verbs.logs), fails="there is no deployment with a log"),
+}
+
+BATCH_CASES = {
+    "a batch deployment becomes the default": Case(
+        deploy_batch(), {**models("1"), **batch("1")}, given=(registered("1"),)
+    ),
+    "a batch deployment replaces the one before": Case(
+        deploy_batch(), {**models("1", "2"), **batch("2")}, given=(registered("1"), deploy_batch(), registered("2"))
+    ),
+    "a failed batch deployment leaves the default alone": Case(
+        deploy_batch(),
+        {**models("1", "2"), **batch("1")},
+        given=(registered("1"), deploy_batch(), registered("2"), failing("create batch deployment")),
+        fails="not now",
+    ),
+    "a failed batch endpoint leaves none": Case(
+        deploy_batch(),
+        models("1"),
+        given=(registered("1"), failing("create batch endpoint")),
+        fails="not now",
+    ),
+}
+
+
+def registry(**versions: State) -> State:
+    """The registry, which is there for all regions of the configuration."""
+    regions = ["westeurope", "northeurope"]
+    return {"registries": {"the-registry": {"home": "westeurope", "regions": regions, "versions": versions}}}
+
+
+def in_registry(play: Play, **tags: str) -> State:
+    """The registry with version 1 in it, and the workspace that it came from."""
+    return {**models("1", sha256=play.sha256), **registry(**{"1": tags})}
+
+
+PROMOTION_CASES = {
+    "a promotion copies the model and lets the target use it": Case(
+        promote("dev", "test"), given=(trained,), leaves=lambda play: in_registry(play, promoted_test=play.sha256)
+    ),
+    "what was promoted is deployed from the registry": Case(
+        deploy("test"),
+        given=(promoted,),
+        leaves=lambda play: {
+            **in_registry(play, promoted_test=play.sha256),
+            **online({"blue": 100}, "test", blue=served("the-registry/1", 1)),
+        },
+    ),
+    "a model reaches prod from test": Case(
+        promote("test", "prod"),
+        given=(promoted,),
+        leaves=lambda play: in_registry(play, promoted_test=play.sha256, promoted_prod=play.sha256),
+    ),
+    "what was promoted to prod is deployed there": Case(
+        deploy("prod"),
+        given=(promoted, promote("test", "prod")),
+        leaves=lambda play: {
+            **in_registry(play, promoted_test=play.sha256, promoted_prod=play.sha256),
+            **online({"blue": 100}, "prod", blue=served("the-registry/1", 1)),
+        },
+    ),
+    "a copy that was never compared is not deployed": Case(
+        deploy("test", model_version="1"),
+        given=(trained, failing("download model"), lambda play: failure(play, promote("dev", "test"))),
+        leaves=lambda play: in_registry(play),
+        fails="was not promoted to test: run `uv run mlops promote --to test --model-version 1`",
+    ),
+    "an environment that takes no models from a registry is no target": Case(
+        promote("dev", "dev"), models("1"), given=(registered("1"),), fails="takes no models from a registry"
+    ),
+    "an unknown environment is no target": Case(
+        promote("dev", "up"), models("1"), given=(registered("1"),), fails="unknown environment 'up'"
+    ),
+    "both sides of a promotion use one registry": Case(
+        promote("dev", "test"),
+        models("1"),
+        given=(registered("1"), lambda play: play.configure("test", "names", registry="another")),
+        fails="names another registry",
+    ),
+    "what was not promoted is not deployed": Case(
+        deploy("prod"),
+        given=(promoted,),
+        leaves=lambda play: in_registry(play, promoted_test=play.sha256),
+        fails="run `uv run mlops promote --to prod`",
+    ),
+    "a copy with other files is rejected": Case(
+        promote("dev", "test"),
+        given=(another_copy,),
+        leaves=lambda play: in_registry(play, rejected="true"),
+        fails="is not the model that was trained",
+        again=False,
+    ),
+    "a rejected copy is not promoted again": Case(
+        promote("dev", "test"),
+        given=(another_copy, lambda play: failure(play, promote("dev", "test"))),
+        leaves=lambda play: in_registry(play, rejected="true"),
+        fails="was rejected in registry the-registry",
+    ),
+    "a copy that cannot be compared is not usable": Case(
+        promote("dev", "test"),
+        given=(trained, failing("download model")),
+        leaves=lambda play: in_registry(play),
+        fails="not now",
+    ),
+    "a copy that failed at the end is found by the next promotion": Case(
+        promote("dev", "test"),
+        given=(
+            trained,
+            failing("share model", after=True),
+            lambda play: failure(play, promote("dev", "test")),
+            lambda play: play.cloud.works_again(),
+        ),
+        leaves=lambda play: in_registry(play, promoted_test=play.sha256),
+        says="is in registry the-registry already",
+    ),
+    "a model without a hash is not promoted": Case(
+        promote("dev", "test"), models("1"), given=(registered("1"),), fails="has no tag sha256"
+    ),
+    "a rollback in test rejects the copy in the registry": Case(
+        lambda play: verbs.rollback(play.session("test")),
+        given=(
+            promoted,
+            deploy("test"),
+            lambda play: play.cloud.register("2", sha256=play.sha256),
+            promote("dev", "test"),
+            deploy("test", hold=True),
+        ),
+        leaves=lambda play: {
+            **models("1", "2", sha256=play.sha256),
+            **registry(
+                **{"1": {"promoted_test": play.sha256}, "2": {"promoted_test": play.sha256, "rejected": "true"}}
+            ),
+            **online({"blue": 100}, "test", blue=served("the-registry/1", 1)),
+        },
+        again=False,
+    ),
+}
+
+SCHEDULE_CASES = {
+    "the monitor watches what serves with the thresholds of the project": Case(
+        in_dev(verbs.monitor),
+        {**NEW_SERVES, "schedules": {"a-model-monitor": monitor("green")}},
+        given=(serving, deploy()),
+    ),
+    "alerts go to the configured addresses": Case(
+        lambda play: verbs.monitor(play.session("dev")),
+        {
+            **OLD_SERVES,
+            "schedules": {"a-model-monitor": monitor("blue", ["a@example.com", "b@example.com"])},
+        },
+        given=(
+            serving,
+            lambda play: play.configure("dev", "monitor", alert_emails=["a@example.com", "b@example.com"]),
+        ),
+    ),
+    "there is nothing to watch before a deployment": Case(
+        in_dev(verbs.monitor), fails="run `uv run mlops deploy-online --environment dev` first"
+    ),
+    "retraining is scheduled with the data of today": Case(
+        schedule(), {"data": DATA, "schedules": {"a-model-retraining": retraining()}}
+    ),
+    "retraining is switched off": Case(
+        schedule(enabled=False),
+        {"data": DATA, "schedules": {"a-model-retraining": retraining(enabled=False)}},
+        given=(schedule(),),
+    ),
+    "retraining is switched on again": Case(
+        schedule(),
+        {"data": DATA, "schedules": {"a-model-retraining": retraining()}},
+        given=(schedule(), schedule(enabled=False)),
+    ),
+    "switching off what is not there changes nothing": Case(schedule(enabled=False), says="is not active"),
+    "nothing is trained where models come from the registry": Case(
+        schedule("prod"), says="takes its models from registry the-registry"
+    ),
+    "a schedule that cannot be created leaves none": Case(
+        schedule(), {"data": DATA}, given=(failing("create schedule"),), fails="not now"
+    ),
+    "a teardown deletes endpoints and schedules and keeps data and models": Case(
+        in_dev(verbs.teardown), {"data": DATA, **models("1", "2")}, given=(everything,)
+    ),
+    "a teardown of nothing deletes nothing": Case(in_dev(verbs.teardown)),
+}
+
+CASES = {**TRAINING_CASES, **ONLINE_CASES, **BATCH_CASES, **PROMOTION_CASES, **SCHEDULE_CASES}
+
+
+def failure(play: Play, action: Action) -> str:
+    """Run what must fail and return its one line."""
+    with pytest.raises(UserError) as error:
+        action(play)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def left(play: Play, case: Case) -> State:
+    """What is in Azure after a case."""
+    leaves = case.leaves(play) if callable(case.leaves) else case.leaves
+    return {**EMPTY, **leaves}
+
+
+# Where a version does it in its own way.
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Why a version differs: its names for what others call so, what its pipelines have more, and cases of its own."""
+
+    why: str
+    names: Mapping[str, str] = field(default_factory=dict)
+    more: Mapping[str, set[str]] = field(default_factory=dict)
+    cases: Mapping[str, Case] = field(default_factory=dict)
+
+
+COMPARING = {
+    "a-model-monitor": {
+        "enabled": True,
+        "cron": "0 6 * * *",
+        "time zone": "UTC",
+        "compares the newest": ["production-data", "training-data"],
+        "runs": ["python -m package.prep", "python -m package.drift"],
+    }
+}
+DIFFERENCES = {
+    "rai-aml-cli-v2": Difference(
+        why="Responsible AI analyses the registered model, in steps after those that all versions have",
+        more={
+            "steps": {"analysis", "insights", "explain", "errors", "what_if", "causes", "gather", "score_card"},
+            "inputs": {
+                "title",
+                "task_type",
+                "target",
+                "categories",
+                "desired_range",
+                "features_to_vary",
+                "treatments",
+            },
+            "outputs": {"dashboard", "score_card"},
+        },
+    ),
+    "python-sdk-v1": Difference(
+        why="SDK v1 has File datasets, under names that SDK v2 leaves free; its pipelines have no outputs of their "
+        "own, so those of all steps count; it cannot watch a deployment, so its monitor compares datasets",
+        names={"training_dataset": "training-data", "production_dataset": "production-data"},
+        more={"outputs": {"train_data", "test_data"}},
+        cases={
+            name: replace(SCHEDULE_CASES[name], leaves={**serves, "data": DATA, "schedules": COMPARING})
+            for name, serves in {
+                "the monitor watches what serves with the thresholds of the project": NEW_SERVES,
+                "alerts go to the configured addresses": OLD_SERVES,
+            }.items()
+        },
+    ),
+}
+# A project with Responsible AI calls its version aml-cli-v2, because its commands are the same.
+RESPONSIBLE_AI = importlib.util.find_spec("mlops.responsible_ai") is not None
+VERSION = "rai-aml-cli-v2" if RESPONSIBLE_AI else Project.load(Path(__file__).parent).version
+DIFFERENCE = DIFFERENCES.get(VERSION, Difference(why=""))
+
+
+def seen(play: Play) -> State:
+    """What is in Azure, in the common names and without what only this version has."""
+    text = json.dumps(play.cloud.state())
+    for own, common in DIFFERENCE.names.items():
+        text = text.replace(f'"{own}', f'"{common}')
+    state: State = json.loads(text)
+    schedules = state["schedules"].values()
+    for found in [*state["jobs"], *(schedule["trains"] for schedule in schedules if "trains" in schedule)]:
+        for kind, names in DIFFERENCE.more.items():
+            assert names <= set(found[kind]), f"the {kind} lack some of {names}"
+            kept = [name for name in found[kind] if name not in names]
+            found[kind] = kept if isinstance(found[kind], list) else {name: found[kind][name] for name in kept}
+    return state
+
+
+def test_each_difference_is_one_of_a_case_in_the_table() -> None:
+    assert {name for difference in DIFFERENCES.values() for name in difference.cases} <= CASES.keys()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_verb_leaves_in_azure_what_the_table_says_also_when_it_runs_again(
+    play: Play, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    case = DIFFERENCE.cases.get(name, CASES[name])
+    for action in case.given:
+        action(play)
+    capfd.readouterr()
+    carry_out(play, case)
+    assert case.says in capfd.readouterr().out
+    assert seen(play) == left(play, case)
+    if case.again:
+        carry_out(play, case)
+        assert seen(play) == left(play, case)
+
+
+def carry_out(play: Play, case: Case) -> None:
+    """Do what a case is about and look at its error."""
+    if case.fails:
+        assert case.fails in failure(play, case.does)
+    else:
+        case.does(play)
+
+
+# A rollout that fails: at each step, before and after Azure has done what it was asked for.
+
+BOTH_THERE = {**models("1", "2"), **online({"green": 100}, **BOTH)}
+ROLLOUTS: dict[str, tuple[Action, State]] = {
+    "creation": (failing("create deployment", "green"), OLD_SERVES),
+    "creation, done all the same": (failing("create deployment", "green", after=True), OLD_SERVES),
+    "smoke test": (failing("invoke"), OLD_SERVES),
+    "smoke test, answered all the same": (failing("invoke", after=True), OLD_SERVES),
+    "prediction out of range": (predicting(1e9, "green"), OLD_SERVES),
+    "prediction not a number": (predicting(float("nan"), "green"), OLD_SERVES),
+    "prediction of text": (predicting("late", "green"), OLD_SERVES),
+    "prediction of nothing": (predicting(None, "green"), OLD_SERVES),
+    "canary": (failing("set traffic", "blue=90 green=10"), OLD_SERVES),
+    "canary, done all the same": (failing("set traffic", "blue=90 green=10", after=True), OLD_SERVES),
+    "full traffic": (failing("set traffic", "green=100"), OLD_SERVES),
+    "full traffic, done all the same": (failing("set traffic", "green=100", after=True), OLD_SERVES),
+}
+
+
+@pytest.mark.parametrize(("breaks", "leaves"), ROLLOUTS.values(), ids=ROLLOUTS)
+def test_a_failed_rollout_leaves_the_old_deployment_with_all_traffic(play: Play, breaks: Action, leaves: State) -> None:
+    serving(play)
+    breaks(play)
+    assert "version 2 was not deployed, blue still has all traffic" in failure(play, deploy())
+    assert seen(play) == {**EMPTY, **leaves}
+    play.cloud.works_again()
+    play.cloud.predict(5.0, "green")
+    verbs.deploy_online(play.dev)
+    assert seen(play) == {**EMPTY, **NEW_SERVES}
+
+
+def test_a_failed_creation_shows_the_log_of_the_new_deployment(play: Play, capfd: pytest.CaptureFixture[str]) -> None:
+    serving(play)
+    play.cloud.fail("create deployment", "green", after=True)
+    failure(play, deploy())
+    assert "log of green" in capfd.readouterr().out
+
+
+def interrupted(play: Play) -> None:
+    """Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+BAKES: dict[str, tuple[Action, str]] = {
+    "interrupted": (interrupted, "blue still has all traffic: interrupted"),
+    "canary gone wrong": (predicting(1e9, "green"), "blue still has all traffic: the smoke test of green failed"),
+    "canary out of reach": (failing("invoke"), "blue still has all traffic"),
+}
+
+
+@pytest.mark.parametrize(("happens", "words"), BAKES.values(), ids=BAKES)
+def test_what_happens_to_the_canary_sends_traffic_back(play: Play, happens: Action, words: str) -> None:
+    serving(play)
+    options = {"bake_minutes": 1, "sleep": lambda seconds: happens(play)}
+    assert words in failure(play, deploy(**options))
+    assert seen(play) == {**EMPTY, **OLD_SERVES}
+
+
+@pytest.mark.parametrize(
+    ("after", "leaves"),
+    [(False, BOTH_THERE), (True, NEW_SERVES)],
+    ids=["before it is gone", "when it is gone"],
+)
+def test_an_old_deployment_that_cannot_be_removed_is_removed_by_the_next_run(
+    play: Play, after: bool, leaves: State
+) -> None:
+    serving(play)
+    play.cloud.fail("delete deployment", "blue", after=after)
+    assert "green serves version 2, but blue could not be removed" in failure(play, deploy())
+    assert seen(play) == {**EMPTY, **leaves}
+    play.cloud.works_again()
+    verbs.deploy_online(play.dev)
+    assert seen(play) == {**EMPTY, **NEW_SERVES}
+
+
+def test_when_clearing_up_fails_too_the_cure_is_a_rollback(play: Play) -> None:
+    serving(play)
+    play.cloud.fail("invoke")
+    play.cloud.fail("delete deployment", "green")
+    message = failure(play, deploy())
+    assert "clearing up failed too" in message
+    assert "run `uv run mlops rollback --environment dev`" in message
+    assert seen(play) == {**EMPTY, **models("1", "2"), **online({"blue": 100}, **BOTH)}
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_failed_first_deployment_leaves_an_empty_endpoint(play: Play, after: bool) -> None:
+    play.cloud.register("1")
+    play.cloud.fail("create deployment", after=after)
+    assert "the endpoint has no deployment" in failure(play, deploy())
+    assert seen(play) == {**EMPTY, **models("1"), **online({})}
+
+
+@pytest.mark.parametrize(
+    ("after", "leaves"), [(False, {}), (True, online({}))], ids=["before it is there", "when it is there"]
+)
+def test_an_endpoint_that_cannot_be_created_is_no_obstacle_for_the_next_run(
+    play: Play, after: bool, leaves: State
+) -> None:
+    play.cloud.register("1")
+    play.cloud.fail("create endpoint", after=after)
+    failure(play, deploy())
+    assert seen(play) == {**EMPTY, **models("1"), **leaves}
+    play.cloud.works_again()
+    verbs.deploy_online(play.dev)
+    assert seen(play) == {**EMPTY, **models("1"), **online({"blue": 100}, blue=served("1", 1))}
+
+
+# On the way.
+
+
+def test_a_rollout_goes_by_way_of_a_canary(play: Play) -> None:
+    serving(play)
+    verbs.deploy_online(play.dev)
+    assert play.cloud.shares == ["blue=100", "blue=90 green=10", "green=100"]
+
+
+def test_a_model_that_predicts_nonsense_never_gets_traffic(play: Play) -> None:
+    serving(play)
+    play.cloud.predict(1e9, "green")
+    failure(play, deploy())
+    assert play.cloud.shares == ["blue=100"]
+
+
+def test_the_canary_stage_lasts_as_long_as_asked(play: Play) -> None:
+    serving(play)
+    slept: list[float] = []
+    verbs.deploy_online(play.dev, bake_minutes=2.5, sleep=slept.append)
+    assert slept == [60, 60, 30]
+
+
+def test_the_smoke_test_sends_real_rows(play: Play) -> None:
+    serving(play)
+    verbs.smoke_test(play.dev)
+    request = json.loads((play.dev.folder / "smoke-test.json").read_text(encoding="utf-8"))
+    assert request["input_data"]["columns"] == ["x"]
+    assert len(request["input_data"]["data"]) == verbs.SMOKE_TEST_ROWS
+
+
+def test_changed_data_is_a_new_version_and_old_data_its_old_one(play: Play) -> None:
+    file = play.project.root / "data" / "raw" / "rows.csv"
+    first, content = verbs.ensure_data(play.dev), file.read_text(encoding="utf-8")
+    file.write_text(content + "1,2\n", encoding="utf-8")
+    second = verbs.ensure_data(play.dev)
+    file.write_text(content, encoding="utf-8")
+    assert second["raw_data"] != first["raw_data"]
+    assert second["production_data"] == first["production_data"]
+    assert verbs.ensure_data(play.dev) == first
+    assert {name: len(versions) for name, versions in seen(play)["data"].items()} == {
+        "training-data": 2,
+        "production-data": 1,
+    }
+
+
+# What is wrong with everything, and what asks for nothing.
+
+VERBS: dict[str, Callable[[Session], None]] = {
+    "train": verbs.train,
+    "deploy-online": verbs.deploy_online,
+    "smoke-test": verbs.smoke_test,
+    "logs": verbs.logs,
+    "shift-traffic": partial(verbs.shift_traffic, percent=10),
+    "rollback": verbs.rollback,
+    "deploy-batch": verbs.deploy_batch,
+    "promote": partial(verbs.promote, target="test"),
+    "monitor": verbs.monitor,
+    "schedule": verbs.schedule,
+    "schedule --off": partial(verbs.schedule, enabled=False),
+    "teardown": verbs.teardown,
+}
+CURES = {
+    "not signed in": "you are not signed in to Azure: run `az login`",
+    "login expired": "you are not signed in to Azure: run `az login`",
+    "no workspace": "there is no workspace mlw-dev in your subscription: run `uv run mlops provision --environment",
+    "no resource group": "there is no workspace mlw-dev in your subscription: run `uv run mlops provision",
+    "no rights": "you may not do this in mlw-dev: ask for the role AzureML Data Scientist",
+}
+
+
+def test_every_fault_has_a_cure() -> None:
+    assert CURES.keys() == FAULTS.keys()
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_of_everything_is_one_line_with_its_cure(play: Play, fault: str, verb: str) -> None:
+    play.cloud.break_down(fault)
+    assert CURES[fault] in failure(play, in_dev(VERBS[verb]))
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_dry_run_asks_azure_for_nothing(
+    project: Project, cloud: Cloud, verb: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cloud.break_down("not signed in")
+    VERBS[verb](Session.open("dev", dry_run=True, root=project.root))
+    assert cloud.asked == 0
+    assert "Dry run" in capfd.readouterr().out
+
+
+def test_each_verb_of_the_command_line_is_tried() -> None:
+    commands = [command for command in cli.app.registered_commands if command.rich_help_panel == cli.AZURE]
+    names = {command.callback.__name__.replace("_", "-") for command in commands if command.callback}
+    assert names == {name.split(" ")[0] for name in VERBS}

@@ -1,0 +1,372 @@
+"""What the lint knows of Azure ML's Responsible AI components: seeded errors in copies of the shipped pipeline."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mlops.config import Project
+from mlops.lint import Fault, lint_files
+from mlops.responsible_ai import COMPONENTS, VERSION
+
+ROOT = Path(__file__).parents[2]
+GATHERED = "insight_4: ${{parent.jobs.causes.outputs.causal}}"
+RANGE = "desired_range: ${{parent.inputs.desired_range}}"
+UX = "      ux_json:\n        mode: upload\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A copy of the project's definitions and of what they refer to."""
+    for name in ("config", "mlops/aml-cli-v2", "data-science/environment"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    for name in ("pyproject.toml", "data/schema.yml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, tmp_path / name)
+    shutil.copytree(
+        ROOT / "data-science" / "src", tmp_path / "data-science" / "src", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    return Project.load(tmp_path)
+
+
+def edit(path: Path, *changes: tuple[str, str]) -> None:
+    text = path.read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in text, f"{old!r} no longer stands in {path.name}"
+        text = text.replace(old, new, 1)
+    path.write_text(text, encoding="utf-8")
+
+
+def faults(project: Project) -> list[Fault]:
+    return lint_files([project.definitions / "pipeline.yml"], project)
+
+
+def classified(project: Project, *classes: str) -> None:
+    """Turn the example into a classification, with all that the lint then asks for."""
+    edit(
+        project.schema,
+        ("task: regression", "task: classification"),
+        (
+            "arr_delay: {type: integer, minimum: -120, maximum: 1500",
+            f"arr_delay: {{type: category, values: {[*classes]}",
+        ),
+    )
+    edit(
+        project.definitions / "pipeline.yml",
+        ("task_type: regression", "task_type: classification"),
+        ("  desired_range: '[-60, 15]'\n", ""),
+        (RANGE, "desired_class: opposite"),
+    )
+
+
+SEEDS = [
+    # The address of the component.
+    (
+        "an older version",
+        "rai_tabular_causal/versions/0.22.0",
+        "rai_tabular_causal/versions/0.21.0",
+        f"write {VERSION}",
+    ),
+    ("no version", "rai_tabular_causal/versions/0.22.0", "rai_tabular_causal/labels/latest", f"write {VERSION}"),
+    ("a wrong name", "rai_tabular_erroranalysis", "rai_tabular_error_analysis", "component rai_tabular_erroranalysis"),
+    (
+        "the old prefix",
+        "rai_tabular_explanation",
+        "microsoft_azureml_rai_tabular_explanation",
+        "explain.component write",
+    ),
+    (
+        "the old registry",
+        "registries/azureml/components/rai_tabular_causal",
+        "registries/AzureML-RAI-preview/components/rai_tabular_causal",
+        "causes.component write",
+    ),
+    (
+        "another registry",
+        "registries/azureml/components/rai_tabular_score",
+        "registries/mine/components/rai_tabular_score",
+        "score_card.component write",
+    ),
+    ("an image component", "rai_tabular_explanation", "rai_vision_insights", "explain.component removed 2025"),
+    # Inputs and outputs.
+    ("an unknown input", "treatment_features: $", "treatments: $", "causes.inputs.treatments has no input"),
+    (
+        "a missing input",
+        "      treatment_features: ${{parent.inputs.treatments}}\n",
+        "",
+        "causes.inputs treatment_features missing",
+    ),
+    (
+        "a missing comment",
+        "      comment: How much each feature moves the prediction\n",
+        "",
+        "explain.inputs comment missing",
+    ),
+    (
+        "a missing constructor",
+        "      constructor: ${{parent.jobs.insights.outputs.rai_insights_dashboard}}\n",
+        "",
+        "gather.inputs constructor",
+    ),
+    ("a wrong choice", "random_state: '13'", "nuisance_model: forest", "causes.inputs.nuisance_model linear, automl"),
+    ("a wrong task", "task_type: regression", "task_type: forecast", "task_type not one of"),
+    ("text for a number", "min_child_samples: 5", "min_child_samples: few", "min_child_samples integer is expected"),
+    ("a fraction of a row", "min_child_samples: 5", "min_child_samples: 2.5", "min_child_samples integer is expected"),
+    ("a tree without depth", "min_child_samples: 5", "max_depth: 0", "max_depth less than the minimum 1"),
+    ("a confidence above one", "random_state: '13'", "alpha: 5", "causes.inputs.alpha greater than the maximum 1"),
+    ("text for a switch", "random_state: '13'", "skip_cat_limit_checks: sometimes", "boolean is expected"),
+    (
+        "text for a folder",
+        "model_info_path: ${{parent.jobs.analysis.outputs.model_info}}",
+        "model_info_path: flight-delays:1",
+        "model_info_path path is expected",
+    ),
+    (
+        "an unknown output of ours",
+        "analysis.outputs.train_sample",
+        "analysis.outputs.train_rows",
+        "train_dataset no output train_sample",
+    ),
+    (
+        "an unknown output of theirs",
+        "explain.outputs.explanation",
+        "explain.outputs.explanations",
+        "insight_1 no output explanation",
+    ),
+    (
+        "an output that it does not write",
+        "      scorecard: $",
+        "      score_card: $",
+        "score_card.outputs.score_card no output scorecard",
+    ),
+    (
+        "a model by its version alone",
+        "model_info_path: ${{parent.jobs.analysis.outputs.model_info}}",
+        "model_info: flight-delays:1",
+        "model_info_path bind",
+    ),
+    (
+        "another model for the tools",
+        "model_info_path: ${{parent.jobs.analysis.outputs.model_info}}",
+        "model_info: flight-delays:1\n      model_input: ${{parent.jobs.train.outputs.model}}",
+        "model_info_path bind",
+    ),
+    # Values that have to fit the data.
+    ("the task of other data", "task_type: regression", "task_type: classification", "inputs.task_type regression"),
+    ("an unknown target", "target: arr_delay", "target: delay", "inputs.target arr_delay"),
+    ("a category that is none", '"origin", "dest"]', '"origin", "hour"]', "inputs.categories are to be named dest"),
+    ("a category left out", '"origin", "dest"]', '"origin"]', "inputs.categories are to be named dest"),
+    (
+        "categories left out",
+        "      categorical_column_names: ${{parent.inputs.categories}}\n",
+        "",
+        "categorical_column_names are to be named",
+    ),
+    (
+        "categories that are no JSON",
+        """'["carrier", "origin", "dest"]'""",
+        "carrier, origin",
+        "inputs.categories are to be named",
+    ),
+    (
+        "a treatment that is no column",
+        """treatments: '["dep_delay"]'""",
+        """treatments: '["departure_delay"]'""",
+        "inputs.treatments no feature dep_delay",
+    ),
+    (
+        "a treatment that is ignored",
+        """treatments: '["dep_delay"]'""",
+        """treatments: '["tailnum"]'""",
+        "inputs.treatments no feature",
+    ),
+    (
+        "the target as its own treatment",
+        """treatments: '["dep_delay"]'""",
+        """treatments: '["arr_delay"]'""",
+        "inputs.treatments no feature",
+    ),
+    (
+        "a treatment that is no JSON",
+        """treatments: '["dep_delay"]'""",
+        "treatments: dep_delay",
+        "inputs.treatments JSON",
+    ),
+    ("no treatment", """treatments: '["dep_delay"]'""", "treatments: '[]'", "inputs.treatments JSON"),
+    ("a treatment twice", """'["dep_delay"]'""", """'["dep_delay", "dep_delay"]'""", "inputs.treatments twice"),
+    (
+        "an effect by an unknown column",
+        "random_state: '13'",
+        """heterogeneity_features: '["altitude"]'""",
+        "heterogeneity_features no feature",
+    ),
+    ("a seed in words", "random_state: '13'", "random_state: thirteen", "random_state whole number"),
+    ("a cost in words", "random_state: '13'", "treatment_cost: cheap", "treatment_cost number"),
+    (
+        "categories on the command line",
+        "random_state: '13'",
+        """categories: '["a"]'""",
+        "causes.inputs.categories auto",
+    ),
+    ("a range that is no JSON", "'[-60, 15]'", "-60 to 15", "inputs.desired_range two numbers"),
+    ("a range upside down", "'[-60, 15]'", "'[15, -60]'", "inputs.desired_range smaller one first"),
+    ("no range", f"      {RANGE}\n", "", "what_if.inputs.desired_range a regression needs"),
+    (
+        "a class of a regression",
+        RANGE,
+        "desired_class: opposite",
+        "what_if.inputs.desired_range a regression needs not desired_class",
+    ),
+    (
+        "a class beside the range",
+        RANGE,
+        f"{RANGE}\n      desired_class: opposite",
+        "desired_class is not for a regression",
+    ),
+    ("an unknown feature to vary", '"hour", "dep_delay"]', '"hour", "delay"]', "inputs.features_to_vary no feature"),
+    (
+        "a limit for an unknown feature",
+        RANGE,
+        RANGE + """\n      permitted_range: '{"hours": [6, 20]}'""",
+        "permitted_range no feature hour",
+    ),
+    ("a limit that is a list", RANGE, f"{RANGE}\n      permitted_range: '[6, 20]'", "permitted_range mapping in JSON"),
+    ("too few counterfactuals", RANGE, f"{RANGE}\n      total_CFs: 5", "what_if.inputs.total_CFs 10 or more"),
+    (
+        "three features of a heat map",
+        "min_child_samples: 5",
+        """filter_features: '["hour", "origin", "dest"]'""",
+        "filter_features two",
+    ),
+    (
+        "an apostrophe",
+        "How much each feature moves the prediction",
+        "The model's reasons",
+        "explain.inputs.comment apostrophe",
+    ),
+    # How they are put together.
+    ("an insight that nobody gathers", f"      {GATHERED}\n", "", "jobs.causes nothing gathers"),
+    (
+        "an insight twice",
+        GATHERED,
+        "insight_4: ${{parent.jobs.explain.outputs.explanation}}",
+        "insight_4 insight_1 already",
+    ),
+    (
+        "a constructor as an insight",
+        GATHERED,
+        "insight_4: ${{parent.jobs.insights.outputs.rai_insights_dashboard}}",
+        "insight_4 an output of",
+    ),
+    (
+        "rows as an insight",
+        "rai_insights_dashboard: ${{parent.jobs.insights.outputs.rai_insights_dashboard}}",
+        "rai_insights_dashboard: ${{parent.jobs.analysis.outputs.test_sample}}",
+        "explain.inputs.rai_insights_dashboard insight_constructor is expected",
+    ),
+    (
+        "the data of the studio as a dashboard",
+        "gather.outputs.dashboard",
+        "gather.outputs.ux_json",
+        "score_card.inputs.dashboard not ux_json",
+    ),
+    (
+        "a mounted dashboard",
+        "  dashboard:\n    type: uri_folder\n    mode: upload",
+        "  dashboard:\n    type: uri_folder",
+        "outputs.dashboard mode: upload",
+    ),
+    (
+        "a mounted score card",
+        "  score_card:\n    type: uri_folder\n    mode: upload",
+        "  score_card:\n    type: uri_folder\n    mode: rw_mount",
+        "outputs.score_card mode: upload",
+    ),
+    ("mounted data of the studio", UX, "", "gather.outputs.ux_json mode: upload"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "words"), [pytest.param(*seed, id=name) for name, *seed in SEEDS])
+def test_the_lint_names(old: str, new: str, words: str, project: Project) -> None:
+    edit(project.definitions / "pipeline.yml", (old, new))
+    lines = [str(fault) for fault in faults(project)]
+    assert any(all(word in line for word in words.split()) for line in lines), lines or "no fault"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ([], "desired_class of more than two classes it is a number: 1 for late"),
+        ([("desired_class: opposite", "desired_class: late")], "desired_class 0 for early"),
+        ([("desired_class: opposite", "desired_class: '3'")], "desired_class 2 for on time"),
+        ([], "jobs.causes: two classes at most"),
+        ([], "jobs.score_card: more than two classes"),
+    ],
+)
+def test_more_than_two_classes_are_beyond_some_components(
+    changes: list[tuple[str, str]], words: str, project: Project
+) -> None:
+    classified(project, "early", "on time", "late")
+    edit(project.definitions / "pipeline.yml", *changes)
+    lines = [str(fault) for fault in faults(project)]
+    assert any(all(word in line for word in words.split()) for line in lines), lines
+
+
+def test_a_target_of_true_and_false_has_no_counterfactuals(project: Project) -> None:
+    classified(project, "early", "late")
+    edit(project.schema, ("arr_delay: {type: category, values: ['early', 'late']", "arr_delay: {type: boolean"))
+    assert [fault.where for fault in faults(project)] == ["jobs.what_if.inputs.desired_class"]
+
+
+def test_a_target_with_a_space_breaks_the_command(project: Project) -> None:
+    edit(project.schema, ("target: arr_delay", "target: arr delay"), ("  arr_delay:", "  arr delay:"))
+    edit(project.definitions / "pipeline.yml", ("target: arr_delay", "target: arr delay"))
+    assert [fault.where for fault in faults(project)] == ["inputs.target"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [],
+        [("      random_state: '13'\n", "")],
+        [('features_to_vary: \'["carrier", "hour", "dep_delay"]\'', "features_to_vary: all")],
+        [(RANGE, RANGE + "\n      total_CFs: 4\n      feature_importance: false")],
+        [(RANGE, RANGE + "\n      permitted_range: '{\"hour\": [6, 20]}'")],
+        [("min_child_samples: 5", 'filter_features: \'["origin", "hour"]\'')],
+        [("random_state: '13'", "heterogeneity_features: 'null'\n      treatment_cost: '[1, 2]'")],
+        [("title: ${{parent.inputs.title}}", "title: What it does"), ("  title: ", "  # title: ")],
+        [
+            ("rai_tabular_score_card", "somebody_elses_card"),
+            ("registries/azureml/components/some", "registries/us/components/some"),
+        ],
+    ],
+    ids=lambda changes: changes[0][1][:30].strip() if changes else "as shipped",
+)
+def test_what_is_right_passes(changes: list[tuple[str, str]], project: Project) -> None:
+    edit(project.definitions / "pipeline.yml", *changes)
+    assert faults(project) == []
+
+
+def test_a_pipeline_with_fewer_insights_passes(project: Project) -> None:
+    path = project.definitions / "pipeline.yml"
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for job, insight in {"causes": "insight_4", "what_if": "insight_3"}.items():
+        del document["jobs"][job], document["jobs"]["gather"]["inputs"][insight]
+    for name in ("treatments", "desired_range", "features_to_vary"):
+        del document["inputs"][name]
+    path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    assert faults(project) == []
+
+
+@pytest.mark.parametrize("wished", ["opposite", "1"])
+def test_a_classification_passes(wished: str, project: Project) -> None:
+    classified(project, "early", "late")
+    edit(project.definitions / "pipeline.yml", ("desired_class: opposite", f"desired_class: '{wished}'"))
+    assert faults(project) == []
+
+
+def test_the_shipped_pipeline_uses_every_component() -> None:
+    text = (ROOT / "mlops" / "aml-cli-v2" / "pipeline.yml").read_text(encoding="utf-8")
+    assert set(re.findall(r"azureml://registries/\S+", text)) == set(COMPONENTS)
