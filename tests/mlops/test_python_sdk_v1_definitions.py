@@ -13,9 +13,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import mlflow
+import pandas as pd
 import pytest
 from expected_pipeline import EXPECTED, facts
 from fake_azure_v1 import V1Cloud, stored
+from sklearn.linear_model import LinearRegression
 
 from mlops import UserError, cli, verbs
 from mlops.backends.python_sdk_v1 import (
@@ -416,6 +419,27 @@ def test_the_entry_script_leaves_the_scoring_to_the_projects_own_script(batch_sc
     assert batch_score.run(["one.csv", "two.csv"]) == ["a row"]
     score = sys.modules["package_of_this_test.score"]
     assert score.asked == ["models/a-model/7", ["one.csv", "two.csv"]]
+
+
+def test_a_mini_batch_is_scored_with_the_registered_model(
+    shipped: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By the project's real score.py and a real model."""
+    rows = pd.DataFrame({"distance": [0.0, 1.0, 2.0]})
+    model = LinearRegression().fit(rows, [1.0, 3.0, 5.0])
+    mlflow.sklearn.save_model(model, tmp_path / "model", signature=mlflow.models.infer_signature(rows))
+    (tmp_path / "rows.csv").write_text("distance,ignored\n10,1\n20,2\n", encoding="utf-8")
+    monkeypatch.setattr("azureml.core.Model.get_model_path", lambda *_, **__: str(tmp_path / "model"))
+    monkeypatch.setenv("AZUREML_MODEL_DIR", "none yet")
+    monkeypatch.setattr(sys, "path", [str(shipped.definitions), *sys.path])
+    own = ["--package", shipped.package, "--model-name", "a-model", "--model-version", "7"]
+    monkeypatch.setattr(sys, "argv", ["driver.py", *own])
+    sys.modules.pop("batch_score", None)
+    script = importlib.import_module("batch_score")
+    script.init()
+    found = script.run([str(tmp_path / "rows.csv")])
+    assert list(found.columns) == ["file", "row", "prediction"]
+    assert found["prediction"].tolist() == pytest.approx([21.0, 41.0])
 
 
 def test_the_entry_script_demands_the_model(batch_score: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
