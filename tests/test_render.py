@@ -60,6 +60,14 @@ def test_text_files_end_in_one_newline_and_have_no_trailing_space(project: Path)
             assert not re.search(r"[ \t]+$", text, re.M) or path.suffix == ".md", path
 
 
+def test_no_heading_or_table_runs_into_the_text_above_it(project: Path) -> None:
+    # Jinja's line statements swallow the empty line after them.
+    for path, text in texts(project, ".md").items():
+        prose = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
+        assert re.findall(r"^[^#\n].*\n#+ .*", prose, re.M) == [], path
+        assert re.findall(r"^[^|\n].*\n\|.*", prose, re.M) == [], path
+
+
 def test_every_link_and_path_in_the_documents_leads_somewhere(project: Path) -> None:
     for path, text in texts(project, ".md").items():
         for target in LINK.findall(text):

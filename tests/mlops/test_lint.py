@@ -1,12 +1,10 @@
 """What the lint catches: seeded errors in copies of the shipped files and of a few files a project may add."""
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from lint_seeds import EXTRA, IMAGE, SEEDS
+from seeded import copied, edited
 
 from mlops import UserError
 from mlops.config import Project
@@ -20,11 +18,7 @@ ROOT = Path(__file__).parents[2]
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project's definitions and all they refer to, with the extra files beside them."""
     root = tmp_path_factory.mktemp("shipped") / "project"
-    for name in ("config", "mlops/aml-cli-v2", "data-science/environment", "data-science/src"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "data/schema.yml"):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, root / name)
+    copied(root, "mlops/aml-cli-v2")
     for name in ("raw", "production"):  # only that they are there matters
         (root / "data" / name).mkdir()
     for name, text in EXTRA.items():
@@ -37,16 +31,6 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def project(shipped: Path) -> Project:
     return Project.load(shipped)
-
-
-@contextmanager
-def edited(path: Path, old: str, new: str) -> Iterator[None]:
-    """Change a file for the length of the block."""
-    text = path.read_text(encoding="utf-8")
-    assert old in text, f"the seed no longer fits {path.name}"
-    path.write_text(text.replace(old, new, 1), encoding="utf-8")
-    yield
-    path.write_text(text, encoding="utf-8")
 
 
 READERS = {"table/MLTable": "table.yml", "conda.yml": "conda-environment.yml", "scripts/fit.py": "sweep.yml"}

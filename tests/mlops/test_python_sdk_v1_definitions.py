@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 from expected_pipeline import EXPECTED, facts
 from fake_azure_v1 import V1Cloud, stored
+from seeded import copied, edited, forget_definitions
 from sklearn.linear_model import LinearRegression
 
 from mlops import UserError, cli, verbs
@@ -182,12 +183,7 @@ ACCEPTED = [
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A copy of the project's definitions and all they refer to."""
     root = tmp_path_factory.mktemp("sdk") / "project"
-    folders = ["config", "mlops/python-sdk-v1", "mlops/python-sdk-v2", "data", "data-science/environment"]
-    for name in [*folders, "data-science/src"]:
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", ".amlignore"):
-        shutil.copy2(ROOT / name, root / name)
-    return Project.load(root)
+    return copied(root, "mlops/python-sdk-v1", "mlops/python-sdk-v2", "data/raw", "data/production", ".amlignore")
 
 
 @pytest.fixture(autouse=True)
@@ -195,26 +191,11 @@ def _fresh_modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Import the definitions anew in each test, from their source: they are edited within a second."""
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     yield
-    for name, module in list(sys.modules.items()):
-        if Path(getattr(module, "__file__", None) or "").parent.name.startswith("python-sdk-v"):
-            del sys.modules[name]
-
-
-@contextlib.contextmanager
-def edited(project: Project, file: str, old: str, new: str) -> Iterator[None]:
-    """Change a definition for the length of the block."""
-    path = project.definitions / file
-    text = path.read_text(encoding="utf-8")
-    assert old in text, f"the seed no longer fits {file}"
-    path.write_text(text.replace(old, new, 1), encoding="utf-8")
-    try:
-        yield
-    finally:
-        path.write_text(text, encoding="utf-8")
+    forget_definitions()
 
 
 def faults_after(project: Project, file: str, old: str, new: str) -> list[Fault]:
-    with edited(project, file, old, new):
+    with edited(project.definitions / file, old, new):
         return check(project)
 
 
@@ -296,7 +277,7 @@ def test_the_check_for_drift_compares_the_training_rows_with_the_newest_data(shi
 def test_a_definition_that_cannot_be_built_is_one_line_with_its_place(
     file: str, old: str, new: str, line: str, shipped: Project
 ) -> None:
-    with edited(shipped, file, old, new), pytest.raises(UserError, match=line):
+    with edited(shipped.definitions / file, old, new), pytest.raises(UserError, match=line):
         load_pipeline(shipped)
 
 
@@ -349,7 +330,7 @@ def test_a_pipeline_has_the_same_fingerprint_as_long_as_nothing_of_it_changes(sh
 )
 def test_another_pipeline_has_another_fingerprint(file: str, old: str, new: str, shipped: Project) -> None:
     before = training_hash(shipped)
-    with edited(shipped, file, old, new):
+    with edited(shipped.definitions / file, old, new):
         for name in ("pipelines", "environments", "run_step"):
             sys.modules.pop(name, None)
         assert training_hash(shipped) != before

@@ -1,9 +1,8 @@
 """The definitions of python-sdk-v2: the pipeline that they build, and what the lint names in them."""
 
 import contextlib
-import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -11,6 +10,7 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
 from azure.identity import CredentialUnavailableError
 from expected_pipeline import EXPECTED, facts
+from seeded import copied, edited, forget_definitions
 
 from mlops import UserError, cli
 from mlops.backends.python_sdk_v2 import PythonSdk, check, credential, folder, load_pipeline, subscription
@@ -449,14 +449,7 @@ ACCEPTED = [
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A copy of the project's definitions and all they refer to."""
     root = tmp_path_factory.mktemp("sdk") / "project"
-    for name in ("config", "mlops/python-sdk-v2", "data-science/environment", "data-science/src"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "data/schema.yml"):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, root / name)
-    for name in ("raw", "production"):
-        shutil.copytree(ROOT / "data" / name, root / "data" / name)
-    return Project.load(root)
+    return copied(root, "mlops/python-sdk-v2", "data/raw", "data/production")
 
 
 @pytest.fixture(autouse=True)
@@ -464,27 +457,11 @@ def _fresh_modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Import the definitions anew in each test, from their source: they are edited within a second."""
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     yield
-    for name, module in list(sys.modules.items()):
-        if Path(getattr(module, "__file__", None) or "").parent.name == "python-sdk-v2":
-            del sys.modules[name]
-
-
-@contextlib.contextmanager
-def edited(project: Project, edits: Mapping[str, tuple[str, str]]) -> Iterator[None]:
-    """Change definitions for the length of the block: a text in each file, and what stands in its place."""
-    texts = {file: (folder(project) / file).read_text(encoding="utf-8") for file in edits}
-    for file, (old, new) in edits.items():
-        assert old in texts[file], f"the seed no longer fits {file}"
-        (folder(project) / file).write_text(texts[file].replace(old, new, 1), encoding="utf-8")
-    try:
-        yield
-    finally:
-        for file, text in texts.items():
-            (folder(project) / file).write_text(text, encoding="utf-8")
+    forget_definitions()
 
 
 def faults_after(project: Project, file: str, old: str, new: str) -> list[Fault]:
-    with edited(project, {file: (old, new)}):
+    with edited(folder(project) / file, old, new):
         return check(project)
 
 
@@ -521,7 +498,9 @@ def test_relative_paths_start_at_the_definitions(project: Project, monkeypatch: 
         "components.py": ('Path(__file__).parents[2] / "data-science" / "src"', '"../../data-science/src"'),
         "data.py": ('FOLDER / "raw"', '"../../data/raw"'),
     }
-    with edited(project, edits):
+    with contextlib.ExitStack() as stack:
+        for file, (old, new) in edits.items():
+            stack.enter_context(edited(folder(project) / file, old, new))
         assert facts(load_pipeline(project), project.root) == EXPECTED
         code = load_pipeline(project).nodes["prep"].component.code  # type: ignore[union-attr]
         assert code is not None
@@ -540,7 +519,7 @@ def test_relative_paths_start_at_the_definitions(project: Project, monkeypatch: 
 def test_a_definition_that_cannot_be_built_is_one_line_with_its_place(
     file: str, old: str, new: str, line: str, project: Project
 ) -> None:
-    with edited(project, {file: (old, new)}), pytest.raises(UserError, match=line):
+    with edited(folder(project) / file, old, new), pytest.raises(UserError, match=line):
         load_pipeline(project)
 
 

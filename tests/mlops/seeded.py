@@ -1,0 +1,41 @@
+"""Seeded errors: a copy of the project's files, and edits of them that last as long as a block."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlops.config import Project
+
+ROOT = Path(__file__).parents[2]
+
+
+def copied(root: Path, *names: str) -> Project:
+    """Copy these files and folders of the surrounding project, its choices and the schema of its data to `root`."""
+    for name in ("pyproject.toml", "config", "data/schema.yml", "data-science/environment", "data-science/src", *names):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(ROOT / name, root / name)
+    return Project.load(root)
+
+
+@contextmanager
+def edited(path: Path, old: str, new: str) -> Iterator[None]:
+    """Change a file for the length of the block."""
+    text = path.read_text(encoding="utf-8")
+    assert old in text, f"the seed no longer fits {path.name}"
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    try:
+        yield
+    finally:
+        path.write_text(text, encoding="utf-8")
+
+
+def forget_definitions() -> None:
+    """Have the definitions imported anew, because they are edited within a second."""
+    for name, module in list(sys.modules.items()):
+        if Path(getattr(module, "__file__", None) or "").parent.name.startswith("python-sdk-v"):
+            del sys.modules[name]
