@@ -565,8 +565,8 @@ def fingerprint(steps: "Steps") -> str:
     content = hashlib.sha256()
     for root in sorted({step._source_directory for step in steps}):
         for file in snapshot(Path(root)):
-            content.update(f"{file.relative_to(root).as_posix()} {len(file.read_bytes())} ".encode())
-            content.update(file.read_bytes())
+            text = file.read_bytes()
+            content.update(f"{file.relative_to(root).as_posix()} {len(text)} ".encode() + text)
     for step in steps:
         arguments = [getattr(item, "default_value", item) for item in step._arguments]
         content.update(repr([step.name, step._script_name, step._allow_reuse, arguments]).encode())

@@ -14,7 +14,7 @@ from mlops import UserError
 from mlops.backends.python_sdk_v1 import build, data_assets, recurrence, snapshot
 from mlops.backends.python_sdk_v2 import DefinitionError
 from mlops.config import Project, load_environment
-from mlops.lint import graph
+from mlops.lint import graph, lint_documents
 from mlops.lint.documents import Catalogue, Document, Fault
 from mlops.lint.objects import check_modules
 from mlops.pipeline import Pipeline
@@ -182,10 +182,7 @@ def check(project: Project) -> list[Fault]:
     except UserError as error:
         file, _, text = str(error).partition(": ")
         faults.append(Fault(project.definitions / file, "", text))
-    faults += _cron_faults(project)
-    root = project.root.resolve()
-    paths = [fault.path.relative_to(root) if fault.path.is_relative_to(root) else fault.path for fault in faults]
-    return sorted({Fault(path, fault.where, fault.message) for path, fault in zip(paths, faults, strict=True)})
+    return lint_documents([], project, [*faults, *_cron_faults(project)])
 
 
 def _data_faults(project: Project) -> Iterator[Fault]:
@@ -212,11 +209,13 @@ def _pipeline_faults(project: Project, function: str) -> Iterator[Fault]:
                 yield document.fault(f"jobs.{step.name}.command", f"no such file: {word}")
     package = project.root / "data-science" / "src" / project.package
     modules = [file for file in package.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
+    roots = {Path(step._source_directory) for step in steps}
+    uploaded = {root: set(snapshot(root)) for root in roots if root.is_dir()}
     for step in steps:
         root = Path(step._source_directory)
         words = [step._script_name, *map(str, step._arguments)]
         needed = {*modules, *(root / word for word in words if (root / word).is_file())}
-        for file in sorted(needed - set(snapshot(root))) if root.is_dir() else ():
+        for file in sorted(needed - uploaded[root]) if root in uploaded else ():
             message = f"leaves out {file.relative_to(root).as_posix()}, which the step {step.name} needs"
             yield Fault(project.root / ".amlignore", "", message)
 
