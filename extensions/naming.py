@@ -5,17 +5,22 @@ process during an update, and a shared module would be the older release's in bo
 """
 
 import functools
+import ipaddress
+import itertools
 import keyword
 import re
 import secrets
 import sys
+import traceback
 import unicodedata
 from collections.abc import Callable
+from types import TracebackType
 
 from jinja2 import Environment
 from jinja2.ext import Extension
 
 ENVIRONMENTS = ("dev", "test", "prod")
+PRIVATE_RANGES = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")  # RFC 1918
 SUFFIX = re.compile(r"[a-z0-9]{6}")
 
 # Latin letters that Unicode does not decompose into a base letter and an accent.
@@ -126,6 +131,96 @@ def vm_size_fault(name: str) -> str:
     return "Use a full size name, such as Standard_D4as_v4; `az ml compute list-sizes` lists them."
 
 
+def email_fault(address: str) -> str:
+    """Why this cannot be an e-mail address (or none at all), in one line; empty when it can."""
+    if not address or re.fullmatch(r"[A-Za-z0-9.!#%&*+/=?^_{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", address):
+        return ""
+    return "Use one address, such as team@example.com; more of them can be added in config/ later."
+
+
+def budget_fault(amount: str) -> str:
+    """Why this cannot be a monthly budget, in one line; empty when it can."""
+    if re.fullmatch(r"[1-9][0-9]{0,7}", amount):
+        return ""
+    return "Use a whole amount of at least 1, without a currency: Azure has no budget of 0."
+
+
+def registry_fault(name: str) -> str:
+    """Why this cannot be an Azure ML registry, in one line; empty when it can."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{2,32}", name):
+        return ""
+    return "Use the name of an Azure ML registry: 3 to 33 letters, digits, hyphens and underscores."
+
+
+def cluster_fault(name: str) -> str:
+    """Why this cannot be a compute cluster, in one line; empty when it can."""
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{1,30}[A-Za-z0-9]", name):
+        return ""
+    return "Use the name of a compute cluster: 3 to 32 letters, digits and hyphens, a letter first."
+
+
+def workspace_pairs(text: str) -> list[tuple[str, str]]:
+    """Resource group and workspace of each environment, from GROUP/WORKSPACE with commas between."""
+    pairs = [pair.strip().split("/") for pair in text.split(",")]
+    return [(pair[0], pair[-1]) for pair in pairs]
+
+
+def existing_workspaces_fault(text: str) -> str:
+    """Why this does not name a workspace for each environment, in one line; empty when it does."""
+    pair = r"\s*[-\w.()]{1,90}/[A-Za-z0-9][A-Za-z0-9_-]{2,32}\s*"
+    if not re.fullmatch(rf"{pair}(,{pair}){{{len(ENVIRONMENTS) - 1}}}", text, flags=re.ASCII):
+        return "Write GROUP/WORKSPACE three times, for dev, test and prod, with commas between."
+    if len(set(workspace_pairs(text.lower()))) < len(ENVIRONMENTS):
+        return "Name three different workspaces: a deployment to dev must not reach prod."
+    return ""
+
+
+def subnets(text: str) -> list[dict[str, str]]:
+    """Address ranges of each environment's network: a quarter of the range, and two subnets in it.
+
+    Azure keeps 5 addresses of every subnet, and a private endpoint takes one or more of the rest.
+    """
+    quarters = list(ipaddress.IPv4Network(text).subnets(prefixlen_diff=2))[: len(ENVIRONMENTS)]
+    found = []
+    for space in quarters:
+        # Not a list: of a /8 there would be thousands.
+        endpoints, runners = itertools.islice(space.subnets(new_prefix=max(24, space.prefixlen + 1)), 2)
+        found.append({"space": str(space), "endpoints": str(endpoints), "runners": str(runners)})
+    return found
+
+
+def network_range_fault(text: str) -> str:
+    """Why this cannot be the address range of private networks, in one line; empty when it can."""
+    try:
+        network = ipaddress.IPv4Network(text)
+    except ValueError as error:
+        return f"Use a range such as 10.80.0.0/16: {error}."
+    if not any(network.subnet_of(ipaddress.IPv4Network(each)) for each in PRIVATE_RANGES):
+        return f"Use a private range, inside {', '.join(PRIVATE_RANGES)}."
+    # Docker on Azure ML's machines routes this range to itself.
+    if network.overlaps(ipaddress.IPv4Network("172.17.0.0/16")):
+        return "172.17.0.0/16 is Docker's own network on the compute: use another range."
+    return "" if 8 <= network.prefixlen <= 22 else "Use a range from /8 to /22: three networks must fit into it."
+
+
+def user_pairs(text: str) -> list[tuple[str, str]]:
+    """Name and object id of each user, from NAME=OBJECT-ID with commas between."""
+    pairs = [pair.strip().partition("=") for pair in text.split(",")]
+    return [(name.strip(), object_id.strip().lower()) for name, _, object_id in pairs]
+
+
+def instance_users_fault(text: str) -> str:
+    """Why this does not name users with their object ids, in one line; empty when it does."""
+    for name, object_id in user_pairs(text):
+        # An instance is called ci-NAME-SUFFIX, of 3 to 24 characters.
+        if not re.fullmatch(r"[a-z](?:[a-z0-9]|-(?=[a-z0-9])){0,13}", name):
+            return "Write NAME=OBJECT-ID with commas between; a name has 1 to 14 lowercase letters, digits and hyphens."
+        if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", object_id):
+            return f"{name} has no object id: `az ad user show --id NAME@DOMAIN --query id` says it."
+    names = [name for name, _ in user_pairs(text)]
+    return "" if len(set(names)) == len(names) else "Each user gets one instance: use every name once."
+
+
 def suffix_fault(name: str) -> str:
     """Why this cannot be the unique suffix of cloud names, in one line; empty when it can."""
     return "" if SUFFIX.fullmatch(name) else "Use exactly 6 lowercase letters and digits."
@@ -182,14 +277,27 @@ FILTERS: tuple[Callable[..., object], ...] = (
     location_fault,
     vm_size_fault,
     suffix_fault,
+    email_fault,
+    budget_fault,
+    registry_fault,
+    cluster_fault,
+    workspace_pairs,
+    existing_workspaces_fault,
+    subnets,
+    network_range_fault,
+    user_pairs,
+    instance_users_fault,
 )
 
 
-def _one_line_for_bad_answers(kind: type[BaseException], error: BaseException, trace: object) -> None:
+def _one_line_for_bad_answers(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    calls = [frame.f_code.co_name for frame, _ in traceback.walk_tb(trace)]
     if kind is ValueError and str(error).startswith(("Validation error for question", "Invalid choice for")):
         sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+    elif "parse_yaml_list" in calls:
+        sys.stderr.write("error: add_ons takes a list, such as `--data 'add_ons=[private-network, monitoring]'`\n")
     else:
-        sys.__excepthook__(kind, error, trace)  # type: ignore[arg-type]
+        sys.__excepthook__(kind, error, trace)
 
 
 class Naming(Extension):

@@ -2,11 +2,21 @@
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 ROOT = Path(__file__).parents[1]
 AXES = ("project_type", "mlops_version", "orchestration", "infrastructure_version")
+EXISTING = {
+    "workspaces": "existing",
+    "existing_workspaces": "rg-ml-dev/mlw-dev, rg-ml-test/mlw-test, rg-ml-prod/mlw-prod",
+    "existing_registry": "mlr-shared",
+    "existing_cluster": "big-cluster",
+}
+"""The answers of a project whose workspaces somebody else runs."""
+
+USERS = "ada=00000000-0000-0000-0000-00000000000a, bob=00000000-0000-0000-0000-00000000000b"
 
 
 def questions() -> dict[str, dict]:
@@ -30,6 +40,40 @@ def flavours() -> list[dict[str, str]]:
     return [{"project_type": kind, "mlops_version": version} for kind in types for version in versions]
 
 
-def label(combination: dict[str, str]) -> str:
+def add_ons() -> list[str]:
+    """All add-ons."""
+    return list(questions()["add_ons"]["choices"].values())
+
+
+def with_add_ons(*chosen: str, **answers: str) -> dict[str, Any]:
+    """The answers of a project with these add-ons, with the answers to the questions that come with them."""
+    more = {"instance_users": USERS} if "user-with-compute-instance" in chosen else {}
+    return {**answers, "add_ons": list(chosen), **more}
+
+
+def add_on_answers() -> list[dict[str, Any]]:
+    """The answers for each set of add-ons below, in each tool."""
+    tools = questions()["infrastructure_version"]["choices"].values()
+    return [with_add_ons(*names, infrastructure_version=tool) for names in add_on_sets() if names for tool in tools]
+
+
+def label(answers: dict[str, Any]) -> str:
     """Readable test id, such as classical-aml-cli-v2-github-actions-terraform."""
-    return "-".join(combination[axis] for axis in AXES if axis in combination)
+    words = [answers[axis] for axis in AXES if axis in answers] + list(answers.get("add_ons", []))
+    return "-".join([*words, *(["existing"] if answers.get("workspaces") == "existing" else [])])
+
+
+def add_on_sets() -> list[list[str]]:
+    """A few sets of add-ons in which each pair of them occurs in all four ways: both, one, the other, neither."""
+    names = list(questions()["add_ons"]["choices"].values())
+    cells = [dict(zip(names, chosen, strict=True)) for chosen in itertools.product((False, True), repeat=len(names))]
+
+    def pairs(cell: dict[str, bool]) -> set[tuple]:
+        return set(itertools.combinations(cell.items(), 2))
+
+    chosen = [cells[0], cells[-1]]  # none and all, then whatever covers most of the rest
+    missing = set().union(*map(pairs, cells)) - pairs(cells[0]) - pairs(cells[-1])
+    while missing:
+        chosen.append(max(cells, key=lambda cell: len(pairs(cell) & missing)))
+        missing -= pairs(chosen[-1])
+    return [[name for name in names if cell[name]] for cell in chosen]

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from combinations import ROOT, questions
+from combinations import EXISTING, ROOT, questions
 
 BAD = [
     ("project_name", 'say "hi"'),
@@ -31,7 +31,51 @@ BAD = [
     ("orchestration", "jenkins"),
     ("mlops_version", "python-sdk-v3"),
     ("project_type", "quantum"),
+    ("workspaces", "mine"),
+    ("existing_workspaces", ""),
+    ("existing_workspaces", "rg-a/mlw-a, rg-b/mlw-b"),
+    ("existing_workspaces", "rg-a/mlw-a, rg-a/mlw-a, rg-b/mlw-b"),
+    ("existing_workspaces", "mlw-a, mlw-b, mlw-c"),
+    ("existing_workspaces", 'rg"a/mlw-a, rg-b/mlw-b, rg-c/mlw-c'),
+    ("existing_registry", ""),
+    ("existing_registry", "my registry"),
+    ("existing_cluster", "cpu_cluster"),
+    ("alert_email", "team"),
+    ("alert_email", "a@b.com, c@d.com"),
+    ("alert_email", 'a"@example.com'),
+    ("monthly_budget", "0"),
+    ("monthly_budget", "-5"),
+    ("monthly_budget", "a lot"),
+    ("monthly_budget", "300 EUR"),
+    ("add_ons", "[swimming-pool]"),
+    ("add_ons", "private-network"),
+    ("add_ons", "[private-network"),
+    ("network_range", "10.80.0.0"),
+    ("network_range", "10.80.0.1/16"),
+    ("network_range", "10.80.0.0/33"),
+    ("network_range", "ten/16"),
+    ("network_range", "8.8.0.0/16"),
+    ("network_range", "0.0.0.0/0"),
+    ("network_range", "10.80.0.0/23"),
+    ("network_range", "172.17.0.0/16"),
+    ("network_range", "172.16.0.0/12"),
+    ("instance_users", ""),
+    ("instance_users", "ada"),
+    ("instance_users", "ada=ada@example.com"),
+    ("instance_users", "Ada Lovelace=00000000-0000-0000-0000-00000000000a"),
+    ("instance_users", "ada=00000000-0000-0000-0000-00000000000a, ada=00000000-0000-0000-0000-00000000000b"),
+    ("gpu_vm_size", "NC4"),
 ]
+
+GATES = {
+    "existing_workspaces": EXISTING,
+    "existing_registry": EXISTING,
+    "existing_cluster": EXISTING,
+    "network_range": {"add_ons": "[private-network]"},
+    "instance_users": {"add_ons": "[user-with-compute-instance]"},
+    "gpu_vm_size": {"add_ons": "[gpu-cluster]"},
+}
+"""What has to be answered before a question is asked."""
 
 
 def copier(*arguments: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
@@ -45,7 +89,9 @@ def test_a_bad_answer_is_refused_in_one_line_and_nothing_is_written(
     question: str, answer: str, source: Path, tmp_path: Path
 ) -> None:
     destination = tmp_path / "project"
-    result = copier("copy", "--trust", "--defaults", "--quiet", "-d", f"{question}={answer}", source, destination)
+    answers = GATES.get(question, {}) | {question: answer}
+    data = [word for name, value in answers.items() for word in ("-d", f"{name}={value}")]
+    result = copier("copy", "--trust", "--defaults", "--quiet", *data, source, destination)
     errors = [line for line in result.stderr.splitlines() if line.strip()]
     assert result.returncode == 1
     assert len(errors) == 1, result.stderr
@@ -56,7 +102,14 @@ def test_a_bad_answer_is_refused_in_one_line_and_nothing_is_written(
 
 def test_every_question_with_a_free_text_answer_has_a_bad_case_here() -> None:
     free = {name for name, details in questions().items() if details["type"] == "str"}
-    assert free <= {question for question, _ in BAD}
+    assert free == {question for question, _ in BAD}
+
+
+def test_every_question_that_is_not_always_asked_has_its_gate_here() -> None:
+    hidden = {name for name, details in questions().items() if "workspaces ==" in str(details.get("when"))}
+    hidden |= {name for name, details in questions().items() if "add_ons" in str(details.get("when"))}
+    open_by_default = {"infrastructure_version", "monthly_budget", "add_ons"}
+    assert hidden - open_by_default == GATES.keys()
 
 
 def test_without_trust_nothing_is_written_and_the_readme_has_the_cure(source: Path, tmp_path: Path) -> None:

@@ -114,7 +114,8 @@ KINDS = {
     ),
     "Python": Kind(re.compile(r"python(?:[-_]version)?[\"']?(?:\s*[=:]=?\s*|\s)[\"']?(3\.\d+)", re.I), PYTHON, MOVE),
     "machine": Kind(re.compile(r"\b(standard_[a-z]+\d\w*(?:-\d\w*)?)", re.I), MACHINES, NEVER),
-    "runner": Kind(re.compile(r"(?:runs-on|vmImage):\s*[\"']?([\w.-]+)"), RUNNERS, NEVER),
+    # Of an expression, what it falls back on.
+    "runner": Kind(re.compile(r"(?:runs-on|vmImage):\s*(?:\$\{\{.*\|\|\s*)?[\"']?([\w.-]+)"), RUNNERS, NEVER),
 }
 
 # Azure ML patches an image only under new tags, within 30 days of a fix (README of Azure/AzureML-Containers), and

@@ -32,19 +32,21 @@ CASES = [
     for module in MODULES
     for version in versions_of(module)
 ]
+INFRASTRUCTURES = list(questions()["infrastructure_version"]["choices"].values())
 
 
 @pytest.fixture(scope="session")
-def suite_in(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Make a project of an mlops version with the suite in it, once for all tests."""
-    made: dict[str, Path] = {}
+def suite_in(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Make a project of an mlops version, or with another answer, with the suite in it, once for all tests."""
+    made: dict[tuple[tuple[str, str], ...], Path] = {}
 
-    def make(version: str) -> Path:
-        if version not in made:
-            made[version] = tmp_path_factory.mktemp("mlops") / "project"
-            shutil.copytree(render(mlops_version=version), made[version])
-            shutil.copytree(SUITE, made[version] / "mlops" / "tests", ignore=shutil.ignore_patterns("__pycache__"))
-        return made[version]
+    def make(version: str, **answers: str) -> Path:
+        chosen = tuple({"mlops_version": version, **answers}.items())
+        if chosen not in made:
+            made[chosen] = tmp_path_factory.mktemp("mlops") / "project"
+            shutil.copytree(render(**dict(chosen)), made[chosen])
+            shutil.copytree(SUITE, made[chosen] / "mlops" / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+        return made[chosen]
 
     return make
 
@@ -54,15 +56,27 @@ def test_every_version_has_tests_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(("module", "version"), CASES)
-def test_the_mlops_layer_passes(module: str, version: str, suite_in: Callable[[str], Path], run_in: Run) -> None:
-    folder = suite_in(version)
+def test_the_mlops_layer_passes(module: str, version: str, suite_in: Callable[..., Path], run_in: Run) -> None:
+    passes(suite_in(version), module, run_in)
+
+
+@pytest.mark.xdist_group(f"classical-{DEFAULT}")
+@pytest.mark.parametrize("module", ["provision", "teardown"])
+@pytest.mark.parametrize("infrastructure", INFRASTRUCTURES[1:])  # the first is in every other project here
+def test_the_verbs_of_each_other_infrastructure_pass(
+    module: str, infrastructure: str, suite_in: Callable[..., Path], run_in: Run
+) -> None:
+    passes(suite_in(DEFAULT, infrastructure_version=infrastructure), module, run_in)
+
+
+def passes(folder: Path, module: str, run_in: Run) -> None:
     result = run_in(folder, "pytest", "-q", "-p", "no:cacheprovider", f"mlops/tests/test_{module}.py")
     assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
     assert re.search(r"\d+ passed", result.stdout)
 
 
 @pytest.mark.xdist_group(f"classical-{DEFAULT}")
-def test_the_suite_is_clean_to_the_linters_of_the_project(suite_in: Callable[[str], Path], run_in: Run) -> None:
+def test_the_suite_is_clean_to_the_linters_of_the_project(suite_in: Callable[..., Path], run_in: Run) -> None:
     # The modules of the other versions are not in this project, but they are its own too.
     first_party = ["--config", 'lint.isort.known-first-party=["mlops"]']
     result = run_in(suite_in(DEFAULT), "ruff", "check", "mlops/tests", *first_party)

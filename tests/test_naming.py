@@ -1,10 +1,13 @@
 """Derived names obey Azure's rules for every project name that the validator accepts."""
 
 import importlib.util
+import ipaddress
+import itertools
 import keyword
 import re
 import sys
 import unicodedata
+import uuid
 
 import pytest
 from combinations import ROOT
@@ -116,6 +119,72 @@ def test_ordinary_and_accented_names_are_accepted(name: str) -> None:
     assert not naming.project_name_fault(name)
 
 
+ranges = st.builds(
+    lambda private, bits, length: str(
+        ipaddress.IPv4Network((int(private.network_address) | bits, length), strict=False)
+    ),
+    st.sampled_from([ipaddress.IPv4Network(each) for each in naming.PRIVATE_RANGES]),
+    st.integers(0, 2**24 - 1),
+    st.integers(8, 22),
+).filter(lambda text: not naming.network_range_fault(text))
+AZURE_KEEPS = 5  # addresses of every subnet
+
+
+@given(ranges)
+@example("10.0.0.0/8")
+@example("192.168.252.0/22")
+@example("172.31.128.0/17")
+def test_every_accepted_range_gives_each_environment_two_subnets_of_its_own(text: str) -> None:
+    found = [{name: ipaddress.IPv4Network(each) for name, each in spaces.items()} for spaces in naming.subnets(text)]
+    assert len(found) == 3
+    for spaces in found:
+        assert spaces["space"].subnet_of(ipaddress.IPv4Network(text))
+        for name in ("endpoints", "runners"):
+            assert spaces[name].subnet_of(spaces["space"])
+            assert spaces[name].num_addresses - AZURE_KEEPS >= 16
+        assert not spaces["endpoints"].overlaps(spaces["runners"])
+    for one, other in itertools.combinations(found, 2):
+        assert not one["space"].overlaps(other["space"])
+
+
+@given(st.text(max_size=20))
+@example("10.80.0.0/16\n")
+@example("::/0")
+def test_any_other_text_is_refused_as_a_range_in_one_line(text: str) -> None:
+    fault = naming.network_range_fault(text)
+    assert len(fault.splitlines()) <= 1
+    assert fault or ipaddress.IPv4Network(text)
+
+
+names = st.from_regex(r"[a-z][a-z0-9]{0,6}(-[a-z0-9]{1,5})?", fullmatch=True)
+
+
+@given(st.dictionaries(names, st.uuids(), min_size=1, max_size=5), suffixes)
+def test_every_accepted_user_gets_an_instance_with_a_valid_name(users: dict[str, uuid.UUID], suffix: str) -> None:
+    text = " , ".join(f"{name} = {str(identity).upper()}" for name, identity in users.items())
+    assert not naming.instance_users_fault(text)
+    assert naming.user_pairs(text) == [(name, str(identity)) for name, identity in users.items()]
+    for name in users:
+        assert re.fullmatch(r"[a-zA-Z](?!.*--)[a-zA-Z0-9-]{1,22}[a-zA-Z0-9]", f"ci-{name}-{suffix}")
+
+
+@given(st.text(max_size=60))
+@example("ada=00000000-0000-0000-0000-00000000000a,")
+@example("\N{LATIN SMALL LETTER DOTLESS I}=00000000-0000-0000-0000-00000000000a")
+@example("ada=0000000\N{FULLWIDTH DIGIT ONE}-0000-0000-0000-00000000000a")
+def test_what_is_accepted_as_users_workspaces_or_address_is_safe_in_yaml(text: str) -> None:
+    for check in (naming.instance_users_fault, naming.existing_workspaces_fault, naming.email_fault):
+        fault = check(text)
+        assert len(fault.splitlines()) <= 1
+        assert fault or (text.isascii() and not set(text) & set("\"'`$\\[]<>\n\r\t\0"))
+
+
+def test_existing_workspaces_are_read_in_the_order_of_the_environments() -> None:
+    text = "rg-1/mlw-1 ,rg-2/mlw-2, rg_(3).x/mlw_3"
+    assert not naming.existing_workspaces_fault(text)
+    assert naming.workspace_pairs(text) == [("rg-1", "mlw-1"), ("rg-2", "mlw-2"), ("rg_(3).x", "mlw_3")]
+
+
 def test_accents_become_their_letters() -> None:
     assert naming.slug("Crème Brûlée Straße Łódź Ærø") == "creme-brulee-strasse-lodz-aero"
 
@@ -139,6 +208,36 @@ def test_the_random_suffix_is_a_valid_one_and_changes() -> None:
             "vm_size_fault",
             ["Standard_D4as_v4", "Standard_NC4as_T4_v3", "Standard_E4s_v3"],
             ["", "D4", "Standard_", "a b", 'S"'],
+        ),
+        ("email_fault", ["", "team@example.com", "a.b+c@sub.example.co"], ["a", "a@b", "a b@c.de", "a@b.de, c@d.de"]),
+        ("budget_fault", ["1", "300", "10000000"], ["", "0", "-1", "1.5", "1e3", "0300", "300 EUR", "999999999"]),
+        ("registry_fault", ["mlr-shared", "a_1"], ["", "ab", "-ab", "a b", "a" * 34]),
+        ("cluster_fault", ["cpu-cluster", "CPU1"], ["", "a", "1cpu", "cpu_cluster", "cpu-", "a" * 33]),
+        (
+            "existing_workspaces_fault",
+            ["a/mlw1,b/mlw2,c/mlw3", "rg/mlw1, rg/mlw2, rg/mlw3"],
+            [
+                "",
+                "a/mlw1,b/mlw2",
+                "a/mlw1,b/mlw2,a/MLW1",
+                "mlw1,mlw2,mlw3",
+                "a/b/c,a/b/d,a/b/e",
+                "a/mlw1;b/mlw2;c/mlw3",
+            ],
+        ),
+        (
+            "network_range_fault",
+            ["10.80.0.0/16", "10.0.0.0/8", "192.168.0.0/22", "172.18.0.0/16"],
+            [
+                "",
+                "10.0.0.0",
+                "10.0.0.1/16",
+                "10.0.0.0/23",
+                "172.17.0.0/16",
+                "172.16.0.0/12",
+                "100.64.0.0/16",
+                "fd00::/22",
+            ],
         ),
         ("suffix_fault", ["a1b2c3"], ["", "A1B2C3", "a1b2c", "a1b2c34", "a-b2c3"]),
         (

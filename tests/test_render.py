@@ -1,20 +1,47 @@
 """Each combination on the menu renders to a complete, valid project. The checks do not know how many there are."""
 
 import ast
+import itertools
 import json
 import re
+import sys
 import tomllib
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
 import yaml
-from combinations import AXES, label, questions
-from conftest import Render
+from combinations import (
+    AXES,
+    EXISTING,
+    ROOT,
+    add_on_answers,
+    add_on_sets,
+    add_ons,
+    combinations,
+    flavours,
+    label,
+    questions,
+)
+from conftest import Render, Run, answers_of
+
+# What a generated project reads its own configuration with.
+sys.path.insert(0, str(ROOT / "template" / "mlops" / "src"))
+from mlops import config
 
 LEFT_OVER = re.compile(r"(?<!\$)\[\[ |\[% |%\]|^\s*#% |\[## ", re.M)
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
 EXTENDED = {"aml-cli-v2": {"rai-aml-cli-v2"}}  # the second is the first and more
 PATH = re.compile(r"`([\w.-]+(?:/[\w.<>*-]+)+/?)`")
+
+
+RENDERINGS = [*combinations(), *add_on_answers(), *({**flavour, **EXISTING} for flavour in flavours())]
+
+
+@pytest.fixture(scope="session", params=RENDERINGS, ids=label)
+def project(request: pytest.FixtureRequest, render: Render) -> Path:
+    """A rendered project of each combination, each set of add-ons, and with existing workspaces; read it only."""
+    return render(**request.param)
 
 
 def texts(project: Path, *suffixes: str) -> dict[Path, str]:
@@ -38,7 +65,9 @@ def test_no_folder_is_empty(project: Path) -> None:
 def test_a_project_is_small_enough_to_read(project: Path) -> None:
     # Copier spends some milliseconds on each file. Responsible AI is an analysis of its own beside the rest.
     extra = 5 if (project / "mlops" / "src" / "mlops" / "responsible_ai.py").exists() else 0
-    assert len(texts(project)) <= 100 + extra
+    extra += 6 * len(answers_of(project).get("add_ons", []))
+    built = 20 if answers_of(project)["workspaces"] == "new" else 0
+    assert len(texts(project)) <= 95 + built + extra
 
 
 def test_every_file_parses(project: Path) -> None:
@@ -94,9 +123,8 @@ def test_every_file_path_in_yaml_leads_somewhere(project: Path) -> None:
                 assert (path.parent / value.removeprefix("file:")).exists(), f"{path.relative_to(project)}: {value}"
 
 
-def test_what_was_not_chosen_is_not_there(project: Path, request: pytest.FixtureRequest) -> None:
-    chosen = yaml.safe_load((project / ".copier-answers.yml").read_text(encoding="utf-8"))
-    assert label(chosen) in request.node.name
+def test_what_was_not_chosen_is_not_there(project: Path) -> None:
+    chosen = answers_of(project)
     folders = {
         "infrastructure_version": {"terraform": "infrastructure/terraform", "bicep": "infrastructure/bicep"},
         "mlops_version": {
@@ -112,9 +140,84 @@ def test_what_was_not_chosen_is_not_there(project: Path, request: pytest.Fixture
         for choice, folder in by_choice.items():
             if choice in questions()[axis]["choices"].values():
                 wanted = {choice, *EXTENDED.get(choice, ())}
-                assert (project / folder).exists() == (chosen[axis] in wanted), folder
+                assert (project / folder).exists() == (chosen.get(axis) in wanted), folder
             else:
                 assert not (project / folder).exists(), folder
+
+
+def test_any_two_add_ons_meet_in_each_way() -> None:
+    for first, second in itertools.combinations(add_ons(), 2):
+        met = {(first in chosen, second in chosen) for chosen in add_on_sets()}
+        assert met == {(False, False), (False, True), (True, False), (True, True)}
+
+
+def test_a_configuration_has_the_sections_of_the_chosen_add_ons_and_no_others(project: Path) -> None:
+    chosen = answers_of(project).get("add_ons", [])
+    assert tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mlops"]["add_ons"] == chosen
+    for environment in ("dev", "test", "prod"):
+        # Complains of each section without its add-on, and of an add-on without its section.
+        loaded = config.load_environment(config.Project.load(project), environment)
+        for add_on, paths in config.ADD_ONS.items():
+            if environment == "dev":
+                assert [path for path in paths if (attrgetter(path)(loaded) is None) == (add_on in chosen)] == []
+
+
+def test_an_add_on_that_was_not_chosen_has_no_file(project: Path) -> None:
+    names = {add_on: add_on.removeprefix("user-with-") for add_on in add_ons()}
+    files = [path.relative_to(project).as_posix() for path in (project / "infrastructure").rglob("*")]
+    for add_on, name in names.items():
+        found = [file for file in files if name in file]
+        own = add_on in answers_of(project).get("add_ons", []) and add_on != "gpu-cluster"
+        assert bool(found) == own, (add_on, found)
+
+
+def test_every_file_that_the_infrastructure_reads_is_there(project: Path) -> None:
+    before = [
+        r'file\("\$\{path\.module\}/',
+        r'\bsource\s*=\s*"(?=\.)',
+        r"load\w+Content\('",
+        r"^(?:module \w+|using|import .*from) '",
+    ]
+    reads = re.compile(rf"(?:{'|'.join(before)})([^\"'$]+)", re.M)
+    found = set()
+    for path, text in texts(project / "infrastructure", ".tf", ".bicep", ".bicepparam").items():
+        for target in reads.findall(text):
+            found.add(Path(target).name)
+            assert (path.parent / target).exists(), f"{path.relative_to(project)}: {target}"
+    assert answers_of(project)["workspaces"] == "existing" or {"roles.yml", "diagnostics.yml"} <= found
+
+
+@pytest.mark.parametrize("flavour", flavours(), ids=label)
+def test_a_project_for_existing_workspaces_is_complete_without_infrastructure(
+    flavour: dict[str, str], render: Render
+) -> None:
+    folder = render(**flavour, **EXISTING)
+    assert not (folder / "infrastructure").exists()
+    assert {"terraform.py", "bicep.py"} & {path.name for path in folder.rglob("*.py")} == set()
+    for environment in ("dev", "test", "prod"):
+        loaded = config.load_environment(config.Project.load(folder), environment)
+        assert (loaded.names.resource_group, loaded.names.workspace) == (f"rg-ml-{environment}", f"mlw-{environment}")
+        assert (loaded.names.registry, loaded.compute.cluster.name) == ("mlr-shared", "big-cluster")
+        assert not loaded.provisioned
+
+
+@pytest.mark.parametrize(
+    "flavour",
+    [pytest.param(each, id=label(each), marks=pytest.mark.xdist_group(label(each))) for each in flavours()],
+)
+def test_the_definitions_of_a_project_for_existing_workspaces_have_no_fault(
+    flavour: dict[str, str], render: Render, run_in: Run
+) -> None:
+    result = run_in(render(**flavour, **EXISTING), "mlops.cli", "lint")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.xdist_group(label(flavours()[0]))
+def test_a_project_for_existing_workspaces_runs_on_this_machine(render: Render, run_in: Run) -> None:
+    folder = render(**EXISTING)
+    result = run_in(folder, "mlops.cli", "local")
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    assert "scored" in result.stdout
 
 
 def test_the_answers_file_lets_the_project_be_updated(project: Path) -> None:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 import yaml
-from combinations import AXES, ROOT, questions
+from combinations import AXES, ROOT, add_ons, questions
 
 TEMPLATE = ROOT / "template"
 CACHES = {"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", ".local", ".terraform"}
@@ -40,8 +40,8 @@ def test_every_variable_in_exclude_has_a_default_because_updates_render_it_with_
     for rule in SETTINGS["_exclude"]:
         for expression in re.findall(r"\[%-? *if (.*?) *-?%\]", rule):
             for name in set(re.findall(r"[a-z_]+", expression)) & set(questions()):
-                default = questions()[name]["default"]
-                assert f"{name} | default('{default}')" in expression, rule
+                default = f"{name} | default({questions()[name]['default']!r})"
+                assert default in expression or f"{name} is defined and" in expression, rule
 
 
 def test_every_choice_of_the_menu_names_what_it_keeps() -> None:
@@ -52,6 +52,18 @@ def test_every_choice_of_the_menu_names_what_it_keeps() -> None:
             assert kept.search(rules), f"{axis}: nothing is dropped when {choice} is not chosen"
 
 
+def test_every_add_on_names_what_it_drops() -> None:
+    rules = "\n".join(SETTINGS["_exclude"])
+    for add_on in set(add_ons()) - {"gpu-cluster"}:
+        assert f"'{add_on}' not in add_ons %]/infrastructure/**/*{add_on.removeprefix('user-with-')}*" in rules
+
+
+def test_every_rule_drops_something() -> None:
+    for rule in SETTINGS["_exclude"]:
+        if path := re.search(r"%\]/(.+?)\[%", rule):
+            assert [*TEMPLATE.glob(path[1]), *TEMPLATE.glob(f"{path[1]}.jinja")], rule
+
+
 @pytest.mark.parametrize("name", questions())
 def test_each_question_teaches_has_a_default_and_checks_free_text(name: str) -> None:
     details = questions()[name]
@@ -59,6 +71,7 @@ def test_each_question_teaches_has_a_default_and_checks_free_text(name: str) -> 
     if details.get("ask", True):
         assert 30 < len(details["help"]) <= 100, "longer help is cut off in a terminal"
         assert details["help"].rstrip()[-1] in "?.;" or "?" in details["help"]
+    assert details["type"] in ("str", "yaml"), "an answer of another type that cannot be read is shown as a traceback"
     if details["type"] == "str" and "choices" not in details:
         assert f"{name} | " in details["validator"]
 

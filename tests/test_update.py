@@ -2,14 +2,21 @@
 
 import hashlib
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import copier
 import pytest
 import yaml
-from combinations import ROOT, questions
+from combinations import EXISTING, ROOT, add_ons, questions, with_add_ons
 from conftest import SUFFIX, Run, commit_all, copy_template, git
+
+# What a generated project reads its own configuration with.
+sys.path.insert(0, str(ROOT / "template" / "mlops" / "src"))
+from mlops import config
 
 RELEASES = yaml.safe_load((ROOT / "releases.yml").read_text(encoding="utf-8"))
 
@@ -37,6 +44,12 @@ def files(folder: Path) -> dict[str, bytes]:
     """Every file but Git's own, by relative path."""
     found = (path for path in folder.rglob("*") if path.is_file() and ".git" not in path.relative_to(folder).parts)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+def different(folder: Path, other: Path) -> set[str]:
+    """The files that are not the same in both, or only in one of them."""
+    mine, theirs = files(folder), files(other)
+    return {name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name)}
 
 
 def answers(folder: Path) -> dict[str, Any]:
@@ -136,6 +149,51 @@ def test_another_mlops_version_is_an_update_and_equals_a_fresh_copy(old: str, te
         commit_all(project, new)
 
 
+PRIVATE, DAILY = "private-network", "user-with-compute-instance"
+SWITCHES: dict[str, list[dict[str, Any]]] = {
+    "from Terraform to Bicep and back": [{"infrastructure_version": "bicep"}, {"infrastructure_version": "terraform"}],
+    "add-ons in Terraform": [with_add_ons(PRIVATE), with_add_ons(*add_ons()), with_add_ons(DAILY), with_add_ons()],
+    "add-ons in Bicep": [
+        {"infrastructure_version": "bicep"},
+        with_add_ons("monitoring", "gpu-cluster"),
+        with_add_ons(*add_ons()),
+        with_add_ons(),
+    ],
+    "add-ons and another tool at once": [
+        with_add_ons(*add_ons()),
+        with_add_ons("data-lake", infrastructure_version="bicep"),
+    ],
+    "to existing workspaces and back": [EXISTING, {"workspaces": "new"}],
+    "from add-ons to existing workspaces": [with_add_ons(*add_ons()), EXISTING],
+}
+
+
+@pytest.mark.parametrize("steps", SWITCHES.values(), ids=SWITCHES)
+def test_another_infrastructure_is_an_update_and_equals_a_fresh_copy(
+    steps: list[dict[str, Any]], template: Path, tmp_path: Path
+) -> None:
+    project = new_project(template, tmp_path / "project")
+    given: dict[str, Any] = {}
+    for number, step in enumerate(steps):
+        # Questions about what the project builds are not asked then.
+        given = step if step == EXISTING else given | step
+        update(project, data=step, vcs_ref=copier.VcsRef.CURRENT)
+        assert conflicts(project) == []
+        fresh = new_project(template, tmp_path / str(number), **given)
+        assert different(project, fresh) == set(), step
+        commit_all(project, str(number))
+
+
+def test_the_command_that_the_configuration_names_chooses_an_add_on(template: Path, tmp_path: Path) -> None:
+    project = new_project(template, tmp_path / "project")
+    command = config.choose(config.Project.load(project), "data-lake")
+    words = shlex.split(command.partition("`")[2].rstrip("`"))
+    assert words[:2] == ["copier", "update"]
+    subprocess.run([sys.executable, "-m", *words, "--defaults", "--quiet"], cwd=project, check=True)
+    assert answers(project)["add_ons"] == ["data-lake"]
+    assert config.load_environment(config.Project.load(project), "dev").names.data_lake
+
+
 @pytest.mark.xdist_group("classical-python-sdk-v2")
 def test_an_update_leads_out_of_sdk_v1_with_the_same_data_and_model(
     template: Path, tmp_path: Path, run_in: Run
@@ -203,6 +261,4 @@ def test_each_release_updates_to_this_commit_and_equals_a_fresh_copy(release: di
     assert conflicts(project) == []
     assert note.read_text(encoding="utf-8").endswith("\nMine.\n")
     note.write_text(note.read_text(encoding="utf-8").removesuffix("\nMine.\n"), encoding="utf-8")
-    different = {name for name, content in files(project).items() if files(fresh).get(name) != content}
-    assert different == set()
-    assert files(project).keys() == files(fresh).keys()
+    assert different(project, fresh) == set()

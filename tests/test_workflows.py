@@ -1,6 +1,6 @@
 """GitHub workflows of a rendered project: checked by the linters of the field, and their steps really run.
 
-The runner executes the bash steps; actions, `uv`, `az` and `terraform` are answered by stand-ins that log their call.
+The runner executes the bash steps; actions, `uv`, `az` and `gh` are answered by stand-ins that log their call.
 """
 
 import json
@@ -13,31 +13,60 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 import yaml
-from conftest import ROOT, Run
+from combinations import EXISTING, combinations, label
+from conftest import ROOT, Render, Run, answers_of, git
 from filelock import FileLock
 
 AZURE = {"AZURE_CLIENT_ID": "client", "AZURE_TENANT_ID": "tenant", "AZURE_SUBSCRIPTION_ID": "subscription"}
 EVERYWHERE = AZURE | {"PROMOTE_TO": "test prod"}
-PERMISSIONS = {"contents": "read", "id-token": "write", "pull-requests": "write"}
+READ, WRITE = ("contents", "read"), {("contents", "write"), ("pull-requests", "write")}
+SIGN_IN = ("id-token", "write")
+OPEN_MACHINE = "ubuntu-24.04"
+# These reach data, endpoints and the registry of a workspace, which a private network closes to GitHub's machines.
+IN_THE_NETWORK = {"deploy-environment.yml: deploy", "train.yml: train"}
 ROLLOUT = ["deploy-online", "smoke-test", "deploy-batch", "monitor"]
+# Whatever the other jobs uploaded.
+DOWNLOAD = "mkdir -p results; for file in .local/report/metrics.md plan.md; do cp $file results/ || true; done"
 METRICS = {"challenger": {"mae": 8.1234567, "r2": 0.9}, "baselines": {"mean": {"mae": 20.0, "r2": -8.8e-06}}}
 DECISION = {"promote": True, "reasons": ["no champion yet"]}
 
 
+def kinds() -> list[dict[str, str]]:
+    """One combination for each infrastructure: other choices have no part in the workflows, as a test below shows."""
+    on_github = [each for each in combinations() if each["orchestration"] == "github-actions"]
+    return list({each["infrastructure_version"]: each for each in reversed(on_github)}.values())
+
+
+@pytest.fixture(scope="session", params=kinds(), ids=label)
+def github(request: pytest.FixtureRequest, render: Render) -> Path:
+    return render(**request.param) / ".github"
+
+
 @pytest.fixture(scope="session")
-def github(project: Path) -> Path:
-    if not (project / ".github" / "workflows").is_dir():
-        pytest.skip("this project has another orchestration")
-    return project / ".github"
+def existing(render: Render) -> Path:
+    """The workflows of a project whose workspaces somebody else built."""
+    return render(**EXISTING) / ".github"
+
+
+@pytest.fixture(scope="session")
+def button(github: Path) -> Path:
+    """The workflows of a project with the Deploy to Azure button, which needs Bicep."""
+    if not (github.parent / "infrastructure" / "bicep").is_dir():
+        pytest.skip("only Bicep has a Deploy to Azure button")
+    return github
 
 
 @pytest.fixture(scope="session")
 def checkout(github: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The workflows as a repository of their own, which actionlint needs to find the local actions."""
-    folder = tmp_path_factory.mktemp("checkout")
+    return repository(github, tmp_path_factory.mktemp("checkout"))
+
+
+def repository(github: Path, folder: Path) -> Path:
     shutil.copytree(github, folder / ".github")
     subprocess.run(["git", "init", "--quiet", folder], check=True)
     return folder
@@ -59,11 +88,10 @@ def jobs(github: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def commands(github: Path) -> set[str]:
-    """Every `uv run mlops ...` in a workflow or the documentation, with example values for its variables."""
+    """Every `uv run mlops ...` in a workflow, with example values for its variables."""
     examples = {"ENVIRONMENT": "dev", "NEXT": "test", "CONFIRM": "dev"}
     texts = [step.get("run", "") for _, job in jobs(github) for step in job.get("steps", [])]
-    texts += [path.read_text(encoding="utf-8") for path in (github.parent / "docs").glob("*.md")]
-    found = re.findall(r"uv run mlops ([^|&>\n`#]+)", "\n".join(texts))
+    found = re.findall(r"uv run mlops ([^|&>\n#]+)", "\n".join(texts))
     return {re.sub(r'"\$(\w+)"', lambda match: examples[match[1]], command).strip() for command in found}
 
 
@@ -122,10 +150,13 @@ def test_permissions_are_given_job_by_job_and_are_minimal(github: Path) -> None:
     for path in (github / "workflows").glob("*.yml"):
         assert yaml.safe_load(path.read_text(encoding="utf-8"))["permissions"] == {}, path.name
     for name, job in jobs(github):
-        assert job["permissions"].items() <= PERMISSIONS.items(), name
+        permissions = set(job["permissions"].items())
+        assert permissions <= {READ, SIGN_IN, *WRITE}, name
         signs_in = "uses" in job or any((step.get("with") or {}).get("azure") for step in job["steps"])
-        assert ("id-token" in job["permissions"]) == signs_in, f"{name}: id-token is for jobs that sign in to Azure"
-        if "pull-requests" in job["permissions"]:
+        assert (SIGN_IN in permissions) == signs_in, f"{name}: id-token is for jobs that sign in to Azure"
+        pushes = any("git push" in step.get("run", "") for step in job.get("steps", []))
+        assert (("contents", "write") in permissions) == pushes, f"{name}: contents: write is for jobs that push"
+        if permissions & WRITE:
             code = [step for step in job["steps"] if "checkout" in step.get("uses", "")]
             assert not code, f"{name}: a job that may write must not have the code of the branch"
 
@@ -135,7 +166,9 @@ def test_every_job_has_a_timeout_a_fixed_image_and_keeps_no_token(github: Path) 
         if "uses" in job:
             continue
         assert 0 < job["timeout-minutes"] <= 120, name
-        assert job["runs-on"] == "ubuntu-24.04", name
+        in_the_network = "vars.MLOPS_RUNNER" in job["runs-on"]
+        assert in_the_network == (name in IN_THE_NETWORK), name
+        assert in_the_network or job["runs-on"] == OPEN_MACHINE, name
         for step in job["steps"]:
             if "checkout" in step.get("uses", ""):
                 assert step["with"]["persist-credentials"] is False, name
@@ -146,17 +179,28 @@ def test_no_workflow_uses_a_secret(github: Path) -> None:
         assert "secrets" not in path.read_text(encoding="utf-8"), path.name
 
 
-def test_workflows_call_verbs_that_exist_with_options_that_exist(github: Path, project: Path, run_in: Run) -> None:
+def test_the_workflows_of_all_combinations_with_one_infrastructure_are_the_same(project: Path, render: Render) -> None:
+    if answers_of(project)["orchestration"] != "github-actions":
+        pytest.skip("this project has another orchestration")
+    other = render(infrastructure_version=answers_of(project)["infrastructure_version"])
+    mine, others = [
+        {path.relative_to(folder): path.read_text("utf-8") for path in (folder / ".github").rglob("*.yml")}
+        for folder in (project, other)
+    ]
+    assert mine == others
+
+
+def test_workflows_call_verbs_that_exist_with_options_that_exist(github: Path, run_in: Run) -> None:
     found = commands(github)
     assert {"lint", "local", "train --environment dev"} <= found
     for command in sorted(found):
         # Options are parsed before --help is answered, so an unknown one still fails.
-        result = run_in(project, "mlops.cli", *shlex.split(command), "--help")
+        result = run_in(github.parent, "mlops.cli", *shlex.split(command), "--help")
         assert result.returncode == 0, f"mlops {command}: {result.stderr}"
 
 
-def test_an_option_that_does_not_exist_is_noticed(project: Path, run_in: Run) -> None:
-    assert run_in(project, "mlops.cli", "train", "--enviroment", "dev", "--help").returncode != 0
+def test_an_option_that_does_not_exist_is_noticed(github: Path, run_in: Run) -> None:
+    assert run_in(github.parent, "mlops.cli", "train", "--enviroment", "dev", "--help").returncode != 0
 
 
 # What follows runs the steps.
@@ -185,7 +229,10 @@ def runner(tools: Path) -> Path:
 
 
 def expand(github: Path, name: str) -> dict[str, Any]:
-    """A workflow with the local action and the called workflows written out, as GitHub runs it."""
+    """A workflow with the local action and the called workflows written out, as GitHub runs it.
+
+    The first step of a job says on which machine it runs.
+    """
     workflow = yaml.safe_load((github / "workflows" / name).read_text(encoding="utf-8"))
     for job_id, job in workflow["jobs"].items():
         called = str(job.get("uses", "")).rpartition("/")[2]
@@ -198,7 +245,11 @@ def expand(github: Path, name: str) -> dict[str, Any]:
             workflow["jobs"][job_id] = {"steps": steps} | {key: job[key] for key in ("needs", "if") if key in job}
     for job in workflow["jobs"].values():
         job["steps"] = [inner for step in job["steps"] for inner in local_action(github, step)]
+        if "runs-on" in job:
+            job["steps"].insert(0, {"run": f"echo 'runs on {job['runs-on']}'"})
     text = json.dumps(workflow, default=str).replace("steps.setup.outputs.azure", "steps.azure.outputs.ready")
+    # The workflow runner has no files to hash, so the project answers.
+    text = re.sub(r"hashFiles\('([^']+)'\)", lambda found: f"'{'hash' * any(github.parent.glob(found[1]))}'", text)
     expanded: dict[str, Any] = json.loads(text)
     return expanded
 
@@ -229,7 +280,7 @@ def literal(value: object) -> str:
 
 
 class GitHub:
-    """Runs workflows of a project; `calls` has what the jobs asked of uv, az and terraform, in order."""
+    """Runs workflows of a project; `calls` has what the jobs asked of uv, az and gh, in order."""
 
     def __init__(self, runner: Path, github: Path, folder: Path) -> None:
         self.runner, self.github, self.folder = runner, github, folder
@@ -239,17 +290,20 @@ class GitHub:
         (result / "metrics.json").write_text(json.dumps(METRICS), encoding="utf-8")
         (result / "decision.json").write_text(json.dumps(DECISION), encoding="utf-8")
         (self.work / ".local" / "report").mkdir()
-        (self.work / "infrastructure" / "terraform").mkdir(parents=True)
+        if (github.parent / "infrastructure").is_dir():
+            shutil.copytree(github.parent / "infrastructure", self.work / "infrastructure")
         self.log, self.failing = folder / "calls.log", folder / "failing"
         self.log.touch()
         self.failing.touch()
         (folder / "bin").mkdir()
-        for program in ("uv", "az", "terraform"):
+        for program in ("uv", "az", "gh"):
             script = folder / "bin" / program
             script.write_text(
                 f'#!/bin/sh\necho "{program} $*" >> "{self.log}"\n'
                 f'if grep -qxF "{program} $*" "{self.failing}"; then exit 1; fi\n'
-                f'case "$*" in *--plan) echo "Plan: 42 to add";; esac\n',
+                'case "$*" in\n*--plan) echo "Plan: 42 to add";;\n'
+                # The file that `az bicep build` is asked for.
+                '*" --outfile "*) echo "{}" > "${*##* --outfile }";;\nesac\n',
                 encoding="utf-8",
             )
             script.chmod(0o755)
@@ -264,7 +318,7 @@ class GitHub:
             "hashicorp/setup-terraform": {},
             "azure/login": login,
             "actions/upload-artifact": {"run": 'test -e "$INPUT_PATH"'},
-            "actions/download-artifact": {"run": "mkdir -p results; cp .local/report/metrics.md plan.md results/"},
+            "actions/download-artifact": {"run": DOWNLOAD},
             "marocchino/sticky-pull-request-comment": {"required": ["path"], "run": 'cat "$INPUT_PATH"'},
         }
         fixture = {"cwd": str(self.work), "path": [str(self.folder / "bin")], "actions": actions} | context
@@ -296,6 +350,12 @@ def results(outcome: dict[str, Any]) -> dict[str, str]:
 
 def output(outcome: dict[str, Any]) -> str:
     return "\n".join(entry.get("out", "") for entry in outcome["log"])
+
+
+def machines(outcome: dict[str, Any]) -> dict[str, str]:
+    """The machine of each job that ran."""
+    first = {entry["job"]: entry.get("out", "") for entry in reversed(outcome["log"])}
+    return {job: said[1] for job, text in first.items() if (said := re.fullmatch(r"runs on (.+)\n", text))}
 
 
 def deployment(environment: str, *more: str) -> list[str]:
@@ -339,6 +399,13 @@ def test_training_is_followed_by_the_deployment(run_workflow: GitHub) -> None:
     assert run_workflow.calls[-2:] == ["uv run mlops train --environment dev", "uv run workflow deploy.yml"]
 
 
+def test_the_first_push_which_starts_to_build_the_workspace_trains_nothing(run_workflow: GitHub) -> None:
+    outcome = run_workflow.run("train.yml", vars=AZURE, event={"created": True})
+    assert results(outcome) == {"train": "skipped", "deploy": "skipped"}
+    outcome = run_workflow.run("train.yml", vars=AZURE, event={"created": False})
+    assert results(outcome) == {"train": "success", "deploy": "success"}
+
+
 def test_a_failed_training_deploys_nothing(run_workflow: GitHub) -> None:
     outcome = run_workflow.run("train.yml", vars=AZURE, fail="uv run mlops train --environment dev")
     assert results(outcome) == {"train": "failure", "deploy": "skipped"}
@@ -374,10 +441,7 @@ def test_a_forgotten_id_is_an_error_even_on_a_push(run_workflow: GitHub) -> None
         ({"environment": "test", "action": "apply"}, ["provision --environment test"]),
         (
             {"environment": "dev", "action": "destroy", "confirm": "dev"},
-            [
-                "teardown --environment dev --yes --confirm dev",
-                "provision --environment dev --destroy --yes --confirm dev",
-            ],
+            ["teardown --environment dev --all --yes --confirm dev"],
         ),
     ],
     ids=["push", "plan", "apply", "destroy"],
@@ -389,19 +453,12 @@ def test_infrastructure_does_what_was_asked(run_workflow: GitHub, inputs: dict[s
     assert run_workflow.verbs == verbs
 
 
-def test_nothing_is_destroyed_while_endpoints_are_left(run_workflow: GitHub) -> None:
-    inputs = {"environment": "dev", "action": "destroy", "confirm": "dev"}
-    teardown = "teardown --environment dev --yes --confirm dev"
-    run_workflow.run("infrastructure.yml", vars=AZURE, inputs=inputs, fail=f"uv run mlops {teardown}")
-    assert run_workflow.verbs == [teardown]
-
-
 def test_a_pull_request_is_checked_planned_and_commented(run_workflow: GitHub) -> None:
     outcome = run_workflow.run("pull-request.yml", vars=AZURE, **PULL_REQUEST)
     assert set(results(outcome).values()) == {"success"}, output(outcome)
     checks = ["uv run mypy", "uv run pytest", "uv run mlops lint", "uv run mlops local"]
     assert [call for call in run_workflow.calls if call in checks] == checks
-    assert "terraform test" in run_workflow.calls
+    assert "provision --check" in run_workflow.verbs
     assert run_workflow.verbs[-1] == "provision --environment dev --plan"
     comment = outcome["log"][-1]["out"]
     assert "| this model | 8.123 | 0.9 |" in comment
@@ -433,3 +490,135 @@ def test_a_fork_gets_no_token_and_no_comment(run_workflow: GitHub) -> None:
         "comment": "skipped",
     }
     assert not any(call.startswith("az ") for call in run_workflow.calls)
+
+
+def test_infrastructure_that_is_not_valid_is_not_planned(run_workflow: GitHub) -> None:
+    outcome = run_workflow.run("pull-request.yml", vars=AZURE, fail="uv run mlops provision --check", **PULL_REQUEST)
+    assert results(outcome) == {
+        "project": "success",
+        "infrastructure": "failure",
+        "plan": "skipped",
+        "comment": "success",  # the metrics
+    }
+
+
+def test_terraform_is_installed_where_the_project_uses_it(run_workflow: GitHub, github: Path) -> None:
+    outcome = run_workflow.run("pull-request.yml", vars=AZURE, **PULL_REQUEST)
+    installing = {entry["job"] for entry in outcome["log"] if entry.get("uses") == "hashicorp/setup-terraform"}
+    uses_it = (github.parent / "infrastructure" / "terraform").is_dir()
+    assert installing == ({"infrastructure", "plan"} if uses_it else set())
+
+
+@pytest.mark.parametrize(("version", "calls_it"), [("aml-cli-v2", True), ("python-sdk-v2", False)])
+def test_the_ml_extension_is_installed_where_the_verbs_call_it(
+    version: str, calls_it: bool, render: Render, runner: Path, tmp_path: Path
+) -> None:
+    run_workflow = GitHub(runner, render(mlops_version=version) / ".github", tmp_path)
+    run_workflow.run("train.yml", vars=AZURE)
+    assert ("az extension add --name ml --yes" in run_workflow.calls) == calls_it
+
+
+def test_jobs_that_need_the_private_network_run_in_the_one_of_their_environment(run_workflow: GitHub) -> None:
+    inside = EVERYWHERE | {"MLOPS_RUNNER": "ml"}
+    each = {"dev": "ml-dev", "test": "ml-test", "prod": "ml-prod"}
+    assert machines(run_workflow.run("deploy.yml", vars=inside)) == each
+    assert machines(run_workflow.run("train.yml", vars=inside)) == {"train": "ml-dev"}
+    assert machines(run_workflow.run("infrastructure.yml", vars=inside)) == {"provision": OPEN_MACHINE}
+    assert set(machines(run_workflow.run("pull-request.yml", vars=inside, **PULL_REQUEST)).values()) == {OPEN_MACHINE}
+
+
+def test_without_a_runner_of_ones_own_every_job_runs_on_githubs(run_workflow: GitHub) -> None:
+    assert set(machines(run_workflow.run("deploy.yml", vars=EVERYWHERE)).values()) == {OPEN_MACHINE}
+    assert machines(run_workflow.run("train.yml", vars=AZURE)) == {"train": OPEN_MACHINE}
+
+
+# The Deploy to Azure button.
+
+PUBLIC = {"repository": {"visibility": "public"}}
+PRIVATE = {"repository": {"visibility": "private"}}
+
+
+def test_the_button_leads_to_the_template_and_the_form_that_were_published(
+    button: Path, runner: Path, tmp_path: Path
+) -> None:
+    git(tmp_path, "init", "--quiet", "--bare", str(tmp_path / "o" / "r"))
+    here = {"event_name": "push", "server_url": tmp_path.as_uri()}
+    outcome = GitHub(runner, button, tmp_path / "run").run("deploy-to-azure.yml", github=here, event=PUBLIC)
+    assert results(outcome) == {"compile": "success", "publish": "success"}, output(outcome)
+    published = tmp_path / "published"
+    git(tmp_path, "clone", "--quiet", "--branch", "deploy-to-azure", str(tmp_path / "o" / "r"), str(published))
+    files = {path.name for path in published.iterdir()} - {".git"}
+    assert files == {"template.json", "createUiDefinition.json", "README.md"}
+    (link,) = re.findall(r"\((https://portal\S+)\)", (published / "README.md").read_text(encoding="utf-8"))
+    raw = "https://raw.githubusercontent.com/o/r/deploy-to-azure"
+    assert [unquote(part) for part in re.findall(r"(?:uri|createUIDefinitionUri)/([^/]+)", link)] == [
+        f"{raw}/template.json",
+        f"{raw}/createUiDefinition.json",
+    ]
+
+
+def test_a_second_template_replaces_the_first(button: Path, runner: Path, tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet", "--bare", str(tmp_path / "o" / "r"))
+    for run in ("first", "second"):
+        here = {"event_name": "push", "server_url": tmp_path.as_uri(), "sha": run}
+        outcome = GitHub(runner, button, tmp_path / run).run("deploy-to-azure.yml", github=here, event=PUBLIC)
+        assert results(outcome)["publish"] == "success", output(outcome)
+    history = git(tmp_path / "o" / "r", "log", "--format=%s", "deploy-to-azure")
+    assert history.splitlines() == ["Template of second"]
+
+
+def test_a_private_repository_keeps_the_template_and_says_why_there_is_no_button(
+    button: Path, run_workflow: GitHub
+) -> None:
+    outcome = run_workflow.run("deploy-to-azure.yml", event=PRIVATE)
+    assert results(outcome) == {"compile": "success", "publish": "skipped"}
+    assert "::notice title=There is no button::The portal cannot read a private repository" in output(outcome)
+    assert (run_workflow.work / "button" / "template.json").exists()
+    assert not (run_workflow.work / "button" / "README.md").exists()
+
+
+def test_a_template_that_does_not_compile_is_not_published(button: Path, run_workflow: GitHub) -> None:
+    build = "az bicep build --file infrastructure/bicep/main.bicep --outfile button/template.json"
+    outcome = run_workflow.run("deploy-to-azure.yml", event=PUBLIC, fail=build)
+    assert results(outcome) == {"compile": "failure", "publish": "skipped"}
+
+
+def test_only_bicep_has_a_button(github: Path, existing: Path) -> None:
+    uses_it = (github.parent / "infrastructure" / "bicep").is_dir()
+    assert (github / "workflows" / "deploy-to-azure.yml").exists() == uses_it
+    assert not (existing / "workflows" / "deploy-to-azure.yml").exists()
+
+
+# Workspaces that somebody else built.
+
+
+def test_workflows_without_infrastructure_have_no_faults(existing: Path, tmp_path: Path) -> None:
+    folder = repository(existing, tmp_path / "checkout")
+    for linter in (["actionlint", "-no-color", "-oneline"], ["zizmor", "--offline", "--persona", "pedantic", "."]):
+        result = tool(*linter, cwd=folder)
+        assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_existing_workspaces_are_never_provisioned(existing: Path) -> None:
+    assert not (existing / "workflows" / "infrastructure.yml").exists()
+    for path in existing.rglob("*.yml"):
+        assert "uv run mlops provision" not in path.read_text(encoding="utf-8"), path.name
+
+
+def test_a_pull_request_to_a_project_with_existing_workspaces_is_checked_and_commented(
+    existing: Path, runner: Path, tmp_path: Path
+) -> None:
+    outcome = GitHub(runner, existing, tmp_path).run("pull-request.yml", vars=AZURE, **PULL_REQUEST)
+    assert results(outcome) == {"project": "success", "comment": "success"}, output(outcome)
+    comment = outcome["log"][-1]["out"]
+    assert "| this model | 8.123 | 0.9 |" in comment
+    assert "Infrastructure" not in comment
+
+
+def test_a_model_goes_from_dev_through_test_to_prod_in_existing_workspaces(
+    existing: Path, runner: Path, tmp_path: Path
+) -> None:
+    run_workflow = GitHub(runner, existing, tmp_path)
+    outcome = run_workflow.run("deploy.yml", vars=EVERYWHERE)
+    assert results(outcome) == {"dev": "success", "test": "success", "prod": "success"}
+    assert run_workflow.verbs[-len(ROLLOUT) :] == deployment("prod")

@@ -18,7 +18,7 @@ import yaml
 from mlops.config import Project, load_environment
 
 State = dict[str, Any]
-MODEL = "a-model"
+MODEL, REGISTRY, REGIONS = "a-model", "the-registry", ["westeurope", "northeurope"]
 
 FAULTS = {
     "not signed in": "Please run 'az login' to setup account.",
@@ -39,6 +39,9 @@ class Cloud(Protocol):
 
     def register(self, *versions: str, **tags: str) -> None:
         """Put versions of the model into the workspace of dev, or give those that are there these tags."""
+
+    def build_registry(self) -> None:
+        """Make the registry, as if somebody else had."""
 
     def copies(self, workspace: Path, registry: Path | None = None) -> None:
         """Say which files the model has, and with which ones it arrives in a registry (default: the same)."""
@@ -125,6 +128,7 @@ class AzCloud:
     def __init__(self, project: Project, az: fake_az.FakeAzure) -> None:
         """Keep the project, whose files say what its commands create."""
         self._project, self._az = project, az
+        self._built = False
 
     def register(self, *versions: str, **tags: str) -> None:
         models = self._az.load()["models"]
@@ -132,8 +136,12 @@ class AzCloud:
             models.setdefault(version, {}).update(tags)
         self._az.save()
 
+    def build_registry(self) -> None:
+        self._built = True
+        self._set(registries={REGISTRY: {}})
+
     def copies(self, workspace: Path, registry: Path | None = None) -> None:
-        self._set(copies={"": str(workspace), "the-registry": str(registry or workspace)})
+        self._set(copies={"": str(workspace), REGISTRY: str(registry or workspace)})
 
     def next_job(self, status: str = "Completed", **registration: object) -> None:
         self._set(next_status=status, registration=registration)
@@ -183,6 +191,8 @@ class AzCloud:
         }
 
     def _registry(self, name: str, versions: State) -> State:
+        if self._built:
+            return {"home": REGIONS[0], "regions": REGIONS, "versions": versions}
         document, _ = self._created("registry", name)
         regions = [item["location"] for item in document["replication_locations"]]
         return {"home": document["location"], "regions": regions, "versions": versions}
@@ -229,10 +239,14 @@ class AzCloud:
                 "collects": sorted(key for key, value in collections.items() if value["enabled"] == "true"),
                 **self._scoring(made, folder),
             }
-        identity = document["identity"]
+        identities = {
+            "system_assigned": lambda identity: ["system-assigned"],
+            "user_assigned": lambda identity: [item["resource_id"] for item in identity["user_assigned_identities"]],
+        }
         return {
             "callers": document["auth_mode"],
-            "identity": [item["resource_id"] for item in identity["user_assigned_identities"]],
+            "public": {"enabled": True, "disabled": False}[document["public_network_access"]],
+            "identity": identities[document["identity"]["type"]](document["identity"]),
             "traffic": {name: share for name, share in content["traffic"].items() if share},
             "deployments": deployments,
         }
@@ -381,6 +395,12 @@ class HttpCloud:
             if self._files:
                 self.azure.write_files(self._files, self.azure.storage_place(place))
 
+    def build_registry(self) -> None:
+        group = self.workspaces["dev"].split("/")[4]
+        path = fake_azure.REGISTRY.format(subscription=fake_azure.SUBSCRIPTION, group=group, registry=REGISTRY)
+        details = [{"location": region} for region in REGIONS]
+        self.azure.put(path, {"location": REGIONS[0], "properties": {"regionDetails": details}})
+
     def copies(self, workspace: Path, registry: Path | None = None) -> None:
         self._files, self.azure.copied = workspace, registry
 
@@ -498,7 +518,8 @@ class HttpCloud:
             }
         return {
             "callers": {"AADToken": "aad_token"}[item["properties"]["authMode"]],
-            "identity": list(item["identity"]["userAssignedIdentities"]),
+            "public": {"Enabled": True, "Disabled": False}[item["properties"]["publicNetworkAccess"]],
+            "identity": list(item["identity"].get("userAssignedIdentities") or ["system-assigned"]),
             "traffic": {name: share for name, share in item["properties"]["traffic"].items() if share},
             "deployments": deployments,
         }

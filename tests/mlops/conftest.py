@@ -21,9 +21,9 @@ settings.load_profile("repeatable")
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """The small project, in which the test runs."""
-    project = create_project(tmp_path / "project")
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Project:
+    """The small project, in which the test runs; a test may ask for another kind of it."""
+    project = create_project(tmp_path / "project", getattr(request, "param", "new"))
     monkeypatch.chdir(project.root)
     return project
 

@@ -707,6 +707,9 @@ def put_online_endpoint(azure: FakeAzure, call: Call) -> object:
             raise RefusedError(409, "UserError", f"The name {name} is taken by another endpoint in {location}.")
         if old and old["properties"]["authMode"] != properties["authMode"]:
             raise bad_request("The authentication mode of an endpoint cannot be changed.")
+        kind = (body.get("identity") or {}).get("type", "")
+        if old and kind.lower() != old["identity"]["type"].lower():
+            raise bad_request("The identity of an endpoint cannot be changed.")
         if sum(traffic.values()) not in (0, 100):
             raise bad_request("The traffic of all deployments must sum to 0 or 100 percent.")
         known = [deployment["name"] for deployment in azure.children(f"{call.path}/deployments")]

@@ -1,8 +1,9 @@
 """A small project with real Azure ML definitions, and with data and names of its own."""
 
+import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -13,13 +14,37 @@ SCHEMA = {
     "task": "regression",
     "columns": {"y": {"type": "number", "minimum": 0, "maximum": 10}, "x": {"type": "number"}},
 }
+Kind = Literal["new", "existing", "closed", "with a registry"]
+"""Somebody else runs the workspaces (existing), or the project builds them, perhaps with one of two add-ons."""
+
 DRIFT = {"numerical": {"jensen_shannon_distance": 0.3}, "categorical": {"population_stability_index": 0.4}}
 
 
-def configuration(environment: str, source: str) -> dict[str, Any]:
+def configuration(environment: str, source: str, kind: Kind = "new") -> dict[str, Any]:
     """The content of config/<environment>.yml."""
+    document = _configuration(environment, source)
+    if kind == "existing":
+        kept = ("resource_group", "workspace", "registry", "online_endpoint", "batch_endpoint")
+        document["names"] = {name: document["names"][name] for name in kept}
+        for section in ("terraform_state", "budget", "retention", "security"):
+            del document[section]
+    if kind == "with a registry" and environment == "dev":
+        document["model_registry"] = {"locations": ["westeurope"]}
+    if kind == "closed":
+        document["names"]["virtual_network"] = f"vnet-{environment}"
+        document["network"] = {
+            "address_space": "10.80.0.0/20",
+            "endpoints_subnet": "10.80.0.0/24",
+            "runners_subnet": "10.80.1.0/24",
+            "outbound": "internet",
+            "outbound_hosts": [],
+        }
+    return document
+
+
+def _configuration(environment: str, source: str) -> dict[str, Any]:
     names = ["storage_account", "key_vault", "container_registry", "log_analytics", "application_insights"]
-    identities = ["workspace_identity", "compute_identity", "endpoint_identity"]
+    identities = ["workspace_identity", "compute_identity", "endpoint_identity", "action_group", "budget"]
     return {
         "environment": environment,
         "location": "westeurope" if environment == "dev" else "northeurope",
@@ -32,6 +57,7 @@ def configuration(environment: str, source: str) -> dict[str, Any]:
             "online_endpoint": f"online-{environment}",
             "batch_endpoint": f"batch-{environment}",
         },
+        "deployer": {"resource_group": "rg-state", "identity": f"id-deploy-{environment}"},
         "terraform_state": {"resource_group": "rg-state", "storage_account": "st", "container": "c", "key": "k"},
         "compute": {
             "cluster": {"name": "cluster", "vm_size": "V", "min_nodes": 0, "max_nodes": 2, "idle_minutes": 15},
@@ -42,8 +68,9 @@ def configuration(environment: str, source: str) -> dict[str, Any]:
         "rollout": {"canary_percent": 10, "canary_minutes": 0},
         "schedule": {"retrain_cron": "0 4 * * 1", "monitor_cron": "0 6 * * *", "time_zone": "UTC"},
         "monitor": {"lookback_days": 5, "alert_emails": [], "vm": "standard_e4s_v3"},
+        "budget": {"monthly_amount": 300},
         "retention": {"log_days": 30},
-        "security": {"purge_protection": True, "public_network_access": True},
+        "security": {"purge_protection": True, "delete_lock": environment == "prod"},
     }
 
 
@@ -53,16 +80,20 @@ def write_yaml(path: Path, document: object) -> None:
     path.write_text(yaml.safe_dump(document), encoding="utf-8")
 
 
-def create_project(root: Path) -> Project:
+def create_project(root: Path, kind: Kind = "new") -> Project:
     """Make the project in a new folder; it uses the package and the definitions of the project around this file."""
     here = Project.load(Path(__file__).parent)
     root.mkdir()
-    (root / "pyproject.toml").write_text(
-        f'[tool.mlops]\npackage = "{here.package}"\nversion = "{here.version}"\ninfrastructure = "terraform"\n',
-        encoding="utf-8",
-    )
+    choices = {
+        "package": here.package,
+        "version": here.version,
+        "infrastructure": "existing" if kind == "existing" else "terraform",
+        "add_ons": {"closed": ["private-network"], "with a registry": ["model-registry"]}.get(kind, []),
+    }
+    table = "".join(f"{key} = {json.dumps(value)}\n" for key, value in choices.items())
+    (root / "pyproject.toml").write_text(f"[tool.mlops]\n{table}", encoding="utf-8")
     for environment, source in {"dev": "workspace", "test": "registry", "prod": "registry"}.items():
-        write_yaml(root / "config" / f"{environment}.yml", configuration(environment, source))
+        write_yaml(root / "config" / f"{environment}.yml", configuration(environment, source, kind))
     write_yaml(root / "config" / "model.yml", {"drift": DRIFT})
     write_yaml(root / "data" / "schema.yml", SCHEMA)
     for folder in ("raw", "production"):

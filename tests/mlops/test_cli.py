@@ -16,6 +16,7 @@ VERBS = [
     "train", "deploy-online", "smoke-test", "shift-traffic", "rollback", "deploy-batch", "promote", "monitor",
     "schedule", "teardown",
 ]  # fmt: skip
+INFRASTRUCTURE = ["bootstrap", "doctor", "provision"]
 
 
 def run(*words: str) -> int:
@@ -30,7 +31,7 @@ def run(*words: str) -> int:
 def test_help_lists_every_command_with_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--help") == 0
     shown = capsys.readouterr().out
-    for name in ["local", "lint", "serve", *VERBS, "provision"]:
+    for name in ["local", "lint", "serve", *VERBS, *INFRASTRUCTURE]:
         assert f" {name} " in shown
     for command in typer.main.get_command(cli.app).commands.values():  # type: ignore[attr-defined]
         assert "\n" not in (command.help or "\n").strip()
@@ -120,120 +121,58 @@ def test_without_a_terminal_a_teardown_needs_yes(
 
 
 @pytest.mark.parametrize("words", [[], ["--yes"], ["--confirm", "prod"], ["--yes", "--confirm", "dev"]])
-@pytest.mark.parametrize("command", [["teardown"], ["provision", "--destroy"]])
 def test_prod_is_deleted_only_when_it_is_named(
-    project: Project,
-    azure: FakeAzure,
-    deleted: list[str],
-    command: list[str],
-    words: list[str],
-    capsys: pytest.CaptureFixture[str],
+    project: Project, azure: FakeAzure, deleted: list[str], words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(*command, "--environment", "prod", *words) == 1
+    assert run("teardown", "--environment", "prod", *words) == 1
     assert "--yes --confirm prod" in capsys.readouterr().err
     assert deleted == []
     assert run("teardown", "--environment", "prod", "--yes", "--confirm", "prod") == 0
     assert deleted == ["prod"]
 
 
-# provision
+# The infrastructure.
 
 
-@pytest.fixture
-def commands(monkeypatch: pytest.MonkeyPatch, azure: FakeAzure) -> list[list[str]]:
-    """The terraform commands that were run, each with the variables that it was given."""
-    seen: list[list[str]] = []
-
-    def execute(command: list[str], folder: Path, variables: dict[str, str], *, captured: bool) -> tuple[int, str, str]:
-        if Path(command[0]).stem == "az":
-            return azure.execute(command, folder, variables, captured=captured)
-        seen.append([*command[1:], *(f"{key}={value}" for key, value in variables.items())])
-        return 0, "", ""
-
-    for name in ("ARM_USE_OIDC", "ARM_SUBSCRIPTION_ID"):
-        monkeypatch.delenv(name, raising=False)
-    program = azure.folder / "terraform"
-    for file in (program, program.with_suffix(".exe")):
-        file.touch()
-        file.chmod(0o755)
-    monkeypatch.setattr("mlops.backends.execute", execute)
-    return seen
-
-
-def test_provision_applies_the_plan_that_it_showed(project: Project, commands: list[list[str]]) -> None:
-    assert run("provision", "--environment", "test") == 0
-    init, plan, apply = commands
-    assert all(command[0] == "-chdir=infrastructure/terraform" for command in commands)
-    assert init[1:8] == [
-        "init", "-input=false", "-reconfigure", "-backend-config=resource_group_name=rg-state",
-        "-backend-config=storage_account_name=st", "-backend-config=container_name=c", "-backend-config=key=k",
-    ]  # fmt: skip
-    assert "-backend-config=use_azuread_auth=true" in init
-    assert "-backend-config=use_oidc=true" not in init
-    assert plan[1:6] == ["plan", "-input=false", "-var", "environment=test", "-out=../../.local/terraform/test.tfplan"]
-    assert apply[1:4] == ["apply", "-input=false", "../../.local/terraform/test.tfplan"]
-
-
-def test_provision_uses_the_subscription_of_the_azure_cli(project: Project, commands: list[list[str]]) -> None:
-    assert run("provision", "--plan") == 0
-    assert all(command[-1] == "ARM_SUBSCRIPTION_ID=00000000-0000-0000-0000-000000000000" for command in commands)
-
-
-def test_in_a_workflow_terraform_signs_in_without_the_azure_cli(
-    project: Project, commands: list[list[str]], azure: FakeAzure, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("words", "environments", "options"),
+    [
+        ([], ["dev"], {}),
+        (["-e", "dev", "-e", "test", "-e", "dev"], ["dev", "test"], {}),
+        (["--undo", "--yes"], ["dev"], {"undo": True, "yes": True}),
+        (["--create-repository", "--dry-run"], ["dev"], {"create_repository": True, "dry_run": True}),
+    ],
+)
+def test_the_options_of_bootstrap_reach_it(
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    environments: list[str],
+    options: dict[str, bool],
 ) -> None:
-    monkeypatch.setenv("ARM_USE_OIDC", "true")
-    assert run("provision", "--plan") == 0
-    assert azure.log == []
-    assert "-backend-config=use_oidc=true" in commands[0]
+    seen: list[tuple[object, ...]] = []
+    monkeypatch.setattr("mlops.bootstrap.bootstrap", lambda *given, **named: seen.append((*given, named)))
+    assert run("bootstrap", *words) == 0
+    usual = dict.fromkeys(("undo", "create_repository", "yes", "dry_run"), False)
+    assert seen == [(project, environments, usual | options)]
 
 
-def test_a_plan_applies_nothing(project: Project, commands: list[list[str]]) -> None:
-    assert run("provision", "--plan") == 0
-    assert [command[1] for command in commands] == ["init", "plan"]
-
-
-def test_destroy_does_not_ask_twice(project: Project, commands: list[list[str]]) -> None:
-    assert run("provision", "--destroy", "--yes") == 0
-    assert [command[1] for command in commands] == ["init", "destroy"]
-    assert "-auto-approve" in commands[1]
-
-
-def test_a_dry_run_of_provision_runs_nothing(
-    project: Project, commands: list[list[str]], azure: FakeAzure, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("verb", ["doctor", "provision", "teardown"])
+def test_an_unknown_environment_is_named_by_every_verb(
+    project: Project, verb: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("provision", "--destroy", "--environment", "prod", "--dry-run") == 0
-    assert (commands, azure.log) == ([], [])
-    assert "terraform -chdir=infrastructure/terraform destroy" in capsys.readouterr().out
+    assert run(verb, *(["--all"] if verb == "teardown" else []), "--environment", "stage") == 1
+    assert "unknown environment 'stage'" in capsys.readouterr().err
 
 
-def test_plan_and_destroy_exclude_each_other(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("provision", "--plan", "--destroy") == 1
-    assert "choose one" in capsys.readouterr().err
-
-
-def test_a_missing_terraform_is_one_line_with_its_cure(
-    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_teardown_of_all_is_not_one_of_the_endpoints_alone(
+    project: Project, azure: FakeAzure, deleted: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setenv("ARM_SUBSCRIPTION_ID", "s")
-    assert run("provision") == 1
-    assert capsys.readouterr().err.startswith("error: terraform is not installed: see https://developer.hashicorp.com")
+    removed: list[str] = []
+    monkeypatch.setattr("mlops.teardown.remove", lambda project, config, agree, **_: removed.append(config.environment))
+    assert run("teardown", "--all", "--environment", "test") == 0
+    assert (removed, deleted) == (["test"], [])
 
 
-def test_a_missing_login_is_one_line_with_its_cure(
-    project: Project, commands: list[list[str]], azure: FakeAzure, capsys: pytest.CaptureFixture[str]
-) -> None:
-    azure.fail("account show", "Please run 'az login' to setup account.")
-    assert run("provision") == 1
-    assert capsys.readouterr().err == "error: you are not signed in to Azure: run `az login`\n"
-    assert commands == []
-
-
-def test_a_missing_state_store_is_named(
-    project: Project, commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("mlops.backends.execute", lambda *_, **__: (1, "", "Error: container not found"))
-    monkeypatch.setenv("ARM_SUBSCRIPTION_ID", "s")
-    assert run("provision") == 1
-    assert "container c in storage account st exist" in capsys.readouterr().err
+def test_provision_deletes_nothing(project: Project) -> None:
+    assert run("provision", "--destroy") == 2

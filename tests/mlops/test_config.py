@@ -46,7 +46,8 @@ def test_all_environments_of_this_project_share_one_registry() -> None:
 def test_no_two_environments_share_a_workspace_or_a_state() -> None:
     configs = [load_environment(HERE, environment) for environment in HERE.environments]
     assert len({config.names.workspace for config in configs}) == len(configs)
-    assert len({(c.terraform_state.storage_account, c.terraform_state.key) for c in configs}) == len(configs)
+    states = [config.terraform_state for config in configs if config.terraform_state]
+    assert len({(state.storage_account, state.key) for state in states}) == len(states)
 
 
 def test_the_project_is_found_from_any_folder_in_it(project: Project) -> None:
@@ -82,11 +83,50 @@ def test_an_unknown_environment_is_answered_with_the_known_ones(project: Project
         ("model.source", "storage", "model.source: input should be 'workspace' or 'registry'"),
         ("names.online_endpoint", "My_Endpoint", "names.online_endpoint: string should match pattern"),
         ("environment", "prod", "environment: is 'prod', but must be 'dev'"),
+        ("budget.monthly_amount", 0, "budget.monthly_amount: input should be greater than or equal to 1"),
+        ("names.key_vault", None, "config/dev.yml: names.key_vault: the key is missing"),
+        ("security", None, "config/dev.yml: security: the key is missing"),
+        ("terraform_state", None, "config/dev.yml: terraform_state: the key is missing"),
+        ("names.data_lake", "stlake", "names.data_lake: the project does not build this: choose the add-on data-lake"),
+        ("alerts", {"latency_ms": 1, "error_percent": 1, "failed_jobs": 1}, "'add_ons=[monitoring]'`"),
     ],
 )
 def test_a_wrong_key_is_named_with_its_fault(project: Project, path: str, value: object, expected: str) -> None:
     edit(project, path, value)
     assert expected in fault(project)
+
+
+@pytest.mark.parametrize("project", ["closed"], indirect=True)
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("network", None, "config/dev.yml: network: the key is missing, and the add-on private-network needs it"),
+        ("names.virtual_network", None, "names.virtual_network: the key is missing, and the add-on private-network"),
+        ("network.address_space", "10.80.0.0/33", "network.address_space: "),
+        ("network.address_space", "10.80.0.1/16", "network.address_space: "),
+        ("network.endpoints_subnet", "10.81.0.0/24", "endpoints_subnet 10.81.0.0/24 is not inside address_space"),
+        ("network.runners_subnet", "10.80.0.0/25", "endpoints_subnet 10.80.0.0/24 overlaps runners_subnet"),
+        ("network.outbound", "everything", "network.outbound: input should be 'internet' or 'approved'"),
+        ("network.outbound_hosts", ["https://example.com/"], "network.outbound_hosts.0: string should match pattern"),
+    ],
+)
+def test_a_wrong_network_is_named_with_its_fault(project: Project, path: str, value: object, expected: str) -> None:
+    edit(project, path, value)
+    assert expected in fault(project)
+
+
+@pytest.mark.parametrize("project", ["existing"], indirect=True)
+def test_workspaces_of_others_need_no_settings_of_infrastructure_and_take_none(project: Project) -> None:
+    config = load_environment(project, "dev")
+    assert (config.provisioned, config.closed) == (False, False)
+    edit(project, "budget", {"monthly_amount": 300})
+    assert fault(project) == "config/dev.yml: budget: the project does not build this: remove the key"
+
+
+@pytest.mark.parametrize(("project", "closed"), [("new", False), ("closed", True)], indirect=["project"])
+def test_an_environment_is_closed_when_it_has_a_network(project: Project, closed: bool) -> None:
+    config = load_environment(project, "prod")
+    assert (config.provisioned, config.closed) == (True, closed)
 
 
 def test_broken_yaml_is_named_with_its_line(project: Project) -> None:

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from clouds import FAULTS, Cloud, State
 from fake_azure import SUBSCRIPTION
-from small_project import DRIFT, configuration, write_yaml
+from small_project import DRIFT, Kind, write_yaml
 
 from mlops import UserError, cli, verbs
-from mlops.config import Project
+from mlops.config import Project, load_yaml
 from mlops.verbs import Session
 
 # What is in Azure, in the words of `clouds`.
@@ -96,6 +96,7 @@ def online(traffic: Mapping[str, int], environment: str = "dev", **deployments: 
     identity = f"{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/endpoint_identity-{environment}"
     endpoint = {
         "callers": "aad_token",
+        "public": True,
         "identity": [identity],
         "traffic": dict(traffic),
         "deployments": deployments,
@@ -190,9 +191,10 @@ class Play:
 
     def configure(self, environment: str, section: str, **values: object) -> None:
         """Change values in the configuration of an environment."""
-        document = configuration(environment, "workspace" if environment == "dev" else "registry")
+        file = self.project.root / "config" / f"{environment}.yml"
+        document = load_yaml(file)
         document[section].update(values)
-        write_yaml(self.project.root / "config" / f"{environment}.yml", document)
+        write_yaml(file, document)
 
 
 @pytest.fixture
@@ -783,6 +785,74 @@ def carry_out(play: Play, case: Case) -> None:
         case.does(play)
 
 
+# Workspaces that somebody else runs, and those behind a private network.
+
+KINDS: dict[Kind, State] = {"existing": {"identity": ["system-assigned"]}, "closed": {"public": False}}
+"""What the online endpoint has there instead."""
+
+ELSEWHERE = [
+    "training pins the data and says what became of the model",
+    "the first deployment creates the endpoint and gets all traffic",
+    "a rollout replaces the old deployment",
+    "a rollback gives the older one all traffic and rejects the newer model",
+    "a smoke test of sound predictions passes",
+    "a batch deployment replaces the one before",
+    "what was promoted to prod is deployed there",
+    "the monitor watches what serves with the thresholds of the project",
+    "retraining is switched off",
+    "a teardown deletes endpoints and schedules and keeps data and models",
+]
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+@pytest.mark.parametrize(("project", "differs"), KINDS.items(), ids=KINDS, indirect=["project"])
+def test_a_verb_does_the_same_in_the_workspaces_of_others_and_in_closed_ones(
+    play: Play, name: str, differs: State
+) -> None:
+    case = DIFFERENCE.cases.get(name, CASES[name])
+    play.cloud.build_registry()
+    for action in case.given:
+        action(play)
+    carry_out(play, case)
+    leaves = {**left(play, case), **({} if left(play, case)["registries"] else registry())}
+    online = {endpoint: {**content, **differs} for endpoint, content in leaves["online"].items()}
+    assert seen(play) == {**leaves, "online": online}
+
+
+@pytest.mark.parametrize("verb", ["train", "deploy-online", "deploy-batch", "promote", "monitor", "teardown"])
+@pytest.mark.parametrize("project", ["existing"], indirect=True)
+def test_a_workspace_of_others_that_is_not_there_is_not_to_be_provisioned(play: Play, verb: str) -> None:
+    play.cloud.break_down("no workspace")
+    message = failure(play, in_dev(VERBS[verb]))
+    assert "correct names.workspace and names.resource_group in config/dev.yml" in message
+    assert "provision" not in message
+
+
+@pytest.mark.parametrize("project", ["existing"], indirect=True)
+def test_a_registry_of_others_is_never_created(play: Play) -> None:
+    trained(play)
+    message = failure(play, promote("dev", "test"))
+    assert "there is no registry the-registry for you: correct names.registry in config/dev.yml" in message
+    assert seen(play)["registries"] == {}
+
+
+@pytest.mark.parametrize("project", ["closed"], indirect=True)
+def test_no_open_registry_is_created_for_a_closed_environment(play: Play) -> None:
+    trained(play)
+    message = failure(play, promote("dev", "test"))
+    assert "dev, prod, test cannot reach a registry that promote would create: choose the add-on model-reg" in message
+    assert "'add_ons=[private-network, model-registry]'" in message
+    assert seen(play)["registries"] == {}
+
+
+@pytest.mark.parametrize("project", ["with a registry"], indirect=True)
+def test_a_registry_that_the_infrastructure_builds_is_not_created_by_a_promotion(play: Play) -> None:
+    trained(play)
+    message = failure(play, promote("dev", "test"))
+    assert "there is no registry the-registry yet: run `uv run mlops provision --environment dev`" in message
+    assert seen(play)["registries"] == {}
+
+
 # A rollout that fails: at each step, before and after Azure has done what it was asked for.
 
 BOTH_THERE = {**models("1", "2"), **online({"green": 100}, **BOTH)}
@@ -974,16 +1044,19 @@ def test_a_fault_of_everything_is_one_line_with_its_cure(play: Play, fault: str,
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_dry_run_asks_azure_for_nothing(
+@pytest.mark.parametrize("project", ["new", *KINDS], indirect=True)
+def test_a_dry_run_asks_azure_for_nothing_and_names_all_that_it_shows(
     project: Project, cloud: Cloud, verb: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     cloud.break_down("not signed in")
     VERBS[verb](Session.open("dev", dry_run=True, root=project.root))
     assert cloud.asked == 0
-    assert "Dry run" in capfd.readouterr().out
+    shown = capfd.readouterr().out
+    assert "Dry run" in shown
+    assert "None" not in shown
 
 
 def test_each_verb_of_the_command_line_is_tried() -> None:
     commands = [command for command in cli.app.registered_commands if command.rich_help_panel == cli.AZURE]
     names = {command.callback.__name__.replace("_", "-") for command in commands if command.callback}
-    assert names == {name.split(" ")[0] for name in VERBS}
+    assert names | {"teardown"} == {name.split(" ")[0] for name in VERBS}

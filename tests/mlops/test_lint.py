@@ -122,6 +122,12 @@ def test_the_lint_accepts(file: str, old: str, new: str, project: Project) -> No
     assert faults_after(project, file, old, new) == []
 
 
+def test_the_lint_knows_each_cluster_of_the_configuration(project: Project) -> None:
+    gpu = "compute:\n  gpu_cluster:\n    name: gpu-cluster\n"
+    with edited(project.root / "config" / "dev.yml", "compute:\n", gpu):
+        assert faults_after(project, "pipeline.yml", "azureml:cpu-cluster", "azureml:gpu-cluster") == []
+
+
 def test_the_shipped_files_have_no_fault() -> None:
     assert lint(Project.load(ROOT)) == []
 

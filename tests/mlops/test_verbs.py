@@ -80,6 +80,7 @@ def test_a_command_line_that_the_real_az_refuses_is_found(line: str, fault: str)
     assert fault in faults(line.split())[0]
 
 
+@pytest.mark.parametrize("project", ["new", "closed"], indirect=True)
 def test_every_value_that_is_set_suits_the_azure_ml_schemas(dev: Session, azure: FakeAzure, tmp_path: Path) -> None:
     entities = pytest.importorskip("azure.ai.ml.entities._load_functions")
     loaders = {
@@ -92,6 +93,10 @@ def test_every_value_that_is_set_suits_the_azure_ml_schemas(dev: Session, azure:
         "batch-deployment create": entities.load_model_batch_deployment,
         "schedule create": entities.load_schedule,
     }
+    if dev.config.closed:
+        # Its registry is not one that `promote` creates.
+        azure.load()["registries"] = {dev.config.names.registry: {}}
+        azure.save()
     play_everything(dev, azure, tmp_path)
     for command, load in loaders.items():
         for line in azure.ran(f"az ml {command}"):
@@ -195,6 +200,24 @@ def test_a_rollout_works_with_az_as_a_program_of_its_own(
         ("(ResourceGroupNotFound) Resource group 'rg-dev' could not be found.", "mlops provision --environment dev"),
         ("The Resource 'X/workspaces/mlw-dev' under resource group 'rg-dev' was not found", "mlops provision"),
         ("(AuthorizationFailed) The client does not have authorization", "role AzureML Data Scientist"),
+        (
+            "(UserError) User is not authorized to access provided resources due to none of the workspaces/registries "
+            "are accessible from outside of the designated private link..",
+            "run this on a machine in its private network",
+        ),
+        (
+            "(UserError) Access to workspace was denied based on workspace private link configuration.",
+            "run this on a machine in its private network",
+        ),
+        (
+            "(AuthorizationFailure) This request is not authorized to perform this operation.",
+            "run this on a machine in its private network",
+        ),
+        (
+            "(AuthorizationPermissionMismatch) This request is not authorized to perform this operation using this "
+            "permission.",
+            "you may not write to storage account storage_account-dev: ask for the role Storage Blob Data Contributor",
+        ),
         ("(Teapot) short and stout", "`az ml model list` failed: (Teapot) short and stout"),
     ],
 )

@@ -1,11 +1,20 @@
-# The only input is config/<environment>.yml, which the Python verbs and the workflows read too.
+# Everything comes from config/<environment>.yml, which the Python verbs and the workflows read too.
 locals {
   config   = yamldecode(file("${path.module}/../../config/${var.environment}.yml"))
   names    = local.config.names
   location = local.config.location
   tags     = local.config.tags
 
-  public_access = local.config.security.public_network_access
+  # With a private network nothing here is open to the internet, without one everything is, behind Entra ID.
+  closed = try(local.config.network, null) != null
+
+  # What every add-on needs to know.
+  place = {
+    resource_group = azurerm_resource_group.this.name
+    location       = local.location
+    tags           = local.tags
+    closed         = local.closed
+  }
 }
 
 data "azurerm_client_config" "current" {}
@@ -29,10 +38,10 @@ resource "azurerm_key_vault" "this" {
   purge_protection_enabled   = local.config.security.purge_protection
   soft_delete_retention_days = 90
 
-  public_network_access_enabled = local.public_access
+  public_network_access_enabled = !local.closed
 
   network_acls {
-    default_action = local.public_access ? "Allow" : "Deny"
+    default_action = local.closed ? "Deny" : "Allow"
     # The workspace reaches a closed vault as a trusted Azure service.
     bypass = "AzureServices"
   }
@@ -45,8 +54,8 @@ resource "azurerm_container_registry" "this" {
   tags                = local.tags
 
   # Only Premium can be closed to the public network; it costs several times as much.
-  sku                           = local.public_access ? "Standard" : "Premium"
-  public_network_access_enabled = local.public_access
+  sku                           = local.closed ? "Premium" : "Standard"
+  public_network_access_enabled = !local.closed
   network_rule_bypass_option    = "AzureServices"
 
   admin_enabled          = false

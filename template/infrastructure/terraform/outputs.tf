@@ -30,7 +30,7 @@ output "key_vault" {
 
 output "compute_cluster" {
   description = "Name of the compute cluster."
-  value       = azurerm_machine_learning_compute_cluster.this.name
+  value       = azurerm_machine_learning_compute_cluster.this["cluster"].name
 }
 
 output "compute_identity_id" {

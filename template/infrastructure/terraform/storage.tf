@@ -18,10 +18,10 @@ resource "azurerm_storage_account" "this" {
   https_traffic_only_enabled       = true
   min_tls_version                  = "TLS1_2"
 
-  public_network_access_enabled = local.public_access
+  public_network_access_enabled = !local.closed
 
   network_rules {
-    default_action = local.public_access ? "Allow" : "Deny"
+    default_action = local.closed ? "Deny" : "Allow"
     # The workspace reaches a closed account as a trusted Azure service.
     bypass = ["AzureServices"]
   }

@@ -23,3 +23,9 @@ variable "deployer_principal_id" {
   type        = string
   default     = null
 }
+
+variable "online_endpoint_exists" {
+  description = "Whether the online endpoint was deployed; only then can its requests be logged. `mlops provision` finds out."
+  type        = bool
+  default     = false
+}

@@ -23,8 +23,10 @@ provider "azurerm" {
 
   # azurerm 5 registers no resource provider by itself; these are the ones that the resources here need.
   resource_provider_registrations = "none"
-  resource_providers_to_register = [
+  resource_providers_to_register = concat([
+    "Microsoft.AlertsManagement",
     "Microsoft.Authorization",
+    "Microsoft.Consumption",
     "Microsoft.ContainerRegistry",
     "Microsoft.Insights",
     "Microsoft.KeyVault",
@@ -32,11 +34,12 @@ provider "azurerm" {
     "Microsoft.ManagedIdentity",
     "Microsoft.OperationalInsights",
     "Microsoft.Storage",
-  ]
+  ], local.closed ? ["Microsoft.Network"] : [])
 
   features {
     application_insights {
-      # Azure adds a "Failure Anomalies" rule that Terraform does not know, and that would block `destroy`.
+      # Azure adds a "Failure Anomalies" rule (Microsoft.AlertsManagement) that Terraform does not know, and that would
+      # block `destroy`.
       disable_generated_rule = true
     }
 

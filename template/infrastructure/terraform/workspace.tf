@@ -13,10 +13,20 @@ resource "azurerm_machine_learning_workspace" "this" {
   storage_account_access_type    = "Identity"
   primary_user_assigned_identity = azurerm_user_assigned_identity.workspace.id
 
-  public_network_access_enabled = local.public_access
+  public_network_access_enabled = !local.closed
 
   # ACR Tasks, which normally build the images, cannot reach a closed registry: then the cluster builds them.
-  image_build_compute_name = local.public_access ? null : local.config.compute.cluster.name
+  image_build_compute_name = local.closed ? local.config.compute.cluster.name : null
+
+  # A closed workspace has a network of its own, in which Azure runs jobs and endpoints. Made at once, and not with the
+  # first job, because a cluster without public addresses can only be made in a network that exists.
+  dynamic "managed_network" {
+    for_each = local.closed ? [local.config.network.outbound] : []
+    content {
+      isolation_mode                = managed_network.value == "approved" ? "AllowOnlyApprovedOutbound" : "AllowInternetOutbound"
+      provision_on_creation_enabled = true
+    }
+  }
 
   identity {
     type         = "UserAssigned"
@@ -25,25 +35,34 @@ resource "azurerm_machine_learning_workspace" "this" {
 
   # The workspace uses these rights while it is created. Azure grants them to a system-assigned identity only.
   depends_on = [azurerm_role_assignment.resources]
+
+  lifecycle {
+    # Otherwise the add-on "private-network" would delete a workspace that exists, with all that was tracked in it,
+    # only to make its network at once: `az ml workspace provision-network` does that too.
+    ignore_changes = [managed_network[0].provision_on_creation_enabled]
+  }
 }
 
 resource "azurerm_machine_learning_compute_cluster" "this" {
-  name                          = local.config.compute.cluster.name
+  for_each = { for key, cluster in local.config.compute : key => cluster if endswith(key, "cluster") && cluster != null }
+
+  name                          = each.value.name
   location                      = local.location
   machine_learning_workspace_id = azurerm_machine_learning_workspace.this.id
   tags                          = local.tags
 
-  vm_size = local.config.compute.cluster.vm_size
+  vm_size = each.value.vm_size
   # Azure retired low-priority machines for Azure ML on 2026-03-31.
   vm_priority = "Dedicated"
 
   local_auth_enabled        = false
   ssh_public_access_enabled = false
+  node_public_ip_enabled    = !local.closed
 
   scale_settings {
-    min_node_count                       = local.config.compute.cluster.min_nodes
-    max_node_count                       = local.config.compute.cluster.max_nodes
-    scale_down_nodes_after_idle_duration = "PT${local.config.compute.cluster.idle_minutes}M"
+    min_node_count                       = each.value.min_nodes
+    max_node_count                       = each.value.max_nodes
+    scale_down_nodes_after_idle_duration = "PT${each.value.idle_minutes}M"
   }
 
   identity {

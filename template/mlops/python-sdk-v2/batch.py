@@ -26,7 +26,8 @@ def endpoint(config: EnvironmentConfig) -> BatchEndpoint:
     return BatchEndpoint(
         name=config.names.batch_endpoint,
         description="Scores folders of files.",
-        # Microsoft Entra ID is the only way in for batch endpoints.
+        # Microsoft Entra ID is the only way in for batch endpoints. They have no switch for public access: the endpoint
+        # is as open as its workspace was when it was created.
         auth_mode="aad_token",
     )
 

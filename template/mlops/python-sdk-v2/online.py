@@ -21,8 +21,8 @@ CODE = Path(__file__).parents[2] / "data-science" / "src"
 PACKAGE = Project.load(Path(__file__).parent).package
 
 
-def endpoint(config: EnvironmentConfig, identity: str) -> ManagedOnlineEndpoint:
-    """Return the address that callers know; `identity` is the Azure resource id of a user-assigned identity.
+def endpoint(config: EnvironmentConfig, identity: str | None) -> ManagedOnlineEndpoint:
+    """Return the address that callers know; `identity` is the Azure resource id of a user-assigned identity, if any.
 
     Deployments behind it come and go; `mlops shift-traffic` moves the traffic between them, so no traffic stands here:
     it would move it back on each deployment.
@@ -32,11 +32,15 @@ def endpoint(config: EnvironmentConfig, identity: str) -> ManagedOnlineEndpoint:
         description="Scores single requests.",
         # Callers sign in with Microsoft Entra ID; there is no key to leak or to rotate.
         auth_mode="aad_token",
-        # The identity can never change after creation. The infrastructure has already given this one its roles; those
-        # of a system-assigned identity would exist only after creation.
+        # With a private network, only from inside of it.
+        public_network_access="Disabled" if config.closed else "Enabled",
+        # The identity can never change after creation. One that the infrastructure made has its roles already. In a
+        # workspace that is somebody else's the endpoint gets its own, and Azure gives that its roles.
         identity=IdentityConfiguration(
             type="user_assigned", user_assigned_identities=[ManagedIdentityConfiguration(resource_id=identity)]
-        ),
+        )
+        if identity
+        else IdentityConfiguration(type="system_assigned"),
     )
 
 

@@ -12,6 +12,7 @@ def registry(name: str, locations: list[str]) -> Registry:
         name=name,
         description="Carries models from one environment to the next.",
         location=locations[0],
+        # `mlops promote` creates it only where every environment is open.
         public_network_access="Enabled",
         replication_locations=[
             RegistryRegionDetails(

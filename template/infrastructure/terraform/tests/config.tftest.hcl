@@ -24,6 +24,8 @@ run "dev_is_built_from_its_config" {
       workspace_identity   = azurerm_user_assigned_identity.workspace.name
       compute_identity     = azurerm_user_assigned_identity.compute.name
       endpoint_identity    = azurerm_user_assigned_identity.endpoint.name
+      action_group         = azurerm_monitor_action_group.this.name
+      budget               = azurerm_consumption_budget_resource_group.this.name
     } : name == yamldecode(file("../../config/dev.yml")).names[key]])
     error_message = "Every resource takes its name from the config."
   }
@@ -49,18 +51,29 @@ run "dev_is_built_from_its_config" {
   }
 
   assert {
-    condition     = azurerm_machine_learning_compute_cluster.this.name == yamldecode(file("../../config/dev.yml")).compute.cluster.name
-    error_message = "The name of the cluster comes from the config."
+    condition     = length(azurerm_management_lock.this) == (yamldecode(file("../../config/dev.yml")).security.delete_lock ? 4 : 0)
+    error_message = "Locks come from the config."
   }
 
   assert {
-    condition     = azurerm_machine_learning_compute_cluster.this.vm_size == yamldecode(file("../../config/dev.yml")).compute.cluster.vm_size
-    error_message = "The machine of the cluster comes from the config."
+    condition     = azurerm_consumption_budget_resource_group.this.amount == yamldecode(file("../../config/dev.yml")).budget.monthly_amount
+    error_message = "The budget comes from the config."
   }
 
   assert {
-    condition     = azurerm_machine_learning_compute_cluster.this.scale_settings[0].max_node_count == yamldecode(file("../../config/dev.yml")).compute.cluster.max_nodes
-    error_message = "The size of the cluster comes from the config."
+    condition     = [for each in azurerm_monitor_action_group.this.email_receiver : each.email_address] == yamldecode(file("../../config/dev.yml")).monitor.alert_emails
+    error_message = "Who hears of alerts comes from the config."
+  }
+
+  assert {
+    condition = {
+      for key, cluster in azurerm_machine_learning_compute_cluster.this :
+      key => [cluster.name, cluster.vm_size, cluster.scale_settings[0].max_node_count]
+      } == {
+      for key, cluster in yamldecode(file("../../config/dev.yml")).compute :
+      key => [cluster.name, cluster.vm_size, cluster.max_nodes] if endswith(key, "cluster")
+    }
+    error_message = "The clusters, their machines and sizes come from the config."
   }
 }
 
@@ -83,6 +96,8 @@ run "test_is_built_from_its_config" {
       workspace_identity   = azurerm_user_assigned_identity.workspace.name
       compute_identity     = azurerm_user_assigned_identity.compute.name
       endpoint_identity    = azurerm_user_assigned_identity.endpoint.name
+      action_group         = azurerm_monitor_action_group.this.name
+      budget               = azurerm_consumption_budget_resource_group.this.name
     } : name == yamldecode(file("../../config/test.yml")).names[key]])
     error_message = "Every resource takes its name from the config."
   }
@@ -108,18 +123,29 @@ run "test_is_built_from_its_config" {
   }
 
   assert {
-    condition     = azurerm_machine_learning_compute_cluster.this.name == yamldecode(file("../../config/test.yml")).compute.cluster.name
-    error_message = "The name of the cluster comes from the config."
+    condition     = length(azurerm_management_lock.this) == (yamldecode(file("../../config/test.yml")).security.delete_lock ? 4 : 0)
+    error_message = "Locks come from the config."
   }
 
   assert {
-    condition     = azurerm_machine_learning_compute_cluster.this.vm_size == yamldecode(file("../../config/test.yml")).compute.cluster.vm_size
-    error_message = "The machine of the cluster comes from the config."
+    condition     = azurerm_consumption_budget_resource_group.this.amount == yamldecode(file("../../config/test.yml")).budget.monthly_amount
+    error_message = "The budget comes from the config."
   }
 
   assert {
-    condition     = azurerm_machine_learning_compute_cluster.this.scale_settings[0].max_node_count == yamldecode(file("../../config/test.yml")).compute.cluster.max_nodes
-    error_message = "The size of the cluster comes from the config."
+    condition     = [for each in azurerm_monitor_action_group.this.email_receiver : each.email_address] == yamldecode(file("../../config/test.yml")).monitor.alert_emails
+    error_message = "Who hears of alerts comes from the config."
+  }
+
+  assert {
+    condition = {
+      for key, cluster in azurerm_machine_learning_compute_cluster.this :
+      key => [cluster.name, cluster.vm_size, cluster.scale_settings[0].max_node_count]
+      } == {
+      for key, cluster in yamldecode(file("../../config/test.yml")).compute :
+      key => [cluster.name, cluster.vm_size, cluster.max_nodes] if endswith(key, "cluster")
+    }
+    error_message = "The clusters, their machines and sizes come from the config."
   }
 }
 
@@ -142,6 +168,8 @@ run "prod_is_built_from_its_config" {
       workspace_identity   = azurerm_user_assigned_identity.workspace.name
       compute_identity     = azurerm_user_assigned_identity.compute.name
       endpoint_identity    = azurerm_user_assigned_identity.endpoint.name
+      action_group         = azurerm_monitor_action_group.this.name
+      budget               = azurerm_consumption_budget_resource_group.this.name
     } : name == yamldecode(file("../../config/prod.yml")).names[key]])
     error_message = "Every resource takes its name from the config."
   }
@@ -167,17 +195,28 @@ run "prod_is_built_from_its_config" {
   }
 
   assert {
-    condition     = azurerm_machine_learning_compute_cluster.this.name == yamldecode(file("../../config/prod.yml")).compute.cluster.name
-    error_message = "The name of the cluster comes from the config."
+    condition     = length(azurerm_management_lock.this) == (yamldecode(file("../../config/prod.yml")).security.delete_lock ? 4 : 0)
+    error_message = "Locks come from the config."
   }
 
   assert {
-    condition     = azurerm_machine_learning_compute_cluster.this.vm_size == yamldecode(file("../../config/prod.yml")).compute.cluster.vm_size
-    error_message = "The machine of the cluster comes from the config."
+    condition     = azurerm_consumption_budget_resource_group.this.amount == yamldecode(file("../../config/prod.yml")).budget.monthly_amount
+    error_message = "The budget comes from the config."
   }
 
   assert {
-    condition     = azurerm_machine_learning_compute_cluster.this.scale_settings[0].max_node_count == yamldecode(file("../../config/prod.yml")).compute.cluster.max_nodes
-    error_message = "The size of the cluster comes from the config."
+    condition     = [for each in azurerm_monitor_action_group.this.email_receiver : each.email_address] == yamldecode(file("../../config/prod.yml")).monitor.alert_emails
+    error_message = "Who hears of alerts comes from the config."
+  }
+
+  assert {
+    condition = {
+      for key, cluster in azurerm_machine_learning_compute_cluster.this :
+      key => [cluster.name, cluster.vm_size, cluster.scale_settings[0].max_node_count]
+      } == {
+      for key, cluster in yamldecode(file("../../config/prod.yml")).compute :
+      key => [cluster.name, cluster.vm_size, cluster.max_nodes] if endswith(key, "cluster")
+    }
+    error_message = "The clusters, their machines and sizes come from the config."
   }
 }

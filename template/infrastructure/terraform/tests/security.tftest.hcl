@@ -115,7 +115,7 @@ run "logs_need_an_identity_and_are_kept" {
   }
 
   assert {
-    condition     = toset(keys(azurerm_monitor_diagnostic_setting.this)) == toset(["workspace", "key_vault", "container_registry", "blob"])
+    condition     = toset(keys(azurerm_monitor_diagnostic_setting.this)) == toset(["workspace", "key_vault", "container_registry", "storage_blobs"])
     error_message = "These resources are logged."
   }
 
@@ -149,41 +149,47 @@ run "the_workspace_uses_identities_only" {
   }
 }
 
-run "the_cluster_costs_nothing_when_idle_and_has_no_login" {
+run "no_cluster_costs_anything_when_idle_or_has_a_login" {
   command = plan
 
   assert {
-    condition     = azurerm_machine_learning_compute_cluster.this.scale_settings[0].min_node_count == 0
-    error_message = "The cluster scales to zero."
+    condition     = alltrue([for cluster in azurerm_machine_learning_compute_cluster.this : cluster.scale_settings[0].min_node_count == 0])
+    error_message = "The clusters scale to zero."
   }
 
   assert {
-    condition     = azurerm_machine_learning_compute_cluster.this.scale_settings[0].scale_down_nodes_after_idle_duration == "PT${yamldecode(file("../../config/dev.yml")).compute.cluster.idle_minutes}M"
+    condition = alltrue([
+      for key, cluster in azurerm_machine_learning_compute_cluster.this :
+      cluster.scale_settings[0].scale_down_nodes_after_idle_duration == "PT${yamldecode(file("../../config/dev.yml")).compute[key].idle_minutes}M"
+    ])
     error_message = "Idle minutes become an ISO 8601 duration."
   }
 
   assert {
-    condition     = azurerm_machine_learning_compute_cluster.this.vm_priority == "Dedicated"
+    condition     = alltrue([for cluster in azurerm_machine_learning_compute_cluster.this : cluster.vm_priority == "Dedicated"])
     error_message = "Low-priority machines were retired."
   }
 
   assert {
-    condition     = azurerm_machine_learning_compute_cluster.this.local_auth_enabled == false
+    condition     = alltrue([for cluster in azurerm_machine_learning_compute_cluster.this : cluster.local_auth_enabled == false])
     error_message = "Local users are off."
   }
 
   assert {
-    condition     = azurerm_machine_learning_compute_cluster.this.ssh_public_access_enabled == false
+    condition     = alltrue([for cluster in azurerm_machine_learning_compute_cluster.this : cluster.ssh_public_access_enabled == false])
     error_message = "There is no SSH port."
   }
 
   assert {
-    condition     = azurerm_machine_learning_compute_cluster.this.identity[0].type == "UserAssigned" && azurerm_machine_learning_compute_cluster.this.identity[0].identity_ids == toset([azurerm_user_assigned_identity.compute.id])
+    condition = alltrue([
+      for cluster in azurerm_machine_learning_compute_cluster.this :
+      cluster.identity[0].type == "UserAssigned" && cluster.identity[0].identity_ids == toset([azurerm_user_assigned_identity.compute.id])
+    ])
     error_message = "Jobs run under their own identity."
   }
 }
 
-run "the_config_opens_or_closes_everything_at_once" {
+run "a_network_in_the_config_closes_everything_at_once" {
   command = plan
 
   assert {
@@ -192,7 +198,7 @@ run "the_config_opens_or_closes_everything_at_once" {
       azurerm_storage_account.this.public_network_access_enabled,
       azurerm_key_vault.this.public_network_access_enabled,
       azurerm_container_registry.this.public_network_access_enabled,
-    ] : open == yamldecode(file("../../config/dev.yml")).security.public_network_access])
+    ] : open == !contains(keys(yamldecode(file("../../config/dev.yml"))), "network")])
     error_message = "Workspace, storage, vault and registry follow the config."
   }
 
@@ -200,7 +206,7 @@ run "the_config_opens_or_closes_everything_at_once" {
     condition = alltrue([for action in [
       azurerm_storage_account.this.network_rules[0].default_action,
       azurerm_key_vault.this.network_acls[0].default_action,
-    ] : action == (yamldecode(file("../../config/dev.yml")).security.public_network_access ? "Allow" : "Deny")])
+    ] : action == (contains(keys(yamldecode(file("../../config/dev.yml"))), "network") ? "Deny" : "Allow")])
     error_message = "The firewalls of storage and vault follow the config."
   }
 
@@ -210,12 +216,24 @@ run "the_config_opens_or_closes_everything_at_once" {
   }
 
   assert {
-    condition     = azurerm_container_registry.this.sku == (yamldecode(file("../../config/dev.yml")).security.public_network_access ? "Standard" : "Premium")
+    condition     = azurerm_container_registry.this.sku == (contains(keys(yamldecode(file("../../config/dev.yml"))), "network") ? "Premium" : "Standard")
     error_message = "Only a Premium registry can be closed."
   }
 
   assert {
-    condition     = azurerm_machine_learning_workspace.this.image_build_compute_name == (yamldecode(file("../../config/dev.yml")).security.public_network_access ? null : azurerm_machine_learning_compute_cluster.this.name)
+    condition     = azurerm_machine_learning_workspace.this.image_build_compute_name == (contains(keys(yamldecode(file("../../config/dev.yml"))), "network") ? azurerm_machine_learning_compute_cluster.this["cluster"].name : null)
     error_message = "The cluster builds the images when the registry is closed."
+  }
+
+  assert {
+    condition     = alltrue([for cluster in azurerm_machine_learning_compute_cluster.this : cluster.node_public_ip_enabled == !contains(keys(yamldecode(file("../../config/dev.yml"))), "network")])
+    error_message = "No machine of a closed workspace has a public address."
+  }
+
+  assert {
+    condition = join(", ", [for each in azurerm_machine_learning_workspace.this.managed_network : "${each.isolation_mode} ${each.provision_on_creation_enabled}"]) == (
+      contains(keys(yamldecode(file("../../config/dev.yml"))), "network") ? "${yamldecode(file("../../config/dev.yml")).network.outbound == "approved" ? "AllowOnlyApprovedOutbound" : "AllowInternetOutbound"} true" : ""
+    )
+    error_message = "Jobs of a closed workspace run in a network that exists from the start."
   }
 }

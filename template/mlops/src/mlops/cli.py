@@ -1,6 +1,8 @@
 """The command line: a command for each verb. Their modules are imported when they run, so that help is instant."""
 
 import contextlib
+import functools
+import re
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +13,7 @@ from mlops import UserError
 if TYPE_CHECKING:
     from mlops.verbs import Session
 
+GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 LOCAL, AZURE, INFRASTRUCTURE = "On this machine", "On Azure", "Infrastructure"
 
 app = typer.Typer(
@@ -183,43 +186,82 @@ def schedule(
     verbs.schedule(_session(environment, dry_run), enabled=not disable)
 
 
-@app.command(rich_help_panel=AZURE)
-def teardown(
-    environment: EnvironmentOption = "dev",
+@app.command(rich_help_panel=INFRASTRUCTURE)
+def bootstrap(
+    environments: Annotated[
+        list[str] | None,
+        typer.Option("--environment", "-e", help="A file of config/; can be repeated. Default: dev."),
+    ] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Remove what bootstrap made, and nothing else.")] = False,
+    create_repository: Annotated[
+        bool, typer.Option("--create-repository", help="Create the repository on GitHub and push to it.")
+    ] = False,
     yes: YesOption = False,
-    confirm: ConfirmOption = "",
     dry_run: DryRunOption = False,
 ) -> None:
-    """Delete the endpoints and schedules; models and data stay."""
-    from mlops import verbs
+    """Make what comes before everything else: identity, rights, state store, settings of the repository."""
+    from mlops.bootstrap import bootstrap as run_bootstrap
+    from mlops.config import Project
 
-    session = _session(environment, dry_run)
-    if not dry_run:
-        _ask(environment, "the endpoints and schedules", yes, confirm)
-    verbs.teardown(session)
+    chosen = list(dict.fromkeys(environments or ["dev"]))
+    run_bootstrap(Project.load(), chosen, undo=undo, create_repository=create_repository, yes=yes, dry_run=dry_run)
+
+
+@app.command(rich_help_panel=INFRASTRUCTURE)
+def doctor(environment: EnvironmentOption = "dev") -> None:
+    """Look for what would fail later: tools, rights, quota, names, network. Changes nothing."""
+    from mlops.config import Project, load_environment
+    from mlops.doctor import examine
+
+    project = Project.load()
+    examine(project, load_environment(project, environment))
 
 
 @app.command(rich_help_panel=INFRASTRUCTURE)
 def provision(
     environment: EnvironmentOption = "dev",
     plan: Annotated[bool, typer.Option("--plan", help="Show what would change.")] = False,
-    destroy: Annotated[bool, typer.Option("--destroy", help="Delete everything, models and data included.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Check the definitions; needs no account.")] = False,
+    deployer: Annotated[
+        str | None, typer.Option(metavar="OBJECT-ID", help="Who runs the verbs later. Default: whoever runs this.")
+    ] = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Build an environment's Azure resources, or preview or check them."""
+    from mlops import backends
+    from mlops.config import Project
+
+    if plan and check:
+        raise UserError("--plan and --check exclude each other: choose one")
+    if deployer and not re.fullmatch(GUID, deployer):
+        raise UserError(f"--deployer {deployer}: write an object id, which `az identity show --query principalId` says")
+    action: backends.Action = "plan" if plan else "check" if check else "apply"
+    backends.provision(Project.load(), environment, action, dry_run=dry_run, deployer=deployer)
+
+
+@app.command(rich_help_panel=INFRASTRUCTURE)
+def teardown(
+    environment: EnvironmentOption = "dev",
+    everything: Annotated[bool, typer.Option("--all", help="All resources too, models and data included.")] = False,
     yes: YesOption = False,
     confirm: ConfirmOption = "",
     dry_run: DryRunOption = False,
 ) -> None:
-    """Build an environment's Azure resources, or preview or delete them."""
-    from mlops import backends
-    from mlops.config import Project, load_environment
+    """Delete the endpoints and schedules, or with --all the whole environment."""
+    if everything:
+        from mlops.config import Project, load_environment
+        from mlops.teardown import remove
 
-    if plan and destroy:
-        raise UserError("--plan and --destroy exclude each other: choose one")
-    project = Project.load()
-    load_environment(project, environment)
-    if destroy and not dry_run:
-        _ask(environment, "ALL resources, models and data included,", yes, confirm)
-    action: backends.Action = "destroy" if destroy else "plan" if plan else "apply"
-    backends.provision(project, environment, action, dry_run=dry_run)
+        project = Project.load()
+        agree = functools.partial(_ask, environment, "ALL of this, models and data included,", yes, confirm)
+        remove(project, load_environment(project, environment), agree, dry_run=dry_run)
+        return
+    from mlops import verbs
+
+    session = _session(environment, dry_run)
+    if not dry_run:
+        _ask(environment, "the endpoints and schedules", yes, confirm)
+    verbs.teardown(session)
 
 
 def main(arguments: list[str] | None = None) -> None:

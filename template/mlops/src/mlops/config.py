@@ -1,21 +1,25 @@
 """The project's choices (`[tool.mlops]` in pyproject.toml) and its environments (`config/<environment>.yml`)."""
 
 import importlib
+import operator
 import sys
 import tomllib
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from mlops import UserError
 
 Text = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00-\x1f]+$")]
 Percent = Annotated[int, Field(ge=1, le=99)]
 Count = Annotated[int, Field(ge=1)]
+Range = Annotated[IPv4Network, Field(strict=False)]
+Guid = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
 EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,30}[a-z0-9]$")]
 
 
@@ -27,6 +31,9 @@ class Project:
     package: str
     version: str
     infrastructure: str
+    add_ons: tuple[str, ...] = ()
+    orchestration: str = "github-actions"
+    repository: str = ""
 
     @classmethod
     def load(cls, root: Path | None = None) -> "Project":
@@ -46,7 +53,9 @@ class Project:
             if table is None:
                 continue
             try:
-                return cls(folder, table["package"], table["version"], table["infrastructure"])
+                add_ons = tuple(table.get("add_ons", ()))
+                more = {key: str(table[key]) for key in ("orchestration", "repository") if key in table}
+                return cls(folder, table["package"], table["version"], table["infrastructure"], add_ons, **more)
             except KeyError as error:
                 raise UserError(f"{path}: [tool.mlops] lacks the key {error.args[0]}") from error
         raise UserError(f"no project at {start}: run mlops in the folder of a generated project (or below it)")
@@ -104,21 +113,32 @@ class Section(BaseModel):
 
 
 class Names(Section):
-    """Names of the Azure resources of one environment."""
+    """Names of the Azure resources of one environment. What is None was built by somebody else, or not chosen."""
 
     resource_group: Text
     workspace: Text
-    storage_account: Text
-    key_vault: Text
-    container_registry: Text
-    log_analytics: Text
-    application_insights: Text
-    workspace_identity: Text
-    compute_identity: Text
-    endpoint_identity: Text
+    storage_account: Text | None = None
+    key_vault: Text | None = None
+    container_registry: Text | None = None
+    log_analytics: Text | None = None
+    application_insights: Text | None = None
+    workspace_identity: Text | None = None
+    compute_identity: Text | None = None
+    endpoint_identity: Text | None = None
+    action_group: Text | None = None
+    budget: Text | None = None
+    data_lake: Text | None = None
+    virtual_network: Text | None = None
     registry: Text
     online_endpoint: EndpointName
     batch_endpoint: EndpointName
+
+
+class Deployer(Section):
+    """The identity that the workflows sign in with, and the resource group that `mlops bootstrap` made for it."""
+
+    resource_group: Text
+    identity: Text
 
 
 class TerraformState(Section):
@@ -140,6 +160,25 @@ class Cluster(Section):
     idle_minutes: Count
 
 
+class User(Section):
+    """Somebody with a compute instance: a short name, the object id in Entra ID, the name of the instance."""
+
+    name: Text
+    object_id: Guid
+    instance: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z][a-zA-Z0-9-]{1,22}[a-zA-Z0-9]$")]
+
+
+class Instances(Section):
+    """Compute instances: their size, when they start and stop (cron expressions), and whose they are."""
+
+    vm_size: Text
+    idle_minutes: Annotated[int, Field(ge=15, le=4320)]
+    start_cron: Text
+    stop_cron: Text
+    time_zone: Text
+    users: Annotated[list[User], Field(min_length=1)]
+
+
 class OnlineCompute(Section):
     """The machines behind the online endpoint."""
 
@@ -159,6 +198,8 @@ class Compute(Section):
     """Everything that runs on a machine."""
 
     cluster: Cluster
+    gpu_cluster: Cluster | None = None
+    instances: Instances | None = None
     online: OnlineCompute
     batch: BatchCompute
 
@@ -194,6 +235,45 @@ class Monitor(Section):
     vm: Text
 
 
+class Budget(Section):
+    """What the environment may cost a month, in the currency of the subscription's bill."""
+
+    monthly_amount: Count
+
+
+class Alerts(Section):
+    """When somebody is called: latency in milliseconds, failed requests in percent, failed jobs in an hour."""
+
+    latency_ms: Count
+    error_percent: Percent
+    failed_jobs: Count
+
+
+class Network(Section):
+    """Address ranges of the private network, and where the compute may go."""
+
+    address_space: Range
+    endpoints_subnet: Range
+    runners_subnet: Range
+    outbound: Literal["internet", "approved"]
+    outbound_hosts: list[Annotated[str, StringConstraints(pattern=r"^(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+$")]]
+
+    @model_validator(mode="after")
+    def _subnets_fit(self) -> "Network":
+        for name, subnet in (("endpoints_subnet", self.endpoints_subnet), ("runners_subnet", self.runners_subnet)):
+            if not subnet.subnet_of(self.address_space):
+                raise ValueError(f"{name} {subnet} is not inside address_space {self.address_space}")
+        if self.endpoints_subnet.overlaps(self.runners_subnet):
+            raise ValueError(f"endpoints_subnet {self.endpoints_subnet} overlaps runners_subnet {self.runners_subnet}")
+        return self
+
+
+class ModelRegistry(Section):
+    """The Azure ML registry that is built with this environment: the regions in which it can be used."""
+
+    locations: Annotated[list[Text], Field(min_length=1)]
+
+
 class Retention(Section):
     """How long logs are kept."""
 
@@ -204,7 +284,7 @@ class Security(Section):
     """Switches of the infrastructure's security."""
 
     purge_protection: bool
-    public_network_access: bool
+    delete_lock: bool
 
 
 class EnvironmentConfig(Section):
@@ -214,14 +294,29 @@ class EnvironmentConfig(Section):
     location: Text
     tags: dict[str, str]
     names: Names
-    terraform_state: TerraformState
+    deployer: Deployer
+    terraform_state: TerraformState | None = None
     compute: Compute
     model: Model
     rollout: Rollout
     schedule: Schedule
     monitor: Monitor
-    retention: Retention
-    security: Security
+    budget: Budget | None = None
+    alerts: Alerts | None = None
+    network: Network | None = None
+    model_registry: ModelRegistry | None = None
+    retention: Retention | None = None
+    security: Security | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing of the environment can be reached from the internet."""
+        return self.network is not None
+
+    @property
+    def provisioned(self) -> bool:
+        """Whether the project builds the environment's resources; otherwise somebody else runs the workspace."""
+        return self.security is not None
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
@@ -258,7 +353,59 @@ def load_environment(project: Project, name: str) -> EnvironmentConfig:
         fault = error.errors()[0]
         key = ".".join(str(part) for part in fault["loc"])
         problem = {"missing": "the key is missing", "extra_forbidden": "unknown key"}.get(fault["type"], fault["msg"])
+        problem = problem.removeprefix("Value error, ")
         raise UserError(f"config/{name}.yml: {key}: {problem[0].lower()}{problem[1:]}") from error
     if config.environment != name:
         raise UserError(f"config/{name}.yml: environment: is {config.environment!r}, but must be {name!r}")
+    _check_sections(project, config)
     return config
+
+
+# The parts of an environment's file that an add-on reads; only dev has compute instances and the model registry.
+ADD_ONS = {
+    "private-network": ("network", "names.virtual_network"),
+    "user-with-compute-instance": ("compute.instances",),
+    "monitoring": ("alerts",),
+    "gpu-cluster": ("compute.gpu_cluster",),
+    "model-registry": ("model_registry",),
+    "data-lake": ("names.data_lake",),
+}
+ONLY_IN_SOME = ("compute.instances", "compute.gpu_cluster", "model_registry")
+"""Parts that an environment may lack although the add-on is chosen."""
+
+TOOLS = {
+    "terraform_state": ("terraform",),
+    "budget": ("terraform", "bicep"),
+    "retention": ("terraform", "bicep"),
+    "security": ("terraform", "bicep"),
+}
+"""The parts that the tools of the infrastructure read."""
+
+
+def _check_sections(project: Project, config: EnvironmentConfig) -> None:
+    """Refuse a part of the file that nothing would build, and infrastructure without its settings."""
+    file = f"config/{config.environment}.yml"
+    optional = {path for paths in ADD_ONS.values() for path in paths}
+    for add_on, paths in ADD_ONS.items():
+        for path in paths:
+            there = operator.attrgetter(path)(config) is not None
+            if there and add_on not in project.add_ons:
+                cure = choose(project, add_on) if config.provisioned else "remove the key"
+                raise UserError(f"{file}: {path}: the project does not build this: {cure}")
+            if not there and add_on in project.add_ons and path not in ONLY_IN_SOME:
+                raise UserError(f"{file}: {path}: the key is missing, and the add-on {add_on} needs it")
+    for key, tools in TOOLS.items():
+        there = getattr(config, key) is not None
+        if there and project.infrastructure not in tools:
+            raise UserError(f"{file}: {key}: the project does not build this: remove the key")
+        if not there and project.infrastructure in tools:
+            raise UserError(f"{file}: {key}: the key is missing")
+    for name, value in config.names:
+        if value is None and config.provisioned and f"names.{name}" not in optional:
+            raise UserError(f"{file}: names.{name}: the key is missing")
+
+
+def choose(project: Project, add_on: str) -> str:
+    """Return how an add-on is chosen, as the end of a sentence."""
+    chosen = ", ".join([*project.add_ons, add_on])
+    return f"choose the add-on {add_on} with `copier update --trust --vcs-ref=:current: --data 'add_ons=[{chosen}]'`"

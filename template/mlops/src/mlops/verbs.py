@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mlops import UserError, backends, rollout
 from mlops.backends import Backend, Deployment, ModelVersion
-from mlops.config import EnvironmentConfig, Project, load_environment
+from mlops.config import EnvironmentConfig, Project, choose, load_environment
 from mlops.pipeline import DataAsset, data_asset
 from mlops.rollout import Step
 
@@ -233,10 +233,9 @@ def promote(session: Session, target: str, *, model_version: str | None = None) 
 
 def _shared(session: Session, model: ModelVersion, registry: str) -> ModelVersion:
     backend = session.backend
-    if registry not in backend.registries():
-        locations = [load_environment(session.project, name).location for name in session.project.environments]
-        backend.create_registry(registry, list(dict.fromkeys([session.config.location, *locations])))
-        session.say(f"Created registry {registry}.")
+    # That of existing workspaces may be in another subscription, so only its use shows whether it is there.
+    if session.config.provisioned and registry not in backend.registries():
+        _create_registry(session, registry)
     copies = {copy.version: copy for copy in backend.model_versions(registry)}
     copy = copies.get(model.version)
     if copy is None or session.dry_run:
@@ -246,6 +245,22 @@ def _shared(session: Session, model: ModelVersion, registry: str) -> ModelVersio
         raise UserError(f"version {model.version} was rejected in registry {registry}: train and promote a new version")
     session.say(f"Version {model.version} is in registry {registry} already.")
     return copy
+
+
+def _create_registry(session: Session, registry: str) -> None:
+    configs = [load_environment(session.project, name) for name in session.project.environments]
+    builder = next((config.environment for config in configs if config.model_registry), None)
+    closed = [config.environment for config in configs if config.closed]
+    if session.dry_run and (builder or closed):
+        return  # what the infrastructure builds is taken to be there
+    if builder:
+        raise UserError(f"there is no registry {registry} yet: run `uv run mlops provision --environment {builder}`")
+    if closed:
+        cure = choose(session.project, "model-registry")
+        raise UserError(f"{', '.join(closed)} cannot reach a registry that promote would create: {cure}")
+    locations = [session.config.location, *(config.location for config in configs)]
+    session.backend.create_registry(registry, list(dict.fromkeys(locations)))
+    session.say(f"Created registry {registry}.")
 
 
 def _downloaded_hash(session: Session, model: ModelVersion) -> str:
@@ -525,6 +540,18 @@ def schedule(session: Session, *, enabled: bool = True) -> None:
     if existing.get(name) is False:
         session.backend.enable_schedule(name, True)
     session.say(f"{name} trains at {session.config.schedule.retrain_cron} ({session.config.schedule.time_zone}).")
+
+
+def remains(session: Session) -> list[str]:
+    """Return what `teardown` would delete: the project's schedules and endpoints that are there."""
+    backend, names = session.backend, session.config.names
+    existing = backend.schedules()
+    found = [f"schedule {name}" for name in (session.retraining_name, session.monitor_name) if name in existing]
+    if backend.online_traffic() is not None:
+        found.append(f"endpoint {names.online_endpoint}")
+    if backend.batch_default() is not None:
+        found.append(f"endpoint {names.batch_endpoint}")
+    return found
 
 
 def teardown(session: Session) -> None:

@@ -9,6 +9,12 @@ mock_data "azurerm_client_config" {
   }
 }
 
+mock_resource "azurerm_resource_group" {
+  defaults = {
+    id = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg"
+  }
+}
+
 mock_resource "azurerm_storage_account" {
   defaults = {
     id = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.Storage/storageAccounts/mock"
@@ -42,6 +48,60 @@ mock_resource "azurerm_application_insights" {
 mock_resource "azurerm_machine_learning_workspace" {
   defaults = {
     id = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/mock"
+  }
+}
+
+mock_resource "azurerm_storage_container" {
+  defaults = {
+    id = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.Storage/storageAccounts/mock/blobServices/default/containers/mock"
+  }
+}
+
+mock_resource "azurerm_monitor_action_group" {
+  defaults = {
+    id = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.Insights/actionGroups/mock"
+  }
+}
+
+mock_resource "azurerm_virtual_network" {
+  defaults = {
+    id = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/mock"
+  }
+}
+
+mock_resource "azurerm_subnet" {
+  defaults = {
+    id = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/mock/subnets/mock"
+  }
+}
+
+mock_resource "azurerm_network_security_group" {
+  defaults = {
+    id = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.Network/networkSecurityGroups/mock"
+  }
+}
+
+mock_resource "azurerm_nat_gateway" {
+  defaults = {
+    id = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.Network/natGateways/mock"
+  }
+}
+
+mock_resource "azurerm_public_ip" {
+  defaults = {
+    id = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.Network/publicIPAddresses/mock"
+  }
+}
+
+mock_resource "azurerm_private_dns_zone" {
+  defaults = {
+    id = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.Network/privateDnsZones/mock"
+  }
+}
+
+mock_resource "azurerm_private_endpoint" {
+  defaults = {
+    id = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.Network/privateEndpoints/mock"
   }
 }
 

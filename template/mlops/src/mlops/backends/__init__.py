@@ -11,7 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +24,7 @@ from mlops.pipeline import DataAsset
 Thresholds = Mapping[str, Mapping[str, float]]
 """Drift thresholds: feature type ("numerical" or "categorical"), Azure ML metric name, value."""
 
-Action = Literal["apply", "plan", "destroy"]
+Action = Literal["apply", "plan", "check", "destroy"]
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Backend(Protocol):
         """Return the online endpoint's traffic in percent by deployment, or None when there is no endpoint."""
 
     def create_online_endpoint(self) -> None:
-        """Create the online endpoint: Entra ID tokens only, with the identity from the configuration."""
+        """Create the online endpoint: Entra ID tokens only, with the identity and the openness of the configuration."""
 
     def online_deployments(self) -> list[Deployment]:
         """Return the deployments behind the online endpoint."""
@@ -179,13 +179,29 @@ def version(project: Project) -> ModuleType:
     return importlib.import_module(f"mlops.backends.{project.version.replace('-', '_')}")
 
 
-def provision(project: Project, environment: str, action: Action, *, dry_run: bool = False) -> None:
-    """Build (`apply`), preview (`plan`) or remove (`destroy`) an environment's resources with the project's tool.
+def provision(
+    project: Project, environment: str, action: Action, *, dry_run: bool = False, deployer: str | None = None
+) -> None:
+    """Build (`apply`), preview (`plan`), `check` or remove (`destroy`) an environment's resources.
 
-    Raises UserError for a missing tool or login, and when the tool fails.
+    `deployer` is the object id of the identity that the workflows run as; by default it is whoever runs this. Raises
+    UserError for a missing tool or login, when the tool fails, and when the workspace is somebody else's.
     """
+    config = load_environment(project, environment)
+    if project.infrastructure == "existing":
+        text = f"workspace {config.names.workspace} is somebody else's: there is nothing to provision"
+        if action != "check":
+            raise UserError(f"{text}; `uv run mlops doctor --environment {environment}` checks it")
+        print(f"{text[0].upper()}{text[1:]}.", flush=True)
+        return
+    # This module is what it imports.
+    from mlops.backends.infrastructure import provisioning_cure
+
     module = importlib.import_module(f"mlops.backends.{project.infrastructure}")
-    module.provision(project, load_environment(project, environment), action, dry_run=dry_run)
+    try:
+        module.provision(project, config, action, dry_run=dry_run, deployer=deployer)
+    except CommandError as error:
+        raise provisioning_cure(error.output, config) or error from error
 
 
 def model_reference(config: EnvironmentConfig, model: ModelVersion) -> str:
@@ -205,10 +221,15 @@ def assumed_model(config: EnvironmentConfig, registry: str | None) -> ModelVersi
     return ModelVersion("1", {"sha256": "", f"promoted_{config.environment}": ""}, registry)
 
 
-def endpoint_identity(config: EnvironmentConfig, subscription: str) -> str:
-    """Return the Azure resource id of the identity that the infrastructure made for the endpoints."""
+def endpoint_identity(config: EnvironmentConfig, subscription: Callable[[], str]) -> str | None:
+    """Return the Azure resource id of the identity that was made for the endpoints, or None when there is none.
+
+    `subscription` gives the id of the Azure subscription; it is asked only when there is an identity.
+    """
+    if config.names.endpoint_identity is None:
+        return None
     return (
-        f"/subscriptions/{subscription}/resourceGroups/{config.names.resource_group}"
+        f"/subscriptions/{subscription()}/resourceGroups/{config.names.resource_group}"
         f"/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{config.names.endpoint_identity}"
     )
 
@@ -233,7 +254,12 @@ def watching(config: EnvironmentConfig, deployment: str) -> str:
 
 def cure(output: str, config: EnvironmentConfig) -> UserError | None:
     """Return the one line that helps when Azure said `output`, or None when it is no fault that has a known cure."""
-    workspace, environment = config.names.workspace, config.environment
+    names, workspace, environment = config.names, config.names.workspace, config.environment
+    provide = f"run `uv run mlops provision --environment {environment}`"
+    storage = f"storage account {names.storage_account}"
+    if not config.provisioned:
+        storage = f"the storage account of {workspace}"
+        provide = f"correct names.workspace and names.resource_group in config/{environment}.yml"
     cures = {
         r"Azure CLI not found": "az is not installed: see https://learn.microsoft.com/cli/azure, then run `az login`",
         r"az account set|SubscriptionNotFound|InvalidSubscriptionId": (
@@ -247,15 +273,23 @@ def cure(output: str, config: EnvironmentConfig) -> UserError | None:
             "the Azure CLI lacks its Azure ML extension: run `az extension add --name ml`"
         ),
         rf"ResourceGroupNotFound|Workspace not found|workspaces/{re.escape(workspace)}'? .*not (be )?found": (
-            f"there is no workspace {workspace} in your subscription: run `uv run mlops provision "
-            f"--environment {environment}`, or choose the subscription with `az account set --subscription NAME`"
+            f"there is no workspace {workspace} in your subscription: {provide}, or choose the subscription with `az "
+            "account set --subscription NAME`"
+        ),
+        # Of Azure ML in two wordings, and of the storage account.
+        r"(?i)private link|AuthorizationFailure\b|not authorized to perform this operation\.": (
+            f"{workspace} and what belongs to it cannot be reached from here: run this on a machine in its private "
+            "network"
+        ),
+        rf"RegistryNotFound|registr(y|ies)\W+{re.escape(names.registry)}\b.*not (be )?found": (
+            f"there is no registry {names.registry} for you: correct names.registry in config/{environment}.yml, or "
+            "ask for the role AzureML Registry User"
         ),
         r"AuthorizationFailed|does not have authorization": (
             f"you may not do this in {workspace}: ask for the role AzureML Data Scientist"
         ),
         r"AuthorizationPermissionMismatch": (
-            f"you may not write to storage account {config.names.storage_account}: ask for the role Storage Blob Data "
-            "Contributor"
+            f"you may not write to {storage}: ask for the role Storage Blob Data Contributor"
         ),
         r"Docker image or Dockerfile is required": (
             "an environment has no image: name one in its definition, as `uv run mlops lint` says"
@@ -289,12 +323,13 @@ def quoted(command: tuple[str, ...]) -> str:
 class Shell:
     """Shows each command and runs it in `folder`; with `dry_run` it only shows.
 
-    `cures` says, for each program that may be missing, how to get it.
+    `cures` says, for each program that may be missing, how to get it. With `quiet` it shows no command that only reads.
     """
 
     folder: Path
     dry_run: bool = False
     cures: Mapping[str, str] = field(default_factory=dict)
+    quiet: bool = False
 
     def read(self, *command: str) -> str:
         """Run a command for its output. Raises CommandError when it fails, UserError when the program is missing."""
@@ -308,7 +343,8 @@ class Shell:
         self._executed(command, captured=False, variables=variables or {})
 
     def _executed(self, command: tuple[str, ...], *, captured: bool, variables: Mapping[str, str]) -> str:
-        print(quoted(command), flush=True)
+        if not (self.quiet and captured):
+            print(quoted(command), flush=True)
         if self.dry_run:
             return ""
         # On Windows az is a script, az.cmd, which CreateProcess finds only by its full name.

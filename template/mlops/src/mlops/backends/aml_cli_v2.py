@@ -154,9 +154,10 @@ class AzureCli:
         return None
 
     def create_online_endpoint(self) -> None:
-        subscription = self._json("az", "account", "show", assumed={"id": "SUBSCRIPTION-ID"})["id"]
-        identity = endpoint_identity(self._config, subscription)
-        values = {"identity.type": "user_assigned", "identity.user_assigned_identities[0].resource_id": identity}
+        values = {"public_network_access": "disabled"} if self._config.closed else {}
+        if identity := endpoint_identity(self._config, self._subscription):
+            values["identity.type"] = "user_assigned"
+            values["identity.user_assigned_identities[0].resource_id"] = identity
         options = ("--file", self._definition("online/endpoint.yml"), "--name", self._names.online_endpoint)
         self._change("online-endpoint", "create", *options, *self._workspace, values=values)
 
@@ -291,6 +292,9 @@ class AzureCli:
         if self._shell.dry_run:
             return assumed
         return json.loads(output) if output.strip() else None
+
+    def _subscription(self) -> str:
+        return str(self._json("az", "account", "show", assumed={"id": "SUBSCRIPTION-ID"})["id"])
 
     def _change(self, *words: str, values: Mapping[str, str] | None = None) -> None:
         sets = ("--set", *(f"{key}={value}" for key, value in values.items())) if values else ()

@@ -13,6 +13,7 @@ import traceback
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -330,7 +331,8 @@ class PythonSdk:
         return None
 
     def create_online_endpoint(self) -> None:
-        identity = endpoint_identity(self._config, "SUBSCRIPTION-ID" if self._dry_run else subscription(self._config))
+        ask = (lambda: "SUBSCRIPTION-ID") if self._dry_run else partial(subscription, self._config)
+        identity = endpoint_identity(self._config, ask)
         endpoint = defined(self._project, "online", "endpoint", self._config, identity)
         self._change("online_endpoints.begin_create_or_update", endpoint, shown=endpoint.name)
 
@@ -466,9 +468,10 @@ class PythonSdk:
 
     def _call(self, operation: str, *arguments: Any, registry: str | None = None, **options: Any) -> Any:
         """Make a call and wait for the end of what it starts."""
-        if registry not in self._clients:
-            self._clients[registry] = client(self._config, registry)
         with azure_errors(self._config):
+            if registry not in self._clients:
+                # For a registry this asks Azure where it is.
+                self._clients[registry] = client(self._config, registry)
             result = operator.attrgetter(operation)(self._clients[registry])(*arguments, **options)
             return result.result() if operation.partition(".")[2].startswith("begin_") else result
 

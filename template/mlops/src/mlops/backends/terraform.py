@@ -5,18 +5,20 @@ import os
 
 from mlops import UserError
 from mlops.backends import Action, CommandError, Shell
-from mlops.config import EnvironmentConfig, Project
+from mlops.backends.infrastructure import CURES, online_endpoint_exists
+from mlops.config import EnvironmentConfig, Project, TerraformState
 
 FOLDER = "infrastructure/terraform"
-CURES = {
-    "terraform": "see https://developer.hashicorp.com/terraform/install",
-    "az": "see https://learn.microsoft.com/cli/azure/install-azure-cli, then run `az login`",
-}
 
 
-def provision(project: Project, config: EnvironmentConfig, action: Action, *, dry_run: bool) -> None:
-    """Initialise Terraform for the environment's state, then apply, plan or destroy."""
+def provision(
+    project: Project, config: EnvironmentConfig, action: Action, *, dry_run: bool, deployer: str | None = None
+) -> None:
+    """Initialise Terraform for the environment's state, then apply, plan or destroy; a check needs no account."""
     shell = Shell(project.root, dry_run, CURES)
+    if action == "check":
+        _check(shell)
+        return
     variables = _login(shell)
     plan = project.root / ".local" / "terraform" / f"{config.environment}.tfplan"
     plan.parent.mkdir(parents=True, exist_ok=True)
@@ -28,26 +30,50 @@ def provision(project: Project, config: EnvironmentConfig, action: Action, *, dr
         # -reconfigure: each environment has its own state, and none is ever copied into another's.
         terraform("init", "-input=false", "-reconfigure", *_backend(config))
     except CommandError as error:
-        state = config.terraform_state
+        state = _state(config)
         raise UserError(
             f"terraform init failed: does the state's container {state.container} in storage account "
-            f"{state.storage_account} exist, and have you the role Storage Blob Data Contributor on it? (details above)"
+            f"{state.storage_account} exist, and have you the role Storage Blob Data Contributor on it? "
+            f"`uv run mlops bootstrap --environment {config.environment}` sees to both (details above)"
         ) from error
-    environment = ("-input=false", "-var", f"environment={config.environment}")
+    arguments = ["-input=false", "-var", f"environment={config.environment}"]
+    if deployer:
+        arguments += ["-var", f"deployer_principal_id={deployer}"]
     if action == "destroy":
-        terraform("destroy", "-auto-approve", *environment)
+        terraform("destroy", "-auto-approve", *arguments)
         return
+    exists = online_endpoint_exists(shell, project, config)
+    arguments += ["-var", f"online_endpoint_exists={str(exists).lower()}"]
     # Terraform starts in its own folder, so the plan's path is seen from there.
     file = f"../../{plan.relative_to(project.root).as_posix()}"
-    terraform("plan", *environment, f"-out={file}")
+    terraform("plan", *arguments, f"-out={file}")
     if action == "apply":
+        # Azure loses rules of a managed network that are made at the same time (Azure/terraform-provider-azapi#453).
+        pace = ["-parallelism=1"] if config.network else []
         # What is applied is the plan that was shown, and no other.
-        terraform("apply", "-input=false", file)
+        terraform("apply", "-input=false", *pace, file)
         plan.unlink(missing_ok=True)
 
 
+def _check(shell: Shell) -> None:
+    """Run what Terraform can say without an account: format, validity, and the project's own tests."""
+    for words in (
+        ["fmt", "-check", "-recursive"],
+        ["init", "-input=false", "-backend=false"],
+        ["validate"],
+        ["test"],
+    ):
+        shell.run("terraform", f"-chdir={FOLDER}", *words)
+
+
+def _state(config: EnvironmentConfig) -> TerraformState:
+    # `load_environment` refuses a Terraform project without it.
+    assert config.terraform_state is not None
+    return config.terraform_state
+
+
 def _backend(config: EnvironmentConfig) -> list[str]:
-    state = config.terraform_state
+    state = _state(config)
     values = {
         "resource_group_name": state.resource_group,
         "storage_account_name": state.storage_account,

@@ -255,8 +255,8 @@ class Catalogue:
     def computes(self) -> set[str]:
         """Names of computes in files and in ``config/<environment>.yml``."""
         found = self.names("amlCompute", "computeInstance", "kubernetesCompute")
-        clusters = (mapping(compute.get("cluster")) for compute in self._configured("compute"))
-        return found | {str(cluster["name"]) for cluster in clusters if "name" in cluster}
+        sections = [mapping(section) for compute in self._configured("compute") for section in compute.values()]
+        return found | {str(section["name"]) for section in sections if "name" in section}
 
     def _configured(self, section: str) -> Iterator[dict[str, object]]:
         """A section of each ``config/<environment>.yml``."""

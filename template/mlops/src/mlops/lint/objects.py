@@ -96,7 +96,7 @@ def _pipeline_documents(definitions: _Definitions, path: Path) -> list[Document]
 
 
 def _online_documents(definitions: _Definitions, path: Path) -> list[Document]:
-    identity = endpoint_identity(definitions.config, "00000000-0000-0000-0000-000000000000")
+    identity = endpoint_identity(definitions.config, lambda: "00000000-0000-0000-0000-000000000000")
     model = model_reference(definitions.config, assumed_model(definitions.config, None))
     endpoint = definitions.built("online", "endpoint", identity)
     deployment = definitions.built("online", "deployment", ASSUMED_ONLINE.name, model, 1)

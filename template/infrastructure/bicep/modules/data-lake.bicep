@@ -1,0 +1,168 @@
+import { environmentNames, right } from '../types.bicep'
+
+@description('Names of the resources.')
+param names environmentNames
+
+@description('Name of the storage account that is the data lake.')
+param lakeName string
+
+@description('Azure region.')
+param location string
+
+@description('Tags of every resource.')
+param tags object
+
+@description('Whether the data lake is reached through the private network only.')
+param closed bool
+
+@description('Who gets which role on the data lake.')
+param rights right[]
+
+@description('Object id of the identity that runs the mlops verbs.')
+param deployerPrincipalId string
+
+@description('What asked for a lock against deletion; empty: nothing did.')
+param lockNotes string
+
+@description('Logs of the files that go to Log Analytics.')
+param lakeLogs string[]
+
+resource workspace 'Microsoft.MachineLearningServices/workspaces@2026-05-01' existing = {
+  name: names.workspace
+}
+
+resource logAnalytics 'Microsoft.OperationalInsights/workspaces@2026-03-01' existing = {
+  name: names.log_analytics
+}
+
+resource workspaceIdentity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
+  name: names.workspace_identity
+}
+
+resource computeIdentity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
+  name: names.compute_identity
+}
+
+resource endpointIdentity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
+  name: names.endpoint_identity
+}
+
+var principals = {
+  workspace: workspaceIdentity.properties.principalId
+  compute: computeIdentity.properties.principalId
+  endpoint: endpointIdentity.properties.principalId
+  deployer: deployerPrincipalId
+}
+
+resource lake 'Microsoft.Storage/storageAccounts@2026-04-01' = {
+  name: lakeName
+  location: location
+  tags: tags
+  kind: 'StorageV2'
+  sku: {
+    name: 'Standard_LRS'
+  }
+  properties: {
+    // Folders with rights of their own, as Spark and the studio know them.
+    isHnsEnabled: true
+    allowSharedKeyAccess: false
+    defaultToOAuthAuthentication: true
+    isLocalUserEnabled: false
+    allowBlobPublicAccess: false
+    allowCrossTenantReplication: false
+    supportsHttpsTrafficOnly: true
+    minimumTlsVersion: 'TLS1_2'
+    publicNetworkAccess: closed ? 'Disabled' : 'Enabled'
+    networkAcls: {
+      defaultAction: closed ? 'Deny' : 'Allow'
+      bypass: 'AzureServices'
+    }
+  }
+}
+
+// Azure has no versions of files in a data lake, so a wrong overwrite is final; a wrong delete is not.
+resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2026-04-01' = {
+  parent: lake
+  name: 'default'
+  properties: {
+    deleteRetentionPolicy: {
+      enabled: true
+      days: 14
+    }
+    containerDeleteRetentionPolicy: {
+      enabled: true
+      days: 14
+    }
+  }
+}
+
+resource container 'Microsoft.Storage/storageAccounts/blobServices/containers@2026-04-01' = {
+  parent: blobs
+  name: 'data'
+  properties: {
+    publicAccess: 'None'
+  }
+}
+
+resource lakeRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for each in rights: {
+    name: guid(lake.id, each.name, each.role)
+    scope: lake
+    properties: {
+      roleDefinitionId: each.role
+      principalId: principals[each.identity]
+      principalType: each.identity == 'deployer' ? null : 'ServicePrincipal'
+    }
+  }
+]
+
+// Without a credential: jobs read and write under their own identity, the studio shows files under the workspace's.
+resource datastore 'Microsoft.MachineLearningServices/workspaces/datastores@2026-05-01' = {
+  parent: workspace
+  name: 'datalake'
+  properties: {
+    datastoreType: 'AzureDataLakeGen2'
+    tags: tags
+    accountName: lake.name
+    filesystem: container.name
+    protocol: 'https'
+    endpoint: environment().suffixes.storage
+    subscriptionId: subscription().subscriptionId
+    resourceGroup: resourceGroup().name
+    serviceDataAccessAuthIdentity: 'WorkspaceUserAssignedIdentity'
+    credentials: {
+      credentialsType: 'None'
+    }
+  }
+  dependsOn: [
+    lakeRights
+  ]
+}
+
+resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'log-analytics'
+  scope: blobs
+  properties: {
+    workspaceId: logAnalytics.id
+    logs: [
+      for category in lakeLogs: {
+        category: category
+        enabled: true
+      }
+    ]
+  }
+}
+
+resource lock 'Microsoft.Authorization/locks@2020-05-01' = if (!empty(lockNotes)) {
+  name: 'cannot-delete'
+  scope: lake
+  properties: {
+    level: 'CanNotDelete'
+    notes: lockNotes
+  }
+  dependsOn: [
+    container
+    lakeRights
+    logs
+  ]
+}

@@ -1,0 +1,34 @@
+import { environmentNames } from '../types.bicep'
+
+@description('Names of the resources.')
+param names environmentNames
+
+var monitoring = loadYamlContent('../../shared/monitoring.yml')
+
+// A module of its own, because it can only be deployed once `mlops deploy-online` has made the endpoint.
+resource workspace 'Microsoft.MachineLearningServices/workspaces@2026-05-01' existing = {
+  name: names.workspace
+}
+
+resource onlineEndpoint 'Microsoft.MachineLearningServices/workspaces/onlineEndpoints@2026-05-01' existing = {
+  parent: workspace
+  name: names.online_endpoint
+}
+
+resource logAnalytics 'Microsoft.OperationalInsights/workspaces@2026-03-01' existing = {
+  name: names.log_analytics
+}
+
+resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'log-analytics'
+  scope: onlineEndpoint
+  properties: {
+    workspaceId: logAnalytics.id
+    logs: [
+      for category in monitoring.endpoint_logs: {
+        category: category
+        enabled: true
+      }
+    ]
+  }
+}

@@ -1,0 +1,342 @@
+import { environmentNames, networkSettings, right } from '../types.bicep'
+
+@description('Names of the resources.')
+param names environmentNames
+
+@description('Name of the virtual network.')
+param virtualNetworkName string
+
+@description('Azure region.')
+param location string
+
+@description('Tags of every resource.')
+param tags object
+
+@description('Address ranges, and where jobs and endpoints may go.')
+param network networkSettings
+
+@description('Who gets which role on which private endpoint: its key in shared/private-network.yml, then _endpoint.')
+param rights right[]
+
+@description('Whether the Azure ML registry is in this environment.')
+param hasModelRegistry bool
+
+resource workspace 'Microsoft.MachineLearningServices/workspaces@2026-05-01' existing = {
+  name: names.workspace
+}
+
+resource storage 'Microsoft.Storage/storageAccounts@2026-04-01' existing = {
+  name: names.storage_account
+}
+
+resource vault 'Microsoft.KeyVault/vaults@2026-02-01' existing = {
+  name: names.key_vault
+}
+
+resource containerRegistry 'Microsoft.ContainerRegistry/registries@2025-11-01' existing = {
+  name: names.container_registry
+}
+
+resource lake 'Microsoft.Storage/storageAccounts@2026-04-01' existing = if (contains(names, 'data_lake')) {
+  name: names.?data_lake ?? names.storage_account
+}
+
+resource modelRegistry 'Microsoft.MachineLearningServices/registries@2026-05-01' existing = if (hasModelRegistry) {
+  name: names.registry
+}
+
+// By the key that shared/private-network.yml has for them.
+var resourceIds = {
+  workspace: workspace.id
+  storage_account: storage.id
+  key_vault: vault.id
+  container_registry: containerRegistry.id
+  data_lake: lake.id
+  model_registry: modelRegistry.id
+}
+var built = union(
+  ['workspace', 'storage_account', 'key_vault', 'container_registry'],
+  contains(names, 'data_lake') ? ['data_lake'] : [],
+  hasModelRegistry ? ['model_registry'] : []
+)
+
+var private = any(loadYamlContent('../../shared/private-network.yml'))
+var endpoints = filter(items(private.endpoints), one => contains(built, one.value.on))
+var endpointKeys = map(endpoints, one => one.key)
+var managedEndpoints = filter(items(private.managed_endpoints), one => contains(built, one.value.on))
+
+var hosts = network.outbound == 'approved' ? network.outbound_hosts : []
+
+// Each zone once: the workspace and a registry share one, as do the blobs of two accounts.
+var zoneNames = reduce(map(endpoints, one => one.value.zones), [], (known, more) => union(known, more))
+
+// Rules that Azure has beside these let everything through within the network, and out to the internet.
+resource endpointsGroup 'Microsoft.Network/networkSecurityGroups@2025-09-01' = {
+  name: 'nsg-endpoints'
+  location: location
+  tags: tags
+  properties: {
+    securityRules: [
+      {
+        name: 'https-in'
+        properties: {
+          priority: 100
+          direction: 'Inbound'
+          access: 'Allow'
+          protocol: 'Tcp'
+          sourceAddressPrefix: 'VirtualNetwork'
+          sourcePortRange: '*'
+          destinationAddressPrefix: '*'
+          destinationPortRange: '443'
+        }
+      }
+      {
+        name: 'deny-in'
+        properties: {
+          priority: 4096
+          direction: 'Inbound'
+          access: 'Deny'
+          protocol: '*'
+          sourceAddressPrefix: '*'
+          sourcePortRange: '*'
+          destinationAddressPrefix: '*'
+          destinationPortRange: '*'
+        }
+      }
+    ]
+  }
+}
+
+resource runnersGroup 'Microsoft.Network/networkSecurityGroups@2025-09-01' = {
+  name: 'nsg-runners'
+  location: location
+  tags: tags
+  properties: {
+    securityRules: [
+      {
+        name: 'deny-in'
+        properties: {
+          priority: 4096
+          direction: 'Inbound'
+          access: 'Deny'
+          protocol: '*'
+          sourceAddressPrefix: '*'
+          sourcePortRange: '*'
+          destinationAddressPrefix: '*'
+          destinationPortRange: '*'
+        }
+      }
+      {
+        name: 'https-out'
+        properties: {
+          priority: 100
+          direction: 'Outbound'
+          access: 'Allow'
+          protocol: 'Tcp'
+          sourceAddressPrefix: 'VirtualNetwork'
+          sourcePortRange: '*'
+          destinationAddressPrefix: '*'
+          destinationPortRange: '443'
+        }
+      }
+      {
+        name: 'deny-out'
+        properties: {
+          priority: 4096
+          direction: 'Outbound'
+          access: 'Deny'
+          protocol: '*'
+          sourceAddressPrefix: '*'
+          sourcePortRange: '*'
+          destinationAddressPrefix: '*'
+          destinationPortRange: '*'
+        }
+      }
+    ]
+  }
+}
+
+// Runners reach the code host and the package index through one fixed address, which others can put on their lists.
+resource publicAddress 'Microsoft.Network/publicIPAddresses@2025-09-01' = {
+  name: 'pip-${virtualNetworkName}'
+  location: location
+  tags: tags
+  sku: {
+    name: 'Standard'
+  }
+  properties: {
+    publicIPAllocationMethod: 'Static'
+  }
+}
+
+resource gateway 'Microsoft.Network/natGateways@2025-09-01' = {
+  name: 'nat-${virtualNetworkName}'
+  location: location
+  tags: tags
+  sku: {
+    name: 'Standard'
+  }
+  properties: {
+    publicIpAddresses: [
+      {
+        id: publicAddress.id
+      }
+    ]
+  }
+}
+
+// The subnets stand here and not on their own: Azure deletes those that a network does not list.
+resource virtualNetwork 'Microsoft.Network/virtualNetworks@2025-09-01' = {
+  name: virtualNetworkName
+  location: location
+  tags: tags
+  properties: {
+    addressSpace: {
+      addressPrefixes: [network.address_space]
+    }
+    subnets: [
+      {
+        name: 'endpoints'
+        properties: {
+          addressPrefix: network.endpoints_subnet
+          defaultOutboundAccess: false
+          // Otherwise the rules of the security group pass the endpoints by.
+          privateEndpointNetworkPolicies: 'Enabled'
+          networkSecurityGroup: {
+            id: endpointsGroup.id
+          }
+        }
+      }
+      {
+        name: 'runners'
+        properties: {
+          addressPrefix: network.runners_subnet
+          defaultOutboundAccess: false
+          privateEndpointNetworkPolicies: 'Enabled'
+          networkSecurityGroup: {
+            id: runnersGroup.id
+          }
+          natGateway: {
+            id: gateway.id
+          }
+        }
+      }
+    ]
+  }
+}
+
+resource zones 'Microsoft.Network/privateDnsZones@2024-06-01' = [
+  for zone in zoneNames: {
+    name: zone
+    location: 'global'
+    tags: tags
+  }
+]
+
+resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01' = [
+  for (zone, i) in zoneNames: {
+    parent: zones[i]
+    name: 'link-${virtualNetworkName}'
+    location: 'global'
+    tags: tags
+    properties: {
+      registrationEnabled: false
+      virtualNetwork: {
+        id: virtualNetwork.id
+      }
+    }
+  }
+]
+
+// A storage account takes one new connection at a time.
+@batchSize(1)
+resource privateEndpoints 'Microsoft.Network/privateEndpoints@2025-09-01' = [
+  for each in endpoints: {
+    name: 'pe-${each.key}'
+    location: location
+    tags: tags
+    properties: {
+      subnet: {
+        id: '${virtualNetwork.id}/subnets/endpoints'
+      }
+      privateLinkServiceConnections: [
+        {
+          name: 'pe-${each.key}'
+          properties: {
+            privateLinkServiceId: resourceIds[each.value.on]
+            groupIds: [each.value.group]
+          }
+        }
+      ]
+    }
+  }
+]
+
+resource zoneGroups 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2025-09-01' = [
+  for (each, i) in endpoints: {
+    parent: privateEndpoints[i]
+    name: 'default'
+    properties: {
+      privateDnsZoneConfigs: [
+        for zone in each.value.zones: {
+          name: replace(zone, '.', '-')
+          properties: {
+            privateDnsZoneId: zones[indexOf(zoneNames, zone)].id
+          }
+        }
+      ]
+    }
+  }
+]
+
+resource readers 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = [
+  for each in rights: {
+    name: each.name
+  }
+]
+
+resource endpointRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for (each, i) in rights: {
+    name: guid(resourceGroup().id, each.on, each.name, each.role)
+    scope: privateEndpoints[indexOf(endpointKeys, replace(each.on, '_endpoint', ''))]
+    properties: {
+      roleDefinitionId: each.role
+      principalId: readers[i].properties.principalId
+      principalType: 'ServicePrincipal'
+    }
+  }
+]
+
+// The way out of the network in which the workspace runs jobs and endpoints. Azure loses rules that are made at the
+// same time.
+@batchSize(1)
+resource managedEndpointRules 'Microsoft.MachineLearningServices/workspaces/outboundRules@2026-05-01' = [
+  for each in managedEndpoints: {
+    parent: workspace
+    name: each.key
+    properties: {
+      type: 'PrivateEndpoint'
+      category: 'UserDefined'
+      destination: {
+        serviceResourceId: resourceIds[each.value.on]
+        subresourceTarget: each.value.group
+      }
+    }
+  }
+]
+
+@batchSize(1)
+resource hostRules 'Microsoft.MachineLearningServices/workspaces/outboundRules@2026-05-01' = [
+  for (host, i) in hosts: {
+    parent: workspace
+    name: 'host-${i}'
+    properties: {
+      type: 'FQDN'
+      category: 'UserDefined'
+      destination: host
+    }
+    dependsOn: [
+      managedEndpointRules
+    ]
+  }
+]

@@ -1,0 +1,122 @@
+import { environmentNames, right } from '../types.bicep'
+
+@description('Names of the resources.')
+param names environmentNames
+
+@description('Who gets which role on which of the resources that the workspace is built on.')
+param rights right[]
+
+@description('Object id of the identity that runs the mlops verbs.')
+param deployerPrincipalId string
+
+resource workspaceIdentity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
+  name: names.workspace_identity
+}
+
+resource computeIdentity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
+  name: names.compute_identity
+}
+
+resource endpointIdentity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
+  name: names.endpoint_identity
+}
+
+resource storage 'Microsoft.Storage/storageAccounts@2026-04-01' existing = {
+  name: names.storage_account
+}
+
+resource vault 'Microsoft.KeyVault/vaults@2026-02-01' existing = {
+  name: names.key_vault
+}
+
+resource containerRegistry 'Microsoft.ContainerRegistry/registries@2025-11-01' existing = {
+  name: names.container_registry
+}
+
+resource applicationInsights 'Microsoft.Insights/components@2020-02-02' existing = {
+  name: names.application_insights
+}
+
+var principals = {
+  workspace: workspaceIdentity.properties.principalId
+  compute: computeIdentity.properties.principalId
+  endpoint: endpointIdentity.properties.principalId
+  deployer: deployerPrincipalId
+}
+
+// Bicep makes an assignment on a resource that the file names, hence one loop for each of them.
+//
+// The name of an assignment is a hash of what it says, known before Azure has made the identities; so what-if can show
+// the assignments beforehand, and the same right is never granted twice. A new identity takes minutes to reach the
+// directory, where Azure looks for it unless it is told the type. The deployer is older, and may be a person.
+resource storageRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for each in filter(rights, one => one.on == 'storage_account'): {
+    name: guid(storage.id, each.name, each.role)
+    scope: storage
+    properties: {
+      roleDefinitionId: each.role
+      principalId: principals[each.identity]
+      principalType: each.identity == 'deployer' ? null : 'ServicePrincipal'
+    }
+  }
+]
+
+resource vaultRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for each in filter(rights, one => one.on == 'key_vault'): {
+    name: guid(vault.id, each.name, each.role)
+    scope: vault
+    properties: {
+      roleDefinitionId: each.role
+      principalId: principals[each.identity]
+      principalType: each.identity == 'deployer' ? null : 'ServicePrincipal'
+    }
+  }
+]
+
+resource containerRegistryRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for each in filter(rights, one => one.on == 'container_registry'): {
+    name: guid(containerRegistry.id, each.name, each.role)
+    scope: containerRegistry
+    properties: {
+      roleDefinitionId: each.role
+      principalId: principals[each.identity]
+      principalType: each.identity == 'deployer' ? null : 'ServicePrincipal'
+    }
+  }
+]
+
+resource applicationInsightsRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for each in filter(rights, one => one.on == 'application_insights'): {
+    name: guid(applicationInsights.id, each.name, each.role)
+    scope: applicationInsights
+    properties: {
+      roleDefinitionId: each.role
+      principalId: principals[each.identity]
+      principalType: each.identity == 'deployer' ? null : 'ServicePrincipal'
+    }
+  }
+]
+
+resource computeIdentityRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for each in filter(rights, one => one.on == 'compute_identity'): {
+    name: guid(computeIdentity.id, each.name, each.role)
+    scope: computeIdentity
+    properties: {
+      roleDefinitionId: each.role
+      principalId: principals[each.identity]
+      principalType: each.identity == 'deployer' ? null : 'ServicePrincipal'
+    }
+  }
+]
+
+resource endpointIdentityRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for each in filter(rights, one => one.on == 'endpoint_identity'): {
+    name: guid(endpointIdentity.id, each.name, each.role)
+    scope: endpointIdentity
+    properties: {
+      roleDefinitionId: each.role
+      principalId: principals[each.identity]
+      principalType: each.identity == 'deployer' ? null : 'ServicePrincipal'
+    }
+  }
+]

@@ -1,0 +1,88 @@
+import { environmentNames } from '../types.bicep'
+
+@description('Names of the resources.')
+param names environmentNames
+
+@description('Azure region.')
+param location string
+
+@description('Tags of every resource.')
+param tags object
+
+@description('Whether the account is reached through the private network only.')
+param closed bool
+
+@description('Logs of the blobs that go to Log Analytics.')
+param blobLogs string[]
+
+resource logAnalytics 'Microsoft.OperationalInsights/workspaces@2026-03-01' existing = {
+  name: names.log_analytics
+}
+
+resource account 'Microsoft.Storage/storageAccounts@2026-04-01' = {
+  name: names.storage_account
+  location: location
+  tags: tags
+  kind: 'StorageV2'
+  sku: {
+    name: 'Standard_LRS'
+  }
+  properties: {
+    // Nobody can read or write with a key that leaked: every caller needs an Entra ID role.
+    allowSharedKeyAccess: false
+    defaultToOAuthAuthentication: true
+    isLocalUserEnabled: false
+    allowBlobPublicAccess: false
+    allowCrossTenantReplication: false
+    supportsHttpsTrafficOnly: true
+    minimumTlsVersion: 'TLS1_2'
+    publicNetworkAccess: closed ? 'Disabled' : 'Enabled'
+    networkAcls: {
+      defaultAction: closed ? 'Deny' : 'Allow'
+      // The workspace reaches a closed account as a trusted Azure service.
+      bypass: 'AzureServices'
+    }
+  }
+}
+
+// Training data and models can be brought back after a wrong delete or overwrite.
+resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2026-04-01' = {
+  parent: account
+  name: 'default'
+  properties: {
+    isVersioningEnabled: true
+    deleteRetentionPolicy: {
+      enabled: true
+      days: 14
+    }
+    containerDeleteRetentionPolicy: {
+      enabled: true
+      days: 14
+    }
+  }
+}
+
+resource shares 'Microsoft.Storage/storageAccounts/fileServices@2026-04-01' = {
+  parent: account
+  name: 'default'
+  properties: {
+    shareDeleteRetentionPolicy: {
+      enabled: true
+      days: 14
+    }
+  }
+}
+
+resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'log-analytics'
+  scope: blobs
+  properties: {
+    workspaceId: logAnalytics.id
+    logs: [
+      for category in blobLogs: {
+        category: category
+        enabled: true
+      }
+    ]
+  }
+}

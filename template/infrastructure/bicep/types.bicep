@@ -1,0 +1,83 @@
+// The parts of config/<environment>.yml that modules take. Azure checks them when a deployment starts.
+
+@export()
+@description('Names of the resources: `names` of the environment.')
+type environmentNames = {
+  workspace: string
+  storage_account: string
+  key_vault: string
+  container_registry: string
+  log_analytics: string
+  application_insights: string
+  workspace_identity: string
+  compute_identity: string
+  endpoint_identity: string
+  action_group: string
+  budget: string
+  registry: string
+  online_endpoint: string
+
+  @description('Only with the add-on data-lake.')
+  data_lake: string?
+}
+
+@export()
+@description('A cluster: one of `compute` of the environment.')
+type clusterSettings = {
+  name: string
+  vm_size: string
+  @minValue(0)
+  min_nodes: int
+  @minValue(1)
+  max_nodes: int
+  @minValue(1)
+  idle_minutes: int
+}
+
+@export()
+@description('Compute instances and whose they are: `compute.instances` of the environment.')
+type instanceSettings = {
+  vm_size: string
+  @description('Azure stops an idle instance after 15 minutes at the earliest and after 3 days at the latest.')
+  @minValue(15)
+  @maxValue(4320)
+  idle_minutes: int
+  start_cron: string
+  stop_cron: string
+  time_zone: string
+  users: {
+    name: string
+    @minLength(36)
+    @maxLength(36)
+    object_id: string
+    @minLength(3)
+    @maxLength(24)
+    instance: string
+  }[]
+}
+
+@export()
+@description('The private network: `network` of the environment.')
+type networkSettings = {
+  address_space: string
+  endpoints_subnet: string
+  runners_subnet: string
+  outbound: 'internet' | 'approved'
+  outbound_hosts: string[]
+}
+
+@export()
+@description('One line of shared/roles.yml: a role for an identity on a resource.')
+type right = {
+  @description('The resource, by its key in the names of the environment.')
+  on: string
+
+  @description('Resource id of the role.')
+  role: string
+
+  @description('workspace, compute, endpoint, deployer or user.')
+  identity: string
+
+  @description('What tells the identity from others: its name, or its object id.')
+  name: string
+}

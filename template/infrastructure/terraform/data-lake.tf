@@ -1,0 +1,12 @@
+# Add-on "data-lake": a second datastore with real folders, for data that several projects or tools share.
+module "data_lake" {
+  source = "./modules/data-lake"
+
+  name             = local.names.data_lake
+  place            = local.place
+  workspace_id     = azurerm_machine_learning_workspace.this.id
+  log_analytics_id = azurerm_log_analytics_workspace.this.id
+  log_categories   = local.log_categories.data_lake_blobs
+  assignments      = { for key, assignment in local.assignments : key => assignment if assignment.on == "data_lake" }
+  lock_notes       = local.lock_notes
+}

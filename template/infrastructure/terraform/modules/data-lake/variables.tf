@@ -1,0 +1,44 @@
+variable "name" {
+  description = "Name of the storage account."
+  type        = string
+}
+
+variable "place" {
+  description = "Resource group, region and tags of everything in this module, and whether only private endpoints lead to it."
+  type = object({
+    resource_group = string
+    location       = string
+    tags           = map(string)
+    closed         = bool
+  })
+}
+
+variable "workspace_id" {
+  description = "Resource id of the Azure ML workspace that gets the datastore."
+  type        = string
+}
+
+variable "log_analytics_id" {
+  description = "Resource id of the Log Analytics workspace."
+  type        = string
+}
+
+variable "log_categories" {
+  description = "What of the blobs is logged."
+  type        = list(string)
+}
+
+variable "assignments" {
+  description = "Who may do what with the account."
+  type = map(object({
+    role_definition_id               = string
+    principal_id                     = string
+    skip_service_principal_aad_check = bool
+  }))
+}
+
+variable "lock_notes" {
+  description = "What asked for a lock against deletion; null: nothing did."
+  type        = string
+  default     = null
+}

@@ -1,0 +1,80 @@
+variable "name" {
+  description = "Name of the virtual network."
+  type        = string
+}
+
+variable "place" {
+  description = "Resource group, region and tags of everything in this module."
+  type = object({
+    resource_group = string
+    location       = string
+    tags           = map(string)
+  })
+}
+
+variable "network" {
+  description = "The section `network` of the environment's config."
+  type = object({
+    address_space    = string
+    endpoints_subnet = string
+    runners_subnet   = string
+    outbound         = string
+    outbound_hosts   = list(string)
+  })
+
+  validation {
+    # A range is inside another when it is no larger, and both begin with the same bits.
+    condition = try(alltrue([
+      for subnet in [var.network.endpoints_subnet, var.network.runners_subnet] :
+      tonumber(split("/", subnet)[1]) >= tonumber(split("/", var.network.address_space)[1]) &&
+      cidrhost("${cidrhost(subnet, 0)}/${split("/", var.network.address_space)[1]}", 0) == cidrhost(var.network.address_space, 0)
+    ]), false)
+    error_message = "network.endpoints_subnet and network.runners_subnet must be ranges such as 10.80.0.0/24, inside network.address_space."
+  }
+
+  validation {
+    # Two ranges overlap when they begin with the same bits, as many as the larger range has.
+    condition = try(length(distinct([
+      for subnet in [var.network.endpoints_subnet, var.network.runners_subnet] :
+      cidrhost("${cidrhost(subnet, 0)}/${min(split("/", var.network.endpoints_subnet)[1], split("/", var.network.runners_subnet)[1])}", 0)
+    ])) == 2, false)
+    error_message = "network.endpoints_subnet and network.runners_subnet must not overlap."
+  }
+
+  validation {
+    condition     = contains(["internet", "approved"], var.network.outbound)
+    error_message = "network.outbound must be \"internet\" or \"approved\"."
+  }
+}
+
+variable "endpoints" {
+  description = "What gets a private endpoint: the resource, the part of it, the DNS zones that name its private address."
+  type = map(object({
+    on    = string
+    group = string
+    zones = list(string)
+  }))
+}
+
+variable "managed_endpoints" {
+  description = "What the compute of the workspace reaches beside what Azure connects by itself."
+  type = map(object({
+    on    = string
+    group = string
+  }))
+}
+
+variable "resources" {
+  description = "Resource ids of what this environment has; endpoints of other resources are left out."
+  type        = map(string)
+}
+
+variable "assignments" {
+  description = "Who may do what with which private endpoint: the key in `endpoints`, with _endpoint behind it."
+  type = map(object({
+    on                               = string
+    role_definition_id               = string
+    principal_id                     = string
+    skip_service_principal_aad_check = bool
+  }))
+}

@@ -1,0 +1,122 @@
+# The add-on "model-registry": built with dev, for all environments.
+
+mock_provider "azurerm" {
+  source          = "./tests/mocks"
+  override_during = plan
+}
+
+variables {
+  name              = "mlr-test"
+  resource_group_id = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-test"
+  locations         = ["westeurope", "northeurope"]
+  place = {
+    resource_group = "rg-test"
+    location       = "westeurope"
+    tags           = { project = "test" }
+    closed         = false
+  }
+  assignments = {
+    verbs = {
+      role_definition_id               = "/subscriptions/00000000-0000-0000-0000-000000000001/providers/Microsoft.Authorization/roleDefinitions/1823dd4f-9b8c-4ab6-ab4e-7397a3684615"
+      principal_id                     = "00000000-0000-0000-0000-0000000000d1"
+      skip_service_principal_aad_check = false
+    }
+  }
+}
+
+run "the_registry_stands_in_every_region_that_is_named" {
+  command = plan
+
+  module {
+    source = "./modules/model-registry"
+  }
+
+  assert {
+    condition = [
+      for each in jsondecode(azurerm_resource_group_template_deployment.this.template_content).resources : [each.type, each.apiVersion, each.name, each.location]
+    ] == [["Microsoft.MachineLearningServices/registries", "2026-05-01", "mlr-test", "westeurope"]]
+    error_message = "There is one registry, in the first region."
+  }
+
+  assert {
+    condition     = jsondecode(azurerm_resource_group_template_deployment.this.template_content).resources[0].properties.regionDetails[*].location == ["westeurope", "northeurope"]
+    error_message = "Every region can read from it."
+  }
+
+  assert {
+    condition     = alltrue([for each in jsondecode(azurerm_resource_group_template_deployment.this.template_content).resources[0].properties.regionDetails : each.storageAccountDetails[0].systemCreatedStorageAccount.allowBlobPublicAccess == false])
+    error_message = "No blob of the registry is public."
+  }
+
+  assert {
+    condition     = jsondecode(azurerm_resource_group_template_deployment.this.template_content).resources[0].identity.type == "SystemAssigned"
+    error_message = "The registry has an identity of its own."
+  }
+
+  assert {
+    condition     = azurerm_resource_group_template_deployment.this.deployment_mode == "Incremental"
+    error_message = "Nothing else in the resource group is deleted for it."
+  }
+
+  assert {
+    condition     = [for each in azurerm_role_assignment.this : [each.scope, each.principal_id]] == [[output.id, "00000000-0000-0000-0000-0000000000d1"]]
+    error_message = "The verbs may use the registry."
+  }
+}
+
+run "a_closed_registry_is_reached_through_private_endpoints_only" {
+  command = plan
+
+  module {
+    source = "./modules/model-registry"
+  }
+
+  variables {
+    place = { resource_group = "rg-test", location = "westeurope", tags = {}, closed = true }
+  }
+
+  assert {
+    condition     = jsondecode(azurerm_resource_group_template_deployment.this.template_content).resources[0].properties.publicNetworkAccess == "Disabled"
+    error_message = "The model registry is closed to the public network."
+  }
+}
+
+run "a_registry_without_a_region_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/model-registry"
+  }
+
+  variables {
+    locations = []
+  }
+
+  expect_failures = [var.locations]
+}
+
+run "dev_builds_the_registry" {
+  command = plan
+
+  variables {
+    environment = "dev"
+  }
+
+  assert {
+    condition     = [for each in module.model_registry : basename(each.id)] == [yamldecode(file("../../config/dev.yml")).names.registry]
+    error_message = "The registry takes its name from the config."
+  }
+}
+
+run "the_other_environments_use_that_of_dev" {
+  command = plan
+
+  variables {
+    environment = "test"
+  }
+
+  assert {
+    condition     = length(module.model_registry) == 0
+    error_message = "There is one registry for all environments."
+  }
+}

@@ -1,0 +1,318 @@
+# The add-on "private-network": no way in from the internet, and one known way out.
+
+mock_provider "azurerm" {
+  source          = "./tests/mocks"
+  override_during = plan
+}
+
+variables {
+  name = "vnet-test"
+  place = {
+    resource_group = "rg-test"
+    location       = "westeurope"
+    tags           = { project = "test" }
+  }
+  network = {
+    address_space    = "10.80.0.0/18"
+    endpoints_subnet = "10.80.0.0/24"
+    runners_subnet   = "10.80.1.0/24"
+    outbound         = "internet"
+    outbound_hosts   = ["index.example.com"]
+  }
+  endpoints         = yamldecode(file("../shared/private-network.yml")).endpoints
+  managed_endpoints = yamldecode(file("../shared/private-network.yml")).managed_endpoints
+  resources = {
+    workspace          = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-test/providers/Microsoft.MachineLearningServices/workspaces/mlw-test"
+    storage_account    = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-test/providers/Microsoft.Storage/storageAccounts/sttest"
+    key_vault          = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-test/providers/Microsoft.KeyVault/vaults/kv-test"
+    container_registry = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-test/providers/Microsoft.ContainerRegistry/registries/crtest"
+  }
+  assignments = {
+    files = {
+      on                               = "file_endpoint"
+      role_definition_id               = "/subscriptions/00000000-0000-0000-0000-000000000001/providers/Microsoft.Authorization/roleDefinitions/acdd72a7-3385-48ef-bd42-f606fba81ae7"
+      principal_id                     = "00000000-0000-0000-0000-0000000000a1"
+      skip_service_principal_aad_check = true
+    }
+  }
+}
+
+run "nothing_gets_in_and_only_https_gets_out" {
+  command = plan
+
+  module {
+    source = "./modules/private-network"
+  }
+
+  assert {
+    condition     = azurerm_virtual_network.this.name == "vnet-test" && azurerm_virtual_network.this.address_space == toset(["10.80.0.0/18"])
+    error_message = "The network has the range of the config."
+  }
+
+  assert {
+    condition     = { for key, subnet in azurerm_subnet.this : subnet.name => subnet.address_prefixes } == { endpoints = tolist(["10.80.0.0/24"]), runners = tolist(["10.80.1.0/24"]) }
+    error_message = "The subnets have the ranges of the config."
+  }
+
+  assert {
+    condition     = alltrue([for subnet in azurerm_subnet.this : subnet.default_outbound_access_enabled == false])
+    error_message = "No machine gets out by default."
+  }
+
+  assert {
+    condition     = alltrue([for subnet in azurerm_subnet.this : subnet.private_endpoint_network_policies == "Enabled"])
+    error_message = "The rules count for private endpoints too."
+  }
+
+  assert {
+    condition = {
+      for key, group in azurerm_network_security_group.this : group.name => sort([
+        for rule in group.security_rule :
+        "${rule.direction} ${rule.priority} ${rule.access} ${rule.protocol} ${rule.source_address_prefix} ${rule.destination_port_range}"
+      ])
+      } == {
+      nsg-endpoints = sort(["Inbound 100 Allow Tcp VirtualNetwork 443", "Inbound 4096 Deny * * *"])
+      nsg-runners   = sort(["Inbound 4096 Deny * * *", "Outbound 100 Allow Tcp VirtualNetwork 443", "Outbound 4096 Deny * * *"])
+    }
+    error_message = "The rules of the subnets differ from this list."
+  }
+
+  assert {
+    condition     = toset(keys(azurerm_subnet_network_security_group_association.this)) == toset(["endpoints", "runners"])
+    error_message = "Both subnets have rules."
+  }
+
+  assert {
+    condition     = azurerm_public_ip.nat.name == "pip-vnet-test" && azurerm_public_ip.nat.sku == "Standard" && azurerm_public_ip.nat.allocation_method == "Static" && azurerm_nat_gateway.this.name == "nat-vnet-test"
+    error_message = "Runners get out through one fixed address."
+  }
+}
+
+run "what_the_environment_has_gets_a_private_endpoint_and_nothing_else" {
+  command = plan
+
+  module {
+    source = "./modules/private-network"
+  }
+
+  assert {
+    condition = toset([
+      for each in azurerm_private_endpoint.this :
+      "${each.name} ${basename(each.private_service_connection[0].private_connection_resource_id)} ${join(",", each.private_service_connection[0].subresource_names)} ${length(each.private_dns_zone_group[0].private_dns_zone_ids)}"
+      ]) == toset([
+      "pe-workspace mlw-test amlworkspace 2",
+      "pe-blob sttest blob 1",
+      "pe-file sttest file 1",
+      "pe-queue sttest queue 1",
+      "pe-table sttest table 1",
+      "pe-vault kv-test vault 1",
+      "pe-container-registry crtest registry 1",
+    ])
+    error_message = "The private endpoints differ from this list."
+  }
+
+  assert {
+    condition     = alltrue([for each in azurerm_private_endpoint.this : each.private_service_connection[0].is_manual_connection == false])
+    error_message = "Nobody needs to approve an endpoint."
+  }
+
+  assert {
+    condition = toset(keys(azurerm_private_dns_zone.this)) == toset([
+      "privatelink.api.azureml.ms",
+      "privatelink.notebooks.azure.net",
+      "privatelink.blob.core.windows.net",
+      "privatelink.file.core.windows.net",
+      "privatelink.queue.core.windows.net",
+      "privatelink.table.core.windows.net",
+      "privatelink.vaultcore.azure.net",
+      "privatelink.azurecr.io",
+    ])
+    error_message = "The DNS zones differ from this list."
+  }
+
+  assert {
+    condition     = keys(azurerm_private_dns_zone_virtual_network_link.this) == keys(azurerm_private_dns_zone.this) && alltrue([for each in azurerm_private_dns_zone_virtual_network_link.this : each.name == "link-vnet-test"])
+    error_message = "The network asks every zone."
+  }
+
+  assert {
+    condition     = { for key, each in azurerm_machine_learning_workspace_network_outbound_rule_private_endpoint.this : key => [basename(each.service_resource_id), each.sub_resource_target] } == { storage-queue = ["sttest", "queue"], storage-table = ["sttest", "table"] }
+    error_message = "Batch jobs reach queues and tables."
+  }
+
+  assert {
+    condition     = length(azurerm_machine_learning_workspace_network_outbound_rule_fqdn.this) == 0
+    error_message = "With the way to the internet open there is no list of hosts."
+  }
+
+  assert {
+    condition     = [for each in azurerm_role_assignment.this : [each.scope, each.principal_id]] == [[azurerm_private_endpoint.this["file"].id, "00000000-0000-0000-0000-0000000000a1"]]
+    error_message = "The workspace sees the endpoint to its files."
+  }
+}
+
+run "a_data_lake_and_a_model_registry_get_theirs" {
+  command = plan
+
+  module {
+    source = "./modules/private-network"
+  }
+
+  variables {
+    resources = {
+      workspace       = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-test/providers/Microsoft.MachineLearningServices/workspaces/mlw-test"
+      storage_account = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-test/providers/Microsoft.Storage/storageAccounts/sttest"
+      data_lake       = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-test/providers/Microsoft.Storage/storageAccounts/sttestdl"
+      model_registry  = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-test/providers/Microsoft.MachineLearningServices/registries/mlr-test"
+    }
+  }
+
+  assert {
+    condition = toset([
+      for key in ["lake-blob", "lake-dfs", "model-registry"] :
+      "${azurerm_private_endpoint.this[key].name} ${basename(azurerm_private_endpoint.this[key].private_service_connection[0].private_connection_resource_id)} ${azurerm_private_endpoint.this[key].private_service_connection[0].subresource_names[0]}"
+    ]) == toset(["pe-lake-blob sttestdl blob", "pe-lake-dfs sttestdl dfs", "pe-model-registry mlr-test amlregistry"])
+    error_message = "Data lake and model registry have private endpoints."
+  }
+
+  assert {
+    condition     = toset(keys(azurerm_machine_learning_workspace_network_outbound_rule_private_endpoint.this)) == toset(["storage-queue", "storage-table", "lake-blob", "lake-dfs"])
+    error_message = "Jobs reach the data lake."
+  }
+}
+
+run "only_approved_hosts_are_reached_when_the_way_out_is_closed_too" {
+  command = plan
+
+  module {
+    source = "./modules/private-network"
+  }
+
+  variables {
+    network = {
+      address_space    = "10.80.0.0/18"
+      endpoints_subnet = "10.80.0.0/24"
+      runners_subnet   = "10.80.1.0/24"
+      outbound         = "approved"
+      outbound_hosts   = ["index.example.com", "*.example.org"]
+    }
+  }
+
+  assert {
+    condition     = { for each in azurerm_machine_learning_workspace_network_outbound_rule_fqdn.this : each.name => each.destination_fqdn } == { host-0 = "index.example.com", host-1 = "*.example.org" }
+    error_message = "The hosts differ from the config."
+  }
+}
+
+run "a_subnet_outside_the_network_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/private-network"
+  }
+
+  variables {
+    network = {
+      address_space    = "10.80.0.0/18"
+      endpoints_subnet = "10.80.0.0/24"
+      runners_subnet   = "10.81.0.0/24"
+      outbound         = "internet"
+      outbound_hosts   = []
+    }
+  }
+
+  expect_failures = [var.network]
+}
+
+run "a_subnet_larger_than_the_network_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/private-network"
+  }
+
+  variables {
+    network = {
+      address_space    = "10.80.0.0/18"
+      endpoints_subnet = "10.80.0.0/16"
+      runners_subnet   = "10.80.1.0/24"
+      outbound         = "internet"
+      outbound_hosts   = []
+    }
+  }
+
+  expect_failures = [var.network]
+}
+
+run "subnets_that_overlap_are_refused" {
+  command = plan
+
+  module {
+    source = "./modules/private-network"
+  }
+
+  variables {
+    network = {
+      address_space    = "10.80.0.0/18"
+      endpoints_subnet = "10.80.0.0/24"
+      runners_subnet   = "10.80.0.128/25"
+      outbound         = "internet"
+      outbound_hosts   = []
+    }
+  }
+
+  expect_failures = [var.network]
+}
+
+run "a_malformed_range_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/private-network"
+  }
+
+  variables {
+    network = {
+      address_space    = "10.80.0.0"
+      endpoints_subnet = "10.80.0.0/24"
+      runners_subnet   = "10.80.1.0/24"
+      outbound         = "internet"
+      outbound_hosts   = []
+    }
+  }
+
+  expect_failures = [var.network]
+}
+
+run "an_unknown_way_out_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/private-network"
+  }
+
+  variables {
+    network = {
+      address_space    = "10.80.0.0/18"
+      endpoints_subnet = "10.80.0.0/24"
+      runners_subnet   = "10.80.1.0/24"
+      outbound         = "everything"
+      outbound_hosts   = []
+    }
+  }
+
+  expect_failures = [var.network]
+}
+
+run "every_environment_has_its_own_network" {
+  command = plan
+
+  variables {
+    environment = "test"
+  }
+
+  assert {
+    condition     = module.private_network.name == yamldecode(file("../../config/test.yml")).names.virtual_network
+    error_message = "The network takes its name from the config."
+  }
+}

@@ -1,0 +1,485 @@
+"""What `mlops bootstrap` makes on GitHub: repository, environments, variables, approvals, protection of main."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mlops import UserError
+from mlops.backends import CommandError, Shell
+from mlops.bootstrap import Cloud, Identity, SkippedError, Step
+from mlops.config import EnvironmentConfig, load_yaml
+
+CUSTOM_SUBJECT = "actions/oidc/customization/sub"
+ISSUER = "https://token.actions.githubusercontent.com"
+CHECKS = ("Project", "Infrastructure")
+
+# Since this day new, renamed and transferred repositories sign in with numeric ids beside their names, so that nobody
+# who takes over a deleted name takes over its rights.
+IDS_SINCE = "2026-07-15"
+
+# What GitHub says when its plan for a private repository lacks something.
+PLAN = r"Upgrade to GitHub|billing plan"
+UNPROTECTED = "GitHub's plan has no protection for a private repository: main takes any push"
+
+
+def connect(cloud: Cloud, environments: Sequence[str], *, create_repository: bool, undo: bool) -> "GitHub":
+    """Return the project's GitHub; with `create_repository` the repository is made and the project pushed to it."""
+    return GitHub(cloud, environments, create_repository, undo)
+
+
+def expected_subjects(shell: Shell, environment: str) -> list[str]:
+    """Return the subjects that the workflows of this folder's repository may sign in with; see `subject_prefixes`.
+
+    Raises CommandError when `gh` has no answer.
+    """
+    repository = json.loads(shell.read("gh", "api", "repos/{owner}/{repo}"))
+    try:
+        said = json.loads(shell.read("gh", "api", f"repos/{{owner}}/{{repo}}/{CUSTOM_SUBJECT}"))
+    except CommandError as error:
+        if "HTTP 404" not in error.output:
+            raise
+        said = {}
+    return [f"{prefix}:environment:{environment}" for prefix in subject_prefixes(repository, said)]
+
+
+def subject_prefixes(repository: Mapping[str, Any], said: Mapping[str, Any]) -> list[str]:
+    """Return how the subjects of a repository's workflows begin; two when GitHub leaves open which it is.
+
+    `repository` and `said`, the customisation of its subject, are what GitHub's API answers. Raises UserError for a
+    subject of another kind.
+    """
+    name, owner = repository["full_name"], repository["owner"]
+    names, ids = f"repo:{name}", f"repo:{owner['login']}@{owner['id']}/{repository['name']}@{repository['id']}"
+    if not said.get("use_default", True) and said.get("include_claim_keys") != ["repo", "context"]:
+        raise UserError(
+            f"{name} has a subject of its own for OpenID Connect: go back to GitHub's with "
+            f"`gh api --method PUT repos/{name}/{CUSTOM_SUBJECT} -F use_default=true`"
+        )
+    prefix, immutable = said.get("sub_claim_prefix"), said.get("use_immutable_subject")
+    if prefix:
+        # The two have been seen to contradict each other.
+        unsure = immutable is not None and immutable != ("@" in prefix)
+        return [ids, names] if unsure else [prefix]
+    if immutable is None:
+        # An older repository has ids, too, once it is renamed, transferred or switched over.
+        return [ids] if repository["created_at"] >= IDS_SINCE else [ids, names]
+    return [ids if immutable else names]
+
+
+class GitHub:
+    """The project's repository, as `gh` and `git` see it."""
+
+    def __init__(self, cloud: Cloud, environments: Sequence[str], create_repository: bool, undo: bool) -> None:
+        """Take what is to be connected, or to be taken away."""
+        self.cloud = cloud
+        self.environments = environments
+        self.create = create_repository
+        self.undo = undo
+        self.pushed = False
+        self._origin: str | None = None
+        self._repository: dict[str, Any] | None = None
+
+    def describe(self) -> list[str]:
+        """Return repository, user and subject. Raises UserError when sign-in, right or repository is missing."""
+        needed = ["repo", "workflow"] if self.create and not self._ssh else ["repo"]
+        scopes = self._user["scopes"]
+        # A fine-grained token has no scopes.
+        if scopes is not None and (missing := [scope for scope in needed if scope not in scopes]):
+            raise _lacks(missing[0])
+        if self.repository is None and not (self.create or self.undo):
+            raise UserError(
+                f"there is no repository {self.name} on GitHub that you can see: "
+                "`uv run mlops bootstrap --create-repository` makes it"
+            )
+        if self.create:
+            self._check_git()
+        new = "" if self.repository or self.undo else ", new and private"
+        lines = [f"GitHub: {self.name}{new}, {self._user['login']}"]
+        if not self.undo:
+            lines.append(f"GitHub signs in as {' or '.join(self._prefixes)}:environment:{'|'.join(self.environments)}")
+            if "private-network" in self.cloud.project.add_ons:
+                lines.append(
+                    "GitHub's machines do not reach the private network: the variable MLOPS_RUNNER of the repository "
+                    "is to name a label of runners inside it"
+                )
+        return lines
+
+    def before(self) -> list[Step]:
+        """Return the first commit and the repository, which has to be there before anything can trust it."""
+        if not self.create:
+            return []
+        return [
+            Step("uv.lock, which the workflows insist on", self._locked, lambda: self._run("uv", "lock")),
+            Step("first commit", self._committed, self._commit),
+            Step(f"private repository {self.name}", self._connected, self._create),
+        ]
+
+    def environment(self, config: EnvironmentConfig, identity: Identity) -> list[Step]:
+        """Return the identity's trust in the environment, and the environment with its variables and approvals."""
+        name = config.environment
+        trust = identity.trusts(f"workflows of {self.name} in {name}", ISSUER, lambda: self._subjects(name))
+        steps = [trust, self._environment(name, identity), self._variables(name, identity)]
+        # A pull request shows its plan for dev, so its branch has to get there.
+        return steps if name == "dev" else [*steps, self._approvals(name)]
+
+    def after(self) -> list[Step]:
+        """Return the first push, whose workflows find Azure connected, and then the protection of main."""
+        push = Step(f"first push to {self.name}", lambda: self._branch("main") is not None, self._push)
+        protection = Step(
+            f"protection of main: a pull request{''.join(f', {name} passed' for name in self._checks)}",
+            self._protected,
+            self._protect,
+            self._protection_is_ours,
+            lambda: self._run("gh", "api", "--method", "DELETE", f"{self._api}/branches/main/protection"),
+        )
+        return [push, protection] if self.create else [protection]
+
+    def advice(self) -> list[str]:
+        """Return how to go on: the first push builds dev by itself, everything else waits to be asked for."""
+        if self.cloud.project.infrastructure == "existing":
+            return ["Next: `gh workflow run train.yml`"]
+        lines = ["New rights take some minutes to arrive: a run that stops with 403 or AADSTS wants to be repeated."]
+        for name in self.environments:
+            if name == "dev" and self.pushed:
+                lines.append("GitHub builds dev now: `gh run watch`. Then: `gh workflow run train.yml`")
+            else:
+                lines.append(f"Next: `gh workflow run infrastructure.yml -f environment={name} -f action=apply`")
+        return lines
+
+    # The repository.
+
+    @property
+    def name(self) -> str:
+        """OWNER/NAME: of the remote `origin`, or else of pyproject.toml. Raises UserError when there is neither."""
+        if not self._remote:
+            if not self.cloud.project.repository:
+                raise UserError("pyproject.toml: [tool.mlops] repository: the key is missing: write OWNER/NAME")
+            return self.cloud.project.repository
+        host = r"(?:https://(?:[^@/]+@)?|(?:ssh://)?git@)github\.com[:/]"
+        found = re.fullmatch(rf"{host}([^/]+/[^/]+?)(?:\.git)?/?", self._remote)
+        if found is None:
+            raise UserError("the remote origin is not a repository on github.com: see `git remote --verbose`")
+        return found[1]
+
+    @property
+    def repository(self) -> dict[str, Any] | None:
+        """The repository as GitHub describes it, None while there is none."""
+        self._repository = self._repository or self._ask(self._api)
+        return self._repository
+
+    @property
+    def _api(self) -> str:
+        return f"repos/{self.name}"
+
+    @property
+    def _remote(self) -> str:
+        if self._origin is None:
+            self._origin = self._git("remote", "get-url", "origin")
+        return self._origin
+
+    @property
+    def _ssh(self) -> bool:
+        if not self._remote and not self.cloud.dry_run:
+            # What `gh repo create` will take.
+            return self._run("gh", "config", "get", "git_protocol", "--host", "github.com").strip() == "ssh"
+        return "git@" in self._remote
+
+    @cached_property
+    def _user(self) -> dict[str, Any]:
+        if self.cloud.dry_run:
+            return {"login": "YOU", "id": "YOUR_ID", "scopes": None}
+        # The headers name the scopes of the sign-in, so that what is missing is said before anything is changed.
+        headers, _, body = self._run("gh", "api", "--include", "user").replace("\r\n", "\n").partition("\n\n")
+        scopes = re.search(r"(?im)^x-oauth-scopes: *(\S.*)$", headers)
+        return {**json.loads(body), "scopes": re.split(r", *", scopes[1].strip()) if scopes else None}
+
+    def _check_git(self) -> None:
+        root = self.cloud.project.root
+        top = self._git("rev-parse", "--show-toplevel")
+        if top and Path(top).resolve() != root.resolve():
+            raise UserError(f"the project lies inside another Git repository, {top}: move it out of there")
+        branch = self._git("symbolic-ref", "--short", "HEAD") if top else "main"
+        if branch != "main":
+            raise UserError(f"the branch is {branch or 'none'}, but the workflows watch main: run `git branch -m main`")
+        if not self._remote and self.repository and self._ask(f"{self._api}/branches"):
+            raise UserError(
+                f"{self.name} is on GitHub already, with commits of its own: name another one in [tool.mlops] of "
+                f"pyproject.toml, or connect it with `git remote add origin {self.repository['clone_url']}`"
+            )
+
+    def _locked(self) -> bool:
+        return (self.cloud.project.root / "uv.lock").is_file()
+
+    def _committed(self) -> bool:
+        return bool(self._git("rev-parse", "--verify", "HEAD") and self._git("ls-files", "uv.lock"))
+
+    def _commit(self) -> None:
+        if not self._git("rev-parse", "--show-toplevel"):
+            self._run("git", "init", "--initial-branch", "main")
+        if self._git("rev-parse", "--verify", "HEAD"):
+            self._run("git", "add", "uv.lock")
+            self._run("git", "commit", "--message", "Lock the dependencies", "--", "uv.lock")
+        else:
+            self._run("git", "add", "--all")
+            self._run("git", "commit", "--message", "First version")
+
+    def _connected(self) -> bool:
+        return bool(self._remote) and self.repository is not None
+
+    def _create(self) -> None:
+        found, remote = self.repository, self._remote
+        if found is None:
+            source = () if remote else ("--source", ".", "--remote", "origin")
+            self._run("gh", "repo", "create", self.name, "--private", *source)
+        elif not remote:
+            self._run("git", "remote", "add", "origin", found["clone_url"])
+        self._origin = None
+
+    def _branch(self, name: str) -> Any:
+        return self._ask(f"{self._api}/branches/{name}") if self.repository else None
+
+    def _push(self) -> None:
+        # The sign-in of gh, for this command alone: an empty helper forgets those of the machine.
+        helper = "credential.https://github.com.helper="
+        sign_in = () if self._ssh else ("-c", helper, "-c", f"{helper}!gh auth git-credential")
+        self._run("git", *sign_in, "push", "--set-upstream", "origin", "main")
+        self.pushed = True
+
+    # Who signs in.
+
+    @property
+    def _prefixes(self) -> list[str]:
+        if self.repository is None:
+            owner, _, name = self.name.partition("/")
+            return [f"repo:{owner}@OWNER_ID/{name}@REPOSITORY_ID"]
+        return subject_prefixes(self.repository, self._ask(f"{self._api}/{CUSTOM_SUBJECT}") or {})
+
+    def _subjects(self, environment: str) -> dict[str, str]:
+        names = (f"github-{environment}", f"github-{environment}-by-name")
+        prefixes = ["", ""] if self.undo else self._prefixes
+        return {name: f"{prefix}:environment:{environment}" for name, prefix in zip(names, prefixes, strict=False)}
+
+    # The environments.
+
+    def _environment(self, name: str, identity: Identity) -> Step:
+        path = f"{self._api}/environments/{name}"
+
+        def find() -> Any:
+            return self._ask(path) if self.repository else None
+
+        def make() -> None:
+            try:
+                self._run("gh", "api", "--method", "PUT", path)
+            except CommandError as error:
+                if not re.search(rf"{PLAN}|HTTP 404", error.output):
+                    raise
+                raise UserError(
+                    f"GitHub's plan has no environments for the private repository {self.name}: choose another plan, "
+                    "or make the repository public"
+                ) from error
+
+        def remove() -> None:
+            rest = [self._ask(f"{path}/{kind}") or {} for kind in ("variables", "secrets")]
+            if any(each.get("total_count") for each in rest):
+                raise SkippedError(f"the environment {name} stays: it has other variables or secrets")
+            self._run("gh", "api", "--method", "DELETE", path)
+
+        return Step(
+            f"GitHub environment {name}",
+            lambda: find() is not None,
+            make,
+            lambda: identity.made_here and find() is not None,
+            remove,
+        )
+
+    def _variables(self, name: str, identity: Identity) -> Step:
+        place = ("--env", name, "--repo", self.name)
+        keys = ("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_SUBSCRIPTION_ID")
+
+        def wanted() -> dict[str, str]:
+            account = self.cloud.account
+            return dict(zip(keys, (identity.client, account.tenant, account.subscription), strict=True))
+
+        def found() -> dict[str, str]:
+            answer = self._ask(f"{self._api}/environments/{name}/variables?per_page=30") if self.repository else None
+            there = {each["name"]: each["value"] for each in (answer or {}).get("variables", ())}
+            mine = self.cloud.account.subscription
+            if (other := there.get("AZURE_SUBSCRIPTION_ID", mine)) != mine:
+                raise UserError(
+                    f"the environment {name} on GitHub is in subscription {other}, and you are in {mine}: run "
+                    f"`az account set --subscription {other}`, or delete its variable AZURE_SUBSCRIPTION_ID first"
+                )
+            return {key: there[key] for key in keys if key in there}
+
+        def make() -> None:
+            there = {} if self.cloud.dry_run else found()
+            for key, value in wanted().items():
+                if there.get(key) == value:
+                    continue
+                self._run("gh", "variable", "set", key, "--body", value, *place)
+
+        def remove() -> None:
+            for key in keys if self.cloud.dry_run else found():
+                self._run("gh", "variable", "delete", key, *place)
+
+        return Step(
+            f"variables {', '.join(keys)} of {name}",
+            lambda: found() == wanted(),
+            make,
+            lambda: bool(found()),
+            remove,
+        )
+
+    def _approvals(self, name: str) -> Step:
+        path = f"{self._api}/environments/{name}"
+        none = f"GitHub's plan has no approvals for a private repository: nobody is asked before {name} is changed"
+
+        def find() -> tuple[list[tuple[str, int]], dict[str, bool] | None]:
+            """Who is asked, and from which branches one gets there."""
+            there = (self._ask(path) if self.repository else None) or {}
+            people = [each for rule in there.get("protection_rules", ()) for each in rule.get("reviewers", ())]
+            return [(each["type"], each["reviewer"]["id"]) for each in people], there.get("deployment_branch_policy")
+
+        def done() -> bool:
+            if all(find()):
+                return True
+            if self.repository and self._without_protection():
+                raise SkippedError(none)
+            return False
+
+        def make() -> None:
+            reviewers, policy = find()
+            branches: list[str] = []
+            for key, value in (policy or {"protected_branches": True, "custom_branch_policies": False}).items():
+                branches += ["-F", f"deployment_branch_policy[{key}]={str(value).lower()}"]
+            people: list[str] = []
+            for kind, number in reviewers or [("User", self._user["id"])]:
+                people += ["-f", f"reviewers[][type]={kind}", "-F", f"reviewers[][id]={number}"]
+            try:
+                self._run("gh", "api", "--method", "PUT", path, *people, *branches)
+            except CommandError as error:
+                if not re.search(PLAN, error.output):
+                    raise
+                self._within_plan(none, "gh", "api", "--method", "PUT", path, *branches)
+                raise SkippedError(none) from error
+
+        return Step(f"approvals for {name}: you, and protected branches only", done, make)
+
+    # The protection of main.
+
+    @cached_property
+    def _checks(self) -> list[str]:
+        """The checks that every pull request gets; one that never came would block it for ever."""
+        path = self.cloud.project.root / ".github" / "workflows" / "pull-request.yml"
+        jobs = load_yaml(path).get("jobs", {}) if path.is_file() else {}
+        return [name for name in CHECKS if name in [job.get("name") for job in jobs.values()]]
+
+    def _without_protection(self) -> bool:
+        """Whether GitHub's plan lacks protected branches for this repository."""
+        try:
+            self._ask(f"{self._api}/branches/main/protection")
+        except CommandError as error:
+            return bool(re.search(PLAN, error.output))
+        return False
+
+    def _protected(self) -> bool:
+        if not self._branch("main"):
+            return False
+        if self._without_protection():
+            raise SkippedError(UNPROTECTED)
+        if self._ask(f"{self._api}/branches/main/protection"):
+            return True
+        rules = self._ask(f"{self._api}/rules/branches/main") or ()
+        return any(rule["type"] == "pull_request" for rule in rules)
+
+    def _protect(self) -> None:
+        checks: list[str] = ["-F", "required_status_checks=null"]
+        if self._checks:
+            checks = ["-F", "required_status_checks[strict]=false"]
+            checks += [word for name in self._checks for word in ("-f", f"required_status_checks[contexts][]={name}")]
+        # No approval by somebody else: a team of one could merge nothing.
+        more = ("required_pull_request_reviews[required_approving_review_count]=0", "enforce_admins=true")
+        rules = [word for rule in (*more, "restrictions=null") for word in ("-F", rule)]
+        if not self.cloud.dry_run and not self._branch("main"):
+            raise SkippedError("main is not protected, because it is not on GitHub yet: push it and run this again")
+        path = f"{self._api}/branches/main/protection"
+        self._within_plan(UNPROTECTED, "gh", "api", "--method", "PUT", path, *checks, *rules)
+
+    def _protection_is_ours(self) -> bool:
+        if not self._branch("main") or self._without_protection():
+            return False
+        found = self._ask(f"{self._api}/branches/main/protection") or {}
+        checks = (found.get("required_status_checks") or {}).get("contexts", [])
+        approvals = (found.get("required_pull_request_reviews") or {}).get("required_approving_review_count")
+        others = [name for name in self.cloud.project.environments if name not in self.environments]
+        used = any(self._ask(f"{self._api}/environments/{name}") for name in others)
+        return sorted(checks) == sorted(self._checks) and approvals == 0 and not used
+
+    # Commands.
+
+    def _ask(self, path: str) -> Any:
+        """Ask GitHub's API; None when there is no such thing, and in a dry run."""
+        if self.cloud.dry_run:
+            return None
+        try:
+            return json.loads(self._run("gh", "api", path))
+        except CommandError as error:
+            if "HTTP 404" in error.output:
+                return None
+            raise
+
+    def _git(self, *words: str) -> str:
+        """Ask Git; empty when it does not know, and in a dry run."""
+        if self.cloud.dry_run:
+            return ""
+        try:
+            return self.cloud.shell.read("git", *words).strip()
+        except CommandError:
+            return ""
+
+    def _within_plan(self, otherwise: str, *command: str) -> None:
+        """Run a command. Raises SkippedError with the text `otherwise` when GitHub's plan lacks what it asks for."""
+        try:
+            self._run(*command)
+        except CommandError as error:
+            if re.search(PLAN, error.output):
+                raise SkippedError(otherwise) from error
+            raise
+
+    def _run(self, *command: str) -> str:
+        """Run a command and return what it wrote. Raises UserError with the cure of a fault that has one."""
+        try:
+            return self.cloud.change(*command)
+        except CommandError as error:
+            if scope := re.search(r'needs the "([\w:]+)" scope|without `(\w+)` scope', error.output):
+                raise _lacks(scope[1] or scope[2]) from error
+            for pattern, cure in self._cures.items():
+                if not re.search(PLAN, error.output) and re.search(pattern, error.output):
+                    raise UserError(cure) from error
+            raise
+
+    @property
+    def _cures(self) -> dict[str, str]:
+        return {
+            r"gh auth login|HTTP 401": "you are not signed in to GitHub: run `gh auth login`",
+            r"HTTP 403|Must have admin rights|cannot create a repository": (
+                f"you may not set up {self.name}: you need to be its admin (`repository` in [tool.mlops] of "
+                "pyproject.toml names another one)"
+            ),
+            r"tell me who you are|auto-detect email": (
+                "Git does not know you: run `git config --global user.name NAME` and "
+                "`git config --global user.email ADDRESS`"
+            ),
+            r"non-fast-forward|fetch first": (
+                f"{self.name} has commits that are not here: run `git pull --rebase origin main`"
+            ),
+        }
+
+
+def _lacks(scope: str) -> UserError:
+    return UserError(
+        f"your sign-in to GitHub lacks the scope {scope}: run `gh auth refresh --hostname github.com --scopes {scope}`"
+    )

@@ -1,0 +1,900 @@
+"""From nothing to an environment that can be provisioned: what is run, asked, said and undone, on clouds of paper."""
+
+import dataclasses
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from fake_cloud import PERSON, SUBSCRIPTION, TENANT, FakeCloud
+from small_project import configuration, write_yaml
+
+from mlops import UserError, azure, github
+from mlops.backends import Shell
+from mlops.bootstrap import bootstrap
+from mlops.config import Project, load_yaml
+
+IDS = "repo:ada@101/a-project@202"
+NAMES = "repo:ada/a-project"
+STATE = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-state/providers/Microsoft.Storage/storageAccounts/stdev"
+
+
+@pytest.fixture(scope="module")
+def files() -> dict[str, str]:
+    """What bootstrap reads of a project: configuration, roles and the workflow of pull requests."""
+    here = Project.load(Path(__file__).parent).root
+    found = {}
+    for name in ("infrastructure/shared/roles.yml", ".github/workflows/pull-request.yml"):
+        found[name] = (here / name).read_text(encoding="utf-8")
+    for name in ("dev", "test", "prod"):
+        settings = configuration(name, "workspace" if name == "dev" else "registry")
+        settings["terraform_state"] |= {"storage_account": f"st{name}", "container": "tfstate"}
+        found[f"config/{name}.yml"] = yaml.safe_dump(settings)
+    return found
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, files: dict[str, str]) -> Project:
+    """A project that was just made, with Terraform, and without repository and Azure."""
+    return written(tmp_path, files)
+
+
+def written(root: Path, files: dict[str, str]) -> Project:
+    """Write the files of a project."""
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
+    return Project(root, "package", "aml-cli-v2", "terraform", repository="ada/a-project")
+
+
+@pytest.fixture
+def cloud(fresh: Project, monkeypatch: pytest.MonkeyPatch) -> FakeCloud:
+    """The clouds, where all programs are installed and nobody waits."""
+    cloud = FakeCloud(fresh.root)
+    monkeypatch.setattr("mlops.backends.execute", cloud.execute)
+    monkeypatch.setattr("mlops.backends.shutil.which", lambda program: program)
+    monkeypatch.setattr("mlops.bootstrap.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("yaml.SafeLoader", yaml.CSafeLoader)  # the same files again and again: ten times as fast
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    return cloud
+
+
+def start(project: Project, *environments: str, **options: bool) -> None:
+    """Run bootstrap as in a script: with --yes and --create-repository unless a test says otherwise."""
+    bootstrap(project, environments or ("dev",), **{"create_repository": True, "yes": True, **options})
+
+
+def connected(cloud: FakeCloud) -> None:
+    """The project has been pushed to its repository."""
+    cloud.create_repository("ada/a-project")
+    cloud.top, cloud.head, cloud.origin = str(cloud.root), "1", "git@github.com:ada/a-project.git"
+    cloud.branches["main"] = "1"
+
+
+def granted(cloud: FakeCloud, principal: str) -> set[tuple[str, str]]:
+    """The roles of somebody: name and scope."""
+    names = {number: name for name, number in azure.ROLES.items()}
+    return {
+        (names[role["roleDefinitionId"].rsplit("/", 1)[-1]], role["scope"])
+        for role in cloud.roles
+        if role["principalId"] == principal
+    }
+
+
+# What is made.
+
+
+def test_one_command_makes_everything_from_nothing(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh)
+    subscription = f"/subscriptions/{SUBSCRIPTION}"
+    assert granted(cloud, "principal-of-id-deploy-dev") == {
+        ("Contributor", subscription),
+        ("Role Based Access Control Administrator", subscription),
+        ("Storage Blob Data Contributor", STATE),
+    }
+    assert granted(cloud, PERSON) == {("Storage Blob Data Contributor", STATE)}
+    (credential,) = cloud.credentials["id-deploy-dev"].values()
+    assert credential["issuer"] == "https://token.actions.githubusercontent.com"
+    assert credential["subject"] == f"{IDS}:environment:dev"
+    assert cloud.environments["dev"]["variables"] == {
+        "AZURE_CLIENT_ID": "client-of-id-deploy-dev",
+        "AZURE_TENANT_ID": TENANT,
+        "AZURE_SUBSCRIPTION_ID": SUBSCRIPTION,
+    }
+    assert cloud.repository is not None
+    assert cloud.repository["private"]
+    assert cloud.branches == {"main": "1"}
+    assert cloud.protection is not None
+    assert cloud.protection["required_status_checks"] == {"contexts": ["Project", "Infrastructure"]}
+    assert cloud.registered == {*azure.providers(fresh)}
+
+
+def test_the_first_push_finds_azure_connected_and_only_the_protection_of_main_comes_later(
+    fresh: Project, cloud: FakeCloud
+) -> None:
+    start(fresh, "dev", "test", "prod")
+    lines = [" ".join(line) for line in cloud.changes]
+    push = next(number for number, line in enumerate(lines) if " push " in line)
+    assert lines[0] == "uv lock"
+    assert push == len(lines) - 2
+    assert "branches/main/protection" in lines[-1]
+    assert "--force" not in lines[push]
+
+
+def test_terraforms_state_is_closed_to_keys_and_the_public_and_keeps_versions(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh)
+    account = cloud.accounts["stdev"]
+    assert account["--allow-shared-key-access"] == account["--allow-blob-public-access"] == "false"
+    assert (account["--min-tls-version"], account["--https-only"]) == ("TLS1_2", "true")
+    assert account["blobs"]["isVersioningEnabled"]
+    assert account["blobs"]["deleteRetentionPolicy"] == {"enabled": True, "days": 30}
+    assert account["containers"] == ["tfstate"]
+
+
+def test_an_identity_grants_the_roles_of_the_infrastructure_and_no_others(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh)
+    (condition,) = [role["condition"] for role in cloud.roles if role["condition"]]
+    roles = set(load_yaml(fresh.root / "infrastructure" / "shared" / "roles.yml")["roles"].values())
+    for action, source in (("write", "@Request"), ("delete", "@Resource")):
+        part = rf"roleAssignments/{action}'}}\) OR {source}\[[^\]]*\] (\w+:?\w+) {{([^}}]*)}}"
+        found = re.search(part, condition)
+        assert found, condition
+        assert found[1] == "ForAnyOfAnyValues:GuidEquals"
+        assert set(found[2].split(", ")) == roles
+    assert azure.ROLES["Role Based Access Control Administrator"] not in condition
+    assert "\n" not in condition
+    assert condition.count("(") == condition.count(")")
+
+
+def test_the_providers_are_those_that_terraform_knows_to_need() -> None:
+    here = Project.load(Path(__file__).parent)
+    text = (here.root / "infrastructure" / "terraform" / "versions.tf").read_text(encoding="utf-8")
+    everything = dataclasses.replace(here, add_ons=("private-network",))
+    # Every subscription has Microsoft.Authorization.
+    assert {*azure.providers(everything)} == {*re.findall(r'"(Microsoft\.\w+)"', text)} - {"Microsoft.Authorization"}
+
+
+def test_a_lock_on_prod_needs_the_right_to_lock(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh, "dev", "prod")
+    locking = ("Locks Contributor", f"/subscriptions/{SUBSCRIPTION}")
+    assert locking in granted(cloud, "principal-of-id-deploy-prod")
+    assert locking not in granted(cloud, "principal-of-id-deploy-dev")
+
+
+def test_bicep_keeps_no_state(fresh: Project, cloud: FakeCloud) -> None:
+    settings = configuration("dev", "workspace")
+    del settings["terraform_state"]
+    write_yaml(fresh.root / "config" / "dev.yml", settings)
+    start(dataclasses.replace(fresh, infrastructure="bicep"))
+    assert cloud.accounts == {}
+    assert cloud.ran("az storage") == []
+    assert {name for name, _ in granted(cloud, "principal-of-id-deploy-dev")} == {
+        "Contributor",
+        "Role Based Access Control Administrator",
+    }
+
+
+def test_test_and_prod_ask_somebody_and_dev_does_not(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh, "dev", "test", "prod")
+    assert (cloud.environments["dev"]["reviewers"], cloud.environments["dev"]["policy"]) == ([], "")
+    for name in ("test", "prod"):
+        assert (cloud.environments[name]["reviewers"], cloud.environments[name]["policy"]) == (["7"], "protected")
+
+
+@pytest.mark.parametrize(("reviewers", "policy"), [(["55"], ""), ([], "custom")])
+def test_reviewers_and_branches_that_somebody_chose_stay(
+    fresh: Project, cloud: FakeCloud, reviewers: list[str], policy: str
+) -> None:
+    connected(cloud)
+    cloud.environments["test"] = {"variables": {}, "secrets": 0, "reviewers": reviewers, "policy": policy}
+    start(fresh, "test")
+    there = cloud.environments["test"]
+    assert (there["reviewers"], there["policy"]) == (reviewers or ["7"], policy or "protected")
+
+
+def test_a_machine_that_is_signed_in_gets_no_role_of_a_person(fresh: Project, cloud: FakeCloud) -> None:
+    cloud.user_type = "servicePrincipal"
+    start(fresh)
+    assert granted(cloud, PERSON) == set()
+
+
+def test_a_project_says_where_its_workflows_run_and_its_code_is_to_be() -> None:
+    here = Project.load(Path(__file__).parent)
+    assert here.orchestration == "github-actions"
+    assert re.fullmatch(r"[\w-]+/[a-z0-9-]+", here.repository)
+
+
+# Existing workspaces.
+
+
+def existing(project: Project, cloud: FakeCloud) -> Project:
+    """The project with workspaces that somebody else runs."""
+    settings = configuration("dev", "workspace")
+    for built in ("terraform_state", "budget", "retention", "security"):
+        del settings[built]
+    theirs = ("resource_group", "workspace", "registry", "online_endpoint", "batch_endpoint")
+    settings["names"] = {name: settings["names"][name] for name in theirs}
+    write_yaml(project.root / "config" / "dev.yml", settings)
+    storage = {"storageAccount": "/subscriptions/s/storageAccounts/theirs"}
+    cloud.resources = [
+        {"group": "rg-dev", "name": "mlw-dev", "type": azure.WORKSPACES, "id": "/the/workspace", "properties": storage},
+        {"group": "elsewhere", "name": "the-registry", "type": azure.REGISTRIES, "id": "/the/registry"},
+    ]
+    return dataclasses.replace(project, infrastructure="existing")
+
+
+def test_in_an_existing_workspace_the_workflows_get_the_rights_to_use_it_and_no_more(
+    fresh: Project, cloud: FakeCloud
+) -> None:
+    start(existing(fresh, cloud))
+    assert granted(cloud, "principal-of-id-deploy-dev") == {
+        ("AzureML Data Scientist", "/the/workspace"),
+        ("AzureML Registry User", "/the/registry"),
+        ("Storage Blob Data Contributor", "/subscriptions/s/storageAccounts/theirs"),
+        ("Storage File Data Privileged Contributor", "/subscriptions/s/storageAccounts/theirs"),
+    }
+    assert cloud.registered == {"Microsoft.ManagedIdentity"}
+    assert cloud.accounts == {}
+
+
+def test_a_registry_in_another_subscription_is_left_to_its_owner(fresh: Project, cloud: FakeCloud) -> None:
+    project = existing(fresh, cloud)
+    cloud.resources = cloud.resources[:1]
+    start(project)
+    assert "AzureML Registry User" not in {name for name, _ in granted(cloud, "principal-of-id-deploy-dev")}
+
+
+def test_a_workspace_that_is_not_there_is_named(fresh: Project, cloud: FakeCloud) -> None:
+    project = existing(fresh, cloud)
+    cloud.resources = []
+    with pytest.raises(
+        UserError, match="there is no workspace mlw-dev in resource group rg-dev of subscription Sandbox"
+    ):
+        start(project)
+    assert cloud.changes == []
+
+
+def test_the_rights_in_an_existing_workspace_go_with_undo(fresh: Project, cloud: FakeCloud) -> None:
+    project = existing(fresh, cloud)
+    start(project)
+    start(project, undo=True)
+    assert cloud.roles == []
+    assert cloud.groups == {}
+    assert len(cloud.resources) == 2
+
+
+# Subjects.
+
+
+@pytest.mark.parametrize(
+    ("said", "created_at", "subjects"),
+    [
+        ({"use_default": True, "sub_claim_prefix": IDS, "use_immutable_subject": True}, "2020", [IDS]),
+        ({"use_default": True, "sub_claim_prefix": NAMES, "use_immutable_subject": False}, "2026-11", [NAMES]),
+        ({"use_default": True, "sub_claim_prefix": IDS, "use_immutable_subject": False}, "2020", [IDS, NAMES]),
+        ({"use_default": True, "use_immutable_subject": True}, "2020", [IDS]),
+        ({"use_default": True, "use_immutable_subject": False}, "2026-11", [NAMES]),
+        ({"use_default": True}, "2026-07-15T00:00:00Z", [IDS]),
+        ({"use_default": True}, "2026-07-14T23:59:59Z", [IDS, NAMES]),
+        ({"use_default": False, "include_claim_keys": ["repo", "context"]}, "2026-11", [IDS]),
+    ],
+)
+def test_the_subject_is_what_github_sends_and_both_when_it_does_not_say(
+    fresh: Project,
+    cloud: FakeCloud,
+    said: dict[str, Any],
+    created_at: str,
+    subjects: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cloud.subject, cloud.created_at = said, created_at
+    connected(cloud)
+    start(fresh, create_repository=False)
+    found = [each["subject"] for each in cloud.credentials["id-deploy-dev"].values()]
+    assert found == [f"{subject}:environment:dev" for subject in subjects]
+    assert github.expected_subjects(Shell(fresh.root), "dev") == found  # what `mlops doctor` looks for
+    assert f"GitHub signs in as {' or '.join(subjects)}:environment:dev" in capsys.readouterr().out
+
+
+def test_a_subject_of_ones_own_is_refused(fresh: Project, cloud: FakeCloud) -> None:
+    connected(cloud)
+    cloud.subject = {"use_default": False, "include_claim_keys": ["repository_id"]}
+    with pytest.raises(UserError, match=r"a subject of its own .*-F use_default=true"):
+        start(fresh)
+    assert cloud.changes == []
+
+
+def test_a_credential_that_somebody_made_by_hand_is_enough(fresh: Project, cloud: FakeCloud) -> None:
+    connected(cloud)
+    start(fresh)
+    (credential,) = cloud.credentials["id-deploy-dev"].values()
+    cloud.credentials["id-deploy-dev"] = {"by-hand": credential | {"name": "by-hand"}}
+    start(fresh)
+    assert [*cloud.credentials["id-deploy-dev"]] == ["by-hand"]
+
+
+# Once more, half-way, and back.
+
+
+def test_a_second_run_has_nothing_to_do(fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]) -> None:
+    start(fresh, "dev", "test", "prod")
+    before = len(cloud.changes)
+    capsys.readouterr()
+    start(fresh, "dev", "test", "prod", yes=False)
+    assert len(cloud.changes) == before
+    assert "Nothing to do." in capsys.readouterr().out
+
+
+CHANGES = 45  # of a run for dev and prod; the test below sees when this is wrong
+
+
+@pytest.fixture(scope="module")
+def whole(files: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """What there is after a run for dev and prod that nothing stopped."""
+    root = tmp_path_factory.mktemp("whole")
+    project, cloud = written(root, files), FakeCloud(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mlops.backends.execute", cloud.execute)
+        patch.setattr("mlops.backends.shutil.which", lambda program: program)
+        start(project, "dev", "prod")
+    return cloud.contents()
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("number", range(CHANGES))
+def test_a_run_that_stopped_anywhere_goes_on_and_ends_the_same(
+    fresh: Project,
+    cloud: FakeCloud,
+    whole: dict[str, object],
+    number: int,
+    after: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cloud.fail_at, cloud.fail_after = number, after
+    with pytest.raises(UserError):
+        start(fresh, "dev", "prod")
+    assert "the same command goes on from here" in capsys.readouterr().out
+    # Nothing is done twice: the next run begins with what failed, or after it.
+    failed, cloud.fail_at = cloud.changes[-1], None
+    cloud.log.clear()
+    start(fresh, "dev", "prod")
+    assert (failed in cloud.changes) <= (not after or failed[:2] == ["git", "add"] or "provider" in failed)
+    assert cloud.contents() == whole
+
+
+def test_the_number_of_changes_above_is_right(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh, "dev", "prod")
+    assert len(cloud.changes) == CHANGES
+
+
+EMPTY = {"groups": {}, "identities": {}, "credentials": {}, "accounts": {}, "roles": [], "environments": {}}
+
+
+def test_undo_leaves_nothing_but_the_repository(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start(fresh, "dev", "test", "prod")
+    start(fresh, "dev", "test", "prod", undo=True)
+    assert cloud.contents() == EMPTY | {"protection": None}
+    assert cloud.repository is not None
+    assert cloud.branches
+    assert not cloud.ran("gh repo delete")
+    capsys.readouterr()
+    start(fresh, "dev", "test", "prod", undo=True)
+    assert "Nothing to remove." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("number", range(CHANGES))
+def test_undo_takes_away_what_a_run_that_stopped_has_made(fresh: Project, cloud: FakeCloud, number: int) -> None:
+    cloud.fail_at = number
+    with pytest.raises(UserError):
+        start(fresh, "dev", "prod")
+    cloud.fail_at = None
+    start(fresh, "dev", "prod", undo=True)
+    assert cloud.contents() == EMPTY | {"protection": None}
+
+
+def test_an_undo_that_stopped_anywhere_goes_on(fresh: Project, cloud: FakeCloud) -> None:
+    number = 0
+    while True:
+        start(fresh, "dev", "prod")
+        cloud.log.clear()
+        cloud.fail_at = number
+        try:
+            start(fresh, "dev", "prod", undo=True)
+        except UserError:
+            cloud.fail_at = None
+            start(fresh, "dev", "prod", undo=True)
+        else:
+            break
+        assert cloud.contents() == EMPTY | {"protection": None}
+        number += 1
+    assert number > 15
+
+
+def test_undo_of_one_environment_leaves_the_others_as_they_are(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start(fresh, "dev", "prod")
+    start(fresh, "dev", undo=True)
+    assert "resource group rg-state stays: it holds id-deploy-prod, stprod" in capsys.readouterr().out
+    assert [*cloud.identities] == ["id-deploy-prod"]
+    assert cloud.protection is not None
+    start(fresh, "prod", yes=False)
+    assert "Nothing to do." in capsys.readouterr().out
+
+
+def test_undo_leaves_what_somebody_else_made(fresh: Project, cloud: FakeCloud) -> None:
+    connected(cloud)
+    cloud.registered |= {"Microsoft.ManagedIdentity"}
+    cloud.groups["rg-state"] = {"name": "rg-state", "tags": None}
+    ids = {"clientId": "client-of-id-deploy-dev", "principalId": "principal-of-id-deploy-dev"}
+    cloud.identities["id-deploy-dev"] = {"name": "id-deploy-dev", "group": "rg-state", "tags": {}, **ids}
+    cloud.environments["dev"] = {"variables": {"THEIRS": "1"}, "secrets": 1, "reviewers": [], "policy": ""}
+    cloud.protection = {"required_pull_request_reviews": {"required_approving_review_count": 2}}
+    start(fresh)
+    start(fresh, undo=True)
+    assert [*cloud.groups] == ["rg-state"]
+    assert [*cloud.identities] == ["id-deploy-dev"]
+    assert cloud.roles
+    assert cloud.environments["dev"]["variables"] == {"THEIRS": "1"}
+    assert cloud.protection
+    assert cloud.accounts == {}
+
+
+@pytest.mark.parametrize("theirs", [{"variables": {"THEIRS": "1"}}, {"secrets": 1}])
+def test_undo_keeps_an_environment_that_holds_more(
+    fresh: Project, cloud: FakeCloud, theirs: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    connected(cloud)
+    cloud.environments["dev"] = {"variables": {}, "secrets": 0, "reviewers": [], "policy": "", **theirs}
+    start(fresh)
+    start(fresh, undo=True)
+    assert "warning: the environment dev stays: it has other variables or secrets" in capsys.readouterr().out
+    assert cloud.environments["dev"]["variables"] == theirs.get("variables", {})
+
+
+def test_undo_keeps_the_state_of_resources_that_are_still_there(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh)
+    cloud.groups["rg-dev"] = {"name": "rg-dev", "tags": {}}
+    before = len(cloud.changes)
+    with pytest.raises(UserError, match=r"rg-dev is still there.*mlops teardown --environment dev --all"):
+        start(fresh, undo=True)
+    assert len(cloud.changes) == before
+
+
+def test_a_condition_that_no_longer_fits_the_roles_is_renewed(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh)
+    path = fresh.root / "infrastructure" / "shared" / "roles.yml"
+    document = load_yaml(path)
+    document["roles"]["another"] = "11111111-1111-1111-1111-111111111111"
+    write_yaml(path, document)
+    cloud.log.clear()
+    start(fresh)
+    assert [line.split()[:4] for line in cloud.ran("az")] == [
+        ["az", "role", "assignment", "delete"],
+        ["az", "role", "assignment", "create"],
+    ]
+    assert "11111111-1111" in cloud.ran("create")[0]
+
+
+def test_a_role_without_its_condition_is_narrowed(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh)
+    for role in cloud.roles:
+        role["condition"] = None
+    start(fresh)
+    assert len([role for role in cloud.roles if role["condition"]]) == 1
+
+
+def test_a_new_identity_is_waited_for(fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]) -> None:
+    cloud.unknown_for = 3
+    start(fresh)
+    assert capsys.readouterr().out.count("the directory does not know the new identity yet") == 1
+    assert len(granted(cloud, "principal-of-id-deploy-dev")) == 3
+
+
+def test_but_not_for_ever(fresh: Project, cloud: FakeCloud) -> None:
+    cloud.unknown_for = 1000
+    with pytest.raises(UserError, match="PrincipalNotFound"):
+        start(fresh)
+
+
+# Asking and saying.
+
+
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, answer: bool, cloud: FakeCloud) -> list[str]:
+    """Somebody sits there and answers; the questions are recorded, each with the changes so far."""
+    asked: list[str] = []
+
+    def confirm(question: str) -> bool:
+        assert cloud.changes == []
+        asked.append(question)
+        return answer
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("typer.confirm", confirm)
+    return asked
+
+
+def test_the_plan_is_shown_and_one_question_asked_before_anything_is_changed(
+    fresh: Project, cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = on_a_terminal(monkeypatch, False, cloud)
+    cloud.groups["rg-state"] = {"name": "rg-state", "tags": None}
+    with pytest.raises(UserError, match="nothing was changed"):
+        start(fresh, yes=False)
+    shown = capsys.readouterr().out
+    assert f"Azure: subscription Sandbox ({SUBSCRIPTION}), tenant {TENANT}, ada@example.com" in shown
+    assert "GitHub: ada/a-project, new and private, ada" in shown
+    assert "  done   resource group rg-state" in shown
+    assert "  to do  identity id-deploy-dev" in shown
+    assert "role Storage Blob Data Contributor on storage account stdev for you" in shown
+    assert len(asked) == 1
+    assert cloud.changes == []
+
+
+def test_yes_goes_ahead_and_each_step_is_one_line(
+    fresh: Project, cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = on_a_terminal(monkeypatch, True, cloud)
+    start(fresh, yes=False)
+    assert len(asked) == 1
+    steps = [line for line in capsys.readouterr().out.splitlines() if line.startswith("[")]
+    assert steps[0] == "[ 1/18] uv.lock, which the workflows insist on"
+    assert steps[-1].startswith("[18/18] protection of main")
+    assert len(steps) == 18
+
+
+def test_undo_asks_too(
+    fresh: Project, cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start(fresh)
+    cloud.log.clear()
+    asked = on_a_terminal(monkeypatch, False, cloud)
+    with pytest.raises(UserError, match="nothing was changed"):
+        start(fresh, undo=True, yes=False)
+    assert "  to go  storage account stdev" in capsys.readouterr().out
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("undo", [False, True])
+def test_without_a_terminal_it_needs_yes(fresh: Project, cloud: FakeCloud, undo: bool) -> None:
+    if undo:
+        start(fresh)
+        cloud.log.clear()
+    with pytest.raises(UserError, match="--yes"):
+        start(fresh, undo=undo, yes=False)
+    assert cloud.changes == []
+
+
+@pytest.mark.parametrize("undo", [False, True])
+def test_a_dry_run_shows_the_commands_and_asks_nobody(
+    fresh: Project, cloud: FakeCloud, undo: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start(fresh, "dev", "prod", dry_run=True, undo=undo, yes=False)
+    assert cloud.log == []
+    assert not (fresh.root / "uv.lock").exists()
+    shown = capsys.readouterr().out
+    wanted = ["az identity delete --name id-deploy-dev", "gh api --method DELETE repos/ada/a-project/environments/prod"]
+    if not undo:
+        wanted = ["az identity create --name id-deploy-dev", "gh variable set AZURE_CLIENT_ID --body CLIENT_ID"]
+    for words in wanted:
+        assert words in shown
+
+
+def test_a_dry_run_shows_the_commands_that_a_run_gives(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start(fresh, "dev", "prod", dry_run=True)
+    shown = [line.split()[:4] for line in capsys.readouterr().out.splitlines() if re.match(r"(az|gh|git|uv) ", line)]
+    start(fresh, "dev", "prod")
+    assert [line[0] for line in shown] == [line[0] for line in cloud.changes]
+
+
+def test_no_command_makes_or_shows_a_secret(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start(fresh, "dev", "test", "prod")
+    start(fresh, "dev", "test", "prod", undo=True)
+    text = capsys.readouterr().out + "\n".join(" ".join(line) for line in cloud.log)
+    text = re.sub(r"Only ids are stored, no secret|/environments/\w+/secrets", "", text)
+    assert not re.search(
+        r"(?i)secret|password|(?<!azuread)token(?!\.actions)|credential reset|keys list|--sas|connection-string", text
+    )
+
+
+def test_the_end_says_what_to_do_next(fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]) -> None:
+    start(fresh, "dev", "test")
+    shown = capsys.readouterr().out
+    assert "GitHub builds dev now: `gh run watch`" in shown
+    assert "Next: `gh workflow run infrastructure.yml -f environment=test -f action=apply`" in shown
+    start(fresh)
+    assert "-f environment=dev -f action=apply" in capsys.readouterr().out
+
+
+def test_a_private_network_needs_runners_inside_it(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = configuration("dev", "workspace")
+    settings["names"]["virtual_network"] = "vnet"
+    settings["network"] = {
+        "address_space": "10.0.0.0/16",
+        "endpoints_subnet": "10.0.0.0/24",
+        "runners_subnet": "10.0.1.0/24",
+        "outbound": "internet",
+        "outbound_hosts": [],
+    }
+    write_yaml(fresh.root / "config" / "dev.yml", settings)
+    start(dataclasses.replace(fresh, add_ons=("private-network",)))
+    assert "MLOPS_RUNNER" in capsys.readouterr().out
+
+
+# The repository.
+
+
+def test_without_a_repository_it_says_how_to_get_one(fresh: Project, cloud: FakeCloud) -> None:
+    with pytest.raises(UserError, match="uv run mlops bootstrap --create-repository"):
+        start(fresh, create_repository=False)
+    assert cloud.changes == []
+
+
+def test_a_repository_that_is_there_is_used_and_not_pushed_to(fresh: Project, cloud: FakeCloud) -> None:
+    connected(cloud)
+    start(fresh, create_repository=False)
+    assert not [line for line in cloud.changes if line[0] == "git"]
+    assert cloud.environments["dev"]["variables"]
+
+
+@pytest.mark.parametrize(
+    "remote",
+    [
+        "https://github.com/ada/a-project",
+        "https://github.com/ada/a-project.git",
+        "https://ada@github.com/ada/a-project.git/",
+        "git@github.com:ada/a-project.git",
+        "ssh://git@github.com/ada/a-project.git",
+    ],
+)
+def test_the_remote_says_which_repository_it_is(fresh: Project, cloud: FakeCloud, remote: str) -> None:
+    connected(cloud)
+    cloud.origin = remote
+    start(dataclasses.replace(fresh, repository="somebody/else"), create_repository=False)
+    assert cloud.environments["dev"]["variables"]
+
+
+def test_a_repository_that_was_made_and_is_still_empty_is_filled(fresh: Project, cloud: FakeCloud) -> None:
+    cloud.create_repository("ada/a-project")
+    start(fresh)
+    assert cloud.ran("gh repo create") == []
+    assert cloud.ran("git remote add") == ["git remote add origin https://github.com/ada/a-project.git"]
+    assert cloud.branches == {"main": "1"}
+
+
+def test_an_own_commit_stays_and_only_the_lock_file_is_added(fresh: Project, cloud: FakeCloud) -> None:
+    cloud.top, cloud.head, cloud.tracked = str(fresh.root), "9", ["pyproject.toml"]
+    start(fresh)
+    assert cloud.ran("git init") == []
+    assert cloud.ran("git add") == ["git add uv.lock"]
+    assert cloud.ran("git commit") == ["git commit --message Lock the dependencies -- uv.lock"]
+
+
+def test_a_push_over_https_uses_the_sign_in_of_gh_and_over_ssh_that_of_ssh(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh)
+    assert "credential.https://github.com.helper=!gh auth git-credential" in cloud.ran(" push ")[0]
+    # A push over SSH needs no scope for workflows.
+    cloud.branches, cloud.origin, cloud.protection, cloud.repository = {}, "", None, None
+    cloud.protocol, cloud.scopes = "ssh", "repo"
+    cloud.log.clear()
+    start(fresh)
+    assert cloud.ran("push") == ["git push --set-upstream origin main"]
+
+
+def test_main_that_is_not_pushed_yet_cannot_be_protected(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    connected(cloud)
+    cloud.branches.clear()
+    start(fresh, create_repository=False)
+    assert "warning: main is not protected, because it is not on GitHub yet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("rules", [[{"type": "pull_request"}], []])
+def test_a_ruleset_of_the_organisation_is_protection_enough(
+    fresh: Project, cloud: FakeCloud, rules: list[dict[str, Any]]
+) -> None:
+    connected(cloud)
+    cloud.rules = rules
+    start(fresh, create_repository=False)
+    assert (cloud.protection is None) == bool(rules)
+
+
+@pytest.mark.parametrize(("jobs", "checks"), [(["Project"], {"contexts": ["Project"]}), (["Mine"], None)])
+def test_a_check_that_no_workflow_reports_is_not_waited_for(
+    fresh: Project, cloud: FakeCloud, jobs: list[str], checks: dict[str, list[str]] | None
+) -> None:
+    path = fresh.root / ".github" / "workflows" / "pull-request.yml"
+    write_yaml(path, {"jobs": {name.lower(): {"name": name} for name in jobs}})
+    start(fresh)
+    assert cloud.protection is not None
+    assert cloud.protection["required_status_checks"] == checks
+
+
+@pytest.mark.parametrize(
+    ("plan", "reviewers", "policy", "protected"),
+    [("enterprise", ["7"], "protected", True), ("team", [], "protected", True), ("free", [], "", False)],
+)
+def test_what_githubs_plan_lacks_is_a_warning_and_no_failure(
+    fresh: Project,
+    cloud: FakeCloud,
+    plan: str,
+    reviewers: list[str],
+    policy: str,
+    protected: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cloud.plan = plan
+    start(fresh, "prod")
+    shown = capsys.readouterr().out
+    assert (cloud.environments["prod"]["reviewers"], cloud.environments["prod"]["policy"]) == (reviewers, policy)
+    assert (cloud.protection is not None) == protected
+    assert ("warning: GitHub's plan has no approvals" in shown) == (not reviewers)
+    assert ("warning: GitHub's plan has no protection" in shown) == (not protected)
+    before = len(cloud.changes)
+    start(fresh, "dev")
+    start(fresh, "dev")
+    if plan == "free":
+        start(fresh, "prod", yes=False)
+        assert "Nothing to do." in capsys.readouterr().out
+    assert len(cloud.changes) > before
+
+
+# Faults: one line that names the cure, and nothing changed that could have been known before.
+
+
+def fail(words: str, message: str) -> Callable[[FakeCloud], None]:
+    """A command line with these words says this."""
+    return lambda cloud: cloud.failures.update({words: message})
+
+
+def other_repository(cloud: FakeCloud) -> None:
+    """The name is in use, by other code."""
+    cloud.create_repository("ada/a-project")
+    cloud.branches["main"] = "somebody's"
+
+
+def other_history(cloud: FakeCloud) -> None:
+    """Somebody has pushed something else in the meantime."""
+    connected(cloud)
+    cloud.branches = {"develop": "x"}
+    cloud.failures["git push"] = " ! [rejected] main -> main (fetch first)"
+
+
+def other_subscription(cloud: FakeCloud) -> None:
+    """The environment on GitHub was connected to another subscription."""
+    connected(cloud)
+    variables = {"AZURE_SUBSCRIPTION_ID": "11111111-1111-1111-1111-111111111111"}
+    cloud.environments["dev"] = {"variables": variables, "secrets": 0, "reviewers": [], "policy": ""}
+
+
+def within_another(cloud: FakeCloud) -> None:
+    """The project lies inside another repository."""
+    cloud.top = str(cloud.root.parent)
+
+
+def on_master(cloud: FakeCloud) -> None:
+    """Git's old name of the first branch."""
+    cloud.top, cloud.branch = str(cloud.root), "master"
+
+
+def set_to(**values: Any) -> Callable[[FakeCloud], None]:
+    """The cloud has this."""
+
+    def prepare(cloud: FakeCloud) -> None:
+        for name, value in values.items():
+            setattr(cloud, name, value)
+
+    return prepare
+
+
+def elsewhere(cloud: FakeCloud) -> None:
+    """The code is hosted by somebody else."""
+    cloud.top, cloud.head, cloud.origin = str(cloud.root), "1", "https://example.com/ada/a-project.git"
+
+
+DENIED = (
+    "ERROR: (AuthorizationFailed) The client 'ada@example.com' does not have authorization to perform action "
+    "'Microsoft.Authorization/roleAssignments/write' over scope '/subscriptions/x'."
+)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "words", "early"),
+    [
+        (fail("account show", "ERROR: Please run 'az login' to setup account."), "run `az login`", True),
+        (
+            fail("az group show", "ERROR: AADSTS50020: User does not exist in tenant."),
+            f"run `az login --tenant {TENANT}`",
+            True,
+        ),
+        (fail("role assignment create", DENIED), "you need to be its Owner, or Contributor and Role Based", False),
+        (fail("group create", "ERROR: (RequestDisallowedByPolicy) no tags"), "a policy of your organisation", False),
+        (set_to(taken={"stdev"}), "choose another one for terraform_state.storage_account in config/dev.yml", True),
+        (
+            fail("account create", "ERROR: (StorageAccountAlreadyTaken) The storage account named stdev is taken."),
+            "choose another one for terraform_state.storage_account in config/dev.yml",
+            False,
+        ),
+        (fail("gh api", "To get started with GitHub CLI, please run:  gh auth login"), "run `gh auth login`", True),
+        (fail("gh api", "gh: Bad credentials (HTTP 401)"), "run `gh auth login`", True),
+        (
+            set_to(scopes="gist"),
+            "lacks the scope repo: run `gh auth refresh --hostname github.com --scopes repo`",
+            True,
+        ),
+        (set_to(scopes="repo"), "lacks the scope workflow: run `gh auth refresh", True),
+        (
+            fail("push", "refusing to allow an OAuth App to create or update workflow without `workflow` scope"),
+            "lacks the scope workflow",
+            False,
+        ),
+        (fail("repo create", "GraphQL: ada cannot create a repository for acme."), "you need to be its admin", False),
+        (fail("environments/dev", "gh: Must have admin rights (HTTP 403)"), "you need to be its admin", False),
+        (fail("PUT repos/ada/a-project/environments/dev", "gh: Not Found (HTTP 404)"), "has no environments", False),
+        (fail("git commit", "*** Please tell me who you are."), "git config --global user.name NAME", False),
+        (other_repository, "ada/a-project is on GitHub already, with commits of its own", True),
+        (other_history, "run `git pull --rebase origin main`", False),
+        (other_subscription, "run `az account set --subscription 11111111-1111-1111-1111-111111111111`", True),
+        (within_another, "the project lies inside another Git repository", True),
+        (on_master, "run `git branch -m main`", True),
+        (elsewhere, "the remote origin is not a repository on github.com", True),
+    ],
+)
+def test_each_fault_is_one_line_with_its_cure(
+    fresh: Project, cloud: FakeCloud, prepare: Callable[[FakeCloud], None], words: str, early: bool
+) -> None:
+    prepare(cloud)
+    with pytest.raises(UserError) as fault:
+        start(fresh)
+    assert words in str(fault.value)
+    assert "\n" not in str(fault.value)
+    assert early == (cloud.changes == [])
+
+
+@pytest.mark.parametrize("program", ["az", "gh"])
+def test_a_program_that_is_missing_is_named_with_where_to_get_it(
+    fresh: Project, cloud: FakeCloud, program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlops.backends.shutil.which", lambda name: None if name == program else name)
+    with pytest.raises(UserError, match=f"{program} is not installed: see https://"):
+        start(fresh)
+    assert cloud.changes == []
+
+
+def test_a_person_whom_the_directory_does_not_show_goes_without_the_role(fresh: Project, cloud: FakeCloud) -> None:
+    cloud.failures["signed-in-user"] = "ERROR: Insufficient privileges to complete the operation."
+    start(fresh)
+    assert granted(cloud, PERSON) == set()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"), [({"repository": ""}, "OWNER/NAME"), ({"orchestration": "x"}, "'x' is not")]
+)
+def test_a_choice_that_is_missing_or_unknown_is_refused(
+    fresh: Project, cloud: FakeCloud, changes: dict[str, str], words: str
+) -> None:
+    with pytest.raises(UserError, match=words):
+        start(dataclasses.replace(fresh, **changes))  # type: ignore[arg-type]
+    assert cloud.changes == []
+
+
+def test_an_unknown_environment_is_refused(fresh: Project, cloud: FakeCloud) -> None:
+    with pytest.raises(UserError, match="unknown environment 'stage'"):
+        start(fresh, "dev", "stage")
+    assert cloud.log == []
+
+
+def test_an_environment_named_twice_is_prepared_once(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh, "dev", "dev")
+    assert len(cloud.ran("az identity create")) == 1

@@ -1,0 +1,468 @@
+"""The doctor: a healthy environment has no finding, and each defect turns its own check red and has a cure."""
+
+import ipaddress
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import recorded_azure as azure
+from recorded_azure import (
+    ADA,
+    CLIENT,
+    GROUP,
+    HEALTHY,
+    ML,
+    PERSON,
+    PRINCIPAL,
+    SCOPE,
+    Recorded,
+    Refusal,
+    equipped,
+    granted,
+)
+from small_project import write_yaml
+
+from mlops import cli, doctor
+from mlops.config import Project, load_environment, load_yaml
+
+Found = list[tuple[str, doctor.Finding]]
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Project:
+    """A project that builds everything with Terraform."""
+    return equipped(tmp_path / "project", "terraform")
+
+
+def look(project: Project, recorded: Recorded) -> Found:
+    """Run every check against recorded answers."""
+    with recorded.in_place():
+        return list(doctor.findings(doctor.Patient(project, load_environment(project, "dev")), str))
+
+
+def bad(found: Found) -> Found:
+    """What is not as it should be."""
+    return [(name, finding) for name, finding in found if finding.level != "ok"]
+
+
+@pytest.mark.parametrize("infrastructure", ["terraform", "bicep"])
+def test_a_healthy_environment_has_no_finding_in_any_check(tmp_path: Path, infrastructure: str) -> None:
+    found = look(equipped(tmp_path / "project", infrastructure), Recorded(HEALTHY))
+    assert bad(found) == []
+    checks = {**doctor.LOCAL, **doctor.ACCOUNT, **doctor.NEW, **doctor.GITHUB}
+    assert list(dict.fromkeys(name for name, _ in found)) == list(checks)
+
+
+def test_somebody_elses_workspace_is_looked_at_and_nothing_is_asked_of_what_is_not_built(tmp_path: Path) -> None:
+    recorded = Recorded(azure.EXISTING)
+    found = look(equipped(tmp_path / "project", "existing", []), recorded)
+    assert bad(found) == []
+    assert [name for name, _ in found if name == "workspace"] == ["workspace", "workspace"]
+    assert recorded.ran("storage account", "keyvault", "terraform", "az bicep", "assignment list") == []
+
+
+def usages(family: int, total: int, used: int = 0) -> dict[str, Any]:
+    """Limits of the first family of machines, and of all of them."""
+    azure_usage = azure.usage
+    return {
+        "value": [
+            azure_usage("vmFamily", "Standard DASv4 Family Cluster Dedicated vCPUs", family, used),
+            azure_usage("vmFamily", "Standard NCASv3_T4 Family Cluster Dedicated vCPUs", -1),
+            azure_usage("dedicatedCores", "Total Cluster Dedicated Regional vCPUs", total),
+        ]
+    }
+
+
+SIZES = HEALTHY[f"{azure.LISTED}/vmSizes"]["value"]
+TAKEN = {"nameAvailable": False, "reason": "AlreadyExists", "message": "The name is\nalready taken."}
+ASSIGNED = f"az role assignment list --all --assignee {PRINCIPAL}"
+MINE = f"az role assignment list --all --assignee {PERSON}"
+VARIABLES = HEALTHY["gh variable list --json"]
+ENOUGH, REST = azure.ENOUGH, azure.ENOUGH[2:]
+VAULT = {"name": "key_vault-dev", "properties": {"vaultId": f"{SCOPE}/resourceGroups/else/providers/x/key_vault-dev"}}
+DELETED = {"value": [{"id": f"{GROUP}/providers/{ML}/workspaces/MLW-dev"}]}
+ELSEWHERE = azure.resource("the-registry", f"{ML}/registries") | {"resourceGroup": "rg-other"}
+
+# What is recorded instead, and then: the check, the level, words of the text, words of the cure.
+DEFECTS = {
+    "old az": (
+        {"az version": {"azure-cli": "2.55.0", "extensions": {"ml": "2.44.1"}}},
+        "tools", "fault", "az 2.55.0 is too old", "az upgrade",
+    ),
+    "no ml extension": (
+        {"az version": {"azure-cli": "2.91.0", "extensions": {}}},
+        "tools", "fault", "extension ml of az is not installed", "az extension add --name ml",
+    ),
+    "old terraform": (
+        {"terraform version": {"terraform_version": "1.9.8"}},
+        "tools", "fault", "terraform 1.9.8", "https",
+    ),
+    "broken terraform": (
+        {"terraform version": Refusal("segfault")},
+        "tools", "fault", "segfault", "https",
+    ),
+    "a disabled subscription": (
+        {"az account show": HEALTHY["az account show"] | {"state": "Warned"}},
+        "login", "fault", "a subscription is Warned", "az account set",
+    ),
+    "an unknown provider": (
+        {"az provider list": [*HEALTHY["az provider list"][1:]]},
+        "resource providers", "fault", "Microsoft.ContainerRegistry",
+        "az provider register --namespace Microsoft.ContainerRegistry",
+    ),
+    "a region that is none": (
+        {"az account list-locations": ["eastus"]},
+        "region", "fault", "no region westeurope", "az account list-locations",
+    ),
+    "a size that the region lacks": (
+        {f"{azure.LISTED}/vmSizes": {"value": SIZES[:2] + SIZES[3:]}},
+        "machine sizes", "fault", "no Standard_NC4as_T4_v3 (cluster gpu)", "another vm_size",
+    ),
+    "a size for something else": (
+        {f"{azure.LISTED}/vmSizes": {"value": [SIZES[0] | {"supportedComputeTypes": ["AmlCompute"]}, *SIZES[1:]]}},
+        "machine sizes", "fault", "cannot be used for this: compute instances", "another vm_size",
+    ),
+    "no Spark machine": (
+        {f"{azure.LISTED}/vmSizes": {"value": SIZES[:3]}},
+        "machine sizes", "warning", "standard_e4s_v3", "monitor.vm",
+    ),
+    "too small a family": (
+        {f"{azure.LISTED}/usages": usages(27, 40)},
+        "quota", "fault", "standardDASv4Family: 28 cores needed, westeurope grants 27", "ask for more cores",
+    ),
+    "too small a total": (
+        {f"{azure.LISTED}/usages": usages(28, 31)},
+        "quota", "fault", "all families together: 32 cores needed, westeurope grants 31", "ask for more cores",
+    ),
+    "cores in use": (
+        {f"{azure.LISTED}/usages": usages(30, 40, 3)},
+        "quota", "warning", "3 of 30 in use", "ask for more",
+    ),
+    "a family without a limit": (
+        {f"{azure.LISTED}/usages": {"value": usages(28, 40)["value"][::2]}},
+        "quota", "warning", "NCASv3_T4 Family: 4 cores needed, and westeurope names no limit", "ask",
+    ),
+    "a taken storage name": (
+        {"az storage account check-name --name storage_account-dev": TAKEN},
+        "names", "fault", "storage_account-dev: The name is already taken.",
+        "names.storage_account into config/dev.yml",
+    ),
+    "a taken lake name": (
+        {"az storage account check-name --name lake-dev": TAKEN},
+        "names", "fault", "lake-dev", "names.data_lake",
+    ),
+    "a taken registry name": (
+        {"az acr check-name": TAKEN},
+        "names", "fault", "container_registry-dev", "names.container_registry",
+    ),
+    "a taken vault name": (
+        {"Microsoft.KeyVault/checkNameAvailability": TAKEN},
+        "names", "fault", "key_vault-dev", "names.key_vault",
+    ),
+    "a deleted vault": (
+        {"az keyvault list-deleted": [VAULT]},
+        "names", "fault", "a deleted vault of another", "az keyvault purge --name key_vault-dev",
+    ),
+    "a deleted workspace": (
+        {f"providers/{ML}/workspaces --url-parameters": DELETED},
+        "deleted workspace", "fault", "still holds the name mlw-dev", "forceToPurge=true",
+    ),
+    "a registry elsewhere": (
+        {f"az resource list --resource-type {ML}/registries": [ELSEWHERE]},
+        "model registry", "fault", "another resource group: rg-other", "names.registry",
+    ),
+    "an overlapping network": (
+        {"az network vnet list": [{"id": "/x/spoke", "ranges": ["10.80.63.0/24"]}]},
+        "virtual networks", "fault", "overlaps 10.80.63.0/24 of spoke", "a free range",
+    ),
+    "an unknown user": (
+        {"az ad user show": None},
+        "users", "fault", f"the tenant has no user {ADA}", "az ad user show",
+    ),
+    "a closed directory": (
+        {"az ad user show": Refusal("Insufficient privileges to complete the operation.")},
+        "users", "warning", "may not read the directory", "ask somebody",
+    ),
+    "no Contributor": (
+        {ASSIGNED: ENOUGH[1:]},
+        "workflows' rights", "fault", f"lacks Contributor on {SCOPE}", "bootstrap",
+    ),
+    "Contributor elsewhere": (
+        {ASSIGNED: [granted(azure.CONTRIBUTOR, f"{SCOPE}/resourceGroups/rg-de"), *ENOUGH[1:]]},
+        "workflows' rights", "fault", "lacks Contributor", "bootstrap",
+    ),
+    "no right to assign": (
+        {ASSIGNED: [ENOUGH[0], *REST]},
+        "workflows' rights", "fault", "Role Based Access Control", "bootstrap",
+    ),
+    "an old condition": (
+        {ASSIGNED: [ENOUGH[0], granted(azure.ADMINISTRATOR, condition=azure.BLOBS), *REST]},
+        "workflows' rights", "fault", "Administrator that also allows acr_pull, contributor", "bootstrap",
+    ),
+    "no right to the state": (
+        {ASSIGNED: ENOUGH[:3]},
+        "workflows' rights", "fault", "Storage Blob Data Contributor on the state account st", "bootstrap",
+    ),
+    "a custom role": (
+        {ASSIGNED: [*ENOUGH[1:], granted("0b" * 16)]},
+        "workflows' rights", "warning", "unless one of these has it: 0b0b0b0b", "bootstrap",
+    ),
+    "no identity": (
+        {"az identity show": None},
+        "workflows' rights", "warning", "no identity id-deploy-dev", "bootstrap",
+    ),
+    "no rights of one's own": (
+        {MINE: []},
+        "your rights", "warning", f"you: lacks Contributor on {SCOPE}", "an owner",
+    ),
+    "no trust": (
+        {"az identity federated-credential list": []},
+        "trust in GitHub", "fault", f"does not trust {azure.SUBJECT}", "bootstrap",
+    ),
+    "the subject of older repositories": (
+        {"az identity federated-credential list": [{"subject": "repo:my-org/a-project:environment:dev"}]},
+        "trust in GitHub", "fault", "but repo:my-org/a-project:environment:dev", "bootstrap",
+    ),
+    "a subject in capitals": (
+        {"az identity federated-credential list": [{"subject": azure.SUBJECT.replace("my-org", "My-Org")}]},
+        "trust in GitHub", "fault", f"does not trust {azure.SUBJECT}", "bootstrap",
+    ),
+    "a missing variable": (
+        {"gh variable list --env dev": Refusal("HTTP 404: Not Found")},
+        "GitHub variables", "fault", "AZURE_CLIENT_ID is not set for dev", "bootstrap",
+    ),
+    "another client": (
+        {"gh variable list --env dev": [{"name": "AZURE_CLIENT_ID", "value": "x"}]},
+        "GitHub variables", "fault", f"AZURE_CLIENT_ID is x, not {CLIENT}", "bootstrap",
+    ),
+    "no runner": (
+        {"gh variable list --json": VARIABLES[:2]},
+        "runner", "warning", "outside the private network", "gh variable set MLOPS_RUNNER",
+    ),
+    "no answer": (
+        {"az network vnet list": Refusal("(AuthorizationFailed) no")},
+        "virtual networks", "warning", "no answer", "go on and see",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_each_defect_turns_exactly_its_check_red_and_has_a_cure(new: Project, defect: str) -> None:
+    answers, check, level, text, cure = DEFECTS[defect]
+    found = bad(look(new, Recorded(HEALTHY | answers)))
+    assert {(name, finding.level) for name, finding in found} == {(check, level)}, found
+    assert any(text in finding.text and cure in finding.cure for _, finding in found), found
+
+
+def test_every_check_has_a_defect_that_turns_it_red() -> None:
+    checks = {**doctor.LOCAL, **doctor.ACCOUNT, **doctor.NEW, **doctor.GITHUB}
+    # The ranges of the environments are compared in a test of their own.
+    assert {defect[1] for defect in DEFECTS.values()} == set(checks) - {"network range"}
+
+
+@pytest.mark.parametrize(
+    ("answers", "check", "text"),
+    [
+        ({"az resource show": None}, "workspace", "no workspace mlw-dev in rg-dev"),
+        ({"--resource-type computes": None}, "workspace", "mlw-dev has no cluster cluster"),
+        ({f"az resource list --resource-type {ML}/registries": []}, "model registry", "no registry the-registry"),
+    ],
+)
+def test_a_missing_part_of_somebody_elses_workspace_is_named(
+    tmp_path: Path, answers: dict[str, Any], check: str, text: str
+) -> None:
+    found = bad(look(equipped(tmp_path / "project", "existing", []), Recorded(azure.EXISTING | answers)))
+    assert [name for name, _ in found] == [check]
+    assert text in found[0][1].text
+
+
+def test_what_is_built_already_is_ours_and_no_name_is_asked_for(new: Project) -> None:
+    recorded = Recorded(HEALTHY | {"az resource list --resource-group rg-dev": azure.BUILT, "az group show": {}})
+    recorded.answers[f"providers/{ML}/workspaces --url-parameters"] = DELETED
+    recorded.answers[f"az resource list --resource-type {ML}/registries"] = [azure.BUILT[5]]
+    found = look(new, recorded)
+    assert bad(found) == []
+    assert recorded.ran("check-name --name storage_account-dev", "az acr check-name", "checkNameAvailability") == []
+    assert ("deleted workspace", doctor.ok("mlw-dev is ours")) in found
+
+
+def test_a_deleted_vault_of_our_own_comes_back_by_itself(new: Project) -> None:
+    own = {
+        "name": "Key_Vault-dev",
+        "properties": {"vaultId": f"{GROUP}/providers/Microsoft.KeyVault/vaults/key_vault-dev"},
+    }
+    assert bad(look(new, Recorded(HEALTHY | {"az keyvault list-deleted": [own]}))) == []
+
+
+def test_a_lock_needs_a_role_of_its_own(new: Project) -> None:
+    file = new.root / "config" / "dev.yml"
+    document = load_yaml(file)
+    document["security"]["delete_lock"] = True
+    write_yaml(file, document)
+    answers = HEALTHY | {ASSIGNED: [*ENOUGH[:2], ENOUGH[3]]}
+    assert [finding.text for _, finding in bad(look(new, Recorded(answers)))] == [
+        f"id-deploy-dev: lacks Locks Contributor on {SCOPE}"
+    ]
+
+
+@pytest.mark.parametrize("scope", ["/", "/providers/Microsoft.Management/managementGroups/all", SCOPE, SCOPE.upper()])
+def test_a_role_counts_in_all_that_lies_below(new: Project, scope: str) -> None:
+    assert bad(look(new, Recorded(HEALTHY | {ASSIGNED: [granted(azure.OWNER, scope), ENOUGH[3]]}))) == []
+
+
+@pytest.mark.parametrize(("infrastructure", "findings"), [("terraform", 0), ("bicep", 2)])
+def test_roles_on_the_group_suffice_for_terraform_only(tmp_path: Path, infrastructure: str, findings: int) -> None:
+    here = [granted(azure.CONTRIBUTOR, GROUP), granted(azure.ADMINISTRATOR, GROUP), ENOUGH[3]]
+    recorded = Recorded(HEALTHY | {ASSIGNED: here, "az group show": {"name": "rg-dev"}})
+    project = equipped(tmp_path / "project", infrastructure)
+    assert len(bad(look(project, recorded))) == findings
+    # A group whose name begins alike is another one.
+    recorded.answers[ASSIGNED] = [item | {"scope": item["scope"].replace("rg-dev", "rg-de")} for item in here]
+    assert len(bad(look(project, recorded))) == 2
+
+
+def test_without_an_identity_of_the_workflows_ones_own_rights_count(new: Project) -> None:
+    found = bad(look(new, Recorded(HEALTHY | {"az identity show": None, MINE: []})))
+    assert {(name, finding.level) for name, finding in found} >= {("your rights", "fault")}
+
+
+def test_in_a_workflow_it_looks_at_the_identity_that_runs_it(new: Project) -> None:
+    machine = HEALTHY["az account show"] | {"user": {"name": CLIENT, "type": "servicePrincipal"}}
+    recorded = Recorded(HEALTHY | {"az account show": machine, "az ad sp show": {"id": PRINCIPAL}})
+    assert bad(look(new, recorded)) == []
+    assert recorded.ran(f"az ad sp show --id {CLIENT}")
+
+
+@pytest.mark.parametrize("other", ["10.80.63.0/24", "10.0.0.0/8"])
+def test_environments_whose_ranges_overlap_are_named(new: Project, other: str) -> None:
+    file = new.root / "config" / "prod.yml"
+    document = load_yaml(file)
+    subnets = list(ipaddress.ip_network(other).subnets(prefixlen_diff=2))
+    document["network"] |= {
+        "address_space": other, "endpoints_subnet": str(subnets[0]), "runners_subnet": str(subnets[1]),
+    }  # fmt: skip
+    write_yaml(file, document)
+    found = bad(look(new, Recorded(HEALTHY)))
+    assert [(name, finding.text) for name, finding in found] == [
+        ("network range", f"10.80.0.0/18 overlaps {other} of prod")
+    ]
+
+
+def test_a_list_of_several_pages_is_read_to_its_end(new: Project) -> None:
+    link = f"https://management.azure.com{SCOPE}/providers/{ML}/workspaces?api-version=2026-05-01&$skipToken=a%20b"
+    answers = {
+        f"providers/{ML}/workspaces --url-parameters": {"value": [], "nextLink": link},
+        f"providers/{ML}/workspaces --url-parameters api-version=2026-05-01 $skipToken=a b": DELETED,
+    }
+    assert [name for name, _ in bad(look(new, Recorded(HEALTHY | answers)))] == ["deleted workspace"]
+
+
+def test_without_a_login_it_says_so_and_asks_nothing_more(new: Project) -> None:
+    recorded = Recorded(HEALTHY | {"az account show": Refusal("Please run 'az login' to setup account.")})
+    found = bad(look(new, recorded))
+    assert [(name, finding.text, finding.cure) for name, finding in found] == [
+        ("login", "you are not signed in to Azure", "run `az login`")
+    ]
+    assert recorded.ran("resource list", "gh variable") == []
+
+
+def test_without_az_it_says_so_once(new: Project) -> None:
+    recorded = Recorded(HEALTHY)
+    recorded.missing = {"az"}
+    found = bad(look(new, recorded))
+    assert [(name, finding.level) for name, finding in found] == [("login", "fault")]
+    assert "az is not installed" in found[0][1].text
+    assert "https://learn.microsoft.com" in found[0][1].cure
+
+
+def test_without_gh_all_of_azure_is_looked_at(new: Project) -> None:
+    recorded = Recorded(HEALTHY)
+    recorded.missing = {"gh"}
+    found = look(new, recorded)
+    assert {finding.level for _, finding in bad(found)} == {"warning"}
+    assert {name for name, _ in bad(found)} == {"tools", "trust in GitHub", "GitHub variables", "runner"}
+    assert {name for name, _ in found} > set(doctor.NEW)
+
+
+def test_each_question_is_asked_once(new: Project) -> None:
+    recorded = Recorded(HEALTHY)
+    look(new, recorded)
+    asked = [line for line in recorded.ran("az ", "gh ") if not line.startswith(("az version", "az account show"))]
+    assert sorted(asked) == sorted(set(asked))
+
+
+def run(*words: str) -> int:
+    """Run a command line and return its exit code."""
+    try:
+        cli.main(list(words))
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+@pytest.fixture
+def here(new: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], int]:
+    """Run the command in the project, with some answers of its own."""
+    monkeypatch.chdir(new.root)
+    monkeypatch.setenv("COLUMNS", "60")
+
+    def command(answers: dict[str, Any]) -> int:
+        with Recorded(HEALTHY | answers).in_place():
+            return run("doctor", "--environment", "dev")
+
+    return command
+
+
+def test_a_healthy_environment_ends_well(here: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert here({}) == 0
+    shown = capsys.readouterr()
+    assert "cure" not in shown.out
+    assert shown.err == ""
+
+
+def test_a_warning_is_shown_with_its_cure_and_stops_nobody(
+    here: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert here({"gh variable list --json": VARIABLES[:2]}) == 0
+    assert "then `gh variable set MLOPS_RUNNER --body LABEL`\n" in capsys.readouterr().out
+
+
+def test_a_fault_ends_with_exit_code_1_and_its_cure_in_one_line(
+    here: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert here({f"providers/{ML}/workspaces --url-parameters": DELETED}) == 1
+    shown = capsys.readouterr()
+    assert shown.err == "error: 1 fault: the cures are above\n"
+    [cure] = [line for line in shown.out.splitlines() if "cure:" in line]
+    assert cure.endswith("--url-parameters api-version=2026-05-01 forceToPurge=true`")
+
+
+def test_brackets_in_a_message_of_azure_are_shown_as_they_are(
+    here: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken = {"nameAvailable": False, "message": "not [/bold] allowed"}
+    assert here({"az acr check-name": taken}) == 1
+    assert "not [/bold] allowed" in capsys.readouterr().out
+
+
+def test_the_question_for_a_vaults_name_is_a_file_because_windows_takes_quotes_away(new: Project) -> None:
+    recorded = Recorded(HEALTHY)
+    look(new, recorded)
+    [line] = [line for line in recorded.log if any("checkNameAvailability" in word for word in line)]
+    file = new.root / line[-3].removeprefix("@") if line[-2] == "--output" else new.root / line[-1].removeprefix("@")
+    assert json.loads(file.read_text(encoding="utf-8")) == {
+        "name": "key_vault-dev",
+        "type": "Microsoft.KeyVault/vaults",
+    }
+
+
+@pytest.mark.parametrize("answer", ["no JSON", [{}], {"value": [{"name": None}]}])
+def test_an_answer_in_another_form_than_expected_is_a_warning_and_no_traceback(new: Project, answer: Any) -> None:
+    found = look(new, Recorded(HEALTHY | {f"{azure.LISTED}/vmSizes": answer}))
+    assert {(name, finding.level) for name, finding in bad(found)} == {
+        ("machine sizes", "warning"),
+        ("quota", "warning"),
+    }
+    assert [name for name, _ in found][-1] == "runner"

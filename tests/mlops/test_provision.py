@@ -1,0 +1,345 @@
+"""Provisioning: the commands of both tools, and the faults that have a cure of their own."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from recorded_azure import GROUP, HEALTHY, ML, PERSON, SUBSCRIPTION, TOOLS, Recorded, Refusal, equipped
+
+from mlops import cli
+from mlops.backends import CommandError, Shell
+from mlops.config import load_environment
+
+Provision = Callable[..., int]
+
+
+@pytest.fixture(autouse=True)
+def nobody_signed_in_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ARM_USE_OIDC", "ARM_SUBSCRIPTION_ID"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def recorded() -> Recorded:
+    """What the programs answer; `log` has what they were asked."""
+    return Recorded(HEALTHY)
+
+
+@pytest.fixture
+def provision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recorded: Recorded) -> Provision:
+    """Run `mlops provision` in a project of an infrastructure and with add-ons; returns the exit code."""
+
+    def run(infrastructure: str, *words: str, add_ons: tuple[str, ...] = ()) -> int:
+        if infrastructure not in (*TOOLS, "existing"):
+            pytest.skip("this project has another infrastructure")
+        root = tmp_path / "project"
+        if not root.exists():
+            equipped(root, infrastructure, list(add_ons))
+        monkeypatch.chdir(root)
+        with recorded.in_place():
+            try:
+                cli.main(["provision", *words])
+            except SystemExit as end:
+                return int(end.code or 0)
+        return 0
+
+    return run
+
+
+# Terraform.
+
+
+def test_terraform_applies_the_plan_that_it_showed(provision: Provision, recorded: Recorded) -> None:
+    assert provision("terraform", "--environment", "test") == 0
+    init, plan, apply = recorded.ran("terraform")
+    assert init.startswith(
+        "terraform -chdir=infrastructure/terraform init -input=false -reconfigure "
+        "-backend-config=resource_group_name=rg-state "
+        "-backend-config=storage_account_name=st -backend-config=container_name=c -backend-config=key=k"
+    )
+    assert "-backend-config=use_azuread_auth=true" in init
+    assert "use_oidc" not in init
+    variables = "-var environment=test -var online_endpoint_exists=false"
+    file = "../../.local/terraform/test.tfplan"
+    assert plan == f"terraform -chdir=infrastructure/terraform plan -input=false {variables} -out={file}"
+    assert apply == f"terraform -chdir=infrastructure/terraform apply -input=false {file}"
+
+
+def test_terraform_plans_and_applies_nothing(provision: Provision, recorded: Recorded) -> None:
+    assert provision("terraform", "--plan") == 0
+    assert [line.split()[2] for line in recorded.ran("terraform")] == ["init", "plan"]
+
+
+def test_terraform_gets_the_subscription_of_the_azure_cli(
+    provision: Provision, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, str]] = []
+    execute = recorded.execute
+
+    def note(command: list[str], folder: Path, variables: dict[str, str], *, captured: bool) -> tuple[int, str, str]:
+        if command[0] == "terraform":
+            seen.append(dict(variables))
+        return execute(command, folder, variables, captured=captured)
+
+    monkeypatch.setattr(recorded, "execute", note)
+    assert provision("terraform", "--plan") == 0
+    assert seen == [{"ARM_SUBSCRIPTION_ID": SUBSCRIPTION}] * 2
+
+
+def test_in_a_workflow_terraform_signs_in_without_the_azure_cli(
+    provision: Provision, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARM_USE_OIDC", "true")
+    assert provision("terraform", "--plan") == 0
+    assert recorded.ran("az ") == []
+    assert "-backend-config=use_oidc=true" in recorded.ran("init")[0]
+
+
+def test_terraform_builds_a_private_network_one_by_one(provision: Provision, recorded: Recorded) -> None:
+    assert provision("terraform", add_ons=("private-network",)) == 0
+    [apply] = recorded.ran("terraform -chdir=infrastructure/terraform apply")
+    assert " -parallelism=1 " in apply
+
+
+def test_terraform_checks_without_an_account(provision: Provision, recorded: Recorded) -> None:
+    assert provision("terraform", "--check") == 0
+    prefix = "terraform -chdir=infrastructure/terraform"
+    assert recorded.ran("") == [
+        f"{prefix} fmt -check -recursive",
+        f"{prefix} init -input=false -backend=false",
+        f"{prefix} validate",
+        f"{prefix} test",
+    ]
+
+
+def test_a_fault_of_a_check_is_a_fault_of_the_command(provision: Provision, recorded: Recorded) -> None:
+    recorded.answers["terraform validate"] = recorded.answers["validate"] = Refusal("Invalid reference")
+    assert provision("terraform", "--check") == 1
+    assert recorded.ran(" test") == []
+
+
+# Bicep.
+
+
+def test_bicep_deploys_the_environments_file_and_shows_the_outputs(
+    provision: Provision, recorded: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert provision("bicep", "--environment", "dev") == 0
+    [create] = recorded.ran("deployment sub create")
+    assert create == (
+        "az deployment sub create --name mlw-dev --location westeurope "
+        "--parameters infrastructure/bicep/dev.bicepparam --output none"
+    )
+    assert 'workspace = "mlw-dev"\n' in capsys.readouterr().out
+
+
+def test_bicep_shows_what_would_change_and_changes_nothing(provision: Provision, recorded: Recorded) -> None:
+    assert provision("bicep", "--plan", "--environment", "prod") == 0
+    assert recorded.ran("az deployment") == [
+        "az deployment sub what-if --name mlw-prod --location northeurope --parameters "
+        "infrastructure/bicep/prod.bicepparam"
+    ]
+
+
+def test_bicep_checks_every_environment_without_an_account(provision: Provision, recorded: Recorded) -> None:
+    assert provision("bicep", "--check") == 0
+    lines = recorded.ran("")
+    assert [line.split()[2] for line in lines] == ["lint", "build", "build-params", "build-params", "build-params"]
+    assert lines[2] == (
+        "az bicep build-params --file infrastructure/bicep/dev.bicepparam --outfile .local/bicep/dev.json"
+    )
+
+
+def test_bicep_brings_a_deleted_vault_back_before_it_deploys(provision: Provision, recorded: Recorded) -> None:
+    recorded.answers["az keyvault show-deleted"] = {"name": "key_vault-dev"}
+    assert provision("bicep") == 0
+    assert [" ".join(line.split()[1:3]) for line in recorded.ran("az ")] == [
+        "keyvault show-deleted", "group create", "keyvault recover",
+        "resource show", "deployment sub", "deployment sub",
+    ]  # fmt: skip
+    assert "--tags managed_by=mlops-template project=a-project" in recorded.ran("group create")[0]
+
+
+def test_bicep_deploys_also_for_those_who_may_not_look_for_deleted_vaults(
+    provision: Provision, recorded: Recorded
+) -> None:
+    recorded.answers["az keyvault show-deleted"] = Refusal("(AuthorizationFailed) no")
+    assert provision("bicep") == 0
+    assert recorded.ran("deployment sub create")
+
+
+def test_bicep_leaves_the_first_day_of_a_budget_as_it_is(provision: Provision, recorded: Recorded) -> None:
+    budget = {"properties": {"timePeriod": {"startDate": "2026-03-01T00:00:00Z"}}}
+    recorded.answers["--name budget-dev --resource-type Microsoft.Consumption/budgets"] = budget
+    for words in (["--plan"], []):
+        assert provision("bicep", *words) == 0
+    assert len(recorded.ran("--parameters budgetStart=2026-03-01")) == 2
+
+
+# Both.
+
+
+@pytest.mark.parametrize(
+    ("infrastructure", "shown"),
+    [("terraform", "-var online_endpoint_exists=true"), ("bicep", "--parameters onlineEndpointExists=true")],
+)
+@pytest.mark.parametrize("exists", [False, True])
+def test_the_logs_of_the_endpoint_are_collected_once_there_is_one(
+    provision: Provision, recorded: Recorded, infrastructure: str, shown: str, exists: bool
+) -> None:
+    recorded.answers["--resource-type onlineEndpoints"] = {"id": "x"} if exists else None
+    assert provision(infrastructure, "--plan", add_ons=("monitoring",)) == 0
+    assert bool(recorded.ran(shown)) == exists
+    assert recorded.ran("--name online-dev") == [
+        "az resource show --resource-group rg-dev --name online-dev --namespace Microsoft.MachineLearningServices "
+        "--resource-type onlineEndpoints --parent workspaces/mlw-dev --output json"
+    ]
+
+
+@pytest.mark.parametrize("infrastructure", ["terraform", "bicep"])
+def test_without_monitoring_nobody_asks_for_the_endpoint(
+    provision: Provision, recorded: Recorded, infrastructure: str
+) -> None:
+    assert provision(infrastructure, "--plan") == 0
+    assert recorded.ran("onlineEndpoints") == []
+
+
+@pytest.mark.parametrize(
+    ("infrastructure", "shown"),
+    [("terraform", f"-var deployer_principal_id={PERSON}"), ("bicep", f"deployerPrincipalId={PERSON}")],
+)
+def test_the_verbs_can_be_meant_for_another_identity(
+    provision: Provision, recorded: Recorded, infrastructure: str, shown: str
+) -> None:
+    assert provision(infrastructure, "--deployer", PERSON) == 0
+    assert recorded.ran(shown)
+
+
+def test_an_identity_is_an_object_id(provision: Provision, capsys: pytest.CaptureFixture[str]) -> None:
+    assert provision("bicep", "--deployer", "ada@example.com") == 1
+    assert "write an object id" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("infrastructure", ["terraform", "bicep"])
+@pytest.mark.parametrize("words", [[], ["--plan"], ["--check"]])
+def test_a_dry_run_runs_nothing(
+    provision: Provision, recorded: Recorded, infrastructure: str, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert provision(infrastructure, "--dry-run", *words, add_ons=("monitoring",)) == 0
+    assert recorded.log == []
+    assert f"infrastructure/{infrastructure}" in capsys.readouterr().out
+
+
+def test_for_somebody_elses_workspace_there_is_nothing_to_do(
+    provision: Provision, recorded: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert provision("existing", "--check") == 0
+    assert capsys.readouterr().out == "Workspace mlw-dev is somebody else's: there is nothing to provision.\n"
+    for words in ([], ["--plan"]):
+        assert provision("existing", *words) == 1
+        assert "there is nothing to provision; `uv run mlops doctor --environment dev`" in capsys.readouterr().err
+    assert recorded.log == []
+
+
+def test_a_plan_is_no_check(provision: Provision, capsys: pytest.CaptureFixture[str]) -> None:
+    assert provision("terraform", "--plan", "--check") == 1
+    assert "choose one" in capsys.readouterr().err
+
+
+# Faults.
+
+
+@pytest.mark.parametrize(("infrastructure", "program"), [("terraform", "terraform"), ("bicep", "az")])
+def test_a_missing_program_is_one_line_with_its_cure(
+    provision: Provision, recorded: Recorded, infrastructure: str, program: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded.missing = {program}
+    assert provision(infrastructure) == 1
+    assert capsys.readouterr().err.startswith(f"error: {program} is not installed: see https://")
+
+
+@pytest.mark.parametrize("infrastructure", ["terraform", "bicep"])
+def test_a_missing_login_is_one_line_with_its_cure(
+    provision: Provision, recorded: Recorded, infrastructure: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refusal = Refusal("Please run 'az login' to setup account.")
+    recorded.answers |= {"az account": refusal, "az resource": refusal, "az keyvault": refusal}
+    del recorded.answers["az account show"], recorded.answers["az resource show"]
+    assert provision(infrastructure) == 1
+    assert capsys.readouterr().err == "error: you are not signed in to Azure: run `az login`\n"
+
+
+def test_a_missing_state_store_is_named_with_the_verb_that_makes_it(
+    provision: Provision, recorded: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded.answers[" init "] = Refusal("container not found")
+    assert provision("terraform") == 1
+    error = capsys.readouterr().err
+    assert "container c in storage account st exist" in error
+    assert "uv run mlops bootstrap --environment dev" in error
+
+
+# What Azure writes, and what is said instead.
+FAULTS = {
+    "BadRequest: Soft-deleted workspace exists. Please purge or recover it.": "forceToPurge=true",
+    "ConflictError: A vault with the same name already exists in deleted state.": "keyvault recover --name",
+    "(VaultAlreadyExists) The vault name 'key_vault-dev' is already in use.": "another names.key_vault into config",
+    "(StorageAccountAlreadyTaken) The storage account named x is already taken.": "another names.storage_account",
+    "(AlreadyInUse) The registry DNS name x.azurecr.io is already in use.": "another names.container_registry",
+    "(AuthorizationFailed) The client 'x' does not have authorization to perform action "
+    "'Microsoft.Authorization/roleAssignments/write' over scope": "ask for Role Based Access Control Administrator",
+    "(AuthorizationFailed) ... action 'Microsoft.Authorization/locks/write'": "ask for the role Locks Contributor",
+    "(AuthorizationFailed) The client 'x' does not have authorization to perform action "
+    "'Microsoft.Storage/storageAccounts/write'": "ask for Contributor",
+    "(ClusterCoreQuotaReached) Operation results in exceeding quota limits.": "the quota of westeurope is too small",
+    "QuotaExceeded: not enough quota": "the quota of westeurope is too small",
+    "(SkuNotAvailable) The requested size is currently not available": "choose another vm_size",
+    "VM size 'Standard_X' is not supported": "choose another vm_size",
+    "(MissingSubscriptionRegistration) The subscription is not registered to use namespace 'X'": "mlops doctor",
+    "(RequestDisallowedByPolicy) Resource was disallowed by policy.": "a policy of your organisation",
+    "(ScopeLocked) The scope cannot perform delete operation": "a lock forbids",
+    "(DeploymentActive) Unable to edit or replace deployment": "another run is at work",
+    "Error: Error acquiring the state lock": "terraform force-unlock",
+}
+
+
+@pytest.mark.parametrize("infrastructure", ["terraform", "bicep"])
+@pytest.mark.parametrize("said", FAULTS)
+def test_a_frequent_fault_of_azure_is_one_line_with_its_cure(
+    provision: Provision, recorded: Recorded, infrastructure: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for line in ("apply", "deployment sub create"):
+        recorded.answers[line] = Refusal(f"{said}\nand many more lines")
+    assert provision(infrastructure) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert FAULTS[said] in error
+
+
+def test_a_fault_without_a_known_cure_is_shown_as_it_is(
+    provision: Provision, recorded: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded.answers["deployment sub create"] = Refusal("(Teapot) I am one")
+    assert provision("bicep") == 1
+    assert capsys.readouterr().err == "error: `az deployment sub create` failed: (Teapot) I am one\n"
+
+
+def test_the_command_that_purges_needs_no_ampersand_which_ends_a_command_on_windows(tmp_path: Path) -> None:
+    from mlops.backends.infrastructure import purge_command
+
+    command = purge_command(load_environment(equipped(tmp_path / "project", "bicep"), "dev"))
+    assert not [word for word in command if "&" in word]
+    assert command[5].endswith(
+        f"{GROUP.removeprefix(f'/subscriptions/{SUBSCRIPTION}')}/providers/{ML}/workspaces/mlw-dev"
+    )
+
+
+def test_recorded_answers_fail_as_programs_do(recorded: Recorded) -> None:
+    recorded.answers["az x"] = Refusal("no")
+    with recorded.in_place(), pytest.raises(CommandError):
+        Shell(Path()).read("az", "x")
+    with recorded.in_place():
+        answer: Any = json.loads(Shell(Path()).read("az", "account", "show"))
+    assert answer["id"] == SUBSCRIPTION

@@ -1,0 +1,93 @@
+"""The documents of a rendered project: every command in them exists, and few of them are needed by hand."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from combinations import EXISTING, add_ons, label, questions, with_add_ons
+from conftest import Render, Run
+
+MOST_STEPS = 5
+# In the reference of the Azure CLI, but not in the table that the commands are compared with.
+NOT_LISTED = ("az ad user show", "az identity show", "az resource show")
+EVERYTHING = [
+    with_add_ons(*add_ons(), infrastructure_version=tool)
+    for tool in questions()["infrastructure_version"]["choices"].values()
+]
+
+
+@pytest.fixture(scope="session", params=[{}, *EVERYTHING, EXISTING], ids=label)
+def documented(request: pytest.FixtureRequest, render: Render) -> Path:
+    """A rendered project of each kind that the documents tell apart; read it, do not write to it."""
+    return render(**request.param)
+
+
+@pytest.fixture(scope="session")
+def known() -> set[str]:
+    """Verbs with their options that were found to exist: the command line is the same file in every project."""
+    return set()
+
+
+def documents(project: Path) -> list[Path]:
+    return sorted((project / "docs").glob("*.md"))
+
+
+def shell_lines(path: Path) -> list[str]:
+    """The `az` and `gh` commands in the bash blocks of a Markdown file, also those inside `$(...)`."""
+    blocks = re.findall(r"```bash\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    text = "\n".join(blocks).replace("\\\n", " ")
+    inner = re.findall(r"\$\(((?:az|gh) [^()]*(?:\([^()]*\)[^()]*)*)\)", text)
+    outer = re.sub(r"\$\((?:az|gh) [^\n]*?\)(?=[\"\s]|$)", "VALUE", text, flags=re.MULTILINE)
+    inline = re.findall(r"`((?:az|gh) [^`\n]+)`", re.sub(r"```.*?```", "", path.read_text("utf-8"), flags=re.DOTALL))
+    return [line for line in [*outer.splitlines(), *inner, *inline] if line.startswith(("az ", "gh "))]
+
+
+def faults(lines: list[str], tools: Path, folder: Path) -> str:
+    """What a table of facts about the Azure CLI and the GitHub CLI has against these command lines."""
+    log = folder / "commands.log"
+    listed = [shlex.split(line, comments=True) for line in lines if not line.startswith(NOT_LISTED)]
+    log.write_text("\n".join(map(json.dumps, listed)), encoding="utf-8")
+    script, table = tools / "cli_check.py", tools / "schemas" / "cli-commands.json"
+    command = [sys.executable, str(script), "--strict", str(table), str(log)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert bool(result.stdout) == bool(result.returncode), result.stdout + result.stderr
+    return result.stdout
+
+
+def test_the_commands_of_the_documentation_exist(documented: Path, tools: Path, tmp_path: Path) -> None:
+    lines = [line for path in documents(documented) for line in shell_lines(path)]
+    assert len(lines) >= 8, "the documents have no commands any more, or they are not found"
+    assert faults(lines, tools, tmp_path) == ""
+
+
+def test_a_misspelt_command_of_the_documentation_is_noticed(tools: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("`gh workflow rum`\n```bash\ngh variable set A --boddy b\nID=$(az acount show)\n```\n", "utf-8")
+    found = faults(shell_lines(page), tools, tmp_path)
+    assert [word for word in ("rum", "--boddy", "acount") if word not in found] == []
+
+
+def test_the_verbs_of_the_documentation_exist(documented: Path, run_in: Run, known: set[str]) -> None:
+    texts = "\n".join(path.read_text(encoding="utf-8") for path in documents(documented))
+    found = {command.strip() for command in re.findall(r"uv run mlops ([^|&>\n`#]+)", texts)}
+    assert {"doctor --environment dev", "bootstrap --environment dev --create-repository"} <= found
+    for command in sorted(found - known):
+        # Options are parsed before --help is answered, so an unknown one still fails.
+        result = run_in(documented, "mlops.cli", *shlex.split(command), "--help")
+        assert result.returncode == 0, f"mlops {command}: {result.stderr}"
+        known.add(command)
+
+
+def test_few_steps_lead_from_nothing_to_an_environment(documented: Path) -> None:
+    text = (documented / "docs" / "operate.md").read_text(encoding="utf-8")
+    section = re.split(r"^## ", text, flags=re.MULTILINE)[1].split("That is all by hand")[0]
+    steps = re.findall(r"^(\d+)\. ", section, flags=re.MULTILINE)
+    assert steps == [str(number) for number in range(1, len(steps) + 1)]
+    assert len(steps) <= MOST_STEPS
+    (block,) = re.findall(r"```bash\n(.*?)```", section, flags=re.DOTALL)
+    # The first step, `copier copy`, is what made the documents.
+    assert len(block.splitlines()) == len(steps) - 1

