@@ -628,7 +628,7 @@ def test_a_private_network_needs_runners_inside_it(
     }
     write_yaml(fresh.root / "config" / "dev.yml", settings)
     start(dataclasses.replace(fresh, add_ons=("private-network",)))
-    assert "MLOPS_RUNNER" in capsys.readouterr().out
+    assert "labelled mlops-dev, and set the variable MLOPS_RUNNER" in capsys.readouterr().out
 
 
 # The repository.

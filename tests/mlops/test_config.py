@@ -34,6 +34,13 @@ def edit(project: Project, path: str, value: object) -> None:
     write_yaml(file, document)
 
 
+def instances(**changes: str) -> dict[str, Any]:
+    """A section compute.instances for one user."""
+    ada = {"name": "ada", "object_id": "00000000-0000-0000-0000-00000000000a", "instance": "ci-ada-a1b2c3"}
+    hours = {"start_cron": "0 8 * * 1-5", "stop_cron": "0 18 * * 1-5", "time_zone": "UTC"}
+    return {"vm_size": "V", "idle_minutes": 60, **hours, "users": [ada | changes]}
+
+
 @pytest.mark.parametrize("environment", HERE.environments)
 def test_every_environment_of_this_project_is_complete(environment: str) -> None:
     assert load_environment(HERE, environment).environment == environment
@@ -88,6 +95,9 @@ def test_an_unknown_environment_is_answered_with_the_known_ones(project: Project
         ("security", None, "config/dev.yml: security: the key is missing"),
         ("terraform_state", None, "config/dev.yml: terraform_state: the key is missing"),
         ("names.data_lake", "stlake", "names.data_lake: the project does not build this: choose the add-on data-lake"),
+        ("compute.instances", instances(instance="ci-ada-1"), "a hyphen and a number: ci-ada-1"),
+        ("compute.instances", instances(object_id="ada"), "users.0.object_id: string should match"),
+        ("compute.instances", instances() | {"users": []}, "compute.instances.users: list should have at least 1 item"),
         ("alerts", {"latency_ms": 1, "error_percent": 1, "failed_jobs": 1}, "'add_ons=[monitoring]'`"),
     ],
 )

@@ -239,7 +239,7 @@ DEFECTS = {
     ),
     "no runner": (
         {"gh variable list --json": VARIABLES[:2]},
-        "runner", "warning", "outside the private network", "gh variable set MLOPS_RUNNER",
+        "runner", "warning", "outside the private network", "gh variable set MLOPS_RUNNER --body mlops",
     ),
     "no answer": (
         {"az network vnet list": Refusal("(AuthorizationFailed) no")},
@@ -426,7 +426,7 @@ def test_a_warning_is_shown_with_its_cure_and_stops_nobody(
     here: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert here({"gh variable list --json": VARIABLES[:2]}) == 0
-    assert "then `gh variable set MLOPS_RUNNER --body LABEL`\n" in capsys.readouterr().out
+    assert "then `gh variable set MLOPS_RUNNER --body mlops`\n" in capsys.readouterr().out
 
 
 def test_a_fault_ends_with_exit_code_1_and_its_cure_in_one_line(

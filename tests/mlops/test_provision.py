@@ -199,6 +199,26 @@ def test_the_logs_of_the_endpoint_are_collected_once_there_is_one(
 
 
 @pytest.mark.parametrize("infrastructure", ["terraform", "bicep"])
+@pytest.mark.parametrize("closed", [True, False])
+def test_spark_gets_into_the_network_of_a_closed_workspace_once_that_is_built(
+    provision: Provision, recorded: Recorded, infrastructure: str, closed: bool, tmp_path: Path
+) -> None:
+    add_ons = ("private-network",) if closed else ()
+    assert provision(infrastructure, "--plan", add_ons=add_ons) == 0
+    assert recorded.ran("provisionManagedNetwork") == []
+    assert provision(infrastructure) == 0
+    command = (
+        "az rest --method post --url /subscriptions/{subscriptionId}/resourceGroups/rg-dev/providers/"
+        "Microsoft.MachineLearningServices/workspaces/mlw-dev/provisionManagedNetwork --url-parameters "
+        "api-version=2026-05-01 --body @.local/azure/provision-network.json"
+    )
+    assert recorded.ran("provisionManagedNetwork") == [command] * closed
+    body = tmp_path / "project" / ".local" / "azure" / "provision-network.json"
+    assert body.exists() == closed
+    assert not closed or json.loads(body.read_text(encoding="utf-8")) == {"includeSpark": True}
+
+
+@pytest.mark.parametrize("infrastructure", ["terraform", "bicep"])
 def test_without_monitoring_nobody_asks_for_the_endpoint(
     provision: Provision, recorded: Recorded, infrastructure: str
 ) -> None:

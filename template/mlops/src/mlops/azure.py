@@ -60,6 +60,18 @@ def find(shell: Shell, *command: str) -> Any:
     return json.loads(output) if output.strip() else None
 
 
+def body(shell: Shell, name: str, document: object) -> tuple[str, str]:
+    """Return the option of `az rest` for a JSON body, which it finds in a file.
+
+    cmd.exe, which runs `az` on Windows, would take the quotes of an argument away.
+    """
+    file = shell.folder / ".local" / "azure" / f"{name}.json"
+    if not shell.dry_run:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(document), encoding="utf-8")
+    return "--body", f"@{file.relative_to(shell.folder).as_posix()}"
+
+
 def account(shell: Shell) -> Account:
     """Return the account that `az` uses. Raises UserError when nobody is signed in."""
     try:

@@ -2,6 +2,7 @@
 
 import importlib
 import operator
+import re
 import sys
 import tomllib
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from types import ModuleType
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from mlops import UserError
 
@@ -166,6 +167,13 @@ class User(Section):
     name: Text
     object_id: Guid
     instance: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z][a-zA-Z0-9-]{1,22}[a-zA-Z0-9]$")]
+
+    @field_validator("instance")
+    @classmethod
+    def _no_number_at_the_end(cls, name: str) -> str:
+        if re.search(r"-[0-9]+$", name):
+            raise ValueError(f"Azure takes no instance whose name ends in a hyphen and a number: {name}")
+        return name
 
 
 class Instances(Section):

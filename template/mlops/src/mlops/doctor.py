@@ -452,13 +452,9 @@ def _name(patient: Patient, key: str, name: str, answer: dict[str, Any]) -> Find
 
 
 def _vault_name(patient: Patient, name: str) -> dict[str, Any]:
-    # `az keyvault check-name` knows managed HSMs only. The body is in a file, because cmd.exe, which runs az on
-    # Windows, takes the quotes of an argument away.
-    file = patient.project.root / ".local" / "azure" / "check-name.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"name": name, "type": "Microsoft.KeyVault/vaults"}), encoding="utf-8")
+    # `az keyvault check-name` knows managed HSMs only.
     url = "/subscriptions/{subscriptionId}/providers/Microsoft.KeyVault/checkNameAvailability"
-    body = ["--body", f"@{file.relative_to(patient.project.root).as_posix()}"]
+    body = azure.body(patient.shell, "check-name", {"name": name, "type": "Microsoft.KeyVault/vaults"})
     return dict(patient.az("rest", "--method", "post", "--url", url, "--url-parameters", VAULTS_VERSION, *body))
 
 
@@ -554,12 +550,14 @@ def runner(patient: Patient) -> Iterator[Finding]:
     """Look whether the workflows have a machine inside the private network."""
     if patient.config.network is None:
         return
+    environment = patient.config.environment
     if name := patient.variables.get("MLOPS_RUNNER"):
-        yield ok(f"the workflows run on {name}")
+        yield ok(f"the workflows run on {name}-{environment}")
     else:
         yield warning(
             "the workflows run outside the private network and cannot reach the workspace",
-            "put a runner into the subnet runners, then `gh variable set MLOPS_RUNNER --body LABEL`",
+            f"put a runner labelled mlops-{environment} into the subnet runners, then `gh variable set MLOPS_RUNNER "
+            "--body mlops`",
         )
 
 

@@ -102,8 +102,9 @@ class GitHub:
             lines.append(f"GitHub signs in as {' or '.join(self._prefixes)}:environment:{'|'.join(self.environments)}")
             if "private-network" in self.cloud.project.add_ons:
                 lines.append(
-                    "GitHub's machines do not reach the private network: the variable MLOPS_RUNNER of the repository "
-                    "is to name a label of runners inside it"
+                    "GitHub's machines do not reach the private network: put runners into it, labelled "
+                    f"{', '.join(f'mlops-{name}' for name in self.environments)}, and set the variable MLOPS_RUNNER of "
+                    "the repository to mlops"
                 )
         return lines
 

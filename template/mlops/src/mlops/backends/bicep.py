@@ -4,7 +4,7 @@ import json
 
 from mlops.azure import find
 from mlops.backends import Action, CommandError, Shell
-from mlops.backends.infrastructure import CURES, LOCK, online_endpoint_exists, purge_workspace
+from mlops.backends.infrastructure import CURES, LOCK, admit_spark, online_endpoint_exists, purge_workspace
 from mlops.config import EnvironmentConfig, Project
 
 FOLDER = "infrastructure/bicep"
@@ -40,6 +40,7 @@ def provision(
         shell.run("az", "deployment", "sub", "what-if", *arguments)
         return
     shell.run("az", "deployment", "sub", "create", *arguments, "--output", "none")
+    admit_spark(shell, config)
     outputs = find(shell, "deployment", "sub", "show", *name, "--query", "properties.outputs")
     for key, output in sorted((outputs or {}).items()):
         print(f"{key} = {json.dumps(output['value'])}", flush=True)

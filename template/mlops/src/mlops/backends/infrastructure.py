@@ -50,6 +50,20 @@ def purge_workspace(shell: Shell, config: EnvironmentConfig) -> None:
     shell.run("az", "resource", "wait", "--deleted", "--resource-group", group, "--name", workspace, *kind)
 
 
+def admit_spark(shell: Shell, config: EnvironmentConfig) -> None:
+    """Let serverless Spark, on which the model monitor runs, into the network that a closed workspace manages.
+
+    Azure leaves it out unless somebody asks for it by this call, and does the work in the background.
+    """
+    if not config.closed:
+        return
+    group, workspace = config.names.resource_group, config.names.workspace
+    url = f"/subscriptions/{{subscriptionId}}/resourceGroups/{group}/providers/{azure.WORKSPACES}/{workspace}"
+    options = azure.body(shell, "provision-network", {"includeSpark": True})
+    parameters = ("--url-parameters", f"api-version={API_VERSION}")
+    shell.run("az", "rest", "--method", "post", "--url", f"{url}/provisionManagedNetwork", *parameters, *options)
+
+
 def provisioning_cure(output: str, config: EnvironmentConfig) -> UserError | None:
     """Return the one line that helps when a tool ended with `output`, or None when the fault has no known cure."""
     names, environment = config.names, config.environment

@@ -5,7 +5,7 @@ import os
 
 from mlops import UserError
 from mlops.backends import Action, CommandError, Shell
-from mlops.backends.infrastructure import CURES, online_endpoint_exists
+from mlops.backends.infrastructure import CURES, admit_spark, online_endpoint_exists
 from mlops.config import EnvironmentConfig, Project, TerraformState
 
 FOLDER = "infrastructure/terraform"
@@ -49,10 +49,11 @@ def provision(
     terraform("plan", *arguments, f"-out={file}")
     if action == "apply":
         # Azure loses rules of a managed network that are made at the same time (Azure/terraform-provider-azapi#453).
-        pace = ["-parallelism=1"] if config.network else []
+        pace = ["-parallelism=1"] if config.closed else []
         # What is applied is the plan that was shown, and no other.
         terraform("apply", "-input=false", *pace, file)
         plan.unlink(missing_ok=True)
+        admit_spark(shell, config)
 
 
 def _check(shell: Shell) -> None:
