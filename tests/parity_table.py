@@ -473,6 +473,8 @@ KINDS = {
     ),
     "datastore": Kind("azurerm_machine_learning_datastore_datalake_gen2", f"{ML}/datastores", DATASTORE),
     "model registry": Kind("", "Microsoft.MachineLearningServices/registries", {}),
+    "events": Kind("", "Microsoft.EventGrid/systemTopics", {}),
+    "event subscription": Kind("", "Microsoft.EventGrid/systemTopics/eventSubscriptions", {}),
     "alert": Kind("azurerm_monitor_scheduled_query_rules_alert_v2", "Microsoft.Insights/scheduledQueryRules", ALERT),
     "workbook": Kind(
         "azurerm_application_insights_workbook",

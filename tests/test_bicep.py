@@ -302,6 +302,7 @@ SEEDS: dict[str, dict[str, tuple[str, str, str]]] = {  # file -> label -> old, n
     },
     "modules/monitoring.bicep": {
         "unknown kind of a workbook": ("kind: 'shared'", "kind: 'mine'", "is not one of"),
+        "an event for another handler": ("'MonitorAlert'", "'Alert'", "is not one of"),
     },
     "modules/private-network.bicep": {
         "no priority": ("          priority: 100\n", "", "'priority' is missing"),

@@ -170,6 +170,14 @@ EDITS = {
         ("modules/monitoring/main.tf", "= each.value.severity", "= 4"),
         ("modules/monitoring.bicep", "severity: alert.value.severity", "severity: 4"),
     ),
+    "event subscription .*: properties.destination.properties.actionGroups": (
+        ("modules/monitoring/main.tf", "actionGroups = [var.action_group_id]", "actionGroups = []"),
+        (
+            "modules/monitoring.bicep",
+            "description: monitoring.drift.title\n        actionGroups: [actionGroup.id]",
+            "description: monitoring.drift.title\n        actionGroups: []",
+        ),
+    ),
     "alert .*: query": (
         ("monitoring.tf", "local.config.alerts[key]", "1"),
         ("modules/monitoring.bicep", "string(thresholds[alert.key])", "'1'"),

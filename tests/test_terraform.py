@@ -133,6 +133,8 @@ LOOSENED = {
         "each.value.severity": "4",
         '"Count"': '"Total"',
         "[var.action_group_id]": "[]",
+        "= var.workspace_id\n": "= var.log_analytics_id\n",
+        "values = [var.drift.words]": 'values = [""]',
         "skip_query_validation   = true": "skip_query_validation   = false",
         "display_name = var.title": 'display_name = "Dashboard"',
         'replace(var.workbook, "LOG_ANALYTICS_ID", var.log_analytics_id)': "var.workbook",

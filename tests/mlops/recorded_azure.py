@@ -161,7 +161,7 @@ def resource(name: str, kind: str, *, ours: bool = True) -> dict[str, Any]:
 
 PROVIDERS = [
     "ContainerRegistry", "AlertsManagement", "Consumption", "Insights", "KeyVault", "MachineLearningServices",
-    "ManagedIdentity", "Network", "OperationalInsights", "Storage",
+    "EventGrid", "ManagedIdentity", "Network", "OperationalInsights", "Storage",
 ]  # fmt: skip
 FREE = {"nameAvailable": True, "reason": None, "message": None}
 CONDITION = f"ForAnyOfAnyValues:GuidEquals {{{CONTRIBUTOR}, {BLOBS}, {ACR_PULL.upper()}}}"

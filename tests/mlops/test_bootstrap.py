@@ -151,7 +151,7 @@ def test_an_identity_grants_the_roles_of_the_infrastructure_and_no_others(fresh:
 def test_the_providers_are_those_that_terraform_knows_to_need() -> None:
     here = Project.load(Path(__file__).parent)
     text = (here.root / "infrastructure" / "terraform" / "versions.tf").read_text(encoding="utf-8")
-    everything = dataclasses.replace(here, add_ons=("private-network",))
+    everything = dataclasses.replace(here, add_ons=("private-network", "monitoring"))
     # Every subscription has Microsoft.Authorization.
     assert {*azure.providers(everything)} == {*re.findall(r'"(Microsoft\.\w+)"', text)} - {"Microsoft.Authorization"}
 

@@ -34,7 +34,7 @@ provider "azurerm" {
     "Microsoft.ManagedIdentity",
     "Microsoft.OperationalInsights",
     "Microsoft.Storage",
-  ], local.closed ? ["Microsoft.Network"] : [])
+  ], local.closed ? ["Microsoft.Network"] : [], contains(keys(local.config), "alerts") ? ["Microsoft.EventGrid"] : [])
 
   features {
     application_insights {
