@@ -202,7 +202,7 @@ def bootstrap(
 
     Raises UserError for anything that needs the user; what is done by then stays, and the next run goes on from there.
     """
-    configs = [load_environment(project, name) for name in dict.fromkeys(environments)]
+    configs = [load_environment(project, name) for name in environments]
     cloud = Cloud(project, dry_run=dry_run)
     try:
         _bootstrap(cloud, configs, undo, create_repository, yes)

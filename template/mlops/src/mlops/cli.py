@@ -13,7 +13,6 @@ from mlops import UserError
 if TYPE_CHECKING:
     from mlops.verbs import Session
 
-GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 LOCAL, AZURE, INFRASTRUCTURE = "On this machine", "On Azure", "Infrastructure"
 
 app = typer.Typer(
@@ -229,7 +228,7 @@ def provision(
 ) -> None:
     """Build an environment's Azure resources, or preview or check them."""
     from mlops import backends
-    from mlops.config import Project
+    from mlops.config import GUID, Project
 
     if plan and check:
         raise UserError("--plan and --check exclude each other: choose one")

@@ -20,7 +20,8 @@ Text = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00-\x1f]+$"
 Percent = Annotated[int, Field(ge=1, le=99)]
 Count = Annotated[int, Field(ge=1)]
 Range = Annotated[IPv4Network, Field(strict=False)]
-Guid = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
+GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+Guid = Annotated[str, StringConstraints(pattern=f"^{GUID}$")]
 EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,30}[a-z0-9]$")]
 
 

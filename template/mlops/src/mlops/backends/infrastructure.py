@@ -34,12 +34,15 @@ def purge_command(config: EnvironmentConfig) -> tuple[str, ...]:
     Azure keeps a deleted workspace for 14 days, and its name with it. The Azure ML extension of `az` has a switch for
     this too, but not every version of this project needs that extension.
     """
-    group, workspace = config.names.resource_group, config.names.workspace
-    url = f"/subscriptions/{{subscriptionId}}/resourceGroups/{group}/providers/Microsoft.MachineLearningServices"
     # Not as a part of the address: cmd.exe, which runs az on Windows, ends a command at an ampersand.
     parameters = [f"api-version={API_VERSION}", "forceToPurge=true"]
-    url = f"{url}/workspaces/{workspace}"
-    return ("az", "rest", "--method", "delete", "--url", url, "--url-parameters", *parameters)
+    return ("az", "rest", "--method", "delete", "--url", _workspace(config), "--url-parameters", *parameters)
+
+
+def _workspace(config: EnvironmentConfig) -> str:
+    """Return the workspace's address for `az rest`, which fills the subscription in."""
+    group = f"/subscriptions/{{subscriptionId}}/resourceGroups/{config.names.resource_group}"
+    return f"{group}/providers/{azure.WORKSPACES}/{config.names.workspace}"
 
 
 def purge_workspace(shell: Shell, config: EnvironmentConfig) -> None:
@@ -57,11 +60,10 @@ def admit_spark(shell: Shell, config: EnvironmentConfig) -> None:
     """
     if not config.closed:
         return
-    group, workspace = config.names.resource_group, config.names.workspace
-    url = f"/subscriptions/{{subscriptionId}}/resourceGroups/{group}/providers/{azure.WORKSPACES}/{workspace}"
+    url = f"{_workspace(config)}/provisionManagedNetwork"
     options = azure.body(shell, "provision-network", {"includeSpark": True})
     parameters = ("--url-parameters", f"api-version={API_VERSION}")
-    shell.run("az", "rest", "--method", "post", "--url", f"{url}/provisionManagedNetwork", *parameters, *options)
+    shell.run("az", "rest", "--method", "post", "--url", url, *parameters, *options)
 
 
 def provisioning_cure(output: str, config: EnvironmentConfig) -> UserError | None:

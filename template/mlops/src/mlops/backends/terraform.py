@@ -1,9 +1,8 @@
 """Terraform: each step is one command, shown before it runs."""
 
-import json
 import os
 
-from mlops import UserError
+from mlops import UserError, azure
 from mlops.backends import Action, CommandError, Shell
 from mlops.backends.infrastructure import CURES, admit_spark, online_endpoint_exists
 from mlops.config import EnvironmentConfig, Project, TerraformState
@@ -94,15 +93,12 @@ def _login(shell: Shell) -> dict[str, str]:
     """
     if _oidc() or os.environ.get("ARM_SUBSCRIPTION_ID"):
         return {}
-    try:
-        account = shell.read("az", "account", "show", "--output", "json")
-    except CommandError as error:
-        raise UserError("you are not signed in to Azure: run `az login`") from error
     if shell.dry_run:
+        azure.find(shell, "account", "show")
         return {}
-    subscription = json.loads(account)["id"]
-    print(f"# ARM_SUBSCRIPTION_ID={subscription} ({json.loads(account)['name']})", flush=True)
-    return {"ARM_SUBSCRIPTION_ID": subscription}
+    account = azure.account(shell)
+    print(f"# ARM_SUBSCRIPTION_ID={account.subscription} ({account.name})", flush=True)
+    return {"ARM_SUBSCRIPTION_ID": account.subscription}
 
 
 def _oidc() -> bool:
