@@ -331,22 +331,39 @@ def test_its_own_tests_pass_without_an_account(prepared: Prepared, tools: Path, 
     assert re.search(r"Success! \d\d passed, 0 failed", result.stdout)
 
 
-@pytest.mark.parametrize("release", RELEASES, ids=lambda release: release["version"])
-def test_nothing_that_a_release_built_is_deleted_by_an_update(
-    copied: Copied, tools: Path, tmp_path: Path, release: dict[str, str]
-) -> None:
+def planned_deletions(module: Path, tools: Path, release: dict[str, str]) -> list[str]:
+    """What Terraform deletes or replaces when the working tree's module plans on what the release built."""
     if git(ROOT, "rev-parse", "--is-shallow-repository").strip() == "true":
         pytest.skip("a shallow clone does not hold the releases: git fetch --unshallow")
-    module = copied(NONE)
-    data, destination = {"name_suffix": SUFFIX}, tmp_path / "release"
     copier.run_copy(
-        str(ROOT), destination, data=data, defaults=True, quiet=True, unsafe=True, vcs_ref=release["commit"]
+        str(ROOT),
+        module.parents[1] / "release",
+        data={"name_suffix": SUFFIX},
+        defaults=True,
+        quiet=True,
+        unsafe=True,
+        vcs_ref=release["commit"],
     )
     (module / "tests" / "upgrade.tftest.hcl").write_text(UPGRADE, encoding="utf-8")
     terraform(module, tools, "init", "-backend=false", "-input=false")
     result = terraform(module, tools, "test", "-verbose", "-filter=tests/upgrade.tftest.hcl")
     assert result.returncode == 0, result.stdout + result.stderr
-    assert re.search(r"Plan: \d+ to add, \d+ to change, 0 to destroy", result.stdout), result.stdout
+    assert re.search(r"^(Plan: \d+ to add|No changes\.)", result.stdout, re.MULTILINE), result.stdout
+    return re.findall(r"^ *# (.+) (?:will be destroyed|must be replaced)", result.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda release: release["version"])
+def test_nothing_that_a_release_built_is_deleted_by_an_update(
+    copied: Copied, tools: Path, release: dict[str, str]
+) -> None:
+    assert planned_deletions(copied(NONE), tools, release) == []
+
+
+def test_without_the_moved_blocks_an_update_would_delete_the_cluster(copied: Copied, tools: Path) -> None:
+    module = copied(NONE)
+    (module / "moved.tf").unlink()
+    deleted = planned_deletions(module, tools, RELEASES[0])
+    assert "azurerm_machine_learning_compute_cluster.this" in deleted
 
 
 @pytest.mark.parametrize("fault", FAULTS)
