@@ -131,6 +131,13 @@ def vm_size_fault(name: str) -> str:
     return "Use a full size name, such as Standard_D4as_v4; `az ml compute list-sizes` lists them."
 
 
+def gpu_vm_size_fault(name: str) -> str:
+    """Why this cannot be a virtual machine size with a GPU, in one line; empty when it can."""
+    if name.startswith("Standard_N"):
+        return vm_size_fault(name)
+    return "Azure's sizes with a GPU begin with Standard_N, such as Standard_NC4as_T4_v3."
+
+
 def email_fault(address: str) -> str:
     """Why this cannot be an e-mail address (or none at all), in one line; empty when it can."""
     if not address or re.fullmatch(r"[A-Za-z0-9.!#%&*+/=?^_{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", address):
@@ -167,7 +174,7 @@ def workspace_pairs(text: str) -> list[tuple[str, str]]:
 
 def existing_workspaces_fault(text: str) -> str:
     """Why this does not name a workspace for each environment, in one line; empty when it does."""
-    pair = r"\s*[-\w.()]{1,90}/[A-Za-z0-9][A-Za-z0-9_-]{2,32}\s*"
+    pair = r"\s*[-\w.()]{0,89}[-\w()]/[A-Za-z0-9][A-Za-z0-9_-]{2,32}\s*"
     if not re.fullmatch(rf"{pair}(,{pair}){{{len(ENVIRONMENTS) - 1}}}", text, flags=re.ASCII):
         return "Write GROUP/WORKSPACE three times, for dev, test and prod, with commas between."
     if len(set(workspace_pairs(text.lower()))) < len(ENVIRONMENTS):
@@ -195,6 +202,8 @@ def network_range_fault(text: str) -> str:
         network = ipaddress.IPv4Network(text)
     except ValueError as error:
         return f"Use a range such as 10.80.0.0/16: {error}."
+    if str(network) != text:
+        return f"Write the range as {network}."
     if not any(network.subnet_of(ipaddress.IPv4Network(each)) for each in PRIVATE_RANGES):
         return f"Use a private range, inside {', '.join(PRIVATE_RANGES)}."
     # Docker on Azure ML's machines routes this range to itself.
@@ -217,8 +226,9 @@ def instance_users_fault(text: str) -> str:
             return "Write NAME=OBJECT-ID with commas between; a name has 1 to 14 lowercase letters, digits and hyphens."
         if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", object_id):
             return f"{name} has no object id: `az ad user show --id NAME@DOMAIN --query id` says it."
-    names = [name for name, _ in user_pairs(text)]
-    return "" if len(set(names)) == len(names) else "Each user gets one instance: use every name once."
+    if any(len(set(column)) < len(column) for column in zip(*user_pairs(text), strict=True)):
+        return "Each user gets one instance: use every name and every object id once."
+    return ""
 
 
 def suffix_fault(name: str) -> str:
@@ -276,6 +286,7 @@ FILTERS: tuple[Callable[..., object], ...] = (
     github_org_fault,
     location_fault,
     vm_size_fault,
+    gpu_vm_size_fault,
     suffix_fault,
     email_fault,
     budget_fault,

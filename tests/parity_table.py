@@ -473,8 +473,6 @@ KINDS = {
     ),
     "datastore": Kind("azurerm_machine_learning_datastore_datalake_gen2", f"{ML}/datastores", DATASTORE),
     "model registry": Kind("", "Microsoft.MachineLearningServices/registries", {}),
-    "events": Kind("", "Microsoft.EventGrid/systemTopics", {}),
-    "event subscription": Kind("", "Microsoft.EventGrid/systemTopics/eventSubscriptions", {}),
     "alert": Kind("azurerm_monitor_scheduled_query_rules_alert_v2", "Microsoft.Insights/scheduledQueryRules", ALERT),
     "workbook": Kind(
         "azurerm_application_insights_workbook",
@@ -564,7 +562,9 @@ def opened(deployment: Values, group: str) -> Iterator[Found]:
     """The resources that Terraform hands on to Azure in Azure's own words."""
     template = json.loads(deployment["template_content"])
     assert deployment["deployment_mode"] == "Incremental", "another mode deletes what the template does not name"
-    assert template.keys() == {"$schema", "contentVersion", "resources"}, "parameters and the like are not read here"
+    # What a template without resources returns is read in terraform_plan.py.
+    known = {"$schema", "contentVersion", "resources"} | ({"outputs"} if not template["resources"] else set())
+    assert template.keys() == known, "parameters and the like are not read here"
     for each in template["resources"]:
         kind, name = each.pop("type"), each.pop("name")
         yield azure(kind, resource_id(group, kind, *name.split("/")), group, each)

@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 
 from bicep_eval import DEPLOYER, SUBSCRIPTION, TENANT, resource_id
 
+# What a deployment returns, instead of what its template asks Azure for.
+RETURNED = "what-the-template-returns"
+ASKED = re.compile(r"\[reference\('(.+)', '.+'\)\.([\w.\[\]]+)\]\W")
 MOCKS = f"""
 mock_provider "azurerm" {{
   mock_data "azurerm_client_config" {{
@@ -20,6 +23,11 @@ mock_provider "azurerm" {{
       object_id       = "{DEPLOYER}"
       subscription_id = "{SUBSCRIPTION}"
       tenant_id       = "{TENANT}"
+    }}
+  }}
+  mock_resource "azurerm_resource_group_template_deployment" {{
+    defaults = {{
+      output_content = jsonencode({{ id = {{ value = "{RETURNED}" }} }})
     }}
   }}
 }}
@@ -120,6 +128,8 @@ def references(made: Iterable[Any]) -> Iterator[tuple[str, str]]:
             yield values["id"], f"{values['storage_account_id']}/blobServices/default/containers/{values['name']}"
         else:
             yield values["id"], f"the {kind} {values.get('name', '')}"
+        if asked := ASKED.search(values.get("template_content") or ""):
+            yield RETURNED, f"{asked[1]}.properties.{asked[2].replace('[', '.').replace(']', '')}"
         if kind == "azurerm_user_assigned_identity":
             identity = resource_id(group, REFERRED[kind], values["name"])
             yield values["principal_id"], f"{identity}.properties.principalId"

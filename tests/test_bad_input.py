@@ -37,6 +37,7 @@ BAD = [
     ("existing_workspaces", "rg-a/mlw-a, rg-a/mlw-a, rg-b/mlw-b"),
     ("existing_workspaces", "mlw-a, mlw-b, mlw-c"),
     ("existing_workspaces", 'rg"a/mlw-a, rg-b/mlw-b, rg-c/mlw-c'),
+    ("existing_workspaces", "rg-a./mlw-a, rg-b/mlw-b, rg-c/mlw-c"),
     ("existing_registry", ""),
     ("existing_registry", "my registry"),
     ("existing_cluster", "cpu_cluster"),
@@ -53,6 +54,7 @@ BAD = [
     ("network_range", "10.80.0.0"),
     ("network_range", "10.80.0.1/16"),
     ("network_range", "10.80.0.0/33"),
+    ("network_range", "10.80.0.0/0.0.255.255"),
     ("network_range", "ten/16"),
     ("network_range", "8.8.0.0/16"),
     ("network_range", "0.0.0.0/0"),
@@ -64,7 +66,9 @@ BAD = [
     ("instance_users", "ada=ada@example.com"),
     ("instance_users", "Ada Lovelace=00000000-0000-0000-0000-00000000000a"),
     ("instance_users", "ada=00000000-0000-0000-0000-00000000000a, ada=00000000-0000-0000-0000-00000000000b"),
+    ("instance_users", "ada=00000000-0000-0000-0000-00000000000a, bob=00000000-0000-0000-0000-00000000000A"),
     ("gpu_vm_size", "NC4"),
+    ("gpu_vm_size", "Standard_D4as_v4"),
 ]
 
 GATES = {
@@ -100,6 +104,16 @@ def test_a_bad_answer_is_refused_in_one_line_and_nothing_is_written(
     assert not destination.exists()
 
 
+def test_existing_workspaces_take_no_add_ons(source: Path, tmp_path: Path) -> None:
+    data = [
+        word for name, value in (EXISTING | {"add_ons": "[gpu-cluster]"}).items() for word in ("-d", f"{name}={value}")
+    ]
+    result = copier("copy", "--trust", "--defaults", "--quiet", *data, source, tmp_path / "project")
+    assert result.returncode == 1
+    assert "Nothing is built in existing workspaces" in result.stderr
+    assert not (tmp_path / "project").exists()
+
+
 def test_every_question_with_a_free_text_answer_has_a_bad_case_here() -> None:
     free = {name for name, details in questions().items() if details["type"] == "str"}
     assert free == {question for question, _ in BAD}
@@ -108,7 +122,7 @@ def test_every_question_with_a_free_text_answer_has_a_bad_case_here() -> None:
 def test_every_question_that_is_not_always_asked_has_its_gate_here() -> None:
     hidden = {name for name, details in questions().items() if "workspaces ==" in str(details.get("when"))}
     hidden |= {name for name, details in questions().items() if "add_ons" in str(details.get("when"))}
-    open_by_default = {"infrastructure_version", "monthly_budget", "add_ons"}
+    open_by_default = {"infrastructure_version", "training_vm_size", "monthly_budget", "add_ons"}
     assert hidden - open_by_default == GATES.keys()
 
 

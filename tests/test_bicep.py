@@ -115,7 +115,7 @@ def test_every_module_is_used(project_with: Project, add_ons: list[str]) -> None
 
 
 def test_an_add_on_that_was_not_chosen_leaves_no_word(project_with: Project) -> None:
-    words = "privateNetwork|private-network|dataLake|data-lake|modelRegistry|model-registry|onitoring|computeInstance"
+    words = "privateNetwork|private-network|dataLake|data-lake|modelRegistry|model-registry|onitoring|[iI]nstances"
     assert re.findall(words, sources(project_with(NONE))["main.bicep"]) == []
 
 
@@ -185,6 +185,27 @@ def test_a_user_who_also_deploys_gets_no_right_twice(project_with: Project) -> N
             names.setdefault((each.scope, said["principalId"], said["roleDefinitionId"]), set()).add(each.name)
     assert len(names) < sum(each.type == RIGHT for each in resources), "there is a right that both have"
     assert all(len(found) == 1 for found in names.values())
+
+
+def test_a_compute_instance_is_made_once(project_with: Project) -> None:
+    """Azure refuses its schedules when it is there already."""
+
+    def made(**parameters: Any) -> set[str]:
+        resources = deployment(project_with(ALL), "dev", **parameters).resources
+        return {
+            each.name.rpartition("/")[2] if "/computes" in each.type else each.id
+            for each in resources
+            if at(each.body, "properties.computeType") == "ComputeInstance" or each.type == RIGHT
+        }
+
+    assert made() - made(existingInstances=["ci-ada-a1b2c3", "ci-somebody-a1b2c3"]) == {"ci-ada-a1b2c3"}
+
+
+def test_event_grid_calls_nobody(project_with: Project) -> None:
+    """It has a destination for that, which takes the events of Key Vault and of no other resource."""
+    kinds = {each.type for each in deployment(project_with(ALL)).resources}
+    assert "Microsoft.Insights/scheduledQueryRules" in kinds
+    assert {kind for kind in kinds if kind.startswith("Microsoft.EventGrid/")} == set()
 
 
 def too_early(project: Path) -> list[str]:
@@ -302,7 +323,6 @@ SEEDS: dict[str, dict[str, tuple[str, str, str]]] = {  # file -> label -> old, n
     },
     "modules/monitoring.bicep": {
         "unknown kind of a workbook": ("kind: 'shared'", "kind: 'mine'", "is not one of"),
-        "an event for another handler": ("'MonitorAlert'", "'Alert'", "is not one of"),
     },
     "modules/private-network.bicep": {
         "no priority": ("          priority: 100\n", "", "'priority' is missing"),
@@ -521,7 +541,7 @@ LOOSENED: dict[str, dict[str, str]] = {
         "        idleTimeBeforeShutdown: 'PT${instances.idle_minutes}M'\n": "",
         "action: 'Stop'\n              status: 'Enabled'": "action: 'Stop'\n              status: 'Disabled'",
     },
-    "model-registry": CLOSED_LOOSENED | {"PublicAccess: false": "PublicAccess: true"},
+    "model-registry": {": 'Disabled'": ": 'Enabled'", "PublicAccess: false": "PublicAccess: true"},
     "logs": {
         "disableLocalAuth: true": "disableLocalAuth: false",
         "DisableLocalAuth: true": "DisableLocalAuth: false",
@@ -638,9 +658,8 @@ def test_everything_closed_has_a_private_endpoint(project_with: Project) -> None
 
 
 def test_a_missing_private_endpoint_is_noticed(copy_of: Callable) -> None:
-    assert unreachable(
-        copy_of(ALL, "modules/private-network.bicep", "hasModelRegistry ? ['model_registry'] : []", "[]")
-    )
+    registry = "['model_registry', 'model_registry_storage']"
+    assert unreachable(copy_of(ALL, "modules/private-network.bicep", registry, "[]"))
 
 
 def test_locks_are_where_the_config_wants_them(project_with: Project) -> None:
@@ -733,9 +752,30 @@ def test_queries_use_columns_that_there_are(project_with: Project) -> None:
     found = queries(project_with(ALL))
     assert len(found) == 9
     for name, query in found.items():
-        table, *steps = query.splitlines()
-        words = set(re.findall(r"\b[A-Z][A-Za-z]+\b", re.sub(r'"[^"]*"', "", "\n".join(steps)))) - {"THRESHOLD"}
+        [table] = re.findall(r"\bAml\w+", query)
+        made = re.findall(r"\b([A-Z]\w+) = ", query)
+        words = set(re.findall(r"\b[A-Z][A-Za-z]+\b", re.sub(r'"[^"]*"', "", query))) - {table, "THRESHOLD", *made}
         assert words <= set(COLUMNS[table].split()), name
+
+
+# A leg that is left out while its table is missing, beside an empty one; the last part is the rest of the query.
+BEFORE_THE_TABLE = re.compile(
+    r"union isfuzzy=true \(datatable\((.+)\) \[\]\),\n  \(Aml\w+ \| project (.+)\)\n((?:\| .+\n)+)"
+)
+
+
+def test_an_alert_can_be_asked_before_there_is_a_table(project_with: Project) -> None:
+    """Azure switches an alert off whose query failed for a week."""
+    alerts = [each for each in deployment(project_with(ALL)).resources if each.type.endswith("/scheduledQueryRules")]
+    assert len(alerts) == 3
+    for alert in alerts:
+        found = BEFORE_THE_TABLE.fullmatch(at(alert.body, "properties.criteria")["allOf"][0]["query"])
+        assert found, alert.name
+        types = dict(column.split(": ") for column in found[1].split(", "))
+        made = dict(f"{column} = ".split(" = ")[:2] for column in re.sub(r"\(.+?\)", "", found[2]).split(", "))
+        assert made.keys() == types.keys()
+        casts = {name: cast.removeprefix("to") for name, cast in made.items() if cast.startswith("to")}
+        assert {name: kind for name, kind in types.items() if kind != "string"} == casts
 
 
 def test_alerts_ask_with_the_thresholds_of_the_config(project_with: Project) -> None:

@@ -209,6 +209,11 @@ def test_the_random_suffix_is_a_valid_one_and_changes() -> None:
             ["Standard_D4as_v4", "Standard_NC4as_T4_v3", "Standard_E4s_v3"],
             ["", "D4", "Standard_", "a b", 'S"'],
         ),
+        (
+            "gpu_vm_size_fault",
+            ["Standard_NC4as_T4_v3", "Standard_ND96isr_H100_v5"],
+            ["", "Standard_D4as_v4", "NC4as_T4_v3"],
+        ),
         ("email_fault", ["", "team@example.com", "a.b+c@sub.example.co"], ["a", "a@b", "a b@c.de", "a@b.de, c@d.de"]),
         ("budget_fault", ["1", "300", "10000000"], ["", "0", "-1", "1.5", "1e3", "0300", "300 EUR", "999999999"]),
         ("registry_fault", ["mlr-shared", "a_1"], ["", "ab", "-ab", "a b", "a" * 34]),
@@ -223,6 +228,7 @@ def test_the_random_suffix_is_a_valid_one_and_changes() -> None:
                 "mlw1,mlw2,mlw3",
                 "a/b/c,a/b/d,a/b/e",
                 "a/mlw1;b/mlw2;c/mlw3",
+                "a./mlw1,b/mlw2,c/mlw3",
             ],
         ),
         (
@@ -232,6 +238,7 @@ def test_the_random_suffix_is_a_valid_one_and_changes() -> None:
                 "",
                 "10.0.0.0",
                 "10.0.0.1/16",
+                "10.0.0.0/255.255.0.0",
                 "10.0.0.0/23",
                 "172.17.0.0/16",
                 "172.16.0.0/12",

@@ -43,8 +43,8 @@ OTHER_CONFIG = {
 # One-sided changes, all at once: what the comparison must say, and how each tool is made to say it.
 EDITS = {
     "role assignment .*: only in": (
-        ("identity.tf", "try(assignment.only, local.access) == local.access", "true"),
-        ("main.bicep", "(one.value.?only ?? access) == access", "true"),
+        ("identity.tf", "try(assignment.only, local.access) == local.access", "!can(assignment.only)"),
+        ("main.bicep", "(one.value.?only ?? access) == access", "!contains(one.value, 'only')"),
     ),
     "output workspace_id: value": (
         ("outputs.tf", "= azurerm_machine_learning_workspace.this.id", "= azurerm_resource_group.this.id"),
@@ -155,8 +155,12 @@ EDITS = {
         ("modules/locks.bicep", "level: 'CanNotDelete'", "level: 'ReadOnly'"),
     ),
     "model registry .*: properties.publicNetworkAccess": (
-        ("modules/model-registry/main.tf", '? "Disabled"', '? "Enabled"'),
-        ("modules/model-registry.bicep", "? 'Disabled'", "? 'Enabled'"),
+        ("modules/model-registry/main.tf", ': "Disabled"', ': "Enabled"'),
+        ("modules/model-registry.bicep", ": 'Disabled'", ": 'Enabled'"),
+    ),
+    "private endpoint pe-model-registry-blob: leads to": (
+        ("modules/model-registry/main.tf", "armResourceId.resourceId", "storageAccountName"),
+        ("modules/private-network.bicep", "armResourceId.resourceId", "storageAccountName"),
     ),
     "compute instance .*: properties.properties.idleTimeBeforeShutdown": (
         ("modules/compute-instance/main.tf", '"PT${var.machine.idle_minutes}M"', '"PT5H"'),
@@ -169,14 +173,6 @@ EDITS = {
     "alert .*: severity": (
         ("modules/monitoring/main.tf", "= each.value.severity", "= 4"),
         ("modules/monitoring.bicep", "severity: alert.value.severity", "severity: 4"),
-    ),
-    "event subscription .*: properties.destination.properties.actionGroups": (
-        ("modules/monitoring/main.tf", "actionGroups = [var.action_group_id]", "actionGroups = []"),
-        (
-            "modules/monitoring.bicep",
-            "description: monitoring.drift.title\n        actionGroups: [actionGroup.id]",
-            "description: monitoring.drift.title\n        actionGroups: []",
-        ),
     ),
     "alert .*: query": (
         ("monitoring.tf", "local.config.alerts[key]", "1"),
@@ -315,6 +311,40 @@ def test_a_user_who_also_deploys_gets_each_right_once_from_terraform(built: Buil
     run: Callable[..., str] = lambda *arguments: terraform(module, tools, "test", *arguments).stdout  # noqa: E731
     rows = terraform_table(plans(module, ("dev",), run, deployer_principal_id=ada)["dev"])
     assert sum(ada in name for kind, name in rows if kind == "role assignment") >= 5
+
+
+def test_the_private_network_takes_no_right_away(tables: Tables) -> None:
+    """Terraform would delete it, which a lock on the resource forbids."""
+    rights = [
+        {name for kind, name in tables(*add_ons)["dev"][0] if kind == "role assignment"} for add_ons in (NONE, ALL)
+    ]
+    assert rights[0] - rights[1] == set()
+
+
+def test_an_open_model_registry_has_no_private_endpoint(other: dict[str, Path], tools: Path, tmp_path: Path) -> None:
+    folders = copies(other, tmp_path)
+    for folder in folders.values():
+        edit(folder / "config" / "dev.yml", {"  public_network_access: false": "  public_network_access: true"})
+    pair = compared(folders, tools, ("dev",))["dev"]
+    same(pair)
+    endpoints = {name for kind, name in pair[0] if kind == "private endpoint"}
+    assert "pe-workspace" in endpoints
+    assert {name for name in endpoints if "registry" in name} == {"pe-container-registry"}
+    [registry] = [row for (kind, _), row in pair[0].items() if kind == "model registry"]
+    assert registry["properties.publicNetworkAccess"] == "Enabled"
+
+
+def test_an_instance_comes_after_the_rights_of_its_owner(built: Built) -> None:
+    """Without account keys its file share is mounted as the user while it is set up."""
+    folders = built(*ALL)
+    words = {
+        "terraform": r'_deployment" "this" \{.+?  depends_on = \[azurerm_role_assignment.this\]\n\}\n',
+        "bicep": r"^resource computeInstances .+?    dependsOn: \[\n      storageRights\n    \]\n  \}\n\]\n",
+    }
+    files = {"terraform": "modules/compute-instance/main.tf", "bicep": "modules/compute-instance.bicep"}
+    for tool, pattern in words.items():
+        text = (folders[tool] / "infrastructure" / tool / files[tool]).read_text(encoding="utf-8")
+        assert re.search(pattern, text, re.DOTALL | re.MULTILINE), tool
 
 
 def test_every_setting_says_something_somewhere(tables: Tables, other_tables: tuple[Table, Table]) -> None:

@@ -518,6 +518,14 @@ def test_the_ml_extension_is_installed_where_the_verbs_call_it(
     assert ("az extension add --name ml --yes" in run_workflow.calls) == calls_it
 
 
+def test_tokens_that_a_long_job_needs_late_are_fetched_right_after_the_sign_in(run_workflow: GitHub) -> None:
+    run_workflow.run("train.yml", vars=AZURE)
+    tokens = [call for call in run_workflow.calls if "get-access-token" in call]
+    services = [re.findall(r"--resource (\S+)", call)[0] for call in tokens]
+    assert services == ["https://ml.azure.com", "https://storage.azure.com"]
+    assert run_workflow.calls.index(tokens[0]) < run_workflow.calls.index(f"uv run mlops {run_workflow.verbs[0]}")
+
+
 def test_jobs_that_need_the_private_network_run_in_the_one_of_their_environment(run_workflow: GitHub) -> None:
     inside = EVERYWHERE | {"MLOPS_RUNNER": "ml"}
     each = {"dev": "ml-dev", "test": "ml-test", "prod": "ml-prod"}

@@ -96,6 +96,7 @@ COMMANDS = {
     "download output": "az ml job download",
     "tag model": "az ml model update",
     "share model": "az ml model share",
+    "create model": "az ml model create",
     "download model": "az ml model download",
     "create registry": "az ml registry create",
     "create endpoint": "az ml online-endpoint create",
@@ -129,6 +130,7 @@ class AzCloud:
         """Keep the project, whose files say what its commands create."""
         self._project, self._az = project, az
         self._built = False
+        self._set(closed=load_environment(project, "dev").closed)
 
     def register(self, *versions: str, **tags: str) -> None:
         models = self._az.load()["models"]
@@ -141,7 +143,7 @@ class AzCloud:
         self._set(registries={REGISTRY: {}})
 
     def copies(self, workspace: Path, registry: Path | None = None) -> None:
-        self._set(copies={"": str(workspace), REGISTRY: str(registry or workspace)})
+        self._set(copies={"": str(workspace), **({REGISTRY: str(registry)} if registry else {})})
 
     def next_job(self, status: str = "Completed", **registration: object) -> None:
         self._set(next_status=status, registration=registration)
@@ -380,8 +382,8 @@ class HttpCloud:
         self.workspaces = {}
         for environment in project.environments:
             config = load_environment(project, environment)
-            names, cluster = config.names, config.compute.cluster.name
-            path = azure.add_workspace(names.resource_group, names.workspace, config.location, cluster=cluster)
+            group, name, cluster = config.names.resource_group, config.names.workspace, config.compute.cluster.name
+            path = azure.add_workspace(group, name, config.location, cluster=cluster, closed=config.closed)
             self.workspaces[environment] = path
 
     def register(self, *versions: str, **tags: str) -> None:

@@ -27,6 +27,8 @@ EMPTY: dict[str, Any] = {
     "next_status": "Completed",
     "registration": {},
     "copies": {},  # where the files of a downloaded model come from: registry name (or ""): folder
+    "created": {},  # version in the registry that did not come from the workspace: {file: content}
+    "closed": False,  # whether the storage of the workspace has its public access off
 }
 
 
@@ -115,6 +117,11 @@ def options(words: list[str]) -> dict[str, list[str]]:
     return found
 
 
+def files_in(folder: Path) -> dict[str, str]:
+    """Return the content of the files in a folder, as text that JSON can hold."""
+    return {file.name: file.read_text(encoding="latin-1") for file in folder.iterdir()}
+
+
 def require(condition: object, message: str) -> None:
     """Refuse the command with a message unless a condition holds."""
     if not condition:
@@ -193,20 +200,33 @@ class Commands:
         models[self.option("--version")].update(tags)
         return None
 
+    def model_create(self) -> object:
+        version, folder = self.option("--version"), Path(self.option("--path"))
+        require(version not in self.models(), "A model with this name and version already exists in registry")
+        require((folder / "MLmodel").is_file(), "(ValidationError) there is no MLmodel file in the folder")
+        self.models()[version] = {}
+        self.state["created"][version] = files_in(folder)
+        return None
+
     def model_share(self) -> object:
         version, registry = self.option("--version"), self.models()
         require(version in self.state["models"], "(UserError) no such version")
+        # What Azure says then is written nowhere, so no code may depend on it.
+        require(not self.state["closed"], "(UserError) the storage account is closed")
         require(version not in registry, "A model with this name and version already exists in registry")
         registry[version] = {}
         return None
 
     def model_download(self) -> object:
-        require(self.option("--version") in self.models(), "(UserError) no such version")
-        source = Path(self.state["copies"][self.option("--registry-name")])
+        version, registry, copies = self.option("--version"), self.option("--registry-name"), self.state["copies"]
+        require(version in self.models(), "(UserError) no such version")
+        files = files_in(Path(copies.get(registry, copies[""])))
+        if registry and registry not in copies:
+            files = self.state["created"].get(version, files)
         target = Path(self.option("--download-path")) / self.name / "model"
         target.mkdir(parents=True)
-        for file in source.iterdir():
-            (target / file.name).write_bytes(file.read_bytes())
+        for name, content in files.items():
+            (target / name).write_text(content, encoding="latin-1")
         return None
 
     def registry_list(self) -> object:

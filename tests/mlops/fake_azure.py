@@ -220,8 +220,11 @@ class FakeAzure:
 
     # What a test does.
 
-    def add_workspace(self, group: str, name: str, location: str, *, cluster: str) -> str:
-        """Make a resource group and a workspace with its datastores and a compute cluster; return its path."""
+    def add_workspace(self, group: str, name: str, location: str, *, cluster: str, closed: bool = False) -> str:
+        """Make a resource group and a workspace with its datastores and a compute cluster; return its path.
+
+        The workspace and its storage are `closed` when nothing reaches them from the internet.
+        """
         self.groups.add(group.lower())
         path = WORKSPACE.format(subscription=SUBSCRIPTION, group=group, workspace=name)
         account = re.sub("[^a-z0-9]", "", f"st{name}".lower())
@@ -230,6 +233,7 @@ class FakeAzure:
             "workspaceId": str(uuid.uuid5(uuid.NAMESPACE_URL, path)),
             "discoveryUrl": f"https://{region}/discovery",
             "mlFlowTrackingUri": f"azureml://{region}/mlflow/v1.0{path}",
+            "publicNetworkAccess": "Disabled" if closed else "Enabled",
             "storageAccount": f"{path.rsplit('/', 4)[0]}/Microsoft.Storage/storageAccounts/{account}",
         }
         self.put(path, {"location": location, "identity": {"type": "UserAssigned"}, "properties": properties})
@@ -982,16 +986,22 @@ def import_model(azure: FakeAzure, call: Call) -> object:
         if target.lower() in azure.resources:
             raise RefusedError(409, "UserError", "A model with this name and version already exists in the registry.")
         workspace = azure.get(source["id"].split("/models/")[0])
+        if workspace["properties"]["publicNetworkAccess"] == "Disabled":
+            # What Azure says then is written nowhere, so no code may depend on it.
+            raise RefusedError(403, "UserError", "The storage account is closed.")
         if workspace["location"] not in [item["location"] for item in home["properties"]["regionDetails"]]:
             raise bad_request(f"The registry cannot be used in the region {workspace['location']}.")
         address = f"https://registry.blob.core.windows.net/{name}-{version}/model"
-        place = azure.storage_place(address)
-        if azure.copied:
-            azure.write_files(azure.copied, place)
-        else:
-            for file, content in azure.files(azure.storage_place(source["properties"]["modelUri"])).items():
-                azure.blobs[f"{place}/{file}"] = Blob(content)
-        azure.put(target, {"properties": {**source["properties"], "modelUri": address, "tags": {}}})
+        for file, content in azure.files(azure.storage_place(source["properties"]["modelUri"])).items():
+            azure.blobs[f"{azure.storage_place(address)}/{file}"] = Blob(content)
+        arrive(azure, target, {**source["properties"], "modelUri": address, "tags": {}})
+
+
+def arrive(azure: FakeAzure, path: str, properties: Document) -> None:
+    """Keep a new version of a registry's model, with the files that a test wants to arrive instead of its own."""
+    if azure.copied:
+        azure.write_files(azure.copied, azure.storage_place(properties["modelUri"]))
+    azure.put(path, {"properties": properties})
 
 
 def source_model(azure: FakeAzure, asset: str) -> Document:
@@ -1005,12 +1015,18 @@ def source_model(azure: FakeAzure, asset: str) -> Document:
 
 @REGION.route("PUT", f"{HOME}/models/{{name}}/versions/{{version}}", lasting=True)
 def put_registry_model(azure: FakeAzure, call: Call) -> object:
-    """A registry's model with other tags: everything else is for ever."""
+    """A new version of a registry's model, whose files have arrived, or one with other tags: all else is for ever."""
     path, body = at_home(call), call.json
-    with azure.doing("tag model", call.names["version"]):
-        if azure.get(path)["properties"]["modelUri"] != body["properties"]["modelUri"]:
+    properties, known = {"flavors": {}, "tags": {}, **body["properties"]}, azure.resources.get(path.lower())
+    with azure.doing("tag model" if known else "create model", call.names["version"]):
+        if known and known["properties"]["modelUri"] != properties["modelUri"]:
             raise RefusedError(409, "UserError", "The path of a model in a registry cannot be changed.")
-        azure.put(path, {**body, "properties": {"flavors": {}, "tags": {}, **body["properties"]}})
+        if known:
+            azure.put(path, {**body, "properties": properties})
+            return
+        if "MLmodel" not in azure.files(azure.storage_place(properties["modelUri"])):
+            raise bad_request("There is no MLmodel file at the path of the model.")
+        arrive(azure, path, properties)
 
 
 @REGION.route("PUT", f"{HOME}/tempdatarefs/{{name}}/versions/{{version}}")

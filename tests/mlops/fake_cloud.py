@@ -15,6 +15,8 @@ from typing import Any
 import fake_az
 
 TABLE = json.loads((Path(__file__).parent / "az_core_commands.json").read_text(encoding="utf-8"))
+IDENTITIES = "Microsoft.ManagedIdentity/userAssignedIdentities"
+ACCOUNTS = "Microsoft.Storage/storageAccounts"
 SUBSCRIPTION = "00000000-0000-0000-0000-00000000aaaa"
 TENANT = "00000000-0000-0000-0000-00000000bbbb"
 PERSON = "00000000-0000-0000-0000-00000000cccc"
@@ -24,6 +26,7 @@ READS = re.compile(
 )
 UPGRADE = "gh: Upgrade to GitHub Pro or make this repository public to enable this feature. (HTTP 403)"
 REVIEWERS = "gh: Please ensure the billing plan supports the required reviewers protection rule. (HTTP 422)"
+MORE = {"wait_timer", "prevent_self_review", "can_admins_bypass"}
 
 
 class RefusedError(Exception):
@@ -41,6 +44,7 @@ class FakeCloud:
     accounts: dict[str, dict[str, Any]] = field(default_factory=dict)
     roles: list[dict[str, Any]] = field(default_factory=list)
     resources: list[dict[str, Any]] = field(default_factory=list)
+    deleted: list[dict[str, Any]] = field(default_factory=list)  # but still in the list of what a group holds
     registered: set[str] = field(default_factory=set)
     taken: set[str] = field(default_factory=set)
     user_type: str = "user"
@@ -144,18 +148,22 @@ class FakeCloud:
     def az_group_delete(self, one: dict[str, str], many: dict[str, list[str]]) -> object:
         _require(not self._inside(one["--name"]), "the test deletes a group with something in it")
         del self.groups[one["--name"]]
+        self.deleted = [each for each in self.deleted if each["group"] != one["--name"]]
         return {}
 
     def az_resource_list(self, one: dict[str, str], many: dict[str, list[str]]) -> object:
         if "--resource-group" in one:
-            return self._inside(one["--resource-group"])
+            gone = [each for each in self.deleted if each["group"] == one["--resource-group"]]
+            return self._inside(one["--resource-group"]) + gone
         return [
             each for each in self.resources if each["name"] == one["--name"] and each["type"] == one["--resource-type"]
         ]
 
     def az_resource_show(self, one: dict[str, str], many: dict[str, list[str]]) -> object:
         wanted = (one["--resource-group"], one["--name"], one["--resource-type"])
-        found = [each for each in self.resources if (each["group"], each["name"], each["type"]) == wanted]
+        _require(one["--resource-type"].count("/") == 1, "(NotFound) A child is found by its parent alone.")
+        inside = self._inside(one["--resource-group"])
+        found = [each for each in inside if (each["group"], each["name"], each["type"]) == wanted]
         _require(found, "(ResourceNotFound) The Resource was not found.")
         return found[0]
 
@@ -167,7 +175,8 @@ class FakeCloud:
         _require(one["--resource-group"] in self.groups, "(ResourceGroupNotFound) could not be found.")
         name = one["--name"]
         ids = {"clientId": f"client-of-{name}", "principalId": f"principal-of-{name}"}
-        new = {"name": name, "group": one["--resource-group"], **ids, "tags": _tags(many)}
+        place = {"name": name, "group": one["--resource-group"], "type": IDENTITIES}
+        new = {**place, **ids, "tags": _tags(many)}
         return self.identities.setdefault(name, new)
 
     def az_identity_delete(self, one: dict[str, str], many: dict[str, list[str]]) -> object:
@@ -175,6 +184,7 @@ class FakeCloud:
         self.credentials.pop(one["--name"], None)
         left = [role for role in self.roles if role["principalId"] == identity["principalId"]]
         _require(not left, f"the test leaves roles of a deleted identity: {left}")
+        self.deleted.append(identity)
         return {}
 
     def az_identity_federated_credential_list(self, one: dict[str, str], many: dict[str, list[str]]) -> object:
@@ -204,11 +214,12 @@ class FakeCloud:
         taken = f"(StorageAccountAlreadyTaken) The storage account named {name} is already taken."
         _require(name not in self.taken, taken)
         settings = {key: one[key] for key in one if key.startswith(("--allow", "--min", "--https", "--kind"))}
-        new = {"name": name, "group": one["--resource-group"], "tags": _tags(many), **settings, "containers": []}
+        place = {"name": name, "group": one["--resource-group"], "type": ACCOUNTS}
+        new = {**place, "tags": _tags(many), **settings, "containers": []}
         return self.accounts.setdefault(name, new)
 
     def az_storage_account_delete(self, one: dict[str, str], many: dict[str, list[str]]) -> object:
-        del self.accounts[one["--name"]]
+        self.deleted.append(self.accounts.pop(one["--name"]))
         self.roles = [role for role in self.roles if not role["scope"].endswith(f"/{one['--name']}")]
         return {}
 
@@ -305,6 +316,7 @@ class FakeCloud:
             "owner": {"login": owner, "id": 101},
             "clone_url": f"https://github.com/{name}.git",
             "created_at": self.created_at,
+            "permissions": {"admin": True, "push": True},
         }
 
     def _gh_api(self, words: list[str]) -> object:
@@ -356,17 +368,7 @@ class FakeCloud:
 
     def _gh_environment(self, method: str, name: str, rest: list[str], fields: list[str]) -> object:
         if method == "PUT":
-            reviewers = [each.split("=")[1] for each in fields if each.startswith("reviewers[][id]")]
-            known = r"(reviewers\[\]\[(type|id)\]|deployment_branch_policy\[(protected|custom)_branch\w*\])=.*"
-            _require(all(re.fullmatch(known, each) for each in fields), "gh: Invalid request. (HTTP 422)")
-            kinds = {"protected_branches": "protected", "custom_branch_policies": "custom"}
-            chosen = [kind for key, kind in kinds.items() if f"deployment_branch_policy[{key}]=true" in fields]
-            policy = "".join(chosen)
-            new = self.environments.setdefault(name, {"variables": {}, "secrets": 0, "reviewers": [], "policy": ""})
-            _require(not reviewers or self.plan == "enterprise", REVIEWERS)
-            _require(not policy or self.plan != "free", UPGRADE)
-            new.update(reviewers=reviewers, policy=policy)
-            return {}
+            return self._put_environment(name, fields)
         found = _there(self.environments, name, "gh: Not Found (HTTP 404)")
         if method == "DELETE":
             del self.environments[name]
@@ -375,14 +377,44 @@ class FakeCloud:
             listed = [{"name": key, "value": value} for key, value in found["variables"].items()]
             return {"total_count": len(listed), "variables": listed}
         if rest == ["secrets"]:
-            return {"total_count": found["secrets"], "secrets": []}
+            secrets = [{"name": f"SECRET_{number}"} for number in range(found["secrets"])]
+            return {"total_count": len(secrets), "secrets": secrets}
+        more = found.get("more", {})
         people = [{"type": "User", "reviewer": {"id": int(each)}} for each in found["reviewers"]]
-        rules = [{"type": "required_reviewers", "reviewers": people}] if people else []
+        rules: list[dict[str, Any]] = []
+        if people:
+            alone = more.get("prevent_self_review", False)
+            rules.append({"type": "required_reviewers", "prevent_self_review": alone, "reviewers": people})
+        if "wait_timer" in more:
+            rules.append({"type": "wait_timer", "wait_timer": more["wait_timer"]})
         kind = found["policy"]
         policy = (
             {"protected_branches": kind == "protected", "custom_branch_policies": kind == "custom"} if kind else None
         )
-        return {"name": name, "protection_rules": rules, "deployment_branch_policy": policy}
+        bypass = more.get("can_admins_bypass", True)
+        shown = {"protection_rules": rules, "deployment_branch_policy": policy, "can_admins_bypass": bypass}
+        return {"name": name, **shown}
+
+    def _put_environment(self, name: str, fields: list[str]) -> object:
+        """Make an environment, or set its rules anew: what the call does not name goes back to GitHub's default."""
+        assert self.repository is not None
+        reviewers = [each.split("=")[1] for each in fields if each.startswith("reviewers[][id]")]
+        flags = {key: value for key, _, value in (each.partition("=") for each in fields) if "[" not in key}
+        known = r"(reviewers\[\]\[(type|id)\]|deployment_branch_policy\[(protected|custom)_branch\w*\])=.*"
+        kinds = {"protected_branches": "protected", "custom_branch_policies": "custom"}
+        chosen = [kind for key, kind in kinds.items() if f"deployment_branch_policy[{key}]=true" in fields]
+        fits = all(re.fullmatch(known, each) for each in fields if "[" in each)
+        _require(fits and {*flags} <= MORE, "gh: Invalid request. (HTTP 422)")
+        new = self.environments.setdefault(name, {"variables": {}, "secrets": 0, "reviewers": [], "policy": ""})
+        # Named at all, even with its default, it is refused (alchemy-run/alchemy#1373).
+        private = self.repository["private"]
+        _require(not private or self.plan == "enterprise" or not (reviewers or flags), REVIEWERS)
+        _require(not private or self.plan != "free" or not chosen, UPGRADE)
+        new.pop("more", None)
+        new.update(reviewers=reviewers, policy="".join(chosen))
+        if flags:
+            new["more"] = {key: json.loads(value) for key, value in flags.items()}
+        return {}
 
     # The checkout.
 

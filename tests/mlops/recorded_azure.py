@@ -10,6 +10,7 @@ from unittest import mock
 
 from small_project import configuration, create_project, write_yaml
 
+from mlops import azure
 from mlops.config import Project
 
 SUBSCRIPTION, TENANT = "00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"
@@ -119,11 +120,12 @@ def environment(name: str, source: str, number: int, infrastructure: str, add_on
         }  # fmt: skip
     if "monitoring" in add_ons:
         document["alerts"] = {"latency_ms": 1000, "error_percent": 5, "failed_jobs": 1}
+        document["monitor"]["alert_emails"] = ["team@example.com"]
     if "gpu-cluster" in add_ons:
         gpu = {"name": "gpu", "vm_size": "Standard_NC4as_T4_v3", "min_nodes": 0, "max_nodes": 1, "idle_minutes": 15}
         compute["gpu_cluster"] = gpu
     if "model-registry" in add_ons and name == "dev":
-        document["model_registry"] = {"locations": ["westeurope"]}
+        document["model_registry"] = {"locations": ["westeurope"], "public_network_access": False}
     if "data-lake" in add_ons:
         names["data_lake"] = f"lake-{name}"
     if infrastructure != "terraform":
@@ -133,6 +135,7 @@ def environment(name: str, source: str, number: int, infrastructure: str, add_on
             del document[section]
         kept = ("resource_group", "workspace", "registry", "online_endpoint", "batch_endpoint")
         document["names"] = {key: names[key] for key in kept}
+        document["compute"]["cluster"] = {"name": document["compute"]["cluster"]["name"]}
     return document
 
 
@@ -161,7 +164,7 @@ def resource(name: str, kind: str, *, ours: bool = True) -> dict[str, Any]:
 
 PROVIDERS = [
     "ContainerRegistry", "AlertsManagement", "Consumption", "Insights", "KeyVault", "MachineLearningServices",
-    "EventGrid", "ManagedIdentity", "Network", "OperationalInsights", "Storage",
+    "Cdn", "ManagedIdentity", "Network", "PolicyInsights", "OperationalInsights", "Storage",
 ]  # fmt: skip
 FREE = {"nameAvailable": True, "reason": None, "message": None}
 CONDITION = f"ForAnyOfAnyValues:GuidEquals {{{CONTRIBUTOR}, {BLOBS}, {ACR_PULL.upper()}}}"
@@ -184,6 +187,7 @@ HEALTHY: dict[str, Any] = {
     "az identity show": {"principalId": PRINCIPAL, "clientId": CLIENT},
     f"az role assignment list --all --assignee {PERSON}": [granted(OWNER), granted(BLOBS)],
     f"az role assignment list --all --assignee {PRINCIPAL}": ENOUGH,
+    "az storage account show": {"name": "st"},
     "az group show": None,
     "az account list-locations": ["westeurope", "northeurope"],
     f"{LISTED}/vmSizes": {
@@ -230,9 +234,18 @@ HEALTHY: dict[str, Any] = {
 }  # fmt: skip
 
 # Somebody else's workspace.
+WORKSPACE = {
+    "id": f"{GROUP}/providers/{ML}/workspaces/mlw-dev",
+    "location": "westeurope",
+    "properties": {"storageAccount": f"{GROUP}/providers/Microsoft.Storage/storageAccounts/theirs"},
+}
+REGISTRY = resource("the-registry", f"{ML}/registries")
 EXISTING = HEALTHY | {
-    f"az resource list --resource-type {ML}/registries": [resource("the-registry", f"{ML}/registries")],
-    "az resource show": {"id": "x"},
+    f"az resource list --resource-type {ML}/registries": [REGISTRY],
+    "az resource show": WORKSPACE,
+    f"az role assignment list --all --assignee {PRINCIPAL}": [
+        granted(azure.ROLES[role], scope) for role, scope in azure.roles_in_existing(WORKSPACE, REGISTRY["id"])
+    ],
 }
 
 # A whole environment, with what Azure adds by itself.

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mlops.config import Project
+from mlops.lint import Fault
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,6 +33,13 @@ def edited(path: Path, old: str, new: str) -> Iterator[None]:
         yield
     finally:
         path.write_text(text, encoding="utf-8")
+
+
+def assert_named(faults: list[Fault], words: list[str]) -> None:
+    """Say that each fault is one line, and that one of them has all these words."""
+    lines = [str(fault) for fault in faults]
+    assert any(all(word in line for word in words) for line in lines), lines or "no fault"
+    assert all("\n" not in line for line in lines)
 
 
 def forget_definitions() -> None:

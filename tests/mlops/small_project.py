@@ -28,8 +28,9 @@ def configuration(environment: str, source: str, kind: Kind = "new") -> dict[str
         document["names"] = {name: document["names"][name] for name in kept}
         for section in ("terraform_state", "budget", "retention", "security"):
             del document[section]
+        document["compute"]["cluster"] = {"name": "cluster"}
     if kind == "with a registry" and environment == "dev":
-        document["model_registry"] = {"locations": ["westeurope"]}
+        document["model_registry"] = {"locations": ["westeurope"], "public_network_access": True}
     if kind == "closed":
         document["names"]["virtual_network"] = f"vnet-{environment}"
         document["network"] = {

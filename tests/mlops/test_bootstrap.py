@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from fake_cloud import PERSON, SUBSCRIPTION, TENANT, FakeCloud
+from fake_cloud import ACCOUNTS, IDENTITIES, PERSON, SUBSCRIPTION, TENANT, FakeCloud
 from small_project import configuration, write_yaml
 
 from mlops import UserError, azure, github
@@ -66,9 +66,14 @@ def start(project: Project, *environments: str, **options: bool) -> None:
     bootstrap(project, environments or ("dev",), **{"create_repository": True, "yes": True, **options})
 
 
-def connected(cloud: FakeCloud) -> None:
+def environment(**values: Any) -> dict[str, Any]:
+    """An environment on GitHub, with nothing in it but these."""
+    return {"variables": {}, "secrets": 0, "reviewers": [], "policy": "", **values}
+
+
+def connected(cloud: FakeCloud, *, private: bool = True) -> None:
     """The project has been pushed to its repository."""
-    cloud.create_repository("ada/a-project")
+    cloud.create_repository("ada/a-project", private=private)
     cloud.top, cloud.head, cloud.origin = str(cloud.root), "1", "git@github.com:ada/a-project.git"
     cloud.branches["main"] = "1"
 
@@ -102,6 +107,7 @@ def test_one_command_makes_everything_from_nothing(fresh: Project, cloud: FakeCl
         "AZURE_CLIENT_ID": "client-of-id-deploy-dev",
         "AZURE_TENANT_ID": TENANT,
         "AZURE_SUBSCRIPTION_ID": SUBSCRIPTION,
+        "MLOPS_CREATED_BY": "mlops-bootstrap",
     }
     assert cloud.repository is not None
     assert cloud.repository["private"]
@@ -187,11 +193,20 @@ def test_test_and_prod_ask_somebody_and_dev_does_not(fresh: Project, cloud: Fake
 def test_reviewers_and_branches_that_somebody_chose_stay(
     fresh: Project, cloud: FakeCloud, reviewers: list[str], policy: str
 ) -> None:
-    connected(cloud)
-    cloud.environments["test"] = {"variables": {}, "secrets": 0, "reviewers": reviewers, "policy": policy}
+    connected(cloud, private=False)
+    cloud.environments["test"] = environment(reviewers=reviewers, policy=policy)
     start(fresh, "test")
     there = cloud.environments["test"]
     assert (there["reviewers"], there["policy"]) == (reviewers or ["7"], policy or "protected")
+
+
+def test_what_else_somebody_chose_for_approvals_stays(fresh: Project, cloud: FakeCloud) -> None:
+    connected(cloud)
+    more = {"wait_timer": 30, "prevent_self_review": True, "can_admins_bypass": False}
+    cloud.environments["test"] = environment(reviewers=["55"], more=more)
+    start(fresh, "test")
+    assert cloud.environments["test"]["policy"] == "protected"
+    assert cloud.environments["test"]["more"] == more
 
 
 def test_a_machine_that_is_signed_in_gets_no_role_of_a_person(fresh: Project, cloud: FakeCloud) -> None:
@@ -211,12 +226,7 @@ def test_a_project_says_where_its_workflows_run_and_its_code_is_to_be() -> None:
 
 def existing(project: Project, cloud: FakeCloud) -> Project:
     """The project with workspaces that somebody else runs."""
-    settings = configuration("dev", "workspace")
-    for built in ("terraform_state", "budget", "retention", "security"):
-        del settings[built]
-    theirs = ("resource_group", "workspace", "registry", "online_endpoint", "batch_endpoint")
-    settings["names"] = {name: settings["names"][name] for name in theirs}
-    write_yaml(project.root / "config" / "dev.yml", settings)
+    write_yaml(project.root / "config" / "dev.yml", configuration("dev", "workspace", "existing"))
     storage = {"storageAccount": "/subscriptions/s/storageAccounts/theirs"}
     cloud.resources = [
         {"group": "rg-dev", "name": "mlw-dev", "type": azure.WORKSPACES, "id": "/the/workspace", "properties": storage},
@@ -235,15 +245,31 @@ def test_in_an_existing_workspace_the_workflows_get_the_rights_to_use_it_and_no_
         ("Storage Blob Data Contributor", "/subscriptions/s/storageAccounts/theirs"),
         ("Storage File Data Privileged Contributor", "/subscriptions/s/storageAccounts/theirs"),
     }
-    assert cloud.registered == {"Microsoft.ManagedIdentity"}
+    assert cloud.registered == {"Microsoft.Cdn", "Microsoft.ManagedIdentity", "Microsoft.PolicyInsights"}
     assert cloud.accounts == {}
 
 
-def test_a_registry_in_another_subscription_is_left_to_its_owner(fresh: Project, cloud: FakeCloud) -> None:
+def test_a_registry_in_another_subscription_is_left_to_its_owner(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
     project = existing(fresh, cloud)
     cloud.resources = cloud.resources[:1]
     start(project)
     assert "AzureML Registry User" not in {name for name, _ in granted(cloud, "principal-of-id-deploy-dev")}
+    said = capsys.readouterr().out
+    assert "  never  role AzureML Registry User on the-registry for id-deploy-dev" in said
+    assert "warning: registry the-registry is not in subscription Sandbox: let its owner grant id-deploy-dev" in said
+    start(project, undo=True)
+    assert cloud.roles == []
+
+
+def test_a_dry_run_for_an_existing_workspace_shows_every_role(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start(existing(fresh, cloud), dry_run=True)
+    said = capsys.readouterr().out
+    for scope in ("WORKSPACE_ID", "STORAGE_ACCOUNT_ID", "REGISTRY_ID"):
+        assert f"--scope {scope}" in said
 
 
 def test_a_workspace_that_is_not_there_is_named(fresh: Project, cloud: FakeCloud) -> None:
@@ -327,7 +353,7 @@ def test_a_second_run_has_nothing_to_do(fresh: Project, cloud: FakeCloud, capsys
     assert "Nothing to do." in capsys.readouterr().out
 
 
-CHANGES = 45  # of a run for dev and prod; the test below sees when this is wrong
+CHANGES = 49  # of a run for dev and prod; the test below sees when this is wrong
 
 
 @pytest.fixture(scope="module")
@@ -426,34 +452,108 @@ def test_undo_of_one_environment_leaves_the_others_as_they_are(
     assert "Nothing to do." in capsys.readouterr().out
 
 
-def test_undo_leaves_what_somebody_else_made(fresh: Project, cloud: FakeCloud) -> None:
+def test_undo_leaves_what_somebody_else_made(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
     connected(cloud)
-    cloud.registered |= {"Microsoft.ManagedIdentity"}
+    cloud.registered |= {"Microsoft.Cdn", "Microsoft.ManagedIdentity", "Microsoft.PolicyInsights"}
     cloud.groups["rg-state"] = {"name": "rg-state", "tags": None}
     ids = {"clientId": "client-of-id-deploy-dev", "principalId": "principal-of-id-deploy-dev"}
-    cloud.identities["id-deploy-dev"] = {"name": "id-deploy-dev", "group": "rg-state", "tags": {}, **ids}
-    cloud.environments["dev"] = {"variables": {"THEIRS": "1"}, "secrets": 1, "reviewers": [], "policy": ""}
+    place = {"name": "id-deploy-dev", "group": "rg-state", "type": IDENTITIES}
+    cloud.identities["id-deploy-dev"] = {**place, "tags": {}, **ids}
+    issuer, name = "https://token.actions.githubusercontent.com", "github-dev-by-name"
+    theirs = [
+        {"name": "by-hand", "issuer": issuer, "subject": f"{NAMES}:environment:dev"},
+        {"name": name, "issuer": issuer, "subject": "repo:somebody@1/else@2:environment:dev"},
+    ]
+    cloud.credentials["id-deploy-dev"] = {each["name"]: each for each in theirs}
+    cloud.environments["dev"] = environment(variables={"THEIRS": "1"}, secrets=1)
     cloud.protection = {"required_pull_request_reviews": {"required_approving_review_count": 2}}
     start(fresh)
+    assert len(cloud.credentials["id-deploy-dev"]) == 3
+    capsys.readouterr()
     start(fresh, undo=True)
     assert [*cloud.groups] == ["rg-state"]
     assert [*cloud.identities] == ["id-deploy-dev"]
-    assert cloud.roles
+    assert [*cloud.credentials["id-deploy-dev"].values()] == theirs
     assert cloud.environments["dev"]["variables"] == {"THEIRS": "1"}
     assert cloud.protection
     assert cloud.accounts == {}
+    # Nobody knows who granted its roles, so each is named with what takes it away.
+    said = capsys.readouterr().out
+    assert {role["scope"] for role in cloud.roles} == {f"/subscriptions/{SUBSCRIPTION}"}
+    for role in cloud.roles:
+        assert f"`az role assignment delete --ids {role['id']}` takes it away" in said
+    assert said.count("  stays  role ") == len(cloud.roles) == 2
 
 
-@pytest.mark.parametrize("theirs", [{"variables": {"THEIRS": "1"}}, {"secrets": 1}])
-def test_undo_keeps_an_environment_that_holds_more(
-    fresh: Project, cloud: FakeCloud, theirs: dict[str, Any], capsys: pytest.CaptureFixture[str]
+def test_undo_leaves_and_names_ones_own_role_on_somebody_elses_account(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start(fresh)
+    cloud.accounts["stdev"]["tags"] = {}
+    start(fresh, undo=True)
+    assert granted(cloud, PERSON) == {("Storage Blob Data Contributor", STATE)}
+    assert "  stays  role Storage Blob Data Contributor on storage account stdev for you" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("rules", [{"reviewers": ["55"]}, {"policy": "custom"}, {"more": {"wait_timer": 30}}])
+def test_undo_keeps_an_environment_that_was_there_before(
+    fresh: Project, cloud: FakeCloud, rules: dict[str, Any]
 ) -> None:
     connected(cloud)
-    cloud.environments["dev"] = {"variables": {}, "secrets": 0, "reviewers": [], "policy": "", **theirs}
+    cloud.environments["dev"] = environment(**rules)
     start(fresh)
     start(fresh, undo=True)
+    assert cloud.environments == {"dev": environment(**rules)}
+
+
+@pytest.mark.parametrize("kind", [ACCOUNTS, "Microsoft.Compute/virtualMachines/extensions"])
+def test_undo_keeps_a_group_that_holds_something_else(fresh: Project, cloud: FakeCloud, kind: str) -> None:
+    start(fresh)
+    cloud.resources = [{"group": "rg-state", "name": "theirs", "type": kind, "tags": None}]
+    start(fresh, undo=True)
+    assert [*cloud.groups] == ["rg-state"]
+
+
+OTHERS = {"AZURE_CLIENT_ID": "by-hand", "AZURE_TENANT_ID": TENANT, "AZURE_SUBSCRIPTION_ID": SUBSCRIPTION}
+
+
+def test_undo_keeps_ids_that_somebody_else_set(fresh: Project, cloud: FakeCloud) -> None:
+    connected(cloud)
+    cloud.environments["dev"] = environment(variables=dict(OTHERS))
+    start(fresh, undo=True)
+    assert cloud.environments["dev"]["variables"] == OTHERS
+
+
+def test_undo_goes_on_where_somebody_deleted_the_resource_group(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh)
+    cloud.groups, cloud.identities, cloud.credentials, cloud.accounts, cloud.roles = {}, {}, {}, {}, []
+    start(fresh, undo=True)
+    assert cloud.contents() == EMPTY | {"protection": None}
+
+
+def test_an_environment_that_github_made_for_a_workflow_is_taken_over(fresh: Project, cloud: FakeCloud) -> None:
+    connected(cloud)
+    cloud.environments["dev"] = environment()
+    start(fresh)
+    assert not cloud.ran("PUT repos/ada/a-project/environments/dev")
+    start(fresh, undo=True)
+    assert cloud.environments == {}
+
+
+@pytest.mark.parametrize(("variables", "secrets"), [({"THEIRS": "1"}, 0), (OTHERS, 0), ({}, 1)])
+def test_undo_keeps_an_environment_that_holds_more(
+    fresh: Project, cloud: FakeCloud, variables: dict[str, str], secrets: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start(fresh)
+    cloud.environments["dev"]["variables"] |= variables
+    cloud.environments["dev"]["secrets"] = secrets
+    start(fresh, undo=True)
     assert "warning: the environment dev stays: it has other variables or secrets" in capsys.readouterr().out
-    assert cloud.environments["dev"]["variables"] == theirs.get("variables", {})
+    assert cloud.environments["dev"]["variables"] == variables
+    start(fresh, undo=True)
+    assert "Nothing to remove." in capsys.readouterr().out
 
 
 def test_undo_keeps_the_state_of_resources_that_are_still_there(fresh: Project, cloud: FakeCloud) -> None:
@@ -614,6 +714,47 @@ def test_the_end_says_what_to_do_next(fresh: Project, cloud: FakeCloud, capsys: 
     assert "-f environment=dev -f action=apply" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "exposed"),
+    [
+        ((), ("dev", "test", "prod"), "test and prod"),
+        (("dev",), ("prod",), "prod"),
+        (("prod",), ("dev",), "prod"),
+        ((), ("dev",), ""),
+        ((), ("test", "prod"), ""),
+    ],
+)
+def test_what_any_branch_can_change_in_a_shared_subscription_is_said(
+    fresh: Project,
+    cloud: FakeCloud,
+    before: tuple[str, ...],
+    now: tuple[str, ...],
+    exposed: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in before:
+        start(fresh, name)
+    (fresh.root / "config" / "stage.yml").write_text("x", encoding="utf-8")  # of no concern to the others
+    capsys.readouterr()
+    start(fresh, *now)
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Whoever can push")]
+    assert len(said) == bool(exposed)
+    for line in said:
+        assert f"can also change {exposed} in this subscription: a subscription for each is safer" in line
+    start(fresh, *now, undo=True)
+    assert "Whoever can push" not in capsys.readouterr().out
+
+
+def test_in_an_existing_workspace_no_identity_can_change_another_environment(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = existing(fresh, cloud)
+    write_yaml(fresh.root / "config" / "prod.yml", configuration("prod", "registry", "existing"))
+    cloud.identities["id-deploy-prod"] = {"group": "rg-state", "tags": {}, "principalId": "another"}
+    start(project)
+    assert "Whoever can push" not in capsys.readouterr().out
+
+
 def test_a_private_network_needs_runners_inside_it(
     fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -739,15 +880,22 @@ def test_what_githubs_plan_lacks_is_a_warning_and_no_failure(
     shown = capsys.readouterr().out
     assert (cloud.environments["prod"]["reviewers"], cloud.environments["prod"]["policy"]) == (reviewers, policy)
     assert (cloud.protection is not None) == protected
-    assert ("warning: GitHub's plan has no approvals" in shown) == (not reviewers)
+    assert ("warning: nobody is asked before prod is changed" in shown) == (not reviewers)
     assert ("warning: GitHub's plan has no protection" in shown) == (not protected)
     before = len(cloud.changes)
-    start(fresh, "dev")
-    start(fresh, "dev")
-    if plan == "free":
-        start(fresh, "prod", yes=False)
-        assert "Nothing to do." in capsys.readouterr().out
-    assert len(cloud.changes) > before
+    start(fresh, "prod", yes=False)
+    shown = capsys.readouterr().out
+    assert "Nothing to do." in shown
+    assert ("  never  approvals for prod" in shown) == (not reviewers)
+    assert len(cloud.changes) == before
+
+
+def test_a_public_repository_has_approvals_with_every_plan(fresh: Project, cloud: FakeCloud) -> None:
+    connected(cloud, private=False)
+    cloud.plan = "team"
+    cloud.environments["prod"] = environment(policy="protected")
+    start(fresh, "prod")
+    assert cloud.environments["prod"]["reviewers"] == ["7"]
 
 
 # Faults: one line that names the cure, and nothing changed that could have been known before.
@@ -775,7 +923,29 @@ def other_subscription(cloud: FakeCloud) -> None:
     """The environment on GitHub was connected to another subscription."""
     connected(cloud)
     variables = {"AZURE_SUBSCRIPTION_ID": "11111111-1111-1111-1111-111111111111"}
-    cloud.environments["dev"] = {"variables": variables, "secrets": 0, "reviewers": [], "policy": ""}
+    cloud.environments["dev"] = environment(variables=variables)
+
+
+def not_an_admin(cloud: FakeCloud) -> None:
+    """The repository is there, and its owner lets this user push and no more."""
+    connected(cloud)
+    assert cloud.repository is not None
+    cloud.repository["permissions"] = {"admin": False, "push": True}
+
+
+def public_and_refused(cloud: FakeCloud) -> None:
+    """The repository is public, so that no plan is in the way."""
+    connected(cloud, private=False)
+    cloud.failures["PUT repos/ada/a-project/environments/dev"] = "gh: Not Found (HTTP 404)"
+
+
+def workflow(text: str) -> Callable[[FakeCloud], None]:
+    """The workflow of pull requests was rewritten."""
+
+    def prepare(cloud: FakeCloud) -> None:
+        (cloud.root / ".github" / "workflows" / "pull-request.yml").write_text(text, encoding="utf-8")
+
+    return prepare
 
 
 def within_another(cloud: FakeCloud) -> None:
@@ -843,6 +1013,10 @@ DENIED = (
         (fail("environments/dev", "gh: Must have admin rights (HTTP 403)"), "you need to be its admin", False),
         (fail("PUT repos/ada/a-project/environments/dev", "gh: Not Found (HTTP 404)"), "has no environments", False),
         (fail("git commit", "*** Please tell me who you are."), "git config --global user.name NAME", False),
+        (public_and_refused, "gh: Not Found (HTTP 404)", False),
+        (not_an_admin, "you may not set up ada/a-project: you need to be its admin", True),
+        (workflow("jobs: [lint]\n"), "pull-request.yml: jobs: each job is an id", True),
+        (workflow("jobs:\n  lint:\n"), "pull-request.yml: jobs: each job is an id", True),
         (other_repository, "ada/a-project is on GitHub already, with commits of its own", True),
         (other_history, "run `git pull --rebase origin main`", False),
         (other_subscription, "run `az account set --subscription 11111111-1111-1111-1111-111111111111`", True),

@@ -1,5 +1,7 @@
 """Choices and environments of a project."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +36,17 @@ def edit(project: Project, path: str, value: object) -> None:
     write_yaml(file, document)
 
 
-def instances(**changes: str) -> dict[str, Any]:
-    """A section compute.instances for one user."""
+def instances(twice: str = "", **changes: str) -> dict[str, Any]:
+    """A section compute.instances for one user, or for a second one who shares a key with the first."""
     ada = {"name": "ada", "object_id": "00000000-0000-0000-0000-00000000000a", "instance": "ci-ada-a1b2c3"}
+    bob = {"name": "bob", "object_id": "00000000-0000-0000-0000-00000000000b", "instance": "ci-bob-a1b2c3"}
     hours = {"start_cron": "0 8 * * 1-5", "stop_cron": "0 18 * * 1-5", "time_zone": "UTC"}
-    return {"vm_size": "V", "idle_minutes": 60, **hours, "users": [ada | changes]}
+    return {
+        "vm_size": "V",
+        "idle_minutes": 60,
+        **hours,
+        "users": [ada | changes] if not twice else [ada, bob | {twice: ada[twice]}],
+    }
 
 
 @pytest.mark.parametrize("environment", HERE.environments)
@@ -66,9 +74,37 @@ def test_outside_a_project_the_error_says_where_to_go(tmp_path: Path) -> None:
         Project.load(tmp_path)
 
 
-def test_a_missing_choice_is_named(project: Project) -> None:
-    (project.root / "pyproject.toml").write_text('[tool.mlops]\npackage = "p"\nversion = "v"\n', encoding="utf-8")
-    with pytest.raises(UserError, match="lacks the key infrastructure"):
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("infrastructure", None, "[tool.mlops] infrastructure: the key is missing"),
+        ("infrastructure", "pulumi", "[tool.mlops] infrastructure: input should be 'terraform', 'bicep' or 'existing'"),
+        ("version", "aml-cli-v9", "[tool.mlops] version: input should be 'aml-cli-v2', 'python-sdk-v2' or"),
+        ("add_ons", "monitoring", "[tool.mlops] add_ons: input should be a valid list"),
+        ("add_ons", ["swimming-pool"], "[tool.mlops] add_ons.0: input should be 'private-network', "),
+        ("repository", "noslash", "[tool.mlops] repository: string should match pattern"),
+        ("versoin", "x", "[tool.mlops] versoin: unknown key"),
+    ],
+)
+def test_a_wrong_choice_is_named_with_its_fault(project: Project, key: str, value: object, expected: str) -> None:
+    choices: dict[str, Any] = {"package": "p", "version": HERE.version, "infrastructure": "terraform"} | {key: value}
+    lines = [f"{name} = {json.dumps(choice)}" for name, choice in choices.items() if choice is not None]
+    (project.root / "pyproject.toml").write_text("\n".join(["[tool.mlops]", *lines]), encoding="utf-8")
+    with pytest.raises(UserError) as error:
+        Project.load(project.root)
+    assert expected in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_choices_that_are_no_table_are_one_line(project: Project) -> None:
+    (project.root / "pyproject.toml").write_text("[tool]\nmlops = 3\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"\[tool.mlops\] input should be a valid dictionary"):
+        Project.load(project.root)
+
+
+def test_a_version_without_its_folder_is_named(project: Project) -> None:
+    shutil.rmtree(project.definitions)
+    with pytest.raises(UserError, match=f"version: there is no folder mlops/{HERE.version}"):
         Project.load(project.root)
 
 
@@ -97,6 +133,13 @@ def test_an_unknown_environment_is_answered_with_the_known_ones(project: Project
         ("names.data_lake", "stlake", "names.data_lake: the project does not build this: choose the add-on data-lake"),
         ("compute.instances", instances(instance="ci-ada-1"), "a hyphen and a number: ci-ada-1"),
         ("compute.instances", instances(object_id="ada"), "users.0.object_id: string should match"),
+        ("compute.instances", instances(twice="instance"), "users: the instance ci-ada-a1b2c3 is there twice"),
+        (
+            "compute.instances",
+            instances(twice="object_id"),
+            "users: the object_id 00000000-0000-0000-0000-00000000000a",
+        ),
+        ("compute.cluster.vm_size", None, "config/dev.yml: compute.cluster.vm_size: the key is missing"),
         ("compute.instances", instances() | {"users": []}, "compute.instances.users: list should have at least 1 item"),
         ("alerts", {"latency_ms": 1, "error_percent": 1, "failed_jobs": 1}, "'add_ons=[monitoring]'`"),
     ],
@@ -114,6 +157,8 @@ def test_a_wrong_key_is_named_with_its_fault(project: Project, path: str, value:
         ("names.virtual_network", None, "names.virtual_network: the key is missing, and the add-on private-network"),
         ("network.address_space", "10.80.0.0/33", "network.address_space: "),
         ("network.address_space", "10.80.0.1/16", "network.address_space: "),
+        ("network.address_space", "8.8.0.0/16", "network.address_space: 8.8.0.0/16 is no private range"),
+        ("network.address_space", "172.16.0.0/12", "network.address_space: 172.16.0.0/12 overlaps 172.17.0.0/16"),
         ("network.endpoints_subnet", "10.81.0.0/24", "endpoints_subnet 10.81.0.0/24 is not inside address_space"),
         ("network.runners_subnet", "10.80.0.0/25", "endpoints_subnet 10.80.0.0/24 overlaps runners_subnet"),
         ("network.outbound", "everything", "network.outbound: input should be 'internet' or 'approved'"),
@@ -133,6 +178,15 @@ def test_workspaces_of_others_need_no_settings_of_infrastructure_and_take_none(p
     assert fault(project) == "config/dev.yml: budget: the project does not build this: remove the key"
 
 
+@pytest.mark.parametrize("project", ["existing"], indirect=True)
+def test_of_a_cluster_of_others_only_the_name_is_written_down(project: Project) -> None:
+    assert load_environment(project, "dev").compute.cluster.name == "cluster"
+    edit(project, "compute.cluster.max_nodes", 4)
+    assert (
+        fault(project) == "config/dev.yml: compute.cluster.max_nodes: the project does not build this: remove the key"
+    )
+
+
 @pytest.mark.parametrize(("project", "closed"), [("new", False), ("closed", True)], indirect=["project"])
 def test_an_environment_is_closed_when_it_has_a_network(project: Project, closed: bool) -> None:
     config = load_environment(project, "prod")
@@ -147,6 +201,11 @@ def test_broken_yaml_is_named_with_its_line(project: Project) -> None:
 def test_an_empty_file_is_a_fault(project: Project) -> None:
     (project.root / "config" / "dev.yml").write_text("", encoding="utf-8")
     assert "expected keys and values, found NoneType" in fault(project)
+
+
+def test_a_folder_in_place_of_a_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be read: Is a directory"):
+        load_yaml(tmp_path)
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:

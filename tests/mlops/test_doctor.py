@@ -1,5 +1,6 @@
 """The doctor: a healthy environment has no finding, and each defect turns its own check red and has a cure."""
 
+import dataclasses
 import ipaddress
 import json
 from collections.abc import Callable
@@ -55,12 +56,55 @@ def test_a_healthy_environment_has_no_finding_in_any_check(tmp_path: Path, infra
     assert list(dict.fromkeys(name for name, _ in found)) == list(checks)
 
 
+SIZES = HEALTHY[f"{azure.LISTED}/vmSizes"]["value"]
+TAKEN = {"nameAvailable": False, "reason": "AlreadyExists", "message": "The name is\nalready taken."}
+ASSIGNED = f"az role assignment list --all --assignee {PRINCIPAL}"
+MINE = f"az role assignment list --all --assignee {PERSON}"
+VARIABLES = HEALTHY["gh variable list --json"]
+ENOUGH, REST = azure.ENOUGH, azure.ENOUGH[2:]
+VAULT = {"name": "key_vault-dev", "properties": {"vaultId": f"{SCOPE}/resourceGroups/else/providers/x/key_vault-dev"}}
+DELETED = {"value": [{"id": f"{GROUP}/providers/{ML}/workspaces/MLW-dev"}]}
+ELSEWHERE = azure.resource("the-registry", f"{ML}/registries") | {"resourceGroup": "rg-other"}
+
+
 def test_somebody_elses_workspace_is_looked_at_and_nothing_is_asked_of_what_is_not_built(tmp_path: Path) -> None:
     recorded = Recorded(azure.EXISTING)
     found = look(equipped(tmp_path / "project", "existing", []), recorded)
     assert bad(found) == []
     assert [name for name, _ in found if name == "workspace"] == ["workspace", "workspace"]
-    assert recorded.ran("storage account", "keyvault", "terraform", "az bicep", "assignment list") == []
+    assert recorded.ran("storage account", "keyvault", "terraform", "az bicep") == []
+
+
+RIGHTS_IN_EXISTING = azure.EXISTING[ASSIGNED]
+ONLY_BLOBS = f"ForAnyOfAnyValues:GuidEquals {{{azure.BLOBS}}}"
+
+
+@pytest.mark.parametrize(
+    ("answers", "check", "text"),
+    [
+        ({ASSIGNED: RIGHTS_IN_EXISTING[1:]}, "workflows' rights", "lacks AzureML Data Scientist on"),
+        ({ASSIGNED: RIGHTS_IN_EXISTING[:3]}, "workflows' rights", "lacks AzureML Registry User on"),
+        ({ASSIGNED: [granted(azure.OWNER)]}, "workflows' rights", "lacks Storage Blob Data Contributor on"),
+        ({MINE: [granted(azure.CONTRIBUTOR)]}, "your rights", "lacks Role Based Access Control Administrator on"),
+        ({MINE: [granted(azure.ADMINISTRATOR)]}, "your rights", f"lacks Contributor on {SCOPE}"),
+        (
+            {MINE: [granted(azure.CONTRIBUTOR), granted(azure.ADMINISTRATOR, condition=ONLY_BLOBS)]},
+            "your rights",
+            "that also allows AzureML Data Scientist",
+        ),
+    ],
+)
+def test_rights_that_are_missing_in_somebody_elses_workspace_are_named(
+    tmp_path: Path, answers: dict[str, Any], check: str, text: str
+) -> None:
+    found = bad(look(equipped(tmp_path / "project", "existing", []), Recorded(azure.EXISTING | answers)))
+    assert {name for name, _ in found} == {check}
+    assert any(text in finding.text for _, finding in found), found
+
+
+def test_a_contributor_may_use_somebody_elses_workspace_and_needs_roles_for_its_data(tmp_path: Path) -> None:
+    answers = {ASSIGNED: [granted(azure.CONTRIBUTOR), *RIGHTS_IN_EXISTING[1:3]]}
+    assert bad(look(equipped(tmp_path / "project", "existing", []), Recorded(azure.EXISTING | answers))) == []
 
 
 def usages(family: int, total: int, used: int = 0) -> dict[str, Any]:
@@ -75,16 +119,6 @@ def usages(family: int, total: int, used: int = 0) -> dict[str, Any]:
     }
 
 
-SIZES = HEALTHY[f"{azure.LISTED}/vmSizes"]["value"]
-TAKEN = {"nameAvailable": False, "reason": "AlreadyExists", "message": "The name is\nalready taken."}
-ASSIGNED = f"az role assignment list --all --assignee {PRINCIPAL}"
-MINE = f"az role assignment list --all --assignee {PERSON}"
-VARIABLES = HEALTHY["gh variable list --json"]
-ENOUGH, REST = azure.ENOUGH, azure.ENOUGH[2:]
-VAULT = {"name": "key_vault-dev", "properties": {"vaultId": f"{SCOPE}/resourceGroups/else/providers/x/key_vault-dev"}}
-DELETED = {"value": [{"id": f"{GROUP}/providers/{ML}/workspaces/MLW-dev"}]}
-ELSEWHERE = azure.resource("the-registry", f"{ML}/registries") | {"resourceGroup": "rg-other"}
-
 # What is recorded instead, and then: the check, the level, words of the text, words of the cure.
 DEFECTS = {
     "old az": (
@@ -93,15 +127,15 @@ DEFECTS = {
     ),
     "no ml extension": (
         {"az version": {"azure-cli": "2.91.0", "extensions": {}}},
-        "tools", "fault", "extension ml of az is not installed", "az extension add --name ml",
+        "tools", "warning", "extension ml of az is not installed", "az extension add --name ml",
     ),
     "old terraform": (
         {"terraform version": {"terraform_version": "1.9.8"}},
-        "tools", "fault", "terraform 1.9.8", "https",
+        "tools", "warning", "terraform 1.9.8", "https",
     ),
     "broken terraform": (
         {"terraform version": Refusal("segfault")},
-        "tools", "fault", "segfault", "https",
+        "tools", "warning", "segfault", "https",
     ),
     "a disabled subscription": (
         {"az account show": HEALTHY["az account show"] | {"state": "Warned"}},
@@ -110,7 +144,7 @@ DEFECTS = {
     "an unknown provider": (
         {"az provider list": [*HEALTHY["az provider list"][1:]]},
         "resource providers", "fault", "Microsoft.ContainerRegistry",
-        "az provider register --namespace Microsoft.ContainerRegistry",
+        "az provider register --wait --namespace Microsoft.ContainerRegistry",
     ),
     "a region that is none": (
         {"az account list-locations": ["eastus"]},
@@ -176,6 +210,10 @@ DEFECTS = {
     "an overlapping network": (
         {"az network vnet list": [{"id": "/x/spoke", "ranges": ["10.80.63.0/24"]}]},
         "virtual networks", "fault", "overlaps 10.80.63.0/24 of spoke", "a free range",
+    ),
+    "a workspace that was built open": (
+        {"az resource show": azure.WORKSPACE},
+        "virtual networks", "fault", "mlw-dev was built without a network", "teardown --environment dev --all`",
     ),
     "an unknown user": (
         {"az ad user show": None},
@@ -258,8 +296,8 @@ def test_each_defect_turns_exactly_its_check_red_and_has_a_cure(new: Project, de
 
 def test_every_check_has_a_defect_that_turns_it_red() -> None:
     checks = {**doctor.LOCAL, **doctor.ACCOUNT, **doctor.NEW, **doctor.GITHUB}
-    # The ranges of the environments are compared in a test of their own.
-    assert {defect[1] for defect in DEFECTS.values()} == set(checks) - {"network range"}
+    # What needs no answer from Azure or GitHub is tested by itself.
+    assert {defect[1] for defect in DEFECTS.values()} == set(checks) - {"network range", "alerts"}
 
 
 @pytest.mark.parametrize(
@@ -268,6 +306,11 @@ def test_every_check_has_a_defect_that_turns_it_red() -> None:
         ({"az resource show": None}, "workspace", "no workspace mlw-dev in rg-dev"),
         ({"--resource-type computes": None}, "workspace", "mlw-dev has no cluster cluster"),
         ({f"az resource list --resource-type {ML}/registries": []}, "model registry", "no registry the-registry"),
+        (
+            {"az resource show": azure.WORKSPACE | {"location": "eastus"}},
+            "workspace",
+            "is in eastus, not in westeurope",
+        ),
     ],
 )
 def test_a_missing_part_of_somebody_elses_workspace_is_named(
@@ -294,6 +337,21 @@ def test_a_deleted_vault_of_our_own_comes_back_by_itself(new: Project) -> None:
         "properties": {"vaultId": f"{GROUP}/providers/Microsoft.KeyVault/vaults/key_vault-dev"},
     }
     assert bad(look(new, Recorded(HEALTHY | {"az keyvault list-deleted": [own]}))) == []
+
+
+def test_before_bootstrap_made_the_state_account_nobody_lacks_a_right_to_it(new: Project) -> None:
+    owner = {MINE: [granted(azure.OWNER)]}
+    found = bad(look(new, Recorded(HEALTHY | owner)))
+    assert [finding.text for _, finding in found] == [
+        "you: lacks Storage Blob Data Contributor on the state account st"
+    ]
+    assert bad(look(new, Recorded(HEALTHY | owner | {"az storage account show": None}))) == []
+
+
+def test_what_the_first_bootstrap_puts_right_is_no_fault_before_it(new: Project) -> None:
+    found = bad(look(new, Recorded(HEALTHY | {"az provider list": [], "az identity show": None})))
+    assert {name for name, _ in found} >= {"resource providers", "workflows' rights"}
+    assert {finding.level for _, finding in found} == {"warning"}
 
 
 def test_a_lock_needs_a_role_of_its_own(new: Project) -> None:
@@ -348,6 +406,16 @@ def test_environments_whose_ranges_overlap_are_named(new: Project, other: str) -
     assert [(name, finding.text) for name, finding in found] == [
         ("network range", f"10.80.0.0/18 overlaps {other} of prod")
     ]
+
+
+@pytest.mark.parametrize(("version", "level"), [("aml-cli-v2", "warning"), ("python-sdk-v1", "ok")])
+def test_drift_that_nobody_would_hear_of_is_named(new: Project, version: str, level: str) -> None:
+    file = new.root / "config" / "dev.yml"
+    document = load_yaml(file)
+    document["monitor"]["alert_emails"] = []
+    write_yaml(file, document)
+    found = look(dataclasses.replace(new, version=version), Recorded(HEALTHY))
+    assert [finding.level for name, finding in found if name == "alerts"] == [level]
 
 
 def test_a_list_of_several_pages_is_read_to_its_end(new: Project) -> None:

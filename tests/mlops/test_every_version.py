@@ -5,6 +5,7 @@ Each case says what is there before, what is done, and all that is in Azure afte
 
 import importlib.util
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -797,7 +798,10 @@ ELSEWHERE = [
     "a rollback gives the older one all traffic and rejects the newer model",
     "a smoke test of sound predictions passes",
     "a batch deployment replaces the one before",
+    "a promotion copies the model and lets the target use it",
     "what was promoted to prod is deployed there",
+    "a copy with other files is rejected",
+    "a rejected copy is not promoted again",
     "the monitor watches what serves with the thresholds of the project",
     "retraining is switched off",
     "a teardown deletes endpoints and schedules and keeps data and models",
@@ -836,13 +840,53 @@ def test_a_registry_of_others_is_never_created(play: Play) -> None:
     assert seen(play)["registries"] == {}
 
 
-@pytest.mark.parametrize("project", ["closed"], indirect=True)
+CLOSED = pytest.mark.parametrize("project", ["closed"], indirect=True)
+
+
+@CLOSED
 def test_no_open_registry_is_created_for_a_closed_environment(play: Play) -> None:
     trained(play)
     message = failure(play, promote("dev", "test"))
     assert "dev, prod, test cannot reach a registry that promote would create: choose the add-on model-reg" in message
     assert "'add_ons=[private-network, model-registry]'" in message
     assert seen(play)["registries"] == {}
+
+
+@CLOSED
+def test_azure_shares_no_model_out_of_a_closed_workspace(play: Play) -> None:
+    play.cloud.build_registry()
+    trained(play)
+    assert "closed" in failure(play, lambda play: play.dev.backend.share_model("1", "the-registry"))
+    assert seen(play) == {**EMPTY, **models("1", sha256=play.sha256), **registry()}
+
+
+@CLOSED
+@pytest.mark.parametrize("after", [False, True], ids=["before it is there", "when it is there"])
+def test_a_promotion_out_of_a_closed_workspace_that_broke_off_is_repeated(
+    play: Play, after: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = play.folder / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    play.cloud.build_registry()
+    trained(play)
+    play.cloud.fail("create model", after=after)
+    assert "not now" in failure(play, promote("dev", "test"))
+    assert seen(play) == {**EMPTY, **in_registry(play), **({} if after else registry())}
+    play.cloud.works_again()
+    verbs.promote(play.dev, "test")
+    assert seen(play) == {**EMPTY, **in_registry(play, promoted_test=play.sha256)}
+    assert not list(temporary.iterdir())
+
+
+@CLOSED
+def test_a_dry_run_shows_how_a_model_leaves_a_closed_workspace(
+    project: Project, cloud: Cloud, capfd: pytest.CaptureFixture[str]
+) -> None:
+    VERBS["promote"](Session.open("dev", dry_run=True, root=project.root))
+    calls = re.findall(r"models?[ .](share|download|create)\w*(.*)", capfd.readouterr().out)
+    first, second, third, *_ = [(call, "the-registry" in where) for call, where in calls]
+    assert (first, second, third) == (("download", False), ("create", True), ("download", True))
 
 
 @pytest.mark.parametrize("project", ["with a registry"], indirect=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from lint_seeds import EXTRA, IMAGE, SEEDS
-from seeded import copied, edited
+from seeded import assert_named, copied, edited
 
 from mlops import UserError
 from mlops.config import Project
@@ -47,8 +47,7 @@ def faults_after(project: Project, file: str, old: str, new: str) -> list[Fault]
     [pytest.param(file, *seed, id=f"{file}: {name}") for file, seeds in SEEDS.items() for name, *seed in seeds],
 )
 def test_the_lint_names(file: str, old: str, new: str, words: str, project: Project) -> None:
-    lines = [str(fault) for fault in faults_after(project, file, old, new)]
-    assert any(all(word in line for word in words.split()) for line in lines), lines or "no fault"
+    assert_named(faults_after(project, file, old, new), words.split())
 
 
 CURATED = "azureml://registries/azureml/environments/sklearn-1.5"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from recorded_azure import GROUP, HEALTHY, ML, PERSON, SUBSCRIPTION, TOOLS, Recorded, Refusal, equipped
 
-from mlops import cli
+from mlops import backends, cli
 from mlops.backends import CommandError, Shell
 from mlops.config import load_environment
 
@@ -63,13 +63,20 @@ def test_terraform_applies_the_plan_that_it_showed(provision: Provision, recorde
     assert "use_oidc" not in init
     variables = "-var environment=test -var online_endpoint_exists=false"
     file = "../../.local/terraform/test.tfplan"
-    assert plan == f"terraform -chdir=infrastructure/terraform plan -input=false {variables} -out={file}"
-    assert apply == f"terraform -chdir=infrastructure/terraform apply -input=false {file}"
+    lock = "-lock-timeout=10m"
+    assert plan == f"terraform -chdir=infrastructure/terraform plan -input=false {lock} {variables} -out={file}"
+    assert apply == f"terraform -chdir=infrastructure/terraform apply -input=false {lock} {file}"
 
 
 def test_terraform_plans_and_applies_nothing(provision: Provision, recorded: Recorded) -> None:
     assert provision("terraform", "--plan") == 0
     assert [line.split()[2] for line in recorded.ran("terraform")] == ["init", "plan"]
+
+
+def test_a_plan_takes_no_lock_that_would_stay_when_it_is_cut_off(provision: Provision, recorded: Recorded) -> None:
+    assert provision("terraform", "--plan") == 0
+    [plan] = recorded.ran("terraform -chdir=infrastructure/terraform plan")
+    assert " -lock=false " in plan
 
 
 def test_terraform_gets_the_subscription_of_the_azure_cli(
@@ -176,6 +183,28 @@ def test_bicep_leaves_the_first_day_of_a_budget_as_it_is(provision: Provision, r
     for words in (["--plan"], []):
         assert provision("bicep", *words) == 0
     assert len(recorded.ran("--parameters budgetStart=2026-03-01")) == 2
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_bicep_leaves_a_compute_instance_that_exists_as_it_is(
+    provision: Provision, recorded: Recorded, exists: bool
+) -> None:
+    recorded.answers["--resource-type computes"] = {"id": "x"} if exists else None
+    for words in (["--plan"], []):
+        assert provision("bicep", *words, add_ons=("user-with-compute-instance",)) == 0
+    assert len(recorded.ran("--parameters existingInstances=['ci-ada-a1b2c3']")) == 2 * exists
+    assert recorded.ran("--name ci-ada-a1b2c3") == 2 * [
+        "az resource show --resource-group rg-dev --name ci-ada-a1b2c3 --namespace Microsoft.MachineLearningServices "
+        "--resource-type computes --parent workspaces/mlw-dev --output json"
+    ]
+
+
+@pytest.mark.parametrize(("environment", "add_ons"), [("dev", ()), ("test", ("user-with-compute-instance",))])
+def test_where_nobody_has_a_compute_instance_nobody_asks_for_one(
+    provision: Provision, recorded: Recorded, environment: str, add_ons: tuple[str, ...]
+) -> None:
+    assert provision("bicep", "--environment", environment, add_ons=add_ons) == 0
+    assert recorded.ran("computes", "existingInstances") == []
 
 
 # Both.
@@ -291,14 +320,65 @@ def test_a_missing_login_is_one_line_with_its_cure(
     assert capsys.readouterr().err == "error: you are not signed in to Azure: run `az login`\n"
 
 
+# What `terraform init` writes.
+NO_STATE = [
+    'Error: Failed to get existing workspaces: containers.Client#ListBlobs: Failure: StatusCode=404 -- Code="X"',
+    "RESPONSE 404: 404 The specified container does not exist.\nERROR CODE: ContainerNotFound",
+    "RESPONSE 403: 403 This request is not authorized ...\nERROR CODE: AuthorizationPermissionMismatch",
+    "Error: retrieving Storage Account: unexpected status 404 (404 Not Found) with error: ResourceNotFound: no",
+]
+
+
+@pytest.mark.parametrize("said", NO_STATE)
 def test_a_missing_state_store_is_named_with_the_verb_that_makes_it(
-    provision: Provision, recorded: Recorded, capsys: pytest.CaptureFixture[str]
+    provision: Provision, recorded: Recorded, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    recorded.answers[" init "] = Refusal("container not found")
+    recorded.answers[" init "] = Refusal(said)
     assert provision("terraform") == 1
     error = capsys.readouterr().err
     assert "container c in storage account st exist" in error
     assert "uv run mlops bootstrap --environment dev" in error
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("Error: Failed to query available provider packages", "Failed to query available provider packages\n"),
+        ("Error: building account: could not acquire access token: please run 'az login'", "run `az login`\n"),
+    ],
+)
+def test_another_fault_of_init_is_not_blamed_on_the_state_store(
+    provision: Provision, recorded: Recorded, said: str, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded.answers[" init "] = Refusal(said)
+    assert provision("terraform") == 1
+    error = capsys.readouterr().err
+    assert error.endswith(shown)
+    assert "container" not in error
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_terraform_need_not_delete_a_compute_instance(tmp_path: Path, recorded: Recorded, exists: bool) -> None:
+    """It would not say what is to become of the machine, as Azure demands; without the record it does not try."""
+    if "terraform" not in TOOLS:
+        pytest.skip("this project has another infrastructure")
+    recorded.answers["--resource-type computes"] = {"id": "x"} if exists else None
+    with recorded.in_place():
+        backends.provision(equipped(tmp_path / "project", "terraform"), "dev", "destroy")
+    place = "--resource-group rg-dev --name ci-ada-a1b2c3"
+    init, *changes, destroy = [line for line in recorded.ran("") if not line.endswith("--output json")]
+    assert init.startswith("terraform ")
+    assert changes == exists * [
+        "az rest --method delete --url /subscriptions/{subscriptionId}/resourceGroups/rg-dev/providers/"
+        "Microsoft.MachineLearningServices/workspaces/mlw-dev/computes/ci-ada-a1b2c3 --url-parameters "
+        "api-version=2026-05-01 underlyingResourceAction=Delete",
+        f"az resource wait --deleted {place} --namespace Microsoft.MachineLearningServices --resource-type computes "
+        "--parent workspaces/mlw-dev",
+        f"az deployment group delete {place}",
+    ]
+    assert destroy.startswith(
+        "terraform -chdir=infrastructure/terraform destroy -auto-approve -input=false -lock-timeout="
+    )
 
 
 # What Azure writes, and what is said instead.

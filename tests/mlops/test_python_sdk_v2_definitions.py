@@ -10,7 +10,7 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
 from azure.identity import CredentialUnavailableError
 from expected_pipeline import EXPECTED, facts
-from seeded import copied, edited, forget_definitions
+from seeded import assert_named, copied, edited, forget_definitions
 
 from mlops import UserError, cli
 from mlops.backends.python_sdk_v2 import PythonSdk, check, credential, folder, load_pipeline, subscription
@@ -470,10 +470,8 @@ def faults_after(project: Project, file: str, old: str, new: str) -> list[Fault]
     [pytest.param(file, *seed, id=f"{file}: {name}") for file, seeds in SEEDS.items() for name, *seed in seeds],
 )
 def test_the_lint_names(file: str, old: str, new: str, words: str, project: Project) -> None:
-    lines = [str(fault) for fault in faults_after(project, file, old, new)]
     wanted = [*([file] if file.endswith(".py") and ".py" not in words else []), *words.split()]
-    assert any(all(word in line for word in wanted) for line in lines), lines or "no fault"
-    assert all("\n" not in line for line in lines)
+    assert_named(faults_after(project, file, old, new), wanted)
 
 
 @pytest.mark.parametrize(("file", "old", "new"), ACCEPTED)
@@ -539,7 +537,7 @@ VERBS = {
     "promote --to test": [
         "registries.begin_create({registry} in ",
         "models.share({model}:1 to {registry})",
-        "models.download({model}:1)",
+        "models.download({model}:1 in {registry})",
         "models.create_or_update({model}:1, promoted_test=",
     ],
     "logs": ["online_deployments.get_logs(blue: "],

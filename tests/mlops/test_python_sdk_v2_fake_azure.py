@@ -40,7 +40,7 @@ def azure() -> Iterator[FakeAzure]:
 
 
 def client(workspace: str = "ws", **options: str) -> MLClient:
-    """The real client of a workspace."""
+    """The real client of a workspace, or of a registry."""
     options = options or {"workspace_name": workspace}
     return MLClient(AzureCliCredential(), SUBSCRIPTION, "rg", **options, enable_telemetry=False, show_progress=False)
 
@@ -51,12 +51,12 @@ def endpoint(workspace: str = "ws", *, auth_mode: str = "aad_token", **traffic: 
     client(workspace).online_endpoints.begin_create_or_update(entity).result()
 
 
-def register(folder: Path, version: str = "1", workspace: str = "ws") -> None:
+def register(folder: Path, version: str = "1", workspace: str = "ws", **options: str) -> None:
     """Register a model."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "MLmodel").write_text("flavors: {}\n", encoding="utf-8")
     model = Model(name="a-model", version=version, path=folder, type="mlflow_model")
-    client(workspace).models.create_or_update(model)
+    client(workspace, **options).models.create_or_update(model)
 
 
 def deploy(name: str = "blue", model: str = "azureml:a-model:1", **options: object) -> None:
@@ -278,6 +278,24 @@ def test_a_registry_takes_nothing_from_a_region_that_it_does_not_name(azure: Fak
     register(tmp_path / "model", workspace="far")
     registry("a-registry", "westeurope")
     refused(HttpResponseError, "northeurope", lambda: share(workspace="far"))
+
+
+def test_a_closed_workspace_shares_nothing_but_a_registry_takes_files(azure: FakeAzure, tmp_path: Path) -> None:
+    azure.add_workspace("rg", "closed", "westeurope", cluster="cluster", closed=True)
+    register(tmp_path / "model", workspace="closed")
+    registry("a-registry", "westeurope")
+    refused(HttpResponseError, "closed", lambda: share(workspace="closed"))
+    register(tmp_path / "model", registry_name="a-registry")
+    client(registry_name="a-registry").models.download("a-model", version="1", download_path=tmp_path / "copy")
+    assert [file.read_text(encoding="utf-8") for file in (tmp_path / "copy").rglob("MLmodel")] == ["flavors: {}\n"]
+
+
+def test_a_registry_takes_no_files_without_a_model_among_them(azure: FakeAzure, tmp_path: Path) -> None:
+    registry("a-registry", "westeurope")
+    register(tmp_path / "above" / "model")
+    above = Model(name="a-model", version="1", path=tmp_path / "above", type="mlflow_model")
+    models = client(registry_name="a-registry").models
+    refused(HttpResponseError, "no MLmodel file", lambda: models.create_or_update(above))
 
 
 def test_a_model_in_a_registry_takes_tags_and_no_other_path(azure: FakeAzure, tmp_path: Path) -> None:

@@ -1,17 +1,16 @@
 """What the lint knows of Azure ML's Responsible AI components: seeded errors in copies of the shipped pipeline."""
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 import yaml
+from seeded import ROOT, assert_named, copied
 
 from mlops.config import Project
 from mlops.lint import Fault, lint_files
 from mlops.responsible_ai import COMPONENTS, VERSION
 
-ROOT = Path(__file__).parents[2]
 GATHERED = "insight_4: ${{parent.jobs.causes.outputs.causal}}"
 RANGE = "desired_range: ${{parent.inputs.desired_range}}"
 UX = "      ux_json:\n        mode: upload\n"
@@ -20,15 +19,7 @@ UX = "      ux_json:\n        mode: upload\n"
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """A copy of the project's definitions and of what they refer to."""
-    for name in ("config", "mlops/aml-cli-v2", "data-science/environment"):
-        shutil.copytree(ROOT / name, tmp_path / name)
-    for name in ("pyproject.toml", "data/schema.yml"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, tmp_path / name)
-    shutil.copytree(
-        ROOT / "data-science" / "src", tmp_path / "data-science" / "src", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    return Project.load(tmp_path)
+    return copied(tmp_path / "project", "mlops/aml-cli-v2")
 
 
 def edit(path: Path, *changes: tuple[str, str]) -> None:
@@ -291,8 +282,7 @@ SEEDS = [
 @pytest.mark.parametrize(("old", "new", "words"), [pytest.param(*seed, id=name) for name, *seed in SEEDS])
 def test_the_lint_names(old: str, new: str, words: str, project: Project) -> None:
     edit(project.definitions / "pipeline.yml", (old, new))
-    lines = [str(fault) for fault in faults(project)]
-    assert any(all(word in line for word in words.split()) for line in lines), lines or "no fault"
+    assert_named(faults(project), words.split())
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ Teardown = Callable[..., int]
 SCHEDULES = [{"name": "a-model-retraining", "is_enabled": True}]
 STANDING = HEALTHY | {
     "az resource list --resource-group rg-dev": BUILT,
+    "az resource show --resource-group rg-dev --name mlw-dev": BUILT[0],
     "az ml schedule list": SCHEDULES,
     "az ml online-endpoint list": [{"name": "online-dev", "traffic": {}}],
     "az ml batch-endpoint list": [{"name": "batch-dev"}],
@@ -107,7 +108,9 @@ def test_before_the_question_it_shows_what_goes_and_what_stays(
 
 @pytest.mark.parametrize("words", [[], ["--yes"], ["--confirm", "prod"], ["--yes", "--confirm", "dev"]])
 def test_prod_goes_only_when_it_is_named(teardown: Teardown, tool: str, recorded: Recorded, words: list[str]) -> None:
-    recorded.answers["az resource list --resource-group rg-prod"] = [resource("mlw-prod", f"{ML}/workspaces")]
+    workspace = resource("mlw-prod", f"{ML}/workspaces")
+    recorded.answers["az resource list --resource-group rg-prod"] = [workspace]
+    recorded.answers["az resource show --resource-group rg-prod"] = workspace
     assert teardown("--environment", "prod", *words) == 1
     assert changes(recorded) == []
     assert teardown("--environment", "prod", "--yes", "--confirm", "prod") == 0
@@ -171,6 +174,16 @@ def test_after_a_failure_half_way_it_goes_on_from_there(
     assert [line.split()[2] for line in recorded.ran("az ml") if "delete" in line] == (
         [] if late else ["online-endpoint", "batch-endpoint"]
     )
+
+
+def test_a_workspace_that_is_gone_but_still_listed_is_not_asked(
+    teardown: Teardown, tool: str, recorded: Recorded
+) -> None:
+    shown = "az resource show --resource-group rg-dev --name mlw-dev"
+    recorded.answers |= {shown: None, "az ml": Refusal("(ResourceNotFound) mlw-dev was not found.")}
+    assert teardown("--yes") == 0
+    assert recorded.ran("az ml") == []
+    assert changes(recorded)[-1].startswith(BY_TOOL[tool][-1])
 
 
 def test_when_all_is_gone_there_is_nothing_to_do(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fake_az import TABLE, FakeAzure, faults
+from small_project import create_project
 
 from mlops import UserError, verbs
 from mlops.config import Project
@@ -62,6 +63,8 @@ def test_each_command_in_the_table_is_one_that_the_fake_can_answer() -> None:
 
 def test_every_command_line_fits_the_table(dev: Session, azure: FakeAzure, tmp_path: Path) -> None:
     play_everything(dev, azure, tmp_path)
+    closed = create_project(tmp_path / "closed", "closed")
+    verbs.promote(Session.open("dev", root=closed.root), "test", model_version="1")
     assert [fault for line in azure.log for fault in faults(line)] == []
     assert {name for name in TABLE if not azure.ran(name)} == set(), "in the table, but never used"
 
@@ -138,7 +141,7 @@ def model_copies(session: Session, azure: FakeAzure, folder: Path) -> str:
     model.mkdir()
     (model / "MLmodel").write_text("flavors: {}\n", encoding="utf-8")
     (model / "model.bin").write_bytes(b"weights")
-    azure.load()["copies"] = {"": str(model), "the-registry": str(model)}
+    azure.load()["copies"] = {"": str(model)}
     azure.save()
     sha256: str = importlib.import_module(f"{session.project.package}.register").model_hash(model)
     return sha256
@@ -196,6 +199,11 @@ def test_a_rollout_works_with_az_as_a_program_of_its_own(
     [
         ("Please run 'az login' to setup account.", "run `az login`"),
         ("AADSTS70043: The refresh token has expired", "run `az login`"),
+        (
+            "AADSTS700024: Client assertion is not within its valid time range.\n"
+            "Run the command below to authenticate interactively:\naz login",
+            "the workflow's sign-in has expired: run the job again",
+        ),
         ("'ml' is misspelled or not recognized by the system.", "run `az extension add --name ml`"),
         ("(ResourceGroupNotFound) Resource group 'rg-dev' could not be found.", "mlops provision --environment dev"),
         ("The Resource 'X/workspaces/mlw-dev' under resource group 'rg-dev' was not found", "mlops provision"),

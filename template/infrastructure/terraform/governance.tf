@@ -84,6 +84,8 @@ resource "azurerm_management_lock" "this" {
   lock_level = "CanNotDelete"
   notes      = local.lock_notes
 
-  # A lock also keeps role assignments and diagnostic settings from being deleted, so it comes last and goes first.
+  # A lock also keeps role assignments and diagnostic settings from being deleted, so it comes last and goes first. The
+  # rights of those who own compute instances are made in a module, and are not waited for: where there are locks, remove
+  # a user after an apply with security.delete_lock: false.
   depends_on = [azurerm_role_assignment.resources, azurerm_monitor_diagnostic_setting.this]
 }

@@ -17,10 +17,6 @@ module "monitoring" {
     })
   }
 
-  drift          = local.monitoring.drift
-  workspace_id   = azurerm_machine_learning_workspace.this.id
-  workspace_name = azurerm_machine_learning_workspace.this.name
-
   endpoint_id = (
     var.online_endpoint_exists
     ? "${azurerm_machine_learning_workspace.this.id}/onlineEndpoints/${local.names.online_endpoint}"

@@ -21,11 +21,13 @@ provider "azurerm" {
   subscription_id     = var.subscription_id
   storage_use_azuread = true
 
-  # azurerm 5 registers no resource provider by itself; these are the ones that the resources here need.
+  # azurerm 5 registers no resource provider by itself. These are the ones that the resources here need, and Azure ML for
+  # online endpoints (Cdn, PolicyInsights: MicrosoftLearning/mslearn-azure-ml#106).
   resource_provider_registrations = "none"
   resource_providers_to_register = concat([
     "Microsoft.AlertsManagement",
     "Microsoft.Authorization",
+    "Microsoft.Cdn",
     "Microsoft.Consumption",
     "Microsoft.ContainerRegistry",
     "Microsoft.Insights",
@@ -33,13 +35,15 @@ provider "azurerm" {
     "Microsoft.MachineLearningServices",
     "Microsoft.ManagedIdentity",
     "Microsoft.OperationalInsights",
+    "Microsoft.PolicyInsights",
     "Microsoft.Storage",
-  ], local.closed ? ["Microsoft.Network"] : [], contains(keys(local.config), "alerts") ? ["Microsoft.EventGrid"] : [])
+  ], local.closed ? ["Microsoft.Network"] : [])
 
   features {
     application_insights {
       # Azure adds a "Failure Anomalies" rule (Microsoft.AlertsManagement) that Terraform does not know, and that would
-      # block `destroy`.
+      # block `destroy`. Its action group "Application Insights Smart Detection" stays, and blocks it too
+      # (hashicorp/terraform-provider-azurerm#18026): `mlops teardown` deletes that first.
       disable_generated_rule = true
     }
 

@@ -33,6 +33,12 @@ resource "azurerm_machine_learning_workspace" "this" {
     identity_ids = [azurerm_user_assigned_identity.workspace.id]
   }
 
+  # Azure makes the managed network with the workspace, for which azurerm's 30 minutes can be too short.
+  timeouts {
+    create = "90m"
+    update = "90m"
+  }
+
   # The workspace uses these rights while it is created. Azure grants them to a system-assigned identity only.
   depends_on = [azurerm_role_assignment.resources]
 

@@ -15,6 +15,9 @@ param closed bool
 @description('The instances and whose they are.')
 param instances instanceSettings
 
+@description('Names of those that there are. They are left as they are.')
+param existingInstances string[]
+
 @description('Who gets which role on the workspace, the storage account and the data lake; the name is an object id.')
 param rights right[]
 
@@ -30,9 +33,12 @@ resource lake 'Microsoft.Storage/storageAccounts@2026-04-01' existing = if (cont
   name: names.?data_lake ?? names.storage_account
 }
 
+// Azure takes the schedules of an instance while it makes it, and refuses them afterwards
+// (Azure/azure-quickstart-templates#11830).
+//
 // No identity of its own: its owner signs in, and the idle shutdown needs none.
 resource computeInstances 'Microsoft.MachineLearningServices/workspaces/computes@2026-05-01' = [
-  for user in instances.users: {
+  for user in filter(instances.users, one => !contains(existingInstances, one.instance)): {
     parent: workspace
     name: user.instance
     location: location
@@ -81,6 +87,10 @@ resource computeInstances 'Microsoft.MachineLearningServices/workspaces/computes
         }
       }
     }
+    // Without account keys the file share is mounted as the user, when the instance is set up.
+    dependsOn: [
+      storageRights
+    ]
   }
 ]
 

@@ -10,8 +10,8 @@ param locations string[]
 @description('Tags of every resource.')
 param tags object
 
-@description('Whether the registry is reached through the private network only.')
-param closed bool
+@description('Whether the internet reaches the registry, or a private endpoint alone.')
+param publicNetworkAccess bool
 
 @description('Who gets which role on the registry; the name is an object id.')
 param rights right[]
@@ -24,7 +24,7 @@ resource registry 'Microsoft.MachineLearningServices/registries@2026-05-01' = {
     type: 'SystemAssigned'
   }
   properties: {
-    publicNetworkAccess: closed ? 'Disabled' : 'Enabled'
+    publicNetworkAccess: publicNetworkAccess ? 'Enabled' : 'Disabled'
     // In each region Azure makes a container registry and a storage account, in a resource group of its own.
     regionDetails: [
       for location in locations: {

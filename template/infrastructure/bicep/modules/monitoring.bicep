@@ -63,47 +63,6 @@ resource alerts 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
   }
 ]
 
-resource workspace 'Microsoft.MachineLearningServices/workspaces@2026-05-01' existing = {
-  name: names.workspace
-}
-
-resource events 'Microsoft.EventGrid/systemTopics@2025-02-15' = {
-  name: 'evgt-${names.workspace}'
-  location: location
-  tags: tags
-  properties: {
-    source: workspace.id
-    topicType: 'Microsoft.MachineLearningServices.Workspaces'
-  }
-}
-
-resource drift 'Microsoft.EventGrid/systemTopics/eventSubscriptions@2025-02-15' = {
-  parent: events
-  name: 'alert-drift'
-  properties: {
-    destination: {
-      endpointType: 'MonitorAlert'
-      properties: {
-        severity: 'Sev${monitoring.drift.severity}'
-        description: monitoring.drift.title
-        actionGroups: [actionGroup.id]
-      }
-    }
-    // The only schema that such an alert takes.
-    eventDeliverySchema: 'CloudEventSchemaV1_0'
-    filter: {
-      includedEventTypes: [monitoring.drift.event]
-      advancedFilters: [
-        {
-          operatorType: 'StringContains'
-          key: monitoring.drift.mark
-          values: [monitoring.drift.words]
-        }
-      ]
-    }
-  }
-}
-
 resource workbook 'Microsoft.Insights/workbooks@2023-06-01' = {
   name: guid(logAnalytics.id, 'workbook')
   location: location

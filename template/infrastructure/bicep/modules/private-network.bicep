@@ -18,7 +18,7 @@ param network networkSettings
 @description('Who gets which role on which private endpoint: its key in shared/private-network.yml, then _endpoint.')
 param rights right[]
 
-@description('Whether the Azure ML registry is in this environment.')
+@description('Whether the Azure ML registry is in this environment, and reached from here alone.')
 param hasModelRegistry bool
 
 resource workspace 'Microsoft.MachineLearningServices/workspaces@2026-05-01' existing = {
@@ -54,10 +54,12 @@ var resourceIds = {
   data_lake: lake.id
   model_registry: modelRegistry.id
 }
+// Azure made this account, and named it. Among the others it would keep what-if from telling any of them beforehand.
+var registryStorage = modelRegistry!.properties.regionDetails[0].storageAccountDetails[0].systemCreatedStorageAccount
 var built = union(
   ['workspace', 'storage_account', 'key_vault', 'container_registry'],
   contains(names, 'data_lake') ? ['data_lake'] : [],
-  hasModelRegistry ? ['model_registry'] : []
+  hasModelRegistry ? ['model_registry', 'model_registry_storage'] : []
 )
 
 var private = any(loadYamlContent('../../shared/private-network.yml'))
@@ -263,7 +265,9 @@ resource privateEndpoints 'Microsoft.Network/privateEndpoints@2025-09-01' = [
         {
           name: 'pe-${each.key}'
           properties: {
-            privateLinkServiceId: resourceIds[each.value.on]
+            privateLinkServiceId: each.value.on == 'model_registry_storage'
+              ? registryStorage.armResourceId.resourceId
+              : resourceIds[each.value.on]
             groupIds: [each.value.group]
           }
         }

@@ -5,6 +5,12 @@ mock_provider "azurerm" {
   override_during = plan
 }
 
+# What is applied keeps the values that it got.
+mock_provider "azurerm" {
+  alias  = "applied"
+  source = "./tests/mocks"
+}
+
 variables {
   user = {
     name      = "ada"
@@ -93,6 +99,41 @@ run "an_instance_is_for_one_person_and_stops_when_idle" {
   assert {
     condition     = [for each in azurerm_role_assignment.this : [each.scope, each.principal_id]] == [[var.assignments.files.scope, var.user.object_id]]
     error_message = "The user has the rights that are listed, and no others."
+  }
+}
+
+run "an_instance_is_made" {
+  command   = apply
+  state_key = "existing"
+  providers = { azurerm = azurerm.applied }
+
+  module {
+    source = "./modules/compute-instance"
+  }
+}
+
+run "an_instance_that_exists_stays_as_it_is" {
+  command   = plan
+  state_key = "existing"
+  providers = { azurerm = azurerm.applied }
+
+  module {
+    source = "./modules/compute-instance"
+  }
+
+  variables {
+    place   = { resource_group = "rg-test", location = "westeurope", tags = { project = "renamed" }, closed = false }
+    machine = { vm_size = "Standard_D4as_v4", idle_minutes = 90, start_cron = "0 8 * * 1-5", stop_cron = "0 18 * * 1-5", time_zone = "UTC" }
+  }
+
+  assert {
+    condition     = jsondecode(azurerm_resource_group_template_deployment.this.template_content).resources[0].properties.properties.idleTimeBeforeShutdown == "PT60M"
+    error_message = "Azure would refuse to make the instance again."
+  }
+
+  assert {
+    condition     = azurerm_resource_group_template_deployment.this.tags == tomap({ project = "test" })
+    error_message = "Other tags would deploy it again too."
   }
 }
 

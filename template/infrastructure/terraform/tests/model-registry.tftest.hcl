@@ -6,14 +6,14 @@ mock_provider "azurerm" {
 }
 
 variables {
-  name              = "mlr-test"
-  resource_group_id = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-test"
-  locations         = ["westeurope", "northeurope"]
+  name                  = "mlr-test"
+  resource_group_id     = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-test"
+  locations             = ["westeurope", "northeurope"]
+  public_network_access = true
   place = {
     resource_group = "rg-test"
     location       = "westeurope"
     tags           = { project = "test" }
-    closed         = false
   }
   assignments = {
     verbs = {
@@ -62,6 +62,11 @@ run "the_registry_stands_in_every_region_that_is_named" {
     condition     = [for each in azurerm_role_assignment.this : [each.scope, each.principal_id]] == [[output.id, "00000000-0000-0000-0000-0000000000d1"]]
     error_message = "The verbs may use the registry."
   }
+
+  assert {
+    condition     = jsondecode(azurerm_resource_group_template_deployment.this.template_content).resources[0].properties.publicNetworkAccess == "Enabled" && output.closed_resources == {}
+    error_message = "An open registry needs no private endpoint."
+  }
 }
 
 run "a_closed_registry_is_reached_through_private_endpoints_only" {
@@ -72,12 +77,24 @@ run "a_closed_registry_is_reached_through_private_endpoints_only" {
   }
 
   variables {
-    place = { resource_group = "rg-test", location = "westeurope", tags = {}, closed = true }
+    public_network_access = false
   }
 
   assert {
     condition     = jsondecode(azurerm_resource_group_template_deployment.this.template_content).resources[0].properties.publicNetworkAccess == "Disabled"
     error_message = "The model registry is closed to the public network."
+  }
+
+  assert {
+    condition = jsondecode(azurerm_resource_group_template_deployment.storage[0].template_content).outputs.id.value == (
+      "[reference('${output.id}', '2026-05-01').regionDetails[0].storageAccountDetails[0].systemCreatedStorageAccount.armResourceId.resourceId]"
+    )
+    error_message = "Azure is asked for the account that it made."
+  }
+
+  assert {
+    condition     = { for key, id in output.closed_resources : key => basename(id) } == { model_registry = "mlr-test", model_registry_storage = "registry" }
+    error_message = "The registry and its models are to be reached by private endpoints."
   }
 }
 

@@ -17,17 +17,8 @@ variables {
   alerts = {
     error_percent = { title = "Failed requests", severity = 1, every = "PT5M", window = "PT15M", query = "Requests | where failed > 5" }
   }
-  drift = {
-    title    = "Drift"
-    severity = 2
-    event    = "Microsoft.MachineLearningServices.RunStatusChanged"
-    mark     = "data.RunTags.mark"
-    words    = "too far"
-  }
-  workspace_id   = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-test/providers/Microsoft.MachineLearningServices/workspaces/mlw-test"
-  workspace_name = "mlw-test"
-  endpoint_logs  = ["AmlOnlineEndpointTrafficLog"]
-  workbook       = "{\"ask\":\"LOG_ANALYTICS_ID\"}"
+  endpoint_logs = ["AmlOnlineEndpointTrafficLog"]
+  workbook      = "{\"ask\":\"LOG_ANALYTICS_ID\"}"
 }
 
 run "an_alert_calls_the_action_group" {
@@ -65,29 +56,6 @@ run "an_alert_calls_the_action_group" {
   assert {
     condition     = alltrue([for alert in azurerm_monitor_scheduled_query_rules_alert_v2.this : alert.skip_query_validation == true])
     error_message = "A table without logs does not stop the first apply."
-  }
-
-  assert {
-    condition = [
-      for each in jsondecode(azurerm_resource_group_template_deployment.events.template_content).resources : [each.type, each.name, each.properties.source]
-    ] == [["Microsoft.EventGrid/systemTopics", "evgt-mlw-test", var.workspace_id]]
-    error_message = "The workspace tells its events."
-  }
-
-  assert {
-    condition = [
-      for each in jsondecode(azurerm_resource_group_template_deployment.drift.template_content).resources :
-      [each.name, each.properties.destination.endpointType, each.properties.destination.properties.actionGroups, each.properties.destination.properties.severity]
-    ] == [["evgt-mlw-test/alert-drift", "MonitorAlert", [var.action_group_id], "Sev2"]]
-    error_message = "Drift calls the action group."
-  }
-
-  assert {
-    condition = [
-      for each in jsondecode(azurerm_resource_group_template_deployment.drift.template_content).resources :
-      [each.properties.filter.includedEventTypes[0], each.properties.filter.advancedFilters[0].key, each.properties.filter.advancedFilters[0].values[0]]
-    ] == [[var.drift.event, var.drift.mark, var.drift.words]]
-    error_message = "Only runs that are marked for drift count."
   }
 
   assert {

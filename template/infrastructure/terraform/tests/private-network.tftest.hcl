@@ -164,14 +164,16 @@ run "a_data_lake_and_a_model_registry_get_theirs" {
       storage_account = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-test/providers/Microsoft.Storage/storageAccounts/sttest"
       data_lake       = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-test/providers/Microsoft.Storage/storageAccounts/sttestdl"
       model_registry  = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-test/providers/Microsoft.MachineLearningServices/registries/mlr-test"
+
+      model_registry_storage = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-managed/providers/Microsoft.Storage/storageAccounts/stmanaged"
     }
   }
 
   assert {
     condition = toset([
-      for key in ["lake-blob", "lake-dfs", "model-registry"] :
+      for key in ["lake-blob", "lake-dfs", "model-registry", "model-registry-blob"] :
       "${azurerm_private_endpoint.this[key].name} ${basename(azurerm_private_endpoint.this[key].private_service_connection[0].private_connection_resource_id)} ${azurerm_private_endpoint.this[key].private_service_connection[0].subresource_names[0]}"
-    ]) == toset(["pe-lake-blob sttestdl blob", "pe-lake-dfs sttestdl dfs", "pe-model-registry mlr-test amlregistry"])
+    ]) == toset(["pe-lake-blob sttestdl blob", "pe-lake-dfs sttestdl dfs", "pe-model-registry mlr-test amlregistry", "pe-model-registry-blob stmanaged blob"])
     error_message = "Data lake and model registry have private endpoints."
   }
 
@@ -201,6 +203,11 @@ run "only_approved_hosts_are_reached_when_the_way_out_is_closed_too" {
   assert {
     condition     = { for each in azurerm_machine_learning_workspace_network_outbound_rule_fqdn.this : each.name => each.destination_fqdn } == { host-0 = "index.example.com", host-1 = "*.example.org" }
     error_message = "The hosts differ from the config."
+  }
+
+  assert {
+    condition     = toset([for each in azurerm_machine_learning_workspace_network_outbound_rule_fqdn.this : each.timeouts.create]) == toset(["90m"])
+    error_message = "There is time to make the firewall."
   }
 }
 

@@ -236,4 +236,9 @@ run "a_network_in_the_config_closes_everything_at_once" {
     )
     error_message = "Jobs of a closed workspace run in a network that exists from the start."
   }
+
+  assert {
+    condition     = azurerm_machine_learning_workspace.this.timeouts.create == "90m" && azurerm_machine_learning_workspace.this.timeouts.update == "90m"
+    error_message = "There is time to make that network."
+  }
 }

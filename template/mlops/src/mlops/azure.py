@@ -31,7 +31,7 @@ ROLES = {
 WORKSPACES = "Microsoft.MachineLearningServices/workspaces"
 REGISTRIES = "Microsoft.MachineLearningServices/registries"
 
-ADD_ON_PROVIDERS = {"monitoring": "EventGrid", "private-network": "Network"}
+ADD_ON_PROVIDERS = {"private-network": "Network"}
 """The resource providers that add-ons need beside those of every project."""
 
 NOT_FOUND = r"NotFound|could not be found|does not exist|was not found|(?i:\(404\))"
@@ -88,7 +88,9 @@ def account(shell: Shell) -> Account:
 
 def providers(project: Project) -> list[str]:
     """Return the resource providers that the project's environments need in their subscription."""
-    needed = {"ManagedIdentity"}
+    # Azure ML itself needs the first two for an online endpoint, and its error names neither
+    # (MicrosoftLearning/mslearn-azure-ml#106).
+    needed = {"PolicyInsights", "Cdn", "ManagedIdentity"}
     if project.infrastructure != "existing":
         needed |= {"AlertsManagement", "Consumption", "ContainerRegistry", "Insights", "KeyVault"}
         needed |= {"MachineLearningServices", "OperationalInsights", "Storage"}
@@ -100,6 +102,17 @@ def registered(shell: Shell) -> set[str]:
     """Return the resource providers that are registered in the subscription, in lower case."""
     found = find(shell, "provider", "list", "--query", "[?registrationState=='Registered'].namespace")
     return {name.lower() for name in found or ()}
+
+
+def roles_in_existing(workspace: dict[str, Any], registry: str | None) -> list[tuple[str, str]]:
+    """Return what the workflows need in somebody else's workspace, and in the registry with this id: role and scope."""
+    storage = str(workspace["properties"]["storageAccount"])
+    needed = [
+        ("AzureML Data Scientist", str(workspace["id"])),
+        ("Storage Blob Data Contributor", storage),
+        ("Storage File Data Privileged Contributor", storage),
+    ]
+    return [*needed, ("AzureML Registry User", registry)] if registry else needed
 
 
 def role_assignments(shell: Shell, scope: str, principal: str) -> list[dict[str, Any]]:

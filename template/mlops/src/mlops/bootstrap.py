@@ -4,6 +4,7 @@ What is to be made is a list of steps. Each asks the cloud whether it is done, s
 stopped half-way goes on where it was, and one more run has nothing to do.
 """
 
+import contextlib
 import importlib
 import re
 import sys
@@ -153,8 +154,13 @@ class Identity:
         """The id that roles are granted to."""
         return str((self.find() or {"principalId": "PRINCIPAL_ID"})["principalId"])
 
-    def trusts(self, whom: str, issuer: str, subjects: Callable[[], dict[str, str]]) -> Step:
-        """Return the step that lets workflows sign in without a secret; `subjects` by the name of the credential."""
+    def trusts(
+        self, whom: str, issuer: str, subjects: Callable[[], dict[str, str]], ours: Callable[[str, str], bool]
+    ) -> Step:
+        """Return the step that lets workflows sign in without a secret; `subjects` by the name of the credential.
+
+        `ours` says of a credential's name and subject whether `bootstrap` makes such a one.
+        """
         # The audience is what Entra ID asks of all such tokens.
         audience = ("--audiences", "api://AzureADTokenExchange")
         command = ("identity", "federated-credential")
@@ -171,22 +177,16 @@ class Identity:
                 trust = ("--issuer", issuer, "--subject", subject, *audience)
                 self.cloud.az(*command, "create", "--name", name, *self.parent, *trust)
 
-        def ours() -> list[str]:
+        def made() -> list[str]:
             if self.cloud.dry_run:
                 return list(subjects())
-            return [each["name"] for each in find() if each["name"] in subjects()]
+            return [each["name"] for each in find() if each["issuer"] == issuer and ours(each["name"], each["subject"])]
 
         def remove() -> None:
-            for name in ours():
+            for name in made():
                 self.cloud.az(*command, "delete", "--name", name, *self.parent, "--yes")
 
-        return Step(
-            f"sign-in as {self.name}: {whom}",
-            lambda: not missing(),
-            make,
-            lambda: self.made_here and bool(ours()),
-            remove,
-        )
+        return Step(f"sign-in as {self.name}: {whom}", lambda: not missing(), make, lambda: bool(made()), remove)
 
 
 def bootstrap(
@@ -221,6 +221,11 @@ def _bootstrap(
         for line in orchestration.describe():
             print(line)
         _check(cloud, configs, undo)
+        if not undo and (others := _exposed(cloud, configs)):
+            print(
+                f"Whoever can push a branch to this repository can also change {' and '.join(others)} in this "
+                "subscription: a subscription for each is safer"
+            )
     steps = orchestration.before() if not undo else []
     steps.append(_providers(cloud))
     for config in configs:
@@ -281,12 +286,20 @@ def _remove(cloud: Cloud, steps: Sequence[Step], yes: bool) -> None:
             print(f"\n# remove {step.name}")
             remove()
         return
-    there = [(step.name, remove) for step, remove in backwards if step.removable()]
+    there, reasons = [], []
+    for step, remove in backwards:
+        try:
+            if step.removable():
+                there.append((step.name, remove))
+        except SkippedError as reason:
+            reasons.append(str(reason))
+    for name, _ in there:
+        print(f"  to go  {name}")
+    for text in reasons:
+        print(f"  stays  {text}")
     if not there:
         print("Nothing to remove.")
         return
-    for name, _ in there:
-        print(f"  to go  {name}")
     print("The repository stays, and so does what `mlops bootstrap` did not make, with the groups that hold it.")
     _confirm(f"Remove {'these' if len(there) > 1 else 'this'} {len(there)}?", yes)
     _run(there)
@@ -328,6 +341,19 @@ def _check(cloud: Cloud, configs: Sequence[EnvironmentConfig], undo: bool) -> No
                 raise _taken(config)
 
 
+def _exposed(cloud: Cloud, configs: Sequence[EnvironmentConfig]) -> list[str]:
+    """Return the environments in this subscription that the identity of dev, which any branch may use, can change."""
+    if cloud.project.infrastructure == "existing":
+        return []
+    here = [config.environment for config in configs]
+    for name in cloud.project.environments:
+        # What is wrong with another environment is for its own run to say.
+        with contextlib.suppress(UserError):
+            if name not in here and Identity(cloud, load_environment(cloud.project, name)).find():
+                here.append(name)
+    return [name for name in here if name != "dev"] if "dev" in here else []
+
+
 def _taken(config: EnvironmentConfig) -> UserError:
     state = cast(TerraformState, config.terraform_state)
     return UserError(
@@ -359,11 +385,12 @@ def _azure(cloud: Cloud, config: EnvironmentConfig, identity: Identity, undo: bo
     if state := config.terraform_state:
         account = f"{cloud.subscription}/resourceGroups/{state.resource_group}"
         account += f"/providers/Microsoft.Storage/storageAccounts/{state.storage_account}"
-        steps += [_state_account(cloud, config, state), _state_versions(cloud, state), _state_container(cloud, state)]
+        made = _state_account(cloud, config, state)
+        steps += [made, _state_versions(cloud, state), _state_container(cloud, state)]
         role, what = "Storage Blob Data Contributor", f"storage account {state.storage_account}"
-        steps.append(_role(cloud, config.deployer.identity, identity, role, account, what))
+        steps.append(_role(cloud, config.deployer.identity, identity, role, account, what, within=made.removable))
         if cloud.user:  # `mlops provision` by hand reads and writes the state, too
-            steps.append(_role(cloud, "you", cloud.user, role, account, what))
+            steps.append(_role(cloud, "you", cloud.user, role, account, what, within=made.removable))
     # At the subscription and not at the environment's resource group: there is none yet. It is the infrastructure's
     # own (one that is made here would be in Terraform's way), and Bicep deploys at the subscription.
     what, scope = f"subscription {cloud.account.name}", cloud.subscription
@@ -390,14 +417,22 @@ def _existing_roles(cloud: Cloud, config: EnvironmentConfig, identity: Identity,
             f"there is no workspace {workspace} in resource group {group} of subscription {cloud.account.name}: choose "
             f"the subscription with `az account set --subscription NAME`, or correct config/{config.environment}.yml"
         )
-    storage = str(found["properties"]["storageAccount"])
-    scopes = [("AzureML Data Scientist", str(found["id"]), f"workspace {workspace}")]
-    for role in ("Storage Blob Data Contributor", "Storage File Data Privileged Contributor"):
-        scopes.append((role, storage, f"storage account {storage.rsplit('/', 1)[-1]}"))
-    for each in cloud.find("resource", "list", "--name", registry, "--resource-type", azure.REGISTRIES) or ():
-        scopes.append(("AzureML Registry User", str(each["id"]), f"registry {registry}"))
+    known = cloud.find("resource", "list", "--name", registry, "--resource-type", azure.REGISTRIES)
+    if cloud.dry_run:
+        known = [{"id": "REGISTRY_ID"}]
     name = config.deployer.identity
-    return [_role(cloud, name, identity, role, scope, what) for role, scope, what in scopes]
+    needed = azure.roles_in_existing(found, str(known[0]["id"]) if known else None)
+    steps = [_role(cloud, name, identity, role, scope, scope.rsplit("/", 1)[-1]) for role, scope in needed]
+    if not known:
+
+        def elsewhere() -> bool:
+            raise SkippedError(
+                f"registry {registry} is not in subscription {cloud.account.name}: let its owner grant {name} the role "
+                "AzureML Registry User on it (docs/operate.md)"
+            )
+
+        steps.append(Step(f"role AzureML Registry User on {registry} for {name}", elsewhere, elsewhere))
+    return steps
 
 
 def _group(cloud: Cloud, config: EnvironmentConfig) -> Step:
@@ -407,9 +442,15 @@ def _group(cloud: Cloud, config: EnvironmentConfig) -> Step:
     def find() -> Any:
         return cloud.find("group", "show", "--name", group)
 
+    def there(each: dict[str, Any]) -> bool:
+        # For some minutes the list still has what this run or the last one deleted (azure-rest-api-specs#21221).
+        place = ("--resource-group", group, "--name", each["name"], "--resource-type", each["type"])
+        return not _made_here(each) or cloud.find("resource", "show", *place) is not None
+
     def remove() -> None:
-        if others := cloud.find("resource", "list", "--resource-group", group):
-            raise SkippedError(f"resource group {group} stays: it holds {', '.join(each['name'] for each in others)}")
+        listed = cloud.find("resource", "list", "--resource-group", group) or []
+        if others := [each["name"] for each in listed if there(each)]:
+            raise SkippedError(f"resource group {group} stays: it holds {', '.join(others)}")
         cloud.az("group", "delete", "--name", group, "--yes")
 
     return Step(
@@ -500,8 +541,20 @@ def _condition(project: Project) -> str:
     )
 
 
-def _role(cloud: Cloud, name: str, to: Identity | str, role: str, scope: str, what: str, condition: str = "") -> Step:
-    """Return the step that grants a role to an identity, or to the person with this object id."""
+def _role(
+    cloud: Cloud,
+    name: str,
+    to: Identity | str,
+    role: str,
+    scope: str,
+    what: str,
+    condition: str = "",
+    within: Callable[[], bool] = _no,
+) -> Step:
+    """Return the step that grants a role to an identity, or to the person with this object id.
+
+    `within` says whether `bootstrap` made what the role is on, and so the role, whoever has it.
+    """
     kind = "ServicePrincipal" if isinstance(to, Identity) else "User"
 
     def principal() -> str:
@@ -537,6 +590,15 @@ def _role(cloud: Cloud, name: str, to: Identity | str, role: str, scope: str, wh
             else:
                 return
 
+    def removable() -> bool:
+        ids = [each["id"] for each in granted()]
+        if ids and not (isinstance(to, Identity) and to.made_here) and not within():
+            raise SkippedError(
+                f"role {role} on {what} for {name}, which somebody else may have granted: "
+                f"`az role assignment delete --ids {' '.join(ids)}` takes it away"
+            )
+        return bool(ids)
+
     def remove() -> None:
         ids = ["ROLE_ASSIGNMENT_ID"] if cloud.dry_run else [each["id"] for each in granted()]
         cloud.az("role", "assignment", "delete", "--ids", *ids)
@@ -545,9 +607,8 @@ def _role(cloud: Cloud, name: str, to: Identity | str, role: str, scope: str, wh
         f"role {role} on {what} for {name}" + (", limited to the project's roles" if condition else ""),
         lambda: any(fits(each) for each in granted()),
         make,
-        # The person's role goes with the state account, and stays with one that somebody else made.
-        lambda: isinstance(to, Identity) and to.made_here and bool(granted()),
-        remove if isinstance(to, Identity) else None,
+        removable,
+        remove,
     )
 
 

@@ -22,6 +22,8 @@ Count = Annotated[int, Field(ge=1)]
 Range = Annotated[IPv4Network, Field(strict=False)]
 GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 Guid = Annotated[str, StringConstraints(pattern=f"^{GUID}$")]
+PRIVATE_RANGES = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")  # RFC 1918
+DOCKER_RANGE = IPv4Network("172.17.0.0/16")
 EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,30}[a-z0-9]$")]
 
 
@@ -55,11 +57,12 @@ class Project:
             if table is None:
                 continue
             try:
-                add_ons = tuple(table.get("add_ons", ()))
-                more = {key: str(table[key]) for key in ("orchestration", "repository") if key in table}
-                return cls(folder, table["package"], table["version"], table["infrastructure"], add_ons, **more)
-            except KeyError as error:
-                raise UserError(f"{path}: [tool.mlops] lacks the key {error.args[0]}") from error
+                choices = Choices.model_validate(table)
+            except ValidationError as error:
+                raise UserError(f"{path}: [tool.mlops] {_first_fault(error)}") from error
+            if not (folder / "mlops" / choices.version).is_dir():
+                raise UserError(f"{path}: [tool.mlops] version: there is no folder mlops/{choices.version}")
+            return cls(folder, **{**choices.model_dump(), "add_ons": tuple(choices.add_ons)})
         raise UserError(f"no project at {start}: run mlops in the folder of a generated project (or below it)")
 
     def module(self, name: str) -> ModuleType:
@@ -114,6 +117,21 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+class Choices(Section):
+    """The table [tool.mlops] in pyproject.toml: what was chosen when the project was created."""
+
+    package: Text
+    version: Literal["aml-cli-v2", "python-sdk-v2", "python-sdk-v1"]
+    infrastructure: Literal["terraform", "bicep", "existing"]
+    add_ons: list[
+        Literal[
+            "private-network", "user-with-compute-instance", "monitoring", "gpu-cluster", "model-registry", "data-lake"
+        ]
+    ] = []
+    orchestration: Text = "github-actions"
+    repository: Annotated[str, StringConstraints(pattern=r"^([^/\s]+/[^/\s]+)?$")] = ""
+
+
 class Names(Section):
     """Names of the Azure resources of one environment. What is None was built by somebody else, or not chosen."""
 
@@ -153,13 +171,13 @@ class TerraformState(Section):
 
 
 class Cluster(Section):
-    """The compute cluster of pipelines and batch jobs."""
+    """A compute cluster. Of one that somebody else runs the project knows the name alone."""
 
     name: Text
-    vm_size: Text
-    min_nodes: Annotated[int, Field(ge=0)]
-    max_nodes: Count
-    idle_minutes: Count
+    vm_size: Text | None = None
+    min_nodes: Annotated[int, Field(ge=0)] | None = None
+    max_nodes: Count | None = None
+    idle_minutes: Count | None = None
 
 
 class User(Section):
@@ -186,6 +204,15 @@ class Instances(Section):
     stop_cron: Text
     time_zone: Text
     users: Annotated[list[User], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _one_for_each(self) -> "Instances":
+        for key in ("name", "object_id", "instance"):
+            values = [str(getattr(user, key)).casefold() for user in self.users]
+            for value in values:
+                if values.count(value) > 1:
+                    raise ValueError(f"users: the {key} {value} is there twice")
+        return self
 
 
 class OnlineCompute(Section):
@@ -267,6 +294,15 @@ class Network(Section):
     outbound: Literal["internet", "approved"]
     outbound_hosts: list[Annotated[str, StringConstraints(pattern=r"^(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+$")]]
 
+    @field_validator("address_space")
+    @classmethod
+    def _private(cls, space: IPv4Network) -> IPv4Network:
+        if not any(space.subnet_of(IPv4Network(each)) for each in PRIVATE_RANGES):
+            raise ValueError(f"{space} is no private range: use one inside {', '.join(PRIVATE_RANGES)}")
+        if space.overlaps(DOCKER_RANGE):
+            raise ValueError(f"{space} overlaps {DOCKER_RANGE}, which Docker on the compute routes to itself")
+        return space
+
     @model_validator(mode="after")
     def _subnets_fit(self) -> "Network":
         for name, subnet in (("endpoints_subnet", self.endpoints_subnet), ("runners_subnet", self.runners_subnet)):
@@ -278,9 +314,10 @@ class Network(Section):
 
 
 class ModelRegistry(Section):
-    """The Azure ML registry that is built with this environment: the regions in which it can be used."""
+    """The Azure ML registry that is built with this environment: its regions, and whether the internet reaches it."""
 
     locations: Annotated[list[Text], Field(min_length=1)]
+    public_network_access: bool
 
 
 class Retention(Section):
@@ -337,6 +374,8 @@ def load_yaml(path: Path) -> dict[str, Any]:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text: save it as UTF-8") from error
     except yaml.YAMLError as error:
@@ -359,15 +398,18 @@ def load_environment(project: Project, name: str) -> EnvironmentConfig:
     try:
         config = EnvironmentConfig.model_validate(load_yaml(path))
     except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(str(part) for part in fault["loc"])
-        problem = {"missing": "the key is missing", "extra_forbidden": "unknown key"}.get(fault["type"], fault["msg"])
-        problem = problem.removeprefix("Value error, ")
-        raise UserError(f"config/{name}.yml: {key}: {problem[0].lower()}{problem[1:]}") from error
+        raise UserError(f"config/{name}.yml: {_first_fault(error)}") from error
     if config.environment != name:
         raise UserError(f"config/{name}.yml: environment: is {config.environment!r}, but must be {name!r}")
     _check_sections(project, config)
     return config
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors()[0]
+    problem = {"missing": "the key is missing", "extra_forbidden": "unknown key"}.get(fault["type"], fault["msg"])
+    problem = problem.removeprefix("Value error, ")
+    return ": ".join([*filter(None, [".".join(map(str, fault["loc"]))]), problem[0].lower() + problem[1:]])
 
 
 # The parts of an environment's file that an add-on reads; only dev has compute instances and the model registry.
@@ -409,6 +451,11 @@ def _check_sections(project: Project, config: EnvironmentConfig) -> None:
             raise UserError(f"{file}: {key}: the project does not build this: remove the key")
         if not there and project.infrastructure in tools:
             raise UserError(f"{file}: {key}: the key is missing")
+    for name, cluster in (("cluster", config.compute.cluster), ("gpu_cluster", config.compute.gpu_cluster)):
+        for key, value in cluster or ():
+            if key != "name" and (value is None) == config.provisioned:
+                problem = "the key is missing" if value is None else "the project does not build this: remove the key"
+                raise UserError(f"{file}: compute.{name}.{key}: {problem}")
     for name, value in config.names:
         if value is None and config.provisioned and f"names.{name}" not in optional:
             raise UserError(f"{file}: names.{name}: the key is missing")

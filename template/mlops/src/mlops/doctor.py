@@ -117,6 +117,30 @@ class Patient:
         found = self.az("identity", "show", "--name", place.identity, "--resource-group", place.resource_group)
         return dict(found) if found else None
 
+    @property
+    def state_account(self) -> dict[str, Any] | None:
+        """The storage account of Terraform's state, None while there is none."""
+        state = self.config.terraform_state
+        if state is None:
+            return None
+        place = ["--name", state.storage_account, "--resource-group", state.resource_group]
+        found = self.az("storage", "account", "show", *place)
+        return dict(found) if found else None
+
+    @property
+    def workspace(self) -> dict[str, Any] | None:
+        """The workspace that somebody else runs, None when there is none."""
+        place = ["--resource-group", self.config.names.resource_group, "--name", self.config.names.workspace]
+        found = self.az("resource", "show", *place, "--resource-type", azure.WORKSPACES)
+        return dict(found) if found else None
+
+    @property
+    def registry(self) -> dict[str, Any] | None:
+        """The model registry, None when the subscription has none of this name."""
+        name = self.config.names.registry.casefold()
+        found = self.az("resource", "list", "--resource-type", azure.REGISTRIES) or []
+        return next((dict(item) for item in found if item["name"].casefold() == name), None)
+
     @cached_property
     def variables(self) -> dict[str, str]:
         """The variables that the environment's workflows see on GitHub. Raises CommandError when `gh` has no answer."""
@@ -150,19 +174,19 @@ Check = Callable[[Patient], Iterator[Finding]]
 
 
 def tools(patient: Patient) -> Iterator[Finding]:
-    """Look for the programs and their versions."""
+    """Look for the programs and their versions. The workflows bring their own of all that is not essential."""
     az, has_az = ["az", "version", "--output", "json"], shutil.which("az") is not None
     if has_az:
         yield from _tool(patient, az, r'"azure-cli": "([\d.]+)"', "2.61", "`az upgrade`")
     if has_az and "aml-cli" in patient.project.version:
         pattern, cure = r'"ml": "([\d.]+)"', "`az extension add --name ml --upgrade`"
-        yield from _tool(patient, az, pattern, "2.26", cure, "the extension ml of az")
+        yield from _tool(patient, az, pattern, "2.26", cure, "the extension ml of az", essential=False)
     if patient.project.infrastructure == "terraform":
         pattern, cure = r'"terraform_version": "([\d.]+)', CURES["terraform"]
-        yield from _tool(patient, ["terraform", "version", "-json"], pattern, "1.11", cure)
+        yield from _tool(patient, ["terraform", "version", "-json"], pattern, "1.11", cure, essential=False)
     if has_az and patient.project.infrastructure == "bicep":
         pattern, cure = r"version ([\d.]+)", "`az bicep upgrade`"
-        yield from _tool(patient, ["az", "bicep", "version"], pattern, "0.36", cure, "bicep")
+        yield from _tool(patient, ["az", "bicep", "version"], pattern, "0.36", cure, "bicep", essential=False)
     for name in ("gh", "uv"):
         yield from _tool(patient, [name, "--version"], r"([\d.]+\.\d+)", "0", CURES[name], essential=False)
 
@@ -215,6 +239,22 @@ def ranges(patient: Patient) -> Iterator[Finding]:
     yield ok(f"{own.address_space} is apart from the other environments")
 
 
+def alerts(patient: Patient) -> Iterator[Finding]:
+    """Look whether somebody hears of drift: of all alerts this one is no rule of Azure Monitor."""
+    emails = patient.config.monitor.alert_emails
+    if "monitoring" not in patient.project.add_ons:
+        return
+    if patient.project.version == "python-sdk-v1":
+        yield ok("a run of the monitor that finds drift fails, and failed jobs are an alert")
+    elif emails:
+        yield ok(f"drift is told to {', '.join(emails)}")
+    else:
+        yield warning(
+            "nobody hears of drift, which Azure ML tells by e-mail alone",
+            f"write an address into monitor.alert_emails of {patient.file}",
+        )
+
+
 # The account.
 
 
@@ -238,17 +278,18 @@ def providers(patient: Patient) -> Iterator[Finding]:
     """Look whether the subscription has the resource providers."""
     registered = azure.registered(patient.shell)
     missing = [name for name in azure.providers(patient.project) if name.lower() not in registered]
-    for name in missing:
-        yield fault(f"{name} is not registered", f"`az provider register --namespace {name} --wait`")
-    if not missing:
+    if missing:
+        by_hand = f"`az provider register --wait --namespace {missing[0]}`{' and so on' if missing[1:] else ''}"
+        # What the first run of `bootstrap` will put right stops nobody.
+        bad = warning if patient.deployer is None else fault
+        yield bad(f"not registered: {', '.join(missing)}", f"{patient.command('bootstrap')}, or {by_hand}")
+    else:
         yield ok("all registered")
 
 
 def rights(patient: Patient) -> Iterator[Finding]:
     """Look what the one who is signed in may do."""
     person = patient.account
-    if not patient.new:
-        return
     if person.user_type == "user":
         found = patient.az("ad", "signed-in-user", "show")
     else:
@@ -256,8 +297,18 @@ def rights(patient: Patient) -> Iterator[Finding]:
     if found is None:
         yield warning(f"the directory does not know {person.user}", "sign in as a user of this tenant")
         return
+    granted = Granted(patient, found["id"])
+    cure = "an owner of the subscription grants it to you"
+    if patient.new:
+        missing = [*_to_provision(patient, granted)]
+        # `bootstrap` makes it and lets in whoever runs it.
+        if patient.state_account:
+            missing += _to_keep_state(patient, granted)
+    else:
+        missing = [*_to_bootstrap(patient, granted)]
+        cure = "whoever runs the workspace grants it to you, or runs `mlops bootstrap`"
     # Whoever cannot provision by hand can still let the workflows do it.
-    yield from _rights(patient, found["id"], "you", fault if patient.deployer is None else warning)
+    yield from granted.findings("you", missing, fault if patient.deployer is None else warning, cure)
 
 
 def deployer(patient: Patient) -> Iterator[Finding]:
@@ -265,51 +316,101 @@ def deployer(patient: Patient) -> Iterator[Finding]:
     name, found = patient.config.deployer.identity, patient.deployer
     if found is None:
         yield warning(f"there is no identity {name}: the workflows cannot sign in", patient.command("bootstrap"))
-    elif patient.new:
-        yield from _rights(patient, found["principalId"], name, fault)
+        return
+    granted = Granted(patient, found["principalId"])
+    if patient.new:
+        missing = [*_to_provision(patient, granted), *_to_keep_state(patient, granted)]
+    else:
+        missing = [*_to_use(patient, granted)]
+    yield from granted.findings(name, missing, fault, f"{patient.command('bootstrap')} grants it")
 
 
-def _rights(patient: Patient, principal: str, name: str, bad: Callable[[str, str], Finding]) -> Iterator[Finding]:
-    """Compare what a principal has been granted, itself or by a group, with what provisioning needs."""
-    everywhere = ["--all", "--assignee", principal, "--include-groups", "--fill-principal-name", "false"]
-    granted = patient.az("role", "assignment", "list", *everywhere) or []
-    bootstrap = f"{patient.command('bootstrap')} grants it to the workflows; an owner of the subscription to you"
+class Granted:
+    """What a principal has been granted, itself or by a group."""
 
-    def has(scope: str, *roles: str) -> list[dict[str, Any]]:
-        wanted = [OWNER, *(azure.ROLES.get(role, role) for role in roles)]
-        return [item for item in granted if _role(item) in wanted and _covers(item["scope"], scope)]
+    def __init__(self, patient: Patient, principal: str) -> None:
+        """Ask for all assignments in the subscription and above it."""
+        everywhere = ["--all", "--assignee", principal, "--include-groups", "--fill-principal-name", "false"]
+        self.assignments = patient.az("role", "assignment", "list", *everywhere) or []
 
-    missing = []
+    def at(self, scope: str, *roles: str) -> list[dict[str, Any]]:
+        """Return the assignments of these roles, by name or id, that count at a scope."""
+        wanted = [azure.ROLES.get(role, role) for role in roles]
+        return [item for item in self.assignments if _role(item) in wanted and _covers(item["scope"], scope)]
+
+    def findings(
+        self, name: str, missing: list[str], bad: Callable[[str, str], Finding], cure: str
+    ) -> Iterator[Finding]:
+        """Give a finding for each right that is missing; a role of somebody's own making may have it."""
+        known = {*azure.ROLES.values(), OWNER, USER_ACCESS_ADMINISTRATOR, BLOB_OWNER}
+        others = {item["roleDefinitionName"] or "a role" for item in self.assignments if _role(item) not in known}
+        for text in missing:
+            if others:
+                yield warning(f"{name}: lacks {text}, unless one of these has it: {', '.join(sorted(others))}", cure)
+            else:
+                yield bad(f"{name}: lacks {text}", cure)
+        if not missing:
+            yield ok(f"{name}: enough")
+
+
+def _to_provision(patient: Patient, granted: Granted) -> Iterator[str]:
+    """Say which of the rights that provisioning needs are missing."""
     group = patient.az("group", "show", "--name", patient.config.names.resource_group) is not None
     # The resource group is made by the infrastructure, and Bicep deploys at the subscription.
     place = patient.group if group and patient.project.infrastructure == "terraform" else patient.subscription
-    if not has(place, "Contributor"):
-        missing.append(f"Contributor on {place}")
-    administrators = has(place, USER_ACCESS_ADMINISTRATOR, "Role Based Access Control Administrator")
-    if not administrators:
-        missing.append(f"Role Based Access Control Administrator on {place}")
-    elif roles := _refused(patient, administrators):
-        missing.append(f"a condition of Role Based Access Control Administrator that also allows {', '.join(roles)}")
-    security, state = patient.config.security, patient.config.terraform_state
-    if security and security.delete_lock and not has(place, USER_ACCESS_ADMINISTRATOR, "Locks Contributor"):
-        missing.append(f"Locks Contributor on {place}")
-    if state:
+    if not granted.at(place, OWNER, "Contributor"):
+        yield f"Contributor on {place}"
+    listed = load_yaml(patient.project.root / "infrastructure" / "shared" / "roles.yml")
+    names = {entry["role"] for entry in listed["assignments"].values()}
+    yield from _to_grant(granted, place, {name: listed["roles"][name] for name in names})
+    locks = patient.config.security and patient.config.security.delete_lock
+    if locks and not granted.at(place, OWNER, USER_ACCESS_ADMINISTRATOR, "Locks Contributor"):
+        yield f"Locks Contributor on {place}"
+
+
+def _to_keep_state(patient: Patient, granted: Granted) -> Iterator[str]:
+    """Say whether the right to Terraform's state is missing, which an owner of the account has not by itself."""
+    if state := patient.config.terraform_state:
         account = f"{patient.subscription}/resourceGroups/{state.resource_group}/providers/Microsoft.Storage"
         account += f"/storageAccounts/{state.storage_account}"
-        # An owner of the account may not read what is in it.
-        blobs = {azure.ROLES["Storage Blob Data Contributor"], BLOB_OWNER}
-        if not any(_role(item) in blobs and _covers(item["scope"], account) for item in granted):
-            missing.append(f"Storage Blob Data Contributor on the state account {state.storage_account}")
-    known = {*azure.ROLES.values(), OWNER, USER_ACCESS_ADMINISTRATOR, BLOB_OWNER}
-    others = [item["roleDefinitionName"] or "a role" for item in granted if _role(item) not in known]
-    for text in missing:
-        if others:
-            text = f"{text}, unless one of these has it: {', '.join(sorted(set(others)))}"
-            yield warning(f"{name}: lacks {text}", bootstrap)
-        else:
-            yield bad(f"{name}: lacks {text}", bootstrap)
-    if not missing:
-        yield ok(f"{name}: enough to provision")
+        if not granted.at(account, "Storage Blob Data Contributor", BLOB_OWNER):
+            yield f"Storage Blob Data Contributor on the state account {state.storage_account}"
+
+
+def _to_bootstrap(patient: Patient, granted: Granted) -> Iterator[str]:
+    """Say which of the rights are missing that connect the workflows with somebody else's workspace."""
+    group = f"{patient.subscription}/resourceGroups/{patient.config.deployer.resource_group}"
+    if not granted.at(group, OWNER, "Contributor"):
+        yield f"Contributor on {patient.subscription}"
+    needed = _roles_in_existing(patient)
+    for place in dict.fromkeys(scope for _, scope in needed):
+        yield from _to_grant(granted, place, {role: azure.ROLES[role] for role, scope in needed if scope == place})
+
+
+def _to_use(patient: Patient, granted: Granted) -> Iterator[str]:
+    """Say which of the rights to use somebody else's workspace are missing. No owner has those to data by itself."""
+    for role, scope in _roles_in_existing(patient):
+        wider = (OWNER, "Contributor") if role.startswith("AzureML") else (BLOB_OWNER,) if "Blob" in role else ()
+        if not granted.at(scope, role, *wider):
+            yield f"{role} on {scope}"
+
+
+def _roles_in_existing(patient: Patient) -> list[tuple[str, str]]:
+    """Return what the workflows need in somebody else's workspace, if that is there, and in its registry."""
+    workspace, registry = patient.workspace, patient.registry
+    return azure.roles_in_existing(workspace, registry["id"] if registry else None) if workspace else []
+
+
+def _to_grant(granted: Granted, place: str, roles: dict[str, str]) -> Iterator[str]:
+    """Say what is missing of the right to grant these roles (id by name), which a condition may limit."""
+    administrators = granted.at(place, OWNER, USER_ACCESS_ADMINISTRATOR, "Role Based Access Control Administrator")
+    if not administrators:
+        yield f"Role Based Access Control Administrator on {place}"
+        return
+    conditions = [(item.get("condition") or "").lower() for item in administrators]
+    refused = [sorted(name for name in roles if text and roles[name] not in text) for text in conditions]
+    if least := min(refused, key=len):
+        yield f"a condition of Role Based Access Control Administrator that also allows {', '.join(least)}"
 
 
 def _role(assignment: dict[str, Any]) -> str:
@@ -321,15 +422,6 @@ def _covers(scope: str, target: str) -> bool:
     scope, target = scope.lower().rstrip("/"), target.lower()
     above = scope == "" or scope.startswith("/providers/microsoft.management/")
     return above or target == scope or target.startswith(f"{scope}/")
-
-
-def _refused(patient: Patient, administrators: list[dict[str, Any]]) -> list[str]:
-    """Return the roles of the infrastructure that no one of these assignments allows to grant."""
-    listed = load_yaml(patient.project.root / "infrastructure" / "shared" / "roles.yml")
-    ids = listed["roles"]
-    needed = {entry["role"] for entry in listed["assignments"].values()}
-    conditions = [(item.get("condition") or "").lower() for item in administrators]
-    return min((sorted(role for role in needed if text and ids[role] not in text) for text in conditions), key=len)
 
 
 # The region.
@@ -345,14 +437,13 @@ def region(patient: Patient) -> Iterator[Finding]:
         yield fault(f"there is no region {location}", f"write one of `az account list-locations` into {patient.file}")
 
 
-def machines(config: EnvironmentConfig, *, new: bool) -> list[Machines]:
-    """Return the machines that an environment can have at the same time."""
+def machines(config: EnvironmentConfig) -> list[Machines]:
+    """Return the machines of the project that an environment can have at the same time."""
     compute, found = config.compute, []
-    for cluster in (compute.cluster, compute.gpu_cluster) if new else ():
-        if cluster:
+    for cluster in (compute.cluster, compute.gpu_cluster):
+        if cluster and cluster.vm_size and cluster.max_nodes:
             found.append(Machines(f"cluster {cluster.name}", cluster.vm_size, cluster.max_nodes, "AmlCompute"))
-    if compute.instances and new:
-        instances = compute.instances
+    if instances := compute.instances:
         found.append(Machines("compute instances", instances.vm_size, len(instances.users), "ComputeInstance"))
     # A rollout has two deployments side by side, and Azure sets aside a fifth more for updates of the machines.
     count = 2 * math.ceil(1.2 * compute.online.instance_count)
@@ -365,7 +456,7 @@ def sizes(patient: Patient) -> Iterator[Finding]:
     location = patient.config.location
     known = _sizes(patient)
     cure = f"choose another vm_size in {patient.file}, or another region"
-    for some in machines(patient.config, new=patient.new):
+    for some in machines(patient.config):
         size = known.get(some.size.casefold())
         if size is None:
             yield fault(f"{location} has no {some.size} ({some.role})", cure)
@@ -387,7 +478,7 @@ def _sizes(patient: Patient) -> dict[str, dict[str, Any]]:
 def quota(patient: Patient) -> Iterator[Finding]:
     """Compare the cores of all machines with the subscription's limits in the region, for each family and in total."""
     known, needed = _sizes(patient), Counter[str]()
-    for some in machines(patient.config, new=patient.new):
+    for some in machines(patient.config):
         if size := known.get(some.size.casefold()):
             needed[size["family"]] += size["vCPUs"] * some.count
     usages = patient.rest(f"locations/{patient.config.location}/usages")
@@ -488,8 +579,7 @@ def leftovers(patient: Patient) -> Iterator[Finding]:
 def registry(patient: Patient) -> Iterator[Finding]:
     """Look where the model registry is."""
     name, wanted = patient.config.names.registry, patient.config.model_registry is not None
-    found = patient.az("resource", "list", "--resource-type", azure.REGISTRIES) or []
-    item = next((item for item in found if item["name"].casefold() == name.casefold()), None)
+    item = patient.registry
     if item is None and not patient.new:
         cure = f"correct names.registry in {patient.file}, unless it is in another subscription"
         yield warning(f"there is no registry {name} here", cure)
@@ -507,11 +597,14 @@ def existing(patient: Patient) -> Iterator[Finding]:
     """Look whether the workspace that somebody else runs is there, and its cluster."""
     group, workspace = patient.config.names.resource_group, patient.config.names.workspace
     cure = f"correct {patient.file}, or choose the subscription with `az account set --subscription NAME`"
-    place = ["--resource-group", group, "--name", workspace]
-    if patient.az("resource", "show", *place, "--resource-type", azure.WORKSPACES) is None:
+    if patient.workspace is None:
         yield fault(f"there is no workspace {workspace} in {group}", cure)
         return
-    yield ok(f"workspace {workspace}")
+    location, wanted = patient.workspace["location"], patient.config.location
+    if location == wanted:
+        yield ok(f"workspace {workspace} in {location}")
+    else:
+        yield fault(f"workspace {workspace} is in {location}, not in {wanted}", f"correct location in {patient.file}")
     cluster = patient.config.compute.cluster.name
     below = ["--namespace", "Microsoft.MachineLearningServices", "--parent", f"workspaces/{workspace}"]
     where = ["--resource-group", group, "--name", cluster, "--resource-type", "computes"]
@@ -529,6 +622,13 @@ def networks(patient: Patient) -> Iterator[Finding]:
     """Compare the network's range with those of the other networks in the subscription."""
     config = patient.config.network
     if config is None:
+        return
+    managed = ((patient.workspace or {}).get("properties") or {}).get("managedNetwork") or {}
+    if patient.workspace and managed.get("isolationMode", "Disabled") == "Disabled":
+        yield fault(
+            f"{patient.config.names.workspace} was built without a network, and Azure closes none that has compute",
+            f"{patient.command('teardown')[:-1]} --all`, models and data included, or leave the add-on out",
+        )
         return
     own = f"{patient.group}/providers/Microsoft.Network/virtualNetworks/{patient.config.names.virtual_network}"
     query = "[].{id: id, ranges: addressSpace.addressPrefixes}"
@@ -623,7 +723,7 @@ def variables(patient: Patient) -> Iterator[Finding]:
         yield ok(", ".join(wanted))
 
 
-LOCAL: dict[str, Check] = {"tools": tools, "network range": ranges}
+LOCAL: dict[str, Check] = {"tools": tools, "network range": ranges, "alerts": alerts}
 ACCOUNT: dict[str, Check] = {"login": login}
 NEW: dict[str, Check] = {
     "resource providers": providers,
@@ -640,6 +740,7 @@ NEW: dict[str, Check] = {
 }
 EXISTING: dict[str, Check] = {
     "resource providers": providers,
+    "your rights": rights,
     "workspace": existing,
     "model registry": registry,
     "workflows' rights": deployer,

@@ -3,18 +3,27 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from mlops import UserError
 from mlops.backends import CommandError, Shell
-from mlops.bootstrap import Cloud, Identity, SkippedError, Step
+from mlops.bootstrap import MADE_HERE, Cloud, Identity, SkippedError, Step
 from mlops.config import EnvironmentConfig, load_yaml
 
 CUSTOM_SUBJECT = "actions/oidc/customization/sub"
 ISSUER = "https://token.actions.githubusercontent.com"
 CHECKS = ("Project", "Infrastructure")
+VARIABLES = ("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_SUBSCRIPTION_ID")
+
+# An environment has no tags: this variable says that `bootstrap` made it.
+MARK, MARKED = "MLOPS_CREATED_BY", MADE_HERE["created_by"]
+
+PROTECTED_ONLY = {"protected_branches": True, "custom_branch_policies": False}
+
+# What an environment may have beside reviewers and branches, and what a new one has.
+DEFAULTS = {"wait_timer": 0, "prevent_self_review": False, "can_admins_bypass": True}
 
 # Since this day new, renamed and transferred repositories sign in with numeric ids beside their names, so that nobody
 # who takes over a deleted name takes over its rights.
@@ -94,6 +103,9 @@ class GitHub:
                 f"there is no repository {self.name} on GitHub that you can see: "
                 "`uv run mlops bootstrap --create-repository` makes it"
             )
+        # Some tokens are not told what they may do.
+        if not ((self.repository or {}).get("permissions") or {}).get("admin", True):
+            raise UserError(self._forbidden)
         if self.create:
             self._check_git()
         new = "" if self.repository or self.undo else ", new and private"
@@ -121,7 +133,8 @@ class GitHub:
     def environment(self, config: EnvironmentConfig, identity: Identity) -> list[Step]:
         """Return the identity's trust in the environment, and the environment with its variables and approvals."""
         name = config.environment
-        trust = identity.trusts(f"workflows of {self.name} in {name}", ISSUER, lambda: self._subjects(name))
+        whom = f"workflows of {self.name} in {name}"
+        trust = identity.trusts(whom, ISSUER, lambda: self._subjects(name), partial(self._trusted_here, name))
         steps = [trust, self._environment(name, identity), self._variables(name, identity)]
         # A pull request shows its plan for dev, so its branch has to get there.
         return steps if name == "dev" else [*steps, self._approvals(name)]
@@ -170,6 +183,10 @@ class GitHub:
         """The repository as GitHub describes it, None while there is none."""
         self._repository = self._repository or self._ask(self._api)
         return self._repository
+
+    @property
+    def _private(self) -> bool:
+        return bool(self.repository and self.repository["private"])
 
     @property
     def _api(self) -> str:
@@ -263,46 +280,64 @@ class GitHub:
         prefixes = ["", ""] if self.undo else self._prefixes
         return {name: f"{prefix}:environment:{environment}" for name, prefix in zip(names, prefixes, strict=False)}
 
+    def _trusted_here(self, environment: str, name: str, subject: str) -> bool:
+        """Whether a credential is of this repository, with or without numeric ids, under a name given here."""
+        expected = f"repo:{self.name}:environment:{environment}".casefold()
+        return name in self._subjects(environment) and re.sub(r"@\d+\b", "", subject).casefold() == expected
+
     # The environments.
 
     def _environment(self, name: str, identity: Identity) -> Step:
         path = f"{self._api}/environments/{name}"
+        place = ("--env", name, "--repo", self.name)
 
         def find() -> Any:
             return self._ask(path) if self.repository else None
 
+        def held() -> set[str]:
+            answers = {kind: self._ask(f"{path}/{kind}?per_page=30") or {} for kind in ("variables", "secrets")}
+            return {each["name"] for kind, answer in answers.items() for each in answer.get(kind, ())}
+
+        def bare(there: dict[str, Any]) -> bool:
+            """Whether there is nothing in it: GitHub makes what a workflow names, and a run may have stopped here."""
+            return not (there.get("protection_rules") or there.get("deployment_branch_policy") or held())
+
+        def done() -> bool:
+            there = find()
+            return there is not None and not bare(there)
+
         def make() -> None:
             try:
-                self._run("gh", "api", "--method", "PUT", path)
+                if find() is None:
+                    self._run("gh", "api", "--method", "PUT", path)
             except CommandError as error:
-                if not re.search(rf"{PLAN}|HTTP 404", error.output):
+                if not self._private or not re.search(rf"{PLAN}|HTTP 404", error.output):
                     raise
                 raise UserError(
                     f"GitHub's plan has no environments for the private repository {self.name}: choose another plan, "
                     "or make the repository public"
                 ) from error
+            self._run("gh", "variable", "set", MARK, "--body", MARKED, *place)
+
+        def removable() -> bool:
+            there = find()
+            return there is not None and (MARK in held() or bare(there))
 
         def remove() -> None:
-            rest = [self._ask(f"{path}/{kind}") or {} for kind in ("variables", "secrets")]
-            if any(each.get("total_count") for each in rest):
+            # Ids of an identity that is gone are of no use to anybody.
+            if held() - {MARK, *(() if identity.find() else VARIABLES)}:
+                self._run("gh", "variable", "delete", MARK, *place)
                 raise SkippedError(f"the environment {name} stays: it has other variables or secrets")
             self._run("gh", "api", "--method", "DELETE", path)
 
-        return Step(
-            f"GitHub environment {name}",
-            lambda: find() is not None,
-            make,
-            lambda: identity.made_here and find() is not None,
-            remove,
-        )
+        return Step(f"GitHub environment {name}", done, make, removable, remove)
 
     def _variables(self, name: str, identity: Identity) -> Step:
         place = ("--env", name, "--repo", self.name)
-        keys = ("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_SUBSCRIPTION_ID")
 
         def wanted() -> dict[str, str]:
             account = self.cloud.account
-            return dict(zip(keys, (identity.client, account.tenant, account.subscription), strict=True))
+            return dict(zip(VARIABLES, (identity.client, account.tenant, account.subscription), strict=True))
 
         def found() -> dict[str, str]:
             answer = self._ask(f"{self._api}/environments/{name}/variables?per_page=30") if self.repository else None
@@ -313,7 +348,7 @@ class GitHub:
                     f"the environment {name} on GitHub is in subscription {other}, and you are in {mine}: run "
                     f"`az account set --subscription {other}`, or delete its variable AZURE_SUBSCRIPTION_ID first"
                 )
-            return {key: there[key] for key in keys if key in there}
+            return {key: there[key] for key in VARIABLES if key in there}
 
         def make() -> None:
             there = {} if self.cloud.dry_run else found()
@@ -322,49 +357,65 @@ class GitHub:
                     continue
                 self._run("gh", "variable", "set", key, "--body", value, *place)
 
+        def ours() -> list[str]:
+            there = wanted() if self.cloud.dry_run else found()
+            if there.get("AZURE_CLIENT_ID", identity.client) != identity.client:
+                return []  # whoever signs in as somebody else needs the other ids, too
+            return [key for key, value in wanted().items() if there.get(key) == value]
+
         def remove() -> None:
-            for key in keys if self.cloud.dry_run else found():
+            for key in ours():
                 self._run("gh", "variable", "delete", key, *place)
 
         return Step(
-            f"variables {', '.join(keys)} of {name}",
+            f"variables {', '.join(VARIABLES)} of {name}",
             lambda: found() == wanted(),
             make,
-            lambda: bool(found()),
+            lambda: bool(ours()),
             remove,
         )
 
     def _approvals(self, name: str) -> Step:
         path = f"{self._api}/environments/{name}"
-        none = f"GitHub's plan has no approvals for a private repository: nobody is asked before {name} is changed"
+        none = (
+            f"nobody is asked before {name} is changed: most of GitHub's plans lack that for a private repository; "
+            "with one that has it, add required reviewers in the environment's settings"
+        )
 
-        def find() -> tuple[list[tuple[str, int]], dict[str, bool] | None]:
-            """Who is asked, and from which branches one gets there."""
-            there = (self._ask(path) if self.repository else None) or {}
+        def find() -> dict[str, Any]:
+            return (self._ask(path) if self.repository else None) or {}
+
+        def reviewers(there: dict[str, Any]) -> list[tuple[str, int]]:
             people = [each for rule in there.get("protection_rules", ()) for each in rule.get("reviewers", ())]
-            return [(each["type"], each["reviewer"]["id"]) for each in people], there.get("deployment_branch_policy")
+            return [(each["type"], each["reviewer"]["id"]) for each in people]
 
         def done() -> bool:
-            if all(find()):
+            there = find()
+            restricted = there.get("deployment_branch_policy")
+            if restricted and reviewers(there):
                 return True
-            if self.repository and self._without_protection():
+            # No answer names the plan. This is what `make` leaves where reviewers were refused.
+            if self._private and (restricted or self._without_protection()):
                 raise SkippedError(none)
             return False
 
         def make() -> None:
-            reviewers, policy = find()
-            branches: list[str] = []
-            for key, value in (policy or {"protected_branches": True, "custom_branch_policies": False}).items():
-                branches += ["-F", f"deployment_branch_policy[{key}]={str(value).lower()}"]
+            there = find()
+            policy = there.get("deployment_branch_policy") or PROTECTED_ONLY
+            kept = {f"deployment_branch_policy[{key}]": value for key, value in policy.items()}
+            for part in (there, *there.get("protection_rules", ())):
+                # Left out, it may go back to GitHub's default; and some plans refuse to be given even that.
+                kept |= {key: part[key] for key, default in DEFAULTS.items() if part.get(key, default) != default}
+            rest = [word for key, value in kept.items() for word in ("-F", f"{key}={json.dumps(value)}")]
             people: list[str] = []
-            for kind, number in reviewers or [("User", self._user["id"])]:
+            for kind, number in reviewers(there) or [("User", self._user["id"])]:
                 people += ["-f", f"reviewers[][type]={kind}", "-F", f"reviewers[][id]={number}"]
             try:
-                self._run("gh", "api", "--method", "PUT", path, *people, *branches)
+                self._run("gh", "api", "--method", "PUT", path, *people, *rest)
             except CommandError as error:
                 if not re.search(PLAN, error.output):
                     raise
-                self._within_plan(none, "gh", "api", "--method", "PUT", path, *branches)
+                self._within_plan(none, "gh", "api", "--method", "PUT", path, *rest)
                 raise SkippedError(none) from error
 
         return Step(f"approvals for {name}: you, and protected branches only", done, make)
@@ -376,6 +427,8 @@ class GitHub:
         """The checks that every pull request gets; one that never came would block it for ever."""
         path = self.cloud.project.root / ".github" / "workflows" / "pull-request.yml"
         jobs = load_yaml(path).get("jobs", {}) if path.is_file() else {}
+        if not isinstance(jobs, dict) or not all(isinstance(job, dict) for job in jobs.values()):
+            raise UserError(".github/workflows/pull-request.yml: jobs: each job is an id with its settings below")
         return [name for name in CHECKS if name in [job.get("name") for job in jobs.values()]]
 
     def _without_protection(self) -> bool:
@@ -463,13 +516,17 @@ class GitHub:
             raise
 
     @property
+    def _forbidden(self) -> str:
+        return (
+            f"you may not set up {self.name}: you need to be its admin, so ask its owner for that, or let an admin run "
+            "this (`repository` in [tool.mlops] of pyproject.toml names another one)"
+        )
+
+    @property
     def _cures(self) -> dict[str, str]:
         return {
             r"gh auth login|HTTP 401": "you are not signed in to GitHub: run `gh auth login`",
-            r"HTTP 403|Must have admin rights|cannot create a repository": (
-                f"you may not set up {self.name}: you need to be its admin (`repository` in [tool.mlops] of "
-                "pyproject.toml names another one)"
-            ),
+            r"HTTP 403|Must have admin rights|cannot create a repository": self._forbidden,
             r"tell me who you are|auto-detect email": (
                 "Git does not know you: run `git config --global user.name NAME` and "
                 "`git config --global user.email ADDRESS`"

@@ -47,7 +47,7 @@ def remove(project: Project, config: EnvironmentConfig, agree: Callable[[], None
     shell = Shell(project.root, dry_run, CURES, quiet=not dry_run)
     found = look(shell, config)
     resources = found or []
-    workspace = dry_run or any(resource.kind == WORKSPACE for resource in resources)
+    workspace = dry_run or _has_workspace(shell, config, resources)
     session = verbs.Session.open(config.environment, dry_run=dry_run, root=project.root) if workspace else None
     if not dry_run:
         _show(project, config, resources, verbs.remains(session) if session else [])
@@ -79,6 +79,13 @@ def look(shell: Shell, config: EnvironmentConfig) -> list[Resource] | None:
         for item in found
     ]
     return sorted(resources, key=lambda resource: (resource.kind, resource.name))
+
+
+def _has_workspace(shell: Shell, config: EnvironmentConfig, resources: list[Resource]) -> bool:
+    """Say whether the workspace is there: for some minutes the list has deleted ones (azure-rest-api-specs#21221)."""
+    listed = any(resource.kind == WORKSPACE for resource in resources)
+    place = ("--resource-group", config.names.resource_group, "--name", config.names.workspace)
+    return listed and find(shell, "resource", "show", *place, "--resource-type", azure.WORKSPACES) is not None
 
 
 def _made_here(item: dict[str, Any], names: set[str]) -> bool:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import re
 import secrets
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -239,8 +238,15 @@ def _shared(session: Session, model: ModelVersion, registry: str) -> ModelVersio
     copies = {copy.version: copy for copy in backend.model_versions(registry)}
     copy = copies.get(model.version)
     if copy is None or session.dry_run:
-        backend.share_model(model.version, registry)
-        return replace(model, registry=registry, tags={})
+        copy = ModelVersion(model.version, registry=registry)
+        if session.config.closed:
+            # Azure shares nothing out of a storage account that is closed to the internet, whatever the registry
+            # (Microsoft's how-to-registry-network-isolation), so this machine, which reaches both, carries the files.
+            with backends.downloaded(backend, model, dry_run=session.dry_run) as folder:
+                backend.create_model(copy, folder)
+        else:
+            backend.share_model(model.version, registry)
+        return copy
     if copy.tags.get("rejected") == "true":
         raise UserError(f"version {model.version} was rejected in registry {registry}: train and promote a new version")
     session.say(f"Version {model.version} is in registry {registry} already.")
@@ -264,15 +270,8 @@ def _create_registry(session: Session, registry: str) -> None:
 
 
 def _downloaded_hash(session: Session, model: ModelVersion) -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        session.backend.download_model(model, Path(folder))
-        if session.dry_run:
-            return ""
-        # az puts the files into folders of its own choice; an MLflow model is where its MLmodel file is.
-        found = sorted(Path(folder).rglob("MLmodel"), key=lambda path: len(path.parts))
-        if not found:
-            raise UserError(f"version {model.version} in registry {model.registry} is no MLflow model: train a new one")
-        return str(session.project.module("register").model_hash(found[0].parent))
+    with backends.downloaded(session.backend, model, dry_run=session.dry_run) as folder:
+        return "" if session.dry_run else str(session.project.module("register").model_hash(folder))
 
 
 # The online endpoint.
@@ -516,6 +515,8 @@ def monitor(session: Session) -> None:
     if deployment is None:
         raise UserError(f"there is nothing to watch: run `{session.command('deploy-online')}` first")
     task, thresholds = backends.watched(session.project)
+    if session.backend.monitors_data:
+        ensure_data(session)
     does = session.backend.create_monitor(session.monitor_name, deployment, task, thresholds)
     session.say(f"{session.monitor_name} {does}.")
 

@@ -8,7 +8,7 @@ terraform {
 }
 
 # azurerm 5.2 knows neither the shutdown of an idle compute instance nor its schedules, so Terraform hands Azure the same
-# definition that Bicep would. It sees changes of this definition, but not what was changed in Azure since.
+# definition that Bicep would. It makes an instance, and leaves one that exists as it is.
 resource "azurerm_resource_group_template_deployment" "this" {
   name                = var.user.instance
   resource_group_name = var.place.resource_group
@@ -55,6 +55,15 @@ resource "azurerm_resource_group_template_deployment" "this" {
       }
     }]
   })
+
+  lifecycle {
+    # Azure takes the schedules of an instance while it makes it, and refuses them afterwards
+    # (Azure/azure-quickstart-templates#11830). Another machine is another instance: delete it first.
+    ignore_changes = [template_content, tags]
+  }
+
+  # Without account keys the file share is mounted as the user, when the instance is set up.
+  depends_on = [azurerm_role_assignment.this]
 }
 
 resource "azurerm_role_assignment" "this" {

@@ -4,12 +4,11 @@ variable "name" {
 }
 
 variable "place" {
-  description = "Resource group, region and tags of everything in this module, and whether only private endpoints lead to it."
+  description = "Resource group, region and tags of everything in this module."
   type = object({
     resource_group = string
     location       = string
     tags           = map(string)
-    closed         = bool
   })
 }
 
@@ -26,6 +25,11 @@ variable "locations" {
     condition     = length(var.locations) > 0 && length(distinct(var.locations)) == length(var.locations)
     error_message = "A registry needs at least one region, and each of them once."
   }
+}
+
+variable "public_network_access" {
+  description = "Whether the internet reaches the registry, or private endpoints alone."
+  type        = bool
 }
 
 variable "assignments" {

@@ -38,66 +38,6 @@ resource "azurerm_monitor_scheduled_query_rules_alert_v2" "this" {
   }
 }
 
-# azurerm 5.2 knows no event subscription that raises an alert, so Terraform hands Azure the same definitions that Bicep
-# would. One for each, so that the subscription is deleted before the topic.
-resource "azurerm_resource_group_template_deployment" "events" {
-  name                = "evgt-${var.workspace_name}"
-  resource_group_name = var.place.resource_group
-  deployment_mode     = "Incremental"
-  tags                = var.place.tags
-
-  template_content = jsonencode({
-    "$schema"      = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
-    contentVersion = "1.0.0.0"
-    resources = [{
-      type       = "Microsoft.EventGrid/systemTopics"
-      apiVersion = "2025-02-15"
-      name       = "evgt-${var.workspace_name}"
-      location   = var.place.location
-      tags       = var.place.tags
-      properties = {
-        source    = var.workspace_id
-        topicType = "Microsoft.MachineLearningServices.Workspaces"
-      }
-    }]
-  })
-}
-
-resource "azurerm_resource_group_template_deployment" "drift" {
-  name                = "evgt-${var.workspace_name}-alert-drift"
-  resource_group_name = var.place.resource_group
-  deployment_mode     = "Incremental"
-  tags                = var.place.tags
-
-  template_content = jsonencode({
-    "$schema"      = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
-    contentVersion = "1.0.0.0"
-    resources = [{
-      type       = "Microsoft.EventGrid/systemTopics/eventSubscriptions"
-      apiVersion = "2025-02-15"
-      name       = "evgt-${var.workspace_name}/alert-drift"
-      properties = {
-        destination = {
-          endpointType = "MonitorAlert"
-          properties = {
-            severity     = "Sev${var.drift.severity}"
-            description  = var.drift.title
-            actionGroups = [var.action_group_id]
-          }
-        }
-        # The only schema that such an alert takes.
-        eventDeliverySchema = "CloudEventSchemaV1_0"
-        filter = {
-          includedEventTypes = [var.drift.event]
-          advancedFilters    = [{ operatorType = "StringContains", key = var.drift.mark, values = [var.drift.words] }]
-        }
-      }
-    }]
-  })
-
-  depends_on = [azurerm_resource_group_template_deployment.events]
-}
-
 resource "azurerm_monitor_diagnostic_setting" "online_endpoint" {
   count = var.endpoint_id == null ? 0 : 1
 

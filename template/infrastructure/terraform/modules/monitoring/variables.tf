@@ -38,27 +38,6 @@ variable "alerts" {
   }
 }
 
-variable "drift" {
-  description = "The event by which the workspace tells of drift, the mark of the run and the words in it."
-  type = object({
-    title    = string
-    severity = number
-    event    = string
-    mark     = string
-    words    = string
-  })
-}
-
-variable "workspace_id" {
-  description = "Resource id of the workspace whose monitors look for drift."
-  type        = string
-}
-
-variable "workspace_name" {
-  description = "Name of that workspace."
-  type        = string
-}
-
 variable "endpoint_id" {
   description = "Resource id of the online endpoint whose requests are logged; null while there is none."
   type        = string

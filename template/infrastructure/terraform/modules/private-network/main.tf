@@ -181,5 +181,11 @@ resource "azurerm_machine_learning_workspace_network_outbound_rule_fqdn" "this" 
   workspace_id     = var.resources.workspace
   destination_fqdn = each.value
 
+  # With the first host Azure makes a firewall, for which azurerm's 30 minutes can be too short.
+  timeouts {
+    create = "90m"
+    update = "90m"
+  }
+
   depends_on = [azurerm_machine_learning_workspace_network_outbound_rule_private_endpoint.this]
 }

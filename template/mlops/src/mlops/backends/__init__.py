@@ -4,6 +4,7 @@ A backend only translates: one method, one or two calls. Every decision is in `m
 is there; the others change something, wait until Azure has done it, and raise UserError when it did not work.
 """
 
+import contextlib
 import importlib
 import os
 import re
@@ -11,7 +12,8 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -62,6 +64,9 @@ ASSUMED_BATCH = Deployment("model-0", "0")
 class Backend(Protocol):
     """One environment's Azure ML workspace, with the names and sizes from its configuration."""
 
+    #: Whether the monitor compares the project's own data, which therefore has to be in the workspace.
+    monitors_data: bool
+
     def data_versions(self, name: str) -> list[str]:
         """Return the versions of a data asset, none when there is no such asset."""
 
@@ -96,7 +101,10 @@ class Backend(Protocol):
         """Create a registry in the first of the Azure regions, usable from all of them."""
 
     def share_model(self, version: str, registry: str) -> None:
-        """Copy a model version from the workspace to a registry, under the same name and version."""
+        """Have Azure copy a model version from the workspace to a registry, under the same name and version."""
+
+    def create_model(self, model: ModelVersion, folder: Path) -> None:
+        """Create a model version, in the workspace or in a registry, from the MLflow model in `folder`."""
 
     def download_model(self, model: ModelVersion, folder: Path) -> None:
         """Put the files of a model version below `folder`."""
@@ -234,6 +242,22 @@ def endpoint_identity(config: EnvironmentConfig, subscription: Callable[[], str]
     )
 
 
+@contextlib.contextmanager
+def downloaded(backend: Backend, model: ModelVersion, *, dry_run: bool) -> Iterator[Path]:
+    """Give the folder of a model version's files, which is gone after the block; in a dry run nothing is in it.
+
+    Raises UserError when the version is no MLflow model.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        backend.download_model(model, Path(folder))
+        # az puts the files into folders of its own choice; an MLflow model is where its MLmodel file is.
+        found = sorted(Path(folder).rglob("MLmodel"), key=lambda path: len(path.parts))
+        if not found and not dry_run:
+            place = f"registry {model.registry}" if model.registry else "the workspace"
+            raise UserError(f"version {model.version} in {place} is no MLflow model: train a new one")
+        yield found[0].parent if found else Path(folder)
+
+
 def watched(project: Project) -> tuple[str, Thresholds]:
     """Return what the monitor of the model needs: its task, and the thresholds of drift in config/model.yml.
 
@@ -266,6 +290,8 @@ def cure(output: str, config: EnvironmentConfig) -> UserError | None:
             "there is no such subscription for you: choose one with `az account set --subscription NAME`, or name its "
             "id in AZURE_SUBSCRIPTION_ID"
         ),
+        # The token that a workflow signs in with ends within minutes, and az cannot renew it (azure-cli#28708).
+        r"AADSTS700024": "the workflow's sign-in has expired: run the job again",
         r"az login|AADSTS|Credential ?Unavailable|failed to retrieve a token": (
             "you are not signed in to Azure: run `az login`"
         ),

@@ -61,6 +61,8 @@ class AzureCli:
     version 1 of the model is registered and served, so that the commands of a normal case are shown.
     """
 
+    monitors_data = False
+
     def __init__(self, project: Project, config: EnvironmentConfig, shell: Shell) -> None:
         """Keep what the commands are made of; nothing is run."""
         self._shell = shell
@@ -108,7 +110,7 @@ class AzureCli:
 
     def model_versions(self, registry: str | None) -> list[ModelVersion]:
         name = self._config.model.name
-        place = ("--registry-name", registry) if registry else self._workspace
+        place = self._place(registry)
         models = self._read("model", "list", *place, assumed=[{"name": name}])
         if name not in [model["name"] for model in models]:
             return []
@@ -139,10 +141,14 @@ class AzureCli:
         target = ("--registry-name", registry, "--share-with-name", name, "--share-with-version", version)
         self._change("model", "share", "--name", name, "--version", version, *target, *self._workspace)
 
-    def download_model(self, model: ModelVersion, folder: Path) -> None:
-        place = ("--registry-name", model.registry) if model.registry else self._workspace
+    def create_model(self, model: ModelVersion, folder: Path) -> None:
         name = ("--name", self._config.model.name, "--version", model.version)
-        self._change("model", "download", *name, "--download-path", str(folder), *place)
+        files = ("--type", "mlflow_model", "--path", str(folder))
+        self._change("model", "create", *name, *files, *self._place(model.registry))
+
+    def download_model(self, model: ModelVersion, folder: Path) -> None:
+        name = ("--name", self._config.model.name, "--version", model.version)
+        self._change("model", "download", *name, "--download-path", str(folder), *self._place(model.registry))
 
     # The online endpoint.
 
@@ -310,6 +316,9 @@ class AzureCli:
             "inputs.model_name": self._config.model.name,
             **{f"inputs.{name}.path": f"azureml:{asset}" for name, asset in data.items()},
         }
+
+    def _place(self, registry: str | None) -> tuple[str, ...]:
+        return ("--registry-name", registry) if registry else self._workspace
 
     def _online(self, deployment: str) -> tuple[str, ...]:
         return ("--name", deployment, "--endpoint-name", self._names.online_endpoint)

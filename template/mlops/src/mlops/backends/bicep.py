@@ -4,7 +4,14 @@ import json
 
 from mlops.azure import find
 from mlops.backends import Action, CommandError, Shell
-from mlops.backends.infrastructure import CURES, LOCK, admit_spark, online_endpoint_exists, purge_workspace
+from mlops.backends.infrastructure import (
+    CURES,
+    LOCK,
+    admit_spark,
+    existing_instances,
+    online_endpoint_exists,
+    purge_workspace,
+)
 from mlops.config import EnvironmentConfig, Project
 
 FOLDER = "infrastructure/bicep"
@@ -23,8 +30,11 @@ def provision(
         return
     if action == "apply":
         _recover_vault(shell, config)
-    # Only a template with the add-on "monitoring" knows this parameter.
+    # A template knows the first two of these parameters only with the add-ons that need them.
     values = ["onlineEndpointExists=true"] if online_endpoint_exists(shell, project, config) else []
+    if instances := existing_instances(shell, project, config):
+        # `az` takes single quotes as well, and cmd.exe, which runs it on Windows, leaves them alone.
+        values.append(f"existingInstances={instances}")
     if deployer:
         values.append(f"deployerPrincipalId={deployer}")
     if start := _budget_start(shell, config):

@@ -22,10 +22,38 @@ def online_endpoint_exists(shell: Shell, project: Project, config: EnvironmentCo
     """
     if "monitoring" not in project.add_ons or shell.dry_run:
         return False
-    words = ["--resource-group", config.names.resource_group, "--name", config.names.online_endpoint]
-    kind = ["--namespace", "Microsoft.MachineLearningServices", "--resource-type", "onlineEndpoints"]
-    parent = ["--parent", f"workspaces/{config.names.workspace}"]
-    return azure.find(shell, "resource", "show", *words, *kind, *parent) is not None
+    return _exists(shell, config, "onlineEndpoints", config.names.online_endpoint)
+
+
+def existing_instances(shell: Shell, project: Project, config: EnvironmentConfig) -> list[str]:
+    """Return the names of the compute instances that are there, which Azure refuses to deploy again."""
+    if "user-with-compute-instance" not in project.add_ons or shell.dry_run or not config.compute.instances:
+        return []
+    names = [user.instance for user in config.compute.instances.users]
+    return [name for name in names if _exists(shell, config, "computes", name)]
+
+
+def delete_instance(shell: Shell, config: EnvironmentConfig, name: str) -> None:
+    """Delete a compute instance, and the record of its deployment, by which azurerm would try the same.
+
+    azurerm 5.2 does not say what is to become of the machine, as Azure demands.
+    """
+    parameters = [f"api-version={API_VERSION}", "underlyingResourceAction=Delete"]
+    url = f"{_workspace(config)}/computes/{name}"
+    shell.run("az", "rest", "--method", "delete", "--url", url, "--url-parameters", *parameters)
+    shell.run("az", "resource", "wait", "--deleted", *_in_workspace(config, "computes", name))
+    shell.run("az", "deployment", "group", "delete", "--resource-group", config.names.resource_group, "--name", name)
+
+
+def _exists(shell: Shell, config: EnvironmentConfig, kind: str, name: str) -> bool:
+    return azure.find(shell, "resource", "show", *_in_workspace(config, kind, name)) is not None
+
+
+def _in_workspace(config: EnvironmentConfig, kind: str, name: str) -> tuple[str, ...]:
+    """Return the options of `az resource` for something in the workspace."""
+    place = ("--resource-group", config.names.resource_group, "--name", name)
+    kinds = ("--namespace", "Microsoft.MachineLearningServices", "--resource-type", kind)
+    return (*place, *kinds, "--parent", f"workspaces/{config.names.workspace}")
 
 
 def purge_command(config: EnvironmentConfig) -> tuple[str, ...]:

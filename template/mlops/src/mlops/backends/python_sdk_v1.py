@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops import UserError
-from mlops.backends import ASSUMED_BATCH, Backend, Deployment, Job, ModelVersion, Thresholds, cure
+from mlops.backends import ASSUMED_BATCH, Backend, Deployment, Job, ModelVersion, Thresholds, cure, downloaded
 from mlops.backends.python_sdk_v2 import PythonSdk, credential, definitions, folder, subscription
 from mlops.config import EnvironmentConfig, Project
 from mlops.pipeline import DataAsset, Pipeline
@@ -89,6 +88,8 @@ class PythonSdkV1(PythonSdk):
 
     A dry run asks Azure for nothing, as in PythonSdk.
     """
+
+    monitors_data = True
 
     # Data.
 
@@ -311,19 +312,10 @@ class PythonSdkV1(PythonSdk):
 
     def _bring(self, model: ModelVersion) -> None:
         """Copy a registry's model into the workspace, under its own version: batch jobs of SDK v1 reach no registry."""
-        from azure.ai.ml.entities import Model
-
-        name = self._config.model.name
         if not self._dry_run and model.version in [known.version for known in self.model_versions(None)]:
             return
-        with tempfile.TemporaryDirectory() as temporary:
-            self.download_model(model, Path(temporary))
-            found = sorted(Path(temporary).rglob("MLmodel"), key=lambda path: len(path.parts))
-            if not found and not self._dry_run:
-                raise UserError(f"version {model.version} in registry {model.registry} is no MLflow model")
-            files = found[0].parent if found else Path(temporary)
-            copy = Model(name=name, version=model.version, path=files, type="mlflow_model", tags=dict(model.tags))
-            self._change("models.create_or_update", copy, shown=f"{name}:{model.version}")
+        with downloaded(self, model, dry_run=self._dry_run) as folder:
+            self.create_model(ModelVersion(model.version), folder)
 
     # Schedules.
 
@@ -332,9 +324,6 @@ class PythonSdkV1(PythonSdk):
 
     def create_monitor(self, name: str, deployment: str, task: str, thresholds: Thresholds) -> str:
         """Schedule the check for drift. It reads the thresholds out of the same file, and fails when one is passed."""
-        from mlops.verbs import Session, ensure_data
-
-        ensure_data(Session(self._project, self._config, self, self._dry_run))
         # Named and not pinned: each run compares the newest versions.
         steps: Steps = []
         if not self._dry_run:

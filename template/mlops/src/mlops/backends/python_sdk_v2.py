@@ -232,6 +232,8 @@ class PythonSdk:
     version 1 of the model is registered and served, so that the calls of a normal case are shown.
     """
 
+    monitors_data = False
+
     def __init__(self, project: Project, config: EnvironmentConfig, *, dry_run: bool) -> None:
         """Keep what the calls are made of; nothing is called."""
         self._project = project
@@ -315,10 +317,15 @@ class PythonSdk:
         options = {"share_with_name": name, "share_with_version": version, "registry_name": registry}
         self._change("models.share", name, version, shown=f"{name}:{version} to {registry}", **options)
 
+    def create_model(self, model: ModelVersion, folder: Path) -> None:
+        from azure.ai.ml.entities import Model
+
+        entity = Model(name=self._config.model.name, version=model.version, path=folder, type="mlflow_model")
+        self._change("models.create_or_update", entity, registry=model.registry, shown=self._shown(model))
+
     def download_model(self, model: ModelVersion, folder: Path) -> None:
         name, options = self._config.model.name, {"version": model.version, "download_path": folder}
-        shown = f"{name}:{model.version}"
-        self._change("models.download", name, registry=model.registry, shown=shown, **options)
+        self._change("models.download", name, registry=model.registry, shown=self._shown(model), **options)
 
     # The online endpoint.
 
@@ -474,6 +481,10 @@ class PythonSdk:
                 self._clients[registry] = client(self._config, registry)
             result = operator.attrgetter(operation)(self._clients[registry])(*arguments, **options)
             return result.result() if operation.partition(".")[2].startswith("begin_") else result
+
+    def _shown(self, model: ModelVersion) -> str:
+        place = f" in {model.registry}" if model.registry else ""
+        return f"{self._config.model.name}:{model.version}{place}"
 
     def _pipeline(self, data: Mapping[str, str]) -> "PipelineJob":
         job = training_job(self._project, self._config)

@@ -1,13 +1,23 @@
 """Terraform: each step is one command, shown before it runs."""
 
 import os
+import re
 
 from mlops import UserError, azure
 from mlops.backends import Action, CommandError, Shell
-from mlops.backends.infrastructure import CURES, admit_spark, online_endpoint_exists
+from mlops.backends.infrastructure import (
+    CURES,
+    admit_spark,
+    delete_instance,
+    existing_instances,
+    online_endpoint_exists,
+)
 from mlops.config import EnvironmentConfig, Project, TerraformState
 
 FOLDER = "infrastructure/terraform"
+
+NO_STATE = r"ContainerNotFound|AuthorizationPermissionMismatch|ResourceNotFound|containers\.Client|StatusCode=40[34]"
+"""What `terraform init` writes when it does not get at the state's container."""
 
 
 def provision(
@@ -29,16 +39,23 @@ def provision(
         # -reconfigure: each environment has its own state, and none is ever copied into another's.
         terraform("init", "-input=false", "-reconfigure", *_backend(config))
     except CommandError as error:
+        if not re.search(NO_STATE, error.output):
+            raise
         state = _state(config)
         raise UserError(
             f"terraform init failed: does the state's container {state.container} in storage account "
             f"{state.storage_account} exist, and have you the role Storage Blob Data Contributor on it? "
             f"`uv run mlops bootstrap --environment {config.environment}` sees to both (details above)"
         ) from error
-    arguments = ["-input=false", "-var", f"environment={config.environment}"]
+    # A plan may be cut off, as that of a pull request is by the next push, and its lock would stay and block the next
+    # apply (hashicorp/setup-terraform#441).
+    lock = "-lock=false" if action == "plan" else "-lock-timeout=10m"
+    arguments = ["-input=false", lock, "-var", f"environment={config.environment}"]
     if deployer:
         arguments += ["-var", f"deployer_principal_id={deployer}"]
     if action == "destroy":
+        for instance in existing_instances(shell, project, config):
+            delete_instance(shell, config, instance)
         terraform("destroy", "-auto-approve", *arguments)
         return
     exists = online_endpoint_exists(shell, project, config)
@@ -50,7 +67,7 @@ def provision(
         # Azure loses rules of a managed network that are made at the same time (Azure/terraform-provider-azapi#453).
         pace = ["-parallelism=1"] if config.closed else []
         # What is applied is the plan that was shown, and no other.
-        terraform("apply", "-input=false", *pace, file)
+        terraform("apply", "-input=false", lock, *pace, file)
         plan.unlink(missing_ok=True)
         admit_spark(shell, config)
 
