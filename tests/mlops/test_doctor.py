@@ -339,6 +339,19 @@ def test_a_deleted_vault_of_our_own_comes_back_by_itself(new: Project) -> None:
     assert bad(look(new, Recorded(HEALTHY | {"az keyvault list-deleted": [own]}))) == []
 
 
+def test_a_workspace_that_was_built_with_a_network_is_as_it_should_be(new: Project) -> None:
+    closed = {"storageAccount": "", "managedNetwork": {"isolationMode": "AllowInternetOutbound"}}
+    recorded = Recorded(HEALTHY | {"az resource show": azure.WORKSPACE | {"properties": closed}})
+    assert bad(look(new, recorded)) == []
+    assert recorded.ran("az network vnet list")
+
+
+def test_without_the_add_on_a_closed_project_gets_no_registry(tmp_path: Path) -> None:
+    found = bad(look(equipped(tmp_path / "project", "terraform", ["private-network"]), Recorded(HEALTHY)))
+    assert [(name, finding.level) for name, finding in found] == [("model registry", "warning")]
+    assert "choose the add-on model-registry" in found[0][1].cure
+
+
 def test_before_bootstrap_made_the_state_account_nobody_lacks_a_right_to_it(new: Project) -> None:
     owner = {MINE: [granted(azure.OWNER)]}
     found = bad(look(new, Recorded(HEALTHY | owner)))

@@ -322,7 +322,9 @@ def test_a_missing_login_is_one_line_with_its_cure(
 
 # What `terraform init` writes.
 NO_STATE = [
-    'Error: Failed to get existing workspaces: containers.Client#ListBlobs: Failure: StatusCode=404 -- Code="X"',
+    'Error: Failed to get existing workspaces: listing blobs: executing request: Get "https://st.example/c": dial tcp: '
+    "lookup st.example: no such host",
+    "RESPONSE 403: 403 This request is not authorized ...\nERROR CODE: AuthorizationFailure",
     "RESPONSE 404: 404 The specified container does not exist.\nERROR CODE: ContainerNotFound",
     "RESPONSE 403: 403 This request is not authorized ...\nERROR CODE: AuthorizationPermissionMismatch",
     "Error: retrieving Storage Account: unexpected status 404 (404 Not Found) with error: ResourceNotFound: no",

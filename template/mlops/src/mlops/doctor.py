@@ -19,7 +19,7 @@ from rich.text import Text
 from mlops import UserError, azure
 from mlops.backends import CommandError, Shell, quoted
 from mlops.backends.infrastructure import API_VERSION, CURES, purge_command
-from mlops.config import EnvironmentConfig, Project, load_environment, load_yaml
+from mlops.config import EnvironmentConfig, Project, choose, load_environment, load_yaml
 
 OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 USER_ACCESS_ADMINISTRATOR = "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9"
@@ -129,7 +129,7 @@ class Patient:
 
     @property
     def workspace(self) -> dict[str, Any] | None:
-        """The workspace that somebody else runs, None when there is none."""
+        """The environment's workspace, None when there is none."""
         place = ["--resource-group", self.config.names.resource_group, "--name", self.config.names.workspace]
         found = self.az("resource", "show", *place, "--resource-type", azure.WORKSPACES)
         return dict(found) if found else None
@@ -583,6 +583,9 @@ def registry(patient: Patient) -> Iterator[Finding]:
     if item is None and not patient.new:
         cure = f"correct names.registry in {patient.file}, unless it is in another subscription"
         yield warning(f"there is no registry {name} here", cure)
+    elif item is None and patient.config.network and "model-registry" not in patient.project.add_ons:
+        text = f"{name} is not there, and the first `mlops promote` makes none that the internet reaches"
+        yield warning(text, choose(patient.project, "model-registry"))
     elif item is None:
         made = "`mlops provision` makes it" if wanted else "it comes with dev or the first `mlops promote`"
         yield ok(f"{name} is not there yet: {made}")

@@ -16,8 +16,8 @@ from mlops.config import EnvironmentConfig, Project, TerraformState
 
 FOLDER = "infrastructure/terraform"
 
-NO_STATE = r"ContainerNotFound|AuthorizationPermissionMismatch|ResourceNotFound|containers\.Client|StatusCode=40[34]"
-"""What `terraform init` writes when it does not get at the state's container."""
+NO_STATE = "no such host|ResourceNotFound|ContainerNotFound|AuthorizationFailure|AuthorizationPermissionMismatch"
+"""What `terraform init` writes without account or container of the state, and without the right to them."""
 
 
 def provision(
