@@ -67,6 +67,11 @@ DELETED = {"value": [{"id": f"{GROUP}/providers/{ML}/workspaces/MLW-dev"}]}
 ELSEWHERE = azure.resource("the-registry", f"{ML}/registries") | {"resourceGroup": "rg-other"}
 
 
+def missing_in_existing(folder: Path, answers: dict[str, Any]) -> Found:
+    """What is not as it should be in somebody else's workspace, with some answers of its own."""
+    return bad(look(equipped(folder / "project", "existing", []), Recorded(azure.EXISTING | answers)))
+
+
 def test_somebody_elses_workspace_is_looked_at_and_nothing_is_asked_of_what_is_not_built(tmp_path: Path) -> None:
     recorded = Recorded(azure.EXISTING)
     found = look(equipped(tmp_path / "project", "existing", []), recorded)
@@ -97,14 +102,14 @@ ONLY_BLOBS = f"ForAnyOfAnyValues:GuidEquals {{{azure.BLOBS}}}"
 def test_rights_that_are_missing_in_somebody_elses_workspace_are_named(
     tmp_path: Path, answers: dict[str, Any], check: str, text: str
 ) -> None:
-    found = bad(look(equipped(tmp_path / "project", "existing", []), Recorded(azure.EXISTING | answers)))
+    found = missing_in_existing(tmp_path, answers)
     assert {name for name, _ in found} == {check}
     assert any(text in finding.text for _, finding in found), found
 
 
 def test_a_contributor_may_use_somebody_elses_workspace_and_needs_roles_for_its_data(tmp_path: Path) -> None:
     answers = {ASSIGNED: [granted(azure.CONTRIBUTOR), *RIGHTS_IN_EXISTING[1:3]]}
-    assert bad(look(equipped(tmp_path / "project", "existing", []), Recorded(azure.EXISTING | answers))) == []
+    assert missing_in_existing(tmp_path, answers) == []
 
 
 def usages(family: int, total: int, used: int = 0) -> dict[str, Any]:
@@ -316,7 +321,7 @@ def test_every_check_has_a_defect_that_turns_it_red() -> None:
 def test_a_missing_part_of_somebody_elses_workspace_is_named(
     tmp_path: Path, answers: dict[str, Any], check: str, text: str
 ) -> None:
-    found = bad(look(equipped(tmp_path / "project", "existing", []), Recorded(azure.EXISTING | answers)))
+    found = missing_in_existing(tmp_path, answers)
     assert [name for name, _ in found] == [check]
     assert text in found[0][1].text
 

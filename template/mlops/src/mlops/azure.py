@@ -31,9 +31,6 @@ ROLES = {
 WORKSPACES = "Microsoft.MachineLearningServices/workspaces"
 REGISTRIES = "Microsoft.MachineLearningServices/registries"
 
-ADD_ON_PROVIDERS = {"private-network": "Network"}
-"""The resource providers that add-ons need beside those of every project."""
-
 NOT_FOUND = r"NotFound|could not be found|does not exist|was not found|(?i:\(404\))"
 
 
@@ -94,7 +91,8 @@ def providers(project: Project) -> list[str]:
     if project.infrastructure != "existing":
         needed |= {"AlertsManagement", "Consumption", "ContainerRegistry", "Insights", "KeyVault"}
         needed |= {"MachineLearningServices", "OperationalInsights", "Storage"}
-    needed |= {name for add_on, name in ADD_ON_PROVIDERS.items() if add_on in project.add_ons}
+    if "private-network" in project.add_ons:
+        needed.add("Network")
     return [f"Microsoft.{name}" for name in sorted(needed)]
 
 

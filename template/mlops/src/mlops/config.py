@@ -22,6 +22,9 @@ Count = Annotated[int, Field(ge=1)]
 Range = Annotated[IPv4Network, Field(strict=False)]
 GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 Guid = Annotated[str, StringConstraints(pattern=f"^{GUID}$")]
+AddOn = Literal[
+    "private-network", "user-with-compute-instance", "monitoring", "gpu-cluster", "model-registry", "data-lake"
+]
 PRIVATE_RANGES = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")  # RFC 1918
 DOCKER_RANGE = IPv4Network("172.17.0.0/16")
 EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,30}[a-z0-9]$")]
@@ -123,11 +126,7 @@ class Choices(Section):
     package: Text
     version: Literal["aml-cli-v2", "python-sdk-v2", "python-sdk-v1"]
     infrastructure: Literal["terraform", "bicep", "existing"]
-    add_ons: list[
-        Literal[
-            "private-network", "user-with-compute-instance", "monitoring", "gpu-cluster", "model-registry", "data-lake"
-        ]
-    ] = []
+    add_ons: list[AddOn] = []
     orchestration: Text = "github-actions"
     repository: Annotated[str, StringConstraints(pattern=r"^([^/\s]+/[^/\s]+)?$")] = ""
 
@@ -413,7 +412,7 @@ def _first_fault(error: ValidationError) -> str:
 
 
 # The parts of an environment's file that an add-on reads; only dev has compute instances and the model registry.
-ADD_ONS = {
+ADD_ONS: dict[AddOn, tuple[str, ...]] = {
     "private-network": ("network", "names.virtual_network"),
     "user-with-compute-instance": ("compute.instances",),
     "monitoring": ("alerts",),

@@ -626,8 +626,9 @@ def networks(patient: Patient) -> Iterator[Finding]:
     config = patient.config.network
     if config is None:
         return
-    managed = ((patient.workspace or {}).get("properties") or {}).get("managedNetwork") or {}
-    if patient.workspace and managed.get("isolationMode", "Disabled") == "Disabled":
+    workspace = patient.workspace
+    managed = (workspace["properties"].get("managedNetwork") or {}) if workspace else {}
+    if workspace and managed.get("isolationMode", "Disabled") == "Disabled":
         yield fault(
             f"{patient.config.names.workspace} was built without a network, and Azure closes none that has compute",
             f"{patient.command('teardown')[:-1]} --all`, models and data included, or leave the add-on out",
