@@ -36,7 +36,7 @@ def main() -> None:
 
 def measure(root: Path, folder: Path, rounds: int) -> None:
     """Time both ways by turns in `folder` and print the result."""
-    from mlops import local, runner
+    from mlops.local import run as local, runner
     from mlops.config import Project, load_environment
 
     project = Project.load(root)

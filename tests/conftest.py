@@ -119,13 +119,13 @@ def run_in(uv: str, render: Render) -> Run:
         environment.parent.mkdir(exist_ok=True)
         with FileLock(environment.parent / f"{version}.lock"):
             project = render(mlops_version=version)
-            command = [uv, "sync", "--quiet", "--no-install-project", "--compile-bytecode", "--project", str(project)]
+            command = [uv, "sync", "--quiet", "--no-install-workspace", "--compile-bytecode", "--project", str(project)]
             subprocess.run(command, check=True, env=os.environ | {"UV_PROJECT_ENVIRONMENT": str(environment)})
         return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
     def run(project: Path, *command: str, timeout: float = 600, **env: str) -> subprocess.CompletedProcess:
         python = python_of(answers_of(project)["mlops_version"])
-        path = os.pathsep.join(str(project / folder) for folder in ("mlops/src", "data-science/src"))
+        path = os.pathsep.join(str(project / folder) for folder in ("mlops/engine/src", "data-science/src"))
         # The packages are compiled already; the projects, which several tests share, stay as they were rendered.
         variables = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1", "NO_COLOR": "1", "COLUMNS": "120"}
         everything = os.environ | {"PYTHONPATH": path} | variables | env

@@ -28,7 +28,7 @@ MODULES = {
 # A pytest plugin for the project: it writes down what each Shell is asked to run, on whatever cloud a test brings.
 RECORDER = """
 import json, os
-from mlops.backends import Shell
+from mlops.shell import Shell
 
 original = Shell._executed
 
@@ -106,7 +106,7 @@ def emitted(render: Render, run_in: Run, tmp_path_factory: pytest.TempPathFactor
         shutil.copytree(SUITE, tests, ignore=shutil.ignore_patterns("__pycache__"))
         (tests / "recorder.py").write_text(RECORDER, encoding="utf-8")
         log = folder / "commands.jsonl"
-        sources = os.pathsep.join(str(folder / name) for name in ("mlops/src", "data-science/src", "mlops/tests"))
+        sources = os.pathsep.join(str(folder / name) for name in ("mlops/engine/src", "data-science/src", "mlops/tests"))
         more = {"COMMAND_LOG": str(log), "PYTEST_PLUGINS": "recorder", "PYTHONPATH": sources}
         names = [f"mlops/tests/test_{module}.py" for module in modules]
         result = run_in(folder, "pytest", "-q", "-p", "no:cacheprovider", *names, **more)

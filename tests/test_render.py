@@ -26,7 +26,7 @@ from combinations import (
 from conftest import Render, Run, answers_of
 
 # What a generated project reads its own configuration with.
-sys.path.insert(0, str(ROOT / "template" / "mlops" / "src"))
+sys.path.insert(0, str(ROOT / "template" / "mlops" / "engine" / "src"))
 from mlops import config
 
 LEFT_OVER = re.compile(r"(?<!\$)\[\[ |\[% |%\]|^\s*#% |\[## ", re.M)

@@ -15,7 +15,7 @@ from combinations import EXISTING, ROOT, add_ons, questions, with_add_ons
 from conftest import SUFFIX, Run, commit_all, copy_template, git
 
 # What a generated project reads its own configuration with.
-sys.path.insert(0, str(ROOT / "template" / "mlops" / "src"))
+sys.path.insert(0, str(ROOT / "template" / "mlops" / "engine" / "src"))
 from mlops import config
 
 RELEASES = yaml.safe_load((ROOT / "releases.yml").read_text(encoding="utf-8"))

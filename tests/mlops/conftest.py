@@ -40,7 +40,7 @@ def az_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeAzure:
 @pytest.fixture
 def azure(az_program: FakeAzure, monkeypatch: pytest.MonkeyPatch) -> FakeAzure:
     """The same Azure CLI, answering without a new process for each command."""
-    monkeypatch.setattr("mlops.backends.execute", az_program.execute)
+    monkeypatch.setattr("mlops.shell.execute", az_program.execute)
     return az_program
 
 

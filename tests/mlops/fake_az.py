@@ -72,7 +72,7 @@ class FakeAzure:
     def execute(
         self, command: list[str], folder: Path, variables: Mapping[str, str], *, captured: bool
     ) -> tuple[int, str, str]:
-        """Do what `mlops.backends.execute` does with this az, but without a new process, which is much faster."""
+        """Do what `mlops.shell.execute` does with this az, but without a new process, which is much faster."""
         code, output, errors = respond(["az", *command[1:]], self.folder)
         if not captured:
             print(output, end="")

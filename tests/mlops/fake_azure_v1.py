@@ -24,7 +24,7 @@ from fake_azure import (
     missing,
 )
 
-from mlops.backends.python_sdk_v1 import REMOVED
+from mlops.azureml.python_sdk_v1 import REMOVED
 from mlops.config import Project, load_environment
 
 NO_VALUE = "none"
@@ -600,7 +600,7 @@ def connected(project: Project, az: fake_az.FakeAzure) -> Iterator[V1Cloud]:
     Path(folder).mkdir()
     with (
         azure.running(),
-        mock.patch("mlops.backends.python_sdk_v1.LOOK", 0),
+        mock.patch("mlops.azureml.python_sdk_v1.LOOK", 0),
         # What SDK v1 remembers between two runs would be in the user's own folder.
         mock.patch.object(CachedServiceDiscovery.__init__, "__defaults__", (f"{folder}/.discovery",)),
         mock.patch.object(file_utilities, "get_home_settings_directory", return_value=folder),

@@ -72,7 +72,7 @@ class FakeCloud:
     def execute(
         self, command: list[str], folder: Path, variables: Mapping[str, str], *, captured: bool
     ) -> tuple[int, str, str]:
-        """Do what `mlops.backends.execute` does."""
+        """Do what `mlops.shell.execute` does."""
         words = [Path(command[0]).name, *command[1:]]
         self.log.append(words)
         line = " ".join(words)

@@ -10,8 +10,8 @@ from unittest import mock
 
 from small_project import configuration, create_project, write_yaml
 
-from mlops import azure
 from mlops.config import Project
+from mlops.subscription import account as azure
 
 SUBSCRIPTION, TENANT = "00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"
 PERSON, PRINCIPAL, CLIENT = (f"00000000-0000-0000-0000-00000000000{digit}" for digit in (3, 4, 5))
@@ -29,7 +29,7 @@ ACR_PULL = "7f951dda-4ed3-4680-a7ca-43fe172d538d"
 OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 
 
-TOOLS = [name for name in ("terraform", "bicep") if importlib.util.find_spec(f"mlops.backends.{name}")]
+TOOLS = [name for name in ("terraform", "bicep") if importlib.util.find_spec(f"mlops.infrastructure.{name}")]
 """The infrastructures whose module the project around this file has; a generated one has the chosen one alone."""
 
 
@@ -49,7 +49,7 @@ class Recorded:
     def execute(
         self, command: list[str], folder: Path, variables: Mapping[str, str], *, captured: bool
     ) -> tuple[int, str, str]:
-        """Do what `mlops.backends.execute` does."""
+        """Do what `mlops.shell.execute` does."""
         self.log.append(command)
         line = " ".join(command)
         phrase = max((phrase for phrase in self.answers if phrase in line), key=len, default=None)
@@ -73,7 +73,7 @@ class Recorded:
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
         """Answer instead of the real programs."""
-        with mock.patch("mlops.backends.execute", self.execute), mock.patch("shutil.which", self.which):
+        with mock.patch("mlops.shell.execute", self.execute), mock.patch("shutil.which", self.which):
             yield
 
 

@@ -11,10 +11,12 @@ import yaml
 from fake_cloud import ACCOUNTS, IDENTITIES, PERSON, SUBSCRIPTION, TENANT, FakeCloud
 from small_project import configuration, write_yaml
 
-from mlops import UserError, azure, github
-from mlops.backends import Shell
-from mlops.bootstrap import bootstrap
 from mlops.config import Project, load_yaml
+from mlops.errors import UserError
+from mlops.orchestration import github
+from mlops.shell import Shell
+from mlops.subscription import account as azure
+from mlops.subscription.bootstrap import bootstrap
 
 IDS = "repo:ada@101/a-project@202"
 NAMES = "repo:ada/a-project"
@@ -53,9 +55,9 @@ def written(root: Path, files: dict[str, str]) -> Project:
 def cloud(fresh: Project, monkeypatch: pytest.MonkeyPatch) -> FakeCloud:
     """The clouds, where all programs are installed and nobody waits."""
     cloud = FakeCloud(fresh.root)
-    monkeypatch.setattr("mlops.backends.execute", cloud.execute)
-    monkeypatch.setattr("mlops.backends.shutil.which", lambda program: program)
-    monkeypatch.setattr("mlops.bootstrap.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("mlops.shell.execute", cloud.execute)
+    monkeypatch.setattr("mlops.shell.shutil.which", lambda program: program)
+    monkeypatch.setattr("mlops.subscription.bootstrap.time.sleep", lambda seconds: None)
     monkeypatch.setattr("yaml.SafeLoader", yaml.CSafeLoader)  # the same files again and again: ten times as fast
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     return cloud
@@ -362,8 +364,8 @@ def whole(files: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> di
     root = tmp_path_factory.mktemp("whole")
     project, cloud = written(root, files), FakeCloud(root)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mlops.backends.execute", cloud.execute)
-        patch.setattr("mlops.backends.shutil.which", lambda program: program)
+        patch.setattr("mlops.shell.execute", cloud.execute)
+        patch.setattr("mlops.shell.shutil.which", lambda program: program)
         start(project, "dev", "prod")
     return cloud.contents()
 
@@ -1040,7 +1042,7 @@ def test_each_fault_is_one_line_with_its_cure(
 def test_a_program_that_is_missing_is_named_with_where_to_get_it(
     fresh: Project, cloud: FakeCloud, program: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mlops.backends.shutil.which", lambda name: None if name == program else name)
+    monkeypatch.setattr("mlops.shell.shutil.which", lambda name: None if name == program else name)
     with pytest.raises(UserError, match=f"{program} is not installed: see https://"):
         start(fresh)
     assert cloud.changes == []

@@ -151,7 +151,7 @@ def test_the_options_of_bootstrap_reach_it(
     options: dict[str, bool],
 ) -> None:
     seen: list[tuple[object, ...]] = []
-    monkeypatch.setattr("mlops.bootstrap.bootstrap", lambda *given, **named: seen.append((*given, named)))
+    monkeypatch.setattr("mlops.subscription.bootstrap.bootstrap", lambda *given, **named: seen.append((*given, named)))
     assert run("bootstrap", *words) == 0
     usual = dict.fromkeys(("undo", "create_repository", "yes", "dry_run"), False)
     assert seen == [(project, environments, usual | options)]
@@ -169,7 +169,9 @@ def test_a_teardown_of_all_is_not_one_of_the_endpoints_alone(
     project: Project, azure: FakeAzure, deleted: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     removed: list[str] = []
-    monkeypatch.setattr("mlops.teardown.remove", lambda project, config, agree, **_: removed.append(config.environment))
+    monkeypatch.setattr(
+        "mlops.subscription.teardown.remove", lambda project, config, agree, **_: removed.append(config.environment)
+    )
     assert run("teardown", "--all", "--environment", "test") == 0
     assert (removed, deleted) == (["test"], [])
 

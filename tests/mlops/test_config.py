@@ -9,8 +9,8 @@ import pytest
 import yaml
 from small_project import configuration, write_yaml
 
-from mlops import UserError
 from mlops.config import Project, load_environment, load_yaml
+from mlops.errors import UserError
 
 HERE = Project.load(Path(__file__).parent)
 

@@ -25,8 +25,9 @@ from recorded_azure import (
 )
 from small_project import write_yaml
 
-from mlops import cli, doctor
+from mlops import cli
 from mlops.config import Project, load_environment, load_yaml
+from mlops.subscription import doctor
 
 Found = list[tuple[str, doctor.Finding]]
 

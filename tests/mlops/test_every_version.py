@@ -18,8 +18,9 @@ from clouds import FAULTS, Cloud, State
 from fake_azure import SUBSCRIPTION
 from small_project import DRIFT, Kind, write_yaml
 
-from mlops import UserError, cli, verbs
+from mlops import cli, verbs
 from mlops.config import Project, load_yaml
+from mlops.errors import UserError
 from mlops.verbs import Session
 
 # What is in Azure, in the words of `clouds`.
@@ -738,7 +739,7 @@ DIFFERENCES = {
     ),
 }
 # A project with Responsible AI calls its version aml-cli-v2, because its commands are the same.
-RESPONSIBLE_AI = importlib.util.find_spec("mlops.responsible_ai") is not None
+RESPONSIBLE_AI = importlib.util.find_spec("mlops.responsible_ai.components") is not None
 VERSION = "rai-aml-cli-v2" if RESPONSIBLE_AI else Project.load(Path(__file__).parent).version
 DIFFERENCE = DIFFERENCES.get(VERSION, Difference(why=""))
 

@@ -6,8 +6,8 @@ import pytest
 from lint_seeds import EXTRA, IMAGE, SEEDS
 from seeded import assert_named, copied, edited
 
-from mlops import UserError
 from mlops.config import Project
+from mlops.errors import UserError
 from mlops.lint import Fault, lint, lint_files, lint_pipeline
 from mlops.pipeline import Pipeline
 

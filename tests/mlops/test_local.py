@@ -14,10 +14,12 @@ import mlflow
 import pytest
 import yaml
 
-from mlops import UserError, lint, local
+from mlops import lint
 from mlops.config import Project
+from mlops.errors import UserError
 from mlops.lint import Fault
-from mlops.runner import load_pipeline, local_folder, local_variables
+from mlops.local import run as local
+from mlops.local.runner import load_pipeline, local_folder, local_variables
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from expected_pipeline import EXPECTED, facts
 
-from mlops import UserError
+from mlops.errors import UserError
 from mlops.pipeline import OPTIONAL, REFERENCE, Binding, Component, Pipeline, binding, data_assets, local_path
 
 ROOT = Path(__file__).parents[2]

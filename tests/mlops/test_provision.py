@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from recorded_azure import GROUP, HEALTHY, ML, PERSON, SUBSCRIPTION, TOOLS, Recorded, Refusal, equipped
 
-from mlops import backends, cli
-from mlops.backends import CommandError, Shell
+from mlops import cli, infrastructure
 from mlops.config import load_environment
+from mlops.errors import CommandError
+from mlops.shell import Shell
 
 Provision = Callable[..., int]
 
@@ -366,7 +367,7 @@ def test_terraform_need_not_delete_a_compute_instance(tmp_path: Path, recorded: 
         pytest.skip("this project has another infrastructure")
     recorded.answers["--resource-type computes"] = {"id": "x"} if exists else None
     with recorded.in_place():
-        backends.provision(equipped(tmp_path / "project", "terraform"), "dev", "destroy")
+        infrastructure.provision(equipped(tmp_path / "project", "terraform"), "dev", "destroy")
     place = "--resource-group rg-dev --name ci-ada-a1b2c3"
     init, *changes, destroy = [line for line in recorded.ran("") if not line.endswith("--output json")]
     assert init.startswith("terraform ")
@@ -429,7 +430,7 @@ def test_a_fault_without_a_known_cure_is_shown_as_it_is(
 
 
 def test_the_command_that_purges_needs_no_ampersand_which_ends_a_command_on_windows(tmp_path: Path) -> None:
-    from mlops.backends.infrastructure import purge_command
+    from mlops.infrastructure.workspace import purge_command
 
     command = purge_command(load_environment(equipped(tmp_path / "project", "bicep"), "dev"))
     assert not [word for word in command if "&" in word]

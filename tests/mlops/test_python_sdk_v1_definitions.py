@@ -21,8 +21,8 @@ from fake_azure_v1 import V1Cloud, stored
 from seeded import assert_named, copied, edited, forget_definitions
 from sklearn.linear_model import LinearRegression
 
-from mlops import UserError, cli, verbs
-from mlops.backends.python_sdk_v1 import (
+from mlops import cli, verbs
+from mlops.azureml.python_sdk_v1 import (
     NOTICE,
     build,
     check,
@@ -33,8 +33,9 @@ from mlops.backends.python_sdk_v1 import (
     snapshot,
 )
 from mlops.config import Project, load_environment
+from mlops.errors import UserError
 from mlops.lint import Fault
-from mlops.lint.steps import plain
+from mlops.lint.python_sdk_v1 import plain
 from mlops.verbs import Session
 
 ROOT = Path(__file__).parents[2]
@@ -545,7 +546,7 @@ def test_a_dry_run_shows_each_call_and_makes_none(
     monkeypatch.chdir(shipped.root)
     for module in ("python_sdk_v1", "python_sdk_v2"):
         for name in ("credential", "subscription"):
-            monkeypatch.setattr(f"mlops.backends.{module}.{name}", lambda *_: pytest.fail("Azure was asked"))
+            monkeypatch.setattr(f"mlops.azureml.backend.{module}.{name}", lambda *_: pytest.fail("Azure was asked"))
     config = load_environment(shipped, "dev")
     names = {"online": config.names.online_endpoint, "batch": config.names.batch_endpoint}
     names |= {"registry": config.names.registry, "model": config.model.name, "experiment": config.model.experiment}
@@ -624,7 +625,7 @@ def test_an_error_of_sdk_v1_is_one_line_with_its_cure(case: str, shipped: Projec
 def test_nothing_is_reported_to_microsoft(shipped: Project) -> None:
     """In a process of its own: SDK v1 decides on it when it is imported, its native part by the constant HBI_MODE."""
     code = (
-        "import logging, sys, mlops.config, mlops.backends.python_sdk_v1 as backend\n"
+        "import logging, sys, mlops.config, mlops.azureml.python_sdk_v1 as backend\n"
         "from pathlib import Path\n"
         "project = mlops.config.Project.load(Path(sys.argv[1]))\n"
         "backend.load_pipeline(project)\n"
@@ -708,7 +709,7 @@ def test_overrides_need_a_parameter(dev: Session) -> None:
 def test_only_the_newest_versions_of_a_dataset_are_compared(
     dev: Session, cloud: V1Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mlops.backends.python_sdk_v1.COMPARED", 2)
+    monkeypatch.setattr("mlops.azureml.python_sdk_v1.COMPARED", 2)
     file = dev.project.data / "raw" / "rows.csv"
     texts = [file.read_text(encoding="utf-8") + "5,5.5\n" * number for number in range(3)]
     for text in [*texts, texts[1], texts[0]]:

@@ -12,9 +12,10 @@ from azure.identity import CredentialUnavailableError
 from expected_pipeline import EXPECTED, facts
 from seeded import assert_named, copied, edited, forget_definitions
 
-from mlops import UserError, cli
-from mlops.backends.python_sdk_v2 import PythonSdk, check, credential, folder, load_pipeline, subscription
+from mlops import cli
+from mlops.azureml.python_sdk_v2 import PythonSdk, check, credential, folder, load_pipeline, subscription
 from mlops.config import Project, load_environment
+from mlops.errors import UserError
 from mlops.lint import Fault
 from mlops.lint.sdk import line
 
@@ -554,7 +555,7 @@ def test_a_dry_run_shows_each_call_and_makes_none(
 ) -> None:
     monkeypatch.chdir(project.root)
     for name in ("client", "credential", "subscription"):
-        monkeypatch.setattr(f"mlops.backends.python_sdk_v2.{name}", lambda *_: pytest.fail("Azure was asked"))
+        monkeypatch.setattr(f"mlops.azureml.python_sdk_v2.{name}", lambda *_: pytest.fail("Azure was asked"))
     config = load_environment(project, "dev")
     values = {"model": config.model.name, "online": config.names.online_endpoint, "batch": config.names.batch_endpoint}
     with pytest.raises(SystemExit) as end:
@@ -629,7 +630,7 @@ def test_an_error_of_azure_is_one_line_with_its_cure(
     error.args = (error.message,)
     azure = mock.MagicMock()
     azure.models.list.side_effect = error
-    monkeypatch.setattr("mlops.backends.python_sdk_v2.client", lambda *_: azure)
+    monkeypatch.setattr("mlops.azureml.python_sdk_v2.client", lambda *_: azure)
     with pytest.raises(UserError, match=line.replace("{w}", workspace)) as caught:
         PythonSdk(project, config, dry_run=False).model_versions(None)
     assert "\n" not in str(caught.value)
@@ -643,7 +644,7 @@ def test_an_environment_without_image_is_one_line_with_its_cure(
 
     azure = mock.MagicMock()
     azure.jobs.create_or_update.side_effect = lambda job: Environment(name="any")._to_rest_object()
-    monkeypatch.setattr("mlops.backends.python_sdk_v2.client", lambda *_: azure)
+    monkeypatch.setattr("mlops.azureml.python_sdk_v2.client", lambda *_: azure)
     backend = PythonSdk(project, load_environment(project, "dev"), dry_run=False)
     with pytest.raises(UserError, match=r"^an environment has no image: name one in its definition"):
         backend.submit_pipeline("a-job", {}, "")
@@ -697,7 +698,7 @@ def prepare_az(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("shutil.which", lambda name: name if executed else None)
-    monkeypatch.setattr("mlops.backends.execute", lambda *_, **__: executed)
+    monkeypatch.setattr("mlops.shell.execute", lambda *_, **__: executed)
 
 
 @pytest.mark.parametrize(("variables", "kinds"), [({}, ["AzureCliCredential"]), ({"MSI_ENDPOINT": "http://x"}, BOTH)])

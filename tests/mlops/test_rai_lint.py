@@ -9,7 +9,7 @@ from seeded import ROOT, assert_named, copied
 
 from mlops.config import Project
 from mlops.lint import Fault, lint_files
-from mlops.responsible_ai import COMPONENTS, VERSION
+from mlops.responsible_ai.components import COMPONENTS, VERSION
 
 GATHERED = "insight_4: ${{parent.jobs.causes.outputs.causal}}"
 RANGE = "desired_range: ${{parent.inputs.desired_range}}"

@@ -23,11 +23,11 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from mlops import local
 from mlops.config import Project
-from mlops.responsible_ai import COMPONENTS, PREFIX
-from mlops.responsible_ai_local import FOLDERS, main
-from mlops.runner import LONGEST_SUMMARY
+from mlops.local import run as local
+from mlops.local.runner import LONGEST_SUMMARY
+from mlops.responsible_ai.components import COMPONENTS, PREFIX
+from mlops.responsible_ai.local import FOLDERS, main
 
 # The libraries warn of each other.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -382,8 +382,8 @@ def test_the_logs_of_the_components_are_free_of_bars_and_warnings(loop: Loop) ->
 
 
 def test_a_component_runs_in_an_interpreter_of_its_own_too(regression: Analysis, tmp_path: Path) -> None:
+    from mlops.local.runner import run_pipeline
     from mlops.pipeline import Pipeline
-    from mlops.runner import run_pipeline
 
     address = next(address for address, each in COMPONENTS.items() if each.name == f"{PREFIX}explanation")
     constructor = {"type": "uri_folder", "path": str(regression.folder / "insight_constructor/rai_insights_dashboard")}

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops import rollout
-from mlops.rollout import Step
+from mlops.verbs import rollout
+from mlops.verbs.rollout import Step
 
 ONE_SERVES = ({"blue": 100}, ["blue"])
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mlops import UserError, runner
+from mlops.errors import UserError
+from mlops.local import runner
 from mlops.pipeline import Pipeline
 
 COPY_STEP = """

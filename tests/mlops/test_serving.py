@@ -16,9 +16,10 @@ import mlflow
 import pytest
 import yaml
 
-from mlops import UserError, serving
 from mlops.config import Project, load_environment
-from mlops.runner import local_variables
+from mlops.errors import UserError
+from mlops.local import serving
+from mlops.local.runner import local_variables
 
 SCORE = """
 import json

@@ -12,8 +12,9 @@ import pytest
 from fake_az import TABLE, FakeAzure, faults
 from small_project import create_project
 
-from mlops import UserError, verbs
+from mlops import verbs
 from mlops.config import Project
+from mlops.errors import UserError
 from mlops.verbs import Session
 
 

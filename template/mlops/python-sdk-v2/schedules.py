@@ -25,7 +25,7 @@ from azure.ai.ml.entities import (
     ServerlessSparkCompute,
 )
 
-from mlops.backends import Thresholds
+from mlops.azureml.backend import Thresholds
 from mlops.config import EnvironmentConfig
 
 # For a kind of feature that config/model.yml says nothing of.

@@ -1,0 +1,386 @@
+"""The backend of the Azure CLI: every call is one `az ml` command, shown before it runs."""
+
+# ruff: noqa: D102 - the methods are described once for all backends, in mlops.azureml.backend.Backend
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from mlops.azureml.backend import (
+    ASSUMED_BATCH,
+    ASSUMED_ONLINE,
+    Backend,
+    Deployment,
+    Job,
+    ModelVersion,
+    Thresholds,
+    assumed_model,
+    endpoint_identity,
+    model_reference,
+    model_version,
+    watching,
+)
+from mlops.azureml.remedies import cure
+from mlops.config import EnvironmentConfig, Project, load_yaml
+from mlops.errors import CommandError
+from mlops.pipeline import Component, DataAsset, Pipeline
+from mlops.shell import Shell
+
+if TYPE_CHECKING:
+    from mlops.lint import Fault
+
+NOTICE = ""
+INSTALL = "see https://learn.microsoft.com/cli/azure/install-azure-cli, then run `az login`"
+
+
+def connect(project: Project, config: EnvironmentConfig, *, dry_run: bool) -> Backend:
+    """Return the backend for one environment."""
+    return AzureCli(project, config, Shell(project.root, dry_run, {"az": INSTALL}))
+
+
+def load_pipeline(project: Project) -> Pipeline:
+    """Read the pipeline from its YAML file."""
+    return Pipeline.load(project.definitions / "pipeline.yml")
+
+
+def check(project: Project) -> "list[Fault]":
+    """Lint every YAML file of the definitions."""
+    from mlops.lint import lint_folder
+
+    return lint_folder(project)
+
+
+class AzureCli:
+    """Azure ML by way of `az ml`. The methods are those of `mlops.azureml.backend.Backend`.
+
+    In a dry run nothing is read either, because that needs a login: the answers then are those of a workspace in which
+    version 1 of the model is registered and served, so that the commands of a normal case are shown.
+    """
+
+    monitors_data = False
+
+    def __init__(self, project: Project, config: EnvironmentConfig, shell: Shell) -> None:
+        """Keep what the commands are made of; nothing is run."""
+        self._shell = shell
+        self._config = config
+        self._names = config.names
+        self._root = project.root
+        self._definitions = project.definitions
+        self._workspace = ("--resource-group", config.names.resource_group, "--workspace-name", config.names.workspace)
+        self._generated = project.root / ".local" / "azure" / config.environment
+
+    # Data, jobs and models.
+
+    def data_versions(self, name: str) -> list[str]:
+        # Asking for the versions of an asset that does not exist is an error, hence the question before.
+        assets = self._read("data", "list", *self._workspace, assumed=[])
+        if name not in [asset["name"] for asset in assets]:
+            return []
+        return [asset["version"] for asset in self._read("data", "list", "--name", name, *self._workspace, assumed=[])]
+
+    def create_data(self, asset: DataAsset, version: str) -> None:
+        name = ("--name", asset.name, "--version", version)
+        self._change("data", "create", "--file", self._file(asset.source), *name, *self._workspace)
+
+    def submit_pipeline(self, job: str, data: Mapping[str, str], overrides: str) -> str:
+        values = self._pipeline_values(data)
+        pipeline = Pipeline.load(self._definitions / "pipeline.yml")
+        for node in pipeline.nodes.values() if overrides else ():
+            if isinstance(node.component, Component) and "overrides" in node.component.inputs:
+                values[f"jobs.{node.name}.inputs.overrides"] = overrides
+        file = self._file(pipeline.source)
+        self._change("job", "create", "--file", file, "--name", job, *self._workspace, values=values)
+        return job
+
+    def stream_job(self, job: str) -> None:
+        self._shell.run("az", "ml", "job", "stream", "--name", job, *self._workspace)
+
+    def job(self, name: str) -> Job:
+        document = self._read("job", "show", "--name", name, *self._workspace, assumed={"status": "Completed"})
+        studio = ((document.get("services") or {}).get("Studio") or {}).get("endpoint") or ""
+        return Job(name, document["status"], studio)
+
+    def download_output(self, job: str, output: str, folder: Path) -> None:
+        options = ("--output-name", output, "--download-path", self._file(folder))
+        self._change("job", "download", "--name", job, *options, *self._workspace)
+
+    def model_versions(self, registry: str | None) -> list[ModelVersion]:
+        name = self._config.model.name
+        place = self._place(registry)
+        models = self._read("model", "list", *place, assumed=[{"name": name}])
+        if name not in [model["name"] for model in models]:
+            return []
+        known = assumed_model(self._config, registry)
+        assumed = [{"version": known.version, "tags": known.tags}]
+        versions = self._read("model", "list", "--name", name, *place, assumed=assumed)
+        return [ModelVersion(str(model["version"]), model.get("tags") or {}, registry) for model in versions]
+
+    def tag_model(self, model: ModelVersion, tags: Mapping[str, str]) -> None:
+        place: tuple[str, ...] = self._workspace
+        if model.registry:
+            # The CLI demands a resource group here, although a registry's model is in none of ours.
+            place = ("--resource-group", self._names.resource_group, "--registry-name", model.registry)
+        name = ("--name", self._config.model.name, "--version", model.version)
+        self._change("model", "update", *name, *place, values={f"tags.{key}": value for key, value in tags.items()})
+
+    def registries(self) -> list[str]:
+        return [registry["name"] for registry in self._read("registry", "list", assumed=[])]
+
+    def create_registry(self, name: str, locations: list[str]) -> None:
+        values = {"location": locations[0]}
+        values |= {f"replication_locations[{index}].location": location for index, location in enumerate(locations)}
+        options = ("--name", name, "--resource-group", self._names.resource_group)
+        self._change("registry", "create", "--file", self._definition("registry.yml"), *options, values=values)
+
+    def share_model(self, version: str, registry: str) -> None:
+        name = self._config.model.name
+        target = ("--registry-name", registry, "--share-with-name", name, "--share-with-version", version)
+        self._change("model", "share", "--name", name, "--version", version, *target, *self._workspace)
+
+    def create_model(self, model: ModelVersion, folder: Path) -> None:
+        name = ("--name", self._config.model.name, "--version", model.version)
+        files = ("--type", "mlflow_model", "--path", str(folder))
+        self._change("model", "create", *name, *files, *self._place(model.registry))
+
+    def download_model(self, model: ModelVersion, folder: Path) -> None:
+        name = ("--name", self._config.model.name, "--version", model.version)
+        self._change("model", "download", *name, "--download-path", str(folder), *self._place(model.registry))
+
+    # The online endpoint.
+
+    def online_traffic(self) -> dict[str, int] | None:
+        assumed = [{"name": self._names.online_endpoint, "traffic": {ASSUMED_ONLINE.name: 100}}]
+        for endpoint in self._read("online-endpoint", "list", *self._workspace, assumed=assumed):
+            if endpoint["name"] == self._names.online_endpoint:
+                return {name: int(share) for name, share in (endpoint.get("traffic") or {}).items()}
+        return None
+
+    def create_online_endpoint(self) -> None:
+        values = {"public_network_access": "disabled"} if self._config.closed else {}
+        if identity := endpoint_identity(self._config, self._subscription):
+            values["identity.type"] = "user_assigned"
+            values["identity.user_assigned_identities[0].resource_id"] = identity
+        options = ("--file", self._definition("online/endpoint.yml"), "--name", self._names.online_endpoint)
+        self._change("online-endpoint", "create", *options, *self._workspace, values=values)
+
+    def online_deployments(self) -> list[Deployment]:
+        endpoint = ("--endpoint-name", self._names.online_endpoint)
+        assumed = [{"name": ASSUMED_ONLINE.name}]
+        listed = self._read("online-deployment", "list", *endpoint, *self._workspace, assumed=assumed)
+        deployments = []
+        for name in [deployment["name"] for deployment in listed]:
+            # The list leaves the tags out.
+            show = ("online-deployment", "show", "--name", name, *endpoint, *self._workspace)
+            document = self._read(*show, assumed={"model": ASSUMED_ONLINE.model_version})
+            generation = int((document.get("tags") or {}).get("generation", 0))
+            deployments.append(Deployment(name, model_version(document.get("model")), generation))
+        return deployments
+
+    def create_online_deployment(self, name: str, model: ModelVersion, generation: int) -> None:
+        online = self._config.compute.online
+        values = {
+            "model": model_reference(self._config, model),
+            "instance_type": online.vm_size,
+            "instance_count": str(online.instance_count),
+            "tags.generation": str(generation),
+        }
+        options = ("--file", self._definition("online/deployment.yml"), *self._online(name))
+        self._change("online-deployment", "create", *options, *self._workspace, values=values)
+
+    def delete_online_deployment(self, name: str) -> None:
+        self._change("online-deployment", "delete", *self._online(name), "--yes", *self._workspace)
+
+    def set_traffic(self, traffic: Mapping[str, int]) -> None:
+        shares = " ".join(f"{name}={share}" for name, share in traffic.items())
+        options = ("--name", self._names.online_endpoint, "--traffic", shares)
+        self._change("online-endpoint", "update", *options, *self._workspace)
+
+    def invoke(self, request: Path, deployment: str | None) -> object:
+        options: tuple[str, ...] = ("--name", self._names.online_endpoint, "--request-file", self._file(request))
+        if deployment:
+            options += ("--deployment-name", deployment)
+        answer = self._read("online-endpoint", "invoke", *options, *self._workspace, assumed=None)
+        # az prints the body of the answer as a JSON string that itself holds JSON.
+        try:
+            return json.loads(answer) if isinstance(answer, str) else answer
+        except json.JSONDecodeError:
+            return answer
+
+    def show_log(self, deployment: str, lines: int) -> None:
+        options = (*self._online(deployment), "--lines", str(lines))
+        self._shell.run("az", "ml", "online-deployment", "get-logs", *options, *self._workspace)
+
+    def delete_online_endpoint(self) -> None:
+        self._change("online-endpoint", "delete", "--name", self._names.online_endpoint, "--yes", *self._workspace)
+
+    # The batch endpoint.
+
+    def batch_default(self) -> str | None:
+        assumed = [{"name": self._names.batch_endpoint, "deployment_name": ASSUMED_BATCH.name}]
+        for endpoint in self._read("batch-endpoint", "list", *self._workspace, assumed=assumed):
+            if endpoint["name"] == self._names.batch_endpoint:
+                return endpoint.get("deployment_name") or ""
+        return None
+
+    def create_batch_endpoint(self) -> None:
+        options = ("--file", self._definition("batch/endpoint.yml"), "--name", self._names.batch_endpoint)
+        self._change("batch-endpoint", "create", *options, *self._workspace)
+
+    def batch_deployments(self) -> list[Deployment]:
+        assumed = [{"name": ASSUMED_BATCH.name, "model": ASSUMED_BATCH.model_version}]
+        endpoint = ("--endpoint-name", self._names.batch_endpoint)
+        listed = self._read("batch-deployment", "list", *endpoint, *self._workspace, assumed=assumed)
+        return [Deployment(document["name"], model_version(document.get("model"))) for document in listed]
+
+    def create_batch_deployment(self, name: str, model: ModelVersion) -> None:
+        batch = self._config.compute.batch
+        values = {
+            "model": model_reference(self._config, model),
+            "compute": f"azureml:{self._config.compute.cluster.name}",
+            "resources.instance_count": str(batch.instance_count),
+            "settings.mini_batch_size": str(batch.mini_batch_size),
+            "settings.max_concurrency_per_instance": str(batch.max_concurrency_per_instance),
+        }
+        options = ("--file", self._definition("batch/deployment.yml"), *self._batch(name), "--set-default")
+        self._change("batch-deployment", "create", *options, *self._workspace, values=values)
+
+    def delete_batch_deployment(self, name: str) -> None:
+        self._change("batch-deployment", "delete", *self._batch(name), "--yes", *self._workspace)
+
+    def delete_batch_endpoint(self) -> None:
+        self._change("batch-endpoint", "delete", "--name", self._names.batch_endpoint, "--yes", *self._workspace)
+
+    # Schedules.
+
+    def schedules(self) -> dict[str, bool]:
+        listed = self._read("schedule", "list", "--include-disabled", *self._workspace, assumed=[])
+        return {schedule["name"]: bool(schedule.get("is_enabled", True)) for schedule in listed}
+
+    def create_monitor(self, name: str, deployment: str, task: str, thresholds: Thresholds) -> str:
+        # `--set` can neither replace text by a list of addresses nor take metrics away, so the values go into a copy.
+        template = load_yaml(self._definitions / "monitor.yml")
+        document = monitor_definition(template, self._config, deployment, task, thresholds)
+        file = self._generated / "monitor.yml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+        self._change("schedule", "create", "--file", self._file(file), "--name", name, *self._workspace)
+        return watching(self._config, deployment)
+
+    def create_retraining(self, name: str, data: Mapping[str, str]) -> None:
+        values = {
+            "trigger.expression": self._config.schedule.retrain_cron,
+            "trigger.time_zone": self._config.schedule.time_zone,
+        }
+        values |= {f"create_job.{key}": value for key, value in self._pipeline_values(data).items()}
+        options = ("--file", self._definition("schedule.yml"), "--name", name)
+        self._change("schedule", "create", *options, *self._workspace, values=values)
+
+    def enable_schedule(self, name: str, enabled: bool) -> None:
+        self._change("schedule", "enable" if enabled else "disable", "--name", name, *self._workspace)
+
+    def delete_schedule(self, name: str) -> None:
+        self._change("schedule", "delete", "--name", name, *self._workspace)
+
+    # How a command is made and run.
+
+    def _read(self, *words: str, assumed: Any) -> Any:
+        return self._json("az", "ml", *words, assumed=assumed)
+
+    def _json(self, *command: str, assumed: Any) -> Any:
+        try:
+            output = self._shell.read(*command, "--output", "json")
+        except CommandError as error:
+            raise cure(error.output, self._config) or error from error
+        if self._shell.dry_run:
+            return assumed
+        return json.loads(output) if output.strip() else None
+
+    def _subscription(self) -> str:
+        return str(self._json("az", "account", "show", assumed={"id": "SUBSCRIPTION-ID"})["id"])
+
+    def _change(self, *words: str, values: Mapping[str, str] | None = None) -> None:
+        sets = ("--set", *(f"{key}={value}" for key, value in values.items())) if values else ()
+        try:
+            self._shell.run("az", "ml", *words, *sets, "--output", "none")
+        except CommandError as error:
+            raise cure(error.output, self._config) or error from error
+
+    def _pipeline_values(self, data: Mapping[str, str]) -> dict[str, str]:
+        return {
+            "experiment_name": self._config.model.experiment,
+            "settings.default_compute": f"azureml:{self._config.compute.cluster.name}",
+            "inputs.model_name": self._config.model.name,
+            **{f"inputs.{name}.path": f"azureml:{asset}" for name, asset in data.items()},
+        }
+
+    def _place(self, registry: str | None) -> tuple[str, ...]:
+        return ("--registry-name", registry) if registry else self._workspace
+
+    def _online(self, deployment: str) -> tuple[str, ...]:
+        return ("--name", deployment, "--endpoint-name", self._names.online_endpoint)
+
+    def _batch(self, deployment: str) -> tuple[str, ...]:
+        return ("--name", deployment, "--endpoint-name", self._names.batch_endpoint)
+
+    def _definition(self, name: str) -> str:
+        return self._file(self._definitions / name)
+
+    def _file(self, path: Path) -> str:
+        # Short, and the same on every machine: commands run in the project's folder.
+        return path.relative_to(self._root).as_posix()
+
+
+def monitor_definition(
+    document: Mapping[str, Any], config: EnvironmentConfig, deployment: str, task: str, thresholds: Thresholds
+) -> dict[str, Any]:
+    """Return a copy of the monitor's YAML document with the values of a deployment and its environment in it.
+
+    `task` is "regression" or "classification"; the thresholds replace those of the drift signals.
+    """
+    endpoint = config.names.online_endpoint
+    signals = {}
+    for name, signal in document["create_monitor"]["monitoring_signals"].items():
+        days = {"lookback_window_size": f"P{config.monitor.lookback_days}D"}
+        reference_days = {**days, "lookback_window_offset": f"P{config.monitor.lookback_days}D"}
+        signals[name] = {
+            **signal,
+            "production_data": _collected(signal["production_data"], endpoint, deployment, days),
+            "reference_data": _collected(signal["reference_data"], endpoint, deployment, reference_days),
+        }
+        if signal["type"] in ("data_drift", "prediction_drift"):
+            kinds = signal["metric_thresholds"]
+            signals[name]["metric_thresholds"] = {kind: dict(thresholds.get(kind, kinds[kind])) for kind in kinds}
+    monitor = {
+        **document["create_monitor"],
+        "compute": {**document["create_monitor"]["compute"], "instance_type": config.monitor.vm},
+        "monitoring_target": {
+            **document["create_monitor"]["monitoring_target"],
+            "ml_task": task,
+            "endpoint_deployment_id": f"azureml:{endpoint}:{deployment}",
+        },
+        "monitoring_signals": signals,
+    }
+    if config.monitor.alert_emails:
+        monitor["alert_notification"] = {"emails": list(config.monitor.alert_emails)}
+    trigger = {
+        **document["trigger"],
+        "expression": config.schedule.monitor_cron,
+        "time_zone": config.schedule.time_zone,
+    }
+    return {**document, "trigger": trigger, "create_monitor": monitor}
+
+
+def _collected(data: Mapping[str, Any], endpoint: str, deployment: str, days: Mapping[str, str]) -> dict[str, Any]:
+    """Point a signal's data at what the collector of a deployment writes, unless it names an asset of our own."""
+    if not re.search(r"-model_(inputs|outputs):", data["input_data"]["path"]):
+        return dict(data)
+    path = f"azureml:{endpoint}-{deployment}-{data['data_context']}:1"
+    return {
+        **data,
+        "input_data": {**data["input_data"], "path": path},
+        "data_window": {**data["data_window"], **days},
+    }

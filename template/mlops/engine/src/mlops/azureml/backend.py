@@ -1,0 +1,228 @@
+"""What the verbs ask of Azure Machine Learning, whatever API carries it out, and how commands of other programs run.
+
+A backend only translates: one method, one or two calls. Every decision is in `mlops.verbs`. Methods that read give what
+is there; the others change something, wait until Azure has done it, and raise UserError when it did not work.
+"""
+
+import contextlib
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from mlops.config import EnvironmentConfig, Project, load_yaml
+from mlops.errors import UserError
+from mlops.pipeline import DataAsset
+
+Thresholds = Mapping[str, Mapping[str, float]]
+"""Drift thresholds: feature type ("numerical" or "categorical"), Azure ML metric name, value."""
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A registered version of the project's model; `registry` is None for the workspace's own."""
+
+    version: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    registry: str | None = None
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A deployment behind an endpoint. Of two, the one with the higher `generation` is the newer one."""
+
+    name: str
+    model_version: str
+    generation: int = 0
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run on Azure: its status, as "Completed" or "Failed", and its page in the studio."""
+
+    name: str
+    status: str
+    studio: str = ""
+
+
+# What a dry run takes for granted, because asking Azure needs a login (see also `assumed_model`).
+ASSUMED_ONLINE = Deployment("blue", "0")
+ASSUMED_BATCH = Deployment("model-0", "0")
+
+
+class Backend(Protocol):
+    """One environment's Azure ML workspace, with the names and sizes from its configuration."""
+
+    #: Whether the monitor compares the project's own data, which therefore has to be in the workspace.
+    monitors_data: bool
+
+    def data_versions(self, name: str) -> list[str]:
+        """Return the versions of a data asset, none when there is no such asset."""
+
+    def create_data(self, asset: DataAsset, version: str) -> None:
+        """Create a version of a data asset with the content that lies on this machine."""
+
+    def submit_pipeline(self, job: str, data: Mapping[str, str], overrides: str) -> str:
+        """Start the training pipeline; `data` has the asset ("name:version") for each input to be pinned.
+
+        Returns the job's name: `job`, unless Azure chooses one itself.
+        """
+
+    def stream_job(self, job: str) -> None:
+        """Show a job's progress until it ends."""
+
+    def job(self, name: str) -> Job:
+        """Return a job's present state."""
+
+    def download_output(self, job: str, output: str, folder: Path) -> None:
+        """Put an output of a job below `folder`."""
+
+    def model_versions(self, registry: str | None) -> list[ModelVersion]:
+        """Return the versions of the project's model in the workspace, or in a registry."""
+
+    def tag_model(self, model: ModelVersion, tags: Mapping[str, str]) -> None:
+        """Add tags to a model version, where it is."""
+
+    def registries(self) -> list[str]:
+        """Return the names of the registries in the subscription."""
+
+    def create_registry(self, name: str, locations: list[str]) -> None:
+        """Create a registry in the first of the Azure regions, usable from all of them."""
+
+    def share_model(self, version: str, registry: str) -> None:
+        """Have Azure copy a model version from the workspace to a registry, under the same name and version."""
+
+    def create_model(self, model: ModelVersion, folder: Path) -> None:
+        """Create a model version, in the workspace or in a registry, from the MLflow model in `folder`."""
+
+    def download_model(self, model: ModelVersion, folder: Path) -> None:
+        """Put the files of a model version below `folder`."""
+
+    def online_traffic(self) -> dict[str, int] | None:
+        """Return the online endpoint's traffic in percent by deployment, or None when there is no endpoint."""
+
+    def create_online_endpoint(self) -> None:
+        """Create the online endpoint: Entra ID tokens only, with the identity and the openness of the configuration."""
+
+    def online_deployments(self) -> list[Deployment]:
+        """Return the deployments behind the online endpoint."""
+
+    def create_online_deployment(self, name: str, model: ModelVersion, generation: int) -> None:
+        """Create a deployment without traffic."""
+
+    def delete_online_deployment(self, name: str) -> None:
+        """Delete a deployment, which must have no traffic."""
+
+    def set_traffic(self, traffic: Mapping[str, int]) -> None:
+        """Set the traffic in percent by deployment; a deployment that is not named gets none."""
+
+    def invoke(self, request: Path, deployment: str | None) -> object:
+        """Send a request to one deployment, or through the endpoint's traffic; return the decoded answer."""
+
+    def show_log(self, deployment: str, lines: int) -> None:
+        """Show the last lines of an online deployment's log."""
+
+    def batch_default(self) -> str | None:
+        """Return the batch endpoint's default deployment ("" for none), or None when there is no endpoint."""
+
+    def create_batch_endpoint(self) -> None:
+        """Create the batch endpoint."""
+
+    def batch_deployments(self) -> list[Deployment]:
+        """Return the deployments behind the batch endpoint."""
+
+    def create_batch_deployment(self, name: str, model: ModelVersion) -> None:
+        """Create or update a deployment and, when that has worked, make it the endpoint's default."""
+
+    def delete_batch_deployment(self, name: str) -> None:
+        """Delete a deployment, which must not be the default."""
+
+    def schedules(self) -> dict[str, bool]:
+        """Return the workspace's schedules: name, and whether it is enabled."""
+
+    def create_monitor(self, name: str, deployment: str, task: str, thresholds: Thresholds) -> str:
+        """Create or update the monitor of an online deployment; `task` is "regression" or "classification".
+
+        Returns what it does, as the rest of a sentence that begins with its name.
+        """
+
+    def create_retraining(self, name: str, data: Mapping[str, str]) -> None:
+        """Create or update the schedule of the training pipeline; `data` as in `submit_pipeline`."""
+
+    def enable_schedule(self, name: str, enabled: bool) -> None:
+        """Switch a schedule on or off."""
+
+    def delete_schedule(self, name: str) -> None:
+        """Delete a schedule, which must be off."""
+
+    def delete_online_endpoint(self) -> None:
+        """Delete the online endpoint and all behind it."""
+
+    def delete_batch_endpoint(self) -> None:
+        """Delete the batch endpoint and all behind it."""
+
+
+def model_reference(config: EnvironmentConfig, model: ModelVersion) -> str:
+    """Return how a definition names a version of the project's model, in the workspace or in a registry."""
+    if model.registry:
+        return f"azureml://registries/{model.registry}/models/{config.model.name}/versions/{model.version}"
+    return f"azureml:{config.model.name}:{model.version}"
+
+
+def model_version(reference: object) -> str:
+    """Return the version in a reference, `azureml:name:7` or `.../versions/7`."""
+    return re.split(r"[:/]", str(reference or ""))[-1]
+
+
+def assumed_model(config: EnvironmentConfig, registry: str | None) -> ModelVersion:
+    """Return the version that a dry run finds: registered by the pipeline, and promoted to this environment."""
+    return ModelVersion("1", {"sha256": "", f"promoted_{config.environment}": ""}, registry)
+
+
+def endpoint_identity(config: EnvironmentConfig, subscription: Callable[[], str]) -> str | None:
+    """Return the Azure resource id of the identity that was made for the endpoints, or None when there is none.
+
+    `subscription` gives the id of the Azure subscription; it is asked only when there is an identity.
+    """
+    if config.names.endpoint_identity is None:
+        return None
+    return (
+        f"/subscriptions/{subscription()}/resourceGroups/{config.names.resource_group}"
+        f"/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{config.names.endpoint_identity}"
+    )
+
+
+@contextlib.contextmanager
+def downloaded(backend: Backend, model: ModelVersion, *, dry_run: bool) -> Iterator[Path]:
+    """Give the folder of a model version's files, which is gone after the block; in a dry run nothing is in it.
+
+    Raises UserError when the version is no MLflow model.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        backend.download_model(model, Path(folder))
+        # az puts the files into folders of its own choice; an MLflow model is where its MLmodel file is.
+        found = sorted(Path(folder).rglob("MLmodel"), key=lambda path: len(path.parts))
+        if not found and not dry_run:
+            place = f"registry {model.registry}" if model.registry else "the workspace"
+            raise UserError(f"version {model.version} in {place} is no MLflow model: train a new one")
+        yield found[0].parent if found else Path(folder)
+
+
+def watched(project: Project) -> tuple[str, Thresholds]:
+    """Return what the monitor of the model needs: its task, and the thresholds of drift in config/model.yml.
+
+    Raises UserError when there are none.
+    """
+    thresholds = load_yaml(project.settings).get("drift")
+    if not isinstance(thresholds, dict):
+        raise UserError("config/model.yml: drift: the key is missing")
+    return str(load_yaml(project.schema).get("task")), thresholds
+
+
+def watching(config: EnvironmentConfig, deployment: str) -> str:
+    """Return what a monitor of Azure ML does, as the rest of a sentence."""
+    emails = config.monitor.alert_emails
+    alerts = f"alerts go to {', '.join(emails)}" if emails else "alerts go to Azure Monitor"
+    return f"watches {deployment} ({config.schedule.monitor_cron}); {alerts}"

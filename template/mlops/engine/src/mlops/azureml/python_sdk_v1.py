@@ -1,0 +1,564 @@
+"""The backend of SDK v1 (azureml-core and azureml-pipeline), for teams that still run it.
+
+SDK v1 has pipelines, File datasets and schedules. Managed online endpoints, models and registries are out of its reach:
+for these a project has the definitions and the calls of the Python SDK v2. Each change is one call, shown as one line.
+"""
+
+# ruff: noqa: D102 - the methods are described once for all backends, in mlops.azureml.backend.Backend
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops.azureml.backend import ASSUMED_BATCH, Backend, Deployment, Job, ModelVersion, Thresholds, downloaded
+from mlops.azureml.python_sdk_v2 import PythonSdk, credential, definitions, folder, subscription
+from mlops.azureml.remedies import cure
+from mlops.config import EnvironmentConfig, Project
+from mlops.errors import UserError
+from mlops.pipeline import DataAsset, Pipeline
+
+if TYPE_CHECKING:
+    from azure.storage.blob import ContainerClient
+    from azureml.core import Workspace
+    from azureml.data import FileDataset
+    from azureml.data.azure_storage_datastore import AzureBlobDatastore
+    from azureml.pipeline.core import PipelineEndpoint, PublishedPipeline, Schedule, ScheduleRecurrence
+    from azureml.pipeline.core.run import PipelineRun
+    from azureml.pipeline.steps import PythonScriptStep
+
+    from mlops.lint import Fault
+
+    Steps = list[PythonScriptStep]
+
+NOTICE = (
+    "SDK v1 of Azure ML is out of support since June 2026: to leave it, run `copier update` and answer mlops_version "
+    "with python-sdk-v2."
+)
+CONTENT = "content"
+"""The tag on each version of a dataset that has the hash of its content."""
+
+REMOVED = "removed-"
+"""How the names of schedules begin that SDK v1 cannot delete and that stand for none any more."""
+
+COMPARED = 10
+"""How many of the newest versions of a dataset a new content is compared with."""
+
+LOOK = 10
+"""Seconds between two looks at a run."""
+
+FORMS = '"30 4 * * *" (every day), "0 4,16 * * 1-5" (some days of the week), "0 4 1 * *" or "0 4 1 */3 *" (months)'
+"""The cron texts that a recurrence of SDK v1 can express."""
+
+# Nothing calls home: azureml.data and azureml.dataprep would report to Microsoft what is done with datasets. They read
+# this when they are imported, which is after this module.
+os.environ.setdefault("HBI_WORKSPACE_JOB", "true")
+
+_CLOSED = {"Finished": "Completed", "Failed": "Failed", "Canceled": "Canceled"}
+
+
+def connect(project: Project, config: EnvironmentConfig, *, dry_run: bool) -> Backend:
+    """Return the backend for one environment."""
+    return PythonSdkV1(project, config, dry_run=dry_run)
+
+
+def load_pipeline(project: Project) -> Pipeline:
+    """Bring the steps of the training pipeline into their plain form; raises UserError when they cannot be built."""
+    from mlops.lint.python_sdk_v1 import plain
+
+    return plain(project, "training")
+
+
+def check(project: Project) -> "list[Fault]":
+    """Lint the datasets, the three pipelines, the cron texts, and what the project has of SDK v2's definitions."""
+    from mlops.lint.python_sdk_v1 import check as find_faults
+
+    return find_faults(project)
+
+
+class PythonSdkV1(PythonSdk):
+    """Azure ML by way of SDK v1 where that has what is needed, and by `MLClient` for the rest.
+
+    A dry run asks Azure for nothing, as in PythonSdk.
+    """
+
+    monitors_data = True
+
+    # Data.
+
+    def data_versions(self, name: str) -> list[str]:
+        """Return those of the newest versions: SDK v1 asks twice for each one, and knows no list of them."""
+        return [] if self._dry_run else [found.tags.get(CONTENT, "") for found in self._datasets(name)]
+
+    def create_data(self, asset: DataAsset, version: str) -> None:
+        self._show("Dataset.register", f"{asset.name}, {CONTENT}={version}")
+        if self._dry_run or asset.path is None:
+            return
+        from azureml.core import Dataset
+
+        with sdk_errors(self._config):
+            place, target = f"{asset.name}/{version}", container(self._store)
+            for file in sorted(item for item in asset.path.rglob("*") if item.is_file()):
+                with file.open("rb") as content:
+                    name = f"{place}/{file.relative_to(asset.path).as_posix()}"
+                    target.upload_blob(name, content, overwrite=True)
+            files = Dataset.File.from_files((self._store, f"{place}/**"), validate=False)
+            files.register(self._workspace, asset.name, tags={CONTENT: version}, create_new_version=True)
+
+    def _datasets(self, name: str) -> "Iterator[FileDataset]":
+        """Give the newest versions of a dataset, the newest first."""
+        from azureml.core import Dataset
+
+        with sdk_errors(self._config):
+            # Not `in`, which takes each error for "not there", and not `list()`, which finds nothing.
+            if any(known == name for known in Dataset.get_all(self._workspace)):
+                newest = Dataset.get_by_name(self._workspace, name)
+                yield newest
+                for number in range(newest.version - 1, max(0, newest.version - COMPARED), -1):
+                    yield Dataset.get_by_name(self._workspace, name, number)
+
+    def _dataset(self, asset: str) -> "FileDataset":
+        name, _, version = asset.partition(":")
+        for found in self._datasets(name):
+            if found.tags.get(CONTENT) == version:
+                return found
+        cure = f"uv run mlops train --environment {self._config.environment}"
+        raise UserError(f"there is no dataset {asset} in {self._names.workspace}: run `{cure}`")
+
+    # Jobs.
+
+    def submit_pipeline(self, job: str, data: Mapping[str, str], overrides: str) -> str:
+        experiment = self._config.model.experiment
+        endpoint, values = self._training(data, {"overrides": overrides} if overrides else {})
+        shown = ", ".join([experiment, *data.values(), *([f"overrides={overrides}"] if overrides else [])])
+        self._show("PipelineEndpoint.submit", shown)
+        if endpoint is None:
+            return job
+        with sdk_errors(self._config):
+            # SDK v1 lets Azure name a run.
+            return str(endpoint.submit(experiment, pipeline_parameters=values).id)
+
+    def stream_job(self, job: str) -> None:
+        self._show("PipelineRun.get_status", job)
+        if self._dry_run:
+            return
+        # Not `wait_for_completion`, which prints addresses of logs that open without a login.
+        shown: dict[str, str] = {}
+        with sdk_errors(self._config):
+            run = self._run(job)
+            while run.get_status() not in _CLOSED:
+                for step in run.get_steps():
+                    status = step.get_status()
+                    if shown.get(step.id) != status:
+                        shown[step.id] = status
+                        print(f"{step.name}: {status}", flush=True)
+                time.sleep(LOOK)
+
+    def job(self, name: str) -> Job:
+        if self._dry_run:
+            return Job(name, "Completed")
+        with sdk_errors(self._config):
+            run = self._run(name)
+            status = run.get_status()
+            return Job(name, _CLOSED.get(status, status), run.get_portal_url())
+
+    def download_output(self, job: str, output: str, folder: Path) -> None:
+        self._show("StepRun.download", f"{job}: {output}")
+        if self._dry_run:
+            return
+        nodes = load_pipeline(self._project).nodes
+        writer = next((name for name, node in nodes.items() if output in node.outputs), None)
+        if writer is None:
+            raise UserError(f"pipelines.py: no step of the training pipeline writes an output {output!r}")
+        with sdk_errors(self._config):
+            for step in self._run(job).find_step_run(writer):
+                start = f"dataset/{step.id}/{output}/"
+                source = container(self._store)
+                for name in source.list_blob_names(name_starts_with=start):
+                    target = folder / output / name.removeprefix(start)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(source.download_blob(name).readall())
+
+    def _run(self, name: str) -> "PipelineRun":
+        from azureml.pipeline.core import PipelineRun
+
+        return PipelineRun.get(self._workspace, name)
+
+    # Pipelines.
+
+    def _training(
+        self, data: Mapping[str, str], values: Mapping[str, str]
+    ) -> "tuple[PipelineEndpoint | None, dict[str, Any]]":
+        """Publish the training pipeline as it is now; return its endpoint, None in a dry run, and its parameters."""
+        name = self._config.model.experiment
+        if self._dry_run:
+            return self._published(name, name, []), {}
+        datasets = {parameter: self._dataset(asset) for parameter, asset in data.items()}
+        by_name = {dataset.name: dataset for dataset in datasets.values()}
+        steps = build(self._project, "training", self._config, by_name)
+        known = {parameter for step in steps for parameter in step._params}
+        if unknown := values.keys() - known:
+            raise UserError(f"pipelines.py: the training pipeline has no parameter {', '.join(unknown)}: add it")
+        given = {**{key: value for key, value in datasets.items() if key in known}, **values}
+        return self._published(name, name, steps), given
+
+    def _published(self, endpoint: str, name: str, steps: "Steps") -> "PipelineEndpoint | None":
+        """Make a pipeline the default of an endpoint, which is created when it is missing; None in a dry run.
+
+        What is published already is not published again.
+        """
+        if self._dry_run:
+            self._show("PipelineEndpoint.publish", f"{endpoint}: {name}")
+            return None
+        from azureml.pipeline.core import Pipeline as Graph
+        from azureml.pipeline.core import PipelineEndpoint
+
+        from mlops.lint.sdk import quiet
+
+        content = fingerprint(steps)
+        with sdk_errors(self._config):
+            found = self._endpoint(endpoint)
+            former = [item for item in found.list_pipelines() if item.name == name] if found else []
+            for pipeline in former:
+                if found and pipeline.version == content:
+                    if found.get_pipeline().id != pipeline.id:
+                        self._show("PipelineEndpoint.set_default", f"{endpoint}: {name}")
+                        found.set_default(pipeline)
+                    return found
+            self._show("PipelineEndpoint.publish", f"{endpoint}: {name}")
+            with quiet():
+                # A failed step must not let the rest go on: nothing may be registered after a failed evaluation.
+                new = Graph(self._workspace, steps).publish(name, name, content, continue_on_step_failure=False)
+            try:
+                if found:
+                    found.add_default(new)
+                else:
+                    found = PipelineEndpoint.publish(self._workspace, endpoint, endpoint, new)
+            except BaseException:
+                new.disable()
+                raise
+            for pipeline in former:
+                pipeline.disable()
+            return found
+
+    def _endpoint(self, name: str) -> "PipelineEndpoint | None":
+        from azureml.pipeline.core import PipelineEndpoint
+        from msrest.exceptions import HttpOperationError
+
+        try:
+            return PipelineEndpoint.get(self._workspace, name=name)
+        except HttpOperationError as error:
+            if error.response.status_code != 404:
+                raise
+            return None
+
+    # The batch endpoint: a pipeline endpoint, with a published pipeline for each deployment.
+
+    def batch_default(self) -> str | None:
+        if self._dry_run:
+            return ASSUMED_BATCH.name
+        with sdk_errors(self._config):
+            endpoint = self._endpoint(self._names.batch_endpoint)
+            return str(endpoint.get_pipeline().name) if endpoint else None
+
+    def create_batch_endpoint(self) -> None:
+        """SDK v1 makes an endpoint together with its first pipeline."""
+
+    def batch_deployments(self) -> list[Deployment]:
+        if self._dry_run:
+            return [ASSUMED_BATCH]
+        return [Deployment(found.name, found.name.rpartition("-")[2]) for found in self._batch_pipelines()]
+
+    def create_batch_deployment(self, name: str, model: ModelVersion) -> None:
+        endpoint = self._names.batch_endpoint
+        if model.registry:
+            self._bring(model)
+        if self._dry_run:
+            self._published(endpoint, name, [])
+            return
+        from azureml.core import Dataset
+
+        with sdk_errors(self._config):
+            # A pipeline wants some dataset for its parameter: a folder where files to be scored can be put.
+            files = Dataset.File.from_files((self._store, f"{endpoint}/**"), validate=False)
+        self._published(endpoint, name, build(self._project, "batch", self._config, files, model.version))
+
+    def delete_batch_deployment(self, name: str) -> None:
+        self._show("PublishedPipeline.disable", name)
+        for pipeline in [] if self._dry_run else self._batch_pipelines():
+            if pipeline.name == name:
+                with sdk_errors(self._config):
+                    pipeline.disable()
+
+    def delete_batch_endpoint(self) -> None:
+        name = self._names.batch_endpoint
+        self._show("PipelineEndpoint.archive", f"{name}: off and renamed, SDK v1 deletes no endpoint")
+        if not self._dry_run:
+            with sdk_errors(self._config):
+                if endpoint := self._endpoint(name):
+                    endpoint.archive()
+
+    def _batch_pipelines(self) -> "list[PublishedPipeline]":
+        with sdk_errors(self._config):
+            endpoint = self._endpoint(self._names.batch_endpoint)
+            return list(endpoint.list_pipelines()) if endpoint else []
+
+    def _bring(self, model: ModelVersion) -> None:
+        """Copy a registry's model into the workspace, under its own version: batch jobs of SDK v1 reach no registry."""
+        if not self._dry_run and model.version in [known.version for known in self.model_versions(None)]:
+            return
+        with downloaded(self, model, dry_run=self._dry_run) as folder:
+            self.create_model(ModelVersion(model.version), folder)
+
+    # Schedules.
+
+    def schedules(self) -> dict[str, bool]:
+        return {} if self._dry_run else {name: item.status == "Active" for name, item in self._schedules().items()}
+
+    def create_monitor(self, name: str, deployment: str, task: str, thresholds: Thresholds) -> str:
+        """Schedule the check for drift. It reads the thresholds out of the same file, and fails when one is passed."""
+        # Named and not pinned: each run compares the newest versions.
+        steps: Steps = []
+        if not self._dry_run:
+            data = {key: (self._workspace, key) for key in data_assets(self._project)}
+            steps = build(self._project, "drift", self._config, data)
+        cron = self._config.schedule.monitor_cron
+        self._schedule(name, self._published(name, name, steps), cron, {})
+        return (
+            f"compares the newest data with what the model learned from ({cron}), because SDK v1 cannot watch "
+            f"{deployment}; a run that finds drift fails"
+        )
+
+    def create_retraining(self, name: str, data: Mapping[str, str]) -> None:
+        endpoint, values = self._training(data, {})
+        self._schedule(name, endpoint, self._config.schedule.retrain_cron, values)
+
+    def enable_schedule(self, name: str, enabled: bool) -> None:
+        self._show(f"Schedule.{'enable' if enabled else 'disable'}", name)
+        if not self._dry_run:
+            with sdk_errors(self._config):
+                schedule = self._schedules()[name]
+                (schedule.enable if enabled else schedule.disable)(wait_for_provisioning=True)
+
+    def delete_schedule(self, name: str) -> None:
+        self._show("Schedule.update", f"{name}: off and renamed, SDK v1 deletes no schedule")
+        if self._dry_run:
+            return
+        from azureml.pipeline.core import PipelineEndpoint
+
+        with sdk_errors(self._config):
+            schedule = self._schedules()[name]
+            schedule.update(name=f"{REMOVED}{uuid.uuid4()}", status="Disabled")
+            PipelineEndpoint.get(self._workspace, id=schedule.pipeline_endpoint_id).archive()
+
+    def _schedules(self) -> "dict[str, Schedule]":
+        from azureml.pipeline.core import Schedule
+
+        with sdk_errors(self._config):
+            found = Schedule.list(self._workspace, active_only=False)
+            return {item.name: item for item in found if not item.name.startswith(REMOVED)}
+
+    def _schedule(self, name: str, endpoint: "PipelineEndpoint | None", cron: str, values: dict[str, Any]) -> None:
+        """Create or update a schedule of what an endpoint's default pipeline is at that time."""
+        from azureml.pipeline.core import Schedule
+
+        times = recurrence(cron, self._config.schedule.time_zone)
+        known = None if self._dry_run else self._schedules().get(name)
+        self._show("Schedule.update" if known else "Schedule.create_for_pipeline_endpoint", f"{name}: {cron}")
+        if endpoint is None:
+            return
+        with sdk_errors(self._config):
+            if known:
+                known.update(recurrence=times, pipeline_parameters=values, wait_for_provisioning=True)
+                return
+            Schedule.create_for_pipeline_endpoint(
+                self._workspace,
+                name,
+                endpoint.id,
+                self._config.model.experiment,
+                times,
+                pipeline_parameters=values,
+                wait_for_provisioning=True,
+            )
+
+    # How a call is made.
+
+    @cached_property
+    def _workspace(self) -> "Workspace":
+        return workspace(self._config)
+
+    @cached_property
+    def _store(self) -> "AzureBlobDatastore":
+        from azureml.core import Datastore
+
+        # Where OutputFileDatasetConfig puts what has no destination.
+        store: AzureBlobDatastore = Datastore.get(self._workspace, "workspaceblobstore")
+        return store
+
+    def _show(self, operation: str, shown: str) -> None:
+        print(f"{operation}({shown})", flush=True)
+
+
+def recurrence(expression: str, time_zone: str) -> "ScheduleRecurrence":
+    """Translate a cron text. Raises UserError for one that a recurrence of SDK v1 cannot express."""
+    from azureml.pipeline.core.schedule import ScheduleRecurrence, TimeZone
+
+    from mlops.lint.schedules import cron_faults, cron_values
+
+    for fault in cron_faults(expression):
+        raise UserError(fault)
+    minutes, hours, days, months, weekdays = cron_values(expression)
+    every_day, every_month, every_weekday = len(days) == 31, len(months) == 12, len(weekdays) == 7
+    try:
+        zone = TimeZone(time_zone)
+    except ValueError:
+        raise UserError(f'"{time_zone}" is no time zone of Azure: write a Windows name') from None
+    # A start in the past: without one, the first run would start at once.
+    start = {"start_time": "2026-01-01T00:00:00", "time_zone": zone}
+    if every_day and every_month and every_weekday:
+        return ScheduleRecurrence("Day", 1, hours=hours, minutes=minutes, **start)
+    if every_day and every_month:
+        names = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"]
+        chosen = [names[day] for day in weekdays]
+        return ScheduleRecurrence("Week", 1, hours=hours, minutes=minutes, week_days=chosen, **start)
+    interval = 12 // len(months)
+    # A month's recurrence is only its start: one time of one day that each month has.
+    once = len(minutes) == len(hours) == len(days) == 1 and days[0] <= 28
+    if every_weekday and once and months == list(range(months[0], 13, interval)) and months[0] <= interval:
+        start["start_time"] = f"2026-{months[0]:02}-{days[0]:02}T{hours[0]:02}:{minutes[0]:02}:00"
+        return ScheduleRecurrence("Month", interval, **start)
+    raise UserError(f'SDK v1 has no recurrence for "{expression}"; it has them for {FORMS}')
+
+
+# Auth, errors, storage.
+
+
+def workspace(config: EnvironmentConfig) -> "Workspace":
+    """Return SDK v1's workspace, signed in as for SDK v2: no browser, no key."""
+    from azureml.core import Workspace
+    from azureml.core.authentication import TokenAuthentication
+
+    account = credential()
+
+    def token(audience: str) -> str:
+        return account.get_token(f"{audience.rstrip('/')}/.default").token
+
+    with sdk_errors(config):
+        # With the name of the cloud, SDK v1 does not go and ask which ones there are.
+        signed_in = TokenAuthentication(token, cloud="AzureCloud")
+        names = config.names
+        return Workspace(subscription(config), names.resource_group, names.workspace, auth=signed_in)
+
+
+@contextlib.contextmanager
+def sdk_errors(config: EnvironmentConfig) -> Iterator[None]:
+    """Turn what Azure and SDK v1 say of a fault into one line, with the cure where it is known."""
+    from azure.core.exceptions import AzureError
+    from azureml._common.exceptions import AzureMLException
+    from msrest.exceptions import ClientException
+    from requests import RequestException
+
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # SDK v1 writes each error into a log first, and that to the terminal
+    try:
+        yield
+    except (AzureMLException, ClientException, AzureError, RequestException, ValueError) as error:
+        text = said(error)
+        raise cure(text, config) or UserError(text) from error
+    finally:
+        logging.disable(disabled)
+
+
+def said(error: Exception) -> str:
+    """Return what an exception says in one line: the message in Azure's answer, where it has one."""
+    text = getattr(getattr(error, "response", None), "text", "") or getattr(error, "message", "") or str(error)
+    with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+        answer = {key.lower(): value for key, value in json.loads(text).items()}["error"]
+        found = {key.lower(): value for key, value in answer.items()}
+        text = f"({found['code']}) {found['message']}"
+    return " ".join(str(text).split())
+
+
+def container(store: "AzureBlobDatastore") -> "ContainerClient":
+    """Return the client of a datastore's container, signed in as ourselves: the storage takes no key.
+
+    SDK v1's own `upload` and `download` want a key and pass over a file that fails. Its `Dataset.File.upload_directory`
+    would sign in, but calls Azure from native code, where no test can follow.
+    """
+    from azure.storage.blob import ContainerClient
+
+    account = f"{store.protocol}://{store.account_name}.blob.{store.endpoint}"
+    return ContainerClient(account, store.container_name, credential=credential())
+
+
+# The definitions.
+
+
+def data_assets(project: Project) -> dict[str, DataAsset]:
+    """Return the datasets of the definitions by name; raises UserError when they cannot be read."""
+    source = project.definitions / "data.py"
+    with definitions(project.definitions):
+        datasets = getattr(project.definition("data"), "DATASETS", None)
+    if not isinstance(datasets, dict) or not all(isinstance(path, str | Path) for path in datasets.values()):
+        raise UserError(f"{source.name}: DATASETS must have a folder for each name of a dataset")
+    return {name: DataAsset(name, project.definitions / path, source) for name, path in datasets.items()}
+
+
+def build(project: Project, function: str, config: EnvironmentConfig, *arguments: object) -> "Steps":
+    """Build the steps of a pipeline of the definitions.
+
+    Raises DefinitionError, with the line, when that fails, and UserError when they are no steps that start a script.
+    """
+    from azureml._common.exceptions import AzureMLException
+    from azureml.pipeline.core._python_script_step_base import _PythonScriptStepBase
+
+    path = list(sys.path)
+    try:
+        with definitions(project.definitions):
+            project.definition("environments", folder(project))
+            try:
+                steps = getattr(project.definition("pipelines"), function, lambda *_: None)(config, *arguments)
+            except AzureMLException as error:
+                # Its text has several lines and parts for machines.
+                raise ValueError(said(error)).with_traceback(error.__traceback__) from error
+    finally:
+        sys.path[:] = path  # ParallelRunStep has put its source directory there
+    if not steps or not all(isinstance(step, _PythonScriptStepBase) and step._script_name for step in steps):
+        raise UserError(f"pipelines.py: {function} must return a list of PythonScriptStep or ParallelRunStep")
+    return list(steps)
+
+
+def snapshot(root: Path) -> "list[Path]":
+    """Return the files of a folder that SDK v1 uploads with a step: those that .amlignore leaves in."""
+    from azureml._project.ignore_file import get_project_ignore_file
+
+    ignored = get_project_ignore_file(str(root))
+
+    def files(parent: Path) -> Iterator[Path]:
+        for item in sorted(parent.iterdir()):
+            if not ignored.is_file_excluded(str(item)):
+                yield from files(item) if item.is_dir() else [item]
+
+    return list(files(root))
+
+
+def fingerprint(steps: "Steps") -> str:
+    """Return a hash of all that a published pipeline consists of, so that nothing is published twice."""
+    content = hashlib.sha256()
+    for root in sorted({step._source_directory for step in steps}):
+        for file in snapshot(Path(root)):
+            text = file.read_bytes()
+            content.update(f"{file.relative_to(root).as_posix()} {len(text)} ".encode() + text)
+    for step in steps:
+        arguments = [getattr(item, "default_value", item) for item in step._arguments]
+        content.update(repr([step.name, step._script_name, step._allow_reuse, arguments]).encode())
+        content.update(repr(step._runconfig).encode())
+    return content.hexdigest()[:16]

@@ -1,0 +1,58 @@
+"""What helps against the errors of Azure that users meet most often."""
+
+import re
+
+from mlops.config import EnvironmentConfig
+from mlops.errors import UserError
+
+
+def cure(output: str, config: EnvironmentConfig) -> UserError | None:
+    """Return the one line that helps when Azure said `output`, or None when it is no fault that has a known cure."""
+    names, workspace, environment = config.names, config.names.workspace, config.environment
+    provide = f"run `uv run mlops provision --environment {environment}`"
+    storage = f"storage account {names.storage_account}"
+    if not config.provisioned:
+        storage = f"the storage account of {workspace}"
+        provide = f"correct names.workspace and names.resource_group in config/{environment}.yml"
+    cures = {
+        r"Azure CLI not found": "az is not installed: see https://learn.microsoft.com/cli/azure, then run `az login`",
+        r"az account set|SubscriptionNotFound|InvalidSubscriptionId": (
+            "there is no such subscription for you: choose one with `az account set --subscription NAME`, or name its "
+            "id in AZURE_SUBSCRIPTION_ID"
+        ),
+        # The token that a workflow signs in with ends within minutes, and az cannot renew it (azure-cli#28708).
+        r"AADSTS700024": "the workflow's sign-in has expired: run the job again",
+        r"az login|AADSTS|Credential ?Unavailable|failed to retrieve a token": (
+            "you are not signed in to Azure: run `az login`"
+        ),
+        r"'ml' is (misspelled|not in)|requires the extension ml": (
+            "the Azure CLI lacks its Azure ML extension: run `az extension add --name ml`"
+        ),
+        rf"ResourceGroupNotFound|Workspace not found|workspaces/{re.escape(workspace)}'? .*not (be )?found": (
+            f"there is no workspace {workspace} in your subscription: {provide}, or choose the subscription with `az "
+            "account set --subscription NAME`"
+        ),
+        # Of Azure ML in two wordings, and of the storage account.
+        r"(?i)private link|AuthorizationFailure\b|not authorized to perform this operation\.": (
+            f"{workspace} and what belongs to it cannot be reached from here: run this on a machine in its private "
+            "network"
+        ),
+        rf"RegistryNotFound|registr(y|ies)\W+{re.escape(names.registry)}\b.*not (be )?found": (
+            f"there is no registry {names.registry} for you: correct names.registry in config/{environment}.yml, or "
+            "ask for the role AzureML Registry User"
+        ),
+        r"AuthorizationFailed|does not have authorization": (
+            f"you may not do this in {workspace}: ask for the role AzureML Data Scientist"
+        ),
+        r"AuthorizationPermissionMismatch": (
+            f"you may not write to {storage}: ask for the role Storage Blob Data Contributor"
+        ),
+        r"Docker image or Dockerfile is required": (
+            "an environment has no image: name one in its definition, as `uv run mlops lint` says"
+        ),
+        r"(?i)(model|asset)[ _]?name\W.*\b(must|may only|can only|not valid|invalid|unsupported)": (
+            f"Azure ML does not take the model name {config.model.name!r}: in config/{environment}.yml, use letters, "
+            "digits, dots, dashes and underscores"
+        ),
+    }
+    return next((UserError(text) for pattern, text in cures.items() if re.search(pattern, output)), None)

@@ -1,0 +1,17 @@
+"""The errors that end a command with one line and no traceback."""
+
+
+class UserError(Exception):
+    """A fault that the user can cure; its text is one line that names the fault and the cure."""
+
+
+class CommandError(UserError):
+    """An external command ended with an error; `output` is what it wrote to its error stream."""
+
+    def __init__(self, command: tuple[str, ...], code: int, output: str) -> None:
+        """Make the one-line message from the last line that the command wrote."""
+        lines = [line.strip() for line in output.splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith("ERROR:")] or lines[-1:] or [f"exit code {code}"]
+        name = " ".join(word for word in command[:4] if not word.startswith("-"))
+        super().__init__(f"`{name}` failed: {errors[0].removeprefix('ERROR:').strip()}")
+        self.output = output

@@ -1,0 +1,110 @@
+"""Bicep: a deployment at the subscription, which makes the resource group and all in it."""
+
+import json
+
+from mlops.azureml.backend import Action
+from mlops.config import EnvironmentConfig, Project
+from mlops.errors import CommandError
+from mlops.infrastructure.workspace import (
+    CURES,
+    LOCK,
+    admit_spark,
+    existing_instances,
+    online_endpoint_exists,
+    purge_workspace,
+)
+from mlops.shell import Shell
+from mlops.subscription.account import find
+
+FOLDER = "infrastructure/bicep"
+
+
+def provision(
+    project: Project, config: EnvironmentConfig, action: Action, *, dry_run: bool, deployer: str | None = None
+) -> None:
+    """Deploy the environment's resources, show what would change, or delete them; a check needs no account."""
+    shell = Shell(project.root, dry_run, CURES)
+    if action == "check":
+        _check(shell, project)
+        return
+    if action == "destroy":
+        _destroy(shell, config)
+        return
+    if action == "apply":
+        _recover_vault(shell, config)
+    # A template knows the first two of these parameters only with the add-ons that need them.
+    values = ["onlineEndpointExists=true"] if online_endpoint_exists(shell, project, config) else []
+    if instances := existing_instances(shell, project, config):
+        # `az` takes single quotes as well, and cmd.exe, which runs it on Windows, leaves them alone.
+        values.append(f"existingInstances={instances}")
+    if deployer:
+        values.append(f"deployerPrincipalId={deployer}")
+    if start := _budget_start(shell, config):
+        values.append(f"budgetStart={start}")
+    # One name for all deployments of an environment: Azure then refuses a second one at the same time.
+    name = ["--name", config.names.workspace]
+    # The file names its template, and each value in a new --parameters overrides it.
+    file = f"{FOLDER}/{config.environment}.bicepparam"
+    arguments = [*name, "--location", config.location, "--parameters", file]
+    if values:
+        arguments += ["--parameters", *values]
+    if action == "plan":
+        shell.run("az", "deployment", "sub", "what-if", *arguments)
+        return
+    shell.run("az", "deployment", "sub", "create", *arguments, "--output", "none")
+    admit_spark(shell, config)
+    outputs = find(shell, "deployment", "sub", "show", *name, "--query", "properties.outputs")
+    for key, output in sorted((outputs or {}).items()):
+        print(f"{key} = {json.dumps(output['value'])}", flush=True)
+
+
+def _check(shell: Shell, project: Project) -> None:
+    """Compile the template and every environment's parameters, with the linter's findings; what comes out is kept."""
+    folder = project.root / ".local" / "bicep"
+    folder.mkdir(parents=True, exist_ok=True)
+    output = folder.relative_to(project.root).as_posix()
+    shell.run("az", "bicep", "lint", "--file", f"{FOLDER}/main.bicep")
+    shell.run("az", "bicep", "build", "--file", f"{FOLDER}/main.bicep", "--outfile", f"{output}/main.json")
+    for environment in project.environments:
+        file, target = f"{FOLDER}/{environment}.bicepparam", f"{output}/{environment}.json"
+        shell.run("az", "bicep", "build-params", "--file", file, "--outfile", target)
+
+
+def _budget_start(shell: Shell, config: EnvironmentConfig) -> str | None:
+    """Return the first day of a budget that exists: Azure refuses another one, such as the template's default."""
+    names = config.names
+    place = ["--resource-group", names.resource_group, "--name", str(names.budget)]
+    budget = find(shell, "resource", "show", *place, "--resource-type", "Microsoft.Consumption/budgets")
+    return str(budget["properties"]["timePeriod"]["startDate"])[:10] if budget else None
+
+
+def _recover_vault(shell: Shell, config: EnvironmentConfig) -> None:
+    """Bring a deleted key vault back, which a deployment cannot, and whose name is taken as long as it is deleted."""
+    names = config.names
+    assert names.key_vault is not None  # only a project without infrastructure lacks it
+    vault = ["--name", names.key_vault, "--location", config.location]
+    try:
+        deleted = find(shell, "keyvault", "show-deleted", *vault)
+    except CommandError:
+        # Who may not ask learns of it from the deployment.
+        return
+    if deleted is None:
+        return
+    # It comes back to its old resource group, which a teardown has deleted.
+    tags = [f"{key}={value}" for key, value in config.tags.items()]
+    group = ["--name", names.resource_group, "--location", config.location]
+    shell.run("az", "group", "create", *group, "--tags", *tags, "--output", "none")
+    shell.run("az", "keyvault", "recover", *vault, "--output", "none")
+
+
+def _destroy(shell: Shell, config: EnvironmentConfig) -> None:
+    """Delete what the deployment made: our locks, which would stop the rest, the workspace for good, the group."""
+    group = config.names.resource_group
+    if not shell.dry_run and find(shell, "group", "show", "--name", group) is None:
+        print(f"# There is no resource group {group}.", flush=True)
+        return
+    for lock in find(shell, "lock", "list", "--resource-group", group) or []:
+        if lock["name"] == LOCK:
+            shell.run("az", "lock", "delete", "--ids", lock["id"])
+    purge_workspace(shell, config)
+    shell.run("az", "group", "delete", "--name", group, "--yes")

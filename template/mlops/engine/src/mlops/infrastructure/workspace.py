@@ -1,0 +1,153 @@
+"""What Terraform and Bicep have in common: questions to Azure, and the cures of the faults that are met most often."""
+
+import re
+
+from mlops.azureml.remedies import cure
+from mlops.config import EnvironmentConfig, Project
+from mlops.errors import UserError
+from mlops.shell import Shell, quoted
+from mlops.subscription import account as azure
+
+CURES = {"terraform": "see https://developer.hashicorp.com/terraform/install", **azure.CURES}
+
+API_VERSION = "2026-05-01"
+"""The version of Azure ML's management API that the infrastructure and the verbs use."""
+
+LOCK = "cannot-delete"
+"""The name of the locks that `security.delete_lock` sets."""
+
+
+def online_endpoint_exists(shell: Shell, project: Project, config: EnvironmentConfig) -> bool:
+    """Say whether the online endpoint is there, whose logs the add-on "monitoring" collects.
+
+    The verbs make the endpoint and not the infrastructure, so its first deployment may come later.
+    """
+    if "monitoring" not in project.add_ons or shell.dry_run:
+        return False
+    return _exists(shell, config, "onlineEndpoints", config.names.online_endpoint)
+
+
+def existing_instances(shell: Shell, project: Project, config: EnvironmentConfig) -> list[str]:
+    """Return the names of the compute instances that are there, which Azure refuses to deploy again."""
+    if "user-with-compute-instance" not in project.add_ons or shell.dry_run or not config.compute.instances:
+        return []
+    names = [user.instance for user in config.compute.instances.users]
+    return [name for name in names if _exists(shell, config, "computes", name)]
+
+
+def delete_instance(shell: Shell, config: EnvironmentConfig, name: str) -> None:
+    """Delete a compute instance, and the record of its deployment, by which azurerm would try the same.
+
+    azurerm 5.2 does not say what is to become of the machine, as Azure demands.
+    """
+    parameters = [f"api-version={API_VERSION}", "underlyingResourceAction=Delete"]
+    url = f"{_workspace(config)}/computes/{name}"
+    shell.run("az", "rest", "--method", "delete", "--url", url, "--url-parameters", *parameters)
+    shell.run("az", "resource", "wait", "--deleted", *_in_workspace(config, "computes", name))
+    shell.run("az", "deployment", "group", "delete", "--resource-group", config.names.resource_group, "--name", name)
+
+
+def _exists(shell: Shell, config: EnvironmentConfig, kind: str, name: str) -> bool:
+    return azure.find(shell, "resource", "show", *_in_workspace(config, kind, name)) is not None
+
+
+def _in_workspace(config: EnvironmentConfig, kind: str, name: str) -> tuple[str, ...]:
+    """Return the options of `az resource` for something in the workspace."""
+    place = ("--resource-group", config.names.resource_group, "--name", name)
+    kinds = ("--namespace", "Microsoft.MachineLearningServices", "--resource-type", kind)
+    return (*place, *kinds, "--parent", f"workspaces/{config.names.workspace}")
+
+
+def purge_command(config: EnvironmentConfig) -> tuple[str, ...]:
+    """Return the command that deletes the workspace for good, also when it is in Azure's bin.
+
+    Azure keeps a deleted workspace for 14 days, and its name with it. The Azure ML extension of `az` has a switch for
+    this too, but not every version of this project needs that extension.
+    """
+    # Not as a part of the address: cmd.exe, which runs az on Windows, ends a command at an ampersand.
+    parameters = [f"api-version={API_VERSION}", "forceToPurge=true"]
+    return ("az", "rest", "--method", "delete", "--url", _workspace(config), "--url-parameters", *parameters)
+
+
+def _workspace(config: EnvironmentConfig) -> str:
+    """Return the workspace's address for `az rest`, which fills the subscription in."""
+    group = f"/subscriptions/{{subscriptionId}}/resourceGroups/{config.names.resource_group}"
+    return f"{group}/providers/{azure.WORKSPACES}/{config.names.workspace}"
+
+
+def purge_workspace(shell: Shell, config: EnvironmentConfig) -> None:
+    """Delete the workspace for good and wait until it is gone; without one there is nothing to do."""
+    group, workspace = config.names.resource_group, config.names.workspace
+    shell.run(*purge_command(config))
+    kind = ["--resource-type", azure.WORKSPACES]
+    shell.run("az", "resource", "wait", "--deleted", "--resource-group", group, "--name", workspace, *kind)
+
+
+def admit_spark(shell: Shell, config: EnvironmentConfig) -> None:
+    """Let serverless Spark, on which the model monitor runs, into the network that a closed workspace manages.
+
+    Azure leaves it out unless somebody asks for it by this call, and does the work in the background.
+    """
+    if not config.closed:
+        return
+    url = f"{_workspace(config)}/provisionManagedNetwork"
+    options = azure.body(shell, "provision-network", {"includeSpark": True})
+    parameters = ("--url-parameters", f"api-version={API_VERSION}")
+    shell.run("az", "rest", "--method", "post", "--url", url, *parameters, *options)
+
+
+def provisioning_cure(output: str, config: EnvironmentConfig) -> UserError | None:
+    """Return the one line that helps when a tool ended with `output`, or None when the fault has no known cure."""
+    names, environment = config.names, config.environment
+    file, doctor = f"config/{environment}.yml", f"`uv run mlops doctor --environment {environment}`"
+    cures = {
+        r"(?i)soft-?deleted workspace": (
+            f"a deleted workspace still holds the name {names.workspace}: delete it for good with "
+            f"`{quoted(purge_command(config))}`"
+        ),
+        r"(?i)same name already exists in deleted state|vault.{1,200}soft-?deleted": (
+            f"a deleted key vault still holds the name {names.key_vault}: bring it back with `az keyvault recover "
+            f"--name {names.key_vault}`"
+        ),
+        r"VaultAlreadyExists|vault name .{1,80} is already in use": (
+            f"the key vault name {names.key_vault} is taken: write another names.key_vault into {file}"
+        ),
+        r"StorageAccountAlreadyTaken|StorageAccountAlreadyExists": (
+            f"the storage account name {names.storage_account} is taken: write another names.storage_account into "
+            f"{file}"
+        ),
+        r"AlreadyInUse|registry DNS name .{1,80} is already in use": (
+            f"the container registry name {names.container_registry} is taken: write another names.container_registry "
+            f"into {file}"
+        ),
+        r"(?i)roleAssignments/(write|delete)|RoleAssignment\w*NotPermitted": (
+            "you may not assign roles here: ask for Role Based Access Control Administrator, limited to the roles of "
+            "infrastructure/shared/roles.yml, as `uv run mlops bootstrap` gives it to the workflows"
+        ),
+        r"(?i)locks/(write|delete)": "you may not set or remove locks: ask for the role Locks Contributor",
+        r"AuthorizationFailed|LinkedAuthorizationFailed|does not have authorization": (
+            f"you may not build in resource group {names.resource_group}: ask for Contributor; "
+            f"{doctor} lists what is missing"
+        ),
+        r"(?i)QuotaExceeded|QuotaReached|exceed\w* .{0,60}quota|quota .{0,60}exceeded": (
+            f"the quota of {config.location} is too small for the machines in {file}: ask for more in the portal under "
+            f"Quotas, or choose smaller ones; {doctor} has the figures"
+        ),
+        r"SkuNotAvailable|NotAvailableForSubscription|(?i:vm ?size .{1,120} (is )?not (supported|available))": (
+            f"{config.location} lacks one of the machines in {file}: choose another vm_size there; {doctor} says which"
+        ),
+        r"MissingSubscriptionRegistration|not registered to use namespace": (
+            f"the subscription lacks a resource provider: {doctor} has the command that registers it"
+        ),
+        r"RequestDisallowedByPolicy": (
+            "a policy of your organisation forbids one of the resources (details above): ask its owner"
+        ),
+        r"ScopeLocked": "a lock forbids the change (details above): remove it in the portal, then run this again",
+        r"DeploymentActive": "another run is at work on this environment: wait for its end, then run this again",
+        r"(?i)error acquiring the state lock": (
+            "another run is at work on this environment, or one was cut off: wait for its end, or see "
+            "`terraform force-unlock`"
+        ),
+    }
+    found = next((text for pattern, text in cures.items() if re.search(pattern, output, re.DOTALL)), None)
+    return UserError(found) if found else cure(output, config)

@@ -1,0 +1,289 @@
+"""The files under check: read strictly, recognised by what they hold, and indexed by the names they define."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mlops.errors import UserError
+from mlops.pipeline import Component, mapping
+
+try:  # the loader on libyaml is ten times as fast; PyYAML may have been built without it
+    from yaml import CSafeLoader as _FastLoader
+except ImportError:
+    from yaml import SafeLoader as _FastLoader  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, order=True)
+class Fault:
+    """One mistake: the file, the place in it (keys joined by dots, or a line) and what is wrong."""
+
+    path: Path
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        """The line a user sees: ``pipeline.yml: jobs.train.inputs.x: no such input``."""
+        return ": ".join(part for part in (self.path.as_posix(), self.where, self.message) if part)
+
+
+@dataclass(frozen=True)
+class Document:
+    """A definition with its kind, named as in Azure ML's schema addresses (``commandComponent``, ``data`` ...).
+
+    It is the content of a YAML file, or an object of azure-ai-ml (``entity``) that stands in a Python file under the
+    name ``place``; its content then is that of the YAML file that would define the same.
+    """
+
+    path: Path
+    kind: str
+    content: dict[str, Any]
+    place: str = ""
+    entity: Any = None
+
+    @property
+    def folder(self) -> Path:
+        """Where the relative paths of the file start."""
+        return self.path.parent
+
+    def fault(self, where: str, message: str) -> Fault:
+        """A fault of this definition."""
+        return Fault(self.path, ".".join(part for part in (self.place, where) if part), message)
+
+
+SCHEMAS = {
+    "commandjob": "commandJob",
+    "pipelinejob": "pipelineJob",
+    "sweepjob": "sweepJob",
+    "commandcomponent": "commandComponent",
+    "pipelinecomponent": "pipelineComponent",
+    "parallelcomponent": "parallelComponent",
+    "sparkcomponent": "sparkComponent",
+    "environment": "environment",
+    "data": "data",
+    "model": "model",
+    "managedonlineendpoint": "onlineEndpoint",
+    "onlineendpoint": "onlineEndpoint",
+    "kubernetesonlineendpoint": "kubernetesOnlineEndpoint",
+    "managedonlinedeployment": "onlineDeployment",
+    "kubernetesonlinedeployment": "kubernetesOnlineDeployment",
+    "batchendpoint": "batchEndpoint",
+    "batchdeployment": "modelBatchDeployment",
+    "modelbatchdeployment": "modelBatchDeployment",
+    "pipelinecomponentbatchdeployment": "pipelineBatchDeployment",
+    "schedule": "schedule",
+    "monitorschedule": "schedule",
+    "registry": "registry",
+    "workspace": "workspace",
+    "amlcompute": "amlCompute",
+    "computeinstance": "computeInstance",
+    "kubernetescompute": "kubernetesCompute",
+    "azureblob": "azureBlob",
+    "azurefile": "azureFile",
+    "azuredatalakegen2": "azureDataLakeGen2",
+}
+"""Kinds by the last part of their ``$schema`` address, in lower case."""
+
+_TYPES = {
+    "pipeline": "pipelineJob",
+    "sweep": "sweepJob",
+    "parallel": "parallelComponent",
+    "spark": "sparkComponent",
+    "uri_file": "data",
+    "uri_folder": "data",
+    "mltable": "data",
+    "custom_model": "model",
+    "mlflow_model": "model",
+    "triton_model": "model",
+    "amlcompute": "amlCompute",
+    "computeinstance": "computeInstance",
+    "kubernetes": "kubernetesCompute",
+    "azure_blob": "azureBlob",
+    "azure_file": "azureFile",
+    "azure_data_lake_gen2": "azureDataLakeGen2",
+}
+_KEYS = {  # a key that gives the kind away, tried in this order
+    "create_monitor": "monitor",
+    "create_job": "schedule",
+    "jobs": "pipelineJob",
+    "search_space": "sweepJob",
+    "replication_locations": "registry",
+    "conda_file": "environment",
+    "image": "environment",
+    "build": "environment",
+    "traffic": "onlineEndpoint",
+    "defaults": "batchEndpoint",
+    "key_vault": "workspace",
+}
+
+
+def read(path: Path) -> tuple[dict[str, Any] | None, list[Fault]]:
+    """The mapping in a file and the faults of its text: broken YAML, doubled keys, no mapping."""
+    faults: list[Fault] = []
+
+    class Loader(_FastLoader):
+        """Tells of doubled keys, where PyYAML silently takes the last one."""
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            seen: set[object] = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                    if key.value in seen:
+                        where = f"line {key.start_mark.line + 1}"
+                        faults.append(
+                            Fault(path, where, f'the key "{key.value}" stands here twice; only one can count')
+                        )
+                    seen.add(key.value)
+            return super().construct_mapping(node, deep)
+
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader)
+    except FileNotFoundError:
+        return None, [Fault(path, "", "no such file")]
+    except UnicodeDecodeError:
+        return None, [Fault(path, "", "not UTF-8 text: save it as UTF-8")]
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        where = f"line {mark.line + 1}" if mark else ""
+        return None, [Fault(path, where, f"not valid YAML: {problem or str(error).splitlines()[0]}")]
+    if not isinstance(content, dict):
+        return None, [*faults, Fault(path, "", "keys and values are expected in this file")]
+    return {str(key): value for key, value in content.items()}, faults
+
+
+def kind_of(content: Mapping[str, Any], path: Path) -> str | None:
+    """What a file defines, from its ``$schema`` or else from its keys and its folder; None when neither tells."""
+    kind = SCHEMAS.get(schema_name(content).lower())
+    if kind in {None, "schedule"}:
+        kind = _kind_by_keys(content, path) or kind
+    return kind
+
+
+def schema_name(content: Mapping[str, Any]) -> str:
+    """``commandComponent`` of ``$schema: https://.../commandComponent.schema.json``, or empty text."""
+    return str(content.get("$schema") or "").rsplit("/", 1)[-1].removesuffix(".json").removesuffix(".schema")
+
+
+def _kind_by_keys(content: Mapping[str, Any], path: Path) -> str | None:
+    for key, kind in _KEYS.items():
+        if key in content and not (key == "image" and "command" in content):
+            return kind
+    kind = str(content.get("type", "")).lower()
+    if "endpoint_name" in content:
+        if kind == "pipeline":
+            return "pipelineBatchDeployment"
+        return "modelBatchDeployment" if kind == "model" or "compute" in content else "onlineDeployment"
+    if "auth_mode" in content:
+        return "batchEndpoint" if "batch" in path.parts else "onlineEndpoint"
+    if "command" in content or kind == "command":
+        is_component = "name" in content and not content.keys() & {"compute", "experiment_name"}
+        return "commandComponent" if is_component else "commandJob"
+    if kind in _TYPES:
+        return _TYPES[kind]
+    return "schedule" if "trigger" in content else None
+
+
+@dataclass
+class Catalogue:
+    """What the files of a project define, so that references between them can be checked."""
+
+    documents: list[Document]
+    root: Path | None = None
+    unreadable: list[Fault] = field(default_factory=list)
+
+    @classmethod
+    def load(cls, paths: Iterable[Path], root: Path | None = None) -> "Catalogue":
+        """Read files; those that do not tell what they define, or are broken, give faults instead of documents."""
+        catalogue = cls([], root)
+        for path in paths:
+            content, faults = read(path)
+            catalogue.unreadable += faults
+            if content is None:
+                continue
+            catalogue.unreadable += _schema_faults(content, path)
+            if kind := kind_of(content, path):
+                catalogue.documents.append(Document(path, kind, content))
+            elif not content.keys() & {"channels", "dependencies"}:
+                catalogue.unreadable.append(
+                    Fault(path, "", "cannot tell what this file defines: add a $schema line, or a type")
+                )
+        return catalogue
+
+    def of_kind(self, *kinds: str) -> Iterator[Document]:
+        """The documents of some kinds."""
+        return (document for document in self.documents if document.kind in kinds)
+
+    def names(self, *kinds: str) -> set[str]:
+        """Names that the documents of some kinds define."""
+        return {str(document.content["name"]) for document in self.of_kind(*kinds) if "name" in document.content}
+
+    @cached_property
+    def collected(self) -> dict[str, bool]:
+        """Data assets that deployments fill, ``<endpoint>-<deployment>-<collection>``, and whether they are enabled."""
+        found = {}
+        for document in self.of_kind("onlineDeployment"):
+            base = f"{document.content.get('endpoint_name')}-{document.content.get('name')}"
+            collections = mapping(mapping(document.content.get("data_collector")).get("collections"))
+            for name, collection in collections.items():
+                found[f"{base}-{name}"] = str(mapping(collection).get("enabled", "")).lower() == "true"
+        return found
+
+    @cached_property
+    def components(self) -> dict[str, Component]:
+        """The command components by the text that refers to them, ``azureml:<name>``."""
+        found = {}
+        for document in self.of_kind("commandComponent"):
+            name = document.place or document.content.get("name")
+            found[f"azureml:{name}"] = Component.from_dict(document.content, document.path)
+        return found
+
+    @cached_property
+    def models(self) -> set[str]:
+        """Names of models in files and in ``config/``, and those that the pipelines register (``model_name``)."""
+        inputs = (mapping(document.content.get("inputs")) for document in self.of_kind("pipelineJob"))
+        found = self.names("model") | {str(values["model_name"]) for values in inputs if "model_name" in values}
+        return found | {str(model["name"]) for model in self._configured("model") if "name" in model}
+
+    @cached_property
+    def computes(self) -> set[str]:
+        """Names of computes in files and in ``config/<environment>.yml``."""
+        found = self.names("amlCompute", "computeInstance", "kubernetesCompute")
+        sections = [mapping(section) for compute in self._configured("compute") for section in compute.values()]
+        return found | {str(section["name"]) for section in sections if "name" in section}
+
+    def _configured(self, section: str) -> Iterator[dict[str, object]]:
+        """A section of each ``config/<environment>.yml``."""
+        for path in sorted((self.root / "config").glob("*.yml")) if self.root else []:
+            yield mapping((read(path)[0] or {}).get(section))
+
+
+def did_you_mean(name: object, known: Iterable[object]) -> str:
+    """`` (did you mean "x"?)`` when a known name is close, else the known names when they are few."""
+    names = sorted(str(item) for item in known)
+    if close := get_close_matches(str(name), names, n=1, cutoff=0.5):
+        return f' (did you mean "{close[0]}"?)'
+    return f" (there is {', '.join(names)})" if 0 < len(names) <= 8 else ""
+
+
+def same_but_for_case(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs of names that differ only in upper and lower case."""
+    seen: dict[str, str] = {}
+    return [(seen[name.lower()], name) for name in names if seen.setdefault(name.lower(), name) != name]
+
+
+def _schema_faults(content: Mapping[str, Any], path: Path) -> list[Fault]:
+    if "$schema" not in content:
+        return []
+    name = schema_name(content)
+    if not re.match(r"^https?://", str(content["$schema"])):
+        return [Fault(path, "$schema", f"{content['$schema']!r} is not a web address")]
+    if name.lower() in SCHEMAS:
+        return []
+    return [Fault(path, "$schema", f'Azure ML has no schema "{name}"{did_you_mean(name, SCHEMAS.values())}')]

@@ -1,0 +1,1 @@
+"""The project on this machine: the same pipeline, a registry, an endpoint."""

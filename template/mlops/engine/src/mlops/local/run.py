@@ -1,0 +1,228 @@
+"""The whole loop on this machine: check, train, decide, register, serve, ask, score a batch, look for drift.
+
+It runs the pipeline that goes to Azure ML, needs no account, and leaves everything in `.local/`.
+"""
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops.config import Project, load_environment
+from mlops.errors import UserError
+from mlops.local.runner import (
+    RunResult,
+    input_path,
+    load_pipeline,
+    local_folder,
+    local_variables,
+    new_run_folder,
+    preserved_process,
+    run_pipeline,
+    say,
+    say_step,
+    with_inputs,
+)
+from mlops.local.serving import Endpoint, NoChampionError, check_port, sample_request
+from mlops.pipeline import Pipeline
+
+ROWS = 3
+
+
+@dataclass(frozen=True)
+class LocalResult:
+    """What a run of the loop made: its folder, the champion that answers now, its answer, and the report."""
+
+    run: Path
+    model: str
+    version: int
+    registered: bool
+    predictions: list[Any]
+    batch: Path | None
+    report: Path
+    seconds: float
+
+
+def run_local(
+    project: Project,
+    *,
+    isolated: bool = False,
+    overrides: str = "",
+    set_inputs: Mapping[str, str] | None = None,
+    port: int | None = None,
+    skip_lint: bool = False,
+) -> LocalResult:
+    """Run the loop once and print a line per step.
+
+    `isolated` gives each step an interpreter of its own; `overrides` changes settings for this run
+    (`training.seed=7 ...`); `set_inputs` changes inputs of the pipeline, paths among them; `port` is the endpoint's.
+    Raises UserError when the lint finds a fault, a step fails, no model may be served, or an answer is wrong.
+    """
+    started = time.perf_counter()
+    check_port(port or 0)
+    model = load_environment(project, "dev").model
+    pipeline = load_pipeline(project)
+    values = {"model_name": model.name} if "model_name" in pipeline.inputs else {}
+    values |= {"overrides": overrides} if overrides else {}
+    values |= set_inputs or {}
+    pipeline = with_inputs(pipeline, values)
+    if not skip_lint:
+        _lint(project)
+    local = local_folder(project)
+    folder = new_run_folder(local / "runs")
+    with preserved_process():
+        os.environ.update(local_variables(project))
+        begun = time.perf_counter()
+        with parent_run(local, model.experiment, folder.name) as variables:
+            say_step("tracking", time.perf_counter() - begun, f"MLflow experiment {model.experiment}")
+            steps = run_pipeline(pipeline, folder, isolated=isolated, environment=variables)
+        evaluation = _output(steps, "evaluation")
+        registration = _read(_output(steps, "registration") / "registration.json")
+        report = _publish(evaluation / "report.html", steps.outputs, local / "report")
+        begun = time.perf_counter()
+        try:
+            with Endpoint(project, port or 0, registration["name"]) as endpoint:
+                champion = endpoint.champion
+                say_step("serve", time.perf_counter() - begun, endpoint.url)
+                predictions = ask(project, pipeline, endpoint)
+                batch = _score_batch(project, pipeline, endpoint, folder / "predictions.csv")
+        except NoChampionError:
+            reasons = "; ".join(registration["reasons"])
+            raise UserError(f"the model is not good enough to serve: {reasons} (report: {report})") from None
+    say(f"drift      {_drift(evaluation)}")
+    say(f"model      {champion.name} version {champion.version} {_verdict(evaluation, registration)}")
+    say(f"run        {folder}")
+    say(f"report     {report}")
+    seconds = time.perf_counter() - started
+    say(f"done in {seconds:.1f} s")
+    return LocalResult(
+        run=folder,
+        model=champion.name,
+        version=champion.version,
+        registered=registration["registered"],
+        predictions=predictions,
+        batch=batch,
+        report=report,
+        seconds=seconds,
+    )
+
+
+def _lint(project: Project) -> None:
+    begun = time.perf_counter()
+    from mlops.lint import lint
+
+    faults = lint(project)
+    if faults:
+        for fault in faults:
+            say(str(fault))
+        raise UserError(f"the lint found {len(faults)} faults, listed above: cure them before anything runs")
+    say_step("lint", time.perf_counter() - begun, "no faults")
+
+
+@contextmanager
+def parent_run(local: Path, experiment: str, name: str) -> Iterator[dict[str, str]]:
+    """Open an MLflow run for the pipeline; gives the variables that make the steps' runs its children."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    known = client.get_experiment_by_name(experiment)
+    # Without a location of its own, an experiment writes to the working directory, which is the code folder of a step.
+    experiment_id = (
+        known.experiment_id
+        if known
+        else client.create_experiment(experiment, artifact_location=(local / "artifacts").as_uri())
+    )
+    run = client.create_run(experiment_id, run_name=name).info.run_id
+    try:
+        yield {"MLFLOW_EXPERIMENT_NAME": experiment, "MLOPS_PARENT_RUN_ID": run}
+    except BaseException:
+        client.set_terminated(run, "FAILED")
+        raise
+    client.set_terminated(run, "FINISHED")
+
+
+def _output(steps: RunResult, name: str) -> Path:
+    try:
+        return steps.outputs[name]
+    except KeyError:
+        raise UserError(f"the pipeline has no output {name!r}: bind the output of a step to it") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"the step that writes {path.parent} left out {path.name}") from None
+    return document
+
+
+def _publish(report: Path, outputs: Mapping[str, Path], folder: Path) -> Path:
+    """Copy the report to the place that stays the same from run to run, with links to the other pages of the run."""
+    links = []
+    for name, output in outputs.items():
+        for page in sorted(output.glob("*.html")):
+            if page != report:
+                (folder / name).mkdir(parents=True, exist_ok=True)
+                content = Path(shutil.copyfile(page, folder / name / page.name)).read_text(encoding="utf-8")
+                title = re.search(r"<title>(.*?)</title>", content[:10_000], re.DOTALL)
+                links.append(f'<a href="{name}/{page.name}">{title[1] if title else page.stem}</a>')
+    folder.mkdir(parents=True, exist_ok=True)
+    text = report.read_text(encoding="utf-8")
+    if links:
+        text = text.replace("</header>", f"<p>Also of this run: {' &middot; '.join(links)}</p>\n</header>", 1)
+    (folder / "index.html").write_text(text, encoding="utf-8")
+    return folder / "index.html"
+
+
+def ask(project: Project, pipeline: Pipeline, endpoint: Endpoint) -> list[Any]:
+    """Send a live request with real rows and hold the answer against the schema."""
+    request = sample_request(project, pipeline, ROWS)
+    begun = time.perf_counter()
+    answer = endpoint.score(request)
+    milliseconds = 1000 * (time.perf_counter() - begun)
+    data = project.module("data")
+    faults = data.check_response(answer, ROWS, input_path(pipeline, "schema"))
+    if faults:
+        raise UserError(f"the endpoint's answer is wrong: {'; '.join(faults)} (log: {endpoint.log})")
+    predictions: list[Any] = answer["predictions"]
+    shown = ", ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in predictions)
+    say(f"scored     {ROWS} rows by {endpoint.url}: [{shown}] (POST, {milliseconds:.0f} ms)")
+    return predictions
+
+
+def _score_batch(project: Project, pipeline: Pipeline, endpoint: Endpoint, output: Path) -> Path | None:
+    """Score the files that arrived after training as a batch job does, and write the table of predictions."""
+    data = project.module("data")
+    files = data.data_files(input_path(pipeline, "production_data"))
+    if not files:
+        say_step("batch", 0, "there is no production data to score")
+        return None
+    begun = time.perf_counter()
+    table = endpoint.score_files(files)
+    table.to_csv(output, index=False)
+    say_step("batch", time.perf_counter() - begun, f"{len(table):,} rows in {len(files)} files: {output.name}")
+    return output
+
+
+def _drift(evaluation: Path) -> str:
+    drift = _read(evaluation / "drift.json")
+    if not drift["checked"]:
+        return "not checked: there is no production data"
+    moved, features = drift["drifted"], {result["feature"] for result in drift["results"]}
+    return f"{len(moved)} of {len(features)} features moved" + (f": {', '.join(moved)}" if moved else "")
+
+
+def _verdict(evaluation: Path, registration: Mapping[str, Any]) -> str:
+    metrics = _read(evaluation / "metrics.json")
+    metric = metrics["metric"]
+    new = f"{metric} {metrics['challenger'][metric]:.4g}"
+    if not registration["registered"]:
+        return f"stays the champion; the new model ({new}) was not promoted: {'; '.join(registration['reasons'])}"
+    baselines = [f"{name} baseline {scores[metric]:.4g}" for name, scores in metrics["baselines"].items()]
+    return f"({'; '.join([new, *baselines])})"

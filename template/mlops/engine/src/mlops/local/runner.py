@@ -1,0 +1,432 @@
+"""Runs a pipeline on this machine: the definition that goes to Azure ML, step by step, without an account.
+
+A step that is `python -m <module> ...` or `python <script>.py ...` runs inside this interpreter, because importing the
+machine-learning libraries anew takes seconds per step. Everything that such a step could change for the next one
+(arguments, environment, working directory, import path, its own modules) is put back after it.
+"""
+
+import contextlib
+import io
+import logging
+import os
+import re
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from textwrap import shorten
+
+from mlops import azureml
+from mlops.config import Project
+from mlops.errors import UserError
+from mlops.pipeline import OPTIONAL, PATH_TYPES, REFERENCE, Component, Node, Pipeline, Port, binding, local_path
+
+KEPT_RUNS = 5
+LONGEST_SUMMARY = 100
+PYTHON = ("python", "python3")
+
+# What only a shell understands, searched outside of quotes; `$` and backticks mean something inside double quotes too.
+_SHELL_SYNTAX = re.compile(r"[|&;<>()*?~\n]")
+_SHELL_VALUES = re.compile(r"[$`]")
+_QUOTED_OR_BARE = re.compile(r"""'[^']*'|"(?:\\.|[^"\\])*"|[^'"]+""")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Where a finished run left its files.
+
+    `steps` holds the outputs of each step by name, `outputs` those that the pipeline offers as its own.
+    """
+
+    folder: Path
+    steps: dict[str, dict[str, Path]] = field(default_factory=dict)
+    outputs: dict[str, Path] = field(default_factory=dict)
+
+
+class _StepError(Exception):
+    """A step's command ended with a fault; the log has the details."""
+
+
+def say(text: str, end: str = "\n") -> None:
+    """Print at once; a letter that the terminal lacks becomes a question mark instead of an error."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "replace").decode(encoding), end=end, flush=True)
+
+
+def timed(seconds: float, summary: str) -> str:
+    """The end of a progress line."""
+    return f"{seconds:5.1f} s  {summary}".rstrip()
+
+
+def say_step(name: str, seconds: float, summary: str) -> None:
+    """Print the progress line of something that is done, in the form that the steps of a pipeline have."""
+    say(f"{name:<10} {timed(seconds, summary)}")
+
+
+def local_folder(project: Project) -> Path:
+    """The folder of everything that local commands write; the variable MLOPS_LOCAL_DIR moves it elsewhere."""
+    return Path(os.environ.get("MLOPS_LOCAL_DIR") or project.root / ".local").resolve()
+
+
+def load_pipeline(project: Project) -> Pipeline:
+    """The pipeline as it goes to Azure ML."""
+    pipeline: Pipeline = azureml.version(project).load_pipeline(project)
+    return pipeline
+
+
+def input_path(pipeline: Pipeline, name: str) -> Path:
+    """Where the data of a pipeline's input lies on this machine.
+
+    Raises UserError when the pipeline has no such input, or its data is not here.
+    """
+    path = local_path(pipeline.inputs.get(name), pipeline)
+    if path is None or not path.exists():
+        raise UserError(f"{pipeline.source.name}: the data of the input {name!r} is not on this machine")
+    return path.resolve()
+
+
+def local_variables(project: Project) -> dict[str, str]:
+    """Environment variables of a local run: MLflow's runs and models go to `.local/mlflow.db`, and nothing calls home.
+
+    OpenMP gets half of the processors unless OMP_NUM_THREADS says otherwise. Its threads wait for each other without
+    sleeping: where they compete with another program for a processor, training can take fifty times longer.
+    """
+    return {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{(local_folder(project) / 'mlflow.db').as_posix()}",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2))),
+    }
+
+
+def new_run_folder(runs: Path) -> Path:
+    """Create a folder named after the current time in `runs`, and delete the oldest so that five remain."""
+    runs.mkdir(parents=True, exist_ok=True)
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S-%f")
+    folder = runs / stamp
+    folder.mkdir()
+    for old in sorted(path for path in runs.iterdir() if path.is_dir())[:-KEPT_RUNS]:
+        shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+def with_inputs(pipeline: Pipeline, values: Mapping[str, str]) -> Pipeline:
+    """The pipeline with other values for some of its inputs; a relative path counts from the working directory.
+
+    A name that is no input of the pipeline goes to the steps that offer such an input and leave it open.
+    Raises UserError for a name that nothing takes.
+    """
+    inputs, nodes = dict(pipeline.inputs), dict(pipeline.nodes)
+    for name, value in values.items():
+        known = inputs.get(name)
+        takers = [node for node in nodes.values() if name in _open_inputs(node)]
+        if isinstance(known, Mapping) and known.get("type") in PATH_TYPES:
+            path = value if value.startswith("azureml:") else str(Path(value).resolve())
+            inputs[name] = {**known, "path": path}
+        elif name in inputs:
+            inputs[name] = value
+        elif takers:
+            nodes |= {node.name: replace(node, inputs={**node.inputs, name: value}) for node in takers}
+        else:
+            open_names = {name for node in nodes.values() for name in _open_inputs(node)}
+            raise UserError(f"the pipeline has no input {name!r}: it has {', '.join([*inputs, *sorted(open_names)])}")
+    return replace(pipeline, inputs=inputs, nodes=nodes)
+
+
+def _open_inputs(node: Node) -> set[str]:
+    return set() if isinstance(node.component, str) else node.component.inputs.keys() - node.inputs.keys()
+
+
+def run_pipeline(
+    pipeline: Pipeline,
+    folder: Path,
+    *,
+    isolated: bool = False,
+    environment: Mapping[str, str] | None = None,
+    announce: Callable[[str], None] = lambda text: say(text, end=""),
+) -> RunResult:
+    """Run every step, each after those it reads from, and write its outputs to `folder/<step>/<output>`.
+
+    `isolated` gives each step an interpreter of its own. `environment` is added to the steps' environment variables.
+    `announce` receives pieces of the progress lines; each ends with what the step printed last.
+
+    Raises UserError when an input is not on this machine, a step fails or leaves out one of its outputs.
+    """
+    result = RunResult(folder.resolve())
+    for name in pipeline.order():
+        announce(f"{name:<10} ")
+        started = time.perf_counter()
+        try:
+            result.steps[name], summary = _run_step(pipeline, pipeline.nodes[name], result, isolated, environment or {})
+        except BaseException:
+            announce("failed\n")
+            raise
+        summary = summary.replace(f"{result.folder}{os.sep}", "")
+        announce(timed(time.perf_counter() - started, shorten(summary, LONGEST_SUMMARY, placeholder=" ...")) + "\n")
+        for output, value in pipeline.nodes[name].outputs.items():
+            bound = binding(value)
+            if bound and bound.kind == "output" and output in result.steps[name]:
+                result.outputs[bound.name] = result.steps[name][output]
+    return result
+
+
+def _run_step(
+    pipeline: Pipeline, node: Node, result: RunResult, isolated: bool, environment: Mapping[str, str]
+) -> tuple[dict[str, Path], str]:
+    component = node.component
+    if not isinstance(component, Component):
+        raise UserError(f"step {node.name}: the component {component} is only in Azure ML, so it cannot run here")
+    inputs = _inputs(pipeline, node, component, result)
+    outputs = _outputs(component, result.folder / node.name)
+    command = _without_missing_options(component.command, inputs)
+    values = {f"inputs.{name}": value for name, value in inputs.items()}
+    values |= {f"outputs.{name}": str(path) for name, path in outputs.items()}
+    cwd = (component.code or result.folder / node.name).resolve()
+    log = result.folder / node.name / "log.txt"
+    variables = {**environment, **component.environment_variables}
+    log.touch()
+    try:
+        if needs_shell(command):
+            summary = _run_process(_shell_command(command, values, node.name), cwd, variables, log)
+        else:
+            arguments = [_substitute(token, values) for token in shlex.split(_joined(command))]
+            if not isolated and _is_plain_python(arguments):
+                summary = _run_here(arguments[1:], cwd, variables, log)
+            else:
+                summary = _run_process(_with_this_interpreter(arguments), cwd, variables, log)
+    except _StepError:
+        raise UserError(f"step {node.name} failed: {_fault_in(log)} (log: {log})") from None
+    for name, path in outputs.items():
+        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+            raise UserError(f"step {node.name} ended without writing its output {name!r} (log: {log})")
+    return outputs, summary
+
+
+def _inputs(pipeline: Pipeline, node: Node, component: Component, result: RunResult) -> dict[str, str]:
+    """The text for each `${{inputs.<name>}}` of a step; an optional input without a value is left out."""
+    for name in node.inputs.keys() - component.inputs.keys():
+        raise UserError(f"step {node.name}: its component has no input {name!r}")
+    found = {}
+    for name, port in component.inputs.items():
+        value, place = node.inputs.get(name), f"step {node.name}: its input {name!r}"
+        bound = binding(value)
+        if bound and bound.kind == "job":
+            try:
+                found[name] = str(result.steps[str(bound.job)][bound.name])
+            except KeyError:
+                raise UserError(f"{place} asks for {bound.name!r} of {bound.job!r}, which does not exist") from None
+            continue
+        if bound:
+            if bound.name not in pipeline.inputs:
+                raise UserError(f"{place} asks for the pipeline's input {bound.name!r}, which does not exist")
+            value = pipeline.inputs[bound.name]
+        text = _text(value, port, pipeline, place)
+        if text is not None:
+            found[name] = text
+        elif not port.optional:
+            raise UserError(f"{place} has no value")
+    return found
+
+
+def _text(value: object, port: Port, pipeline: Pipeline, place: str) -> str | None:
+    if port.type in PATH_TYPES:
+        if value is None:
+            return None
+        path = local_path(value, pipeline)
+        if path is None:
+            raise UserError(f"{place} is {value}, which is not on this machine: set the path of a local copy")
+        if not path.exists():
+            raise UserError(f"{place} points at {path.resolve()}, which does not exist")
+        return str(path.resolve())
+    if isinstance(value, Mapping):
+        value = value.get("path", value.get("default"))
+    value = port.default if value is None else value
+    # An empty text cannot be told apart from no value on an Azure ML command line.
+    return None if value is None or (port.optional and value == "") else str(value)
+
+
+def _outputs(component: Component, folder: Path) -> dict[str, Path]:
+    folder.mkdir(parents=True)
+    outputs = {name: folder / name for name in component.outputs}
+    for name, port in component.outputs.items():
+        if port.type != "uri_file":
+            outputs[name].mkdir()
+    return outputs
+
+
+def _without_missing_options(command: str, inputs: Mapping[str, str]) -> str:
+    """Keep a `$[[ ... ]]` part only when every input in it has a value."""
+
+    def kept(match: re.Match[str]) -> str:
+        names = [name for side, name in REFERENCE.findall(match[1]) if side == "inputs"]
+        return match[1] if all(name in inputs for name in names) else ""
+
+    return OPTIONAL.sub(kept, command)
+
+
+def _joined(command: str) -> str:
+    """One line without continuations, with no spaces inside placeholders, so that each stays in one token."""
+    return REFERENCE.sub(r"${{\1.\2}}", command.replace("\\\n", " ").strip())
+
+
+def needs_shell(command: str) -> bool:
+    """Whether a command uses what only a shell provides: operators, wildcards, variables, several lines."""
+    text = REFERENCE.sub("x", _joined(command))
+    text = re.sub(r"'[^']*'", "", text)
+    return bool(_SHELL_VALUES.search(text) or _SHELL_SYNTAX.search(re.sub(r'"[^"]*"', "", text)))
+
+
+def _substitute(token: str, values: Mapping[str, str]) -> str:
+    def value(match: re.Match[str]) -> str:
+        key = f"{match[1]}.{match[2]}"
+        if key not in values:
+            raise UserError(f"the command asks for {match[0]}, which has no value")
+        return values[key]
+
+    return REFERENCE.sub(value, token)
+
+
+def _shell_command(command: str, values: Mapping[str, str], step: str) -> list[str]:
+    bash = shutil.which("bash")
+    if bash is None:
+        raise UserError(
+            f"step {step}: its command needs a shell and this machine has no bash: install it (on Windows: Git for "
+            "Windows) or write the command as one `python -m <module>` call"
+        )
+
+    def substituted(part: re.Match[str]) -> str:
+        # Inside quotes: close them, put the value in its own, open them again.
+        quote = part[0][0] if part[0][0] in "'\"" else ""
+        return _substitute(part[0], {key: f"{quote}{shlex.quote(value)}{quote}" for key, value in values.items()})
+
+    return [bash, "-c", _QUOTED_OR_BARE.sub(substituted, _joined(command))]
+
+
+def _is_plain_python(arguments: list[str]) -> bool:
+    match arguments:
+        case [python, "-m", _, *_]:
+            return python in PYTHON
+        case [python, script, *_]:
+            return python in PYTHON and script.endswith(".py")
+    return False
+
+
+def _with_this_interpreter(arguments: list[str]) -> list[str]:
+    return [sys.executable, *arguments[1:]] if arguments and arguments[0] in PYTHON else arguments
+
+
+class _StdoutLog(io.TextIOWrapper):
+    """A log file that remembers the end of what was printed, where a step sums up what it did."""
+
+    tail = ""
+
+    def write(self, text: str) -> int:
+        self.tail = (self.tail + text)[-2000:]
+        return super().write(text)
+
+
+def _last_line(text: str) -> str:
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+
+
+def _run_here(arguments: list[str], cwd: Path, environment: Mapping[str, str], log: Path) -> str:
+    """Run `-m module ...` or `script.py ...` in this interpreter; return the last line that it printed."""
+    with (
+        _StdoutLog(log.open("ab"), encoding="utf-8", line_buffering=True) as out,
+        log.open("a", encoding="utf-8", buffering=1) as err,
+        preserved_process(cwd),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        os.environ.update(environment)
+        os.chdir(cwd)
+        try:
+            if arguments[0] == "-m":
+                sys.argv = arguments[1:]
+                sys.path.insert(0, str(cwd))
+                runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+            else:
+                script = (cwd / arguments[0]).resolve()
+                sys.argv = arguments
+                sys.path.insert(0, str(script.parent))
+                runpy.run_path(str(script), run_name="__main__")
+        except SystemExit as stop:
+            if isinstance(stop.code, str):
+                print(stop.code, file=sys.stderr)
+            if stop.code not in (None, 0):
+                raise _StepError from None
+        except Exception:
+            traceback.print_exc()
+            raise _StepError from None
+        return _last_line(out.tail)
+
+
+def _run_process(arguments: list[str], cwd: Path, environment: Mapping[str, str], log: Path) -> str:
+    """Run a command as a process of its own; return the last line that it printed."""
+    # Commands that say `python` mean the interpreter that has the project's packages.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    variables = {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", **environment}
+    with log.open("ab", buffering=0) as out:
+        try:
+            process = subprocess.Popen(
+                arguments, cwd=cwd, env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=out
+            )
+        except OSError as error:
+            out.write(f"error: {arguments[0]} cannot be started: {error}\n".encode())
+            raise _StepError from None
+        last = b""
+        with process:
+            for line in process.stdout or ():
+                out.write(line)
+                last = line if line.strip() else last
+    if process.returncode != 0:
+        raise _StepError
+    return last.decode("utf-8", errors="replace").strip()
+
+
+def _fault_in(log: Path) -> str:
+    """The step's own `error: ...` line, or else the last line of its log."""
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        tail = [line.strip() for line in deque(lines, maxlen=200) if line.strip()]
+    own = [line.removeprefix("error: ") for line in tail if line.startswith("error: ")]
+    return (own or tail or ["it said nothing"])[-1]
+
+
+@contextlib.contextmanager
+def preserved_process(code: Path | None = None) -> Iterator[None]:
+    """Put back what running somebody's code changes in this process.
+
+    These are the arguments, the import path, the environment, the working directory, the handlers of the root logger,
+    and the modules imported from the folder `code`: another step may have other modules of the same names.
+    """
+    argv, path, environment, cwd = sys.argv, list(sys.path), dict(os.environ), Path.cwd()
+    known, root = set(sys.modules), logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        yield
+    finally:
+        sys.argv, sys.path[:] = argv, path
+        os.environ.clear()
+        os.environ.update(environment)
+        os.chdir(cwd)
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        if code is not None:
+            for name in set(sys.modules) - known:
+                if _lies_in(sys.modules[name], code):
+                    del sys.modules[name]
+
+
+def _lies_in(module: object, folder: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    # A code folder may hold the virtual environment, and NumPy cannot be imported twice.
+    return isinstance(file, str) and Path(file).is_relative_to(folder) and "site-packages" not in Path(file).parts

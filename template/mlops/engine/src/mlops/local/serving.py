@@ -1,0 +1,308 @@
+"""The registered champion behind Azure ML's own inference server, as a live endpoint on this machine.
+
+The server, the scoring script and the JSON are those of the online endpoint in Azure. Only its front is different: the
+server's own command listens on all network interfaces, here it is reachable from this machine alone.
+"""
+
+import builtins
+import faulthandler
+import io
+import json
+import logging
+import os
+import shutil
+import socket
+import threading
+import time
+import traceback
+import urllib.error
+import urllib.request
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from mlops.config import Project, load_environment
+from mlops.errors import UserError
+from mlops.local.runner import input_path, load_pipeline, local_folder, local_variables, preserved_process, say
+from mlops.pipeline import Pipeline
+
+HOST = "127.0.0.1"
+DEFAULT_PORT = 5001
+
+
+class NoChampionError(UserError):
+    """No version of the model is registered, or each one was rejected."""
+
+
+@dataclass(frozen=True)
+class Champion:
+    """A registered model version, and the folder that holds a copy of its files."""
+
+    name: str
+    version: int
+    folder: Path
+
+
+def fetch_champion(project: Project, name: str) -> Champion:
+    """Copy the newest version of a model that nobody rejected from the local registry to `.local/serving`.
+
+    Raises NoChampionError when there is none, UserError when its files are gone.
+    """
+    folder = local_folder(project)
+    copy = folder / "serving" / "models" / "model"
+    with preserved_process():
+        os.environ.update(local_variables(project))
+        version = _champion_version(project, name)
+        shutil.rmtree(copy, ignore_errors=True)
+        copy.mkdir(parents=True)
+        import mlflow
+
+        try:
+            mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{name}/{version}", dst_path=str(copy))
+        except (mlflow.MlflowException, OSError) as error:
+            raise _unreadable(name, folder, error) from error
+    if not any(copy.iterdir()):
+        raise _unreadable(name, folder, f"version {version} has no files")
+    return Champion(name, version, copy)
+
+
+def _champion_version(project: Project, name: str) -> int:
+    missing = NoChampionError(f"no version of the model {name!r} is registered here: run `uv run mlops local` first")
+    if not (local_folder(project) / "mlflow.db").is_file():
+        raise missing
+    import mlflow
+
+    register = project.module("register")
+    try:
+        champion = register.champion(mlflow.MlflowClient(), name)
+    except mlflow.MlflowException as error:
+        raise _unreadable(name, local_folder(project), error) from error
+    if champion is None:
+        raise missing
+    return int(champion.version)
+
+
+def _unreadable(name: str, folder: Path, reason: object) -> UserError:
+    reason = str(reason).splitlines()[0]
+    return UserError(
+        f"the model {name!r} cannot be read from {folder} ({reason}): delete that folder and run `uv run mlops local`"
+    )
+
+
+class Endpoint:
+    """Context manager: an HTTP endpoint with the champion; only one can be open in a process.
+
+    `port` 0 takes a free port; the model is the one of config/dev.yml unless named. Entering raises UserError when the
+    port is in use, no model is registered, or the scoring script cannot load it.
+    """
+
+    url: str
+    champion: Champion
+
+    def __init__(self, project: Project, port: int = 0, model: str | None = None) -> None:
+        """Remember what to serve; nothing starts before the context is entered."""
+        self.project = project
+        self.port = port
+        self.model = model or load_environment(project, "dev").model.name
+        self.log = local_folder(project) / "serving" / "server.log"
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Load the champion and start to listen."""
+        check_port(self.port)
+        self.champion = fetch_champion(self.project, self.model)
+        with ExitStack() as stack:
+            app = stack.enter_context(_inference_app(_scoring_script(self.project), self.champion.folder, self.log))
+            self._run = app.azml_blueprint.user_script.get_run_function()
+            self.url = f"http://{HOST}:{stack.enter_context(_listening(app, self.port))}/score"
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop listening."""
+        self._open.close()
+
+    def score(self, request: dict[str, Any]) -> Any:
+        """Post a request as JSON and return the decoded answer.
+
+        Raises UserError with the server's message when it answers with an error.
+        """
+        call = urllib.request.Request(
+            self.url, json.dumps(request).encode(), {"Content-Type": "application/json"}, method="POST"
+        )
+        # Without a proxy: a proxy set for the internet cannot reach this machine.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(call, timeout=60) as answer:
+                return json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            said = " ".join(error.read().decode("utf-8", errors="replace").split())
+            raise UserError(f"the endpoint answered {error.code}: {said} (log: {self.log})") from None
+
+    def score_files(self, files: list[Path]) -> Any:
+        """Score files the way a batch endpoint does: one call of the loaded script's `run` with their paths.
+
+        Returns what the script returns, a table. Raises UserError when it fails.
+        """
+        with self.log.open("a", encoding="utf-8") as output, redirect_stdout(output):
+            try:
+                return self._run([str(file) for file in files])
+            except Exception as error:
+                traceback.print_exc(file=output)
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                raise UserError(f"batch scoring failed: {reason} (log: {self.log})") from error
+
+
+def serve(project: Project, port: int = DEFAULT_PORT, wait: Callable[[], None] | None = None) -> None:
+    """Keep the endpoint open until Ctrl-C and print how to call it.
+
+    `wait` returns when the endpoint is to close. Raises UserError as `Endpoint` does.
+    """
+    with Endpoint(project, port) as endpoint:
+        request = local_folder(project) / "serving" / "request.json"
+        request.write_text(
+            json.dumps(sample_request(project, load_pipeline(project), rows=3), indent=2), encoding="utf-8"
+        )
+        say(f"endpoint   {endpoint.url} ({endpoint.champion.name} version {endpoint.champion.version})")
+        say(f"request    {request}")
+        say(f'try        curl -H "Content-Type: application/json" --data "@{request}" {endpoint.url}')
+        say(f"log        {endpoint.log}")
+        say("Ctrl-C stops it.")
+        try:
+            (wait or _forever)()
+        except KeyboardInterrupt:
+            say("stopped")
+
+
+def sample_request(project: Project, pipeline: Pipeline, rows: int) -> dict[str, Any]:
+    """A scoring request with the first rows of the raw data: real ones, and always there.
+
+    Raises UserError when the data cannot be read.
+    """
+    data = project.module("data")
+    step = project.module("step")
+    schema, folder = input_path(pipeline, "schema"), input_path(pipeline, "raw_data")
+    try:
+        request: dict[str, Any] = data.sample_request(schema, folder, rows)
+    except step.StepError as error:
+        raise UserError(str(error)) from None
+    return request
+
+
+def _forever() -> None:
+    while True:
+        # Short sleeps: a wait without end cannot be interrupted on Windows.
+        time.sleep(0.5)
+
+
+def _scoring_script(project: Project) -> Path:
+    return project.root / "data-science" / "src" / project.package / "score.py"
+
+
+def check_port(port: int) -> None:
+    """Raise UserError when no server can be started on a port."""
+    if not 0 <= port <= 65535:
+        raise UserError(f"there is no port {port}: choose one from 1024 to 65535 with --port")
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        # Some systems let two servers share a port, so asking is surer than trying to bind.
+        if port and probe.connect_ex((HOST, port)) == 0:
+            raise _port_taken(port)
+
+
+def _port_taken(port: int) -> UserError:
+    return UserError(f"port {port} is in use or not allowed: choose another one with --port (0 takes a free one)")
+
+
+@contextmanager
+def _inference_app(script: Path, model: Path, log: Path) -> Iterator[Any]:
+    """The server's Flask application with the script's `init` done; what both say goes to the log."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w", encoding="utf-8", buffering=1) as output:
+        try:
+            with preserved_process(), redirect_stdout(output), redirect_stderr(output), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                app = _create_app(script, model.parent, log)
+            yield app
+        finally:
+            # The server pointed it at the log, which closes now.
+            faulthandler.disable()
+            _close_handlers(logging.getLogger("azmlinfsrv"))
+
+
+def _create_app(script: Path, models: Path, log: Path) -> Any:
+    root = log.parent
+    (root / "logging.json").write_text(json.dumps(_logging(log)), encoding="utf-8")
+    variables = {
+        "AML_APP_ROOT": str(root),
+        "AZUREML_ENTRY_SCRIPT": str(script),
+        "AZUREML_MODEL_DIR": str(models),
+        "AML_APP_INSIGHTS_ENABLED": "false",
+    }
+    os.environ.update(variables)
+    from azureml_inference_server_http.log_config import load_logging_config
+    from azureml_inference_server_http.server import config, create_app
+
+    # The server reads its environment once per process, so an endpoint opened later has to set what it read.
+    config.config.app_root, config.config.entry_script = variables["AML_APP_ROOT"], variables["AZUREML_ENTRY_SCRIPT"]
+    load_logging_config(str(root), silent=True)
+    ordinary_print = builtins.print
+    try:
+        return create_app.create()
+    except SystemExit as stop:
+        fault = getattr(stop.__context__, "user_ex", stop.__context__)
+        reason = (str(fault).splitlines() or [""])[0]
+        reason = f"{type(fault).__name__}: {reason}"
+        raise UserError(f"{script.name} cannot serve the model: {reason} (log: {log})") from None
+    finally:
+        # The server turns every print of this process into a line of its log.
+        builtins.print = ordinary_print
+
+
+def _logging(log: Path) -> dict[str, Any]:
+    """The server's logging.json: its own default prints to the terminal and mutes the loggers of everybody else."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(message)s"}},
+        "handlers": {
+            "log": {"class": "logging.FileHandler", "filename": str(log), "encoding": "utf-8", "formatter": "line"}
+        },
+        "loggers": {"azmlinfsrv": {"level": "INFO", "handlers": ["log"], "propagate": False}},
+    }
+
+
+def _close_handlers(logger: logging.Logger) -> None:
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+
+
+@contextmanager
+def _listening(app: Any, port: int) -> Iterator[int]:
+    """Answer requests in a thread while the context is open; gives the port."""
+    from werkzeug.serving import WSGIRequestHandler, make_server
+
+    class Quiet(WSGIRequestHandler):
+        def log(self, type: str, message: str, *args: object) -> None:
+            """Say nothing: the inference server logs each request itself."""
+
+    try:
+        with redirect_stderr(io.StringIO()):
+            server = make_server(HOST, port, app, threaded=True, request_handler=Quiet)
+    except SystemExit:
+        raise _port_taken(port) from None
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,121 @@
+"""Questions about the subscription, asked through the Azure CLI; for `bootstrap`, `doctor` and `teardown`."""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from mlops.config import Project
+from mlops.errors import CommandError, UserError
+from mlops.shell import Shell
+
+CURES = {
+    "az": "see https://learn.microsoft.com/cli/azure/install-azure-cli, then run `az login`",
+    "gh": "see https://cli.github.com, then run `gh auth login`",
+    "git": "see https://git-scm.com",
+    "uv": "see https://docs.astral.sh/uv",
+}
+"""How to get a program that is missing."""
+
+ROLES = {
+    "AzureML Data Scientist": "f6c7c914-8db3-469d-8ca1-694a8f32e121",
+    "AzureML Registry User": "1823dd4f-9b8c-4ab6-ab4e-7397a3684615",
+    "Contributor": "b24988ac-6180-42a0-ab88-20f7382dd24c",
+    "Locks Contributor": "28bf596f-4eb7-45ce-b5bc-6cf482fec137",
+    "Role Based Access Control Administrator": "f58310d9-a9f6-439a-9e8d-f62e7b41a168",
+    "Storage Blob Data Contributor": "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
+    "Storage File Data Privileged Contributor": "69566ab7-960f-475b-8e7c-b3118f30c6bd",
+}
+"""Ids of the built-in roles that `bootstrap` grants: Azure renames roles now and then."""
+
+WORKSPACES = "Microsoft.MachineLearningServices/workspaces"
+REGISTRIES = "Microsoft.MachineLearningServices/registries"
+
+NOT_FOUND = r"NotFound|could not be found|does not exist|was not found|(?i:\(404\))"
+
+
+@dataclass(frozen=True)
+class Account:
+    """Where `az` is signed in: subscription and tenant by id, the subscription's name, and who asks."""
+
+    subscription: str
+    tenant: str
+    name: str
+    user: str
+    user_type: str
+
+
+def find(shell: Shell, *command: str) -> Any:
+    """Run an `az` command that reads and return its decoded JSON, or None when Azure knows no such thing.
+
+    Raises CommandError for any other failure.
+    """
+    try:
+        output = shell.read("az", *command, "--output", "json")
+    except CommandError as error:
+        # The directory says of a user, too, that he "does not exist".
+        if re.search(NOT_FOUND, error.output) and "AADSTS" not in error.output:
+            return None
+        raise
+    return json.loads(output) if output.strip() else None
+
+
+def body(shell: Shell, name: str, document: object) -> tuple[str, str]:
+    """Return the option of `az rest` for a JSON body, which it finds in a file.
+
+    cmd.exe, which runs `az` on Windows, would take the quotes of an argument away.
+    """
+    file = shell.folder / ".local" / "azure" / f"{name}.json"
+    if not shell.dry_run:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(document), encoding="utf-8")
+    return "--body", f"@{file.relative_to(shell.folder).as_posix()}"
+
+
+def account(shell: Shell) -> Account:
+    """Return the account that `az` uses. Raises UserError when nobody is signed in."""
+    try:
+        found = find(shell, "account", "show")
+    except CommandError as error:
+        raise UserError("you are not signed in to Azure: run `az login`") from error
+    if found is None:
+        raise UserError("you are not signed in to Azure: run `az login`")
+    return Account(found["id"], found["tenantId"], found["name"], found["user"]["name"], found["user"]["type"])
+
+
+def providers(project: Project) -> list[str]:
+    """Return the resource providers that the project's environments need in their subscription."""
+    # Azure ML itself needs the first two for an online endpoint, and its error names neither
+    # (MicrosoftLearning/mslearn-azure-ml#106).
+    needed = {"PolicyInsights", "Cdn", "ManagedIdentity"}
+    if project.infrastructure != "existing":
+        needed |= {"AlertsManagement", "Consumption", "ContainerRegistry", "Insights", "KeyVault"}
+        needed |= {"MachineLearningServices", "OperationalInsights", "Storage"}
+    if "private-network" in project.add_ons:
+        needed.add("Network")
+    return [f"Microsoft.{name}" for name in sorted(needed)]
+
+
+def registered(shell: Shell) -> set[str]:
+    """Return the resource providers that are registered in the subscription, in lower case."""
+    found = find(shell, "provider", "list", "--query", "[?registrationState=='Registered'].namespace")
+    return {name.lower() for name in found or ()}
+
+
+def roles_in_existing(workspace: dict[str, Any], registry: str | None) -> list[tuple[str, str]]:
+    """Return what the workflows need in somebody else's workspace, and in the registry with this id: role and scope."""
+    storage = str(workspace["properties"]["storageAccount"])
+    needed = [
+        ("AzureML Data Scientist", str(workspace["id"])),
+        ("Storage Blob Data Contributor", storage),
+        ("Storage File Data Privileged Contributor", storage),
+    ]
+    return [*needed, ("AzureML Registry User", registry)] if registry else needed
+
+
+def role_assignments(shell: Shell, scope: str, principal: str) -> list[dict[str, Any]]:
+    """Return what a principal has been granted at exactly this scope."""
+    # Names would be asked of the directory, which not everybody may read.
+    names = ("--fill-principal-name", "false", "--fill-role-definition-name", "false")
+    found = find(shell, "role", "assignment", "list", "--scope", scope, *names)
+    return [each for each in found or () if each["principalId"] == principal and each["scope"].lower() == scope.lower()]

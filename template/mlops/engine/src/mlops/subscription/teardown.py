@@ -1,0 +1,168 @@
+"""The end of an environment: what is there, what would go and what stays, and then the removal in the right order."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mlops import infrastructure, verbs
+from mlops.config import EnvironmentConfig, Project, load_environment
+from mlops.errors import UserError
+from mlops.infrastructure.workspace import CURES, LOCK
+from mlops.shell import Shell
+from mlops.subscription import account as azure
+from mlops.subscription.account import find
+
+TAG = ("managed_by", "mlops-template")
+WORKSPACE, REGISTRY = azure.WORKSPACES.casefold(), azure.REGISTRIES.casefold()
+
+# What Azure adds to an Application Insights resource by itself.
+SMART_DETECTION = ("microsoft.alertsmanagement/smartdetectoralertrules", "application insights smart detection")
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A resource in the environment's group; `kind` in lower case, because Azure's own spelling varies."""
+
+    id: str
+    name: str
+    kind: str
+    ours: bool
+
+    @property
+    def added_by_azure(self) -> bool:
+        """Whether it came with another resource and belongs to nobody."""
+        return self.kind == SMART_DETECTION[0] or self.name.casefold() == SMART_DETECTION[1]
+
+
+def remove(project: Project, config: EnvironmentConfig, agree: Callable[[], None], *, dry_run: bool = False) -> None:
+    """Show what would go and what stays, call `agree`, which raises when nobody agrees, then delete and purge.
+
+    Can be repeated after a failure. Raises UserError when the group holds what this project did not make.
+    """
+    if project.infrastructure == "existing":
+        raise UserError(
+            f"workspace {config.names.workspace} is somebody else's: run `uv run mlops teardown --environment "
+            f"{config.environment}`, which deletes this project's endpoints and schedules in it"
+        )
+    # A dry run shows every command; else those that only look are noise before the question.
+    shell = Shell(project.root, dry_run, CURES, quiet=not dry_run)
+    found = look(shell, config)
+    resources = found or []
+    workspace = dry_run or _has_workspace(shell, config, resources)
+    session = verbs.Session.open(config.environment, dry_run=dry_run, root=project.root) if workspace else None
+    if not dry_run:
+        _show(project, config, resources, verbs.remains(session) if session else [])
+        _refuse(shell, config, resources)
+        agree()
+    if session:
+        verbs.teardown(session)
+    shell = Shell(project.root, dry_run, CURES)
+    for resource in resources:
+        # Terraform knows nothing of these, and deletes no group that still holds something.
+        if resource.added_by_azure or (resource.kind == REGISTRY and "model-registry" not in project.add_ons):
+            shell.run("az", "resource", "delete", "--ids", resource.id)
+    if found is not None or dry_run:
+        infrastructure.provision(project, config.environment, "destroy", dry_run=dry_run)
+    _purge_vault(shell, config)
+    end = f"{config.environment} is gone. `uv run mlops provision --environment {config.environment}` builds it again."
+    print(f"# {end}" if dry_run else end, flush=True)
+
+
+def look(shell: Shell, config: EnvironmentConfig) -> list[Resource] | None:
+    """Return what is in the environment's resource group, by kind and name; None when there is no such group."""
+    found = find(shell, "resource", "list", "--resource-group", config.names.resource_group)
+    if found is None:
+        return None
+    names = {name.casefold() for _, name in config.names if name}
+    own = [item["id"].casefold() for item in found if _made_here(item, names)]
+    resources = [
+        Resource(item["id"], item["name"], item["type"].casefold(), any(_belongs(item, owner) for owner in own))
+        for item in found
+    ]
+    return sorted(resources, key=lambda resource: (resource.kind, resource.name))
+
+
+def _has_workspace(shell: Shell, config: EnvironmentConfig, resources: list[Resource]) -> bool:
+    """Say whether the workspace is there: for some minutes the list has deleted ones (azure-rest-api-specs#21221)."""
+    listed = any(resource.kind == WORKSPACE for resource in resources)
+    place = ("--resource-group", config.names.resource_group, "--name", config.names.workspace)
+    return listed and find(shell, "resource", "show", *place, "--resource-type", azure.WORKSPACES) is not None
+
+
+def _made_here(item: dict[str, Any], names: set[str]) -> bool:
+    return (item.get("tags") or {}).get(TAG[0]) == TAG[1] or item["name"].casefold() in names
+
+
+def _belongs(item: dict[str, Any], owner: str) -> bool:
+    """Say whether a resource is `owner`, lies below it, or is the network card that Azure made for it."""
+    identifier = item["id"].casefold()
+    card = item["type"].casefold() == "microsoft.network/networkinterfaces"
+    name = owner.rpartition("/")[2]
+    return identifier == owner or identifier.startswith(f"{owner}/") or (card and f"/{name}.nic." in identifier)
+
+
+def _show(project: Project, config: EnvironmentConfig, resources: list[Resource], made: list[str]) -> None:
+    names = config.names
+    print(f"Deleted for good, in resource group {names.resource_group}:")
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for resource in resources:
+        kinds[resource.kind].append(resource.name)
+    for line in made:
+        print(f"  {line}")
+    for kind, group in kinds.items():
+        print(f"  {kind}: {', '.join(group)}")
+    if not resources:
+        print("  nothing: there is no such group, or it is empty")
+    print("What stays:")
+    for line in _stays(project, config):
+        print(f"  {line}")
+    for registry in (resource.name for resource in resources if resource.kind == REGISTRY):
+        others = ", ".join(_readers(project, config, registry))
+        if others:
+            print(f"WARNING: the model registry {registry} goes too, and {others} take their models from it.")
+    print(flush=True)
+
+
+def _stays(project: Project, config: EnvironmentConfig) -> Iterator[str]:
+    names, provision = config.names, f"uv run mlops provision --environment {config.environment}"
+    if config.security and config.security.purge_protection:
+        yield f"key vault {names.key_vault}: deleted, but protected for 90 days; `{provision}` revives it"
+    yield f"Log Analytics {names.log_analytics}: deleted, but Azure keeps it for 14 days; `{provision}` revives it"
+    state = f", storage account {config.terraform_state.storage_account}" if config.terraform_state else ""
+    what = f"resource group {config.deployer.resource_group}: identity {config.deployer.identity}{state}"
+    yield f"{what}; `uv run mlops bootstrap --environment {config.environment} --undo` removes that"
+
+
+def _readers(project: Project, config: EnvironmentConfig, registry: str) -> list[str]:
+    """Return the other environments that take their models from a registry."""
+    others = [load_environment(project, name) for name in project.environments if name != config.environment]
+    readers = [other for other in others if other.names.registry == registry and other.model.source == "registry"]
+    return [other.environment for other in readers]
+
+
+def _refuse(shell: Shell, config: EnvironmentConfig, resources: list[Resource]) -> None:
+    group = config.names.resource_group
+    foreign = [item for item in resources if not item.ours and not item.added_by_azure]
+    if foreign:
+        named = ", ".join(f"{item.name} ({item.kind})" for item in foreign)
+        raise UserError(
+            f"{group} also holds what this project did not make: {named}; move or delete that first, or tag it "
+            f"{TAG[0]}={TAG[1]} when it may go"
+        )
+    if not resources:
+        return
+    locks = find(shell, "lock", "list", "--resource-group", group) or []
+    if others := [lock["name"] for lock in locks if lock["name"] != LOCK]:
+        raise UserError(f"{group} has locks that somebody else set: {', '.join(others)}; remove them first")
+
+
+def _purge_vault(shell: Shell, config: EnvironmentConfig) -> None:
+    """Give the name of the key vault free, unless its purge protection forbids it."""
+    if config.names.key_vault is None or (config.security and config.security.purge_protection):
+        return
+    vault = ["--name", config.names.key_vault, "--location", config.location]
+    deleted = find(shell, "keyvault", "show-deleted", *vault)
+    # The vault's own setting counts: once on, purge protection cannot be switched off.
+    if shell.dry_run or (deleted and not deleted["properties"].get("purgeProtectionEnabled")):
+        shell.run("az", "keyvault", "purge", *vault)
