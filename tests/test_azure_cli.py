@@ -1,7 +1,7 @@
 """Each `az` command line that the infrastructure verbs can emit, read by the real Azure CLI's own parser.
 
 Off unless MLOPS_TEMPLATE_AZURE_CLI=1: the environment of azure-cli has 733 MB. Nobody signs in and nothing is asked of
-Azure: a command line is parsed and not run. `az ml` is an extension, which is on no package index; tests/mlops has a
+Azure: a command line is parsed and not run. `az ml` is an extension, which is on no package index; tests/engine has a
 table for it.
 """
 

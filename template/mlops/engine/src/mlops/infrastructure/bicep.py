@@ -2,9 +2,9 @@
 
 import json
 
-from mlops.azureml.backend import Action
 from mlops.config import EnvironmentConfig, Project
 from mlops.errors import CommandError
+from mlops.infrastructure import Action
 from mlops.infrastructure.workspace import (
     CURES,
     LOCK,

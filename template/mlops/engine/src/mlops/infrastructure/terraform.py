@@ -3,9 +3,9 @@
 import os
 import re
 
-from mlops.azureml.backend import Action
 from mlops.config import EnvironmentConfig, Project, TerraformState
 from mlops.errors import CommandError, UserError
+from mlops.infrastructure import Action
 from mlops.infrastructure.workspace import (
     CURES,
     admit_spark,

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 from expected_pipeline import EXPECTED, facts
+from rendered import ROOT
 
 from mlops.errors import UserError
 from mlops.pipeline import OPTIONAL, REFERENCE, Binding, Component, Pipeline, binding, data_assets, local_path
 
-ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "mlops" / "aml-cli-v2" / "pipeline.yml"
 
 

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mlops.config import Project
+from rendered import HERE
+
 from mlops.pipeline import Binding, Component, Pipeline, Port, binding, local_path
 
-PACKAGE = Project.load(Path(__file__).parent).package
+PACKAGE = HERE.package
 OVERRIDES = {"overrides": ("string?", None)}
 FILES = {"schema": ("uri_file", "schema"), "settings": ("uri_file", "settings")}
 CHALLENGER = {"model": ("mlflow_model", "train.model"), "model_name": ("string", "model_name")}

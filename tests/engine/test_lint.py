@@ -4,14 +4,13 @@ from pathlib import Path
 
 import pytest
 from lint_seeds import EXTRA, IMAGE, SEEDS
+from rendered import ROOT
 from seeded import assert_named, copied, edited
 
 from mlops.config import Project
 from mlops.errors import UserError
 from mlops.lint import Fault, lint, lint_files, lint_pipeline
 from mlops.pipeline import Pipeline
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")

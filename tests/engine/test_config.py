@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 import yaml
+from rendered import HERE
 from small_project import configuration, write_yaml
 
 from mlops.config import Project, load_environment, load_yaml
 from mlops.errors import UserError
-
-HERE = Project.load(Path(__file__).parent)
 
 
 def fault(project: Project, environment: str = "dev") -> str:

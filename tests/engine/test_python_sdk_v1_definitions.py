@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 from expected_pipeline import EXPECTED, facts
 from fake_azure_v1 import V1Cloud, stored
+from rendered import ROOT
 from seeded import assert_named, copied, edited, forget_definitions
 from sklearn.linear_model import LinearRegression
 
@@ -38,7 +39,6 @@ from mlops.lint import Fault
 from mlops.lint.python_sdk_v1 import plain
 from mlops.verbs import Session
 
-ROOT = Path(__file__).parents[2]
 PIPELINES, DATA, IGNORED = "pipelines.py", "data.py", "../../.amlignore"
 
 # Edits of the definitions: what is wrong then, the text, what stands in its place, words of the line that names it.

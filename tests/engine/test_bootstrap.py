@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from fake_cloud import ACCOUNTS, IDENTITIES, PERSON, SUBSCRIPTION, TENANT, FakeCloud
+from rendered import HERE
 from small_project import configuration, write_yaml
 
 from mlops.config import Project, load_yaml
@@ -26,7 +27,7 @@ STATE = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-state/providers/Micros
 @pytest.fixture(scope="module")
 def files() -> dict[str, str]:
     """What bootstrap reads of a project: configuration, roles and the workflow of pull requests."""
-    here = Project.load(Path(__file__).parent).root
+    here = HERE.root
     found = {}
     for name in ("infrastructure/shared/roles.yml", ".github/workflows/pull-request.yml"):
         found[name] = (here / name).read_text(encoding="utf-8")
@@ -157,7 +158,7 @@ def test_an_identity_grants_the_roles_of_the_infrastructure_and_no_others(fresh:
 
 
 def test_the_providers_are_those_that_terraform_knows_to_need() -> None:
-    here = Project.load(Path(__file__).parent)
+    here = HERE
     text = (here.root / "infrastructure" / "terraform" / "versions.tf").read_text(encoding="utf-8")
     everything = dataclasses.replace(here, add_ons=("private-network", "monitoring"))
     # Every subscription has Microsoft.Authorization.
@@ -218,7 +219,7 @@ def test_a_machine_that_is_signed_in_gets_no_role_of_a_person(fresh: Project, cl
 
 
 def test_a_project_says_where_its_workflows_run_and_its_code_is_to_be() -> None:
-    here = Project.load(Path(__file__).parent)
+    here = HERE
     assert here.orchestration == "github-actions"
     assert re.fullmatch(r"[\w-]+/[a-z0-9-]+", here.repository)
 

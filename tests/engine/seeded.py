@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rendered import ROOT
+
 from mlops.config import Project
 from mlops.lint import Fault
-
-ROOT = Path(__file__).parents[2]
 
 
 def copied(root: Path, *names: str) -> Project:

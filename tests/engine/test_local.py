@@ -13,6 +13,7 @@ from typing import Any
 import mlflow
 import pytest
 import yaml
+from rendered import HERE
 
 from mlops import lint
 from mlops.config import Project
@@ -37,7 +38,7 @@ class Loop:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLOPS_LOCAL_DIR", str(tmp_path_factory.mktemp("a user's folder") / ".local"))
-        yield Project.load(Path(__file__))
+        yield HERE
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """An Azure and a GitHub of recorded answers, for the verbs that look before they build."""
 
 import contextlib
-import importlib.util
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -29,8 +28,8 @@ ACR_PULL = "7f951dda-4ed3-4680-a7ca-43fe172d538d"
 OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 
 
-TOOLS = [name for name in ("terraform", "bicep") if importlib.util.find_spec(f"mlops.infrastructure.{name}")]
-"""The infrastructures whose module the project around this file has; a generated one has the chosen one alone."""
+TOOLS = ("terraform", "bicep")
+"""The infrastructures that a project can build."""
 
 
 class Refusal(str):

@@ -17,13 +17,14 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from rendered import HERE
 from responsibleai import RAIInsights
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from mlops.config import Project
+import mlops
 from mlops.local import run as local
 from mlops.local.runner import LONGEST_SUMMARY
 from mlops.responsible_ai.components import COMPONENTS, PREFIX
@@ -332,7 +333,7 @@ class Loop:
 
 @pytest.fixture(scope="module")
 def loop(tmp_path_factory: pytest.TempPathFactory) -> Loop:
-    project, results, lines = Project.load(Path(__file__)), [], []
+    project, results, lines = HERE, [], []
     few = "responsible_ai.train_rows=200 responsible_ai.test_rows=12"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLOPS_LOCAL_DIR", str(tmp_path_factory.mktemp("a user's folder") / ".local"))
@@ -395,4 +396,4 @@ def test_a_component_runs_in_an_interpreter_of_its_own_too(regression: Analysis,
 
 
 def _path() -> list[str]:
-    return [str(Path(__file__).parents[1] / "src"), os.environ.get("PYTHONPATH", "")]
+    return [str(Path(mlops.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from clouds import FAULTS, Cloud, State
 from fake_azure import SUBSCRIPTION
+from rendered import ANSWERS
 from small_project import DRIFT, Kind, write_yaml
 
 from mlops import cli, verbs
@@ -739,8 +740,7 @@ DIFFERENCES = {
     ),
 }
 # A project with Responsible AI calls its version aml-cli-v2, because its commands are the same.
-RESPONSIBLE_AI = importlib.util.find_spec("mlops.responsible_ai.components") is not None
-VERSION = "rai-aml-cli-v2" if RESPONSIBLE_AI else Project.load(Path(__file__).parent).version
+VERSION = ANSWERS["mlops_version"]
 DIFFERENCE = DIFFERENCES.get(VERSION, Difference(why=""))
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -19,7 +18,6 @@ from mlops.errors import UserError
 from mlops.lint import Fault
 from mlops.lint.sdk import line
 
-ROOT = Path(__file__).parents[2]
 BOTH = ["AzureCliCredential", "ManagedIdentityCredential"]
 
 # Edits of the definitions: what is wrong then, the text, what stands in its place, words of the line that names it.

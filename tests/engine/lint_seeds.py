@@ -1,10 +1,8 @@
 """Seeded errors for the lint, and files of the kinds that the project does not ship."""
 
-from pathlib import Path
+from rendered import HERE
 
-from mlops.config import Project
-
-PACKAGE = Project.load(Path(__file__).parent).package
+PACKAGE = HERE.package
 IMAGE = "mcr.microsoft.com/azureml/openmpi5.0-ubuntu24.04:20260715.v1"
 
 EXTRA = {

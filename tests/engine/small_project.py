@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from rendered import HERE
 
 from mlops.config import Project
 
@@ -83,7 +84,7 @@ def write_yaml(path: Path, document: object) -> None:
 
 def create_project(root: Path, kind: Kind = "new") -> Project:
     """Make the project in a new folder; it uses the package and the definitions of the project around this file."""
-    here = Project.load(Path(__file__).parent)
+    here = HERE
     root.mkdir()
     choices = {
         "package": here.package,

@@ -13,10 +13,9 @@ from azure.ai.ml import MLClient
 from azure.identity import AzureCliCredential
 from fake_azure import SUBSCRIPTION, FakeAzure
 from mlflow.exceptions import MlflowException
+from rendered import HERE
 
-from mlops.config import Project
-
-PACKAGE = Project.load(Path(__file__).parent).package
+PACKAGE = HERE.package
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from pathlib import Path
 import mlflow
 import pytest
 import yaml
+from rendered import HERE
 
 from mlops.config import Project, load_environment
 from mlops.errors import UserError
@@ -57,7 +58,7 @@ PIPELINE = {
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project whose model is one number: versions 1 to 11 are registered as 1 to 11, and 11 is rejected."""
     root = tmp_path_factory.mktemp("a project's folder")
-    real = Project.load(Path(__file__))
+    real = HERE
     project = replace(real, root=root, package="tiny_numbers")
     package = root / "data-science" / "src" / "tiny_numbers"
     for folder in (package, project.definitions, root / "data" / "raw", root / ".local"):
