@@ -1,5 +1,7 @@
-"""Each combination on the menu is rendered once per worker and shared by all checks."""
+"""Each combination on the menu is rendered once and shared by all checks."""
 
+import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -11,7 +13,7 @@ from typing import Any
 import copier
 import pytest
 import yaml
-from combinations import ROOT, combinations, flavours, label, questions
+from combinations import AXES, ROOT, combinations, flavours, label, questions
 from filelock import FileLock
 from hypothesis import settings
 from plumbum import local
@@ -21,6 +23,7 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 SUFFIX = "a1b2c3"  # the one answer that is random unless given
+DEFAULTS = {axis: questions()[axis]["default"] for axis in AXES}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -42,6 +45,13 @@ def copy_template(destination: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A temporary folder that all workers of this session share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The template as a plain folder, which Copier renders in place."""
     return copy_template(tmp_path_factory.mktemp("source"))
@@ -51,14 +61,22 @@ Render = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
-def render(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Render:
-    """Render the template with these answers into a new folder; an answer to no question is an error."""
+def render(source: Path, shared_folder: Path) -> Render:
+    """Give the folder that the template is rendered to with these answers; an answer to no question is an error.
+
+    Each rendering is made once for all workers, so it is to be read and not written to.
+    """
 
     def render(**answers: object) -> Path:
         assert answers.keys() <= questions().keys(), f"no such question: {answers.keys() - questions().keys()}"
-        destination = tmp_path_factory.mktemp("project")
         data = {"name_suffix": SUFFIX} | answers
-        copier.run_copy(str(source), destination, data=data, defaults=True, quiet=True, unsafe=True)
+        name = hashlib.sha256(json.dumps(DEFAULTS | data, sort_keys=True).encode()).hexdigest()[:16]
+        destination = shared_folder / "renderings" / name / "project"
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(destination.parent / "lock"):
+            if not (destination.parent / "done").exists():
+                copier.run_copy(str(source), destination, data=data, defaults=True, quiet=True, unsafe=True)
+                (destination.parent / "done").touch()
         return destination
 
     return render

@@ -7,23 +7,19 @@ table for it.
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from conftest import Render, Run, run_uv
-from test_mlops import SUITE
+from test_engine import SUITE, run_suite
 
 pytestmark = [
     pytest.mark.big,
     pytest.mark.skipif(os.environ.get("MLOPS_TEMPLATE_AZURE_CLI") != "1", reason="MLOPS_TEMPLATE_AZURE_CLI is not 1"),
 ]
 
-MODULES = {
-    "terraform": ["bootstrap", "doctor", "provision", "teardown"],
-    "bicep": ["provision", "teardown"],
-}
+MODULES = ["bootstrap", "doctor", "provision", "teardown"]
 
 # A pytest plugin for the project: it writes down what each Shell is asked to run, on whatever cloud a test brings.
 RECORDER = """
@@ -99,23 +95,19 @@ def faults(python: Path, lines: list[list[str]], folder: Path) -> dict[str, str]
 def emitted(render: Render, run_in: Run, tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
     """The command lines of `az` that the tests of the verbs cause with both infrastructures, each form once."""
     forms: dict[tuple[str, ...], list[str]] = {}
-    for infrastructure, modules in MODULES.items():
-        folder = tmp_path_factory.mktemp(infrastructure) / "project"
-        shutil.copytree(render(infrastructure_version=infrastructure), folder)
-        tests = folder / "mlops" / "tests"
-        shutil.copytree(SUITE, tests, ignore=shutil.ignore_patterns("__pycache__"))
-        (tests / "recorder.py").write_text(RECORDER, encoding="utf-8")
-        log = folder / "commands.jsonl"
-        sources = os.pathsep.join(str(folder / name) for name in ("mlops/engine/src", "data-science/src", "mlops/tests"))
-        more = {"COMMAND_LOG": str(log), "PYTEST_PLUGINS": "recorder", "PYTHONPATH": sources}
-        names = [f"mlops/tests/test_{module}.py" for module in modules]
-        result = run_in(folder, "pytest", "-q", "-p", "no:cacheprovider", *names, **more)
-        assert result.returncode == 0, result.stdout[-3000:]
-        for text in log.read_text(encoding="utf-8").splitlines():
-            line = json.loads(text)
-            # With one word it is a test of the shell and no command of Azure.
-            if line[0] == "az" and line[1] != "ml" and len(line) > 2:
-                forms[(*line[1:4], *sorted(word for word in line if word.startswith("-")))] = line
+    folder = tmp_path_factory.mktemp("recorded")
+    (folder / "recorder.py").write_text(RECORDER, encoding="utf-8")
+    log = folder / "commands.jsonl"
+    sources = [str(render() / name) for name in ("mlops/engine/src", "data-science/src")]
+    path = os.pathsep.join([*sources, str(SUITE), str(folder)])
+    more = {"COMMAND_LOG": str(log), "PYTEST_PLUGINS": "recorder", "PYTHONPATH": path}
+    result = run_suite(render(), run_in, *MODULES, **more)
+    assert result.returncode == 0, result.stdout[-3000:]
+    for text in log.read_text(encoding="utf-8").splitlines():
+        line = json.loads(text)
+        # With one word it is a test of the shell and no command of Azure.
+        if line[0] == "az" and line[1] != "ml" and len(line) > 2:
+            forms[(*line[1:4], *sorted(word for word in line if word.startswith("-")))] = line
     return list(forms.values())
 
 
