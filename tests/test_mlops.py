@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from combinations import ROOT, questions
+from combinations import ROOT, questions, tools
 from conftest import Render, Run
 
 SUITE = ROOT / "tests" / "mlops"
@@ -32,7 +32,7 @@ CASES = [
     for module in MODULES
     for version in versions_of(module)
 ]
-INFRASTRUCTURES = list(questions()["infrastructure_version"]["choices"].values())
+INFRASTRUCTURES = tools()
 
 
 @pytest.fixture(scope="session")

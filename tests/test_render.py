@@ -66,7 +66,7 @@ def test_a_project_is_small_enough_to_read(project: Path) -> None:
     # Copier spends some milliseconds on each file. Responsible AI is an analysis of its own beside the rest.
     extra = 5 if (project / "mlops" / "src" / "mlops" / "responsible_ai.py").exists() else 0
     extra += 6 * len(answers_of(project).get("add_ons", []))
-    built = 20 if answers_of(project)["workspaces"] == "new" else 0
+    built = 20 if answers_of(project)["infrastructure_version"] != "existing" else 0
     assert len(texts(project)) <= 95 + built + extra
 
 
@@ -184,7 +184,7 @@ def test_every_file_that_the_infrastructure_reads_is_there(project: Path) -> Non
         for target in reads.findall(text):
             found.add(Path(target).name)
             assert (path.parent / target).exists(), f"{path.relative_to(project)}: {target}"
-    assert answers_of(project)["workspaces"] == "existing" or {"roles.yml", "diagnostics.yml"} <= found
+    assert answers_of(project)["infrastructure_version"] == "existing" or {"roles.yml", "diagnostics.yml"} <= found
 
 
 @pytest.mark.parametrize("flavour", flavours(), ids=label)

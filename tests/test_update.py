@@ -163,7 +163,7 @@ SWITCHES: dict[str, list[dict[str, Any]]] = {
         with_add_ons(*add_ons()),
         with_add_ons("data-lake", infrastructure_version="bicep"),
     ],
-    "to existing workspaces and back": [EXISTING, {"workspaces": "new"}],
+    "to existing workspaces and back": [EXISTING, {"infrastructure_version": "terraform"}],
     "from add-ons to existing workspaces": [with_add_ons(*add_ons()), EXISTING],
 }
 
