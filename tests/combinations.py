@@ -9,12 +9,12 @@ import yaml
 ROOT = Path(__file__).parents[1]
 AXES = ("project_type", "mlops_version", "orchestration", "infrastructure_version")
 EXISTING = {
-    "workspaces": "existing",
+    "infrastructure_version": "existing",
     "existing_workspaces": "rg-ml-dev/mlw-dev, rg-ml-test/mlw-test, rg-ml-prod/mlw-prod",
     "existing_registry": "mlr-shared",
     "existing_cluster": "big-cluster",
 }
-"""The answers of a project whose workspaces somebody else runs."""
+"""The answers of a project whose workspaces another team runs."""
 
 USERS = "ada=00000000-0000-0000-0000-00000000000a, bob=00000000-0000-0000-0000-00000000000b"
 
@@ -27,8 +27,14 @@ def questions() -> dict[str, dict]:
 
 def combinations() -> list[dict[str, str]]:
     """One dictionary of answers for each cell of the menu."""
-    choices = [list(questions()[axis]["choices"].values()) for axis in AXES]
-    return [dict(zip(AXES, cell, strict=True)) for cell in itertools.product(*choices)]
+    choices = {axis: list(questions()[axis]["choices"].values()) for axis in AXES}
+    choices["infrastructure_version"] = tools()  # EXISTING is tested beside them
+    return [dict(zip(AXES, cell, strict=True)) for cell in itertools.product(*choices.values())]
+
+
+def tools() -> list[str]:
+    """The tools that build infrastructure."""
+    return [tool for tool in questions()["infrastructure_version"]["choices"].values() if tool != "existing"]
 
 
 def flavours() -> list[dict[str, str]]:
@@ -53,14 +59,12 @@ def with_add_ons(*chosen: str, **answers: str) -> dict[str, Any]:
 
 def add_on_answers() -> list[dict[str, Any]]:
     """The answers for each set of add-ons below, in each tool."""
-    tools = questions()["infrastructure_version"]["choices"].values()
-    return [with_add_ons(*names, infrastructure_version=tool) for names in add_on_sets() if names for tool in tools]
+    return [with_add_ons(*names, infrastructure_version=tool) for names in add_on_sets() if names for tool in tools()]
 
 
 def label(answers: dict[str, Any]) -> str:
     """Readable test id, such as classical-aml-cli-v2-github-actions-terraform."""
-    words = [answers[axis] for axis in AXES if axis in answers] + list(answers.get("add_ons", []))
-    return "-".join([*words, *(["existing"] if answers.get("workspaces") == "existing" else [])])
+    return "-".join([answers[axis] for axis in AXES if axis in answers] + list(answers.get("add_ons", [])))
 
 
 def add_on_sets() -> list[list[str]]:

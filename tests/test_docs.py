@@ -8,16 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from combinations import EXISTING, add_ons, label, questions, with_add_ons
+from combinations import EXISTING, add_ons, label, tools, with_add_ons
 from conftest import Render, Run
 
 MOST_STEPS = 5
 # In the reference of the Azure CLI, but not in the table that the commands are compared with.
 NOT_LISTED = ("az ad user show", "az deployment group delete", "az identity show", "az resource show")
-EVERYTHING = [
-    with_add_ons(*add_ons(), infrastructure_version=tool)
-    for tool in questions()["infrastructure_version"]["choices"].values()
-]
+EVERYTHING = [with_add_ons(*add_ons(), infrastructure_version=tool) for tool in tools()]
 
 
 @pytest.fixture(scope="session", params=[{}, *EVERYTHING, EXISTING], ids=label)

@@ -47,7 +47,7 @@ BAD_NAMES = [
 # fmt: on
 SHARED = {"registry", "state_resource_group"}
 LETTERS = "abcxyzABCXYZ0123456789 -_éüñçßæøłÅŒ"
-accepted = st.text(alphabet=LETTERS, min_size=3, max_size=50).filter(lambda name: not naming.project_name_fault(name))
+accepted = st.text(alphabet=LETTERS, min_size=3, max_size=50).filter(lambda name: not naming.project_name_error(name))
 suffixes = st.from_regex(r"[a-z][a-z0-9]{5}", fullmatch=True)
 
 
@@ -90,15 +90,15 @@ def test_every_accepted_name_gives_a_python_package(name: str) -> None:
     assert package.isidentifier()
     assert not keyword.iskeyword(package)
     assert package not in sys.stdlib_module_names
-    assert not naming.slug_fault(naming.slug(name))
-    assert not naming.slug_fault(naming.slug(name) + "-training")
+    assert not naming.slug_error(naming.slug(name))
+    assert not naming.slug_error(naming.slug(name) + "-training")
 
 
 @given(st.text(max_size=60))
 def test_what_is_accepted_is_safe_in_yaml_hcl_shell_and_paths(name: str) -> None:
-    fault = naming.project_name_fault(name)
-    assert "\n" not in fault
-    if not fault:
+    error = naming.project_name_error(name)
+    assert "\n" not in error
+    if not error:
         plain = unicodedata.normalize("NFKD", name)
         assert not set(plain) & set("\"'`$\\{}[]()<>|&;:#!?*%@=+,./~^\n\r\t\0")
         assert len(name) <= 50
@@ -109,14 +109,14 @@ def test_what_is_accepted_is_safe_in_yaml_hcl_shell_and_paths(name: str) -> None
     BAD_NAMES,
 )
 def test_a_bad_project_name_is_refused_in_one_line(name: str) -> None:
-    fault = naming.project_name_fault(name)
-    assert fault
-    assert len(fault.splitlines()) == 1
+    error = naming.project_name_error(name)
+    assert error
+    assert len(error.splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", ["Flight Delays", "Crème brûlée", "Straße 7", "x_1", "ABX", "Łódź", "a2b"])
 def test_ordinary_and_accented_names_are_accepted(name: str) -> None:
-    assert not naming.project_name_fault(name)
+    assert not naming.project_name_error(name)
 
 
 ranges = st.builds(
@@ -126,7 +126,7 @@ ranges = st.builds(
     st.sampled_from([ipaddress.IPv4Network(each) for each in naming.PRIVATE_RANGES]),
     st.integers(0, 2**24 - 1),
     st.integers(8, 22),
-).filter(lambda text: not naming.network_range_fault(text))
+).filter(lambda text: not naming.network_range_error(text))
 AZURE_KEEPS = 5  # addresses of every subnet
 
 
@@ -151,9 +151,9 @@ def test_every_accepted_range_gives_each_environment_two_subnets_of_its_own(text
 @example("10.80.0.0/16\n")
 @example("::/0")
 def test_any_other_text_is_refused_as_a_range_in_one_line(text: str) -> None:
-    fault = naming.network_range_fault(text)
-    assert len(fault.splitlines()) <= 1
-    assert fault or ipaddress.IPv4Network(text)
+    error = naming.network_range_error(text)
+    assert len(error.splitlines()) <= 1
+    assert error or ipaddress.IPv4Network(text)
 
 
 names = st.from_regex(r"[a-z][a-z0-9]{0,6}(-[a-z0-9]{1,5})?", fullmatch=True)
@@ -162,7 +162,7 @@ names = st.from_regex(r"[a-z][a-z0-9]{0,6}(-[a-z0-9]{1,5})?", fullmatch=True)
 @given(st.dictionaries(names, st.uuids(), min_size=1, max_size=5), suffixes)
 def test_every_accepted_user_gets_an_instance_with_a_valid_name(users: dict[str, uuid.UUID], suffix: str) -> None:
     text = " , ".join(f"{name} = {str(identity).upper()}" for name, identity in users.items())
-    assert not naming.instance_users_fault(text)
+    assert not naming.instance_users_error(text)
     assert naming.user_pairs(text) == [(name, str(identity)) for name, identity in users.items()]
     for name in users:
         assert re.fullmatch(r"[a-zA-Z](?!.*--)[a-zA-Z0-9-]{1,22}[a-zA-Z0-9]", f"ci-{name}-{suffix}")
@@ -173,15 +173,15 @@ def test_every_accepted_user_gets_an_instance_with_a_valid_name(users: dict[str,
 @example("\N{LATIN SMALL LETTER DOTLESS I}=00000000-0000-0000-0000-00000000000a")
 @example("ada=0000000\N{FULLWIDTH DIGIT ONE}-0000-0000-0000-00000000000a")
 def test_what_is_accepted_as_users_workspaces_or_address_is_safe_in_yaml(text: str) -> None:
-    for check in (naming.instance_users_fault, naming.existing_workspaces_fault, naming.email_fault):
-        fault = check(text)
-        assert len(fault.splitlines()) <= 1
-        assert fault or (text.isascii() and not set(text) & set("\"'`$\\[]<>\n\r\t\0"))
+    for check in (naming.instance_users_error, naming.existing_workspaces_error, naming.email_error):
+        error = check(text)
+        assert len(error.splitlines()) <= 1
+        assert error or (text.isascii() and not set(text) & set("\"'`$\\[]<>\n\r\t\0"))
 
 
 def test_existing_workspaces_are_read_in_the_order_of_the_environments() -> None:
     text = "rg-1/mlw-1 ,rg-2/mlw-2, rg_(3).x/mlw_3"
-    assert not naming.existing_workspaces_fault(text)
+    assert not naming.existing_workspaces_error(text)
     assert naming.workspace_pairs(text) == [("rg-1", "mlw-1"), ("rg-2", "mlw-2"), ("rg_(3).x", "mlw_3")]
 
 
@@ -192,34 +192,34 @@ def test_accents_become_their_letters() -> None:
 def test_the_random_suffix_is_a_valid_one_and_changes() -> None:
     drawn = {naming.unique_suffix("") for _ in range(50)}
     assert len(drawn) > 40
-    assert not any(naming.suffix_fault(suffix) for suffix in drawn)
+    assert not any(naming.suffix_error(suffix) for suffix in drawn)
 
 
 @pytest.mark.parametrize(
     ("check", "good", "bad"),
     [
-        ("github_org_fault", ["my-org", "A", "a" * 39], ["", "-a", "a-", "a--b", "a_b", "a" * 40, "a b", 'a"']),
+        ("github_org_error", ["my-org", "A", "a" * 39], ["", "-a", "a-", "a--b", "a_b", "a" * 40, "a b", 'a"']),
         (
-            "location_fault",
+            "location_error",
             ["westeurope", "eastus2", "uksouth"],
             ["", "West Europe", "eu", "west-europe", "westeurope\n", "$x"],
         ),
         (
-            "vm_size_fault",
+            "vm_size_error",
             ["Standard_D4as_v4", "Standard_NC4as_T4_v3", "Standard_E4s_v3"],
             ["", "D4", "Standard_", "a b", 'S"'],
         ),
         (
-            "gpu_vm_size_fault",
+            "gpu_vm_size_error",
             ["Standard_NC4as_T4_v3", "Standard_ND96isr_H100_v5"],
             ["", "Standard_D4as_v4", "NC4as_T4_v3"],
         ),
-        ("email_fault", ["", "team@example.com", "a.b+c@sub.example.co"], ["a", "a@b", "a b@c.de", "a@b.de, c@d.de"]),
-        ("budget_fault", ["1", "300", "10000000"], ["", "0", "-1", "1.5", "1e3", "0300", "300 EUR", "999999999"]),
-        ("registry_fault", ["mlr-shared", "a_1"], ["", "ab", "-ab", "a b", "a" * 34]),
-        ("cluster_fault", ["cpu-cluster", "CPU1"], ["", "a", "1cpu", "cpu_cluster", "cpu-", "a" * 33]),
+        ("email_error", ["", "team@example.com", "a.b+c@sub.example.co"], ["a", "a@b", "a b@c.de", "a@b.de, c@d.de"]),
+        ("budget_error", ["1", "300", "10000000"], ["", "0", "-1", "1.5", "1e3", "0300", "300 EUR", "999999999"]),
+        ("registry_error", ["mlr-shared", "a_1"], ["", "ab", "-ab", "a b", "a" * 34]),
+        ("cluster_error", ["cpu-cluster", "CPU1"], ["", "a", "1cpu", "cpu_cluster", "cpu-", "a" * 33]),
         (
-            "existing_workspaces_fault",
+            "existing_workspaces_error",
             ["a/mlw1,b/mlw2,c/mlw3", "rg/mlw1, rg/mlw2, rg/mlw3"],
             [
                 "",
@@ -232,7 +232,7 @@ def test_the_random_suffix_is_a_valid_one_and_changes() -> None:
             ],
         ),
         (
-            "network_range_fault",
+            "network_range_error",
             ["10.80.0.0/16", "10.0.0.0/8", "192.168.0.0/22", "172.18.0.0/16"],
             [
                 "",
@@ -246,16 +246,16 @@ def test_the_random_suffix_is_a_valid_one_and_changes() -> None:
                 "fd00::/22",
             ],
         ),
-        ("suffix_fault", ["a1b2c3"], ["", "A1B2C3", "a1b2c", "a1b2c34", "a-b2c3"]),
+        ("suffix_error", ["a1b2c3"], ["", "A1B2C3", "a1b2c", "a1b2c34", "a-b2c3"]),
         (
-            "package_fault",
+            "package_error",
             ["flight_delays", "a1"],
             ["", "Flight", "flight-delays", "1a", "a__b", "_a", "class", "numpy", "a" * 51],
         ),
-        ("slug_fault", ["flight-delays", "abc"], ["", "Flight", "a b", "a--b", "-ab", "ab-", "1ab", "a" * 61]),
+        ("slug_error", ["flight-delays", "abc"], ["", "Flight", "a b", "a--b", "-ab", "ab-", "1ab", "a" * 61]),
     ],
 )
 def test_each_free_answer_has_a_check_that_accepts_and_refuses(check: str, good: list[str], bad: list[str]) -> None:
-    fault = getattr(naming, check)
-    assert [value for value in good if fault(value)] == []
-    assert [value for value in bad if not fault(value)] == []
+    error = getattr(naming, check)
+    assert [value for value in good if error(value)] == []
+    assert [value for value in bad if not error(value)] == []

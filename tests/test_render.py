@@ -69,7 +69,7 @@ def test_a_project_is_small_enough_to_read(project: Path) -> None:
     files = [path for path in texts(project) if not path.is_relative_to(engine)]
     extra = 5 if answers_of(project)["mlops_version"] == "rai-aml-cli-v2" else 0
     extra += 6 * len(answers_of(project).get("add_ons", []))
-    built = 20 if answers_of(project)["workspaces"] == "new" else 0
+    built = 20 if answers_of(project)["infrastructure_version"] != "existing" else 0
     assert len(files) <= 85 + built + extra
 
 
@@ -187,7 +187,7 @@ def test_every_file_that_the_infrastructure_reads_is_there(project: Path) -> Non
         for target in reads.findall(text):
             found.add(Path(target).name)
             assert (path.parent / target).exists(), f"{path.relative_to(project)}: {target}"
-    assert answers_of(project)["workspaces"] == "existing" or {"roles.yml", "diagnostics.yml"} <= found
+    assert answers_of(project)["infrastructure_version"] == "existing" or {"roles.yml", "diagnostics.yml"} <= found
 
 
 @pytest.mark.parametrize("flavour", flavours(), ids=label)

@@ -1,12 +1,19 @@
-"""`copier update`: an untouched project equals a fresh copy, edits survive, nothing is lost without a word."""
+"""`copier update`: an untouched project equals a fresh copy, edits survive, nothing is lost without a word.
+
+`pytest tests/test_update.py -k every_edit -rP` prints what became of the edits of each release.
+"""
 
 import hashlib
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import copier
 import pytest
@@ -163,7 +170,7 @@ SWITCHES: dict[str, list[dict[str, Any]]] = {
         with_add_ons(*add_ons()),
         with_add_ons("data-lake", infrastructure_version="bicep"),
     ],
-    "to existing workspaces and back": [EXISTING, {"workspaces": "new"}],
+    "to existing workspaces and back": [EXISTING, {"infrastructure_version": "terraform"}],
     "from add-ons to existing workspaces": [with_add_ons(*add_ons()), EXISTING],
 }
 
@@ -233,32 +240,330 @@ def test_releases_are_listed_oldest_first_and_name_their_commits() -> None:
         assert f"## {release['version']}" in changelog
 
 
-@pytest.mark.parametrize("release", RELEASES, ids=lambda release: release["version"])
-def test_each_release_updates_to_this_commit_and_equals_a_fresh_copy(release: dict, tmp_path: Path) -> None:
+# ----------------------------------------------------------------------------------------------------------------------
+# From each release to this commit.
+
+
+@pytest.fixture(scope="session")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template with its releases, and the working tree as the next one, so that a change is tested early."""
     if git(ROOT, "rev-parse", "--is-shallow-repository").strip() == "true":
         pytest.skip("a shallow clone does not hold the releases: git fetch --unshallow")
-    template = tmp_path / "template"
-    git(tmp_path, "clone", "--quiet", "--no-tags", ROOT.as_posix(), template.as_posix())
+    template = tmp_path_factory.mktemp("history") / "template"
+    git(template.parent, "clone", "--quiet", "--no-tags", ROOT.as_posix(), template.as_posix())
     for each in RELEASES:
         git(template, "tag", each["version"], each["commit"])
-    project = tmp_path / "project"
-    data = {"name_suffix": SUFFIX}
-    copier.run_copy(
-        str(template), project, data=data, defaults=True, quiet=True, unsafe=True, vcs_ref=release["version"]
-    )
-    assert answers(project)["_commit"] == release["version"]
-    note = project / "README.md"
-    note.write_text(note.read_text(encoding="utf-8") + "\nMine.\n", encoding="utf-8")
-    commit_all(project, "new project, one edit")
-
-    # The working tree becomes the next release, so that a change is tested before it is committed.
-    for name in git(template, "ls-files").splitlines():
+    for name in filter(None, git(template, "ls-files", "-z").split("\0")):
         (template / name).unlink()
     copy_template(template)
     commit_all(template, "now", tag="v1000.0.0")
+    return template
+
+
+class Start(NamedTuple):
+    """A project of a release, with some answers of then."""
+
+    release: str
+    answers: dict[str, Any]
+
+    def __str__(self) -> str:
+        choice = self.answers.get("mlops_version", self.answers.get("workspaces", ""))
+        return f"{self.release} {choice}".strip()
+
+    def project(self, template: Path, destination: Path) -> Path:
+        data = {"name_suffix": SUFFIX} | self.answers
+        options: dict[str, Any] = {"defaults": True, "quiet": True, "unsafe": True, "vcs_ref": self.release}
+        copier.run_copy(str(template), destination, data=data, **options)
+        assert answers(destination)["_commit"] == self.release
+        commit_all(destination, "new project")
+        return destination
+
+
+# Until v0.3.0 existing workspaces were a question of their own.
+THEN_EXISTING = {name: answer for name, answer in EXISTING.items() if name != "infrastructure_version"} | {
+    "workspaces": "existing"
+}
+STARTS = [
+    *(Start(each["version"], {}) for each in RELEASES),
+    *(Start("v0.3.0", {"mlops_version": version}) for version in VERSIONS if version != "aml-cli-v2"),
+    Start("v0.3.0", {"infrastructure_version": "bicep"}),
+    Start("v0.3.0", THEN_EXISTING),
+]
+
+
+@pytest.mark.parametrize("start", STARTS, ids=str)
+def test_each_release_updates_to_this_commit_and_equals_a_fresh_copy(
+    start: Start, history: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project = start.project(history, tmp_path / "project")
+    note = project / "README.md"
+    note.write_text(note.read_text(encoding="utf-8") + "\nMine.\n", encoding="utf-8")
+    commit_all(project, "one edit")
     update(project)
-    fresh = new_project(template, tmp_path / "fresh", **{k: v for k, v in answers(project).items() if k[0] != "_"})
+    assert "moved in this release" not in capfd.readouterr().err
+    fresh = new_project(history, tmp_path / "fresh", **{k: v for k, v in answers(project).items() if k[0] != "_"})
     assert conflicts(project) == []
     assert note.read_text(encoding="utf-8").endswith("\nMine.\n")
     note.write_text(note.read_text(encoding="utf-8").removesuffix("\nMine.\n"), encoding="utf-8")
     assert different(project, fresh) == set()
+    assert "workspaces" not in answers(project)
+    if start.answers == THEN_EXISTING:
+        assert answers(project)["infrastructure_version"] == "existing"
+        assert not (project / "infrastructure").exists()
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Files that a release moved.
+
+
+def table() -> dict[str, list[str]]:
+    """Where the files of older releases are today, in a project with the default name."""
+    found: dict[str, list[str]] = {}
+    for line in (ROOT / "migrations" / "moves.tsv").read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            old, new = line.replace("<package>", "flight_delays").split("\t")
+            found.setdefault(old, []).append(new)
+    return found
+
+
+def rendered(names: Iterable[str]) -> set[str]:
+    """The paths of the template's files in the projects that have them."""
+    found = set()
+    for name in names:
+        if name.startswith("template/"):
+            path = name.removeprefix("template/").removesuffix(".jinja").replace("[[ package_name ]]", "flight_delays")
+            path = re.sub(r"\[% if .*? %\](.*?)\[% endif %\]", r"\1", path).removeprefix("./")
+            found |= {
+                re.sub(r"\[% yield .* endyield %\]", environment, path) for environment in ("dev", "test", "prod")
+            }
+    return found
+
+
+def test_every_file_of_a_release_is_still_there_or_in_the_table_of_moves() -> None:
+    gone = {"infrastructure/role-condition.txt"}
+    present = rendered(git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0"))
+    releases = [rendered(git(ROOT, "ls-tree", "-rz", "--name-only", each["commit"]).split("\0")) for each in RELEASES]
+    for listed in releases:
+        assert listed - present - gone - table().keys() == set()
+    assert {new for parts in table().values() for new in parts} - present == set()
+    assert table().keys() - set().union(*releases) == set()
+
+
+EDIT = re.compile(r"my edit [0-9]+ of [^\s\"]+")
+
+
+def edit_every_file(project: Path) -> dict[str, str]:
+    """Put a line in the middle and at the end of every file of the folders that are edited; give each edit's file."""
+    edits: dict[str, str] = {}
+    for name in files(project):
+        if name.split("/")[0] in {"config", "data-science", "mlops"}:
+            lines = (project / name).read_text(encoding="utf-8").splitlines()
+            for place in (len(lines), len(lines) // 2):
+                edit = f"my edit {len(edits)} of {name}"
+                edits[edit] = name
+                lines.insert(place, f"# {edit}")
+            (project / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    commit_all(project, "my edits")
+    return edits
+
+
+@pytest.mark.parametrize("start", STARTS, ids=str)
+def test_every_edit_is_in_the_new_file_or_in_a_visible_conflict(
+    start: Start, history: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project = start.project(history, tmp_path / "project")
+    edits = edit_every_file(project)
+    update(project)
+    named = {line for line in capfd.readouterr().err.splitlines() if "git show HEAD:" in line}
+    unmerged = {line[3:] for line in conflicts(project)}
+    found: dict[str, set[str]] = {}
+    for name, content in files(project).items():
+        for edit in EDIT.findall(content.decode(errors="ignore")):
+            found.setdefault(edit, set()).add(name)
+    results: Counter[str] = Counter()
+    lost = []
+    for edit, old in edits.items():
+        places = found.get(edit, set())
+        if places & unmerged:
+            results["in a conflict"] += 1
+        elif places == {old}:
+            results["in the same file"] += 1
+        elif places:
+            assert len(places) == 1
+            assert places <= set(table()[old]), edit
+            results["in the moved file"] += 1
+        elif any(f"git show HEAD:{old}`" in line for line in named):
+            results["named"] += 1
+        else:
+            lost.append(edit)
+    print(
+        f"{start}: {len(edits)} edits,",
+        ", ".join(f"{n} {result}" for result, n in results.items()),
+        f"{len(lost)} lost",
+    )
+    assert lost == []
+    assert results["in the moved file"] > results["in a conflict"]
+
+
+@pytest.fixture(scope="session")
+def rearranged(history: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A project of v0.3.0 whose owner moved, renamed and deleted what the release moves, updated; what was printed."""
+    project = Start("v0.3.0", {}).project(history, tmp_path_factory.mktemp("rearranged") / "project")
+    engine = "mlops/src/mlops"
+    git(project, "mv", "data-science/tests", "data-science/checks")
+    git(project, "mv", f"{engine}/rollout.py", f"{engine}/strategy.py")
+    git(project, "rm", "--quiet", "-r", f"{engine}/lint")
+    (project / "mlops/engine/src/mlops").mkdir(parents=True)
+    for name, text in (
+        (f"{engine}/mine.py", "from mlops import azure\nimport flight_delays.charts\n"),
+        (f"{engine}/cli.py", "# mine\n" + (project / engine / "cli.py").read_text(encoding="utf-8")),
+        ("mlops/engine/src/mlops/cli.py", "print('my own engine')\n"),
+        (f"{engine}/strategy.py", "# mine\n" + (project / engine / "strategy.py").read_text(encoding="utf-8")),
+    ):
+        (project / name).write_text(text, encoding="utf-8")
+    commit_all(project, "everything elsewhere")
+    run = subprocess.run(
+        [sys.executable, "-m", "copier", "update", "--trust", "--defaults"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return project, run.stderr
+
+
+def test_a_folder_that_its_owner_moved_is_no_silent_second_copy(rearranged: tuple[Path, str]) -> None:
+    project, output = rearranged
+    for name in ("data-science/tests/test_promotion.py", "mlops/src/mlops/rollout.py"):
+        [new] = table()[name]
+        copy = name.replace("/tests/", "/checks/").replace("rollout", "strategy")
+        assert (project / new).exists()
+        assert f"{new} is new, and {copy} is your copy of it: keep your edits in one, delete the other" in output
+    assert (project / "mlops/src/mlops/strategy.py").read_text(encoding="utf-8").startswith("# mine\n")
+
+
+def test_what_its_owner_deleted_is_not_brought_back_at_another_place(rearranged: tuple[Path, str]) -> None:
+    project, output = rearranged
+    deleted = [new for old, [new, *_] in table().items() if old.startswith("mlops/src/mlops/lint/")]
+    assert len(deleted) > 2
+    for new in deleted:
+        if f"{new} was left out, because you had deleted mlops/src/mlops/lint/" in output:
+            assert not (project / new).exists()
+    assert "/lint/graph.py was left out" in output
+
+
+def test_a_file_of_ones_own_in_a_folder_that_moved_is_named_with_its_old_imports(rearranged: tuple[Path, str]) -> None:
+    project, output = rearranged
+    assert (project / "mlops/src/mlops/mine.py").exists()
+    assert (
+        "mlops/src/mlops/mine.py is yours and stays, but mlops/src/mlops/ moved: `git mv` it to mlops/engine" in output
+    )
+    assert f"mlops/src/mlops/mine.py: mlops.azure is now {module('mlops/src/mlops/azure.py')}" in output
+    assert f"mlops/src/mlops/mine.py: flight_delays.charts is now {module(f'{PACKAGE}/charts.py')}" in output
+
+
+def test_a_file_of_ones_own_at_the_new_place_is_a_visible_conflict(rearranged: tuple[Path, str]) -> None:
+    project, output = rearranged
+    assert any(line.endswith(" mlops/engine/src/mlops/cli.py") for line in conflicts(project))
+    assert "my own engine" in (project / "mlops/engine/src/mlops/cli.py").read_text(encoding="utf-8")
+    assert "your edits are in `git show HEAD:mlops/src/mlops/cli.py`" in output
+
+
+PACKAGE = "data-science/src/flight_delays"
+
+
+def module(old: str) -> str:
+    """How a module of an older release is called today."""
+    return " and ".join(sorted(new.partition("/src/")[2].removesuffix(".py").replace("/", ".") for new in table()[old]))
+
+
+def test_the_old_answers_become_the_new_ones() -> None:
+    sys.path.insert(0, str(ROOT / "migrations"))
+    from answers import migrate
+
+    kept = {"location": "uksouth", "infrastructure_version": "bicep"}
+    assert migrate(kept) == kept
+    assert migrate(kept | {"workspaces": "new"}) == kept
+    assert migrate({"workspaces": "existing", "existing_cluster": "c"}) == {
+        "existing_cluster": "c",
+        "infrastructure_version": "existing",
+    }
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# An update that is interrupted.
+
+STOPS = {
+    "when the answers are migrated": ("write-tree", 1),
+    "while files are written": ("config", 60),
+    "before the edits are merged": ("apply", 1),
+    "while edits are carried to moved files": ("cat-file", 8),
+    "while a conflict is recorded": ("update-index", 1),
+}
+SHIM = """#!/bin/sh
+case "$*" in *write-tree*) touch "$0.armed" ;; esac
+case " $* " in *" $STOP_AT "*)
+    if [ -e "$0.armed" ]; then
+        echo >> "$0.count"
+        [ "$(wc -l < "$0.count")" -ne "$STOP_NTH" ] || kill -9 $PPID
+    fi ;;
+esac
+exec "$REAL_GIT" "$@"
+"""
+
+
+@pytest.fixture(scope="session")
+def edited(history: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of v0.3.0 with edits in every file, and files that Git ignores."""
+    project = Start("v0.3.0", {}).project(history, tmp_path_factory.mktemp("edited") / "project")
+    promotion = project / PACKAGE / "promotion.py"
+    promotion.write_text(
+        promotion.read_text(encoding="utf-8").replace("import math", "import math  # mine"), encoding="utf-8"
+    )
+    edit_every_file(project)
+    (project / ".local").mkdir()
+    (project / ".local" / "run.txt").write_text("ignored by Git\n", encoding="utf-8")
+    return project
+
+
+@pytest.mark.parametrize("stop", STOPS.values(), ids=STOPS)
+def test_an_interrupted_update_says_how_to_go_back_and_that_restores_every_bit(
+    stop: tuple[str, int], edited: Path, tmp_path: Path
+) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(edited, project)
+    before = snapshot(project)
+    (tmp_path / "bin").mkdir()
+    shim = tmp_path / "bin" / "git"
+    shim.write_text(SHIM, encoding="utf-8")
+    shim.chmod(0o755)
+    where, count = stop
+    run = subprocess.run(
+        [sys.executable, "-m", "copier", "update", "--trust", "--defaults"],
+        cwd=project,
+        env=os.environ
+        | {
+            "PATH": f"{shim.parent}{os.pathsep}{os.environ['PATH']}",
+            "REAL_GIT": shutil.which("git") or "",
+            "STOP_AT": where,
+            "STOP_NTH": str(count),
+            "TMPDIR": str(tmp_path),
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode != 0, run.stderr
+    assert snapshot(project) != before, "it was stopped before it had done anything"
+    [command] = re.findall(r"^ +(git reset .*)$", run.stderr, re.M)
+    subprocess.run(command, shell=True, cwd=project, check=True, capture_output=True)
+    assert snapshot(project) == before
+    assert git(project, "status", "--porcelain") == ""
+
+
+def snapshot(project: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file with its mode and content, and every folder."""
+    return {name: ((project / name).stat().st_mode, content) for name, content in files(project).items()} | {
+        path.relative_to(project).as_posix(): (path.stat().st_mode, b"")
+        for path in project.rglob("*")
+        if path.is_dir() and ".git" not in path.relative_to(project).parts
+    }

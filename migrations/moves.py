@@ -1,0 +1,265 @@
+"""Carry the user's edits of moved files to the files' new places, after Copier has updated a project.
+
+For Copier a moved file is one that goes and another that comes: it deletes the old one together with the user's edits.
+This script renders the older release once more, finds what the user has changed since, and merges that into the new
+files as Git merges branches: what does not fit is a conflict, in the file and in `git status`. `moves.tsv` lists where
+each file of an older release is today. What the user should look at is one line for each file.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from difflib import SequenceMatcher
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import copier
+import yaml
+
+TABLE = Path(__file__).with_name("moves.tsv")
+LABELS = ("before updating", "last update", "after updating")  # those of Copier
+GO_BACK = "git reset --hard && git clean -fd"
+
+
+class Change(NamedTuple):
+    """What the user did to a file of the older release, or added to them."""
+
+    status: str
+    """Git's letter: A, D, M, R or T."""
+    modes: tuple[str, str]
+    blobs: tuple[str, str]
+    path: str
+    target: str
+    """Where the user moved the file; the path itself unless the status is R."""
+
+
+def git(*arguments: str, stdin: bytes = b"", env: dict[str, str] | None = None) -> bytes:
+    """Run Git in the project and return its output."""
+    everything = os.environ | (env or {})
+    return subprocess.run(["git", *arguments], input=stdin, capture_output=True, check=True, env=everything).stdout
+
+
+def moves(package: str) -> dict[str, list[str]]:
+    """Return where each file of an older release is today: at several places if it was split."""
+    found: dict[str, list[str]] = {}
+    for line in TABLE.read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            old, new = line.replace("<package>", package).split("\t")
+            found.setdefault(old, []).append(new)
+    return found
+
+
+class Release:
+    """The older release with the user's answers, compared with the last commit of the project."""
+
+    def __init__(self, recorded: dict, version: str, folder: Path) -> None:
+        """Render it into an empty folder."""
+        answers = {question: answer for question, answer in recorded.items() if not question.startswith("_")}
+        rendered, objects = folder / "rendered", folder / "objects"
+        copier.run_copy(
+            recorded["_src_path"], rendered, data=answers, vcs_ref=version, defaults=True, quiet=True, unsafe=True
+        )
+        objects.mkdir()
+        # Index and objects of its own, so that the project's repository stays as it is.
+        self.apart = {
+            "GIT_INDEX_FILE": str(folder / "index"),
+            "GIT_OBJECT_DIRECTORY": str(objects),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": git("rev-parse", "--path-format=absolute", "--git-path", "objects")
+            .decode()
+            .strip(),
+        }
+        git("--work-tree", str(rendered), "add", "--force", "--all", str(rendered), env=self.apart)
+        self.tree = git("write-tree", env=self.apart).decode().strip()
+        self.files = set(git("ls-tree", "-r", "-z", "--name-only", self.tree, env=self.apart).decode().split("\0")) - {
+            ""
+        }
+        self.changes = list(self._changes())
+
+    def _changes(self) -> Iterator[Change]:
+        arguments = ["diff-tree", "-r", "-z", "--raw", "--find-renames", "--no-rename-empty", self.tree, "HEAD:./"]
+        fields = iter(git(*arguments, env=self.apart).decode().split("\0"))
+        for head in filter(None, fields):
+            old_mode, new_mode, old, new, status = head.removeprefix(":").split(" ")
+            path = next(fields)
+            yield Change(status[0], (old_mode, new_mode), (old, new), path, next(fields) if status[0] == "R" else path)
+
+    def blob(self, name: str) -> bytes:
+        """Return the content of a file of the release or the project."""
+        return git("cat-file", "blob", name, env=self.apart)
+
+
+def merge(mine: bytes, base: bytes, theirs: bytes) -> tuple[bytes, bool]:
+    """Merge two versions of a file, and return whether they fit."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder, name) for name in ("mine", "base", "theirs")]
+        for file, content in zip(files, (mine, base, theirs), strict=True):
+            file.write_bytes(content)
+        labels = [word for label in LABELS for word in ("-L", label)]
+        result = subprocess.run(["git", "merge-file", "-p", *labels, *map(str, files)], capture_output=True)
+    binary = result.returncode > 127
+    return theirs if binary else result.stdout, result.returncode == 0
+
+
+def edits(base: bytes, mine: bytes) -> list[tuple[int, int, list[bytes]]]:
+    """Return which lines of the base the user replaced, and by what."""
+    old, new = base.splitlines(keepends=True), mine.splitlines(keepends=True)
+    changed = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    return [(i, j, new[k:m]) for kind, i, j, k, m in changed if kind != "equal"]
+
+
+def edited(base: bytes, chosen: list[tuple[int, int, list[bytes]]]) -> bytes:
+    """Return the base with some of the user's edits."""
+    lines = base.splitlines(keepends=True)
+    for start, end, new in reversed(chosen):
+        lines[start:end] = new
+    return b"".join(lines)
+
+
+def carry(change: Change, parts: list[Path], release: Release) -> list[tuple[Path, bytes, bool]]:
+    """Merge the user's edits of one file into the files that it became.
+
+    Returns:
+        Each file with edits, what the release has there, and whether the edits fit.
+    """
+    base, mine = map(release.blob, change.blobs)
+    shipped = {part: part.read_bytes() for part in parts}
+    merged = dict(shipped)
+    left = edits(base, mine)
+    if len(parts) > 1:
+        # Each edit belongs where its lines went.
+        for edit in list(left):
+            for part in parts:
+                content, fits = merge(edited(base, [edit]), base, merged[part])
+                if fits:
+                    merged[part] = content
+                    left.remove(edit)
+                    break
+    conflict = False
+    if left:
+        merged[parts[0]], fits = merge(edited(base, left), base, merged[parts[0]])
+        conflict = not fits
+    touched = [part for part in parts if merged[part] != shipped[part] or (conflict and part == parts[0])] or parts[:1]
+    for part in touched:
+        part.write_bytes(merged[part])
+    if change.modes[0] != change.modes[1]:
+        for part in parts:
+            part.chmod(int(change.modes[1][-3:], 8))
+    if conflict:
+        mark(parts[0], change.modes[1], base, shipped[parts[0]], change.blobs[1])
+    return [(part, shipped[part], not (conflict and part == parts[0])) for part in touched]
+
+
+def mark(part: Path, mode: str, base: bytes, theirs: bytes, mine: str) -> None:
+    """Record a conflict in the index, as a merge does and as Copier does for files that stay where they are."""
+    path = git("rev-parse", "--show-prefix").decode().strip() + part.as_posix()
+    stages = [git("hash-object", "-w", "--stdin", stdin=base).decode().strip(), mine]
+    stages.append(git("hash-object", "-w", "--stdin", stdin=theirs).decode().strip())
+    lines = [f"0 {'0' * 40}\t{path}", *(f"{mode} {blob} {n}\t{path}" for n, blob in enumerate(stages, 1))]
+    git("update-index", "--index-info", stdin="\n".join(lines).encode())
+
+
+def module(path: str) -> str:
+    """Return the dotted name of a Python file below a folder `src`; empty for other files."""
+    _, found, name = path.partition("/src/")
+    return name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") if found and path[-3:] == ".py" else ""
+
+
+def old_names(content: bytes, table: dict[str, list[str]]) -> set[str]:
+    """Find the moved modules that a file calls by the name of before, each with its name of today."""
+    text, found = content.decode(errors="ignore"), set()
+    for old, new in table.items():
+        names = sorted({name for name in map(module, new) if name})
+        package, _, last = module(old).rpartition(".")
+        if package and module(old) not in names:
+            whole = rf"(?<![\w.]){re.escape(module(old))}(?![\w.])"
+            if re.search(rf"{whole}|from {re.escape(package)} import [^\n]*\b{last}\b", text):
+                found.add(f"{module(old)} is now {' and '.join(names)}")
+    return found
+
+
+def moved_folder(path: str, release: Release, own: set[str]) -> str:
+    """Return the folder of the older release that a file of the user lies in, if the new one has nothing there."""
+    for parent in map(str, PurePosixPath(path).parents):
+        if parent != "." and any(file.startswith(f"{parent}/") for file in release.files):
+            left = (file.as_posix() for file in Path(parent).rglob("*") if file.is_file())
+            return "" if any(file not in own and "__pycache__" not in file for file in left) else parent
+    return ""
+
+
+def home(folder: str, table: dict[str, list[str]]) -> str:
+    """Return where most files of a folder went."""
+    found = Counter(
+        PurePosixPath(new).parent.as_posix()
+        for old, parts in table.items()
+        for new in parts
+        if PurePosixPath(old).parent == PurePosixPath(folder)
+    )
+    return found.most_common(1)[0][0] if found else ""
+
+
+def report(recorded: dict, version: str, scratch: Path) -> Iterator[str]:
+    """Carry the edits, and describe in one line for each file what the user should look at."""
+    release = Release(recorded, version, scratch)
+    table = {old: new for old, new in moves(recorded["package_name"]).items() if old in release.files}
+    sources = Counter(new for parts in table.values() for new in parts)
+    committed = set(git("ls-tree", "-r", "-z", "--name-only", "HEAD").decode().split("\0"))
+    own = {change.target for change in release.changes if change.status in "AR"}
+    touched = {Path(path): b"" for path in own}
+
+    for change in release.changes:
+        old, user = change.path, change.target
+        parts = [Path(new) for new in table.get(old, ()) if Path(new).exists()]
+        if change.status in "MT":
+            if Path(old).exists():
+                continue  # it has not moved, and Copier has merged it
+            if not parts or change.status == "T" or any(part.as_posix() in committed - release.files for part in parts):
+                now = f" is now {', '.join(map(str, parts))}:" if parts else " is not in the new release:"
+                yield f"{old}{now} your edits are in `git show HEAD:{old}`"
+                continue
+            for part, shipped, fits in carry(change, parts, release):
+                touched[part] = shipped
+                if fits:
+                    yield f"{part} has your edits of {old}"
+                else:
+                    yield f"{part} is in conflict with your edits of {old}: resolve it like a merge"
+        elif change.status == "R":
+            for part in parts:
+                yield f"{part} is new, and {user} is your copy of it: keep your edits in one, delete the other"
+        elif change.status == "D":
+            for part in parts:
+                sources[part.as_posix()] -= 1
+                if not sources[part.as_posix()]:
+                    part.unlink()
+                    yield f"{part} was left out, because you had deleted {old}"
+
+    for change in release.changes:
+        if change.status == "A" and (folder := moved_folder(change.path, release, own)):
+            target = home(folder, table)
+            now = f"moved: `git mv` it to {target}/" if target else "is gone"
+            yield f"{change.path} is yours and stays, but {folder}/ {now}"
+    for file, shipped in sorted(touched.items()):
+        if file.is_file():
+            for line in sorted(old_names(file.read_bytes(), table) - old_names(shipped, table)):
+                yield f"{file}: {line}"
+
+
+def main(answers_file: str) -> None:
+    """Update what Copier left; on an error print how to go back."""
+    recorded = yaml.safe_load(git("show", f"HEAD:./{answers_file}"))
+    warnings.simplefilter("ignore")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            lines = list(report(recorded, os.environ["VERSION_FROM"], Path(folder)))
+    except (OSError, subprocess.CalledProcessError, copier.errors.CopierError) as error:
+        sys.exit(f"error: edits of moved files were not carried along: {error}; go back with `{GO_BACK}`")
+    if lines:
+        print("\nFiles that moved in this release:\n", *lines, sep="\n  ", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
