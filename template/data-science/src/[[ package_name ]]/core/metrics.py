@@ -31,6 +31,10 @@ class Metric:
         actual, predicted = encode(actual, predicted)
         return float(self.compute(actual[:, np.newaxis], predicted[:, np.newaxis])[0]) if len(actual) else float("nan")
 
+    def unit(self, target_unit: str) -> str:
+        """Return the unit of the metric, given that of the target; empty where it has none."""
+        return target_unit if self.in_target_unit else ""
+
     def gain(self, challenger: ArrayLike, champion: ArrayLike) -> Floats:
         """Return how much better the challenger is, in units of the metric; positive is better in either direction."""
         difference = np.asarray(challenger, dtype=float) - np.asarray(champion, dtype=float)
@@ -51,7 +55,7 @@ def encode(*columns: ArrayLike) -> list[NDArray]:
 
 def _finite(function: Callable[..., Floats]) -> Callable[..., Floats]:
     def compute(actual: NDArray, predicted: NDArray) -> Floats:
-        # scikit-learn raises on NaN; a model that predicts NaN shall get a score that never promotes instead.
+        # scikit-learn raises on NaN; a model that predicts NaN should get a score that never promotes instead.
         if not np.isfinite(predicted).all():
             return np.full(actual.shape[1], np.nan)
         return np.asarray(function(actual, predicted, multioutput="raw_values"), dtype=float)
@@ -105,19 +109,19 @@ METRICS: dict[str, tuple[Metric, ...]] = {
 
 
 def demographic_parity(outcome: str) -> Metric:
-    """Return the share of rows that are predicted as this class; predictions are 1 for such a row, else 0.
+    """Return the metric of demographic parity: the share of rows that are predicted as this class.
 
-    Demographic parity is the same share in every cohort, whatever is true of its rows (Calders, Kamiran and
-    Pechenizkiy 2009, Building Classifiers with Independency Constraints).
+    Predictions are 1 for such a row, else 0. The share should be the same in every cohort, whatever the true classes
+    (Calders, Kamiran and Pechenizkiy 2009, Building Classifiers with Independency Constraints).
     """
     return Metric("demographic_parity", f"share of rows predicted as {outcome}", True, False, _share)
 
 
 def equal_opportunity(outcome: str) -> Metric:
-    """Return the true positive rate: the same share, for the rows that are of this class; it takes no other rows.
+    """Return the metric of equal opportunity: the recall of this class (true positive rate).
 
-    Equal opportunity is the same rate in every cohort: who qualifies has the same chance, wherever they belong (Hardt,
-    Price and Srebro 2016, Equality of Opportunity in Supervised Learning).
+    It accepts rows of this class only. The rate should be the same in every cohort: the same chance for all who
+    qualify (Hardt, Price and Srebro 2016, Equality of Opportunity in Supervised Learning).
     """
     return Metric("equal_opportunity", f"share of {outcome} predicted as {outcome}", True, False, _share)
 
@@ -134,10 +138,21 @@ def metric(name: str, task: str) -> Metric:
     """
     known = {each.name: each for each in METRICS[task]}
     if name not in known:
-        raise StepError(f"evaluation.metric: {name!r} is no {task} metric; choose one of {', '.join(known)}")
+        raise StepError(f"evaluation.metric: {name!r} is not a {task} metric; choose one of {', '.join(known)}")
     return known[name]
 
 
 def scores(task: str, actual: ArrayLike, predicted: ArrayLike) -> dict[str, float]:
     """Return every metric of the task, by name, for predictions of shape (rows,)."""
     return {each.name: each.score(actual, predicted) for each in METRICS[task]}
+
+
+@dataclass(frozen=True)
+class SliceScore:
+    """The metric of both models on one part of the rows, such as one month; no champion is None."""
+
+    column: str
+    value: str
+    rows: int
+    challenger: float
+    champion: float | None = None

@@ -1,4 +1,4 @@
-"""What all steps share: one-line errors, outputs that are whole or absent, and MLflow runs."""
+"""What all steps share: one-line errors, outputs that are complete or absent, and MLflow runs."""
 
 import argparse
 import errno
@@ -13,7 +13,7 @@ from pathlib import Path
 import mlflow
 from threadpoolctl import threadpool_limits
 
-_CURES = {
+_REMEDIES = {
     errno.ENOSPC: "no space left on the disk: free some space, or send outputs and temporary files (TMPDIR) elsewhere",
     errno.EDQUOT: "the disk quota is used up: free some space, or send outputs and temporary files (TMPDIR) elsewhere",
     errno.ENOENT: "no such file or folder: check the path",
@@ -26,39 +26,39 @@ _CURES = {
 
 
 class StepError(Exception):
-    """A fault that the user can cure; its text is one line that names the fault and the cure."""
+    """A mistake in data, settings or arguments that the user can correct; one line names the problem and the remedy."""
 
 
 def run(
     step: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser, argv: list[str] | None = None
 ) -> None:
-    """Parse ``argv`` and run ``step``; print a user's mistake as one line on stderr and exit with 1.
+    """Parse `argv` and run `step`; print a user's mistake as one line on stderr and exit with 1.
 
-    The step computes with one thread and may allow itself more: gradient boosting starts and joins its threads for each
-    tree, and on cores that others use too (a build agent, a share of a core) half a second becomes twenty.
+    The step computes with one thread and may use more where that pays: gradient boosting starts and joins its threads
+    for each tree, and on cores that others use too (a build agent, a share of a core) half a second becomes twenty.
 
     Raises:
-        SystemExit: with code 1 for a StepError and for an OSError with a known cure, with code 2 for wrong arguments.
+        SystemExit: with code 1 for a StepError and for an OSError with a known remedy, with code 2 for wrong arguments.
     """
     arguments = parser.parse_args(argv)
     try:
         with threadpool_limits(1):
             step(arguments)
-    except StepError as fault:
-        _stop(str(fault))
-    except Exception as fault:
-        known = _known_os_error(fault)
+    except StepError as error:
+        _stop(str(error))
+    except Exception as error:
+        known = _known_os_error(error)
         if known is None:
             raise
-        _stop((f"{known.filename}: " if known.filename else "") + _CURES[known.errno or 0])
+        _stop((f"{known.filename}: " if known.filename else "") + _REMEDIES[known.errno or 0])
 
 
-def _known_os_error(fault: BaseException | None) -> OSError | None:
+def _known_os_error(error: BaseException | None) -> OSError | None:
     # MLflow wraps what goes wrong while it writes a model, a full disk too, in exceptions of its own.
-    while fault is not None:
-        if isinstance(fault, OSError) and fault.errno in _CURES:
-            return fault
-        fault = fault.__cause__
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _REMEDIES:
+            return error
+        error = error.__cause__
     return None
 
 
@@ -69,9 +69,9 @@ def _stop(message: str) -> None:
 
 @contextmanager
 def staged(output: Path) -> Iterator[Path]:
-    """Yield a temporary folder whose files become the content of ``output`` when the block ends without a fault.
+    """Yield a temporary folder whose files become the content of `output` when the block ends without an error.
 
-    ``output`` is emptied first; if copying fails it is left empty, so nobody ever reads half a result.
+    `output` is emptied first; if copying fails it is left empty, so half a result is never read.
     """
     with tempfile.TemporaryDirectory() as temporary:
         yield Path(temporary)
@@ -100,8 +100,8 @@ def _empty(folder: Path) -> None:
 def tracked(name: str) -> Iterator[mlflow.ActiveRun]:
     """Yield the MLflow run of this step.
 
-    In an Azure ML job it is the job's own run (``MLFLOW_RUN_ID`` is set there), whose name stays; elsewhere it is a new
-    run, which becomes a child of the run that ``MLOPS_PARENT_RUN_ID`` names, if it does.
+    In an Azure ML job it is the job's own run (`MLFLOW_RUN_ID` is set there), whose name stays; elsewhere it is a new
+    run, a child of the run that `MLOPS_PARENT_RUN_ID` names, if that variable is set.
     """
     if "MLFLOW_RUN_ID" in os.environ:
         started = mlflow.start_run()

@@ -1,4 +1,8 @@
-"""The charts of the report: inline SVG that follows the reader's light or dark mode; equal data give equal bytes."""
+"""The charts of the report: inline SVG that follows the reader's light or dark mode; equal data give equal bytes.
+
+The clean-up of matplotlib's SVG relies on how matplotlib writes it; the version that is tested is the one in
+`data-science/environment/train.yml`.
+"""
 
 import io
 import math
@@ -14,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import ArrayLike
 
-# Drawn in these colours, then replaced by the style sheet's variables, which know about dark mode.
+# Drawn in these colours, then replaced by the style sheet's variables, which follow dark mode.
 INK, MUTED, GRID, SURFACE = "#010101", "#020202", "#030303", "#040404"
 CHALLENGER, CHAMPION = "#050505", "#060606"
 _VARIABLES = {
@@ -182,7 +186,7 @@ def cohort_scores(
         figure, axes = _rows([label for label, _, _ in rows], extra=1.0)
         ends = [score for _, score, good in rows if good is not None] or [score for _, score, _ in rows]
         ends += [] if limit is None else [limit]
-        # The score of a few rows may lie far away; the others shall not be squeezed for it.
+        # The score of a few rows may lie far away; the others should not be squeezed for it.
         low, high = min(ends), max(ends)
         edges = (low - 0.05 * (high - low), high + 0.05 * (high - low))
         styles = {True: ("o", CHALLENGER, CHALLENGER), False: ("D", CHAMPION, CHAMPION), None: ("o", SURFACE, MUTED)}
@@ -206,7 +210,8 @@ def scoreboard(scores: Sequence[tuple[str, float]], floor: float, higher_is_bett
         figure, axes = _rows([name for name, _ in scores], extra=1.0)
         axes.axvline(floor, color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
         for row, (name, value) in enumerate(scores):
-            colour = {0: CHALLENGER}.get(row, CHAMPION if name.startswith("champion") else MUTED)
+            colour = CHAMPION if name.startswith("champion") else MUTED
+            colour = CHALLENGER if row == 0 else colour
             axes.plot([value], [row], marker="o" if row == 0 else "D", markersize=7, color=colour)
             _value(axes, row, value)
         axes.margins(x=0.08)

@@ -1,4 +1,4 @@
-"""The evaluation report: one HTML file with everything inside, for a phone, a desk and a screen reader alike."""
+"""The page of an evaluation: one HTML file with everything inside, for phones, desktops and screen readers."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
+from ..core.distances import MINIMUM_ROWS, P_VALUES, DriftResult, drifted_features
+from ..core.fairness import Cohorts
+from ..core.metrics import SliceScore
+from ..core.panels import Figure, Panel, number
+from ..core.promotion import Decision, Interval, Policy
+from ..core.schema import Column, Schema
 from . import charts
-from .data import Column, Schema
-from .drift import MINIMUM_ROWS, P_VALUES, DriftResult, drifted_features
-from .promotion import Cohorts, Decision, Interval, Policy, SliceScore
-from .tabular.model import Importance
 
 _SHOWN_FEATURES = 20
 _SHOWN_GROUPS = 24
@@ -25,17 +27,20 @@ _SHOWN_LABELS = 14
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that `evaluate` found out. Rows of `test` and every prediction array, of shape (rows,), belong together.
+    """All that `evaluate` found out; the predictions, arrays of shape (rows,), belong to the rows of `actual`.
 
     Attributes:
         created: date and time in words.
-        test: held-out rows, with the target.
+        actual: the targets of the held-out rows.
         predictions: of the challenger, of the champion if there is one, and of each baseline, by name; in this order.
         scores: the metrics of each of those, by name.
         champion: name of the champion's predictions; None if there is none to compare with.
         champion_note: why there is none.
         cohorts: for each cohort column the deciding metric first, then the outcomes of a classification.
         groups: for each slice column the name of the group that each row belongs to.
+        panels: the explanation of the challenger.
+        columns: what drift compares.
+        train, production: these columns of the training and of the production rows.
         drift: None without production data.
     """
 
@@ -44,7 +49,7 @@ class Evaluation:
     schema: Schema
     policy: Policy
     decision: Decision
-    test: pd.DataFrame
+    actual: pd.Series
     predictions: Mapping[str, np.ndarray]
     scores: Mapping[str, Mapping[str, float]]
     champion: str | None
@@ -52,20 +57,13 @@ class Evaluation:
     interval: Interval | None
     slices: Sequence[SliceScore]
     groups: Mapping[str, pd.Series]
-    importance: Sequence[Importance]
+    panels: Sequence[Panel]
+    columns: Mapping[str, Column]
     train: pd.DataFrame
     production: pd.DataFrame | None = None
     drift: Sequence[DriftResult] | None = field(default=None)
     cohorts: Sequence[Cohorts] = ()
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A chart with the finding that it shows."""
-
-    svg: str
-    caption: str
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def build(evaluation: Evaluation) -> str:
     templates.filters["number"] = number
     templates.filters["breakable"] = breakable
     policy, schema = evaluation.policy, evaluation.schema
-    return templates.get_template("report.html").render(
+    return templates.get_template("page.html").render(
         e=evaluation,
         metric=policy.metric,
         unit=_unit(evaluation),
@@ -96,21 +94,11 @@ def build(evaluation: Evaluation) -> str:
         classes=_classes(evaluation) if schema.task == "classification" else [],
         slices=_slices(evaluation),
         fairness=_fairness(evaluation),
-        importance=_importance(evaluation),
         drift=_drift(evaluation),
         drifted=drifted_features(evaluation.drift or ()),
         p_values=P_VALUES,
         minimum_rows=MINIMUM_ROWS,
     )
-
-
-def number(value: float | None) -> str:
-    """Write a number for people: four digits that count, and a dash where there is none."""
-    if value is None or math.isnan(value):
-        return "-"
-    if math.isinf(value):
-        return "infinite"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def breakable(name: str) -> Markup:
@@ -120,8 +108,8 @@ def breakable(name: str) -> Markup:
 
 def _unit(evaluation: Evaluation) -> str:
     """Return the unit of the deciding metric, with a space before it, or nothing."""
-    unit = evaluation.schema.columns[evaluation.schema.target].unit
-    return f" {unit}" if unit and evaluation.policy.metric.in_target_unit else ""
+    unit = evaluation.policy.metric.unit(evaluation.schema.columns[evaluation.schema.target].unit)
+    return f" {unit}" if unit else ""
 
 
 def _finite(value: float | None) -> bool:
@@ -156,7 +144,7 @@ def _regression(evaluation: Evaluation) -> list[Figure]:
     if not np.isfinite(predicted).all():
         return []
     unit = schema.columns[schema.target].unit
-    actual = evaluation.test[schema.target].to_numpy(dtype=float)
+    actual = evaluation.actual.to_numpy(dtype=float)
     error = np.abs(predicted - actual)
     caption = (
         f"Predicted against actual {schema.target}; mean absolute error {number(error.mean())} {unit}".rstrip()
@@ -204,8 +192,7 @@ def _classes(evaluation: Evaluation) -> list[tuple[str, float, float, float, int
 
 
 def _labels(evaluation: Evaluation) -> tuple[list[str], list[str]]:
-    actual = evaluation.test[evaluation.schema.target]
-    return [str(label) for label in actual], [str(label) for label in evaluation.predictions["challenger"]]
+    return [str(label) for label in evaluation.actual], [str(label) for label in evaluation.predictions["challenger"]]
 
 
 def _slices(evaluation: Evaluation) -> list[tuple[str, Figure | None]]:
@@ -230,7 +217,7 @@ def _slice_figure(evaluation: Evaluation, column: str, shown: list[SliceScore], 
     if schema.task == "classification":
         rows = [(each.value, each.challenger, each.champion) for each in shown]
         return Figure(charts.slice_scores(rows, metric.name, column, caption), caption + ".")
-    residual = np.asarray(evaluation.predictions["challenger"], dtype=float) - evaluation.test[schema.target].to_numpy()
+    residual = np.asarray(evaluation.predictions["challenger"], dtype=float) - evaluation.actual.to_numpy()
     spread = [(each.value, residual[(groups == each.value).to_numpy()]) for each in shown]
     svg = charts.residuals(spread, schema.columns[schema.target].unit, column, caption)
     return Figure(svg, caption + ". Dot: median; thick: middle half; thin: 10 to 90 % of the rows.")
@@ -275,17 +262,6 @@ def _cohort_figure(evaluation: Evaluation, cohorts: Cohorts, outcomes: Sequence[
     return Figure(svg, caption + (f". Ring: fewer than {cohorts.minimum_rows:g} rows." if small else "."))
 
 
-def _importance(evaluation: Evaluation) -> Figure | None:
-    rows = [(each.feature, each.mean, each.deviation) for each in evaluation.importance if _finite(each.mean)]
-    if not rows:
-        return None
-    metric, unit = evaluation.policy.metric, _unit(evaluation)
-    first, loss, _ = rows[0]
-    caption = f"The model leans most on {first}: without it, {metric.name} gets worse by {number(loss)}{unit}"
-    label = f"loss in {metric.name} when shuffled{f' ({unit.strip()})' if unit else ''}"
-    return Figure(charts.importance(rows[:_SHOWN_FEATURES], label, caption), caption + ".")
-
-
 def _drift(evaluation: Evaluation) -> list[Figure]:
     """Return the overview of all features, and the distributions of those that drifted most."""
     if not evaluation.drift or evaluation.production is None:
@@ -300,15 +276,17 @@ def _drift(evaluation: Evaluation) -> list[Figure]:
     rows = [(each.feature, severity(each), each.feature in names) for each in ordered[:_SHOWN_FEATURES]]
     figures = [Figure(charts.drift(rows, caption), caption + ". Dashed: the threshold.")]
     for each in [each for each in ordered if each.feature in names][:_SHOWN_DRIFT]:
-        figures.append(_distribution(evaluation.schema.columns[each.feature], evaluation.train, evaluation.production))
+        figures.append(_distribution(evaluation.columns[each.feature], evaluation.train, evaluation.production))
     return [figure for figure in figures if figure.svg]
 
 
 def severity(result: DriftResult) -> float:
-    """Return how many times the threshold is passed; 1 is on it, for distances and p-values alike."""
+    """Return by what factor the threshold is crossed; 1 is on it, for distances and p-values alike."""
     if result.metric in P_VALUES:
         return result.threshold / max(result.value, 1e-300)
-    return result.value / result.threshold if result.threshold else math.inf if result.value else 0.0
+    if result.threshold:
+        return result.value / result.threshold
+    return math.inf if result.value else 0.0
 
 
 def _distribution(column: Column, train: pd.DataFrame, production: pd.DataFrame) -> Figure:

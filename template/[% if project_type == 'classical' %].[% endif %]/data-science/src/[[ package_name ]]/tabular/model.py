@@ -1,4 +1,4 @@
-"""The model for tables, boosted trees that take categories and missing values as they are, and its explanation."""
+"""The model for tables: boosted trees, which handle categories and missing values natively."""
 
 import io
 import json
@@ -6,8 +6,7 @@ import os
 import platform
 import warnings
 import zipfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,16 +16,14 @@ import numpy as np
 import pandas as pd
 import skops.io
 from mlflow.models import infer_signature
-from numpy.typing import ArrayLike
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OrdinalEncoder
 from threadpoolctl import threadpool_limits
 
-from ..data import Schema
-from ..metrics import Metric
-from ..step import StepError
+from ..core.schema import Schema
+from ..core.step import StepError
 
 # What a model needs where it is loaded; mlflow would otherwise guess this list in a slow child process.
 _REQUIREMENTS = ("mlflow-skinny", "scikit-learn", "skops", "numpy", "pandas")
@@ -35,11 +32,11 @@ _REQUIREMENTS = ("mlflow-skinny", "scikit-learn", "skops", "numpy", "pandas")
 _ROWS_WORTH_THREADS = 200_000
 
 
-def build(schema: Schema, hyperparameters: dict[str, Any], seed: int) -> Pipeline:
-    """Return an unfitted pipeline for the features of ``schema``.
+def build(schema: Schema, hyperparameters: Mapping[str, Any], seed: int) -> Pipeline:
+    """Return an unfitted pipeline for the features of `schema`.
 
     Categories become numbers that the trees treat as categories. A category that was never seen in training counts as
-    missing; of very many categories the rarest share one number.
+    missing; when there are more categories than `max_bins`, the rarest are grouped.
 
     Raises:
         StepError: a hyperparameter is unknown to scikit-learn.
@@ -48,9 +45,9 @@ def build(schema: Schema, hyperparameters: dict[str, Any], seed: int) -> Pipelin
     first_columns = list(range(len(schema.categorical)))
     try:
         trees = boosting(random_state=seed, categorical_features=first_columns, **hyperparameters)
-    except TypeError as fault:
+    except TypeError as error:
         known = ", ".join(sorted(boosting().get_params().keys() - {"random_state", "categorical_features"}))
-        raise StepError(f"training.hyperparameters: {fault}; known are {known}") from fault
+        raise StepError(f"training.hyperparameters: {error}; known are {known}") from error
     encoder = OrdinalEncoder(
         handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=hyperparameters.get("max_bins", 255)
     )
@@ -60,8 +57,8 @@ def build(schema: Schema, hyperparameters: dict[str, Any], seed: int) -> Pipelin
     return Pipeline([("columns", columns), ("trees", trees)])
 
 
-def fit(frame: pd.DataFrame, schema: Schema, hyperparameters: dict[str, Any], seed: int) -> Pipeline:
-    """Train on ``frame``, which holds the features and the target as :func:`data.validate` types them.
+def fit(frame: pd.DataFrame, schema: Schema, hyperparameters: Mapping[str, Any], seed: int) -> Pipeline:
+    """Train on `frame`, which holds the features and the target as `data.validate` types them.
 
     Raises:
         StepError: a hyperparameter is unknown or has a value that scikit-learn refuses.
@@ -70,19 +67,18 @@ def fit(frame: pd.DataFrame, schema: Schema, hyperparameters: dict[str, Any], se
     try:
         with threadpool_limits(os.cpu_count() if len(frame) >= _ROWS_WORTH_THREADS else 1):
             return model.fit(frame[schema.features], frame[schema.target])
-    except ValueError as fault:
-        raise StepError(f"training failed, check training.hyperparameters: {fault}") from fault
+    except ValueError as error:
+        raise StepError(f"training failed, check training.hyperparameters: {error}") from error
 
 
 def save(model: Pipeline, frame: pd.DataFrame, schema: Schema, folder: Path) -> None:
-    """Write ``model`` as an MLflow model into ``folder``, which is empty.
+    """Write `model` as an MLflow model into `folder`, which is empty.
 
-    The signature is taken from ``frame``: whole numbers that may be missing are doubles there, so requests may leave
-    them out.
+    The signature is taken from `frame`: integers that may be missing are doubles there, so requests may leave them out.
     """
     features = frame[schema.features]
     with warnings.catch_warnings():
-        # MLflow fears whole numbers in the signature; validate() lets them only where nothing may be missing.
+        # MLflow warns about integer columns in the signature; validate() allows them only where nothing may be missing.
         warnings.filterwarnings("ignore", message=".*integer column", category=UserWarning)
         signature = infer_signature(features, model.predict(features.head(100)))
         mlflow.sklearn.save_model(
@@ -96,10 +92,10 @@ def save(model: Pipeline, frame: pd.DataFrame, schema: Schema, folder: Path) -> 
 
 
 def _types(dumped: bytes) -> list[str]:
-    """Return the types in a skops file; they are trusted because this process has just made the model.
+    """Return the types in a skops file; they are trusted because this process has just trained the model.
 
-    All of them and not only those that this version of skops asks for: where the model is loaded, in an image of Azure
-    ML for example, an older version may ask for more.
+    All of them and not only those that this version of skops requires: where the model is loaded, in an image of Azure
+    ML for example, an older version may require more.
     """
     found = set()
 
@@ -118,43 +114,3 @@ def _conda_environment() -> dict[str, Any]:
     pinned = [f"{name}=={version(name)}" for name in _REQUIREMENTS]
     python = f"python={platform.python_version()}"
     return {"name": "model", "channels": ["conda-forge"], "dependencies": [python, "pip", {"pip": pinned}]}
-
-
-@dataclass(frozen=True)
-class Importance:
-    """How much worse the metric gets, in its own units, when one feature is shuffled: mean and deviation of repeats."""
-
-    feature: str
-    mean: float
-    deviation: float
-
-
-def permutation_importance(
-    predict: Callable[[pd.DataFrame], ArrayLike],
-    frame: pd.DataFrame,
-    actual: ArrayLike,
-    features: Sequence[str],
-    metric: Metric,
-    seed: int = 0,
-    rows: int = 400,
-    repeats: int = 5,
-) -> list[Importance]:
-    """Return the importance of each feature, the largest first, measured on at most `rows` random rows of `frame`.
-
-    `actual` has shape (len(frame),). Source: Breiman, "Random Forests", Machine Learning 45 (2001), section 10; here
-    on held-out rows. scikit-learn's function of this name needs an estimator, and a loaded MLflow model is none.
-    """
-    random = np.random.default_rng(seed)
-    chosen = random.choice(len(frame), size=min(rows, len(frame)), replace=False)
-    sample, truth = frame.iloc[chosen], np.asarray(actual)[chosen]
-    best = metric.score(truth, np.asarray(predict(sample)))
-    # All repeats of a feature are predicted in one call: each call of a loaded model costs some milliseconds of checks.
-    repeated = pd.concat([sample] * repeats, ignore_index=True)
-    results = []
-    for feature in features:
-        order = np.concatenate([random.permutation(len(sample)) for _ in range(repeats)])
-        shuffled = repeated.assign(**{feature: sample[feature].iloc[order].array})
-        parts = np.split(np.asarray(predict(shuffled)), repeats)
-        losses = [float(metric.gain(best, metric.score(truth, part))) for part in parts]
-        results.append(Importance(feature, float(np.mean(losses)), float(np.std(losses))))
-    return sorted(results, key=lambda each: each.mean, reverse=True)
