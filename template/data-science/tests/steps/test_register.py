@@ -5,10 +5,11 @@ import json
 import os
 
 import pytest
+from helpers import module
 from mlflow import MlflowClient
-from samples import module
 
 register = module("register")
+champion, model_hash = module("core.champion").champion, module("core.champion").model_hash
 OPTIONS = ("model", "evaluation", "registration")
 NAME = "flight-delays"
 
@@ -45,7 +46,7 @@ def full(*_, **__):
 def test_a_promoted_model_becomes_a_version_with_its_hash(candidate, capsys):
     result = run(candidate)
     [version] = versions()
-    sha256 = register.model_hash(candidate.model)
+    sha256 = model_hash(candidate.model)
     assert result == {
         "registered": True,
         "name": NAME,
@@ -63,7 +64,7 @@ def test_the_registered_files_are_those_of_the_model(candidate, tmp_path):
     client = MlflowClient()
     [version] = versions()
     copy = client.download_artifacts(version.run_id, "model", str(tmp_path))
-    assert register.model_hash(type(tmp_path)(copy)) == version.tags["sha256"]
+    assert model_hash(type(tmp_path)(copy)) == version.tags["sha256"]
     assert client.get_model_version_download_uri(NAME, version.version).endswith("/model")
 
 
@@ -108,7 +109,7 @@ def test_a_failure_at_any_point_leaves_no_registration(candidate, monkeypatch, c
     assert stop.value.code == 1
     assert "no space left" in capsys.readouterr().err
     assert versions() == []
-    assert register.champion(MlflowClient(), NAME) is None
+    assert champion(MlflowClient(), NAME) is None
     assert not (candidate.registration / "registration.json").exists()
     assert run(candidate)["registered"]
 
@@ -116,37 +117,37 @@ def test_a_failure_at_any_point_leaves_no_registration(candidate, monkeypatch, c
 def test_the_champion_is_the_highest_number_and_not_the_last_in_the_alphabet(candidate):
     for _ in range(10):
         run(candidate)
-    assert str(register.champion(MlflowClient(), NAME).version) == "10"
+    assert str(champion(MlflowClient(), NAME).version) == "10"
 
 
 def test_a_rejected_version_is_no_champion(candidate):
     run(candidate), run(candidate)
     client = MlflowClient()
     client.set_model_version_tag(NAME, "2", "rejected", "true")
-    assert str(register.champion(client, NAME).version) == "1"
+    assert str(champion(client, NAME).version) == "1"
     client.set_model_version_tag(NAME, "1", "rejected", "true")
-    assert register.champion(client, NAME) is None
+    assert champion(client, NAME) is None
 
 
 def test_an_unknown_model_has_no_champion(folders):
-    assert register.champion(MlflowClient(), NAME) is None
+    assert champion(MlflowClient(), NAME) is None
 
 
 def test_the_champions_of_two_models_are_kept_apart(candidate):
     run(candidate)
-    assert register.champion(MlflowClient(), "flight") is None
+    assert champion(MlflowClient(), "flight") is None
 
 
 def test_the_hash_sees_names_and_bytes_and_nothing_else(candidate, tmp_path):
-    first = register.model_hash(candidate.model)
+    first = model_hash(candidate.model)
     weights = candidate.model / "data" / "weights.bin"
     os.utime(weights, (0, 0))
-    assert register.model_hash(candidate.model) == first
+    assert model_hash(candidate.model) == first
     weights.write_bytes(b"1235")
-    changed = register.model_hash(candidate.model)
+    changed = model_hash(candidate.model)
     weights.write_bytes(b"1234")
     weights.rename(weights.with_name("w.bin"))
-    assert len({first, changed, register.model_hash(candidate.model)}) == 3
+    assert len({first, changed, model_hash(candidate.model)}) == 3
 
 
 def test_only_requests_that_azure_ml_knows_are_made(candidate, monkeypatch):

@@ -7,19 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from helpers import CLASSIFICATION, REGRESSION, Folders, module, write_schema
 from mlflow import MlflowClient
-from samples import CLASSIFICATION, REGRESSION, SETTINGS, Folders, flights, module
+from samples import SETTINGS, flights
 
 step = module("responsible_ai")
-data = module("data")
+data = module("tabular.data")
 
 SECTION = {"train_rows": 60, "test_rows": 20}
-
-
-def schema_of(document: dict, folder: Path):
-    path = folder / "schema.yml"
-    path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-    return data.Schema.load(path)
 
 
 def decide(folders: Folders, promote: bool, reason: str = "it is good") -> None:
@@ -42,7 +37,7 @@ def prepare(folders: Folders, **section: object) -> Path:
     return output
 
 
-def fault(capsys: pytest.CaptureFixture[str], folders: Folders, **section: object) -> str:
+def error_line(capsys: pytest.CaptureFixture[str], folders: Folders, **section: object) -> str:
     with pytest.raises(SystemExit):
         prepare(folders, **section)
     lines = capsys.readouterr().err.strip().splitlines()
@@ -75,7 +70,7 @@ def test_a_rejected_version_is_not_analysed(trained: Folders) -> None:
 
 def test_without_any_model_the_reason_is_said(trained: Folders, capsys: pytest.CaptureFixture[str]) -> None:
     decide(trained, promote=False, reason="mae misses the floor")
-    line = fault(capsys, trained)
+    line = error_line(capsys, trained)
     assert line == "error: no version of flights is registered, so there is nothing to analyse: mae misses the floor"
 
 
@@ -83,7 +78,7 @@ def test_a_champion_of_other_columns_is_named(trained: Folders, capsys: pytest.C
     decide(trained, promote=True)
     columns = {**REGRESSION["columns"], "wind": {"type": "number", "role": "ignore"}}
     trained.schema.write_text(yaml.safe_dump({**REGRESSION, "columns": columns}), encoding="utf-8")
-    assert "version 1 of flights needs wind, no feature of" in fault(capsys, trained)
+    assert "version 1 of flights needs wind, no longer a feature of" in error_line(capsys, trained)
 
 
 def test_rows_are_complete_bounded_and_the_same_each_time(trained: Folders) -> None:
@@ -98,7 +93,7 @@ def test_rows_are_complete_bounded_and_the_same_each_time(trained: Folders) -> N
 
 
 def test_a_completed_row_is_predicted_as_before(tmp_path: Path) -> None:
-    schema = schema_of(CLASSIFICATION, tmp_path)
+    schema = write_schema(CLASSIFICATION, tmp_path)
     frame = flights(300)
     frame.loc[::7, "carrier"] = None
     frame = data.validate(frame, schema)
@@ -111,7 +106,7 @@ def test_a_completed_row_is_predicted_as_before(tmp_path: Path) -> None:
 
 
 def test_a_missing_number_becomes_the_median_of_the_training_rows(tmp_path: Path) -> None:
-    schema = schema_of(REGRESSION, tmp_path)
+    schema = write_schema(REGRESSION, tmp_path)
     train = data.validate(flights(100), schema)
     test = train.head(3).assign(wind=np.nan)
     assert (step.complete(test, train, schema)["wind"] == train["wind"].median()).all()
@@ -133,14 +128,14 @@ def test_held_out_rows_of_an_unseen_category_are_left_out(trained: Folders, caps
     frame.assign(carrier=np.where(frame["carrier"] == "AA", "ZZ", frame["carrier"])).to_parquet(path)
     assert set(pd.read_parquet(prepare(trained) / "test-sample")["carrier"]) == {"BB", "CC"}
     frame.assign(carrier="ZZ").to_parquet(path)
-    assert "each held-out row has a category that no training row has" in fault(capsys, trained)
+    assert "each held-out row has a category that no training row has" in error_line(capsys, trained)
 
 
 @pytest.mark.parametrize(
     ("section", "words"),
     [
-        ({"test_rows": 0}, "responsible_ai.test_rows: a whole number, 10 or more"),
-        ({"train_rows": "many"}, "responsible_ai.train_rows: a whole number"),
+        ({"test_rows": 0}, "responsible_ai.test_rows: an integer, 10 or more"),
+        ({"train_rows": "many"}, "responsible_ai.train_rows: an integer"),
         ({"rows": 5}, "train_rows and test_rows"),
     ],
 )
@@ -148,7 +143,7 @@ def test_a_wrong_setting_is_one_line(
     section: dict, words: str, trained: Folders, capsys: pytest.CaptureFixture[str]
 ) -> None:
     decide(trained, promote=True)
-    assert words in fault(capsys, trained, **section)
+    assert words in error_line(capsys, trained, **section)
 
 
 @pytest.mark.parametrize(
@@ -164,8 +159,8 @@ def test_the_floor_is_the_threshold_of_the_score_card(
     metric: str, floor: float, expected: dict, tmp_path: Path
 ) -> None:
     settings = {**SETTINGS, "evaluation": {"metric": metric}, "promotion": {**SETTINGS["promotion"], "floor": floor}}
-    policy = module("promotion").Policy.from_settings(settings, "regression")
-    card = step.score_card("m", schema_of(REGRESSION, tmp_path), policy, flights(20))
+    policy = module("core.promotion").Policy.from_settings(settings, "regression")
+    card = step.score_card("m", write_schema(REGRESSION, tmp_path), policy, flights(20))
     assert card["Metrics"] == expected
     assert card["Model"]["ModelType"] == "Regression"
     assert "Fairness" not in card
@@ -178,8 +173,8 @@ def test_the_cohorts_of_the_fairness_gate_are_groups_of_the_score_card(tmp_path:
         "promotion": {**SETTINGS["promotion"], "floor": 0.5},
         "fairness": {"cohorts": ["hour", ["carrier", "weekend"]], "worst": 0.1},
     }
-    policy = module("promotion").Policy.from_settings(settings, "classification")
-    card = step.score_card("m", schema_of(CLASSIFICATION, tmp_path), policy, flights(50))
+    policy = module("core.promotion").Policy.from_settings(settings, "classification")
+    card = step.score_card("m", write_schema(CLASSIFICATION, tmp_path), policy, flights(50))
     assert card["Metrics"] == {"accuracy_score": {}}
     assert card["Fairness"]["sensitive_features"] == ["carrier"]
     assert card["FeatureImportance"] == {"top_n": 10}
@@ -187,6 +182,6 @@ def test_the_cohorts_of_the_fairness_gate_are_groups_of_the_score_card(tmp_path:
 
 def test_a_long_list_of_features_stays_off_the_score_card(tmp_path: Path) -> None:
     columns = {f"x{number}": {"type": "number"} for number in range(11)}
-    schema = schema_of({"target": "y", "task": "regression", "columns": {**columns, "y": {"type": "number"}}}, tmp_path)
-    policy = module("promotion").Policy.from_settings(SETTINGS, "regression")
+    schema = write_schema({"target": "y", "task": "regression", "columns": {**columns, "y": {"type": "number"}}}, tmp_path)
+    policy = module("core.promotion").Policy.from_settings(SETTINGS, "regression")
     assert "FeatureImportance" not in step.score_card("m", schema, policy, pd.DataFrame())

@@ -129,7 +129,7 @@ def check_fairness(cohorts: Cohorts) -> list[tuple[bool, str]]:
         return []
     if not judged:
         reason = (
-            f"no cohort by {column} has the {cohorts.minimum_rows:g} rows that a judgement of its {metric.name} needs"
+            f"no cohort by {column} has the {cohorts.minimum_rows:g} rows that are needed to judge its {metric.name}"
         )
         return [(False, reason)]
     checks = []
