@@ -5,11 +5,12 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from helpers import Folders, module
 from hypothesis import settings
 from mlflow import MlflowClient
-from samples import REGRESSION, Folders, flights, make_folders, module
+from samples import small_project
 
-# The same examples in each run, and no deadline: a busy machine is no fault of the code.
+# The same examples in each run, and no deadline: a busy machine is not an error of the code.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
@@ -42,8 +43,8 @@ def tracking(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
 
 @pytest.fixture
 def folders(tmp_path: Path) -> Folders:
-    """A project with 200 rows of raw data for the regression schema."""
-    return make_folders(tmp_path, REGRESSION, flights())
+    """A small project with raw data, of the type of data of this project."""
+    return small_project(tmp_path)
 
 
 @pytest.fixture

@@ -2,5 +2,5 @@
 
 import os
 
-# MLflow reports its use to its makers when it is imported; this project calls nobody.
+# MLflow sends telemetry on import; this project does not.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

@@ -1,17 +1,16 @@
 """Register the model in the MLflow registry, if the evaluation has promoted it."""
 
 import argparse
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from .step import StepError, run, staged, tracked
+from .core.champion import model_hash
+from .core.step import StepError, run, staged, tracked
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def register(arguments: argparse.Namespace) -> None:
-    """Register the model if decision.json promotes it, and write what was done to registration.json.
+    """Register the model if decision.json promotes it, and write the result to registration.json.
 
     Raises:
         StepError: there is no model, or no decision.
@@ -50,7 +49,7 @@ def register(arguments: argparse.Namespace) -> None:
 
 
 def create_version(client: MlflowClient, name: str, model: Path, sha256: str) -> str:
-    """Upload the folder ``model`` and register it as a new version, which carries the tag ``sha256``.
+    """Upload the folder `model` and register it as a new version, which has the tag `sha256`.
 
     Returns:
         The number of the new version. If anything fails there is no new version.
@@ -74,42 +73,11 @@ def create_version(client: MlflowClient, name: str, model: Path, sha256: str) ->
 def _exists(client: MlflowClient, name: str) -> bool:
     try:
         client.get_registered_model(name)
-    except MlflowException as fault:
-        if fault.error_code != "RESOURCE_DOES_NOT_EXIST":
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         return False
     return True
-
-
-def champion(client: MlflowClient, name: str) -> ModelVersion | None:
-    """Return the version of the model to beat: the highest one that has no tag ``rejected=true``.
-
-    Versions compare as numbers, so 10 is higher than 9. None means that the model has no such version.
-    """
-    versions: list[ModelVersion] = []
-    token: str | None = ""
-    while token is not None:
-        page = client.search_model_versions(f"name = '{name}'", page_token=token or None)
-        versions += page
-        token = page.token or None
-    kept = [version for version in versions if version.tags.get("rejected") != "true"]
-    return max(kept, key=lambda version: int(version.version), default=None)
-
-
-def model_hash(folder: Path) -> str:
-    """Return the SHA-256 of a model folder, as hex text: of all relative paths, in order, and the bytes of each file.
-
-    Raises:
-        StepError: the folder holds no MLflow model.
-    """
-    if not (folder / "MLmodel").is_file():
-        raise StepError(f"{folder}: there is no MLflow model (no file MLmodel); run train first")
-    total = hashlib.sha256()
-    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    for name in sorted(files):
-        with files[name].open("rb") as content:
-            total.update(f"{hashlib.file_digest(content, 'sha256').hexdigest()}  {name}\n".encode())
-    return total.hexdigest()
 
 
 def _decision(path: Path) -> dict[str, Any]:
@@ -117,10 +85,10 @@ def _decision(path: Path) -> dict[str, Any]:
         raise StepError(f"{path}: there is no decision; run evaluate first")
     try:
         decision = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as fault:
-        raise StepError(f"{path} is not valid JSON; run evaluate again") from fault
+    except ValueError as error:
+        raise StepError(f"{path} is not valid JSON; run evaluate again") from error
     if not isinstance(decision, dict) or not isinstance(decision.get("promote"), bool):
-        raise StepError(f"{path} does not say `promote: true` or `false`; run evaluate again")
+        raise StepError(f"{path} does not state `promote: true` or `false`; run evaluate again")
     return {"promote": decision["promote"], "reasons": [str(reason) for reason in decision.get("reasons", [])]}
 
 

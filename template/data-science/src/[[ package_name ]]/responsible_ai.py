@@ -1,7 +1,7 @@
-"""Prepare the Responsible AI analysis: which model, on which rows, and what the score card asks of it.
+"""Prepare the Responsible AI analysis: which model, on which rows, and what the score card requires of it.
 
-Azure ML's components are strict: they load the model from the registry by name and version, and they take no missing
-value and no category that the training rows lack. What they get from here suits them, whatever data the schema allows.
+Azure ML's components are strict: they load the model from the registry by name and version, and they accept no missing
+value and no category that the training rows lack. This step meets both conditions for all data that fit the schema.
 """
 
 import argparse
@@ -14,10 +14,13 @@ import mlflow
 import numpy as np
 import pandas as pd
 
-from .data import Schema, load_settings, read_folder, validate
-from .promotion import Policy
-from .register import champion
-from .step import StepError, run, staged
+from .core.champion import champion
+from .core.modality import load_examples
+from .core.promotion import Policy
+from .core.schema import Schema
+from .core.settings import load_settings
+from .core.step import StepError, run, staged
+from .modality import MODALITY
 
 MISSING = "missing"
 
@@ -59,14 +62,15 @@ def responsible_ai(arguments: argparse.Namespace) -> None:
     """Write what the analysis needs: the model's name and version, the rows, and the content of the score card.
 
     Raises:
-        StepError: data or settings are wrong, or no registered model takes the features of the schema.
+        StepError: data or settings are wrong, or no registered model accepts the features of the schema.
     """
-    schema, settings = Schema.load(arguments.schema), load_settings(arguments.settings, arguments.overrides)
+    schema = Schema.load(arguments.schema, MODALITY.tasks)
+    settings = load_settings(arguments.settings, arguments.overrides)
     train_rows, test_rows = _rows(settings)
     policy, seed = Policy.from_settings(settings, schema.task), settings["training"]["seed"]
     name, version = _model(arguments.registration, schema)
     train, test = (
-        validate(read_folder(folder, schema), schema) for folder in (arguments.train_data, arguments.test_data)
+        load_examples(MODALITY, folder, schema).frame for folder in (arguments.train_data, arguments.test_data)
     )
     train_sample = sample(complete(train, train, schema), train_rows, seed, keep=_labels(schema))
     test_sample = sample(_known(complete(test, train, schema), train_sample, _labels(schema)), test_rows, seed)
@@ -88,7 +92,7 @@ def _rows(settings: Mapping[str, Any]) -> tuple[int, int]:
         raise StepError("responsible_ai: the settings need this section, with train_rows and test_rows")
     for name in names:
         if not isinstance(section[name], int) or isinstance(section[name], bool) or section[name] < 10:
-            raise StepError(f"responsible_ai.{name}: a whole number, 10 or more, is needed, not '{section[name]}'")
+            raise StepError(f"responsible_ai.{name}: an integer, 10 or more, is needed, not '{section[name]}'")
     return section["train_rows"], section["test_rows"]
 
 
@@ -96,15 +100,15 @@ def _model(registration: Path, schema: Schema) -> tuple[str, str]:
     """Return name and version of the newest registered model: the one just promoted, or else the champion."""
     try:
         done = json.loads((registration / "registration.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError) as fault:
-        raise StepError(f"{registration}: there is no valid registration.json; run register first") from fault
+    except (FileNotFoundError, ValueError) as error:
+        raise StepError(f"{registration}: there is no valid registration.json; run register first") from error
     name, version = done["name"], champion(mlflow.MlflowClient(), done["name"])
     if version is None:
         reasons = "; ".join(done["reasons"])
         raise StepError(f"no version of {name} is registered, so there is nothing to analyse: {reasons}")
     inputs = mlflow.models.get_model_info(f"models:/{name}/{version.version}").signature.inputs.input_names()
     if gone := [column for column in inputs if column not in schema.features]:
-        wanted = f"version {version.version} of {name} needs {', '.join(gone)}, no feature of {schema.source} any more"
+        wanted = f"version {version.version} of {name} needs {', '.join(gone)}, no longer a feature of {schema.source}"
         raise StepError(f"{wanted}: tag it rejected=true, so that a model with the new features takes its place")
     return name, str(version.version)
 
@@ -119,10 +123,10 @@ def _labels(schema: Schema) -> list[str]:
 
 
 def complete(frame: pd.DataFrame, train: pd.DataFrame, schema: Schema) -> pd.DataFrame:
-    """Return the features and the target without missing values; both frames are typed as by :func:`data.validate`.
+    """Return the features and the target without missing values; both frames have the types of the schema.
 
-    A missing category gets a name, which the model takes for missing as well. A missing number becomes the median of
-    the training rows, and true or false, which the counterfactuals would turn into text, the more frequent of 1 and 0.
+    A missing category gets a name, which the model treats as missing too. A missing number becomes the median of the
+    training rows; a boolean, which the counterfactuals would turn into text, becomes 1 or 0, if missing the mode.
     """
     columns = {}
     for name in schema.features:

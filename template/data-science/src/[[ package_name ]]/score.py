@@ -1,6 +1,6 @@
 """Score requests and files with the registered model: the script that Azure ML's inference server and batch jobs load.
 
-It is loaded as a lone file, so it imports nothing of its own package.
+It is loaded as a lone file, so it imports nothing from its own package.
 """
 
 import json
@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-# MLflow reports its use to its makers when it is imported; this project calls nobody.
+# MLflow sends telemetry on import; this project does not.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # The server scores one request at a time, and batch jobs run one process per core: threads would only wait.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -21,7 +21,7 @@ from azureml_inference_server_http.api.aml_response import AMLResponse
 from mlflow.types import DataType
 
 _NUMBERS = (DataType.double, DataType.float)
-_WHOLE_NUMBERS = (DataType.long, DataType.integer)
+_INTEGERS = (DataType.long, DataType.integer)
 
 _model: Any = None
 _inputs: Any = None
@@ -29,11 +29,11 @@ _outputs: Any = None
 
 
 class RequestError(Exception):
-    """A request that cannot be scored; its text is one line that names the fault."""
+    """A request that cannot be scored; its text is one line that names the problem."""
 
 
 def init() -> None:
-    """Load the model below the folder that ``AZUREML_MODEL_DIR`` names.
+    """Load the model below the folder that `AZUREML_MODEL_DIR` names.
 
     Raises:
         RuntimeError: the variable is not set, or there is not exactly one MLflow model.
@@ -51,20 +51,20 @@ def init() -> None:
     _outputs = Collector(name="model_outputs", on_error=_ignore)
 
 
-def _ignore(fault: Exception) -> None:
-    """Scoring goes on when a collection is off or full."""
+def _ignore(error: Exception) -> None:
+    """Continue scoring when a collection is off or full."""
 
 
 def run(request: str | bytes | list[str]) -> dict[str, list[Any]] | AMLResponse | pd.DataFrame:
     """Score one request (online) or the files of one mini batch (batch).
 
     Args:
-        request: JSON text, either ``{"input_data": {"columns": [...], "index": [...], "data": [[...]]}}`` or a list of
-            records ``[{"column": value}]``; or a list of paths of csv and parquet files.
+        request: JSON text, either `{"input_data": {"columns": [...], "index": [...], "data": [[...]]}}` or a list of
+            records `[{"column": value}]`; or a list of paths of csv and parquet files.
 
     Returns:
-        Online ``{"predictions": [...]}``, or a response with status 400 that says what is wrong with the request.
-        For files a table with the columns file, row (counted from 0 in its file) and prediction.
+        Online `{"predictions": [...]}`, or a response with status 400 that names the problem of the request.
+        For files, a table with the columns file, row (counted from 0 in its file) and prediction.
 
     Raises:
         RequestError: a file cannot be scored.
@@ -73,8 +73,8 @@ def run(request: str | bytes | list[str]) -> dict[str, list[Any]] | AMLResponse 
         return _score_files(request)
     try:
         features = _typed(_table(request))
-    except RequestError as fault:
-        return AMLResponse({"error": str(fault)}, 400, json_str=True)
+    except RequestError as error:
+        return AMLResponse({"error": str(error)}, 400, json_str=True)
     predictions = _predict(features)
     # The inputs' context makes Azure ML join inputs and outputs of one request.
     context = _inputs.collect(features)
@@ -91,8 +91,8 @@ def _score_files(paths: list[str]) -> pd.DataFrame:
     for path in map(Path, paths):
         try:
             features = _typed(_read(path))
-        except (RequestError, ValueError) as fault:
-            raise RequestError(f"{path.name}: {str(fault).strip().splitlines()[0]}") from fault
+        except (RequestError, ValueError) as error:
+            raise RequestError(f"{path.name}: {str(error).strip().splitlines()[0]}") from error
         print(f"{path.name}: scoring {len(features):,} rows", flush=True)
         tables.append(pd.DataFrame({"file": path.name, "row": features.index, "prediction": _predict(features)}))
     return pd.concat(tables, ignore_index=True)
@@ -112,12 +112,12 @@ def _columns() -> list[Any]:
 def _table(request: str | bytes) -> pd.DataFrame:
     try:
         body = json.loads(request)
-    except ValueError as fault:
-        raise RequestError(f"the request is not valid JSON: {fault}") from fault
+    except ValueError as error:
+        raise RequestError(f"the request is not valid JSON: {error}") from error
     if isinstance(body, dict):
         body = body.get("input_data")
     if isinstance(body, list) and all(isinstance(record, dict) for record in body):
-        # As objects, so that whole numbers stay whole beside missing ones.
+        # As objects, so that integers stay integers beside missing values.
         return pd.DataFrame.from_records(body).astype(object)
     columns, rows = (body.get("columns"), body.get("data")) if isinstance(body, dict) else (None, None)
     if not isinstance(columns, list) or not isinstance(rows, list):
@@ -145,7 +145,7 @@ def _cast(values: pd.Series, kind: DataType) -> np.ndarray:
     if values.dtype == object:
         _refuse(values, np.array([isinstance(value, list | dict) for value in values]), "is not a single value")
     if kind == DataType.string:
-        # convert_dtypes writes a whole number as "1" also where missing values made the column one of floats.
+        # convert_dtypes writes an integer as "1" also where missing values made the column one of floats.
         texts = values if values.dtype == object else values.convert_dtypes()
         return np.array(
             [str(value) if known else None for value, known in zip(texts, given, strict=True)], dtype=object
@@ -156,8 +156,8 @@ def _cast(values: pd.Series, kind: DataType) -> np.ndarray:
         return numbers
     if not given.all():
         raise RequestError(f"{values.name}: a value is missing, and the model has never seen that")
-    if kind in _WHOLE_NUMBERS:
-        _refuse(values, numbers % 1 != 0, "is not a whole number")
+    if kind in _INTEGERS:
+        _refuse(values, numbers % 1 != 0, "is not an integer")
         return numbers.astype("int64")
     _refuse(values, ~np.isin(numbers, (0, 1)), "is not true or false")
     return numbers.astype("bool")

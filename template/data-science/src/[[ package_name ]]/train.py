@@ -6,9 +6,12 @@ from pathlib import Path
 
 import mlflow
 
-from .data import Schema, load_settings, read_folder, validate
-from .step import run, staged, tracked
-from .tabular.model import fit, save
+from .core.metrics import metric
+from .core.modality import load_examples
+from .core.schema import Schema
+from .core.settings import load_settings
+from .core.step import run, staged, tracked
+from .modality import MODALITY
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,27 +26,28 @@ def parser() -> argparse.ArgumentParser:
 
 
 def train(arguments: argparse.Namespace) -> None:
-    """Train on all rows of the training data, log what was done to MLflow, and write the model.
+    """Train on all rows of the training data, log parameters and metrics to MLflow, and write the model.
 
     Raises:
         StepError: the data or the settings are wrong.
     """
-    schema = Schema.load(arguments.schema)
+    schema = Schema.load(arguments.schema, MODALITY.tasks)
     training = load_settings(arguments.settings, arguments.overrides)["training"]
-    frame = validate(read_folder(arguments.train_data, schema), schema)
-    features, target = frame[schema.features], frame[schema.target]
+    examples = load_examples(MODALITY, arguments.train_data, schema)
+    rows = len(examples.frame)
     with tracked("train"):
         mlflow.log_params({"seed": training["seed"], **training["hyperparameters"]})
-        print(f"training on {len(frame):,} rows with {len(schema.features)} features", flush=True)
+        print(f"training on {rows:,} rows with {len(schema.features)} features", flush=True)
         started = time.perf_counter()
-        model = fit(frame, schema, training["hyperparameters"], training["seed"])
+        model = MODALITY.fit(examples, schema, training["hyperparameters"], training["seed"])
         seconds = time.perf_counter() - started
-        # R2 or accuracy on the rows it was trained on: beside the test's score it shows overfitting.
-        score = model.score(features, target)
-        mlflow.log_metrics({"train_rows": len(frame), "train_seconds": seconds, "train_score": score})
+        # On the rows that it was trained on: beside the test's score it shows overfitting.
+        usual = metric("r2" if schema.task == "regression" else "accuracy", schema.task)
+        score = usual.score(examples.frame[schema.target], model.predict(examples))
+        mlflow.log_metrics({"train_rows": rows, "train_seconds": seconds, "train_score": score})
         print(f"trained in {seconds:.1f} s; saving the model", flush=True)
         with staged(arguments.model) as folder:
-            save(model, frame, schema, folder)
+            model.save(examples, folder)
     print(f"wrote the model to {arguments.model}", flush=True)
 
 

@@ -186,8 +186,7 @@ def ask(project: Project, pipeline: Pipeline, endpoint: Endpoint) -> list[Any]:
     begun = time.perf_counter()
     answer = endpoint.score(request)
     milliseconds = 1000 * (time.perf_counter() - begun)
-    data = project.module("data")
-    faults = data.check_response(answer, ROWS, input_path(pipeline, "schema"))
+    faults = project.module("core.endpoint").check_response(answer, ROWS, input_path(pipeline, "schema"))
     if faults:
         raise UserError(f"the endpoint's answer is wrong: {'; '.join(faults)} (log: {endpoint.log})")
     predictions: list[Any] = answer["predictions"]
@@ -198,8 +197,8 @@ def ask(project: Project, pipeline: Pipeline, endpoint: Endpoint) -> list[Any]:
 
 def _score_batch(project: Project, pipeline: Pipeline, endpoint: Endpoint, output: Path) -> Path | None:
     """Score the files that arrived after training as a batch job does, and write the table of predictions."""
-    data = project.module("data")
-    files = data.data_files(input_path(pipeline, "production_data"))
+    suffixes = project.module("modality").MODALITY.suffixes
+    files = project.module("core.endpoint").data_files(input_path(pipeline, "production_data"), suffixes)
     if not files:
         say_step("batch", 0, "there is no production data to score")
         return None

@@ -76,9 +76,9 @@ def _champion_version(project: Project, name: str) -> int:
         raise missing
     import mlflow
 
-    register = project.module("register")
+    endpoint = project.module("core.endpoint")
     try:
-        champion = register.champion(mlflow.MlflowClient(), name)
+        champion = endpoint.champion(mlflow.MlflowClient(), name)
     except mlflow.MlflowException as error:
         raise _unreadable(name, local_folder(project), error) from error
     if champion is None:
@@ -185,12 +185,11 @@ def sample_request(project: Project, pipeline: Pipeline, rows: int) -> dict[str,
 
     Raises UserError when the data cannot be read.
     """
-    data = project.module("data")
-    step = project.module("step")
+    endpoint, modality = project.module("core.endpoint"), project.module("modality").MODALITY
     schema, folder = input_path(pipeline, "schema"), input_path(pipeline, "raw_data")
     try:
-        request: dict[str, Any] = data.sample_request(schema, folder, rows)
-    except step.StepError as error:
+        request: dict[str, Any] = endpoint.sample_request(modality, schema, folder, rows)
+    except endpoint.StepError as error:
         raise UserError(str(error)) from None
     return request
 

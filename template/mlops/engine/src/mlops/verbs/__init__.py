@@ -273,7 +273,7 @@ def _create_registry(session: Session, registry: str) -> None:
 
 def _downloaded_hash(session: Session, model: ModelVersion) -> str:
     with downloaded(session.backend, model, dry_run=session.dry_run) as folder:
-        return "" if session.dry_run else str(session.project.module("register").model_hash(folder))
+        return "" if session.dry_run else str(session.project.module("core.endpoint").model_hash(folder))
 
 
 # The online endpoint.
@@ -421,7 +421,7 @@ def smoke_test(session: Session, *, deployment: str | None = None) -> None:
     if session.dry_run:
         return
     schema = runner.input_path(pipeline, "schema")
-    if faults := session.project.module("data").check_response(answer, SMOKE_TEST_ROWS, schema):
+    if faults := session.project.module("core.endpoint").check_response(answer, SMOKE_TEST_ROWS, schema):
         target = deployment or session.config.names.online_endpoint
         raise UserError(f"the smoke test of {target} failed: {'; '.join(faults)}")
     session.say(f"Smoke test passed: {SMOKE_TEST_ROWS} rows, {SMOKE_TEST_ROWS} sound predictions.")

@@ -1,0 +1,116 @@
+"""The model for tables: boosted trees, which handle categories and missing values natively."""
+
+import io
+import json
+import os
+import platform
+import warnings
+import zipfile
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mlflow.sklearn
+import numpy as np
+import pandas as pd
+import skops.io
+from mlflow.models import infer_signature
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OrdinalEncoder
+from threadpoolctl import threadpool_limits
+
+from ..core.schema import Schema
+from ..core.step import StepError
+
+# What a model needs where it is loaded; mlflow would otherwise guess this list in a slow child process.
+_REQUIREMENTS = ("mlflow-skinny", "scikit-learn", "skops", "numpy", "pandas")
+
+# With fewer rows, training is over before a second thread has helped.
+_ROWS_WORTH_THREADS = 200_000
+
+
+def build(schema: Schema, hyperparameters: Mapping[str, Any], seed: int) -> Pipeline:
+    """Return an unfitted pipeline for the features of `schema`.
+
+    Categories become numbers that the trees treat as categories. A category that was never seen in training counts as
+    missing; when there are more categories than `max_bins`, the rarest are grouped.
+
+    Raises:
+        StepError: a hyperparameter is unknown to scikit-learn.
+    """
+    boosting = HistGradientBoostingRegressor if schema.task == "regression" else HistGradientBoostingClassifier
+    first_columns = list(range(len(schema.categorical)))
+    try:
+        trees = boosting(random_state=seed, categorical_features=first_columns, **hyperparameters)
+    except TypeError as error:
+        known = ", ".join(sorted(boosting().get_params().keys() - {"random_state", "categorical_features"}))
+        raise StepError(f"training.hyperparameters: {error}; known are {known}") from error
+    encoder = OrdinalEncoder(
+        handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=hyperparameters.get("max_bins", 255)
+    )
+    columns = ColumnTransformer(
+        [("categories", encoder, schema.categorical), ("numbers", "passthrough", schema.numerical)]
+    )
+    return Pipeline([("columns", columns), ("trees", trees)])
+
+
+def fit(frame: pd.DataFrame, schema: Schema, hyperparameters: Mapping[str, Any], seed: int) -> Pipeline:
+    """Train on `frame`, which holds the features and the target as `data.validate` types them.
+
+    Raises:
+        StepError: a hyperparameter is unknown or has a value that scikit-learn refuses.
+    """
+    model = build(schema, hyperparameters, seed)
+    try:
+        with threadpool_limits(os.cpu_count() if len(frame) >= _ROWS_WORTH_THREADS else 1):
+            return model.fit(frame[schema.features], frame[schema.target])
+    except ValueError as error:
+        raise StepError(f"training failed, check training.hyperparameters: {error}") from error
+
+
+def save(model: Pipeline, frame: pd.DataFrame, schema: Schema, folder: Path) -> None:
+    """Write `model` as an MLflow model into `folder`, which is empty.
+
+    The signature is taken from `frame`: integers that may be missing are doubles there, so requests may leave them out.
+    """
+    features = frame[schema.features]
+    with warnings.catch_warnings():
+        # MLflow warns about integer columns in the signature; validate() allows them only where nothing may be missing.
+        warnings.filterwarnings("ignore", message=".*integer column", category=UserWarning)
+        signature = infer_signature(features, model.predict(features.head(100)))
+        mlflow.sklearn.save_model(
+            model,
+            path=str(folder),
+            signature=signature,
+            input_example=features.head(3),
+            conda_env=_conda_environment(),
+            skops_trusted_types=_types(skops.io.dumps(model)),
+        )
+
+
+def _types(dumped: bytes) -> list[str]:
+    """Return the types in a skops file; they are trusted because this process has just trained the model.
+
+    All of them and not only those that this version of skops requires: where the model is loaded, in an image of Azure
+    ML for example, an older version may require more.
+    """
+    found = set()
+
+    def note(node: dict[str, Any]) -> dict[str, Any]:
+        if "__class__" in node:
+            found.add(f"{node['__module__']}.{node['__class__']}")
+        return node
+
+    with zipfile.ZipFile(io.BytesIO(dumped)) as file:
+        json.loads(file.read("schema.json"), object_hook=note)
+    return sorted(found)
+
+
+def _conda_environment() -> dict[str, Any]:
+    # In this form and not as pip_requirements: those make MLflow warn in every project of uv, which installs no pip.
+    pinned = [f"{name}=={version(name)}" for name in _REQUIREMENTS]
+    python = f"python={platform.python_version()}"
+    return {"name": "model", "channels": ["conda-forge"], "dependencies": [python, "pip", {"pip": pinned}]}

@@ -1,0 +1,185 @@
+"""The scoring script: requests online, files in batches."""
+
+import ast
+import importlib.util
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import CLASSIFICATION, PACKAGE, SOURCE, module
+from mlflow import pyfunc
+from samples import flights
+
+Column, Schema = module("core.schema").Column, module("core.schema").Schema
+data, model = module("tabular.data"), module("tabular.model")
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A folder as Azure ML mounts it: the model lies somewhere below."""
+    columns = {**CLASSIFICATION["columns"], "late": {"type": "number"}}
+    schema = Schema("late", "regression", {name: Column(name, **entry) for name, entry in columns.items()})
+    frame = data.validate(flights().assign(late=lambda f: f["delay"]), schema)
+    folder = tmp_path_factory.mktemp("azureml") / "flights" / "1" / "model"
+    model.save(model.fit(frame, schema, {"max_iter": 10}, 13), frame, schema, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def score(saved):
+    """The script, loaded as the inference server does: as a file, outside its package."""
+    spec = importlib.util.spec_from_file_location("entry_module", SOURCE / PACKAGE / "score.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AZUREML_MODEL_DIR", str(saved.parents[1]))
+        script.init()
+    return script
+
+
+@pytest.fixture
+def rows():
+    return json.loads(flights(5)[["hour", "carrier", "weekend", "wind"]].to_json(orient="split"))
+
+
+def refused(response):
+    assert response.status_code == 400
+    message = json.loads(response.get_data())["error"]
+    assert "\n" not in message
+    return message
+
+
+def test_a_request_is_answered_with_what_the_model_predicts(score, saved, rows):
+    answer = score.run(json.dumps({"input_data": rows}))
+    frame = pd.DataFrame(rows["data"], columns=rows["columns"]).astype({"hour": "int64", "wind": "float64"})
+    assert answer == {"predictions": pyfunc.load_model(str(saved)).predict(frame).tolist()}
+    json.dumps(answer, allow_nan=False)
+
+
+def test_a_list_of_records_is_the_same_request(score, rows):
+    records = [dict(zip(rows["columns"], row, strict=True)) for row in rows["data"]]
+    answer = score.run(json.dumps({"input_data": rows}))
+    assert score.run(json.dumps(records)) == answer
+    assert score.run(json.dumps({"input_data": records}).encode()) == answer
+
+
+def test_order_and_further_columns_do_not_matter(score, rows):
+    answer = score.run(json.dumps({"input_data": rows}))
+    turned = {"columns": [*rows["columns"][::-1], "note"], "data": [[*row[::-1], "x"] for row in rows["data"]]}
+    assert score.run(json.dumps({"input_data": turned})) == answer
+
+
+def test_missing_values_and_integers_are_accepted_where_the_model_knows_them(score):
+    record = {"hour": 8.0, "carrier": None, "weekend": 1, "wind": 3}
+    [prediction] = score.run(json.dumps([record]))["predictions"]
+    assert np.isfinite(prediction)
+
+
+GOOD = {"hour": 8, "carrier": "AA", "weekend": True, "wind": 3.5}
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"hour": "noon"}, "hour: 'noon' is not a number"),
+        ({"hour": 8.5}, "hour: '8.5' is not an integer"),
+        ({"hour": None}, "hour: a value is missing"),
+        ({"wind": float("inf")}, "wind: 'inf' is not a number"),
+        ({"wind": [1]}, "wind: '[1]' is not a single value"),
+        ({"carrier": {"a": 1}}, "carrier: '{'a': 1}' is not a single value"),
+        ({"weekend": 2}, "weekend: '2' is not true or false"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_named(score, change, complaint):
+    assert complaint in refused(score.run(json.dumps([GOOD | change])))
+
+
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        ("{", "not valid JSON"),
+        (b"\xff\xfe", "not valid JSON"),
+        ("3", "send {"),
+        ("{}", "send {"),
+        ('{"input_data": {"columns": ["hour"]}}', "send {"),
+        ("[1, 2]", "send {"),
+        ("[]", "there are no rows"),
+        ('{"input_data": {"columns": ["hour"], "data": []}}', "there are no rows"),
+        ('{"input_data": {"columns": ["hour"], "data": [[1, 2]]}}', "row 0 of data must be a list of 1 values"),
+        ('{"input_data": {"columns": ["hour"], "data": [1]}}', "row 0 of data must be a list"),
+        ('[{"hour": 8, "wind": 1}]', "missing columns: carrier, weekend"),
+        (
+            '{"input_data": {"columns": ["hour", "hour", "carrier", "weekend", "wind"], "data": [[1,2,"A",true,0]]}}',
+            "repeated columns: hour",
+        ),
+    ],
+)
+def test_a_malformed_request_is_refused_with_the_problem(score, body, complaint):
+    assert complaint in refused(score.run(body))
+
+
+def test_a_mini_batch_of_files_becomes_a_table_of_predictions(score, tmp_path, rows):
+    flights(5).to_csv(tmp_path / "a.csv", index=False)
+    flights(3, seed=1).to_parquet(tmp_path / "b.parquet")
+    table = score.run([str(tmp_path / "a.csv"), str(tmp_path / "b.parquet")])
+    assert list(table.columns) == ["file", "row", "prediction"]
+    assert table["file"].tolist() == ["a.csv"] * 5 + ["b.parquet"] * 3
+    assert table["row"].tolist() == [0, 1, 2, 3, 4, 0, 1, 2]
+    assert table["prediction"].tolist()[:5] == score.run(json.dumps({"input_data": rows}))["predictions"]
+
+
+@pytest.mark.parametrize("content", ["", "hour,carrier\n1,AA\n", 'hour,carrier\n1,"AA\n', "hour,carrier\n"])
+def test_a_file_that_cannot_be_scored_is_named_in_one_line(score, tmp_path, content):
+    (tmp_path / "bad.csv").write_text(content, encoding="utf-8")
+    with pytest.raises(score.RequestError, match=r"^bad\.csv: ") as error:
+        score.run([str(tmp_path / "bad.csv")])
+    assert "\n" not in str(error.value)
+
+
+def test_inputs_and_outputs_are_collected_together(score, rows, monkeypatch):
+    collected = []
+
+    class Collector:
+        def collect(self, frame, context=None):
+            collected.append((frame, context))
+            return "one request"
+
+    monkeypatch.setattr(score, "_inputs", Collector())
+    monkeypatch.setattr(score, "_outputs", Collector())
+    answer = score.run(json.dumps({"input_data": rows}))
+    [(inputs, none), (outputs, context)] = collected
+    assert inputs["hour"].tolist() == [row[0] for row in rows["data"]]
+    assert outputs["prediction"].tolist() == answer["predictions"]
+    assert (none, context) == (None, "one request")
+
+
+def test_outside_azure_nothing_is_logged_for_each_request(score, rows, capfd, caplog):
+    score.run(json.dumps({"input_data": rows}))
+    assert capfd.readouterr() == ("", "")
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(("count", "complaint"), [(0, "found 0"), (2, "found 2")])
+def test_a_folder_without_exactly_one_model_is_refused(score, tmp_path, monkeypatch, count, complaint):
+    for number in range(count):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "MLmodel").write_text("", encoding="utf-8")
+    monkeypatch.setenv("AZUREML_MODEL_DIR", str(tmp_path))
+    with pytest.raises(RuntimeError, match=complaint):
+        score.init()
+
+
+def test_an_unset_model_folder_is_named(score, monkeypatch):
+    monkeypatch.delenv("AZUREML_MODEL_DIR", raising=False)
+    with pytest.raises(RuntimeError, match="AZUREML_MODEL_DIR is not set"):
+        score.init()
+
+
+def test_the_script_imports_nothing_of_its_package():
+    tree = ast.parse((SOURCE / PACKAGE / "score.py").read_text(encoding="utf-8"))
+    origins = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert not any(node.level for node in origins)
+    names = [node.module for node in origins]
+    names += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    assert PACKAGE not in {name.split(".")[0] for name in names}

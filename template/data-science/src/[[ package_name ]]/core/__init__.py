@@ -1,0 +1,1 @@
+"""What holds for every type of data: it imports nothing of the package but itself."""

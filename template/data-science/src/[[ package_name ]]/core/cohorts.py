@@ -1,0 +1,136 @@
+"""Parts of the rows: slices, where a model may not get worse, and cohorts, where it must be good by itself."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from .fairness import Cohorts, Fairness
+from .metrics import Metric, SliceScore, demographic_parity, equal_opportunity
+from .promotion import Policy
+from .schema import Schema
+from .step import StepError
+
+# A numerical slice column with more values than this is cut into groups with equally many rows.
+_MOST_VALUES = 24
+_GROUPS = 5
+
+
+def slice_groups(frame: pd.DataFrame, column: str, setting: str = "evaluation.slices") -> pd.Series:
+    """Return the name of the group of each row: its value, or its fifth of all rows if there are many numbers.
+
+    Raises:
+        StepError: there is no such column; the setting is the one that named it.
+    """
+    if column not in frame:
+        raise StepError(f"{setting}: the data have no column {column!r}")
+    values = frame[column]
+    if pd.api.types.is_numeric_dtype(values) and values.nunique() > _MOST_VALUES:
+        values = pd.qcut(values, _GROUPS, duplicates="drop")
+    spell = {value: _spell(value) for value in sorted(values.dropna().unique())}
+    names = values.astype(object).map(spell).fillna("missing")
+    return names.astype(pd.CategoricalDtype(list(dict.fromkeys([*spell.values(), "missing"])), ordered=True))
+
+
+def _spell(value: object) -> str:
+    return f"{value.left:.4g} to {value.right:.4g}" if isinstance(value, pd.Interval) else str(value)
+
+
+def score_slices(
+    metric: Metric,
+    column: str,
+    groups: pd.Series,
+    actual: np.ndarray,
+    challenger: np.ndarray,
+    champion: np.ndarray | None = None,
+) -> list[SliceScore]:
+    """Return the metric of both models in each group of a column; all arrays have shape (rows,)."""
+    results = []
+    for value, rows in groups.groupby(groups, observed=True).indices.items():
+        score = metric.score(actual[rows], challenger[rows])
+        old_score = None if champion is None else metric.score(actual[rows], champion[rows])
+        results.append(SliceScore(column, str(value), len(rows), score, old_score))
+    return results
+
+
+def cohort_groups(frame: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
+    """Return the name of the cohort of each row: its group in each of the columns, with slashes between them.
+
+    Raises:
+        StepError: there is no such column.
+    """
+    parts = [slice_groups(frame, column, "fairness.cohorts") for column in columns]
+    names = pd.Series(["/".join(row) for row in zip(*parts, strict=True)], index=frame.index)
+    # In the order of the values and not of their names: month 2 comes before month 10.
+    order = np.lexsort([part.cat.codes for part in reversed(parts)])
+    return names.astype(pd.CategoricalDtype(names.iloc[order].unique().tolist(), ordered=True))
+
+
+class Measure(NamedTuple):
+    """A metric that is compared between cohorts, on which rows, with the limits on it."""
+
+    metric: Metric
+    rows: np.ndarray
+    actual: np.ndarray
+    predicted: np.ndarray
+    limits: Mapping[str, float | None]
+
+
+def score_cohorts(
+    policy: Policy, schema: Schema, frame: pd.DataFrame, actual: np.ndarray, predicted: np.ndarray
+) -> list[Cohorts]:
+    """Return the deciding metric, and the outcomes of a classification, in each cohort that the policy names.
+
+    Args:
+        policy: names the metric, the cohorts and the limits.
+        schema: names the task and the known classes.
+        frame: one row per example, with the columns of the cohorts.
+        actual: the targets of these rows.
+        predicted: the predictions for these rows.
+
+    Raises:
+        StepError: there is no such column, or the positive class is missing or unknown.
+    """
+    fairness, all_rows = policy.fairness, np.full(len(frame), True)
+    if not fairness.cohorts:
+        return []
+    limits = {"worst": fairness.worst, "max_gap": fairness.max_gap, "max_ratio": fairness.max_ratio}
+    measures = [Measure(policy.metric, all_rows, actual, predicted, limits)]
+    if schema.task == "classification":
+        measures += outcome_measures(
+            fairness, schema.columns[schema.target].values, actual.astype(str), predicted.astype(str)
+        )
+    found = []
+    for columns in fairness.cohorts:
+        column, groups = "/".join(columns), cohort_groups(frame, columns)
+        for each in measures:
+            chosen = groups[each.rows], each.actual[each.rows], each.predicted[each.rows]
+            parts = tuple(score_slices(each.metric, column, *chosen))
+            found.append(Cohorts(column, each.metric, parts, fairness.minimum_rows, **each.limits))
+    return found
+
+
+def outcome_measures(
+    fairness: Fairness, known: Sequence[str], actual: np.ndarray, predicted: np.ndarray
+) -> list[Measure]:
+    """Return the measures of a classification: the shares of all rows, and of positive rows, predicted as a class.
+
+    Raises:
+        StepError: the positive class is missing or unknown.
+    """
+    classes = sorted({*known, *actual.tolist(), *predicted.tolist()})
+    positive = fairness.positive or (classes[1] if len(classes) == 2 else None)
+    if positive is None and fairness.max_equal_opportunity_difference is not None:
+        raise StepError(f"fairness.positive: missing; name the good outcome, one of {', '.join(classes)}")
+    if positive not in (None, *classes):
+        raise StepError(f"fairness.positive: {positive!r} is not a class; choose one of {', '.join(classes)}")
+    parity = {"max_gap": fairness.max_demographic_parity_difference}
+    opportunity = {"max_gap": fairness.max_equal_opportunity_difference}
+    measures = []
+    for each in classes if positive is None else [positive]:
+        true, given = (actual == each).astype(float), (predicted == each).astype(float)
+        measures.append(Measure(demographic_parity(each), np.full(len(true), True), true, given, parity))
+        if each == positive:
+            measures.append(Measure(equal_opportunity(each), true == 1, true, given, opportunity))
+    return measures

@@ -1,0 +1,71 @@
+"""What the mlops layer calls in this package, besides the steps: everything about a model in service.
+
+The contract, by name and by argument; a project that keeps it can change everything else here:
+
+- `sample_request(modality, schema, folder, rows)`: a request with real examples, for smoke tests.
+- `check_response(response, rows, schema)`: what is wrong with an endpoint's answer.
+- `data_files(folder, suffixes)`: the files that a batch endpoint scores; `suffixes` are those of the modality.
+- `champion(client, name)`: the registered version that serves.
+- `model_hash(folder)`: the hash that identifies a model's files.
+- `StepError`: what these raise for a mistake of the user; its text is one line.
+
+`modality` is `MODALITY` of this project's `modality.py`.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from .champion import champion, model_hash
+from .modality import Modality, data_files, load_examples
+from .schema import Column, Schema
+from .settings import is_number
+from .step import StepError
+
+__all__ = ["StepError", "champion", "check_response", "data_files", "model_hash", "sample_request"]
+
+
+def sample_request(modality: Modality, schema_path: Path, folder: Path, rows: int) -> dict[str, Any]:
+    """Return a request with the features of the first `rows` examples in `folder`, in the form that `score` accepts.
+
+    Raises:
+        StepError: the data cannot be read, do not fit the schema, or have fewer rows.
+    """
+    schema = Schema.load(schema_path, modality.tasks)
+    inputs = modality.inputs(load_examples(modality, folder, schema), schema.features)
+    if len(inputs) < rows:
+        raise StepError(f"{folder}: a request of {rows} rows is too large, there are only {len(inputs)}")
+    return {"input_data": json.loads(inputs.head(rows).to_json(orient="split", double_precision=15))}
+
+
+def check_response(response: object, rows: int, schema_path: Path) -> list[str]:
+    """Return the problems of an endpoint's answer to `rows` rows; an empty list means that it is valid.
+
+    A number must be finite and within the target's range widened by its width on both sides; a class must be one
+    that the schema lists, if it lists them.
+    """
+    if not isinstance(response, dict) or not isinstance(response.get("predictions"), list):
+        return [f"the answer has no list of predictions: {str(response)[:200]}"]
+    predictions = response["predictions"]
+    if len(predictions) != rows:
+        return [f"{rows} rows were sent and {len(predictions)} predictions came back"]
+    schema = Schema.load(schema_path)
+    target = schema.columns[schema.target]
+    if schema.task == "classification":
+        wrong = [p for p in predictions if not _is_class(p, target)]
+        return [f"{len(wrong)} of {rows} predictions are not a known class (such as {wrong[0]!r})"] if wrong else []
+    wrong = [p for p in predictions if not is_number(p) or not _is_plausible(p, target)]
+    return [f"{len(wrong)} of {rows} predictions are not plausible numbers (such as {wrong[0]!r})"] if wrong else []
+
+
+def _is_class(value: object, target: Column) -> bool:
+    if target.values:
+        return str(value) in target.values
+    return is_number(value) if target.is_numerical else isinstance(value, str | bool)
+
+
+def _is_plausible(value: float, target: Column) -> bool:
+    if target.minimum is None or target.maximum is None:
+        return True
+    width = target.maximum - target.minimum
+    return target.minimum - width <= value <= target.maximum + width

@@ -1,0 +1,139 @@
+"""The contract of a type of data: everything that differs between tables, images and texts stands behind it.
+
+The examples of every type are a frame with one row each. In a table the features are its columns; other types have a
+column that holds, or names the file of, an image or a text. Target, split, metrics, cohorts, promotion and report need
+nothing but that frame; the steps ask the modality for the rest. A project has one, which `modality.py` names.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import pandas as pd
+
+from .metrics import Metric
+from .panels import Panel
+from .schema import Column, Schema
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Examples of the data.
+
+    Attributes:
+        frame: one row per example, with the target and everything else that the schema lists.
+        root: the folder that paths in the frame start from.
+    """
+
+    frame: pd.DataFrame
+    root: Path
+
+
+Predict = Callable[[Examples], np.ndarray]
+"""What a model does: predictions of shape (examples,)."""
+
+
+class Trained(Protocol):
+    """A model that was trained and is not saved yet."""
+
+    def predict(self, examples: Examples) -> np.ndarray:
+        """Return predictions of shape (examples,)."""
+        ...
+
+    def save(self, examples: Examples, folder: Path) -> None:
+        """Write an MLflow model with a signature, taken from `examples`, into `folder`, which is empty."""
+        ...
+
+
+class Description(NamedTuple):
+    """Examples as a table, for all that compares groups of them.
+
+    Attributes:
+        frame: one row per example, with every column that slices and cohorts may name.
+        columns: those that drift compares; the frame of production data may lack some.
+    """
+
+    frame: pd.DataFrame
+    columns: Mapping[str, Column]
+
+
+class Modality(Protocol):
+    """A type of data."""
+
+    @property
+    def tasks(self) -> Sequence[str]:
+        """The tasks that its models learn: regression, classification."""
+        ...
+
+    @property
+    def suffixes(self) -> Sequence[str]:
+        """The suffixes of its data files, in lower case and with the dot."""
+        ...
+
+    def read(self, folder: Path, schema: Schema) -> Examples:
+        """Read the examples in `folder`: raw ones, or what `write` wrote.
+
+        Raises:
+            StepError: there are none, or a file cannot be read.
+        """
+        ...
+
+    def check(self, examples: Examples, schema: Schema) -> Examples:
+        """Check examples against the schema and return them with the types that the schema names.
+
+        Raises:
+            StepError: the examples do not fit the schema.
+        """
+        ...
+
+    def write(self, examples: Examples, folder: Path, name: str) -> None:
+        """Write examples into `folder`, which is empty; `name` is that of the file."""
+        ...
+
+    def inputs(self, examples: Examples, columns: Sequence[str]) -> pd.DataFrame:
+        """Return these columns as a model and an endpoint accept them.
+
+        Raises:
+            KeyError: the examples do not have one of them.
+        """
+        ...
+
+    def describe(self, examples: Examples, schema: Schema) -> Description:
+        """Return the examples as a table."""
+        ...
+
+    def fit(self, train: Examples, schema: Schema, hyperparameters: Mapping[str, Any], seed: int) -> Trained:
+        """Train a model.
+
+        Raises:
+            StepError: a hyperparameter is unknown or has a wrong value.
+        """
+        ...
+
+    def baseline(self, name: str, train: Examples, test: Examples, schema: Schema) -> np.ndarray:
+        """Return what a baseline of this type of data predicts for `test`.
+
+        Raises:
+            StepError: there is no such baseline.
+        """
+        ...
+
+    def explain(self, predict: Predict, test: Examples, schema: Schema, metric: Metric, seed: int) -> list[Panel]:
+        """Return what shows how a model comes to its predictions."""
+        ...
+
+
+def load_examples(modality: Modality, folder: Path, schema: Schema) -> Examples:
+    """Read the examples in `folder` and check them against the schema.
+
+    Raises:
+        StepError: they cannot be read, or do not fit the schema.
+    """
+    return modality.check(modality.read(folder, schema), schema)
+
+
+def data_files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """Return the files with one of these suffixes in `folder` and below, in the order of their names."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)

@@ -1,0 +1,119 @@
+"""The settings of `config/model.yml`, and the checks that every YAML file of the project shares."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .step import StepError
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read a YAML file of `key: value` lines.
+
+    Raises:
+        StepError: the file is not valid YAML, or not a mapping.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise StepError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(document, dict):
+        raise StepError(f"{path}: expected `key: value` lines")
+    return document
+
+
+def refuse_unknown_keys(entry: dict[str, Any], known: tuple[str, ...], place: str) -> None:
+    """Check the keys of a mapping; `place` begins the message.
+
+    Raises:
+        StepError: a key is not one of `known`.
+    """
+    unknown = [str(key) for key in entry if key not in known]
+    if unknown:
+        raise StepError(f"{place}: unknown key '{unknown[0]}'; known are {', '.join(known)}")
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value is a finite number; a boolean is not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def section(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return a section of the settings.
+
+    Raises:
+        StepError: there is none, or it is not a mapping.
+    """
+    found = settings.get(name)
+    if not isinstance(found, Mapping):
+        raise StepError(f"{name}: this section is missing from the settings, or it has no `key: value` lines")
+    return found
+
+
+def check_numbers(
+    section: str, given: Mapping[str, Any], limits: Mapping[str, tuple[float, float]], others: Sequence[str] = ()
+) -> None:
+    """Check that each value of a section is a number within its limits, both included.
+
+    Args:
+        section: name of the section, which begins the message.
+        given: its values by key.
+        limits: the smallest and the largest value by key.
+        others: known keys that are not numbers, for the message.
+
+    Raises:
+        StepError: a key is unknown, or a value is not a number within its limits.
+    """
+    if unknown := sorted(map(str, set(given) - set(limits))):
+        raise StepError(f"{section}.{unknown[0]}: unknown; the keys are {', '.join((*others, *limits))}")
+    for key, value in given.items():
+        low, high = limits[key]
+        if not is_number(value) or not low <= value <= high:
+            raise StepError(f"{section}.{key}: {value!r} must be a number{_range(low, high)}")
+
+
+def _range(low: float, high: float) -> str:
+    if math.isfinite(high):
+        return f" between {low:g} and {high:g}"
+    return f" of {low:g} or more" if math.isfinite(low) else ""
+
+
+def load_settings(path: Path, overrides: str = "") -> dict[str, Any]:
+    """Read the settings file and apply `overrides`, words of the form `a.b.c=value` with YAML values.
+
+    Raises:
+        StepError: the file is not valid YAML, a setting of the training is missing or wrong, or an override is
+            malformed or names a key that the file does not have.
+    """
+    settings = read_mapping(Path(path))
+    for word in overrides.split():
+        key, equals, text = word.partition("=")
+        if not equals:
+            raise StepError(f"override '{word}': write it as a.b.c=value")
+        *parents, last = key.split(".")
+        place: Any = settings
+        for name in (*parents, last):
+            if not isinstance(place, dict) or name not in place:
+                raise StepError(f"override '{word}': {path} has no setting '{key}'")
+            parent, place = place, place[name]
+        try:
+            parent[last] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise StepError(f"override '{word}': '{text}' is not a YAML value") from error
+    _check_training(settings.get("training"), path)
+    return settings
+
+
+def _check_training(training: object, path: Path) -> None:
+    if not isinstance(training, dict) or not {"test_size", "seed", "hyperparameters"} <= training.keys():
+        raise StepError(f"{path}: the section training needs test_size, seed and hyperparameters")
+    test_size, seed = training["test_size"], training["seed"]
+    if not is_number(test_size) or not 0 < test_size < 1:
+        raise StepError(f"{path}: training.test_size is a share between 0 and 1, not '{test_size}'")
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise StepError(f"{path}: training.seed is an integer from 0 to 4294967295, not '{seed}'")
+    if not isinstance(training["hyperparameters"], dict):
+        raise StepError(f"{path}: training.hyperparameters must be `name: value` lines")

@@ -1,0 +1,111 @@
+"""What all steps share: one-line errors, outputs that are complete or absent, and MLflow runs."""
+
+import argparse
+import errno
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlflow
+from threadpoolctl import threadpool_limits
+
+_REMEDIES = {
+    errno.ENOSPC: "no space left on the disk: free some space, or send outputs and temporary files (TMPDIR) elsewhere",
+    errno.EDQUOT: "the disk quota is used up: free some space, or send outputs and temporary files (TMPDIR) elsewhere",
+    errno.ENOENT: "no such file or folder: check the path",
+    errno.ENOTDIR: "a folder is needed, and this is a file: check the path",
+    errno.EISDIR: "a file is needed, and this is a folder: check the path",
+    errno.EACCES: "permission denied: check who may read and write it",
+    errno.EPERM: "permission denied: check who may read and write it",
+    errno.EROFS: "the disk is read-only: choose another output folder",
+}
+
+
+class StepError(Exception):
+    """A mistake in data, settings or arguments that the user can correct; one line names the problem and the remedy."""
+
+
+def run(
+    step: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser, argv: list[str] | None = None
+) -> None:
+    """Parse `argv` and run `step`; print a user's mistake as one line on stderr and exit with 1.
+
+    The step computes with one thread and may use more where that pays: gradient boosting starts and joins its threads
+    for each tree, and on cores that others use too (a build agent, a share of a core) half a second becomes twenty.
+
+    Raises:
+        SystemExit: with code 1 for a StepError and for an OSError with a known remedy, with code 2 for wrong arguments.
+    """
+    arguments = parser.parse_args(argv)
+    try:
+        with threadpool_limits(1):
+            step(arguments)
+    except StepError as error:
+        _stop(str(error))
+    except Exception as error:
+        known = _known_os_error(error)
+        if known is None:
+            raise
+        _stop((f"{known.filename}: " if known.filename else "") + _REMEDIES[known.errno or 0])
+
+
+def _known_os_error(error: BaseException | None) -> OSError | None:
+    # MLflow wraps what goes wrong while it writes a model, a full disk too, in exceptions of its own.
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _REMEDIES:
+            return error
+        error = error.__cause__
+    return None
+
+
+def _stop(message: str) -> None:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    raise SystemExit(1)
+
+
+@contextmanager
+def staged(output: Path) -> Iterator[Path]:
+    """Yield a temporary folder whose files become the content of `output` when the block ends without an error.
+
+    `output` is emptied first; if copying fails it is left empty, so half a result is never read.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        yield Path(temporary)
+        _empty(output)
+        try:
+            for source in sorted(path for path in Path(temporary).rglob("*") if path.is_file()):
+                target = output / source.relative_to(temporary)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                # Only bytes: the mounted outputs of Azure ML refuse file modes and times, so copytree fails on them.
+                shutil.copyfile(source, target)
+        except BaseException:
+            _empty(output)
+            raise
+
+
+def _empty(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+@contextmanager
+def tracked(name: str) -> Iterator[mlflow.ActiveRun]:
+    """Yield the MLflow run of this step.
+
+    In an Azure ML job it is the job's own run (`MLFLOW_RUN_ID` is set there), whose name stays; elsewhere it is a new
+    run, a child of the run that `MLOPS_PARENT_RUN_ID` names, if that variable is set.
+    """
+    if "MLFLOW_RUN_ID" in os.environ:
+        started = mlflow.start_run()
+    else:
+        started = mlflow.start_run(run_name=name, parent_run_id=os.environ.get("MLOPS_PARENT_RUN_ID"))
+    with started as active:
+        yield active

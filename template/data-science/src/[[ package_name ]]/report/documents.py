@@ -1,0 +1,138 @@
+"""What an evaluation leaves behind: JSON documents and the page, metrics in MLflow, a table on the console."""
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import mlflow
+
+from ..core import distances
+from ..core.fairness import Cohorts
+from ..core.panels import number
+from .page import Evaluation, build
+
+
+def documents(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
+    """Return the content of the JSON documents by the name of the file."""
+    policy = evaluation.policy
+    champion = evaluation.scores[evaluation.champion] if evaluation.champion else None
+    return {
+        "metrics.json": {
+            "metric": policy.metric.name,
+            "higher_is_better": policy.metric.higher_is_better,
+            "rows": len(evaluation.actual),
+            "challenger": evaluation.scores["challenger"],
+            "champion": champion,
+            "baselines": {
+                name.removeprefix("baseline "): values
+                for name, values in evaluation.scores.items()
+                if name.startswith("baseline ")
+            },
+            "gain": asdict(evaluation.interval) | {"confidence": policy.confidence} if evaluation.interval else None,
+            "slices": [asdict(each) for each in evaluation.slices],
+            "fairness": [_cohorts_document(each) for each in evaluation.cohorts],
+            **{panel.name: list(panel.records) for panel in evaluation.panels},
+        },
+        "decision.json": {
+            "promote": evaluation.decision.promote,
+            "reasons": list(evaluation.decision.reasons),
+            "champion": evaluation.champion,
+            "note": evaluation.champion_note,
+        },
+        "drift.json": distances.document(
+            evaluation.drift,
+            len(evaluation.train),
+            0 if evaluation.production is None else len(evaluation.production),
+        ),
+    }
+
+
+def _cohorts_document(cohorts: Cohorts) -> dict[str, Any]:
+    scores = {each.value: {"value": each.value, "rows": each.rows, "score": each.challenger} for each in cohorts.scores}
+    judged = [each.value for each in cohorts.judged]
+    return {
+        "column": cohorts.column,
+        "metric": cohorts.metric.name,
+        "label": cohorts.metric.label,
+        "worst": scores[judged[0]] if judged else None,
+        "best": scores[judged[-1]] if judged else None,
+        "gap": cohorts.gap,
+        "ratio": cohorts.ratio,
+        "limits": {"worst": cohorts.worst, "gap": cohorts.max_gap, "ratio": cohorts.max_ratio},
+        "cohorts": [score | {"judged": value in judged} for value, score in scores.items()],
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Replace numbers that JSON does not have by null."""
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write(evaluation: Evaluation, folder: Path) -> None:
+    """Write the JSON documents and the page into `folder`."""
+    for name, document in documents(evaluation).items():
+        text = json.dumps(_plain(document), indent=2, allow_nan=False, ensure_ascii=False)
+        (folder / name).write_text(text + "\n", encoding="utf-8")
+    (folder / "report.html").write_text(build(evaluation), encoding="utf-8")
+
+
+def log(evaluation: Evaluation, folder: Path) -> None:
+    """Log metrics, decision and page to the current run of MLflow."""
+    names = {"challenger": "", evaluation.champion: "champion_"}
+    metrics = {
+        f"{names[model]}{name}": value
+        for model, values in evaluation.scores.items()
+        if model in names
+        for name, value in values.items()
+        if math.isfinite(value)
+    }
+    if evaluation.interval and math.isfinite(evaluation.interval.gain):
+        metrics["gain"] = evaluation.interval.gain
+    metrics |= _cohort_metrics(evaluation)
+    if evaluation.drift is not None:
+        metrics["drifted_features"] = float(len(distances.drifted_features(evaluation.drift)))
+    mlflow.log_metrics(metrics)
+    mlflow.set_tag("promote", str(evaluation.decision.promote).lower())
+    mlflow.log_artifact(str(folder / "report.html"))
+
+
+def _cohort_metrics(evaluation: Evaluation) -> dict[str, float]:
+    """Return the score of the worst cohort, and by how much the outcomes of a classification differ at most."""
+    deciding = evaluation.policy.metric
+    judged = [each for each in evaluation.cohorts if each.judged]
+    worst = [each.judged[0].challenger for each in judged if each.metric == deciding]
+    metrics = {f"worst_cohort_{deciding.name}": min(worst, key=lambda score: deciding.gain(score, 0))} if worst else {}
+    for each in judged:
+        if each.metric != deciding:
+            name = f"{each.metric.name}_difference"
+            metrics[name] = max(each.gap, metrics.get(name, 0.0))
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
+def summary(evaluation: Evaluation) -> str:
+    """Return scores, decision and drift for the console; the last line has it all."""
+    names = list(evaluation.scores["challenger"])
+    width = max(map(len, evaluation.scores))
+    cell = max(10, *(len(name) + 2 for name in names))
+    lines = [" " * width + "".join(f"{name:>{cell}}" for name in names)]
+    for model, values in evaluation.scores.items():
+        lines.append(f"{model:<{width}}" + "".join(f"{number(value):>{cell}}" for value in values.values()))
+    lines += [f"  - {reason}" for reason in evaluation.decision.reasons]
+    if evaluation.champion_note:
+        lines.append(f"  - {evaluation.champion_note}")
+    metric = evaluation.policy.metric.name
+    last = f"{metric} {number(evaluation.scores['challenger'][metric])}: "
+    last += "promote" if evaluation.decision.promote else "do not promote"
+    if evaluation.drift is not None:
+        drifted = distances.drifted_features(evaluation.drift)
+        lines.append(f"drift: {len(drifted)} features" + (f" ({', '.join(drifted)})" if drifted else ""))
+        last += f"; {len(drifted)} features drifted"
+    lines.append(last)
+    # A console of Windows may lack letters of the user's data.
+    return "\n".join(lines).encode("ascii", "replace").decode("ascii")

@@ -1,0 +1,325 @@
+"""The page of an evaluation: one HTML file with everything inside, for phones, desktops and screen readers."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+from ..core.distances import MINIMUM_ROWS, P_VALUES, DriftResult, drifted_features
+from ..core.fairness import Cohorts
+from ..core.metrics import SliceScore
+from ..core.panels import Figure, Panel, number
+from ..core.promotion import Decision, Interval, Policy
+from ..core.schema import Column, Schema
+from . import charts
+
+_SHOWN_FEATURES = 20
+_SHOWN_GROUPS = 24
+_SHOWN_DRIFT = 3
+_SHOWN_LABELS = 14
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All that `evaluate` found out; the predictions, arrays of shape (rows,), belong to the rows of `actual`.
+
+    Attributes:
+        created: date and time in words.
+        actual: the targets of the held-out rows.
+        predictions: of the challenger, of the champion if there is one, and of each baseline, by name; in this order.
+        scores: the metrics of each of those, by name.
+        champion: name of the champion's predictions; None if there is none to compare with.
+        champion_note: why there is none.
+        cohorts: for each cohort column the deciding metric first, then the outcomes of a classification.
+        groups: for each slice column the name of the group that each row belongs to.
+        panels: the explanation of the challenger.
+        columns: what drift compares.
+        train, production: these columns of the training and of the production rows.
+        drift: None without production data.
+    """
+
+    model_name: str
+    created: str
+    schema: Schema
+    policy: Policy
+    decision: Decision
+    actual: pd.Series
+    predictions: Mapping[str, np.ndarray]
+    scores: Mapping[str, Mapping[str, float]]
+    champion: str | None
+    champion_note: str
+    interval: Interval | None
+    slices: Sequence[SliceScore]
+    groups: Mapping[str, pd.Series]
+    panels: Sequence[Panel]
+    columns: Mapping[str, Column]
+    train: pd.DataFrame
+    production: pd.DataFrame | None = None
+    drift: Sequence[DriftResult] | None = field(default=None)
+    cohorts: Sequence[Cohorts] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class CohortColumn:
+    """The cohorts of one column: a chart, what is measured, and (cohort, rows, values, judged) for each of them."""
+
+    name: str
+    figure: Figure | None
+    measures: list[str]
+    cohorts: list[tuple[str, int, list[float | None], bool]]
+
+
+def build(evaluation: Evaluation) -> str:
+    """Return the report as one HTML text that refers to nothing outside itself."""
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    templates.filters["number"] = number
+    templates.filters["breakable"] = breakable
+    policy, schema = evaluation.policy, evaluation.schema
+    return templates.get_template("page.html").render(
+        e=evaluation,
+        metric=policy.metric,
+        unit=_unit(evaluation),
+        target_unit=schema.columns[schema.target].unit,
+        comparison=_comparison(evaluation),
+        predictions=_regression(evaluation) if schema.task == "regression" else _classification(evaluation),
+        classes=_classes(evaluation) if schema.task == "classification" else [],
+        slices=_slices(evaluation),
+        fairness=_fairness(evaluation),
+        drift=_drift(evaluation),
+        drifted=drifted_features(evaluation.drift or ()),
+        p_values=P_VALUES,
+        minimum_rows=MINIMUM_ROWS,
+    )
+
+
+def breakable(name: str) -> Markup:
+    """Let a long name break after its underscores, so that tables fit a phone."""
+    return escape(name).replace("_", Markup("_<wbr>"))
+
+
+def _unit(evaluation: Evaluation) -> str:
+    """Return the unit of the deciding metric, with a space before it, or nothing."""
+    unit = evaluation.policy.metric.unit(evaluation.schema.columns[evaluation.schema.target].unit)
+    return f" {unit}" if unit else ""
+
+
+def _finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _comparison(evaluation: Evaluation) -> list[Figure]:
+    metric, unit = evaluation.policy.metric, _unit(evaluation)
+    scores = [(name, values[metric.name]) for name, values in evaluation.scores.items()]
+    shown = [(name, value) for name, value in scores if _finite(value)]
+    figures = []
+    if shown:
+        values = ", ".join(f"{name} {number(value)}{unit}" for name, value in shown)
+        caption = f"{metric.label[0].upper()}{metric.label[1:]}: {values}"
+        label = metric.name + (f" in{unit}" if unit else "")
+        svg = charts.scoreboard(shown, evaluation.policy.floor, metric.higher_is_better, label, caption)
+        figures.append(Figure(svg, caption + "."))
+    interval = evaluation.interval
+    if interval and all(map(_finite, (interval.gain, interval.lower, interval.upper))):
+        caption = (
+            f"Gain over the champion: {number(interval.gain)}{unit}; with {evaluation.policy.confidence:.0%} "
+            f"confidence between {number(interval.lower)} and {number(interval.upper)}{unit}"
+        )
+        label = f"gain in {metric.name}{f' ({unit.strip()})' if unit else ''}, right is better"
+        ends = (interval.gain, interval.lower, interval.upper)
+        figures.append(Figure(charts.gain(*ends, evaluation.policy.minimum_gain, label, caption), caption + "."))
+    return figures
+
+
+def _regression(evaluation: Evaluation) -> list[Figure]:
+    schema, predicted = evaluation.schema, np.asarray(evaluation.predictions["challenger"], dtype=float)
+    if not np.isfinite(predicted).all():
+        return []
+    unit = schema.columns[schema.target].unit
+    actual = evaluation.actual.to_numpy(dtype=float)
+    error = np.abs(predicted - actual)
+    caption = (
+        f"Predicted against actual {schema.target}; mean absolute error {number(error.mean())} {unit}".rstrip()
+        + f", half of the rows are off by less than {number(float(np.median(error)))} {unit}".rstrip()
+    )
+    svg = charts.predicted_against_actual(actual, predicted, unit, caption, evaluation.seed)
+    return [Figure(svg, caption + "."), _errors(evaluation, actual, unit)]
+
+
+def _errors(evaluation: Evaluation, actual: np.ndarray, unit: str) -> Figure:
+    """Compare the challenger's errors with those of the champion, or of the best baseline where there is none."""
+    metric = evaluation.policy.metric
+    gains = {name: float(metric.gain(values[metric.name], 0)) for name, values in evaluation.scores.items()}
+    rivals = [name for name, gain in gains.items() if name not in ("challenger", evaluation.champion) and _finite(gain)]
+    chosen = ["challenger", evaluation.champion, *sorted(rivals, key=gains.__getitem__, reverse=True)[:1]]
+    errors = {
+        name: np.abs(np.asarray(evaluation.predictions[name], dtype=float) - actual)
+        for name in chosen
+        if name and _finite(gains[name])
+    }
+    ends = ", ".join(f"{name} {number(float(np.quantile(each, 0.9)))}" for name, each in errors.items())
+    caption = f"Nine rows of ten have an error below: {ends} {unit}".rstrip()
+    return Figure(charts.error_shares(list(errors.items()), unit, caption), caption + ".")
+
+
+def _classification(evaluation: Evaluation) -> list[Figure]:
+    actual, predicted = _labels(evaluation)
+    classes = sorted(set(actual) | set(predicted))
+    matrix = confusion_matrix(actual, predicted, labels=classes)
+    right = int(np.trace(matrix))
+    caption = f"Confusion matrix of {evaluation.schema.target}: {right:,} of {len(actual):,} rows are right"
+    wrong = matrix - np.diag(np.diag(matrix))
+    if wrong.any():
+        row, column = np.unravel_index(wrong.argmax(), wrong.shape)
+        caption += f"; the most frequent mistake is {classes[column]} for {classes[row]} ({wrong.max()} rows)"
+    return [Figure(charts.confusion(matrix, classes, caption), caption + ".")]
+
+
+def _classes(evaluation: Evaluation) -> list[tuple[str, float, float, float, int]]:
+    """Return (class, precision, recall, F1, rows) for each class."""
+    actual, predicted = _labels(evaluation)
+    classes = sorted(set(actual) | set(predicted))
+    columns = precision_recall_fscore_support(actual, predicted, labels=classes, zero_division=0)
+    return list(zip(classes, *(column.tolist() for column in columns), strict=True))
+
+
+def _labels(evaluation: Evaluation) -> tuple[list[str], list[str]]:
+    return [str(label) for label in evaluation.actual], [str(label) for label in evaluation.predictions["challenger"]]
+
+
+def _slices(evaluation: Evaluation) -> list[tuple[str, Figure | None]]:
+    """Return a chart for each slice column; the groups with the most rows when there are too many to read."""
+    figures = []
+    for column, groups in evaluation.groups.items():
+        rows = [each for each in evaluation.slices if each.column == column]
+        largest = sorted(rows, key=lambda each: -each.rows)[:_SHOWN_GROUPS]
+        shown = [each for each in rows if each in largest and _finite(each.challenger)]
+        figures.append((column, _slice_figure(evaluation, column, shown, groups) if shown else None))
+    return figures
+
+
+def _slice_figure(evaluation: Evaluation, column: str, shown: list[SliceScore], groups: pd.Series) -> Figure:
+    metric, schema, unit = evaluation.policy.metric, evaluation.schema, _unit(evaluation)
+    worst = min(shown, key=lambda each: float(metric.gain(each.challenger, 0)))
+    best = max(shown, key=lambda each: float(metric.gain(each.challenger, 0)))
+    caption = (
+        f"By {column}: {metric.name} is best for {best.value} ({number(best.challenger)}{unit}) and worst for "
+        f"{worst.value} ({number(worst.challenger)}{unit})"
+    )
+    if schema.task == "classification":
+        rows = [(each.value, each.challenger, each.champion) for each in shown]
+        return Figure(charts.slice_scores(rows, metric.name, column, caption), caption + ".")
+    residual = np.asarray(evaluation.predictions["challenger"], dtype=float) - evaluation.actual.to_numpy()
+    spread = [(each.value, residual[(groups == each.value).to_numpy()]) for each in shown]
+    svg = charts.residuals(spread, schema.columns[schema.target].unit, column, caption)
+    return Figure(svg, caption + ". Dot: median; thick: middle half; thin: 10 to 90 % of the rows.")
+
+
+def _fairness(evaluation: Evaluation) -> list[CohortColumn]:
+    found = []
+    for column in dict.fromkeys(each.column for each in evaluation.cohorts):
+        first, *others = [each for each in evaluation.cohorts if each.column == column]
+        values = [{score.value: score.challenger for score in each.scores} for each in (first, *others)]
+        cohorts = [
+            (each.value, each.rows, [column.get(each.value) for column in values], each.rows >= first.minimum_rows)
+            for each in first.scores
+        ]
+        measures = [first.metric.name, *(each.metric.label for each in others)]
+        found.append(CohortColumn(column, _cohort_figure(evaluation, first, others), measures, cohorts))
+    return found
+
+
+def _cohort_figure(evaluation: Evaluation, cohorts: Cohorts, outcomes: Sequence[Cohorts]) -> Figure | None:
+    """Draw the worst cohorts first, then those that are too small to judge, and as many as can be read."""
+    judged, metric, unit = cohorts.judged, cohorts.metric, _unit(evaluation)
+    small = sorted((each for each in cohorts.scores if each not in judged), key=lambda each: -each.rows)
+    shown = [each for each in (*judged, *small) if _finite(each.challenger)][:_SHOWN_GROUPS]
+    if not shown:
+        return None
+    caption = f"By {cohorts.column}: no cohort has {cohorts.minimum_rows:g} rows, so none is judged"
+    if judged:
+        worst, best = judged[0], judged[-1]
+        caption = f"By {cohorts.column}: {metric.name} is worst for {worst.value} ({number(worst.challenger)}{unit})"
+        if cohorts.worst is not None:
+            caption += f", {'within' if cohorts.holds(worst) else 'beyond'} the limit of {number(cohorts.worst)}{unit},"
+        caption += f" and best for {best.value} ({number(best.challenger)}{unit})"
+    for each in sorted((each for each in outcomes if each.judged), key=lambda each: -each.gap)[:2]:
+        low, high = each.judged[0], each.judged[-1]
+        caption += (
+            f"; {each.metric.label}: from {low.challenger:.0%} ({low.value}) to {high.challenger:.0%} ({high.value})"
+        )
+    rows = [(each.value, each.challenger, cohorts.holds(each) if each in judged else None) for each in shown]
+    label = metric.name + (f" in{unit}" if unit else "")
+    svg = charts.cohort_scores(rows, cohorts.worst, label, cohorts.column, caption)
+    return Figure(svg, caption + (f". Ring: fewer than {cohorts.minimum_rows:g} rows." if small else "."))
+
+
+def _drift(evaluation: Evaluation) -> list[Figure]:
+    """Return the overview of all features, and the distributions of those that drifted most."""
+    if not evaluation.drift or evaluation.production is None:
+        return []
+    worst: dict[str, DriftResult] = {}
+    for each in evaluation.drift:
+        if each.feature not in worst or severity(each) > severity(worst[each.feature]):
+            worst[each.feature] = each
+    ordered = sorted(worst.values(), key=severity, reverse=True)
+    names = drifted_features(evaluation.drift)
+    caption = f"{len(names)} of {len(worst)} features drifted" + (f": {', '.join(names)}" if names else "")
+    rows = [(each.feature, severity(each), each.feature in names) for each in ordered[:_SHOWN_FEATURES]]
+    figures = [Figure(charts.drift(rows, caption), caption + ". Dashed: the threshold.")]
+    for each in [each for each in ordered if each.feature in names][:_SHOWN_DRIFT]:
+        figures.append(_distribution(evaluation.columns[each.feature], evaluation.train, evaluation.production))
+    return [figure for figure in figures if figure.svg]
+
+
+def severity(result: DriftResult) -> float:
+    """Return by what factor the threshold is crossed; 1 is on it, for distances and p-values alike."""
+    if result.metric in P_VALUES:
+        return result.threshold / max(result.value, 1e-300)
+    if result.threshold:
+        return result.value / result.threshold
+    return math.inf if result.value else 0.0
+
+
+def _distribution(column: Column, train: pd.DataFrame, production: pd.DataFrame) -> Figure:
+    before, after = (
+        frame[column.name] if column.name in frame else pd.Series(dtype=object) for frame in (train, production)
+    )
+    if column.is_numerical:
+        before, after = (pd.to_numeric(values, errors="coerce").dropna() for values in (before, after))
+        caption = _medians(column, before, after)
+        if before.empty or after.empty:
+            return Figure("", caption)
+        if column.type == "number" or before.nunique() > _SHOWN_GROUPS:
+            label = f"{column.name}{f' ({column.unit})' if column.unit else ''}"
+            return Figure(charts.distributions(before, after, None, column.name, label, caption), caption + ".")
+    shares = pd.DataFrame({"old": _shares(before), "new": _shares(after)}).fillna(0.0)
+    if not column.is_numerical:
+        moved, old, new = max(shares.itertuples(name=None), key=lambda row: abs(row[2] - row[1]))
+        caption = f"{column.name}: {moved} went from {old:.0%} of the training rows to {new:.0%} of the production rows"
+        shares = shares.loc[shares.max(axis=1).nlargest(_SHOWN_LABELS).index]
+    labels = [f"{label:g}" if column.is_numerical else label for label in shares.index]
+    drawn = charts.distributions(shares["old"], shares["new"], labels, column.name, column.name, caption)
+    return Figure(drawn, caption + ".")
+
+
+def _medians(column: Column, old: pd.Series, new: pd.Series) -> str:
+    if old.empty or new.empty:
+        return f"{column.name}: no values in {'training' if old.empty else 'production'}"
+    unit = f" {column.unit}" if column.unit else ""
+    middle = f"from {number(old.median())} in training to {number(new.median())}{unit} in production"
+    return f"{column.name}: the median went {middle}"
+
+
+def _shares(values: pd.Series) -> pd.Series:
+    if not pd.api.types.is_numeric_dtype(values):
+        values = values.astype(str).where(values.notna(), "missing")
+    return values.value_counts(normalize=True)

@@ -1,1 +1,0 @@
-"""What is special about tables: the model and its explanation."""

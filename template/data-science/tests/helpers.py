@@ -1,0 +1,106 @@
+"""The package under test, two schemas, the folders of a small project, and a page to look into."""
+
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "data-science" / "src"
+# The only package there, so that these tests name it nowhere.
+PACKAGE = next(path.parent.name for path in SOURCE.glob("*/score.py"))
+
+
+def module(name: str) -> ModuleType:
+    """Import one module of the package, such as "prep" or "core.schema"."""
+    return import_module(f"{PACKAGE}.{name}")
+
+
+REGRESSION = {
+    "target": "delay",
+    "task": "regression",
+    "columns": {
+        "id": {"type": "text", "role": "ignore"},
+        "hour": {"type": "integer", "minimum": 0, "maximum": 23},
+        "carrier": {"type": "category"},
+        "wind": {"type": "number", "minimum": 0, "missing": 0.5},
+        "delay": {"type": "number", "minimum": -100, "maximum": 500},
+    },
+}
+CLASSIFICATION = {
+    "target": "late",
+    "task": "classification",
+    "columns": {
+        "hour": {"type": "integer", "minimum": 0, "maximum": 23},
+        "carrier": {"type": "category", "missing": 0.2},
+        "weekend": {"type": "boolean"},
+        "wind": {"type": "number", "minimum": 0, "missing": 0.5},
+        "late": {"type": "category", "values": ["no", "yes"]},
+    },
+}
+
+
+def write_schema(document: dict[str, Any], folder: Path) -> Any:
+    """Write a schema file and load it."""
+    path = folder / "schema.yml"
+    path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    return module("core.schema").Schema.load(path)
+
+
+@dataclass
+class Folders:
+    """The paths of one small project; the output folders do not exist yet."""
+
+    schema: Path
+    settings: Path
+    raw: Path
+    train: Path
+    test: Path
+    model: Path
+    evaluation: Path
+    registration: Path
+
+    def arguments(self, *names: str) -> list[str]:
+        """Return `--schema FILE ...` for the named options of a step."""
+        attributes = {"raw-data": "raw", "train-data": "train", "test-data": "test"}
+        return [word for name in names for word in (f"--{name}", str(getattr(self, attributes.get(name, name))))]
+
+
+VOID = {"meta", "link", "br", "img", "input", "hr", "wbr"}
+
+
+class Page(HTMLParser):
+    """The elements of a page, in order; unclosed or crossed elements are an error."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.open, self.texts = [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs), [name for name, _ in self.open]))
+        if tag not in VOID:
+            self.open.append((tag, len(self.texts)))
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs), [name for name, _ in self.open]))
+
+    def handle_endtag(self, tag):
+        opened, start = self.open.pop()
+        assert opened == tag, f"</{tag}> closes <{opened}>"
+        self.texts.append((tag, "".join(text for name, text in self.texts[start:] if name == "")))
+
+    def handle_data(self, data):
+        self.texts.append(("", data))
+
+    def all(self, tag):
+        return [attributes for name, attributes, _ in self.elements if name == tag]
+
+    def text(self, tag):
+        return [" ".join(text.split()) for name, text in self.texts if name == tag]

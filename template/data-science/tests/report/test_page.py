@@ -1,0 +1,296 @@
+"""The page of an evaluation: complete, accessible, and one file."""
+
+import re
+from dataclasses import replace
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import Page, module
+
+charts, report = module("report.charts"), module("report.page")
+Column, Schema = module("core.schema").Column, module("core.schema").Schema
+DriftResult, MINIMUM_ROWS = module("core.distances").DriftResult, module("core.distances").MINIMUM_ROWS
+Cohorts, promotion = module("core.fairness").Cohorts, module("core.promotion")
+SliceScore, demographic_parity = module("core.metrics").SliceScore, module("core.metrics").demographic_parity
+metric, scores = module("core.metrics").metric, module("core.metrics").scores
+Figure, Panel, Table, number = (getattr(module("core.panels"), name) for name in ("Figure", "Panel", "Table", "number"))
+PANEL = Panel(
+    name="importance",
+    title="What the model uses",
+    intro="Each feature is shuffled in turn.",
+    figures=[Figure(charts.importance([("wind", 3.2, 0.1)], "loss", "The model relies most on wind"), "Wind.")],
+    table=Table(
+        "feature importance", "Loss", ("feature", "loss", "what it is"), [("wind", "3.2", "")], ("what it is",)
+    ),
+    records=[{"feature": "wind", "mean": 3.2}],
+)
+NASTY = "<script>alert('&')</script>"
+
+
+def evaluation(task="regression", champion=True, production=True, name="delays", label="AA", rows=120):
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "wind": random.gamma(4, 3, rows),
+            "month": random.integers(1, 13, rows),
+            "carrier": random.choice([label, "BB"], rows),
+        }
+    )
+    if task == "regression":
+        frame["delay"] = frame["wind"] * 3 + random.normal(0, 4, rows)
+        target, deciding, floor = Column("delay", "number", unit="minutes"), metric("mae", task), 15.0
+        new, old = frame["delay"] + random.normal(0, 3, rows), frame["delay"] + random.normal(0, 6, rows)
+    else:
+        frame["delay"] = np.where(frame["wind"] > 12, "late", label)
+        target, deciding, floor = Column("delay", "category"), metric("accuracy", task), 0.5
+        new = frame["delay"].where(random.random(rows) < 0.9, label)
+        old = frame["delay"].where(random.random(rows) < 0.7, "late")
+    columns = [
+        target,
+        Column("wind", "number", unit="knots"),
+        Column("month", "integer"),
+        Column("carrier", "category"),
+    ]
+    predictions = {"challenger": new.to_numpy(), "baseline mean": np.full(rows, frame["delay"].iloc[0])}
+    if champion:
+        predictions["champion v9"] = old.to_numpy()
+    policy = promotion.Policy(deciding, floor)
+    interval = promotion.paired_bootstrap(deciding, frame["delay"], new, old) if champion else None
+    scored = {model: scores(task, frame["delay"], values) for model, values in predictions.items()}
+    best = {model: values[deciding.name] for model, values in scored.items()}
+    groups = frame["carrier"].astype("category")
+    slices = [
+        SliceScore("carrier", value, int((groups == value).sum()), best["challenger"], best.get("champion v9"))
+        for value in groups.cat.categories
+    ]
+    cohorts = [Cohorts("carrier", deciding, (*slices, replace(slices[0], value="CC", rows=3)), 9, worst=floor)]
+    if task == "classification":
+        parity = demographic_parity(label)
+        shares = tuple(replace(each, challenger=number / 4) for number, each in enumerate(slices))
+        cohorts.append(Cohorts("carrier", parity, shares, 9))
+    return report.Evaluation(
+        model_name=name,
+        created="22 November 2026, 02:00 UTC",
+        schema=Schema("delay", task, {column.name: column for column in columns}),
+        policy=policy,
+        decision=promotion.decide(policy, best["challenger"], best.get("champion v9"), interval, slices),
+        actual=frame["delay"],
+        predictions=predictions,
+        scores=scored,
+        champion="champion v9" if champion else None,
+        champion_note="" if champion else "no version is registered yet",
+        interval=interval,
+        slices=slices,
+        cohorts=cohorts,
+        groups={"carrier": groups},
+        panels=[PANEL],
+        columns={column.name: column for column in columns[1:]},
+        train=frame,
+        production=frame.assign(wind=frame["wind"] + 9, carrier="BB", month=12) if production else None,
+        drift=[
+            DriftResult("wind", "jensen_shannon_distance", 0.6, 0.2, True),
+            DriftResult("month", "two_sample_kolmogorov_smirnov_test", 0.0, 0.01, True),
+            DriftResult("carrier", "jensen_shannon_distance", 0.9, 0.2, True),
+        ]
+        if production
+        else None,
+    )
+
+
+CASES = {
+    "regression": evaluation(),
+    "classification": evaluation("classification"),
+    "first model": evaluation(champion=False, production=False),
+    "hostile names": evaluation(name=NASTY, label=NASTY),
+    "hostile classes": evaluation("classification", name=NASTY, label="<b>&$x^2$\"'"),
+}
+
+
+@cache
+def build(case):
+    return report.build(CASES[case])
+
+
+@pytest.fixture(params=CASES)
+def built(request):
+    return build(request.param)
+
+
+@pytest.fixture
+def page(built):
+    return Page(built)
+
+
+def test_the_page_names_its_language_its_title_and_its_width(page):
+    assert page.all("html") == [{"lang": "en"}]
+    [title] = page.text("title")
+    assert title.startswith(("Promoted: ", "Not promoted: "))
+    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.all("meta")
+    assert {"charset": "utf-8"} in page.all("meta")
+
+
+def test_there_is_one_first_heading_and_no_level_is_skipped(page):
+    levels = [int(tag[1]) for tag, _, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_there_are_landmarks_and_each_section_has_a_name(page):
+    assert [len(page.all(tag)) for tag in ("header", "main", "footer")] == [1, 1, 1]
+    names = {attributes["aria-labelledby"] for attributes in page.all("section")}
+    assert names == {attributes["id"] for attributes in page.all("h2")}
+
+
+def test_every_chart_says_what_it_shows(page):
+    drawings = page.all("svg")
+    assert len(drawings) >= 4
+    assert all(each["role"] == "img" and len(each["aria-label"]) > 20 for each in drawings)
+    assert len(page.all("figcaption")) == len(page.all("figure")) == len(drawings)
+    assert all(image.get("alt") for image in page.all("img"))
+
+
+def test_every_table_has_a_caption_and_its_headers_have_a_scope(page):
+    assert len(page.all("caption")) == len(page.all("table")) >= 3
+    assert all(page.text("caption"))
+    assert {attributes.get("scope") for attributes in page.all("th")} == {"col", "row"}
+    assert all("table" in parents and "div" in parents for tag, _, parents in page.elements if tag == "caption")
+
+
+def test_nothing_is_asked_of_the_network_and_nothing_is_run(built, page):
+    assert not re.search(r"https?:|//[a-z]|@import|url\((?!#)", built)
+    assert not {"script", "link", "iframe", "object", "embed", "base"} & {tag for tag, _, _ in page.elements}
+    assert not [name for _, attributes, _ in page.elements for name in attributes if name.startswith("on")]
+
+
+def test_the_file_is_small(built):
+    assert len(built.encode()) < 1_000_000
+
+
+def test_no_id_appears_twice_and_every_reference_has_its_target(built):
+    names = re.findall(r'\sid="([^"]+)"', built)
+    assert len(names) == len(set(names))
+    assert set(re.findall(r'(?:href="|url\()#([^")]+)', built)) <= set(names)
+
+
+def test_charts_follow_the_dark_mode_of_the_reader(built):
+    assert "prefers-color-scheme: dark" in built
+    for drawing in re.findall(r"<svg.*?</svg>", built, flags=re.DOTALL):
+        assert "var(--ink)" in drawing
+        assert not re.search(r"(?:fill|stroke): #", drawing)
+
+
+def test_the_same_evaluation_gives_the_same_bytes():
+    assert report.build(CASES["regression"]) == build("regression")
+
+
+def test_names_from_the_data_cannot_become_markup():
+    assert "&lt;script&gt;" in build("hostile names")
+    assert "<b>" not in build("hostile classes")
+    for case in ("hostile names", "hostile classes"):
+        assert "<script" not in build(case)
+
+
+def test_the_decision_comes_first_with_its_reasons():
+    case = CASES["regression"]
+    page = Page(build("regression"))
+    assert page.text("h2")[0] == "✓ Promoted"
+    assert set(case.decision.reasons) <= set(page.text("li"))
+
+
+def test_a_refusal_says_that_the_model_in_service_stays():
+    refused = promotion.Decision(False, ("the gain is too small",))
+    page = Page(report.build(replace(CASES["regression"], decision=refused)))
+    assert page.text("h2")[0] == "✗ Not promoted"
+    assert "The model in service stays, because" in page.text("p")
+    assert "the gain is too small" in page.text("li")
+
+
+def test_scores_are_given_in_the_unit_of_the_target():
+    case = CASES["regression"]
+    text = build("regression")
+    assert f"mean absolute error {number(case.scores['challenger']['mae'])} minutes" in text
+
+
+def test_the_report_shows_the_limit_and_says_which_cohort_is_worst_and_within_it():
+    case = CASES["regression"]
+    worst = number(case.cohorts[0].judged[0].challenger)
+    page = Page(build("regression"))
+    assert "Fairness by cohort" in page.text("h2")
+    [caption] = [text for text in page.text("figcaption") if "within the limit" in text]
+    assert caption.startswith(
+        f"By carrier: mae is worst for AA ({worst} minutes), within the limit of 15 minutes, and best"
+    )
+    assert caption.endswith(". Ring: fewer than 9 rows.")
+    assert "dashed: the limit, 15<" in build("regression")
+    assert page.text("td").count("too few rows") == 1
+    beyond = report.build(replace(case, cohorts=[replace(case.cohorts[0], worst=0.5)]))
+    assert "beyond the limit of 0.5 minutes" in beyond
+    assert "dashed: the limit, 0.5; diamond: beyond<" in beyond
+
+
+def test_the_report_says_who_gets_which_class():
+    text = " ".join(Page(build("classification")).text("figcaption"))
+    assert "share of rows predicted as AA: from 0% (AA) to 25% (BB)" in text
+
+
+def test_cohorts_that_are_all_too_small_are_said_to_be_so():
+    case = CASES["regression"]
+    small = report.build(replace(case, cohorts=[replace(case.cohorts[0], minimum_rows=1000, worst=None)]))
+    assert any(
+        "By carrier: no cohort has 1000 rows, so none is judged." in text for text in Page(small).text("figcaption")
+    )
+
+
+def test_the_report_names_the_features_that_drifted_and_how_they_moved():
+    text = build("regression")
+    assert "3 features drifted: wind, month, carrier" in text
+    assert "wind: the median went from" in text
+    assert re.search("carrier: AA went from [0-9]+% of the training rows to 0% of the production rows", text)
+
+
+def test_too_few_production_rows_are_said_to_be_too_few():
+    few = replace(CASES["regression"], production=CASES["regression"].train.head(MINIMUM_ROWS - 1))
+    assert f"That is too few to judge: {MINIMUM_ROWS} are needed." in " ".join(Page(report.build(few)).text("p"))
+
+
+def test_a_vanished_feature_and_an_infinite_distance_do_not_stop_the_report():
+    case = CASES["regression"]
+    gone = replace(
+        case,
+        production=case.production.drop(columns=["wind", "carrier"]),
+        drift=[replace(each, value=float("inf")) for each in case.drift],
+    )
+    assert "infinite" in Page(report.build(gone)).text("td")
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_scores_that_are_not_finite_do_not_stop_the_report(task):
+    case = evaluation(task, champion=False)
+    broken = replace(
+        case,
+        scores={model: dict.fromkeys(values, float("nan")) for model, values in case.scores.items()},
+        slices=[replace(each, challenger=float("nan")) for each in case.slices],
+        cohorts=[
+            replace(each, scores=tuple(replace(part, challenger=float("nan")) for part in each.scores))
+            for each in case.cohorts
+        ],
+        panels=[replace(PANEL, figures=[])],
+        predictions=case.predictions
+        if task == "classification"
+        else case.predictions | {"challenger": np.full(len(case.actual), np.nan)},
+    )
+    Page(report.build(broken))
+
+
+def test_a_p_value_far_below_its_threshold_is_severe_and_one_above_is_not():
+    def severity(metric, value, threshold):
+        return report.severity(DriftResult("wind", metric, value, threshold, False))
+
+    assert severity("two_sample_kolmogorov_smirnov_test", 0.001, 0.01) == pytest.approx(10)
+    assert severity("two_sample_kolmogorov_smirnov_test", 0.5, 0.01) < 1
+    assert severity("jensen_shannon_distance", 0.4, 0.2) == pytest.approx(2)
+    assert severity("jensen_shannon_distance", 0.0, 0.0) == 0

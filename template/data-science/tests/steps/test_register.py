@@ -1,0 +1,159 @@
+"""The step register: what was promoted becomes a version, all or nothing."""
+
+import errno
+import json
+import os
+
+import pytest
+from helpers import module
+from mlflow import MlflowClient
+
+register = module("register")
+champion, model_hash = module("core.champion").champion, module("core.champion").model_hash
+OPTIONS = ("model", "evaluation", "registration")
+NAME = "flight-delays"
+
+
+@pytest.fixture
+def candidate(folders):
+    """A folder that stands for a model (registering reads no weights), and a decision for it."""
+    (folders.model / "data").mkdir(parents=True)
+    (folders.model / "MLmodel").write_text("flavors: {}\n", encoding="utf-8")
+    (folders.model / "data" / "weights.bin").write_bytes(b"1234")
+    decide(folders, True)
+    return folders
+
+
+def decide(folders, promote, reasons=("no champion yet",)):
+    folders.evaluation.mkdir(parents=True, exist_ok=True)
+    document = {"promote": promote, "reasons": list(reasons)}
+    (folders.evaluation / "decision.json").write_text(json.dumps(document), encoding="utf-8")
+
+
+def run(folders):
+    register.main([*folders.arguments(*OPTIONS), "--model-name", NAME])
+    return json.loads((folders.registration / "registration.json").read_text(encoding="utf-8"))
+
+
+def versions():
+    return MlflowClient().search_model_versions(f"name = '{NAME}'")
+
+
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_promoted_model_becomes_a_version_with_its_hash(candidate, capsys):
+    result = run(candidate)
+    [version] = versions()
+    sha256 = model_hash(candidate.model)
+    assert result == {
+        "registered": True,
+        "name": NAME,
+        "version": "1",
+        "sha256": sha256,
+        "reasons": ["no champion yet"],
+    }
+    assert str(version.version) == "1"
+    assert version.tags == {"sha256": sha256}
+    assert "registered version 1: no champion yet" in capsys.readouterr().out
+
+
+def test_the_registered_files_are_those_of_the_model(candidate, tmp_path):
+    run(candidate)
+    client = MlflowClient()
+    [version] = versions()
+    copy = client.download_artifacts(version.run_id, "model", str(tmp_path))
+    assert model_hash(type(tmp_path)(copy)) == version.tags["sha256"]
+    assert client.get_model_version_download_uri(NAME, version.version).endswith("/model")
+
+
+def test_a_model_that_was_not_promoted_is_not_registered(candidate, capsys):
+    decide(candidate, False, ["worse than the champion"])
+    result = run(candidate)
+    assert versions() == []
+    assert (result["registered"], result["version"]) == (False, None)
+    assert result["reasons"] == ["worse than the champion"]
+    assert "not registered: worse than the champion" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]", '{"reasons": []}', '{"promote": "yes"}'])
+def test_without_a_clear_decision_nothing_is_registered(candidate, capsys, text):
+    path = candidate.evaluation / "decision.json"
+    path.unlink() if text is None else path.write_text(text, encoding="utf-8")
+    with pytest.raises(SystemExit):
+        run(candidate)
+    assert versions() == []
+    [line] = capsys.readouterr().err.splitlines()
+    assert "decision.json" in line
+    assert "evaluate" in line
+
+
+def test_a_folder_without_a_model_is_not_registered(candidate, capsys):
+    (candidate.model / "MLmodel").unlink()
+    with pytest.raises(SystemExit):
+        run(candidate)
+    assert versions() == []
+    assert "there is no MLflow model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["mlflow.log_artifacts", "mlflow.MlflowClient.set_model_version_tag", "shutil.copyfile", "pathlib.Path.write_text"],
+)
+def test_a_failure_at_any_point_leaves_no_registration(candidate, monkeypatch, capsys, place):
+    with monkeypatch.context() as broken:
+        broken.setattr(place, full)
+        with pytest.raises(SystemExit) as stop:
+            run(candidate)
+    assert stop.value.code == 1
+    assert "no space left" in capsys.readouterr().err
+    assert versions() == []
+    assert champion(MlflowClient(), NAME) is None
+    assert not (candidate.registration / "registration.json").exists()
+    assert run(candidate)["registered"]
+
+
+def test_the_champion_is_the_highest_number_and_not_the_last_in_the_alphabet(candidate):
+    for _ in range(10):
+        run(candidate)
+    assert str(champion(MlflowClient(), NAME).version) == "10"
+
+
+def test_a_rejected_version_is_no_champion(candidate):
+    run(candidate), run(candidate)
+    client = MlflowClient()
+    client.set_model_version_tag(NAME, "2", "rejected", "true")
+    assert str(champion(client, NAME).version) == "1"
+    client.set_model_version_tag(NAME, "1", "rejected", "true")
+    assert champion(client, NAME) is None
+
+
+def test_an_unknown_model_has_no_champion(folders):
+    assert champion(MlflowClient(), NAME) is None
+
+
+def test_the_champions_of_two_models_are_kept_apart(candidate):
+    run(candidate)
+    assert champion(MlflowClient(), "flight") is None
+
+
+def test_the_hash_sees_names_and_bytes_and_nothing_else(candidate, tmp_path):
+    first = model_hash(candidate.model)
+    weights = candidate.model / "data" / "weights.bin"
+    os.utime(weights, (0, 0))
+    assert model_hash(candidate.model) == first
+    weights.write_bytes(b"1235")
+    changed = model_hash(candidate.model)
+    weights.write_bytes(b"1234")
+    weights.rename(weights.with_name("w.bin"))
+    assert len({first, changed, model_hash(candidate.model)}) == 3
+
+
+def test_only_requests_that_azure_ml_knows_are_made(candidate, monkeypatch):
+    def unknown(*_, **__):
+        raise AssertionError("Azure ML answers 404 to this")
+
+    for name in ("create_logged_model", "log_model_artifacts", "set_registered_model_alias", "search_logged_models"):
+        monkeypatch.setattr(MlflowClient, name, unknown)
+    assert run(candidate)["version"]
