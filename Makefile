@@ -1,6 +1,7 @@
 # Everything installs into this checkout: uv into .uv (unless there is one), packages into .venv and .venvs.
 UV := $(abspath $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv))
 PYTHON ?= python3
+ROUNDS ?= 7
 UV_PACKAGE ?= uv==0.13.9
 # Packages are resolved as of the day that pyproject.toml records, so a year changes nothing; `TODAY=2027-01-31` is
 # another day. Projects of users resolve what there is.
@@ -31,8 +32,11 @@ lint: $(UV)
 freshness: $(UV)  ## what of the template is retired, near its end or gone from the index by today
 	$(UV) run env TODAY="$$(date -u +%F)" pytest --tb=short tests/test_freshness.py
 
-benchmark: $(UV)  ## render time beside cookiecutter and git clone
-	$(UV) run python benchmarks/render.py
+benchmark: $(UV)  ## render time beside cookiecutter and git clone, overhead of the local runner, Terraform beside Bicep
+	@[ -e demo ] || $(MAKE) demo
+	$(UV) run python benchmarks/render.py --rounds $(ROUNDS)
+	$(UV) run --project demo python benchmarks/local_overhead.py demo --rounds $(ROUNDS)
+	$(UV) run python benchmarks/parity.py
 
 clean:
 	rm -rf .uv .venv .venvs demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
