@@ -1,10 +1,17 @@
 # Everything installs into this checkout: uv into .uv (unless there is one), packages into .venv and .venvs.
 UV := $(abspath $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv))
 PYTHON ?= python3
+ROUNDS ?= 7
+UV_PACKAGE ?= uv==0.13.9
+# Packages are resolved as of the day that pyproject.toml records, so a year changes nothing; `TODAY=2027-01-31` is
+# another day. Projects of users resolve what there is.
+TODAY ?= $(shell sed -n 's/^exclude-newer = "\(.*\)T.*/\1/p' pyproject.toml)
+export TODAY
+export UV_EXCLUDE_NEWER := $(TODAY)T00:00:00Z
 # Without compiled modules each command imports for ten seconds what takes one.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-big test-all lint benchmark clean
+.PHONY: demo test test-big test-all lint freshness benchmark clean
 
 demo: $(UV)  ## a project with default answers: train, register, serve and report on this machine
 	@if [ -e demo ]; then echo "demo/ is there already: running it again. Delete it to start afresh."; \
@@ -22,12 +29,18 @@ test-all: test test-big
 lint: $(UV)
 	$(UV) run ruff check . && $(UV) run ruff format --check . && $(UV) run mypy
 
-benchmark: $(UV)  ## render time beside cookiecutter and git clone
-	$(UV) run python benchmarks/render.py
+freshness: $(UV)  ## what of the template is retired, near its end or gone from the index by today
+	$(UV) run env TODAY="$$(date -u +%F)" pytest --tb=short tests/test_freshness.py
+
+benchmark: $(UV)  ## render time beside cookiecutter and git clone, overhead of the local runner, Terraform beside Bicep
+	@[ -e demo ] || $(MAKE) demo
+	$(UV) run python benchmarks/render.py --rounds $(ROUNDS)
+	$(UV) run --project demo python benchmarks/local_overhead.py demo --rounds $(ROUNDS)
+	$(UV) run python benchmarks/parity.py
 
 clean:
 	rm -rf .uv .venv .venvs demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(abspath .uv/bin/uv):
 	@$(PYTHON) -m venv .uv || { echo "error: $(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; rm -rf .uv; exit 1; }
-	@.uv/bin/pip install --quiet --disable-pip-version-check "uv>=0.9,<1"
+	@.uv/bin/pip install --quiet --disable-pip-version-check "$(UV_PACKAGE)"

@@ -1,8 +1,8 @@
 """How much time does the local runner add to the steps of a generated project?
 
-    python benchmarks/local_overhead.py <project folder> [--rounds 9]
+    uv run --project <project folder> python benchmarks/local_overhead.py <project folder> [--rounds N]
 
-Run it with the interpreter of the project. In one process it takes turns: the steps called directly, one after the
+In one process it takes turns: the steps called directly, one after the
 other, and the same steps through the project's pipeline and the runner. A first turn, which is not counted, loads what
 both need (MLflow, scikit-learn, the tracking database) and registers a champion. Before each turn the project's own
 modules are forgotten, so that both load them; the runner loads them anew for each step. The overhead is the median of
@@ -28,7 +28,6 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=9, help="turns of each way; few are too noisy")
     options = arguments.parse_args()
     root = options.project.resolve()
-    sys.path[:0] = [str(root / "mlops" / "src"), str(root / "data-science" / "src")]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         os.environ["MLOPS_LOCAL_DIR"] = temporary
         measure(root, Path(temporary), options.rounds)
@@ -86,25 +85,10 @@ def call_steps(package: str, root: Path, out: Path, model_name: str) -> None:
     data = ["--train-data", train, "--test-data", test]
     step(package, "prep", ["--raw-data", str(root / "data" / "raw"), *schema, *settings, *data])
     step(package, "train", ["--train-data", train, *schema, *settings, "--model", model])
-    step(
-        package,
-        "evaluate",
-        [
-            "--model",
-            model,
-            *name,
-            *data,
-            *schema,
-            *settings,
-            "--production-data",
-            production,
-            "--evaluation",
-            evaluation,
-        ],
-    )
-    step(
-        package, "register", ["--model", model, *name, "--evaluation", evaluation, "--registration", str(out / "done")]
-    )
+    judged = ["--production-data", production, "--evaluation", evaluation]
+    step(package, "evaluate", ["--model", model, *name, *data, *schema, *settings, *judged])
+    done = ["--evaluation", evaluation, "--registration", str(out / "done")]
+    step(package, "register", ["--model", model, *name, *done])
 
 
 def step(package: str, name: str, arguments: list[str]) -> None:

@@ -4,7 +4,8 @@
 
 Renders the project in both tools, lets Terraform evaluate one and tests/bicep_eval.py the other, and prints a line for
 each kind of resource: how many there are, how many of their values are compared, how many differ. With --rows it prints
-each value. Terraform runs with the stand-in provider, whose folder MLOPS_TEMPLATE_TOOLS names.
+each value. Terraform runs with the stand-in provider, whose folder MLOPS_TEMPLATE_TOOLS names; without it there is
+nothing to compare.
 """
 
 import argparse
@@ -34,6 +35,9 @@ def main() -> None:
     parser.add_argument("--rows", action="store_true", help="print every value")
     options = parser.parse_args()
     tools = Path(os.environ.get("MLOPS_TEMPLATE_TOOLS", ROOT.parent / "shared" / "tools"))
+    if not tools.is_dir():
+        print("parity: skipped, no stand-in provider: set MLOPS_TEMPLATE_TOOLS to its folder")
+        return
     with tempfile.TemporaryDirectory() as temporary:
         source, folders = copy_template(Path(temporary) / "source"), {}
         for tool in ("terraform", "bicep"):

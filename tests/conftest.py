@@ -17,6 +17,10 @@ from combinations import AXES, ROOT, combinations, flavours, label, questions
 from filelock import FileLock
 from hypothesis import settings
 from plumbum import local
+from reference_date import EXCLUDE_NEWER
+
+# Whatever a test lets uv resolve, it resolves as of the reference date.
+os.environ["UV_EXCLUDE_NEWER"] = EXCLUDE_NEWER
 
 # The same examples in each run, and no deadline: a busy machine is no fault of the code.
 settings.register_profile("repeatable", derandomize=True, deadline=None)

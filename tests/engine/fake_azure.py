@@ -17,7 +17,6 @@ import os
 import re
 import socket
 import threading
-import time
 import urllib.parse
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -37,6 +36,7 @@ os.environ.setdefault("AZUREML_RUN_POLLING_INTERVAL_MAX", "0")
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 TENANT = "11111111-1111-1111-1111-111111111111"
+EXPIRY = 4102444800  # of each token: the year 2100, so that no clock is read
 ML = "https://ml.azure.com"
 ARM = "https://management.azure.com"
 PROVIDER = "/providers/Microsoft.MachineLearningServices"
@@ -179,12 +179,12 @@ def azure_cli_token(azure: "FakeAzure", command: list[str] | str, timeout: int) 
         raise ClientAuthenticationError(message=text)
     words = command.split() if isinstance(command, str) else command
     resource = words[words.index("--resource") + 1]
-    return json.dumps({"accessToken": token(resource.rstrip("/")), "expires_on": int(time.time()) + 3600})
+    return json.dumps({"accessToken": token(resource.rstrip("/")), "expires_on": EXPIRY})
 
 
 def token(audience: str) -> str:
     """Return a token as Microsoft Entra ID makes them, but for its signature."""
-    claims = {"aud": audience, "tid": TENANT, "oid": str(uuid.UUID(int=2)), "exp": int(time.time()) + 3600}
+    claims = {"aud": audience, "tid": TENANT, "oid": str(uuid.UUID(int=2)), "exp": EXPIRY}
     parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in ({}, claims, {})]
     return ".".join(parts)
 
