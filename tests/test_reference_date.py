@@ -73,10 +73,15 @@ def test_a_project_resolves_what_there_is(render: Render) -> None:
 
 
 def test_every_benchmark_is_run_by_make() -> None:
-    (commands,) = {" ".join(make("benchmark", "--dry-run", "ROUNDS=1", "PROJECT=elsewhere"))}
-    scripts = [path.relative_to(ROOT).as_posix() for path in (ROOT / "benchmarks").glob("*.py")]
+    run = " ".join(make("benchmark", "--dry-run")).split()
+    scripts = [path.relative_to(ROOT).as_posix() for path in (ROOT / "benchmarks").rglob("*.py")]
     assert len(scripts) >= 3
-    assert [script for script in scripts if f"{script} " not in commands] == []
+    assert [script for script in scripts if script not in run] == []
+
+
+def test_ci_runs_the_benchmarks_once() -> None:
+    for name in (".ci/run", ".github/workflows/ci.yml"):
+        assert "make benchmark ROUNDS=1" in (ROOT / name).read_text(encoding="utf-8"), name
 
 
 def make(*arguments: str) -> list[str]:
