@@ -1,4 +1,4 @@
-# Add-on "model-registry": the registry that hands models from dev to test and prod is built with the environment whose
+# Add-on "model-registry": the registry that carries models from dev to test and prod is built with the environment whose
 # config has a section `model_registry`, and serves all of them.
 module "model_registry" {
   source = "./modules/model-registry"

@@ -1,4 +1,4 @@
-# A wrong environment is refused before anything is planned, and a right one reports what it built.
+# An invalid environment is refused before anything is planned, and a valid one reports what it built.
 
 mock_provider "azurerm" {
   source = "./tests/mocks"
