@@ -180,7 +180,7 @@ def batch(config: EnvironmentConfig, files: FileDataset, model_version: str) -> 
 def step(
     config: EnvironmentConfig, name: str, options: Mapping[str, Any], allow_reuse: bool = True
 ) -> PythonScriptStep:
-    """Return a step that runs the module `name` of the package; an unchanged one is reused unless `allow_reuse` is off."""
+    """Return a step that runs the module `name` of the package; with `allow_reuse`, not again while it is unchanged."""
     settings = RunConfiguration()
     settings.environment = environment("train")
     settings.docker = DockerConfiguration(use_docker=True)

@@ -1,7 +1,7 @@
 """Starts a step in Azure ML: `python run_step.py MODULE [--option VALUE] ...` does what `python -m MODULE ...` does.
 
-SDK v1 starts files, not modules of a package. It has no optional parameters either, and refuses an empty string as a value
-(Azure/MachineLearningNotebooks#668): an option whose value is the word `none` is left out here.
+SDK v1 starts files, not modules of a package. It has no optional parameters either, and refuses an empty string as a
+value (Azure/MachineLearningNotebooks#668): an option whose value is the word `none` is left out here.
 """
 
 import runpy

@@ -69,7 +69,7 @@ def deployment(config: EnvironmentConfig, name: str, model: str, generation: int
         environment=inference,
         # A string: begin_create_or_update of azure-ai-ml 1.35 accepts no `Path` here.
         code_configuration=CodeConfiguration(code=str(CODE), scoring_script=f"{PACKAGE}/score.py"),
-        # Application Insights accepts Entra ID tokens only (infrastructure), and the inference server sends none (1.5.1).
+        # Application Insights accepts Entra ID tokens only (infrastructure); the inference server sends none (1.5.1).
         app_insights_enabled=False,
         # `mlops monitor` compares what is collected here with earlier data. Needs a role on the storage account for the
         # endpoint's identity. "true" is a string: Azure ML accepts no boolean here.

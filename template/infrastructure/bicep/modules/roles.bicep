@@ -46,8 +46,8 @@ var principals = {
 
 // Bicep creates an assignment on a resource that the file declares, hence one loop for each of them.
 //
-// The name of an assignment is a hash of its content, known before Azure has created the identities; so what-if can show
-// the assignments beforehand, and the same right is never granted twice. A new identity takes minutes to reach the
+// The name of an assignment is a hash of its content, known before Azure has created the identities; so what-if can
+// show the assignments beforehand, and the same right is never granted twice. A new identity takes minutes to reach the
 // directory, where Azure looks for it unless the type is given. The deployer is older, and may be a person.
 resource storageRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for each in filter(rights, one => one.on == 'storage_account'): {

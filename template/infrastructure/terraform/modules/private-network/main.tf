@@ -163,8 +163,8 @@ resource "azurerm_role_assignment" "this" {
   skip_service_principal_aad_check = each.value.skip_service_principal_aad_check
 }
 
-# The way out of the network in which the workspace runs jobs and endpoints. Azure was seen to lose rules that are created
-# at the same time (Azure/terraform-provider-azapi#453); `terraform apply -parallelism=1` creates them one by one.
+# The way out of the network in which the workspace runs jobs and endpoints. Azure was seen to lose rules that are
+# created at the same time (Azure/terraform-provider-azapi#453); `terraform apply -parallelism=1` creates them in turn.
 resource "azurerm_machine_learning_workspace_network_outbound_rule_private_endpoint" "this" {
   for_each = local.managed_endpoints
 
