@@ -202,7 +202,7 @@ def test_types_variables_and_functions_are_imported(tmp_path: Path) -> None:
         ("output a string = missing", "nothing is called 'missing'"),
         ("extension kubernetes", "main.bicep:1: the statement 'extension' is not known"),
         ("var a = [1, 2", "main.bicep:1: expected"),
-        ("var a = 'open\n", "main.bicep:1: a text does not end"),
+        ("var a = 'open\n", "main.bicep:1: a string does not end"),
         ("var a = 1 +* 2", "main.bicep:1: expected"),
         ("\nvar a = b[^1]", "main.bicep:2: expected"),
         ("param a string", "main.bicep needs the parameter a"),

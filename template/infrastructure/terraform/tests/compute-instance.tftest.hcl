@@ -168,7 +168,7 @@ run "a_user_without_an_object_id_is_refused" {
   expect_failures = [var.user]
 }
 
-run "a_name_that_azure_does_not_take_is_refused" {
+run "a_name_that_azure_does_not_accept_is_refused" {
   command = plan
 
   module {
@@ -182,7 +182,7 @@ run "a_name_that_azure_does_not_take_is_refused" {
   expect_failures = [var.user]
 }
 
-run "an_idle_time_that_azure_does_not_take_is_refused" {
+run "an_idle_time_that_azure_does_not_accept_is_refused" {
   command = plan
 
   module {
@@ -215,7 +215,7 @@ run "every_user_of_dev_gets_one" {
   }
 }
 
-run "nobody_works_in_the_other_environments" {
+run "the_other_environments_have_none" {
   command = plan
 
   variables {

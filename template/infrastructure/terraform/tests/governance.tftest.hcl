@@ -5,7 +5,7 @@ mock_provider "azurerm" {
   override_during = plan
 }
 
-run "somebody_hears_of_alerts" {
+run "alerts_are_sent" {
   command = plan
 
   variables {
@@ -32,7 +32,7 @@ run "somebody_hears_of_alerts" {
   }
 }
 
-run "costs_are_watched_from_the_first_day_of_the_month" {
+run "costs_are_monitored_from_the_first_day_of_the_month" {
   command = plan
 
   variables {

@@ -24,7 +24,7 @@ variables {
   }
 }
 
-run "the_registry_stands_in_every_region_that_is_named" {
+run "the_registry_is_in_every_region_of_the_list" {
   command = plan
 
   module {

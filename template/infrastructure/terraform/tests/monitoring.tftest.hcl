@@ -21,7 +21,7 @@ variables {
   workbook      = "{\"ask\":\"LOG_ANALYTICS_ID\"}"
 }
 
-run "an_alert_calls_the_action_group" {
+run "an_alert_notifies_the_action_group" {
   command = plan
 
   module {
