@@ -23,7 +23,7 @@ DATA = Path(__file__).parents[1] / "template" / "data"
 
 
 def rank(row: tuple[object, ...]) -> str:
-    """Return a text that orders rows at random, yet always in the same way."""
+    """Return a string that orders rows at random, yet always in the same way."""
     return hashlib.sha256("|".join(map(str, (SEED, *row))).encode()).hexdigest()
 
 

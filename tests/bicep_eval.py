@@ -1,4 +1,4 @@
-"""Evaluates Bicep files: the resources and outputs that Azure would be asked for, without Bicep, Azure or an account.
+"""Evaluates Bicep files: the resources and outputs that they request from Azure, without Bicep, Azure or an account.
 
 There is no Bicep compiler on a package index, and the tree-sitter grammar reads `!a.b` and `x => x.a == b` wrongly, so
 this reads the language itself: as much of it as the project's files need. Whatever else it meets, it raises.
@@ -38,10 +38,10 @@ class Runtime(str):
 
 
 class Answer(dict):
-    """What Azure answers about a resource: what it was asked for, and beyond that what only Azure knows."""
+    """Azure's answer about a resource: what was requested, and beyond that what only Azure knows."""
 
-    def __init__(self, asked: Mapping[str, Any], address: str) -> None:
-        super().__init__(asked)
+    def __init__(self, requested: Mapping[str, Any], address: str) -> None:
+        super().__init__(requested)
         self.address = address
 
     def __missing__(self, key: str) -> Runtime:
@@ -148,7 +148,7 @@ class Declaration(NamedTuple):
 
 
 class Resource:
-    """A resource as it is asked for: ``type``, ``version``, ``name`` (after its parents'), ``id`` and ``body``."""
+    """A resource as it is requested: ``type``, ``version``, ``name`` (after its parents'), ``id`` and ``body``."""
 
     def __init__(self, declared: Declaration, scope: Scope, around: "Resource | None" = None) -> None:
         body: Body = declared.value
@@ -194,8 +194,8 @@ class Resource:
             return getattr(self, key)
         if key == "name":
             return self.name.rpartition("/")[2]
-        asked = self.body.get(key) if key in self.properties else None
-        return Answer(asked or {}, f"{self.id}.{key}") if isinstance(asked, dict | None) else asked
+        requested = self.body.get(key) if key in self.properties else None
+        return Answer(requested or {}, f"{self.id}.{key}") if isinstance(requested, dict | None) else requested
 
     def family(self) -> Iterator["Resource"]:
         """This resource and those inside it."""
@@ -243,7 +243,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, list):
         return [plain(each) for each in value]
     if isinstance(value, Resource | Module | Lambda):
-        raise BicepError(f"a {type(value).__name__} is no value")
+        raise BicepError(f"a {type(value).__name__} is not a value")
     return str(value) if isinstance(value, str) else value
 
 
@@ -276,7 +276,7 @@ def resource_id(scope: str, kind: str, *names: str) -> str:
 def text(value: Any) -> str:
     """As string() and interpolation write it: True, and objects as JSON."""
     if value is None:
-        raise BicepError("null is no text")
+        raise BicepError("null is not a string")
     return str(value) if isinstance(value, str | bool) else json.dumps(plain(value), separators=(",", ":"))
 
 
@@ -305,7 +305,7 @@ def utc_now(pattern: str) -> str:
 
 
 def guid(*values: str) -> str:
-    """Not the one that Azure makes, but as surely the same for the same values."""
+    """Not the value that Azure computes, but the same for the same arguments."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, "\n".join(values)))
 
 
@@ -363,7 +363,7 @@ def resource_group(scope: Scope, name: str = "") -> Answer:
     return Answer({"id": target, "name": target.rpartition("/")[2]}, "resourceGroup()")
 
 
-# Functions whose answer depends on the file that asks.
+# Functions whose result depends on the file that calls them.
 IN_SCOPE: dict[str, Callable[..., Any]] = {
     "loadJsonContent": lambda scope, name: json.loads(load(scope, name)),
     "loadTextContent": load,
@@ -410,7 +410,7 @@ class Reader:
     def here(self) -> str:
         return f"{self.name}:{self.source.count(chr(10), 0, self.at) + 1}"
 
-    def fault(self, message: str) -> NoReturn:
+    def error(self, message: str) -> NoReturn:
         raise BicepError(f"{self.here()}: {message}")
 
     def find(self, pattern: str) -> re.Match[str] | None:
@@ -427,7 +427,7 @@ class Reader:
         return found[0].strip() if found else ""
 
     def need(self, pattern: str) -> str:
-        return self.take(pattern) or self.fault(f"expected {pattern}, not {self.source[self.at : self.at + 20]!r}")
+        return self.take(pattern) or self.error(f"expected {pattern}, not {self.source[self.at : self.at + 20]!r}")
 
     def among(self, blanks: re.Pattern[str], read: Callable[[], Any]) -> Any:
         """Read with other blanks: inside parentheses lines may end anywhere, inside brackets they separate."""
@@ -476,7 +476,7 @@ class Reader:
                 name, of, existing = self.need(NAME), self.quoted(), bool(self.take(r"existing\b"))
                 self.need("=")
                 return Declaration(keyword, name, self.body(), of, existing)
-        self.fault(f"the statement {keyword!r} is not known")
+        self.error(f"the statement {keyword!r} is not known")
 
     def assigned(self) -> Expression:
         self.need("=")
@@ -489,7 +489,7 @@ class Reader:
         """The text of a type: types are for the compiler, which refuses what does not fit them."""
         start, depth = self.at, 0
         while depth or self.sees(r"\s*\|") or not self.sees(end):
-            piece = self.find(r"'[^'\n]*'|[\[{(\]})]|\s|[^'\[{(\]})\s=,]+|[=,]") or self.fault("a type does not end")
+            piece = self.find(r"'[^'\n]*'|[\[{(\]})]|\s|[^'\[{(\]})\s=,]+|[=,]") or self.error("a type does not end")
             self.at, depth = piece.end(), depth + (piece[0] in "[{(") - (piece[0] in "]})")
         return self.source[start : self.at].strip()
 
@@ -551,7 +551,7 @@ class Reader:
     def members(self, of: Expression) -> Expression:
         while True:
             if self.take("!(?![=~])"):
-                continue  # `x!` tells the compiler that x is there
+                continue  # `x!` asserts to the compiler that x exists
             if self.take("::"):
                 of = nested_of(of, self.need(NAME))
             elif dot := self.take(r"\.\??"):
@@ -650,7 +650,7 @@ class Reader:
         self.need("'")
         parts: list[Expression] = []
         while True:
-            found = STRING.match(self.source, self.at) or self.fault("a text does not end")
+            found = STRING.match(self.source, self.at) or self.error("a string does not end")
             self.at = found.end()
             if found[0] == "'":
                 return lambda scope: "".join(text(part(scope)) for part in parts)
@@ -680,7 +680,7 @@ def calculation(symbol: str, left: Expression, right: Expression) -> Expression:
 def truth(value: Any) -> bool:
     """A condition must be known before anything is deployed."""
     if not isinstance(value, bool):
-        raise BicepError(f"{value!r} is no condition")
+        raise BicepError(f"{value!r} is not a condition")
     return value
 
 
@@ -741,7 +741,7 @@ class File:
 
 
 class Deployment(NamedTuple):
-    """What a deployment asks Azure for, and what it tells afterwards."""
+    """What a deployment requests from Azure, and what it returns."""
 
     resources: list[Resource]
     outputs: dict[str, Any]

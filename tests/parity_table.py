@@ -1,6 +1,6 @@
 """One table of what Terraform builds and what Bicep builds: each resource with its settings, in the same words.
 
-Nothing is left out by silence: a type of resource that is not in KINDS, or a value that no setting reads, is an error.
+Nothing is left out silently: a type of resource that is not in KINDS, or a value that no setting reads, is an error.
 """
 
 import copy
@@ -46,7 +46,7 @@ def read(path: str, change: Callable[[Any], Any] = lambda value: value) -> Read:
 
 
 def unless(path: str, usual: Any) -> Read:
-    """What Azure takes when nothing is said is the same as saying it."""
+    """A value that is left out is the same as Azure's default, written out."""
     return read(path, lambda value: usual if value is None else value)
 
 
@@ -59,7 +59,7 @@ def negated(path: str) -> Read:
 
 
 def ordered(path: str) -> Read:
-    """A list whose order says nothing."""
+    """A list whose order has no meaning."""
     return read(path, lambda value: sorted(value or [], key=str))
 
 
@@ -82,7 +82,7 @@ def days(path: str) -> Read:
 
 
 def blocks(path: str, *parts: str, **usual: Any) -> Read:
-    """Some values of each block of a list whose order says nothing."""
+    """Some values of each block of a list whose order has no meaning."""
 
     def change(value: Any) -> list[list[Any]]:
         rows = [
@@ -104,8 +104,8 @@ Settings = dict[str, tuple[str | Read, str | Read]]
 class Kind(NamedTuple):
     """A kind of resource: its type in Terraform and in Azure, its settings, and what it is called if not by its name.
 
-    A type in Azure may carry the value that tells two kinds apart (TOLD_APART_BY). Without a type in Terraform, which
-    then hands Azure's own definition on, every value is a setting.
+    A type in Azure may carry the value that distinguishes two kinds (KIND_IN). Without a type in Terraform, which then
+    passes Azure's own definition on, every value is a setting.
     """
 
     terraform: str
@@ -274,7 +274,7 @@ BUDGET: Settings = {
         blocks("notification", "threshold_type", *PARTS_OF_A_NOTICE, "enabled", enabled=True),
         blocks("properties.notifications", "thresholdType", *PARTS_OF_A_NOTICE, "enabled"),
     ),
-    "who hears": (
+    "recipients": (
         blocks("notification", "contact_emails", "contact_groups", "contact_roles"),
         blocks("properties.notifications", "contactEmails", "contactGroups", "contactRoles"),
     ),
@@ -320,7 +320,7 @@ ALERT: Settings = {
     "on": (unless("enabled", True), unless("properties.enabled", True)),
     "title": ("display_name", "properties.displayName"),
     "severity": ("severity", "properties.severity"),
-    "asks": (one("scopes"), one("properties.scopes")),
+    "scopes": (one("scopes"), one("properties.scopes")),
     "every": ("evaluation_frequency", "properties.evaluationFrequency"),
     "window": ("window_duration", "properties.windowSize"),
     "query": ("criteria.query", "properties.criteria.allOf.query"),
@@ -404,7 +404,7 @@ PRIVATE_ENDPOINT: Settings = {
     "connection": (f"{CONNECTION}.name", f"{LINKED}.name"),
     "leads to": (f"{CONNECTION}.private_connection_resource_id", f"{LINKED}.properties.privateLinkServiceId"),
     "part": (f"{CONNECTION}.subresource_names", f"{LINKED}.properties.groupIds"),
-    # Bicep has another property for connections that somebody must approve.
+    # Bicep has another property for connections that need an approval.
     "approval": (f"{CONNECTION}.is_manual_connection", read(LINKED, lambda value: not value)),
     "zone group": ("private_dns_zone_group.name", fixed("default")),
     "zones": (
@@ -505,13 +505,13 @@ KINDS = {
 }
 
 # Where Azure has two kinds in one type, and where it has a resource of its own that Terraform has inside another.
-TOLD_APART_BY = {f"{ML}/computes": "properties.computeType", f"{ML}/outboundRules": "properties.type"}
+KIND_IN = {f"{ML}/computes": "properties.computeType", f"{ML}/outboundRules": "properties.type"}
 INSIDE = {
     "Microsoft.Storage/storageAccounts/blobServices",
     "Microsoft.Storage/storageAccounts/fileServices",
     "Microsoft.Network/privateEndpoints/privateDnsZoneGroups",
 }
-# The other way round: whose value it is, and what.
+# The other way round: the owner of the value, and the value.
 ASSOCIATIONS = {
     "azurerm_subnet_network_security_group_association": ("subnet_id", "network_security_group_id"),
     "azurerm_subnet_nat_gateway_association": ("subnet_id", "nat_gateway_id"),
@@ -519,8 +519,8 @@ ASSOCIATIONS = {
 }
 HANDED_ON = "azurerm_resource_group_template_deployment"
 
-# No settings: what a resource's id says already, what comes of it, and how long Terraform waits.
-PLACES = {"apiVersion", "id", "name", "principal_id", "timeouts", "scope", "group", "parent", *TOLD_APART_BY.values()}
+# No settings: what a resource's id has already, what follows from it, and how long Terraform waits.
+PLACES = {"apiVersion", "id", "name", "principal_id", "timeouts", "scope", "group", "parent", *KIND_IN.values()}
 
 
 class Found(NamedTuple):
@@ -571,7 +571,7 @@ def opened(deployment: Values, group: str) -> Iterator[Found]:
 
 
 def azure(kind: str, own: str, scope: str, body: Values) -> Found:
-    """A resource in Azure's words, with what its id says."""
+    """A resource in Azure's words, with the parts of its id."""
     parent, _, name = own.rpartition("/")
     places = {
         "id": own,
@@ -580,13 +580,13 @@ def azure(kind: str, own: str, scope: str, body: Values) -> Found:
         "parent": parent.rpartition("/")[0],
         "group": (re.findall("/resourceGroups/([^/]+)", own) or [""])[0],
     }
-    if apart := at(body, TOLD_APART_BY.get(kind, "")):
-        kind = f"{kind} {apart}"
+    if kind_of := at(body, KIND_IN.get(kind, "")):
+        kind = f"{kind} {kind_of}"
     return Found(kind, body | places)
 
 
 def azure_table(found: list[Found]) -> Table:
-    """What Azure is asked for; parts stand where Terraform has them."""
+    """What is requested from Azure; parts are where Terraform has them."""
     by_id = {each.values["id"]: each.values for each in found}
     subnets = []
     for each in found:
@@ -607,7 +607,7 @@ def azure_table(found: list[Found]) -> Table:
 def table(resources: list[Found], kinds: dict[str, str], side: int) -> Table:
     """The resources in common words; ``side`` is 0 for Terraform's own and 1 for Azure's."""
     rows: Table = {}
-    faults = {f"{each.type} is no kind" for each in resources if each.type not in kinds}
+    errors = {f"{each.type} is not a kind" for each in resources if each.type not in kinds}
     for each in (each for each in resources if each.type in kinds):
         name = kinds[each.type]
         kind = KINDS[name]
@@ -621,14 +621,14 @@ def table(resources: list[Found], kinds: dict[str, str], side: int) -> Table:
             known = [*readers.values(), called]
             paths = {re.sub(r"\.\d+", "", path) for path in leaves}
             unread = sorted(path for path in paths if not any(reader.covers(path) for reader in known))
-            faults |= {f"no setting of {name!r} reads {path}" for path in unread}
+            errors |= {f"no setting of {name!r} reads {path}" for path in unread}
             row = {setting: reader(each.values) for setting, reader in readers.items()}
         else:
             row = {**leaves, "API version": each.values["apiVersion"]}
         key = (name, called(each.values))
-        faults |= {f"{key} is there twice"} if key in rows else set()
+        errors |= {f"{key} is there twice"} if key in rows else set()
         rows[key] = row
-    assert not faults, "\n".join(["tests/parity_table.py:", *sorted(faults)])
+    assert not errors, "\n".join(["tests/parity_table.py:", *sorted(errors)])
     return rows
 
 
@@ -656,9 +656,9 @@ def differences(terraform: Table, bicep: Table) -> list[str]:
         for setting in sorted(ours.keys() | theirs.keys()):
             values = ours.get(setting), theirs.get(setting)
             if values[0] != values[1]:
-                told = [short_ids(repr(value)) for value in values]
-                told = told if told[0] != told[1] else [repr(value) for value in values]
-                lines.append(f"{kind} {short_ids(name)}: {setting}: Terraform {told[0]}, Bicep {told[1]}")
+                shown = [short_ids(repr(value)) for value in values]
+                shown = shown if shown[0] != shown[1] else [repr(value) for value in values]
+                lines.append(f"{kind} {short_ids(name)}: {setting}: Terraform {shown[0]}, Bicep {shown[1]}")
     return lines
 
 

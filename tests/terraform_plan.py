@@ -1,7 +1,7 @@
-"""What Terraform would ask Azure for, as Terraform itself evaluates it: offline, with a mocked provider.
+"""What Terraform would request from Azure, as Terraform itself evaluates it: offline, with a mocked provider.
 
-A plan tells which values the configuration sets; an apply gives every resource an id, so that references can be told
-apart. Both run inside `terraform test`, whose JSON messages hold them.
+A plan shows which values the configuration sets; an apply gives every resource an id, which distinguishes the
+references. Both run inside `terraform test`, whose JSON messages hold them.
 """
 
 import itertools
@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from bicep_eval import DEPLOYER, SUBSCRIPTION, TENANT, resource_id
 
-# What a deployment returns, instead of what its template asks Azure for.
+# What a deployment returns, instead of what its template requests from Azure.
 RETURNED = "what-the-template-returns"
-ASKED = re.compile(r"\[reference\('(.+)', '.+'\)\.([\w.\[\]]+)\]\W")
+REFERENCE = re.compile(r"\[reference\('(.+)', '.+'\)\.([\w.\[\]]+)\]\W")
 MOCKS = f"""
 mock_provider "azurerm" {{
   mock_data "azurerm_client_config" {{
@@ -75,8 +75,8 @@ def plans(
         given = "".join(f"{name} = {json.dumps(value)}\n" for name, value in {"environment": each, **variables}.items())
         text += f'run "{each}_{command}" {{\ncommand = {command}\nstate_key = "{each}"\nvariables {{\n{given}}}\n}}\n'
     (module / "tests" / "parity.tftest.hcl").write_text(text, encoding="utf-8")
-    said = test("-verbose", "-json", "-filter=tests/parity.tftest.hcl")
-    messages = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    printed = test("-verbose", "-json", "-filter=tests/parity.tftest.hcl")
+    messages = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
     wrong = [each["diagnostic"] for each in messages if each.get("diagnostic", {}).get("severity") == "error"]
     assert not wrong, "; ".join(f"{each['summary']}: {each['detail']}" for each in wrong)
     found = {each["@testrun"]: each[each["type"]] for each in messages if each["type"] in ("test_plan", "test_state")}
@@ -128,8 +128,8 @@ def references(made: Iterable[Any]) -> Iterator[tuple[str, str]]:
             yield values["id"], f"{values['storage_account_id']}/blobServices/default/containers/{values['name']}"
         else:
             yield values["id"], f"the {kind} {values.get('name', '')}"
-        if asked := ASKED.search(values.get("template_content") or ""):
-            yield RETURNED, f"{asked[1]}.properties.{asked[2].replace('[', '.').replace(']', '')}"
+        if reference := REFERENCE.search(values.get("template_content") or ""):
+            yield RETURNED, f"{reference[1]}.properties.{reference[2].replace('[', '.').replace(']', '')}"
         if kind == "azurerm_user_assigned_identity":
             identity = resource_id(group, REFERRED[kind], values["name"])
             yield values["principal_id"], f"{identity}.properties.principalId"

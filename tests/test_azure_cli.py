@@ -1,6 +1,6 @@
 """Each `az` command line that the infrastructure verbs can emit, read by the real Azure CLI's own parser.
 
-Off unless MLOPS_TEMPLATE_AZURE_CLI=1: the environment of azure-cli has 733 MB. Nobody signs in and nothing is asked of
+Off unless MLOPS_TEMPLATE_AZURE_CLI=1: the environment of azure-cli has 733 MB. No user signs in and no request goes to
 Azure: a command line is parsed and not run. `az ml` is an extension, which is on no package index; tests/engine has a
 table for it.
 """
@@ -21,7 +21,7 @@ pytestmark = [
 
 MODULES = ["bootstrap", "doctor", "provision", "teardown"]
 
-# A pytest plugin for the project: it writes down what each Shell is asked to run, on whatever cloud a test brings.
+# A pytest plugin for the project: it records each command of each Shell, on whatever cloud a test brings.
 RECORDER = """
 import json, os
 from mlops.shell import Shell
@@ -36,14 +36,14 @@ def recorded(self, command, **options):
 Shell._executed = recorded
 """
 
-# For the environment of azure-cli: a line of JSON for each command line, with what its parser says.
+# For the environment of azure-cli: a line of JSON for each command line, with its parser's message.
 PARSER = """
 import contextlib, io, json, sys
 from azure.cli.core import get_default_cli
 
 cli = get_default_cli()
 
-def fault(words):
+def error(words):
     parts = {"parser_cls": cli.parser_cls, "commands_loader_cls": cli.commands_loader_cls, "help_cls": cli.help_cls}
     cli.invocation = cli.invocation_cls(cli_ctx=cli, **parts)
     loader = cli.invocation.commands_loader
@@ -56,16 +56,16 @@ def fault(words):
     loader.command_table = {name: loader.command_table[name]}
     cli.invocation.parser.cli_ctx = cli
     cli.invocation.parser.load_command_table(loader)
-    said = io.StringIO()
+    message = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stderr(message), contextlib.redirect_stdout(io.StringIO()):
             cli.invocation.parser.parse_args(words)
     except SystemExit:
-        return " ".join(said.getvalue().split())[:300] or "refused"
+        return " ".join(message.getvalue().split())[:300] or "refused"
     return ""
 
 for line in sys.stdin:
-    print(json.dumps(fault(json.loads(line)[1:])))
+    print(json.dumps(error(json.loads(line)[1:])))
 """
 
 
@@ -81,14 +81,14 @@ def azure_cli(uv: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
-def faults(python: Path, lines: list[list[str]], folder: Path) -> dict[str, str]:
+def errors(python: Path, lines: list[list[str]], folder: Path) -> dict[str, str]:
     """What the parser refuses: the command line and its message."""
     env = os.environ | {"AZURE_CONFIG_DIR": str(folder / "azure"), "AZURE_CORE_COLLECT_TELEMETRY": "no"}
     text = "\n".join(json.dumps(line) for line in lines)
     result = subprocess.run([python, "-c", PARSER], input=text, capture_output=True, text=True, env=env)
     assert result.returncode == 0, result.stderr[-3000:]
-    said = [json.loads(line) for line in result.stdout.splitlines()]
-    return {" ".join(line): text for line, text in zip(lines, said, strict=True) if text}
+    messages = [json.loads(line) for line in result.stdout.splitlines()]
+    return {" ".join(line): text for line, text in zip(lines, messages, strict=True) if text}
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def emitted(render: Render, run_in: Run, tmp_path_factory: pytest.TempPathFactor
 def test_the_azure_cli_understands_each_command_line(azure_cli: Path, emitted: list[list[str]], tmp_path: Path) -> None:
     # Of each verb and of both infrastructures.
     assert {line[1] for line in emitted} >= {"identity", "role", "provider", "version", "deployment", "keyvault"}
-    assert faults(azure_cli, emitted, tmp_path) == {}
+    assert errors(azure_cli, emitted, tmp_path) == {}
 
 
 @pytest.mark.parametrize(
@@ -127,6 +127,6 @@ def test_the_azure_cli_understands_each_command_line(azure_cli: Path, emitted: l
         ("az grup show --name x", "unknown command"),
     ],
 )
-def test_and_it_would_say_what_it_does_not_understand(line: str, words: str, azure_cli: Path, tmp_path: Path) -> None:
-    (said,) = faults(azure_cli, [line.split()], tmp_path).values()
-    assert words in said
+def test_a_command_line_with_an_error_is_noticed(line: str, words: str, azure_cli: Path, tmp_path: Path) -> None:
+    (message,) = errors(azure_cli, [line.split()], tmp_path).values()
+    assert words in message

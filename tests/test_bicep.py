@@ -1,7 +1,7 @@
 """Bicep of a rendered project: it fits Azure's own types, holds our policy, and the portal's form fits it.
 
 The compiler is on no package index: a checker that stands beside this repository reads the files instead, and
-bicep_eval works out what they ask of Azure. Each check is shown to notice seeded errors.
+bicep_eval works out what they request from Azure. Each check is shown to notice seeded errors.
 """
 
 import json
@@ -53,10 +53,10 @@ def types(tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def faults(tools: Path, types: Path) -> Callable[[Path], list[str]]:
+def errors(tools: Path, types: Path) -> Callable[[Path], list[str]]:
     """What the checker finds in a project, as lines that begin with the file."""
 
-    def faults(project: Path) -> list[str]:
+    def errors(project: Path) -> list[str]:
         folder = project / BICEP
         files = ["main.bicep", *(f"{each}.bicepparam" for each in ENVIRONMENTS)]
         run = subprocess.run(
@@ -68,7 +68,7 @@ def faults(tools: Path, types: Path) -> Callable[[Path], list[str]]:
         assert not run.stderr, run.stderr
         return run.stdout.splitlines()
 
-    return faults
+    return errors
 
 
 @pytest.fixture
@@ -97,14 +97,14 @@ def sources(project: Path) -> dict[str, str]:
 
 
 def deployment(project: Path, environment: str = "prod", **parameters: Any) -> Deployment:
-    """What the project asks of Azure for an environment."""
+    """What the project requests from Azure for an environment."""
     return evaluate(project / BICEP / f"{environment}.bicepparam", **parameters)
 
 
 # --- The files --------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("add_ons", add_on_sets(), ids=lambda add_ons: "+".join(add_ons) or "none")
-def test_bicep_fits_the_types_of_azure(project_with: Project, faults: Callable, add_ons: list[str]) -> None:
-    assert faults(project_with(add_ons)) == []
+def test_bicep_fits_the_types_of_azure(project_with: Project, errors: Callable, add_ons: list[str]) -> None:
+    assert errors(project_with(add_ons)) == []
 
 
 @pytest.mark.parametrize("add_ons", [NONE, ALL], ids=["none", "all"])
@@ -181,8 +181,8 @@ def test_a_user_who_also_deploys_gets_no_right_twice(project_with: Project) -> N
     names: dict[tuple, set[str]] = {}
     for each in resources:
         if each.type == RIGHT:
-            said = each.body["properties"]
-            names.setdefault((each.scope, said["principalId"], said["roleDefinitionId"]), set()).add(each.name)
+            right = each.body["properties"]
+            names.setdefault((each.scope, right["principalId"], right["roleDefinitionId"]), set()).add(each.name)
     assert len(names) < sum(each.type == RIGHT for each in resources), "there is a right that both have"
     assert all(len(found) == 1 for found in names.values())
 
@@ -198,11 +198,11 @@ def test_a_compute_instance_is_made_once(project_with: Project) -> None:
             if at(each.body, "properties.computeType") == "ComputeInstance" or each.type == RIGHT
         }
 
-    assert made() - made(existingInstances=["ci-ada-a1b2c3", "ci-somebody-a1b2c3"]) == {"ci-ada-a1b2c3"}
+    assert made() - made(existingInstances=["ci-ada-a1b2c3", "ci-other-a1b2c3"]) == {"ci-ada-a1b2c3"}
 
 
-def test_event_grid_calls_nobody(project_with: Project) -> None:
-    """It has a destination for that, which takes the events of Key Vault and of no other resource."""
+def test_event_grid_notifies_no_one(project_with: Project) -> None:
+    """It has a destination for that, which accepts the events of Key Vault and of no other resource."""
     kinds = {each.type for each in deployment(project_with(ALL)).resources}
     assert "Microsoft.Insights/scheduledQueryRules" in kinds
     assert {kind for kind in kinds if kind.startswith("Microsoft.EventGrid/")} == set()
@@ -262,7 +262,7 @@ def test_the_linter_stops_on_what_it_finds(project_with: Project) -> None:
 
 
 # --- Seeded errors ----------------------------------------------------------------------------------------------------
-SEEDS: dict[str, dict[str, tuple[str, str, str]]] = {  # file -> label -> old, new, what the checker says
+SEEDS: dict[str, dict[str, tuple[str, str, str]]] = {  # file -> label -> old, new, what the checker reports
     "main.bicep": {
         "unused variable": ("closed ? 'closed' : 'open'", "'open'\nvar spare = 1", "never used"),
         "missing module": ("'modules/locks.bicep'", "'modules/lock.bicep'", "does not exist"),
@@ -295,7 +295,7 @@ SEEDS: dict[str, dict[str, tuple[str, str, str]]] = {  # file -> label -> old, n
     },
     "modules/data-lake.bicep": {
         "unknown discriminator": ("'AzureDataLakeGen2'", "'AzureDataLakeGen3'", "is not one of"),
-        "unknown access of a container": ("'None'\n  }", "'Nobody'\n  }", "is not one of"),
+        "unknown access of a container": ("'None'\n  }", "'Private'\n  }", "is not one of"),
     },
     "modules/key-vault.bicep": {
         "misspelt property of a vault": ("softDeleteRetentionInDays", "softDeleteDays", "no such property"),
@@ -353,14 +353,14 @@ SEEDS: dict[str, dict[str, tuple[str, str, str]]] = {  # file -> label -> old, n
 
 
 @pytest.mark.parametrize(("file", "label"), [(file, label) for file, seeds in SEEDS.items() for label in seeds])
-def test_the_checker_sees_a_seeded_error(file: str, label: str, copy_of: Callable, faults: Callable) -> None:
+def test_the_checker_sees_a_seeded_error(file: str, label: str, copy_of: Callable, errors: Callable) -> None:
     old, new, expected = SEEDS[file][label]
-    assert [each for each in faults(copy_of(ALL, file, old, new)) if expected in each], expected
+    assert [each for each in errors(copy_of(ALL, file, old, new)) if expected in each], expected
 
 
 # --- The policy -------------------------------------------------------------------------------------------------------
-# What checkov demands of Terraform, demanded of what Bicep asks Azure for: type -> path -> the value, or a function
-# that says whether a value will do; two values are one with the private network and one without.
+# What checkov demands of Terraform, demanded of what Bicep requests: type -> path -> the value, or a function that
+# decides whether a value will do; two values are one with the private network and one without.
 STORAGE = "Microsoft.Storage/storageAccounts"
 VAULT = "Microsoft.KeyVault/vaults"
 IMAGES = "Microsoft.ContainerRegistry/registries"
@@ -380,7 +380,7 @@ def two_weeks(policy: dict[str, Any]) -> bool:
 
 
 def thrifty(properties: dict[str, Any]) -> bool:
-    """A cluster scales to zero; an instance is one person's, and stops in the evening and when nobody works on it."""
+    """A cluster scales to zero; an instance is one person's, and stops in the evening and when it is idle."""
     own = properties["properties"]
     if properties["computeType"] == "AmlCompute":
         return own["scaleSettings"]["minNodeCount"] == 0 and own["remoteLoginPortPublicAccess"] == "Disabled"
@@ -396,7 +396,7 @@ def private_regions(regions: list[dict]) -> bool:
 
 
 def guarded(subnets: list[dict]) -> bool:
-    """A machine has no way out that nobody made; a security group counts for all, private endpoints too."""
+    """A machine has no outbound access by default; a security group applies to all, private endpoints too."""
     each = [subnet["properties"] for subnet in subnets]
     return all(
         one["defaultOutboundAccess"] is False
@@ -614,17 +614,17 @@ LOGGED = (WORKSPACE, VAULT, IMAGES, f"{STORAGE}/blobServices")
 
 
 def unlogged(project: Path) -> list[str]:
-    """What has logs, and tells Log Analytics nothing."""
+    """What has logs, and sends Log Analytics nothing."""
     resources = deployment(project, onlineEndpointExists=True).resources
     settings = {each.scope: each.body["properties"] for each in resources if each.type.endswith("/diagnosticSettings")}
-    told = {
+    sending = {
         scope for scope, one in settings.items() if one["workspaceId"] and any(log["enabled"] for log in one["logs"])
     }
     [workspace] = [each.id for each in resources if each.type == WORKSPACE]
     config = yaml.safe_load((project / "config" / "prod.yml").read_text(encoding="utf-8"))
     endpoint = f"{workspace}/onlineEndpoints/{config['names']['online_endpoint']}"
     logged = {each.id for each in resources if each.type in LOGGED} | {endpoint}
-    return sorted(logged - told)
+    return sorted(logged - sending)
 
 
 def test_everything_with_logs_sends_them(project_with: Project) -> None:
@@ -765,7 +765,7 @@ BEFORE_THE_TABLE = re.compile(
 
 
 def test_an_alert_can_be_asked_before_there_is_a_table(project_with: Project) -> None:
-    """Azure switches an alert off whose query failed for a week."""
+    """Azure switches off an alert whose query failed for a week."""
     alerts = [each for each in deployment(project_with(ALL)).resources if each.type.endswith("/scheduledQueryRules")]
     assert len(alerts) == 3
     for alert in alerts:
@@ -778,10 +778,10 @@ def test_an_alert_can_be_asked_before_there_is_a_table(project_with: Project) ->
         assert {name: kind for name, kind in types.items() if kind != "string"} == casts
 
 
-def test_alerts_ask_with_the_thresholds_of_the_config(project_with: Project) -> None:
+def test_alerts_query_with_the_thresholds_of_the_config(project_with: Project) -> None:
     alerts = [each for each in deployment(project_with(ALL)).resources if each.type.endswith("/scheduledQueryRules")]
-    asked = {each.name: at(each.body, "properties.criteria")["allOf"][0]["query"].splitlines()[-1] for each in alerts}
-    assert asked == {
+    limits = {each.name: at(each.body, "properties.criteria")["allOf"][0]["query"].splitlines()[-1] for each in alerts}
+    assert limits == {
         "alert-latency-ms": "| where slow > 1000",
         "alert-error-percent": "| where 100.0 * failed / total > 5",
         "alert-failed-jobs": "| where failed >= 1",

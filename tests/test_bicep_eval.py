@@ -29,8 +29,8 @@ def value(folder: Path, expression: str, before: str = "") -> Any:
         ("'${true} ${[1, 'a']}'", 'True [1,"a"]'),
         ("'''\nas it ${is}'''", "as it ${is}"),
         ("1 + 2 * 3 - 8 / 3", 5),
-        ("-1 < 0 && !(1 > 2) || fail('is not asked')", True),
-        ("true ? 'yes' : fail('is not asked')", "yes"),
+        ("-1 < 0 && !(1 > 2) || fail('is not evaluated')", True),
+        ("true ? 'yes' : fail('is not evaluated')", "yes"),
         ("false\n  ? 'a'\n  : true ? 'b' : 'c'", "b"),
         ("null ?? 'other'", "other"),
         ("'Ab' =~ 'aB'", True),
@@ -123,7 +123,7 @@ def test_resources_are_what_conditions_and_loops_leave(tmp_path: Path) -> None:
         }
         module never 'inner.bicep' = if (!lock && lock) {
           scope: resourceGroup('other')
-          params: { names: [], lock: fail('is not asked') }
+          params: { names: [], lock: fail('is not evaluated') }
         }
         output location string = group.location
         output never string? = never.?outputs.?principal
@@ -199,19 +199,19 @@ def test_types_variables_and_functions_are_imported(tmp_path: Path) -> None:
     ("source", "words"),
     [
         ("output a string = unheard(1)", "main.bicep:1: the function 'unheard' is not known"),
-        ("output a string = nobody", "nothing is called 'nobody'"),
+        ("output a string = missing", "nothing is called 'missing'"),
         ("extension kubernetes", "main.bicep:1: the statement 'extension' is not known"),
         ("var a = [1, 2", "main.bicep:1: expected"),
-        ("var a = 'open\n", "main.bicep:1: a text does not end"),
+        ("var a = 'open\n", "main.bicep:1: a string does not end"),
         ("var a = 1 +* 2", "main.bicep:1: expected"),
         ("\nvar a = b[^1]", "main.bicep:2: expected"),
         ("param a string", "main.bicep needs the parameter a"),
         ("output a string = { b: 1 }.c", "has no 'c'"),
-        ("output a string = 'x' ? 1 : 2", "'x' is no condition"),
-        ("output a string = 'x${null}'", "null is no text"),
+        ("output a string = 'x' ? 1 : 2", "'x' is not a condition"),
+        ("output a string = 'x${null}'", "null is not a string"),
         ("output a string = fail('on purpose')", "on purpose"),
         ("resource a 'Microsoft.X/y@1' = {\n  name: 'a/b'\n}\noutput i string = a.id", "Microsoft.X/y has 1 names"),
-        ("resource a 'Microsoft.X/y@1' = {\n  name: 'a'\n}\noutput i object = a", "a Resource is no value"),
+        ("resource a 'Microsoft.X/y@1' = {\n  name: 'a'\n}\noutput i object = a", "a Resource is not a value"),
         ("resource a 'Microsoft.X/y@1' = {\n  name: 'a'\n  dependsOn: [b]\n}\noutput i string = a.sku.name", "'b'"),
         ("module m 'main.bicep' = {\n  parameters: {}\n}", "the module m has no parameters"),
         ("module m 'main.bicep' = if (false) {}\noutput o string = m.outputs.o", "the module m is not deployed"),

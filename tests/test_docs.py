@@ -1,4 +1,4 @@
-"""The documents of a rendered project: every command in them exists, and few of them are needed by hand."""
+"""The documents of a rendered project: every command in them exists, and few of them have to be run manually."""
 
 import json
 import re
@@ -19,7 +19,7 @@ EVERYTHING = [with_add_ons(*add_ons(), infrastructure_version=tool) for tool in 
 
 @pytest.fixture(scope="session", params=[{}, *EVERYTHING, EXISTING], ids=label)
 def documented(request: pytest.FixtureRequest, render: Render) -> Path:
-    """A rendered project of each kind that the documents tell apart; read it, do not write to it."""
+    """A rendered project of each kind that the documents distinguish; read it, do not write to it."""
     return render(**request.param)
 
 
@@ -43,8 +43,8 @@ def shell_lines(path: Path) -> list[str]:
     return [line for line in [*outer.splitlines(), *inner, *inline] if line.startswith(("az ", "gh "))]
 
 
-def faults(lines: list[str], tools: Path, folder: Path) -> str:
-    """What a table of facts about the Azure CLI and the GitHub CLI has against these command lines."""
+def errors(lines: list[str], tools: Path, folder: Path) -> str:
+    """The errors in these command lines by a table of facts about the Azure CLI and the GitHub CLI."""
     log = folder / "commands.log"
     listed = [shlex.split(line, comments=True) for line in lines if not line.startswith(NOT_LISTED)]
     log.write_text("\n".join(map(json.dumps, listed)), encoding="utf-8")
@@ -58,13 +58,13 @@ def faults(lines: list[str], tools: Path, folder: Path) -> str:
 def test_the_commands_of_the_documentation_exist(documented: Path, tools: Path, tmp_path: Path) -> None:
     lines = [line for path in documents(documented) for line in shell_lines(path)]
     assert len(lines) >= 8, "the documents have no commands any more, or they are not found"
-    assert faults(lines, tools, tmp_path) == ""
+    assert errors(lines, tools, tmp_path) == ""
 
 
 def test_a_misspelt_command_of_the_documentation_is_noticed(tools: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("`gh workflow rum`\n```bash\ngh variable set A --boddy b\nID=$(az acount show)\n```\n", "utf-8")
-    found = faults(shell_lines(page), tools, tmp_path)
+    found = errors(shell_lines(page), tools, tmp_path)
     assert [word for word in ("rum", "--boddy", "acount") if word not in found] == []
 
 
@@ -81,7 +81,7 @@ def test_the_verbs_of_the_documentation_exist(documented: Path, run_in: Run, kno
 
 def test_few_steps_lead_from_nothing_to_an_environment(documented: Path) -> None:
     text = (documented / "docs" / "operate.md").read_text(encoding="utf-8")
-    section = re.split(r"^## ", text, flags=re.MULTILINE)[1].split("That is all by hand")[0]
+    section = re.split(r"^## ", text, flags=re.MULTILINE)[1].split("Nothing else is manual")[0]
     steps = re.findall(r"^(\d+)\. ", section, flags=re.MULTILINE)
     assert steps == [str(number) for number in range(1, len(steps) + 1)]
     assert len(steps) <= MOST_STEPS

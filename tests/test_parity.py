@@ -25,7 +25,7 @@ NONE, ALL, *SOME = add_on_sets()
 ENVIRONMENTS = ("dev", "test", "prod")
 TOOLS = ("terraform", "bicep")
 
-# What the config may say, all at once, beside what it says in a new project.
+# Other settings than those of a new project, all at once.
 OTHER_CONFIG = {
     "alert_emails: []": 'alert_emails: ["a@example.com", "b@example.com"]',
     "monthly_amount: 300": "monthly_amount: 45",
@@ -40,7 +40,7 @@ OTHER_CONFIG = {
     "latency_ms: 1000": "latency_ms: 250",
 }
 
-# One-sided changes, all at once: what the comparison must say, and how each tool is made to say it.
+# One-sided changes, all at once: what the comparison must report, and the edit of each tool that causes it.
 EDITS = {
     "role assignment .*: only in": (
         ("identity.tf", "try(assignment.only, local.access) == local.access", "!can(assignment.only)"),
@@ -239,7 +239,7 @@ def compared(folders: dict[str, Path], tools: Path, environments: tuple[str, ...
 
 def in_bicep(folder: Path, environment: str, **inputs: Any) -> Table:
     bicep = folder / "infrastructure" / "bicep"
-    if not (bicep / "modules" / "monitoring.bicep").exists():  # the only one that asks for it
+    if not (bicep / "modules" / "monitoring.bicep").exists():  # the only one that needs it
         inputs.pop("online_endpoint_exists", None)
     parameters = {re.sub("_(.)", lambda found: found[1].upper(), name): value for name, value in inputs.items()}
     return bicep_table(evaluate(bicep / f"{environment}.bicepparam", **parameters))
@@ -286,13 +286,13 @@ def test_both_tools_build_the_same_with_each_pair_of_add_ons(tables: Tables, add
     same(tables(*add_ons)["dev"])
 
 
-SOMEBODY = "00000000-0000-0000-0000-0000000000d2"
+OTHER_DEPLOYER = "00000000-0000-0000-0000-0000000000d2"
 
 
 @pytest.fixture(scope="session")
 def other_tables(other: dict[str, Path], tools: Path) -> tuple[Table, Table]:
     """Both tables of dev as OTHER_CONFIG has it, for another deployer, before there is an online endpoint."""
-    return compared(other, tools, ("dev",), deployer_principal_id=SOMEBODY, online_endpoint_exists=False)["dev"]
+    return compared(other, tools, ("dev",), deployer_principal_id=OTHER_DEPLOYER, online_endpoint_exists=False)["dev"]
 
 
 def test_both_tools_follow_the_config_and_their_inputs(other_tables: tuple[Table, Table]) -> None:
@@ -301,7 +301,7 @@ def test_both_tools_follow_the_config_and_their_inputs(other_tables: tuple[Table
     assert kinds.count("lock") == 5
     assert kinds.count("outbound host") == 2
     assert not any("onlineEndpoints" in name for _, name in other_tables[0])
-    assert any(SOMEBODY in name for kind, name in other_tables[0] if kind == "role assignment")
+    assert any(OTHER_DEPLOYER in name for kind, name in other_tables[0] if kind == "role assignment")
 
 
 def test_a_user_who_also_deploys_gets_each_right_once_from_terraform(built: Built, tools: Path) -> None:
@@ -347,25 +347,25 @@ def test_an_instance_comes_after_the_rights_of_its_owner(built: Built) -> None:
         assert re.search(pattern, text, re.DOTALL | re.MULTILINE), tool
 
 
-def test_every_setting_says_something_somewhere(tables: Tables, other_tables: tuple[Table, Table]) -> None:
+def test_every_setting_has_a_value_somewhere(tables: Tables, other_tables: tuple[Table, Table]) -> None:
     """One that is empty on both sides everywhere compares nothing."""
     found = [pair[0] for add_ons in (NONE, ALL, *SOME) for pair in tables(*add_ons).values()]
-    said = {
+    used = {
         (kind, setting)
         for rows in [*found, other_tables[0]]
         for (kind, _), row in rows.items()
         for setting, value in row.items()
         if value is not None
     }
-    assert {(name, setting) for name, kind in KINDS.items() for setting in kind.settings} - said == set()
-    assert KINDS.keys() - {kind for kind, _ in said} == set()
+    assert {(name, setting) for name, kind in KINDS.items() for setting in kind.settings} - used == set()
+    assert KINDS.keys() - {kind for kind, _ in used} == set()
 
 
 @pytest.fixture(scope="session", params=TOOLS)
 def edited(
     request: pytest.FixtureRequest, other: dict[str, Path], tools: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> list[str]:
-    """What the comparison says when one of the tools is edited and the other is not."""
+    """What the comparison reports when one of the tools is edited and the other is not."""
     folders = copies(other, tmp_path_factory.mktemp("edited"))
     for pair in EDITS.values():
         file, old, new = pair[TOOLS.index(request.param)]
@@ -378,7 +378,7 @@ def test_a_change_of_one_tool_is_noticed(edited: list[str], words: str) -> None:
     assert any(re.match(words, line) for line in edited), "\n".join(edited)
 
 
-def test_a_difference_is_told_with_both_values() -> None:
+def test_a_difference_is_reported_with_both_values() -> None:
     ids = [f"/subscriptions/s/resourceGroups/{group}/providers/Microsoft.X/y/z" for group in ("a", "b")]
     ours: Table = {("key vault", "kv"): {"sku": "standard", "tags": {}, "on": ids[0]}, ("lock", "on kv"): {}}
     theirs: Table = {("key vault", "kv"): {"sku": "premium", "tags": {}, "on": ids[1]}}
@@ -392,18 +392,18 @@ def test_a_difference_is_told_with_both_values() -> None:
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (Found("Microsoft.Batch/batchAccounts", {}), "Microsoft.Batch/batchAccounts is no kind"),
+        (Found("Microsoft.Batch/batchAccounts", {}), "Microsoft.Batch/batchAccounts is not a kind"),
         (Found("Microsoft.KeyVault/vaults", {"properties": {"new": [{"thing": 1}]}}), "reads properties.new.thing"),
         (Found("Microsoft.KeyVault/vaults", {"name": "kv"}), "is there twice"),
     ],
 )
-def test_nothing_is_left_out_by_silence(found: Found, words: str) -> None:
+def test_nothing_is_left_out_silently(found: Found, words: str) -> None:
     known = Found("Microsoft.KeyVault/vaults", {"name": "kv"})
     with pytest.raises(AssertionError, match=words):
         table([known, found], {kind.azure: name for name, kind in KINDS.items()}, 1)
 
 
-def test_one_of_several_blocks_is_not_taken_for_all() -> None:
+def test_one_of_several_blocks_does_not_stand_for_all() -> None:
     assert at({"rules": [{"open": False}]}, "rules.open") is False
     with pytest.raises(AssertionError, match="there 2 times"):
         at({"rules": [{"open": False}, {"open": True}]}, "rules.open")

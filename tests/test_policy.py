@@ -35,7 +35,7 @@ BY_CONFIG = {
     "CKV_AZURE_139": ("Public access is off when the private network is chosen.", REGISTRY),
     "CKV_AZURE_189": ("Public access is off when the private network is chosen.", VAULT),
     "CKV2_AZURE_49": ("Public access is off when the private network is chosen.", WORKSPACE),
-    "CKV_AZURE_150": ("The fewest nodes come from the config, which says 0.", CLUSTER),
+    "CKV_AZURE_150": ("The fewest nodes come from the config, which has 0.", CLUSTER),
 }
 EXPLAINED = {
     "CKV2_AZURE_32": ("The private endpoint comes with the add-on private-network.", VAULT),
@@ -85,7 +85,7 @@ Checked = Callable[..., dict[str, Any]]
 
 @pytest.fixture(scope="session")
 def checked(uv: str, tmp_path_factory: pytest.TempPathFactory) -> Checked:
-    """What checkov says about a folder of Terraform, or about a plan."""
+    """The findings of checkov about a folder of Terraform, or about a plan."""
     folder = tmp_path_factory.mktemp("checkov")
     command = ("tool", "run", "--quiet", "--python", "3.11", CHECKOV)
     if (started := run_uv(uv, folder, *command, "--version")).returncode:

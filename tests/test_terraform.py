@@ -183,8 +183,8 @@ FIXED = {
     },
 }
 
-# One fault each, as they slip in: `terraform validate` names it before anything is planned.
-FAULTS = {
+# One error each, as they slip in: `terraform validate` names it before anything is planned.
+ERRORS = {
     "a misspelt argument": ("storage.tf", "shared_access_key_enabled ", "shared_access_keys_enabled "),
     "an argument of azurerm 4": ("logs.tf", "authentication_enabled = false", "authentication_disabled = true"),
     "an argument that azurerm 5 dropped": ("main.tf", "admin_enabled ", "trust_policy_enabled "),
@@ -296,12 +296,12 @@ def terraform(module: Path, tools: Path, *arguments: str) -> subprocess.Complete
     return subprocess.run([*around, *command], cwd=module, env=environment, capture_output=True, text=True, timeout=300)
 
 
-def faults(result: subprocess.CompletedProcess) -> list[str]:
-    """What `terraform validate -json` has to say."""
+def errors(result: subprocess.CompletedProcess) -> list[str]:
+    """The errors that `terraform validate -json` reports."""
     return [each["summary"] for each in json.loads(result.stdout)["diagnostics"]]
 
 
-def said(result: subprocess.CompletedProcess) -> str:
+def output(result: subprocess.CompletedProcess) -> str:
     """Everything that Terraform wrote, on one line: it breaks long messages."""
     return " ".join((result.stdout + result.stderr).split())
 
@@ -324,7 +324,7 @@ def test_it_is_formatted_and_valid_whatever_was_chosen(prepared: Prepared, tools
     module = prepared(add_ons)
     formatted = terraform(module, tools, "fmt", "-check", "-recursive", "-diff")
     assert formatted.returncode == 0, formatted.stdout
-    assert faults(terraform(module, tools, "validate", "-json")) == []
+    assert errors(terraform(module, tools, "validate", "-json")) == []
 
 
 @pytest.mark.parametrize("add_ons", [NONE, OPEN, ALL], ids=["nothing", "open", "closed"])
@@ -369,12 +369,12 @@ def test_without_the_moved_blocks_an_update_would_delete_the_cluster(copied: Cop
     assert "azurerm_machine_learning_compute_cluster.this" in deleted
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_not_valid(copied: Copied, tools: Path, fault: str) -> None:
-    file, old, new = FAULTS[fault]
+@pytest.mark.parametrize("error", ERRORS)
+def test_an_error_is_not_valid(copied: Copied, tools: Path, error: str) -> None:
+    file, old, new = ERRORS[error]
     module = copied(ALL)
     edit(module / file, {old: new})
-    assert faults(terraform(module, tools, "validate", "-json"))
+    assert errors(terraform(module, tools, "validate", "-json"))
 
 
 def test_each_assertion_notices_a_loosened_setting(copied: Copied, tools: Path) -> None:
@@ -386,7 +386,7 @@ def test_each_assertion_notices_a_loosened_setting(copied: Copied, tools: Path) 
     result = terraform(module, tools, "test", *(f"-filter=tests/{path.name}" for path in tests))
     promised = [each for path in tests for each in re.findall(r'error_message = "(.+)"', path.read_text("utf-8"))]
     assert len(promised) > 90
-    assert [message for message in promised if message not in said(result)] == []
+    assert [message for message in promised if message not in output(result)] == []
 
 
 @pytest.mark.parametrize("name", ["acr_pull", "acr_push", "key_vault_administrator", "azureml_data_scientist"])
@@ -396,7 +396,7 @@ def test_another_role_is_noticed(copied: Copied, tools: Path, name: str) -> None
     roles = module.parent / "shared" / "roles.yml"
     roles.write_text(re.sub(rf'(\b{name}: )"[\w-]+"', rf'\1"{owner}"', roles.read_text("utf-8")), encoding="utf-8")
     result = terraform(module, tools, "test", "-filter=tests/roles.tftest.hcl")
-    assert "differ from this list" in said(result)
+    assert "differ from this list" in output(result)
 
 
 def test_a_value_that_is_not_from_the_config_is_noticed_in_each_environment(copied: Copied, tools: Path) -> None:
@@ -406,7 +406,7 @@ def test_a_value_that_is_not_from_the_config_is_noticed_in_each_environment(copi
     result = terraform(module, tools, "test", "-filter=tests/config.tftest.hcl")
     promised = re.findall(r'error_message = "(.+)"', (module / "tests" / "config.tftest.hcl").read_text("utf-8"))
     assert len(promised) == 3 * 9  # dev, test, prod
-    assert [message for message in promised if said(result).count(message) != 3] == []
+    assert [message for message in promised if output(result).count(message) != 3] == []
 
 
 @pytest.mark.parametrize(
@@ -425,4 +425,4 @@ def test_a_config_that_azure_would_refuse_is_refused_at_once(
     edit(module.parents[1] / "config" / "dev.yml", {old: new})
     result = terraform(module, tools, "test", "-filter=tests/environment.tftest.hcl")
     assert result.returncode == 1
-    assert message in said(result)
+    assert message in output(result)

@@ -48,7 +48,7 @@ def github(request: pytest.FixtureRequest, render: Render) -> Path:
 
 @pytest.fixture(scope="session")
 def existing(render: Render) -> Path:
-    """The workflows of a project whose workspaces somebody else built."""
+    """The workflows of a project with existing workspaces."""
     return render(**EXISTING) / ".github"
 
 
@@ -232,7 +232,7 @@ def runner(tools: Path) -> Path:
 def expand(github: Path, name: str) -> dict[str, Any]:
     """A workflow with the local action and the called workflows written out, as GitHub runs it.
 
-    The first step of a job says on which machine it runs.
+    The first step of a job prints the machine that it runs on.
     """
     workflow = yaml.safe_load((github / "workflows" / name).read_text(encoding="utf-8"))
     for job_id, job in workflow["jobs"].items():
@@ -281,7 +281,7 @@ def literal(value: object) -> str:
 
 
 class GitHub:
-    """Runs workflows of a project; `calls` has what the jobs asked of uv, az and gh, in order."""
+    """Runs workflows of a project; `calls` has the calls of the jobs to uv, az and gh, in order."""
 
     def __init__(self, runner: Path, github: Path, folder: Path) -> None:
         self.runner, self.github, self.folder = runner, github, folder
@@ -303,7 +303,7 @@ class GitHub:
                 f'#!/bin/sh\necho "{program} $*" >> "{self.log}"\n'
                 f'if grep -qxF "{program} $*" "{self.failing}"; then exit 1; fi\n'
                 'case "$*" in\n*--plan) echo "Plan: 42 to add";;\n'
-                # The file that `az bicep build` is asked for.
+                # The file that `az bicep build` writes.
                 '*" --outfile "*) echo "{}" > "${*##* --outfile }";;\nesac\n',
                 encoding="utf-8",
             )
@@ -388,7 +388,7 @@ def test_a_failing_verb_stops_its_job_and_all_later_ones(run_workflow: GitHub, v
     assert run_workflow.verbs[-1] == verb
 
 
-def test_without_being_asked_for_no_model_leaves_dev(run_workflow: GitHub) -> None:
+def test_without_a_request_no_model_leaves_dev(run_workflow: GitHub) -> None:
     outcome = run_workflow.run("deploy.yml", vars=AZURE)
     assert results(outcome) == {"dev": "success", "test": "skipped", "prod": "skipped"}
     assert run_workflow.verbs == deployment("dev", "schedule")
@@ -422,7 +422,7 @@ def test_a_push_without_azure_does_nothing_and_says_how_to_connect_it(run_workfl
 
 
 @pytest.mark.parametrize("workflow", ["train.yml", "deploy.yml", "infrastructure.yml"])
-def test_a_run_by_hand_without_azure_fails_with_the_cure(run_workflow: GitHub, workflow: str) -> None:
+def test_a_manual_run_without_azure_fails_with_the_remedy(run_workflow: GitHub, workflow: str) -> None:
     outcome = run_workflow.run(workflow, github={"event_name": "workflow_dispatch"})
     assert "failure" in results(outcome).values()
     assert run_workflow.calls == []
@@ -447,7 +447,7 @@ def test_a_forgotten_id_is_an_error_even_on_a_push(run_workflow: GitHub) -> None
     ],
     ids=["push", "plan", "apply", "destroy"],
 )
-def test_infrastructure_does_what_was_asked(run_workflow: GitHub, inputs: dict[str, str], verbs: list[str]) -> None:
+def test_infrastructure_does_what_was_requested(run_workflow: GitHub, inputs: dict[str, str], verbs: list[str]) -> None:
     event = "workflow_dispatch" if inputs else "push"
     outcome = run_workflow.run("infrastructure.yml", vars=AZURE, inputs=inputs, github={"event_name": event})
     assert results(outcome) == {"provision": "success"}
@@ -598,10 +598,10 @@ def test_only_bicep_has_a_button(github: Path, existing: Path) -> None:
     assert not (existing / "workflows" / "deploy-to-azure.yml").exists()
 
 
-# Workspaces that somebody else built.
+# Existing workspaces.
 
 
-def test_workflows_without_infrastructure_have_no_faults(existing: Path, tmp_path: Path) -> None:
+def test_workflows_without_infrastructure_pass_the_linters(existing: Path, tmp_path: Path) -> None:
     folder = repository(existing, tmp_path / "checkout")
     for linter in (["actionlint", "-no-color", "-oneline"], ["zizmor", "--offline", "--persona", "pedantic", "."]):
         result = tool(*linter, cwd=folder)

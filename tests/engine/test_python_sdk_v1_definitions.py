@@ -336,7 +336,7 @@ def test_another_pipeline_has_another_fingerprint(file: str, old: str, new: str,
 
 
 def test_an_option_without_a_value_is_left_out(shipped: Project) -> None:
-    given = shipped.definition("run_step").given
+    given = shipped.definition("run_step").options_with_value
     assert given(["--raw-data", "rows", "--overrides", "none", "--train-data", "out"]) == [
         "--raw-data",
         "rows",

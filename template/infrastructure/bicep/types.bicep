@@ -1,4 +1,4 @@
-// The parts of config/<environment>.yml that modules take. Azure checks them when a deployment starts.
+// The parts of config/<environment>.yml that modules use. Azure checks them when a deployment starts.
 
 @export()
 @description('Names of the resources: `names` of the environment.')
@@ -35,7 +35,7 @@ type clusterSettings = {
 }
 
 @export()
-@description('Compute instances and whose they are: `compute.instances` of the environment.')
+@description('Compute instances and their users: `compute.instances` of the environment.')
 type instanceSettings = {
   vm_size: string
   @description('Azure stops an idle instance after 15 minutes at the earliest and after 3 days at the latest.')
@@ -78,6 +78,6 @@ type right = {
   @description('workspace, compute, endpoint, deployer or user.')
   identity: string
 
-  @description('What tells the identity from others: its name, or its object id.')
+  @description('What identifies the identity: its name, or its object id.')
   name: string
 }

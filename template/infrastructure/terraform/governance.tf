@@ -1,4 +1,4 @@
-# Who hears of it when something is wrong, what the environment may cost, and what nobody deletes by accident.
+# Who is notified of problems, what the environment may cost, and what cannot be deleted by accident.
 locals {
   emails     = local.config.monitor.alert_emails
   lock_notes = local.config.security.delete_lock ? "Set by security.delete_lock in config/${var.environment}.yml." : null
@@ -19,7 +19,7 @@ resource "azurerm_monitor_action_group" "this" {
     }
   }
 
-  # With no address, the owners of the subscription hear of it. Their role is not in shared/roles.yml, from which the
+  # With no address, the owners of the subscription are notified. Their role is not in shared/roles.yml, whose roles the
   # deploying identity may grant.
   dynamic "arm_role_receiver" {
     for_each = length(local.emails) == 0 ? ["owners"] : []
@@ -59,7 +59,7 @@ resource "azurerm_consumption_budget_resource_group" "this" {
   }
 
   lifecycle {
-    # The budget starts in the month in which it is made; another start would be another budget.
+    # The budget starts in the month in which it is created; another start would be another budget.
     ignore_changes = [time_period]
 
     precondition {
@@ -85,7 +85,7 @@ resource "azurerm_management_lock" "this" {
   notes      = local.lock_notes
 
   # A lock also keeps role assignments and diagnostic settings from being deleted, so it comes last and goes first. The
-  # rights of those who own compute instances are made in a module, and are not waited for: where there are locks, remove
-  # a user after an apply with security.delete_lock: false.
+  # rights of the owners of compute instances are created in a module, and are not waited for: where there are locks,
+  # remove a user after an apply with security.delete_lock: false.
   depends_on = [azurerm_role_assignment.resources, azurerm_monitor_diagnostic_setting.this]
 }

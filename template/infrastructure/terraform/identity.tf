@@ -20,7 +20,7 @@ resource "azurerm_user_assigned_identity" "endpoint" {
   tags                = local.tags
 }
 
-# Who may do what is in shared/roles.yml.
+# The roles are in shared/roles.yml.
 locals {
   rights = yamldecode(file("${path.module}/../shared/roles.yml"))
   access = local.closed ? "closed" : "open"
@@ -35,7 +35,7 @@ locals {
     deployer  = coalesce(var.deployer_principal_id, data.azurerm_client_config.current.object_id)
   }
 
-  # The assignments of these four, each with the resource that it is on; the files of the add-ons take theirs from here.
+  # The assignments of these four, each with the resource that it is on; the files of the add-ons read theirs from here.
   assignments = {
     for key, assignment in local.rights.assignments : key => {
       on                 = assignment.on

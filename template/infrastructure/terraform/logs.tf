@@ -19,7 +19,7 @@ resource "azurerm_application_insights" "this" {
   workspace_id     = azurerm_log_analytics_workspace.this.id
 
   # Telemetry needs an Entra ID token. Azure's inference server sends with the instrumentation key only (1.5.1), so
-  # deployments leave app_insights_enabled off and are watched through the data collector and the platform metrics.
+  # deployments leave app_insights_enabled off and are monitored through the data collector and the platform metrics.
   local_authentication_enabled = false
 }
 

@@ -1,5 +1,5 @@
-# Add-on "model-registry": the registry that hands models from dev to test and prod is built with the environment whose
-# config has a section `model_registry`, and serves all of them.
+# Add-on "model-registry": the registry that carries models from dev to test and prod is built with the environment
+# whose config has a section `model_registry`, and serves all of them.
 module "model_registry" {
   source = "./modules/model-registry"
   count  = try(local.config.model_registry, null) == null ? 0 : 1

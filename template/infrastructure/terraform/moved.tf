@@ -1,4 +1,4 @@
-# What release 0.2 had under another address: moved within the state, and left as it is in Azure.
+# What release 0.2 had under another address: moved within the state, and left unchanged in Azure.
 moved {
   from = azurerm_machine_learning_compute_cluster.this
   to   = azurerm_machine_learning_compute_cluster.this["cluster"]

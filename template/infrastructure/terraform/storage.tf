@@ -8,7 +8,7 @@ resource "azurerm_storage_account" "this" {
   account_tier             = "Standard"
   account_replication_type = "LRS"
 
-  # Nobody can read or write with a key that leaked: every caller needs an Entra ID role.
+  # A leaked key gives no access: every caller needs an Entra ID role.
   shared_access_key_enabled       = false
   default_to_oauth_authentication = true
   local_user_enabled              = false
@@ -26,7 +26,7 @@ resource "azurerm_storage_account" "this" {
     bypass = ["AzureServices"]
   }
 
-  # Training data and models can be brought back after a wrong delete or overwrite.
+  # Training data and models can be restored after a wrong delete or overwrite.
   blob_properties {
     versioning_enabled = true
 

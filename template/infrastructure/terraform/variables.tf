@@ -3,7 +3,7 @@ variable "environment" {
   type        = string
 
   validation {
-    # config/model.yml is no environment, hence the look inside.
+    # config/model.yml is not an environment, hence the look inside.
     condition = try(
       yamldecode(file("${path.module}/../../config/${var.environment}.yml")).environment == var.environment,
       false,
@@ -25,7 +25,7 @@ variable "deployer_principal_id" {
 }
 
 variable "online_endpoint_exists" {
-  description = "Whether the online endpoint was deployed; only then can its requests be logged. `mlops provision` finds out."
+  description = "Whether the online endpoint was deployed; only then can its requests be logged. `mlops provision` checks it."
   type        = bool
   default     = false
 }

@@ -41,7 +41,7 @@ provider "azurerm" {
 
   features {
     application_insights {
-      # Azure adds a "Failure Anomalies" rule (Microsoft.AlertsManagement) that Terraform does not know, and that would
+      # Azure adds a "Failure Anomalies" rule (Microsoft.AlertsManagement) that is not in Terraform's state and would
       # block `destroy`. Its action group "Application Insights Smart Detection" stays, and blocks it too
       # (hashicorp/terraform-provider-azurerm#18026): `mlops teardown` deletes that first.
       disable_generated_rule = true
@@ -59,7 +59,7 @@ provider "azurerm" {
     }
 
     resource_group {
-      # What somebody else put into the group is never deleted along with it.
+      # What this project did not put into the group is never deleted along with it.
       prevent_deletion_if_contains_resources = true
     }
   }

@@ -18,8 +18,8 @@ resource "azurerm_machine_learning_workspace" "this" {
   # ACR Tasks, which normally build the images, cannot reach a closed registry: then the cluster builds them.
   image_build_compute_name = local.closed ? local.config.compute.cluster.name : null
 
-  # A closed workspace has a network of its own, in which Azure runs jobs and endpoints. Made at once, and not with the
-  # first job, because a cluster without public addresses can only be made in a network that exists.
+  # A closed workspace has a network of its own, in which Azure runs jobs and endpoints. Created at once, and not with
+  # the first job, because a cluster without public addresses can only be created in a network that exists.
   dynamic "managed_network" {
     for_each = local.closed ? [local.config.network.outbound] : []
     content {
@@ -33,7 +33,7 @@ resource "azurerm_machine_learning_workspace" "this" {
     identity_ids = [azurerm_user_assigned_identity.workspace.id]
   }
 
-  # Azure makes the managed network with the workspace, for which azurerm's 30 minutes can be too short.
+  # Azure creates the managed network with the workspace, for which azurerm's 30 minutes can be too short.
   timeouts {
     create = "90m"
     update = "90m"
@@ -44,7 +44,7 @@ resource "azurerm_machine_learning_workspace" "this" {
 
   lifecycle {
     # Otherwise the add-on "private-network" would delete a workspace that exists, with all that was tracked in it,
-    # only to make its network at once: `az ml workspace provision-network` does that too.
+    # only to create its network at once: `az ml workspace provision-network` does that too.
     ignore_changes = [managed_network[0].provision_on_creation_enabled]
   }
 }

@@ -1,4 +1,4 @@
-"""Many files at once: an endpoint, and the deployment that says how a batch job scores."""
+"""Many files at once: an endpoint, and the deployment that defines how a batch job scores."""
 
 from pathlib import Path
 
@@ -33,9 +33,12 @@ def endpoint(config: EnvironmentConfig) -> BatchEndpoint:
 
 
 def deployment(config: EnvironmentConfig, name: str, model: str) -> ModelBatchDeployment:
-    """Return how a batch job scores with a model, such as "azureml:name:7".
+    """Return the deployment that scores a batch: the same score.py as online, called with a list of files at a time.
 
-    It is the same score.py as online, called with a list of files at a time.
+    Args:
+        config: The environment to deploy to.
+        name: Name of the deployment.
+        model: Id of the model, such as "azureml:name:7".
     """
     return ModelBatchDeployment(
         name=name,
@@ -43,18 +46,18 @@ def deployment(config: EnvironmentConfig, name: str, model: str) -> ModelBatchDe
         description="Scores CSV and Parquet files row by row.",
         model=model,
         environment=inference,
-        # As text: begin_create_or_update of azure-ai-ml 1.35 does not take a path here.
+        # A string: begin_create_or_update of azure-ai-ml 1.35 accepts no `Path` here.
         code_configuration=CodeConfiguration(code=str(CODE), scoring_script=f"{PACKAGE}/score.py"),
         compute=config.compute.cluster.name,
         resources=ResourceConfiguration(instance_count=config.compute.batch.instance_count),
         settings=ModelBatchDeploymentSettings(
-            # Files per call of run(): large enough to pay for the call, small enough to lose little when one fails.
+            # Files per call of run(): large enough to pay for the call, small enough to lose little when it fails.
             mini_batch_size=config.compute.batch.mini_batch_size,
             max_concurrency_per_instance=config.compute.batch.max_concurrency_per_instance,
             output_action="append_row",
             output_file_name="predictions.csv",
             retry_settings=BatchRetrySettings(max_retries=3, timeout=300),
-            # No bad file is passed over in silence: one that still fails after the retries fails the job.
+            # No bad file is skipped silently: one that still fails after the retries fails the job.
             error_threshold=0,
             logging_level="info",
         ),

@@ -21,7 +21,7 @@ OVERRIDES = Input(
 prep = command(
     name="prep",
     display_name="Prepare data",
-    description="Validates the raw data and splits it. A breach of the schema stops the pipeline here.",
+    description="Validates the raw data and splits it. A violation of the schema stops the pipeline here.",
     inputs={
         "raw_data": Input(type="uri_folder", description="CSV or Parquet files, read as one table."),
         "schema": Input(type="uri_file", description="data/schema.yml, the columns with their types and limits."),
@@ -78,7 +78,7 @@ evaluate = command(
     inputs={
         "model": Input(type="mlflow_model", description="The challenger."),
         "model_name": Input(type="string", description="The registered model whose newest version is the champion."),
-        "train_data": Input(type="uri_folder", description="The reference of the drift measures."),
+        "train_data": Input(type="uri_folder", description="The reference of the drift metrics."),
         "test_data": Input(type="uri_folder", description="The held-out data that both models are scored on."),
         "production_data": Input(
             type="uri_folder",
@@ -92,7 +92,7 @@ evaluate = command(
         "overrides": OVERRIDES,
     },
     outputs={"evaluation": Output(type="uri_folder")},
-    # The champion may have changed since the last run with the same inputs, so a former result must never be reused.
+    # The champion may have changed since the last run with the same inputs, so an earlier result must never be reused.
     is_deterministic=False,
     code=CODE,
     environment=training,
@@ -108,11 +108,11 @@ evaluate = command(
     " --evaluation ${{outputs.evaluation}}",
 )
 
-# Registers the model when the decision says so; otherwise it says why not and ends well.
+# Registers the model if the decision is to promote it; otherwise prints the reason and succeeds.
 register = command(
     name="register",
     display_name="Register model",
-    description="Obeys decision.json and writes registration.json.",
+    description="Carries out decision.json and writes registration.json.",
     inputs={
         "model": Input(type="mlflow_model", description="The challenger."),
         "model_name": Input(type="string", description="The name to register it under."),

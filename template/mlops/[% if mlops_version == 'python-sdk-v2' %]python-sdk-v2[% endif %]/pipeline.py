@@ -19,15 +19,15 @@ ROOT = Path(__file__).parents[2]
 @dsl.pipeline(
     display_name="training",
     description="Trains a model and registers it when it beats the champion.",
-    # A failed step must not let the rest go on: nothing may be registered after a failed evaluation.
+    # A failed step must not let the rest continue: nothing may be registered after a failed evaluation.
     continue_on_step_failure=False,
 )
 def training(
     raw_data: Input, production_data: Input, schema: Input, settings: Input, model_name: str
 ) -> dict[str, object]:
-    """Connect the steps; what is returned are the outputs of the pipeline.
+    """Connect the steps and return the outputs of the pipeline.
 
-    prep, train and evaluate also take `overrides`, left out here: an optional input without a value drops out of the
+    prep, train and evaluate also accept `overrides`, left out here: an optional input without a value drops out of the
     command. `mlops train --overrides "training.seed=7"` sets it in each of them for one run.
     """
     prep = components.prep(raw_data=raw_data, schema=schema, settings=settings)

@@ -1,4 +1,4 @@
-"""What runs by the clock: training again, and the monitor that watches the online deployment."""
+"""The schedules: retraining, and the monitor of the online deployment."""
 
 from azure.ai.ml import Input
 from azure.ai.ml.entities import (
@@ -28,7 +28,7 @@ from azure.ai.ml.entities import (
 from mlops.azureml.backend import Thresholds
 from mlops.config import EnvironmentConfig
 
-# For a kind of feature that config/model.yml says nothing of.
+# For a kind of feature without thresholds in config/model.yml.
 DRIFT = {"jensen_shannon_distance": 0.2}
 
 
@@ -50,15 +50,20 @@ def retraining(config: EnvironmentConfig, name: str, job: PipelineJob) -> JobSch
 def monitor(
     config: EnvironmentConfig, name: str, deployment: str, task: str, thresholds: Thresholds
 ) -> MonitorSchedule:
-    """Return the monitor of an online deployment: do its inputs and predictions still look like before?
+    """Return the monitor of an online deployment: have its inputs or predictions drifted?
 
-    `task` is "regression" or "classification"; `thresholds` are those of config/model.yml.
+    Args:
+        config: The environment of the deployment.
+        name: Name of the schedule.
+        deployment: Name of the deployment.
+        task: "regression" or "classification".
+        thresholds: The thresholds of config/model.yml.
     """
     endpoint = config.names.online_endpoint
     days = f"P{config.monitor.lookback_days}D"
 
     # The last days against those before. Both come from the collector, so they have the same columns and no asset has
-    # to be prepared. Slow drift away from the training data shows in the training report instead.
+    # to be prepared. Slow drift away from the training data appears in the training report instead.
     def latest(context: str) -> ProductionData:
         return ProductionData(
             input_data=Input(type="uri_folder", path=f"azureml:{endpoint}-{deployment}-{context}:1"),
@@ -111,11 +116,11 @@ def monitor(
         description="Data drift, prediction drift and data quality of the online deployment.",
         trigger=CronTrigger(expression=config.schedule.monitor_cron, time_zone=config.schedule.time_zone),
         create_monitor=MonitorDefinition(
-            # Serverless Spark: no cluster of ours. Runtime 3.4 is the one that the monitoring components are built for.
+            # Serverless Spark: no cluster of the project. The monitoring components are built for runtime 3.4.
             compute=ServerlessSparkCompute(instance_type=config.monitor.vm, runtime_version="3.4"),
             monitoring_target=MonitoringTarget(ml_task=task, endpoint_deployment_id=f"azureml:{endpoint}:{deployment}"),
             monitoring_signals=signals,
-            # "azmonitoring" sends the measures to Azure Monitor, where an alert rule can start a workflow.
+            # "azmonitoring" sends the metrics to Azure Monitor, where an alert rule can start a workflow.
             alert_notification=AlertNotification(emails=list(emails)) if emails else "azmonitoring",
         ),
     )

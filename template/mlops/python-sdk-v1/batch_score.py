@@ -1,4 +1,4 @@
-"""What the workers of a batch job load: it fetches the model and leaves the scoring to the project's own score.py.
+"""The entry script of a batch job: it fetches the model and leaves the scoring to the project's own score.py.
 
 Azure ML calls `init` once in each worker, then `run` for each mini batch.
 """
@@ -25,7 +25,7 @@ def init() -> None:
     parser.add_argument("--package", required=True)
     parser.add_argument("--model-name", required=True)
     parser.add_argument("--model-version", type=int, required=True)
-    # The workers have arguments of their own beside ours.
+    # Azure ML passes further arguments to its workers.
     arguments, _ = parser.parse_known_args()
     os.environ["AZUREML_MODEL_DIR"] = Model.get_model_path(arguments.model_name, version=arguments.model_version)
     sys.path.insert(0, str(CODE))

@@ -1,6 +1,6 @@
 """The data: folders of this project that become registered File datasets, by name.
 
-The names are not those that SDK v2 would use: a name in Azure ML has one type for good, and SDK v2 has another one.
+The names are not those that SDK v2 would use: a name in Azure ML keeps its type, and SDK v2 has another one.
 """
 
 from pathlib import Path

@@ -15,7 +15,7 @@ from environments import CONDA_FILES, IMAGE
 from mlops.config import EnvironmentConfig, Project
 from run_step import NO_VALUE
 
-# Every step gets a copy of this folder, without what .amlignore names. Paths in the options below start here.
+# Every step gets a copy of this folder, without what .amlignore lists. Paths in the options below start here.
 ROOT = Path(__file__).parents[2]
 DEFINITIONS = Path(__file__).parent.relative_to(ROOT)
 PACKAGE = Project.load(ROOT).package
@@ -25,7 +25,11 @@ SCHEMA, SETTINGS = "data/schema.yml", "config/model.yml"
 def training(config: EnvironmentConfig, data: Mapping[str, Any]) -> list[PythonScriptStep]:
     """Return the training pipeline: prepare the data, train, compare with the champion, register what is better.
 
-    `data` has a dataset for each name in data.py. A parameter can have another value in each run.
+    A pipeline parameter can have another value in each run.
+
+    Args:
+        config: The environment to train in.
+        data: A dataset for each name in data.py.
     """
     # Datasets have versions, so that every run records exactly which data it saw.
     raw_data = dataset("raw_data", PipelineParameter("raw_data", data["training_dataset"]))
@@ -79,11 +83,11 @@ def training(config: EnvironmentConfig, data: Mapping[str, Any]) -> list[PythonS
             "production-data": production_data,
             "evaluation": evaluation,
         },
-        # The champion may have changed since the last run with the same inputs, so never reuse a former result.
+        # The champion may have changed since the last run with the same inputs, so never reuse an earlier result.
         allow_reuse=False,
     )
 
-    # Registers the model when the decision says so; otherwise it says why not and ends well.
+    # Registers the model if the decision is to promote it; otherwise prints the reason and succeeds.
     register = step(
         config,
         "register",
@@ -101,12 +105,12 @@ def training(config: EnvironmentConfig, data: Mapping[str, Any]) -> list[PythonS
 
 
 def drift(config: EnvironmentConfig, data: Mapping[str, Any]) -> list[PythonScriptStep]:
-    """Return the check for drift: does production data still look like the rows that the model learned from?
+    """Return the pipeline that compares the production data with the training data.
 
-    The run fails when a threshold of config/model.yml is passed, because a failed run is what an alert can be set on.
+    The run fails when a threshold of config/model.yml is exceeded, because a failed run is what an alert can be set on.
     """
     # Not pinned by a parameter, these are the newest versions in each run. Such an input must have the name of its
-    # dataset, because SDK v1 sends the one for the other.
+    # dataset, because SDK v1 confuses the two.
     raw_data = dataset("training_dataset", data["training_dataset"])
     production_data = dataset("production_dataset", data["production_dataset"])
     train_data, test_data = output("train_data"), output("test_data")
@@ -135,7 +139,7 @@ def drift(config: EnvironmentConfig, data: Mapping[str, Any]) -> list[PythonScri
             "settings": SETTINGS,
             "drift": results,
         },
-        # A run that was due and passed for an old result would hide that nothing was compared.
+        # A scheduled run that reuses an old result would hide that nothing was compared.
         allow_reuse=False,
     )
 
@@ -152,13 +156,13 @@ def batch(config: EnvironmentConfig, files: FileDataset, model_version: str) -> 
         process_count_per_node=sizes.max_concurrency_per_instance,
         source_directory=str(ROOT),
         entry_script=(DEFINITIONS / "batch_score.py").as_posix(),
-        # Files per call of run(): large enough to pay for the call, small enough to lose little when one fails.
+        # Files per call of run(): large enough to pay for the call, small enough to lose little when it fails.
         mini_batch_size=str(sizes.mini_batch_size),
         run_invocation_timeout=300,
         run_max_try=3,
         output_action="append_row",
         append_row_file_name="predictions.csv",
-        # No bad file is passed over in silence: one that still fails after the retries fails the job.
+        # No bad file is skipped silently: one that still fails after the retries fails the job.
         error_threshold=0,
         logging_level="INFO",
     )
@@ -176,7 +180,7 @@ def batch(config: EnvironmentConfig, files: FileDataset, model_version: str) -> 
 def step(
     config: EnvironmentConfig, name: str, options: Mapping[str, Any], allow_reuse: bool = True
 ) -> PythonScriptStep:
-    """Return a step that runs the module `name` of the package; an unchanged one is reused unless that is forbidden."""
+    """Return a step that runs the module `name` of the package; with `allow_reuse`, not again while it is unchanged."""
     settings = RunConfiguration()
     settings.environment = environment("train")
     settings.docker = DockerConfiguration(use_docker=True)
@@ -192,7 +196,7 @@ def step(
 
 
 def environment(conda_file: str) -> Environment:
-    """Return what a step runs in: the image that the online deployment has too, and a conda file."""
+    """Return the environment of a step: the image that the online deployment has too, and a conda file."""
     made = Environment.from_conda_specification(conda_file, CONDA_FILES / f"{conda_file}.yml")
     made.docker.base_image = IMAGE
     return made

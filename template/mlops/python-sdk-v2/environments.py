@@ -1,4 +1,4 @@
-"""What the steps and the deployments run in. Azure ML builds an image once per content and keeps it."""
+"""The environments of steps and deployments. Azure ML builds an image once per content and keeps it."""
 
 from pathlib import Path
 
@@ -10,8 +10,8 @@ CONDA_FILES = Path(__file__).parents[2] / "data-science" / "environment"
 # Renew it together with the pins of the conda files; Azure patches new tags only.
 IMAGE = "mcr.microsoft.com/azureml/openmpi5.0-ubuntu24.04:20260715.v1"
 
-# Neither has a name: Azure ML names such an environment by its content. Each job then runs in what this checkout says,
-# whoever registered what last, and a step whose environment has not changed can be reused.
+# Neither has a name: Azure ML names such an environment by its content. Each job then runs in what this checkout
+# defines, not in what was registered last, and a step whose environment has not changed can be reused.
 training = Environment(
     description="Training, evaluation and registration.",
     image=IMAGE,

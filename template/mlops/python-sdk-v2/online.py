@@ -22,20 +22,24 @@ PACKAGE = Project.load(Path(__file__).parent).package
 
 
 def endpoint(config: EnvironmentConfig, identity: str | None) -> ManagedOnlineEndpoint:
-    """Return the address that callers know; `identity` is the Azure resource id of a user-assigned identity, if any.
+    """Return the stable address for callers.
 
-    Deployments behind it come and go; `mlops shift-traffic` moves the traffic between them, so no traffic stands here:
-    it would move it back on each deployment.
+    Deployments behind it come and go; `mlops shift-traffic` moves the traffic between them, so no traffic is set here:
+    that would move it back on each deployment.
+
+    Args:
+        config: The environment to deploy to.
+        identity: Azure resource id of a user-assigned identity, if there is one.
     """
     return ManagedOnlineEndpoint(
         name=config.names.online_endpoint,
         description="Scores single requests.",
         # Callers sign in with Microsoft Entra ID; there is no key to leak or to rotate.
         auth_mode="aad_token",
-        # With a private network, only from inside of it.
+        # With a private network, only from inside it.
         public_network_access="Disabled" if config.closed else "Enabled",
-        # The identity can never change after creation. One that the infrastructure made has its roles already. In a
-        # workspace that is somebody else's the endpoint gets its own, and Azure gives that its roles.
+        # The identity can never change after creation. One that the infrastructure created has its roles already. In an
+        # existing workspace the endpoint gets its own, and Azure gives that its roles.
         identity=IdentityConfiguration(
             type="user_assigned", user_assigned_identities=[ManagedIdentityConfiguration(resource_id=identity)]
         )
@@ -45,10 +49,16 @@ def endpoint(config: EnvironmentConfig, identity: str | None) -> ManagedOnlineEn
 
 
 def deployment(config: EnvironmentConfig, name: str, model: str, generation: int) -> ManagedOnlineDeployment:
-    """Return one deployment behind the endpoint, for a model such as "azureml:name:7".
+    """Return one deployment behind the endpoint.
 
     `mlops deploy-online` creates it under the free name of blue and green: the running one keeps all traffic until the
-    new one has passed its smoke test. The one with the higher `generation` is the newer one.
+    new one has passed its smoke test.
+
+    Args:
+        config: The environment to deploy to.
+        name: Name of the deployment.
+        model: Id of the model, such as "azureml:name:7".
+        generation: Order of the deployments: the newer one has the higher number.
     """
     return ManagedOnlineDeployment(
         name=name,
@@ -57,13 +67,12 @@ def deployment(config: EnvironmentConfig, name: str, model: str, generation: int
         instance_type=config.compute.online.vm_size,
         instance_count=config.compute.online.instance_count,
         environment=inference,
-        # As text: begin_create_or_update of azure-ai-ml 1.35 does not take a path here.
+        # A string: begin_create_or_update of azure-ai-ml 1.35 accepts no `Path` here.
         code_configuration=CodeConfiguration(code=str(CODE), scoring_script=f"{PACKAGE}/score.py"),
-        # Application Insights takes Entra ID tokens only (infrastructure), and the inference server has none to send
-        # (1.5.1).
+        # Application Insights accepts Entra ID tokens only (infrastructure); the inference server sends none (1.5.1).
         app_insights_enabled=False,
-        # `mlops monitor` compares what is collected here with what came before. Needs a role on the storage account for
-        # the endpoint's identity. "true" is a text: Azure ML does not take a boolean here.
+        # `mlops monitor` compares what is collected here with earlier data. Needs a role on the storage account for the
+        # endpoint's identity. "true" is a string: Azure ML accepts no boolean here.
         data_collector=DataCollector(
             collections={
                 "model_inputs": DeploymentCollection(enabled="true"),
@@ -77,7 +86,7 @@ def deployment(config: EnvironmentConfig, name: str, model: str, generation: int
             # Python scores one request at a time per worker; more at once only moves the queue into the container.
             max_concurrent_requests_per_instance=1,
         ),
-        # The first start loads MLflow and the model, which takes longer than a check's default patience.
+        # The first start loads MLflow and the model, which takes longer than a probe waits by default.
         liveness_probe=ProbeSettings(initial_delay=30, period=10, timeout=5, failure_threshold=30, success_threshold=1),
         readiness_probe=ProbeSettings(
             initial_delay=10, period=10, timeout=5, failure_threshold=30, success_threshold=1

@@ -6,17 +6,17 @@ param names environmentNames
 @description('Tags of every resource.')
 param tags object
 
-@description('Who is called; with nobody here, the owners of the subscription.')
+@description('E-mail addresses to notify; if empty, the owners of the subscription.')
 param emails string[]
 
 @description('What the environment may cost a month, in the currency of the subscription.')
 @minValue(1)
 param monthlyAmount int
 
-@description('First day of the month in which the budget was made, such as 2026-11-01.')
+@description('First day of the month in which the budget was created, such as 2026-11-01.')
 param budgetStart string
 
-// Not in shared/roles.yml, from which the deploying identity may grant.
+// Not in shared/roles.yml, whose roles the deploying identity may grant.
 var ownerRole = '8e3af657-a8ff-443c-a75c-2fe8c4bcb635'
 
 resource actionGroup 'Microsoft.Insights/actionGroups@2023-01-01' = {
@@ -45,7 +45,7 @@ resource actionGroup 'Microsoft.Insights/actionGroups@2023-01-01' = {
   }
 }
 
-// On everything in the resource group. It tells, and switches nothing off.
+// On everything in the resource group. It notifies, and switches nothing off.
 resource budget 'Microsoft.Consumption/budgets@2026-06-01' = {
   name: names.budget
   properties: {

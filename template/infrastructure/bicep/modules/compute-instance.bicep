@@ -12,13 +12,13 @@ param tags object
 @description('Whether the instances are reached through the workspace only, without a public address.')
 param closed bool
 
-@description('The instances and whose they are.')
+@description('The instances and their users.')
 param instances instanceSettings
 
-@description('Names of those that there are. They are left as they are.')
+@description('Names of the instances that exist. They are left as they are.')
 param existingInstances string[]
 
-@description('Who gets which role on the workspace, the storage account and the data lake; the name is an object id.')
+@description('The role assignments on the workspace, the storage account and the data lake; the name is an object id.')
 param rights right[]
 
 resource workspace 'Microsoft.MachineLearningServices/workspaces@2026-05-01' existing = {
@@ -33,7 +33,7 @@ resource lake 'Microsoft.Storage/storageAccounts@2026-04-01' existing = if (cont
   name: names.?data_lake ?? names.storage_account
 }
 
-// Azure takes the schedules of an instance while it makes it, and refuses them afterwards
+// Azure accepts the schedules of an instance while it creates it, and refuses them afterwards
 // (Azure/azure-quickstart-templates#11830).
 //
 // No identity of its own: its owner signs in, and the idle shutdown needs none.

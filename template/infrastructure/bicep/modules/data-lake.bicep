@@ -15,13 +15,13 @@ param tags object
 @description('Whether the data lake is reached through the private network only.')
 param closed bool
 
-@description('Who gets which role on the data lake.')
+@description('The role assignments on the data lake.')
 param rights right[]
 
 @description('Object id of the identity that runs the mlops verbs.')
 param deployerPrincipalId string
 
-@description('What asked for a lock against deletion; empty: nothing did.')
+@description('The setting that requires a lock against deletion; if empty, there is no lock.')
 param lockNotes string
 
 @description('Logs of the files that go to Log Analytics.')

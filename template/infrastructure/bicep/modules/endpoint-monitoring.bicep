@@ -5,7 +5,7 @@ param names environmentNames
 
 var monitoring = loadYamlContent('../../shared/monitoring.yml')
 
-// A module of its own, because it can only be deployed once `mlops deploy-online` has made the endpoint.
+// A module of its own, because it can only be deployed once `mlops deploy-online` has created the endpoint.
 resource workspace 'Microsoft.MachineLearningServices/workspaces@2026-05-01' existing = {
   name: names.workspace
 }

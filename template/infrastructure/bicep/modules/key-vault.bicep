@@ -12,7 +12,7 @@ param tags object
 @description('Whether the vault is reached through the private network only.')
 param closed bool
 
-@description('Whether a deleted vault can always be brought back. Once on, it stays on.')
+@description('Whether a deleted vault can always be recovered. Once on, it stays on.')
 param purgeProtection bool
 
 @description('Logs that go to Log Analytics.')

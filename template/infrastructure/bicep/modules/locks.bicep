@@ -3,10 +3,10 @@ import { environmentNames } from '../types.bicep'
 @description('Names of the resources.')
 param names environmentNames
 
-@description('What asked for the locks; shown to whoever they stop.')
+@description('The setting that requires the locks; Azure shows it to the user whose deletion they block.')
 param notes string
 
-// On what cannot be made again. Not on the group or the workspace: what they contain would inherit the lock, and a
+// On what cannot be created again. Not on the group or the workspace: what they contain would inherit the lock, and a
 // rollout could no longer delete the deployment that it replaces.
 resource storage 'Microsoft.Storage/storageAccounts@2026-04-01' existing = {
   name: names.storage_account

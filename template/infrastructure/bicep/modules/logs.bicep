@@ -37,7 +37,7 @@ resource applicationInsights 'Microsoft.Insights/components@2020-02-02' = {
     Application_Type: 'web'
     WorkspaceResourceId: logAnalytics.id
     // Telemetry needs an Entra ID token. Azure's inference server sends with the instrumentation key only (1.5.1), so
-    // deployments leave app_insights_enabled off and are watched through the data collector and the platform metrics.
+    // deployments leave app_insights_enabled off and are monitored through the data collector and the platform metrics.
     DisableLocalAuth: true
   }
 }

@@ -13,7 +13,7 @@ param tags object
 @description('Whether the internet reaches the registry, or a private endpoint alone.')
 param publicNetworkAccess bool
 
-@description('Who gets which role on the registry; the name is an object id.')
+@description('The role assignments on the registry; the name is an object id.')
 param rights right[]
 
 resource registry 'Microsoft.MachineLearningServices/registries@2026-05-01' = {
@@ -25,7 +25,7 @@ resource registry 'Microsoft.MachineLearningServices/registries@2026-05-01' = {
   }
   properties: {
     publicNetworkAccess: publicNetworkAccess ? 'Enabled' : 'Disabled'
-    // In each region Azure makes a container registry and a storage account, in a resource group of its own.
+    // In each region Azure creates a container registry and a storage account, in a resource group of its own.
     regionDetails: [
       for location in locations: {
         location: location

@@ -12,7 +12,7 @@ param tags object
 @description('Name of the workbook in the portal.')
 param workbookTitle string
 
-@description('When somebody is called: `alerts` of the environment.')
+@description('Alert thresholds: `alerts` of the environment.')
 param thresholds object
 
 var monitoring = any(loadYamlContent('../../shared/monitoring.yml'))

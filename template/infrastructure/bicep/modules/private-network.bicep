@@ -15,7 +15,7 @@ param tags object
 @description('Address ranges, and where jobs and endpoints may go.')
 param network networkSettings
 
-@description('Who gets which role on which private endpoint: its key in shared/private-network.yml, then _endpoint.')
+@description('The role assignments on private endpoints, by key in shared/private-network.yml, then _endpoint.')
 param rights right[]
 
 @description('Whether the Azure ML registry is in this environment, and reached from here alone.')
@@ -54,7 +54,7 @@ var resourceIds = {
   data_lake: lake.id
   model_registry: modelRegistry.id
 }
-// Azure made this account, and named it. Among the others it would keep what-if from telling any of them beforehand.
+// Azure created this account, and chose its name. Among the others it would keep what-if from predicting any of them.
 var registryStorage = modelRegistry!.properties.regionDetails[0].storageAccountDetails[0].systemCreatedStorageAccount
 var built = union(
   ['workspace', 'storage_account', 'key_vault', 'container_registry'],
@@ -72,7 +72,7 @@ var hosts = network.outbound == 'approved' ? network.outbound_hosts : []
 // Each zone once: the workspace and a registry share one, as do the blobs of two accounts.
 var zoneNames = reduce(map(endpoints, one => one.value.zones), [], (known, more) => union(known, more))
 
-// Rules that Azure has beside these let everything through within the network, and out to the internet.
+// Azure's default rules, which apply beside these, allow all traffic within the network and out to the internet.
 resource endpointsGroup 'Microsoft.Network/networkSecurityGroups@2025-09-01' = {
   name: 'nsg-endpoints'
   location: location
@@ -158,7 +158,7 @@ resource runnersGroup 'Microsoft.Network/networkSecurityGroups@2025-09-01' = {
   }
 }
 
-// Runners reach the code host and the package index through one fixed address, which others can put on their lists.
+// Runners reach the code host and the package index through one fixed address, which others can put on an allowlist.
 resource publicAddress 'Microsoft.Network/publicIPAddresses@2025-09-01' = {
   name: 'pip-${virtualNetworkName}'
   location: location
@@ -187,7 +187,7 @@ resource gateway 'Microsoft.Network/natGateways@2025-09-01' = {
   }
 }
 
-// The subnets stand here and not on their own: Azure deletes those that a network does not list.
+// The subnets are declared here and not on their own: Azure deletes those that a network does not list.
 resource virtualNetwork 'Microsoft.Network/virtualNetworks@2025-09-01' = {
   name: virtualNetworkName
   location: location
@@ -202,7 +202,7 @@ resource virtualNetwork 'Microsoft.Network/virtualNetworks@2025-09-01' = {
         properties: {
           addressPrefix: network.endpoints_subnet
           defaultOutboundAccess: false
-          // Otherwise the rules of the security group pass the endpoints by.
+          // Otherwise the rules of the security group do not apply to the endpoints.
           privateEndpointNetworkPolicies: 'Enabled'
           networkSecurityGroup: {
             id: endpointsGroup.id
@@ -250,7 +250,7 @@ resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01
   }
 ]
 
-// A storage account takes one new connection at a time.
+// A storage account accepts one new connection at a time.
 @batchSize(1)
 resource privateEndpoints 'Microsoft.Network/privateEndpoints@2025-09-01' = [
   for each in endpoints: {
@@ -311,8 +311,8 @@ resource endpointRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   }
 ]
 
-// The way out of the network in which the workspace runs jobs and endpoints. Azure loses rules that are made at the
-// same time.
+// The way out of the network in which the workspace runs jobs and endpoints. Azure loses rules that are created
+// at the same time.
 @batchSize(1)
 resource managedEndpointRules 'Microsoft.MachineLearningServices/workspaces/outboundRules@2026-05-01' = [
   for each in managedEndpoints: {

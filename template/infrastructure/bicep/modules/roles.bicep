@@ -3,7 +3,7 @@ import { environmentNames, right } from '../types.bicep'
 @description('Names of the resources.')
 param names environmentNames
 
-@description('Who gets which role on which of the resources that the workspace is built on.')
+@description('The role assignments on the resources that the workspace is built on.')
 param rights right[]
 
 @description('Object id of the identity that runs the mlops verbs.')
@@ -44,11 +44,11 @@ var principals = {
   deployer: deployerPrincipalId
 }
 
-// Bicep makes an assignment on a resource that the file names, hence one loop for each of them.
+// Bicep creates an assignment on a resource that the file declares, hence one loop for each of them.
 //
-// The name of an assignment is a hash of what it says, known before Azure has made the identities; so what-if can show
-// the assignments beforehand, and the same right is never granted twice. A new identity takes minutes to reach the
-// directory, where Azure looks for it unless it is told the type. The deployer is older, and may be a person.
+// The name of an assignment is a hash of its content, known before Azure has created the identities; so what-if can
+// show the assignments beforehand, and the same right is never granted twice. A new identity takes minutes to reach the
+// directory, where Azure looks for it unless the type is given. The deployer is older, and may be a person.
 resource storageRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for each in filter(rights, one => one.on == 'storage_account'): {
     name: guid(storage.id, each.name, each.role)

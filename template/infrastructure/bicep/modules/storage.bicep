@@ -28,7 +28,7 @@ resource account 'Microsoft.Storage/storageAccounts@2026-04-01' = {
     name: 'Standard_LRS'
   }
   properties: {
-    // Nobody can read or write with a key that leaked: every caller needs an Entra ID role.
+    // A leaked key gives no access: every caller needs an Entra ID role.
     allowSharedKeyAccess: false
     defaultToOAuthAuthentication: true
     isLocalUserEnabled: false
@@ -45,7 +45,7 @@ resource account 'Microsoft.Storage/storageAccounts@2026-04-01' = {
   }
 }
 
-// Training data and models can be brought back after a wrong delete or overwrite.
+// Training data and models can be restored after a wrong delete or overwrite.
 resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2026-04-01' = {
   parent: account
   name: 'default'

@@ -16,7 +16,7 @@ param clusters clusterSettings[]
 @description('The private network, if there is one.')
 param network networkSettings?
 
-@description('Who gets which role on the workspace.')
+@description('The role assignments on the workspace.')
 param rights right[]
 
 @description('Object id of the identity that runs the mlops verbs.')
@@ -93,8 +93,8 @@ resource workspace 'Microsoft.MachineLearningServices/workspaces@2026-05-01' = {
     publicNetworkAccess: closed ? 'Disabled' : 'Enabled'
     // ACR Tasks, which normally build the images, cannot reach a closed registry: then the cluster builds them.
     imageBuildCompute: closed ? clusters[0].name : null
-    // A closed workspace has a network of its own, in which Azure runs jobs and endpoints. Made at once, and not with
-    // the first job, because a cluster without public addresses can only be made in a network that exists.
+    // A closed workspace has a network of its own, in which Azure runs jobs and endpoints. Created at once, and not
+    // with the first job, because a cluster without public addresses can only be created in a network that exists.
     managedNetwork: closed
       ? {
           isolationMode: network.?outbound == 'approved' ? 'AllowOnlyApprovedOutbound' : 'AllowInternetOutbound'

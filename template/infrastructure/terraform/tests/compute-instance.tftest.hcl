@@ -1,4 +1,4 @@
-# The add-on "user-with-compute-instance": one machine for one person, off when nobody works on it.
+# The add-on "user-with-compute-instance": one machine for one user, off when it is idle.
 
 mock_provider "azurerm" {
   source          = "./tests/mocks"
@@ -64,7 +64,7 @@ run "an_instance_is_for_one_person_and_stops_when_idle" {
       jsondecode(azurerm_resource_group_template_deployment.this.template_content).resources[0].properties.properties.computeInstanceAuthorizationType == "personal",
       jsondecode(azurerm_resource_group_template_deployment.this.template_content).resources[0].properties.properties.applicationSharingPolicy == "Personal",
     ])
-    error_message = "Nobody else can open it."
+    error_message = "No other user can open it."
   }
 
   assert {
@@ -88,7 +88,7 @@ run "an_instance_is_for_one_person_and_stops_when_idle" {
       ["Start", "Enabled", "Cron", "0 8 * * 1-5", "UTC"],
       ["Stop", "Enabled", "Cron", "0 18 * * 1-5", "UTC"],
     ]
-    error_message = "The instance starts and stops as the config says."
+    error_message = "The instance starts and stops at the hours of the config."
   }
 
   assert {
@@ -128,7 +128,7 @@ run "an_instance_that_exists_stays_as_it_is" {
 
   assert {
     condition     = jsondecode(azurerm_resource_group_template_deployment.this.template_content).resources[0].properties.properties.idleTimeBeforeShutdown == "PT60M"
-    error_message = "Azure would refuse to make the instance again."
+    error_message = "Azure would refuse to create the instance again."
   }
 
   assert {
@@ -168,7 +168,7 @@ run "a_user_without_an_object_id_is_refused" {
   expect_failures = [var.user]
 }
 
-run "a_name_that_azure_does_not_take_is_refused" {
+run "a_name_that_azure_does_not_accept_is_refused" {
   command = plan
 
   module {
@@ -182,7 +182,7 @@ run "a_name_that_azure_does_not_take_is_refused" {
   expect_failures = [var.user]
 }
 
-run "an_idle_time_that_azure_does_not_take_is_refused" {
+run "an_idle_time_that_azure_does_not_accept_is_refused" {
   command = plan
 
   module {
@@ -215,7 +215,7 @@ run "every_user_of_dev_gets_one" {
   }
 }
 
-run "nobody_works_in_the_other_environments" {
+run "the_other_environments_have_none" {
   command = plan
 
   variables {

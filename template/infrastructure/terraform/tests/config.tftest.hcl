@@ -62,7 +62,7 @@ run "dev_is_built_from_its_config" {
 
   assert {
     condition     = [for each in azurerm_monitor_action_group.this.email_receiver : each.email_address] == yamldecode(file("../../config/dev.yml")).monitor.alert_emails
-    error_message = "Who hears of alerts comes from the config."
+    error_message = "The recipients of alerts come from the config."
   }
 
   assert {
@@ -134,7 +134,7 @@ run "test_is_built_from_its_config" {
 
   assert {
     condition     = [for each in azurerm_monitor_action_group.this.email_receiver : each.email_address] == yamldecode(file("../../config/test.yml")).monitor.alert_emails
-    error_message = "Who hears of alerts comes from the config."
+    error_message = "The recipients of alerts come from the config."
   }
 
   assert {
@@ -206,7 +206,7 @@ run "prod_is_built_from_its_config" {
 
   assert {
     condition     = [for each in azurerm_monitor_action_group.this.email_receiver : each.email_address] == yamldecode(file("../../config/prod.yml")).monitor.alert_emails
-    error_message = "Who hears of alerts comes from the config."
+    error_message = "The recipients of alerts come from the config."
   }
 
   assert {

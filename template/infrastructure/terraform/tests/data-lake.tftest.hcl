@@ -69,7 +69,7 @@ run "the_lake_needs_an_identity_and_keeps_what_was_deleted" {
 
   assert {
     condition     = azurerm_storage_account.this.blob_properties[0].delete_retention_policy[0].days >= 7 && azurerm_storage_account.this.blob_properties[0].container_delete_retention_policy[0].days >= 7
-    error_message = "What was deleted from the lake can be brought back."
+    error_message = "What was deleted from the lake can be restored."
   }
 
   assert {

@@ -1,4 +1,4 @@
-# A wrong environment is refused before anything is planned, and a right one reports what it built.
+# An invalid environment is refused before anything is planned, and a valid one reports what it built.
 
 mock_provider "azurerm" {
   source = "./tests/mocks"
@@ -14,7 +14,7 @@ run "an_environment_without_a_config_file_is_refused" {
   expect_failures = [var.environment]
 }
 
-run "the_model_settings_are_no_environment" {
+run "the_model_settings_are_not_an_environment" {
   command = plan
 
   variables {
@@ -24,7 +24,7 @@ run "the_model_settings_are_no_environment" {
   expect_failures = [var.environment]
 }
 
-run "a_path_is_no_environment" {
+run "a_path_is_not_an_environment" {
   command = plan
 
   variables {

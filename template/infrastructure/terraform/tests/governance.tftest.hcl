@@ -1,11 +1,11 @@
-# Who hears of costs and faults, and what cannot be deleted by accident.
+# Who is notified of costs and problems, and what cannot be deleted by accident.
 
 mock_provider "azurerm" {
   source          = "./tests/mocks"
   override_during = plan
 }
 
-run "somebody_hears_of_alerts" {
+run "alerts_are_sent" {
   command = plan
 
   variables {
@@ -21,7 +21,7 @@ run "somebody_hears_of_alerts" {
     condition = length(yamldecode(file("../../config/dev.yml")).monitor.alert_emails) > 0 ? length(azurerm_monitor_action_group.this.arm_role_receiver) == 0 : (
       [for each in azurerm_monitor_action_group.this.arm_role_receiver : each.role_id] == ["8e3af657-a8ff-443c-a75c-2fe8c4bcb635"]
     )
-    error_message = "With no address in the config, the owners hear of alerts."
+    error_message = "With no address in the config, the owners are notified of alerts."
   }
 
   assert {
@@ -32,7 +32,7 @@ run "somebody_hears_of_alerts" {
   }
 }
 
-run "costs_are_watched_from_the_first_day_of_the_month" {
+run "costs_are_monitored_from_the_first_day_of_the_month" {
   command = plan
 
   variables {
@@ -46,14 +46,14 @@ run "costs_are_watched_from_the_first_day_of_the_month" {
 
   assert {
     condition     = can(regex("^20[0-9]{2}-[01][0-9]-01T00:00:00Z$", azurerm_consumption_budget_resource_group.this.time_period[0].start_date))
-    error_message = "Azure takes the first day of a month."
+    error_message = "Azure accepts the first day of a month."
   }
 
   assert {
     condition = toset([
       for each in azurerm_consumption_budget_resource_group.this.notification : "${each.threshold_type} ${each.operator} ${each.threshold}"
     ]) == toset(["Actual GreaterThanOrEqualTo 80", "Actual GreaterThanOrEqualTo 100", "Forecasted GreaterThanOrEqualTo 100"])
-    error_message = "There is a message at 80 %, at all of the budget, and when a forecast passes it."
+    error_message = "There is a message at 80 %, at all of the budget, and when a forecast exceeds it."
   }
 
   assert {
@@ -61,7 +61,7 @@ run "costs_are_watched_from_the_first_day_of_the_month" {
       for each in azurerm_consumption_budget_resource_group.this.notification :
       each.contact_groups == tolist([azurerm_monitor_action_group.this.id]) && each.contact_roles == tolist(["Owner"])
     ])
-    error_message = "The action group and the owners hear of costs."
+    error_message = "The action group and the owners are notified of costs."
   }
 }
 

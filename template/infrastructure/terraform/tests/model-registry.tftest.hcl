@@ -24,7 +24,7 @@ variables {
   }
 }
 
-run "the_registry_stands_in_every_region_that_is_named" {
+run "the_registry_is_in_every_region_of_the_list" {
   command = plan
 
   module {
@@ -89,7 +89,7 @@ run "a_closed_registry_is_reached_through_private_endpoints_only" {
     condition = jsondecode(azurerm_resource_group_template_deployment.storage[0].template_content).outputs.id.value == (
       "[reference('${output.id}', '2026-05-01').regionDetails[0].storageAccountDetails[0].systemCreatedStorageAccount.armResourceId.resourceId]"
     )
-    error_message = "Azure is asked for the account that it made."
+    error_message = "The account that Azure created is looked up."
   }
 
   assert {

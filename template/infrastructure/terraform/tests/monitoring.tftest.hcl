@@ -1,4 +1,4 @@
-# The add-on "monitoring": somebody is called, about the numbers in the config.
+# The add-on "monitoring": the alerts use the thresholds of the config.
 
 mock_provider "azurerm" {
   source          = "./tests/mocks"
@@ -21,7 +21,7 @@ variables {
   workbook      = "{\"ask\":\"LOG_ANALYTICS_ID\"}"
 }
 
-run "an_alert_calls_the_action_group" {
+run "an_alert_notifies_the_action_group" {
   command = plan
 
   module {
@@ -34,7 +34,7 @@ run "an_alert_calls_the_action_group" {
       } == {
       alert-error-percent = ["Failed requests", 1, "PT5M", "PT15M", "Requests | where failed > 5"]
     }
-    error_message = "The alert asks what it was given."
+    error_message = "The alert runs the query that it was given."
   }
 
   assert {
@@ -50,7 +50,7 @@ run "an_alert_calls_the_action_group" {
 
   assert {
     condition     = alltrue([for alert in azurerm_monitor_scheduled_query_rules_alert_v2.this : alert.action[0].action_groups == tolist([var.action_group_id]) && alert.scopes == tolist([var.log_analytics_id])])
-    error_message = "The alert watches these logs and calls this group."
+    error_message = "The alert queries these logs and notifies this group."
   }
 
   assert {
@@ -65,7 +65,7 @@ run "an_alert_calls_the_action_group" {
 
   assert {
     condition     = jsondecode(azurerm_application_insights_workbook.this.data_json).ask == var.log_analytics_id
-    error_message = "The dashboard asks the logs of this environment."
+    error_message = "The dashboard queries the logs of this environment."
   }
 
   assert {

@@ -61,7 +61,7 @@ run "nothing_gets_in_and_only_https_gets_out" {
 
   assert {
     condition     = alltrue([for subnet in azurerm_subnet.this : subnet.private_endpoint_network_policies == "Enabled"])
-    error_message = "The rules count for private endpoints too."
+    error_message = "The rules apply to private endpoints too."
   }
 
   assert {
@@ -113,7 +113,7 @@ run "what_the_environment_has_gets_a_private_endpoint_and_nothing_else" {
 
   assert {
     condition     = alltrue([for each in azurerm_private_endpoint.this : each.private_service_connection[0].is_manual_connection == false])
-    error_message = "Nobody needs to approve an endpoint."
+    error_message = "No endpoint waits for an approval."
   }
 
   assert {
@@ -132,7 +132,7 @@ run "what_the_environment_has_gets_a_private_endpoint_and_nothing_else" {
 
   assert {
     condition     = keys(azurerm_private_dns_zone_virtual_network_link.this) == keys(azurerm_private_dns_zone.this) && alltrue([for each in azurerm_private_dns_zone_virtual_network_link.this : each.name == "link-vnet-test"])
-    error_message = "The network asks every zone."
+    error_message = "The network resolves names in every zone."
   }
 
   assert {
@@ -207,7 +207,7 @@ run "only_approved_hosts_are_reached_when_the_way_out_is_closed_too" {
 
   assert {
     condition     = toset([for each in azurerm_machine_learning_workspace_network_outbound_rule_fqdn.this : each.timeouts.create]) == toset(["90m"])
-    error_message = "There is time to make the firewall."
+    error_message = "There is time to create the firewall."
   }
 }
 

@@ -1,4 +1,4 @@
-# Who may do what. The list is complete: a right more or a right less fails here.
+# The role assignments. The list is complete: one more or one less fails here.
 
 mock_provider "azurerm" {
   source          = "./tests/mocks"

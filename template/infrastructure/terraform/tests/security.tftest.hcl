@@ -44,27 +44,27 @@ run "storage_needs_an_identity_and_keeps_what_was_deleted" {
 
   assert {
     condition     = azurerm_storage_account.this.account_kind == "StorageV2" && azurerm_storage_account.this.account_tier == "Standard"
-    error_message = "The account is of the kind that a workspace takes."
+    error_message = "The account is of the kind that a workspace accepts."
   }
 
   assert {
     condition     = azurerm_storage_account.this.blob_properties[0].versioning_enabled == true
-    error_message = "Overwritten blobs can be brought back."
+    error_message = "Overwritten blobs can be restored."
   }
 
   assert {
     condition     = azurerm_storage_account.this.blob_properties[0].delete_retention_policy[0].days >= 7
-    error_message = "Deleted blobs can be brought back."
+    error_message = "Deleted blobs can be restored."
   }
 
   assert {
     condition     = azurerm_storage_account.this.blob_properties[0].container_delete_retention_policy[0].days >= 7
-    error_message = "Deleted containers can be brought back."
+    error_message = "Deleted containers can be restored."
   }
 
   assert {
     condition     = azurerm_storage_account.this.share_properties[0].retention_policy[0].days >= 7
-    error_message = "Deleted file shares can be brought back."
+    error_message = "Deleted file shares can be restored."
   }
 }
 
@@ -239,6 +239,6 @@ run "a_network_in_the_config_closes_everything_at_once" {
 
   assert {
     condition     = azurerm_machine_learning_workspace.this.timeouts.create == "90m" && azurerm_machine_learning_workspace.this.timeouts.update == "90m"
-    error_message = "There is time to make that network."
+    error_message = "There is time to create that network."
   }
 }

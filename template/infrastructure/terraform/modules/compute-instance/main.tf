@@ -7,8 +7,8 @@ terraform {
   }
 }
 
-# azurerm 5.2 knows neither the shutdown of an idle compute instance nor its schedules, so Terraform hands Azure the same
-# definition that Bicep would. It makes an instance, and leaves one that exists as it is.
+# azurerm 5.2 supports neither the shutdown of an idle compute instance nor its schedules, so Terraform sends Azure the
+# same definition that Bicep would. It creates an instance, and leaves one that exists as it is.
 resource "azurerm_resource_group_template_deployment" "this" {
   name                = var.user.instance
   resource_group_name = var.place.resource_group
@@ -57,7 +57,7 @@ resource "azurerm_resource_group_template_deployment" "this" {
   })
 
   lifecycle {
-    # Azure takes the schedules of an instance while it makes it, and refuses them afterwards
+    # Azure accepts the schedules of an instance while it creates it, and refuses them afterwards
     # (Azure/azure-quickstart-templates#11830). Another machine is another instance: delete it first.
     ignore_changes = [template_content, tags]
   }

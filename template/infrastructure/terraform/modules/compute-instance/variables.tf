@@ -1,5 +1,5 @@
 variable "user" {
-  description = "Whose instance it is: name, object id in Entra ID, and the name of the instance."
+  description = "User of the instance: name, object id in Entra ID, and the name of the instance."
   type = object({
     name      = string
     object_id = string
@@ -8,7 +8,7 @@ variable "user" {
 
   validation {
     condition     = can(regex("^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", var.user.object_id))
-    error_message = "The object id of a user is a GUID: `az ad user show --id NAME@DOMAIN --query id` says it."
+    error_message = "The object id of a user is a GUID: `az ad user show --id NAME@DOMAIN --query id` prints it."
   }
 
   validation {
@@ -54,7 +54,7 @@ variable "machine" {
 }
 
 variable "assignments" {
-  description = "What the user may do, and where."
+  description = "The user's roles, and the resources that they are on."
   type = map(object({
     scope              = string
     role_definition_id = string

@@ -93,7 +93,7 @@ resource "azurerm_management_lock" "this" {
   lock_level = "CanNotDelete"
   notes      = var.lock_notes
 
-  # A lock also keeps what hangs on the account from being deleted, so it comes last and goes first.
+  # A lock also keeps the settings and roles of the account from being deleted, so it comes last and goes first.
   depends_on = [
     azurerm_storage_container.data,
     azurerm_role_assignment.this,

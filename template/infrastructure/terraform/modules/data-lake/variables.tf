@@ -24,12 +24,12 @@ variable "log_analytics_id" {
 }
 
 variable "log_categories" {
-  description = "What of the blobs is logged."
+  description = "Log categories of the blobs."
   type        = list(string)
 }
 
 variable "assignments" {
-  description = "Who may do what with the account."
+  description = "The role assignments on the account."
   type = map(object({
     role_definition_id               = string
     principal_id                     = string
@@ -38,7 +38,7 @@ variable "assignments" {
 }
 
 variable "lock_notes" {
-  description = "What asked for a lock against deletion; null: nothing did."
+  description = "The setting that requires a lock against deletion; when null, there is no lock."
   type        = string
   default     = null
 }

@@ -11,7 +11,7 @@ locals {
   id = "${var.resource_group_id}/providers/Microsoft.MachineLearningServices/registries/${var.name}"
 }
 
-# azurerm 5.2 has no resource for a registry, so Terraform hands Azure the same definition that Bicep would. It sees
+# azurerm 5.2 has no resource for a registry, so Terraform sends Azure the same definition that Bicep would. It sees
 # changes of this definition, but not what was changed in Azure since.
 resource "azurerm_resource_group_template_deployment" "this" {
   name                = var.name
@@ -31,7 +31,7 @@ resource "azurerm_resource_group_template_deployment" "this" {
       identity   = { type = "SystemAssigned" }
       properties = {
         publicNetworkAccess = var.public_network_access ? "Enabled" : "Disabled"
-        # Azure makes and manages the storage account and the container registry of each region.
+        # Azure creates and manages the storage account and the container registry of each region.
         regionDetails = [for location in var.locations : {
           location = location
           storageAccountDetails = [{
@@ -48,9 +48,9 @@ resource "azurerm_resource_group_template_deployment" "this" {
   })
 }
 
-# Models get into the registry, and out of it, through the storage account that Azure made. A deployment of its own asks
-# for it: azurerm forgets what a deployment returned as soon as its definition changes, and would make the private
-# endpoint to the account anew.
+# Models get into the registry, and out of it, through the storage account that Azure created. A separate deployment
+# looks it up: azurerm forgets what a deployment returned as soon as its definition changes, and would replace the
+# private endpoint to the account.
 resource "azurerm_resource_group_template_deployment" "storage" {
   count = var.public_network_access ? 0 : 1
 

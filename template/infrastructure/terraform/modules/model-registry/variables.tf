@@ -33,7 +33,7 @@ variable "public_network_access" {
 }
 
 variable "assignments" {
-  description = "Who may do what with the registry."
+  description = "The role assignments on the registry."
   type = map(object({
     role_definition_id               = string
     principal_id                     = string

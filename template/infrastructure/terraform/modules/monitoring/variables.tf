@@ -13,17 +13,17 @@ variable "place" {
 }
 
 variable "log_analytics_id" {
-  description = "Resource id of the Log Analytics workspace that is asked."
+  description = "Resource id of the Log Analytics workspace that is queried."
   type        = string
 }
 
 variable "action_group_id" {
-  description = "Resource id of the action group that is called."
+  description = "Resource id of the action group that is notified."
   type        = string
 }
 
 variable "alerts" {
-  description = "What is asked, how often, over which time; an alert fires when its query returns a row."
+  description = "Queries, how often they run, over which time; an alert fires when its query returns a row."
   type = map(object({
     title    = string
     severity = number
@@ -45,7 +45,7 @@ variable "endpoint_id" {
 }
 
 variable "endpoint_logs" {
-  description = "What of the online endpoint is logged."
+  description = "Log categories of the online endpoint."
   type        = list(string)
 }
 

@@ -16,7 +16,7 @@ resource "azurerm_virtual_network" "this" {
 }
 
 locals {
-  # Rules that Azure has beside these let everything through within the network, and out to the internet.
+  # Azure's default rules, which apply beside these, allow all traffic within the network and out to the internet.
   subnets = {
     endpoints = {
       range = var.network.endpoints_subnet
@@ -45,7 +45,7 @@ resource "azurerm_subnet" "this" {
   address_prefixes     = [each.value.range]
 
   default_outbound_access_enabled = false
-  # Otherwise the rules below would not count for private endpoints.
+  # Otherwise the rules below would not apply to private endpoints.
   private_endpoint_network_policies = "Enabled"
 }
 
@@ -80,7 +80,7 @@ resource "azurerm_subnet_network_security_group_association" "this" {
   network_security_group_id = azurerm_network_security_group.this[each.key].id
 }
 
-# Runners reach the code host and the package index through one fixed address, which others can put on their lists.
+# Runners reach the code host and the package index through one fixed address, which others can put on an allowlist.
 resource "azurerm_public_ip" "nat" {
   name                = "pip-${var.name}"
   resource_group_name = var.place.resource_group
@@ -163,8 +163,8 @@ resource "azurerm_role_assignment" "this" {
   skip_service_principal_aad_check = each.value.skip_service_principal_aad_check
 }
 
-# The way out of the network in which the workspace runs jobs and endpoints. Azure was seen to lose rules that are made at
-# the same time (Azure/terraform-provider-azapi#453); with `terraform apply -parallelism=1` they are made one by one.
+# The way out of the network in which the workspace runs jobs and endpoints. Azure was seen to lose rules that are
+# created at the same time (Azure/terraform-provider-azapi#453); `terraform apply -parallelism=1` creates them in turn.
 resource "azurerm_machine_learning_workspace_network_outbound_rule_private_endpoint" "this" {
   for_each = local.managed_endpoints
 
@@ -181,7 +181,7 @@ resource "azurerm_machine_learning_workspace_network_outbound_rule_fqdn" "this" 
   workspace_id     = var.resources.workspace
   destination_fqdn = each.value
 
-  # With the first host Azure makes a firewall, for which azurerm's 30 minutes can be too short.
+  # With the first host Azure creates a firewall, for which azurerm's 30 minutes can be too short.
   timeouts {
     create = "90m"
     update = "90m"

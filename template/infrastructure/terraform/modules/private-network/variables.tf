@@ -48,7 +48,7 @@ variable "network" {
 }
 
 variable "endpoints" {
-  description = "What gets a private endpoint: the resource, the part of it, the DNS zones that name its private address."
+  description = "What gets a private endpoint: the resource, the part of it, the DNS zones that resolve to its private address."
   type = map(object({
     on    = string
     group = string
@@ -57,7 +57,7 @@ variable "endpoints" {
 }
 
 variable "managed_endpoints" {
-  description = "What the compute of the workspace reaches beside what Azure connects by itself."
+  description = "What the compute of the workspace reaches beside what Azure connects automatically."
   type = map(object({
     on    = string
     group = string
@@ -70,7 +70,7 @@ variable "resources" {
 }
 
 variable "assignments" {
-  description = "Who may do what with which private endpoint: the key in `endpoints`, with _endpoint behind it."
+  description = "The role assignments on private endpoints: the key in `endpoints`, then _endpoint."
   type = map(object({
     on                               = string
     role_definition_id               = string

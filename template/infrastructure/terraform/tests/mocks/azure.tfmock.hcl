@@ -105,7 +105,7 @@ mock_resource "azurerm_private_endpoint" {
   }
 }
 
-# What the deployment that asks for a registry's storage account returns.
+# What the deployment that looks up a registry's storage account returns.
 mock_resource "azurerm_resource_group_template_deployment" {
   defaults = {
     output_content = "{\"id\":{\"value\":\"/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.Storage/storageAccounts/registry\"}}"

@@ -1,0 +1,60 @@
+"""The field's own words: phrases that a reader does not expect or search for do not come back into what users read."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from conftest import ROOT
+
+READ_BY_USERS = ("README.md", "copier.yml", "docs", "extensions", "template")
+NO_TEXT = {".csv", ".pyc"}
+# Phrase -> what to write instead.
+PHRASES = {
+    r"(some|every)body|nobody|whoever": "the role: the owner of the workspace, the caller, no user",
+    r"shall": "should, must",
+    r"for ever": "forever",
+    r"cure[sd]?": "remedy",
+    r"(?-i:Patient)": "what is checked: the environment",
+    r"whole numbers?": "integer",
+    r"no numbers?": "NaN, not a number, not numeric",
+    r"truth values?": "boolean",
+    r"sound predictions?": "valid prediction",
+}
+ALLOWED: dict[str, str] = {}  # "path: phrase as found" -> why
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    for area in READ_BY_USERS:
+        for path in sorted([*(ROOT / area).rglob("*")] or [ROOT / area]):
+            if path.is_file() and path.suffix not in NO_TEXT:
+                yield path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
+
+
+def found(phrase: str, text: str) -> Iterator[tuple[int, str]]:
+    """Each place of a phrase by line, also where it goes on in the next line of a comment."""
+    pattern = rf"(?<![a-z])({phrase})(?![a-z])".replace(" ", r"[\s#/]+")
+    for place in re.finditer(pattern, text, re.IGNORECASE):
+        yield text.count("\n", 0, place.start()) + 1, " ".join(re.split(r"[\s#/]+", place[0]))
+
+
+@pytest.mark.parametrize("phrase", PHRASES)
+def test_the_text_uses_the_words_of_the_field(phrase: str) -> None:
+    lines = [
+        f"{name}:{line}: {words!r}, better: {PHRASES[phrase]}"
+        for name, text in texts()
+        for line, words in found(phrase, text)
+        if f"{name}: {words}" not in ALLOWED
+    ]
+    assert not lines, "\n".join(lines)
+
+
+def test_a_phrase_is_found_in_any_case_and_across_lines_but_not_inside_a_word() -> None:
+    text = "# Secured. Whole\n# numbers, and\n  // no\n  // number.\nthe_cure = 1"
+    assert list(found("whole numbers?", text)) == [(1, "Whole numbers")]
+    assert list(found("no numbers?", text)) == [(3, "no number")]
+    assert list(found("cure[sd]?", text)) == [(5, "cure")]
+
+
+def test_every_exception_is_still_needed() -> None:
+    needed = {f"{name}: {words}" for name, text in texts() for phrase in PHRASES for _, words in found(phrase, text)}
+    assert set(ALLOWED) <= needed
