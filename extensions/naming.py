@@ -279,7 +279,8 @@ FILTERS: dict[str, Callable[..., object]] = {
 
 def _one_line_for_bad_answers(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     calls = [frame.f_code.co_name for frame, _ in traceback.walk_tb(trace)]
-    if kind is ValueError and str(error).startswith(("Validation error for question", "Invalid choice for")):
+    ours = ("Validation error for question", "Invalid choice for", 'Question "')
+    if kind is ValueError and str(error).startswith(ours):
         sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
     elif "parse_yaml_list" in calls:
         sys.stderr.write("error: add_ons is a list, such as `--data 'add_ons=[private-network, monitoring]'`\n")

@@ -105,14 +105,17 @@ def merge(mine: bytes, base: bytes, theirs: bytes) -> tuple[bytes, bool]:
     return theirs if binary else result.stdout, result.returncode == 0
 
 
-def edits(base: bytes, mine: bytes) -> list[tuple[int, int, list[bytes]]]:
+Edit = tuple[int, int, list[bytes]]
+
+
+def edits(base: bytes, mine: bytes) -> list[Edit]:
     """Return which lines of the base the user replaced, and by what."""
     old, new = base.splitlines(keepends=True), mine.splitlines(keepends=True)
     changed = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
     return [(i, j, new[k:m]) for kind, i, j, k, m in changed if kind != "equal"]
 
 
-def edited(base: bytes, chosen: list[tuple[int, int, list[bytes]]]) -> bytes:
+def edited(base: bytes, chosen: list[Edit]) -> bytes:
     """Return the base with some of the user's edits."""
     lines = base.splitlines(keepends=True)
     for start, end, new in reversed(chosen):
@@ -120,43 +123,44 @@ def edited(base: bytes, chosen: list[tuple[int, int, list[bytes]]]) -> bytes:
     return b"".join(lines)
 
 
-def carry(change: Change, parts: list[Path], release: Release) -> list[tuple[Path, bytes, bool]]:
+def carry(change: Change, parts: list[str], release: Release) -> list[tuple[str, bytes, bool]]:
     """Merge the user's edits of one file into the files that it became.
 
     Returns:
         Each file with edits, what the release has there, and whether the edits fit.
     """
     base, mine = map(release.blob, change.blobs)
-    shipped = {part: part.read_bytes() for part in parts}
-    merged = dict(shipped)
-    left = edits(base, mine)
-    if len(parts) > 1:
-        # Each edit belongs where its lines went.
-        for edit in list(left):
-            for part in parts:
-                content, fits = merge(edited(base, [edit]), base, merged[part])
-                if fits:
-                    merged[part] = content
-                    left.remove(edit)
-                    break
-    conflict = False
-    if left:
-        merged[parts[0]], fits = merge(edited(base, left), base, merged[parts[0]])
-        conflict = not fits
-    touched = [part for part in parts if merged[part] != shipped[part] or (conflict and part == parts[0])] or parts[:1]
+    shipped = {part: Path(part).read_bytes() for part in parts}
+    merged, conflicts = dict(shipped), set()
+    # Of a file that was split, each edit goes where it fits, or where it is the smallest conflict.
+    homeless: dict[str, list[Edit]] = {}
+    for edit in edits(base, mine) if len(parts) > 1 else []:
+        tries = {part: merge(edited(base, [edit]), base, merged[part]) for part in parts}
+        fitting = [part for part, (_, fits) in tries.items() if fits]
+        if fitting:
+            merged[fitting[0]] = tries[fitting[0]][0]
+        else:
+            smallest = min(parts, key=lambda part: len(tries[part][0]) - len(merged[part]))
+            homeless.setdefault(smallest, []).append(edit)
+    if len(parts) == 1:
+        homeless = {parts[0]: edits(base, mine)}
+    for part, left in homeless.items():
+        merged[part], fits = merge(edited(base, left), base, merged[part])
+        if not fits:
+            conflicts.add(part)
+    touched = [part for part in parts if merged[part] != shipped[part] or part in conflicts] or parts[:1]
     for part in touched:
-        part.write_bytes(merged[part])
-    if change.modes[0] != change.modes[1]:
-        for part in parts:
-            part.chmod(int(change.modes[1][-3:], 8))
-    if conflict:
-        mark(parts[0], change.modes[1], base, shipped[parts[0]], change.blobs[1])
-    return [(part, shipped[part], not (conflict and part == parts[0])) for part in touched]
+        Path(part).write_bytes(merged[part])
+        if change.modes[0] != change.modes[1]:
+            Path(part).chmod(int(change.modes[1][-3:], 8))
+    for part in conflicts:
+        mark(part, change.modes[1], base, shipped[part], change.blobs[1])
+    return [(part, shipped[part], part not in conflicts) for part in touched]
 
 
-def mark(part: Path, mode: str, base: bytes, theirs: bytes, mine: str) -> None:
+def mark(part: str, mode: str, base: bytes, theirs: bytes, mine: str) -> None:
     """Record a conflict in the index, as a merge does and as Copier does for files that stay where they are."""
-    path = git("rev-parse", "--show-prefix").decode().strip() + part.as_posix()
+    path = git("rev-parse", "--show-prefix").decode().strip() + part
     stages = [git("hash-object", "-w", "--stdin", stdin=base).decode().strip(), mine]
     stages.append(git("hash-object", "-w", "--stdin", stdin=theirs).decode().strip())
     lines = [f"0 {'0' * 40}\t{path}", *(f"{mode} {blob} {n}\t{path}" for n, blob in enumerate(stages, 1))]
@@ -178,7 +182,7 @@ def old_names(content: bytes, table: dict[str, list[str]]) -> set[str]:
         if package and module(old) not in names:
             whole = rf"(?<![\w.]){re.escape(module(old))}(?![\w.])"
             if re.search(rf"{whole}|from {re.escape(package)} import [^\n]*\b{last}\b", text):
-                found.add(f"{module(old)} is now {' and '.join(names)}")
+                found.add(f"{module(old)} is now {', '.join(names)}")
     return found
 
 
@@ -209,16 +213,16 @@ def report(recorded: dict, version: str, scratch: Path) -> Iterator[str]:
     sources = Counter(new for parts in table.values() for new in parts)
     committed = set(git("ls-tree", "-r", "-z", "--name-only", "HEAD").decode().split("\0"))
     own = {change.target for change in release.changes if change.status in "AR"}
-    touched = {Path(path): b"" for path in own}
+    touched = dict.fromkeys(own, b"")
 
     for change in release.changes:
         old, user = change.path, change.target
-        parts = [Path(new) for new in table.get(old, ()) if Path(new).exists()]
+        parts = [new for new in table.get(old, ()) if Path(new).exists()]
         if change.status in "MT":
             if Path(old).exists():
                 continue  # it has not moved, and Copier has merged it
-            if not parts or change.status == "T" or any(part.as_posix() in committed - release.files for part in parts):
-                now = f" is now {', '.join(map(str, parts))}:" if parts else " is not in the new release:"
+            if not parts or change.status == "T" or (committed - release.files) & set(parts):
+                now = f" is now {', '.join(parts)}:" if parts else " is not in the new release:"
                 yield f"{old}{now} your edits are in `git show HEAD:{old}`"
                 continue
             for part, shipped, fits in carry(change, parts, release):
@@ -232,9 +236,9 @@ def report(recorded: dict, version: str, scratch: Path) -> Iterator[str]:
                 yield f"{part} is new, and {user} is your copy of it: keep your edits in one, delete the other"
         elif change.status == "D":
             for part in parts:
-                sources[part.as_posix()] -= 1
-                if not sources[part.as_posix()]:
-                    part.unlink()
+                sources[part] -= 1
+                if not sources[part]:
+                    Path(part).unlink()
                     yield f"{part} was left out, because you had deleted {old}"
 
     for change in release.changes:
@@ -243,8 +247,8 @@ def report(recorded: dict, version: str, scratch: Path) -> Iterator[str]:
             now = f"moved: `git mv` it to {target}/" if target else "is gone"
             yield f"{change.path} is yours and stays, but {folder}/ {now}"
     for file, shipped in sorted(touched.items()):
-        if file.is_file():
-            for line in sorted(old_names(file.read_bytes(), table) - old_names(shipped, table)):
+        if Path(file).is_file():
+            for line in sorted(old_names(Path(file).read_bytes(), table) - old_names(shipped, table)):
                 yield f"{file}: {line}"
 
 

@@ -115,6 +115,20 @@ def test_existing_workspaces_take_no_add_ons(source: Path, tmp_path: Path) -> No
     assert not (tmp_path / "project").exists()
 
 
+@pytest.mark.parametrize(
+    ("gate", "question"),
+    [(EXISTING, "existing_workspaces"), (EXISTING, "existing_registry"), (GATES["instance_users"], "instance_users")],
+)
+def test_a_question_without_a_default_has_to_be_answered(
+    gate: dict[str, str], question: str, source: Path, tmp_path: Path
+) -> None:
+    data = [word for name, value in gate.items() if name != question for word in ("-d", f"{name}={value}")]
+    result = copier("copy", "--trust", "--defaults", "--quiet", *data, source, tmp_path / "project")
+    assert result.returncode == 1
+    assert result.stderr == f'error: Question "{question}" is required\n'
+    assert not (tmp_path / "project").exists()
+
+
 def test_every_question_with_a_free_text_answer_has_a_bad_case_here() -> None:
     free = {name for name, details in questions().items() if details["type"] == "str"}
     assert free == {question for question, _ in BAD}

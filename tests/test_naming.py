@@ -10,7 +10,7 @@ import unicodedata
 import uuid
 
 import pytest
-from combinations import ROOT
+from combinations import ROOT, questions
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
@@ -259,3 +259,16 @@ def test_each_free_answer_has_a_check_that_accepts_and_refuses(check: str, good:
     error = getattr(naming, check)
     assert [value for value in good if error(value)] == []
     assert [value for value in bad if not error(value)] == []
+
+
+def test_every_default_is_an_answer_that_its_own_check_accepts() -> None:
+    # Copier checks a default before it prompts, and ends with an error if it is a bad one.
+    checks = {
+        name: re.findall(r"\| (\w+_error)", str(details.get("validator"))) for name, details in questions().items()
+    }
+    defaults = {name: str(questions()[name]["default"]) for name, found in checks.items() if found}
+    constant = {name: default for name, default in defaults.items() if "[[" not in default}
+    assert len(constant) > 8
+    assert {name: getattr(naming, checks[name][0])(default) for name, default in constant.items()} == dict.fromkeys(
+        constant, ""
+    )
