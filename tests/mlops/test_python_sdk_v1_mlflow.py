@@ -69,7 +69,7 @@ def register(model: Path, *, promote: bool = True) -> dict[str, object]:
 def test_what_a_step_logs_is_in_the_run_of_the_job(azure: FakeAzure, job: dict, tmp_path: Path) -> None:
     report = tmp_path / "report.html"
     report.write_text("a report", encoding="utf-8")
-    with step("core.step").tracked("evaluate"):
+    with step("core.step").step_run("evaluate"):
         mlflow.log_params({"seed": 7})
         mlflow.log_metrics({"mae": 1.5, "rows": 9})
         mlflow.set_tag("promote", "true")
@@ -118,6 +118,6 @@ def test_without_a_model_there_is_no_champion(job: dict) -> None:
 def test_log_model_fails_because_azure_does_not_know_its_request(azure: FakeAzure, job: dict) -> None:
     from sklearn.linear_model import LinearRegression
 
-    with step("core.step").tracked("train"), pytest.raises(MlflowException, match=r"logged-models failed.* 404"):
+    with step("core.step").step_run("train"), pytest.raises(MlflowException, match=r"logged-models failed.* 404"):
         mlflow.sklearn.log_model(LinearRegression(), name="model", pip_requirements=[])
     assert [status for method, path, status in azure.calls if path.endswith("/logged-models")] == [404]
