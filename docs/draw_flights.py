@@ -1,4 +1,4 @@
-"""Draw the sample of NYC flights 2013 that is committed in `template/data`.
+"""Draw the sample of NYC flights 2013 that is committed in the overlay of the project type `classical`.
 
 Run it in an environment of its own (the data package needs an old setuptools):
 
@@ -19,7 +19,7 @@ PARTS = {"raw": (range(1, 10), 8000), "production": (range(10, 13), 2000)}
 WEATHER = ["temp", "dewp", "humid", "wind_speed", "wind_gust", "precip", "pressure", "visib"]
 COLUMNS = ["date", "month", "day_of_week", "hour", "carrier", "tailnum", "origin", "dest", "distance", "dep_delay"]
 KEY = ["date", "hour", "minute", "carrier", "flight", "origin"]
-DATA = Path(__file__).parents[1] / "template" / "data"
+DATA = Path(__file__).parents[1] / "template" / "[% if project_type == 'classical' %].[% endif %]" / "data"
 
 
 def rank(row: tuple[object, ...]) -> str:

@@ -189,7 +189,7 @@ class Play:
         (model / "MLmodel").write_text("flavors: {}\n", encoding="utf-8")
         (model / "model.bin").write_bytes(b"weights")
         self.cloud.copies(model)
-        sha256: str = importlib.import_module(f"{self.project.package}.register").model_hash(model)
+        sha256: str = importlib.import_module(f"{self.project.package}.core.endpoint").model_hash(model)
         return sha256
 
     def configure(self, environment: str, section: str, **values: object) -> None:

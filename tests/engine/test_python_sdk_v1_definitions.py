@@ -301,7 +301,7 @@ def test_a_step_gets_the_package_and_its_settings_and_nothing_else(shipped: Proj
         "mlops/python-sdk-v1/batch_score.py",
         "mlops/python-sdk-v1/run_step.py",
     }
-    assert f"{package}report.html" in files
+    assert f"{package}report/page.html" in files
 
 
 def training_hash(project: Project) -> str:
@@ -741,7 +741,7 @@ def test_a_model_of_the_registry_is_brought_into_the_workspace_for_batch_jobs(
     model.mkdir()
     (model / "MLmodel").write_text("flavors: {}\n", encoding="utf-8")
     cloud.copies(model)
-    sha256 = importlib.import_module(f"{project.package}.register").model_hash(model)
+    sha256 = importlib.import_module(f"{project.package}.core.endpoint").model_hash(model)
     cloud.register("3", sha256=sha256)
     verbs.promote(Session.open("dev", root=project.root), "test")
     test = Session.open("test", root=project.root)

@@ -68,7 +68,7 @@ def register(model: Path, *, promote: bool = True) -> dict[str, object]:
 def test_what_a_step_logs_is_in_the_run_of_the_job(azure: FakeAzure, job: dict, tmp_path: Path) -> None:
     report = tmp_path / "report.html"
     report.write_text("a report", encoding="utf-8")
-    with step("step").tracked("evaluate"):
+    with step("core.step").step_run("evaluate"):
         mlflow.log_params({"seed": 7})
         mlflow.log_metrics({"mae": 1.5, "rows": 9})
         mlflow.set_tag("promote", "true")
@@ -86,7 +86,7 @@ def test_the_registered_model_is_one_of_the_workspace_with_the_hash_of_its_files
     found = client.models.get("a-model", version=str(registration["version"]))
     client.models.download("a-model", version=found.version, download_path=tmp_path / "downloaded")
     (downloaded,) = (tmp_path / "downloaded").rglob("MLmodel")
-    assert found.tags["sha256"] == registration["sha256"] == step("register").model_hash(downloaded.parent)
+    assert found.tags["sha256"] == registration["sha256"] == step("core.endpoint").model_hash(downloaded.parent)
 
 
 def test_a_model_that_is_not_promoted_is_not_registered(azure: FakeAzure, job: dict, model: Path) -> None:
@@ -102,21 +102,21 @@ def test_the_champion_is_the_newest_version_that_is_not_rejected(
         monkeypatch.setenv("MLFLOW_RUN_ID", fake_azure_mlflow.RUN)
         register(model)
     client = mlflow.MlflowClient()
-    assert step("register").champion(client, "a-model").version == "2"
+    assert step("core.endpoint").champion(client, "a-model").version == "2"
     client.set_model_version_tag("a-model", "2", "rejected", "true")
-    champion = step("register").champion(client, "a-model")
+    champion = step("core.endpoint").champion(client, "a-model")
     assert champion.version == "1"
     folder = mlflow.artifacts.download_artifacts(f"models:/a-model/{champion.version}", dst_path=str(tmp_path / "to"))
     assert Path(folder, "data", "weights.bin").read_bytes() == b"weights"
 
 
 def test_without_a_model_there_is_no_champion(job: dict) -> None:
-    assert step("register").champion(mlflow.MlflowClient(), "a-model") is None
+    assert step("core.endpoint").champion(mlflow.MlflowClient(), "a-model") is None
 
 
 def test_log_model_fails_because_azure_does_not_know_its_request(azure: FakeAzure, job: dict) -> None:
     from sklearn.linear_model import LinearRegression
 
-    with step("step").tracked("train"), pytest.raises(MlflowException, match=r"logged-models failed.* 404"):
+    with step("core.step").step_run("train"), pytest.raises(MlflowException, match=r"logged-models failed.* 404"):
         mlflow.sklearn.log_model(LinearRegression(), name="model", pip_requirements=[])
     assert [status for method, path, status in azure.calls if path.endswith("/logged-models")] == [404]

@@ -39,9 +39,12 @@ def run(data):
     rows = json.loads(data)["input_data"]["data"]
     return {"predictions": [factor * row[0] for row in rows]}
 """
-DATA = """
-def sample_request(schema_path, data_dir, rows):
-    assert schema_path.is_file() and data_dir.is_dir()
+ENDPOINT = """
+from .champion import champion
+from .step import StepError
+
+def sample_request(modality, schema_path, folder, rows):
+    assert schema_path.is_file() and folder.is_dir()
     return {"input_data": {"columns": ["x"], "index": list(range(rows)), "data": [[i] for i in range(rows)]}}
 """
 
@@ -65,10 +68,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         folder.mkdir(parents=True)
     shutil.copytree(real.root / "config", root / "config")
     (package / "__init__.py").touch()
-    for module in ("register.py", "step.py"):
-        shutil.copy(real.root / "data-science" / "src" / real.package / module, package)
+    shutil.copytree(real.root / "data-science" / "src" / real.package / "core", package / "core")
     (package / "score.py").write_text(SCORE)
-    (package / "data.py").write_text(DATA)
+    (package / "modality.py").write_text("MODALITY = None\n")
+    (package / "core" / "endpoint.py").write_text(ENDPOINT)
     (root / "data" / "schema.yml").touch()
     (project.definitions / "pipeline.yml").write_text(yaml.safe_dump(PIPELINE))
     with pytest.MonkeyPatch.context() as patch:

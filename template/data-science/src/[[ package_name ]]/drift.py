@@ -10,7 +10,7 @@ from .core.distances import check, document, drifted_features
 from .core.modality import data_files, load_examples
 from .core.schema import Schema
 from .core.settings import load_settings
-from .core.step import StepError, run, staged, tracked
+from .core.step import StepError, output_folder, run, step_run
 from .modality import MODALITY
 
 
@@ -43,7 +43,7 @@ def measure(arguments: argparse.Namespace) -> None:
         production, _ = MODALITY.describe(MODALITY.read(arguments.production_data, schema), schema)
         results = check(reference, production, columns, thresholds)
     drifted = drifted_features(results or ())
-    with tracked("drift"), staged(arguments.drift) as folder:
+    with step_run("drift"), output_folder(arguments.drift) as folder:
         mlflow.log_metric("drifted_features", len(drifted))
         file = folder / "drift.json"
         content = document(results, len(reference), len(production))

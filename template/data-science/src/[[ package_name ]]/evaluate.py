@@ -19,7 +19,7 @@ from .core.modality import Examples, data_files, load_examples
 from .core.promotion import Policy, decide, paired_bootstrap
 from .core.schema import Schema
 from .core.settings import load_settings
-from .core.step import StepError, run, staged, tracked
+from .core.step import StepError, output_folder, run, step_run
 from .modality import MODALITY
 from .report.documents import log, summary, write
 from .report.page import Evaluation
@@ -60,7 +60,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     train, test = (load_examples(MODALITY, folder, schema) for folder in (arguments.train_data, arguments.test_data))
     arrived = arguments.production_data and data_files(arguments.production_data, MODALITY.suffixes)
     production = MODALITY.read(arguments.production_data, schema) if arrived else None
-    with tracked("evaluate"), staged(arguments.evaluation) as folder:
+    with step_run("evaluate"), output_folder(arguments.evaluation) as folder:
         evaluation = _evaluate(arguments, schema, settings, policy, train, test, production)
         write(evaluation, folder)
         log(evaluation, folder)

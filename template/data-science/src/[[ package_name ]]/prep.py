@@ -9,7 +9,7 @@ import mlflow
 from .core.schema import Schema
 from .core.settings import load_settings
 from .core.split import split
-from .core.step import run, staged, tracked
+from .core.step import output_folder, run, step_run
 from .modality import MODALITY
 
 
@@ -40,10 +40,10 @@ def prepare(arguments: argparse.Namespace) -> None:
     if dropped := len(valid.frame) - len(labelled):
         print(f"left out {dropped:,} rows without {schema.target}", flush=True)
     train, test = split(labelled, schema, training["test_size"], training["seed"])
-    with tracked("prep"):
+    with step_run("prep"):
         mlflow.log_params({"test_size": training["test_size"], "seed": training["seed"]})
         mlflow.log_metrics({"raw_rows": len(raw.frame), "train_rows": len(train), "test_rows": len(test)})
-        with staged(arguments.train_data) as train_folder, staged(arguments.test_data) as test_folder:
+        with output_folder(arguments.train_data) as train_folder, output_folder(arguments.test_data) as test_folder:
             MODALITY.write(replace(valid, frame=train), train_folder, "train")
             MODALITY.write(replace(valid, frame=test), test_folder, "test")
     print(f"{len(train):,} rows to train, {len(test):,} rows to test", flush=True)

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from .core.champion import model_hash
-from .core.step import StepError, run, staged, tracked
+from .core.step import StepError, output_folder, run, step_run
 
 
 def parser() -> argparse.ArgumentParser:
@@ -36,7 +36,7 @@ def register(arguments: argparse.Namespace) -> None:
     result["reasons"] = decision["reasons"]
     client = MlflowClient()
     try:
-        with staged(arguments.registration) as folder:
+        with output_folder(arguments.registration) as folder:
             if promoted:
                 result["version"] = create_version(client, arguments.model_name, arguments.model, sha256)
             (folder / "registration.json").write_text(json.dumps(result, indent=2), encoding="utf-8")
@@ -54,7 +54,7 @@ def create_version(client: MlflowClient, name: str, model: Path, sha256: str) ->
     Returns:
         The number of the new version. If anything fails there is no new version.
     """
-    with tracked("register") as active:
+    with step_run("register") as active:
         print(f"uploading the model to run {active.info.run_id}", flush=True)
         # Azure ML's server knows only MLflow's older requests: log_model and logged models would fail there.
         mlflow.log_artifacts(str(model), "model")

@@ -19,7 +19,7 @@ from .core.modality import load_examples
 from .core.promotion import Policy
 from .core.schema import Schema
 from .core.settings import load_settings
-from .core.step import StepError, run, staged
+from .core.step import StepError, run, output_folder
 from .modality import MODALITY
 
 MISSING = "missing"
@@ -73,13 +73,13 @@ def responsible_ai(arguments: argparse.Namespace) -> None:
         load_examples(MODALITY, folder, schema).frame for folder in (arguments.train_data, arguments.test_data)
     )
     train_sample = sample(complete(train, train, schema), train_rows, seed, keep=_labels(schema))
-    test_sample = sample(_known(complete(test, train, schema), train_sample, _labels(schema)), test_rows, seed)
+    test_sample = sample(_with_known_labels(complete(test, train, schema), train_sample, _labels(schema)), test_rows, seed)
     if test_sample.empty:
         raise StepError("each held-out row has a category that no training row has, so there is nothing to analyse")
     for output, frame in ((arguments.train_sample, train_sample), (arguments.test_sample, test_sample)):
-        with staged(output) as folder:
+        with output_folder(output) as folder:
             frame.to_parquet(folder / "rows.parquet", index=False)
-    with staged(arguments.model_info) as folder:
+    with output_folder(arguments.model_info) as folder:
         (folder / "model_info.json").write_text(json.dumps({"id": f"{name}:{version}"}), encoding="utf-8")
     card = score_card(name, schema, policy, test_sample)
     arguments.score_card.write_text(json.dumps(card, indent=2), encoding="utf-8")
@@ -151,7 +151,7 @@ def sample(frame: pd.DataFrame, rows: int, seed: int, keep: list[str] | None = N
     return ordered[~ordered.index.duplicated()].head(max(rows, needed))
 
 
-def _known(frame: pd.DataFrame, train: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
+def _with_known_labels(frame: pd.DataFrame, train: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
     for name in labels:
         frame = frame[frame[name].isin(train[name])]
     return frame

@@ -72,7 +72,7 @@ def run(request: str | bytes | list[str]) -> dict[str, list[Any]] | AMLResponse 
     if isinstance(request, list):
         return _score_files(request)
     try:
-        features = _typed(_table(request))
+        features = _model_inputs(_table(request))
     except RequestError as error:
         return AMLResponse({"error": str(error)}, 400, json_str=True)
     predictions = _predict(features)
@@ -90,7 +90,7 @@ def _score_files(paths: list[str]) -> pd.DataFrame:
     tables = []
     for path in map(Path, paths):
         try:
-            features = _typed(_read(path))
+            features = _model_inputs(_read(path))
         except (RequestError, ValueError) as error:
             raise RequestError(f"{path.name}: {str(error).strip().splitlines()[0]}") from error
         print(f"{path.name}: scoring {len(features):,} rows", flush=True)
@@ -128,7 +128,7 @@ def _table(request: str | bytes) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[str(column) for column in columns], dtype=object)
 
 
-def _typed(table: pd.DataFrame) -> pd.DataFrame:
+def _model_inputs(table: pd.DataFrame) -> pd.DataFrame:
     """Return the model's input columns, in its order and types; other columns are left out."""
     if table.empty:
         raise RequestError("there are no rows to score")

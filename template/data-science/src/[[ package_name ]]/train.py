@@ -10,7 +10,7 @@ from .core.metrics import metric
 from .core.modality import load_examples
 from .core.schema import Schema
 from .core.settings import load_settings
-from .core.step import run, staged, tracked
+from .core.step import output_folder, run, step_run
 from .modality import MODALITY
 
 
@@ -35,7 +35,7 @@ def train(arguments: argparse.Namespace) -> None:
     training = load_settings(arguments.settings, arguments.overrides)["training"]
     examples = load_examples(MODALITY, arguments.train_data, schema)
     rows = len(examples.frame)
-    with tracked("train"):
+    with step_run("train"):
         mlflow.log_params({"seed": training["seed"], **training["hyperparameters"]})
         print(f"training on {rows:,} rows with {len(schema.features)} features", flush=True)
         started = time.perf_counter()
@@ -46,7 +46,7 @@ def train(arguments: argparse.Namespace) -> None:
         score = usual.score(examples.frame[schema.target], model.predict(examples))
         mlflow.log_metrics({"train_rows": rows, "train_seconds": seconds, "train_score": score})
         print(f"trained in {seconds:.1f} s; saving the model", flush=True)
-        with staged(arguments.model) as folder:
+        with output_folder(arguments.model) as folder:
             model.save(examples, folder)
     print(f"wrote the model to {arguments.model}", flush=True)
 

@@ -81,7 +81,7 @@ def test_a_cohort_with_few_rows_decides_nothing(rows, score):
     assert decide(LOWER, 10.0, cohorts=[replace(large, scores=(*large.scores, small))]).promote
 
 
-def test_a_limit_that_no_cohort_is_large_enough_for_refuses_and_says_so():
+def test_a_limit_that_no_cohort_is_large_enough_for_refuses_and_names_the_reason():
     decision = decide(LOWER, 10.0, cohorts=[by_carrier(LOWER, [10.0, 12.0], rows=49, worst=15.0)])
     assert decision.reasons == ("no cohort by carrier has the 50 rows that are needed to judge its mae",)
 

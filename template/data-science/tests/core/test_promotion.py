@@ -102,7 +102,7 @@ def test_a_gain_of_just_the_minimum_keeps_the_champion(challenger, champion, min
     assert not decide(policy, challenger, champion, Interval(minimum, minimum, minimum)).promote
 
 
-def test_a_gain_within_the_noise_keeps_the_champion_and_says_so():
+def test_a_gain_within_the_noise_keeps_the_champion_and_names_the_reason():
     decision = compare(LOWER, challenger=10.0, champion=11.0, noise=2.0)
     assert not decision.promote
     assert "95% interval -1 to 3: not significantly above 0" in decision.reasons[0]

@@ -60,7 +60,7 @@ def test_wrong_arguments_exit_with_2():
 def test_an_output_is_replaced_completely(tmp_path):
     (tmp_path / "out" / "old").mkdir(parents=True)
     (tmp_path / "out" / "old.txt").write_text("old", encoding="utf-8")
-    with step.staged(tmp_path / "out") as folder:
+    with step.output_folder(tmp_path / "out") as folder:
         (folder / "sub").mkdir()
         (folder / "sub" / "new.txt").write_text("new", encoding="utf-8")
     assert [path.name for path in (tmp_path / "out").rglob("*")] == ["sub", "new.txt"]
@@ -70,7 +70,7 @@ def test_an_error_before_the_end_leaves_the_earlier_output(tmp_path):
     (tmp_path / "old.txt").write_text("old", encoding="utf-8")
 
     def fail_half_way():
-        with step.staged(tmp_path) as folder:
+        with step.output_folder(tmp_path) as folder:
             (folder / "new.txt").write_text("new", encoding="utf-8")
             raise KeyError
 
@@ -88,7 +88,7 @@ def test_a_disk_that_fills_up_while_copying_leaves_nothing(tmp_path, monkeypatch
         return copy(source, target)
 
     def write_three_files():
-        with step.staged(tmp_path) as folder:
+        with step.output_folder(tmp_path) as folder:
             for name in "abc":
                 (folder / name).write_text("x", encoding="utf-8")
 
@@ -101,7 +101,7 @@ def test_a_disk_that_fills_up_while_copying_leaves_nothing(tmp_path, monkeypatch
 def test_a_step_becomes_a_child_of_the_run_of_the_whole_pipeline(folders, monkeypatch):
     parent = mlflow.MlflowClient().create_run("0").info.run_id
     monkeypatch.setenv("MLOPS_PARENT_RUN_ID", parent)
-    with step.tracked("train") as active:
+    with step.step_run("train") as active:
         assert active.data.tags["mlflow.parentRunId"] == parent
         assert active.info.run_name == "train"
 
@@ -109,7 +109,7 @@ def test_a_step_becomes_a_child_of_the_run_of_the_whole_pipeline(folders, monkey
 def test_a_step_joins_the_run_of_its_azure_job(folders, monkeypatch):
     job = mlflow.MlflowClient().create_run("0", run_name="the job").info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", job)
-    with step.tracked("train") as active:
+    with step.step_run("train") as active:
         assert active.info.run_id == job
     assert mlflow.get_run(job).info.run_name == "the job"
 

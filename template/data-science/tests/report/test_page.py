@@ -145,7 +145,7 @@ def test_there_are_landmarks_and_each_section_has_a_name(page):
     assert names == {attributes["id"] for attributes in page.all("h2")}
 
 
-def test_every_chart_says_what_it_shows(page):
+def test_every_chart_names_what_it_shows(page):
     drawings = page.all("svg")
     assert len(drawings) >= 4
     assert all(each["role"] == "img" and len(each["aria-label"]) > 20 for each in drawings)
@@ -160,7 +160,7 @@ def test_every_table_has_a_caption_and_its_headers_have_a_scope(page):
     assert all("table" in parents and "div" in parents for tag, _, parents in page.elements if tag == "caption")
 
 
-def test_nothing_is_asked_of_the_network_and_nothing_is_run(built, page):
+def test_nothing_is_requested_from_the_network_and_nothing_is_run(built, page):
     assert not re.search(r"https?:|//[a-z]|@import|url\((?!#)", built)
     assert not {"script", "link", "iframe", "object", "embed", "base"} & {tag for tag, _, _ in page.elements}
     assert not [name for _, attributes, _ in page.elements for name in attributes if name.startswith("on")]
@@ -201,7 +201,7 @@ def test_the_decision_comes_first_with_its_reasons():
     assert set(case.decision.reasons) <= set(page.text("li"))
 
 
-def test_a_refusal_says_that_the_model_in_service_stays():
+def test_a_refusal_states_that_the_model_in_service_stays():
     refused = promotion.Decision(False, ("the gain is too small",))
     page = Page(report.build(replace(CASES["regression"], decision=refused)))
     assert page.text("h2")[0] == "✗ Not promoted"
@@ -215,9 +215,9 @@ def test_scores_are_given_in_the_unit_of_the_target():
     assert f"mean absolute error {number(case.scores['challenger']['mae'])} minutes" in text
 
 
-def test_the_report_shows_the_limit_and_says_which_cohort_is_worst_and_within_it():
+def test_the_report_shows_the_limit_and_names_which_cohort_is_worst_and_within_it():
     case = CASES["regression"]
-    worst = number(case.cohorts[0].judged[0].challenger)
+    worst = number(case.cohorts[0].ranking[0].challenger)
     page = Page(build("regression"))
     assert "Fairness by cohort" in page.text("h2")
     [caption] = [text for text in page.text("figcaption") if "within the limit" in text]
@@ -232,12 +232,12 @@ def test_the_report_shows_the_limit_and_says_which_cohort_is_worst_and_within_it
     assert "dashed: the limit, 0.5; diamond: beyond<" in beyond
 
 
-def test_the_report_says_who_gets_which_class():
+def test_the_report_shows_who_gets_which_class():
     text = " ".join(Page(build("classification")).text("figcaption"))
     assert "share of rows predicted as AA: from 0% (AA) to 25% (BB)" in text
 
 
-def test_cohorts_that_are_all_too_small_are_said_to_be_so():
+def test_cohorts_that_are_all_too_small_are_reported_as_such():
     case = CASES["regression"]
     small = report.build(replace(case, cohorts=[replace(case.cohorts[0], minimum_rows=1000, worst=None)]))
     assert any(
@@ -252,7 +252,7 @@ def test_the_report_names_the_features_that_drifted_and_how_they_moved():
     assert re.search("carrier: AA went from [0-9]+% of the training rows to 0% of the production rows", text)
 
 
-def test_too_few_production_rows_are_said_to_be_too_few():
+def test_too_few_production_rows_are_reported_as_too_few():
     few = replace(CASES["regression"], production=CASES["regression"].train.head(MINIMUM_ROWS - 1))
     assert f"That is too few to judge: {MINIMUM_ROWS} are needed." in " ".join(Page(report.build(few)).text("p"))
 

@@ -33,7 +33,7 @@ def save(folder, document, iterations):
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """A strong and a weak model of the delay, one that needs a column that is gone, and one that tells who is late."""
+    """A strong and a weak model of the delay, one that needs a column that is gone, and one that predicts who is late."""
     root = tmp_path_factory.mktemp("models")
     older = REGRESSION | {"columns": REGRESSION["columns"] | {"gate": {"type": "number", "missing": 1.0}}}
     frame = flights(700).assign(gate=1.0).iloc[:400]
@@ -298,7 +298,7 @@ def outcomes(folders, positive="yes"):
     return [each.groupby("carrier")["given"].mean().to_dict() for each in (frame, late)]
 
 
-def test_a_classification_also_says_who_gets_which_class(late):
+def test_a_classification_also_reports_who_gets_which_class(late):
     settings(late, evaluation=BALANCED, promotion={"floor": 0.6}, fairness={"cohorts": ["carrier"], "minimum_rows": 9})
     written = run(late)
     shares = {each["metric"]: each for each in written["metrics"]["fairness"]}

@@ -68,7 +68,7 @@ def test_a_rejected_version_is_not_analysed(trained: Folders) -> None:
     assert model_id(prepare(trained)) == "flights:1"
 
 
-def test_without_any_model_the_reason_is_said(trained: Folders, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_any_model_the_reason_is_given(trained: Folders, capsys: pytest.CaptureFixture[str]) -> None:
     decide(trained, promote=False, reason="mae misses the floor")
     line = error_line(capsys, trained)
     assert line == "error: no version of flights is registered, so there is nothing to analyse: mae misses the floor"

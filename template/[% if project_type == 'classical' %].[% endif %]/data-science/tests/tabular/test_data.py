@@ -122,13 +122,13 @@ def test_each_kind_of_breach_is_named_with_column_and_count(tmp_path, name, valu
     assert str(error.value).startswith(f"data does not fit {tmp_path / 'schema.yml'}: ")
 
 
-def test_all_breaches_are_told_at_once_in_the_order_of_the_schema(tmp_path):
+def test_all_breaches_are_reported_at_once_in_the_order_of_the_schema(tmp_path):
     frame = flights(20).drop(columns="hour").assign(delay=900.0)
     frame.loc[0, "carrier"] = None
     with pytest.raises(StepError) as error:
         data.validate(frame, write_schema(REGRESSION, tmp_path))
-    told = str(error.value).split("schema.yml: ")[1]
-    assert told == (
+    reported = str(error.value).split("schema.yml: ")[1]
+    assert reported == (
         "hour: the column is missing; carrier: 1 missing value; delay: 20 values above 500 (such as '900.0')"
     )
 

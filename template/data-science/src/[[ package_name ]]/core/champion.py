@@ -16,7 +16,7 @@ from .step import StepError
 
 
 def champion(client: MlflowClient, name: str) -> ModelVersion | None:
-    """Return the version of the model to beat: the highest one that has no tag ``rejected=true``.
+    """Return the version of the model to beat: the highest one that has no tag `rejected=true`.
 
     Versions compare as numbers, so 10 is higher than 9. The result is None if the model has no such version.
     """

@@ -29,7 +29,7 @@ MINIMUM_ROWS = 30
 
 @dataclass(frozen=True)
 class DriftResult:
-    """One metric of one feature; `value` is infinite when the values vanished from one of the two samples."""
+    """One metric of one feature; `value` is infinite when one of the two samples has no values."""
 
     feature: str
     metric: str

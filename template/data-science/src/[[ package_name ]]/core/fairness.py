@@ -86,7 +86,7 @@ class Cohorts:
     max_ratio: float | None = None
 
     @property
-    def judged(self) -> list[SliceScore]:
+    def ranking(self) -> list[SliceScore]:
         """Return the cohorts that are judged, the worst one first; NaN is the worst score."""
 
         def goodness(each: SliceScore) -> float:
@@ -105,7 +105,7 @@ class Cohorts:
 
         It is NaN if no cohort is judged, or the score of one is NaN; and so is the ratio.
         """
-        judged = self.judged
+        judged = self.ranking
         if not judged or not all(math.isfinite(each.challenger) for each in judged):
             return math.nan
         return float(self.metric.gain(judged[-1].challenger, judged[0].challenger))
@@ -113,7 +113,7 @@ class Cohorts:
     @property
     def ratio(self) -> float:
         """Return the best and the worst score as a factor of 1 or more; NaN if a score is negative."""
-        judged = self.judged
+        judged = self.ranking
         if not judged or not all(0 <= each.challenger < math.inf for each in judged):
             return math.nan
         low, high = sorted((judged[0].challenger, judged[-1].challenger))
@@ -124,7 +124,7 @@ class Cohorts:
 
 def check_fairness(cohorts: Cohorts) -> list[tuple[bool, str]]:
     """Return for each limit on cohorts whether it holds, and the reason in words; without limits nothing."""
-    metric, column, judged = cohorts.metric, cohorts.column, cohorts.judged
+    metric, column, judged = cohorts.metric, cohorts.column, cohorts.ranking
     if cohorts.worst is cohorts.max_gap is cohorts.max_ratio is None:
         return []
     if not judged:

@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 class Metric:
     """One metric of a task.
 
-    `compute(actual, predicted)` takes two arrays of shape (rows, resamples) and returns shape (resamples,). A plain
+    `compute(actual, predicted)` accepts two arrays of shape (rows, resamples) and returns shape (resamples,). A plain
     score is the case of one resample, so that the bootstrap and the score can never disagree.
     """
 

@@ -68,7 +68,7 @@ def _stop(message: str) -> None:
 
 
 @contextmanager
-def staged(output: Path) -> Iterator[Path]:
+def output_folder(output: Path) -> Iterator[Path]:
     """Yield a temporary folder whose files become the content of `output` when the block ends without an error.
 
     `output` is emptied first; if copying fails it is left empty, so half a result is never read.
@@ -97,7 +97,7 @@ def _empty(folder: Path) -> None:
 
 
 @contextmanager
-def tracked(name: str) -> Iterator[mlflow.ActiveRun]:
+def step_run(name: str) -> Iterator[mlflow.ActiveRun]:
     """Yield the MLflow run of this step.
 
     In an Azure ML job it is the job's own run (`MLFLOW_RUN_ID` is set there), whose name stays; elsewhere it is a new

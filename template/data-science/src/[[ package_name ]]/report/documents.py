@@ -51,7 +51,7 @@ def documents(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
 
 def _cohorts_document(cohorts: Cohorts) -> dict[str, Any]:
     scores = {each.value: {"value": each.value, "rows": each.rows, "score": each.challenger} for each in cohorts.scores}
-    judged = [each.value for each in cohorts.judged]
+    judged = [each.value for each in cohorts.ranking]
     return {
         "column": cohorts.column,
         "metric": cohorts.metric.name,
@@ -105,8 +105,8 @@ def log(evaluation: Evaluation, folder: Path) -> None:
 def _cohort_metrics(evaluation: Evaluation) -> dict[str, float]:
     """Return the score of the worst cohort, and by how much the outcomes of a classification differ at most."""
     deciding = evaluation.policy.metric
-    judged = [each for each in evaluation.cohorts if each.judged]
-    worst = [each.judged[0].challenger for each in judged if each.metric == deciding]
+    judged = [each for each in evaluation.cohorts if each.ranking]
+    worst = [each.ranking[0].challenger for each in judged if each.metric == deciding]
     metrics = {f"worst_cohort_{deciding.name}": min(worst, key=lambda score: deciding.gain(score, 0))} if worst else {}
     for each in judged:
         if each.metric != deciding:

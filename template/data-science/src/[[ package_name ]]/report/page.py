@@ -239,7 +239,7 @@ def _fairness(evaluation: Evaluation) -> list[CohortColumn]:
 
 def _cohort_figure(evaluation: Evaluation, cohorts: Cohorts, outcomes: Sequence[Cohorts]) -> Figure | None:
     """Draw the worst cohorts first, then those that are too small to judge, and as many as can be read."""
-    judged, metric, unit = cohorts.judged, cohorts.metric, _unit(evaluation)
+    judged, metric, unit = cohorts.ranking, cohorts.metric, _unit(evaluation)
     small = sorted((each for each in cohorts.scores if each not in judged), key=lambda each: -each.rows)
     shown = [each for each in (*judged, *small) if _finite(each.challenger)][:_SHOWN_GROUPS]
     if not shown:
@@ -251,8 +251,8 @@ def _cohort_figure(evaluation: Evaluation, cohorts: Cohorts, outcomes: Sequence[
         if cohorts.worst is not None:
             caption += f", {'within' if cohorts.holds(worst) else 'beyond'} the limit of {number(cohorts.worst)}{unit},"
         caption += f" and best for {best.value} ({number(best.challenger)}{unit})"
-    for each in sorted((each for each in outcomes if each.judged), key=lambda each: -each.gap)[:2]:
-        low, high = each.judged[0], each.judged[-1]
+    for each in sorted((each for each in outcomes if each.ranking), key=lambda each: -each.gap)[:2]:
+        low, high = each.ranking[0], each.ranking[-1]
         caption += (
             f"; {each.metric.label}: from {low.challenger:.0%} ({low.value}) to {high.challenger:.0%} ({high.value})"
         )

@@ -74,7 +74,7 @@ def validate(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
         checks.validate(frame, lazy=True)
     except SchemaErrors as error:
         raise StepError(f"data does not fit {schema.source}: {_summary(error.failure_cases, schema)}") from error
-    return pd.DataFrame({name: _typed(frame[name], column) for name, column in schema.columns.items()})
+    return pd.DataFrame({name: _cast(frame[name], column) for name, column in schema.columns.items()})
 
 
 def _checks(column: Column) -> pa.Column:
@@ -112,7 +112,7 @@ def _booleans(values: pd.Series) -> pd.Series:
     return values.map(str).str.strip().str.lower().map(_TRUTH).astype("float64")
 
 
-def _typed(values: pd.Series, column: Column) -> pd.Series:
+def _cast(values: pd.Series, column: Column) -> pd.Series:
     if column.is_numerical:
         numbers = _numbers(values)
         return numbers.astype("int64") if column.type == "integer" and column.missing == 0 else numbers
