@@ -38,7 +38,8 @@ def measure(root: Path, folder: Path, rounds: int) -> None:
     """Time both ways by turns in `folder` and print the result."""
     from mlops import definitions
     from mlops.config import load_environment
-    from mlops.local import run as local, runner
+    from mlops.local import run as local
+    from mlops.local import runner
     from mlops.project import Project
 
     project = Project.load(root)

@@ -151,7 +151,7 @@ def test_the_seeds_cover_every_shipped_file() -> None:
         ("batch/deployment.yml", "append_row", "summary_only"),
     ],
 )
-def test_a_fault_that_several_layers_see_is_reported_once(file: str, old: str, new: str, project: Project) -> None:
+def test_a_mistake_that_several_layers_see_is_reported_once(file: str, old: str, new: str, project: Project) -> None:
     assert len(findings_after(project, file, old, new)) == 1
 
 
@@ -166,7 +166,7 @@ def test_all_mistakes_of_a_file_are_reported_together(project: Project) -> None:
     assert places == {"command", "inputs.schema", "deterministic", "environment"}
 
 
-def test_a_fault_is_one_line_that_starts_with_the_file_and_the_place(project: Project) -> None:
+def test_a_mistake_is_one_line_that_starts_with_the_file_and_the_place(project: Project) -> None:
     findings = findings_after(project, "pipeline.yml", "jobs.prep.outputs.test_data", "jobs.prepare.outputs.test_data")
     assert [str(finding) for finding in findings] == [
         "mlops/aml-cli-v2/pipeline.yml: jobs.evaluate.inputs.test_data: "

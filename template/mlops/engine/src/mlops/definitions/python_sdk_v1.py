@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     Steps = list[PythonScriptStep]
 
 NOTICE = (
-    "SDK v1 of Azure ML is out of support since June 2026: to leave it, run `copier update` and answer mlops_version "
-    "with python-sdk-v2."
+    "SDK v1 of Azure ML has been out of support since June 2026: to leave it, run `copier update` and answer "
+    "mlops_version with python-sdk-v2."
 )
 FORMS = '"30 4 * * *" (every day), "0 4,16 * * 1-5" (some days of the week), "0 4 1 * *" or "0 4 1 */3 *" (months)'
-"""The cron texts that a recurrence of SDK v1 can express."""
+"""The cron expressions that a recurrence of SDK v1 can express."""
 
 _DRIVER = re.compile(
     r"^--(client_sdk_version|scoring_module_name|mini_batch_size|error_threshold|output_action|logging_level|output"
@@ -42,7 +42,7 @@ _DRIVER = re.compile(
 )
 """The arguments that ParallelRunStep adds for its own driver."""
 
-# Nothing calls home: azureml.data and azureml.dataprep would report to Microsoft what is done with datasets. They read
+# No telemetry: azureml.data and azureml.dataprep would report to Microsoft what is done with datasets. They read
 # this when they are imported, which is after this module.
 os.environ.setdefault("HBI_WORKSPACE_JOB", "true")
 
@@ -66,7 +66,8 @@ class PythonSdkV1Definitions:
 def plain_pipeline(project: Project, function: str) -> Pipeline:
     """Bring the steps of a pipeline into the form that the local runner and the lint know.
 
-    Raises UserError when they cannot be built, or use what has no plain form.
+    Raises:
+        UserError: They cannot be built, or use what has no plain form.
     """
     return translate_steps(project, *stand_alone_steps(project, function))
 
@@ -105,7 +106,7 @@ def translate_steps(project: Project, steps: "Steps", names: Mapping[int, str]) 
 
 
 def _job(project: Project, step: "PythonScriptStep", names: Mapping[int, str], pipeline: dict[str, Any]) -> Any:
-    """Return a step as a job of a YAML file; what it takes from the pipeline and gives is added to that document."""
+    """Return a step as a job of a YAML file; what it reads from the pipeline and writes is added to that document."""
     for item in [*step._inputs, *step._outputs]:
         if not hasattr(item, "arg_val"):
             kind = type(item).__name__
@@ -194,11 +195,11 @@ def _source(
         if id(dataset) not in names:
             raise UserError(f"pipelines.py: {step.name}: take the dataset of {name} out of `data`")
         if not parameter and name != names[id(dataset)]:
-            cure = f"call it {names[id(dataset)]}, as the dataset: SDK v1 sends the one for the other"
-            raise UserError(f"pipelines.py: {step.name}: the input {name} is no parameter, so {cure}")
+            remedy = f"call it {names[id(dataset)]}, as the dataset: SDK v1 confuses the two"
+            raise UserError(f"pipelines.py: {step.name}: the input {name} is no parameter, so {remedy}")
         if consumed.mode not in ("mount", "download"):
-            cure = "use as_mount() or as_download()"
-            raise UserError(f"pipelines.py: {step.name}: {name} would be an id and no folder: {cure}")
+            remedy = "use as_mount() or as_download()"
+            raise UserError(f"pipelines.py: {step.name}: {name} would be an id and no folder: {remedy}")
         path, mode = f"azureml:{names[id(dataset)]}@latest", f"ro_{consumed.mode}".replace("ro_download", "download")
         return name, "uri_folder", {"type": "uri_folder", "path": path, "mode": mode}
     if option.startswith("--") and (root / str(word)).is_file():
@@ -207,7 +208,11 @@ def _source(
 
 
 def data_assets(project: Project) -> dict[str, DataAsset]:
-    """Return the datasets of the definitions by name; raises UserError when they cannot be read."""
+    """Return the datasets of the definitions by name.
+
+    Raises:
+        UserError: They cannot be read.
+    """
     source = project.definitions / "data.py"
     with running_in(project.definitions):
         datasets = getattr(load_module(project.definitions, "data"), "DATASETS", None)
@@ -219,7 +224,9 @@ def data_assets(project: Project) -> dict[str, DataAsset]:
 def build(project: Project, function: str, config: EnvironmentConfig, *arguments: object) -> "Steps":
     """Build the steps of a pipeline of the definitions.
 
-    Raises DefinitionError, with the line, when that fails, and UserError when they are no steps that start a script.
+    Raises:
+        DefinitionError: That fails; the text has the line.
+        UserError: They are not steps that start a script.
     """
     from azureml._common.exceptions import AzureMLException
     from azureml.pipeline.core._python_script_step_base import _PythonScriptStepBase
@@ -257,7 +264,11 @@ def snapshot(root: Path) -> "list[Path]":
 
 
 def recurrence(expression: str, time_zone: str) -> "ScheduleRecurrence":
-    """Translate a cron text. Raises UserError for one that a recurrence of SDK v1 cannot express."""
+    """Translate a cron expression.
+
+    Raises:
+        UserError: It is wrong, or a recurrence of SDK v1 cannot express it.
+    """
     from azureml.pipeline.core.schedule import ScheduleRecurrence, TimeZone
 
     for problem in cron.problems(expression):
@@ -286,7 +297,7 @@ def recurrence(expression: str, time_zone: str) -> "ScheduleRecurrence":
 
 
 def error_line(error: Exception) -> str:
-    """Return what an exception says in one line: the message in Azure's answer, where it has one."""
+    """Return the message of an exception in one line: the one in Azure's answer, where it has one."""
     text = getattr(getattr(error, "response", None), "text", "") or getattr(error, "message", "") or str(error)
     with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
         answer = {key.lower(): value for key, value in json.loads(text).items()}["error"]
