@@ -11,12 +11,14 @@ from azure.identity import CredentialUnavailableError
 from expected_pipeline import EXPECTED, facts
 from seeded import assert_named, copied, edited, forget_definitions
 
-from mlops import cli
-from mlops.azureml.python_sdk_v2 import PythonSdk, check, credential, folder, load_pipeline, subscription
-from mlops.config import Project, load_environment
+from mlops import cli, definitions
+from mlops.azureml.python_sdk_v2 import PythonSdk, credential, subscription
+from mlops.config import load_environment
+from mlops.definitions.base import line
+from mlops.definitions.python_sdk_v2 import folder
 from mlops.errors import UserError
-from mlops.lint import Fault
-from mlops.lint.sdk import line
+from mlops.lint import Finding, lint
+from mlops.project import Project
 
 BOTH = ["AzureCliCredential", "ManagedIdentityCredential"]
 
@@ -459,9 +461,9 @@ def _fresh_modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     forget_definitions()
 
 
-def faults_after(project: Project, file: str, old: str, new: str) -> list[Fault]:
+def findings_after(project: Project, file: str, old: str, new: str) -> list[Finding]:
     with edited(folder(project) / file, old, new):
-        return check(project)
+        return lint(project)
 
 
 @pytest.mark.parametrize(
@@ -470,20 +472,20 @@ def faults_after(project: Project, file: str, old: str, new: str) -> list[Fault]
 )
 def test_the_lint_names(file: str, old: str, new: str, words: str, project: Project) -> None:
     wanted = [*([file] if file.endswith(".py") and ".py" not in words else []), *words.split()]
-    assert_named(faults_after(project, file, old, new), wanted)
+    assert_named(findings_after(project, file, old, new), wanted)
 
 
 @pytest.mark.parametrize(("file", "old", "new"), ACCEPTED)
 def test_the_lint_accepts(file: str, old: str, new: str, project: Project) -> None:
-    assert faults_after(project, file, old, new) == []
+    assert findings_after(project, file, old, new) == []
 
 
-def test_the_shipped_definitions_have_no_fault(project: Project) -> None:
-    assert check(project) == []
+def test_the_shipped_definitions_have_no_finding(project: Project) -> None:
+    assert lint(project) == []
 
 
 def test_the_pipeline_is_that_of_the_other_versions_port_by_port(project: Project) -> None:
-    found = facts(load_pipeline(project), project.root)
+    found = facts(definitions.of(project).pipeline(), project.root)
     assert found == EXPECTED
     assert list(found["steps"]) == ["prep", "train", "evaluate", "register"]
 
@@ -498,8 +500,8 @@ def test_relative_paths_start_at_the_definitions(project: Project, monkeypatch: 
     with contextlib.ExitStack() as stack:
         for file, (old, new) in edits.items():
             stack.enter_context(edited(folder(project) / file, old, new))
-        assert facts(load_pipeline(project), project.root) == EXPECTED
-        code = load_pipeline(project).nodes["prep"].component.code  # type: ignore[union-attr]
+        assert facts(definitions.of(project).pipeline(), project.root) == EXPECTED
+        code = definitions.of(project).pipeline().nodes["prep"].component.code  # type: ignore[union-attr]
         assert code is not None
         assert code.resolve() == project.root.resolve() / "data-science" / "src"
 
@@ -517,7 +519,7 @@ def test_a_definition_that_cannot_be_built_is_one_line_with_its_place(
     file: str, old: str, new: str, line: str, project: Project
 ) -> None:
     with edited(folder(project) / file, old, new), pytest.raises(UserError, match=line):
-        load_pipeline(project)
+        definitions.of(project).pipeline()
 
 
 VERBS = {
@@ -608,7 +610,7 @@ ERRORS = {
     ),
     "a model name that Azure refuses": (
         HttpResponseError(message=refused("UserError", "Model name must only consist of letters, numbers, dashes.")),
-        "Azure ML does not take the model name .*: in config/dev.yml, use letters, digits",
+        "Azure ML does not accept the model name .*: in config/dev.yml, use letters, digits",
     ),
     "anything else": (
         HttpResponseError(message=refused("Teapot", "Short and\nstout.")),
@@ -618,7 +620,7 @@ ERRORS = {
 
 
 @pytest.mark.parametrize("case", ERRORS)
-def test_an_error_of_azure_is_one_line_with_its_cure(
+def test_an_error_of_azure_is_one_line_with_its_remedy(
     case: str, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error, line = ERRORS[case]
@@ -634,7 +636,7 @@ def test_an_error_of_azure_is_one_line_with_its_cure(
     assert "\n" not in str(caught.value)
 
 
-def test_an_environment_without_image_is_one_line_with_its_cure(
+def test_an_environment_without_image_is_one_line_with_its_remedy(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What azure-ai-ml says here is a page with colours."""
@@ -680,7 +682,7 @@ def test_the_subscription_is_that_of_the_environment_or_else_of_az(
         (None, "az is not installed: .*or set AZURE_SUBSCRIPTION_ID"),
     ],
 )
-def test_a_missing_subscription_is_one_line_with_its_cure(
+def test_a_missing_subscription_is_one_line_with_its_remedy(
     executed: tuple[int, str, str] | None, message: str, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare_az(monkeypatch, {}, executed)

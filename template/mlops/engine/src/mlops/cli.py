@@ -49,14 +49,14 @@ def local(
 def lint() -> None:
     """Check every Azure ML definition without a cloud account."""
     from mlops.config import Project
-    from mlops.lint import lint as find_faults
+    from mlops.lint import lint as find_errors
 
-    faults = find_faults(Project.load())
-    for fault in faults:
-        print(fault)
-    if faults:
-        raise UserError(f"{len(faults)} fault{'s' if len(faults) > 1 else ''} in the definitions")
-    print("No faults in the definitions.")
+    findings = find_errors(Project.load())
+    for finding in findings:
+        print(finding)
+    if findings:
+        raise UserError(f"{len(findings)} error{'s' if len(findings) > 1 else ''} in the definitions")
+    print("No errors in the definitions.")
 
 
 @app.command(rich_help_panel=LOCAL)
@@ -277,12 +277,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _say_notice() -> None:
     """Say what everybody must know of the project's mlops version."""
-    from mlops import azureml
+    from mlops import definitions
     from mlops.config import Project
 
     # Outside of a project, and with a mistake in it, the command itself says what is wrong.
     with contextlib.suppress(UserError, ImportError):
-        if text := azureml.version(Project.load()).NOTICE:
+        if text := definitions.of(Project.load()).notice:
             print(text, file=sys.stderr)
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-from mlops.azureml.remedies import cure
+from mlops.azureml.remedies import remedy as cure
 from mlops.config import EnvironmentConfig, Project
 from mlops.errors import UserError
 from mlops.shell import Shell, quoted

@@ -152,7 +152,7 @@ def _model_id(options: Any) -> str:
         return str(json.loads((Path(options.model_info_path) / "model_info.json").read_text(encoding="utf-8"))["id"])
     if options.model_input and options.model_info:
         return str(options.model_info)
-    raise _FaultError("give model_info_path, or model_input and model_info")
+    raise _InputError("give model_info_path, or model_input and model_info")
 
 
 def explanation(options: Any) -> str:
@@ -167,8 +167,8 @@ def explanation(options: Any) -> str:
 def erroranalysis(options: Any) -> str:
     """Find groups of rows with larger errors than the others."""
     with tempfile.TemporaryDirectory() as temporary:
-        # In a new analysis, responsibleai 0.36 takes each model for a classifier here, so that all rows of a regression
-        # are errors. In a loaded one it asks the model.
+        # In a new analysis, responsibleai 0.36 treats each model as a classifier here, so that all rows of a regression
+        # are errors. In a loaded one it looks at the model.
         _analysis(Path(options.rai_insights_dashboard)).save(temporary)
         analysis = _load(Path(temporary))
     analysis.error_analysis.add(
@@ -183,13 +183,13 @@ def erroranalysis(options: Any) -> str:
 
 
 def counterfactual(options: Any) -> str:
-    """Look for small changes of a row with which the model predicts what is wished for."""
+    """Look for small changes of a row with which the model predicts the desired outcome."""
     analysis = _analysis(Path(options.rai_insights_dashboard))
-    vary, wished = options.features_to_vary, options.desired_class
+    vary, desired = options.features_to_vary, options.desired_class
     analysis.counterfactual.add(
         total_CFs=options.total_CFs,
         method=options.method,
-        desired_class=int(wished) if wished and wished.isdigit() else wished,
+        desired_class=int(desired) if desired and desired.isdigit() else desired,
         desired_range=json.loads(options.desired_range or "[]") or None,
         permitted_range=json.loads(options.permitted_range or "{}") or None,
         features_to_vary=vary if vary == "all" else json.loads(vary),
@@ -236,10 +236,10 @@ def insight_gather(options: Any) -> str:
         seen: set[str] = set()
         for insight in found:
             if json.loads((insight / INFO).read_text(encoding="utf-8")) != info:
-                raise _FaultError(f"{insight.name} was computed from another constructor")
+                raise _InputError(f"{insight.name} was computed from another constructor")
             tool = next(path.name for path in insight.iterdir() if path.is_dir())
             if tool in seen:
-                raise _FaultError(f"there are two insights of the kind {tool}")
+                raise _InputError(f"there are two insights of the kind {tool}")
             seen.add(tool)
             shutil.copytree(insight / tool, Path(temporary) / tool, dirs_exist_ok=True)
         analysis = _load(Path(temporary))
@@ -256,7 +256,7 @@ def insight_gather(options: Any) -> str:
 
 
 def score_card(options: Any) -> str:
-    """Hold the model's metrics against their thresholds, for all rows and for each cohort, on one page."""
+    """Check the model's metrics against their thresholds, for all rows and for each cohort, on one page."""
     folder = Path(options.dashboard)
     info = json.loads((folder / INFO).read_text(encoding="utf-8"))
     wanted = json.loads(Path(options.pdf_generation_config).read_text(encoding="utf-8"))
@@ -270,12 +270,12 @@ def score_card(options: Any) -> str:
     return f"{verdict}; " + ", ".join(f"{each['name']} {each['value']:.4g}" for each in scores)
 
 
-class _FaultError(Exception):
-    """A fault of the pipeline; its text is one line."""
+class _InputError(Exception):
+    """An error in the pipeline; its text is one line."""
 
 
 def _analysis(folder: Path) -> Any:
-    """The library's analysis, without results, of what a constructor noted."""
+    """Return the library's analysis, without results, of what a constructor noted."""
     import mlflow
     import pandas as pd
     from responsibleai import FeatureMetadata, RAIInsights
@@ -312,7 +312,7 @@ def _finish(analysis: Any, options: Any, tool: str) -> None:
 
 
 def _importance(analysis: Any) -> list[tuple[str, float]]:
-    """Features with their mean absolute effect on the prediction, the largest first."""
+    """Return the features with their mean absolute effect on the prediction, the largest first."""
     import numpy as np
 
     pairs: list[tuple[str, float]] = []
@@ -324,7 +324,7 @@ def _importance(analysis: Any) -> list[tuple[str, float]]:
 
 
 def _error_groups(analysis: Any) -> list[tuple[str, int, str, float]]:
-    """Leaves of the error tree, the worst first: which rows, how many, the metric and its value."""
+    """Return the leaves of the error tree, the worst first: which rows, how many, the metric and its value."""
     reports = analysis.error_analysis.get()
     tree = {node["id"]: node for node in reports[0].tree or []} if reports else {}
     parents = {node["parentId"] for node in tree.values()}
@@ -340,7 +340,7 @@ def _error_groups(analysis: Any) -> list[tuple[str, int, str, float]]:
 
 
 def _effects(analysis: Any) -> list[tuple[str, float, float, float]]:
-    """The mean effect of each treatment, and the ends of its confidence interval.
+    """Return the mean effect of each treatment, and the ends of its confidence interval.
 
     A category has an effect for each of its values but one, written as "AvB": A instead of B.
     """
@@ -352,7 +352,7 @@ def _effects(analysis: Any) -> list[tuple[str, float, float, float]]:
 
 
 def dashboard_page(analysis: Any, title: str) -> str:
-    """The dashboard of raiwidgets as one HTML text that needs no server and no network.
+    """Return the dashboard of raiwidgets as one HTML text that needs no server and no network.
 
     Its own class starts a web server, and a name with a backtick or with HTML in it breaks the script of its page.
     """
@@ -378,7 +378,7 @@ def dashboard_page(analysis: Any, title: str) -> str:
 
 
 def _template_literal(text: str) -> str:
-    """Text as a JavaScript template literal, for which serialize_json_safe has doubled the backslashes."""
+    """Return text as a JavaScript template literal, for which serialize_json_safe has doubled the backslashes."""
     for special, escaped in {"`": r"\`", "${": r"\${", "</": r"<\/"}.items():
         text = text.replace(special, escaped)
     return f"`{text}`"
@@ -423,7 +423,7 @@ def _score(name: str, actual: Any, predicted: Any, classes: Any) -> float:
     from erroranalysis._internal.metrics import metric_to_func
 
     if name not in metric_to_func:
-        raise _FaultError(f"there is no metric {name!r}: choose one of {', '.join(metric_to_func)}")
+        raise _InputError(f"there is no metric {name!r}: choose one of {', '.join(metric_to_func)}")
     options = {"pos_label": classes[1]} if name in _POSITIVE else {}
     return float(metric_to_func[name](actual, predicted, **options))
 
@@ -463,8 +463,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         np.random.seed(0)
         try:
             summary = _RUN[options.kind](options)
-        except (_FaultError, UserConfigValidationException) as fault:
-            raise SystemExit(f"error: {' '.join(str(fault).split())}") from None
+        except (_InputError, UserConfigValidationException) as error:
+            raise SystemExit(f"error: {' '.join(str(error).split())}") from None
     print(summary, flush=True)
 
 

@@ -69,7 +69,7 @@ class Patient:
     def __init__(self, project: Project, config: EnvironmentConfig) -> None:
         """Take the environment; nothing is asked yet."""
         self.project, self.config = project, config
-        self.shell = Shell(project.root, cures=CURES, quiet=True)
+        self.shell = Shell(project.root, remedies=CURES, quiet=True)
         self.new = project.infrastructure != "existing"
         self._answers: dict[tuple[str, ...], Any] = {}
 
