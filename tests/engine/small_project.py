@@ -49,6 +49,7 @@ def _configuration(environment: str, source: str) -> dict[str, Any]:
     identities = ["workspace_identity", "compute_identity", "endpoint_identity", "action_group", "budget"]
     return {
         "environment": environment,
+        "protected": environment == "prod",
         "location": "westeurope" if environment == "dev" else "northeurope",
         "tags": {"project": "a-project"},
         "names": {

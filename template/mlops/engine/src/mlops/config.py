@@ -41,6 +41,7 @@ class Project:
     add_ons: tuple[str, ...] = ()
     orchestration: str = "github-actions"
     repository: str = ""
+    environment_order: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, root: Path | None = None) -> "Project":
@@ -65,7 +66,11 @@ class Project:
                 raise UserError(f"{path}: [tool.mlops] {_first_fault(error)}") from error
             if not (folder / "mlops" / choices.version).is_dir():
                 raise UserError(f"{path}: [tool.mlops] version: there is no folder mlops/{choices.version}")
-            return cls(folder, **{**choices.model_dump(), "add_ons": tuple(choices.add_ons)})
+            chosen = choices.model_dump(exclude={"environments"}) | {"add_ons": tuple(choices.add_ons)}
+            project = cls(folder, **chosen, environment_order=tuple(choices.environments))
+            if unknown := [name for name in project.environment_order if name not in project.environments]:
+                raise UserError(f"{path}: [tool.mlops] environments: there is no config/{unknown[0]}.yml")
+            return project
         raise UserError(f"no project at {start}: run mlops in the folder of a generated project (or below it)")
 
     def module(self, name: str) -> ModuleType:
@@ -110,8 +115,21 @@ class Project:
 
     @property
     def environments(self) -> list[str]:
-        """The names of the environments that `config/` describes."""
-        return sorted(path.stem for path in (self.root / "config").glob("*.yml") if path != self.settings)
+        """The names of the environments that `config/` describes, in the order in which a model passes through them."""
+        found = sorted(path.stem for path in (self.root / "config").glob("*.yml") if path != self.settings)
+        order = {name: place for place, name in enumerate(self.environment_order)}
+        return sorted(found, key=lambda name: order.get(name, len(order)))
+
+    @property
+    def first_environment(self) -> str:
+        """The environment where models are trained, and the default of every verb.
+
+        Raises:
+            UserError: `config/` describes no environment.
+        """
+        if not self.environments:
+            raise UserError("config/ describes no environment: restore its files from Git")
+        return self.environments[0]
 
 
 class Section(BaseModel):
@@ -129,6 +147,7 @@ class Choices(Section):
     add_ons: list[AddOn] = []
     orchestration: Text = "github-actions"
     repository: Annotated[str, StringConstraints(pattern=r"^([^/\s]+/[^/\s]+)?$")] = ""
+    environments: list[Text] = []
 
 
 class Names(Section):
@@ -336,6 +355,7 @@ class EnvironmentConfig(Section):
     """One environment, as written in `config/<environment>.yml`."""
 
     environment: Text
+    protected: bool = True  # a file without the key must not lose its protection
     location: Text
     tags: dict[str, str]
     names: Names
@@ -411,7 +431,7 @@ def _first_fault(error: ValidationError) -> str:
     return ": ".join([*filter(None, [".".join(map(str, fault["loc"]))]), problem[0].lower() + problem[1:]])
 
 
-# The parts of an environment's file that an add-on reads; only dev has compute instances and the model registry.
+# The parts of an environment's file that an add-on reads.
 ADD_ONS: dict[AddOn, tuple[str, ...]] = {
     "private-network": ("network", "names.virtual_network"),
     "user-with-compute-instance": ("compute.instances",),

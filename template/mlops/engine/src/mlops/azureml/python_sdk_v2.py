@@ -59,7 +59,8 @@ def connect(project: Project, config: EnvironmentConfig, *, dry_run: bool) -> Ba
 
 def load_pipeline(project: Project) -> Pipeline:
     """Build the pipeline object and bring it into its plain form; raises UserError when that fails."""
-    job, source = training_job(project, load_environment(project, "dev")), project.definitions / "pipeline.py"
+    config = load_environment(project, project.first_environment)
+    job, source = training_job(project, config), project.definitions / "pipeline.py"
     try:
         content = job_content(job)
     except Exception as error:  # azure-ai-ml cannot write a job with a wrong value in it
@@ -68,7 +69,7 @@ def load_pipeline(project: Project) -> Pipeline:
 
 
 def check(project: Project) -> "list[Fault]":
-    """Lint every object of the definitions, made for the environment dev."""
+    """Lint every object of the definitions, made for the first environment."""
     from mlops.lint.python_sdk_v2 import MODULES, check_modules
 
     return check_modules(project, MODULES)

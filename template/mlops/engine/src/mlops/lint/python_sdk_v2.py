@@ -1,7 +1,7 @@
 """Objects of azure-ai-ml as documents, so that they get the checks that YAML files get.
 
-An object is made with the values that the verbs put in for the environment dev, and written as its YAML file would be.
-What it refers to and what is checked for itself (an environment, a component) is replaced by a reference, so that a
+An object is made with the values that the verbs put in for the first environment, and written as its YAML file would
+be. What it refers to and what is checked for itself (an environment, a component) is replaced by a reference, so that a
 mistake is reported once, at its own place.
 """
 
@@ -41,7 +41,7 @@ _PASSED_ON = {"command": "CommandComponent", "parallel_run_function": "ParallelC
 
 def check_modules(project: Project, modules: Iterable[str]) -> list[Fault]:
     """Check the objects of some modules of mlops/python-sdk-v2, together with what they refer to in the others."""
-    definitions = _Definitions(project, load_environment(project, "dev"))
+    definitions = _Definitions(project, load_environment(project, project.first_environment))
     paths = {module: folder(project) / f"{module}.py" for module in modules}
     faults = [fault for path in paths.values() for fault in keyword_faults(path)]
     documents: list[Document] = []

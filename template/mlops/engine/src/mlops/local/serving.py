@@ -96,8 +96,8 @@ def _unreadable(name: str, folder: Path, reason: object) -> UserError:
 class Endpoint:
     """Context manager: an HTTP endpoint with the champion; only one can be open in a process.
 
-    `port` 0 takes a free port; the model is the one of config/dev.yml unless named. Entering raises UserError when the
-    port is in use, no model is registered, or the scoring script cannot load it.
+    `port` 0 takes a free port; the model is the one of the first environment unless named. Entering raises UserError
+    when the port is in use, no model is registered, or the scoring script cannot load it.
     """
 
     url: str
@@ -107,7 +107,7 @@ class Endpoint:
         """Remember what to serve; nothing starts before the context is entered."""
         self.project = project
         self.port = port
-        self.model = model or load_environment(project, "dev").model.name
+        self.model = model or load_environment(project, project.first_environment).model.name
         self.log = local_folder(project) / "serving" / "server.log"
         self._open = ExitStack()
 
