@@ -36,8 +36,10 @@ def main() -> None:
 
 def measure(root: Path, folder: Path, rounds: int) -> None:
     """Time both ways by turns in `folder` and print the result."""
+    from mlops import definitions
+    from mlops.config import load_environment
     from mlops.local import run as local, runner
-    from mlops.config import Project, load_environment
+    from mlops.project import Project
 
     project = Project.load(root)
     os.environ.update(runner.local_variables(project))
@@ -47,7 +49,7 @@ def measure(root: Path, folder: Path, rounds: int) -> None:
         call_steps(project.package, root, Path(tempfile.mkdtemp(dir=folder)), model.name)
 
     def through_runner() -> None:
-        pipeline = runner.with_inputs(runner.load_pipeline(project), {"model_name": model.name})
+        pipeline = runner.with_inputs(definitions.of(project).pipeline(), {"model_name": model.name})
         with local.parent_run(folder, model.experiment, "benchmark") as variables:
             runner.run_pipeline(pipeline, runner.new_run_folder(folder / "runs"), environment=variables)
 

@@ -9,8 +9,8 @@ from unittest import mock
 
 from small_project import configuration, create_project, write_yaml
 
-from mlops.config import Project
 from mlops.infrastructure.existing import needed_roles
+from mlops.project import Project
 from mlops.subscription.account import ROLES
 
 SUBSCRIPTION, TENANT = "00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"

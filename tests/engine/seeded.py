@@ -9,7 +9,7 @@ from pathlib import Path
 from rendered import ROOT
 
 from mlops.config import Project
-from mlops.lint import Fault
+from mlops.lint import Finding
 
 
 def copied(root: Path, *names: str) -> Project:
@@ -35,10 +35,10 @@ def edited(path: Path, old: str, new: str) -> Iterator[None]:
         path.write_text(text, encoding="utf-8")
 
 
-def assert_named(faults: list[Fault], words: list[str]) -> None:
-    """Say that each fault is one line, and that one of them has all these words."""
-    lines = [str(fault) for fault in faults]
-    assert any(all(word in line for word in words) for line in lines), lines or "no fault"
+def assert_named(findings: list[Finding], words: list[str]) -> None:
+    """Say that each finding is one line, and that one of them has all these words."""
+    lines = [str(finding) for finding in findings]
+    assert any(all(word in line for word in words) for line in lines), lines or "no finding"
     assert all("\n" not in line for line in lines)
 
 

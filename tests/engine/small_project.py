@@ -8,7 +8,8 @@ from typing import Any, Literal
 import yaml
 from rendered import HERE
 
-from mlops.config import Project
+from mlops.project import Project
+
 
 SCHEMA = {
     "target": "y",

@@ -13,9 +13,9 @@ from rendered import HERE
 from small_project import configuration, write_yaml
 
 from mlops import infrastructure, orchestration
-from mlops.config import Project, load_yaml
 from mlops.errors import UserError
 from mlops.orchestration import github
+from mlops.project import Project, load_yaml
 from mlops.shell import Shell
 from mlops.subscription import account as azure
 from mlops.subscription.bootstrap import bootstrap

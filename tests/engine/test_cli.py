@@ -10,7 +10,7 @@ import typer
 from fake_az import FakeAzure
 
 from mlops import cli, verbs
-from mlops.config import Project
+from mlops.project import Project
 
 VERBS = [
     "train", "deploy-online", "smoke-test", "shift-traffic", "rollback", "deploy-batch", "promote", "monitor",

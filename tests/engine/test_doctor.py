@@ -26,7 +26,8 @@ from recorded_azure import (
 from small_project import write_yaml
 
 from mlops import cli, infrastructure, orchestration
-from mlops.config import Project, load_environment, load_yaml
+from mlops.config import load_environment
+from mlops.project import Project, load_yaml
 from mlops.subscription import doctor
 from mlops.subscription.checks import Context, Finding, ok
 

@@ -467,7 +467,7 @@ ONLINE_CASES = {
     "a rollback without any deployment says so": Case(
         in_dev(verbs.rollback), fails="there is no deployment to go back from"
     ),
-    "a smoke test of sound predictions passes": Case(
+    "a smoke test of valid predictions passes": Case(
         in_dev(verbs.smoke_test), OLD_SERVES, given=(serving,), says="Smoke test passed: 5 rows"
     ),
     "a smoke test of nonsense fails": Case(
@@ -797,7 +797,7 @@ ELSEWHERE = [
     "the first deployment creates the endpoint and gets all traffic",
     "a rollout replaces the old deployment",
     "a rollback gives the older one all traffic and rejects the newer model",
-    "a smoke test of sound predictions passes",
+    "a smoke test of valid predictions passes",
     "a batch deployment replaces the one before",
     "a promotion copies the model and lets the target use it",
     "what was promoted to prod is deployed there",

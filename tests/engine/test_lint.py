@@ -9,7 +9,7 @@ from seeded import assert_named, copied, edited
 
 from mlops.config import Project
 from mlops.errors import UserError
-from mlops.lint import Fault, lint, lint_files, lint_pipeline
+from mlops.lint import Finding, lint, lint_files, lint_pipeline
 from mlops.pipeline import Pipeline
 
 
@@ -36,7 +36,7 @@ READERS = {"table/MLTable": "table.yml", "conda.yml": "conda-environment.yml", "
 """The definitions through which the lint reaches files of other kinds."""
 
 
-def faults_after(project: Project, file: str, old: str, new: str) -> list[Fault]:
+def findings_after(project: Project, file: str, old: str, new: str) -> list[Finding]:
     with edited(project.definitions / file, old, new):
         return lint_files([project.definitions / READERS.get(file, file)], project)
 
@@ -46,7 +46,7 @@ def faults_after(project: Project, file: str, old: str, new: str) -> list[Fault]
     [pytest.param(file, *seed, id=f"{file}: {name}") for file, seeds in SEEDS.items() for name, *seed in seeds],
 )
 def test_the_lint_names(file: str, old: str, new: str, words: str, project: Project) -> None:
-    assert_named(faults_after(project, file, old, new), words.split())
+    assert_named(findings_after(project, file, old, new), words.split())
 
 
 CURATED = "azureml://registries/azureml/environments/sklearn-1.5"
@@ -117,20 +117,20 @@ CRON = '  type: cron\n  expression: "0 4 * * 1"'
     ],
 )
 def test_the_lint_accepts(file: str, old: str, new: str, project: Project) -> None:
-    assert faults_after(project, file, old, new) == []
+    assert findings_after(project, file, old, new) == []
 
 
 def test_the_lint_knows_each_cluster_of_the_configuration(project: Project) -> None:
     gpu = "compute:\n  gpu_cluster:\n    name: gpu-cluster\n"
     with edited(project.root / "config" / "dev.yml", "compute:\n", gpu):
-        assert faults_after(project, "pipeline.yml", "azureml:cpu-cluster", "azureml:gpu-cluster") == []
+        assert findings_after(project, "pipeline.yml", "azureml:cpu-cluster", "azureml:gpu-cluster") == []
 
 
-def test_the_shipped_files_have_no_fault() -> None:
+def test_the_shipped_files_have_no_finding() -> None:
     assert lint(Project.load(ROOT)) == []
 
 
-def test_the_extra_files_of_these_tests_have_no_fault(project: Project) -> None:
+def test_the_extra_files_of_these_tests_have_no_finding(project: Project) -> None:
     assert lint(project) == []
 
 
@@ -152,23 +152,23 @@ def test_the_seeds_cover_every_shipped_file() -> None:
     ],
 )
 def test_a_fault_that_several_layers_see_is_reported_once(file: str, old: str, new: str, project: Project) -> None:
-    assert len(faults_after(project, file, old, new)) == 1
+    assert len(findings_after(project, file, old, new)) == 1
 
 
-def test_all_faults_of_a_file_are_reported_together(project: Project) -> None:
+def test_all_mistakes_of_a_file_are_reported_together(project: Project) -> None:
     path = project.definitions / "components" / "prep.yml"
     with (
         edited(path, "${{inputs.schema}}", "${{inputs.shema}}"),
         edited(path, "is_deterministic", "deterministic"),
         edited(path, "environments/training.yml", "environments/none.yml"),
     ):
-        places = {fault.where for fault in lint_files([path], project)}
+        places = {finding.where for finding in lint_files([path], project)}
     assert places == {"command", "inputs.schema", "deterministic", "environment"}
 
 
 def test_a_fault_is_one_line_that_starts_with_the_file_and_the_place(project: Project) -> None:
-    faults = faults_after(project, "pipeline.yml", "jobs.prep.outputs.test_data", "jobs.prepare.outputs.test_data")
-    assert [str(fault) for fault in faults] == [
+    findings = findings_after(project, "pipeline.yml", "jobs.prep.outputs.test_data", "jobs.prepare.outputs.test_data")
+    assert [str(finding) for finding in findings] == [
         "mlops/aml-cli-v2/pipeline.yml: jobs.evaluate.inputs.test_data: "
         'the pipeline has no job "prepare" (did you mean "prep"?)'
     ]
@@ -177,7 +177,7 @@ def test_a_fault_is_one_line_that_starts_with_the_file_and_the_place(project: Pr
 def test_a_file_that_does_not_tell_what_it_defines_is_a_fault(tmp_path: Path) -> None:
     path = tmp_path / "unknown.yml"
     path.write_text("colour: red\n", encoding="utf-8")
-    assert [fault.message for fault in lint_files([path])] == [
+    assert [finding.message for finding in lint_files([path])] == [
         "cannot tell what this file defines: add a $schema line, or a type"
     ]
 
@@ -185,13 +185,13 @@ def test_a_file_that_does_not_tell_what_it_defines_is_a_fault(tmp_path: Path) ->
 def test_files_outside_of_a_project_are_checked_too(tmp_path: Path) -> None:
     path = tmp_path / "environment.yml"
     path.write_text(f"name: a\nimage: {IMAGE}\nconda_file: none.yml\n", encoding="utf-8")
-    assert [(fault.path, fault.where) for fault in lint_files([path])] == [(path.resolve(), "conda_file")]
+    assert [(finding.path, finding.where) for finding in lint_files([path])] == [(path.resolve(), "conda_file")]
 
 
 def test_a_pipeline_built_in_memory_is_checked(tmp_path: Path) -> None:
     job = {"type": "command", "command": "echo ${{inputs.a}}", "inputs": {"a": "${{parent.inputs.b}}"}}
     pipeline = Pipeline.from_dict({"type": "pipeline", "inputs": {"a": 1}, "jobs": {"one": job}}, tmp_path / "sdk.py")
-    assert [fault.where for fault in lint_pipeline(pipeline)] == ["inputs.a", "jobs.one.inputs.a"]
+    assert [finding.where for finding in lint_pipeline(pipeline)] == ["inputs.a", "jobs.one.inputs.a"]
 
 
 def test_the_lint_prints_nothing(project: Project, capfd: pytest.CaptureFixture[str]) -> None:

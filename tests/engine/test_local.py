@@ -15,12 +15,12 @@ import pytest
 import yaml
 from rendered import HERE
 
-from mlops import lint
-from mlops.config import Project
+from mlops import definitions
 from mlops.errors import UserError
-from mlops.lint import Fault
+from mlops.lint import Finding
 from mlops.local import run as local
-from mlops.local.runner import load_pipeline, local_folder, local_variables
+from mlops.local.runner import local_folder, local_variables
+from mlops.project import Project
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def test_the_report_of_the_latest_run_has_a_fixed_place(loop: Loop) -> None:
 
 
 def test_each_step_and_what_came_of_it_is_a_line(loop: Loop) -> None:
-    names = ["lint", "tracking", *load_pipeline(loop.project).order()]
+    names = ["lint", "tracking", *definitions.of(loop.project).pipeline().order()]
     results = ["serve", "scored", "batch", "drift", "model", "run", "report", "done"]
     assert [line.split()[0] for line in loop.first_lines] == names + results
     assert [line.split()[0] for line in loop.second_lines] == names[1:] + results
@@ -112,15 +112,15 @@ def test_an_implausible_answer_fails_the_loop(loop: Loop, tmp_path: Path) -> Non
             return {"predictions": [math.nan] * len(request["input_data"]["data"])}
 
     with pytest.raises(UserError, match=r"the endpoint's answer is wrong: .*server.log"):
-        local.ask(loop.project, load_pipeline(loop.project), Broken())  # type: ignore[arg-type]
+        local.ask(loop.project, definitions.of(loop.project).pipeline(), Broken())  # type: ignore[arg-type]
 
 
-def test_a_fault_in_the_definitions_stops_the_loop_before_anything_runs(
+def test_a_mistake_in_the_definitions_stops_the_loop_before_anything_runs(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLOPS_LOCAL_DIR", str(tmp_path / "unused"))
-    monkeypatch.setattr(lint, "lint", lambda project: [Fault(Path("pipeline.yml"), "jobs.x", "no such thing")])
-    with pytest.raises(UserError, match="the lint found 1 faults"):
+    monkeypatch.setattr(local, "lint", lambda project: [Finding(Path("pipeline.yml"), "jobs.x", "no such thing")])
+    with pytest.raises(UserError, match="the lint found 1 errors"):
         local.run_local(project)
     assert capsys.readouterr().out == "pipeline.yml: jobs.x: no such thing\n"
     assert not (tmp_path / "unused").exists()

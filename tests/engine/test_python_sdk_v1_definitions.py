@@ -22,21 +22,14 @@ from rendered import ROOT
 from seeded import assert_named, copied, edited, forget_definitions
 from sklearn.linear_model import LinearRegression
 
-from mlops import cli, verbs
-from mlops.azureml.python_sdk_v1 import (
-    NOTICE,
-    build,
-    check,
-    fingerprint,
-    load_pipeline,
-    recurrence,
-    sdk_errors,
-    snapshot,
-)
-from mlops.config import Project, load_environment
+from mlops import cli, definitions, verbs
+from mlops.azureml.python_sdk_v1 import fingerprint, sdk_errors
+from mlops.config import load_environment
+from mlops.definitions.base import load_module
+from mlops.definitions.python_sdk_v1 import NOTICE, build, plain_pipeline, recurrence, snapshot
 from mlops.errors import UserError
-from mlops.lint import Fault
-from mlops.lint.python_sdk_v1 import plain
+from mlops.lint import Finding, lint
+from mlops.project import Project
 from mlops.verbs import Session
 
 PIPELINES, DATA, IGNORED = "pipelines.py", "data.py", "../../.amlignore"
@@ -195,9 +188,9 @@ def _fresh_modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     forget_definitions()
 
 
-def faults_after(project: Project, file: str, old: str, new: str) -> list[Fault]:
+def findings_after(project: Project, file: str, old: str, new: str) -> list[Finding]:
     with edited(project.definitions / file, old, new):
-        return check(project)
+        return lint(project)
 
 
 @pytest.mark.parametrize(
@@ -206,16 +199,16 @@ def faults_after(project: Project, file: str, old: str, new: str) -> list[Fault]
 )
 def test_the_lint_names(file: str, old: str, new: str, words: str, shipped: Project) -> None:
     wanted = words.split() if "/" in file else [file, *words.split()] if file != "run_step.py" else words.split()
-    assert_named(faults_after(shipped, file, old, new), wanted)
+    assert_named(findings_after(shipped, file, old, new), wanted)
 
 
 @pytest.mark.parametrize(("file", "old", "new"), ACCEPTED)
 def test_the_lint_accepts(file: str, old: str, new: str, shipped: Project) -> None:
-    assert faults_after(shipped, file, old, new) == []
+    assert findings_after(shipped, file, old, new) == []
 
 
-def test_the_shipped_definitions_have_no_fault(shipped: Project) -> None:
-    assert check(shipped) == []
+def test_the_shipped_definitions_have_no_finding(shipped: Project) -> None:
+    assert lint(shipped) == []
 
 
 # The plain form.
@@ -244,7 +237,7 @@ def as_sdk_v1_says(expected: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def test_the_pipeline_is_that_of_the_other_versions_port_by_port(shipped: Project) -> None:
-    found = facts(load_pipeline(shipped), shipped.root)
+    found = facts(definitions.of(shipped).pipeline(), shipped.root)
     expected = as_sdk_v1_says(EXPECTED)
     for name, step in found["steps"].items():
         assert sorted(step["command"].split("--")) == sorted(expected["steps"][name]["command"].split("--"))
@@ -254,7 +247,7 @@ def test_the_pipeline_is_that_of_the_other_versions_port_by_port(shipped: Projec
 
 
 def test_the_check_for_drift_compares_the_training_rows_with_the_newest_data(shipped: Project) -> None:
-    found = facts(plain(shipped, "drift"), shipped.root)
+    found = facts(plain_pipeline(shipped, "drift"), shipped.root)
     assert {name: value[2] for name, value in found["inputs"].items() if "dataset" in name} == {
         "training_dataset": "data/raw",
         "production_dataset": "data/production",
@@ -277,12 +270,12 @@ def test_a_definition_that_cannot_be_built_is_one_line_with_its_place(
     file: str, old: str, new: str, line: str, shipped: Project
 ) -> None:
     with edited(shipped.definitions / file, old, new), pytest.raises(UserError, match=line):
-        load_pipeline(shipped)
+        definitions.of(shipped).pipeline()
 
 
 def test_building_steps_leaves_the_import_path_alone(shipped: Project) -> None:
     before = list(sys.path)
-    plain(shipped, "batch")
+    plain_pipeline(shipped, "batch")
     assert str(shipped.root) not in sys.path
     assert [path for path in sys.path if not path.endswith(("python-sdk-v1", "python-sdk-v2"))] == [
         path for path in before if not path.endswith(("python-sdk-v1", "python-sdk-v2"))
@@ -336,7 +329,7 @@ def test_another_pipeline_has_another_fingerprint(file: str, old: str, new: str,
 
 
 def test_an_option_without_a_value_is_left_out(shipped: Project) -> None:
-    given = shipped.definition("run_step").given
+    given = load_module(shipped.definitions, "run_step").given
     assert given(["--raw-data", "rows", "--overrides", "none", "--train-data", "out"]) == [
         "--raw-data",
         "rows",
@@ -546,7 +539,7 @@ def test_a_dry_run_shows_each_call_and_makes_none(
     monkeypatch.chdir(shipped.root)
     for module in ("python_sdk_v1", "python_sdk_v2"):
         for name in ("credential", "subscription"):
-            monkeypatch.setattr(f"mlops.azureml.backend.{module}.{name}", lambda *_: pytest.fail("Azure was asked"))
+            monkeypatch.setattr(f"mlops.azureml.{module}.{name}", lambda *_: pytest.fail("Azure was asked"))
     config = load_environment(shipped, "dev")
     names = {"online": config.names.online_endpoint, "batch": config.names.batch_endpoint}
     names |= {"registry": config.names.registry, "model": config.model.name, "experiment": config.model.experiment}
@@ -625,10 +618,10 @@ def test_an_error_of_sdk_v1_is_one_line_with_its_cure(case: str, shipped: Projec
 def test_nothing_is_reported_to_microsoft(shipped: Project) -> None:
     """In a process of its own: SDK v1 decides on it when it is imported, its native part by the constant HBI_MODE."""
     code = (
-        "import logging, sys, mlops.config, mlops.azureml.python_sdk_v1 as backend\n"
+        "import logging, sys, mlops.definitions, mlops.project\n"
         "from pathlib import Path\n"
-        "project = mlops.config.Project.load(Path(sys.argv[1]))\n"
-        "backend.load_pipeline(project)\n"
+        "project = mlops.project.Project.load(Path(sys.argv[1]))\n"
+        "mlops.definitions.of(project).pipeline()\n"
         "from azureml.dataprep.api import _rslex_executor\n"
         "loggers = [logging.getLogger(name) for name in logging.root.manager.loggerDict]\n"
         "handlers = {type(item).__name__ for logger in loggers for item in logger.handlers}\n"

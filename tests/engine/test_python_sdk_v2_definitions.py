@@ -11,12 +11,14 @@ from azure.identity import CredentialUnavailableError
 from expected_pipeline import EXPECTED, facts
 from seeded import assert_named, copied, edited, forget_definitions
 
-from mlops import cli
-from mlops.azureml.python_sdk_v2 import PythonSdk, check, credential, folder, load_pipeline, subscription
-from mlops.config import Project, load_environment
+from mlops import cli, definitions
+from mlops.azureml.python_sdk_v2 import PythonSdk, credential, subscription
+from mlops.config import load_environment
+from mlops.definitions.base import line
+from mlops.definitions.python_sdk_v2 import folder
 from mlops.errors import UserError
-from mlops.lint import Fault
-from mlops.lint.sdk import line
+from mlops.lint import Finding, lint
+from mlops.project import Project
 
 BOTH = ["AzureCliCredential", "ManagedIdentityCredential"]
 
@@ -459,9 +461,9 @@ def _fresh_modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     forget_definitions()
 
 
-def faults_after(project: Project, file: str, old: str, new: str) -> list[Fault]:
+def findings_after(project: Project, file: str, old: str, new: str) -> list[Finding]:
     with edited(folder(project) / file, old, new):
-        return check(project)
+        return lint(project)
 
 
 @pytest.mark.parametrize(
@@ -470,20 +472,20 @@ def faults_after(project: Project, file: str, old: str, new: str) -> list[Fault]
 )
 def test_the_lint_names(file: str, old: str, new: str, words: str, project: Project) -> None:
     wanted = [*([file] if file.endswith(".py") and ".py" not in words else []), *words.split()]
-    assert_named(faults_after(project, file, old, new), wanted)
+    assert_named(findings_after(project, file, old, new), wanted)
 
 
 @pytest.mark.parametrize(("file", "old", "new"), ACCEPTED)
 def test_the_lint_accepts(file: str, old: str, new: str, project: Project) -> None:
-    assert faults_after(project, file, old, new) == []
+    assert findings_after(project, file, old, new) == []
 
 
-def test_the_shipped_definitions_have_no_fault(project: Project) -> None:
-    assert check(project) == []
+def test_the_shipped_definitions_have_no_finding(project: Project) -> None:
+    assert lint(project) == []
 
 
 def test_the_pipeline_is_that_of_the_other_versions_port_by_port(project: Project) -> None:
-    found = facts(load_pipeline(project), project.root)
+    found = facts(definitions.of(project).pipeline(), project.root)
     assert found == EXPECTED
     assert list(found["steps"]) == ["prep", "train", "evaluate", "register"]
 
@@ -498,8 +500,8 @@ def test_relative_paths_start_at_the_definitions(project: Project, monkeypatch: 
     with contextlib.ExitStack() as stack:
         for file, (old, new) in edits.items():
             stack.enter_context(edited(folder(project) / file, old, new))
-        assert facts(load_pipeline(project), project.root) == EXPECTED
-        code = load_pipeline(project).nodes["prep"].component.code  # type: ignore[union-attr]
+        assert facts(definitions.of(project).pipeline(), project.root) == EXPECTED
+        code = definitions.of(project).pipeline().nodes["prep"].component.code  # type: ignore[union-attr]
         assert code is not None
         assert code.resolve() == project.root.resolve() / "data-science" / "src"
 
@@ -517,7 +519,7 @@ def test_a_definition_that_cannot_be_built_is_one_line_with_its_place(
     file: str, old: str, new: str, line: str, project: Project
 ) -> None:
     with edited(folder(project) / file, old, new), pytest.raises(UserError, match=line):
-        load_pipeline(project)
+        definitions.of(project).pipeline()
 
 
 VERBS = {

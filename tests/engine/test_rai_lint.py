@@ -8,7 +8,7 @@ import yaml
 from seeded import ROOT, assert_named, copied
 
 from mlops.config import Project
-from mlops.lint import Fault, lint_files
+from mlops.lint import Finding, lint_files
 from mlops.responsible_ai.components import COMPONENTS, VERSION
 
 GATHERED = "insight_4: ${{parent.jobs.causes.outputs.causal}}"
@@ -30,7 +30,7 @@ def edit(path: Path, *changes: tuple[str, str]) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def faults(project: Project) -> list[Fault]:
+def findings(project: Project) -> list[Finding]:
     return lint_files([project.definitions / "pipeline.yml"], project)
 
 
@@ -282,7 +282,7 @@ SEEDS = [
 @pytest.mark.parametrize(("old", "new", "words"), [pytest.param(*seed, id=name) for name, *seed in SEEDS])
 def test_the_lint_names(old: str, new: str, words: str, project: Project) -> None:
     edit(project.definitions / "pipeline.yml", (old, new))
-    assert_named(faults(project), words.split())
+    assert_named(findings(project), words.split())
 
 
 @pytest.mark.parametrize(
@@ -300,20 +300,20 @@ def test_more_than_two_classes_are_beyond_some_components(
 ) -> None:
     classified(project, "early", "on time", "late")
     edit(project.definitions / "pipeline.yml", *changes)
-    lines = [str(fault) for fault in faults(project)]
+    lines = [str(finding) for finding in findings(project)]
     assert any(all(word in line for word in words.split()) for line in lines), lines
 
 
 def test_a_target_of_true_and_false_has_no_counterfactuals(project: Project) -> None:
     classified(project, "early", "late")
     edit(project.schema, ("arr_delay: {type: category, values: ['early', 'late']", "arr_delay: {type: boolean"))
-    assert [fault.where for fault in faults(project)] == ["jobs.what_if.inputs.desired_class"]
+    assert [finding.where for finding in findings(project)] == ["jobs.what_if.inputs.desired_class"]
 
 
 def test_a_target_with_a_space_breaks_the_command(project: Project) -> None:
     edit(project.schema, ("target: arr_delay", "target: arr delay"), ("  arr_delay:", "  arr delay:"))
     edit(project.definitions / "pipeline.yml", ("target: arr_delay", "target: arr delay"))
-    assert [fault.where for fault in faults(project)] == ["inputs.target"]
+    assert [finding.where for finding in findings(project)] == ["inputs.target"]
 
 
 @pytest.mark.parametrize(
@@ -336,7 +336,7 @@ def test_a_target_with_a_space_breaks_the_command(project: Project) -> None:
 )
 def test_what_is_right_passes(changes: list[tuple[str, str]], project: Project) -> None:
     edit(project.definitions / "pipeline.yml", *changes)
-    assert faults(project) == []
+    assert findings(project) == []
 
 
 def test_a_pipeline_with_fewer_insights_passes(project: Project) -> None:
@@ -347,14 +347,14 @@ def test_a_pipeline_with_fewer_insights_passes(project: Project) -> None:
     for name in ("treatments", "desired_range", "features_to_vary"):
         del document["inputs"][name]
     path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-    assert faults(project) == []
+    assert findings(project) == []
 
 
 @pytest.mark.parametrize("wished", ["opposite", "1"])
 def test_a_classification_passes(wished: str, project: Project) -> None:
     classified(project, "early", "late")
     edit(project.definitions / "pipeline.yml", ("desired_class: opposite", f"desired_class: '{wished}'"))
-    assert faults(project) == []
+    assert findings(project) == []
 
 
 def test_the_shipped_pipeline_uses_every_component() -> None:

@@ -46,14 +46,14 @@ def play(
 ) -> tuple[Step, list[Step]]:
     """Roll out; `fails` says which steps fail, "before" or "after" they had their effect."""
     plan = rollout.plan(world.traffic, world.deployments, canary_percent=canary, hold=hold)
-    step, steps = rollout.first(plan), []
+    step, steps = rollout.first_step(plan), []
     while step not in rollout.ENDS:
         steps.append(step)
         how = (fails or {}).get(step)
         if how != "before":
             world.do(plan, step)
         world.check()
-        step = rollout.following(plan, step, succeeded=how is None)
+        step = rollout.next_step(plan, step, succeeded=how is None)
     return step, steps
 
 

@@ -9,7 +9,7 @@ from recorded_azure import BUILT, GROUP, HEALTHY, ML, TOOLS, Recorded, Refusal, 
 from small_project import write_yaml
 
 from mlops import cli
-from mlops.config import load_yaml
+from mlops.project import load_yaml
 
 Teardown = Callable[..., int]
 

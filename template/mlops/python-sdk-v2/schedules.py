@@ -25,8 +25,7 @@ from azure.ai.ml.entities import (
     ServerlessSparkCompute,
 )
 
-from mlops.azureml.backend import Thresholds
-from mlops.config import EnvironmentConfig
+from mlops.config import EnvironmentConfig, Thresholds
 
 # For a kind of feature that config/model.yml says nothing of.
 DRIFT = {"jensen_shannon_distance": 0.2}

@@ -11,7 +11,8 @@ import typer
 from mlops.errors import UserError
 
 if TYPE_CHECKING:
-    from mlops.config import EnvironmentConfig, Project
+    from mlops.config import EnvironmentConfig
+    from mlops.project import Project
     from mlops.subscription.choices import Action
     from mlops.verbs import Session
 
@@ -42,8 +43,8 @@ def local(
     skip_lint: Annotated[bool, typer.Option("--skip-lint", help="Do not check the definitions first.")] = False,
 ) -> None:
     """Run the whole loop: check, train, register, serve, score, report."""
-    from mlops.config import Project
     from mlops.local.run import run_local
+    from mlops.project import Project
 
     inputs = dict(_pair(text) for text in set_ or [])
     run_local(Project.load(), isolated=isolated, overrides=overrides, set_inputs=inputs, port=port, skip_lint=skip_lint)
@@ -52,22 +53,22 @@ def local(
 @app.command(rich_help_panel=LOCAL)
 def lint() -> None:
     """Check every Azure ML definition without a cloud account."""
-    from mlops.config import Project
-    from mlops.lint import lint as find_faults
+    from mlops.lint import lint as find_errors
+    from mlops.project import Project
 
-    faults = find_faults(Project.load())
-    for fault in faults:
-        print(fault)
-    if faults:
-        raise UserError(f"{len(faults)} fault{'s' if len(faults) > 1 else ''} in the definitions")
-    print("No faults in the definitions.")
+    findings = find_errors(Project.load())
+    for finding in findings:
+        print(finding)
+    if findings:
+        raise UserError(f"{len(findings)} error{'s' if len(findings) > 1 else ''} in the definitions")
+    print("No errors in the definitions.")
 
 
 @app.command(rich_help_panel=LOCAL)
 def serve(port: Annotated[int, typer.Option(help="The endpoint's port.")] = 5001) -> None:
     """Keep the newest registered model up as a live endpoint."""
-    from mlops.config import Project
     from mlops.local.serving import serve as keep_serving
+    from mlops.project import Project
 
     keep_serving(Project.load(), port)
 
@@ -204,7 +205,7 @@ def bootstrap(
 ) -> None:
     """Make what comes before everything else: identity, rights, state store, settings of the repository."""
     from mlops import infrastructure, orchestration
-    from mlops.config import Project
+    from mlops.project import Project
     from mlops.subscription.bootstrap import bootstrap as run_bootstrap
 
     project = Project.load()
@@ -294,24 +295,25 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _print_notice() -> None:
     """Print what every user must know of the project's mlops version."""
-    from mlops import azureml
-    from mlops.config import Project
+    from mlops import definitions
+    from mlops.project import Project
 
     # Outside of a project, and with a mistake in it, the command itself reports the problem.
     with contextlib.suppress(UserError, ImportError):
-        if text := azureml.version(Project.load()).NOTICE:
+        if text := definitions.of(Project.load()).notice:
             print(text, file=sys.stderr)
 
 
 def _open(environment: str) -> "tuple[Project, EnvironmentConfig]":
-    from mlops.config import Project, load_environment
+    from mlops.config import load_environment
+    from mlops.project import Project
 
     project = Project.load()
     return project, load_environment(project, environment or project.first_environment)
 
 
 def _session(environment: str, dry_run: bool) -> "Session":
-    from mlops.config import Project
+    from mlops.project import Project
     from mlops.verbs import Session
 
     return Session.open(environment or Project.load().first_environment, dry_run=dry_run)

@@ -1,153 +1,27 @@
-"""The project's choices (`[tool.mlops]` in pyproject.toml) and its environments (`config/<environment>.yml`)."""
+"""The project's environments (`config/<environment>.yml`), and the thresholds of drift (`config/model.yml`)."""
 
-import importlib
 import operator
 import re
-import sys
-import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
 from ipaddress import IPv4Network
-from pathlib import Path
-from types import ModuleType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from mlops.errors import UserError
+from mlops.project import AddOn, Project, Section, Text, error_line, load_yaml
 
-Text = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00-\x1f]+$")]
 Percent = Annotated[int, Field(ge=1, le=99)]
 Count = Annotated[int, Field(ge=1)]
 Range = Annotated[IPv4Network, Field(strict=False)]
 GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 Guid = Annotated[str, StringConstraints(pattern=f"^{GUID}$")]
-AddOn = Literal[
-    "private-network", "user-with-compute-instance", "monitoring", "gpu-cluster", "model-registry", "data-lake"
-]
 PRIVATE_RANGES = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")  # RFC 1918
 DOCKER_RANGE = IPv4Network("172.17.0.0/16")
+Thresholds = Mapping[str, Mapping[str, float]]
+"""Drift thresholds: feature type ("numerical" or "categorical"), Azure ML metric name, value."""
+
 EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,30}[a-z0-9]$")]
-
-
-@dataclass(frozen=True)
-class Project:
-    """A project's root folder and the choices made when it was created."""
-
-    root: Path
-    package: str
-    version: str
-    infrastructure: str
-    add_ons: tuple[str, ...] = ()
-    orchestration: str = "github-actions"
-    repository: str = ""
-    environment_order: tuple[str, ...] = ()
-
-    @classmethod
-    def load(cls, root: Path | None = None) -> "Project":
-        """Find the project that contains `root` (default: the working directory).
-
-        Raises UserError when no pyproject.toml with a [tool.mlops] table lies there or above.
-        """
-        start = (root or Path.cwd()).resolve()
-        for folder in (start, *start.parents):
-            path = folder / "pyproject.toml"
-            if not path.is_file():
-                continue
-            try:
-                table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("mlops")
-            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-                raise UserError(f"{path} is not valid TOML: {error}") from error
-            if table is None:
-                continue
-            try:
-                choices = Choices.model_validate(table)
-            except ValidationError as error:
-                raise UserError(f"{path}: [tool.mlops] {_first_fault(error)}") from error
-            if not (folder / "mlops" / choices.version).is_dir():
-                raise UserError(f"{path}: [tool.mlops] version: there is no folder mlops/{choices.version}")
-            chosen = choices.model_dump(exclude={"environments"}) | {"add_ons": tuple(choices.add_ons)}
-            project = cls(folder, **chosen, environment_order=tuple(choices.environments))
-            if unknown := [name for name in project.environment_order if name not in project.environments]:
-                raise UserError(f"{path}: [tool.mlops] environments: there is no config/{unknown[0]}.yml")
-            return project
-        raise UserError(f"no project at {start}: run mlops in the folder of a generated project (or below it)")
-
-    def module(self, name: str) -> ModuleType:
-        """Import a module of the project's data-science package."""
-        return importlib.import_module(f"{self.package}.{name}")
-
-    def definition(self, name: str, folder: Path | None = None) -> ModuleType:
-        """Import a Python file of `folder` (default: the definitions), which finds its neighbours as a script does.
-
-        Raises UserError when there is no such file.
-        """
-        folder = (folder or self.definitions).resolve()
-        if not (folder / f"{name}.py").is_file():
-            raise UserError(f"{folder / name}.py is missing")
-        for known in [path.stem for path in folder.glob("*.py")]:
-            # A file of the same name in another project's folder is another module.
-            if known in sys.modules and Path(sys.modules[known].__file__ or "").parent != folder:
-                del sys.modules[known]
-        if str(folder) not in sys.path:
-            sys.path.insert(0, str(folder))
-        return importlib.import_module(name)
-
-    @property
-    def data(self) -> Path:
-        """The folder of the sample data and its schema."""
-        return self.root / "data"
-
-    @property
-    def schema(self) -> Path:
-        """The description of the data's columns."""
-        return self.data / "schema.yml"
-
-    @property
-    def settings(self) -> Path:
-        """The settings of training, evaluation, promotion and drift."""
-        return self.root / "config" / "model.yml"
-
-    @property
-    def definitions(self) -> Path:
-        """The folder of the pipeline, endpoint and schedule definitions of the chosen version."""
-        return self.root / "mlops" / self.version
-
-    @property
-    def environments(self) -> list[str]:
-        """The names of the environments that `config/` describes, in the order in which a model passes through them."""
-        found = sorted(path.stem for path in (self.root / "config").glob("*.yml") if path != self.settings)
-        order = {name: place for place, name in enumerate(self.environment_order)}
-        return sorted(found, key=lambda name: order.get(name, len(order)))
-
-    @property
-    def first_environment(self) -> str:
-        """The environment where models are trained, and the default of every verb.
-
-        Raises:
-            UserError: `config/` describes no environment.
-        """
-        if not self.environments:
-            raise UserError("config/ describes no environment: restore its files from Git")
-        return self.environments[0]
-
-
-class Section(BaseModel):
-    """A part of an environment's file: unknown keys and wrong types are faults."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Choices(Section):
-    """The table [tool.mlops] in pyproject.toml: what was chosen when the project was created."""
-
-    package: Text
-    version: Literal["aml-cli-v2", "python-sdk-v2", "python-sdk-v1"]
-    infrastructure: Literal["terraform", "bicep", "existing"]
-    add_ons: list[AddOn] = []
-    orchestration: Text = "github-actions"
-    repository: Annotated[str, StringConstraints(pattern=r"^([^/\s]+/[^/\s]+)?$")] = ""
-    environments: list[Text] = []
 
 
 class Names(Section):
@@ -355,7 +229,6 @@ class EnvironmentConfig(Section):
     """One environment, as written in `config/<environment>.yml`."""
 
     environment: Text
-    protected: bool = True  # a file without the key must not lose its protection
     location: Text
     tags: dict[str, str]
     names: Names
@@ -384,28 +257,6 @@ class EnvironmentConfig(Section):
         return self.security is not None
 
 
-def load_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping.
-
-    Raises UserError, naming file and line, when the file is missing, broken or holds something else.
-    """
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing") from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text: save it as UTF-8") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise UserError(f"{place}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
-    if not isinstance(document, dict):
-        raise UserError(f"{path}: expected keys and values, found {type(document).__name__}")
-    return document
-
-
 def load_environment(project: Project, name: str) -> EnvironmentConfig:
     """Read and check `config/<name>.yml`.
 
@@ -417,21 +268,31 @@ def load_environment(project: Project, name: str) -> EnvironmentConfig:
     try:
         config = EnvironmentConfig.model_validate(load_yaml(path))
     except ValidationError as error:
-        raise UserError(f"config/{name}.yml: {_first_fault(error)}") from error
+        raise UserError(f"config/{name}.yml: {error_line(error)}") from error
     if config.environment != name:
         raise UserError(f"config/{name}.yml: environment: is {config.environment!r}, but must be {name!r}")
     _check_sections(project, config)
     return config
 
 
-def _first_fault(error: ValidationError) -> str:
-    fault = error.errors()[0]
-    problem = {"missing": "the key is missing", "extra_forbidden": "unknown key"}.get(fault["type"], fault["msg"])
-    problem = problem.removeprefix("Value error, ")
-    return ": ".join([*filter(None, [".".join(map(str, fault["loc"]))]), problem[0].lower() + problem[1:]])
+def drift_thresholds(project: Project) -> Thresholds:
+    """Return the thresholds of drift in config/model.yml.
+
+    Raises:
+        UserError: There are none.
+    """
+    thresholds = load_yaml(project.settings).get("drift")
+    if not isinstance(thresholds, dict):
+        raise UserError("config/model.yml: drift: the key is missing")
+    return thresholds
 
 
-# The parts of an environment's file that an add-on reads.
+def model_task(project: Project) -> str:
+    """Return the model's task in data/schema.yml: "regression" or "classification"."""
+    return str(load_yaml(project.schema).get("task"))
+
+
+# The parts of an environment's file that an add-on reads; only dev has compute instances and the model registry.
 ADD_ONS: dict[AddOn, tuple[str, ...]] = {
     "private-network": ("network", "names.virtual_network"),
     "user-with-compute-instance": ("compute.instances",),

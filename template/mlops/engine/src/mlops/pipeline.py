@@ -7,16 +7,14 @@ first.
 """
 
 import graphlib
-import importlib.util
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Literal, Self
 
-from mlops.config import load_yaml
 from mlops.errors import UserError
+from mlops.project import load_yaml
 
 LITERAL_TYPES = ("string", "integer", "number", "boolean")
 PATH_TYPES = ("uri_file", "uri_folder", "mltable", "mlflow_model", "custom_model", "triton_model", "path")
@@ -146,9 +144,13 @@ class Pipeline:
     data: dict[str, DataAsset] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read a pipeline file; raise `UserError` when it is missing or holds no YAML mapping."""
-        return cls.from_dict(load_yaml(path), path, data_assets(path.parent / "data"))
+    def load(cls, path: Path, components: Mapping[str, Component] | None = None) -> Self:
+        """Read a pipeline file; `components` as in `from_dict`.
+
+        Raises:
+            UserError: It is missing, or holds no YAML mapping.
+        """
+        return cls.from_dict(load_yaml(path), path, data_assets(path.parent / "data"), components)
 
     @classmethod
     def from_dict(
@@ -163,8 +165,6 @@ class Pipeline:
         ``components`` are those that stand in no file of their own, by the text that jobs name them with.
         """
         jobs = {name: job for name, job in mapping(document.get("jobs")).items() if isinstance(job, Mapping)}
-        described = responsible_ai()
-        known = {**(described.COMPONENTS if described else {}), **(components or {})}
         return cls(
             source=source,
             document=dict(document),
@@ -173,7 +173,7 @@ class Pipeline:
             nodes={
                 name: Node(
                     name=name,
-                    component=_component(job, source, known),
+                    component=_component(job, source, components or {}),
                     inputs=mapping(job.get("inputs")),
                     outputs=mapping(job.get("outputs")),
                 )
@@ -195,15 +195,6 @@ class Pipeline:
         """Names of the existing jobs whose outputs the job reads, in the order of its inputs."""
         found = (binding(value) for value in self.nodes[node].inputs.values())
         return list(dict.fromkeys(item.job for item in found if item and item.job in self.nodes))
-
-
-def responsible_ai() -> ModuleType | None:
-    """The module that describes Azure ML's Responsible AI components, in the projects that have it.
-
-    Its ``COMPONENTS`` lie in a registry; because they are described, they can be checked, and run on this machine.
-    """
-    name = "mlops.responsible_ai.components"
-    return importlib.import_module(name) if importlib.util.find_spec(name) else None
 
 
 def binding(value: object) -> Binding | None:

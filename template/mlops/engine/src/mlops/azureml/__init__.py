@@ -1,22 +1,30 @@
 """Azure Machine Learning, by the API of the project's mlops version."""
 
-import importlib
-from types import ModuleType
-from typing import cast
+from typing import Protocol
 
+from mlops.azureml.aml_cli_v2 import AzureCli
 from mlops.azureml.backend import Backend
-from mlops.config import EnvironmentConfig, Project
+from mlops.azureml.python_sdk_v1 import PythonSdkV1
+from mlops.azureml.python_sdk_v2 import PythonSdk
+from mlops.config import EnvironmentConfig
+from mlops.project import Project, Version
+
+
+class _Connect(Protocol):
+    def __call__(self, project: Project, config: EnvironmentConfig, *, dry_run: bool) -> Backend: ...
+
+
+_BACKENDS: dict[Version, _Connect] = {
+    "aml-cli-v2": AzureCli,
+    "python-sdk-v2": PythonSdk,
+    "python-sdk-v1": PythonSdkV1,
+}
 
 
 def connect(project: Project, config: EnvironmentConfig, *, dry_run: bool) -> Backend:
-    """Return the backend of the project's mlops version; with `dry_run` it shows what it would do and does nothing."""
-    return cast(Backend, version(project).connect(project, config, dry_run=dry_run))
+    """Return the backend of the project's mlops version; with `dry_run` it shows what it would do and does nothing.
 
-
-def version(project: Project) -> ModuleType:
-    """Import the module of the project's mlops version.
-
-    It has `connect` (see above), `load_pipeline(project) -> Pipeline`, `check(project) -> list[Fault]`, what the lint
-    finds in the definitions, and `NOTICE`, a line that each command shows first unless it is empty.
+    Raises:
+        UserError: A library of the mlops version is not installed.
     """
-    return importlib.import_module(f"mlops.azureml.{project.version.replace('-', '_')}")
+    return _BACKENDS[project.version](project, config, dry_run=dry_run)

@@ -6,52 +6,29 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from mlops.azureml.backend import (
     ASSUMED_BATCH,
     ASSUMED_ONLINE,
-    Backend,
     Deployment,
     Job,
     ModelVersion,
-    Thresholds,
     assumed_model,
-    endpoint_identity,
-    model_reference,
     model_version,
-    watching,
 )
-from mlops.azureml.remedies import cure
-from mlops.config import EnvironmentConfig, Project, load_yaml
+from mlops.azureml.remedies import remedy
+from mlops.config import EnvironmentConfig, Thresholds
+from mlops.definitions.values import endpoint_identity, model_reference
+from mlops.definitions.yaml_v2 import YamlDefinitions
 from mlops.errors import CommandError
-from mlops.pipeline import Component, DataAsset, Pipeline
+from mlops.pipeline import Component, DataAsset
+from mlops.project import Project, load_yaml
 from mlops.shell import Shell
 
-if TYPE_CHECKING:
-    from mlops.lint import Fault
-
-NOTICE = ""
 INSTALL = "see https://learn.microsoft.com/cli/azure/install-azure-cli, then run `az login`"
-
-
-def connect(project: Project, config: EnvironmentConfig, *, dry_run: bool) -> Backend:
-    """Return the backend for one environment."""
-    return AzureCli(project, config, Shell(project.root, dry_run, {"az": INSTALL}))
-
-
-def load_pipeline(project: Project) -> Pipeline:
-    """Read the pipeline from its YAML file."""
-    return Pipeline.load(project.definitions / "pipeline.yml")
-
-
-def check(project: Project) -> "list[Fault]":
-    """Lint every YAML file of the definitions."""
-    from mlops.lint import lint_folder
-
-    return lint_folder(project)
 
 
 class AzureCli:
@@ -63,9 +40,10 @@ class AzureCli:
 
     monitors_data = False
 
-    def __init__(self, project: Project, config: EnvironmentConfig, shell: Shell) -> None:
+    def __init__(self, project: Project, config: EnvironmentConfig, *, dry_run: bool) -> None:
         """Keep what the commands are made of; nothing is run."""
-        self._shell = shell
+        self._shell = Shell(project.root, dry_run, {"az": INSTALL})
+        self._project = project
         self._config = config
         self._names = config.names
         self._root = project.root
@@ -88,7 +66,7 @@ class AzureCli:
 
     def submit_pipeline(self, job: str, data: Mapping[str, str], overrides: str) -> str:
         values = self._pipeline_values(data)
-        pipeline = Pipeline.load(self._definitions / "pipeline.yml")
+        pipeline = YamlDefinitions(self._project).pipeline()
         for node in pipeline.nodes.values() if overrides else ():
             if isinstance(node.component, Component) and "overrides" in node.component.inputs:
                 values[f"jobs.{node.name}.inputs.overrides"] = overrides
@@ -183,7 +161,7 @@ class AzureCli:
     def create_online_deployment(self, name: str, model: ModelVersion, generation: int) -> None:
         online = self._config.compute.online
         values = {
-            "model": model_reference(self._config, model),
+            "model": model_reference(self._config, model.version, model.registry),
             "instance_type": online.vm_size,
             "instance_count": str(online.instance_count),
             "tags.generation": str(generation),
@@ -239,7 +217,7 @@ class AzureCli:
     def create_batch_deployment(self, name: str, model: ModelVersion) -> None:
         batch = self._config.compute.batch
         values = {
-            "model": model_reference(self._config, model),
+            "model": model_reference(self._config, model.version, model.registry),
             "compute": f"azureml:{self._config.compute.cluster.name}",
             "resources.instance_count": str(batch.instance_count),
             "settings.mini_batch_size": str(batch.mini_batch_size),
@@ -260,7 +238,7 @@ class AzureCli:
         listed = self._read("schedule", "list", "--include-disabled", *self._workspace, assumed=[])
         return {schedule["name"]: bool(schedule.get("is_enabled", True)) for schedule in listed}
 
-    def create_monitor(self, name: str, deployment: str, task: str, thresholds: Thresholds) -> str:
+    def create_monitor(self, name: str, deployment: str, task: str, thresholds: Thresholds) -> None:
         # `--set` can neither replace text by a list of addresses nor take metrics away, so the values go into a copy.
         template = load_yaml(self._definitions / "monitor.yml")
         document = monitor_definition(template, self._config, deployment, task, thresholds)
@@ -268,7 +246,6 @@ class AzureCli:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
         self._change("schedule", "create", "--file", self._file(file), "--name", name, *self._workspace)
-        return watching(self._config, deployment)
 
     def create_retraining(self, name: str, data: Mapping[str, str]) -> None:
         values = {
@@ -294,7 +271,7 @@ class AzureCli:
         try:
             output = self._shell.read(*command, "--output", "json")
         except CommandError as error:
-            raise cure(error.output, self._config) or error from error
+            raise remedy(error.output, self._config) or error from error
         if self._shell.dry_run:
             return assumed
         return json.loads(output) if output.strip() else None
@@ -307,7 +284,7 @@ class AzureCli:
         try:
             self._shell.run("az", "ml", *words, *sets, "--output", "none")
         except CommandError as error:
-            raise cure(error.output, self._config) or error from error
+            raise remedy(error.output, self._config) or error from error
 
     def _pipeline_values(self, data: Mapping[str, str]) -> dict[str, str]:
         return {

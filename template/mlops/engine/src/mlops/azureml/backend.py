@@ -1,23 +1,20 @@
-"""What the verbs ask of Azure Machine Learning, whatever API carries it out, and how commands of other programs run.
+"""What the verbs need of Azure Machine Learning, whatever API carries it out.
 
-A backend only translates: one method, one or two calls. Every decision is in `mlops.verbs`. Methods that read give what
-is there; the others change something, wait until Azure has done it, and raise UserError when it did not work.
+A backend only translates: one method, one or two calls. Every decision is in `mlops.verbs`. Methods that read return
+what is there; the others change something, wait until Azure has done it, and raise UserError when it did not work.
 """
 
 import contextlib
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from mlops.config import EnvironmentConfig, Project, load_yaml
+from mlops.config import EnvironmentConfig, Thresholds
 from mlops.errors import UserError
 from mlops.pipeline import DataAsset
-
-Thresholds = Mapping[str, Mapping[str, float]]
-"""Drift thresholds: feature type ("numerical" or "categorical"), Azure ML metric name, value."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +52,8 @@ ASSUMED_BATCH = Deployment("model-0", "0")
 class Backend(Protocol):
     """One environment's Azure ML workspace, with the names and sizes from its configuration."""
 
-    #: Whether the monitor compares the project's own data, which therefore has to be in the workspace.
     monitors_data: bool
+    """Whether the monitor compares the project's own data, and not what a deployment collects."""
 
     def data_versions(self, name: str) -> list[str]:
         """Return the versions of a data asset, none when there is no such asset."""
@@ -142,11 +139,8 @@ class Backend(Protocol):
     def schedules(self) -> dict[str, bool]:
         """Return the workspace's schedules: name, and whether it is enabled."""
 
-    def create_monitor(self, name: str, deployment: str, task: str, thresholds: Thresholds) -> str:
-        """Create or update the monitor of an online deployment; `task` is "regression" or "classification".
-
-        Returns what it does, as the rest of a sentence that begins with its name.
-        """
+    def create_monitor(self, name: str, deployment: str, task: str, thresholds: Thresholds) -> None:
+        """Create or update the monitor of an online deployment; `task` is "regression" or "classification"."""
 
     def create_retraining(self, name: str, data: Mapping[str, str]) -> None:
         """Create or update the schedule of the training pipeline; `data` as in `submit_pipeline`."""
@@ -164,13 +158,6 @@ class Backend(Protocol):
         """Delete the batch endpoint and all behind it."""
 
 
-def model_reference(config: EnvironmentConfig, model: ModelVersion) -> str:
-    """Return how a definition names a version of the project's model, in the workspace or in a registry."""
-    if model.registry:
-        return f"azureml://registries/{model.registry}/models/{config.model.name}/versions/{model.version}"
-    return f"azureml:{config.model.name}:{model.version}"
-
-
 def model_version(reference: object) -> str:
     """Return the version in a reference, `azureml:name:7` or `.../versions/7`."""
     return re.split(r"[:/]", str(reference or ""))[-1]
@@ -181,24 +168,12 @@ def assumed_model(config: EnvironmentConfig, registry: str | None) -> ModelVersi
     return ModelVersion("1", {"sha256": "", f"promoted_{config.environment}": ""}, registry)
 
 
-def endpoint_identity(config: EnvironmentConfig, subscription: Callable[[], str]) -> str | None:
-    """Return the Azure resource id of the identity that was made for the endpoints, or None when there is none.
-
-    `subscription` gives the id of the Azure subscription; it is asked only when there is an identity.
-    """
-    if config.names.endpoint_identity is None:
-        return None
-    return (
-        f"/subscriptions/{subscription()}/resourceGroups/{config.names.resource_group}"
-        f"/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{config.names.endpoint_identity}"
-    )
-
-
 @contextlib.contextmanager
-def downloaded(backend: Backend, model: ModelVersion, *, dry_run: bool) -> Iterator[Path]:
-    """Give the folder of a model version's files, which is gone after the block; in a dry run nothing is in it.
+def model_files(backend: Backend, model: ModelVersion, *, dry_run: bool) -> Iterator[Path]:
+    """Download a model version to a folder that is gone after the block; in a dry run nothing is in it.
 
-    Raises UserError when the version is no MLflow model.
+    Raises:
+        UserError: The version is no MLflow model.
     """
     with tempfile.TemporaryDirectory() as folder:
         backend.download_model(model, Path(folder))
@@ -208,21 +183,3 @@ def downloaded(backend: Backend, model: ModelVersion, *, dry_run: bool) -> Itera
             place = f"registry {model.registry}" if model.registry else "the workspace"
             raise UserError(f"version {model.version} in {place} is no MLflow model: train a new one")
         yield found[0].parent if found else Path(folder)
-
-
-def watched(project: Project) -> tuple[str, Thresholds]:
-    """Return what the monitor of the model needs: its task, and the thresholds of drift in config/model.yml.
-
-    Raises UserError when there are none.
-    """
-    thresholds = load_yaml(project.settings).get("drift")
-    if not isinstance(thresholds, dict):
-        raise UserError("config/model.yml: drift: the key is missing")
-    return str(load_yaml(project.schema).get("task")), thresholds
-
-
-def watching(config: EnvironmentConfig, deployment: str) -> str:
-    """Return what a monitor of Azure ML does, as the rest of a sentence."""
-    emails = config.monitor.alert_emails
-    alerts = f"alerts go to {', '.join(emails)}" if emails else "alerts go to Azure Monitor"
-    return f"watches {deployment} ({config.schedule.monitor_cron}); {alerts}"

@@ -8,10 +8,7 @@ for these a project has the definitions and the calls of the Python SDK v2. Each
 
 import contextlib
 import hashlib
-import json
 import logging
-import os
-import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -19,30 +16,34 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops.azureml.backend import ASSUMED_BATCH, Backend, Deployment, Job, ModelVersion, Thresholds, downloaded
-from mlops.azureml.python_sdk_v2 import PythonSdk, credential, definitions, folder, subscription
-from mlops.azureml.remedies import cure
-from mlops.config import EnvironmentConfig, Project
+from mlops.azureml.backend import ASSUMED_BATCH, Deployment, Job, ModelVersion, model_files
+from mlops.azureml.python_sdk_v2 import PythonSdk, credential, subscription
+from mlops.azureml.remedies import remedy
+from mlops.config import EnvironmentConfig, Thresholds
+from mlops.definitions.base import quiet, require
+from mlops.definitions.python_sdk_v1 import (
+    PythonSdkV1Definitions,
+    build,
+    data_assets,
+    error_line,
+    recurrence,
+    snapshot,
+)
 from mlops.errors import UserError
-from mlops.pipeline import DataAsset, Pipeline
+from mlops.pipeline import DataAsset
+from mlops.project import Project
 
 if TYPE_CHECKING:
     from azure.storage.blob import ContainerClient
     from azureml.core import Workspace
     from azureml.data import FileDataset
     from azureml.data.azure_storage_datastore import AzureBlobDatastore
-    from azureml.pipeline.core import PipelineEndpoint, PublishedPipeline, Schedule, ScheduleRecurrence
+    from azureml.pipeline.core import PipelineEndpoint, PublishedPipeline, Schedule
     from azureml.pipeline.core.run import PipelineRun
     from azureml.pipeline.steps import PythonScriptStep
 
-    from mlops.lint import Fault
-
     Steps = list[PythonScriptStep]
 
-NOTICE = (
-    "SDK v1 of Azure ML is out of support since June 2026: to leave it, run `copier update` and answer mlops_version "
-    "with python-sdk-v2."
-)
 CONTENT = "content"
 """The tag on each version of a dataset that has the hash of its content."""
 
@@ -55,33 +56,7 @@ COMPARED = 10
 LOOK = 10
 """Seconds between two looks at a run."""
 
-FORMS = '"30 4 * * *" (every day), "0 4,16 * * 1-5" (some days of the week), "0 4 1 * *" or "0 4 1 */3 *" (months)'
-"""The cron texts that a recurrence of SDK v1 can express."""
-
-# Nothing calls home: azureml.data and azureml.dataprep would report to Microsoft what is done with datasets. They read
-# this when they are imported, which is after this module.
-os.environ.setdefault("HBI_WORKSPACE_JOB", "true")
-
 _CLOSED = {"Finished": "Completed", "Failed": "Failed", "Canceled": "Canceled"}
-
-
-def connect(project: Project, config: EnvironmentConfig, *, dry_run: bool) -> Backend:
-    """Return the backend for one environment."""
-    return PythonSdkV1(project, config, dry_run=dry_run)
-
-
-def load_pipeline(project: Project) -> Pipeline:
-    """Bring the steps of the training pipeline into their plain form; raises UserError when they cannot be built."""
-    from mlops.lint.python_sdk_v1 import plain
-
-    return plain(project, "training")
-
-
-def check(project: Project) -> "list[Fault]":
-    """Lint the datasets, the three pipelines, the cron texts, and what the project has of SDK v2's definitions."""
-    from mlops.lint.python_sdk_v1 import check as find_faults
-
-    return find_faults(project)
 
 
 class PythonSdkV1(PythonSdk):
@@ -91,6 +66,15 @@ class PythonSdkV1(PythonSdk):
     """
 
     monitors_data = True
+
+    def __init__(self, project: Project, config: EnvironmentConfig, *, dry_run: bool) -> None:
+        """Keep what the calls are made of; nothing is called.
+
+        Raises:
+            UserError: SDK v1, or azure-ai-ml, is not installed.
+        """
+        require("azureml.pipeline.steps", "azureml-pipeline")
+        super().__init__(project, config, dry_run=dry_run)
 
     # Data.
 
@@ -130,8 +114,8 @@ class PythonSdkV1(PythonSdk):
         for found in self._datasets(name):
             if found.tags.get(CONTENT) == version:
                 return found
-        cure = f"uv run mlops train --environment {self._config.environment}"
-        raise UserError(f"there is no dataset {asset} in {self._names.workspace}: run `{cure}`")
+        command = f"uv run mlops train --environment {self._config.environment}"
+        raise UserError(f"there is no dataset {asset} in {self._names.workspace}: run `{command}`")
 
     # Jobs.
 
@@ -174,7 +158,7 @@ class PythonSdkV1(PythonSdk):
         self._show("StepRun.download", f"{job}: {output}")
         if self._dry_run:
             return
-        nodes = load_pipeline(self._project).nodes
+        nodes = PythonSdkV1Definitions(self._project).pipeline().nodes
         writer = next((name for name, node in nodes.items() if output in node.outputs), None)
         if writer is None:
             raise UserError(f"pipelines.py: no step of the training pipeline writes an output {output!r}")
@@ -220,8 +204,6 @@ class PythonSdkV1(PythonSdk):
             return None
         from azureml.pipeline.core import Pipeline as Graph
         from azureml.pipeline.core import PipelineEndpoint
-
-        from mlops.lint.sdk import quiet
 
         content = fingerprint(steps)
         with sdk_errors(self._config):
@@ -315,7 +297,7 @@ class PythonSdkV1(PythonSdk):
         """Copy a registry's model into the workspace, under its own version: batch jobs of SDK v1 reach no registry."""
         if not self._dry_run and model.version in [known.version for known in self.model_versions(None)]:
             return
-        with downloaded(self, model, dry_run=self._dry_run) as folder:
+        with model_files(self, model, dry_run=self._dry_run) as folder:
             self.create_model(ModelVersion(model.version), folder)
 
     # Schedules.
@@ -323,19 +305,14 @@ class PythonSdkV1(PythonSdk):
     def schedules(self) -> dict[str, bool]:
         return {} if self._dry_run else {name: item.status == "Active" for name, item in self._schedules().items()}
 
-    def create_monitor(self, name: str, deployment: str, task: str, thresholds: Thresholds) -> str:
+    def create_monitor(self, name: str, deployment: str, task: str, thresholds: Thresholds) -> None:
         """Schedule the check for drift. It reads the thresholds out of the same file, and fails when one is passed."""
         # Named and not pinned: each run compares the newest versions.
         steps: Steps = []
         if not self._dry_run:
             data = {key: (self._workspace, key) for key in data_assets(self._project)}
             steps = build(self._project, "drift", self._config, data)
-        cron = self._config.schedule.monitor_cron
-        self._schedule(name, self._published(name, name, steps), cron, {})
-        return (
-            f"compares the newest data with what the model learned from ({cron}), because SDK v1 cannot watch "
-            f"{deployment}; a run that finds drift fails"
-        )
+        self._schedule(name, self._published(name, name, steps), self._config.schedule.monitor_cron, {})
 
     def create_retraining(self, name: str, data: Mapping[str, str]) -> None:
         endpoint, values = self._training(data, {})
@@ -407,40 +384,6 @@ class PythonSdkV1(PythonSdk):
         print(f"{operation}({shown})", flush=True)
 
 
-def recurrence(expression: str, time_zone: str) -> "ScheduleRecurrence":
-    """Translate a cron text. Raises UserError for one that a recurrence of SDK v1 cannot express."""
-    from azureml.pipeline.core.schedule import ScheduleRecurrence, TimeZone
-
-    from mlops.lint.schedules import cron_faults, cron_values
-
-    for fault in cron_faults(expression):
-        raise UserError(fault)
-    minutes, hours, days, months, weekdays = cron_values(expression)
-    every_day, every_month, every_weekday = len(days) == 31, len(months) == 12, len(weekdays) == 7
-    try:
-        zone = TimeZone(time_zone)
-    except ValueError:
-        raise UserError(f'"{time_zone}" is no time zone of Azure: write a Windows name') from None
-    # A start in the past: without one, the first run would start at once.
-    start = {"start_time": "2026-01-01T00:00:00", "time_zone": zone}
-    if every_day and every_month and every_weekday:
-        return ScheduleRecurrence("Day", 1, hours=hours, minutes=minutes, **start)
-    if every_day and every_month:
-        names = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"]
-        chosen = [names[day] for day in weekdays]
-        return ScheduleRecurrence("Week", 1, hours=hours, minutes=minutes, week_days=chosen, **start)
-    interval = 12 // len(months)
-    # A month's recurrence is only its start: one time of one day that each month has.
-    once = len(minutes) == len(hours) == len(days) == 1 and days[0] <= 28
-    if every_weekday and once and months == list(range(months[0], 13, interval)) and months[0] <= interval:
-        start["start_time"] = f"2026-{months[0]:02}-{days[0]:02}T{hours[0]:02}:{minutes[0]:02}:00"
-        return ScheduleRecurrence("Month", interval, **start)
-    raise UserError(f'SDK v1 has no recurrence for "{expression}"; it has them for {FORMS}')
-
-
-# Auth, errors, storage.
-
-
 def workspace(config: EnvironmentConfig) -> "Workspace":
     """Return SDK v1's workspace, signed in as for SDK v2: no browser, no key."""
     from azureml.core import Workspace
@@ -460,7 +403,7 @@ def workspace(config: EnvironmentConfig) -> "Workspace":
 
 @contextlib.contextmanager
 def sdk_errors(config: EnvironmentConfig) -> Iterator[None]:
-    """Turn what Azure and SDK v1 say of a fault into one line, with the cure where it is known."""
+    """Turn an error of Azure or SDK v1 into one line, with the remedy where it is known."""
     from azure.core.exceptions import AzureError
     from azureml._common.exceptions import AzureMLException
     from msrest.exceptions import ClientException
@@ -471,20 +414,10 @@ def sdk_errors(config: EnvironmentConfig) -> Iterator[None]:
     try:
         yield
     except (AzureMLException, ClientException, AzureError, RequestException, ValueError) as error:
-        text = said(error)
-        raise cure(text, config) or UserError(text) from error
+        text = error_line(error)
+        raise remedy(text, config) or UserError(text) from error
     finally:
         logging.disable(disabled)
-
-
-def said(error: Exception) -> str:
-    """Return what an exception says in one line: the message in Azure's answer, where it has one."""
-    text = getattr(getattr(error, "response", None), "text", "") or getattr(error, "message", "") or str(error)
-    with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
-        answer = {key.lower(): value for key, value in json.loads(text).items()}["error"]
-        found = {key.lower(): value for key, value in answer.items()}
-        text = f"({found['code']}) {found['message']}"
-    return " ".join(str(text).split())
 
 
 def container(store: "AzureBlobDatastore") -> "ContainerClient":
@@ -497,57 +430,6 @@ def container(store: "AzureBlobDatastore") -> "ContainerClient":
 
     account = f"{store.protocol}://{store.account_name}.blob.{store.endpoint}"
     return ContainerClient(account, store.container_name, credential=credential())
-
-
-# The definitions.
-
-
-def data_assets(project: Project) -> dict[str, DataAsset]:
-    """Return the datasets of the definitions by name; raises UserError when they cannot be read."""
-    source = project.definitions / "data.py"
-    with definitions(project.definitions):
-        datasets = getattr(project.definition("data"), "DATASETS", None)
-    if not isinstance(datasets, dict) or not all(isinstance(path, str | Path) for path in datasets.values()):
-        raise UserError(f"{source.name}: DATASETS must have a folder for each name of a dataset")
-    return {name: DataAsset(name, project.definitions / path, source) for name, path in datasets.items()}
-
-
-def build(project: Project, function: str, config: EnvironmentConfig, *arguments: object) -> "Steps":
-    """Build the steps of a pipeline of the definitions.
-
-    Raises DefinitionError, with the line, when that fails, and UserError when they are no steps that start a script.
-    """
-    from azureml._common.exceptions import AzureMLException
-    from azureml.pipeline.core._python_script_step_base import _PythonScriptStepBase
-
-    path = list(sys.path)
-    try:
-        with definitions(project.definitions):
-            project.definition("environments", folder(project))
-            try:
-                steps = getattr(project.definition("pipelines"), function, lambda *_: None)(config, *arguments)
-            except AzureMLException as error:
-                # Its text has several lines and parts for machines.
-                raise ValueError(said(error)).with_traceback(error.__traceback__) from error
-    finally:
-        sys.path[:] = path  # ParallelRunStep has put its source directory there
-    if not steps or not all(isinstance(step, _PythonScriptStepBase) and step._script_name for step in steps):
-        raise UserError(f"pipelines.py: {function} must return a list of PythonScriptStep or ParallelRunStep")
-    return list(steps)
-
-
-def snapshot(root: Path) -> "list[Path]":
-    """Return the files of a folder that SDK v1 uploads with a step: those that .amlignore leaves in."""
-    from azureml._project.ignore_file import get_project_ignore_file
-
-    ignored = get_project_ignore_file(str(root))
-
-    def files(parent: Path) -> Iterator[Path]:
-        for item in sorted(parent.iterdir()):
-            if not ignored.is_file_excluded(str(item)):
-                yield from files(item) if item.is_dir() else [item]
-
-    return list(files(root))
 
 
 def fingerprint(steps: "Steps") -> str:

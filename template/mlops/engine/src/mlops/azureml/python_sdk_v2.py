@@ -9,10 +9,8 @@ import logging
 import operator
 import os
 import re
-import traceback
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,21 +18,20 @@ from typing import TYPE_CHECKING, Any
 from mlops.azureml.backend import (
     ASSUMED_BATCH,
     ASSUMED_ONLINE,
-    Backend,
     Deployment,
     Job,
     ModelVersion,
-    Thresholds,
     assumed_model,
-    endpoint_identity,
-    model_reference,
     model_version,
-    watching,
 )
-from mlops.azureml.remedies import cure
-from mlops.config import EnvironmentConfig, Project, load_environment
+from mlops.azureml.remedies import remedy
+from mlops.config import EnvironmentConfig, Thresholds
+from mlops.definitions.base import error_line, require
+from mlops.definitions.python_sdk_v2 import call_definition, entities, training_job
+from mlops.definitions.values import endpoint_identity, model_reference
 from mlops.errors import CommandError, UserError
-from mlops.pipeline import DataAsset, Pipeline, is_local
+from mlops.pipeline import DataAsset
+from mlops.project import Project
 from mlops.shell import Shell
 
 if TYPE_CHECKING:
@@ -42,40 +39,11 @@ if TYPE_CHECKING:
     from azure.ai.ml.entities import PipelineJob
     from azure.core.credentials import TokenCredential
 
-    from mlops.lint import Fault
-
-NOTICE = ""
 INSTALL = (
     "see https://learn.microsoft.com/cli/azure/install-azure-cli and run `az login`, or set AZURE_SUBSCRIPTION_ID to "
     "the id of your subscription"
 )
 _NOT_FOUND = r"not (be )?found|NotFound|does not exist"
-
-
-def connect(project: Project, config: EnvironmentConfig, *, dry_run: bool) -> Backend:
-    """Return the backend for one environment."""
-    return PythonSdk(project, config, dry_run=dry_run)
-
-
-def load_pipeline(project: Project) -> Pipeline:
-    """Build the pipeline object and bring it into its plain form; raises UserError when that fails."""
-    config = load_environment(project, project.first_environment)
-    job, source = training_job(project, config), project.definitions / "pipeline.py"
-    try:
-        content = job_content(job)
-    except Exception as error:  # azure-ai-ml cannot write a job with a wrong value in it
-        raise DefinitionError(source, "", said(error)) from error
-    return Pipeline.from_dict(content, source, data_assets(project))
-
-
-def check(project: Project) -> "list[Fault]":
-    """Lint every object of the definitions, made for the first environment."""
-    from mlops.lint.python_sdk_v2 import MODULES, check_modules
-
-    return check_modules(project, MODULES)
-
-
-# The client.
 
 
 def credential() -> "TokenCredential":
@@ -110,119 +78,8 @@ def subscription(config: EnvironmentConfig) -> str:
     try:
         account = Shell(Path.cwd(), cures={"az": INSTALL}).read("az", "account", "show", "--output", "json")
     except CommandError as error:
-        raise cure(error.output, config) or error from error
+        raise remedy(error.output, config) or error from error
     return str(json.loads(account)["id"])
-
-
-# The definitions.
-
-
-def folder(project: Project) -> Path:
-    """Return the folder of the definitions; a python-sdk-v1 project has some of them too."""
-    return project.root / "mlops" / "python-sdk-v2"
-
-
-class DefinitionError(UserError):
-    """Code of a definition raised an exception; `fault` is what the lint says of it."""
-
-    def __init__(self, path: Path, where: str, problem: str) -> None:
-        """Make the one line from the file, the place in it and what the exception says."""
-        from mlops.lint.documents import Fault
-
-        self.fault = Fault(path, where, problem)
-        super().__init__(str(replace(self.fault, path=Path(path.name))))
-
-
-@contextlib.contextmanager
-def definitions(place: Path) -> Iterator[None]:
-    """Run code of the definitions in the folder `place`: relative paths start there, as they do in YAML files.
-
-    Raises DefinitionError for an exception in it.
-    """
-    from mlops.lint.sdk import quiet
-
-    try:
-        with contextlib.chdir(place), quiet():
-            yield
-    except UserError:
-        raise
-    except Exception as error:
-        raise _definition_error(error, place.resolve()) from error
-
-
-def _definition_error(error: Exception, place: Path) -> DefinitionError:
-    if isinstance(error, SyntaxError):
-        return DefinitionError(Path(error.filename or ""), f"line {error.lineno}", said(error))
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if Path(frame.filename).parent == place] or frames
-    return DefinitionError(Path(own[-1].filename), f"line {own[-1].lineno}", said(error))
-
-
-def said(error: Exception) -> str:
-    """Return what an exception says, in one line."""
-    from mlops.lint.sdk import line
-
-    text = line(str(getattr(error, "msg", "") or error))
-    return text if type(error).__module__.startswith("azure") else f"{type(error).__name__}: {text}"
-
-
-def training_job(project: Project, config: EnvironmentConfig) -> "PipelineJob":
-    """Build the pipeline of an environment; raises UserError when that fails."""
-    job: PipelineJob = defined(project, "pipeline", "training_job", config)
-    return job
-
-
-def defined(project: Project, module: str, function: str, *arguments: object) -> Any:
-    """Build an object with a function of the definitions; raises UserError when that fails."""
-    with definitions(folder(project)):
-        build = getattr(project.definition(module, folder(project)), function, None)
-        if build is None:
-            raise DefinitionError(folder(project) / f"{module}.py", "", f"the function {function} is missing")
-        return build(*arguments)
-
-
-def job_content(job: "PipelineJob") -> dict[str, Any]:
-    """Return what the YAML file of a pipeline object would hold."""
-    from azure.ai.ml import Input
-
-    content: dict[str, Any] = job._to_dict()
-    for node in content.get("jobs", {}).values():
-        # An input that is left out stands there with the type that the component gives it.
-        given = node.get("inputs", {}).items()
-        node["inputs"] = {name: value for name, value in given if not isinstance(value, dict) or "path" in value}
-    parts = [(job, content), *((node, content["jobs"][name]) for name, node in job.jobs.items())]
-    for part, document in parts:
-        for name, value in document.get("inputs", {}).items():
-            data = part.inputs[name]._data
-            path = str(data.path if isinstance(data, Input) else data)
-            # azure-ai-ml writes a local path as `azureml:<path>`, and an input with a wrong value as text.
-            if isinstance(value, dict) and value.get("path") == f"azureml:{path}":
-                value["path"] = path
-            elif isinstance(data, Input) and isinstance(value, str) and value.startswith("{"):
-                document["inputs"][name] = data._to_dict()
-    return content
-
-
-def data_assets(project: Project) -> dict[str, DataAsset]:
-    """Return the data assets of the definitions by name."""
-    source, assets = project.definitions / "data.py", {}
-    for entity in named(project, "data", "Data").values():
-        path = str(entity.path or "")
-        local = source.parent / path if path and is_local(path) else None
-        assets[str(entity.name)] = DataAsset(str(entity.name), local, source, entity.version)
-    return assets
-
-
-def named(project: Project, module: str, kind: str) -> dict[str, Any]:
-    """Return the objects of a class of azure-ai-ml that a definition makes, by the names of their variables.
-
-    Raises UserError when that fails.
-    """
-    from azure.ai.ml import entities
-
-    with definitions(folder(project)):
-        values = vars(project.definition(module, folder(project)))
-    return {name: value for name, value in values.items() if isinstance(value, getattr(entities, kind))}
 
 
 class PythonSdk:
@@ -235,7 +92,12 @@ class PythonSdk:
     monitors_data = False
 
     def __init__(self, project: Project, config: EnvironmentConfig, *, dry_run: bool) -> None:
-        """Keep what the calls are made of; nothing is called."""
+        """Keep what the calls are made of; nothing is called.
+
+        Raises:
+            UserError: azure-ai-ml is not installed.
+        """
+        require("azure.ai.ml", "azure-ai-ml")
         self._project = project
         self._config = config
         self._names = config.names
@@ -256,8 +118,8 @@ class PythonSdk:
         return [str(asset.version) for asset in self._list("data.list", name=name)]
 
     def create_data(self, asset: DataAsset, version: str) -> None:
-        entities = {entity.name: entity for entity in named(self._project, "data", "Data").values()}
-        entity = copy.copy(entities[asset.name])
+        known = {entity.name: entity for entity in entities(self._project, "data", "Data").values()}
+        entity = copy.copy(known[asset.name])
         entity.version = version
         if asset.path is not None:
             entity.path = asset.path
@@ -309,7 +171,7 @@ class PythonSdk:
         return [registry.name for registry in self._list("registries.list", scope="subscription")]
 
     def create_registry(self, name: str, locations: list[str]) -> None:
-        registry = defined(self._project, "registry", "registry", name, locations)
+        registry = call_definition(self._project, "registry", "registry", name, locations)
         self._change("registries.begin_create", registry, shown=f"{name} in {', '.join(locations)}")
 
     def share_model(self, version: str, registry: str) -> None:
@@ -340,7 +202,7 @@ class PythonSdk:
     def create_online_endpoint(self) -> None:
         ask = (lambda: "SUBSCRIPTION-ID") if self._dry_run else partial(subscription, self._config)
         identity = endpoint_identity(self._config, ask)
-        endpoint = defined(self._project, "online", "endpoint", self._config, identity)
+        endpoint = call_definition(self._project, "online", "endpoint", self._config, identity)
         self._change("online_endpoints.begin_create_or_update", endpoint, shown=endpoint.name)
 
     def online_deployments(self) -> list[Deployment]:
@@ -356,8 +218,8 @@ class PythonSdk:
         return deployments
 
     def create_online_deployment(self, name: str, model: ModelVersion, generation: int) -> None:
-        reference = model_reference(self._config, model)
-        deployment = defined(self._project, "online", "deployment", self._config, name, reference, generation)
+        reference = model_reference(self._config, model.version, model.registry)
+        deployment = call_definition(self._project, "online", "deployment", self._config, name, reference, generation)
         machines = f"{deployment.instance_type} x {deployment.instance_count}"
         shown = f"{name}: {self._config.model.name}:{model.version}, {machines}"
         self._change("online_deployments.begin_create_or_update", deployment, shown=shown)
@@ -405,7 +267,7 @@ class PythonSdk:
         return None
 
     def create_batch_endpoint(self) -> None:
-        endpoint = defined(self._project, "batch", "endpoint", self._config)
+        endpoint = call_definition(self._project, "batch", "endpoint", self._config)
         self._change("batch_endpoints.begin_create_or_update", endpoint, shown=endpoint.name)
 
     def batch_deployments(self) -> list[Deployment]:
@@ -415,8 +277,8 @@ class PythonSdk:
         return [Deployment(found.name, model_version(found.model)) for found in listed]
 
     def create_batch_deployment(self, name: str, model: ModelVersion) -> None:
-        reference = model_reference(self._config, model)
-        deployment = defined(self._project, "batch", "deployment", self._config, name, reference)
+        reference = model_reference(self._config, model.version, model.registry)
+        deployment = call_definition(self._project, "batch", "deployment", self._config, name, reference)
         shown = f"{name}: {self._config.model.name}:{model.version}"
         self._change("batch_deployments.begin_create_or_update", deployment, shown=shown)
         endpoint = None
@@ -441,13 +303,14 @@ class PythonSdk:
         listed = self._list("schedules.list", list_view_type="All")
         return {schedule.name: bool(schedule.is_enabled) for schedule in listed}
 
-    def create_monitor(self, name: str, deployment: str, task: str, thresholds: Thresholds) -> str:
-        monitor = defined(self._project, "schedules", "monitor", self._config, name, deployment, task, thresholds)
+    def create_monitor(self, name: str, deployment: str, task: str, thresholds: Thresholds) -> None:
+        monitor = call_definition(
+            self._project, "schedules", "monitor", self._config, name, deployment, task, thresholds
+        )
         self._change("schedules.begin_create_or_update", monitor, shown=f"{name}: {deployment}")
-        return watching(self._config, deployment)
 
     def create_retraining(self, name: str, data: Mapping[str, str]) -> None:
-        schedule = defined(self._project, "schedules", "retraining", self._config, name, self._pipeline(data))
+        schedule = call_definition(self._project, "schedules", "retraining", self._config, name, self._pipeline(data))
         shown = ", ".join([f"{name}: {self._config.schedule.retrain_cron}", *data.values()])
         self._change("schedules.begin_create_or_update", schedule, shown=shown)
 
@@ -495,7 +358,7 @@ class PythonSdk:
 
 @contextlib.contextmanager
 def azure_errors(config: EnvironmentConfig) -> Iterator[None]:
-    """Turn what Azure and its SDK say of a fault into one line, with the cure where it is known."""
+    """Turn an error of Azure or its SDK into one line, with the remedy where it is known."""
     from azure.core.exceptions import AzureError
     from marshmallow.exceptions import ValidationError
 
@@ -503,4 +366,4 @@ def azure_errors(config: EnvironmentConfig) -> Iterator[None]:
         yield
     except (AzureError, ValidationError) as error:
         hint = ": check its name and version in the definitions" if re.search(_NOT_FOUND, str(error)) else ""
-        raise cure(str(error), config) or UserError(said(error).rstrip(".") + hint) from error
+        raise remedy(str(error), config) or UserError(error_line(error).rstrip(".") + hint) from error

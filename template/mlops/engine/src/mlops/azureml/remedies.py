@@ -6,15 +6,15 @@ from mlops.config import EnvironmentConfig
 from mlops.errors import UserError
 
 
-def cure(output: str, config: EnvironmentConfig) -> UserError | None:
-    """Return the one line that helps when Azure said `output`, or None when it is no fault that has a known cure."""
+def remedy(output: str, config: EnvironmentConfig) -> UserError | None:
+    """Return the one line that helps against an error of Azure, or None when there is no known remedy."""
     names, workspace, environment = config.names, config.names.workspace, config.environment
     provide = f"run `uv run mlops provision --environment {environment}`"
     storage = f"storage account {names.storage_account}"
     if not config.provisioned:
         storage = f"the storage account of {workspace}"
         provide = f"correct names.workspace and names.resource_group in config/{environment}.yml"
-    cures = {
+    remedies = {
         r"Azure CLI not found": "az is not installed: see https://learn.microsoft.com/cli/azure, then run `az login`",
         r"az account set|SubscriptionNotFound|InvalidSubscriptionId": (
             "there is no such subscription for you: choose one with `az account set --subscription NAME`, or name its "
@@ -55,4 +55,4 @@ def cure(output: str, config: EnvironmentConfig) -> UserError | None:
             "digits, dots, dashes and underscores"
         ),
     }
-    return next((UserError(text) for pattern, text in cures.items() if re.search(pattern, output)), None)
+    return next((UserError(text) for pattern, text in remedies.items() if re.search(pattern, output)), None)

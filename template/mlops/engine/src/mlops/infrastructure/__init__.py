@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping
 
-from mlops.config import Project
 from mlops.infrastructure.bicep import Bicep
 from mlops.infrastructure.existing import Existing
 from mlops.infrastructure.terraform import Terraform
+from mlops.project import Project
 from mlops.subscription.choices import Infrastructure
 
 INFRASTRUCTURES: Mapping[str, Callable[[Project], Infrastructure]] = {

@@ -2,7 +2,7 @@
 
 import json
 
-from mlops.config import EnvironmentConfig, Project
+from mlops.config import EnvironmentConfig
 from mlops.errors import CommandError
 from mlops.infrastructure.provisioned import Provisioned
 from mlops.infrastructure.workspace import (
@@ -11,6 +11,7 @@ from mlops.infrastructure.workspace import (
     online_endpoint_exists,
     purge_workspace,
 )
+from mlops.project import Project
 from mlops.shell import Shell
 from mlops.subscription.account import LOCK, REMEDIES, find
 from mlops.subscription.checks import Context

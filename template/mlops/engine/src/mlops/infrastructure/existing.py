@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from mlops.config import EnvironmentConfig, Project
+from mlops.config import EnvironmentConfig
 from mlops.errors import UserError
 from mlops.infrastructure.workspace import ENDPOINT_PROVIDERS
+from mlops.project import Project
 from mlops.subscription import account as azure
 from mlops.subscription.account import ROLES
 from mlops.subscription.checks import Check, Context, Finding, error, machines, ok, rights, warning

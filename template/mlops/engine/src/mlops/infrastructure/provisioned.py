@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from mlops.config import EnvironmentConfig, Project, load_yaml
+from mlops.config import EnvironmentConfig
 from mlops.errors import CommandError, UserError
 from mlops.infrastructure import checks
 from mlops.infrastructure.workspace import ENDPOINT_PROVIDERS, provisioning_remedy
+from mlops.project import Project, load_yaml
 from mlops.subscription.checks import Check, Context, machines, rights
 from mlops.subscription.checks.rights import Granted
 from mlops.subscription.checks.tools import Tool

@@ -2,9 +2,10 @@
 
 import re
 
-from mlops.azureml import remedies
-from mlops.config import EnvironmentConfig, Project
+from mlops.azureml.remedies import remedy
+from mlops.config import EnvironmentConfig
 from mlops.errors import UserError
+from mlops.project import Project
 from mlops.shell import Shell, quoted
 from mlops.subscription import account as azure
 
@@ -145,4 +146,4 @@ def provisioning_remedy(output: str, config: EnvironmentConfig) -> UserError | N
         ),
     }
     found = next((text for pattern, text in known.items() if re.search(pattern, output, re.DOTALL)), None)
-    return UserError(found) if found else remedies.cure(output, config)
+    return UserError(found) if found else remedy(output, config)

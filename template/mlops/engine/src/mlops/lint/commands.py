@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from mlops.lint.documents import Document, Fault, did_you_mean
+from mlops.definitions.base import Document, Finding
+from mlops.lint.documents import did_you_mean
 from mlops.pipeline import OPTIONAL, REFERENCE, Component, is_local
 
 _EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}")
@@ -22,8 +23,8 @@ _SEPARATORS = {"&&", "||", ";", "|", "&"}
 
 def check(
     component: Component, document: Document, prefix: str, packages: set[str] | None, search: set[str] | None = None
-) -> Iterator[Fault]:
-    """Faults of a component's command.
+) -> Iterator[Finding]:
+    """Check a component's command.
 
     ``prefix`` is put before each place. ``packages`` are the names that the environment installs, None when they
     cannot be known; ``search`` are the parameters of a sweep, None outside of one.
@@ -32,60 +33,62 @@ def check(
     command = component.command
     if not command.strip():
         if component.document.get("command") is not None:
-            yield document.fault(where, "the command is empty")
+            yield document.finding(where, "the command is empty")
         return
-    yield from _expression_faults(component, document, where, search)
-    yield from _bracket_faults(component, document, where)
+    yield from _expression_findings(component, document, where, search)
+    yield from _bracket_findings(component, document, where)
     try:
         shlex.split(command)
     except ValueError as error:
-        yield document.fault(where, f"the quotes do not match: {error}")
+        yield document.finding(where, f"the quotes do not match: {error}")
     used = {(side, name) for side, name in REFERENCE.findall(command)}
     searched = {match[1] for text in _EXPRESSION.findall(command) if (match := _SEARCH.match(text))}
     for name in component.inputs:
         if ("inputs", name) not in used and name not in searched:
-            yield document.fault(f"{prefix}inputs.{name}", "the command never uses this input")
+            yield document.finding(f"{prefix}inputs.{name}", "the command never uses this input")
     for name in component.outputs:
         if ("outputs", name) not in used:
-            yield document.fault(f"{prefix}outputs.{name}", "the command never writes this output")
-    yield from _program_faults(component, document, prefix, packages)
+            yield document.finding(f"{prefix}outputs.{name}", "the command never writes this output")
+    yield from _program_findings(component, document, prefix, packages)
 
 
-def _expression_faults(
+def _expression_findings(
     component: Component, document: Document, where: str, search: set[str] | None
-) -> Iterator[Fault]:
+) -> Iterator[Finding]:
     command = component.command
     if command.count("${{") != len(_EXPRESSION.findall(command)):
-        yield document.fault(where, "a ${{ has no matching }}")
+        yield document.finding(where, "a ${{ has no matching }}")
     for text in dict.fromkeys(_EXPRESSION.findall(command)):
         if match := REFERENCE.fullmatch(f"${{{{{text}}}}}"):
             ports = component.inputs if match[1] == "inputs" else component.outputs
             if match[2] not in ports:
-                yield document.fault(where, f"there is no {match[1][:-1]} {match[2]!r}{did_you_mean(match[2], ports)}")
+                yield document.finding(
+                    where, f"there is no {match[1][:-1]} {match[2]!r}{did_you_mean(match[2], ports)}"
+                )
         elif match := _SEARCH.match(text):
             if search is None:
-                yield document.fault(where, f"${{{{{text}}}}} works in a sweep only")
+                yield document.finding(where, f"${{{{{text}}}}} works in a sweep only")
             elif match[1] not in search:
-                yield document.fault(where, f"search_space has no {match[1]!r}{did_you_mean(match[1], search)}")
+                yield document.finding(where, f"search_space has no {match[1]!r}{did_you_mean(match[1], search)}")
         else:
-            yield document.fault(where, f"unknown expression ${{{{{text}}}}}: use inputs.<name> or outputs.<name>")
+            yield document.finding(where, f"unknown expression ${{{{{text}}}}}: use inputs.<name> or outputs.<name>")
     for text in dict.fromkeys(_LOOKALIKES.findall(command)):
-        yield document.fault(where, f"{text!r} is left as it stands: a placeholder is ${{{{inputs.<name>}}}}")
+        yield document.finding(where, f"{text!r} is left as it stands: a placeholder is ${{{{inputs.<name>}}}}")
 
 
-def _bracket_faults(component: Component, document: Document, where: str) -> Iterator[Fault]:
+def _bracket_findings(component: Component, document: Document, where: str) -> Iterator[Finding]:
     command = component.command
     if command.count("$[[") != len(OPTIONAL.findall(command)):
-        yield document.fault(where, "a $[[ has no matching ]]")
+        yield document.finding(where, "a $[[ has no matching ]]")
         return
     outside = {name for side, name in REFERENCE.findall(OPTIONAL.sub("", command)) if side == "inputs"}
     for name, port in component.inputs.items():
         if port.optional and name in outside:
-            yield document.fault(where, f"{name!r} is optional: put its part of the command in $[[ ]]")
+            yield document.finding(where, f"{name!r} is optional: put its part of the command in $[[ ]]")
     for part in OPTIONAL.findall(command):
         names = [name for side, name in REFERENCE.findall(part) if side == "inputs" and name in component.inputs]
         if not any(component.inputs[name].optional for name in names) and len(names) == len(REFERENCE.findall(part)):
-            yield document.fault(where, f"no input in $[[{part}]] is optional: mark it or drop the brackets")
+            yield document.finding(where, f"no input in $[[{part}]] is optional: mark it or drop the brackets")
 
 
 @dataclass(frozen=True)
@@ -97,17 +100,17 @@ class _Program:
     options: tuple[str, ...]
 
 
-def _program_faults(
+def _program_findings(
     component: Component, document: Document, prefix: str, packages: set[str] | None
-) -> Iterator[Fault]:
+) -> Iterator[Finding]:
     code = component.code
     written = component.document.get("code")
     if code is not None and not code.is_dir():
-        yield document.fault(f"{prefix}code", f"no such folder: {written}")
+        yield document.finding(f"{prefix}code", f"no such folder: {written}")
         return
     first = component.command.split()[0]
     if first not in {"python", "python3"} and get_close_matches(first, ["python", "python3"], cutoff=0.8):
-        yield document.fault(f"{prefix}command", f'no program "{first}" (did you mean "python"?)')
+        yield document.finding(f"{prefix}command", f'no program "{first}" (did you mean "python"?)')
     for program in _programs(component.command):
         if written is not None and code is None:
             continue  # an asset or a repository: not on this machine
@@ -116,25 +119,25 @@ def _program_faults(
         else:
             path, message = _find_script(program.name, code)
         if message:
-            yield document.fault(f"{prefix}command", message)
+            yield document.finding(f"{prefix}command", message)
         elif path and path.suffix == ".py":
-            yield from _script_faults(program, path, document, f"{prefix}command")
+            yield from _script_findings(program, path, document, f"{prefix}command")
 
 
-def _script_faults(program: _Program, path: Path, document: Document, where: str) -> Iterator[Fault]:
+def _script_findings(program: _Program, path: Path, document: Document, where: str) -> Iterator[Finding]:
     try:
         known = _options(ast.parse(path.read_text(encoding="utf-8")))
     except (SyntaxError, UnicodeDecodeError) as error:
-        yield document.fault(where, f"{path.name} is not valid Python: line {getattr(error, 'lineno', '?')}")
+        yield document.finding(where, f"{path.name} is not valid Python: line {getattr(error, 'lineno', '?')}")
         return
     if known is None:
         return
     for option in program.options:
         if option not in known and option != "--help":
-            yield document.fault(where, f"{path.name} has no option {option}{did_you_mean(option, known)}")
+            yield document.finding(where, f"{path.name} has no option {option}{did_you_mean(option, known)}")
     for option, required in known.items():
         if required and option not in program.options:
-            yield document.fault(where, f"{path.name} needs the option {option}")
+            yield document.finding(where, f"{path.name} needs the option {option}")
 
 
 def _programs(command: str) -> Iterator[_Program]:
@@ -227,9 +230,9 @@ def _options(tree: ast.Module) -> dict[str, bool] | None:
     return options or None
 
 
-def code_faults(component: Component, document: Document, prefix: str) -> Iterator[Fault]:
-    """Faults of ``additional_includes``: files that would be uploaded with the code."""
+def code_findings(component: Component, document: Document, prefix: str) -> Iterator[Finding]:
+    """Check ``additional_includes``: files that would be uploaded with the code."""
     includes = component.document.get("additional_includes")
     for number, include in enumerate(includes if isinstance(includes, list) else []):
         if isinstance(include, str) and is_local(include) and not (component.source.parent / include).exists():
-            yield document.fault(f"{prefix}additional_includes[{number}]", f"no such file or folder: {include}")
+            yield document.finding(f"{prefix}additional_includes[{number}]", f"no such file or folder: {include}")

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from mlops.definitions.base import Document, Finding
 from mlops.errors import UserError
 from mlops.pipeline import Component, mapping
 
@@ -17,43 +18,6 @@ try:  # the loader on libyaml is ten times as fast; PyYAML may have been built w
     from yaml import CSafeLoader as _FastLoader
 except ImportError:
     from yaml import SafeLoader as _FastLoader  # type: ignore[assignment]
-
-
-@dataclass(frozen=True, order=True)
-class Fault:
-    """One mistake: the file, the place in it (keys joined by dots, or a line) and what is wrong."""
-
-    path: Path
-    where: str
-    message: str
-
-    def __str__(self) -> str:
-        """The line a user sees: ``pipeline.yml: jobs.train.inputs.x: no such input``."""
-        return ": ".join(part for part in (self.path.as_posix(), self.where, self.message) if part)
-
-
-@dataclass(frozen=True)
-class Document:
-    """A definition with its kind, named as in Azure ML's schema addresses (``commandComponent``, ``data`` ...).
-
-    It is the content of a YAML file, or an object of azure-ai-ml (``entity``) that stands in a Python file under the
-    name ``place``; its content then is that of the YAML file that would define the same.
-    """
-
-    path: Path
-    kind: str
-    content: dict[str, Any]
-    place: str = ""
-    entity: Any = None
-
-    @property
-    def folder(self) -> Path:
-        """Where the relative paths of the file start."""
-        return self.path.parent
-
-    def fault(self, where: str, message: str) -> Fault:
-        """A fault of this definition."""
-        return Fault(self.path, ".".join(part for part in (self.place, where) if part), message)
 
 
 SCHEMAS = {
@@ -122,9 +86,9 @@ _KEYS = {  # a key that gives the kind away, tried in this order
 }
 
 
-def read(path: Path) -> tuple[dict[str, Any] | None, list[Fault]]:
-    """The mapping in a file and the faults of its text: broken YAML, doubled keys, no mapping."""
-    faults: list[Fault] = []
+def read(path: Path) -> tuple[dict[str, Any] | None, list[Finding]]:
+    """The mapping in a file and the findings of its text: broken YAML, doubled keys, no mapping."""
+    findings: list[Finding] = []
 
     class Loader(_FastLoader):
         """Tells of doubled keys, where PyYAML silently takes the last one."""
@@ -135,8 +99,8 @@ def read(path: Path) -> tuple[dict[str, Any] | None, list[Fault]]:
                 if isinstance(key, yaml.ScalarNode) and key.value != "<<":
                     if key.value in seen:
                         where = f"line {key.start_mark.line + 1}"
-                        faults.append(
-                            Fault(path, where, f'the key "{key.value}" stands here twice; only one can count')
+                        findings.append(
+                            Finding(path, where, f'the key "{key.value}" stands here twice; only one can count')
                         )
                     seen.add(key.value)
             return super().construct_mapping(node, deep)
@@ -144,18 +108,18 @@ def read(path: Path) -> tuple[dict[str, Any] | None, list[Fault]]:
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader)
     except FileNotFoundError:
-        return None, [Fault(path, "", "no such file")]
+        return None, [Finding(path, "", "no such file")]
     except UnicodeDecodeError:
-        return None, [Fault(path, "", "not UTF-8 text: save it as UTF-8")]
+        return None, [Finding(path, "", "not UTF-8 text: save it as UTF-8")]
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except yaml.YAMLError as error:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         where = f"line {mark.line + 1}" if mark else ""
-        return None, [Fault(path, where, f"not valid YAML: {problem or str(error).splitlines()[0]}")]
+        return None, [Finding(path, where, f"not valid YAML: {problem or str(error).splitlines()[0]}")]
     if not isinstance(content, dict):
-        return None, [*faults, Fault(path, "", "keys and values are expected in this file")]
-    return {str(key): value for key, value in content.items()}, faults
+        return None, [*findings, Finding(path, "", "keys and values are expected in this file")]
+    return {str(key): value for key, value in content.items()}, findings
 
 
 def kind_of(content: Mapping[str, Any], path: Path) -> str | None:
@@ -196,23 +160,23 @@ class Catalogue:
 
     documents: list[Document]
     root: Path | None = None
-    unreadable: list[Fault] = field(default_factory=list)
+    unreadable: list[Finding] = field(default_factory=list)
 
     @classmethod
     def load(cls, paths: Iterable[Path], root: Path | None = None) -> "Catalogue":
-        """Read files; those that do not tell what they define, or are broken, give faults instead of documents."""
+        """Read files; those that do not tell what they define, or are broken, give findings instead of documents."""
         catalogue = cls([], root)
         for path in paths:
-            content, faults = read(path)
-            catalogue.unreadable += faults
+            content, findings = read(path)
+            catalogue.unreadable += findings
             if content is None:
                 continue
-            catalogue.unreadable += _schema_faults(content, path)
+            catalogue.unreadable += _schema_findings(content, path)
             if kind := kind_of(content, path):
                 catalogue.documents.append(Document(path, kind, content))
             elif not content.keys() & {"channels", "dependencies"}:
                 catalogue.unreadable.append(
-                    Fault(path, "", "cannot tell what this file defines: add a $schema line, or a type")
+                    Finding(path, "", "cannot tell what this file defines: add a $schema line, or a type")
                 )
         return catalogue
 
@@ -278,12 +242,12 @@ def same_but_for_case(names: Iterable[str]) -> list[tuple[str, str]]:
     return [(seen[name.lower()], name) for name in names if seen.setdefault(name.lower(), name) != name]
 
 
-def _schema_faults(content: Mapping[str, Any], path: Path) -> list[Fault]:
+def _schema_findings(content: Mapping[str, Any], path: Path) -> list[Finding]:
     if "$schema" not in content:
         return []
     name = schema_name(content)
     if not re.match(r"^https?://", str(content["$schema"])):
-        return [Fault(path, "$schema", f"{content['$schema']!r} is not a web address")]
+        return [Finding(path, "$schema", f"{content['$schema']!r} is not a web address")]
     if name.lower() in SCHEMAS:
         return []
-    return [Fault(path, "$schema", f'Azure ML has no schema "{name}"{did_you_mean(name, SCHEMAS.values())}')]
+    return [Finding(path, "$schema", f'Azure ML has no schema "{name}"{did_you_mean(name, SCHEMAS.values())}')]

@@ -5,19 +5,14 @@ from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from typing import Any
 
+from mlops.definitions import cron
+from mlops.definitions.base import Document, Finding
 from mlops.errors import UserError
-from mlops.lint.documents import Catalogue, Document, Fault, did_you_mean
-from mlops.lint.graph import literal_faults, type_fault, type_of_input
-from mlops.lint.references import asset_faults, value_faults
+from mlops.lint.documents import Catalogue, did_you_mean
+from mlops.lint.graph import literal_problems, type_of_input, type_problem
+from mlops.lint.references import asset_findings, value_findings
 from mlops.pipeline import Pipeline, Port, is_local, mapping
 
-_CRON = (  # name, lowest, highest, names that may stand for numbers
-    ("minute", 0, 59, ()),
-    ("hour", 0, 23, ()),
-    ("day of the month", 1, 31, ()),
-    ("month", 1, 12, ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")),
-    ("day of the week", 0, 6, ("sun", "mon", "tue", "wed", "thu", "fri", "sat")),
-)
 DURATION = re.compile(r"^P(?=\d|T\d)(?:\d+Y)?(?:\d+M)?(?:\d+W)?(?:\d+D)?(?:T(?:\d+H)?(?:\d+M)?(?:\d+S)?)?$")
 _TARGET = re.compile(r"^azureml:(?P<endpoint>[^:/\s]+):(?P<deployment>[^:/\s]+)$")
 _MAIL = re.compile(r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
@@ -26,46 +21,48 @@ _CONTEXTS = {"model_inputs", "model_outputs", "training", "test", "validation", 
 _WATCHED = {"data_drift": "model_inputs", "data_quality": "model_inputs", "prediction_drift": "model_outputs"}
 
 
-def check(document: Document, catalogue: Catalogue) -> Iterator[Fault]:
-    """Faults of a schedule of a job or of a monitor."""
+def check(document: Document, catalogue: Catalogue) -> Iterator[Finding]:
+    """Check a schedule of a job or of a monitor."""
     content = document.content
     if not isinstance(content.get("trigger"), Mapping):
-        yield document.fault("trigger", "a trigger is missing: cron or recurrence")
-    yield from trigger_faults(mapping(content.get("trigger")), document, "trigger")
+        yield document.finding("trigger", "a trigger is missing: cron or recurrence")
+    yield from trigger_findings(mapping(content.get("trigger")), document, "trigger")
     if document.kind == "monitor":
-        yield from _monitor_faults(mapping(content.get("create_monitor")), document, catalogue)
+        yield from _monitor_findings(mapping(content.get("create_monitor")), document, catalogue)
     elif "create_job" not in content:
-        yield document.fault("create_job", "this key is missing: a schedule needs create_job or create_monitor")
+        yield document.finding("create_job", "this key is missing: a schedule needs create_job or create_monitor")
     else:
-        yield from _job_faults(content["create_job"], document, catalogue)
+        yield from _job_findings(content["create_job"], document, catalogue)
 
 
-def trigger_faults(trigger: Mapping[str, Any], document: Document, where: str) -> Iterator[Fault]:
-    """Faults of a cron or recurrence trigger."""
+def trigger_findings(trigger: Mapping[str, Any], document: Document, where: str) -> Iterator[Finding]:
+    """Check a cron or recurrence trigger."""
     if "expression" in trigger:
-        yield from (document.fault(f"{where}.expression", text) for text in cron_faults(str(trigger["expression"])))
+        yield from (document.finding(f"{where}.expression", text) for text in cron.problems(str(trigger["expression"])))
     interval = trigger.get("interval")
     if isinstance(interval, int) and interval < 1:
-        yield document.fault(f"{where}.interval", f"{interval} is less than 1")
+        yield document.finding(f"{where}.interval", f"{interval} is less than 1")
     schedule = mapping(trigger.get("schedule"))
     for key, low, high in (("hours", 0, 23), ("minutes", 0, 59), ("month_days", 1, 31)):
         values = schedule.get(key)
         for value in values if isinstance(values, list) else [values]:
             if isinstance(value, int) and not low <= value <= high:
-                yield document.fault(f"{where}.schedule.{key}", f"{value} is not between {low} and {high}")
+                yield document.finding(f"{where}.schedule.{key}", f"{value} is not between {low} and {high}")
     frequency = str(trigger.get("frequency", "")).lower()
     for key, needed in (("week_days", "week"), ("month_days", "month")):
         if key in schedule and frequency != needed:
-            yield document.fault(f"{where}.schedule.{key}", f'works with frequency "{needed}" only, not "{frequency}"')
-    yield from _time_faults(trigger, document, where)
+            yield document.finding(
+                f"{where}.schedule.{key}", f'works with frequency "{needed}" only, not "{frequency}"'
+            )
+    yield from _time_findings(trigger, document, where)
 
 
-def _time_faults(trigger: Mapping[str, Any], document: Document, where: str) -> Iterator[Fault]:
+def _time_findings(trigger: Mapping[str, Any], document: Document, where: str) -> Iterator[Finding]:
     zone = trigger.get("time_zone")
     if isinstance(zone, str) and zone.lower() not in {name.lower() for name in _time_zones()}:
         message = f'"{zone}" is no time zone of Azure: it takes Windows names such as "W. Europe Standard Time"'
         hint = did_you_mean(zone, _time_zones())
-        yield document.fault(f"{where}.time_zone", message + hint)
+        yield document.finding(f"{where}.time_zone", message + hint)
     times = {}
     for key in ("start_time", "end_time"):
         if key in trigger and trigger[key] is not None:
@@ -73,9 +70,9 @@ def _time_faults(trigger: Mapping[str, Any], document: Document, where: str) -> 
                 times[key] = _time(trigger[key])
             except ValueError:
                 message = f"{trigger[key]!r} is not a date and time such as 2026-01-31T04:00:00"
-                yield document.fault(f"{where}.{key}", message)
+                yield document.finding(f"{where}.{key}", message)
     if len(times) == 2 and times["end_time"] <= times["start_time"]:
-        yield document.fault(f"{where}.end_time", "the end is not after the start")
+        yield document.finding(f"{where}.end_time", "the end is not after the start")
 
 
 def _time(value: object) -> datetime:
@@ -92,56 +89,7 @@ def _time_zones() -> list[str]:
     return [zone.value for zone in TimeZone]
 
 
-def cron_faults(expression: str) -> Iterator[str]:
-    """What is wrong with a cron text, in the dialect of Azure ML: five fields, no extensions."""
-    fields = expression.split()
-    if len(fields) != len(_CRON):
-        names = ", ".join(name for name, *_ in _CRON)
-        yield f'"{expression}" has {len(fields)} fields, but five are needed: {names}'
-        return
-    for text, (name, low, high, words) in zip(fields, _CRON, strict=True):
-        for part in text.split(","):
-            if fault := _cron_part_fault(part, low, high, words):
-                yield f'"{text}" is no {name}: {fault}'
-
-
-def cron_values(expression: str) -> list[list[int]]:
-    """The numbers that each field of a cron text without faults stands for, in their order."""
-    found = []
-    for text, (_, low, high, words) in zip(expression.split(), _CRON, strict=True):
-        numbers: set[int] = set()
-        for part in text.split(","):
-            span, _, step = part.partition("/")
-            ends = [low, high] if span == "*" else [_cron_number(value, low, words) for value in span.split("-")]
-            # One number with a step begins there and goes on to the end.
-            last = high if len(ends) == 1 and step else ends[-1]
-            numbers |= set(range(ends[0], last + 1, int(step or 1)))
-        found.append(sorted(numbers))
-    return found
-
-
-def _cron_number(text: str, low: int, words: tuple[str, ...]) -> int:
-    return words.index(text.lower()) + low if text.lower() in words else int(text)
-
-
-def _cron_part_fault(part: str, low: int, high: int, words: tuple[str, ...]) -> str | None:
-    span, slash, step = part.partition("/")
-    if slash and not (step.isdecimal() and 0 < int(step) <= high):
-        return f"the step after / must be between 1 and {high}"
-    if span == "*":
-        return None
-    numbers = []
-    for value in span.split("-"):
-        if value.lower() in words or (value.isdecimal() and low <= int(value) <= high):
-            numbers.append(_cron_number(value, low, words))
-        else:
-            return f"numbers between {low} and {high} are expected"
-    if len(numbers) > 2 or numbers != sorted(numbers):
-        return "a range goes from the smaller to the greater number"
-    return None
-
-
-def _job_faults(job: object, document: Document, catalogue: Catalogue) -> Iterator[Fault]:
+def _job_findings(job: object, document: Document, catalogue: Catalogue) -> Iterator[Finding]:
     is_long = isinstance(job, Mapping)
     where, reference = ("create_job.job", mapping(job).get("job")) if is_long else ("create_job", job)
     if not isinstance(reference, str) or not is_local(reference):
@@ -149,11 +97,11 @@ def _job_faults(job: object, document: Document, catalogue: Catalogue) -> Iterat
     path = document.folder / reference.removeprefix("file:")
     if not path.is_file():
         names = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
-        yield document.fault(where, f"no such file: {reference}{did_you_mean(path.name, names)}")
+        yield document.finding(where, f"no such file: {reference}{did_you_mean(path.name, names)}")
         return
     kinds = [item.kind for item in catalogue.documents if item.path.resolve() == path.resolve()]
     if kinds and not kinds[0].endswith("Job"):
-        yield document.fault(where, f"{reference} defines a {kinds[0]}, but a job is expected")
+        yield document.finding(where, f"{reference} defines a {kinds[0]}, but a job is expected")
         return
     try:
         pipeline = Pipeline.load(path)
@@ -163,28 +111,28 @@ def _job_faults(job: object, document: Document, catalogue: Catalogue) -> Iterat
         place = f"create_job.inputs.{name}"
         if name not in pipeline.inputs:
             message = f'{reference} has no input "{name}"{did_you_mean(name, pipeline.inputs)}'
-            yield document.fault(place, message)
+            yield document.finding(place, message)
             continue
         wanted = type_of_input(pipeline.inputs[name])
         if isinstance(value, Mapping):
-            if text := type_fault(str(value.get("type") or "uri_folder"), wanted):
-                yield document.fault(place, text)
-            yield from value_faults(value, wanted, document, place, catalogue)
+            if text := type_problem(str(value.get("type") or "uri_folder"), wanted):
+                yield document.finding(place, text)
+            yield from value_findings(value, wanted, document, place, catalogue)
         else:
-            yield from (document.fault(place, text) for text in literal_faults(value, Port(name, wanted)))
+            yield from (document.finding(place, text) for text in literal_problems(value, Port(name, wanted)))
     for name in mapping(mapping(job).get("outputs")):
         if name not in pipeline.outputs:
             message = f'{reference} has no output "{name}"{did_you_mean(name, pipeline.outputs)}'
-            yield document.fault(f"create_job.outputs.{name}", message)
+            yield document.finding(f"create_job.outputs.{name}", message)
 
 
-def _monitor_faults(monitor: Mapping[str, Any], document: Document, catalogue: Catalogue) -> Iterator[Fault]:
-    yield from _monitor_compute_faults(mapping(monitor.get("compute")), document)
+def _monitor_findings(monitor: Mapping[str, Any], document: Document, catalogue: Catalogue) -> Iterator[Finding]:
+    yield from _monitor_compute_findings(mapping(monitor.get("compute")), document)
     target = mapping(monitor.get("monitoring_target"))
-    yield from _target_faults(target, document, catalogue)
+    yield from _target_findings(target, document, catalogue)
     signals = mapping(monitor.get("monitoring_signals"))
     if not signals and not target.get("endpoint_deployment_id"):
-        yield document.fault(
+        yield document.finding(
             "create_monitor.monitoring_signals", "without signals a deployment must be named as target"
         )
     for name, signal in signals.items():
@@ -197,39 +145,41 @@ def _monitor_faults(monitor: Mapping[str, Any], document: Document, catalogue: C
         ]
         for key, item in data:
             if isinstance(item, Mapping):
-                yield from _signal_data_faults(mapping(signal), item, document, f"{where}.{key}", catalogue)
-        yield from _threshold_faults(mapping(signal).get("metric_thresholds"), document, f"{where}.metric_thresholds")
+                yield from _signal_data_findings(mapping(signal), item, document, f"{where}.{key}", catalogue)
+        yield from _threshold_findings(mapping(signal).get("metric_thresholds"), document, f"{where}.metric_thresholds")
     notification = mapping(monitor.get("alert_notification"))
     emails = notification.get("emails")
     for number, mail in enumerate(emails if isinstance(emails, list) else []):
         if not _MAIL.match(str(mail)):
-            yield document.fault(f"create_monitor.alert_notification.emails[{number}]", f"{mail!r} is no mail address")
+            yield document.finding(
+                f"create_monitor.alert_notification.emails[{number}]", f"{mail!r} is no mail address"
+            )
 
 
-def _monitor_compute_faults(compute: Mapping[str, Any], document: Document) -> Iterator[Fault]:
+def _monitor_compute_findings(compute: Mapping[str, Any], document: Document) -> Iterator[Finding]:
     if not compute:
-        yield document.fault("create_monitor.compute", "this key is missing")
+        yield document.finding("create_monitor.compute", "this key is missing")
         return
     machine, runtime = compute.get("instance_type"), compute.get("runtime_version")
     if machine is not None and str(machine).lower() not in _SPARK:
         message = f"{machine!r} is not one of the machines of serverless Spark: {', '.join(_SPARK)}"
-        yield document.fault("create_monitor.compute.instance_type", message)
+        yield document.finding("create_monitor.compute.instance_type", message)
     if runtime is not None and str(runtime) != "3.4":
         message = f'Spark "{runtime}" is not supported: the monitoring components run on "3.4"'
-        yield document.fault("create_monitor.compute.runtime_version", message)
+        yield document.finding("create_monitor.compute.runtime_version", message)
 
 
-def _target_faults(target: Mapping[str, Any], document: Document, catalogue: Catalogue) -> Iterator[Fault]:
+def _target_findings(target: Mapping[str, Any], document: Document, catalogue: Catalogue) -> Iterator[Finding]:
     where = "create_monitor.monitoring_target.endpoint_deployment_id"
     reference = target.get("endpoint_deployment_id")
     if isinstance(target.get("model_id"), str):
         place = "create_monitor.monitoring_target.model_id"
-        yield from asset_faults(target["model_id"], "models", document, place, catalogue)
+        yield from asset_findings(target["model_id"], "models", document, place, catalogue)
     if not isinstance(reference, str) or reference.startswith(("azureml:/", "/")):
         return
     match = _TARGET.match(reference)
     if not match:
-        yield document.fault(where, f"{reference!r} is not azureml:<endpoint>:<deployment>")
+        yield document.finding(where, f"{reference!r} is not azureml:<endpoint>:<deployment>")
         return
     deployments = {
         (str(item.content.get("endpoint_name")), str(item.content.get("name")))
@@ -238,35 +188,35 @@ def _target_faults(target: Mapping[str, Any], document: Document, catalogue: Cat
     if deployments and (match["endpoint"], match["deployment"]) not in deployments:
         known = [":".join(pair) for pair in deployments]
         hint = did_you_mean(f"{match['endpoint']}:{match['deployment']}", known)
-        yield document.fault(where, f"no file of the project defines this deployment{hint}")
+        yield document.finding(where, f"no file of the project defines this deployment{hint}")
 
 
-def _signal_data_faults(
+def _signal_data_findings(
     signal: Mapping[str, Any], data: Mapping[str, Any], document: Document, where: str, catalogue: Catalogue
-) -> Iterator[Fault]:
+) -> Iterator[Finding]:
     if "input_data" not in data:
-        yield document.fault(
+        yield document.finding(
             where, "input_data is missing; leave the whole key out to take what the deployment collects"
         )
-    yield from value_faults(data.get("input_data"), "uri_folder", document, f"{where}.input_data", catalogue)
+    yield from value_findings(data.get("input_data"), "uri_folder", document, f"{where}.input_data", catalogue)
     window = mapping(data.get("data_window"))
     for key in ("lookback_window_size", "lookback_window_offset"):
         if key in window and window[key] != "default" and not DURATION.match(str(window[key])):
-            yield document.fault(f"{where}.data_window.{key}", f"{window[key]!r} is not a duration such as P7D")
+            yield document.finding(f"{where}.data_window.{key}", f"{window[key]!r} is not a duration such as P7D")
     if "lookback_window_offset" in window and "lookback_window_size" not in window:
-        yield document.fault(f"{where}.data_window", "lookback_window_size is missing")
+        yield document.finding(f"{where}.data_window", "lookback_window_size is missing")
     if ("window_start" in window) != ("window_end" in window):
-        yield document.fault(f"{where}.data_window", "window_start and window_end need each other")
+        yield document.finding(f"{where}.data_window", "window_start and window_end need each other")
     wanted, context = _WATCHED.get(str(signal.get("type"))), data.get("data_context")
     if wanted and where.endswith("production_data") and context in _CONTEXTS - {wanted}:
-        yield document.fault(f"{where}.data_context", f"{signal['type']} watches {wanted}, not {context}")
+        yield document.finding(f"{where}.data_context", f"{signal['type']} watches {wanted}, not {context}")
 
 
-def _threshold_faults(thresholds: object, document: Document, where: str) -> Iterator[Fault]:
+def _threshold_findings(thresholds: object, document: Document, where: str) -> Iterator[Finding]:
     for key, value in mapping(thresholds).items():
         if isinstance(value, Mapping):
-            yield from _threshold_faults(value, document, f"{where}.{key}")
+            yield from _threshold_findings(value, document, f"{where}.{key}")
         elif isinstance(value, int | float) and not isinstance(value, bool) and value < 0:
-            yield document.fault(f"{where}.{key}", f"{value} is negative")
+            yield document.finding(f"{where}.{key}", f"{value} is negative")
         elif key.endswith("_rate") and isinstance(value, int | float) and value > 1:
-            yield document.fault(f"{where}.{key}", f"{value} is greater than 1, but a rate is a share")
+            yield document.finding(f"{where}.{key}", f"{value} is greater than 1, but a rate is a share")

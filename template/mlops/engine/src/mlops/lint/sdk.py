@@ -1,24 +1,21 @@
 """What azure-ai-ml knows: the structure of every file by its schemas, then its own loaders, validation and translation.
 
 Its loaders pass unknown keys in many places, stop at the first broken level, and report unions as a page of text. So
-the structure is walked first, with the same marshmallow schemas level by level: each fault gets its place and one line.
+the structure is walked first, with the same marshmallow schemas level by level: each mistake gets its place and one
+line.
 """
 
-import contextlib
 import importlib
-import io
 import json
-import logging
 import re
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from functools import cache
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
-from mlops.lint.documents import Document, Fault, did_you_mean
+from mlops.definitions.base import Document, Finding, line, quiet
+from mlops.lint.documents import did_you_mean
 
 _CLASSES = {
     "commandJob": "job:CommandJobSchema",
@@ -62,10 +59,10 @@ _PLAIN = {
 }
 
 
-def check_structure(document: Document) -> list[Fault]:
+def check_structure(document: Document) -> list[Finding]:
     """Unknown and missing keys, unknown values and wrong types at every level of a document."""
     schema = _schema(document.kind)
-    return [document.fault(where, message) for where, message in _schema_faults(schema, document.content, "")]
+    return [document.finding(where, message) for where, message in _schema_findings(schema, document.content, "")]
 
 
 @cache
@@ -74,7 +71,7 @@ def _schema(kind: str) -> Any:
     return getattr(importlib.import_module(f"azure.ai.ml._schema.{module}"), name)(context={"base_path": Path()})
 
 
-def _schema_faults(schema: Any, value: object, where: str) -> Iterator[tuple[str, str]]:
+def _schema_findings(schema: Any, value: object, where: str) -> Iterator[tuple[str, str]]:
     if not isinstance(value, Mapping):
         yield where, f"keys and values are expected, not {value!r}"
         return
@@ -86,13 +83,13 @@ def _schema_faults(schema: Any, value: object, where: str) -> Iterator[tuple[str
         if key not in known:
             yield place, f"unknown key{did_you_mean(key, (name for name in known if name != '$schema'))}"
         elif not known[key].dump_only:
-            yield from _field_faults(known[key], item, place)
+            yield from _field_findings(known[key], item, place)
     for key, field in known.items():
         if field.required and key not in value:
             yield f"{where}.{key}" if where else key, "this key is missing"
 
 
-def _field_faults(field: Any, value: object, where: str) -> Iterator[tuple[str, str]]:
+def _field_findings(field: Any, value: object, where: str) -> Iterator[tuple[str, str]]:
     # Names of classes, not isinstance: importing them here would cost every user of this module the 2 s of azure.
     kinds = {base.__name__ for base in type(field).__mro__}
     if value is None:
@@ -101,27 +98,27 @@ def _field_faults(field: Any, value: object, where: str) -> Iterator[tuple[str, 
     elif isinstance(value, str) and "${{" in value:
         return  # the graph checks follow these
     elif "ExperimentalField" in kinds:
-        yield from _field_faults(field.experimental_field, value, where)
+        yield from _field_findings(field.experimental_field, value, where)
     elif "UnionField" in kinds:
-        yield from _union_faults(field, value, where)
+        yield from _union_findings(field, value, where)
     elif "Nested" in kinds:
         is_file = isinstance(value, str) and value.startswith("file:")
         if not is_file or "YamlFileSchema" not in {base.__name__ for base in type(field.schema).__mro__}:
-            yield from _schema_faults(field.schema, value, where)
+            yield from _schema_findings(field.schema, value, where)
     elif "Dict" in kinds and isinstance(value, Mapping):
         for key, item in value.items():
             if field.key_field:
-                yield from _leaf_faults(field.key_field, str(key), f"{where}.{key}")
+                yield from _leaf_findings(field.key_field, str(key), f"{where}.{key}")
             if field.value_field:
-                yield from _field_faults(field.value_field, item, f"{where}.{key}")
+                yield from _field_findings(field.value_field, item, f"{where}.{key}")
     elif "List" in kinds and isinstance(value, list):
         for number, item in enumerate(value):
-            yield from _field_faults(field.inner, item, f"{where}[{number}]")
+            yield from _field_findings(field.inner, item, f"{where}[{number}]")
     else:
-        yield from _leaf_faults(field, value, where)
+        yield from _leaf_findings(field, value, where)
 
 
-def _union_faults(field: Any, value: object, where: str) -> Iterator[tuple[str, str]]:
+def _union_findings(field: Any, value: object, where: str) -> Iterator[tuple[str, str]]:
     members = list(field.union_fields)
     by_type = getattr(field, "_type_sensitive_fields_dict", None)
     if by_type and isinstance(value, Mapping) and "type" in value:
@@ -129,15 +126,15 @@ def _union_faults(field: Any, value: object, where: str) -> Iterator[tuple[str, 
             yield f"{where}.type", _unknown_value(value["type"], by_type)
             return
         members = by_type[value["type"]]
-    tries = [list(_field_faults(member, value, where)) for member in members]
-    best = min(tries, key=lambda faults: _distance(faults, value, where))
+    tries = [list(_field_findings(member, value, where)) for member in members]
+    best = min(tries, key=lambda findings: _distance(findings, value, where))
     if isinstance(value, Mapping) and "type" in value and any(place == f"{where}.type" for place, _ in best):
         types = [member.schema.fields["type"] for member in members if "type" in _fields(member)]
         yield f"{where}.type", _unknown_value(value["type"], [text for field in types for text in _allowed(field)])
     elif best and not isinstance(value, Mapping | list):
         values = [text for member in members for text in _allowed(member)]
         plain = [
-            message for faults in tries for _, message in faults if "expected" in message and "keys" not in message
+            message for findings in tries for _, message in findings if "expected" in message and "keys" not in message
         ]
         yield where, (_unknown_value(value, values) if values and not plain else (plain or [best[0][1]])[0])
     else:
@@ -148,14 +145,14 @@ def _fields(field: Any) -> dict[str, Any]:
     return field.schema.fields if hasattr(field, "schema") else {}
 
 
-def _distance(faults: list[tuple[str, str]], value: object, where: str) -> tuple[bool, bool, int]:
-    """How far a member of a union is from what was meant: wrong shape first, then wrong type, then other faults."""
-    shape = any(place == where for place, _ in faults)
-    wrong_type = isinstance(value, Mapping) and any(place == f"{where}.type" for place, _ in faults)
-    return shape, wrong_type, len(faults)
+def _distance(findings: list[tuple[str, str]], value: object, where: str) -> tuple[bool, bool, int]:
+    """How far a member of a union is from what was meant: wrong shape first, then wrong type, then other findings."""
+    shape = any(place == where for place, _ in findings)
+    wrong_type = isinstance(value, Mapping) and any(place == f"{where}.type" for place, _ in findings)
+    return shape, wrong_type, len(findings)
 
 
-def _leaf_faults(field: Any, value: object, where: str) -> Iterator[tuple[str, str]]:
+def _leaf_findings(field: Any, value: object, where: str) -> Iterator[tuple[str, str]]:
     kinds = {base.__name__ for base in type(field).__mro__}
     choices = [item for validator in field.validators for item in getattr(validator, "choices", [])]
     if allowed := _allowed(field) or choices:
@@ -238,8 +235,8 @@ _TRANSLATIONS = {
 _NO_TRANSLATION = {"workspace", "pipelineBatchDeployment", "computeInstance"}
 
 
-def check(document: Document) -> list[Fault]:
-    """What azure-ai-ml says about a definition; a fault without a place has an empty ``where``."""
+def check(document: Document) -> list[Finding]:
+    """What azure-ai-ml says about a definition; a finding without a place has an empty ``where``."""
     if document.entity is None and document.place:
         return []  # an object whose parts have documents of their own
     with quiet():
@@ -250,43 +247,29 @@ def check(document: Document) -> list[Fault]:
             entity = document.entity or load(document.path)
         except NotImplementedError:
             # load_schedule tries the schema of jobs when that of monitors fails, and says nothing of either.
-            return [document.fault("", "azure-ai-ml cannot load this file")]
+            return [document.finding("", "azure-ai-ml cannot load this file")]
         except Exception as error:  # the loaders raise marshmallow's, azure's and plain Python's errors
-            return list(_load_faults(document, error))
+            return list(_load_findings(document, error))
         try:
             result = entity._validate()
             messages = result.error_messages.items()
-            faults = [document.fault(_place(path), line(text)) for path, text in messages]
-            faults = [fault for fault in faults if not _elsewhere(fault, document)]
+            findings = [document.finding(_place(path), line(text)) for path, text in messages]
+            findings = [finding for finding in findings if not _elsewhere(finding, document)]
         except (AttributeError, NotImplementedError):
-            faults = []  # this kind has no validation
+            findings = []  # this kind has no validation
         except Exception as error:  # as above
-            return [document.fault("", line(str(error)))]
-        if faults or document.kind in _NO_TRANSLATION:
-            return faults
+            return [document.finding("", line(str(error)))]
+        if findings or document.kind in _NO_TRANSLATION:
+            return findings
         method, takes_location = _TRANSLATIONS.get(document.kind, ("_to_rest_object", False))
         try:
             getattr(entity, method)(*(["westeurope"] if takes_location else []))
         except Exception as error:  # as above
-            return [document.fault("", line(str(error)))]
+            return [document.finding("", line(str(error)))]
     return []
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the notices of azure-ai-ml (experimental classes, anonymous assets) off the screen."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            with contextlib.redirect_stderr(io.StringIO()):
-                yield
-    finally:
-        logging.disable(disabled)
-
-
-def _load_faults(document: Document, error: Exception) -> Iterator[Fault]:
+def _load_findings(document: Document, error: Exception) -> Iterator[Finding]:
     text = str(error)
     if match := re.search(r"\{.*\}", text, re.DOTALL):
         try:
@@ -294,35 +277,26 @@ def _load_faults(document: Document, error: Exception) -> Iterator[Fault]:
         except ValueError:
             found = None
         if isinstance(found, Mapping):
-            yield from _json_faults(document, found)
+            yield from _json_findings(document, found)
             return
-    yield document.fault("", line(text))
+    yield document.finding("", line(text))
 
 
-def _json_faults(document: Document, found: Mapping[str, Any]) -> Iterator[Fault]:
+def _json_findings(document: Document, found: Mapping[str, Any]) -> Iterator[Finding]:
     errors = found.get("errors")
     if isinstance(errors, list):
         for item in errors:
-            yield document.fault(_place(str(item.get("path", ""))), line(str(item.get("message", ""))))
+            yield document.finding(_place(str(item.get("path", ""))), line(str(item.get("message", ""))))
         return
     for key, value in found.items():
-        yield document.fault(str(key), line(value if isinstance(value, str) else json.dumps(value)))
+        yield document.finding(str(key), line(value if isinstance(value, str) else json.dumps(value)))
 
 
-def _elsewhere(fault: Fault, document: Document) -> bool:
-    """Whether a fault is that of an object's component, which has a document of its own."""
-    match = re.match(r"jobs\.([^.]+)\.component\.", fault.where) if document.entity else None
+def _elsewhere(finding: Finding, document: Document) -> bool:
+    """Whether a finding is that of an object's component, which has a document of its own."""
+    match = re.match(r"jobs\.([^.]+)\.component\.", finding.where) if document.entity else None
     return match is not None and isinstance(document.content["jobs"][match[1]]["component"], str)
 
 
 def _place(path: str) -> str:
     return "" if path == "*" else path
-
-
-def line(text: str) -> str:
-    """What azure-ai-ml or Azure says, in one line: of a page of text only the message."""
-    plain = re.sub(r"\x1b\[[\d;]*m", "", text)
-    marked = re.findall(r"^\(x\) (.+)", plain, re.MULTILINE)
-    message = "; ".join(marked) or re.split(r"\n\s*(?:Code|Exception Details|Resolutions):", plain)[0]
-    words = " ".join(message.split()).replace("Missing data for required field.", "this key is missing")
-    return shorten(words or "azure-ai-ml does not say why", 300, placeholder=" ...")

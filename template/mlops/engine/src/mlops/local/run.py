@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlops.config import Project, load_environment
+from mlops import definitions
+from mlops.config import load_environment
 from mlops.errors import UserError
+from mlops.lint import lint
 from mlops.local.runner import (
     RunResult,
     input_path,
-    load_pipeline,
     local_folder,
     local_variables,
     new_run_folder,
@@ -31,6 +32,7 @@ from mlops.local.runner import (
 )
 from mlops.local.serving import Endpoint, NoChampionError, check_port, sample_request
 from mlops.pipeline import Pipeline
+from mlops.project import Project
 
 ROWS = 3
 
@@ -66,8 +68,8 @@ def run_local(
     """
     started = time.perf_counter()
     check_port(port or 0)
-    model = load_environment(project, project.first_environment).model
-    pipeline = load_pipeline(project)
+    model = load_environment(project, "dev").model
+    pipeline = definitions.of(project).pipeline()
     values = {"model_name": model.name} if "model_name" in pipeline.inputs else {}
     values |= {"overrides": overrides} if overrides else {}
     values |= set_inputs or {}
@@ -115,14 +117,12 @@ def run_local(
 
 def _lint(project: Project) -> None:
     begun = time.perf_counter()
-    from mlops.lint import lint
-
-    faults = lint(project)
-    if faults:
-        for fault in faults:
-            say(str(fault))
-        raise UserError(f"the lint found {len(faults)} faults, listed above: cure them before anything runs")
-    say_step("lint", time.perf_counter() - begun, "no faults")
+    findings = lint(project)
+    if findings:
+        for finding in findings:
+            say(str(finding))
+        raise UserError(f"the lint found {len(findings)} errors, listed above: correct them before anything runs")
+    say_step("lint", time.perf_counter() - begun, "no errors")
 
 
 @contextmanager

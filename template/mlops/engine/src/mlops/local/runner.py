@@ -24,10 +24,9 @@ from datetime import datetime
 from pathlib import Path
 from textwrap import shorten
 
-from mlops import azureml
-from mlops.config import Project
 from mlops.errors import UserError
 from mlops.pipeline import OPTIONAL, PATH_TYPES, REFERENCE, Component, Node, Pipeline, Port, binding, local_path
+from mlops.project import Project
 
 KEPT_RUNS = 5
 LONGEST_SUMMARY = 100
@@ -74,12 +73,6 @@ def say_step(name: str, seconds: float, summary: str) -> None:
 def local_folder(project: Project) -> Path:
     """The folder of everything that local commands write; the variable MLOPS_LOCAL_DIR moves it elsewhere."""
     return Path(os.environ.get("MLOPS_LOCAL_DIR") or project.root / ".local").resolve()
-
-
-def load_pipeline(project: Project) -> Pipeline:
-    """The pipeline as it goes to Azure ML."""
-    pipeline: Pipeline = azureml.version(project).load_pipeline(project)
-    return pipeline
 
 
 def input_path(pipeline: Pipeline, name: str) -> Path:

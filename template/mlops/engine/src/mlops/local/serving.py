@@ -25,10 +25,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from mlops.config import Project, load_environment
+from mlops import definitions
+from mlops.config import load_environment
 from mlops.errors import UserError
-from mlops.local.runner import input_path, load_pipeline, local_folder, local_variables, preserved_process, say
+from mlops.local.runner import input_path, local_folder, local_variables, preserved_process, say
 from mlops.pipeline import Pipeline
+from mlops.project import Project
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 5001
@@ -166,9 +168,8 @@ def serve(project: Project, port: int = DEFAULT_PORT, wait: Callable[[], None] |
     """
     with Endpoint(project, port) as endpoint:
         request = local_folder(project) / "serving" / "request.json"
-        request.write_text(
-            json.dumps(sample_request(project, load_pipeline(project), rows=3), indent=2), encoding="utf-8"
-        )
+        content = sample_request(project, definitions.of(project).pipeline(), rows=3)
+        request.write_text(json.dumps(content, indent=2), encoding="utf-8")
         say(f"endpoint   {endpoint.url} ({endpoint.champion.name} version {endpoint.champion.version})")
         say(f"request    {request}")
         say(f'try        curl -H "Content-Type: application/json" --data "@{request}" {endpoint.url}')

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from mlops.config import Project
 from mlops.errors import UserError
 from mlops.orchestration.github import GitHubActions
+from mlops.project import Project
 from mlops.subscription.choices import Orchestration
 
 ORCHESTRATIONS: Mapping[str, Orchestration] = {"github-actions": GitHubActions()}

@@ -8,8 +8,9 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from mlops.config import EnvironmentConfig, load_yaml
+from mlops.config import EnvironmentConfig
 from mlops.errors import CommandError, UserError
+from mlops.project import load_yaml
 from mlops.shell import Shell
 from mlops.subscription.account import NOT_FOUND, REMEDIES
 from mlops.subscription.checks import Check, Context, Finding, error, ok, warning

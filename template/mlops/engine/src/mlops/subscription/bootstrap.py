@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 
 import typer
 
-from mlops.config import EnvironmentConfig, Project, load_environment
+from mlops.config import EnvironmentConfig, load_environment
 from mlops.errors import CommandError, UserError
+from mlops.project import Project
 from mlops.subscription.choices import Connection, Infrastructure, Orchestration
 from mlops.subscription.steps import (
     Cloud,

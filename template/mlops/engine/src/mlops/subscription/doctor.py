@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mlops.config import EnvironmentConfig, Project
+from mlops.config import EnvironmentConfig
 from mlops.errors import CommandError, UserError
+from mlops.project import Project
 from mlops.subscription.checks import Check, Context, Finding, warning
 from mlops.subscription.checks.rights import login
 from mlops.subscription.checks.settings import alerts, network_range

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from mlops.config import EnvironmentConfig, Project
+from mlops.config import EnvironmentConfig
 from mlops.errors import CommandError
+from mlops.project import Project
 from mlops.shell import Shell
 from mlops.subscription import account as azure
 from mlops.subscription.account import ROLES, Account

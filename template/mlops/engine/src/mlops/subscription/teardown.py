@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlops import verbs
-from mlops.config import EnvironmentConfig, Project, load_environment
+from mlops.config import EnvironmentConfig, load_environment
 from mlops.errors import UserError
+from mlops.project import Project
 from mlops.shell import Shell
 from mlops.subscription import account as azure
 from mlops.subscription.account import LOCK, REMEDIES, find

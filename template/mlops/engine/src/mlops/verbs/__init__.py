@@ -10,11 +10,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mlops import azureml
-from mlops.azureml.backend import Backend, Deployment, ModelVersion, downloaded, watched
-from mlops.config import EnvironmentConfig, Project, choose, load_environment
+from mlops import azureml, definitions
+from mlops.azureml.backend import Backend, Deployment, ModelVersion, model_files
+from mlops.config import EnvironmentConfig, choose, drift_thresholds, load_environment, model_task
 from mlops.errors import UserError
+from mlops.local.runner import input_path
+from mlops.local.serving import sample_request
 from mlops.pipeline import DataAsset, data_asset
+from mlops.project import Project
 from mlops.verbs import rollout
 from mlops.verbs.rollout import Step
 
@@ -119,10 +122,8 @@ def ensure_data(session: Session) -> dict[str, str]:
     Returns the asset ("name:version") for each of the pipeline's inputs. The version is a hash of the content, so the
     same data is never uploaded twice, and going back to older data goes back to its version.
     """
-    from mlops.local.runner import load_pipeline
-
     assets = {}
-    pipeline = load_pipeline(session.project)
+    pipeline = definitions.of(session.project).pipeline()
     for name, value in pipeline.inputs.items():
         asset = data_asset(value, pipeline)
         if asset is None:
@@ -244,7 +245,7 @@ def _shared(session: Session, model: ModelVersion, registry: str) -> ModelVersio
         if session.config.closed:
             # Azure shares nothing out of a storage account that is closed to the internet, whatever the registry
             # (Microsoft's how-to-registry-network-isolation), so this machine, which reaches both, carries the files.
-            with downloaded(backend, model, dry_run=session.dry_run) as folder:
+            with model_files(backend, model, dry_run=session.dry_run) as folder:
                 backend.create_model(copy, folder)
         else:
             backend.share_model(model.version, registry)
@@ -272,7 +273,7 @@ def _create_registry(session: Session, registry: str) -> None:
 
 
 def _downloaded_hash(session: Session, model: ModelVersion) -> str:
-    with downloaded(session.backend, model, dry_run=session.dry_run) as folder:
+    with model_files(session.backend, model, dry_run=session.dry_run) as folder:
         return "" if session.dry_run else str(session.project.module("register").model_hash(folder))
 
 
@@ -409,18 +410,15 @@ def smoke_test(session: Session, *, deployment: str | None = None) -> None:
 
     Raises UserError naming what is wrong with the answer.
     """
-    # Imported here because most verbs can do without the local runner.
-    from mlops.local import runner, serving
-
-    pipeline = runner.load_pipeline(session.project)
+    pipeline = definitions.of(session.project).pipeline()
     request = session.folder / "smoke-test.json"
     request.parent.mkdir(parents=True, exist_ok=True)
-    rows = serving.sample_request(session.project, pipeline, SMOKE_TEST_ROWS)
+    rows = sample_request(session.project, pipeline, SMOKE_TEST_ROWS)
     request.write_text(json.dumps(rows), encoding="utf-8")
     answer = session.backend.invoke(request, deployment)
     if session.dry_run:
         return
-    schema = runner.input_path(pipeline, "schema")
+    schema = input_path(pipeline, "schema")
     if faults := session.project.module("data").check_response(answer, SMOKE_TEST_ROWS, schema):
         target = deployment or session.config.names.online_endpoint
         raise UserError(f"the smoke test of {target} failed: {'; '.join(faults)}")
@@ -516,11 +514,22 @@ def monitor(session: Session) -> None:
     deployment = rollout.serving(traffic or {}, list(traffic or {}))
     if deployment is None:
         raise UserError(f"there is nothing to watch: run `{session.command('deploy-online')}` first")
-    task, thresholds = watched(session.project)
+    task, thresholds = model_task(session.project), drift_thresholds(session.project)
     if session.backend.monitors_data:
         ensure_data(session)
-    does = session.backend.create_monitor(session.monitor_name, deployment, task, thresholds)
-    session.say(f"{session.monitor_name} {does}.")
+    session.backend.create_monitor(session.monitor_name, deployment, task, thresholds)
+    session.say(f"{session.monitor_name} {_monitor_summary(session, deployment)}.")
+
+
+def _monitor_summary(session: Session, deployment: str) -> str:
+    cron, emails = session.config.schedule.monitor_cron, session.config.monitor.alert_emails
+    if session.backend.monitors_data:
+        return (
+            f"compares the newest data with what the model learned from ({cron}), because SDK v1 cannot watch "
+            f"{deployment}; a run that finds drift fails"
+        )
+    alerts = f"alerts go to {', '.join(emails)}" if emails else "alerts go to Azure Monitor"
+    return f"watches {deployment} ({cron}); {alerts}"
 
 
 def schedule(session: Session, *, enabled: bool = True) -> None:

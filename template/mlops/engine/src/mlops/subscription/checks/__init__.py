@@ -6,7 +6,8 @@ from functools import cached_property
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from mlops.config import EnvironmentConfig, Project
+from mlops.config import EnvironmentConfig
+from mlops.project import Project
 from mlops.shell import Shell
 from mlops.subscription import account as azure
 

@@ -1,0 +1,295 @@
+"""The definitions of python-sdk-v1: the steps of SDK v1 in the plain form that the local runner and the lint know.
+
+The steps are the objects that go to Azure. They are built without a workspace, for the environment dev.
+"""
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops.config import EnvironmentConfig, load_environment
+from mlops.definitions import cron
+from mlops.definitions.base import load_module, running_in
+from mlops.definitions.python_sdk_v2 import folder
+from mlops.errors import UserError
+from mlops.pipeline import DataAsset, Pipeline
+from mlops.project import Project
+
+if TYPE_CHECKING:
+    from azureml.pipeline.core import ScheduleRecurrence
+    from azureml.pipeline.steps import PythonScriptStep
+
+    Steps = list[PythonScriptStep]
+
+NOTICE = (
+    "SDK v1 of Azure ML is out of support since June 2026: to leave it, run `copier update` and answer mlops_version "
+    "with python-sdk-v2."
+)
+FORMS = '"30 4 * * *" (every day), "0 4,16 * * 1-5" (some days of the week), "0 4 1 * *" or "0 4 1 */3 *" (months)'
+"""The cron texts that a recurrence of SDK v1 can express."""
+
+_DRIVER = re.compile(
+    r"^--(client_sdk_version|scoring_module_name|mini_batch_size|error_threshold|output_action|logging_level|output"
+    r"|run_invocation_timeout|run_max_try|create_snapshot_at_runtime|allowed_failed_(count|percent)|partition_keys"
+    r"|append_row_file_name|process_count_per_node|input(_fds|_ds|_pipeline_param)?_?\d+)$"
+)
+"""The arguments that ParallelRunStep adds for its own driver."""
+
+# Nothing calls home: azureml.data and azureml.dataprep would report to Microsoft what is done with datasets. They read
+# this when they are imported, which is after this module.
+os.environ.setdefault("HBI_WORKSPACE_JOB", "true")
+
+
+@dataclass(frozen=True)
+class PythonSdkV1Definitions:
+    """The steps of a project."""
+
+    project: Project
+    notice = NOTICE
+
+    def pipeline(self) -> Pipeline:
+        """Build the steps of the training pipeline and bring them into their plain form.
+
+        Raises:
+            UserError: They cannot be built, or use what has no plain form.
+        """
+        return plain_pipeline(self.project, "training")
+
+
+def plain_pipeline(project: Project, function: str) -> Pipeline:
+    """Bring the steps of a pipeline into the form that the local runner and the lint know.
+
+    Raises UserError when they cannot be built, or use what has no plain form.
+    """
+    return translate_steps(project, *stand_alone_steps(project, function))
+
+
+def stand_alone_steps(project: Project, function: str) -> "tuple[Steps, dict[int, str]]":
+    """Build the steps of a pipeline with datasets that are in no workspace; return the names of these by identity."""
+    from azureml.core import Dataset
+
+    def nowhere(name: str) -> Any:
+        return Dataset.File.from_files(f"https://localhost/{name}", validate=False)
+
+    data = {name: nowhere(name) for name in data_assets(project)}
+    arguments = (nowhere("files"), "1") if function == "batch" else (data,)
+    steps = build(project, function, load_environment(project, "dev"), *arguments)
+    return steps, {id(dataset): name for name, dataset in data.items()}
+
+
+def translate_steps(project: Project, steps: "Steps", names: Mapping[int, str]) -> Pipeline:
+    """Bring steps into the plain form; `names` has the names of the datasets by identity.
+
+    Raises:
+        UserError: They use what has no plain form.
+    """
+    document: dict[str, Any] = {
+        "type": "pipeline",
+        "inputs": {},
+        "outputs": {},
+        "settings": {"continue_on_step_failure": False},
+        "jobs": {},
+    }
+    for step in steps:
+        if step.name in document["jobs"]:
+            raise UserError(f"pipelines.py: {step.name}: another step has this name too")
+        document["jobs"][step.name] = _job(project, step, names, document)
+    return Pipeline.from_dict(document, project.definitions / "pipelines.py", data_assets(project))
+
+
+def _job(project: Project, step: "PythonScriptStep", names: Mapping[int, str], pipeline: dict[str, Any]) -> Any:
+    """Return a step as a job of a YAML file; what it takes from the pipeline and gives is added to that document."""
+    for item in [*step._inputs, *step._outputs]:
+        if not hasattr(item, "arg_val"):
+            kind = type(item).__name__
+            raise UserError(f"pipelines.py: {step.name}: {item.name} is {kind}: use OutputFileDatasetConfig instead")
+    starter = load_module(project.definitions, "run_step")
+    root, script, words = Path(step._source_directory), step._script_name, own_arguments(step)
+    command, code = ["python", script], root
+    if root / script == Path(str(starter.__file__)) and words:
+        command, code = ["python", "-m", str(words.pop(0))], starter.CODE
+    inputs: dict[str, Any] = {}
+    outputs: dict[str, Any] = {}
+    ports: dict[str, Any] = {}
+    for word in words:
+        name, kind, value = _source(step, word, command[-1], root, names, starter.NO_VALUE)
+        if not kind:
+            command.append(shlex.quote(str(word)))
+        elif kind == "output":
+            command.append(f"${{{{outputs.{name}}}}}")
+            outputs[name] = f"${{{{parent.outputs.{name}}}}}"
+            pipeline["outputs"][name] = {"type": "uri_folder", "mode": value}
+        else:
+            command.append(f"${{{{inputs.{name}}}}}")
+            ports[name] = {"type": kind, "optional": value is None}
+            if value is None:
+                command[-2:] = [f"$[[{' '.join(command[-2:])}]]"]
+            elif kind == "bound":
+                ports[name], inputs[name] = {"type": "uri_folder"}, value
+            else:
+                inputs[name] = f"${{{{parent.inputs.{name}}}}}"
+                pipeline["inputs"][name] = value
+    target = step._compute_target[0] if isinstance(step._compute_target, tuple) else step._compute_target
+    runs_in = step._runconfig.environment
+    component = {
+        "type": "command",
+        "code": str(code),
+        "is_deterministic": step._allow_reuse,
+        "command": " ".join(command),
+        "environment": {
+            "image": runs_in.docker.base_image,
+            "conda_file": runs_in.python.conda_dependencies.as_dict(),
+        },
+        "inputs": ports,
+        "outputs": {name: {"type": "uri_folder"} for name in outputs},
+    }
+    return {"compute": f"azureml:{target}", "component": component, "inputs": inputs, "outputs": outputs}
+
+
+def own_arguments(step: "PythonScriptStep") -> list[Any]:
+    """Return the arguments that a step was given, without those that ParallelRunStep adds for its driver."""
+    from azureml.pipeline.steps import ParallelRunStep
+
+    words = list(step._arguments)
+    if not isinstance(step, ParallelRunStep):
+        return words
+    pairs = zip(words[::2], words[1::2], strict=True)
+    return [word for option, value in pairs if not _DRIVER.match(str(option)) for word in (option, value)]
+
+
+def _source(
+    step: "PythonScriptStep", word: Any, option: str, root: Path, names: Mapping[int, str], no_value: str
+) -> tuple[str, str, Any]:
+    """Return what an argument of a step stands for: its name, its type and its value.
+
+    The type is empty for what is only text, "output" for what the step writes, and "bound" for what another step has
+    written. The value is a binding, that of the pipeline's input, or None for an option that may be left out.
+    """
+    from azureml.data import OutputFileDatasetConfig
+    from azureml.pipeline.core import PipelineParameter
+
+    if isinstance(word, PipelineParameter):
+        return word.name, "string", None if word.default_value == no_value else word.default_value
+    for written in step._outputs:
+        if word == written.arg_val:
+            return written.name, "output", written.mode
+    for consumed in step._inputs:
+        if word != consumed.arg_val:
+            continue
+        name, dataset = consumed.name, consumed.dataset
+        if isinstance(dataset, OutputFileDatasetConfig):
+            if dataset._producer is None:
+                raise UserError(f"pipelines.py: {step.name}: no step writes {dataset.name}, which it reads")
+            return name, "bound", f"${{{{parent.jobs.{dataset._producer.name}.outputs.{dataset.name}}}}}"
+        parameter = dataset if isinstance(dataset, PipelineParameter) else None
+        if parameter:
+            name, dataset = parameter.name, parameter.default_value
+        if id(dataset) not in names:
+            raise UserError(f"pipelines.py: {step.name}: take the dataset of {name} out of `data`")
+        if not parameter and name != names[id(dataset)]:
+            cure = f"call it {names[id(dataset)]}, as the dataset: SDK v1 sends the one for the other"
+            raise UserError(f"pipelines.py: {step.name}: the input {name} is no parameter, so {cure}")
+        if consumed.mode not in ("mount", "download"):
+            cure = "use as_mount() or as_download()"
+            raise UserError(f"pipelines.py: {step.name}: {name} would be an id and no folder: {cure}")
+        path, mode = f"azureml:{names[id(dataset)]}@latest", f"ro_{consumed.mode}".replace("ro_download", "download")
+        return name, "uri_folder", {"type": "uri_folder", "path": path, "mode": mode}
+    if option.startswith("--") and (root / str(word)).is_file():
+        return option[2:].replace("-", "_"), "uri_file", {"type": "uri_file", "path": str(root / str(word))}
+    return "", "", None
+
+
+def data_assets(project: Project) -> dict[str, DataAsset]:
+    """Return the datasets of the definitions by name; raises UserError when they cannot be read."""
+    source = project.definitions / "data.py"
+    with running_in(project.definitions):
+        datasets = getattr(load_module(project.definitions, "data"), "DATASETS", None)
+    if not isinstance(datasets, dict) or not all(isinstance(path, str | Path) for path in datasets.values()):
+        raise UserError(f"{source.name}: DATASETS must have a folder for each name of a dataset")
+    return {name: DataAsset(name, project.definitions / path, source) for name, path in datasets.items()}
+
+
+def build(project: Project, function: str, config: EnvironmentConfig, *arguments: object) -> "Steps":
+    """Build the steps of a pipeline of the definitions.
+
+    Raises DefinitionError, with the line, when that fails, and UserError when they are no steps that start a script.
+    """
+    from azureml._common.exceptions import AzureMLException
+    from azureml.pipeline.core._python_script_step_base import _PythonScriptStepBase
+
+    path = list(sys.path)
+    try:
+        with running_in(project.definitions):
+            load_module(folder(project), "environments")
+            try:
+                steps = getattr(load_module(project.definitions, "pipelines"), function, lambda *_: None)(
+                    config, *arguments
+                )
+            except AzureMLException as error:
+                # Its text has several lines and parts for machines.
+                raise ValueError(error_line(error)).with_traceback(error.__traceback__) from error
+    finally:
+        sys.path[:] = path  # ParallelRunStep has put its source directory there
+    if not steps or not all(isinstance(step, _PythonScriptStepBase) and step._script_name for step in steps):
+        raise UserError(f"pipelines.py: {function} must return a list of PythonScriptStep or ParallelRunStep")
+    return list(steps)
+
+
+def snapshot(root: Path) -> "list[Path]":
+    """Return the files of a folder that SDK v1 uploads with a step: those that .amlignore leaves in."""
+    from azureml._project.ignore_file import get_project_ignore_file
+
+    ignored = get_project_ignore_file(str(root))
+
+    def files(parent: Path) -> Iterator[Path]:
+        for item in sorted(parent.iterdir()):
+            if not ignored.is_file_excluded(str(item)):
+                yield from files(item) if item.is_dir() else [item]
+
+    return list(files(root))
+
+
+def recurrence(expression: str, time_zone: str) -> "ScheduleRecurrence":
+    """Translate a cron text. Raises UserError for one that a recurrence of SDK v1 cannot express."""
+    from azureml.pipeline.core.schedule import ScheduleRecurrence, TimeZone
+
+    for problem in cron.problems(expression):
+        raise UserError(problem)
+    minutes, hours, days, months, weekdays = cron.values(expression)
+    every_day, every_month, every_weekday = len(days) == 31, len(months) == 12, len(weekdays) == 7
+    try:
+        zone = TimeZone(time_zone)
+    except ValueError:
+        raise UserError(f'"{time_zone}" is no time zone of Azure: write a Windows name') from None
+    # A start in the past: without one, the first run would start at once.
+    start = {"start_time": "2026-01-01T00:00:00", "time_zone": zone}
+    if every_day and every_month and every_weekday:
+        return ScheduleRecurrence("Day", 1, hours=hours, minutes=minutes, **start)
+    if every_day and every_month:
+        names = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"]
+        chosen = [names[day] for day in weekdays]
+        return ScheduleRecurrence("Week", 1, hours=hours, minutes=minutes, week_days=chosen, **start)
+    interval = 12 // len(months)
+    # A month's recurrence is only its start: one time of one day that each month has.
+    once = len(minutes) == len(hours) == len(days) == 1 and days[0] <= 28
+    if every_weekday and once and months == list(range(months[0], 13, interval)) and months[0] <= interval:
+        start["start_time"] = f"2026-{months[0]:02}-{days[0]:02}T{hours[0]:02}:{minutes[0]:02}:00"
+        return ScheduleRecurrence("Month", interval, **start)
+    raise UserError(f'SDK v1 has no recurrence for "{expression}"; it has them for {FORMS}')
+
+
+def error_line(error: Exception) -> str:
+    """Return what an exception says in one line: the message in Azure's answer, where it has one."""
+    text = getattr(getattr(error, "response", None), "text", "") or getattr(error, "message", "") or str(error)
+    with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+        answer = {key.lower(): value for key, value in json.loads(text).items()}["error"]
+        found = {key.lower(): value for key, value in answer.items()}
+        text = f"({found['code']}) {found['message']}"
+    return " ".join(str(text).split())

@@ -1,0 +1,185 @@
+"""The definitions of python-sdk-v2: objects of azure-ai-ml that Python files make.
+
+The lint and the local runner see them with the values that the verbs put in for the environment dev.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops.config import EnvironmentConfig, drift_thresholds, load_environment, model_task
+from mlops.definitions.base import DefinitionError, Document, Finding, error_line, load_module, require, running_in
+from mlops.definitions.objects import document, job_content, pipeline_document
+from mlops.definitions.values import endpoint_identity, model_reference
+from mlops.pipeline import DataAsset, Pipeline, is_local
+from mlops.project import Project
+
+if TYPE_CHECKING:
+    from azure.ai.ml.entities import PipelineJob
+
+SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
+DEPLOYMENT, BATCH_DEPLOYMENT, MODEL_VERSION = "blue", "model-0", "1"
+"""What the objects are made for when they are only checked."""
+
+
+def folder(project: Project) -> Path:
+    """Return the folder of the definitions; a python-sdk-v1 project has some of them too."""
+    return project.root / "mlops" / "python-sdk-v2"
+
+
+def call_definition(project: Project, module: str, function: str, *arguments: object) -> Any:
+    """Build an object with a function of the definitions.
+
+    Raises:
+        UserError: That fails.
+    """
+    with running_in(folder(project)):
+        build = getattr(load_module(folder(project), module), function, None)
+        if build is None:
+            raise DefinitionError(Finding(folder(project) / f"{module}.py", "", f"the function {function} is missing"))
+        return build(*arguments)
+
+
+def entities(project: Project, module: str, kind: str) -> dict[str, Any]:
+    """Return the objects of a class of azure-ai-ml that a definition makes, by the names of their variables.
+
+    Raises:
+        UserError: That fails.
+    """
+    require("azure.ai.ml", "azure-ai-ml")
+    from azure.ai.ml import entities as classes
+
+    with running_in(folder(project)):
+        values = vars(load_module(folder(project), module))
+    return {name: value for name, value in values.items() if isinstance(value, getattr(classes, kind))}
+
+
+def training_job(project: Project, config: EnvironmentConfig) -> "PipelineJob":
+    """Build the pipeline of an environment.
+
+    Raises:
+        UserError: That fails.
+    """
+    job: PipelineJob = call_definition(project, "pipeline", "training_job", config)
+    return job
+
+
+def data_assets(project: Project) -> dict[str, DataAsset]:
+    """Return the data assets of the definitions by name."""
+    source, assets = project.definitions / "data.py", {}
+    for entity in entities(project, "data", "Data").values():
+        path = str(entity.path or "")
+        local = source.parent / path if path and is_local(path) else None
+        assets[str(entity.name)] = DataAsset(str(entity.name), local, source, entity.version)
+    return assets
+
+
+@dataclass(frozen=True)
+class PythonSdkDefinitions:
+    """The objects of a project; what several documents need is built once."""
+
+    project: Project
+    notice = ""
+
+    def pipeline(self) -> Pipeline:
+        """Build the training pipeline and bring it into its plain form.
+
+        Raises:
+            UserError: It cannot be built.
+        """
+        job, source = self._job, self.project.definitions / "pipeline.py"
+        try:
+            content = job_content(job)
+        except Exception as error:  # azure-ai-ml cannot write a job with a wrong value in it
+            raise DefinitionError(Finding(source, "", error_line(error))) from error
+        return Pipeline.from_dict(content, source, data_assets(self.project))
+
+    def file(self, module: str) -> Path:
+        """Return the file of one of MODULES."""
+        return folder(self.project) / f"{module}.py"
+
+    def documents(self, module: str) -> list[Document]:
+        """Return the objects of one of MODULES as documents.
+
+        Raises:
+            UserError: They cannot be built, or not be written as documents.
+        """
+        return _DOCUMENTS[module](self, self.file(module))
+
+    @cached_property
+    def config(self) -> EnvironmentConfig:
+        """The environment that the objects are made for."""
+        return load_environment(self.project, "dev")
+
+    @cached_property
+    def _environments(self) -> dict[str, Any]:
+        return entities(self.project, "environments", "Environment")
+
+    @cached_property
+    def _components(self) -> dict[str, Any]:
+        return {name: node.component for name, node in entities(self.project, "components", "Command").items()}
+
+    @cached_property
+    def _job(self) -> "PipelineJob":
+        return training_job(self.project, self.config)
+
+    def _call(self, module: str, function: str, *arguments: object) -> Any:
+        return call_definition(self.project, module, function, self.config, *arguments)
+
+    def _environment_documents(self, path: Path) -> list[Document]:
+        return [document(item, "environment", path, name) for name, item in self._environments.items()]
+
+    def _data_documents(self, path: Path) -> list[Document]:
+        return [document(item, "data", path, name) for name, item in entities(self.project, "data", "Data").items()]
+
+    def _component_documents(self, path: Path) -> list[Document]:
+        environments = self._environments.values()
+        return [document(item, "commandComponent", path, name, environments) for name, item in self._components.items()]
+
+    def _pipeline_documents(self, path: Path) -> list[Document]:
+        return [pipeline_document(self._job, path, self._environments.values(), self._components)]
+
+    def _online_documents(self, path: Path) -> list[Document]:
+        endpoint = self._call("online", "endpoint", endpoint_identity(self.config, lambda: SUBSCRIPTION))
+        model = model_reference(self.config, MODEL_VERSION)
+        deployment = self._call("online", "deployment", DEPLOYMENT, model, 1)
+        return [
+            document(endpoint, "onlineEndpoint", path, "endpoint"),
+            document(deployment, "onlineDeployment", path, "deployment", self._environments.values()),
+        ]
+
+    def _batch_documents(self, path: Path) -> list[Document]:
+        endpoint = self._call("batch", "endpoint")
+        model = model_reference(self.config, MODEL_VERSION)
+        deployment = self._call("batch", "deployment", BATCH_DEPLOYMENT, model)
+        return [
+            document(endpoint, "batchEndpoint", path, "endpoint"),
+            document(deployment, "modelBatchDeployment", path, "deployment", self._environments.values()),
+        ]
+
+    def _schedule_documents(self, path: Path) -> list[Document]:
+        retraining = self._call("schedules", "retraining", "retraining", self._job)
+        values = (model_task(self.project), drift_thresholds(self.project))
+        monitor = self._call("schedules", "monitor", "monitor", DEPLOYMENT, *values)
+        return [document(retraining, "schedule", path, "retraining"), document(monitor, "monitor", path, "monitor")]
+
+    def _registry_documents(self, path: Path) -> list[Document]:
+        place = (self.config.names.registry, [self.config.location])
+        registry = call_definition(self.project, "registry", "registry", *place)
+        return [document(registry, "registry", path, "registry")]
+
+
+_DOCUMENTS: Mapping[str, Callable[[PythonSdkDefinitions, Path], list[Document]]] = {
+    "environments": PythonSdkDefinitions._environment_documents,
+    "data": PythonSdkDefinitions._data_documents,
+    "components": PythonSdkDefinitions._component_documents,
+    "pipeline": PythonSdkDefinitions._pipeline_documents,
+    "online": PythonSdkDefinitions._online_documents,
+    "batch": PythonSdkDefinitions._batch_documents,
+    "schedules": PythonSdkDefinitions._schedule_documents,
+    "registry": PythonSdkDefinitions._registry_documents,
+}
+MODULES = tuple(_DOCUMENTS)
+"""The modules of a python-sdk-v2 project."""

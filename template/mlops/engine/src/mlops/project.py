@@ -1,0 +1,134 @@
+"""The project: its root folder, and the choices that were made when it was created (`[tool.mlops]`)."""
+
+import importlib
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from mlops.errors import UserError
+
+Text = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00-\x1f]+$")]
+Version = Literal["aml-cli-v2", "python-sdk-v2", "python-sdk-v1"]
+AddOn = Literal[
+    "private-network", "user-with-compute-instance", "monitoring", "gpu-cluster", "model-registry", "data-lake"
+]
+
+
+class Section(BaseModel):
+    """A part of an environment's file: unknown keys and wrong types are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Choices(Section):
+    """The table [tool.mlops] in pyproject.toml: what was chosen when the project was created."""
+
+    package: Text
+    version: Version
+    infrastructure: Literal["terraform", "bicep", "existing"]
+    add_ons: list[AddOn] = []
+    orchestration: Text = "github-actions"
+    repository: Annotated[str, StringConstraints(pattern=r"^([^/\s]+/[^/\s]+)?$")] = ""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project's root folder and the choices made when it was created."""
+
+    root: Path
+    package: str
+    version: Version
+    infrastructure: str
+    add_ons: tuple[str, ...] = ()
+    orchestration: str = "github-actions"
+    repository: str = ""
+
+    @classmethod
+    def load(cls, root: Path | None = None) -> "Project":
+        """Find the project that contains `root` (default: the working directory).
+
+        Raises UserError when no pyproject.toml with a [tool.mlops] table lies there or above.
+        """
+        start = (root or Path.cwd()).resolve()
+        for folder in (start, *start.parents):
+            path = folder / "pyproject.toml"
+            if not path.is_file():
+                continue
+            try:
+                table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("mlops")
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+                raise UserError(f"{path} is not valid TOML: {error}") from error
+            if table is None:
+                continue
+            try:
+                choices = Choices.model_validate(table)
+            except ValidationError as error:
+                raise UserError(f"{path}: [tool.mlops] {error_line(error)}") from error
+            if not (folder / "mlops" / choices.version).is_dir():
+                raise UserError(f"{path}: [tool.mlops] version: there is no folder mlops/{choices.version}")
+            return cls(folder, **{**choices.model_dump(), "add_ons": tuple(choices.add_ons)})
+        raise UserError(f"no project at {start}: run mlops in the folder of a generated project (or below it)")
+
+    def module(self, name: str) -> ModuleType:
+        """Import a module of the project's data-science package."""
+        return importlib.import_module(f"{self.package}.{name}")
+
+    @property
+    def data(self) -> Path:
+        """The folder of the sample data and its schema."""
+        return self.root / "data"
+
+    @property
+    def schema(self) -> Path:
+        """The description of the data's columns."""
+        return self.data / "schema.yml"
+
+    @property
+    def settings(self) -> Path:
+        """The settings of training, evaluation, promotion and drift."""
+        return self.root / "config" / "model.yml"
+
+    @property
+    def definitions(self) -> Path:
+        """The folder of the pipeline, endpoint and schedule definitions of the chosen version."""
+        return self.root / "mlops" / self.version
+
+    @property
+    def environments(self) -> list[str]:
+        """The names of the environments that `config/` describes."""
+        return sorted(path.stem for path in (self.root / "config").glob("*.yml") if path != self.settings)
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping.
+
+    Raises UserError, naming file and line, when the file is missing, broken or holds something else.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text: save it as UTF-8") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise UserError(f"{place}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
+    if not isinstance(document, dict):
+        raise UserError(f"{path}: expected keys and values, found {type(document).__name__}")
+    return document
+
+
+def error_line(error: ValidationError) -> str:
+    """Return the first of pydantic's errors in one line, with the key that it is about."""
+    first = error.errors()[0]
+    problem = {"missing": "the key is missing", "extra_forbidden": "unknown key"}.get(first["type"], first["msg"])
+    problem = problem.removeprefix("Value error, ")
+    return ": ".join([*filter(None, [".".join(map(str, first["loc"]))]), problem[0].lower() + problem[1:]])
