@@ -229,6 +229,7 @@ class EnvironmentConfig(Section):
     """One environment, as written in `config/<environment>.yml`."""
 
     environment: Text
+    protected: bool = True  # a file without the key must not lose its protection
     location: Text
     tags: dict[str, str]
     names: Names
@@ -292,7 +293,7 @@ def model_task(project: Project) -> str:
     return str(load_yaml(project.schema).get("task"))
 
 
-# The parts of an environment's file that an add-on reads; only dev has compute instances and the model registry.
+# The parts of an environment's file that an add-on reads.
 ADD_ONS: dict[AddOn, tuple[str, ...]] = {
     "private-network": ("network", "names.virtual_network"),
     "user-with-compute-instance": ("compute.instances",),

@@ -34,6 +34,7 @@ class Choices(Section):
     add_ons: list[AddOn] = []
     orchestration: Text = "github-actions"
     repository: Annotated[str, StringConstraints(pattern=r"^([^/\s]+/[^/\s]+)?$")] = ""
+    environments: list[Text] = []
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,14 @@ class Project:
     add_ons: tuple[str, ...] = ()
     orchestration: str = "github-actions"
     repository: str = ""
+    environment_order: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, root: Path | None = None) -> "Project":
         """Find the project that contains `root` (default: the working directory).
 
-        Raises UserError when no pyproject.toml with a [tool.mlops] table lies there or above.
+        Raises:
+            UserError: No pyproject.toml with a valid [tool.mlops] table lies there or above.
         """
         start = (root or Path.cwd()).resolve()
         for folder in (start, *start.parents):
@@ -71,7 +74,11 @@ class Project:
                 raise UserError(f"{path}: [tool.mlops] {error_line(error)}") from error
             if not (folder / "mlops" / choices.version).is_dir():
                 raise UserError(f"{path}: [tool.mlops] version: there is no folder mlops/{choices.version}")
-            return cls(folder, **{**choices.model_dump(), "add_ons": tuple(choices.add_ons)})
+            chosen = choices.model_dump(exclude={"environments"}) | {"add_ons": tuple(choices.add_ons)}
+            project = cls(folder, **chosen, environment_order=tuple(choices.environments))
+            if unknown := [name for name in project.environment_order if name not in project.environments]:
+                raise UserError(f"{path}: [tool.mlops] environments: there is no config/{unknown[0]}.yml")
+            return project
         raise UserError(f"no project at {start}: run mlops in the folder of a generated project (or below it)")
 
     def module(self, name: str) -> ModuleType:
@@ -100,14 +107,28 @@ class Project:
 
     @property
     def environments(self) -> list[str]:
-        """The names of the environments that `config/` describes."""
-        return sorted(path.stem for path in (self.root / "config").glob("*.yml") if path != self.settings)
+        """The names of the environments that `config/` describes, in the order in which a model passes through them."""
+        found = sorted(path.stem for path in (self.root / "config").glob("*.yml") if path != self.settings)
+        order = {name: place for place, name in enumerate(self.environment_order)}
+        return sorted(found, key=lambda name: order.get(name, len(order)))
+
+    @property
+    def first_environment(self) -> str:
+        """The environment where models are trained, and the default of every verb.
+
+        Raises:
+            UserError: `config/` describes no environment.
+        """
+        if not self.environments:
+            raise UserError("config/ describes no environment: restore its files from Git")
+        return self.environments[0]
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping.
 
-    Raises UserError, naming file and line, when the file is missing, broken or holds something else.
+    Raises:
+        UserError: The file is missing, broken or holds something else; the text names file and line.
     """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))

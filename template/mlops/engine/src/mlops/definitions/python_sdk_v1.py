@@ -1,6 +1,6 @@
 """The definitions of python-sdk-v1: the steps of SDK v1 in the plain form that the local runner and the lint know.
 
-The steps are the objects that go to Azure. They are built without a workspace, for the environment dev.
+The steps are the objects that go to Azure. They are built without a workspace, for the first environment.
 """
 
 import contextlib
@@ -80,7 +80,7 @@ def stand_alone_steps(project: Project, function: str) -> "tuple[Steps, dict[int
 
     data = {name: nowhere(name) for name in data_assets(project)}
     arguments = (nowhere("files"), "1") if function == "batch" else (data,)
-    steps = build(project, function, load_environment(project, "dev"), *arguments)
+    steps = build(project, function, load_environment(project, project.first_environment), *arguments)
     return steps, {id(dataset): name for name, dataset in data.items()}
 
 

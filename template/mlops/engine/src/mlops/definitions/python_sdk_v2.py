@@ -1,6 +1,6 @@
 """The definitions of python-sdk-v2: objects of azure-ai-ml that Python files make.
 
-The lint and the local runner see them with the values that the verbs put in for the environment dev.
+The lint and the local runner see them with the values that the verbs put in for the first environment.
 """
 
 from collections.abc import Callable, Mapping
@@ -111,7 +111,7 @@ class PythonSdkDefinitions:
     @cached_property
     def config(self) -> EnvironmentConfig:
         """The environment that the objects are made for."""
-        return load_environment(self.project, "dev")
+        return load_environment(self.project, self.project.first_environment)
 
     @cached_property
     def _environments(self) -> dict[str, Any]:

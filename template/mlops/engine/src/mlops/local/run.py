@@ -68,7 +68,7 @@ def run_local(
     """
     started = time.perf_counter()
     check_port(port or 0)
-    model = load_environment(project, "dev").model
+    model = load_environment(project, project.first_environment).model
     pipeline = definitions.of(project).pipeline()
     values = {"model_name": model.name} if "model_name" in pipeline.inputs else {}
     values |= {"overrides": overrides} if overrides else {}

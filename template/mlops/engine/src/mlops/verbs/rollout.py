@@ -109,13 +109,17 @@ def plan(traffic: Mapping[str, int], deployments: Collection[str], *, canary_per
     return Plan(old, new, leftovers, old is None or traffic.get(old, 0) == 100, canary_percent, hold)
 
 
-def first(plan: Plan) -> Step:
+def first_step(plan: Plan) -> Step:
     """Return the first step of a rollout."""
-    return Step.RESET if _applies(plan, Step.RESET) else following(plan, Step.RESET, succeeded=True)
+    return Step.RESET if _applies(plan, Step.RESET) else next_step(plan, Step.RESET, succeeded=True)
 
 
-def following(plan: Plan, step: Step, *, succeeded: bool) -> Step:
-    """Return the step after `step`, or the end that it leads to. Ends have no next step and raise KeyError."""
+def next_step(plan: Plan, step: Step, *, succeeded: bool) -> Step:
+    """Return the step after `step`, or the end that it leads to.
+
+    Raises:
+        KeyError: `step` is an end.
+    """
     if not succeeded:
         return _AFTER_FAILURE[step]
     if step is Step.SMOKE_TEST and plan.hold:
@@ -131,5 +135,5 @@ def _applies(plan: Plan, step: Step) -> bool:
         return not plan.settled
     if step is Step.CLEAR:
         return bool(plan.leftovers)
-    # Without an old deployment nobody needs to be protected by a canary.
+    # Without an old deployment there are no callers for a canary to protect.
     return step not in (Step.CANARY, Step.BAKE, Step.CONFIRM, Step.REMOVE_OLD) or plan.old is not None

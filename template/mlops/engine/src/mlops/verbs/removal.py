@@ -1,0 +1,34 @@
+"""The end of an environment's endpoints and schedules."""
+
+from mlops.verbs.session import Session
+
+
+def remains(session: Session) -> list[str]:
+    """Return what `teardown` would delete: the project's schedules and endpoints that are there."""
+    backend, names = session.backend, session.config.names
+    existing = backend.schedules()
+    found = [f"schedule {name}" for name in (session.retraining_name, session.monitor_name) if name in existing]
+    if backend.online_traffic() is not None:
+        found.append(f"endpoint {names.online_endpoint}")
+    if backend.batch_default() is not None:
+        found.append(f"endpoint {names.batch_endpoint}")
+    return found
+
+
+def teardown(session: Session) -> None:
+    """Delete the environment's endpoints and schedules. Models, data and infrastructure stay."""
+    backend, names = session.backend, session.config.names
+    existing = backend.schedules()
+    for name in (session.retraining_name, session.monitor_name):
+        if name in existing or session.dry_run:
+            if existing.get(name, True):
+                backend.enable_schedule(name, False)
+            backend.delete_schedule(name)
+            session.say(f"Deleted schedule {name}.")
+    if backend.online_traffic() is not None:
+        backend.delete_online_endpoint()
+        session.say(f"Deleted endpoint {names.online_endpoint}.")
+    if backend.batch_default() is not None:
+        backend.delete_batch_endpoint()
+        session.say(f"Deleted endpoint {names.batch_endpoint}.")
+    session.say(f"{session.config.environment} has no endpoint and no schedule of this project.")

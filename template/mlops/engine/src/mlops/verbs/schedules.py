@@ -1,0 +1,53 @@
+"""What Azure ML runs again and again: the monitor of the model, and training."""
+
+from mlops.config import drift_thresholds, model_task
+from mlops.errors import UserError
+from mlops.verbs import rollout
+from mlops.verbs.data import ensure_data
+from mlops.verbs.session import Session
+
+
+def monitor(session: Session) -> None:
+    """Create or update the monitor of the deployment that serves, with the thresholds of config/model.yml."""
+    traffic = session.backend.online_traffic()
+    deployment = rollout.serving(traffic or {}, list(traffic or {}))
+    if deployment is None:
+        raise UserError(f"there is nothing to watch: run `{session.command('deploy-online')}` first")
+    task, thresholds = model_task(session.project), drift_thresholds(session.project)
+    if session.backend.monitors_data:
+        ensure_data(session)
+    session.backend.create_monitor(session.monitor_name, deployment, task, thresholds)
+    session.say(f"{session.monitor_name} {_monitor_summary(session, deployment)}.")
+
+
+def _monitor_summary(session: Session, deployment: str) -> str:
+    cron, emails = session.config.schedule.monitor_cron, session.config.monitor.alert_emails
+    if session.backend.monitors_data:
+        return (
+            f"compares the newest data with what the model learned from ({cron}), because SDK v1 cannot watch "
+            f"{deployment}; a run that finds drift fails"
+        )
+    alerts = f"alerts go to {', '.join(emails)}" if emails else "alerts go to Azure Monitor"
+    return f"watches {deployment} ({cron}); {alerts}"
+
+
+def schedule(session: Session, *, enabled: bool = True) -> None:
+    """Create or update the schedule of the training pipeline, or switch it off.
+
+    An environment that takes its models from the registry trains none, so it gets no schedule.
+    """
+    if registry := session.registry:
+        session.say(f"{session.config.environment} takes its models from registry {registry}: nothing is trained here.")
+        return
+    name, existing = session.retraining_name, session.backend.schedules()
+    if not enabled:
+        if not existing.get(name, session.dry_run):
+            session.say(f"{name} is not active: nothing to do.")
+            return
+        session.backend.enable_schedule(name, False)
+        session.say(f"{name} is off.")
+        return
+    session.backend.create_retraining(name, ensure_data(session))
+    if existing.get(name) is False:
+        session.backend.enable_schedule(name, True)
+    session.say(f"{name} trains at {session.config.schedule.retrain_cron} ({session.config.schedule.time_zone}).")

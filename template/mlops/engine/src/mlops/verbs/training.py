@@ -1,0 +1,56 @@
+"""Training on Azure ML."""
+
+import json
+import secrets
+from datetime import UTC, datetime
+
+from mlops.errors import UserError
+from mlops.verbs.data import ensure_data
+from mlops.verbs.session import Session
+
+CLOSED_STATUSES = ("Completed", "Failed", "Canceled", "NotResponding")
+
+
+def train(session: Session, *, overrides: str = "", wait: bool = True) -> None:
+    """Run the training pipeline on Azure ML and print what became of the model.
+
+    Raises:
+        UserError: The job does not complete.
+    """
+    data = ensure_data(session)
+    now = datetime.now(UTC)
+    # Two runs may start in the same second.
+    job = f"{session.config.model.name}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    job = session.backend.submit_pipeline(job, data, overrides)
+    state = session.backend.job(job)
+    session.say(f"Started job {job}. {state.studio}".rstrip())
+    if not wait:
+        return
+    problem = ""
+    try:
+        session.backend.stream_job(job)
+    except UserError as error:
+        # The stream also ends when only the connection did; the job's own status decides.
+        problem = f" ({error})"
+    state = session.backend.job(job)
+    if state.status not in CLOSED_STATUSES:
+        raise UserError(f"job {job} is still {state.status}, only its log was lost: see {state.studio}{problem}")
+    if state.status != "Completed":
+        raise UserError(f"job {job} ended as {state.status}: see its log at {state.studio or 'the studio'}{problem}")
+    _say_registration(session, job)
+
+
+def _say_registration(session: Session, job: str) -> None:
+    folder = session.folder / job
+    session.backend.download_output(job, "registration", folder)
+    if session.dry_run:
+        return
+    found = sorted(folder.rglob("registration.json"))
+    if not found:
+        raise UserError(f"job {job} completed without a registration.json: see its step register")
+    registration = json.loads(found[0].read_text(encoding="utf-8"))
+    reasons = "; ".join(registration.get("reasons") or [])
+    if registration["registered"]:
+        session.say(f"Registered {registration['name']} version {registration['version']}: {reasons}")
+    else:
+        session.say(f"No new version, the champion stays: {reasons}")
