@@ -1074,6 +1074,24 @@ def test_an_unknown_environment_is_refused(fresh: Project, cloud: FakeCloud) -> 
     assert cloud.log == []
 
 
+def test_the_first_environment_is_open_to_every_branch_whatever_its_name(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("dev", "test", "prod"):
+        (fresh.root / "config" / f"{name}.yml").unlink()
+    for name in ("sandbox", "live"):
+        settings = configuration(name, "workspace")
+        settings["terraform_state"] |= {"storage_account": f"st{name}", "container": "tfstate"}
+        write_yaml(fresh.root / "config" / f"{name}.yml", settings)
+    start(dataclasses.replace(fresh, environment_order=("sandbox", "live")), "sandbox", "live")
+    policies = {name: (there["reviewers"], there["policy"]) for name, there in cloud.environments.items()}
+    assert policies == {"sandbox": ([], ""), "live": (["7"], "protected")}
+    shown = capsys.readouterr().out
+    assert "can also change live in this subscription" in shown
+    assert "GitHub builds sandbox now" in shown
+    assert "-f environment=live -f action=apply" in shown
+
+
 def test_an_environment_named_twice_is_prepared_once(fresh: Project, cloud: FakeCloud) -> None:
     start(fresh, "dev", "dev")
     assert len(cloud.ran("az identity create")) == 1
