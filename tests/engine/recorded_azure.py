@@ -9,8 +9,9 @@ from unittest import mock
 
 from small_project import configuration, create_project, write_yaml
 
-from mlops.config import Project
-from mlops.subscription import account as azure
+from mlops.infrastructure.existing import needed_roles
+from mlops.project import Project
+from mlops.subscription.account import ROLES
 
 SUBSCRIPTION, TENANT = "00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"
 PERSON, PRINCIPAL, CLIENT = (f"00000000-0000-0000-0000-00000000000{digit}" for digit in (3, 4, 5))
@@ -232,7 +233,7 @@ HEALTHY: dict[str, Any] = {
     "az ml": [],
 }  # fmt: skip
 
-# Somebody else's workspace.
+# A workspace of another owner.
 WORKSPACE = {
     "id": f"{GROUP}/providers/{ML}/workspaces/mlw-dev",
     "location": "westeurope",
@@ -243,7 +244,7 @@ EXISTING = HEALTHY | {
     f"az resource list --resource-type {ML}/registries": [REGISTRY],
     "az resource show": WORKSPACE,
     f"az role assignment list --all --assignee {PRINCIPAL}": [
-        granted(azure.ROLES[role], scope) for role, scope in azure.roles_in_existing(WORKSPACE, REGISTRY["id"])
+        granted(ROLES[role], scope) for role, scope in needed_roles(WORKSPACE, REGISTRY["id"])
     ],
 }
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import yaml
 from rendered import HERE
 
-from mlops.config import Project
+from mlops.project import Project
 
 SCHEMA = {
     "target": "y",
@@ -16,7 +16,7 @@ SCHEMA = {
     "columns": {"y": {"type": "number", "minimum": 0, "maximum": 10}, "x": {"type": "number"}},
 }
 Kind = Literal["new", "existing", "closed", "with a registry"]
-"""Somebody else runs the workspaces (existing), or the project builds them, perhaps with one of two add-ons."""
+"""The workspaces are of another owner (existing), or the project builds them, perhaps with one of two add-ons."""
 
 DRIFT = {"numerical": {"jensen_shannon_distance": 0.3}, "categorical": {"population_stability_index": 0.4}}
 
@@ -49,7 +49,8 @@ def _configuration(environment: str, source: str) -> dict[str, Any]:
     identities = ["workspace_identity", "compute_identity", "endpoint_identity", "action_group", "budget"]
     return {
         "environment": environment,
-        "location": "westeurope" if environment == "dev" else "northeurope",
+        "protected": environment == "prod",
+        "location": "westeurope" if source == "workspace" else "northeurope",
         "tags": {"project": "a-project"},
         "names": {
             **{name: f"{name}-{environment}" for name in [*names, *identities]},
@@ -111,9 +112,22 @@ def create_project(root: Path, kind: Kind = "new") -> Project:
         # What goes to Azure. The modules that are imported on this machine are those of the surrounding project.
         (code / f"{step}.py").write_text(f'"""{step}"""\n', encoding="utf-8")
     for folder in (here.root / "mlops").iterdir():
-        if folder.is_dir() and folder.name not in ("src", "tests"):
+        if folder.is_dir() and folder.name != "engine":
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(folder, root / "mlops" / folder.name, ignore=ignored)
     if (ignored := here.root / ".amlignore").is_file():
         shutil.copy(ignored, root)
     return Project.load(root)
+
+
+def rename_environments(project: Project) -> Project:
+    """Give the project two environments of other names, which pass a model on in the order of the list."""
+    for path in (project.root / "config").glob("*.yml"):
+        if path != project.settings:
+            path.unlink()
+    for name, source in {"sandbox": "workspace", "live": "registry"}.items():
+        document = configuration(name, source) | {"protected": name == "live"}
+        write_yaml(project.root / "config" / f"{name}.yml", document)
+    with (project.root / "pyproject.toml").open("a", encoding="utf-8") as file:
+        file.write('environments = ["sandbox", "live"]\n')
+    return Project.load(project.root)

@@ -12,9 +12,10 @@ from fake_cloud import ACCOUNTS, IDENTITIES, PERSON, SUBSCRIPTION, TENANT, FakeC
 from rendered import HERE
 from small_project import configuration, write_yaml
 
-from mlops.config import Project, load_yaml
+from mlops import infrastructure, orchestration
 from mlops.errors import UserError
 from mlops.orchestration import github
+from mlops.project import Project, load_yaml
 from mlops.shell import Shell
 from mlops.subscription import account as azure
 from mlops.subscription.bootstrap import bootstrap
@@ -58,7 +59,7 @@ def cloud(fresh: Project, monkeypatch: pytest.MonkeyPatch) -> FakeCloud:
     cloud = FakeCloud(fresh.root)
     monkeypatch.setattr("mlops.shell.execute", cloud.execute)
     monkeypatch.setattr("mlops.shell.shutil.which", lambda program: program)
-    monkeypatch.setattr("mlops.subscription.bootstrap.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("mlops.subscription.steps.time.sleep", lambda seconds: None)
     monkeypatch.setattr("yaml.SafeLoader", yaml.CSafeLoader)  # the same files again and again: ten times as fast
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     return cloud
@@ -66,7 +67,8 @@ def cloud(fresh: Project, monkeypatch: pytest.MonkeyPatch) -> FakeCloud:
 
 def start(project: Project, *environments: str, **options: bool) -> None:
     """Run bootstrap as in a script: with --yes and --create-repository unless a test says otherwise."""
-    bootstrap(project, environments or ("dev",), **{"create_repository": True, "yes": True, **options})
+    choices = infrastructure.of(project), orchestration.of(project)
+    bootstrap(project, environments or ("dev",), *choices, **{"create_repository": True, "yes": True, **options})
 
 
 def environment(**values: Any) -> dict[str, Any]:
@@ -117,7 +119,7 @@ def test_one_command_makes_everything_from_nothing(fresh: Project, cloud: FakeCl
     assert cloud.branches == {"main": "1"}
     assert cloud.protection is not None
     assert cloud.protection["required_status_checks"] == {"contexts": ["Project", "Infrastructure"]}
-    assert cloud.registered == {*azure.providers(fresh)}
+    assert cloud.registered == {*infrastructure.of(fresh).providers()}
 
 
 def test_the_first_push_finds_azure_connected_and_only_the_protection_of_main_comes_later(
@@ -162,7 +164,7 @@ def test_the_providers_are_those_that_terraform_knows_to_need() -> None:
     text = (here.root / "infrastructure" / "terraform" / "versions.tf").read_text(encoding="utf-8")
     everything = dataclasses.replace(here, add_ons=("private-network", "monitoring"))
     # Every subscription has Microsoft.Authorization.
-    assert {*azure.providers(everything)} == {*re.findall(r'"(Microsoft\.\w+)"', text)} - {"Microsoft.Authorization"}
+    assert {*infrastructure.of(everything).providers()} == {*re.findall(r'"(Microsoft\.\w+)"', text)} - {"Microsoft.Authorization"}
 
 
 def test_a_lock_on_prod_needs_the_right_to_lock(fresh: Project, cloud: FakeCloud) -> None:
@@ -486,7 +488,7 @@ def test_undo_leaves_what_somebody_else_made(
     said = capsys.readouterr().out
     assert {role["scope"] for role in cloud.roles} == {f"/subscriptions/{SUBSCRIPTION}"}
     for role in cloud.roles:
-        assert f"`az role assignment delete --ids {role['id']}` takes it away" in said
+        assert f"`az role assignment delete --ids {role['id']}` removes it" in said
     assert said.count("  stays  role ") == len(cloud.roles) == 2
 
 
@@ -740,12 +742,12 @@ def test_what_any_branch_can_change_in_a_shared_subscription_is_said(
     (fresh.root / "config" / "stage.yml").write_text("x", encoding="utf-8")  # of no concern to the others
     capsys.readouterr()
     start(fresh, *now)
-    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Whoever can push")]
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Every user who may push")]
     assert len(said) == bool(exposed)
     for line in said:
         assert f"can also change {exposed} in this subscription: a subscription for each is safer" in line
     start(fresh, *now, undo=True)
-    assert "Whoever can push" not in capsys.readouterr().out
+    assert "Every user who may push" not in capsys.readouterr().out
 
 
 def test_in_an_existing_workspace_no_identity_can_change_another_environment(
@@ -755,7 +757,7 @@ def test_in_an_existing_workspace_no_identity_can_change_another_environment(
     write_yaml(fresh.root / "config" / "prod.yml", configuration("prod", "registry", "existing"))
     cloud.identities["id-deploy-prod"] = {"group": "rg-state", "tags": {}, "principalId": "another"}
     start(project)
-    assert "Whoever can push" not in capsys.readouterr().out
+    assert "Every user who may push" not in capsys.readouterr().out
 
 
 def test_a_private_network_needs_runners_inside_it(
@@ -883,7 +885,7 @@ def test_what_githubs_plan_lacks_is_a_warning_and_no_failure(
     shown = capsys.readouterr().out
     assert (cloud.environments["prod"]["reviewers"], cloud.environments["prod"]["policy"]) == (reviewers, policy)
     assert (cloud.protection is not None) == protected
-    assert ("warning: nobody is asked before prod is changed" in shown) == (not reviewers)
+    assert ("warning: prod is changed without approval" in shown) == (not reviewers)
     assert ("warning: GitHub's plan has no protection" in shown) == (not protected)
     before = len(cloud.changes)
     start(fresh, "prod", yes=False)
@@ -1070,6 +1072,24 @@ def test_an_unknown_environment_is_refused(fresh: Project, cloud: FakeCloud) -> 
     with pytest.raises(UserError, match="unknown environment 'stage'"):
         start(fresh, "dev", "stage")
     assert cloud.log == []
+
+
+def test_the_first_environment_is_open_to_every_branch_whatever_its_name(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("dev", "test", "prod"):
+        (fresh.root / "config" / f"{name}.yml").unlink()
+    for name in ("sandbox", "live"):
+        settings = configuration(name, "workspace")
+        settings["terraform_state"] |= {"storage_account": f"st{name}", "container": "tfstate"}
+        write_yaml(fresh.root / "config" / f"{name}.yml", settings)
+    start(dataclasses.replace(fresh, environment_order=("sandbox", "live")), "sandbox", "live")
+    policies = {name: (there["reviewers"], there["policy"]) for name, there in cloud.environments.items()}
+    assert policies == {"sandbox": ([], ""), "live": (["7"], "protected")}
+    shown = capsys.readouterr().out
+    assert "can also change live in this subscription" in shown
+    assert "GitHub builds sandbox now" in shown
+    assert "-f environment=live -f action=apply" in shown
 
 
 def test_an_environment_named_twice_is_prepared_once(fresh: Project, cloud: FakeCloud) -> None:

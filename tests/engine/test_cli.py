@@ -10,7 +10,7 @@ import typer
 from fake_az import FakeAzure
 
 from mlops import cli, verbs
-from mlops.config import Project
+from mlops.project import Project
 
 VERBS = [
     "train", "deploy-online", "smoke-test", "shift-traffic", "rollback", "deploy-batch", "promote", "monitor",
@@ -154,7 +154,9 @@ def test_the_options_of_bootstrap_reach_it(
     monkeypatch.setattr("mlops.subscription.bootstrap.bootstrap", lambda *given, **named: seen.append((*given, named)))
     assert run("bootstrap", *words) == 0
     usual = dict.fromkeys(("undo", "create_repository", "yes", "dry_run"), False)
-    assert seen == [(project, environments, usual | options)]
+    [(*given, named)] = seen
+    assert (given[:2], named) == ([project, environments], usual | options)
+    assert [type(choice).__name__ for choice in given[2:]] == ["Terraform", "GitHubActions"]
 
 
 @pytest.mark.parametrize("verb", ["doctor", "provision", "teardown"])
@@ -170,7 +172,7 @@ def test_a_teardown_of_all_is_not_one_of_the_endpoints_alone(
 ) -> None:
     removed: list[str] = []
     monkeypatch.setattr(
-        "mlops.subscription.teardown.remove", lambda project, config, agree, **_: removed.append(config.environment)
+        "mlops.subscription.teardown.remove", lambda project, config, *_, **__: removed.append(config.environment)
     )
     assert run("teardown", "--all", "--environment", "test") == 0
     assert (removed, deleted) == (["test"], [])

@@ -1,4 +1,4 @@
-"""The doctor: a healthy environment has no finding, and each defect turns its own check red and has a cure."""
+"""The doctor: a healthy environment has no finding, and each defect turns its own check red and has a remedy."""
 
 import dataclasses
 import ipaddress
@@ -25,11 +25,13 @@ from recorded_azure import (
 )
 from small_project import write_yaml
 
-from mlops import cli
-from mlops.config import Project, load_environment, load_yaml
+from mlops import cli, infrastructure, orchestration
+from mlops.config import load_environment
+from mlops.project import Project, load_yaml
 from mlops.subscription import doctor
+from mlops.subscription.checks import Context, Finding, ok
 
-Found = list[tuple[str, doctor.Finding]]
+Found = list[tuple[str, Finding]]
 
 
 @pytest.fixture
@@ -41,20 +43,27 @@ def new(tmp_path: Path) -> Project:
 def look(project: Project, recorded: Recorded) -> Found:
     """Run every check against recorded answers."""
     with recorded.in_place():
-        return list(doctor.findings(doctor.Patient(project, load_environment(project, "dev")), str))
+        context = Context(project, load_environment(project, "dev"))
+        return list(doctor.findings(context, infrastructure.of(project), orchestration.of(project), str))
+
+
+def checks(project: Project) -> list[str]:
+    """The names of all checks of a project, in their order."""
+    choices = infrastructure.of(project), orchestration.of(project)
+    return [*doctor.local_checks(project, *choices), *doctor.ACCOUNT, *choices[0].checks(), *choices[1].checks()]
 
 
 def bad(found: Found) -> Found:
-    """What is not as it should be."""
+    """The problems."""
     return [(name, finding) for name, finding in found if finding.level != "ok"]
 
 
-@pytest.mark.parametrize("infrastructure", ["terraform", "bicep"])
-def test_a_healthy_environment_has_no_finding_in_any_check(tmp_path: Path, infrastructure: str) -> None:
-    found = look(equipped(tmp_path / "project", infrastructure), Recorded(HEALTHY))
+@pytest.mark.parametrize("tool", ["terraform", "bicep"])
+def test_a_healthy_environment_has_no_finding_in_any_check(tmp_path: Path, tool: str) -> None:
+    project = equipped(tmp_path / "project", tool)
+    found = look(project, Recorded(HEALTHY))
     assert bad(found) == []
-    checks = {**doctor.LOCAL, **doctor.ACCOUNT, **doctor.NEW, **doctor.GITHUB}
-    assert list(dict.fromkeys(name for name, _ in found)) == list(checks)
+    assert list(dict.fromkeys(name for name, _ in found)) == checks(project)
 
 
 SIZES = HEALTHY[f"{azure.LISTED}/vmSizes"]["value"]
@@ -69,7 +78,7 @@ ELSEWHERE = azure.resource("the-registry", f"{ML}/registries") | {"resourceGroup
 
 
 def missing_in_existing(folder: Path, answers: dict[str, Any]) -> Found:
-    """What is not as it should be in somebody else's workspace, with some answers of its own."""
+    """The problems in somebody else's workspace, with some answers of its own."""
     return bad(look(equipped(folder / "project", "existing", []), Recorded(azure.EXISTING | answers)))
 
 
@@ -125,11 +134,11 @@ def usages(family: int, total: int, used: int = 0) -> dict[str, Any]:
     }
 
 
-# What is recorded instead, and then: the check, the level, words of the text, words of the cure.
+# What is recorded instead, and then: the check, the level, words of the text, words of the remedy.
 DEFECTS = {
     "old az": (
         {"az version": {"azure-cli": "2.55.0", "extensions": {"ml": "2.44.1"}}},
-        "tools", "fault", "az 2.55.0 is too old", "az upgrade",
+        "tools", "error", "az 2.55.0 is too old", "az upgrade",
     ),
     "no ml extension": (
         {"az version": {"azure-cli": "2.91.0", "extensions": {}}},
@@ -145,24 +154,24 @@ DEFECTS = {
     ),
     "a disabled subscription": (
         {"az account show": HEALTHY["az account show"] | {"state": "Warned"}},
-        "login", "fault", "a subscription is Warned", "az account set",
+        "login", "error", "a subscription is Warned", "az account set",
     ),
     "an unknown provider": (
         {"az provider list": [*HEALTHY["az provider list"][1:]]},
-        "resource providers", "fault", "Microsoft.ContainerRegistry",
+        "resource providers", "error", "Microsoft.ContainerRegistry",
         "az provider register --wait --namespace Microsoft.ContainerRegistry",
     ),
     "a region that is none": (
         {"az account list-locations": ["eastus"]},
-        "region", "fault", "no region westeurope", "az account list-locations",
+        "region", "error", "no region westeurope", "az account list-locations",
     ),
     "a size that the region lacks": (
         {f"{azure.LISTED}/vmSizes": {"value": SIZES[:2] + SIZES[3:]}},
-        "machine sizes", "fault", "no Standard_NC4as_T4_v3 (cluster gpu)", "another vm_size",
+        "machine sizes", "error", "no Standard_NC4as_T4_v3 (cluster gpu)", "another vm_size",
     ),
     "a size for something else": (
         {f"{azure.LISTED}/vmSizes": {"value": [SIZES[0] | {"supportedComputeTypes": ["AmlCompute"]}, *SIZES[1:]]}},
-        "machine sizes", "fault", "cannot be used for this: compute instances", "another vm_size",
+        "machine sizes", "error", "cannot be used for this: compute instances", "another vm_size",
     ),
     "no Spark machine": (
         {f"{azure.LISTED}/vmSizes": {"value": SIZES[:3]}},
@@ -170,84 +179,84 @@ DEFECTS = {
     ),
     "too small a family": (
         {f"{azure.LISTED}/usages": usages(27, 40)},
-        "quota", "fault", "standardDASv4Family: 28 cores needed, westeurope grants 27", "ask for more cores",
+        "quota", "error", "standardDASv4Family: 28 cores needed, westeurope grants 27", "request more cores",
     ),
     "too small a total": (
         {f"{azure.LISTED}/usages": usages(28, 31)},
-        "quota", "fault", "all families together: 32 cores needed, westeurope grants 31", "ask for more cores",
+        "quota", "error", "all families together: 32 cores needed, westeurope grants 31", "request more cores",
     ),
     "cores in use": (
         {f"{azure.LISTED}/usages": usages(30, 40, 3)},
-        "quota", "warning", "3 of 30 in use", "ask for more",
+        "quota", "warning", "3 of 30 in use", "request more",
     ),
     "a family without a limit": (
         {f"{azure.LISTED}/usages": {"value": usages(28, 40)["value"][::2]}},
-        "quota", "warning", "NCASv3_T4 Family: 4 cores needed, and westeurope names no limit", "ask",
+        "quota", "warning", "NCASv3_T4 Family: 4 cores needed, and westeurope names no limit", "request more cores",
     ),
     "a taken storage name": (
         {"az storage account check-name --name storage_account-dev": TAKEN},
-        "names", "fault", "storage_account-dev: The name is already taken.",
+        "names", "error", "storage_account-dev: The name is already taken.",
         "names.storage_account into config/dev.yml",
     ),
     "a taken lake name": (
         {"az storage account check-name --name lake-dev": TAKEN},
-        "names", "fault", "lake-dev", "names.data_lake",
+        "names", "error", "lake-dev", "names.data_lake",
     ),
     "a taken registry name": (
         {"az acr check-name": TAKEN},
-        "names", "fault", "container_registry-dev", "names.container_registry",
+        "names", "error", "container_registry-dev", "names.container_registry",
     ),
     "a taken vault name": (
         {"Microsoft.KeyVault/checkNameAvailability": TAKEN},
-        "names", "fault", "key_vault-dev", "names.key_vault",
+        "names", "error", "key_vault-dev", "names.key_vault",
     ),
     "a deleted vault": (
         {"az keyvault list-deleted": [VAULT]},
-        "names", "fault", "a deleted vault of another", "az keyvault purge --name key_vault-dev",
+        "names", "error", "a deleted vault of another", "az keyvault purge --name key_vault-dev",
     ),
     "a deleted workspace": (
         {f"providers/{ML}/workspaces --url-parameters": DELETED},
-        "deleted workspace", "fault", "still holds the name mlw-dev", "forceToPurge=true",
+        "deleted workspace", "error", "still holds the name mlw-dev", "forceToPurge=true",
     ),
     "a registry elsewhere": (
         {f"az resource list --resource-type {ML}/registries": [ELSEWHERE]},
-        "model registry", "fault", "another resource group: rg-other", "names.registry",
+        "model registry", "error", "another resource group: rg-other", "names.registry",
     ),
     "an overlapping network": (
         {"az network vnet list": [{"id": "/x/spoke", "ranges": ["10.80.63.0/24"]}]},
-        "virtual networks", "fault", "overlaps 10.80.63.0/24 of spoke", "a free range",
+        "virtual networks", "error", "overlaps 10.80.63.0/24 of spoke", "a free range",
     ),
     "a workspace that was built open": (
         {"az resource show": azure.WORKSPACE},
-        "virtual networks", "fault", "mlw-dev was built without a network", "teardown --environment dev --all`",
+        "virtual networks", "error", "mlw-dev was built without a network", "teardown --environment dev --all`",
     ),
     "an unknown user": (
         {"az ad user show": None},
-        "users", "fault", f"the tenant has no user {ADA}", "az ad user show",
+        "users", "error", f"the tenant has no user {ADA}", "az ad user show",
     ),
     "a closed directory": (
         {"az ad user show": Refusal("Insufficient privileges to complete the operation.")},
-        "users", "warning", "may not read the directory", "ask somebody",
+        "users", "warning", "may not read the directory", "an administrator of the directory",
     ),
     "no Contributor": (
         {ASSIGNED: ENOUGH[1:]},
-        "workflows' rights", "fault", f"lacks Contributor on {SCOPE}", "bootstrap",
+        "workflows' rights", "error", f"lacks Contributor on {SCOPE}", "bootstrap",
     ),
     "Contributor elsewhere": (
         {ASSIGNED: [granted(azure.CONTRIBUTOR, f"{SCOPE}/resourceGroups/rg-de"), *ENOUGH[1:]]},
-        "workflows' rights", "fault", "lacks Contributor", "bootstrap",
+        "workflows' rights", "error", "lacks Contributor", "bootstrap",
     ),
     "no right to assign": (
         {ASSIGNED: [ENOUGH[0], *REST]},
-        "workflows' rights", "fault", "Role Based Access Control", "bootstrap",
+        "workflows' rights", "error", "Role Based Access Control", "bootstrap",
     ),
     "an old condition": (
         {ASSIGNED: [ENOUGH[0], granted(azure.ADMINISTRATOR, condition=azure.BLOBS), *REST]},
-        "workflows' rights", "fault", "Administrator that also allows acr_pull, contributor", "bootstrap",
+        "workflows' rights", "error", "Administrator that also allows acr_pull, contributor", "bootstrap",
     ),
     "no right to the state": (
         {ASSIGNED: ENOUGH[:3]},
-        "workflows' rights", "fault", "Storage Blob Data Contributor on the state account st", "bootstrap",
+        "workflows' rights", "error", "Storage Blob Data Contributor on the state account st", "bootstrap",
     ),
     "a custom role": (
         {ASSIGNED: [*ENOUGH[1:], granted("0b" * 16)]},
@@ -263,23 +272,23 @@ DEFECTS = {
     ),
     "no trust": (
         {"az identity federated-credential list": []},
-        "trust in GitHub", "fault", f"does not trust {azure.SUBJECT}", "bootstrap",
+        "trust in GitHub", "error", f"does not trust {azure.SUBJECT}", "bootstrap",
     ),
     "the subject of older repositories": (
         {"az identity federated-credential list": [{"subject": "repo:my-org/a-project:environment:dev"}]},
-        "trust in GitHub", "fault", "but repo:my-org/a-project:environment:dev", "bootstrap",
+        "trust in GitHub", "error", "but repo:my-org/a-project:environment:dev", "bootstrap",
     ),
     "a subject in capitals": (
         {"az identity federated-credential list": [{"subject": azure.SUBJECT.replace("my-org", "My-Org")}]},
-        "trust in GitHub", "fault", f"does not trust {azure.SUBJECT}", "bootstrap",
+        "trust in GitHub", "error", f"does not trust {azure.SUBJECT}", "bootstrap",
     ),
     "a missing variable": (
         {"gh variable list --env dev": Refusal("HTTP 404: Not Found")},
-        "GitHub variables", "fault", "AZURE_CLIENT_ID is not set for dev", "bootstrap",
+        "GitHub variables", "error", "AZURE_CLIENT_ID is not set for dev", "bootstrap",
     ),
     "another client": (
         {"gh variable list --env dev": [{"name": "AZURE_CLIENT_ID", "value": "x"}]},
-        "GitHub variables", "fault", f"AZURE_CLIENT_ID is x, not {CLIENT}", "bootstrap",
+        "GitHub variables", "error", f"AZURE_CLIENT_ID is x, not {CLIENT}", "bootstrap",
     ),
     "no runner": (
         {"gh variable list --json": VARIABLES[:2]},
@@ -293,17 +302,16 @@ DEFECTS = {
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_each_defect_turns_exactly_its_check_red_and_has_a_cure(new: Project, defect: str) -> None:
-    answers, check, level, text, cure = DEFECTS[defect]
+def test_each_defect_turns_exactly_its_check_red_and_has_a_remedy(new: Project, defect: str) -> None:
+    answers, check, level, text, remedy = DEFECTS[defect]
     found = bad(look(new, Recorded(HEALTHY | answers)))
     assert {(name, finding.level) for name, finding in found} == {(check, level)}, found
-    assert any(text in finding.text and cure in finding.cure for _, finding in found), found
+    assert any(text in finding.text and remedy in finding.remedy for _, finding in found), found
 
 
-def test_every_check_has_a_defect_that_turns_it_red() -> None:
-    checks = {**doctor.LOCAL, **doctor.ACCOUNT, **doctor.NEW, **doctor.GITHUB}
+def test_every_check_has_a_defect_that_turns_it_red(new: Project) -> None:
     # What needs no answer from Azure or GitHub is tested by itself.
-    assert {defect[1] for defect in DEFECTS.values()} == set(checks) - {"network range", "alerts"}
+    assert {defect[1] for defect in DEFECTS.values()} == set(checks(new)) - {"network range", "alerts"}
 
 
 @pytest.mark.parametrize(
@@ -334,7 +342,7 @@ def test_what_is_built_already_is_ours_and_no_name_is_asked_for(new: Project) ->
     found = look(new, recorded)
     assert bad(found) == []
     assert recorded.ran("check-name --name storage_account-dev", "az acr check-name", "checkNameAvailability") == []
-    assert ("deleted workspace", doctor.ok("mlw-dev is ours")) in found
+    assert ("deleted workspace", ok("mlw-dev is ours")) in found
 
 
 def test_a_deleted_vault_of_our_own_comes_back_by_itself(new: Project) -> None:
@@ -355,7 +363,7 @@ def test_a_workspace_that_was_built_with_a_network_is_as_it_should_be(new: Proje
 def test_without_the_add_on_a_closed_project_gets_no_registry(tmp_path: Path) -> None:
     found = bad(look(equipped(tmp_path / "project", "terraform", ["private-network"]), Recorded(HEALTHY)))
     assert [(name, finding.level) for name, finding in found] == [("model registry", "warning")]
-    assert "choose the add-on model-registry" in found[0][1].cure
+    assert "choose the add-on model-registry" in found[0][1].remedy
 
 
 def test_before_bootstrap_made_the_state_account_nobody_lacks_a_right_to_it(new: Project) -> None:
@@ -389,11 +397,11 @@ def test_a_role_counts_in_all_that_lies_below(new: Project, scope: str) -> None:
     assert bad(look(new, Recorded(HEALTHY | {ASSIGNED: [granted(azure.OWNER, scope), ENOUGH[3]]}))) == []
 
 
-@pytest.mark.parametrize(("infrastructure", "findings"), [("terraform", 0), ("bicep", 2)])
-def test_roles_on_the_group_suffice_for_terraform_only(tmp_path: Path, infrastructure: str, findings: int) -> None:
+@pytest.mark.parametrize(("tool", "findings"), [("terraform", 0), ("bicep", 2)])
+def test_roles_on_the_group_suffice_for_terraform_only(tmp_path: Path, tool: str, findings: int) -> None:
     here = [granted(azure.CONTRIBUTOR, GROUP), granted(azure.ADMINISTRATOR, GROUP), ENOUGH[3]]
     recorded = Recorded(HEALTHY | {ASSIGNED: here, "az group show": {"name": "rg-dev"}})
-    project = equipped(tmp_path / "project", infrastructure)
+    project = equipped(tmp_path / "project", tool)
     assert len(bad(look(project, recorded))) == findings
     # A group whose name begins alike is another one.
     recorded.answers[ASSIGNED] = [item | {"scope": item["scope"].replace("rg-dev", "rg-de")} for item in here]
@@ -402,7 +410,7 @@ def test_roles_on_the_group_suffice_for_terraform_only(tmp_path: Path, infrastru
 
 def test_without_an_identity_of_the_workflows_ones_own_rights_count(new: Project) -> None:
     found = bad(look(new, Recorded(HEALTHY | {"az identity show": None, MINE: []})))
-    assert {(name, finding.level) for name, finding in found} >= {("your rights", "fault")}
+    assert {(name, finding.level) for name, finding in found} >= {("your rights", "error")}
 
 
 def test_in_a_workflow_it_looks_at_the_identity_that_runs_it(new: Project) -> None:
@@ -449,7 +457,7 @@ def test_a_list_of_several_pages_is_read_to_its_end(new: Project) -> None:
 def test_without_a_login_it_says_so_and_asks_nothing_more(new: Project) -> None:
     recorded = Recorded(HEALTHY | {"az account show": Refusal("Please run 'az login' to setup account.")})
     found = bad(look(new, recorded))
-    assert [(name, finding.text, finding.cure) for name, finding in found] == [
+    assert [(name, finding.text, finding.remedy) for name, finding in found] == [
         ("login", "you are not signed in to Azure", "run `az login`")
     ]
     assert recorded.ran("resource list", "gh variable") == []
@@ -459,9 +467,9 @@ def test_without_az_it_says_so_once(new: Project) -> None:
     recorded = Recorded(HEALTHY)
     recorded.missing = {"az"}
     found = bad(look(new, recorded))
-    assert [(name, finding.level) for name, finding in found] == [("login", "fault")]
+    assert [(name, finding.level) for name, finding in found] == [("login", "error")]
     assert "az is not installed" in found[0][1].text
-    assert "https://learn.microsoft.com" in found[0][1].cure
+    assert "https://learn.microsoft.com" in found[0][1].remedy
 
 
 def test_without_gh_all_of_azure_is_looked_at(new: Project) -> None:
@@ -470,7 +478,7 @@ def test_without_gh_all_of_azure_is_looked_at(new: Project) -> None:
     found = look(new, recorded)
     assert {finding.level for _, finding in bad(found)} == {"warning"}
     assert {name for name, _ in bad(found)} == {"tools", "trust in GitHub", "GitHub variables", "runner"}
-    assert {name for name, _ in found} > set(doctor.NEW)
+    assert {name for name, _ in found} > set(infrastructure.of(new).checks())
 
 
 def test_each_question_is_asked_once(new: Project) -> None:
@@ -505,25 +513,25 @@ def here(new: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, A
 def test_a_healthy_environment_ends_well(here: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert here({}) == 0
     shown = capsys.readouterr()
-    assert "cure" not in shown.out
+    assert "remedy" not in shown.out
     assert shown.err == ""
 
 
-def test_a_warning_is_shown_with_its_cure_and_stops_nobody(
+def test_a_warning_is_shown_with_its_remedy_and_stops_nobody(
     here: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert here({"gh variable list --json": VARIABLES[:2]}) == 0
     assert "then `gh variable set MLOPS_RUNNER --body mlops`\n" in capsys.readouterr().out
 
 
-def test_a_fault_ends_with_exit_code_1_and_its_cure_in_one_line(
+def test_a_fault_ends_with_exit_code_1_and_its_remedy_in_one_line(
     here: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert here({f"providers/{ML}/workspaces --url-parameters": DELETED}) == 1
     shown = capsys.readouterr()
-    assert shown.err == "error: 1 fault: the cures are above\n"
-    [cure] = [line for line in shown.out.splitlines() if "cure:" in line]
-    assert cure.endswith("--url-parameters api-version=2026-05-01 forceToPurge=true`")
+    assert shown.err == "error: 1 error: the remedies are above\n"
+    [remedy] = [line for line in shown.out.splitlines() if "remedy:" in line]
+    assert remedy.endswith("--url-parameters api-version=2026-05-01 forceToPurge=true`")
 
 
 def test_brackets_in_a_message_of_azure_are_shown_as_they_are(

@@ -17,11 +17,12 @@ import pytest
 from clouds import PROBLEMS, Cloud, State
 from fake_azure import SUBSCRIPTION
 from rendered import ANSWERS
-from small_project import DRIFT, Kind, write_yaml
+from small_project import DRIFT, Kind, rename_environments, write_yaml
 
-from mlops import cli, verbs
+from mlops import cli, definitions, verbs
 from mlops.config import Project, load_yaml
 from mlops.errors import UserError
+from mlops.lint import lint
 from mlops.verbs import Session
 
 # What is in Azure, in the words of `clouds`.
@@ -1105,3 +1106,10 @@ def test_each_verb_of_the_command_line_is_tried() -> None:
     commands = [command for command in cli.app.registered_commands if command.rich_help_panel == cli.AZURE]
     names = {command.callback.__name__.replace("_", "-") for command in commands if command.callback}
     assert names | {"teardown"} == {name.split(" ")[0] for name in VERBS}
+
+
+def test_the_definitions_are_made_for_the_first_environment_whatever_its_name(project: Project) -> None:
+    findings, pipeline = lint(project), definitions.of(project).pipeline()
+    renamed = rename_environments(project)
+    assert lint(renamed) == findings
+    assert definitions.of(renamed).pipeline().order() == pipeline.order()

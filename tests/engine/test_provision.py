@@ -11,6 +11,7 @@ from recorded_azure import GROUP, HEALTHY, ML, PERSON, SUBSCRIPTION, TOOLS, Reco
 from mlops import cli, infrastructure
 from mlops.config import load_environment
 from mlops.errors import CommandError
+from mlops.infrastructure.workspace import purge_command
 from mlops.shell import Shell
 
 Provision = Callable[..., int]
@@ -286,7 +287,7 @@ def test_for_somebody_elses_workspace_there_is_nothing_to_do(
     provision: Provision, recorded: Recorded, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert provision("existing", "--check") == 0
-    assert capsys.readouterr().out == "Workspace mlw-dev is somebody else's: there is nothing to provision.\n"
+    assert capsys.readouterr().out == "Workspace mlw-dev is not the project's own: there is nothing to provision.\n"
     for words in ([], ["--plan"]):
         assert provision("existing", *words) == 1
         assert "there is nothing to provision; `uv run mlops doctor --environment dev`" in capsys.readouterr().err
@@ -367,7 +368,8 @@ def test_terraform_need_not_delete_a_compute_instance(tmp_path: Path, recorded: 
         pytest.skip("this project has another infrastructure")
     recorded.answers["--resource-type computes"] = {"id": "x"} if exists else None
     with recorded.in_place():
-        infrastructure.provision(equipped(tmp_path / "project", "terraform"), "dev", "destroy")
+        project = equipped(tmp_path / "project", "terraform")
+        infrastructure.of(project).provision(load_environment(project, "dev"), "destroy")
     place = "--resource-group rg-dev --name ci-ada-a1b2c3"
     init, *changes, destroy = [line for line in recorded.ran("") if not line.endswith("--output json")]
     assert init.startswith("terraform ")
@@ -430,8 +432,6 @@ def test_a_fault_without_a_known_cure_is_shown_as_it_is(
 
 
 def test_the_command_that_purges_needs_no_ampersand_which_ends_a_command_on_windows(tmp_path: Path) -> None:
-    from mlops.infrastructure.workspace import purge_command
-
     command = purge_command(load_environment(equipped(tmp_path / "project", "bicep"), "dev"))
     assert not [word for word in command if "&" in word]
     assert command[5].endswith(

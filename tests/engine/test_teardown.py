@@ -9,7 +9,7 @@ from recorded_azure import BUILT, GROUP, HEALTHY, ML, TOOLS, Recorded, Refusal, 
 from small_project import write_yaml
 
 from mlops import cli
-from mlops.config import load_yaml
+from mlops.project import load_yaml
 
 Teardown = Callable[..., int]
 
@@ -100,7 +100,7 @@ def test_before_the_question_it_shows_what_goes_and_what_stays(
         "  microsoft.storage/storageaccounts: storage_account-dev\n",
         "  key vault key_vault-dev: deleted, but protected for 90 days",
         "  resource group rg-state: identity id-deploy-dev",
-        "WARNING: the model registry the-registry goes too, and prod, test take their models from it.\n",
+        "WARNING: the model registry the-registry goes too, and prod, test get their models from it.\n",
     ):
         assert text in shown.out
     assert shown.err == "error: nothing was deleted\n"
@@ -152,7 +152,7 @@ def test_a_lock_that_somebody_else_set_stops_it(
     recorded.answers["az lock list"] = [{"id": "/x", "name": "audit"}, *STANDING["az lock list"]]
     assert teardown("--yes") == 1
     assert changes(recorded) == []
-    assert "locks that somebody else set: audit" in capsys.readouterr().err
+    assert "locks that this project did not set: audit" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("late", [False, True])
@@ -251,6 +251,6 @@ def test_somebody_elses_workspace_is_left_alone(
     recorded = Recorded(STANDING)
     assert command(recorded, "teardown", "--all", "--yes") == 1
     assert (
-        "workspace mlw-dev is somebody else's: run `uv run mlops teardown --environment dev`" in capsys.readouterr().err
+        "workspace mlw-dev is not the project's own: run `uv run mlops teardown --environment dev`" in capsys.readouterr().err
     )
     assert recorded.log == []

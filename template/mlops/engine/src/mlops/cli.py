@@ -1,4 +1,4 @@
-"""The command line: a command for each verb. Their modules are imported when they run, so that help is instant."""
+"""The command line: a command for each verb. A command imports its modules when it runs, so that help is instant."""
 
 import contextlib
 import functools
@@ -11,6 +11,9 @@ import typer
 from mlops.errors import UserError
 
 if TYPE_CHECKING:
+    from mlops.config import EnvironmentConfig
+    from mlops.project import Project
+    from mlops.subscription.choices import Action
     from mlops.verbs import Session
 
 LOCAL, AZURE, INFRASTRUCTURE = "On this machine", "On Azure", "Infrastructure"
@@ -22,24 +25,26 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-EnvironmentOption = Annotated[str, typer.Option("--environment", "-e", help="A file of config/: dev, test or prod.")]
+EnvironmentOption = Annotated[
+    str, typer.Option("--environment", "-e", help="A file of config/.", show_default="the first environment")
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the commands and run none.")]
 VersionOption = Annotated[str | None, typer.Option("--model-version", help="Default: the newest that may be used.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-ConfirmOption = Annotated[str, typer.Option("--confirm", help="For prod: the environment's name, beside --yes.")]
+ConfirmOption = Annotated[str, typer.Option("--confirm", help="For a protected environment: its name, beside --yes.")]
 
 
 @app.command(rich_help_panel=LOCAL)
 def local(
-    isolated: Annotated[bool, typer.Option("--isolated", help="A process of its own for each step.")] = False,
+    isolated: Annotated[bool, typer.Option("--isolated", help="Run each step in a process of its own.")] = False,
     overrides: Annotated[str, typer.Option(help="Other settings for this run: 'training.seed=7 ...'.")] = "",
     set_: Annotated[list[str] | None, typer.Option("--set", help="Another pipeline input: NAME=VALUE.")] = None,
     port: Annotated[int | None, typer.Option(help="The endpoint's port. Default: a free one.")] = None,
     skip_lint: Annotated[bool, typer.Option("--skip-lint", help="Do not check the definitions first.")] = False,
 ) -> None:
     """Run the whole loop: check, train, register, serve, score, report."""
-    from mlops.config import Project
     from mlops.local.run import run_local
+    from mlops.project import Project
 
     inputs = dict(_pair(text) for text in set_ or [])
     run_local(Project.load(), isolated=isolated, overrides=overrides, set_inputs=inputs, port=port, skip_lint=skip_lint)
@@ -48,8 +53,8 @@ def local(
 @app.command(rich_help_panel=LOCAL)
 def lint() -> None:
     """Check every Azure ML definition without a cloud account."""
-    from mlops.config import Project
     from mlops.lint import lint as find_errors
+    from mlops.project import Project
 
     findings = find_errors(Project.load())
     for finding in findings:
@@ -62,15 +67,15 @@ def lint() -> None:
 @app.command(rich_help_panel=LOCAL)
 def serve(port: Annotated[int, typer.Option(help="The endpoint's port.")] = 5001) -> None:
     """Keep the newest registered model up as a live endpoint."""
-    from mlops.config import Project
     from mlops.local.serving import serve as keep_serving
+    from mlops.project import Project
 
     keep_serving(Project.load(), port)
 
 
 @app.command(rich_help_panel=AZURE)
 def train(
-    environment: EnvironmentOption = "dev",
+    environment: EnvironmentOption = "",
     overrides: Annotated[str, typer.Option(help="Other settings for this run: 'training.seed=7 ...'.")] = "",
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait for the job.")] = False,
     dry_run: DryRunOption = False,
@@ -83,14 +88,14 @@ def train(
 
 @app.command(rich_help_panel=AZURE)
 def deploy_online(
-    environment: EnvironmentOption = "dev",
+    environment: EnvironmentOption = "",
     model_version: VersionOption = None,
     bake_minutes: Annotated[float | None, typer.Option(min=0, help="Length of the canary stage.")] = None,
     hold: Annotated[bool, typer.Option("--hold", help="Stop after the smoke test, before traffic moves.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Also when that version is served already.")] = False,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Roll a model out to the online endpoint: test, canary, full; back on any fault."""
+    """Roll a model out to the online endpoint: test, canary, full; back on any error."""
     from mlops import verbs
 
     session = _session(environment, dry_run)
@@ -99,8 +104,8 @@ def deploy_online(
 
 @app.command(rich_help_panel=AZURE)
 def smoke_test(
-    environment: EnvironmentOption = "dev",
-    deployment: Annotated[str | None, typer.Option(help="Ask this deployment, past the traffic rule.")] = None,
+    environment: EnvironmentOption = "",
+    deployment: Annotated[str | None, typer.Option(help="Query this deployment, past the traffic rule.")] = None,
     dry_run: DryRunOption = False,
 ) -> None:
     """Send real rows to the online endpoint and check the predictions."""
@@ -111,7 +116,7 @@ def smoke_test(
 
 @app.command(rich_help_panel=AZURE)
 def logs(
-    environment: EnvironmentOption = "dev",
+    environment: EnvironmentOption = "",
     deployment: Annotated[str | None, typer.Option(help="Default: the one that serves.")] = None,
     lines: Annotated[int, typer.Option(min=1, help="How many of the last lines.")] = 200,
     dry_run: DryRunOption = False,
@@ -125,7 +130,7 @@ def logs(
 @app.command(rich_help_panel=AZURE)
 def shift_traffic(
     percent: Annotated[int, typer.Option(min=0, max=100, help="Share of the newer deployment.")],
-    environment: EnvironmentOption = "dev",
+    environment: EnvironmentOption = "",
     dry_run: DryRunOption = False,
 ) -> None:
     """Share traffic between two deployments by hand, after deploy-online --hold."""
@@ -135,7 +140,7 @@ def shift_traffic(
 
 
 @app.command(rich_help_panel=AZURE)
-def rollback(environment: EnvironmentOption = "dev", dry_run: DryRunOption = False) -> None:
+def rollback(environment: EnvironmentOption = "", dry_run: DryRunOption = False) -> None:
     """Go back to the older deployment and reject the newer model version."""
     from mlops import verbs
 
@@ -144,7 +149,7 @@ def rollback(environment: EnvironmentOption = "dev", dry_run: DryRunOption = Fal
 
 @app.command(rich_help_panel=AZURE)
 def deploy_batch(
-    environment: EnvironmentOption = "dev", model_version: VersionOption = None, dry_run: DryRunOption = False
+    environment: EnvironmentOption = "", model_version: VersionOption = None, dry_run: DryRunOption = False
 ) -> None:
     """Make a model the default of the batch endpoint."""
     from mlops import verbs
@@ -155,18 +160,18 @@ def deploy_batch(
 @app.command(rich_help_panel=AZURE)
 def promote(
     to: Annotated[str, typer.Option(help="The environment that may use the model from now on.")],
-    environment: EnvironmentOption = "dev",
+    environment: EnvironmentOption = "",
     model_version: VersionOption = None,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Bring a model to test or prod through the registry, checked by hash."""
+    """Bring a model to another environment through the registry, checked by hash."""
     from mlops import verbs
 
     verbs.promote(_session(environment, dry_run), to, model_version=model_version)
 
 
 @app.command(rich_help_panel=AZURE)
-def monitor(environment: EnvironmentOption = "dev", dry_run: DryRunOption = False) -> None:
+def monitor(environment: EnvironmentOption = "", dry_run: DryRunOption = False) -> None:
     """Watch the served model for drift."""
     from mlops import verbs
 
@@ -175,11 +180,11 @@ def monitor(environment: EnvironmentOption = "dev", dry_run: DryRunOption = Fals
 
 @app.command(rich_help_panel=AZURE)
 def schedule(
-    environment: EnvironmentOption = "dev",
+    environment: EnvironmentOption = "",
     disable: Annotated[bool, typer.Option("--disable", help="Switch the schedule off.")] = False,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Train again and again, by the cron text in config/."""
+    """Train again and again, by the cron expression in config/."""
     from mlops import verbs
 
     verbs.schedule(_session(environment, dry_run), enabled=not disable)
@@ -189,7 +194,7 @@ def schedule(
 def bootstrap(
     environments: Annotated[
         list[str] | None,
-        typer.Option("--environment", "-e", help="A file of config/; can be repeated. Default: dev."),
+        typer.Option("--environment", "-e", help="A file of config/; can be repeated. Default: the first environment."),
     ] = None,
     undo: Annotated[bool, typer.Option("--undo", help="Remove what bootstrap made, and nothing else.")] = False,
     create_repository: Annotated[
@@ -199,48 +204,61 @@ def bootstrap(
     dry_run: DryRunOption = False,
 ) -> None:
     """Make what comes before everything else: identity, rights, state store, settings of the repository."""
-    from mlops.config import Project
+    from mlops import infrastructure, orchestration
+    from mlops.project import Project
     from mlops.subscription.bootstrap import bootstrap as run_bootstrap
 
-    chosen = list(dict.fromkeys(environments or ["dev"]))
-    run_bootstrap(Project.load(), chosen, undo=undo, create_repository=create_repository, yes=yes, dry_run=dry_run)
+    project = Project.load()
+    run_bootstrap(
+        project,
+        list(dict.fromkeys(environments or [project.first_environment])),
+        infrastructure.of(project),
+        orchestration.of(project),
+        undo=undo,
+        create_repository=create_repository,
+        yes=yes,
+        dry_run=dry_run,
+    )
 
 
 @app.command(rich_help_panel=INFRASTRUCTURE)
-def doctor(environment: EnvironmentOption = "dev") -> None:
+def doctor(environment: EnvironmentOption = "") -> None:
     """Look for what would fail later: tools, rights, quota, names, network. Changes nothing."""
-    from mlops.config import Project, load_environment
+    from mlops import infrastructure, orchestration
     from mlops.subscription.doctor import examine
 
-    project = Project.load()
-    examine(project, load_environment(project, environment))
+    project, config = _open(environment)
+    examine(project, config, infrastructure.of(project), orchestration.of(project))
 
 
 @app.command(rich_help_panel=INFRASTRUCTURE)
 def provision(
-    environment: EnvironmentOption = "dev",
+    environment: EnvironmentOption = "",
     plan: Annotated[bool, typer.Option("--plan", help="Show what would change.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Check the definitions; needs no account.")] = False,
     deployer: Annotated[
-        str | None, typer.Option(metavar="OBJECT-ID", help="Who runs the verbs later. Default: whoever runs this.")
+        str | None, typer.Option(metavar="OBJECT-ID", help="The identity that runs the verbs later. Default: you.")
     ] = None,
     dry_run: DryRunOption = False,
 ) -> None:
     """Build an environment's Azure resources, or preview or check them."""
     from mlops import infrastructure
-    from mlops.config import GUID, Project
+    from mlops.config import GUID
 
     if plan and check:
         raise UserError("--plan and --check exclude each other: choose one")
     if deployer and not re.fullmatch(GUID, deployer):
-        raise UserError(f"--deployer {deployer}: write an object id, which `az identity show --query principalId` says")
-    action: infrastructure.Action = "plan" if plan else "check" if check else "apply"
-    infrastructure.provision(Project.load(), environment, action, dry_run=dry_run, deployer=deployer)
+        raise UserError(
+            f"--deployer {deployer}: write an object id, which `az identity show --query principalId` prints"
+        )
+    project, config = _open(environment)
+    action: Action = "plan" if plan else "check" if check else "apply"
+    infrastructure.of(project).provision(config, action, dry_run=dry_run, deployer=deployer)
 
 
 @app.command(rich_help_panel=INFRASTRUCTURE)
 def teardown(
-    environment: EnvironmentOption = "dev",
+    environment: EnvironmentOption = "",
     everything: Annotated[bool, typer.Option("--all", help="All resources too, models and data included.")] = False,
     yes: YesOption = False,
     confirm: ConfirmOption = "",
@@ -248,48 +266,57 @@ def teardown(
 ) -> None:
     """Delete the endpoints and schedules, or with --all the whole environment."""
     if everything:
-        from mlops.config import Project, load_environment
+        from mlops import infrastructure
         from mlops.subscription.teardown import remove
 
-        project = Project.load()
-        agree = functools.partial(_ask, environment, "ALL of this, models and data included,", yes, confirm)
-        remove(project, load_environment(project, environment), agree, dry_run=dry_run)
+        project, config = _open(environment)
+        agree = functools.partial(_confirm, config, "ALL of this, models and data included,", yes, confirm)
+        remove(project, config, infrastructure.of(project), agree, dry_run=dry_run)
         return
     from mlops import verbs
 
     session = _session(environment, dry_run)
     if not dry_run:
-        _ask(environment, "the endpoints and schedules", yes, confirm)
+        _confirm(session.config, "the endpoints and schedules", yes, confirm)
     verbs.teardown(session)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; a user's fault is one line on the error stream and exit code 1."""
+    """Run the command line; a user's error is one line on the error stream and exit code 1."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
         if words and "--help" not in words:
-            _say_notice()
+            _print_notice()
         app(arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
 
 
-def _say_notice() -> None:
-    """Say what everybody must know of the project's mlops version."""
+def _print_notice() -> None:
+    """Print what every user must know of the project's mlops version."""
     from mlops import definitions
-    from mlops.config import Project
+    from mlops.project import Project
 
-    # Outside of a project, and with a mistake in it, the command itself says what is wrong.
+    # Outside of a project, and with a mistake in it, the command itself reports the problem.
     with contextlib.suppress(UserError, ImportError):
         if text := definitions.of(Project.load()).notice:
             print(text, file=sys.stderr)
 
 
+def _open(environment: str) -> "tuple[Project, EnvironmentConfig]":
+    from mlops.config import load_environment
+    from mlops.project import Project
+
+    project = Project.load()
+    return project, load_environment(project, environment or project.first_environment)
+
+
 def _session(environment: str, dry_run: bool) -> "Session":
+    from mlops.project import Project
     from mlops.verbs import Session
 
-    return Session.open(environment, dry_run=dry_run)
+    return Session.open(environment or Project.load().first_environment, dry_run=dry_run)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -299,16 +326,19 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _ask(environment: str, what: str, yes: bool, confirm: str) -> None:
-    if environment == "prod":
-        if not yes or confirm != environment:
-            raise UserError(f"this deletes {what} of prod: repeat it with --yes --confirm prod")
+def _confirm(config: "EnvironmentConfig", what: str, yes: bool, confirm: str) -> None:
+    name = config.environment
+    if config.protected:
+        if not yes or confirm != name:
+            unmarked = "protected" not in config.model_fields_set
+            remedy = f"; or write `protected: false` into config/{name}.yml, which has no such key" if unmarked else ""
+            raise UserError(f"this deletes {what} of {name}: repeat it with --yes --confirm {name}{remedy}")
         return
     if yes:
         return
     if not sys.stdin.isatty():
-        raise UserError(f"this deletes {what} of {environment}: repeat it with --yes")
-    if not typer.confirm(f"Delete {what} of {environment}?"):
+        raise UserError(f"this deletes {what} of {name}: repeat it with --yes")
+    if not typer.confirm(f"Delete {what} of {name}?"):
         raise UserError("nothing was deleted")
 
 

@@ -1,34 +1,21 @@
-"""The resources of an environment, built by the tool that the project chose."""
+"""The resources of an environment: who builds them, and with which tool."""
 
-import importlib
-from typing import Literal
+from collections.abc import Callable, Mapping
 
-from mlops.config import Project, load_environment
-from mlops.errors import CommandError, UserError
+from mlops.infrastructure.bicep import Bicep
+from mlops.infrastructure.existing import Existing
+from mlops.infrastructure.terraform import Terraform
+from mlops.project import Project
+from mlops.subscription.choices import Infrastructure
 
-Action = Literal["apply", "plan", "check", "destroy"]
+INFRASTRUCTURES: Mapping[str, Callable[[Project], Infrastructure]] = {
+    "terraform": Terraform,
+    "bicep": Bicep,
+    "existing": Existing,
+}
+"""The choices of `infrastructure` in [tool.mlops] of pyproject.toml, which `Project.load` checks."""
 
 
-def provision(
-    project: Project, environment: str, action: Action, *, dry_run: bool = False, deployer: str | None = None
-) -> None:
-    """Build (`apply`), preview (`plan`), `check` or remove (`destroy`) an environment's resources.
-
-    `deployer` is the object id of the identity that the workflows run as; by default it is whoever runs this. Raises
-    UserError for a missing tool or login, when the tool fails, and when the workspace is somebody else's.
-    """
-    config = load_environment(project, environment)
-    if project.infrastructure == "existing":
-        text = f"workspace {config.names.workspace} is somebody else's: there is nothing to provision"
-        if action != "check":
-            raise UserError(f"{text}; `uv run mlops doctor --environment {environment}` checks it")
-        print(f"{text[0].upper()}{text[1:]}.", flush=True)
-        return
-    # This module is what it imports.
-    from mlops.infrastructure.workspace import provisioning_cure
-
-    module = importlib.import_module(f"mlops.infrastructure.{project.infrastructure}")
-    try:
-        module.provision(project, config, action, dry_run=dry_run, deployer=deployer)
-    except CommandError as error:
-        raise provisioning_cure(error.output, config) or error from error
+def of(project: Project) -> Infrastructure:
+    """Return what the project chose."""
+    return INFRASTRUCTURES[project.infrastructure](project)

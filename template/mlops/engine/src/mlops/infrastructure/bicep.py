@@ -2,64 +2,75 @@
 
 import json
 
-from mlops.config import EnvironmentConfig, Project
+from mlops.config import EnvironmentConfig
 from mlops.errors import CommandError
-from mlops.infrastructure import Action
+from mlops.infrastructure.provisioned import Provisioned
 from mlops.infrastructure.workspace import (
-    CURES,
-    LOCK,
-    admit_spark,
+    enable_serverless_spark,
     existing_instances,
     online_endpoint_exists,
     purge_workspace,
 )
+from mlops.project import Project
 from mlops.shell import Shell
-from mlops.subscription.account import find
+from mlops.subscription.account import LOCK, REMEDIES, find
+from mlops.subscription.checks import Context
+from mlops.subscription.checks.tools import Tool
+from mlops.subscription.choices import Action
 
 FOLDER = "infrastructure/bicep"
 
 
-def provision(
-    project: Project, config: EnvironmentConfig, action: Action, *, dry_run: bool, deployer: str | None = None
-) -> None:
-    """Deploy the environment's resources, show what would change, or delete them; a check needs no account."""
-    shell = Shell(project.root, dry_run, CURES)
-    if action == "check":
-        _check(shell, project)
-        return
-    if action == "destroy":
-        _destroy(shell, config)
-        return
-    if action == "apply":
-        _recover_vault(shell, config)
-    # A template knows the first two of these parameters only with the add-ons that need them.
-    values = ["onlineEndpointExists=true"] if online_endpoint_exists(shell, project, config) else []
-    if instances := existing_instances(shell, project, config):
-        # `az` takes single quotes as well, and cmd.exe, which runs it on Windows, leaves them alone.
-        values.append(f"existingInstances={instances}")
-    if deployer:
-        values.append(f"deployerPrincipalId={deployer}")
-    if start := _budget_start(shell, config):
-        values.append(f"budgetStart={start}")
-    # One name for all deployments of an environment: Azure then refuses a second one at the same time.
-    name = ["--name", config.names.workspace]
-    # The file names its template, and each value in a new --parameters overrides it.
-    file = f"{FOLDER}/{config.environment}.bicepparam"
-    arguments = [*name, "--location", config.location, "--parameters", file]
-    if values:
-        arguments += ["--parameters", *values]
-    if action == "plan":
-        shell.run("az", "deployment", "sub", "what-if", *arguments)
-        return
-    shell.run("az", "deployment", "sub", "create", *arguments, "--output", "none")
-    admit_spark(shell, config)
-    outputs = find(shell, "deployment", "sub", "show", *name, "--query", "properties.outputs")
-    for key, output in sorted((outputs or {}).items()):
-        print(f"{key} = {json.dumps(output['value'])}", flush=True)
+class Bicep(Provisioned):
+    """The Bicep commands of `az`; Azure keeps the state."""
+
+    def tools(self) -> list[Tool]:
+        """Return Bicep, which comes with `az`."""
+        return [Tool("bicep", ("az", "bicep", "version"), r"version ([\d.]+)", "0.36", "`az bicep upgrade`")]
+
+    def scope(self, context: Context) -> str:
+        """Return the subscription, at which Bicep deploys."""
+        return context.subscription
+
+    def run(self, config: EnvironmentConfig, action: Action, *, dry_run: bool, deployer: str | None) -> None:
+        """Deploy the environment's resources, show what would change, or delete them; a check needs no account."""
+        shell = Shell(self.project.root, dry_run, REMEDIES)
+        if action == "check":
+            _check(shell, self.project)
+            return
+        if action == "destroy":
+            _destroy(shell, config)
+            return
+        if action == "apply":
+            _recover_vault(shell, config)
+        # A template knows the first two of these parameters only with the add-ons that need them.
+        values = ["onlineEndpointExists=true"] if online_endpoint_exists(shell, self.project, config) else []
+        if instances := existing_instances(shell, self.project, config):
+            # `az` takes single quotes as well, and cmd.exe, which runs it on Windows, leaves them alone.
+            values.append(f"existingInstances={instances}")
+        if deployer:
+            values.append(f"deployerPrincipalId={deployer}")
+        if start := _budget_start(shell, config):
+            values.append(f"budgetStart={start}")
+        # One name for all deployments of an environment: Azure then refuses a second one at the same time.
+        name = ["--name", config.names.workspace]
+        # The file names its template, and each value in a new --parameters overrides it.
+        file = f"{FOLDER}/{config.environment}.bicepparam"
+        arguments = [*name, "--location", config.location, "--parameters", file]
+        if values:
+            arguments += ["--parameters", *values]
+        if action == "plan":
+            shell.run("az", "deployment", "sub", "what-if", *arguments)
+            return
+        shell.run("az", "deployment", "sub", "create", *arguments, "--output", "none")
+        enable_serverless_spark(shell, config)
+        outputs = find(shell, "deployment", "sub", "show", *name, "--query", "properties.outputs")
+        for key, output in sorted((outputs or {}).items()):
+            print(f"{key} = {json.dumps(output['value'])}", flush=True)
 
 
 def _check(shell: Shell, project: Project) -> None:
-    """Compile the template and every environment's parameters, with the linter's findings; what comes out is kept."""
+    """Compile the template and every environment's parameters, with the linter's findings, and keep the results."""
     folder = project.root / ".local" / "bicep"
     folder.mkdir(parents=True, exist_ok=True)
     output = folder.relative_to(project.root).as_posix()
@@ -86,7 +97,7 @@ def _recover_vault(shell: Shell, config: EnvironmentConfig) -> None:
     try:
         deleted = find(shell, "keyvault", "show-deleted", *vault)
     except CommandError:
-        # Who may not ask learns of it from the deployment.
+        # Without the right to look, the deployment reports it.
         return
     if deleted is None:
         return

@@ -1,81 +1,157 @@
-"""Terraform: each step is one command, shown before it runs."""
+"""Terraform: each step is one command, shown before it runs; and the storage account that keeps its state."""
 
 import os
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
-from mlops.config import EnvironmentConfig, Project, TerraformState
+from mlops.config import EnvironmentConfig, TerraformState
 from mlops.errors import CommandError, UserError
-from mlops.infrastructure import Action
+from mlops.infrastructure.provisioned import Provisioned
 from mlops.infrastructure.workspace import (
-    CURES,
-    admit_spark,
     delete_instance,
+    enable_serverless_spark,
     existing_instances,
     online_endpoint_exists,
 )
 from mlops.shell import Shell
 from mlops.subscription import account as azure
+from mlops.subscription.checks import Context
+from mlops.subscription.checks.rights import Granted
+from mlops.subscription.checks.tools import Tool
+from mlops.subscription.choices import Action
+from mlops.subscription.steps import (
+    Cloud,
+    Identity,
+    Person,
+    RemovableStep,
+    RoleAssignment,
+    Step,
+    has_bootstrap_tags,
+    tags,
+)
 
 FOLDER = "infrastructure/terraform"
 
 NO_STATE = "no such host|ResourceNotFound|ContainerNotFound|AuthorizationFailure|AuthorizationPermissionMismatch"
 """What `terraform init` writes without account or container of the state, and without the right to them."""
 
+STATE_ROLE = "Storage Blob Data Contributor"
 
-def provision(
-    project: Project, config: EnvironmentConfig, action: Action, *, dry_run: bool, deployer: str | None = None
-) -> None:
-    """Initialise Terraform for the environment's state, then apply, plan or destroy; a check needs no account."""
-    shell = Shell(project.root, dry_run, CURES)
-    if action == "check":
-        _check(shell)
-        return
-    variables = _login(shell)
-    plan = project.root / ".local" / "terraform" / f"{config.environment}.tfplan"
-    plan.parent.mkdir(parents=True, exist_ok=True)
+INSTALL = "see https://developer.hashicorp.com/terraform/install"
 
-    def terraform(*words: str) -> None:
-        shell.run("terraform", f"-chdir={FOLDER}", *words, variables=variables)
 
-    try:
-        # -reconfigure: each environment has its own state, and none is ever copied into another's.
-        terraform("init", "-input=false", "-reconfigure", *_backend(config))
-    except CommandError as error:
-        if not re.search(NO_STATE, error.output):
-            raise
+class Terraform(Provisioned):
+    """Terraform's commands, and where its state is."""
+
+    def tools(self) -> list[Tool]:
+        """Return Terraform."""
+        version = ("terraform", "version", "-json")
+        return [Tool("terraform", version, r'"terraform_version": "([\d.]+)', "1.11", INSTALL)]
+
+    def scope(self, context: Context) -> str:
+        """Return the resource group once there is one: the infrastructure makes it."""
+        group = context.az("group", "show", "--name", context.config.names.resource_group)
+        return context.group if group is not None else context.subscription
+
+    def check_bootstrap(self, cloud: Cloud, config: EnvironmentConfig, *, undo: bool) -> None:
+        """Look for the resources, and whether the name of the state's storage account is free.
+
+        Raises:
+            UserError: One of them would stop `bootstrap` half-way.
+        """
+        super().check_bootstrap(cloud, config, undo=undo)
         state = _state(config)
-        raise UserError(
-            f"terraform init failed: does the state's container {state.container} in storage account "
-            f"{state.storage_account} exist, and have you the role Storage Blob Data Contributor on it? "
-            f"`uv run mlops bootstrap --environment {config.environment}` sees to both (details above)"
-        ) from error
-    # A plan may be cut off, as that of a pull request is by the next push, and its lock would stay and block the next
-    # apply (hashicorp/setup-terraform#441).
-    lock = "-lock=false" if action == "plan" else "-lock-timeout=10m"
-    arguments = ["-input=false", lock, "-var", f"environment={config.environment}"]
-    if deployer:
-        arguments += ["-var", f"deployer_principal_id={deployer}"]
-    if action == "destroy":
-        for instance in existing_instances(shell, project, config):
-            delete_instance(shell, config, instance)
-        terraform("destroy", "-auto-approve", *arguments)
-        return
-    exists = online_endpoint_exists(shell, project, config)
-    arguments += ["-var", f"online_endpoint_exists={str(exists).lower()}"]
-    # Terraform starts in its own folder, so the plan's path is seen from there.
-    file = f"../../{plan.relative_to(project.root).as_posix()}"
-    terraform("plan", *arguments, f"-out={file}")
-    if action == "apply":
-        # Azure loses rules of a managed network that are made at the same time (Azure/terraform-provider-azapi#453).
-        pace = ["-parallelism=1"] if config.closed else []
-        # What is applied is the plan that was shown, and no other.
-        terraform("apply", "-input=false", lock, *pace, file)
-        plan.unlink(missing_ok=True)
-        admit_spark(shell, config)
+        if not undo and not cloud.find("storage", "account", "show", *_place(state)):
+            name = cloud.find("storage", "account", "check-name", "--name", state.storage_account)
+            if name and not name["nameAvailable"]:
+                raise _taken(config)
+
+    def steps(self, cloud: Cloud, config: EnvironmentConfig, identity: Identity, *, undo: bool) -> list[Step]:
+        """Return the storage account of the state, the rights to it, and the roles to provision."""
+        state = _state(config)
+        scope = f"{cloud.subscription}/resourceGroups/{state.resource_group}"
+        scope += f"/providers/Microsoft.Storage/storageAccounts/{state.storage_account}"
+        account, place = StateAccount(cloud, config), f"storage account {state.storage_account}"
+        steps: list[Step] = [account, StateVersions(cloud, state), StateContainer(cloud, state)]
+        steps.append(RoleAssignment(cloud, identity, STATE_ROLE, scope, place, within=account))
+        if cloud.user:  # `mlops provision` by hand reads and writes the state, too
+            steps.append(RoleAssignment(cloud, Person(cloud.user), STATE_ROLE, scope, place, within=account))
+        return [*steps, *super().steps(cloud, config, identity, undo=undo)]
+
+    def missing_user_rights(self, context: Context, granted: Granted) -> Iterator[str]:
+        """Yield the rights that a user lacks to provision and to keep the state."""
+        yield from super().missing_user_rights(context, granted)
+        # `bootstrap` makes the account and grants its user the role.
+        if context.az("storage", "account", "show", *_place(_state(context.config))):
+            yield from self._missing_state_rights(context, granted)
+
+    def missing_workflow_rights(self, context: Context, granted: Granted) -> Iterator[str]:
+        """Yield the rights that the workflows' identity lacks to provision and to keep the state."""
+        yield from super().missing_workflow_rights(context, granted)
+        yield from self._missing_state_rights(context, granted)
+
+    def _missing_state_rights(self, context: Context, granted: Granted) -> Iterator[str]:
+        """Yield the right to the state if it is missing; an owner of the account does not have it by itself."""
+        state = _state(context.config)
+        account = f"{context.subscription}/resourceGroups/{state.resource_group}/providers/Microsoft.Storage"
+        account += f"/storageAccounts/{state.storage_account}"
+        if not granted.at(account, STATE_ROLE, "Storage Blob Data Owner"):
+            yield f"{STATE_ROLE} on the state account {state.storage_account}"
+
+    def run(self, config: EnvironmentConfig, action: Action, *, dry_run: bool, deployer: str | None) -> None:
+        """Initialise Terraform for the environment's state, then apply, plan or destroy; a check needs no account."""
+        shell = Shell(self.project.root, dry_run, {**azure.REMEDIES, "terraform": INSTALL})
+        if action == "check":
+            _check(shell)
+            return
+        variables = _login(shell)
+        plan = self.project.root / ".local" / "terraform" / f"{config.environment}.tfplan"
+        plan.parent.mkdir(parents=True, exist_ok=True)
+
+        def terraform(*words: str) -> None:
+            shell.run("terraform", f"-chdir={FOLDER}", *words, variables=variables)
+
+        try:
+            # -reconfigure: each environment has its own state, and none is ever copied into another's.
+            terraform("init", "-input=false", "-reconfigure", *_backend(config))
+        except CommandError as error:
+            if not re.search(NO_STATE, error.output):
+                raise
+            state = _state(config)
+            raise UserError(
+                f"terraform init failed: does the state's container {state.container} in storage account "
+                f"{state.storage_account} exist, and have you the role Storage Blob Data Contributor on it? "
+                f"`uv run mlops bootstrap --environment {config.environment}` sees to both (details above)"
+            ) from error
+        # A plan may be cut off, as that of a pull request is by the next push, and its lock would stay and block the
+        # next apply (hashicorp/setup-terraform#441).
+        lock = "-lock=false" if action == "plan" else "-lock-timeout=10m"
+        arguments = ["-input=false", lock, "-var", f"environment={config.environment}"]
+        if deployer:
+            arguments += ["-var", f"deployer_principal_id={deployer}"]
+        if action == "destroy":
+            for instance in existing_instances(shell, self.project, config):
+                delete_instance(shell, config, instance)
+            terraform("destroy", "-auto-approve", *arguments)
+            return
+        exists = online_endpoint_exists(shell, self.project, config)
+        arguments += ["-var", f"online_endpoint_exists={str(exists).lower()}"]
+        # Terraform starts in its own folder, so the plan's path is seen from there.
+        file = f"../../{plan.relative_to(self.project.root).as_posix()}"
+        terraform("plan", *arguments, f"-out={file}")
+        if action == "apply":
+            # Azure loses rules of a managed network that are made at once (Azure/terraform-provider-azapi#453).
+            pace = ["-parallelism=1"] if config.closed else []
+            # What is applied is the plan that was shown, and no other.
+            terraform("apply", "-input=false", lock, *pace, file)
+            plan.unlink(missing_ok=True)
+            enable_serverless_spark(shell, config)
 
 
 def _check(shell: Shell) -> None:
-    """Run what Terraform can say without an account: format, validity, and the project's own tests."""
+    """Run what needs no account: format, validity, and the project's own tests."""
     for words in (
         ["fmt", "-check", "-recursive"],
         ["init", "-input=false", "-backend=false"],
@@ -108,7 +184,7 @@ def _backend(config: EnvironmentConfig) -> list[str]:
 def _login(shell: Shell) -> dict[str, str]:
     """Return the variables that Terraform needs beside those of the terminal.
 
-    The provider asks for a subscription by name of variable; on a developer's machine that is the one of `az`.
+    The provider reads the subscription from a variable; on a developer's machine that is the one of `az`.
     """
     if _oidc() or os.environ.get("ARM_SUBSCRIPTION_ID"):
         return {}
@@ -122,3 +198,116 @@ def _login(shell: Shell) -> dict[str, str]:
 
 def _oidc() -> bool:
     return os.environ.get("ARM_USE_OIDC", "").lower() in ("true", "1")
+
+
+def _place(state: TerraformState) -> tuple[str, ...]:
+    return ("--name", state.storage_account, "--resource-group", state.resource_group)
+
+
+def _taken(config: EnvironmentConfig) -> UserError:
+    return UserError(
+        f"the name {_state(config).storage_account} belongs to another owner's storage account: choose another one for "
+        f"terraform_state.storage_account in config/{config.environment}.yml"
+    )
+
+
+@dataclass
+class StateAccount(RemovableStep):
+    """The storage account of the state: no keys, nothing public."""
+
+    cloud: Cloud
+    config: EnvironmentConfig
+
+    @property
+    def name(self) -> str:
+        """The account's name."""
+        return f"storage account {_state(self.config).storage_account}"
+
+    def done(self) -> bool:
+        """Return whether the account exists."""
+        return self._find() is not None
+
+    def make(self) -> None:
+        """Create the account.
+
+        Raises:
+            UserError: Another owner has taken the name in the meantime.
+        """
+        safe = ["--https-only", "true", "--min-tls-version", "TLS1_2", "--allow-shared-key-access", "false"]
+        safe += ("--allow-blob-public-access", "false", "--allow-cross-tenant-replication", "false")
+        kind = ("--location", self.config.location, "--kind", "StorageV2", "--sku", "Standard_LRS")
+        state = _state(self.config)
+        try:
+            self._change("create", *_place(state), *kind, *safe, "--tags", *tags(self.config))
+        except CommandError as error:
+            if re.search(rf"AlreadyTaken.*\b{re.escape(state.storage_account)}\b", error.output):
+                raise _taken(self.config) from error
+            raise
+
+    def removable(self) -> bool:
+        """Return whether `bootstrap` made the account."""
+        return has_bootstrap_tags(self._find())
+
+    def remove(self) -> None:
+        """Delete the account, and the state in it."""
+        self._change("delete", *_place(_state(self.config)), "--yes")
+
+    def _find(self) -> Any:
+        return self.cloud.find("storage", "account", "show", *_place(_state(self.config)))
+
+    def _change(self, *words: str) -> None:
+        self.cloud.az("storage", "account", *words)
+
+
+@dataclass
+class StateVersions(Step):
+    """Older versions of the state, and a way back for what was deleted."""
+
+    cloud: Cloud
+    state: TerraformState
+
+    @property
+    def name(self) -> str:
+        """The account's name."""
+        return f"versions and soft delete in {self.state.storage_account}"
+
+    def done(self) -> bool:
+        """Return whether versions and both retention policies are on."""
+        found = self.cloud.find(*self._command("show")) or {}
+        policies = [found.get(key) or {} for key in ("deleteRetentionPolicy", "containerDeleteRetentionPolicy")]
+        return bool(found.get("isVersioningEnabled")) and all(policy.get("enabled") for policy in policies)
+
+    def make(self) -> None:
+        """Switch them on."""
+        blobs = ["--enable-versioning", "true", "--enable-delete-retention", "true", "--delete-retention-days", "30"]
+        blobs += ("--enable-container-delete-retention", "true", "--container-delete-retention-days", "30")
+        self.cloud.az(*self._command("update"), *blobs)
+
+    def _command(self, verb: str) -> tuple[str, ...]:
+        place = ("--account-name", self.state.storage_account, "--resource-group", self.state.resource_group)
+        return ("storage", "account", "blob-service-properties", verb, *place)
+
+
+@dataclass
+class StateContainer(Step):
+    """The container of the state; it goes with its account."""
+
+    cloud: Cloud
+    state: TerraformState
+
+    @property
+    def name(self) -> str:
+        """The names of container and account."""
+        return f"container {self.state.container} in {self.state.storage_account}"
+
+    def done(self) -> bool:
+        """Return whether the container exists."""
+        return self.cloud.find(*self._command("show")) is not None
+
+    def make(self) -> None:
+        """Create the container."""
+        self.cloud.az(*self._command("create"))
+
+    def _command(self, verb: str) -> tuple[str, ...]:
+        account = ("--storage-account", self.state.storage_account, "--resource-group", self.state.resource_group)
+        return ("storage", "container-rm", verb, "--name", self.state.container, *account)

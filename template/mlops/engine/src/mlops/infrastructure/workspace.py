@@ -1,24 +1,20 @@
-"""What Terraform and Bicep have in common: questions to Azure, and the cures of the faults that are met most often."""
+"""The workspace, whatever builds it: queries and calls to Azure, and the remedies of the most frequent errors."""
 
 import re
 
-from mlops.azureml.remedies import remedy as cure
-from mlops.config import EnvironmentConfig, Project
+from mlops.azureml.remedies import remedy
+from mlops.config import EnvironmentConfig
 from mlops.errors import UserError
+from mlops.project import Project
 from mlops.shell import Shell, quoted
 from mlops.subscription import account as azure
 
-CURES = {"terraform": "see https://developer.hashicorp.com/terraform/install", **azure.CURES}
-
-API_VERSION = "2026-05-01"
-"""The version of Azure ML's management API that the infrastructure and the verbs use."""
-
-LOCK = "cannot-delete"
-"""The name of the locks that `security.delete_lock` sets."""
+# An online endpoint needs the first two, and Azure ML's error names neither (MicrosoftLearning/mslearn-azure-ml#106).
+ENDPOINT_PROVIDERS = ("Microsoft.Cdn", "Microsoft.PolicyInsights", "Microsoft.ManagedIdentity")
 
 
 def online_endpoint_exists(shell: Shell, project: Project, config: EnvironmentConfig) -> bool:
-    """Say whether the online endpoint is there, whose logs the add-on "monitoring" collects.
+    """Return whether the online endpoint exists, whose logs the add-on "monitoring" collects.
 
     The verbs make the endpoint and not the infrastructure, so its first deployment may come later.
     """
@@ -38,9 +34,9 @@ def existing_instances(shell: Shell, project: Project, config: EnvironmentConfig
 def delete_instance(shell: Shell, config: EnvironmentConfig, name: str) -> None:
     """Delete a compute instance, and the record of its deployment, by which azurerm would try the same.
 
-    azurerm 5.2 does not say what is to become of the machine, as Azure demands.
+    azurerm 5.2 does not state what happens to the machine, which Azure requires.
     """
-    parameters = [f"api-version={API_VERSION}", "underlyingResourceAction=Delete"]
+    parameters = [f"api-version={azure.API_VERSION}", "underlyingResourceAction=Delete"]
     url = f"{_workspace(config)}/computes/{name}"
     shell.run("az", "rest", "--method", "delete", "--url", url, "--url-parameters", *parameters)
     shell.run("az", "resource", "wait", "--deleted", *_in_workspace(config, "computes", name))
@@ -65,7 +61,7 @@ def purge_command(config: EnvironmentConfig) -> tuple[str, ...]:
     this too, but not every version of this project needs that extension.
     """
     # Not as a part of the address: cmd.exe, which runs az on Windows, ends a command at an ampersand.
-    parameters = [f"api-version={API_VERSION}", "forceToPurge=true"]
+    parameters = [f"api-version={azure.API_VERSION}", "forceToPurge=true"]
     return ("az", "rest", "--method", "delete", "--url", _workspace(config), "--url-parameters", *parameters)
 
 
@@ -83,24 +79,24 @@ def purge_workspace(shell: Shell, config: EnvironmentConfig) -> None:
     shell.run("az", "resource", "wait", "--deleted", "--resource-group", group, "--name", workspace, *kind)
 
 
-def admit_spark(shell: Shell, config: EnvironmentConfig) -> None:
-    """Let serverless Spark, on which the model monitor runs, into the network that a closed workspace manages.
+def enable_serverless_spark(shell: Shell, config: EnvironmentConfig) -> None:
+    """Enable serverless Spark, on which the model monitor runs, in the network that a closed workspace manages.
 
-    Azure leaves it out unless somebody asks for it by this call, and does the work in the background.
+    Azure does so only after this call, and in the background.
     """
     if not config.closed:
         return
     url = f"{_workspace(config)}/provisionManagedNetwork"
     options = azure.body(shell, "provision-network", {"includeSpark": True})
-    parameters = ("--url-parameters", f"api-version={API_VERSION}")
+    parameters = ("--url-parameters", f"api-version={azure.API_VERSION}")
     shell.run("az", "rest", "--method", "post", "--url", url, *parameters, *options)
 
 
-def provisioning_cure(output: str, config: EnvironmentConfig) -> UserError | None:
-    """Return the one line that helps when a tool ended with `output`, or None when the fault has no known cure."""
+def provisioning_remedy(output: str, config: EnvironmentConfig) -> UserError | None:
+    """Return the one line that helps when a tool ended with `output`, or None when the error has no known remedy."""
     names, environment = config.names, config.environment
     file, doctor = f"config/{environment}.yml", f"`uv run mlops doctor --environment {environment}`"
-    cures = {
+    known = {
         r"(?i)soft-?deleted workspace": (
             f"a deleted workspace still holds the name {names.workspace}: delete it for good with "
             f"`{quoted(purge_command(config))}`"
@@ -134,7 +130,7 @@ def provisioning_cure(output: str, config: EnvironmentConfig) -> UserError | Non
             f"Quotas, or choose smaller ones; {doctor} has the figures"
         ),
         r"SkuNotAvailable|NotAvailableForSubscription|(?i:vm ?size .{1,120} (is )?not (supported|available))": (
-            f"{config.location} lacks one of the machines in {file}: choose another vm_size there; {doctor} says which"
+            f"{config.location} lacks one of the machines in {file}: choose another vm_size there; {doctor} names it"
         ),
         r"MissingSubscriptionRegistration|not registered to use namespace": (
             f"the subscription lacks a resource provider: {doctor} has the command that registers it"
@@ -149,5 +145,5 @@ def provisioning_cure(output: str, config: EnvironmentConfig) -> UserError | Non
             "`terraform force-unlock`"
         ),
     }
-    found = next((text for pattern, text in cures.items() if re.search(pattern, output, re.DOTALL)), None)
-    return UserError(found) if found else cure(output, config)
+    found = next((text for pattern, text in known.items() if re.search(pattern, output, re.DOTALL)), None)
+    return UserError(found) if found else remedy(output, config)

@@ -1,73 +1,96 @@
-"""What `mlops bootstrap` makes on GitHub: repository, environments, variables, approvals, protection of main."""
+"""GitHub Actions: repository, environments, variables, approvals and protection of main, made and checked."""
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from mlops.config import EnvironmentConfig, load_yaml
+from mlops.config import EnvironmentConfig
 from mlops.errors import CommandError, UserError
+from mlops.project import load_yaml
 from mlops.shell import Shell
-from mlops.subscription.bootstrap import MADE_HERE, Cloud, Identity, SkippedError, Step
+from mlops.subscription.account import NOT_FOUND, REMEDIES
+from mlops.subscription.checks import Check, Context, Finding, error, ok, warning
+from mlops.subscription.checks.tools import Tool
+from mlops.subscription.steps import BOOTSTRAP_TAGS, Cloud, Identity, RemovableStep, SkippedError, Step, Trust
 
 CUSTOM_SUBJECT = "actions/oidc/customization/sub"
 ISSUER = "https://token.actions.githubusercontent.com"
-CHECKS = ("Project", "Infrastructure")
+REQUIRED_JOBS = ("Project", "Infrastructure")
 VARIABLES = ("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_SUBSCRIPTION_ID")
 
-# An environment has no tags: this variable says that `bootstrap` made it.
-MARK, MARKED = "MLOPS_CREATED_BY", MADE_HERE["created_by"]
+# An environment has no tags: this variable records that `bootstrap` made it.
+MARK, MARK_VALUE = "MLOPS_CREATED_BY", BOOTSTRAP_TAGS["created_by"]
 
 PROTECTED_ONLY = {"protected_branches": True, "custom_branch_policies": False}
 
 # What an environment may have beside reviewers and branches, and what a new one has.
 DEFAULTS = {"wait_timer": 0, "prevent_self_review": False, "can_admins_bypass": True}
 
-# Since this day new, renamed and transferred repositories sign in with numeric ids beside their names, so that nobody
-# who takes over a deleted name takes over its rights.
+# Since this day new, renamed and transferred repositories sign in with numeric ids beside their names, so that the next
+# owner of a deleted name does not take over its rights.
 IDS_SINCE = "2026-07-15"
 
-# What GitHub says when its plan for a private repository lacks something.
+# What GitHub writes when its plan for a private repository lacks something.
 PLAN = r"Upgrade to GitHub|billing plan"
-UNPROTECTED = "GitHub's plan has no protection for a private repository: main takes any push"
+UNPROTECTED = "GitHub's plan has no protection for a private repository: main accepts any push"
 
 
-def connect(cloud: Cloud, environments: Sequence[str], *, create_repository: bool, undo: bool) -> "GitHub":
-    """Return the project's GitHub; with `create_repository` the repository is made and the project pushed to it."""
-    return GitHub(cloud, environments, create_repository, undo)
+class GitHubActions:
+    """The orchestration `github-actions`."""
+
+    def connect(
+        self, cloud: Cloud, configs: Sequence[EnvironmentConfig], *, create_repository: bool, undo: bool
+    ) -> "GitHub":
+        """Return the project's GitHub; with `create_repository` the repository is made and the project pushed to it."""
+        return GitHub(cloud, configs, create_repository, undo)
+
+    def tools(self) -> list[Tool]:
+        """Return GitHub's command-line program."""
+        return [Tool("gh", ("gh", "--version"), r"([\d.]+\.\d+)", "0", REMEDIES["gh"])]
+
+    def checks(self) -> Mapping[str, Check]:
+        """Return the checks of what connects the workflows with Azure."""
+        return {"trust in GitHub": check_trust, "GitHub variables": check_variables, "runner": check_runner}
 
 
 def expected_subjects(shell: Shell, environment: str) -> list[str]:
     """Return the subjects that the workflows of this folder's repository may sign in with; see `subject_prefixes`.
 
-    Raises CommandError when `gh` has no answer.
+    Raises:
+        CommandError: `gh` fails.
     """
     repository = json.loads(shell.read("gh", "api", "repos/{owner}/{repo}"))
     try:
-        said = json.loads(shell.read("gh", "api", f"repos/{{owner}}/{{repo}}/{CUSTOM_SUBJECT}"))
-    except CommandError as error:
-        if "HTTP 404" not in error.output:
+        subject = json.loads(shell.read("gh", "api", f"repos/{{owner}}/{{repo}}/{CUSTOM_SUBJECT}"))
+    except CommandError as failure:
+        if "HTTP 404" not in failure.output:
             raise
-        said = {}
-    return [f"{prefix}:environment:{environment}" for prefix in subject_prefixes(repository, said)]
+        subject = {}
+    return [f"{prefix}:environment:{environment}" for prefix in subject_prefixes(repository, subject)]
 
 
-def subject_prefixes(repository: Mapping[str, Any], said: Mapping[str, Any]) -> list[str]:
+def subject_prefixes(repository: Mapping[str, Any], subject: Mapping[str, Any]) -> list[str]:
     """Return how the subjects of a repository's workflows begin; two when GitHub leaves open which it is.
 
-    `repository` and `said`, the customisation of its subject, are what GitHub's API answers. Raises UserError for a
-    subject of another kind.
+    Args:
+        repository: The answer of GitHub's API about the repository.
+        subject: The answer of GitHub's API about the customisation of its subject.
+
+    Raises:
+        UserError: The subject is of another kind.
     """
     name, owner = repository["full_name"], repository["owner"]
     names, ids = f"repo:{name}", f"repo:{owner['login']}@{owner['id']}/{repository['name']}@{repository['id']}"
-    if not said.get("use_default", True) and said.get("include_claim_keys") != ["repo", "context"]:
+    if not subject.get("use_default", True) and subject.get("include_claim_keys") != ["repo", "context"]:
         raise UserError(
             f"{name} has a subject of its own for OpenID Connect: go back to GitHub's with "
             f"`gh api --method PUT repos/{name}/{CUSTOM_SUBJECT} -F use_default=true`"
         )
-    prefix, immutable = said.get("sub_claim_prefix"), said.get("use_immutable_subject")
+    prefix, immutable = subject.get("sub_claim_prefix"), subject.get("use_immutable_subject")
     if prefix:
         # The two have been seen to contradict each other.
         unsure = immutable is not None and immutable != ("@" in prefix)
@@ -81,10 +104,11 @@ def subject_prefixes(repository: Mapping[str, Any], said: Mapping[str, Any]) -> 
 class GitHub:
     """The project's repository, as `gh` and `git` see it."""
 
-    def __init__(self, cloud: Cloud, environments: Sequence[str], create_repository: bool, undo: bool) -> None:
-        """Take what is to be connected, or to be taken away."""
+    def __init__(self, cloud: Cloud, configs: Sequence[EnvironmentConfig], create_repository: bool, undo: bool) -> None:
+        """Keep what is to be connected, or disconnected."""
         self.cloud = cloud
-        self.environments = environments
+        self.configs = configs
+        self.environments = [config.environment for config in configs]
         self.create = create_repository
         self.undo = undo
         self.pushed = False
@@ -92,9 +116,13 @@ class GitHub:
         self._repository: dict[str, Any] | None = None
 
     def describe(self) -> list[str]:
-        """Return repository, user and subject. Raises UserError when sign-in, right or repository is missing."""
-        needed = ["repo", "workflow"] if self.create and not self._ssh else ["repo"]
-        scopes = self._user["scopes"]
+        """Return repository, user and subject.
+
+        Raises:
+            UserError: Sign-in, right or repository is missing.
+        """
+        needed = ["repo", "workflow"] if self.create and not self.ssh else ["repo"]
+        scopes = self.user["scopes"]
         # A fine-grained token has no scopes.
         if scopes is not None and (missing := [scope for scope in needed if scope not in scopes]):
             raise _lacks(missing[0])
@@ -109,56 +137,46 @@ class GitHub:
         if self.create:
             self._check_git()
         new = "" if self.repository or self.undo else ", new and private"
-        lines = [f"GitHub: {self.name}{new}, {self._user['login']}"]
+        lines = [f"GitHub: {self.name}{new}, {self.user['login']}"]
         if not self.undo:
             lines.append(f"GitHub signs in as {' or '.join(self._prefixes)}:environment:{'|'.join(self.environments)}")
-            if "private-network" in self.cloud.project.add_ons:
+            if closed := [config.environment for config in self.configs if config.closed]:
                 lines.append(
                     "GitHub's machines do not reach the private network: put runners into it, labelled "
-                    f"{', '.join(f'mlops-{name}' for name in self.environments)}, and set the variable MLOPS_RUNNER of "
+                    f"{', '.join(f'mlops-{name}' for name in closed)}, and set the variable MLOPS_RUNNER of "
                     "the repository to mlops"
                 )
         return lines
 
     def before(self) -> list[Step]:
-        """Return the first commit and the repository, which has to be there before anything can trust it."""
-        if not self.create:
-            return []
-        return [
-            Step("uv.lock, which the workflows insist on", self._locked, lambda: self._run("uv", "lock")),
-            Step("first commit", self._committed, self._commit),
-            Step(f"private repository {self.name}", self._connected, self._create),
-        ]
+        """Return the first commit and the repository, which has to exist before Azure can trust it."""
+        return [LockFile(self), FirstCommit(self), Repository(self)] if self.create else []
 
     def environment(self, config: EnvironmentConfig, identity: Identity) -> list[Step]:
         """Return the identity's trust in the environment, and the environment with its variables and approvals."""
         name = config.environment
-        whom = f"workflows of {self.name} in {name}"
-        trust = identity.trusts(whom, ISSUER, lambda: self._subjects(name), partial(self._trusted_here, name))
-        steps = [trust, self._environment(name, identity), self._variables(name, identity)]
-        # A pull request shows its plan for dev, so its branch has to get there.
-        return steps if name == "dev" else [*steps, self._approvals(name)]
+        workflows = f"workflows of {self.name} in {name}"
+        is_own = partial(self._is_own_credential, name)
+        steps: list[Step] = [
+            Trust(self.cloud, identity, workflows, ISSUER, partial(self._subjects, name), is_own),
+            Environment(self, name, identity),
+            Variables(self, name, identity),
+        ]
+        # A pull request shows its plan for the first environment, so its branch has to get there.
+        return steps if name == self.cloud.project.first_environment else [*steps, Approvals(self, name)]
 
     def after(self) -> list[Step]:
         """Return the first push, whose workflows find Azure connected, and then the protection of main."""
-        push = Step(f"first push to {self.name}", lambda: self._branch("main") is not None, self._push)
-        protection = Step(
-            f"protection of main: a pull request{''.join(f', {name} passed' for name in self._checks)}",
-            self._protected,
-            self._protect,
-            self._protection_is_ours,
-            lambda: self._run("gh", "api", "--method", "DELETE", f"{self._api}/branches/main/protection"),
-        )
-        return [push, protection] if self.create else [protection]
+        return [FirstPush(self), Protection(self)] if self.create else [Protection(self)]
 
-    def advice(self) -> list[str]:
-        """Return how to go on: the first push builds dev by itself, everything else waits to be asked for."""
-        if self.cloud.project.infrastructure == "existing":
+    def advice(self, *, provisions: bool) -> list[str]:
+        """Return the next commands: the first push builds the first environment, everything else starts by hand."""
+        if not provisions:
             return ["Next: `gh workflow run train.yml`"]
-        lines = ["New rights take some minutes to arrive: a run that stops with 403 or AADSTS wants to be repeated."]
+        lines = ["New rights need some minutes to arrive: repeat a run that stops with 403 or AADSTS."]
         for name in self.environments:
-            if name == "dev" and self.pushed:
-                lines.append("GitHub builds dev now: `gh run watch`. Then: `gh workflow run train.yml`")
+            if name == self.cloud.project.first_environment and self.pushed:
+                lines.append(f"GitHub builds {name} now: `gh run watch`. Then: `gh workflow run train.yml`")
             else:
                 lines.append(f"Next: `gh workflow run infrastructure.yml -f environment={name} -f action=apply`")
         return lines
@@ -167,13 +185,17 @@ class GitHub:
 
     @property
     def name(self) -> str:
-        """OWNER/NAME: of the remote `origin`, or else of pyproject.toml. Raises UserError when there is neither."""
-        if not self._remote:
+        """OWNER/NAME: of the remote `origin`, or else of pyproject.toml.
+
+        Raises:
+            UserError: There is neither, or `origin` is not on GitHub.
+        """
+        if not self.remote:
             if not self.cloud.project.repository:
                 raise UserError("pyproject.toml: [tool.mlops] repository: the key is missing: write OWNER/NAME")
             return self.cloud.project.repository
         host = r"(?:https://(?:[^@/]+@)?|(?:ssh://)?git@)github\.com[:/]"
-        found = re.fullmatch(rf"{host}([^/]+/[^/]+?)(?:\.git)?/?", self._remote)
+        found = re.fullmatch(rf"{host}([^/]+/[^/]+?)(?:\.git)?/?", self.remote)
         if found is None:
             raise UserError("the remote origin is not a repository on github.com: see `git remote --verbose`")
         return found[1]
@@ -181,90 +203,65 @@ class GitHub:
     @property
     def repository(self) -> dict[str, Any] | None:
         """The repository as GitHub describes it, None while there is none."""
-        self._repository = self._repository or self._ask(self._api)
+        self._repository = self._repository or self.query(self.api)
         return self._repository
 
     @property
-    def _private(self) -> bool:
+    def private(self) -> bool:
+        """Whether GitHub knows the repository as private, where its plans have limits."""
         return bool(self.repository and self.repository["private"])
 
     @property
-    def _api(self) -> str:
+    def api(self) -> str:
+        """The repository's path in GitHub's API."""
         return f"repos/{self.name}"
 
     @property
-    def _remote(self) -> str:
+    def remote(self) -> str:
+        """The address of the remote `origin`, empty without one."""
         if self._origin is None:
-            self._origin = self._git("remote", "get-url", "origin")
+            self._origin = self.git("remote", "get-url", "origin")
         return self._origin
 
     @property
-    def _ssh(self) -> bool:
-        if not self._remote and not self.cloud.dry_run:
-            # What `gh repo create` will take.
-            return self._run("gh", "config", "get", "git_protocol", "--host", "github.com").strip() == "ssh"
-        return "git@" in self._remote
+    def ssh(self) -> bool:
+        """Whether a push goes over SSH, with a sign-in of its own."""
+        if not self.remote and not self.cloud.dry_run:
+            # What `gh repo create` will use.
+            return self.run("gh", "config", "get", "git_protocol", "--host", "github.com").strip() == "ssh"
+        return "git@" in self.remote
 
     @cached_property
-    def _user(self) -> dict[str, Any]:
+    def user(self) -> dict[str, Any]:
+        """The user who is signed in; `scopes` is None for a token without scopes."""
         if self.cloud.dry_run:
             return {"login": "YOU", "id": "YOUR_ID", "scopes": None}
-        # The headers name the scopes of the sign-in, so that what is missing is said before anything is changed.
-        headers, _, body = self._run("gh", "api", "--include", "user").replace("\r\n", "\n").partition("\n\n")
+        # The headers name the scopes of the sign-in, so that what is missing is reported before anything is changed.
+        headers, _, body = self.run("gh", "api", "--include", "user").replace("\r\n", "\n").partition("\n\n")
         scopes = re.search(r"(?im)^x-oauth-scopes: *(\S.*)$", headers)
         return {**json.loads(body), "scopes": re.split(r", *", scopes[1].strip()) if scopes else None}
 
     def _check_git(self) -> None:
         root = self.cloud.project.root
-        top = self._git("rev-parse", "--show-toplevel")
+        top = self.git("rev-parse", "--show-toplevel")
         if top and Path(top).resolve() != root.resolve():
             raise UserError(f"the project lies inside another Git repository, {top}: move it out of there")
-        branch = self._git("symbolic-ref", "--short", "HEAD") if top else "main"
+        branch = self.git("symbolic-ref", "--short", "HEAD") if top else "main"
         if branch != "main":
             raise UserError(f"the branch is {branch or 'none'}, but the workflows watch main: run `git branch -m main`")
-        if not self._remote and self.repository and self._ask(f"{self._api}/branches"):
+        if not self.remote and self.repository and self.query(f"{self.api}/branches"):
             raise UserError(
                 f"{self.name} is on GitHub already, with commits of its own: name another one in [tool.mlops] of "
                 f"pyproject.toml, or connect it with `git remote add origin {self.repository['clone_url']}`"
             )
 
-    def _locked(self) -> bool:
-        return (self.cloud.project.root / "uv.lock").is_file()
+    def branch(self, name: str) -> Any:
+        """Return a branch on GitHub, None when there is none."""
+        return self.query(f"{self.api}/branches/{name}") if self.repository else None
 
-    def _committed(self) -> bool:
-        return bool(self._git("rev-parse", "--verify", "HEAD") and self._git("ls-files", "uv.lock"))
-
-    def _commit(self) -> None:
-        if not self._git("rev-parse", "--show-toplevel"):
-            self._run("git", "init", "--initial-branch", "main")
-        if self._git("rev-parse", "--verify", "HEAD"):
-            self._run("git", "add", "uv.lock")
-            self._run("git", "commit", "--message", "Lock the dependencies", "--", "uv.lock")
-        else:
-            self._run("git", "add", "--all")
-            self._run("git", "commit", "--message", "First version")
-
-    def _connected(self) -> bool:
-        return bool(self._remote) and self.repository is not None
-
-    def _create(self) -> None:
-        found, remote = self.repository, self._remote
-        if found is None:
-            source = () if remote else ("--source", ".", "--remote", "origin")
-            self._run("gh", "repo", "create", self.name, "--private", *source)
-        elif not remote:
-            self._run("git", "remote", "add", "origin", found["clone_url"])
+    def forget_remote(self) -> None:
+        """Query Git for `origin` again next time."""
         self._origin = None
-
-    def _branch(self, name: str) -> Any:
-        return self._ask(f"{self._api}/branches/{name}") if self.repository else None
-
-    def _push(self) -> None:
-        # The sign-in of gh, for this command alone: an empty helper forgets those of the machine.
-        helper = "credential.https://github.com.helper="
-        sign_in = () if self._ssh else ("-c", helper, "-c", f"{helper}!gh auth git-credential")
-        self._run("git", *sign_in, "push", "--set-upstream", "origin", "main")
-        self.pushed = True
 
     # Who signs in.
 
@@ -273,220 +270,52 @@ class GitHub:
         if self.repository is None:
             owner, _, name = self.name.partition("/")
             return [f"repo:{owner}@OWNER_ID/{name}@REPOSITORY_ID"]
-        return subject_prefixes(self.repository, self._ask(f"{self._api}/{CUSTOM_SUBJECT}") or {})
+        return subject_prefixes(self.repository, self.query(f"{self.api}/{CUSTOM_SUBJECT}") or {})
 
     def _subjects(self, environment: str) -> dict[str, str]:
         names = (f"github-{environment}", f"github-{environment}-by-name")
         prefixes = ["", ""] if self.undo else self._prefixes
         return {name: f"{prefix}:environment:{environment}" for name, prefix in zip(names, prefixes, strict=False)}
 
-    def _trusted_here(self, environment: str, name: str, subject: str) -> bool:
-        """Whether a credential is of this repository, with or without numeric ids, under a name given here."""
+    def _is_own_credential(self, environment: str, name: str, subject: str) -> bool:
+        """Return whether a credential is of this repository, with or without numeric ids, under a name of ours."""
         expected = f"repo:{self.name}:environment:{environment}".casefold()
         return name in self._subjects(environment) and re.sub(r"@\d+\b", "", subject).casefold() == expected
-
-    # The environments.
-
-    def _environment(self, name: str, identity: Identity) -> Step:
-        path = f"{self._api}/environments/{name}"
-        place = ("--env", name, "--repo", self.name)
-
-        def find() -> Any:
-            return self._ask(path) if self.repository else None
-
-        def held() -> set[str]:
-            answers = {kind: self._ask(f"{path}/{kind}?per_page=30") or {} for kind in ("variables", "secrets")}
-            return {each["name"] for kind, answer in answers.items() for each in answer.get(kind, ())}
-
-        def bare(there: dict[str, Any]) -> bool:
-            """Whether there is nothing in it: GitHub makes what a workflow names, and a run may have stopped here."""
-            return not (there.get("protection_rules") or there.get("deployment_branch_policy") or held())
-
-        def done() -> bool:
-            there = find()
-            return there is not None and not bare(there)
-
-        def make() -> None:
-            try:
-                if find() is None:
-                    self._run("gh", "api", "--method", "PUT", path)
-            except CommandError as error:
-                if not self._private or not re.search(rf"{PLAN}|HTTP 404", error.output):
-                    raise
-                raise UserError(
-                    f"GitHub's plan has no environments for the private repository {self.name}: choose another plan, "
-                    "or make the repository public"
-                ) from error
-            self._run("gh", "variable", "set", MARK, "--body", MARKED, *place)
-
-        def removable() -> bool:
-            there = find()
-            return there is not None and (MARK in held() or bare(there))
-
-        def remove() -> None:
-            # Ids of an identity that is gone are of no use to anybody.
-            if held() - {MARK, *(() if identity.find() else VARIABLES)}:
-                self._run("gh", "variable", "delete", MARK, *place)
-                raise SkippedError(f"the environment {name} stays: it has other variables or secrets")
-            self._run("gh", "api", "--method", "DELETE", path)
-
-        return Step(f"GitHub environment {name}", done, make, removable, remove)
-
-    def _variables(self, name: str, identity: Identity) -> Step:
-        place = ("--env", name, "--repo", self.name)
-
-        def wanted() -> dict[str, str]:
-            account = self.cloud.account
-            return dict(zip(VARIABLES, (identity.client, account.tenant, account.subscription), strict=True))
-
-        def found() -> dict[str, str]:
-            answer = self._ask(f"{self._api}/environments/{name}/variables?per_page=30") if self.repository else None
-            there = {each["name"]: each["value"] for each in (answer or {}).get("variables", ())}
-            mine = self.cloud.account.subscription
-            if (other := there.get("AZURE_SUBSCRIPTION_ID", mine)) != mine:
-                raise UserError(
-                    f"the environment {name} on GitHub is in subscription {other}, and you are in {mine}: run "
-                    f"`az account set --subscription {other}`, or delete its variable AZURE_SUBSCRIPTION_ID first"
-                )
-            return {key: there[key] for key in VARIABLES if key in there}
-
-        def make() -> None:
-            there = {} if self.cloud.dry_run else found()
-            for key, value in wanted().items():
-                if there.get(key) == value:
-                    continue
-                self._run("gh", "variable", "set", key, "--body", value, *place)
-
-        def ours() -> list[str]:
-            there = wanted() if self.cloud.dry_run else found()
-            if there.get("AZURE_CLIENT_ID", identity.client) != identity.client:
-                return []  # whoever signs in as somebody else needs the other ids, too
-            return [key for key, value in wanted().items() if there.get(key) == value]
-
-        def remove() -> None:
-            for key in ours():
-                self._run("gh", "variable", "delete", key, *place)
-
-        return Step(
-            f"variables {', '.join(VARIABLES)} of {name}",
-            lambda: found() == wanted(),
-            make,
-            lambda: bool(ours()),
-            remove,
-        )
-
-    def _approvals(self, name: str) -> Step:
-        path = f"{self._api}/environments/{name}"
-        none = (
-            f"nobody is asked before {name} is changed: most of GitHub's plans lack that for a private repository; "
-            "with one that has it, add required reviewers in the environment's settings"
-        )
-
-        def find() -> dict[str, Any]:
-            return (self._ask(path) if self.repository else None) or {}
-
-        def reviewers(there: dict[str, Any]) -> list[tuple[str, int]]:
-            people = [each for rule in there.get("protection_rules", ()) for each in rule.get("reviewers", ())]
-            return [(each["type"], each["reviewer"]["id"]) for each in people]
-
-        def done() -> bool:
-            there = find()
-            restricted = there.get("deployment_branch_policy")
-            if restricted and reviewers(there):
-                return True
-            # No answer names the plan. This is what `make` leaves where reviewers were refused.
-            if self._private and (restricted or self._without_protection()):
-                raise SkippedError(none)
-            return False
-
-        def make() -> None:
-            there = find()
-            policy = there.get("deployment_branch_policy") or PROTECTED_ONLY
-            kept = {f"deployment_branch_policy[{key}]": value for key, value in policy.items()}
-            for part in (there, *there.get("protection_rules", ())):
-                # Left out, it may go back to GitHub's default; and some plans refuse to be given even that.
-                kept |= {key: part[key] for key, default in DEFAULTS.items() if part.get(key, default) != default}
-            rest = [word for key, value in kept.items() for word in ("-F", f"{key}={json.dumps(value)}")]
-            people: list[str] = []
-            for kind, number in reviewers(there) or [("User", self._user["id"])]:
-                people += ["-f", f"reviewers[][type]={kind}", "-F", f"reviewers[][id]={number}"]
-            try:
-                self._run("gh", "api", "--method", "PUT", path, *people, *rest)
-            except CommandError as error:
-                if not re.search(PLAN, error.output):
-                    raise
-                self._within_plan(none, "gh", "api", "--method", "PUT", path, *rest)
-                raise SkippedError(none) from error
-
-        return Step(f"approvals for {name}: you, and protected branches only", done, make)
 
     # The protection of main.
 
     @cached_property
-    def _checks(self) -> list[str]:
-        """The checks that every pull request gets; one that never came would block it for ever."""
+    def required_jobs(self) -> list[str]:
+        """The jobs that run for every pull request; one that never ran would block it forever."""
         path = self.cloud.project.root / ".github" / "workflows" / "pull-request.yml"
         jobs = load_yaml(path).get("jobs", {}) if path.is_file() else {}
         if not isinstance(jobs, dict) or not all(isinstance(job, dict) for job in jobs.values()):
             raise UserError(".github/workflows/pull-request.yml: jobs: each job is an id with its settings below")
-        return [name for name in CHECKS if name in [job.get("name") for job in jobs.values()]]
+        return [name for name in REQUIRED_JOBS if name in [job.get("name") for job in jobs.values()]]
 
-    def _without_protection(self) -> bool:
-        """Whether GitHub's plan lacks protected branches for this repository."""
+    def lacks_protection(self) -> bool:
+        """Return whether GitHub's plan lacks protected branches for this repository."""
         try:
-            self._ask(f"{self._api}/branches/main/protection")
-        except CommandError as error:
-            return bool(re.search(PLAN, error.output))
+            self.query(f"{self.api}/branches/main/protection")
+        except CommandError as failure:
+            return bool(re.search(PLAN, failure.output))
         return False
-
-    def _protected(self) -> bool:
-        if not self._branch("main"):
-            return False
-        if self._without_protection():
-            raise SkippedError(UNPROTECTED)
-        if self._ask(f"{self._api}/branches/main/protection"):
-            return True
-        rules = self._ask(f"{self._api}/rules/branches/main") or ()
-        return any(rule["type"] == "pull_request" for rule in rules)
-
-    def _protect(self) -> None:
-        checks: list[str] = ["-F", "required_status_checks=null"]
-        if self._checks:
-            checks = ["-F", "required_status_checks[strict]=false"]
-            checks += [word for name in self._checks for word in ("-f", f"required_status_checks[contexts][]={name}")]
-        # No approval by somebody else: a team of one could merge nothing.
-        more = ("required_pull_request_reviews[required_approving_review_count]=0", "enforce_admins=true")
-        rules = [word for rule in (*more, "restrictions=null") for word in ("-F", rule)]
-        if not self.cloud.dry_run and not self._branch("main"):
-            raise SkippedError("main is not protected, because it is not on GitHub yet: push it and run this again")
-        path = f"{self._api}/branches/main/protection"
-        self._within_plan(UNPROTECTED, "gh", "api", "--method", "PUT", path, *checks, *rules)
-
-    def _protection_is_ours(self) -> bool:
-        if not self._branch("main") or self._without_protection():
-            return False
-        found = self._ask(f"{self._api}/branches/main/protection") or {}
-        checks = (found.get("required_status_checks") or {}).get("contexts", [])
-        approvals = (found.get("required_pull_request_reviews") or {}).get("required_approving_review_count")
-        others = [name for name in self.cloud.project.environments if name not in self.environments]
-        used = any(self._ask(f"{self._api}/environments/{name}") for name in others)
-        return sorted(checks) == sorted(self._checks) and approvals == 0 and not used
 
     # Commands.
 
-    def _ask(self, path: str) -> Any:
-        """Ask GitHub's API; None when there is no such thing, and in a dry run."""
+    def query(self, path: str) -> Any:
+        """Query GitHub's API; None when there is no such thing, and in a dry run."""
         if self.cloud.dry_run:
             return None
         try:
-            return json.loads(self._run("gh", "api", path))
-        except CommandError as error:
-            if "HTTP 404" in error.output:
+            return json.loads(self.run("gh", "api", path))
+        except CommandError as failure:
+            if "HTTP 404" in failure.output:
                 return None
             raise
 
-    def _git(self, *words: str) -> str:
-        """Ask Git; empty when it does not know, and in a dry run."""
+    def git(self, *words: str) -> str:
+        """Query Git; empty when it has no answer, and in a dry run."""
         if self.cloud.dry_run:
             return ""
         try:
@@ -494,25 +323,34 @@ class GitHub:
         except CommandError:
             return ""
 
-    def _within_plan(self, otherwise: str, *command: str) -> None:
-        """Run a command. Raises SkippedError with the text `otherwise` when GitHub's plan lacks what it asks for."""
+    def run_within_plan(self, otherwise: str, *command: str) -> None:
+        """Run a command that needs a plan of GitHub's.
+
+        Raises:
+            SkippedError: GitHub's plan lacks this; the message is `otherwise`.
+        """
         try:
-            self._run(*command)
-        except CommandError as error:
-            if re.search(PLAN, error.output):
-                raise SkippedError(otherwise) from error
+            self.run(*command)
+        except CommandError as failure:
+            if re.search(PLAN, failure.output):
+                raise SkippedError(otherwise) from failure
             raise
 
-    def _run(self, *command: str) -> str:
-        """Run a command and return what it wrote. Raises UserError with the cure of a fault that has one."""
+    def run(self, *command: str) -> str:
+        """Run a command and return its output.
+
+        Raises:
+            UserError: The command fails with an error that has a known remedy.
+            CommandError: It fails with another one.
+        """
         try:
             return self.cloud.change(*command)
-        except CommandError as error:
-            if scope := re.search(r'needs the "([\w:]+)" scope|without `(\w+)` scope', error.output):
-                raise _lacks(scope[1] or scope[2]) from error
-            for pattern, cure in self._cures.items():
-                if not re.search(PLAN, error.output) and re.search(pattern, error.output):
-                    raise UserError(cure) from error
+        except CommandError as failure:
+            if scope := re.search(r'needs the "([\w:]+)" scope|without `(\w+)` scope', failure.output):
+                raise _lacks(scope[1] or scope[2]) from failure
+            for pattern, remedy in self._remedies.items():
+                if not re.search(PLAN, failure.output) and re.search(pattern, failure.output):
+                    raise UserError(remedy) from failure
             raise
 
     @property
@@ -523,7 +361,7 @@ class GitHub:
         )
 
     @property
-    def _cures(self) -> dict[str, str]:
+    def _remedies(self) -> dict[str, str]:
         return {
             r"gh auth login|HTTP 401": "you are not signed in to GitHub: run `gh auth login`",
             r"HTTP 403|Must have admin rights|cannot create a repository": self._forbidden,
@@ -537,7 +375,415 @@ class GitHub:
         }
 
 
+@dataclass
+class LockFile(Step):
+    """uv's lock file."""
+
+    github: GitHub
+    name = "uv.lock, which the workflows insist on"
+
+    def done(self) -> bool:
+        """Return whether there is a lock file."""
+        return (self.github.cloud.project.root / "uv.lock").is_file()
+
+    def make(self) -> None:
+        """Lock the dependencies."""
+        self.github.run("uv", "lock")
+
+
+@dataclass
+class FirstCommit(Step):
+    """A commit that has the lock file."""
+
+    github: GitHub
+    name = "first commit"
+
+    def done(self) -> bool:
+        """Return whether there is such a commit."""
+        git = self.github.git
+        return bool(git("rev-parse", "--verify", "HEAD") and git("ls-files", "uv.lock"))
+
+    def make(self) -> None:
+        """Commit everything, or after a commit of the user's the lock file alone."""
+        git, run = self.github.git, self.github.run
+        if not git("rev-parse", "--show-toplevel"):
+            run("git", "init", "--initial-branch", "main")
+        if git("rev-parse", "--verify", "HEAD"):
+            run("git", "add", "uv.lock")
+            run("git", "commit", "--message", "Lock the dependencies", "--", "uv.lock")
+        else:
+            run("git", "add", "--all")
+            run("git", "commit", "--message", "First version")
+
+
+@dataclass
+class Repository(Step):
+    """The repository on GitHub, as the remote `origin`."""
+
+    github: GitHub
+
+    @property
+    def name(self) -> str:
+        """The repository's name."""
+        return f"private repository {self.github.name}"
+
+    def done(self) -> bool:
+        """Return whether it exists and is the remote."""
+        return bool(self.github.remote) and self.github.repository is not None
+
+    def make(self) -> None:
+        """Create the repository, or add it as the remote."""
+        github, found = self.github, self.github.repository
+        if found is None:
+            source = () if github.remote else ("--source", ".", "--remote", "origin")
+            github.run("gh", "repo", "create", github.name, "--private", *source)
+        elif not github.remote:
+            github.run("git", "remote", "add", "origin", found["clone_url"])
+        github.forget_remote()
+
+
+@dataclass
+class FirstPush(Step):
+    """The project's first push."""
+
+    github: GitHub
+
+    @property
+    def name(self) -> str:
+        """The repository's name."""
+        return f"first push to {self.github.name}"
+
+    def done(self) -> bool:
+        """Return whether main is on GitHub."""
+        return self.github.branch("main") is not None
+
+    def make(self) -> None:
+        """Push main."""
+        # The sign-in of gh, for this command alone: an empty helper forgets those of the machine.
+        helper = "credential.https://github.com.helper="
+        sign_in = () if self.github.ssh else ("-c", helper, "-c", f"{helper}!gh auth git-credential")
+        self.github.run("git", *sign_in, "push", "--set-upstream", "origin", "main")
+        self.github.pushed = True
+
+
+@dataclass
+class Environment(RemovableStep):
+    """An environment of the repository."""
+
+    github: GitHub
+    environment: str
+    identity: Identity
+
+    @property
+    def name(self) -> str:
+        """The environment's name."""
+        return f"GitHub environment {self.environment}"
+
+    def done(self) -> bool:
+        """Return whether the environment exists and has content."""
+        found = self._find()
+        return found is not None and not self._is_bare(found)
+
+    def make(self) -> None:
+        """Create the environment, and mark it.
+
+        Raises:
+            UserError: GitHub's plan has no environments.
+        """
+        github = self.github
+        try:
+            if self._find() is None:
+                github.run("gh", "api", "--method", "PUT", self._path)
+        except CommandError as failure:
+            if not github.private or not re.search(rf"{PLAN}|HTTP 404", failure.output):
+                raise
+            raise UserError(
+                f"GitHub's plan has no environments for the private repository {github.name}: choose another plan, "
+                "or make the repository public"
+            ) from failure
+        github.run("gh", "variable", "set", MARK, "--body", MARK_VALUE, *self._place)
+
+    def removable(self) -> bool:
+        """Return whether the environment is marked, or has no content."""
+        found = self._find()
+        return found is not None and (MARK in self._content() or self._is_bare(found))
+
+    def remove(self) -> None:
+        """Delete the environment unless it has variables or secrets of the user's."""
+        # Ids of an identity that is gone are of no use.
+        if self._content() - {MARK, *(() if self.identity.exists else VARIABLES)}:
+            self.github.run("gh", "variable", "delete", MARK, *self._place)
+            raise SkippedError(f"the environment {self.environment} stays: it has other variables or secrets")
+        self.github.run("gh", "api", "--method", "DELETE", self._path)
+
+    @property
+    def _path(self) -> str:
+        return f"{self.github.api}/environments/{self.environment}"
+
+    @property
+    def _place(self) -> tuple[str, ...]:
+        return ("--env", self.environment, "--repo", self.github.name)
+
+    def _find(self) -> Any:
+        return self.github.query(self._path) if self.github.repository else None
+
+    def _content(self) -> set[str]:
+        kinds = ("variables", "secrets")
+        answers = {kind: self.github.query(f"{self._path}/{kind}?per_page=30") or {} for kind in kinds}
+        return {each["name"] for kind, answer in answers.items() for each in answer.get(kind, ())}
+
+    def _is_bare(self, found: dict[str, Any]) -> bool:
+        """Return whether it has no content: GitHub makes what a workflow names, and a run may have stopped here."""
+        return not (found.get("protection_rules") or found.get("deployment_branch_policy") or self._content())
+
+
+@dataclass
+class Variables(RemovableStep):
+    """The ids with which an environment's workflows sign in."""
+
+    github: GitHub
+    environment: str
+    identity: Identity
+
+    @property
+    def name(self) -> str:
+        """The variables and the environment."""
+        return f"variables {', '.join(VARIABLES)} of {self.environment}"
+
+    def done(self) -> bool:
+        """Return whether every variable has its value."""
+        return self._find() == self._values()
+
+    def make(self) -> None:
+        """Set the variables that are missing or differ."""
+        known = {} if self.github.cloud.dry_run else self._find()
+        for key, value in self._values().items():
+            if known.get(key) != value:
+                self.github.run("gh", "variable", "set", key, "--body", value, *self._place)
+
+    def removable(self) -> bool:
+        """Return whether there is a variable that `bootstrap` set."""
+        return bool(self._own())
+
+    def remove(self) -> None:
+        """Delete the variables that `bootstrap` set."""
+        for key in self._own():
+            self.github.run("gh", "variable", "delete", key, *self._place)
+
+    @property
+    def _place(self) -> tuple[str, ...]:
+        return ("--env", self.environment, "--repo", self.github.name)
+
+    def _values(self) -> dict[str, str]:
+        account = self.github.cloud.account
+        return dict(zip(VARIABLES, (self.identity.client, account.tenant, account.subscription), strict=True))
+
+    def _find(self) -> dict[str, str]:
+        path = f"{self.github.api}/environments/{self.environment}/variables?per_page=30"
+        answer = self.github.query(path) if self.github.repository else None
+        found = {each["name"]: each["value"] for each in (answer or {}).get("variables", ())}
+        own = self.github.cloud.account.subscription
+        if (other := found.get("AZURE_SUBSCRIPTION_ID", own)) != own:
+            raise UserError(
+                f"the environment {self.environment} on GitHub is in subscription {other}, and you are in {own}: run "
+                f"`az account set --subscription {other}`, or delete its variable AZURE_SUBSCRIPTION_ID first"
+            )
+        return {key: found[key] for key in VARIABLES if key in found}
+
+    def _own(self) -> list[str]:
+        found = self._values() if self.github.cloud.dry_run else self._find()
+        if found.get("AZURE_CLIENT_ID", self.identity.client) != self.identity.client:
+            return []  # workflows that sign in as another identity need the other ids, too
+        return [key for key, value in self._values().items() if found.get(key) == value]
+
+
+@dataclass
+class Approvals(Step):
+    """Reviewers and branches of an environment."""
+
+    github: GitHub
+    environment: str
+
+    @property
+    def name(self) -> str:
+        """The environment's name."""
+        return f"approvals for {self.environment}: you, and protected branches only"
+
+    def done(self) -> bool:
+        """Return whether the environment has reviewers and a rule for branches."""
+        found = self._find()
+        restricted = found.get("deployment_branch_policy")
+        if restricted and _reviewers(found):
+            return True
+        # No answer names the plan. This is what `make` leaves where reviewers were refused.
+        if self.github.private and (restricted or self.github.lacks_protection()):
+            raise SkippedError(self._unapproved)
+        return False
+
+    def make(self) -> None:
+        """Set what is missing; what the user chose stays."""
+        found = self._find()
+        policy = found.get("deployment_branch_policy") or PROTECTED_ONLY
+        kept = {f"deployment_branch_policy[{key}]": value for key, value in policy.items()}
+        for part in (found, *found.get("protection_rules", ())):
+            # Left out, it may go back to GitHub's default; and some plans refuse to be given even that.
+            kept |= {key: part[key] for key, default in DEFAULTS.items() if part.get(key, default) != default}
+        rest = [word for key, value in kept.items() for word in ("-F", f"{key}={json.dumps(value)}")]
+        reviewers: list[str] = []
+        for kind, number in _reviewers(found) or [("User", self.github.user["id"])]:
+            reviewers += ["-f", f"reviewers[][type]={kind}", "-F", f"reviewers[][id]={number}"]
+        try:
+            self.github.run("gh", "api", "--method", "PUT", self._path, *reviewers, *rest)
+        except CommandError as failure:
+            if not re.search(PLAN, failure.output):
+                raise
+            self.github.run_within_plan(self._unapproved, "gh", "api", "--method", "PUT", self._path, *rest)
+            raise SkippedError(self._unapproved) from failure
+
+    @property
+    def _path(self) -> str:
+        return f"{self.github.api}/environments/{self.environment}"
+
+    @property
+    def _unapproved(self) -> str:
+        return (
+            f"{self.environment} is changed without approval: most of GitHub's plans lack approvals for a private "
+            "repository; with one that has them, add required reviewers in the environment's settings"
+        )
+
+    def _find(self) -> dict[str, Any]:
+        return (self.github.query(self._path) if self.github.repository else None) or {}
+
+
+@dataclass
+class Protection(RemovableStep):
+    """The protection of main."""
+
+    github: GitHub
+
+    @property
+    def name(self) -> str:
+        """What a change of main needs."""
+        jobs = "".join(f", {name} passed" for name in self.github.required_jobs)
+        return f"protection of main: a pull request{jobs}"
+
+    def done(self) -> bool:
+        """Return whether main is protected, by the repository or by its organisation."""
+        if not self.github.branch("main"):
+            return False
+        if self.github.lacks_protection():
+            raise SkippedError(UNPROTECTED)
+        if self.github.query(self._path):
+            return True
+        rules = self.github.query(f"{self.github.api}/rules/branches/main") or ()
+        return any(rule["type"] == "pull_request" for rule in rules)
+
+    def make(self) -> None:
+        """Require a pull request and its jobs."""
+        jobs: list[str] = ["-F", "required_status_checks=null"]
+        if names := self.github.required_jobs:
+            jobs = ["-F", "required_status_checks[strict]=false"]
+            jobs += [word for name in names for word in ("-f", f"required_status_checks[contexts][]={name}")]
+        # No approval by a second person: a team of one could merge nothing.
+        more = ("required_pull_request_reviews[required_approving_review_count]=0", "enforce_admins=true")
+        rules = [word for rule in (*more, "restrictions=null") for word in ("-F", rule)]
+        if not self.github.cloud.dry_run and not self.github.branch("main"):
+            raise SkippedError("main is not protected, because it is not on GitHub yet: push it and run this again")
+        self.github.run_within_plan(UNPROTECTED, "gh", "api", "--method", "PUT", self._path, *jobs, *rules)
+
+    def removable(self) -> bool:
+        """Return whether the protection is what `make` sets, and no other environment needs it."""
+        github = self.github
+        if not github.branch("main") or github.lacks_protection():
+            return False
+        found = github.query(self._path) or {}
+        jobs = (found.get("required_status_checks") or {}).get("contexts", [])
+        approvals = (found.get("required_pull_request_reviews") or {}).get("required_approving_review_count")
+        others = [name for name in github.cloud.project.environments if name not in github.environments]
+        used = any(github.query(f"{github.api}/environments/{name}") for name in others)
+        return sorted(jobs) == sorted(github.required_jobs) and approvals == 0 and not used
+
+    def remove(self) -> None:
+        """Remove the protection."""
+        self.github.run("gh", "api", "--method", "DELETE", self._path)
+
+    @property
+    def _path(self) -> str:
+        return f"{self.github.api}/branches/main/protection"
+
+
+def _reviewers(environment: dict[str, Any]) -> list[tuple[str, int]]:
+    people = [each for rule in environment.get("protection_rules", ()) for each in rule.get("reviewers", ())]
+    return [(each["type"], each["reviewer"]["id"]) for each in people]
+
+
 def _lacks(scope: str) -> UserError:
     return UserError(
         f"your sign-in to GitHub lacks the scope {scope}: run `gh auth refresh --hostname github.com --scopes {scope}`"
     )
+
+
+def check_trust(context: Context) -> Iterator[Finding]:
+    """Compare the subjects that the identity trusts with those that the repository's workflows have."""
+    if context.deployer is None:
+        return
+    expected = expected_subjects(context.shell, context.config.environment)
+    place = context.config.deployer
+    words = ["--identity-name", place.identity, "--resource-group", place.resource_group]
+    known = [item["subject"] for item in context.az("identity", "federated-credential", "list", *words) or []]
+    # Upper and lower case count: Entra ID compares the texts as they are.
+    missing = [subject for subject in expected if subject not in known]
+    if not missing:
+        yield ok(", ".join(expected))
+    for subject in missing:
+        text = f"{place.identity} does not trust {subject}"
+        if known:
+            text += f", but {', '.join(known)}"
+        yield error(text, context.command("bootstrap"))
+
+
+def check_variables(context: Context) -> Iterator[Finding]:
+    """Compare GitHub's variables with the identity and the account."""
+    found, identity = _variables(context), context.deployer or {}
+    values = (identity.get("clientId"), context.account.tenant, context.account.subscription)
+    problems = 0
+    for name, value in zip(VARIABLES, values, strict=True):
+        if name not in found:
+            problems += 1
+            yield error(f"{name} is not set for {context.config.environment}", context.command("bootstrap"))
+        elif value and found[name] != value:
+            problems += 1
+            yield error(f"{name} is {found[name]}, not {value}", context.command("bootstrap"))
+    if not problems:
+        yield ok(", ".join(VARIABLES))
+
+
+def check_runner(context: Context) -> Iterator[Finding]:
+    """Look whether the workflows have a machine inside the private network."""
+    if not context.config.closed:
+        return
+    environment = context.config.environment
+    if name := _variables(context).get("MLOPS_RUNNER"):
+        yield ok(f"the workflows run on {name}-{environment}")
+    else:
+        yield warning(
+            "the workflows run outside the private network and cannot reach the workspace",
+            f"put a runner labelled mlops-{environment} into the subnet runners, then `gh variable set MLOPS_RUNNER "
+            "--body mlops`",
+        )
+
+
+def _variables(context: Context) -> dict[str, str]:
+    """Return the variables that the environment's workflows see."""
+    found: dict[str, str] = {}
+    # The environment's own variables come last, because they win over those of the repository.
+    for words in (["variable", "list"], ["variable", "list", "--env", context.config.environment]):
+        try:
+            answer = context.read("gh", *words, "--json", "name,value")
+        except CommandError as failure:
+            # The repository has no such environment yet.
+            if "--env" in words and re.search(NOT_FOUND + "|HTTP 404", failure.output):
+                continue
+            raise
+        found |= {item["name"]: item["value"] for item in json.loads(answer or "[]")}
+    return found

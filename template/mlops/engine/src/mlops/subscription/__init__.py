@@ -1,1 +1,1 @@
-"""What belongs to the subscription and not to Azure ML: who is signed in, rights, and what is built before and after."""
+"""The subscription: the account that is signed in, its rights, and what comes before and after the resources."""

@@ -1,15 +1,14 @@
-"""Questions about the subscription, asked through the Azure CLI; for `bootstrap`, `doctor` and `teardown`."""
+"""The subscription, queried through the Azure CLI; for `bootstrap`, `doctor`, `teardown` and the infrastructure."""
 
 import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
-from mlops.config import Project
 from mlops.errors import CommandError, UserError
 from mlops.shell import Shell
 
-CURES = {
+REMEDIES = {
     "az": "see https://learn.microsoft.com/cli/azure/install-azure-cli, then run `az login`",
     "gh": "see https://cli.github.com, then run `gh auth login`",
     "git": "see https://git-scm.com",
@@ -22,21 +21,30 @@ ROLES = {
     "AzureML Registry User": "1823dd4f-9b8c-4ab6-ab4e-7397a3684615",
     "Contributor": "b24988ac-6180-42a0-ab88-20f7382dd24c",
     "Locks Contributor": "28bf596f-4eb7-45ce-b5bc-6cf482fec137",
+    "Owner": "8e3af657-a8ff-443c-a75c-2fe8c4bcb635",
     "Role Based Access Control Administrator": "f58310d9-a9f6-439a-9e8d-f62e7b41a168",
     "Storage Blob Data Contributor": "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
+    "Storage Blob Data Owner": "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
     "Storage File Data Privileged Contributor": "69566ab7-960f-475b-8e7c-b3118f30c6bd",
+    "User Access Administrator": "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9",
 }
-"""Ids of the built-in roles that `bootstrap` grants: Azure renames roles now and then."""
+"""Ids of the built-in roles that `bootstrap` grants and `doctor` looks for: Azure renames roles now and then."""
 
 WORKSPACES = "Microsoft.MachineLearningServices/workspaces"
 REGISTRIES = "Microsoft.MachineLearningServices/registries"
+
+API_VERSION = "2026-05-01"
+"""The version of Azure ML's management API that the infrastructure and the checks use."""
+
+LOCK = "cannot-delete"
+"""The name of the locks that `security.delete_lock` sets."""
 
 NOT_FOUND = r"NotFound|could not be found|does not exist|was not found|(?i:\(404\))"
 
 
 @dataclass(frozen=True)
 class Account:
-    """Where `az` is signed in: subscription and tenant by id, the subscription's name, and who asks."""
+    """Where `az` is signed in: subscription and tenant by id, the subscription's name, and the user or service."""
 
     subscription: str
     tenant: str
@@ -46,14 +54,15 @@ class Account:
 
 
 def find(shell: Shell, *command: str) -> Any:
-    """Run an `az` command that reads and return its decoded JSON, or None when Azure knows no such thing.
+    """Run an `az` command that reads and return its decoded JSON, or None when Azure knows no such resource.
 
-    Raises CommandError for any other failure.
+    Raises:
+        CommandError: The command fails for another reason.
     """
     try:
         output = shell.read("az", *command, "--output", "json")
     except CommandError as error:
-        # The directory says of a user, too, that he "does not exist".
+        # The directory uses the words "does not exist" for a user of another tenant, too.
         if re.search(NOT_FOUND, error.output) and "AADSTS" not in error.output:
             return None
         raise
@@ -61,9 +70,9 @@ def find(shell: Shell, *command: str) -> Any:
 
 
 def body(shell: Shell, name: str, document: object) -> tuple[str, str]:
-    """Return the option of `az rest` for a JSON body, which it finds in a file.
+    """Return the option of `az rest` for a JSON body, which it reads from a file.
 
-    cmd.exe, which runs `az` on Windows, would take the quotes of an argument away.
+    cmd.exe, which runs `az` on Windows, would remove the quotes of an argument.
     """
     file = shell.folder / ".local" / "azure" / f"{name}.json"
     if not shell.dry_run:
@@ -73,7 +82,11 @@ def body(shell: Shell, name: str, document: object) -> tuple[str, str]:
 
 
 def account(shell: Shell) -> Account:
-    """Return the account that `az` uses. Raises UserError when nobody is signed in."""
+    """Return the account that `az` uses.
+
+    Raises:
+        UserError: `az` is not signed in.
+    """
     try:
         found = find(shell, "account", "show")
     except CommandError as error:
@@ -83,39 +96,15 @@ def account(shell: Shell) -> Account:
     return Account(found["id"], found["tenantId"], found["name"], found["user"]["name"], found["user"]["type"])
 
 
-def providers(project: Project) -> list[str]:
-    """Return the resource providers that the project's environments need in their subscription."""
-    # Azure ML itself needs the first two for an online endpoint, and its error names neither
-    # (MicrosoftLearning/mslearn-azure-ml#106).
-    needed = {"PolicyInsights", "Cdn", "ManagedIdentity"}
-    if project.infrastructure != "existing":
-        needed |= {"AlertsManagement", "Consumption", "ContainerRegistry", "Insights", "KeyVault"}
-        needed |= {"MachineLearningServices", "OperationalInsights", "Storage"}
-    if "private-network" in project.add_ons:
-        needed.add("Network")
-    return [f"Microsoft.{name}" for name in sorted(needed)]
-
-
-def registered(shell: Shell) -> set[str]:
+def registered_providers(shell: Shell) -> set[str]:
     """Return the resource providers that are registered in the subscription, in lower case."""
     found = find(shell, "provider", "list", "--query", "[?registrationState=='Registered'].namespace")
     return {name.lower() for name in found or ()}
 
 
-def roles_in_existing(workspace: dict[str, Any], registry: str | None) -> list[tuple[str, str]]:
-    """Return what the workflows need in somebody else's workspace, and in the registry with this id: role and scope."""
-    storage = str(workspace["properties"]["storageAccount"])
-    needed = [
-        ("AzureML Data Scientist", str(workspace["id"])),
-        ("Storage Blob Data Contributor", storage),
-        ("Storage File Data Privileged Contributor", storage),
-    ]
-    return [*needed, ("AzureML Registry User", registry)] if registry else needed
-
-
 def role_assignments(shell: Shell, scope: str, principal: str) -> list[dict[str, Any]]:
-    """Return what a principal has been granted at exactly this scope."""
-    # Names would be asked of the directory, which not everybody may read.
+    """Return the role assignments of a principal at exactly this scope."""
+    # Names come from the directory, which not every user may read.
     names = ("--fill-principal-name", "false", "--fill-role-definition-name", "false")
     found = find(shell, "role", "assignment", "list", "--scope", scope, *names)
     return [each for each in found or () if each["principalId"] == principal and each["scope"].lower() == scope.lower()]

@@ -1,17 +1,18 @@
-"""The end of an environment: what is there, what would go and what stays, and then the removal in the right order."""
+"""The end of an environment: what exists, what would go and what stays, and then the removal in the right order."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mlops import infrastructure, verbs
-from mlops.config import EnvironmentConfig, Project, load_environment
+from mlops import verbs
+from mlops.config import EnvironmentConfig, load_environment
 from mlops.errors import UserError
-from mlops.infrastructure.workspace import CURES, LOCK
+from mlops.project import Project
 from mlops.shell import Shell
 from mlops.subscription import account as azure
-from mlops.subscription.account import find
+from mlops.subscription.account import LOCK, REMEDIES, find
+from mlops.subscription.choices import Infrastructure
 
 TAG = ("managed_by", "mlops-template")
 WORKSPACE, REGISTRY = azure.WORKSPACES.casefold(), azure.REGISTRIES.casefold()
@@ -31,23 +32,38 @@ class Resource:
 
     @property
     def added_by_azure(self) -> bool:
-        """Whether it came with another resource and belongs to nobody."""
+        """Whether Azure made it for another resource."""
         return self.kind == SMART_DETECTION[0] or self.name.casefold() == SMART_DETECTION[1]
 
 
-def remove(project: Project, config: EnvironmentConfig, agree: Callable[[], None], *, dry_run: bool = False) -> None:
-    """Show what would go and what stays, call `agree`, which raises when nobody agrees, then delete and purge.
+def remove(
+    project: Project,
+    config: EnvironmentConfig,
+    infrastructure: Infrastructure,
+    agree: Callable[[], None],
+    *,
+    dry_run: bool = False,
+) -> None:
+    """Show what would go and what stays, and once the user agrees delete and purge. Can be repeated after a failure.
 
-    Can be repeated after a failure. Raises UserError when the group holds what this project did not make.
+    Args:
+        project: The project.
+        config: The environment.
+        infrastructure: The project's choice.
+        agree: A function that raises when the user does not agree.
+        dry_run: Show the commands and run none.
+
+    Raises:
+        UserError: The workspace is not the project's own, or its group holds what this project did not make.
     """
-    if project.infrastructure == "existing":
+    if not infrastructure.provisions:
         raise UserError(
-            f"workspace {config.names.workspace} is somebody else's: run `uv run mlops teardown --environment "
+            f"workspace {config.names.workspace} is not the project's own: run `uv run mlops teardown --environment "
             f"{config.environment}`, which deletes this project's endpoints and schedules in it"
         )
-    # A dry run shows every command; else those that only look are noise before the question.
-    shell = Shell(project.root, dry_run, CURES, quiet=not dry_run)
-    found = look(shell, config)
+    # A dry run shows every command; otherwise those that only read are noise before the question.
+    shell = Shell(project.root, dry_run, REMEDIES, quiet=not dry_run)
+    found = find_resources(shell, config)
     resources = found or []
     workspace = dry_run or _has_workspace(shell, config, resources)
     session = verbs.Session.open(config.environment, dry_run=dry_run, root=project.root) if workspace else None
@@ -57,19 +73,19 @@ def remove(project: Project, config: EnvironmentConfig, agree: Callable[[], None
         agree()
     if session:
         verbs.teardown(session)
-    shell = Shell(project.root, dry_run, CURES)
+    shell = Shell(project.root, dry_run, REMEDIES)
     for resource in resources:
         # Terraform knows nothing of these, and deletes no group that still holds something.
         if resource.added_by_azure or (resource.kind == REGISTRY and "model-registry" not in project.add_ons):
             shell.run("az", "resource", "delete", "--ids", resource.id)
     if found is not None or dry_run:
-        infrastructure.provision(project, config.environment, "destroy", dry_run=dry_run)
+        infrastructure.provision(config, "destroy", dry_run=dry_run)
     _purge_vault(shell, config)
     end = f"{config.environment} is gone. `uv run mlops provision --environment {config.environment}` builds it again."
     print(f"# {end}" if dry_run else end, flush=True)
 
 
-def look(shell: Shell, config: EnvironmentConfig) -> list[Resource] | None:
+def find_resources(shell: Shell, config: EnvironmentConfig) -> list[Resource] | None:
     """Return what is in the environment's resource group, by kind and name; None when there is no such group."""
     found = find(shell, "resource", "list", "--resource-group", config.names.resource_group)
     if found is None:
@@ -84,7 +100,7 @@ def look(shell: Shell, config: EnvironmentConfig) -> list[Resource] | None:
 
 
 def _has_workspace(shell: Shell, config: EnvironmentConfig, resources: list[Resource]) -> bool:
-    """Say whether the workspace is there: for some minutes the list has deleted ones (azure-rest-api-specs#21221)."""
+    """Return whether the workspace exists: for some minutes the list has deleted ones (azure-rest-api-specs#21221)."""
     listed = any(resource.kind == WORKSPACE for resource in resources)
     place = ("--resource-group", config.names.resource_group, "--name", config.names.workspace)
     return listed and find(shell, "resource", "show", *place, "--resource-type", azure.WORKSPACES) is not None
@@ -95,7 +111,7 @@ def _made_here(item: dict[str, Any], names: set[str]) -> bool:
 
 
 def _belongs(item: dict[str, Any], owner: str) -> bool:
-    """Say whether a resource is `owner`, lies below it, or is the network card that Azure made for it."""
+    """Return whether a resource is `owner`, lies below it, or is the network card that Azure made for it."""
     identifier = item["id"].casefold()
     card = item["type"].casefold() == "microsoft.network/networkinterfaces"
     name = owner.rpartition("/")[2]
@@ -120,7 +136,7 @@ def _show(project: Project, config: EnvironmentConfig, resources: list[Resource]
     for registry in (resource.name for resource in resources if resource.kind == REGISTRY):
         others = ", ".join(_readers(project, config, registry))
         if others:
-            print(f"WARNING: the model registry {registry} goes too, and {others} take their models from it.")
+            print(f"WARNING: the model registry {registry} goes too, and {others} get their models from it.")
     print(flush=True)
 
 
@@ -135,7 +151,7 @@ def _stays(project: Project, config: EnvironmentConfig) -> Iterator[str]:
 
 
 def _readers(project: Project, config: EnvironmentConfig, registry: str) -> list[str]:
-    """Return the other environments that take their models from a registry."""
+    """Return the other environments that get their models from a registry."""
     others = [load_environment(project, name) for name in project.environments if name != config.environment]
     readers = [other for other in others if other.names.registry == registry and other.model.source == "registry"]
     return [other.environment for other in readers]
@@ -154,11 +170,11 @@ def _refuse(shell: Shell, config: EnvironmentConfig, resources: list[Resource]) 
         return
     locks = find(shell, "lock", "list", "--resource-group", group) or []
     if others := [lock["name"] for lock in locks if lock["name"] != LOCK]:
-        raise UserError(f"{group} has locks that somebody else set: {', '.join(others)}; remove them first")
+        raise UserError(f"{group} has locks that this project did not set: {', '.join(others)}; remove them first")
 
 
 def _purge_vault(shell: Shell, config: EnvironmentConfig) -> None:
-    """Give the name of the key vault free, unless its purge protection forbids it."""
+    """Free the name of the key vault, unless its purge protection forbids it."""
     if config.names.key_vault is None or (config.security and config.security.purge_protection):
         return
     vault = ["--name", config.names.key_vault, "--location", config.location]

@@ -1,0 +1,145 @@
+"""What Terraform and Bicep have in common: the same resources, rights and checks."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from mlops.config import EnvironmentConfig
+from mlops.errors import CommandError, UserError
+from mlops.infrastructure import checks
+from mlops.infrastructure.workspace import ENDPOINT_PROVIDERS, provisioning_remedy
+from mlops.project import Project, load_yaml
+from mlops.subscription.checks import Check, Context, machines, rights
+from mlops.subscription.checks.rights import Granted
+from mlops.subscription.checks.tools import Tool
+from mlops.subscription.choices import Action
+from mlops.subscription.steps import Cloud, Identity, RoleAssignment, Step
+
+
+class Provisioned(ABC):
+    """Infrastructure that the project builds."""
+
+    provisions = True
+
+    def __init__(self, project: Project) -> None:
+        """Keep the project."""
+        self.project = project
+
+    def provision(
+        self, config: EnvironmentConfig, action: Action, *, dry_run: bool = False, deployer: str | None = None
+    ) -> None:
+        """Build, preview, check or remove an environment's resources; see `Infrastructure.provision`."""
+        try:
+            self.run(config, action, dry_run=dry_run, deployer=deployer)
+        except CommandError as error:
+            raise provisioning_remedy(error.output, config) or error from error
+
+    @abstractmethod
+    def run(self, config: EnvironmentConfig, action: Action, *, dry_run: bool, deployer: str | None) -> None:
+        """Run the tool.
+
+        Raises:
+            CommandError: The tool fails.
+        """
+
+    @abstractmethod
+    def tools(self) -> list[Tool]:
+        """Return the programs that build the resources."""
+
+    @abstractmethod
+    def scope(self, context: Context) -> str:
+        """Return the scope at which provisioning needs its roles."""
+
+    def providers(self) -> list[str]:
+        """Return the resource providers of the resources."""
+        needed = {"AlertsManagement", "Consumption", "ContainerRegistry", "Insights", "KeyVault"}
+        needed |= {"MachineLearningServices", "OperationalInsights", "Storage"}
+        if "private-network" in self.project.add_ons:
+            needed.add("Network")
+        return sorted({*ENDPOINT_PROVIDERS, *(f"Microsoft.{name}" for name in needed)})
+
+    def check_bootstrap(self, cloud: Cloud, config: EnvironmentConfig, *, undo: bool) -> None:
+        """Refuse to take the rights away while the resources still stand.
+
+        Raises:
+            UserError: The environment's resource group is there.
+        """
+        group = config.names.resource_group
+        if undo and cloud.find("group", "show", "--name", group):
+            raise UserError(
+                f"resource group {group} is still there, and nothing else could delete it properly: first run "
+                f"`uv run mlops teardown --environment {config.environment} --all`"
+            )
+
+    def steps(self, cloud: Cloud, config: EnvironmentConfig, identity: Identity, *, undo: bool) -> list[Step]:
+        """Return the identity's roles to provision."""
+        # At the subscription and not at the environment's resource group: there is none yet. It is the infrastructure's
+        # own (one that is made here would be in Terraform's way), and Bicep deploys at the subscription.
+        place, scope = f"subscription {cloud.account.name}", cloud.subscription
+        administrator = "Role Based Access Control Administrator"
+        steps: list[Step] = [
+            RoleAssignment(cloud, identity, "Contributor", scope, place),
+            RoleAssignment(cloud, identity, administrator, scope, place, self._condition()),
+        ]
+        if _locks(config):
+            steps.append(RoleAssignment(cloud, identity, "Locks Contributor", scope, place))
+        return steps
+
+    def checks(self) -> Mapping[str, Check]:
+        """Return the checks of the subscription, and of the names and ranges that the resources need."""
+        return {
+            "resource providers": partial(rights.providers, needed=self.providers()),
+            "your rights": partial(
+                rights.user_rights,
+                missing=self.missing_user_rights,
+                remedy="an owner of the subscription grants it to you",
+            ),
+            "workflows' rights": partial(rights.workflow_rights, missing=self.missing_workflow_rights),
+            "region": machines.region,
+            "machine sizes": machines.sizes,
+            "quota": machines.quota,
+            "names": checks.names,
+            "deleted workspace": checks.deleted_workspace,
+            "model registry": checks.registry,
+            "virtual networks": checks.networks,
+            "users": checks.users,
+        }
+
+    def missing_user_rights(self, context: Context, granted: Granted) -> Iterator[str]:
+        """Yield the rights that a user lacks to provision."""
+        yield from self._missing_rights(context, granted)
+
+    def missing_workflow_rights(self, context: Context, granted: Granted) -> Iterator[str]:
+        """Yield the rights that the workflows' identity lacks to provision."""
+        yield from self._missing_rights(context, granted)
+
+    def _missing_rights(self, context: Context, granted: Granted) -> Iterator[str]:
+        scope = self.scope(context)
+        if not granted.at(scope, "Owner", "Contributor"):
+            yield f"Contributor on {scope}"
+        document = self._roles()
+        names = {entry["role"] for entry in document["assignments"].values()}
+        yield from granted.missing_to_grant(scope, {name: document["roles"][name] for name in names})
+        if _locks(context.config) and not granted.at(scope, "Owner", "User Access Administrator", "Locks Contributor"):
+            yield f"Locks Contributor on {scope}"
+
+    def _roles(self) -> dict[str, Any]:
+        return load_yaml(self.project.root / "infrastructure" / "shared" / "roles.yml")
+
+    def _condition(self) -> str:
+        """Return the condition that limits granting and revoking of roles to those of the infrastructure."""
+        roles = self._roles().get("roles")
+        if not isinstance(roles, dict):
+            raise UserError("infrastructure/shared/roles.yml: roles: the key is missing")
+        ids = ", ".join(sorted(str(role) for role in roles.values()))
+        # In one line: a line break in an argument does not survive the az of Windows, which is a batch file.
+        return " AND ".join(
+            f"(!(ActionMatches{{'Microsoft.Authorization/roleAssignments/{action}'}}) OR @{source}"
+            f"[Microsoft.Authorization/roleAssignments:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals {{{ids}}})"
+            for action, source in (("write", "Request"), ("delete", "Resource"))
+        )
+
+
+def _locks(config: EnvironmentConfig) -> bool:
+    return config.security is not None and config.security.delete_lock

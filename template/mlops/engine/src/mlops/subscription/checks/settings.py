@@ -1,0 +1,38 @@
+"""What the environment's file alone shows."""
+
+from collections.abc import Iterator
+
+from mlops.config import load_environment
+from mlops.subscription.checks import Context, Finding, error, ok, warning
+
+
+def network_range(context: Context) -> Iterator[Finding]:
+    """Compare the network's range with those of the project's other environments."""
+    own = context.config.network
+    if own is None:
+        return
+    for name in context.project.environments:
+        other = load_environment(context.project, name).network
+        if name != context.config.environment and other and own.address_space.overlaps(other.address_space):
+            yield error(
+                f"{own.address_space} overlaps {other.address_space} of {name}",
+                f"give each environment a range of its own: network.address_space in {context.file}",
+            )
+            return
+    yield ok(f"{own.address_space} is apart from the other environments")
+
+
+def alerts(context: Context) -> Iterator[Finding]:
+    """Look for a recipient of drift alerts: unlike the other alerts, this one is not an Azure Monitor rule."""
+    emails = context.config.monitor.alert_emails
+    if "monitoring" not in context.project.add_ons:
+        return
+    if context.project.version == "python-sdk-v1":
+        yield ok("a run of the monitor that finds drift fails, and failed jobs are an alert")
+    elif emails:
+        yield ok(f"drift is reported to {', '.join(emails)}")
+    else:
+        yield warning(
+            "drift has no recipient, and Azure ML reports it by e-mail alone",
+            f"write an address into monitor.alert_emails of {context.file}",
+        )

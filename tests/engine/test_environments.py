@@ -1,0 +1,183 @@
+"""Environments are data: no module of the engine knows their names, and other names and orders work as well."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from fake_az import FakeAzure
+from recorded_azure import HEALTHY, Recorded
+from small_project import rename_environments
+
+import mlops
+from mlops import cli, verbs
+from mlops.config import load_environment
+from mlops.errors import UserError
+from mlops.local.serving import Endpoint
+from mlops.project import Project
+from mlops.verbs import Session
+
+ENGINE = Path(mlops.__file__).parent
+NAME = re.compile(r"\b(dev|prod)\b|^test$|config/test")
+OTHER_MEANINGS = {
+    ("infrastructure/terraform.py", "test"): "the command `terraform test`",
+    ("lint/schedules.py", "test"): "Azure ML's name for data that a monitor compares with",
+    ("responsible_ai/local.py", "test"): "the held-out part of the data",
+}
+
+
+def literals(path: Path) -> Iterator[str]:
+    """The string literals of a module, pieces of f-strings included, but not its documentation."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
+            yield node.value
+
+
+def test_no_module_of_the_engine_contains_an_environments_name() -> None:
+    found = {
+        (path.relative_to(ENGINE).as_posix(), text)
+        for path in ENGINE.rglob("*.py")
+        for text in literals(path)
+        if NAME.search(text)
+    }
+    assert found == set(OTHER_MEANINGS)
+
+
+# Other names.
+
+
+@pytest.fixture
+def renamed(project: Project) -> Project:
+    """A project with the environments sandbox and live."""
+    return rename_environments(project)
+
+
+def run(*words: str) -> int:
+    """Run a command line and return its exit code."""
+    try:
+        cli.main(list(words))
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+VERBS = {
+    "train": [],
+    "deploy-online": [],
+    "smoke-test": [],
+    "logs": [],
+    "shift-traffic": ["--percent", "20"],
+    "rollback": [],
+    "deploy-batch": [],
+    "promote": ["--to", "live"],
+    "monitor": [],
+    "schedule": [],
+    "teardown": [],
+    "provision": [],
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_works_on_the_first_environment_unless_another_is_named(
+    renamed: Project, azure: FakeAzure, verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(verb, "--dry-run", *VERBS[verb]) == 0, capsys.readouterr().err
+    shown = capsys.readouterr().out
+    assert "sandbox" in shown
+    assert not re.search(NAME, shown)
+    if verb != "promote":
+        assert run(verb, "--dry-run", "--environment", "live", *VERBS[verb]) == 0, capsys.readouterr().err
+        assert "sandbox" not in capsys.readouterr().out
+
+
+def test_a_model_is_trained_and_deployed_in_an_environment_of_any_name(renamed: Project, azure: FakeAzure) -> None:
+    session = Session.open(renamed.first_environment, root=renamed.root)
+    verbs.train(session)
+    azure.load()["models"]["1"] = {}
+    azure.save()
+    verbs.deploy_online(session)
+    assert azure.load()["online"]["traffic"] == {"blue": 100}
+    assert not [line for line in azure.log if NAME.search(" ".join(line))]
+
+
+def test_the_doctor_checks_the_first_environment(renamed: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    recorded = Recorded({phrase.replace("dev", "sandbox"): answer for phrase, answer in HEALTHY.items()})
+    with recorded.in_place():
+        run("doctor")
+    assert "sandbox of project" in capsys.readouterr().out
+
+
+def test_the_local_endpoint_serves_the_model_of_the_first_environment(renamed: Project) -> None:
+    file = renamed.root / "config" / "sandbox.yml"
+    document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    document["model"]["name"] = "the-first"
+    file.write_text(yaml.safe_dump(document), encoding="utf-8")
+    assert Endpoint(renamed).model == "the-first"
+
+
+# The order.
+
+
+def test_without_a_list_the_order_is_that_of_the_alphabet(project: Project) -> None:
+    assert (project.environment_order, project.first_environment) == ((), "dev")
+
+
+def test_the_list_is_the_order_and_files_outside_it_come_last(renamed: Project) -> None:
+    (renamed.root / "config" / "another.yml").touch()
+    assert renamed.environments == ["sandbox", "live", "another"]
+
+
+def test_an_environment_of_the_list_needs_its_file(renamed: Project) -> None:
+    (renamed.root / "config" / "live.yml").unlink()
+    with pytest.raises(UserError, match=r"\[tool.mlops\] environments: there is no config/live.yml"):
+        Project.load(renamed.root)
+
+
+def test_a_project_without_environments_is_one_line(project: Project) -> None:
+    for name in project.environments:
+        (project.root / "config" / f"{name}.yml").unlink()
+    with pytest.raises(UserError, match="config/ describes no environment"):
+        _ = project.first_environment
+
+
+# Protection.
+
+
+@pytest.fixture
+def deleted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The environments whose teardown was really started."""
+    started: list[str] = []
+    monkeypatch.setattr(verbs, "teardown", lambda session: started.append(session.config.environment))
+    return started
+
+
+def test_a_protected_environment_is_deleted_only_when_it_is_named(
+    renamed: Project, azure: FakeAzure, deleted: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("teardown", "--environment", "live", "--yes") == 1
+    error = capsys.readouterr().err
+    assert error.endswith("repeat it with --yes --confirm live\n")
+    assert run("teardown", "--environment", "live", "--yes", "--confirm", "live") == 0
+    assert run("teardown", "--yes") == 0
+    assert deleted == ["live", "sandbox"]
+
+
+@pytest.mark.parametrize("name", ["dev", "prod"])
+def test_an_older_file_without_the_key_works_and_is_protected_and_the_error_names_the_key(
+    project: Project, azure: FakeAzure, deleted: list[str], name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = project.root / "config" / f"{name}.yml"
+    document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    del document["protected"]
+    file.write_text(yaml.safe_dump(document), encoding="utf-8")
+    assert load_environment(project, name).protected
+    assert run("teardown", "--environment", name, "--yes") == 1
+    error = capsys.readouterr().err
+    assert f"--yes --confirm {name}; or write `protected: false` into config/{name}.yml" in error
+    assert error.count("\n") == 1
+    assert deleted == []
+    assert run("teardown", "--environment", name, "--yes", "--confirm", name) == 0
