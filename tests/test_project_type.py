@@ -1,0 +1,111 @@
+"""A type of data that is not on the menu is one folder and one line in `copier.yml`, and everything works with it.
+
+The type is in `toy_type`: series of numbers in JSON lines.
+"""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import copier
+import pytest
+from combinations import ROOT, flavours, label
+from conftest import SUFFIX, Render, Run
+
+TOY = ROOT / "tests" / "toy_type"
+LINE = '    "Series of numbers in JSON lines": toy\n'
+
+# In the worker that has the default project already.
+pytestmark = pytest.mark.xdist_group(label(flavours()[0]))
+
+
+def overlay(template: Path, kind: str) -> Path:
+    """The folder of everything that one project type has and no other."""
+    return template / f"[% if project_type == '{kind}' %].[% endif %]"
+
+
+def files(folder: Path, package: str = "") -> dict[str, bytes]:
+    """The content of every file in a folder by the path that it has in a project."""
+    found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        name.replace("[[ package_name ]]", package).removesuffix(".jinja"): content
+        for name, content in found.items()
+        if "__pycache__" not in name
+    }
+
+
+@pytest.fixture(scope="session")
+def toy(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of the toy type, from a template that has it on the menu."""
+    template = shutil.copytree(source, tmp_path_factory.mktemp("template") / "template")
+    shutil.copytree(TOY, overlay(template / "template", "toy"), ignore=shutil.ignore_patterns("__pycache__"))
+    menu = (template / "copier.yml").read_text(encoding="utf-8")
+    changed, count = re.subn(r"(?<=: classical\n)(?=  default: classical)", LINE, menu)
+    assert count == 1
+    (template / "copier.yml").write_text(changed, encoding="utf-8")
+    project = tmp_path_factory.mktemp("toy")
+    answers = {"project_type": "toy", "name_suffix": SUFFIX}
+    copier.run_copy(str(template), project, data=answers, defaults=True, quiet=True, unsafe=True)
+    return project
+
+
+def test_no_file_differs_but_those_of_the_two_types(toy: Path, render: Render) -> None:
+    package = next((toy / "data-science" / "src").glob("*/score.py")).parent.name
+    ours, tables = files(toy), files(render())
+    own = files(TOY, package).keys() | files(overlay(ROOT / "template", "classical"), package).keys()
+    different = {name for name in ours.keys() | tables.keys() if ours.get(name) != tables.get(name)}
+    assert different - own == {".copier-answers.yml"}
+    assert files(TOY, package).keys() <= ours.keys()
+
+
+@pytest.fixture(scope="session")
+def local(toy: Path, run_in: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A copy of the project after a local loop, and what the loop printed."""
+    project = shutil.copytree(toy, tmp_path_factory.mktemp("local") / "project")
+    result = run_in(project, "mlops.cli", "local")
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    return project, result.stdout
+
+
+def test_its_lint_finds_nothing(local: tuple[Path, str]) -> None:
+    assert re.search(r"^lint .* no faults$", local[1], re.M)
+
+
+def test_the_local_loop_ends_with_a_live_score_and_a_report(local: tuple[Path, str]) -> None:
+    project, printed = local
+    assert re.search(r"evaluate .* mae 0\.\d+: promote", printed)
+    assert re.search(r"scored +\d+ rows by http://127\.0\.0\.1:\d+/score: \[-?\d", printed)
+    assert re.search(r"\(mae 0\.\d+; mean baseline \d+\.\d+; last baseline 1\.\d+\)", printed)
+    report = (project / ".local" / "report" / "index.html").read_text(encoding="utf-8")
+    assert "What the model looks at" in report
+    assert "By length" in report
+
+
+def test_the_drift_step_reads_the_files_of_the_type(local: tuple[Path, str], run_in: Run, tmp_path: Path) -> None:
+    project, _ = local
+    package = next((project / "data-science" / "src").glob("*/score.py")).parent.name
+    [train] = (project / ".local" / "runs").glob("*/prep/train_data")
+    lines = [json.dumps({"id": f"{n}", "series": [90, 91, 90 + n / 100], "next": 91}) for n in range(50)]
+    (tmp_path / "later.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    options = ["--schema", "data/schema.yml", "--settings", "config/model.yml", "--drift", str(tmp_path / "out")]
+    folders = ["--train-data", str(train), "--production-data", str(tmp_path)]
+    environment = {"MLFLOW_TRACKING_URI": f"sqlite:///{(project / '.local' / 'mlflow.db').as_posix()}"}
+    result = run_in(project, f"{package}.drift", *folders, *options, **environment)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "error: 2 of 2 features drifted: level, spread" in result.stderr
+
+
+def test_a_task_that_the_type_does_not_have_is_refused_in_one_line(
+    local: tuple[Path, str], run_in: Run, tmp_path: Path
+) -> None:
+    project, _ = local
+    package = next((project / "data-science" / "src").glob("*/score.py")).parent.name
+    schema = (project / "data" / "schema.yml").read_text(encoding="utf-8").replace("regression", "classification")
+    (tmp_path / "schema.yml").write_text(schema, encoding="utf-8")
+    options = ["--raw-data", "data/raw", "--schema", str(tmp_path / "schema.yml"), "--settings", "config/model.yml"]
+    outputs = ["--train-data", str(tmp_path / "train"), "--test-data", str(tmp_path / "test")]
+    result = run_in(project, f"{package}.prep", *options, *outputs)
+    assert result.returncode == 1
+    [line] = result.stderr.strip().splitlines()
+    assert line.endswith("task 'classification' is unknown; choose one of regression")

@@ -1,0 +1,19 @@
+"""A small project to test with: 80 series."""
+
+import json
+import shutil
+from pathlib import Path
+
+from helpers import ROOT, Folders
+
+
+def small_project(root: Path) -> Folders:
+    """Write the project of the shared tests."""
+    outputs = ("train", "test", "model", "evaluation", "registration")
+    made = Folders(root / "schema.yml", root / "model.yml", root / "raw", *(root / "out" / name for name in outputs))
+    shutil.copy(ROOT / "data" / "schema.yml", made.schema)
+    shutil.copy(ROOT / "config" / "model.yml", made.settings)
+    made.raw.mkdir()
+    lines = [json.dumps({"id": str(n), "series": [n, n + 1.5, n + 2], "next": n + 3.0}) for n in range(80)]
+    (made.raw / "series.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return made
