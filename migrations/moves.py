@@ -44,14 +44,18 @@ def git(*arguments: str, stdin: bytes = b"", env: dict[str, str] | None = None) 
     return subprocess.run(["git", *arguments], input=stdin, capture_output=True, check=True, env=everything).stdout
 
 
+def listed(*arguments: str, env: dict[str, str] | None = None) -> list[str]:
+    """Return the paths of a tree of Git."""
+    return [
+        path for path in git("ls-tree", "-r", "-z", "--name-only", *arguments, env=env).decode().split("\0") if path
+    ]
+
+
 def moves(package: str) -> dict[str, list[str]]:
     """Return where each file of an older release is today: at several places if it was split."""
-    found: dict[str, list[str]] = {}
-    for line in TABLE.read_text(encoding="utf-8").splitlines():
-        if line and not line.startswith("#"):
-            old, new = line.replace("<package>", package).split("\t")
-            found.setdefault(old, []).append(new)
-    return found
+    lines = TABLE.read_text(encoding="utf-8").replace("<package>", package).splitlines()
+    rows = (line.split("\t") for line in lines if not line.startswith("#"))
+    return {old: new.split(",") for old, new in rows}
 
 
 class Release:
@@ -65,19 +69,16 @@ class Release:
             recorded["_src_path"], rendered, data=answers, vcs_ref=version, defaults=True, quiet=True, unsafe=True
         )
         objects.mkdir()
+        known = git("rev-parse", "--path-format=absolute", "--git-path", "objects").decode().strip()
         # Index and objects of its own, so that the project's repository stays as it is.
         self.apart = {
             "GIT_INDEX_FILE": str(folder / "index"),
             "GIT_OBJECT_DIRECTORY": str(objects),
-            "GIT_ALTERNATE_OBJECT_DIRECTORIES": git("rev-parse", "--path-format=absolute", "--git-path", "objects")
-            .decode()
-            .strip(),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": known,
         }
         git("--work-tree", str(rendered), "add", "--force", "--all", str(rendered), env=self.apart)
         self.tree = git("write-tree", env=self.apart).decode().strip()
-        self.files = set(git("ls-tree", "-r", "-z", "--name-only", self.tree, env=self.apart).decode().split("\0")) - {
-            ""
-        }
+        self.files = set(listed("--full-tree", self.tree, env=self.apart))
         self.changes = list(self._changes())
 
     def _changes(self) -> Iterator[Change]:
@@ -211,7 +212,7 @@ def report(recorded: dict, version: str, scratch: Path) -> Iterator[str]:
     release = Release(recorded, version, scratch)
     table = {old: new for old, new in moves(recorded["package_name"]).items() if old in release.files}
     sources = Counter(new for parts in table.values() for new in parts)
-    committed = set(git("ls-tree", "-r", "-z", "--name-only", "HEAD").decode().split("\0"))
+    committed = set(listed("HEAD"))
     own = {change.target for change in release.changes if change.status in "AR"}
     touched = dict.fromkeys(own, b"")
 
@@ -223,7 +224,7 @@ def report(recorded: dict, version: str, scratch: Path) -> Iterator[str]:
                 continue  # it has not moved, and Copier has merged it
             if not parts or change.status == "T" or (committed - release.files) & set(parts):
                 now = f" is now {', '.join(parts)}:" if parts else " is not in the new release:"
-                yield f"{old}{now} your edits are in `git show HEAD:{old}`"
+                yield f"{old}{now} your edits are in `git show HEAD:./{old}`"
                 continue
             for part, shipped, fits in carry(change, parts, release):
                 touched[part] = shipped
