@@ -124,6 +124,13 @@ def edited(base: bytes, chosen: list[Edit]) -> bytes:
     return b"".join(lines)
 
 
+def place(edit: Edit, base: bytes, parts: dict[str, bytes]) -> str:
+    """Return the part of a file that has most of the lines around an edit; the first one in doubt."""
+    start, end, _ = edit
+    around = set(map(bytes.strip, base.splitlines()[max(0, start - 8) : end + 8])) - {b""}
+    return max(parts, key=lambda part: len(around & set(map(bytes.strip, parts[part].splitlines()))))
+
+
 def carry(change: Change, parts: list[str], release: Release) -> list[tuple[str, bytes, bool]]:
     """Merge the user's edits of one file into the files that it became.
 
@@ -132,31 +139,19 @@ def carry(change: Change, parts: list[str], release: Release) -> list[tuple[str,
     """
     base, mine = map(release.blob, change.blobs)
     shipped = {part: Path(part).read_bytes() for part in parts}
-    merged, conflicts = dict(shipped), set()
-    # Of a file that was split, each edit goes where it fits, or where it is the smallest conflict.
-    homeless: dict[str, list[Edit]] = {}
-    for edit in edits(base, mine) if len(parts) > 1 else []:
-        tries = {part: merge(edited(base, [edit]), base, merged[part]) for part in parts}
-        fitting = [part for part, (_, fits) in tries.items() if fits]
-        if fitting:
-            merged[fitting[0]] = tries[fitting[0]][0]
-        else:
-            smallest = min(parts, key=lambda part: len(tries[part][0]) - len(merged[part]))
-            homeless.setdefault(smallest, []).append(edit)
-    if len(parts) == 1:
-        homeless = {parts[0]: edits(base, mine)}
-    for part, left in homeless.items():
-        merged[part], fits = merge(edited(base, left), base, merged[part])
-        if not fits:
-            conflicts.add(part)
-    touched = [part for part in parts if merged[part] != shipped[part] or part in conflicts] or parts[:1]
+    chosen: dict[str, list[Edit]] = {part: [] for part in parts}
+    for edit in edits(base, mine):
+        chosen[place(edit, base, shipped)].append(edit)
+    merged = {part: merge(edited(base, chosen[part]), base, content) for part, content in shipped.items()}
+    touched = [part for part in parts if chosen[part]] or parts[:1]
     for part in touched:
-        Path(part).write_bytes(merged[part])
+        content, fits = merged[part]
+        Path(part).write_bytes(content)
         if change.modes[0] != change.modes[1]:
             Path(part).chmod(int(change.modes[1][-3:], 8))
-    for part in conflicts:
-        mark(part, change.modes[1], base, shipped[part], change.blobs[1])
-    return [(part, shipped[part], part not in conflicts) for part in touched]
+        if not fits:
+            mark(part, change.modes[1], base, shipped[part], change.blobs[1])
+    return [(part, shipped[part], merged[part][1]) for part in touched]
 
 
 def mark(part: str, mode: str, base: bytes, theirs: bytes, mine: str) -> None:
