@@ -44,14 +44,18 @@ def git(*arguments: str, stdin: bytes = b"", env: dict[str, str] | None = None) 
     return subprocess.run(["git", *arguments], input=stdin, capture_output=True, check=True, env=everything).stdout
 
 
+def listed(*arguments: str, env: dict[str, str] | None = None) -> list[str]:
+    """Return the paths of a tree of Git."""
+    return [
+        path for path in git("ls-tree", "-r", "-z", "--name-only", *arguments, env=env).decode().split("\0") if path
+    ]
+
+
 def moves(package: str) -> dict[str, list[str]]:
     """Return where each file of an older release is today: at several places if it was split."""
-    found: dict[str, list[str]] = {}
-    for line in TABLE.read_text(encoding="utf-8").splitlines():
-        if line and not line.startswith("#"):
-            old, new = line.replace("<package>", package).split("\t")
-            found.setdefault(old, []).append(new)
-    return found
+    lines = TABLE.read_text(encoding="utf-8").replace("<package>", package).splitlines()
+    rows = (line.split("\t") for line in lines if not line.startswith("#"))
+    return {old: new.split(",") for old, new in rows}
 
 
 class Release:
@@ -65,19 +69,16 @@ class Release:
             recorded["_src_path"], rendered, data=answers, vcs_ref=version, defaults=True, quiet=True, unsafe=True
         )
         objects.mkdir()
+        known = git("rev-parse", "--path-format=absolute", "--git-path", "objects").decode().strip()
         # Index and objects of its own, so that the project's repository stays as it is.
         self.apart = {
             "GIT_INDEX_FILE": str(folder / "index"),
             "GIT_OBJECT_DIRECTORY": str(objects),
-            "GIT_ALTERNATE_OBJECT_DIRECTORIES": git("rev-parse", "--path-format=absolute", "--git-path", "objects")
-            .decode()
-            .strip(),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": known,
         }
         git("--work-tree", str(rendered), "add", "--force", "--all", str(rendered), env=self.apart)
         self.tree = git("write-tree", env=self.apart).decode().strip()
-        self.files = set(git("ls-tree", "-r", "-z", "--name-only", self.tree, env=self.apart).decode().split("\0")) - {
-            ""
-        }
+        self.files = set(listed("--full-tree", self.tree, env=self.apart))
         self.changes = list(self._changes())
 
     def _changes(self) -> Iterator[Change]:
@@ -123,6 +124,13 @@ def edited(base: bytes, chosen: list[Edit]) -> bytes:
     return b"".join(lines)
 
 
+def place(edit: Edit, base: bytes, parts: dict[str, bytes]) -> str:
+    """Return the part of a file that has most of the lines around an edit; the first one in doubt."""
+    start, end, _ = edit
+    around = set(map(bytes.strip, base.splitlines()[max(0, start - 8) : end + 8])) - {b""}
+    return max(parts, key=lambda part: len(around & set(map(bytes.strip, parts[part].splitlines()))))
+
+
 def carry(change: Change, parts: list[str], release: Release) -> list[tuple[str, bytes, bool]]:
     """Merge the user's edits of one file into the files that it became.
 
@@ -131,31 +139,19 @@ def carry(change: Change, parts: list[str], release: Release) -> list[tuple[str,
     """
     base, mine = map(release.blob, change.blobs)
     shipped = {part: Path(part).read_bytes() for part in parts}
-    merged, conflicts = dict(shipped), set()
-    # Of a file that was split, each edit goes where it fits, or where it is the smallest conflict.
-    homeless: dict[str, list[Edit]] = {}
-    for edit in edits(base, mine) if len(parts) > 1 else []:
-        tries = {part: merge(edited(base, [edit]), base, merged[part]) for part in parts}
-        fitting = [part for part, (_, fits) in tries.items() if fits]
-        if fitting:
-            merged[fitting[0]] = tries[fitting[0]][0]
-        else:
-            smallest = min(parts, key=lambda part: len(tries[part][0]) - len(merged[part]))
-            homeless.setdefault(smallest, []).append(edit)
-    if len(parts) == 1:
-        homeless = {parts[0]: edits(base, mine)}
-    for part, left in homeless.items():
-        merged[part], fits = merge(edited(base, left), base, merged[part])
-        if not fits:
-            conflicts.add(part)
-    touched = [part for part in parts if merged[part] != shipped[part] or part in conflicts] or parts[:1]
+    chosen: dict[str, list[Edit]] = {part: [] for part in parts}
+    for edit in edits(base, mine):
+        chosen[place(edit, base, shipped)].append(edit)
+    merged = {part: merge(edited(base, chosen[part]), base, content) for part, content in shipped.items()}
+    touched = [part for part in parts if chosen[part]] or parts[:1]
     for part in touched:
-        Path(part).write_bytes(merged[part])
+        content, fits = merged[part]
+        Path(part).write_bytes(content)
         if change.modes[0] != change.modes[1]:
             Path(part).chmod(int(change.modes[1][-3:], 8))
-    for part in conflicts:
-        mark(part, change.modes[1], base, shipped[part], change.blobs[1])
-    return [(part, shipped[part], part not in conflicts) for part in touched]
+        if not fits:
+            mark(part, change.modes[1], base, shipped[part], change.blobs[1])
+    return [(part, shipped[part], merged[part][1]) for part in touched]
 
 
 def mark(part: str, mode: str, base: bytes, theirs: bytes, mine: str) -> None:
@@ -211,7 +207,7 @@ def report(recorded: dict, version: str, scratch: Path) -> Iterator[str]:
     release = Release(recorded, version, scratch)
     table = {old: new for old, new in moves(recorded["package_name"]).items() if old in release.files}
     sources = Counter(new for parts in table.values() for new in parts)
-    committed = set(git("ls-tree", "-r", "-z", "--name-only", "HEAD").decode().split("\0"))
+    committed = set(listed("HEAD"))
     own = {change.target for change in release.changes if change.status in "AR"}
     touched = dict.fromkeys(own, b"")
 
@@ -223,7 +219,7 @@ def report(recorded: dict, version: str, scratch: Path) -> Iterator[str]:
                 continue  # it has not moved, and Copier has merged it
             if not parts or change.status == "T" or (committed - release.files) & set(parts):
                 now = f" is now {', '.join(parts)}:" if parts else " is not in the new release:"
-                yield f"{old}{now} your edits are in `git show HEAD:{old}`"
+                yield f"{old}{now} your edits are in `git show HEAD:./{old}`"
                 continue
             for part, shipped, fits in carry(change, parts, release):
                 touched[part] = shipped
