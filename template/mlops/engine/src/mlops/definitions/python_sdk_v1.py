@@ -53,6 +53,8 @@ class PythonSdkV1Definitions:
 
     project: Project
     notice = NOTICE
+    needs_az_extension = False
+    monitor_fails_on_drift = True
 
     def pipeline(self) -> Pipeline:
         """Build the steps of the training pipeline and bring them into their plain form.

@@ -82,6 +82,8 @@ class PythonSdkDefinitions:
 
     project: Project
     notice = ""
+    needs_az_extension = False
+    monitor_fails_on_drift = False
 
     def pipeline(self) -> Pipeline:
         """Build the training pipeline and bring it into its plain form.
