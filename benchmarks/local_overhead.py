@@ -38,12 +38,13 @@ def measure(root: Path, folder: Path, rounds: int) -> None:
     """Time both ways by turns in `folder` and print the result."""
     from mlops import definitions
     from mlops.config import load_environment
-    from mlops.local import run as local, runner
+    from mlops.local import run as local
+    from mlops.local import runner
     from mlops.project import Project
 
     project = Project.load(root)
     os.environ.update(runner.local_variables(project))
-    model = load_environment(project, "dev").model
+    model = load_environment(project, project.first_environment).model
 
     def direct() -> None:
         call_steps(project.package, root, Path(tempfile.mkdtemp(dir=folder)), model.name)

@@ -34,7 +34,7 @@ def commit(folder: Path) -> Path:
 
 
 def cookiecutter_template(template: Path, answers: dict, folder: Path, everything_plain: bool) -> Path:
-    """The same files for cookiecutter, with the answers as its variables.
+    """Write the same files for cookiecutter, with the answers as its variables.
 
     It renders every file that is not listed as plain. A template's author lists those that Jinja would break; with
     `everything_plain` all static files are listed, which is the least work that cookiecutter can have.

@@ -242,7 +242,7 @@ def unique_suffix(_: str) -> str:
 
 
 def shorten(name: str, length: int) -> str:
-    """The first ``length`` characters of a slug, never ending in a hyphen."""
+    """Return the first `length` characters of a slug, never ending in a hyphen."""
     return name[:length].strip("-")
 
 

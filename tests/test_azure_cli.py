@@ -30,14 +30,14 @@ RECORDER = """
 import json, os
 from mlops.shell import Shell
 
-original = Shell._executed
+original = Shell._execute
 
 def recorded(self, command, **options):
     with open(os.environ["COMMAND_LOG"], "a", encoding="utf-8") as log:
         log.write(json.dumps(command) + "\\n")
     return original(self, command, **options)
 
-Shell._executed = recorded
+Shell._execute = recorded
 """
 
 # For the environment of azure-cli: a line of JSON for each command line, with what its parser says.
@@ -106,8 +106,11 @@ def emitted(render: Render, run_in: Run, tmp_path_factory: pytest.TempPathFactor
         shutil.copytree(SUITE, tests, ignore=shutil.ignore_patterns("__pycache__"))
         (tests / "recorder.py").write_text(RECORDER, encoding="utf-8")
         log = folder / "commands.jsonl"
-        sources = os.pathsep.join(str(folder / name) for name in ("mlops/engine/src", "data-science/src", "mlops/tests"))
+        sources = os.pathsep.join(
+            str(folder / name) for name in ("mlops/engine/src", "data-science/src", "mlops/tests")
+        )
         more = {"COMMAND_LOG": str(log), "PYTEST_PLUGINS": "recorder", "PYTHONPATH": sources}
+        more["MLOPS_TEST_PROJECT"] = str(folder)
         names = [f"mlops/tests/test_{module}.py" for module in modules]
         result = run_in(folder, "pytest", "-q", "-p", "no:cacheprovider", *names, **more)
         assert result.returncode == 0, result.stdout[-3000:]

@@ -43,6 +43,14 @@ def test_the_engine_passes(module: str, version: str, render: Render, run_in: Ru
     assert re.search(r"\d+ passed", result.stdout)
 
 
+def test_mypy_finds_nothing_in_the_engine(render: Render, run_in: Run) -> None:
+    """In the environment of a project, which has the engine's dependencies; ruff finds nothing by `make lint`."""
+    config = ["--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(ROOT / ".mypy_cache" / "engine")]
+    result = run_in(render(mlops_version=DEFAULT), "mypy", *config, "-p", "mlops")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert re.search(r"no issues found in \d\d+ source files", result.stdout)
+
+
 def run_suite(project: Path, run_in: Run, *modules: str, **env: str):
     """Run some of the engine's test modules with the definitions of a rendered project."""
     paths = [str(SUITE / f"test_{module}.py") for module in modules]

@@ -20,7 +20,7 @@ from mlops.config import Project, load_environment
 State = dict[str, Any]
 MODEL, REGISTRY, REGIONS = "a-model", "the-registry", ["westeurope", "northeurope"]
 
-FAULTS = {
+PROBLEMS = {
     "not signed in": "Please run 'az login' to setup account.",
     "login expired": "AADSTS70043: The refresh token has expired or is invalid.",
     "no workspace": "(ParentResourceNotFound) Failed to perform 'read' on resource(s) because "
@@ -61,8 +61,8 @@ class Cloud(Protocol):
     def works_again(self) -> None:
         """Forget all failures."""
 
-    def break_down(self, fault: str) -> None:
-        """Bring about one of the FAULTS."""
+    def break_down(self, problem: str) -> None:
+        """Bring about one of the PROBLEMS."""
 
     @property
     def asked(self) -> int:
@@ -165,8 +165,8 @@ class AzCloud:
     def works_again(self) -> None:
         self._az.works_again()
 
-    def break_down(self, fault: str) -> None:
-        self._az.fail("az " if fault in ("not signed in", "login expired") else "az ml", FAULTS[fault])
+    def break_down(self, problem: str) -> None:
+        self._az.fail("az " if problem in ("not signed in", "login expired") else "az ml", PROBLEMS[problem])
 
     @property
     def asked(self) -> int:
@@ -425,16 +425,16 @@ class HttpCloud:
     def works_again(self) -> None:
         self.azure.works_again()
 
-    def break_down(self, fault: str) -> None:
-        if fault in ("not signed in", "login expired"):
-            self._az.fail("az account show", FAULTS[fault])
-            self.azure.login = "missing" if fault == "not signed in" else "expired"
-        elif fault == "no rights":
+    def break_down(self, problem: str) -> None:
+        if problem in ("not signed in", "login expired"):
+            self._az.fail("az account show", PROBLEMS[problem])
+            self.azure.login = "missing" if problem == "not signed in" else "expired"
+        elif problem == "no rights":
             self.azure.rights = False
         else:
             for workspace in self.workspaces.values():
                 self.azure.remove(workspace)
-        if fault == "no resource group":
+        if problem == "no resource group":
             self.azure.groups.clear()
 
     @property

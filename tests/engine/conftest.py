@@ -15,7 +15,7 @@ from small_project import create_project
 
 from mlops.config import Project
 
-# The same examples in each run, and no deadline: a busy machine is no fault of the code.
+# The same examples in each run, and no deadline: a busy machine says nothing about the code.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 

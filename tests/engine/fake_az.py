@@ -89,7 +89,7 @@ class FakeAzure:
         return [line for line in self.log if words in " ".join(line)]
 
 
-def faults(line: list[str]) -> list[str]:
+def mistakes(line: list[str]) -> list[str]:
     """Return what is wrong with a command line according to the table of commands."""
     name = next((name for name in TABLE if line[: len(name.split())] == name.split()), None)
     if name is None:
@@ -353,7 +353,7 @@ def answer(line: list[str], folder: Path) -> object:
     failure = next((failure for failure in state["failures"] if failure["words"] in " ".join(line)), None)
     if failure and not failure["after"]:
         raise RefusedError(failure["message"])
-    if wrong := faults(line):
+    if wrong := mistakes(line):
         raise RefusedError(wrong[0])
     name = next(name for name in TABLE if line[: len(name.split())] == name.split())
     words = [word for word in name.split()[1:] if word != "ml"]

@@ -307,7 +307,7 @@ class FakeAzure:
         return [item for key, item in self.resources.items() if key.startswith(start) and "/" not in key[len(start) :]]
 
     def remove(self, path: str) -> None:
-        """Delete a resource and all below it; what does not exist is no fault, as in Azure."""
+        """Delete a resource and all below it; what does not exist is no error, as in Azure."""
         for key in [key for key in self.resources if f"{key}/".startswith(f"{path.lower()}/")]:
             del self.resources[key]
 

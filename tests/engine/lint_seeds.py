@@ -670,7 +670,7 @@ SEEDS = {
             "traffic: {purple: 100}\nauth_mode",
             'traffic.purple no deployment "purple"',
         ),
-        ("traffic that is no number", "auth_mode", "traffic: {blue: all}\nauth_mode", "traffic.blue whole number"),
+        ("traffic that is no number", "auth_mode", "traffic: {blue: all}\nauth_mode", "traffic.blue integer"),
         (
             "too much mirrored traffic",
             "auth_mode",
@@ -727,7 +727,7 @@ SEEDS = {
         ("no size of machine", "instance_type: Standard_D2as_v4\n", "", "instance_type missing"),
         ("a bad size of machine", "Standard_D2as_v4", "D2as_v4", "instance_type no size"),
         ("no machine at all", "instance_count: 1", "instance_count: 0", "instance_count less than 1"),
-        ("a word for a count", "instance_count: 1", "instance_count: one", "instance_count whole number"),
+        ("a word for a count", "instance_count: 1", "instance_count: one", "instance_count integer"),
         ("a boolean in the data collector", 'enabled: "true"', "enabled: true", "model_inputs.enabled quotes"),
         ("an unknown rolling rate", "rolling_rate: hour", "rolling_rate: week", "rolling_rate not one of"),
         ("a sampling rate above 1", "sampling_rate: 1.0", "sampling_rate: 10", "sampling_rate greater"),

@@ -14,7 +14,7 @@ from mlops.config import Project, load_environment, load_yaml
 from mlops.errors import UserError
 
 
-def fault(project: Project, environment: str = "dev") -> str:
+def failure(project: Project, environment: str = "dev") -> str:
     with pytest.raises(UserError) as error:
         load_environment(project, environment)
     assert "\n" not in str(error.value)
@@ -112,7 +112,7 @@ def test_model_settings_are_no_environment(project: Project) -> None:
 
 
 def test_an_unknown_environment_is_answered_with_the_known_ones(project: Project) -> None:
-    assert fault(project, "stage") == "unknown environment 'stage': config/ describes dev, prod, test"
+    assert failure(project, "stage") == "unknown environment 'stage': config/ describes dev, prod, test"
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_an_unknown_environment_is_answered_with_the_known_ones(project: Project
 )
 def test_a_wrong_key_is_named_with_its_fault(project: Project, path: str, value: object, expected: str) -> None:
     edit(project, path, value)
-    assert expected in fault(project)
+    assert expected in failure(project)
 
 
 @pytest.mark.parametrize("project", ["closed"], indirect=True)
@@ -166,7 +166,7 @@ def test_a_wrong_key_is_named_with_its_fault(project: Project, path: str, value:
 )
 def test_a_wrong_network_is_named_with_its_fault(project: Project, path: str, value: object, expected: str) -> None:
     edit(project, path, value)
-    assert expected in fault(project)
+    assert expected in failure(project)
 
 
 @pytest.mark.parametrize("project", ["existing"], indirect=True)
@@ -174,7 +174,7 @@ def test_workspaces_of_others_need_no_settings_of_infrastructure_and_take_none(p
     config = load_environment(project, "dev")
     assert (config.provisioned, config.closed) == (False, False)
     edit(project, "budget", {"monthly_amount": 300})
-    assert fault(project) == "config/dev.yml: budget: the project does not build this: remove the key"
+    assert failure(project) == "config/dev.yml: budget: the project does not build this: remove the key"
 
 
 @pytest.mark.parametrize("project", ["existing"], indirect=True)
@@ -182,7 +182,7 @@ def test_of_a_cluster_of_others_only_the_name_is_written_down(project: Project) 
     assert load_environment(project, "dev").compute.cluster.name == "cluster"
     edit(project, "compute.cluster.max_nodes", 4)
     assert (
-        fault(project) == "config/dev.yml: compute.cluster.max_nodes: the project does not build this: remove the key"
+        failure(project) == "config/dev.yml: compute.cluster.max_nodes: the project does not build this: remove the key"
     )
 
 
@@ -194,12 +194,12 @@ def test_an_environment_is_closed_when_it_has_a_network(project: Project, closed
 
 def test_broken_yaml_is_named_with_its_line(project: Project) -> None:
     (project.root / "config" / "dev.yml").write_text("environment: dev\ntags: {a\n", encoding="utf-8")
-    assert "dev.yml:3: not valid YAML" in fault(project)
+    assert "dev.yml:3: not valid YAML" in failure(project)
 
 
 def test_an_empty_file_is_a_fault(project: Project) -> None:
     (project.root / "config" / "dev.yml").write_text("", encoding="utf-8")
-    assert "expected keys and values, found NoneType" in fault(project)
+    assert "expected keys and values, found NoneType" in failure(project)
 
 
 def test_a_folder_in_place_of_a_file_is_one_line(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clouds import FAULTS, Cloud, State
+from clouds import PROBLEMS, Cloud, State
 from fake_azure import SUBSCRIPTION
 from rendered import ANSWERS
 from small_project import DRIFT, Kind, rename_environments, write_yaml
@@ -423,7 +423,7 @@ ONLINE_CASES = {
         given=(serving, registered("2", rejected="true")),
         fails="version 2 of a-model was rejected: choose another one",
     ),
-    "without a model the cure is to train": Case(deploy(), fails="run `uv run mlops train --environment dev`"),
+    "without a model the remedy is to train": Case(deploy(), fails="run `uv run mlops train --environment dev`"),
     "a rollout that was killed is cleared first": Case(
         deploy(),
         {**models("1", "2"), **online({"green": 100}, green=served("2", 3))},
@@ -974,7 +974,7 @@ def test_an_old_deployment_that_cannot_be_removed_is_removed_by_the_next_run(
     assert seen(play) == {**EMPTY, **NEW_SERVES}
 
 
-def test_when_clearing_up_fails_too_the_cure_is_a_rollback(play: Play) -> None:
+def test_when_clearing_up_fails_too_the_remedy_is_a_rollback(play: Play) -> None:
     serving(play)
     play.cloud.fail("invoke")
     play.cloud.fail("delete deployment", "green")
@@ -1069,7 +1069,7 @@ VERBS: dict[str, Callable[[Session], None]] = {
     "schedule --off": partial(verbs.schedule, enabled=False),
     "teardown": verbs.teardown,
 }
-CURES = {
+REMEDIES = {
     "not signed in": "you are not signed in to Azure: run `az login`",
     "login expired": "you are not signed in to Azure: run `az login`",
     "no workspace": "there is no workspace mlw-dev in your subscription: run `uv run mlops provision --environment",
@@ -1078,15 +1078,15 @@ CURES = {
 }
 
 
-def test_every_fault_has_a_cure() -> None:
-    assert CURES.keys() == FAULTS.keys()
+def test_every_problem_has_a_remedy() -> None:
+    assert REMEDIES.keys() == PROBLEMS.keys()
 
 
 @pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_of_everything_is_one_line_with_its_cure(play: Play, fault: str, verb: str) -> None:
-    play.cloud.break_down(fault)
-    assert CURES[fault] in failure(play, in_dev(VERBS[verb]))
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_a_problem_of_everything_is_one_line_with_its_remedy(play: Play, problem: str, verb: str) -> None:
+    play.cloud.break_down(problem)
+    assert REMEDIES[problem] in failure(play, in_dev(VERBS[verb]))
 
 
 @pytest.mark.parametrize("verb", VERBS)

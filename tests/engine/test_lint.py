@@ -8,7 +8,6 @@ from rendered import ROOT
 from seeded import assert_named, copied, edited
 
 from mlops.config import Project
-from mlops.errors import UserError
 from mlops.lint import Finding, lint, lint_files, lint_pipeline
 from mlops.pipeline import Pipeline
 
@@ -151,7 +150,7 @@ def test_the_seeds_cover_every_shipped_file() -> None:
         ("batch/deployment.yml", "append_row", "summary_only"),
     ],
 )
-def test_a_fault_that_several_layers_see_is_reported_once(file: str, old: str, new: str, project: Project) -> None:
+def test_a_mistake_that_several_layers_see_is_reported_once(file: str, old: str, new: str, project: Project) -> None:
     assert len(findings_after(project, file, old, new)) == 1
 
 
@@ -166,7 +165,7 @@ def test_all_mistakes_of_a_file_are_reported_together(project: Project) -> None:
     assert places == {"command", "inputs.schema", "deterministic", "environment"}
 
 
-def test_a_fault_is_one_line_that_starts_with_the_file_and_the_place(project: Project) -> None:
+def test_a_mistake_is_one_line_that_starts_with_the_file_and_the_place(project: Project) -> None:
     findings = findings_after(project, "pipeline.yml", "jobs.prep.outputs.test_data", "jobs.prepare.outputs.test_data")
     assert [str(finding) for finding in findings] == [
         "mlops/aml-cli-v2/pipeline.yml: jobs.evaluate.inputs.test_data: "
@@ -197,9 +196,3 @@ def test_a_pipeline_built_in_memory_is_checked(tmp_path: Path) -> None:
 def test_the_lint_prints_nothing(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
     lint(project)
     assert capfd.readouterr() == ("", "")
-
-
-def test_the_lint_says_how_to_get_the_sdk(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UserError, match="uv sync"):
-        lint(project)

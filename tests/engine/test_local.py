@@ -112,7 +112,7 @@ def test_an_implausible_answer_fails_the_loop(loop: Loop, tmp_path: Path) -> Non
             return {"predictions": [math.nan] * len(request["input_data"]["data"])}
 
     with pytest.raises(UserError, match=r"the endpoint's answer is wrong: .*server.log"):
-        local.ask(loop.project, definitions.of(loop.project).pipeline(), Broken())  # type: ignore[arg-type]
+        local.query(loop.project, definitions.of(loop.project).pipeline(), Broken())  # type: ignore[arg-type]
 
 
 def test_a_mistake_in_the_definitions_stops_the_loop_before_anything_runs(

@@ -607,7 +607,7 @@ ERRORS = {
 
 
 @pytest.mark.parametrize("case", ERRORS)
-def test_an_error_of_sdk_v1_is_one_line_with_its_cure(case: str, shipped: Project) -> None:
+def test_an_error_of_sdk_v1_is_one_line_with_its_remedy(case: str, shipped: Project) -> None:
     kind, text, line = ERRORS[case]
     error = answer(kind, text) if isinstance(kind, int) else pkgutil.resolve_name(str(kind))(text)
     with pytest.raises(UserError, match=line) as caught, sdk_errors(load_environment(shipped, "dev")):

@@ -610,7 +610,7 @@ ERRORS = {
     ),
     "a model name that Azure refuses": (
         HttpResponseError(message=refused("UserError", "Model name must only consist of letters, numbers, dashes.")),
-        "Azure ML does not take the model name .*: in config/dev.yml, use letters, digits",
+        "Azure ML does not accept the model name .*: in config/dev.yml, use letters, digits",
     ),
     "anything else": (
         HttpResponseError(message=refused("Teapot", "Short and\nstout.")),
@@ -620,7 +620,7 @@ ERRORS = {
 
 
 @pytest.mark.parametrize("case", ERRORS)
-def test_an_error_of_azure_is_one_line_with_its_cure(
+def test_an_error_of_azure_is_one_line_with_its_remedy(
     case: str, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error, line = ERRORS[case]
@@ -636,7 +636,7 @@ def test_an_error_of_azure_is_one_line_with_its_cure(
     assert "\n" not in str(caught.value)
 
 
-def test_an_environment_without_image_is_one_line_with_its_cure(
+def test_an_environment_without_image_is_one_line_with_its_remedy(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What azure-ai-ml says here is a page with colours."""
@@ -682,7 +682,7 @@ def test_the_subscription_is_that_of_the_environment_or_else_of_az(
         (None, "az is not installed: .*or set AZURE_SUBSCRIPTION_ID"),
     ],
 )
-def test_a_missing_subscription_is_one_line_with_its_cure(
+def test_a_missing_subscription_is_one_line_with_its_remedy(
     executed: tuple[int, str, str] | None, message: str, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare_az(monkeypatch, {}, executed)

@@ -193,7 +193,7 @@ SEEDS = [
         """heterogeneity_features: '["altitude"]'""",
         "heterogeneity_features no feature",
     ),
-    ("a seed in words", "random_state: '13'", "random_state: thirteen", "random_state whole number"),
+    ("a seed in words", "random_state: '13'", "random_state: thirteen", "random_state integer"),
     ("a cost in words", "random_state: '13'", "treatment_cost: cheap", "treatment_cost number"),
     (
         "categories on the command line",

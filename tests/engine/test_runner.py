@@ -148,7 +148,7 @@ def test_a_value_that_the_pipeline_leaves_open_goes_to_the_step_that_takes_it(fo
 
 @pytest.mark.parametrize("isolated", [False, True])
 @pytest.mark.parametrize(
-    ("body", "fault"),
+    ("body", "problem"),
     [
         (
             "import sys; print('error: column x is empty', file=sys.stderr); print('bye'); sys.exit(1)",
@@ -156,12 +156,12 @@ def test_a_value_that_the_pipeline_leaves_open_goes_to_the_step_that_takes_it(fo
         ),
         ("raise SystemExit('no data')", "no data"),
         ("def f(): raise ValueError('seven is odd')\nf()", "ValueError: seven is odd"),
-        ("import sys; sys.exit(3)", "it said nothing"),
+        ("import sys; sys.exit(3)", "it printed nothing"),
         ("import no_such_module_anywhere", "No module named 'no_such_module_anywhere'"),
     ],
 )
 def test_a_failing_step_stops_the_run_with_its_own_words_and_the_log(
-    folder: Path, body: str, fault: str, isolated: bool
+    folder: Path, body: str, problem: str, isolated: bool
 ) -> None:
     (folder / "co de" / "bad.py").write_text(body)
     content = document(
@@ -173,14 +173,14 @@ def test_a_failing_step_stops_the_run_with_its_own_words_and_the_log(
     message = str(caught.value)
     (log,) = folder.glob("runs/*/first/log.txt")
     assert message.startswith("step first failed: ")
-    assert fault in message
+    assert problem in message
     assert message.endswith(f"(log: {log})")
     assert "\n" not in message
-    assert ("Traceback" in log.read_text()) == ("Error" in fault or "module" in fault)
+    assert ("Traceback" in log.read_text()) == ("Error" in problem or "module" in problem)
     assert not list(folder.glob("runs/*/second"))
 
 
-def test_a_step_that_leaves_without_fault_is_no_failure(folder: Path) -> None:
+def test_a_step_that_leaves_without_error_is_no_failure(folder: Path) -> None:
     (folder / "co de" / "copy_step.py").write_text(COPY_STEP + "\nsys.exit(0)\n")
     assert read(run(folder, document(first=job(COPY, FIRST))), "first") == "hello "
 
@@ -261,7 +261,7 @@ def test_a_shell_sees_values_as_they_are_inside_and_outside_of_quotes(folder: Pa
     assert read(run(folder, content), "first") == f"hello in {value}|in {value}|{value}"
 
 
-def test_without_bash_the_cure_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_bash_the_remedy_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(UserError, match=r"no bash: install it .* or write the command as one"):
         run(folder, document(first=job(COPY + " && echo done", FIRST)))

@@ -143,7 +143,7 @@ def test_serve_prints_a_request_that_can_be_sent_as_it_is(project: Project, caps
     assert capsys.readouterr().out == "stopped\n"
 
 
-def test_a_port_in_use_is_one_line_with_the_cure(project: Project) -> None:
+def test_a_port_in_use_is_one_line_with_the_remedy(project: Project) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -158,7 +158,7 @@ def test_an_impossible_port_is_refused(project: Project, port: int) -> None:
         serving.serve(project, port)
 
 
-def test_without_a_registered_model_the_cure_is_named(
+def test_without_a_registered_model_the_remedy_is_named(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLOPS_LOCAL_DIR", str(tmp_path / "empty"))
@@ -167,7 +167,7 @@ def test_without_a_registered_model_the_cure_is_named(
     assert not (tmp_path / "empty").exists()
 
 
-def test_a_model_whose_files_are_gone_is_one_line_with_the_cure(
+def test_a_model_whose_files_are_gone_is_one_line_with_the_remedy(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     local = tmp_path / "copy"

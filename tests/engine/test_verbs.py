@@ -1,4 +1,4 @@
-"""The command lines of the verbs: each fits the real `az`, and what it says of a fault is explained.
+"""The command lines of the verbs: each fits the real `az`, and what it prints for an error is explained.
 
 What the verbs leave in Azure is in test_every_version.py.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fake_az import TABLE, FakeAzure, faults
+from fake_az import TABLE, FakeAzure, mistakes
 from small_project import create_project
 
 from mlops import verbs
@@ -66,12 +66,12 @@ def test_every_command_line_fits_the_table(dev: Session, azure: FakeAzure, tmp_p
     play_everything(dev, azure, tmp_path)
     closed = create_project(tmp_path / "closed", "closed")
     verbs.promote(Session.open("dev", root=closed.root), "test", model_version="1")
-    assert [fault for line in azure.log for fault in faults(line)] == []
+    assert [mistake for line in azure.log for mistake in mistakes(line)] == []
     assert {name for name in TABLE if not azure.ran(name)} == set(), "in the table, but never used"
 
 
 @pytest.mark.parametrize(
-    ("line", "fault"),
+    ("line", "mistake"),
     [
         ("az ml job creat --file f", "misspelled"),
         ("az ml job show --name n --resource-group g --workspace-name w --wait", "unrecognized arguments: --wait"),
@@ -80,8 +80,8 @@ def test_every_command_line_fits_the_table(dev: Session, azure: FakeAzure, tmp_p
         ("az ml batch-endpoint delete --name n --yes true --resource-group g --workspace-name w", "argument --yes"),
     ],
 )
-def test_a_command_line_that_the_real_az_refuses_is_found(line: str, fault: str) -> None:
-    assert fault in faults(line.split())[0]
+def test_a_command_line_that_the_real_az_refuses_is_found(line: str, mistake: str) -> None:
+    assert mistake in mistakes(line.split())[0]
 
 
 @pytest.mark.parametrize("project", ["new", "closed"], indirect=True)
@@ -192,11 +192,11 @@ def test_a_rollout_works_with_az_as_a_program_of_its_own(
     assert "ERROR: (OutOfQuota) no machine is free" in capfd.readouterr().err
 
 
-# Faults that every verb can meet.
+# Errors that every verb can meet.
 
 
 @pytest.mark.parametrize(
-    ("message", "cure"),
+    ("message", "remedy"),
     [
         ("Please run 'az login' to setup account.", "run `az login`"),
         ("AADSTS70043: The refresh token has expired", "run `az login`"),
@@ -230,12 +230,14 @@ def test_a_rollout_works_with_az_as_a_program_of_its_own(
         ("(Teapot) short and stout", "`az ml model list` failed: (Teapot) short and stout"),
     ],
 )
-def test_a_fault_of_azure_is_one_line_with_its_cure(dev: Session, azure: FakeAzure, message: str, cure: str) -> None:
+def test_an_error_of_azure_is_one_line_with_its_remedy(
+    dev: Session, azure: FakeAzure, message: str, remedy: str
+) -> None:
     azure.fail("az ml", message)
-    assert cure in failure(lambda: verbs.deploy_online(dev))
+    assert remedy in failure(lambda: verbs.deploy_online(dev))
 
 
-def test_a_missing_azure_cli_is_one_line_with_its_cure(
+def test_a_missing_azure_cli_is_one_line_with_its_remedy(
     dev: Session, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -12,7 +12,8 @@ from azureml.pipeline.core import PipelineParameter
 from azureml.pipeline.steps import ParallelRunConfig, ParallelRunStep, PythonScriptStep
 
 from environments import CONDA_FILES, IMAGE
-from mlops.config import EnvironmentConfig, Project
+from mlops.config import EnvironmentConfig
+from mlops.project import Project
 from run_step import NO_VALUE
 
 # Every step gets a copy of this folder, without what .amlignore names. Paths in the options below start here.
@@ -106,7 +107,7 @@ def drift(config: EnvironmentConfig, data: Mapping[str, Any]) -> list[PythonScri
     The run fails when a threshold of config/model.yml is passed, because a failed run is what an alert can be set on.
     """
     # Not pinned by a parameter, these are the newest versions in each run. Such an input must have the name of its
-    # dataset, because SDK v1 sends the one for the other.
+    # dataset, because SDK v1 confuses the two.
     raw_data = dataset("training_dataset", data["training_dataset"])
     production_data = dataset("production_dataset", data["production_dataset"])
     train_data, test_data = output("train_data"), output("test_data")

@@ -25,7 +25,7 @@ EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,30}[
 
 
 class Names(Section):
-    """Names of the Azure resources of one environment. What is None was built by somebody else, or not chosen."""
+    """Names of the Azure resources of one environment. What is None is not the project's, or was not chosen."""
 
     resource_group: Text
     workspace: Text
@@ -63,7 +63,7 @@ class TerraformState(Section):
 
 
 class Cluster(Section):
-    """A compute cluster. Of one that somebody else runs the project knows the name alone."""
+    """A compute cluster. For an existing one only the name is known."""
 
     name: Text
     vm_size: Text | None = None
@@ -73,7 +73,7 @@ class Cluster(Section):
 
 
 class User(Section):
-    """Somebody with a compute instance: a short name, the object id in Entra ID, the name of the instance."""
+    """A user of a compute instance: a short name, the object id in Entra ID, the name of the instance."""
 
     name: Text
     object_id: Guid
@@ -83,12 +83,12 @@ class User(Section):
     @classmethod
     def _no_number_at_the_end(cls, name: str) -> str:
         if re.search(r"-[0-9]+$", name):
-            raise ValueError(f"Azure takes no instance whose name ends in a hyphen and a number: {name}")
+            raise ValueError(f"Azure accepts no instance whose name ends in a hyphen and a number: {name}")
         return name
 
 
 class Instances(Section):
-    """Compute instances: their size, when they start and stop (cron expressions), and whose they are."""
+    """Compute instances: their size, when they start and stop (cron expressions), and their users."""
 
     vm_size: Text
     idle_minutes: Annotated[int, Field(ge=15, le=4320)]
@@ -156,7 +156,7 @@ class Schedule(Section):
 
 
 class Monitor(Section):
-    """The model monitor: days of production data per run, who hears of an alert, the Spark machine."""
+    """The model monitor: days of production data per run, recipients of alerts, the Spark machine."""
 
     lookback_days: Count
     alert_emails: list[Text]
@@ -170,7 +170,7 @@ class Budget(Section):
 
 
 class Alerts(Section):
-    """When somebody is called: latency in milliseconds, failed requests in percent, failed jobs in an hour."""
+    """Alert thresholds: latency in milliseconds, failed requests in percent, failed jobs in an hour."""
 
     latency_ms: Count
     error_percent: Percent
@@ -254,14 +254,15 @@ class EnvironmentConfig(Section):
 
     @property
     def provisioned(self) -> bool:
-        """Whether the project builds the environment's resources; otherwise somebody else runs the workspace."""
+        """Whether the project builds the environment's resources; otherwise the workspace is an existing one."""
         return self.security is not None
 
 
 def load_environment(project: Project, name: str) -> EnvironmentConfig:
     """Read and check `config/<name>.yml`.
 
-    Raises UserError for an unknown environment, broken YAML, and a missing, unknown or ill-typed key.
+    Raises:
+        UserError: The environment is unknown, the YAML is broken, or a key is missing, unknown or of a wrong type.
     """
     if name not in project.environments:
         raise UserError(f"unknown environment {name!r}: config/ describes {', '.join(project.environments) or 'none'}")
@@ -322,8 +323,8 @@ def _check_sections(project: Project, config: EnvironmentConfig) -> None:
         for path in paths:
             there = operator.attrgetter(path)(config) is not None
             if there and add_on not in project.add_ons:
-                cure = choose(project, add_on) if config.provisioned else "remove the key"
-                raise UserError(f"{file}: {path}: the project does not build this: {cure}")
+                remedy = choose(project, add_on) if config.provisioned else "remove the key"
+                raise UserError(f"{file}: {path}: the project does not build this: {remedy}")
             if not there and add_on in project.add_ons and path not in ONLY_IN_SOME:
                 raise UserError(f"{file}: {path}: the key is missing, and the add-on {add_on} needs it")
     for key, tools in TOOLS.items():

@@ -2,7 +2,7 @@
 
 
 class UserError(Exception):
-    """A fault that the user can cure; its text is one line that names the fault and the cure."""
+    """An error that the user can correct; its text is one line that names the problem and the remedy."""
 
 
 class CommandError(UserError):

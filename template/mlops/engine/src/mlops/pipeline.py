@@ -2,7 +2,7 @@
 
 Every mlops version brings its pipeline into this form. YAML files are read with PyYAML alone: importing azure-ai-ml
 takes seconds, and neither the runner nor the graph checks need it. Loading is lenient on purpose. What cannot be
-resolved stays as it is written, so that the lint can name every fault of a file in one go instead of stopping at the
+resolved stays as it is written, so that the lint can report every mistake of a file at once instead of stopping at the
 first.
 """
 
@@ -18,13 +18,13 @@ from mlops.project import load_yaml
 
 LITERAL_TYPES = ("string", "integer", "number", "boolean")
 PATH_TYPES = ("uri_file", "uri_folder", "mltable", "mlflow_model", "custom_model", "triton_model", "path")
-"""Types of files and folders; components of registries may have inputs of type ``path``, which take any of them."""
+"""Types of files and folders; components of registries may have inputs of type `path`, which accept any of them."""
 
 REFERENCE = re.compile(r"\$\{\{\s*(inputs|outputs)\.([^\s{}]+?)\s*\}\}")
-"""A placeholder of a component's command, such as ``${{inputs.data}}``: groups are the side and the name."""
+"""A placeholder of a component's command, such as `${{inputs.data}}`: groups are the side and the name."""
 
 OPTIONAL = re.compile(r"\$\[\[(.*?)\]\]", re.DOTALL)
-"""The part of a command that Azure ML drops when an optional input in it has no value: ``$[[--x ${{inputs.x}}]]``."""
+"""The part of a command that Azure ML drops when an optional input in it has no value: `$[[--x ${{inputs.x}}]]`."""
 
 _BINDING = re.compile(
     r"^\$\{\{\s*parent\.(?:(?P<side>inputs|outputs)\.(?P<port>[^\s{}.]+)"
@@ -35,7 +35,7 @@ _ASSET = re.compile(r"^azureml:(?!//)(?P<name>[^:@/]+)(?:@(?P<label>[^:@/]+)|:(?
 
 @dataclass(frozen=True)
 class Port:
-    """One input or output of a component; an empty ``type`` takes the type of whatever is bound to it."""
+    """One input or output of a component; an empty `type` is that of what is bound to it."""
 
     name: str
     type: str
@@ -63,12 +63,16 @@ class Component:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a component file; raise `UserError` when it is missing or holds no YAML mapping."""
+        """Read a component file.
+
+        Raises:
+            UserError: It is missing, or holds no YAML mapping.
+        """
         return cls.from_dict(load_yaml(path), path)
 
     @classmethod
     def from_dict(cls, document: Mapping[str, object], source: Path) -> Self:
-        """Build a component from its YAML document; relative paths start at the folder of ``source``."""
+        """Build a component from its YAML document; relative paths start at the folder of `source`."""
         code = document.get("code")
         return cls(
             name=str(document.get("name", "")),
@@ -88,7 +92,7 @@ class Component:
     def inline(cls, job: Mapping[str, object], source: Path) -> Self:
         """Build a component from a job with a command of its own: its ports are known from the given values alone."""
         component = cls.from_dict({**job, "inputs": {}, "outputs": {}}, source)
-        component.inputs.update({name: _guessed(name, value) for name, value in mapping(job.get("inputs")).items()})
+        component.inputs.update({name: _guess_port(name, value) for name, value in mapping(job.get("inputs")).items()})
         for name, value in mapping(job.get("outputs")).items():
             port = _port(name, value)
             # Without a type, a bound output takes that of the pipeline's output; any other is a folder.
@@ -99,7 +103,7 @@ class Component:
 
 @dataclass(frozen=True)
 class Node:
-    """A job of the pipeline. ``component`` stays text when it is not in the project: a registry's, or a wrong path."""
+    """A job of the pipeline. `component` stays text when it is not in the project: a registry's, or a wrong path."""
 
     name: str
     component: Component | str
@@ -109,7 +113,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Binding:
-    """What ``${{parent...}}`` points at: a pipeline ``input`` or ``output``, or an output of ``job``."""
+    """What `${{parent...}}` points at: a pipeline `input` or `output`, or an output of `job`."""
 
     kind: Literal["input", "output", "job"]
     name: str
@@ -118,9 +122,9 @@ class Binding:
 
 @dataclass(frozen=True)
 class DataAsset:
-    """A data asset that the project defines: where its content lies on this machine, and the file that says so.
+    """A data asset that the project defines: where its content lies on this machine, and the file that defines it.
 
-    ``path`` is None for content that is only in Azure; ``version`` is None when each new content gets the next one.
+    `path` is None for content that is only in Azure; `version` is None when each new content gets the next one.
     """
 
     name: str
@@ -131,9 +135,9 @@ class DataAsset:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A pipeline with its jobs; values of ``inputs`` and ``outputs`` are as written in the YAML.
+    """A pipeline with its jobs; values of `inputs` and `outputs` are as written in the YAML.
 
-    ``data`` has the data assets that the project defines, by name.
+    `data` has the data assets that the project defines, by name.
     """
 
     source: Path
@@ -160,9 +164,9 @@ class Pipeline:
         data: Mapping[str, DataAsset] | None = None,
         components: Mapping[str, Component] | None = None,
     ) -> Self:
-        """Build a pipeline from its YAML document; relative paths start at the folder of ``source``.
+        """Build a pipeline from its YAML document; relative paths start at the folder of `source`.
 
-        ``components`` are those that stand in no file of their own, by the text that jobs name them with.
+        `components` are those that stand in no file of their own, by the text that jobs name them with.
         """
         jobs = {name: job for name, job in mapping(document.get("jobs")).items() if isinstance(job, Mapping)}
         return cls(
@@ -183,7 +187,11 @@ class Pipeline:
         )
 
     def order(self) -> list[str]:
-        """Names of the jobs, each after the jobs it reads from; raise `UserError` that names a cycle."""
+        """Return the names of the jobs, each after the jobs it reads from.
+
+        Raises:
+            UserError: The jobs read from each other in a cycle.
+        """
         try:
             return list(graphlib.TopologicalSorter({name: self.needs(name) for name in self.nodes}).static_order())
         except graphlib.CycleError as error:
@@ -192,13 +200,13 @@ class Pipeline:
             ) from None
 
     def needs(self, node: str) -> list[str]:
-        """Names of the existing jobs whose outputs the job reads, in the order of its inputs."""
+        """Return the names of the existing jobs whose outputs the job reads, in the order of its inputs."""
         found = (binding(value) for value in self.nodes[node].inputs.values())
         return list(dict.fromkeys(item.job for item in found if item and item.job in self.nodes))
 
 
 def binding(value: object) -> Binding | None:
-    """The binding in a value (text, or the ``path`` of a mapping), or None for a literal or a path."""
+    """Return the binding in a value (text, or the `path` of a mapping), or None for a literal or a path."""
     text = value.get("path") if isinstance(value, Mapping) else value
     match = _BINDING.match(text.strip()) if isinstance(text, str) else None
     if not match:
@@ -209,9 +217,9 @@ def binding(value: object) -> Binding | None:
 
 
 def local_path(value: object, pipeline: Pipeline) -> Path | None:
-    """Where an input's data lies on this machine, or None for a literal, a binding and what is only in Azure.
+    """Return where an input's data is on this machine, or None for a literal, a binding and what is only in Azure.
 
-    A data asset (``azureml:<name>@latest``) stands for the content that the project defines under that name.
+    A data asset (`azureml:<name>@latest`) stands for the content that the project defines under that name.
     """
     if (asset := data_asset(value, pipeline)) is not None:
         return asset.path
@@ -222,7 +230,7 @@ def local_path(value: object, pipeline: Pipeline) -> Path | None:
 
 
 def data_asset(value: object, pipeline: Pipeline) -> DataAsset | None:
-    """The project's own data asset that an input names (as text, or in the ``path`` of a mapping), if it does."""
+    """Return the project's own data asset that an input names, as text or in the `path` of a mapping."""
     text = value.get("path") if isinstance(value, Mapping) else value
     match = _ASSET.match(text) if isinstance(text, str) else None
     asset = pipeline.data.get(match["name"]) if match else None
@@ -232,7 +240,7 @@ def data_asset(value: object, pipeline: Pipeline) -> DataAsset | None:
 
 
 def data_assets(folder: Path) -> dict[str, DataAsset]:
-    """The data assets that the YAML files in ``folder`` define."""
+    """Return the data assets that the YAML files in `folder` define."""
     assets = {}
     for source, document in yaml_files(folder):
         name, path = document.get("name"), str(document.get("path", ""))
@@ -243,7 +251,7 @@ def data_assets(folder: Path) -> dict[str, DataAsset]:
 
 
 def asset_file(reference: object, folder: Path) -> Path | None:
-    """The file in ``folder`` that defines the asset ``azureml:<name>@latest`` or ``azureml:<name>:<version>``."""
+    """Return the file in `folder` that defines the asset `azureml:<name>@latest` or `azureml:<name>:<version>`."""
     match = _ASSET.match(reference) if isinstance(reference, str) else None
     if not match:
         return None
@@ -255,7 +263,7 @@ def asset_file(reference: object, folder: Path) -> Path | None:
 
 
 def yaml_files(folder: Path) -> Iterator[tuple[Path, dict[str, object]]]:
-    """Each YAML file under ``folder`` that holds a mapping, in the order of names; unreadable ones are left out."""
+    """Give each YAML file under `folder` that holds a mapping, in the order of names; unreadable ones are left out."""
     for path in sorted(p for p in folder.rglob("*") if p.suffix in {".yml", ".yaml"}):
         try:
             yield path, load_yaml(path)
@@ -269,7 +277,7 @@ def is_local(text: str) -> bool:
 
 
 def mapping(value: object) -> dict[str, object]:
-    """A mapping with text keys, empty when the value is something else."""
+    """Return a mapping with text keys, empty when the value is something else."""
     return {str(key): item for key, item in value.items()} if isinstance(value, Mapping) else {}
 
 
@@ -290,7 +298,7 @@ def _component(job: Mapping[str, object], source: Path, known: Mapping[str, Comp
         return named
 
 
-def _guessed(name: str, value: object) -> Port:
+def _guess_port(name: str, value: object) -> Port:
     if isinstance(value, Mapping):
         return _port(name, value)
     if binding(value):

@@ -21,26 +21,33 @@ def quoted(command: tuple[str, ...]) -> str:
 class Shell:
     """Shows each command and runs it in `folder`; with `dry_run` it only shows.
 
-    `cures` says, for each program that may be missing, how to get it. With `quiet` it shows no command that only reads.
+    `remedies` has how to get each program that may be missing. With `quiet` it shows no command that only reads.
     """
 
     folder: Path
     dry_run: bool = False
-    cures: Mapping[str, str] = field(default_factory=dict)
+    remedies: Mapping[str, str] = field(default_factory=dict)
     quiet: bool = False
 
     def read(self, *command: str) -> str:
-        """Run a command for its output. Raises CommandError when it fails, UserError when the program is missing."""
-        return self._executed(command, captured=True, variables={})
+        """Run a command for its output.
+
+        Raises:
+            CommandError: The command fails.
+            UserError: The program is missing.
+        """
+        return self._execute(command, captured=True, variables={})
 
     def run(self, *command: str, variables: Mapping[str, str] | None = None) -> None:
         """Run a command whose output goes to the terminal while it works; `variables` are added to the environment.
 
-        Raises CommandError when it fails, UserError when the program is missing.
+        Raises:
+            CommandError: The command fails.
+            UserError: The program is missing.
         """
-        self._executed(command, captured=False, variables=variables or {})
+        self._execute(command, captured=False, variables=variables or {})
 
-    def _executed(self, command: tuple[str, ...], *, captured: bool, variables: Mapping[str, str]) -> str:
+    def _execute(self, command: tuple[str, ...], *, captured: bool, variables: Mapping[str, str]) -> str:
         if not (self.quiet and captured):
             print(quoted(command), flush=True)
         if self.dry_run:
@@ -48,7 +55,7 @@ class Shell:
         # On Windows az is a script, az.cmd, which CreateProcess finds only by its full name.
         program = shutil.which(command[0])
         if program is None:
-            raise UserError(f"{command[0]} is not installed: {self.cures.get(command[0], 'install it')}")
+            raise UserError(f"{command[0]} is not installed: {self.remedies.get(command[0], 'install it')}")
         code, output, errors = execute([program, *command[1:]], self.folder, variables, captured=captured)
         if code:
             raise CommandError(command, code, errors)
@@ -61,7 +68,7 @@ def execute(command: list[str], folder: Path, variables: Mapping[str, str], *, c
     What is not captured is shown at once; the error stream is both shown and returned then.
     """
     environment = {**os.environ, **variables}
-    # Without input a command that would ask a question fails instead of waiting for an answer for ever.
+    # Without input a command that would ask a question fails instead of waiting for an answer forever.
     process = subprocess.Popen(
         command,
         cwd=folder,

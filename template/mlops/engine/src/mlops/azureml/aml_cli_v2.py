@@ -54,7 +54,7 @@ class AzureCli:
     # Data, jobs and models.
 
     def data_versions(self, name: str) -> list[str]:
-        # Asking for the versions of an asset that does not exist is an error, hence the question before.
+        # Listing the versions of an asset that does not exist is an error, hence the look before.
         assets = self._read("data", "list", *self._workspace, assumed=[])
         if name not in [asset["name"] for asset in assets]:
             return []
@@ -325,8 +325,8 @@ def monitor_definition(
         reference_days = {**days, "lookback_window_offset": f"P{config.monitor.lookback_days}D"}
         signals[name] = {
             **signal,
-            "production_data": _collected(signal["production_data"], endpoint, deployment, days),
-            "reference_data": _collected(signal["reference_data"], endpoint, deployment, reference_days),
+            "production_data": _collected_data(signal["production_data"], endpoint, deployment, days),
+            "reference_data": _collected_data(signal["reference_data"], endpoint, deployment, reference_days),
         }
         if signal["type"] in ("data_drift", "prediction_drift"):
             kinds = signal["metric_thresholds"]
@@ -351,7 +351,7 @@ def monitor_definition(
     return {**document, "trigger": trigger, "create_monitor": monitor}
 
 
-def _collected(data: Mapping[str, Any], endpoint: str, deployment: str, days: Mapping[str, str]) -> dict[str, Any]:
+def _collected_data(data: Mapping[str, Any], endpoint: str, deployment: str, days: Mapping[str, str]) -> dict[str, Any]:
     """Point a signal's data at what the collector of a deployment writes, unless it names an asset of our own."""
     if not re.search(r"-model_(inputs|outputs):", data["input_data"]["path"]):
         return dict(data)

@@ -44,7 +44,7 @@ class Job:
     studio: str = ""
 
 
-# What a dry run takes for granted, because asking Azure needs a login (see also `assumed_model`).
+# What a dry run assumes, because a query to Azure needs a login (see also `assumed_model`).
 ASSUMED_ONLINE = Deployment("blue", "0")
 ASSUMED_BATCH = Deployment("model-0", "0")
 

@@ -62,7 +62,7 @@ _CLOSED = {"Finished": "Completed", "Failed": "Failed", "Canceled": "Canceled"}
 class PythonSdkV1(PythonSdk):
     """Azure ML by way of SDK v1 where that has what is needed, and by `MLClient` for the rest.
 
-    A dry run asks Azure for nothing, as in PythonSdk.
+    A dry run queries nothing in Azure, as in PythonSdk.
     """
 
     monitors_data = True
@@ -79,7 +79,7 @@ class PythonSdkV1(PythonSdk):
     # Data.
 
     def data_versions(self, name: str) -> list[str]:
-        """Return those of the newest versions: SDK v1 asks twice for each one, and knows no list of them."""
+        """Return those of the newest versions: SDK v1 has no list of them, and makes two queries for each one."""
         return [] if self._dry_run else [found.tags.get(CONTENT, "") for found in self._datasets(name)]
 
     def create_data(self, asset: DataAsset, version: str) -> None:
@@ -102,7 +102,7 @@ class PythonSdkV1(PythonSdk):
         from azureml.core import Dataset
 
         with sdk_errors(self._config):
-            # Not `in`, which takes each error for "not there", and not `list()`, which finds nothing.
+            # Not `in`, which mistakes each error for "not there", and not `list()`, which finds nothing.
             if any(known == name for known in Dataset.get_all(self._workspace)):
                 newest = Dataset.get_by_name(self._workspace, name)
                 yield newest
@@ -121,7 +121,7 @@ class PythonSdkV1(PythonSdk):
 
     def submit_pipeline(self, job: str, data: Mapping[str, str], overrides: str) -> str:
         experiment = self._config.model.experiment
-        endpoint, values = self._training(data, {"overrides": overrides} if overrides else {})
+        endpoint, values = self._publish_training(data, {"overrides": overrides} if overrides else {})
         shown = ", ".join([experiment, *data.values(), *([f"overrides={overrides}"] if overrides else [])])
         self._show("PipelineEndpoint.submit", shown)
         if endpoint is None:
@@ -178,13 +178,13 @@ class PythonSdkV1(PythonSdk):
 
     # Pipelines.
 
-    def _training(
+    def _publish_training(
         self, data: Mapping[str, str], values: Mapping[str, str]
     ) -> "tuple[PipelineEndpoint | None, dict[str, Any]]":
         """Publish the training pipeline as it is now; return its endpoint, None in a dry run, and its parameters."""
         name = self._config.model.experiment
         if self._dry_run:
-            return self._published(name, name, []), {}
+            return self._publish(name, name, []), {}
         datasets = {parameter: self._dataset(asset) for parameter, asset in data.items()}
         by_name = {dataset.name: dataset for dataset in datasets.values()}
         steps = build(self._project, "training", self._config, by_name)
@@ -192,9 +192,9 @@ class PythonSdkV1(PythonSdk):
         if unknown := values.keys() - known:
             raise UserError(f"pipelines.py: the training pipeline has no parameter {', '.join(unknown)}: add it")
         given = {**{key: value for key, value in datasets.items() if key in known}, **values}
-        return self._published(name, name, steps), given
+        return self._publish(name, name, steps), given
 
-    def _published(self, endpoint: str, name: str, steps: "Steps") -> "PipelineEndpoint | None":
+    def _publish(self, endpoint: str, name: str, steps: "Steps") -> "PipelineEndpoint | None":
         """Make a pipeline the default of an endpoint, which is created when it is missing; None in a dry run.
 
         What is published already is not published again.
@@ -262,16 +262,16 @@ class PythonSdkV1(PythonSdk):
     def create_batch_deployment(self, name: str, model: ModelVersion) -> None:
         endpoint = self._names.batch_endpoint
         if model.registry:
-            self._bring(model)
+            self._copy_to_workspace(model)
         if self._dry_run:
-            self._published(endpoint, name, [])
+            self._publish(endpoint, name, [])
             return
         from azureml.core import Dataset
 
         with sdk_errors(self._config):
-            # A pipeline wants some dataset for its parameter: a folder where files to be scored can be put.
+            # A pipeline needs some dataset for its parameter: a folder where files to be scored can be put.
             files = Dataset.File.from_files((self._store, f"{endpoint}/**"), validate=False)
-        self._published(endpoint, name, build(self._project, "batch", self._config, files, model.version))
+        self._publish(endpoint, name, build(self._project, "batch", self._config, files, model.version))
 
     def delete_batch_deployment(self, name: str) -> None:
         self._show("PublishedPipeline.disable", name)
@@ -293,7 +293,7 @@ class PythonSdkV1(PythonSdk):
             endpoint = self._endpoint(self._names.batch_endpoint)
             return list(endpoint.list_pipelines()) if endpoint else []
 
-    def _bring(self, model: ModelVersion) -> None:
+    def _copy_to_workspace(self, model: ModelVersion) -> None:
         """Copy a registry's model into the workspace, under its own version: batch jobs of SDK v1 reach no registry."""
         if not self._dry_run and model.version in [known.version for known in self.model_versions(None)]:
             return
@@ -312,10 +312,10 @@ class PythonSdkV1(PythonSdk):
         if not self._dry_run:
             data = {key: (self._workspace, key) for key in data_assets(self._project)}
             steps = build(self._project, "drift", self._config, data)
-        self._schedule(name, self._published(name, name, steps), self._config.schedule.monitor_cron, {})
+        self._schedule(name, self._publish(name, name, steps), self._config.schedule.monitor_cron, {})
 
     def create_retraining(self, name: str, data: Mapping[str, str]) -> None:
-        endpoint, values = self._training(data, {})
+        endpoint, values = self._publish_training(data, {})
         self._schedule(name, endpoint, self._config.schedule.retrain_cron, values)
 
     def enable_schedule(self, name: str, enabled: bool) -> None:
@@ -395,7 +395,7 @@ def workspace(config: EnvironmentConfig) -> "Workspace":
         return account.get_token(f"{audience.rstrip('/')}/.default").token
 
     with sdk_errors(config):
-        # With the name of the cloud, SDK v1 does not go and ask which ones there are.
+        # With the name of the cloud, SDK v1 does not query which ones there are.
         signed_in = TokenAuthentication(token, cloud="AzureCloud")
         names = config.names
         return Workspace(subscription(config), names.resource_group, names.workspace, auth=signed_in)
@@ -421,7 +421,7 @@ def sdk_errors(config: EnvironmentConfig) -> Iterator[None]:
 
 
 def container(store: "AzureBlobDatastore") -> "ContainerClient":
-    """Return the client of a datastore's container, signed in as ourselves: the storage takes no key.
+    """Return the client of a datastore's container, signed in with a token: the storage accepts no key.
 
     SDK v1's own `upload` and `download` want a key and pass over a file that fails. Its `Dataset.File.upload_directory`
     would sign in, but calls Azure from native code, where no test can follow.

@@ -47,7 +47,7 @@ _NOT_FOUND = r"not (be )?found|NotFound|does not exist"
 
 
 def credential() -> "TokenCredential":
-    """Return who we are: the account of `az login` or of GitHub's azure/login, else a compute instance's identity."""
+    """Return the account of `az login` or of GitHub's azure/login, or else a compute instance's identity."""
     from azure.identity import AzureCliCredential, ChainedTokenCredential, ManagedIdentityCredential
 
     # The default limit of 10 s is too short for az on a busy runner.
@@ -60,7 +60,8 @@ def credential() -> "TokenCredential":
 def client(config: EnvironmentConfig, registry: str | None = None) -> "MLClient":
     """Return the client of an environment's workspace, or of a registry.
 
-    Raises UserError when no subscription is known.
+    Raises:
+        UserError: No subscription is known.
     """
     from azure.ai.ml import MLClient
 
@@ -71,12 +72,13 @@ def client(config: EnvironmentConfig, registry: str | None = None) -> "MLClient"
 def subscription(config: EnvironmentConfig) -> str:
     """Return the id of the Azure subscription: AZURE_SUBSCRIPTION_ID, or else the one chosen in the Azure CLI.
 
-    Raises UserError when there is neither.
+    Raises:
+        UserError: There is neither.
     """
     if found := os.environ.get("AZURE_SUBSCRIPTION_ID"):
         return found
     try:
-        account = Shell(Path.cwd(), cures={"az": INSTALL}).read("az", "account", "show", "--output", "json")
+        account = Shell(Path.cwd(), remedies={"az": INSTALL}).read("az", "account", "show", "--output", "json")
     except CommandError as error:
         raise remedy(error.output, config) or error from error
     return str(json.loads(account)["id"])
@@ -106,13 +108,13 @@ class PythonSdk:
         # azure-ai-ml warns of each class that it calls experimental or deprecated, its own uses of them included.
         logging.getLogger("azure.ai.ml").setLevel(logging.ERROR)
         warnings.filterwarnings("ignore", module=r"azure\.ai\.ml")
-        # Who is not signed in reads that once, in our own line.
+        # A user who is not signed in gets one line, and it is ours.
         logging.getLogger("azure.identity").setLevel(logging.CRITICAL)
 
     # Data, jobs and models.
 
     def data_versions(self, name: str) -> list[str]:
-        # Asking for the versions of an asset that does not exist is an error, hence the question before.
+        # Listing the versions of an asset that does not exist is an error, hence the look before.
         if name not in [asset.name for asset in self._list("data.list")]:
             return []
         return [str(asset.version) for asset in self._list("data.list", name=name)]
@@ -328,7 +330,7 @@ class PythonSdk:
             return []
         pages = self._call(operation, registry=registry, **options)
         with azure_errors(self._config):
-            # Nothing is asked before the first item is wanted.
+            # The query is made when the first item is read.
             return list(pages)
 
     def _change(self, operation: str, *arguments: Any, shown: str, registry: str | None = None, **options: Any) -> Any:
@@ -340,7 +342,7 @@ class PythonSdk:
         """Make a call and wait for the end of what it starts."""
         with azure_errors(self._config):
             if registry not in self._clients:
-                # For a registry this asks Azure where it is.
+                # For a registry this queries Azure where it is.
                 self._clients[registry] = client(self._config, registry)
             result = operator.attrgetter(operation)(self._clients[registry])(*arguments, **options)
             return result.result() if operation.partition(".")[2].startswith("begin_") else result

@@ -48,10 +48,10 @@ def remedy(output: str, config: EnvironmentConfig) -> UserError | None:
             f"you may not write to {storage}: ask for the role Storage Blob Data Contributor"
         ),
         r"Docker image or Dockerfile is required": (
-            "an environment has no image: name one in its definition, as `uv run mlops lint` says"
+            "an environment has no image: name one in its definition, as `uv run mlops lint` reports"
         ),
         r"(?i)(model|asset)[ _]?name\W.*\b(must|may only|can only|not valid|invalid|unsupported)": (
-            f"Azure ML does not take the model name {config.model.name!r}: in config/{environment}.yml, use letters, "
+            f"Azure ML does not accept the model name {config.model.name!r}: in config/{environment}.yml, use letters, "
             "digits, dots, dashes and underscores"
         ),
     }

@@ -46,9 +46,9 @@ def job_content(job: "PipelineJob") -> dict[str, Any]:
 
 
 def document(entity: Any, kind: str, path: Path, place: str = "", environments: Iterable[Any] = ()) -> Document:
-    """The document of an object that stands in the file ``path`` under the name ``place``.
+    """Return the document of an object that stands in the file `path` under the name `place`.
 
-    ``environments`` are those with a document of their own.
+    `environments` are those with a document of their own.
     """
     written = copy.copy(entity)
     if hasattr(entity, "identity"):
@@ -56,7 +56,7 @@ def document(entity: Any, kind: str, path: Path, place: str = "", environments: 
         written.identity = copy.deepcopy(entity.identity)
     if kind == "schedule" and not isinstance(entity.create_job, str):
         entity, written.create_job = None, "azureml:job"  # the job has a document of its own
-    content = _written(written, written._to_dict, Document(path, kind, {}, place))
+    content = _write(written, written._to_dict, Document(path, kind, {}, place))
     if kind == "data" and entity._is_anonymous:
         del content["name"]
     if kind == "environment" and entity._conda_file_path:
@@ -69,8 +69,8 @@ def document(entity: Any, kind: str, path: Path, place: str = "", environments: 
 
 
 def pipeline_document(job: Any, path: Path, environments: Iterable[Any], components: Mapping[str, Any]) -> Document:
-    """The document of a pipeline; ``components`` are those with a document of their own, by its place."""
-    content = _written(job, partial(job_content, job), Document(path, "pipelineJob", {}))
+    """Return the document of a pipeline; `components` are those with a document of their own, by its place."""
+    content = _write(job, partial(job_content, job), Document(path, "pipelineJob", {}))
     for name, node in job.jobs.items():
         spec = content["jobs"][name]
         if getattr(node, "environment", None) == getattr(node.component, "environment", None):
@@ -83,7 +83,7 @@ def pipeline_document(job: Any, path: Path, environments: Iterable[Any], compone
     return Document(path, "pipelineJob", _plain(content, path.parent), "", job)
 
 
-def _written(entity: Any, write: Callable[[], dict[str, Any]], document: Document) -> dict[str, Any]:
+def _write(entity: Any, write: Callable[[], dict[str, Any]], document: Document) -> dict[str, Any]:
     try:
         with quiet():
             return write()
@@ -99,7 +99,7 @@ def _written(entity: Any, write: Callable[[], dict[str, Any]], document: Documen
 
 
 def _place(entity: Any, value: str) -> str:
-    """Where in an object a value stands: azure-ai-ml says what is wrong, and not where."""
+    """Return where in an object a value is: azure-ai-ml reports what is wrong, and not where."""
     parts, seen = deque([("", entity)]), set()
     while parts:
         place, part = parts.popleft()
@@ -125,7 +125,7 @@ def _refer(content: dict[str, Any], environment: object, known: Iterable[Any]) -
 
 
 def _plain(value: Any, folder: Path) -> Any:
-    """A copy of plain mappings and lists without empty values; paths of the project are relative to ``folder``."""
+    """Return plain mappings and lists without empty values; paths of the project are relative to `folder`."""
     content = json.loads(json.dumps(value, default=str))
     return _relative(content, folder)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops.config import EnvironmentConfig, load_environment
 from mlops.definitions import cron
-from mlops.definitions.base import load_module, running_in
+from mlops.definitions.base import load_module, require, running_in
 from mlops.definitions.python_sdk_v2 import folder
 from mlops.errors import UserError
 from mlops.pipeline import DataAsset, Pipeline
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     Steps = list[PythonScriptStep]
 
 NOTICE = (
-    "SDK v1 of Azure ML is out of support since June 2026: to leave it, run `copier update` and answer mlops_version "
-    "with python-sdk-v2."
+    "SDK v1 of Azure ML has been out of support since June 2026: to leave it, run `copier update` and answer "
+    "mlops_version with python-sdk-v2."
 )
 FORMS = '"30 4 * * *" (every day), "0 4,16 * * 1-5" (some days of the week), "0 4 1 * *" or "0 4 1 */3 *" (months)'
-"""The cron texts that a recurrence of SDK v1 can express."""
+"""The cron expressions that a recurrence of SDK v1 can express."""
 
 _DRIVER = re.compile(
     r"^--(client_sdk_version|scoring_module_name|mini_batch_size|error_threshold|output_action|logging_level|output"
@@ -42,7 +42,10 @@ _DRIVER = re.compile(
 )
 """The arguments that ParallelRunStep adds for its own driver."""
 
-# Nothing calls home: azureml.data and azureml.dataprep would report to Microsoft what is done with datasets. They read
+_MODES = {"mount": "ro_mount", "download": "download"}
+"""How a YAML file names the modes of inputs."""
+
+# No telemetry: azureml.data and azureml.dataprep would report to Microsoft what is done with datasets. They read
 # this when they are imported, which is after this module.
 os.environ.setdefault("HBI_WORKSPACE_JOB", "true")
 
@@ -68,13 +71,19 @@ class PythonSdkV1Definitions:
 def plain_pipeline(project: Project, function: str) -> Pipeline:
     """Bring the steps of a pipeline into the form that the local runner and the lint know.
 
-    Raises UserError when they cannot be built, or use what has no plain form.
+    Raises:
+        UserError: They cannot be built, or use what has no plain form.
     """
     return translate_steps(project, *stand_alone_steps(project, function))
 
 
 def stand_alone_steps(project: Project, function: str) -> "tuple[Steps, dict[int, str]]":
-    """Build the steps of a pipeline with datasets that are in no workspace; return the names of these by identity."""
+    """Build the steps of a pipeline with datasets that are in no workspace; return the names of these by identity.
+
+    Raises:
+        UserError: They cannot be built, or SDK v1 is not installed.
+    """
+    require("azureml.pipeline.steps", "azureml-pipeline")
     from azureml.core import Dataset
 
     def nowhere(name: str) -> Any:
@@ -107,7 +116,7 @@ def translate_steps(project: Project, steps: "Steps", names: Mapping[int, str]) 
 
 
 def _job(project: Project, step: "PythonScriptStep", names: Mapping[int, str], pipeline: dict[str, Any]) -> Any:
-    """Return a step as a job of a YAML file; what it takes from the pipeline and gives is added to that document."""
+    """Return a step as a job of a YAML file; what it reads from the pipeline and writes is added to that document."""
     for item in [*step._inputs, *step._outputs]:
         if not hasattr(item, "arg_val"):
             kind = type(item).__name__
@@ -121,21 +130,22 @@ def _job(project: Project, step: "PythonScriptStep", names: Mapping[int, str], p
     outputs: dict[str, Any] = {}
     ports: dict[str, Any] = {}
     for word in words:
-        name, kind, value = _source(step, word, command[-1], root, names, starter.NO_VALUE)
-        if not kind:
-            command.append(shlex.quote(str(word)))
-        elif kind == "output":
-            command.append(f"${{{{outputs.{name}}}}}")
-            outputs[name] = f"${{{{parent.outputs.{name}}}}}"
-            pipeline["outputs"][name] = {"type": "uri_folder", "mode": value}
-        else:
-            command.append(f"${{{{inputs.{name}}}}}")
-            ports[name] = {"type": kind, "optional": value is None}
-            if value is None:
-                command[-2:] = [f"$[[{' '.join(command[-2:])}]]"]
-            elif kind == "bound":
-                ports[name], inputs[name] = {"type": "uri_folder"}, value
-            else:
+        match _argument(step, word, command[-1], root, names, starter.NO_VALUE):
+            case None:
+                command.append(shlex.quote(str(word)))
+            case _Output(name, mode):
+                command.append(f"${{{{outputs.{name}}}}}")
+                outputs[name] = f"${{{{parent.outputs.{name}}}}}"
+                pipeline["outputs"][name] = {"type": "uri_folder", "mode": mode}
+            case _Bound(name, binding):
+                command.append(f"${{{{inputs.{name}}}}}")
+                ports[name], inputs[name] = {"type": "uri_folder"}, binding
+            case _Input(name, kind, None):
+                command[-1:] = [f"$[[{command[-1]} ${{{{inputs.{name}}}}}]]"]
+                ports[name] = {"type": kind, "optional": True}
+            case _Input(name, kind, value):
+                command.append(f"${{{{inputs.{name}}}}}")
+                ports[name] = {"type": kind, "optional": False}
                 inputs[name] = f"${{{{parent.inputs.{name}}}}}"
                 pipeline["inputs"][name] = value
     target = step._compute_target[0] if isinstance(step._compute_target, tuple) else step._compute_target
@@ -166,22 +176,43 @@ def own_arguments(step: "PythonScriptStep") -> list[Any]:
     return [word for option, value in pairs if not _DRIVER.match(str(option)) for word in (option, value)]
 
 
-def _source(
-    step: "PythonScriptStep", word: Any, option: str, root: Path, names: Mapping[int, str], no_value: str
-) -> tuple[str, str, Any]:
-    """Return what an argument of a step stands for: its name, its type and its value.
+@dataclass(frozen=True)
+class _Output:
+    """An argument for what the step writes."""
 
-    The type is empty for what is only text, "output" for what the step writes, and "bound" for what another step has
-    written. The value is a binding, that of the pipeline's input, or None for an option that may be left out.
-    """
+    name: str
+    mode: str
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """An argument for what another step has written."""
+
+    name: str
+    binding: str
+
+
+@dataclass(frozen=True)
+class _Input:
+    """An argument for an input of the pipeline; without a value its option is left out."""
+
+    name: str
+    type: str
+    value: object
+
+
+def _argument(
+    step: "PythonScriptStep", word: Any, option: str, root: Path, names: Mapping[int, str], no_value: str
+) -> _Output | _Bound | _Input | None:
+    """Return what an argument of a step stands for, or None for what is only text."""
     from azureml.data import OutputFileDatasetConfig
     from azureml.pipeline.core import PipelineParameter
 
     if isinstance(word, PipelineParameter):
-        return word.name, "string", None if word.default_value == no_value else word.default_value
-    for written in step._outputs:
-        if word == written.arg_val:
-            return written.name, "output", written.mode
+        return _Input(word.name, "string", None if word.default_value == no_value else word.default_value)
+    for output in step._outputs:
+        if word == output.arg_val:
+            return _Output(output.name, output.mode)
     for consumed in step._inputs:
         if word != consumed.arg_val:
             continue
@@ -189,27 +220,32 @@ def _source(
         if isinstance(dataset, OutputFileDatasetConfig):
             if dataset._producer is None:
                 raise UserError(f"pipelines.py: {step.name}: no step writes {dataset.name}, which it reads")
-            return name, "bound", f"${{{{parent.jobs.{dataset._producer.name}.outputs.{dataset.name}}}}}"
+            return _Bound(name, f"${{{{parent.jobs.{dataset._producer.name}.outputs.{dataset.name}}}}}")
         parameter = dataset if isinstance(dataset, PipelineParameter) else None
         if parameter:
             name, dataset = parameter.name, parameter.default_value
         if id(dataset) not in names:
             raise UserError(f"pipelines.py: {step.name}: take the dataset of {name} out of `data`")
         if not parameter and name != names[id(dataset)]:
-            cure = f"call it {names[id(dataset)]}, as the dataset: SDK v1 sends the one for the other"
-            raise UserError(f"pipelines.py: {step.name}: the input {name} is no parameter, so {cure}")
-        if consumed.mode not in ("mount", "download"):
-            cure = "use as_mount() or as_download()"
-            raise UserError(f"pipelines.py: {step.name}: {name} would be an id and no folder: {cure}")
-        path, mode = f"azureml:{names[id(dataset)]}@latest", f"ro_{consumed.mode}".replace("ro_download", "download")
-        return name, "uri_folder", {"type": "uri_folder", "path": path, "mode": mode}
+            remedy = f"call it {names[id(dataset)]}, as the dataset: SDK v1 confuses the two"
+            raise UserError(f"pipelines.py: {step.name}: the input {name} is no parameter, so {remedy}")
+        if consumed.mode not in _MODES:
+            remedy = "use as_mount() or as_download()"
+            raise UserError(f"pipelines.py: {step.name}: {name} would be an id and no folder: {remedy}")
+        data = {"type": "uri_folder", "path": f"azureml:{names[id(dataset)]}@latest", "mode": _MODES[consumed.mode]}
+        return _Input(name, "uri_folder", data)
     if option.startswith("--") and (root / str(word)).is_file():
-        return option[2:].replace("-", "_"), "uri_file", {"type": "uri_file", "path": str(root / str(word))}
-    return "", "", None
+        file = {"type": "uri_file", "path": str(root / str(word))}
+        return _Input(option[2:].replace("-", "_"), "uri_file", file)
+    return None
 
 
 def data_assets(project: Project) -> dict[str, DataAsset]:
-    """Return the datasets of the definitions by name; raises UserError when they cannot be read."""
+    """Return the datasets of the definitions by name.
+
+    Raises:
+        UserError: They cannot be read.
+    """
     source = project.definitions / "data.py"
     with running_in(project.definitions):
         datasets = getattr(load_module(project.definitions, "data"), "DATASETS", None)
@@ -221,7 +257,9 @@ def data_assets(project: Project) -> dict[str, DataAsset]:
 def build(project: Project, function: str, config: EnvironmentConfig, *arguments: object) -> "Steps":
     """Build the steps of a pipeline of the definitions.
 
-    Raises DefinitionError, with the line, when that fails, and UserError when they are no steps that start a script.
+    Raises:
+        DefinitionError: That fails; the text has the line.
+        UserError: They are not steps that start a script.
     """
     from azureml._common.exceptions import AzureMLException
     from azureml.pipeline.core._python_script_step_base import _PythonScriptStepBase
@@ -259,7 +297,11 @@ def snapshot(root: Path) -> "list[Path]":
 
 
 def recurrence(expression: str, time_zone: str) -> "ScheduleRecurrence":
-    """Translate a cron text. Raises UserError for one that a recurrence of SDK v1 cannot express."""
+    """Translate a cron expression.
+
+    Raises:
+        UserError: It is wrong, or a recurrence of SDK v1 cannot express it.
+    """
     from azureml.pipeline.core.schedule import ScheduleRecurrence, TimeZone
 
     for problem in cron.problems(expression):
@@ -288,7 +330,7 @@ def recurrence(expression: str, time_zone: str) -> "ScheduleRecurrence":
 
 
 def error_line(error: Exception) -> str:
-    """Return what an exception says in one line: the message in Azure's answer, where it has one."""
+    """Return the message of an exception in one line: the one in Azure's answer, where it has one."""
     text = getattr(getattr(error, "response", None), "text", "") or getattr(error, "message", "") or str(error)
     with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
         answer = {key.lower(): value for key, value in json.loads(text).items()}["error"]

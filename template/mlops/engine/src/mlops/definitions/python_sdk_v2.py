@@ -35,6 +35,7 @@ def call_definition(project: Project, module: str, function: str, *arguments: ob
     Raises:
         UserError: That fails.
     """
+    require("azure.ai.ml", "azure-ai-ml")
     with running_in(folder(project)):
         build = getattr(load_module(folder(project), module), function, None)
         if build is None:

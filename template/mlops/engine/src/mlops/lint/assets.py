@@ -33,7 +33,7 @@ _NAMES = {  # what Azure ML accepts as a name, by kind of document
     "schedule": (r"[A-Za-z0-9][\w.-]{0,254}", "up to 255 letters, digits, dots, dashes and underscores"),
     "monitor": (r"[A-Za-z0-9][\w.-]{0,254}", "up to 255 letters, digits, dots, dashes and underscores"),
 }
-_NUMBERS = {  # keys with the smallest and the greatest number they take, wherever they stand
+_NUMBERS = {  # keys with the smallest and the greatest number they accept, wherever they stand
     "instance_count": (1, None),
     "mini_batch_size": (1, None),
     "max_concurrency_per_instance": (1, None),
@@ -192,14 +192,14 @@ def _identity_findings(document: Document) -> Iterator[Finding]:
         )
     if isinstance(users, list) and len(users) > 1 and "Endpoint" in document.kind:
         yield document.finding(
-            "identity.user_assigned_identities", "an endpoint takes one user-assigned identity at most"
+            "identity.user_assigned_identities", "an endpoint accepts one user-assigned identity at most"
         )
 
 
 def _batch_endpoint_findings(document: Document, catalogue: Catalogue) -> Iterator[Finding]:
     mode = document.content.get("auth_mode")
     if mode in {"key", "aml_token"}:
-        yield document.finding("auth_mode", f"a batch endpoint takes aad_token only, not {mode}")
+        yield document.finding("auth_mode", f"a batch endpoint accepts aad_token only, not {mode}")
     name = mapping(document.content.get("defaults")).get("deployment_name")
     known = {
         str(item.content.get("name"))
@@ -276,7 +276,7 @@ def _online_deployment_findings(document: Document, catalogue: Catalogue) -> Ite
             yield document.finding(place, f'score.py collects nothing as "{name}"{did_you_mean(name, _COLLECTIONS)}')
     scale = mapping(content.get("scale_settings"))
     if str(scale.get("type", "")).lower() == "target_utilization":
-        message = "a managed deployment takes the type default only: scale it with az monitor autoscale"
+        message = "a managed deployment accepts the type default only: scale it with az monitor autoscale"
         yield document.finding("scale_settings.type", message)
     low, high = scale.get("min_instances"), scale.get("max_instances")
     if isinstance(low, int) and isinstance(high, int) and low > high:

@@ -2,7 +2,7 @@
 
 Three layers look at each file: its structure against azure-ai-ml's schemas, our own checks of what these let pass
 (the graph of a pipeline, commands, paths, references between files), and azure-ai-ml's loaders and validation.
-The last one speaks only where the first two are silent, so that a mistake is reported once.
+The last one counts only where the first two find nothing, so that a mistake is reported once.
 """
 
 import os
@@ -20,7 +20,8 @@ from mlops.responsible_ai.components import COMPONENTS
 def lint_folder(project: Project) -> list[Finding]:
     """Check every YAML file of the project's Azure ML definitions.
 
-    Raises UserError when azure-ai-ml is not installed.
+    Raises:
+        UserError: azure-ai-ml is not installed.
     """
     return lint_files(sorted(_yaml_files(project.definitions)), project)
 
@@ -28,7 +29,8 @@ def lint_folder(project: Project) -> list[Finding]:
 def lint_files(paths: Iterable[Path], project: Project | None = None) -> list[Finding]:
     """Check some files. References between files are resolved in the project, or else in the folders of the files.
 
-    Raises UserError when azure-ai-ml is not installed.
+    Raises:
+        UserError: azure-ai-ml is not installed.
     """
     require("azure.ai.ml", "azure-ai-ml")
     chosen = list(dict.fromkeys(path.resolve() for path in paths))
@@ -45,7 +47,7 @@ def lint_files(paths: Iterable[Path], project: Project | None = None) -> list[Fi
 def lint_documents(documents: Iterable[Document], project: Project, findings: Iterable[Finding] = ()) -> list[Finding]:
     """Check definitions that stand in no YAML files, such as objects of the SDK, and the references between them.
 
-    ``findings`` are those found while they were made.
+    `findings` are those found while they were made.
     """
     documents = list(documents)
     return _all_findings(documents, Catalogue(documents, project.root), project, findings)

@@ -1,4 +1,4 @@
-"""Checks of commands: their placeholders, the scripts and modules they start, and the options these take."""
+"""Checks of commands: their placeholders, the scripts and modules they start, and the options these accept."""
 
 import ast
 import re
@@ -26,8 +26,8 @@ def check(
 ) -> Iterator[Finding]:
     """Check a component's command.
 
-    ``prefix`` is put before each place. ``packages`` are the names that the environment installs, None when they
-    cannot be known; ``search`` are the parameters of a sweep, None outside of one.
+    `prefix` is put before each place. `packages` are the names that the environment installs, None when they
+    cannot be known; `search` are the parameters of a sweep, None outside of one.
     """
     where = f"{prefix}command"
     command = component.command
@@ -211,7 +211,7 @@ def _files(folder: Path, pattern: str) -> list[str]:
 
 
 def _options(tree: ast.Module) -> dict[str, bool] | None:
-    """Long options of a script's argparse parser, with whether each is required; None when they cannot be known."""
+    """Return the long options of a script, and whether each is required; None when they cannot be known."""
     calls = [
         node
         for node in ast.walk(tree)
@@ -231,7 +231,7 @@ def _options(tree: ast.Module) -> dict[str, bool] | None:
 
 
 def code_findings(component: Component, document: Document, prefix: str) -> Iterator[Finding]:
-    """Check ``additional_includes``: files that would be uploaded with the code."""
+    """Check `additional_includes`: files that would be uploaded with the code."""
     includes = component.document.get("additional_includes")
     for number, include in enumerate(includes if isinstance(includes, list) else []):
         if isinstance(include, str) and is_local(include) and not (component.source.parent / include).exists():

@@ -51,7 +51,7 @@ SCHEMAS = {
     "azurefile": "azureFile",
     "azuredatalakegen2": "azureDataLakeGen2",
 }
-"""Kinds by the last part of their ``$schema`` address, in lower case."""
+"""Kinds by the last part of their `$schema` address, in lower case."""
 
 _TYPES = {
     "pipeline": "pipelineJob",
@@ -87,11 +87,11 @@ _KEYS = {  # a key that gives the kind away, tried in this order
 
 
 def read(path: Path) -> tuple[dict[str, Any] | None, list[Finding]]:
-    """The mapping in a file and the findings of its text: broken YAML, doubled keys, no mapping."""
+    """Return the mapping in a file and the findings in its text: broken YAML, doubled keys, no mapping."""
     findings: list[Finding] = []
 
     class Loader(_FastLoader):
-        """Tells of doubled keys, where PyYAML silently takes the last one."""
+        """Reports doubled keys, of which PyYAML silently keeps the last one."""
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
             seen: set[object] = set()
@@ -123,7 +123,7 @@ def read(path: Path) -> tuple[dict[str, Any] | None, list[Finding]]:
 
 
 def kind_of(content: Mapping[str, Any], path: Path) -> str | None:
-    """What a file defines, from its ``$schema`` or else from its keys and its folder; None when neither tells."""
+    """Return what a file defines, by its `$schema` or else by its keys and its folder; None when neither tells."""
     kind = SCHEMAS.get(schema_name(content).lower())
     if kind in {None, "schedule"}:
         kind = _kind_by_keys(content, path) or kind
@@ -131,7 +131,7 @@ def kind_of(content: Mapping[str, Any], path: Path) -> str | None:
 
 
 def schema_name(content: Mapping[str, Any]) -> str:
-    """``commandComponent`` of ``$schema: https://.../commandComponent.schema.json``, or empty text."""
+    """Return `commandComponent` for `$schema: https://.../commandComponent.schema.json`, or empty text."""
     return str(content.get("$schema") or "").rsplit("/", 1)[-1].removesuffix(".json").removesuffix(".schema")
 
 
@@ -181,16 +181,16 @@ class Catalogue:
         return catalogue
 
     def of_kind(self, *kinds: str) -> Iterator[Document]:
-        """The documents of some kinds."""
+        """Give the documents of some kinds."""
         return (document for document in self.documents if document.kind in kinds)
 
     def names(self, *kinds: str) -> set[str]:
-        """Names that the documents of some kinds define."""
+        """Return the names that the documents of some kinds define."""
         return {str(document.content["name"]) for document in self.of_kind(*kinds) if "name" in document.content}
 
     @cached_property
-    def collected(self) -> dict[str, bool]:
-        """Data assets that deployments fill, ``<endpoint>-<deployment>-<collection>``, and whether they are enabled."""
+    def collected_assets(self) -> dict[str, bool]:
+        """Data assets that deployments fill, `<endpoint>-<deployment>-<collection>`, and whether they are enabled."""
         found = {}
         for document in self.of_kind("onlineDeployment"):
             base = f"{document.content.get('endpoint_name')}-{document.content.get('name')}"
@@ -201,7 +201,7 @@ class Catalogue:
 
     @cached_property
     def components(self) -> dict[str, Component]:
-        """The command components by the text that refers to them, ``azureml:<name>``."""
+        """The command components by the text that refers to them, `azureml:<name>`."""
         found = {}
         for document in self.of_kind("commandComponent"):
             name = document.place or document.content.get("name")
@@ -210,26 +210,26 @@ class Catalogue:
 
     @cached_property
     def models(self) -> set[str]:
-        """Names of models in files and in ``config/``, and those that the pipelines register (``model_name``)."""
+        """Names of models in files and in `config/`, and those that the pipelines register (`model_name`)."""
         inputs = (mapping(document.content.get("inputs")) for document in self.of_kind("pipelineJob"))
         found = self.names("model") | {str(values["model_name"]) for values in inputs if "model_name" in values}
-        return found | {str(model["name"]) for model in self._configured("model") if "name" in model}
+        return found | {str(model["name"]) for model in self._sections("model") if "name" in model}
 
     @cached_property
     def computes(self) -> set[str]:
-        """Names of computes in files and in ``config/<environment>.yml``."""
+        """Names of computes in files and in `config/<environment>.yml`."""
         found = self.names("amlCompute", "computeInstance", "kubernetesCompute")
-        sections = [mapping(section) for compute in self._configured("compute") for section in compute.values()]
+        sections = [mapping(section) for compute in self._sections("compute") for section in compute.values()]
         return found | {str(section["name"]) for section in sections if "name" in section}
 
-    def _configured(self, section: str) -> Iterator[dict[str, object]]:
-        """A section of each ``config/<environment>.yml``."""
+    def _sections(self, section: str) -> Iterator[dict[str, object]]:
+        """Give a section of each `config/<environment>.yml`."""
         for path in sorted((self.root / "config").glob("*.yml")) if self.root else []:
             yield mapping((read(path)[0] or {}).get(section))
 
 
 def did_you_mean(name: object, known: Iterable[object]) -> str:
-    """`` (did you mean "x"?)`` when a known name is close, else the known names when they are few."""
+    """Return ` (did you mean "x"?)` when a known name is close, else the known names when they are few."""
     names = sorted(str(item) for item in known)
     if close := get_close_matches(str(name), names, n=1, cutoff=0.5):
         return f' (did you mean "{close[0]}"?)'
@@ -237,7 +237,7 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
 
 
 def same_but_for_case(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Pairs of names that differ only in upper and lower case."""
+    """Return the pairs of names that differ only in upper and lower case."""
     seen: dict[str, str] = {}
     return [(seen[name.lower()], name) for name in names if seen.setdefault(name.lower(), name) != name]
 

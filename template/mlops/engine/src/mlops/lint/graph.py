@@ -25,11 +25,11 @@ from mlops.pipeline import (
 _NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 _COMPONENT = re.compile(r"^[a-z][a-z0-9_]*$")
 _UNBOUND = re.compile(r"\bparent\.(inputs|outputs|jobs)\.")
-_TRUTH = {"true", "false"}
+_BOOLEANS = {"true", "false"}
 
 
 def declaration_findings(component: Component, document: Document, prefix: str) -> Iterator[Finding]:
-    """Check what a component says of itself: its name, and the names, ranges and defaults of its ports."""
+    """Check what a component declares: its name, and the names, ranges and defaults of its ports."""
     if component.name and not _COMPONENT.match(component.name):
         message = f'"{component.name}" is no name: small letters, digits and underscores, a letter first'
         yield document.finding(f"{prefix}name", message)
@@ -75,7 +75,7 @@ def name_findings(names: Iterable[str], document: Document, where: str) -> Itera
 
 
 def literal_problems(value: object, port: Port) -> Iterator[str]:
-    """What is wrong with a literal value for a port, in words."""
+    """Give what is wrong with a literal value for a port, in words."""
     if value is None:
         yield "a value is missing"
         return
@@ -100,7 +100,7 @@ def literal_problems(value: object, port: Port) -> Iterator[str]:
 
 
 def type_problem(given: str, wanted: str) -> str | None:
-    """Why an output or input of one type cannot be bound to another, or None when it can."""
+    """Return why an output or input of one type cannot be bound to another, or None when it can."""
     if not given or not wanted or given == wanted or "path" in {given, wanted}:
         return None
     if (
@@ -116,7 +116,7 @@ def _type_problem(value: object, type_: str) -> str | None:
     text = str(value).strip()
     if isinstance(value, Mapping | list):
         return f"a {type_} is expected, not {value!r}"
-    if type_ == "boolean" and text.lower() not in _TRUTH:
+    if type_ == "boolean" and text.lower() not in _BOOLEANS:
         return f"a boolean is expected, not {value!r}"
     if type_ in {"integer", "number"}:
         pattern = r"[+-]?\d+" if type_ == "integer" else r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
@@ -196,7 +196,7 @@ def _node_findings(node: Node, pipeline: Pipeline, document: Document, catalogue
 def inline_findings(
     component: Component, document: Document, prefix: str, catalogue: Catalogue, is_job: bool
 ) -> Iterator[Finding]:
-    """Check a component: in a file of its own, written inline, or a plain command job (``is_job``)."""
+    """Check a component: in a file of its own, written inline, or a plain command job (`is_job`)."""
     if is_job:
         for side, ports in (("inputs", component.inputs), ("outputs", component.outputs)):
             yield from name_findings(ports, document, f"{prefix}{side}")
@@ -213,7 +213,7 @@ def inline_findings(
 
 
 def _port(node: Node, name: str) -> Port | None:
-    """The port of a node's input; an unknown component takes anything."""
+    """Return the port of a node's input; an unknown component accepts anything."""
     if isinstance(node.component, str):
         return Port(name, "")
     return node.component.inputs.get(name)
@@ -320,7 +320,7 @@ def _output_findings(pipeline: Pipeline, document: Document) -> Iterator[Finding
 
 
 def type_of_input(value: object) -> str:
-    """The type of a pipeline's input: as declared, or that of its plain value."""
+    """Return the type of a pipeline's input: as declared, or that of its plain value."""
     if isinstance(value, Mapping):
         return str(value.get("type") or "uri_folder")
     return {bool: "boolean", int: "integer", float: "number"}.get(type(value), "string")

@@ -24,7 +24,7 @@ from mlops.project import Project
 
 
 def check(project: Project) -> list[Finding]:
-    """Lint the datasets, the three pipelines, the cron texts, and what the project has of SDK v2's definitions."""
+    """Lint the datasets, the pipelines, the cron expressions, and what the project has of SDK v2's definitions."""
     require("azureml.pipeline.steps", "azureml-pipeline")
     findings = check_modules(project, ("environments", "online", "registry"))
     try:

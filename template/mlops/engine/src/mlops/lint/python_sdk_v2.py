@@ -41,9 +41,9 @@ def check_modules(project: Project, modules: Iterable[str]) -> list[Finding]:
 
 
 def keyword_findings(path: Path) -> Iterator[Finding]:
-    """Keywords that a class or function of azure-ai-ml does not have.
+    """Find keywords that a class or function of azure-ai-ml does not have.
 
-    Many of them take any keyword, and pass over it or say something else about it.
+    Many of them accept any keyword, and ignore it or report something else about it.
     """
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -52,7 +52,7 @@ def keyword_findings(path: Path) -> Iterator[Finding]:
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
     names = {alias.asname or alias.name: (str(node.module), alias.name) for node in imports for alias in node.names}
     for node in ast.walk(tree):
-        called = _called(node.func, names) if isinstance(node, ast.Call) and node.keywords else None
+        called = _callee(node.func, names) if isinstance(node, ast.Call) and node.keywords else None
         if called is None or not isinstance(node, ast.Call):
             continue
         known, name = _keywords(called), ast.unparse(node.func)
@@ -62,17 +62,17 @@ def keyword_findings(path: Path) -> Iterator[Finding]:
                 yield Finding(path, f"line {keyword.lineno}", message)
 
 
-def _called(function: ast.expr, names: Mapping[str, tuple[str, str]]) -> Any:
-    """The class or function of azure-ai-ml behind a name, or None."""
+def _callee(function: ast.expr, names: Mapping[str, tuple[str, str]]) -> Any:
+    """Return the class or function of azure-ai-ml behind a name, or None."""
     if isinstance(function, ast.Attribute):
-        return getattr(_called(function.value, names), function.attr, None)
+        return getattr(_callee(function.value, names), function.attr, None)
     module, name = names.get(getattr(function, "id", ""), ("", ""))
     return getattr(importlib.import_module(module), name, None) if module.startswith("azure.ai.ml") else None
 
 
 @cache
 def _keywords(called: Any) -> set[str]:
-    """The keywords of a function or class: named in its signature, or taken out of ``**kwargs`` in its code."""
+    """Return the keywords of a function or class: in its signature, or taken out of `**kwargs` in its code."""
     from azure.ai.ml import entities
 
     functions, classes = [called], [called]

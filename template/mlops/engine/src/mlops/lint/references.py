@@ -1,4 +1,4 @@
-"""Checks of what a file points at: assets (``azureml:...``), files and folders, environments with their conda files."""
+"""Checks of what a file points at: assets (`azureml:...`), files and folders, environments with their conda files."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -60,9 +60,9 @@ def conda_findings(path: Path) -> list[Finding]:
 
 
 def packages(environment: object, folder: Path, catalogue: Catalogue) -> set[str] | None:
-    """Canonical names of what an environment installs, or None when it is not in the project."""
+    """Return the canonical names of what an environment installs, or None when it is not in the project."""
     if isinstance(environment, Mapping):
-        return _installed(environment, folder)
+        return _packages_of(environment, folder)
     if not isinstance(environment, str):
         return None
     match = _ASSET.match(environment)
@@ -75,11 +75,11 @@ def packages(environment: object, folder: Path, catalogue: Catalogue) -> set[str
         if is_named and match:
             is_named = match["version"] in {None, str(document.content.get("version", match["version"]))}
         if is_file or is_named:
-            return _installed(document.content, document.folder)
+            return _packages_of(document.content, document.folder)
     return None
 
 
-def _installed(content: Mapping[str, object], folder: Path) -> set[str] | None:
+def _packages_of(content: Mapping[str, object], folder: Path) -> set[str] | None:
     conda_file = content.get("conda_file")
     if isinstance(conda_file, str):
         conda_file = read(folder / conda_file.removeprefix("file:"))[0]
@@ -191,7 +191,7 @@ _CURATED = re.compile(r"^AzureML-", re.IGNORECASE)  # Microsoft's environments, 
 
 
 def asset_findings(value: str, asset: str, document: Document, where: str, catalogue: Catalogue) -> Iterator[Finding]:
-    """Check a reference (``azureml:name@latest``, a registry's address, or ``file:``) to an asset of a kind."""
+    """Check a reference (`azureml:name@latest`, a registry's address, or `file:`) to an asset of a kind."""
     if "${{" in value:
         return
     if value.startswith("azureml://"):
@@ -238,7 +238,7 @@ def path_findings(value: str, type_: str, document: Document, where: str, catalo
 
 
 def compute_findings(value: object, document: Document, where: str, catalogue: Catalogue) -> Iterator[Finding]:
-    """Check a compute: ``serverless``, ``local``, or ``azureml:<name>`` of a file or of ``config/``."""
+    """Check a compute: `serverless`, `local`, or `azureml:<name>` of a file or of `config/`."""
     if not isinstance(value, str) or "${{" in value or value in {"serverless", "local"}:
         return
     name = value.removeprefix("azureml:")
@@ -256,7 +256,7 @@ def _registry_findings(value: str, asset: str, document: Document, where: str) -
         pattern = f"azureml://registries/<registry>/{asset}/<name>/versions/<version>, or .../labels/latest"
         yield document.finding(where, f"{value!r} is not {pattern}")
     elif match["asset"] != asset:
-        yield document.finding(where, f"{_one(asset)} is expected here, but the address says {match['asset']!r}")
+        yield document.finding(where, f"{_one(asset)} is expected here, but the address has {match['asset']!r}")
     elif match["label"] not in {None, "latest"}:
         yield document.finding(where, f'the only label is "latest", not "{match["label"]}"')
 
@@ -270,11 +270,11 @@ def _name_findings(value: str, asset: str, document: Document, where: str, catal
     if match["label"] not in {None, "latest"}:
         yield document.finding(where, f'the only label is "latest", not "{match["label"]}"')
     known = catalogue.models if asset == "models" else catalogue.names(*KINDS[asset])
-    if asset == "data" and name in catalogue.collected:
-        if not catalogue.collected[name]:
+    if asset == "data" and name in catalogue.collected_assets:
+        if not catalogue.collected_assets[name]:
             yield document.finding(where, f'the deployment does not collect "{name}": set enabled: "true" there')
     elif name not in known and not (asset == "environments" and _CURATED.match(name)):
-        known = known | set(catalogue.collected) if asset == "data" else known - {_ANONYMOUS}
+        known = known | set(catalogue.collected_assets) if asset == "data" else known - {_ANONYMOUS}
         yield document.finding(
             where, f'no file of the project defines {_one(asset)} "{name}"{did_you_mean(name, known)}'
         )
@@ -315,7 +315,7 @@ def _local_findings(value: str, type_: str, document: Document, where: str) -> I
 def value_findings(
     value: object, default: str, document: Document, where: str, catalogue: Catalogue
 ) -> Iterator[Finding]:
-    """Check an input or data written as ``{type, path}``; ``default`` is the type when none is given."""
+    """Check an input or data written as `{type, path}`; `default` is the type when none is given."""
     spec = mapping(value)
     path, type_ = spec.get("path"), str(spec.get("type") or default)
     if isinstance(path, str):

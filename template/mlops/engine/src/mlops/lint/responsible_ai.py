@@ -19,7 +19,7 @@ from mlops.responsible_ai.components import ADDRESS, COMPONENTS, PREFIX, TOOLS, 
 
 @dataclass(frozen=True)
 class _Data:
-    """What data/schema.yml says. `classes` are those that it lists, in the order that the library gives them."""
+    """The content of data/schema.yml. `classes` are those that it lists, in the order that the library gives them."""
 
     target: str
     task: str
@@ -63,7 +63,7 @@ class _Use:
         self._inputs = pipeline.inputs
 
     def text(self, port: str) -> str | None:
-        """The value of an input as text; None when it is not given, or comes from another job."""
+        """Return the value of an input as text; None when it is not given, or comes from another job."""
         value = self.node.inputs.get(port)
         found = binding(value)
         if found and found.kind == "input":
@@ -73,7 +73,7 @@ class _Use:
         return None if value is None or isinstance(value, Mapping) else str(value)
 
     def where(self, port: str) -> str:
-        """Where the value of an input stands in the file: at the job, or at the pipeline's input bound to it.
+        """Return where the value of an input is in the file: at the job, or at the pipeline's input bound to it.
 
         Without an input it is the job.
         """
@@ -83,7 +83,7 @@ class _Use:
         return f"inputs.{found.name}" if found and found.kind == "input" else f"jobs.{self.name}.inputs.{port}"
 
     def source(self, port: str) -> tuple[str, str] | None:
-        """The job and the output that an input is bound to."""
+        """Return the job and the output that an input is bound to."""
         found = binding(self.node.inputs.get(port))
         return (str(found.job), found.name) if found and found.kind == "job" else None
 
@@ -138,7 +138,7 @@ Problems = Iterator[tuple[str, str]]
 
 
 def _json(text: str) -> Any:
-    """The value of JSON text, or None when it is none."""
+    """Return the value of JSON text, or None when it is not JSON."""
     try:
         return json.loads(text)
     except ValueError:
@@ -146,7 +146,7 @@ def _json(text: str) -> Any:
 
 
 def _list_problem(text: str, known: Iterable[str], example: str) -> str | None:
-    """What is wrong with a list of columns, written in JSON."""
+    """Return what is wrong with a list of columns, written in JSON."""
     names = _json(text)
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         return f"a list in JSON is expected, such as '[\"{example}\"]', not {text!r}"
@@ -165,7 +165,7 @@ def _constructor_values(use: _Use, data: _Data) -> Problems:
         yield "target_column_name", f"the target of data/schema.yml is {data.target}: write {data.target}"
     elif target is not None and not re.fullmatch(r"[\w.:@%+=,-]+", target):
         yield "target_column_name", f"the component's command breaks at {target!r}: name the column without spaces"
-    # Left out, it is an empty list; from another job, nobody can know it here.
+    # Left out, it is an empty list; from another job, it is unknown here.
     given = _json(names or "[]") if use.source("categorical_column_names") is None else data.names
     if not isinstance(given, list) or sorted(map(str, given)) != sorted(data.names):
         wanted = json.dumps(data.names, ensure_ascii=False)
@@ -229,7 +229,7 @@ def _class_problem(text: str, classes: list[str]) -> str | None:
 
 def _causal_values(use: _Use, data: _Data) -> Problems:
     if len(data.classes) > 2:
-        yield "", "the causal analysis takes two classes at most: leave this job out"
+        yield "", "the causal analysis supports two classes at most: leave this job out"
     text = use.text("treatment_features")
     if text is not None and (problem := _list_problem(text, data.features, "hour")):
         yield "treatment_features", problem
@@ -241,7 +241,7 @@ def _causal_values(use: _Use, data: _Data) -> Problems:
         yield "treatment_cost", f"a number, or a list of them in JSON, is expected, not {text!r}"
     text = use.text("random_state")
     if text not in (None, "None") and not str(text).isdigit():
-        yield "random_state", f"a whole number or None is expected, not {text!r}"
+        yield "random_state", f"an integer or None is expected, not {text!r}"
     if (text := use.text("categories")) not in (None, "auto"):
         yield "categories", f"the component's command breaks at anything but auto, so at {text!r}"
 
@@ -294,7 +294,7 @@ def _insights(use: _Use) -> list[str]:
 
 
 def _source_problems(use: _Use, port: str, uses: Mapping[str, _Use], kinds: tuple[str, ...]) -> Problems:
-    """The input must be bound to the first output of a component of one of these kinds."""
+    """Check that an input is bound to the first output of a component of one of these kinds."""
     if port not in use.node.inputs:
         return
     source = use.source(port)

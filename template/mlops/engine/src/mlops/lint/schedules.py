@@ -1,4 +1,4 @@
-"""Checks of schedules and monitors: cron texts, recurrences, time zones, windows, and what they start."""
+"""Checks of schedules and monitors: cron expressions, recurrences, time zones, windows, and what they start."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -60,7 +60,7 @@ def trigger_findings(trigger: Mapping[str, Any], document: Document, where: str)
 def _time_findings(trigger: Mapping[str, Any], document: Document, where: str) -> Iterator[Finding]:
     zone = trigger.get("time_zone")
     if isinstance(zone, str) and zone.lower() not in {name.lower() for name in _time_zones()}:
-        message = f'"{zone}" is no time zone of Azure: it takes Windows names such as "W. Europe Standard Time"'
+        message = f'"{zone}" is no time zone of Azure: it has Windows names such as "W. Europe Standard Time"'
         hint = did_you_mean(zone, _time_zones())
         yield document.finding(f"{where}.time_zone", message + hint)
     times = {}

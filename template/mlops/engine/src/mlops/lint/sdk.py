@@ -49,7 +49,7 @@ _CLASSES = {
     "azureDataLakeGen2": "_datastore.azure_storage:AzureDataLakeGen2Schema",
 }
 _PLAIN = {
-    "Not a valid integer.": "a whole number",
+    "Not a valid integer.": "an integer",
     "Not a valid number.": "a number",
     "Not a valid string.": "text (put quotes around it)",
     "Not a valid boolean.": "true or false",
@@ -60,7 +60,7 @@ _PLAIN = {
 
 
 def check_structure(document: Document) -> list[Finding]:
-    """Unknown and missing keys, unknown values and wrong types at every level of a document."""
+    """Find unknown and missing keys, unknown values and wrong types at every level of a document."""
     schema = _schema(document.kind)
     return [document.finding(where, message) for where, message in _schema_findings(schema, document.content, "")]
 
@@ -130,9 +130,12 @@ def _union_findings(field: Any, value: object, where: str) -> Iterator[tuple[str
     best = min(tries, key=lambda findings: _distance(findings, value, where))
     if isinstance(value, Mapping) and "type" in value and any(place == f"{where}.type" for place, _ in best):
         types = [member.schema.fields["type"] for member in members if "type" in _fields(member)]
-        yield f"{where}.type", _unknown_value(value["type"], [text for field in types for text in _allowed(field)])
+        yield (
+            f"{where}.type",
+            _unknown_value(value["type"], [text for field in types for text in _allowed_values(field)]),
+        )
     elif best and not isinstance(value, Mapping | list):
-        values = [text for member in members for text in _allowed(member)]
+        values = [text for member in members for text in _allowed_values(member)]
         plain = [
             message for findings in tries for _, message in findings if "expected" in message and "keys" not in message
         ]
@@ -146,7 +149,7 @@ def _fields(field: Any) -> dict[str, Any]:
 
 
 def _distance(findings: list[tuple[str, str]], value: object, where: str) -> tuple[bool, bool, int]:
-    """How far a member of a union is from what was meant: wrong shape first, then wrong type, then other findings."""
+    """Return how far a member of a union is from what was meant: shape first, then type, then other findings."""
     shape = any(place == where for place, _ in findings)
     wrong_type = isinstance(value, Mapping) and any(place == f"{where}.type" for place, _ in findings)
     return shape, wrong_type, len(findings)
@@ -155,7 +158,7 @@ def _distance(findings: list[tuple[str, str]], value: object, where: str) -> tup
 def _leaf_findings(field: Any, value: object, where: str) -> Iterator[tuple[str, str]]:
     kinds = {base.__name__ for base in type(field).__mro__}
     choices = [item for validator in field.validators for item in getattr(validator, "choices", [])]
-    if allowed := _allowed(field) or choices:
+    if allowed := _allowed_values(field) or choices:
         transform = getattr(field, "casing_transform", str)
         if not isinstance(value, str) or transform(value) not in allowed:
             yield where, _unknown_value(value, allowed)
@@ -184,7 +187,7 @@ def _leaf_findings(field: Any, value: object, where: str) -> Iterator[tuple[str,
         yield where, f"{_PLAIN[text]} is expected, not {value!r}" if text in _PLAIN else f"{value!r}: {text}"
 
 
-def _allowed(field: Any) -> list[str]:
+def _allowed_values(field: Any) -> list[str]:
     allowed = getattr(field, "allowed_values", None) or []
     return [str(value) for value in ([allowed] if isinstance(allowed, str) else allowed)]
 
@@ -236,7 +239,7 @@ _NO_TRANSLATION = {"workspace", "pipelineBatchDeployment", "computeInstance"}
 
 
 def check(document: Document) -> list[Finding]:
-    """What azure-ai-ml says about a definition; a finding without a place has an empty ``where``."""
+    """Load and validate a definition with azure-ai-ml; a finding without a place has an empty `where`."""
     if document.entity is None and document.place:
         return []  # an object whose parts have documents of their own
     with quiet():
@@ -246,7 +249,7 @@ def check(document: Document) -> list[Finding]:
         try:
             entity = document.entity or load(document.path)
         except NotImplementedError:
-            # load_schedule tries the schema of jobs when that of monitors fails, and says nothing of either.
+            # load_schedule tries the schema of jobs when that of monitors fails, and reports neither error.
             return [document.finding("", "azure-ai-ml cannot load this file")]
         except Exception as error:  # the loaders raise marshmallow's, azure's and plain Python's errors
             return list(_load_findings(document, error))

@@ -1,4 +1,4 @@
-"""The whole loop on this machine: check, train, decide, register, serve, ask, score a batch, look for drift.
+"""The whole loop on this machine: check, train, decide, register, serve, query, score a batch, look for drift.
 
 It runs the pipeline that goes to Azure ML, needs no account, and leaves everything in `.local/`.
 """
@@ -62,9 +62,16 @@ def run_local(
 ) -> LocalResult:
     """Run the loop once and print a line per step.
 
-    `isolated` gives each step an interpreter of its own; `overrides` changes settings for this run
-    (`training.seed=7 ...`); `set_inputs` changes inputs of the pipeline, paths among them; `port` is the endpoint's.
-    Raises UserError when the lint finds a fault, a step fails, no model may be served, or an answer is wrong.
+    Args:
+        project: The project.
+        isolated: Whether each step gets an interpreter of its own.
+        overrides: Other settings for this run, such as `training.seed=7`.
+        set_inputs: Other values for inputs of the pipeline, paths among them.
+        port: The endpoint's port; by default a free one.
+        skip_lint: Whether the definitions are not checked first.
+
+    Raises:
+        UserError: The lint finds a mistake, a step fails, no model may be served, or an answer is wrong.
     """
     started = time.perf_counter()
     check_port(port or 0)
@@ -92,7 +99,7 @@ def run_local(
             with Endpoint(project, port or 0, registration["name"]) as endpoint:
                 champion = endpoint.champion
                 say_step("serve", time.perf_counter() - begun, endpoint.url)
-                predictions = ask(project, pipeline, endpoint)
+                predictions = query(project, pipeline, endpoint)
                 batch = _score_batch(project, pipeline, endpoint, folder / "predictions.csv")
         except NoChampionError:
             reasons = "; ".join(registration["reasons"])
@@ -127,7 +134,7 @@ def _lint(project: Project) -> None:
 
 @contextmanager
 def parent_run(local: Path, experiment: str, name: str) -> Iterator[dict[str, str]]:
-    """Open an MLflow run for the pipeline; gives the variables that make the steps' runs its children."""
+    """Open an MLflow run for the pipeline and give the variables that make the steps' runs its children."""
     import mlflow
 
     client = mlflow.MlflowClient()
@@ -180,16 +187,16 @@ def _publish(report: Path, outputs: Mapping[str, Path], folder: Path) -> Path:
     return folder / "index.html"
 
 
-def ask(project: Project, pipeline: Pipeline, endpoint: Endpoint) -> list[Any]:
-    """Send a live request with real rows and hold the answer against the schema."""
+def query(project: Project, pipeline: Pipeline, endpoint: Endpoint) -> list[Any]:
+    """Send a live request with real rows and check the answer against the schema."""
     request = sample_request(project, pipeline, ROWS)
     begun = time.perf_counter()
     answer = endpoint.score(request)
     milliseconds = 1000 * (time.perf_counter() - begun)
     data = project.module("data")
-    faults = data.check_response(answer, ROWS, input_path(pipeline, "schema"))
-    if faults:
-        raise UserError(f"the endpoint's answer is wrong: {'; '.join(faults)} (log: {endpoint.log})")
+    problems = data.check_response(answer, ROWS, input_path(pipeline, "schema"))
+    if problems:
+        raise UserError(f"the endpoint's answer is wrong: {'; '.join(problems)} (log: {endpoint.log})")
     predictions: list[Any] = answer["predictions"]
     shown = ", ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in predictions)
     say(f"scored     {ROWS} rows by {endpoint.url}: [{shown}] (POST, {milliseconds:.0f} ms)")

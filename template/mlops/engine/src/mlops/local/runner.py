@@ -51,7 +51,7 @@ class RunResult:
 
 
 class _StepError(Exception):
-    """A step's command ended with a fault; the log has the details."""
+    """A step's command ended with an error; the log has the details."""
 
 
 def say(text: str, end: str = "\n") -> None:
@@ -60,25 +60,26 @@ def say(text: str, end: str = "\n") -> None:
     print(text.encode(encoding, "replace").decode(encoding), end=end, flush=True)
 
 
-def timed(seconds: float, summary: str) -> str:
-    """The end of a progress line."""
+def progress(seconds: float, summary: str) -> str:
+    """Return the end of a progress line."""
     return f"{seconds:5.1f} s  {summary}".rstrip()
 
 
 def say_step(name: str, seconds: float, summary: str) -> None:
     """Print the progress line of something that is done, in the form that the steps of a pipeline have."""
-    say(f"{name:<10} {timed(seconds, summary)}")
+    say(f"{name:<10} {progress(seconds, summary)}")
 
 
 def local_folder(project: Project) -> Path:
-    """The folder of everything that local commands write; the variable MLOPS_LOCAL_DIR moves it elsewhere."""
+    """Return the folder of everything that local commands write; the variable MLOPS_LOCAL_DIR moves it elsewhere."""
     return Path(os.environ.get("MLOPS_LOCAL_DIR") or project.root / ".local").resolve()
 
 
 def input_path(pipeline: Pipeline, name: str) -> Path:
-    """Where the data of a pipeline's input lies on this machine.
+    """Return where the data of a pipeline's input is on this machine.
 
-    Raises UserError when the pipeline has no such input, or its data is not here.
+    Raises:
+        UserError: The pipeline has no such input, or its data is not here.
     """
     path = local_path(pipeline.inputs.get(name), pipeline)
     if path is None or not path.exists():
@@ -87,9 +88,9 @@ def input_path(pipeline: Pipeline, name: str) -> Path:
 
 
 def local_variables(project: Project) -> dict[str, str]:
-    """Environment variables of a local run: MLflow's runs and models go to `.local/mlflow.db`, and nothing calls home.
+    """Return the environment variables of a local run: MLflow keeps all in `.local/mlflow.db` and sends no telemetry.
 
-    OpenMP gets half of the processors unless OMP_NUM_THREADS says otherwise. Its threads wait for each other without
+    OpenMP gets half of the processors unless OMP_NUM_THREADS is set. Its threads wait for each other without
     sleeping: where they compete with another program for a processor, training can take fifty times longer.
     """
     return {
@@ -113,22 +114,24 @@ def new_run_folder(runs: Path) -> Path:
 
 
 def with_inputs(pipeline: Pipeline, values: Mapping[str, str]) -> Pipeline:
-    """The pipeline with other values for some of its inputs; a relative path counts from the working directory.
+    """Return the pipeline with other values for some of its inputs; a relative path counts from the working directory.
 
     A name that is no input of the pipeline goes to the steps that offer such an input and leave it open.
-    Raises UserError for a name that nothing takes.
+
+    Raises:
+        UserError: Neither the pipeline nor a step has an input of a name.
     """
     inputs, nodes = dict(pipeline.inputs), dict(pipeline.nodes)
     for name, value in values.items():
         known = inputs.get(name)
-        takers = [node for node in nodes.values() if name in _open_inputs(node)]
+        receivers = [node for node in nodes.values() if name in _open_inputs(node)]
         if isinstance(known, Mapping) and known.get("type") in PATH_TYPES:
             path = value if value.startswith("azureml:") else str(Path(value).resolve())
             inputs[name] = {**known, "path": path}
         elif name in inputs:
             inputs[name] = value
-        elif takers:
-            nodes |= {node.name: replace(node, inputs={**node.inputs, name: value}) for node in takers}
+        elif receivers:
+            nodes |= {node.name: replace(node, inputs={**node.inputs, name: value}) for node in receivers}
         else:
             open_names = {name for node in nodes.values() for name in _open_inputs(node)}
             raise UserError(f"the pipeline has no input {name!r}: it has {', '.join([*inputs, *sorted(open_names)])}")
@@ -149,10 +152,15 @@ def run_pipeline(
 ) -> RunResult:
     """Run every step, each after those it reads from, and write its outputs to `folder/<step>/<output>`.
 
-    `isolated` gives each step an interpreter of its own. `environment` is added to the steps' environment variables.
-    `announce` receives pieces of the progress lines; each ends with what the step printed last.
+    Args:
+        pipeline: The pipeline.
+        folder: Where the outputs go.
+        isolated: Whether each step gets an interpreter of its own.
+        environment: Variables that are added to the steps' environment.
+        announce: Receives pieces of the progress lines; each ends with what the step printed last.
 
-    Raises UserError when an input is not on this machine, a step fails or leaves out one of its outputs.
+    Raises:
+        UserError: An input is not on this machine, or a step fails or leaves out one of its outputs.
     """
     result = RunResult(folder.resolve())
     for name in pipeline.order():
@@ -164,7 +172,7 @@ def run_pipeline(
             announce("failed\n")
             raise
         summary = summary.replace(f"{result.folder}{os.sep}", "")
-        announce(timed(time.perf_counter() - started, shorten(summary, LONGEST_SUMMARY, placeholder=" ...")) + "\n")
+        announce(progress(time.perf_counter() - started, shorten(summary, LONGEST_SUMMARY, placeholder=" ...")) + "\n")
         for output, value in pipeline.nodes[name].outputs.items():
             bound = binding(value)
             if bound and bound.kind == "output" and output in result.steps[name]:
@@ -191,13 +199,13 @@ def _run_step(
         if needs_shell(command):
             summary = _run_process(_shell_command(command, values, node.name), cwd, variables, log)
         else:
-            arguments = [_substitute(token, values) for token in shlex.split(_joined(command))]
+            arguments = [_substitute(token, values) for token in shlex.split(_one_line(command))]
             if not isolated and _is_plain_python(arguments):
                 summary = _run_here(arguments[1:], cwd, variables, log)
             else:
                 summary = _run_process(_with_this_interpreter(arguments), cwd, variables, log)
     except _StepError:
-        raise UserError(f"step {node.name} failed: {_fault_in(log)} (log: {log})") from None
+        raise UserError(f"step {node.name} failed: {_error_in(log)} (log: {log})") from None
     for name, path in outputs.items():
         if not path.exists() or (path.is_dir() and not any(path.iterdir())):
             raise UserError(f"step {node.name} ended without writing its output {name!r} (log: {log})")
@@ -205,7 +213,7 @@ def _run_step(
 
 
 def _inputs(pipeline: Pipeline, node: Node, component: Component, result: RunResult) -> dict[str, str]:
-    """The text for each `${{inputs.<name>}}` of a step; an optional input without a value is left out."""
+    """Return the text for each `${{inputs.<name>}}` of a step; an optional input without a value is left out."""
     for name in node.inputs.keys() - component.inputs.keys():
         raise UserError(f"step {node.name}: its component has no input {name!r}")
     found = {}
@@ -216,11 +224,11 @@ def _inputs(pipeline: Pipeline, node: Node, component: Component, result: RunRes
             try:
                 found[name] = str(result.steps[str(bound.job)][bound.name])
             except KeyError:
-                raise UserError(f"{place} asks for {bound.name!r} of {bound.job!r}, which does not exist") from None
+                raise UserError(f"{place} needs {bound.name!r} of {bound.job!r}, which does not exist") from None
             continue
         if bound:
             if bound.name not in pipeline.inputs:
-                raise UserError(f"{place} asks for the pipeline's input {bound.name!r}, which does not exist")
+                raise UserError(f"{place} needs the pipeline's input {bound.name!r}, which does not exist")
             value = pipeline.inputs[bound.name]
         text = _text(value, port, pipeline, place)
         if text is not None:
@@ -259,21 +267,21 @@ def _outputs(component: Component, folder: Path) -> dict[str, Path]:
 def _without_missing_options(command: str, inputs: Mapping[str, str]) -> str:
     """Keep a `$[[ ... ]]` part only when every input in it has a value."""
 
-    def kept(match: re.Match[str]) -> str:
+    def part(match: re.Match[str]) -> str:
         names = [name for side, name in REFERENCE.findall(match[1]) if side == "inputs"]
         return match[1] if all(name in inputs for name in names) else ""
 
-    return OPTIONAL.sub(kept, command)
+    return OPTIONAL.sub(part, command)
 
 
-def _joined(command: str) -> str:
-    """One line without continuations, with no spaces inside placeholders, so that each stays in one token."""
+def _one_line(command: str) -> str:
+    """Return one line without continuations or spaces inside placeholders, so that each stays in one token."""
     return REFERENCE.sub(r"${{\1.\2}}", command.replace("\\\n", " ").strip())
 
 
 def needs_shell(command: str) -> bool:
     """Whether a command uses what only a shell provides: operators, wildcards, variables, several lines."""
-    text = REFERENCE.sub("x", _joined(command))
+    text = REFERENCE.sub("x", _one_line(command))
     text = re.sub(r"'[^']*'", "", text)
     return bool(_SHELL_VALUES.search(text) or _SHELL_SYNTAX.search(re.sub(r'"[^"]*"', "", text)))
 
@@ -282,7 +290,7 @@ def _substitute(token: str, values: Mapping[str, str]) -> str:
     def value(match: re.Match[str]) -> str:
         key = f"{match[1]}.{match[2]}"
         if key not in values:
-            raise UserError(f"the command asks for {match[0]}, which has no value")
+            raise UserError(f"the command needs {match[0]}, which has no value")
         return values[key]
 
     return REFERENCE.sub(value, token)
@@ -296,12 +304,12 @@ def _shell_command(command: str, values: Mapping[str, str], step: str) -> list[s
             "Windows) or write the command as one `python -m <module>` call"
         )
 
-    def substituted(part: re.Match[str]) -> str:
+    def substitute(part: re.Match[str]) -> str:
         # Inside quotes: close them, put the value in its own, open them again.
         quote = part[0][0] if part[0][0] in "'\"" else ""
         return _substitute(part[0], {key: f"{quote}{shlex.quote(value)}{quote}" for key, value in values.items()})
 
-    return [bash, "-c", _QUOTED_OR_BARE.sub(substituted, _joined(command))]
+    return [bash, "-c", _QUOTED_OR_BARE.sub(substitute, _one_line(command))]
 
 
 def _is_plain_python(arguments: list[str]) -> bool:
@@ -365,7 +373,7 @@ def _run_here(arguments: list[str], cwd: Path, environment: Mapping[str, str], l
 
 def _run_process(arguments: list[str], cwd: Path, environment: Mapping[str, str], log: Path) -> str:
     """Run a command as a process of its own; return the last line that it printed."""
-    # Commands that say `python` mean the interpreter that has the project's packages.
+    # Commands with `python` mean the interpreter that has the project's packages.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     variables = {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", **environment}
     with log.open("ab", buffering=0) as out:
@@ -386,17 +394,17 @@ def _run_process(arguments: list[str], cwd: Path, environment: Mapping[str, str]
     return last.decode("utf-8", errors="replace").strip()
 
 
-def _fault_in(log: Path) -> str:
-    """The step's own `error: ...` line, or else the last line of its log."""
+def _error_in(log: Path) -> str:
+    """Return the step's own `error: ...` line, or else the last line of its log."""
     with log.open(encoding="utf-8", errors="replace") as lines:
         tail = [line.strip() for line in deque(lines, maxlen=200) if line.strip()]
     own = [line.removeprefix("error: ") for line in tail if line.startswith("error: ")]
-    return (own or tail or ["it said nothing"])[-1]
+    return (own or tail or ["it printed nothing"])[-1]
 
 
 @contextlib.contextmanager
 def preserved_process(code: Path | None = None) -> Iterator[None]:
-    """Put back what running somebody's code changes in this process.
+    """Put back what the code of a step changes in this process.
 
     These are the arguments, the import path, the environment, the working directory, the handlers of the root logger,
     and the modules imported from the folder `code`: another step may have other modules of the same names.

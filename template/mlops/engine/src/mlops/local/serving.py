@@ -50,9 +50,11 @@ class Champion:
 
 
 def fetch_champion(project: Project, name: str) -> Champion:
-    """Copy the newest version of a model that nobody rejected from the local registry to `.local/serving`.
+    """Copy the newest version of a model that was not rejected from the local registry to `.local/serving`.
 
-    Raises NoChampionError when there is none, UserError when its files are gone.
+    Raises:
+        NoChampionError: There is none.
+        UserError: Its files are gone.
     """
     folder = local_folder(project)
     copy = folder / "serving" / "models" / "model"
@@ -98,8 +100,7 @@ def _unreadable(name: str, folder: Path, reason: object) -> UserError:
 class Endpoint:
     """Context manager: an HTTP endpoint with the champion; only one can be open in a process.
 
-    `port` 0 takes a free port; the model is the one of the first environment unless named. Entering raises UserError
-    when the port is in use, no model is registered, or the scoring script cannot load it.
+    With `port` 0 it is a free port; the model is the one of the first environment unless named.
     """
 
     url: str
@@ -114,13 +115,17 @@ class Endpoint:
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        """Load the champion and start to listen."""
+        """Load the champion and start to listen.
+
+        Raises:
+            UserError: The port is in use, no model is registered, or the scoring script cannot load it.
+        """
         check_port(self.port)
         self.champion = fetch_champion(self.project, self.model)
         with ExitStack() as stack:
             app = stack.enter_context(_inference_app(_scoring_script(self.project), self.champion.folder, self.log))
             self._run = app.azml_blueprint.user_script.get_run_function()
-            self.url = f"http://{HOST}:{stack.enter_context(_listening(app, self.port))}/score"
+            self.url = f"http://{HOST}:{stack.enter_context(_server(app, self.port))}/score"
             self._open = stack.pop_all()
         return self
 
@@ -133,7 +138,8 @@ class Endpoint:
     def score(self, request: dict[str, Any]) -> Any:
         """Post a request as JSON and return the decoded answer.
 
-        Raises UserError with the server's message when it answers with an error.
+        Raises:
+            UserError: The answer is an error; the text has the server's message.
         """
         call = urllib.request.Request(
             self.url, json.dumps(request).encode(), {"Content-Type": "application/json"}, method="POST"
@@ -144,13 +150,17 @@ class Endpoint:
             with opener.open(call, timeout=60) as answer:
                 return json.loads(answer.read())
         except urllib.error.HTTPError as error:
-            said = " ".join(error.read().decode("utf-8", errors="replace").split())
-            raise UserError(f"the endpoint answered {error.code}: {said} (log: {self.log})") from None
+            message = " ".join(error.read().decode("utf-8", errors="replace").split())
+            raise UserError(f"the endpoint answered {error.code}: {message} (log: {self.log})") from None
 
     def score_files(self, files: list[Path]) -> Any:
         """Score files the way a batch endpoint does: one call of the loaded script's `run` with their paths.
 
-        Returns what the script returns, a table. Raises UserError when it fails.
+        Returns:
+            What the script returns, a table.
+
+        Raises:
+            UserError: The script fails.
         """
         with self.log.open("a", encoding="utf-8") as output, redirect_stdout(output):
             try:
@@ -164,7 +174,10 @@ class Endpoint:
 def serve(project: Project, port: int = DEFAULT_PORT, wait: Callable[[], None] | None = None) -> None:
     """Keep the endpoint open until Ctrl-C and print how to call it.
 
-    `wait` returns when the endpoint is to close. Raises UserError as `Endpoint` does.
+    `wait` returns when the endpoint is to close.
+
+    Raises:
+        UserError: As in `Endpoint`.
     """
     with Endpoint(project, port) as endpoint:
         request = local_folder(project) / "serving" / "request.json"
@@ -182,9 +195,10 @@ def serve(project: Project, port: int = DEFAULT_PORT, wait: Callable[[], None] |
 
 
 def sample_request(project: Project, pipeline: Pipeline, rows: int) -> dict[str, Any]:
-    """A scoring request with the first rows of the raw data: real ones, and always there.
+    """Return a scoring request with the first rows of the raw data: real ones, and always there.
 
-    Raises UserError when the data cannot be read.
+    Raises:
+        UserError: The data cannot be read.
     """
     data = project.module("data")
     step = project.module("step")
@@ -207,23 +221,27 @@ def _scoring_script(project: Project) -> Path:
 
 
 def check_port(port: int) -> None:
-    """Raise UserError when no server can be started on a port."""
+    """Check that a server can be started on a port.
+
+    Raises:
+        UserError: It is in use, or there is no such port.
+    """
     if not 0 <= port <= 65535:
         raise UserError(f"there is no port {port}: choose one from 1024 to 65535 with --port")
     with socket.socket() as probe:
         probe.settimeout(0.5)
-        # Some systems let two servers share a port, so asking is surer than trying to bind.
+        # Some systems let two servers share a port, so connecting tells more than trying to bind.
         if port and probe.connect_ex((HOST, port)) == 0:
             raise _port_taken(port)
 
 
 def _port_taken(port: int) -> UserError:
-    return UserError(f"port {port} is in use or not allowed: choose another one with --port (0 takes a free one)")
+    return UserError(f"port {port} is in use or not allowed: choose another one with --port (0 is a free one)")
 
 
 @contextmanager
 def _inference_app(script: Path, model: Path, log: Path) -> Iterator[Any]:
-    """The server's Flask application with the script's `init` done; what both say goes to the log."""
+    """Give the server's Flask application with the script's `init` done; what both print goes to the log."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8", buffering=1) as output:
         try:
@@ -257,9 +275,9 @@ def _create_app(script: Path, models: Path, log: Path) -> Any:
     try:
         return create_app.create()
     except SystemExit as stop:
-        fault = getattr(stop.__context__, "user_ex", stop.__context__)
-        reason = (str(fault).splitlines() or [""])[0]
-        reason = f"{type(fault).__name__}: {reason}"
+        error = getattr(stop.__context__, "user_ex", stop.__context__)
+        reason = (str(error).splitlines() or [""])[0]
+        reason = f"{type(error).__name__}: {reason}"
         raise UserError(f"{script.name} cannot serve the model: {reason} (log: {log})") from None
     finally:
         # The server turns every print of this process into a line of its log.
@@ -267,7 +285,7 @@ def _create_app(script: Path, models: Path, log: Path) -> Any:
 
 
 def _logging(log: Path) -> dict[str, Any]:
-    """The server's logging.json: its own default prints to the terminal and mutes the loggers of everybody else."""
+    """Return the server's logging.json: its own default prints to the terminal and mutes all other loggers."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -286,13 +304,13 @@ def _close_handlers(logger: logging.Logger) -> None:
 
 
 @contextmanager
-def _listening(app: Any, port: int) -> Iterator[int]:
+def _server(app: Any, port: int) -> Iterator[int]:
     """Answer requests in a thread while the context is open; gives the port."""
     from werkzeug.serving import WSGIRequestHandler, make_server
 
     class Quiet(WSGIRequestHandler):
         def log(self, type: str, message: str, *args: object) -> None:
-            """Say nothing: the inference server logs each request itself."""
+            """Print nothing: the inference server logs each request itself."""
 
     try:
         with redirect_stderr(io.StringIO()):

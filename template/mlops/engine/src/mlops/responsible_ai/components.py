@@ -1,7 +1,7 @@
-"""Azure ML's Responsible AI components: what they take, and what does their work on this machine.
+"""Azure ML's Responsible AI components: their inputs and outputs, and what does their work on this machine.
 
-The registry says what a component takes only to somebody who is signed in. So their specification stands here: the lint
-checks pipelines against it, and the local runner reads from it how `mlops.responsible_ai.local` is called.
+The registry shows them only to users who are signed in, so the specification is repeated here: the lint checks
+pipelines against it, and the local runner reads from it how `mlops.responsible_ai.local` is called.
 
 Source: github.com/Azure/azureml-assets, assets/responsibleai/tabular/components, version 0.22.0.
 """

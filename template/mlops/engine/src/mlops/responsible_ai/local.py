@@ -152,7 +152,7 @@ def _model_id(options: Any) -> str:
         return str(json.loads((Path(options.model_info_path) / "model_info.json").read_text(encoding="utf-8"))["id"])
     if options.model_input and options.model_info:
         return str(options.model_info)
-    raise _FaultError("give model_info_path, or model_input and model_info")
+    raise _InputError("give model_info_path, or model_input and model_info")
 
 
 def explanation(options: Any) -> str:
@@ -167,8 +167,8 @@ def explanation(options: Any) -> str:
 def erroranalysis(options: Any) -> str:
     """Find groups of rows with larger errors than the others."""
     with tempfile.TemporaryDirectory() as temporary:
-        # In a new analysis, responsibleai 0.36 takes each model for a classifier here, so that all rows of a regression
-        # are errors. In a loaded one it asks the model.
+        # In a new analysis, responsibleai 0.36 treats each model as a classifier here, so that all rows of a regression
+        # are errors. In a loaded one it looks at the model.
         _analysis(Path(options.rai_insights_dashboard)).save(temporary)
         analysis = _load(Path(temporary))
     analysis.error_analysis.add(
@@ -183,13 +183,13 @@ def erroranalysis(options: Any) -> str:
 
 
 def counterfactual(options: Any) -> str:
-    """Look for small changes of a row with which the model predicts what is wished for."""
+    """Look for small changes of a row with which the model predicts the desired outcome."""
     analysis = _analysis(Path(options.rai_insights_dashboard))
-    vary, wished = options.features_to_vary, options.desired_class
+    vary, desired = options.features_to_vary, options.desired_class
     analysis.counterfactual.add(
         total_CFs=options.total_CFs,
         method=options.method,
-        desired_class=int(wished) if wished and wished.isdigit() else wished,
+        desired_class=int(desired) if desired and desired.isdigit() else desired,
         desired_range=json.loads(options.desired_range or "[]") or None,
         permitted_range=json.loads(options.permitted_range or "{}") or None,
         features_to_vary=vary if vary == "all" else json.loads(vary),
@@ -236,10 +236,10 @@ def insight_gather(options: Any) -> str:
         seen: set[str] = set()
         for insight in found:
             if json.loads((insight / INFO).read_text(encoding="utf-8")) != info:
-                raise _FaultError(f"{insight.name} was computed from another constructor")
+                raise _InputError(f"{insight.name} was computed from another constructor")
             tool = next(path.name for path in insight.iterdir() if path.is_dir())
             if tool in seen:
-                raise _FaultError(f"there are two insights of the kind {tool}")
+                raise _InputError(f"there are two insights of the kind {tool}")
             seen.add(tool)
             shutil.copytree(insight / tool, Path(temporary) / tool, dirs_exist_ok=True)
         analysis = _load(Path(temporary))
@@ -256,7 +256,7 @@ def insight_gather(options: Any) -> str:
 
 
 def score_card(options: Any) -> str:
-    """Hold the model's metrics against their thresholds, for all rows and for each cohort, on one page."""
+    """Check the model's metrics against their thresholds, for all rows and for each cohort, on one page."""
     folder = Path(options.dashboard)
     info = json.loads((folder / INFO).read_text(encoding="utf-8"))
     wanted = json.loads(Path(options.pdf_generation_config).read_text(encoding="utf-8"))
@@ -270,12 +270,12 @@ def score_card(options: Any) -> str:
     return f"{verdict}; " + ", ".join(f"{each['name']} {each['value']:.4g}" for each in scores)
 
 
-class _FaultError(Exception):
-    """A fault of the pipeline; its text is one line."""
+class _InputError(Exception):
+    """An error in the pipeline; its text is one line."""
 
 
 def _analysis(folder: Path) -> Any:
-    """The library's analysis, without results, of what a constructor noted."""
+    """Return the library's analysis, without results, of what a constructor noted."""
     import mlflow
     import pandas as pd
     from responsibleai import FeatureMetadata, RAIInsights
@@ -312,7 +312,7 @@ def _finish(analysis: Any, options: Any, tool: str) -> None:
 
 
 def _importance(analysis: Any) -> list[tuple[str, float]]:
-    """Features with their mean absolute effect on the prediction, the largest first."""
+    """Return the features with their mean absolute effect on the prediction, the largest first."""
     import numpy as np
 
     pairs: list[tuple[str, float]] = []
@@ -324,7 +324,7 @@ def _importance(analysis: Any) -> list[tuple[str, float]]:
 
 
 def _error_groups(analysis: Any) -> list[tuple[str, int, str, float]]:
-    """Leaves of the error tree, the worst first: which rows, how many, the metric and its value."""
+    """Return the leaves of the error tree, the worst first: which rows, how many, the metric and its value."""
     reports = analysis.error_analysis.get()
     tree = {node["id"]: node for node in reports[0].tree or []} if reports else {}
     parents = {node["parentId"] for node in tree.values()}
@@ -340,7 +340,7 @@ def _error_groups(analysis: Any) -> list[tuple[str, int, str, float]]:
 
 
 def _effects(analysis: Any) -> list[tuple[str, float, float, float]]:
-    """The mean effect of each treatment, and the ends of its confidence interval.
+    """Return the mean effect of each treatment, and the ends of its confidence interval.
 
     A category has an effect for each of its values but one, written as "AvB": A instead of B.
     """
@@ -352,7 +352,7 @@ def _effects(analysis: Any) -> list[tuple[str, float, float, float]]:
 
 
 def dashboard_page(analysis: Any, title: str) -> str:
-    """The dashboard of raiwidgets as one HTML text that needs no server and no network.
+    """Return the dashboard of raiwidgets as one HTML text that needs no server and no network.
 
     Its own class starts a web server, and a name with a backtick or with HTML in it breaks the script of its page.
     """
@@ -378,7 +378,7 @@ def dashboard_page(analysis: Any, title: str) -> str:
 
 
 def _template_literal(text: str) -> str:
-    """Text as a JavaScript template literal, for which serialize_json_safe has doubled the backslashes."""
+    """Return text as a JavaScript template literal, for which serialize_json_safe has doubled the backslashes."""
     for special, escaped in {"`": r"\`", "${": r"\${", "</": r"<\/"}.items():
         text = text.replace(special, escaped)
     return f"`{text}`"
@@ -395,23 +395,23 @@ def measure(analysis: Any, wanted: Mapping[str, Any], cohorts: Sequence[Mapping[
     features = analysis.test.drop(columns=[analysis.target_column])
     actual, predicted = analysis.test[analysis.target_column].to_numpy(), analysis.model.predict(features)
 
-    def scored(name: str, rows: Any) -> dict[str, Any]:
+    def scores_of(name: str, rows: Any) -> dict[str, Any]:
         scores = []
         for metric, spec in wanted["Metrics"].items():
             value, limit = _score(metric, actual[rows], predicted[rows], analysis._classes), spec.get("threshold")
-            scores.append({"name": metric, "value": value, "threshold": limit, "reached": _reached(value, limit)})
+            scores.append({"name": metric, "value": value, "threshold": limit, "reached": _is_within(value, limit)})
         return {"name": name, "rows": len(actual[rows]), "scores": scores}
 
     groups = []
     for feature in wanted.get("Fairness", {}).get("sensitive_features", []):
         for value in sorted(features[feature].unique()):
-            groups.append(scored(f"{feature} = {value}", (features[feature] == value).to_numpy()))
+            groups.append(scores_of(f"{feature} = {value}", (features[feature] == value).to_numpy()))
     filters = {cohort["name"]: cohort["cohort_filter_list"] for cohort in cohorts}
     for name in wanted.get("Cohorts", []):
         kept = filter_from_cohort(analysis.error_analysis._analyzer, filters[name], [])[ROW_INDEX].to_numpy()
-        groups += [scored(name, kept)] if len(kept) else []
+        groups += [scores_of(name, kept)] if len(kept) else []
     return {
-        "all": scored("all rows", slice(None)),
+        "all": scores_of("all rows", slice(None)),
         "groups": groups,
         "errors": _error_groups(analysis)[:_SHOWN],
         "importance": _importance(analysis)[:_SHOWN],
@@ -423,12 +423,12 @@ def _score(name: str, actual: Any, predicted: Any, classes: Any) -> float:
     from erroranalysis._internal.metrics import metric_to_func
 
     if name not in metric_to_func:
-        raise _FaultError(f"there is no metric {name!r}: choose one of {', '.join(metric_to_func)}")
+        raise _InputError(f"there is no metric {name!r}: choose one of {', '.join(metric_to_func)}")
     options = {"pos_label": classes[1]} if name in _POSITIVE else {}
     return float(metric_to_func[name](actual, predicted, **options))
 
 
-def _reached(value: float, threshold: str | None) -> bool | None:
+def _is_within(value: float, threshold: str | None) -> bool | None:
     """Whether a value is within a threshold such as "<= 15"; None when there is none."""
     match = _THRESHOLD.match(threshold or "")
     return _COMPARE[match[1]](value, float(match[2])) if match else None
@@ -456,15 +456,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     # Progress bars, and hundreds of warnings that the libraries switch on again when they are imported.
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere, contextlib.redirect_stderr(nowhere):
-        import numpy as np
-        from raiutils.exceptions import UserConfigValidationException
+        try:
+            import numpy as np
+            from raiutils.exceptions import UserConfigValidationException
+        except ModuleNotFoundError:
+            raise SystemExit("error: responsibleai is not installed: projects of rai-aml-cli-v2 have it") from None
 
         random.seed(0)
         np.random.seed(0)
         try:
             summary = _RUN[options.kind](options)
-        except (_FaultError, UserConfigValidationException) as fault:
-            raise SystemExit(f"error: {' '.join(str(fault).split())}") from None
+        except (_InputError, UserConfigValidationException) as error:
+            raise SystemExit(f"error: {' '.join(str(error).split())}") from None
     print(summary, flush=True)
 
 
