@@ -43,7 +43,7 @@ def measure(root: Path, folder: Path, rounds: int) -> None:
 
     project = Project.load(root)
     os.environ.update(runner.local_variables(project))
-    model = load_environment(project, "dev").model
+    model = load_environment(project, project.first_environment).model
 
     def direct() -> None:
         call_steps(project.package, root, Path(tempfile.mkdtemp(dir=folder)), model.name)

@@ -26,14 +26,14 @@ RECORDER = """
 import json, os
 from mlops.shell import Shell
 
-original = Shell._executed
+original = Shell._execute
 
 def recorded(self, command, **options):
     with open(os.environ["COMMAND_LOG"], "a", encoding="utf-8") as log:
         log.write(json.dumps(command) + "\\n")
     return original(self, command, **options)
 
-Shell._executed = recorded
+Shell._execute = recorded
 """
 
 # For the environment of azure-cli: a line of JSON for each command line, with its parser's message.

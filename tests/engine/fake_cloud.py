@@ -1,7 +1,7 @@
 """Stand-ins for `az`, `gh`, `git` and `uv`, as far as `mlops bootstrap` uses them: a subscription, GitHub, a checkout.
 
 They answer in this process, keep their state in plain dictionaries, refuse what the real ones refuse (unknown options,
-a role for an identity that is not there, a name that is taken, a push over somebody else's), and fail where a test
+a role for an identity that is not there, a name that is taken, a push over another user's), and fail where a test
 wants it.
 """
 
@@ -78,7 +78,7 @@ class FakeCloud:
         line = " ".join(words)
         number = len(self.changes) - 1 if not READS.match(line) else None
         try:
-            if wrong := faults(words):
+            if wrong := problems(words):
                 raise RefusedError(f"{line}: {'; '.join(wrong)}")
             for part, message in self.failures.items():
                 if part in line:
@@ -455,7 +455,7 @@ class FakeCloud:
         return ""
 
 
-def faults(words: list[str]) -> list[str]:
+def problems(words: list[str]) -> list[str]:
     """Return what is wrong with a command line of `az` or `gh` according to the table of commands."""
     if words[0] not in ("az", "gh"):
         return []

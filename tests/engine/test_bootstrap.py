@@ -55,7 +55,7 @@ def written(root: Path, files: dict[str, str]) -> Project:
 
 @pytest.fixture
 def cloud(fresh: Project, monkeypatch: pytest.MonkeyPatch) -> FakeCloud:
-    """The clouds, where all programs are installed and nobody waits."""
+    """The clouds, where all programs are installed and no pause is real."""
     cloud = FakeCloud(fresh.root)
     monkeypatch.setattr("mlops.shell.execute", cloud.execute)
     monkeypatch.setattr("mlops.shell.shutil.which", lambda program: program)
@@ -84,7 +84,7 @@ def connected(cloud: FakeCloud, *, private: bool = True) -> None:
 
 
 def granted(cloud: FakeCloud, principal: str) -> set[tuple[str, str]]:
-    """The roles of somebody: name and scope."""
+    """The roles of a principal: name and scope."""
     names = {number: name for name, number in azure.ROLES.items()}
     return {
         (names[role["roleDefinitionId"].rsplit("/", 1)[-1]], role["scope"])
@@ -164,7 +164,9 @@ def test_the_providers_are_those_that_terraform_knows_to_need() -> None:
     text = (here.root / "infrastructure" / "terraform" / "versions.tf").read_text(encoding="utf-8")
     everything = dataclasses.replace(here, add_ons=("private-network", "monitoring"))
     # Every subscription has Microsoft.Authorization.
-    assert {*infrastructure.of(everything).providers()} == {*re.findall(r'"(Microsoft\.\w+)"', text)} - {"Microsoft.Authorization"}
+    assert {*infrastructure.of(everything).providers()} == {*re.findall(r'"(Microsoft\.\w+)"', text)} - {
+        "Microsoft.Authorization"
+    }
 
 
 def test_a_lock_on_prod_needs_the_right_to_lock(fresh: Project, cloud: FakeCloud) -> None:
@@ -187,7 +189,7 @@ def test_bicep_keeps_no_state(fresh: Project, cloud: FakeCloud) -> None:
     }
 
 
-def test_test_and_prod_ask_somebody_and_dev_does_not(fresh: Project, cloud: FakeCloud) -> None:
+def test_test_and_prod_need_an_approval_and_dev_does_not(fresh: Project, cloud: FakeCloud) -> None:
     start(fresh, "dev", "test", "prod")
     assert (cloud.environments["dev"]["reviewers"], cloud.environments["dev"]["policy"]) == ([], "")
     for name in ("test", "prod"):
@@ -195,7 +197,7 @@ def test_test_and_prod_ask_somebody_and_dev_does_not(fresh: Project, cloud: Fake
 
 
 @pytest.mark.parametrize(("reviewers", "policy"), [(["55"], ""), ([], "custom")])
-def test_reviewers_and_branches_that_somebody_chose_stay(
+def test_reviewers_and_branches_that_a_user_chose_stay(
     fresh: Project, cloud: FakeCloud, reviewers: list[str], policy: str
 ) -> None:
     connected(cloud, private=False)
@@ -205,7 +207,7 @@ def test_reviewers_and_branches_that_somebody_chose_stay(
     assert (there["reviewers"], there["policy"]) == (reviewers or ["7"], policy or "protected")
 
 
-def test_what_else_somebody_chose_for_approvals_stays(fresh: Project, cloud: FakeCloud) -> None:
+def test_what_else_a_user_chose_for_approvals_stays(fresh: Project, cloud: FakeCloud) -> None:
     connected(cloud)
     more = {"wait_timer": 30, "prevent_self_review": True, "can_admins_bypass": False}
     cloud.environments["test"] = environment(reviewers=["55"], more=more)
@@ -230,7 +232,7 @@ def test_a_project_says_where_its_workflows_run_and_its_code_is_to_be() -> None:
 
 
 def existing(project: Project, cloud: FakeCloud) -> Project:
-    """The project with workspaces that somebody else runs."""
+    """The project with workspaces of another owner."""
     write_yaml(project.root / "config" / "dev.yml", configuration("dev", "workspace", "existing"))
     storage = {"storageAccount": "/subscriptions/s/storageAccounts/theirs"}
     cloud.resources = [
@@ -337,7 +339,7 @@ def test_a_subject_of_ones_own_is_refused(fresh: Project, cloud: FakeCloud) -> N
     assert cloud.changes == []
 
 
-def test_a_credential_that_somebody_made_by_hand_is_enough(fresh: Project, cloud: FakeCloud) -> None:
+def test_a_credential_that_was_made_by_hand_is_enough(fresh: Project, cloud: FakeCloud) -> None:
     connected(cloud)
     start(fresh)
     (credential,) = cloud.credentials["id-deploy-dev"].values()
@@ -457,7 +459,7 @@ def test_undo_of_one_environment_leaves_the_others_as_they_are(
     assert "Nothing to do." in capsys.readouterr().out
 
 
-def test_undo_leaves_what_somebody_else_made(
+def test_undo_leaves_what_another_user_made(
     fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
     connected(cloud)
@@ -469,7 +471,7 @@ def test_undo_leaves_what_somebody_else_made(
     issuer, name = "https://token.actions.githubusercontent.com", "github-dev-by-name"
     theirs = [
         {"name": "by-hand", "issuer": issuer, "subject": f"{NAMES}:environment:dev"},
-        {"name": name, "issuer": issuer, "subject": "repo:somebody@1/else@2:environment:dev"},
+        {"name": name, "issuer": issuer, "subject": "repo:another@1/owner@2:environment:dev"},
     ]
     cloud.credentials["id-deploy-dev"] = {each["name"]: each for each in theirs}
     cloud.environments["dev"] = environment(variables={"THEIRS": "1"}, secrets=1)
@@ -484,7 +486,7 @@ def test_undo_leaves_what_somebody_else_made(
     assert cloud.environments["dev"]["variables"] == {"THEIRS": "1"}
     assert cloud.protection
     assert cloud.accounts == {}
-    # Nobody knows who granted its roles, so each is named with what takes it away.
+    # It is unknown who granted its roles, so each is named with what takes it away.
     said = capsys.readouterr().out
     assert {role["scope"] for role in cloud.roles} == {f"/subscriptions/{SUBSCRIPTION}"}
     for role in cloud.roles:
@@ -492,7 +494,7 @@ def test_undo_leaves_what_somebody_else_made(
     assert said.count("  stays  role ") == len(cloud.roles) == 2
 
 
-def test_undo_leaves_and_names_ones_own_role_on_somebody_elses_account(
+def test_undo_leaves_and_names_ones_own_role_on_another_owners_account(
     fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
     start(fresh)
@@ -524,14 +526,14 @@ def test_undo_keeps_a_group_that_holds_something_else(fresh: Project, cloud: Fak
 OTHERS = {"AZURE_CLIENT_ID": "by-hand", "AZURE_TENANT_ID": TENANT, "AZURE_SUBSCRIPTION_ID": SUBSCRIPTION}
 
 
-def test_undo_keeps_ids_that_somebody_else_set(fresh: Project, cloud: FakeCloud) -> None:
+def test_undo_keeps_ids_that_another_user_set(fresh: Project, cloud: FakeCloud) -> None:
     connected(cloud)
     cloud.environments["dev"] = environment(variables=dict(OTHERS))
     start(fresh, undo=True)
     assert cloud.environments["dev"]["variables"] == OTHERS
 
 
-def test_undo_goes_on_where_somebody_deleted_the_resource_group(fresh: Project, cloud: FakeCloud) -> None:
+def test_undo_goes_on_where_the_resource_group_was_deleted(fresh: Project, cloud: FakeCloud) -> None:
     start(fresh)
     cloud.groups, cloud.identities, cloud.credentials, cloud.accounts, cloud.roles = {}, {}, {}, {}, []
     start(fresh, undo=True)
@@ -600,7 +602,7 @@ def test_a_new_identity_is_waited_for(fresh: Project, cloud: FakeCloud, capsys: 
     assert len(granted(cloud, "principal-of-id-deploy-dev")) == 3
 
 
-def test_but_not_for_ever(fresh: Project, cloud: FakeCloud) -> None:
+def test_but_not_forever(fresh: Project, cloud: FakeCloud) -> None:
     cloud.unknown_for = 1000
     with pytest.raises(UserError, match="PrincipalNotFound"):
         start(fresh)
@@ -610,7 +612,7 @@ def test_but_not_for_ever(fresh: Project, cloud: FakeCloud) -> None:
 
 
 def on_a_terminal(monkeypatch: pytest.MonkeyPatch, answer: bool, cloud: FakeCloud) -> list[str]:
-    """Somebody sits there and answers; the questions are recorded, each with the changes so far."""
+    """A user answers; the questions are recorded, each with the changes so far."""
     asked: list[str] = []
 
     def confirm(question: str) -> bool:
@@ -675,7 +677,7 @@ def test_without_a_terminal_it_needs_yes(fresh: Project, cloud: FakeCloud, undo:
 
 
 @pytest.mark.parametrize("undo", [False, True])
-def test_a_dry_run_shows_the_commands_and_asks_nobody(
+def test_a_dry_run_shows_the_commands_and_does_not_ask(
     fresh: Project, cloud: FakeCloud, undo: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     start(fresh, "dev", "prod", dry_run=True, undo=undo, yes=False)
@@ -806,7 +808,7 @@ def test_a_repository_that_is_there_is_used_and_not_pushed_to(fresh: Project, cl
 def test_the_remote_says_which_repository_it_is(fresh: Project, cloud: FakeCloud, remote: str) -> None:
     connected(cloud)
     cloud.origin = remote
-    start(dataclasses.replace(fresh, repository="somebody/else"), create_repository=False)
+    start(dataclasses.replace(fresh, repository="another/owner"), create_repository=False)
     assert cloud.environments["dev"]["variables"]
 
 
@@ -903,7 +905,7 @@ def test_a_public_repository_has_approvals_with_every_plan(fresh: Project, cloud
     assert cloud.environments["prod"]["reviewers"] == ["7"]
 
 
-# Faults: one line that names the cure, and nothing changed that could have been known before.
+# Errors: one line that names the remedy, and nothing changed that could have been known before.
 
 
 def fail(words: str, message: str) -> Callable[[FakeCloud], None]:
@@ -914,11 +916,11 @@ def fail(words: str, message: str) -> Callable[[FakeCloud], None]:
 def other_repository(cloud: FakeCloud) -> None:
     """The name is in use, by other code."""
     cloud.create_repository("ada/a-project")
-    cloud.branches["main"] = "somebody's"
+    cloud.branches["main"] = "another's"
 
 
 def other_history(cloud: FakeCloud) -> None:
-    """Somebody has pushed something else in the meantime."""
+    """Another user has pushed something else in the meantime."""
     connected(cloud)
     cloud.branches = {"develop": "x"}
     cloud.failures["git push"] = " ! [rejected] main -> main (fetch first)"
@@ -974,7 +976,7 @@ def set_to(**values: Any) -> Callable[[FakeCloud], None]:
 
 
 def elsewhere(cloud: FakeCloud) -> None:
-    """The code is hosted by somebody else."""
+    """The code is hosted elsewhere."""
     cloud.top, cloud.head, cloud.origin = str(cloud.root), "1", "https://example.com/ada/a-project.git"
 
 
@@ -1030,14 +1032,14 @@ DENIED = (
         (elsewhere, "the remote origin is not a repository on github.com", True),
     ],
 )
-def test_each_fault_is_one_line_with_its_cure(
+def test_each_error_is_one_line_with_its_remedy(
     fresh: Project, cloud: FakeCloud, prepare: Callable[[FakeCloud], None], words: str, early: bool
 ) -> None:
     prepare(cloud)
-    with pytest.raises(UserError) as fault:
+    with pytest.raises(UserError) as error:
         start(fresh)
-    assert words in str(fault.value)
-    assert "\n" not in str(fault.value)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
     assert early == (cloud.changes == [])
 
 

@@ -1,4 +1,4 @@
-"""The command line: what is offered, how faults are shown, and when it asks before it deletes."""
+"""The command line: what is offered, how errors are shown, and when it asks before it deletes."""
 
 import os
 import subprocess
@@ -49,7 +49,7 @@ def test_a_misspelled_verb_is_answered_with_the_right_one(capsys: pytest.Capture
     assert "deploy-online" in capsys.readouterr().err
 
 
-def test_a_users_fault_is_one_line_and_exit_code_1(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_users_error_is_one_line_and_exit_code_1(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("train", "--environment", "stage") == 1
     captured = capsys.readouterr()
     assert captured.err == "error: unknown environment 'stage': config/ describes dev, prod, test\n"
@@ -64,7 +64,7 @@ def test_outside_a_project_there_is_no_traceback(
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_takes_an_environment_and_a_dry_run(
+def test_every_verb_accepts_an_environment_and_a_dry_run(
     project: Project, azure: FakeAzure, verb: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     more = {"shift-traffic": ["--percent", "20"], "promote": ["--to", "prod"]}.get(verb, [])
@@ -100,7 +100,7 @@ def deleted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return started
 
 
-def test_a_teardown_asks_and_takes_no_for_an_answer(
+def test_a_teardown_asks_and_accepts_no_for_an_answer(
     project: Project, azure: FakeAzure, deleted: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)

@@ -78,11 +78,11 @@ ELSEWHERE = azure.resource("the-registry", f"{ML}/registries") | {"resourceGroup
 
 
 def missing_in_existing(folder: Path, answers: dict[str, Any]) -> Found:
-    """The problems in somebody else's workspace, with some answers of its own."""
+    """The problems in another owner's workspace, with some answers of its own."""
     return bad(look(equipped(folder / "project", "existing", []), Recorded(azure.EXISTING | answers)))
 
 
-def test_somebody_elses_workspace_is_looked_at_and_nothing_is_asked_of_what_is_not_built(tmp_path: Path) -> None:
+def test_another_owners_workspace_is_checked_and_nothing_that_is_not_built(tmp_path: Path) -> None:
     recorded = Recorded(azure.EXISTING)
     found = look(equipped(tmp_path / "project", "existing", []), recorded)
     assert bad(found) == []
@@ -109,7 +109,7 @@ ONLY_BLOBS = f"ForAnyOfAnyValues:GuidEquals {{{azure.BLOBS}}}"
         ),
     ],
 )
-def test_rights_that_are_missing_in_somebody_elses_workspace_are_named(
+def test_rights_that_are_missing_in_another_owners_workspace_are_named(
     tmp_path: Path, answers: dict[str, Any], check: str, text: str
 ) -> None:
     found = missing_in_existing(tmp_path, answers)
@@ -117,7 +117,7 @@ def test_rights_that_are_missing_in_somebody_elses_workspace_are_named(
     assert any(text in finding.text for _, finding in found), found
 
 
-def test_a_contributor_may_use_somebody_elses_workspace_and_needs_roles_for_its_data(tmp_path: Path) -> None:
+def test_a_contributor_may_use_another_owners_workspace_and_needs_roles_for_its_data(tmp_path: Path) -> None:
     answers = {ASSIGNED: [granted(azure.CONTRIBUTOR), *RIGHTS_IN_EXISTING[1:3]]}
     assert missing_in_existing(tmp_path, answers) == []
 
@@ -327,7 +327,7 @@ def test_every_check_has_a_defect_that_turns_it_red(new: Project) -> None:
         ),
     ],
 )
-def test_a_missing_part_of_somebody_elses_workspace_is_named(
+def test_a_missing_part_of_another_owners_workspace_is_named(
     tmp_path: Path, answers: dict[str, Any], check: str, text: str
 ) -> None:
     found = missing_in_existing(tmp_path, answers)
@@ -366,7 +366,7 @@ def test_without_the_add_on_a_closed_project_gets_no_registry(tmp_path: Path) ->
     assert "choose the add-on model-registry" in found[0][1].remedy
 
 
-def test_before_bootstrap_made_the_state_account_nobody_lacks_a_right_to_it(new: Project) -> None:
+def test_before_bootstrap_made_the_state_account_no_right_to_it_is_missing(new: Project) -> None:
     owner = {MINE: [granted(azure.OWNER)]}
     found = bad(look(new, Recorded(HEALTHY | owner)))
     assert [finding.text for _, finding in found] == [
@@ -375,7 +375,7 @@ def test_before_bootstrap_made_the_state_account_nobody_lacks_a_right_to_it(new:
     assert bad(look(new, Recorded(HEALTHY | owner | {"az storage account show": None}))) == []
 
 
-def test_what_the_first_bootstrap_puts_right_is_no_fault_before_it(new: Project) -> None:
+def test_what_the_first_bootstrap_puts_right_is_no_error_before_it(new: Project) -> None:
     found = bad(look(new, Recorded(HEALTHY | {"az provider list": [], "az identity show": None})))
     assert {name for name, _ in found} >= {"resource providers", "workflows' rights"}
     assert {finding.level for _, finding in found} == {"warning"}
@@ -436,7 +436,7 @@ def test_environments_whose_ranges_overlap_are_named(new: Project, other: str) -
 
 
 @pytest.mark.parametrize(("version", "level"), [("aml-cli-v2", "warning"), ("python-sdk-v1", "ok")])
-def test_drift_that_nobody_would_hear_of_is_named(new: Project, version: str, level: str) -> None:
+def test_drift_without_a_recipient_is_named(new: Project, version: str, level: str) -> None:
     file = new.root / "config" / "dev.yml"
     document = load_yaml(file)
     document["monitor"]["alert_emails"] = []
@@ -517,14 +517,14 @@ def test_a_healthy_environment_ends_well(here: Callable[..., int], capsys: pytes
     assert shown.err == ""
 
 
-def test_a_warning_is_shown_with_its_remedy_and_stops_nobody(
+def test_a_warning_is_shown_with_its_remedy_and_stops_no_user(
     here: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert here({"gh variable list --json": VARIABLES[:2]}) == 0
     assert "then `gh variable set MLOPS_RUNNER --body mlops`\n" in capsys.readouterr().out
 
 
-def test_a_fault_ends_with_exit_code_1_and_its_remedy_in_one_line(
+def test_an_error_ends_with_exit_code_1_and_its_remedy_in_one_line(
     here: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert here({f"providers/{ML}/workspaces --url-parameters": DELETED}) == 1

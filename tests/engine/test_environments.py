@@ -95,6 +95,8 @@ def test_every_verb_works_on_the_first_environment_unless_another_is_named(
 
 
 def test_a_model_is_trained_and_deployed_in_an_environment_of_any_name(renamed: Project, azure: FakeAzure) -> None:
+    azure.load()["registration"] = {"registered": False, "reasons": ["the champion is better"]}
+    azure.save()
     session = Session.open(renamed.first_environment, root=renamed.root)
     verbs.train(session)
     azure.load()["models"]["1"] = {}

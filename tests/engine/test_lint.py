@@ -8,7 +8,6 @@ from rendered import ROOT
 from seeded import assert_named, copied, edited
 
 from mlops.config import Project
-from mlops.errors import UserError
 from mlops.lint import Finding, lint, lint_files, lint_pipeline
 from mlops.pipeline import Pipeline
 
@@ -197,9 +196,3 @@ def test_a_pipeline_built_in_memory_is_checked(tmp_path: Path) -> None:
 def test_the_lint_prints_nothing(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
     lint(project)
     assert capfd.readouterr() == ("", "")
-
-
-def test_the_lint_says_how_to_get_the_sdk(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UserError, match="uv sync"):
-        lint(project)

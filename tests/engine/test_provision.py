@@ -1,4 +1,4 @@
-"""Provisioning: the commands of both tools, and the faults that have a cure of their own."""
+"""Provisioning: the commands of both tools, and the errors that have a remedy of their own."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,7 @@ Provision = Callable[..., int]
 
 
 @pytest.fixture(autouse=True)
-def nobody_signed_in_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_other_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ARM_USE_OIDC", "ARM_SUBSCRIPTION_ID"):
         monkeypatch.delenv(name, raising=False)
 
@@ -123,7 +123,7 @@ def test_terraform_checks_without_an_account(provision: Provision, recorded: Rec
     ]
 
 
-def test_a_fault_of_a_check_is_a_fault_of_the_command(provision: Provision, recorded: Recorded) -> None:
+def test_an_error_of_a_check_is_an_error_of_the_command(provision: Provision, recorded: Recorded) -> None:
     recorded.answers["terraform validate"] = recorded.answers["validate"] = Refusal("Invalid reference")
     assert provision("terraform", "--check") == 1
     assert recorded.ran(" test") == []
@@ -202,7 +202,7 @@ def test_bicep_leaves_a_compute_instance_that_exists_as_it_is(
 
 
 @pytest.mark.parametrize(("environment", "add_ons"), [("dev", ()), ("test", ("user-with-compute-instance",))])
-def test_where_nobody_has_a_compute_instance_nobody_asks_for_one(
+def test_without_a_user_of_a_compute_instance_no_query_looks_for_one(
     provision: Provision, recorded: Recorded, environment: str, add_ons: tuple[str, ...]
 ) -> None:
     assert provision("bicep", "--environment", environment, add_ons=add_ons) == 0
@@ -250,7 +250,7 @@ def test_spark_gets_into_the_network_of_a_closed_workspace_once_that_is_built(
 
 
 @pytest.mark.parametrize("infrastructure", ["terraform", "bicep"])
-def test_without_monitoring_nobody_asks_for_the_endpoint(
+def test_without_monitoring_no_query_looks_for_the_endpoint(
     provision: Provision, recorded: Recorded, infrastructure: str
 ) -> None:
     assert provision(infrastructure, "--plan") == 0
@@ -283,7 +283,7 @@ def test_a_dry_run_runs_nothing(
     assert f"infrastructure/{infrastructure}" in capsys.readouterr().out
 
 
-def test_for_somebody_elses_workspace_there_is_nothing_to_do(
+def test_for_another_owners_workspace_there_is_nothing_to_do(
     provision: Provision, recorded: Recorded, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert provision("existing", "--check") == 0
@@ -299,11 +299,11 @@ def test_a_plan_is_no_check(provision: Provision, capsys: pytest.CaptureFixture[
     assert "choose one" in capsys.readouterr().err
 
 
-# Faults.
+# Errors.
 
 
 @pytest.mark.parametrize(("infrastructure", "program"), [("terraform", "terraform"), ("bicep", "az")])
-def test_a_missing_program_is_one_line_with_its_cure(
+def test_a_missing_program_is_one_line_with_its_remedy(
     provision: Provision, recorded: Recorded, infrastructure: str, program: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recorded.missing = {program}
@@ -312,7 +312,7 @@ def test_a_missing_program_is_one_line_with_its_cure(
 
 
 @pytest.mark.parametrize("infrastructure", ["terraform", "bicep"])
-def test_a_missing_login_is_one_line_with_its_cure(
+def test_a_missing_login_is_one_line_with_its_remedy(
     provision: Provision, recorded: Recorded, infrastructure: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     refusal = Refusal("Please run 'az login' to setup account.")
@@ -351,7 +351,7 @@ def test_a_missing_state_store_is_named_with_the_verb_that_makes_it(
         ("Error: building account: could not acquire access token: please run 'az login'", "run `az login`\n"),
     ],
 )
-def test_another_fault_of_init_is_not_blamed_on_the_state_store(
+def test_another_error_of_init_is_not_blamed_on_the_state_store(
     provision: Provision, recorded: Recorded, said: str, shown: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recorded.answers[" init "] = Refusal(said)
@@ -386,8 +386,8 @@ def test_terraform_need_not_delete_a_compute_instance(tmp_path: Path, recorded: 
     )
 
 
-# What Azure writes, and what is said instead.
-FAULTS = {
+# What Azure writes, and what is shown instead.
+ERRORS = {
     "BadRequest: Soft-deleted workspace exists. Please purge or recover it.": "forceToPurge=true",
     "ConflictError: A vault with the same name already exists in deleted state.": "keyvault recover --name",
     "(VaultAlreadyExists) The vault name 'key_vault-dev' is already in use.": "another names.key_vault into config",
@@ -411,8 +411,8 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("infrastructure", ["terraform", "bicep"])
-@pytest.mark.parametrize("said", FAULTS)
-def test_a_frequent_fault_of_azure_is_one_line_with_its_cure(
+@pytest.mark.parametrize("said", ERRORS)
+def test_a_frequent_error_of_azure_is_one_line_with_its_remedy(
     provision: Provision, recorded: Recorded, infrastructure: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for line in ("apply", "deployment sub create"):
@@ -420,10 +420,10 @@ def test_a_frequent_fault_of_azure_is_one_line_with_its_cure(
     assert provision(infrastructure) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert FAULTS[said] in error
+    assert ERRORS[said] in error
 
 
-def test_a_fault_without_a_known_cure_is_shown_as_it_is(
+def test_an_error_without_a_known_remedy_is_shown_as_it_is(
     provision: Provision, recorded: Recorded, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recorded.answers["deployment sub create"] = Refusal("(Teapot) I am one")

@@ -166,7 +166,7 @@ def test_no_order_of_failures_leaves_requests_without_an_answer(
     start: tuple[dict[str, int], list[str]], fails: dict[Step, str], canary: int, hold: bool
 ) -> None:
     world = World(*start)
-    old = rollout.serving(*start)
+    old = rollout.serving_deployment(*start)
     end, steps = play(world, fails=fails, canary=canary, hold=hold)
     assert len(steps) == len(set(steps)), "a step ran twice"
     if old is not None:
@@ -181,7 +181,7 @@ def test_one_failure_never_leaves_anything_half_way(
     start: tuple[dict[str, int], list[str]], step: Step, how: str, canary: int
 ) -> None:
     world = World(*start)
-    old = rollout.serving(*start)
+    old = rollout.serving_deployment(*start)
     end, steps = play(world, fails={step: how}, canary=canary)
     if step in steps:
         assert end is Step.FAILED

@@ -128,7 +128,7 @@ def test_prod_goes_only_when_it_is_named(teardown: Teardown, tool: str, recorded
         ([resource("mlw-dev2", f"{ML}/workspaces", ours=False)], "mlw-dev2"),
     ],
 )
-def test_what_somebody_else_put_into_the_group_stops_it(
+def test_what_another_user_put_into_the_group_stops_it(
     teardown: Teardown, recorded: Recorded, resources: list[Any], named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recorded.answers["az resource list --resource-group rg-dev"] = [*BUILT, *resources]
@@ -146,7 +146,7 @@ def test_a_resource_of_ours_without_a_tag_is_known_by_its_name(teardown: Teardow
     assert teardown("--yes") == 0
 
 
-def test_a_lock_that_somebody_else_set_stops_it(
+def test_a_lock_that_another_user_set_stops_it(
     teardown: Teardown, recorded: Recorded, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recorded.answers["az lock list"] = [{"id": "/x", "name": "audit"}, *STANDING["az lock list"]]
@@ -244,13 +244,14 @@ def test_a_dry_run_shows_every_step_and_runs_none(
         assert text in shown
 
 
-def test_somebody_elses_workspace_is_left_alone(
+def test_another_owners_workspace_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(equipped(tmp_path / "project", "existing", []).root)
     recorded = Recorded(STANDING)
     assert command(recorded, "teardown", "--all", "--yes") == 1
     assert (
-        "workspace mlw-dev is not the project's own: run `uv run mlops teardown --environment dev`" in capsys.readouterr().err
+        "workspace mlw-dev is not the project's own: run `uv run mlops teardown --environment dev`"
+        in capsys.readouterr().err
     )
     assert recorded.log == []

@@ -5,7 +5,7 @@ from pathlib import Path
 from azure.ai.ml import Input, Output, command
 
 from environments import training
-from mlops.config import Project
+from mlops.project import Project
 
 CODE = Path(__file__).parents[2] / "data-science" / "src"
 PACKAGE = Project.load(Path(__file__).parent).package

@@ -12,7 +12,8 @@ from azureml.pipeline.core import PipelineParameter
 from azureml.pipeline.steps import ParallelRunConfig, ParallelRunStep, PythonScriptStep
 
 from environments import CONDA_FILES, IMAGE
-from mlops.config import EnvironmentConfig, Project
+from mlops.config import EnvironmentConfig
+from mlops.project import Project
 from run_step import NO_VALUE
 
 # Every step gets a copy of this folder, without what .amlignore lists. Paths in the options below start here.

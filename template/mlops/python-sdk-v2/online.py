@@ -15,7 +15,8 @@ from azure.ai.ml.entities import (
 )
 
 from environments import inference
-from mlops.config import EnvironmentConfig, Project
+from mlops.config import EnvironmentConfig
+from mlops.project import Project
 
 CODE = Path(__file__).parents[2] / "data-science" / "src"
 PACKAGE = Project.load(Path(__file__).parent).package

@@ -92,7 +92,7 @@ class Component:
     def inline(cls, job: Mapping[str, object], source: Path) -> Self:
         """Build a component from a job with a command of its own: its ports are known from the given values alone."""
         component = cls.from_dict({**job, "inputs": {}, "outputs": {}}, source)
-        component.inputs.update({name: _guessed(name, value) for name, value in mapping(job.get("inputs")).items()})
+        component.inputs.update({name: _guess_port(name, value) for name, value in mapping(job.get("inputs")).items()})
         for name, value in mapping(job.get("outputs")).items():
             port = _port(name, value)
             # Without a type, a bound output takes that of the pipeline's output; any other is a folder.
@@ -298,7 +298,7 @@ def _component(job: Mapping[str, object], source: Path, known: Mapping[str, Comp
         return named
 
 
-def _guessed(name: str, value: object) -> Port:
+def _guess_port(name: str, value: object) -> Port:
     if isinstance(value, Mapping):
         return _port(name, value)
     if binding(value):

@@ -121,7 +121,7 @@ class PythonSdkV1(PythonSdk):
 
     def submit_pipeline(self, job: str, data: Mapping[str, str], overrides: str) -> str:
         experiment = self._config.model.experiment
-        endpoint, values = self._training(data, {"overrides": overrides} if overrides else {})
+        endpoint, values = self._publish_training(data, {"overrides": overrides} if overrides else {})
         shown = ", ".join([experiment, *data.values(), *([f"overrides={overrides}"] if overrides else [])])
         self._show("PipelineEndpoint.submit", shown)
         if endpoint is None:
@@ -178,7 +178,7 @@ class PythonSdkV1(PythonSdk):
 
     # Pipelines.
 
-    def _training(
+    def _publish_training(
         self, data: Mapping[str, str], values: Mapping[str, str]
     ) -> "tuple[PipelineEndpoint | None, dict[str, Any]]":
         """Publish the training pipeline as it is now; return its endpoint, None in a dry run, and its parameters."""
@@ -262,7 +262,7 @@ class PythonSdkV1(PythonSdk):
     def create_batch_deployment(self, name: str, model: ModelVersion) -> None:
         endpoint = self._names.batch_endpoint
         if model.registry:
-            self._bring(model)
+            self._copy_to_workspace(model)
         if self._dry_run:
             self._publish(endpoint, name, [])
             return
@@ -293,7 +293,7 @@ class PythonSdkV1(PythonSdk):
             endpoint = self._endpoint(self._names.batch_endpoint)
             return list(endpoint.list_pipelines()) if endpoint else []
 
-    def _bring(self, model: ModelVersion) -> None:
+    def _copy_to_workspace(self, model: ModelVersion) -> None:
         """Copy a registry's model into the workspace, under its own version: batch jobs of SDK v1 reach no registry."""
         if not self._dry_run and model.version in [known.version for known in self.model_versions(None)]:
             return
@@ -315,7 +315,7 @@ class PythonSdkV1(PythonSdk):
         self._schedule(name, self._publish(name, name, steps), self._config.schedule.monitor_cron, {})
 
     def create_retraining(self, name: str, data: Mapping[str, str]) -> None:
-        endpoint, values = self._training(data, {})
+        endpoint, values = self._publish_training(data, {})
         self._schedule(name, endpoint, self._config.schedule.retrain_cron, values)
 
     def enable_schedule(self, name: str, enabled: bool) -> None:

@@ -26,6 +26,12 @@ class Definitions(Protocol):
     notice: str
     """A line that each command shows first, unless it is empty."""
 
+    needs_az_extension: bool
+    """Whether the verbs run `az ml`, which comes with an extension of `az`."""
+
+    monitor_fails_on_drift: bool
+    """Whether a run of the monitor fails when it finds drift; otherwise Azure ML sends an e-mail."""
+
     def pipeline(self) -> Pipeline:
         """Return the training pipeline as it goes to Azure ML.
 

@@ -56,7 +56,7 @@ def document(entity: Any, kind: str, path: Path, place: str = "", environments: 
         written.identity = copy.deepcopy(entity.identity)
     if kind == "schedule" and not isinstance(entity.create_job, str):
         entity, written.create_job = None, "azureml:job"  # the job has a document of its own
-    content = _written(written, written._to_dict, Document(path, kind, {}, place))
+    content = _write(written, written._to_dict, Document(path, kind, {}, place))
     if kind == "data" and entity._is_anonymous:
         del content["name"]
     if kind == "environment" and entity._conda_file_path:
@@ -70,7 +70,7 @@ def document(entity: Any, kind: str, path: Path, place: str = "", environments: 
 
 def pipeline_document(job: Any, path: Path, environments: Iterable[Any], components: Mapping[str, Any]) -> Document:
     """Return the document of a pipeline; `components` are those with a document of their own, by its place."""
-    content = _written(job, partial(job_content, job), Document(path, "pipelineJob", {}))
+    content = _write(job, partial(job_content, job), Document(path, "pipelineJob", {}))
     for name, node in job.jobs.items():
         spec = content["jobs"][name]
         if getattr(node, "environment", None) == getattr(node.component, "environment", None):
@@ -83,7 +83,7 @@ def pipeline_document(job: Any, path: Path, environments: Iterable[Any], compone
     return Document(path, "pipelineJob", _plain(content, path.parent), "", job)
 
 
-def _written(entity: Any, write: Callable[[], dict[str, Any]], document: Document) -> dict[str, Any]:
+def _write(entity: Any, write: Callable[[], dict[str, Any]], document: Document) -> dict[str, Any]:
     try:
         with quiet():
             return write()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops.config import EnvironmentConfig, load_environment
 from mlops.definitions import cron
-from mlops.definitions.base import load_module, running_in
+from mlops.definitions.base import load_module, require, running_in
 from mlops.definitions.python_sdk_v2 import folder
 from mlops.errors import UserError
 from mlops.pipeline import DataAsset, Pipeline
@@ -42,6 +42,9 @@ _DRIVER = re.compile(
 )
 """The arguments that ParallelRunStep adds for its own driver."""
 
+_MODES = {"mount": "ro_mount", "download": "download"}
+"""How a YAML file names the modes of inputs."""
+
 # No telemetry: azureml.data and azureml.dataprep would report to Microsoft what is done with datasets. They read
 # this when they are imported, which is after this module.
 os.environ.setdefault("HBI_WORKSPACE_JOB", "true")
@@ -53,6 +56,8 @@ class PythonSdkV1Definitions:
 
     project: Project
     notice = NOTICE
+    needs_az_extension = False
+    monitor_fails_on_drift = True
 
     def pipeline(self) -> Pipeline:
         """Build the steps of the training pipeline and bring them into their plain form.
@@ -73,7 +78,12 @@ def plain_pipeline(project: Project, function: str) -> Pipeline:
 
 
 def stand_alone_steps(project: Project, function: str) -> "tuple[Steps, dict[int, str]]":
-    """Build the steps of a pipeline with datasets that are in no workspace; return the names of these by identity."""
+    """Build the steps of a pipeline with datasets that are in no workspace; return the names of these by identity.
+
+    Raises:
+        UserError: They cannot be built, or SDK v1 is not installed.
+    """
+    require("azureml.pipeline.steps", "azureml-pipeline")
     from azureml.core import Dataset
 
     def nowhere(name: str) -> Any:
@@ -120,21 +130,22 @@ def _job(project: Project, step: "PythonScriptStep", names: Mapping[int, str], p
     outputs: dict[str, Any] = {}
     ports: dict[str, Any] = {}
     for word in words:
-        name, kind, value = _source(step, word, command[-1], root, names, starter.NO_VALUE)
-        if not kind:
-            command.append(shlex.quote(str(word)))
-        elif kind == "output":
-            command.append(f"${{{{outputs.{name}}}}}")
-            outputs[name] = f"${{{{parent.outputs.{name}}}}}"
-            pipeline["outputs"][name] = {"type": "uri_folder", "mode": value}
-        else:
-            command.append(f"${{{{inputs.{name}}}}}")
-            ports[name] = {"type": kind, "optional": value is None}
-            if value is None:
-                command[-2:] = [f"$[[{' '.join(command[-2:])}]]"]
-            elif kind == "bound":
-                ports[name], inputs[name] = {"type": "uri_folder"}, value
-            else:
+        match _argument(step, word, command[-1], root, names, starter.NO_VALUE):
+            case None:
+                command.append(shlex.quote(str(word)))
+            case _Output(name, mode):
+                command.append(f"${{{{outputs.{name}}}}}")
+                outputs[name] = f"${{{{parent.outputs.{name}}}}}"
+                pipeline["outputs"][name] = {"type": "uri_folder", "mode": mode}
+            case _Bound(name, binding):
+                command.append(f"${{{{inputs.{name}}}}}")
+                ports[name], inputs[name] = {"type": "uri_folder"}, binding
+            case _Input(name, kind, None):
+                command[-1:] = [f"$[[{command[-1]} ${{{{inputs.{name}}}}}]]"]
+                ports[name] = {"type": kind, "optional": True}
+            case _Input(name, kind, value):
+                command.append(f"${{{{inputs.{name}}}}}")
+                ports[name] = {"type": kind, "optional": False}
                 inputs[name] = f"${{{{parent.inputs.{name}}}}}"
                 pipeline["inputs"][name] = value
     target = step._compute_target[0] if isinstance(step._compute_target, tuple) else step._compute_target
@@ -165,22 +176,43 @@ def own_arguments(step: "PythonScriptStep") -> list[Any]:
     return [word for option, value in pairs if not _DRIVER.match(str(option)) for word in (option, value)]
 
 
-def _source(
-    step: "PythonScriptStep", word: Any, option: str, root: Path, names: Mapping[int, str], no_value: str
-) -> tuple[str, str, Any]:
-    """Return what an argument of a step stands for: its name, its type and its value.
+@dataclass(frozen=True)
+class _Output:
+    """An argument for what the step writes."""
 
-    The type is empty for what is only text, "output" for what the step writes, and "bound" for what another step has
-    written. The value is a binding, that of the pipeline's input, or None for an option that may be left out.
-    """
+    name: str
+    mode: str
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """An argument for what another step has written."""
+
+    name: str
+    binding: str
+
+
+@dataclass(frozen=True)
+class _Input:
+    """An argument for an input of the pipeline; without a value its option is left out."""
+
+    name: str
+    type: str
+    value: object
+
+
+def _argument(
+    step: "PythonScriptStep", word: Any, option: str, root: Path, names: Mapping[int, str], no_value: str
+) -> _Output | _Bound | _Input | None:
+    """Return what an argument of a step stands for, or None for what is only text."""
     from azureml.data import OutputFileDatasetConfig
     from azureml.pipeline.core import PipelineParameter
 
     if isinstance(word, PipelineParameter):
-        return word.name, "string", None if word.default_value == no_value else word.default_value
-    for written in step._outputs:
-        if word == written.arg_val:
-            return written.name, "output", written.mode
+        return _Input(word.name, "string", None if word.default_value == no_value else word.default_value)
+    for output in step._outputs:
+        if word == output.arg_val:
+            return _Output(output.name, output.mode)
     for consumed in step._inputs:
         if word != consumed.arg_val:
             continue
@@ -188,7 +220,7 @@ def _source(
         if isinstance(dataset, OutputFileDatasetConfig):
             if dataset._producer is None:
                 raise UserError(f"pipelines.py: {step.name}: no step writes {dataset.name}, which it reads")
-            return name, "bound", f"${{{{parent.jobs.{dataset._producer.name}.outputs.{dataset.name}}}}}"
+            return _Bound(name, f"${{{{parent.jobs.{dataset._producer.name}.outputs.{dataset.name}}}}}")
         parameter = dataset if isinstance(dataset, PipelineParameter) else None
         if parameter:
             name, dataset = parameter.name, parameter.default_value
@@ -197,14 +229,15 @@ def _source(
         if not parameter and name != names[id(dataset)]:
             remedy = f"call it {names[id(dataset)]}, as the dataset: SDK v1 confuses the two"
             raise UserError(f"pipelines.py: {step.name}: the input {name} is no parameter, so {remedy}")
-        if consumed.mode not in ("mount", "download"):
+        if consumed.mode not in _MODES:
             remedy = "use as_mount() or as_download()"
             raise UserError(f"pipelines.py: {step.name}: {name} would be an id and no folder: {remedy}")
-        path, mode = f"azureml:{names[id(dataset)]}@latest", f"ro_{consumed.mode}".replace("ro_download", "download")
-        return name, "uri_folder", {"type": "uri_folder", "path": path, "mode": mode}
+        data = {"type": "uri_folder", "path": f"azureml:{names[id(dataset)]}@latest", "mode": _MODES[consumed.mode]}
+        return _Input(name, "uri_folder", data)
     if option.startswith("--") and (root / str(word)).is_file():
-        return option[2:].replace("-", "_"), "uri_file", {"type": "uri_file", "path": str(root / str(word))}
-    return "", "", None
+        file = {"type": "uri_file", "path": str(root / str(word))}
+        return _Input(option[2:].replace("-", "_"), "uri_file", file)
+    return None
 
 
 def data_assets(project: Project) -> dict[str, DataAsset]:

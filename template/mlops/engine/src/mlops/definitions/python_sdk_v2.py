@@ -35,6 +35,7 @@ def call_definition(project: Project, module: str, function: str, *arguments: ob
     Raises:
         UserError: That fails.
     """
+    require("azure.ai.ml", "azure-ai-ml")
     with running_in(folder(project)):
         build = getattr(load_module(folder(project), module), function, None)
         if build is None:
@@ -82,6 +83,8 @@ class PythonSdkDefinitions:
 
     project: Project
     notice = ""
+    needs_az_extension = False
+    monitor_fails_on_drift = False
 
     def pipeline(self) -> Pipeline:
         """Build the training pipeline and bring it into its plain form.

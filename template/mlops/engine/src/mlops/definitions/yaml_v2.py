@@ -13,6 +13,8 @@ class YamlDefinitions:
 
     project: Project
     notice = ""
+    needs_az_extension = True
+    monitor_fails_on_drift = False
 
     def pipeline(self) -> Pipeline:
         """Read the training pipeline.

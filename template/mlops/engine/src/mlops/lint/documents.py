@@ -189,7 +189,7 @@ class Catalogue:
         return {str(document.content["name"]) for document in self.of_kind(*kinds) if "name" in document.content}
 
     @cached_property
-    def collected(self) -> dict[str, bool]:
+    def collected_assets(self) -> dict[str, bool]:
         """Data assets that deployments fill, `<endpoint>-<deployment>-<collection>`, and whether they are enabled."""
         found = {}
         for document in self.of_kind("onlineDeployment"):
@@ -213,16 +213,16 @@ class Catalogue:
         """Names of models in files and in `config/`, and those that the pipelines register (`model_name`)."""
         inputs = (mapping(document.content.get("inputs")) for document in self.of_kind("pipelineJob"))
         found = self.names("model") | {str(values["model_name"]) for values in inputs if "model_name" in values}
-        return found | {str(model["name"]) for model in self._configured("model") if "name" in model}
+        return found | {str(model["name"]) for model in self._sections("model") if "name" in model}
 
     @cached_property
     def computes(self) -> set[str]:
         """Names of computes in files and in `config/<environment>.yml`."""
         found = self.names("amlCompute", "computeInstance", "kubernetesCompute")
-        sections = [mapping(section) for compute in self._configured("compute") for section in compute.values()]
+        sections = [mapping(section) for compute in self._sections("compute") for section in compute.values()]
         return found | {str(section["name"]) for section in sections if "name" in section}
 
-    def _configured(self, section: str) -> Iterator[dict[str, object]]:
+    def _sections(self, section: str) -> Iterator[dict[str, object]]:
         """Give a section of each `config/<environment>.yml`."""
         for path in sorted((self.root / "config").glob("*.yml")) if self.root else []:
             yield mapping((read(path)[0] or {}).get(section))

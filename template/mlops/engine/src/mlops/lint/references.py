@@ -270,11 +270,11 @@ def _name_findings(value: str, asset: str, document: Document, where: str, catal
     if match["label"] not in {None, "latest"}:
         yield document.finding(where, f'the only label is "latest", not "{match["label"]}"')
     known = catalogue.models if asset == "models" else catalogue.names(*KINDS[asset])
-    if asset == "data" and name in catalogue.collected:
-        if not catalogue.collected[name]:
+    if asset == "data" and name in catalogue.collected_assets:
+        if not catalogue.collected_assets[name]:
             yield document.finding(where, f'the deployment does not collect "{name}": set enabled: "true" there')
     elif name not in known and not (asset == "environments" and _CURATED.match(name)):
-        known = known | set(catalogue.collected) if asset == "data" else known - {_ANONYMOUS}
+        known = known | set(catalogue.collected_assets) if asset == "data" else known - {_ANONYMOUS}
         yield document.finding(
             where, f'no file of the project defines {_one(asset)} "{name}"{did_you_mean(name, known)}'
         )

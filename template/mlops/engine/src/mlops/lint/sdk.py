@@ -130,9 +130,12 @@ def _union_findings(field: Any, value: object, where: str) -> Iterator[tuple[str
     best = min(tries, key=lambda findings: _distance(findings, value, where))
     if isinstance(value, Mapping) and "type" in value and any(place == f"{where}.type" for place, _ in best):
         types = [member.schema.fields["type"] for member in members if "type" in _fields(member)]
-        yield f"{where}.type", _unknown_value(value["type"], [text for field in types for text in _allowed(field)])
+        yield (
+            f"{where}.type",
+            _unknown_value(value["type"], [text for field in types for text in _allowed_values(field)]),
+        )
     elif best and not isinstance(value, Mapping | list):
-        values = [text for member in members for text in _allowed(member)]
+        values = [text for member in members for text in _allowed_values(member)]
         plain = [
             message for findings in tries for _, message in findings if "expected" in message and "keys" not in message
         ]
@@ -155,7 +158,7 @@ def _distance(findings: list[tuple[str, str]], value: object, where: str) -> tup
 def _leaf_findings(field: Any, value: object, where: str) -> Iterator[tuple[str, str]]:
     kinds = {base.__name__ for base in type(field).__mro__}
     choices = [item for validator in field.validators for item in getattr(validator, "choices", [])]
-    if allowed := _allowed(field) or choices:
+    if allowed := _allowed_values(field) or choices:
         transform = getattr(field, "casing_transform", str)
         if not isinstance(value, str) or transform(value) not in allowed:
             yield where, _unknown_value(value, allowed)
@@ -184,7 +187,7 @@ def _leaf_findings(field: Any, value: object, where: str) -> Iterator[tuple[str,
         yield where, f"{_PLAIN[text]} is expected, not {value!r}" if text in _PLAIN else f"{value!r}: {text}"
 
 
-def _allowed(field: Any) -> list[str]:
+def _allowed_values(field: Any) -> list[str]:
     allowed = getattr(field, "allowed_values", None) or []
     return [str(value) for value in ([allowed] if isinstance(allowed, str) else allowed)]
 

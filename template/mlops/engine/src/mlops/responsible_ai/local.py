@@ -395,23 +395,23 @@ def measure(analysis: Any, wanted: Mapping[str, Any], cohorts: Sequence[Mapping[
     features = analysis.test.drop(columns=[analysis.target_column])
     actual, predicted = analysis.test[analysis.target_column].to_numpy(), analysis.model.predict(features)
 
-    def scored(name: str, rows: Any) -> dict[str, Any]:
+    def scores_of(name: str, rows: Any) -> dict[str, Any]:
         scores = []
         for metric, spec in wanted["Metrics"].items():
             value, limit = _score(metric, actual[rows], predicted[rows], analysis._classes), spec.get("threshold")
-            scores.append({"name": metric, "value": value, "threshold": limit, "reached": _reached(value, limit)})
+            scores.append({"name": metric, "value": value, "threshold": limit, "reached": _is_within(value, limit)})
         return {"name": name, "rows": len(actual[rows]), "scores": scores}
 
     groups = []
     for feature in wanted.get("Fairness", {}).get("sensitive_features", []):
         for value in sorted(features[feature].unique()):
-            groups.append(scored(f"{feature} = {value}", (features[feature] == value).to_numpy()))
+            groups.append(scores_of(f"{feature} = {value}", (features[feature] == value).to_numpy()))
     filters = {cohort["name"]: cohort["cohort_filter_list"] for cohort in cohorts}
     for name in wanted.get("Cohorts", []):
         kept = filter_from_cohort(analysis.error_analysis._analyzer, filters[name], [])[ROW_INDEX].to_numpy()
-        groups += [scored(name, kept)] if len(kept) else []
+        groups += [scores_of(name, kept)] if len(kept) else []
     return {
-        "all": scored("all rows", slice(None)),
+        "all": scores_of("all rows", slice(None)),
         "groups": groups,
         "errors": _error_groups(analysis)[:_SHOWN],
         "importance": _importance(analysis)[:_SHOWN],
@@ -428,7 +428,7 @@ def _score(name: str, actual: Any, predicted: Any, classes: Any) -> float:
     return float(metric_to_func[name](actual, predicted, **options))
 
 
-def _reached(value: float, threshold: str | None) -> bool | None:
+def _is_within(value: float, threshold: str | None) -> bool | None:
     """Whether a value is within a threshold such as "<= 15"; None when there is none."""
     match = _THRESHOLD.match(threshold or "")
     return _COMPARE[match[1]](value, float(match[2])) if match else None
@@ -456,8 +456,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     # Progress bars, and hundreds of warnings that the libraries switch on again when they are imported.
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere, contextlib.redirect_stderr(nowhere):
-        import numpy as np
-        from raiutils.exceptions import UserConfigValidationException
+        try:
+            import numpy as np
+            from raiutils.exceptions import UserConfigValidationException
+        except ModuleNotFoundError:
+            raise SystemExit("error: responsibleai is not installed: projects of rai-aml-cli-v2 have it") from None
 
         random.seed(0)
         np.random.seed(0)

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mlops import definitions
 from mlops.config import EnvironmentConfig
 from mlops.errors import CommandError, UserError
 from mlops.project import Project
@@ -21,7 +22,7 @@ ACCOUNT: Mapping[str, Check] = {"login": login}
 
 def local_checks(project: Project, infrastructure: Infrastructure, orchestration: Orchestration) -> dict[str, Check]:
     """Return the checks that query nothing outside this machine."""
-    extension = [ML_EXTENSION] if "aml-cli" in project.version else []
+    extension = [ML_EXTENSION] if definitions.of(project).needs_az_extension else []
     needed = [AZ, *extension, *infrastructure.tools(), *orchestration.tools(), UV]
     return {"tools": partial(tools, needed=needed), "network range": network_range, "alerts": alerts}
 

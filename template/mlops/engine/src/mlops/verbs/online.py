@@ -180,7 +180,7 @@ def smoke_test(session: Session, *, deployment: str | None = None) -> None:
 def logs(session: Session, *, deployment: str | None = None, lines: int = 200) -> None:
     """Show the end of the log of an online deployment (default: the one that serves)."""
     traffic = session.backend.online_traffic()
-    chosen = deployment or rollout.serving(traffic or {}, list(traffic or {}))
+    chosen = deployment or rollout.serving_deployment(traffic or {}, list(traffic or {}))
     if traffic is None or chosen is None:
         raise UserError(f"there is no deployment with a log: run `{session.command('deploy-online')}` first")
     session.backend.show_log(chosen, lines)

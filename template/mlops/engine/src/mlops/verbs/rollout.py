@@ -90,7 +90,7 @@ class Plan:
         return None
 
 
-def serving(traffic: Mapping[str, int], deployments: Collection[str]) -> str | None:
+def serving_deployment(traffic: Mapping[str, int], deployments: Collection[str]) -> str | None:
     """Return the deployment that gets most of the traffic (the first of equals), or None when there is no traffic."""
     shares = {name: traffic.get(name, 0) for name in deployments}
     best = max(shares, key=lambda name: shares[name], default=None)
@@ -103,7 +103,7 @@ def plan(traffic: Mapping[str, int], deployments: Collection[str], *, canary_per
     `traffic` is in percent by deployment. The deployment that serves stays until the end; another one under one of
     our names comes from an interrupted rollout and is cleared first.
     """
-    old = serving(traffic, deployments)
+    old = serving_deployment(traffic, deployments)
     leftovers = tuple(name for name in COLOURS if name in deployments and name != old)
     new = next(name for name in COLOURS if name != old)
     return Plan(old, new, leftovers, old is None or traffic.get(old, 0) == 100, canary_percent, hold)

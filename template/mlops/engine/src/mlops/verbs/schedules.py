@@ -10,7 +10,7 @@ from mlops.verbs.session import Session
 def monitor(session: Session) -> None:
     """Create or update the monitor of the deployment that serves, with the thresholds of config/model.yml."""
     traffic = session.backend.online_traffic()
-    deployment = rollout.serving(traffic or {}, list(traffic or {}))
+    deployment = rollout.serving_deployment(traffic or {}, list(traffic or {}))
     if deployment is None:
         raise UserError(f"there is nothing to watch: run `{session.command('deploy-online')}` first")
     task, thresholds = model_task(session.project), drift_thresholds(session.project)

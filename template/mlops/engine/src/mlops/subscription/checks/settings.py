@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from mlops import definitions
 from mlops.config import load_environment
 from mlops.subscription.checks import Context, Finding, error, ok, warning
 
@@ -27,7 +28,7 @@ def alerts(context: Context) -> Iterator[Finding]:
     emails = context.config.monitor.alert_emails
     if "monitoring" not in context.project.add_ons:
         return
-    if context.project.version == "python-sdk-v1":
+    if definitions.of(context.project).monitor_fails_on_drift:
         yield ok("a run of the monitor that finds drift fails, and failed jobs are an alert")
     elif emails:
         yield ok(f"drift is reported to {', '.join(emails)}")
