@@ -103,7 +103,7 @@ def processor() -> float:
 
 
 def contents(project: Path) -> dict[str, bytes]:
-    """The files of a project by name, without Git's and the answers, which name where the template was."""
+    """Read the files of a project by name, without Git's and the answers, which name where the template was."""
     paths = [path for path in project.rglob("*") if path.is_file() and path.relative_to(project).parts[0] != ".git"]
     return {path.relative_to(project).as_posix(): path.read_bytes() for path in paths if path.name != ANSWERS}
 
@@ -118,14 +118,14 @@ def commit(folder: Path) -> Path:
 
 
 def plain_template(rendered: Path, folder: Path) -> Path:
-    """A template for Copier that copies these files."""
+    """Write a template for Copier that copies these files."""
     shutil.copytree(rendered, folder / "template", ignore=shutil.ignore_patterns(".git"))
     (folder / "copier.yml").write_text("_subdirectory: template\n", encoding="utf-8")
     return folder
 
 
 def cookiecutter_template(rendered: Path, template: Path, folder: Path) -> Path:
-    """A template for cookiecutter that makes these files.
+    """Write a template for cookiecutter that makes these files.
 
     It copies what the template's author wrote as it is, and renders the rest, with the answers as its variables.
     """
