@@ -6,6 +6,7 @@ what a definition of some mlops version decides runs in a project of that versio
 
 import re
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 from combinations import ROOT, questions
@@ -51,7 +52,7 @@ def test_mypy_finds_nothing_in_the_engine(render: Render, run_in: Run) -> None:
     assert re.search(r"no issues found in \d\d+ source files", result.stdout)
 
 
-def run_suite(project: Path, run_in: Run, *modules: str, **env: str):
+def run_suite(project: Path, run_in: Run, *modules: str, **env: str) -> CompletedProcess:
     """Run some of the engine's test modules with the definitions of a rendered project."""
     paths = [str(SUITE / f"test_{module}.py") for module in modules]
     config = ["-c", str(SUITE / "pytest.ini")]

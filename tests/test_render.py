@@ -207,7 +207,7 @@ def test_a_project_for_existing_workspaces_is_complete_without_infrastructure(
 def test_a_project_for_existing_workspaces_has_the_definitions_and_the_code_of_any_other(
     flavour: dict[str, str], render: Render
 ) -> None:
-    mine, other = (_read_by_lint_and_loop(render(**flavour, **answers)) for answers in (EXISTING, {}))
+    mine, other = (_read_by_lint_and_loop(render(**each)) for each in ({**flavour, **EXISTING}, flavour))
     assert mine.keys() == other.keys()
     for name, text in mine.items():
         assert text.replace(EXISTING["existing_cluster"], "cpu-cluster") == other[name], name
