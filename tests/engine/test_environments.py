@@ -1,4 +1,7 @@
-"""Environments are data: no module of the engine knows their names, and other names and orders work as well."""
+"""Environments are data: no module of the engine knows their names, and other names and orders work as well.
+
+So are the project's choices: one table for each names what can be chosen, and nothing else compares them.
+"""
 
 import ast
 import re
@@ -45,6 +48,27 @@ def test_no_module_of_the_engine_contains_an_environments_name() -> None:
         if NAME.search(text)
     }
     assert found == set(OTHER_MEANINGS)
+
+
+def choices(path: Path) -> Iterator[str]:
+    """The choices of the project that a module reads."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and node.attr in ("version", "infrastructure", "orchestration"):
+            owner = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
+            if owner == "project":
+                yield node.attr
+
+
+def test_only_the_tables_look_at_a_choice() -> None:
+    found = {(path.relative_to(ENGINE).as_posix(), choice) for path in ENGINE.rglob("*.py") for choice in choices(path)}
+    assert found == {
+        ("azureml/__init__.py", "version"),
+        ("definitions/__init__.py", "version"),
+        ("lint/__init__.py", "version"),
+        ("infrastructure/__init__.py", "infrastructure"),
+        ("config.py", "infrastructure"),  # the table of the sections that a tool reads
+        ("orchestration/__init__.py", "orchestration"),
+    }
 
 
 # Other names.
