@@ -163,6 +163,15 @@ def mark(part: str, mode: str, base: bytes, theirs: bytes, mine: str) -> None:
     git("update-index", "--index-info", stdin="\n".join(lines).encode())
 
 
+def undo_conflict(path: str, table: dict[str, list[str]]) -> bool:
+    """Undo Copier's merge of a file if it ended in a conflict, and parts of the file went elsewhere."""
+    if path not in table or not git("ls-files", "--unmerged", "--", path):
+        return False
+    Path(path).write_bytes(git("show", f":3:./{path}"))
+    git("reset", "--quiet", "--", path)
+    return True
+
+
 def module(path: str) -> str:
     """Return the dotted name of a Python file below a folder `src`; empty for other files."""
     _, found, name = path.partition("/src/")
@@ -215,7 +224,7 @@ def report(recorded: dict, version: str, scratch: Path) -> Iterator[str]:
         old, user = change.path, change.target
         parts = [new for new in table.get(old, ()) if Path(new).exists()]
         if change.status in "MT":
-            if Path(old).exists():
+            if Path(old).exists() and not undo_conflict(old, table):
                 continue  # it has not moved, and Copier has merged it
             if not parts or change.status == "T" or (committed - release.files) & set(parts):
                 now = f" is now {', '.join(parts)}:" if parts else " is not in the new release:"
@@ -227,6 +236,8 @@ def report(recorded: dict, version: str, scratch: Path) -> Iterator[str]:
                     yield f"{part} has your edits of {old}"
                 else:
                     yield f"{part} is in conflict with your edits of {old}: resolve it like a merge"
+        elif old in table.get(old, ()):
+            continue  # parts of it went elsewhere, and others need them
         elif change.status == "R":
             for part in parts:
                 yield f"{part} is new, and {user} is your copy of it: keep your edits in one, delete the other"
