@@ -3,9 +3,11 @@
 The type is in `toy_type`: series of numbers in JSON lines.
 """
 
+import ast
 import json
 import re
 import shutil
+from importlib.util import resolve_name
 from pathlib import Path
 
 import copier
@@ -66,6 +68,28 @@ def local(toy: Path, run_in: Run, tmp_path_factory: pytest.TempPathFactory) -> t
     result = run_in(project, "mlops.cli", "local")
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     return project, result.stdout
+
+
+ARROWS = {
+    "core": {"core"},
+    "report": {"core", "report"},
+    "series": {"core", "report", "series"},
+    "tabular": {"core", "report", "tabular"},
+    "modality.py": {"series", "tabular"},
+    "score.py": set(),
+}
+
+
+def test_no_import_points_back_and_no_step_names_the_type(toy: Path, render: Render) -> None:
+    sources = [project / "data-science" / "src" for project in (toy, render())]
+    for path in [path for source in sources for path in source.rglob("*.py")]:
+        package = next(folder for folder in path.parents if folder.parent in sources)
+        part = path.relative_to(package).parts[0]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                name = "." * node.level + (node.module or node.names[0].name)
+                target = resolve_name(name, ".".join(path.parent.relative_to(package.parent).parts)).split(".")[1]
+                assert target in ARROWS.get(part, {"core", "report", "modality"}), f"{path}: {name}"
 
 
 def test_its_lint_finds_nothing(local: tuple[Path, str]) -> None:

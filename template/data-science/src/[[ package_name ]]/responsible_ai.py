@@ -19,7 +19,7 @@ from .core.modality import load_examples
 from .core.promotion import Policy
 from .core.schema import Schema
 from .core.settings import load_settings
-from .core.step import StepError, run, output_folder
+from .core.step import StepError, output_folder, run
 from .modality import MODALITY
 
 MISSING = "missing"
@@ -73,7 +73,8 @@ def responsible_ai(arguments: argparse.Namespace) -> None:
         load_examples(MODALITY, folder, schema).frame for folder in (arguments.train_data, arguments.test_data)
     )
     train_sample = sample(complete(train, train, schema), train_rows, seed, keep=_labels(schema))
-    test_sample = sample(_with_known_labels(complete(test, train, schema), train_sample, _labels(schema)), test_rows, seed)
+    known = _with_known_labels(complete(test, train, schema), train_sample, _labels(schema))
+    test_sample = sample(known, test_rows, seed)
     if test_sample.empty:
         raise StepError("each held-out row has a category that no training row has, so there is nothing to analyse")
     for output, frame in ((arguments.train_sample, train_sample), (arguments.test_sample, test_sample)):

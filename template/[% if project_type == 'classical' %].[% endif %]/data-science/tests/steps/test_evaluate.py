@@ -33,7 +33,7 @@ def save(folder, document, iterations):
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """A strong and a weak model of the delay, one that needs a column that is gone, and one that predicts who is late."""
+    """A strong and a weak model of the delay, one that needs a missing column, and one that predicts who is late."""
     root = tmp_path_factory.mktemp("models")
     older = REGRESSION | {"columns": REGRESSION["columns"] | {"gate": {"type": "number", "missing": 1.0}}}
     frame = flights(700).assign(gate=1.0).iloc[:400]

@@ -182,6 +182,7 @@ def test_the_cohorts_of_the_fairness_gate_are_groups_of_the_score_card(tmp_path:
 
 def test_a_long_list_of_features_stays_off_the_score_card(tmp_path: Path) -> None:
     columns = {f"x{number}": {"type": "number"} for number in range(11)}
-    schema = write_schema({"target": "y", "task": "regression", "columns": {**columns, "y": {"type": "number"}}}, tmp_path)
+    document = {"target": "y", "task": "regression", "columns": {**columns, "y": {"type": "number"}}}
+    schema = write_schema(document, tmp_path)
     policy = module("core.promotion").Policy.from_settings(SETTINGS, "regression")
     assert "FeatureImportance" not in step.score_card("m", schema, policy, pd.DataFrame())
