@@ -57,10 +57,10 @@ LETTERS = str.maketrans(
 # Top-level packages of a generated project's environment and its own folders: the project's package must not hide one.
 # fmt: off
 TAKEN = frozenset([
-    "azure", "azureml", "config", "conftest", "copier", "data", "docs", "fastapi", "flask", "hypothesis",
+    "azure", "azureml", "config", "conftest", "copier", "data", "docs", "fastapi", "flask", "helpers", "hypothesis",
     "infrastructure", "jinja2", "matplotlib", "mlflow", "mlops", "mypy", "numpy", "packaging", "pandas", "pandera",
-    "pip", "pyarrow", "pydantic", "pytest", "requests", "rich", "ruff", "scipy", "setuptools", "site", "sklearn",
-    "skops", "src", "test", "tests", "torch", "transformers", "typer", "venv", "yaml",
+    "pip", "pyarrow", "pydantic", "pytest", "requests", "rich", "ruff", "samples", "scipy", "setuptools", "site",
+    "sklearn", "skops", "src", "test", "tests", "torch", "transformers", "typer", "venv", "yaml",
 ])
 # fmt: on
 WINDOWS_DEVICES = frozenset(
