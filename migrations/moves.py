@@ -239,8 +239,9 @@ def report(recorded: dict, version: str, scratch: Path) -> Iterator[str]:
         elif old in table.get(old, ()):
             continue  # parts of it went elsewhere, and others need them
         elif change.status == "R":
-            for part in parts:
-                yield f"{part} is new, and {user} is your copy of it: keep your edits in one, delete the other"
+            if parts:
+                now = ", ".join(parts)
+                yield f"{user} is your copy of what is now {now}: keep your edits in one place, delete the other"
         elif change.status == "D":
             for part in parts:
                 sources[part] -= 1

@@ -437,10 +437,10 @@ def rearranged(history: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
 def test_a_folder_that_its_owner_moved_is_no_silent_second_copy(rearranged: tuple[Path, str]) -> None:
     project, output = rearranged
     for name in ("data-science/tests/test_promotion.py", "mlops/src/mlops/rollout.py"):
-        [new] = table()[name]
+        new = table()[name]
         copy = name.replace("/tests/", "/checks/").replace("rollout", "strategy")
-        assert (project / new).exists()
-        assert f"{new} is new, and {copy} is your copy of it: keep your edits in one, delete the other" in output
+        assert [part for part in new if not (project / part).exists()] == []
+        assert f"{copy} is your copy of what is now {', '.join(new)}: keep your edits in one place" in output
     assert (project / "mlops/src/mlops/strategy.py").read_text(encoding="utf-8").startswith("# mine\n")
 
 
