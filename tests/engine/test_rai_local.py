@@ -389,7 +389,8 @@ def test_a_component_runs_in_an_interpreter_of_its_own_too(regression: Analysis,
     address = next(address for address, each in COMPONENTS.items() if each.name == f"{PREFIX}explanation")
     constructor = {"type": "uri_folder", "path": str(regression.folder / "insight_constructor/rai_insights_dashboard")}
     job = {"type": "command", "component": address, "inputs": {"comment": "", "rai_insights_dashboard": constructor}}
-    pipeline = Pipeline.from_dict({"type": "pipeline", "jobs": {"explain": job}}, tmp_path / "pipeline.yml")
+    document = {"type": "pipeline", "jobs": {"explain": job}}
+    pipeline = Pipeline.from_dict(document, tmp_path / "pipeline.yml", components=COMPONENTS)
     variables = {"MLFLOW_TRACKING_URI": mlflow.get_tracking_uri(), "PYTHONPATH": os.pathsep.join(_path())}
     run_pipeline(pipeline, tmp_path / "run", isolated=True, environment=variables, announce=lambda text: None)
     assert (tmp_path / "run" / "explain" / "explanation" / "explainer").is_dir()
