@@ -204,7 +204,8 @@ def query(project: Project, pipeline: Pipeline, endpoint: Endpoint) -> list[Any]
 
 def _score_batch(project: Project, pipeline: Pipeline, endpoint: Endpoint, output: Path) -> Path | None:
     """Score the files that arrived after training as a batch job does, and write the table of predictions."""
-    files = project.module("core.endpoint").data_files(input_path(pipeline, "production_data"))
+    suffixes = project.module("modality").MODALITY.suffixes
+    files = project.module("core.endpoint").data_files(input_path(pipeline, "production_data"), suffixes)
     if not files:
         say_step("batch", 0, "there is no production data to score")
         return None
