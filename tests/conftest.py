@@ -92,11 +92,7 @@ def project(request: pytest.FixtureRequest, render: Render) -> Path:
     return render(**request.param)
 
 
-@pytest.fixture(
-    scope="session",
-    # Each in one worker: two of them are as much as two processors can do.
-    params=[pytest.param(each, id=label(each), marks=pytest.mark.xdist_group(label(each))) for each in flavours()],
-)
+@pytest.fixture(scope="session", params=flavours(), ids=label)
 def flavour(request: pytest.FixtureRequest, render: Render) -> Path:
     """A rendered project of each project type and mlops version; read it, do not write to it."""
     return render(**request.param)

@@ -13,33 +13,32 @@ from combinations import ROOT, questions
 from conftest import Render, Run
 
 SUITE = ROOT / "tests" / "engine"
-MODULES = sorted(path.stem.removeprefix("test_") for path in SUITE.glob("test_*.py"))
 VERSIONS = list(questions()["mlops_version"]["choices"].values())
-DEFAULT = questions()["mlops_version"]["default"]
-PREFIXES = {version.replace("-", "_"): version for version in VERSIONS} | {"rai": "rai-aml-cli-v2"}
+# The modules of one row run in one process, because each process imports the SDK and MLflow for some seconds. What is
+# the same in all mlops versions is tested in one.
+RUNS = {
+    "aml-cli-v2": (
+        ("bootstrap", "cli", "doctor", "environments", "provision", "teardown"),
+        ("config", "definitions", "lint", "pipeline", "rollout", "verbs"),
+        ("local", "runner", "serving"),
+        ("every_version",),
+    ),
+    "python-sdk-v2": (("python_sdk_v2_definitions", "python_sdk_v2_fake_azure"), ("every_version",)),
+    "python-sdk-v1": (("python_sdk_v1_definitions", "python_sdk_v1_mlflow"), ("every_version",)),
+    "rai-aml-cli-v2": (("rai_lint", "rai_local"), ("every_version",)),
+}
+CASES = [pytest.param(version, run, id=f"{version}-{run[0]}") for version, runs in RUNS.items() for run in runs]
 
 
-def versions_of(module: str) -> list[str]:
-    """The mlops versions in whose projects a module runs; what is the same in all of them is tested in one."""
-    if module.startswith("every_"):
-        return VERSIONS
-    return [version for prefix, version in PREFIXES.items() if module.startswith(f"{prefix}_")] or [DEFAULT]
+def test_every_module_runs_and_every_version_has_the_table_of_verbs() -> None:
+    modules = {path.stem.removeprefix("test_") for path in SUITE.glob("test_*.py")}
+    assert {module for runs in RUNS.values() for run in runs for module in run} == modules
+    assert [version for version, runs in RUNS.items() if ("every_version",) in runs] == VERSIONS
 
 
-CASES = [
-    pytest.param(module, version, marks=pytest.mark.xdist_group(f"classical-{version}"), id=f"{version}-{module}")
-    for module in MODULES
-    for version in versions_of(module)
-]
-
-
-def test_every_version_has_tests_of_its_own() -> None:
-    assert {version for module in MODULES for version in versions_of(module) if "every" not in module} == set(VERSIONS)
-
-
-@pytest.mark.parametrize(("module", "version"), CASES)
-def test_the_engine_passes(module: str, version: str, render: Render, run_in: Run) -> None:
-    result = run_suite(render(mlops_version=version), run_in, module)
+@pytest.mark.parametrize(("version", "modules"), CASES)
+def test_the_engine_passes(version: str, modules: tuple[str, ...], render: Render, run_in: Run) -> None:
+    result = run_suite(render(mlops_version=version), run_in, *modules)
     assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
     assert re.search(r"\d+ passed", result.stdout)
 
@@ -47,7 +46,7 @@ def test_the_engine_passes(module: str, version: str, render: Render, run_in: Ru
 def test_mypy_finds_nothing_in_the_engine(render: Render, run_in: Run) -> None:
     """In the environment of a project, which has the engine's dependencies; ruff finds nothing by `make lint`."""
     config = ["--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(ROOT / ".mypy_cache" / "engine")]
-    result = run_in(render(mlops_version=DEFAULT), "mypy", *config, "-p", "mlops")
+    result = run_in(render(), "mypy", *config, "-p", "mlops")
     assert result.returncode == 0, result.stdout + result.stderr
     assert re.search(r"no issues found in \d\d+ source files", result.stdout)
 

@@ -13,17 +13,18 @@ import yaml
 from combinations import flavours, label
 from conftest import Render, Run, answers_of
 
-# What is the same in each flavour is tested in one of them, in the worker that has it already.
-once = pytest.mark.xdist_group(label(flavours()[0]))
 # Responsible AI has older libraries. All other versions share data science, environment and so the tests of both: what
 # makes that true is tested below.
 TESTED = [each for each in flavours() if each["mlops_version"] in ("aml-cli-v2", "rai-aml-cli-v2")]
 OWN = ("data-science", "data", "config/model.yml")
 
 
-def one_of(chosen: list[dict[str, str]]) -> pytest.MarkDecorator:
-    """Run a test in these flavours, each in the worker of its own."""
-    params = [pytest.param(each, id=label(each), marks=pytest.mark.xdist_group(label(each))) for each in chosen]
+def only_in(chosen: list[dict[str, str]], group: str = "") -> pytest.MarkDecorator:
+    """Run a test in these flavours; tests with the same group, which share a folder, in the same worker for each."""
+    params = [
+        pytest.param(each, id=label(each), marks=[pytest.mark.xdist_group(group + label(each))] if group else [])
+        for each in chosen
+    ]
     return pytest.mark.parametrize("flavour", params, indirect=True)
 
 
@@ -58,7 +59,7 @@ def test_what_is_tested_in_one_mlops_version_is_the_same_in_the_others(answers: 
     assert first["tool"]["pytest"] == second["tool"]["pytest"]
 
 
-@one_of(TESTED)
+@only_in(TESTED)
 def test_its_own_tests_pass_and_leave_nothing_behind(workspace: Path, flavour: Path, run_in: Run) -> None:
     result = run_in(workspace, "pytest", "-q", "-p", "no:cacheprovider")
     assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
@@ -81,7 +82,6 @@ def test_mypy_finds_nothing(workspace: Path, flavour: Path, run_in: Run) -> None
     assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
 
 
-@once
 def test_its_notebook_runs(project: Path, run_in: Run) -> None:
     (notebook,) = (project / "data-science" / "notebooks").glob("*.ipynb")
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
@@ -90,7 +90,6 @@ def test_its_notebook_runs(project: Path, run_in: Run) -> None:
     assert result.returncode == 0, result.stderr[-3000:]
 
 
-@once
 def test_its_notebook_stops_at_a_cell_that_fails(project: Path, run_in: Run) -> None:
     (notebook,) = (project / "data-science" / "notebooks").glob("*.ipynb")
     document = json.loads(notebook.read_text(encoding="utf-8"))
@@ -108,6 +107,7 @@ def looped(flavour: Path, tmp_path_factory: pytest.TempPathFactory, run_in: Run)
     return folder, result.stdout
 
 
+@only_in(flavours(), "looped-")
 def test_the_local_loop_ends_with_a_live_score_and_a_report(looped: tuple[Path, str]) -> None:
     folder, output = looped
     last = output.splitlines()[-8:]
@@ -118,7 +118,7 @@ def test_the_local_loop_ends_with_a_live_score_and_a_report(looped: tuple[Path, 
     assert not re.search(r'(src|href)="https?://', report)
 
 
-@one_of(flavours()[:1])
+@only_in(flavours()[:1], "looped-")
 def test_a_second_run_keeps_the_champion_that_ties(looped: tuple[Path, str], run_in: Run) -> None:
     folder, _ = looped
     second = run_in(folder, "mlops.cli", "local")
@@ -186,7 +186,7 @@ def adapt_responsible_ai(path: Path) -> None:
     path.write_text(yaml.safe_dump(pipeline, sort_keys=False), encoding="utf-8")
 
 
-@one_of(TESTED)
+@only_in(TESTED)
 def test_another_data_set_works_by_editing_config_and_schema_only(penguins: Path, run_in: Run) -> None:
     result = run_in(penguins, "mlops.cli", "local")
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
@@ -209,7 +209,6 @@ def edit(data: Path, change: Callable[[str], str], header: bool = True) -> None:
     data.write_text("\n".join([change(head) if header else head, *map(change, rows)]) + "\n", encoding="utf-8")
 
 
-@once
 @pytest.mark.parametrize("fault", FAULTS)
 def test_bad_data_stops_the_loop_with_one_line_and_no_model(fault: str, project: Path, run_in: Run) -> None:
     (data,) = (project / "data" / "raw").iterdir()
@@ -222,7 +221,6 @@ def test_bad_data_stops_the_loop_with_one_line_and_no_model(fault: str, project:
     assert not list((project / ".local").rglob("MLmodel"))
 
 
-@once
 @pytest.mark.parametrize(
     ("setting", "words"),
     [("promotion.floor=0.001", "floor"), ("promotion.metric_typo=1", "metric_typo")],

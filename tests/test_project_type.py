@@ -12,14 +12,13 @@ from pathlib import Path
 
 import copier
 import pytest
-from combinations import ROOT, flavours, label
+from combinations import ROOT
 from conftest import SUFFIX, Render, Run
 
 TOY = ROOT / "tests" / "toy_type"
 LINE = '    "Series of numbers in JSON lines": toy\n'
 
-# In the worker that has the default project already.
-pytestmark = pytest.mark.xdist_group(label(flavours()[0]))
+pytestmark = pytest.mark.xdist_group("toy")  # the tests share a project
 
 
 def overlay(template: Path, kind: str) -> Path:

@@ -4,7 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
-from conftest import Run, answers_of
+from conftest import Render, Run, answers_of
 
 FENCE = re.compile(r"^```bash\n(.*?)^```", re.M | re.S)
 RUN_ELSEWHERE = {
@@ -24,17 +24,21 @@ def commands(readme: Path) -> list[str]:
     return [command for line in lines if (command := line.split(" #")[0].strip())]
 
 
-def test_each_command_of_the_projects_readme_works(flavour: Path, run_in: Run, tmp_path: Path) -> None:
-    ran = 0
-    for command in commands(flavour / "README.md"):
-        if command in RUN_ELSEWHERE | OF_SDK_V1:
+def test_each_command_of_the_projects_readme_works(render: Render, run_in: Run, tmp_path: Path) -> None:
+    ran, project = 0, render()
+    for command in commands(project / "README.md"):
+        if command in RUN_ELSEWHERE:
             continue
         words = shlex.split(command)
         assert words[:3] == ["uv", "run", "mlops"], f"nothing runs: {command}"
-        result = run_in(flavour, "mlops.cli", *words[3:], MLOPS_LOCAL_DIR=str(tmp_path / "local"))
+        result = run_in(project, "mlops.cli", *words[3:], MLOPS_LOCAL_DIR=str(tmp_path / "local"))
         assert result.returncode == 0, f"{command}\n{result.stdout[-2000:]}{result.stderr[-2000:]}"
         ran += 1
     assert ran >= 4
+
+
+def test_the_readme_has_the_same_commands_in_each_mlops_version(flavour: Path, render: Render) -> None:
+    assert set(commands(flavour / "README.md")) - set(OF_SDK_V1) == set(commands(render() / "README.md"))
 
 
 def test_the_table_of_commands_names_only_commands_of_the_readme(project: Path) -> None:

@@ -201,7 +201,6 @@ def test_the_command_that_the_configuration_names_chooses_an_add_on(template: Pa
     assert config.load_environment(config.Project.load(project), "dev").names.data_lake
 
 
-@pytest.mark.xdist_group("classical-python-sdk-v2")
 def test_an_update_leads_out_of_sdk_v1_with_the_same_data_and_model(
     template: Path, tmp_path: Path, run_in: Run
 ) -> None:
