@@ -44,7 +44,7 @@ def git(*arguments: str, stdin: bytes = b"", env: dict[str, str] | None = None) 
     return subprocess.run(["git", *arguments], input=stdin, capture_output=True, check=True, env=everything).stdout
 
 
-def listed(*arguments: str, env: dict[str, str] | None = None) -> list[str]:
+def tree_paths(*arguments: str, env: dict[str, str] | None = None) -> list[str]:
     """Return the paths of a tree of Git."""
     return [
         path for path in git("ls-tree", "-r", "-z", "--name-only", *arguments, env=env).decode().split("\0") if path
@@ -78,7 +78,7 @@ class Release:
         }
         git("--work-tree", str(rendered), "add", "--force", "--all", str(rendered), env=self.apart)
         self.tree = git("write-tree", env=self.apart).decode().strip()
-        self.files = set(listed("--full-tree", self.tree, env=self.apart))
+        self.files = set(tree_paths("--full-tree", self.tree, env=self.apart))
         self.changes = list(self._changes())
 
     def _changes(self) -> Iterator[Change]:
@@ -116,7 +116,7 @@ def edits(base: bytes, mine: bytes) -> list[Edit]:
     return [(i, j, new[k:m]) for kind, i, j, k, m in changed if kind != "equal"]
 
 
-def edited(base: bytes, chosen: list[Edit]) -> bytes:
+def apply_edits(base: bytes, chosen: list[Edit]) -> bytes:
     """Return the base with some of the user's edits."""
     lines = base.splitlines(keepends=True)
     for start, end, new in reversed(chosen):
@@ -142,7 +142,7 @@ def carry(change: Change, parts: list[str], release: Release) -> list[tuple[str,
     chosen: dict[str, list[Edit]] = {part: [] for part in parts}
     for edit in edits(base, mine):
         chosen[place(edit, base, shipped)].append(edit)
-    merged = {part: merge(edited(base, chosen[part]), base, content) for part, content in shipped.items()}
+    merged = {part: merge(apply_edits(base, chosen[part]), base, content) for part, content in shipped.items()}
     touched = [part for part in parts if chosen[part]] or parts[:1]
     for part in touched:
         content, fits = merged[part]
@@ -216,7 +216,7 @@ def report(recorded: dict, version: str, scratch: Path) -> Iterator[str]:
     release = Release(recorded, version, scratch)
     table = {old: new for old, new in moves(recorded["package_name"]).items() if old in release.files}
     sources = Counter(new for parts in table.values() for new in parts)
-    committed = set(listed("HEAD"))
+    committed = set(tree_paths("HEAD"))
     own = {change.target for change in release.changes if change.status in "AR"}
     touched = dict.fromkeys(own, b"")
 
