@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from combinations import flavours, label
-from conftest import Render, Run, answers_of
+from conftest import Render, Run
 
 # Responsible AI has older libraries. All other versions share data science, environment and so the tests of both: what
 # makes that true is tested below.
