@@ -7,7 +7,6 @@ each file of an older release is today. What the user should look at is one line
 """
 
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from typing import NamedTuple
 
 import copier
 import yaml
+from imports import modules, outdated
 
 TABLE = Path(__file__).with_name("moves.tsv")
 LABELS = ("before updating", "last update", "after updating")  # those of Copier
@@ -49,6 +49,29 @@ def tree_paths(*arguments: str, env: dict[str, str] | None = None) -> list[str]:
     return [
         path for path in git("ls-tree", "-r", "-z", "--name-only", *arguments, env=env).decode().split("\0") if path
     ]
+
+
+def is_conflict(path: str) -> bool:
+    """Return whether the index has a file in conflict."""
+    return bool(git("ls-files", "--unmerged", "--", path))
+
+
+def undo_conflict(path: str) -> bool:
+    """Undo Copier's merge of a file if it ended in a conflict: leave what the release has there."""
+    if not is_conflict(path):
+        return False
+    Path(path).write_bytes(git("show", f":3:./{path}"))
+    git("reset", "--quiet", "--", path)
+    return True
+
+
+def mark(part: str, mode: str, base: bytes, theirs: bytes, mine: str) -> None:
+    """Record a conflict in the index, as a merge does and as Copier does for files that stay where they are."""
+    path = git("rev-parse", "--show-prefix").decode().strip() + part
+    stages = [git("hash-object", "-w", "--stdin", stdin=base).decode().strip(), mine]
+    stages.append(git("hash-object", "-w", "--stdin", stdin=theirs).decode().strip())
+    lines = [f"0 {'0' * 40}\t{path}", *(f"{mode} {blob} {n}\t{path}" for n, blob in enumerate(stages, 1))]
+    git("update-index", "--index-info", stdin="\n".join(lines).encode())
 
 
 def moves(package: str) -> dict[str, list[str]]:
@@ -131,66 +154,6 @@ def place(edit: Edit, base: bytes, parts: dict[str, bytes]) -> str:
     return max(parts, key=lambda part: len(around & set(map(bytes.strip, parts[part].splitlines()))))
 
 
-def carry(change: Change, parts: list[str], release: Release) -> list[tuple[str, bytes, bool]]:
-    """Merge the user's edits of one file into the files that it became.
-
-    Returns:
-        Each file with edits, what the release has there, and whether the edits fit.
-    """
-    base, mine = map(release.blob, change.blobs)
-    shipped = {part: Path(part).read_bytes() for part in parts}
-    chosen: dict[str, list[Edit]] = {part: [] for part in parts}
-    for edit in edits(base, mine):
-        chosen[place(edit, base, shipped)].append(edit)
-    merged = {part: merge(apply_edits(base, chosen[part]), base, content) for part, content in shipped.items()}
-    touched = [part for part in parts if chosen[part]] or parts[:1]
-    for part in touched:
-        content, fits = merged[part]
-        Path(part).write_bytes(content)
-        if change.modes[0] != change.modes[1]:
-            Path(part).chmod(int(change.modes[1][-3:], 8))
-        if not fits:
-            mark(part, change.modes[1], base, shipped[part], change.blobs[1])
-    return [(part, shipped[part], merged[part][1]) for part in touched]
-
-
-def mark(part: str, mode: str, base: bytes, theirs: bytes, mine: str) -> None:
-    """Record a conflict in the index, as a merge does and as Copier does for files that stay where they are."""
-    path = git("rev-parse", "--show-prefix").decode().strip() + part
-    stages = [git("hash-object", "-w", "--stdin", stdin=base).decode().strip(), mine]
-    stages.append(git("hash-object", "-w", "--stdin", stdin=theirs).decode().strip())
-    lines = [f"0 {'0' * 40}\t{path}", *(f"{mode} {blob} {n}\t{path}" for n, blob in enumerate(stages, 1))]
-    git("update-index", "--index-info", stdin="\n".join(lines).encode())
-
-
-def undo_conflict(path: str, table: dict[str, list[str]]) -> bool:
-    """Undo Copier's merge of a file if it ended in a conflict, and parts of the file went elsewhere."""
-    if path not in table or not git("ls-files", "--unmerged", "--", path):
-        return False
-    Path(path).write_bytes(git("show", f":3:./{path}"))
-    git("reset", "--quiet", "--", path)
-    return True
-
-
-def module(path: str) -> str:
-    """Return the dotted name of a Python file below a folder `src`; empty for other files."""
-    _, found, name = path.partition("/src/")
-    return name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") if found and path[-3:] == ".py" else ""
-
-
-def old_names(content: bytes, table: dict[str, list[str]]) -> set[str]:
-    """Find the moved modules that a file calls by the name of before, each with its name of today."""
-    text, found = content.decode(errors="ignore"), set()
-    for old, new in table.items():
-        names = sorted({name for name in map(module, new) if name})
-        package, _, last = module(old).rpartition(".")
-        if package and module(old) not in names:
-            whole = rf"(?<![\w.]){re.escape(module(old))}(?![\w.])"
-            if re.search(rf"{whole}|from {re.escape(package)} import [^\n]*\b{last}\b", text):
-                found.add(f"{module(old)} is now {', '.join(names)}")
-    return found
-
-
 def moved_folder(path: str, release: Release, own: set[str]) -> str:
     """Return the folder of the older release that a file of the user lies in, if the new one has nothing there."""
     for parent in map(str, PurePosixPath(path).parents):
@@ -211,53 +174,131 @@ def home(folder: str, table: dict[str, list[str]]) -> str:
     return found.most_common(1)[0][0] if found else ""
 
 
-def report(recorded: dict, version: str, scratch: Path) -> Iterator[str]:
-    """Carry the edits, and describe in one line for each file what the user should look at."""
-    release = Release(recorded, version, scratch)
-    table = {old: new for old, new in moves(recorded["package_name"]).items() if old in release.files}
-    sources = Counter(new for parts in table.values() for new in parts)
-    committed = set(tree_paths("HEAD"))
-    own = {change.target for change in release.changes if change.status in "AR"}
-    touched = dict.fromkeys(own, b"")
+class Update:
+    """What Copier left of a project, brought in line with the user's changes of files that moved.
 
-    for change in release.changes:
-        old, user = change.path, change.target
-        parts = [new for new in table.get(old, ()) if Path(new).exists()]
-        if change.status in "MT":
-            if Path(old).exists() and not undo_conflict(old, table):
-                continue  # it has not moved, and Copier has merged it
-            if not parts or change.status == "T" or (committed - release.files) & set(parts):
-                now = f" is now {', '.join(parts)}:" if parts else " is not in the new release:"
-                yield f"{old}{now} your edits are in `git show HEAD:./{old}`"
-                continue
-            for part, shipped, fits in carry(change, parts, release):
-                touched[part] = shipped
-                if fits:
-                    yield f"{part} has your edits of {old}"
-                else:
-                    yield f"{part} is in conflict with your edits of {old}: resolve it like a merge"
-        elif old in table.get(old, ()):
-            continue  # parts of it went elsewhere, and others need them
-        elif change.status == "R":
+    Its methods yield one line for each file that the user should look at.
+    """
+
+    def __init__(self, recorded: dict, version: str, scratch: Path) -> None:
+        """Compare the project with the older release."""
+        self.release = Release(recorded, version, scratch)
+        files = self.release.files
+        self.table = {old: new for old, new in moves(recorded["package_name"]).items() if old in files}
+        self.sources = Counter(new for parts in self.table.values() for new in parts)
+        self.own = {change.target for change in self.release.changes if change.status in "AR"}
+        self.commit = git("rev-parse", "--short", "HEAD").decode().strip()
+        self.code = set(self.own)
+        """The files with code of the user's."""
+
+    def report(self) -> Iterator[str]:
+        """Carry the edits, then look for what else the user should know."""
+        handle = {"M": self.edited, "T": self.edited, "R": self.renamed, "D": self.deleted, "A": lambda _: ()}
+        for change in self.release.changes:
+            yield from handle[change.status](change)
+        for change in self.release.changes:
+            if change.status == "A":
+                yield from self.left_behind(change.path)
+        yield from self.hidden()
+        table = modules(self.table)
+        for file in sorted(self.code):
+            if Path(file).is_file():
+                yield from (f"{file}: {line}" for line in outdated(file, table))
+
+    def parts(self, old: str) -> list[str]:
+        """Return where a file is today, as far as the project has that."""
+        return [new for new in self.table.get(old, ()) if Path(new).exists()]
+
+    def edits_of(self, old: str) -> str:
+        """Return the command that shows a file as it was before the update."""
+        return f"your edits are in `git show {self.commit}:./{old}`"
+
+    def edited(self, change: Change) -> Iterator[str]:
+        """Carry the edits of one file."""
+        old, parts = change.path, self.parts(change.path)
+        stays = old in self.table.get(old, [old])
+        if stays and Path(old).exists() and not (old in self.table and undo_conflict(old)):
+            self.code.add(old)  # Copier has merged it
+        elif not parts or change.status == "T" or self.own & set(parts):
+            now = f"now {', '.join(parts)}" if parts else "not in the new release"
+            yield f"{old} is {now}: {self.edits_of(old)}"
+        else:
+            yield from self.carry(change, parts)
+
+    def renamed(self, change: Change) -> Iterator[str]:
+        """Describe a file that the user moved, too; if to the same place, merge it."""
+        old, user, parts = change.path, change.target, self.table.get(change.path, [])
+        if user in parts:
+            undo_conflict(user)
+            yield from self.carry(change, [user])
+        elif now := [
+            part if Path(part).exists() else f"{part} (left out)"
+            for part in parts
+            if part == old or Path(part).exists()
+        ]:
+            yield f"{user} is your copy of what is now {', '.join(now)}: keep your edits in one place, delete the other"
+
+    def deleted(self, change: Change) -> Iterator[str]:
+        """Leave out what the user had deleted under its old name."""
+        old, parts = change.path, self.parts(change.path)
+        if old in self.table.get(old, ()):
             if parts:
-                now = ", ".join(parts)
-                yield f"{user} is your copy of what is now {now}: keep your edits in one place, delete the other"
-        elif change.status == "D":
-            for part in parts:
-                sources[part] -= 1
-                if not sources[part]:
-                    Path(part).unlink()
-                    yield f"{part} was left out, because you had deleted {old}"
+                yield f"{old} stays deleted, but {', '.join(parts)} has parts of it: delete what nothing of yours needs"
+            return
+        for part in parts:
+            self.sources[part] -= 1
+            if part in self.own:
+                yield f"{part} is yours, and the new release has another one, what was {old}: resolve it like a merge"
+            elif not self.sources[part]:
+                Path(part).unlink()
+                yield f"{part} was left out, because you had deleted {old}"
 
-    for change in release.changes:
-        if change.status == "A" and (folder := moved_folder(change.path, release, own)):
-            target = home(folder, table)
+    def carry(self, change: Change, parts: list[str]) -> Iterator[str]:
+        """Merge the user's edits of one file into the files that it became."""
+        base, mine = map(self.release.blob, change.blobs)
+        shipped = {part: Path(part).read_bytes() for part in parts}
+        chosen: dict[str, list[Edit]] = {part: [] for part in parts}
+        for edit in edits(base, mine):
+            chosen[place(edit, base, shipped)].append(edit)
+        for part in [part for part in parts if chosen[part]] or parts[:1]:
+            self.code.add(part)
+            if is_conflict(part):  # with the edits of another file that became this one, too
+                yield f"{part} is in conflict already, and has parts of {change.path}: {self.edits_of(change.path)}"
+                continue
+            content, fits = merge(apply_edits(base, chosen[part]), base, shipped[part])
+            Path(part).write_bytes(content)
+            if change.modes[0] != change.modes[1]:
+                Path(part).chmod(int(change.modes[1][-3:], 8))
+            if fits:
+                yield f"{part} has your edits of {change.path}"
+            else:
+                mark(part, change.modes[1], base, shipped[part], change.blobs[1])
+                yield f"{part} is in conflict with your edits of {change.path}: resolve it like a merge"
+
+    def left_behind(self, path: str) -> Iterator[str]:
+        """Describe a file of the user's own whose folder moved."""
+        if folder := moved_folder(path, self.release, self.own):
+            target = home(folder, self.table)
             now = f"moved: `git mv` it to {target}/" if target else "is gone"
-            yield f"{change.path} is yours and stays, but {folder}/ {now}"
-    for file, shipped in sorted(touched.items()):
-        if Path(file).is_file():
-            for line in sorted(old_names(Path(file).read_bytes(), table) - old_names(shipped, table)):
-                yield f"{file}: {line}"
+            yield f"{path} is yours and stays, but {folder}/ {now}"
+
+    def hidden(self) -> Iterator[str]:
+        """Describe the user's rules that hide new code from Git, which no commit would have."""
+        folders = {str(Path(part).parent) for parts in self.table.values() for part in parts}
+        ignored = git("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--", "data-science", "mlops")
+        files = [
+            file for file in ignored.decode().split("\0") if file[-3:] == ".py" and str(Path(file).parent) in folders
+        ]
+        rules: dict[tuple[str, ...], list[str]] = {}
+        if files:
+            fields = (
+                git("check-ignore", "--verbose", "-z", "--stdin", stdin="\0".join(files).encode()).decode().split("\0")
+            )
+            for *rule, file in zip(fields[::4], fields[1::4], fields[2::4], fields[3::4], strict=False):
+                rules.setdefault(tuple(rule), []).append(file)
+        for (source, number, pattern), found in rules.items():
+            count = f"{found[0]} and {len(found) - 1} more" if found[1:] else found[0]
+            yield f"{count} would not be committed: narrow the rule `{pattern}` in line {number} of {source}"
 
 
 def main(answers_file: str) -> None:
@@ -266,7 +307,7 @@ def main(answers_file: str) -> None:
     warnings.simplefilter("ignore")
     try:
         with tempfile.TemporaryDirectory() as folder:
-            lines = list(report(recorded, os.environ["VERSION_FROM"], Path(folder)))
+            lines = list(Update(recorded, os.environ["VERSION_FROM"], Path(folder)).report())
     except (OSError, subprocess.CalledProcessError, copier.errors.CopierError) as error:
         sys.exit(f"error: edits of moved files were not carried along: {error}; go back with `{GO_BACK}`")
     if lines:

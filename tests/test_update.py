@@ -4,6 +4,7 @@
 """
 
 import hashlib
+import json
 import os
 import re
 import shlex
@@ -11,7 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -365,7 +366,8 @@ def test_every_edit_is_in_the_new_file_or_in_a_visible_conflict(
     project = start.project(history, tmp_path / "project")
     edits = edit_every_file(project)
     update(project)
-    named = {line for line in capfd.readouterr().err.splitlines() if "git show HEAD:./" in line}
+    printed = capfd.readouterr().err
+    commit = git(project, "rev-parse", "--short", "HEAD").strip()
     unmerged = {line[3:] for line in conflicts(project)}
     found: dict[str, set[str]] = {}
     for name, content in files(project).items():
@@ -383,7 +385,7 @@ def test_every_edit_is_in_the_new_file_or_in_a_visible_conflict(
             assert len(places) == 1
             assert places <= set(table()[old]), edit
             results["in the moved file"] += 1
-        elif any(f"git show HEAD:./{old}`" in line for line in named):
+        elif f"git show {commit}:./{old}`" in printed:
             results["named"] += 1
         else:
             lost.append(edit)
@@ -394,6 +396,10 @@ def test_every_edit_is_in_the_new_file_or_in_a_visible_conflict(
     )
     assert lost == []
     assert results["in the moved file"]
+    for name in unmerged:
+        markers = re.findall(r"^(<{7}|>{7}) ", (project / name).read_text(encoding="utf-8"), re.M)
+        assert markers == ["<" * 7, ">" * 7] * (len(markers) // 2), f"conflicts within a conflict: {name}"
+        assert "<<<<<<< " not in git(project, "show", f":3:./{name}"), name
 
     # Without the edits, what is in no conflict equals a fresh copy.
     fresh = new_project(history, tmp_path / "fresh", **{k: v for k, v in answers(project).items() if k[0] != "_"})
@@ -406,6 +412,9 @@ def test_every_edit_is_in_the_new_file_or_in_a_visible_conflict(
         assert not (project / "infrastructure").exists()
 
 
+PACKAGE = "data-science/src/flight_delays"
+
+
 @pytest.fixture(scope="session")
 def rearranged(history: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A project of v0.3.0 whose owner moved, renamed and deleted what the release moves, updated; what was printed."""
@@ -414,12 +423,20 @@ def rearranged(history: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
     git(project, "mv", "data-science/tests", "data-science/checks")
     git(project, "mv", f"{engine}/rollout.py", f"{engine}/strategy.py")
     git(project, "rm", "--quiet", "-r", f"{engine}/lint")
+    git(project, "mv", f"{PACKAGE}/prep.py", f"{PACKAGE}/preprocess.py")
+    git(project, "rm", "--quiet", f"{PACKAGE}/register.py", f"{PACKAGE}/charts.py")
+    (project / PACKAGE / "report").mkdir()
+    git(project, "mv", f"{PACKAGE}/report.py", f"{PACKAGE}/report/page.py")
     (project / "mlops/engine/src/mlops").mkdir(parents=True)
     for name, text in (
         (f"{engine}/mine.py", "from mlops import azure\nimport flight_delays.charts\n"),
         (f"{engine}/cli.py", "# mine\n" + (project / engine / "cli.py").read_text(encoding="utf-8")),
         ("mlops/engine/src/mlops/cli.py", "print('my own engine')\n"),
         (f"{engine}/strategy.py", "# mine\n" + (project / engine / "strategy.py").read_text(encoding="utf-8")),
+        (f"{PACKAGE}/report/charts.py", "print('my own charts')\n"),
+        (f"{PACKAGE}/report/page.py", (project / PACKAGE / "report/page.py").read_text(encoding="utf-8") + "# mine\n"),
+        (f"{PACKAGE}/train.py", (project / PACKAGE / "train.py").read_text(encoding="utf-8") + USE),
+        (".gitignore", (project / ".gitignore").read_text(encoding="utf-8") + "local/\n"),
     ):
         (project / name).write_text(text, encoding="utf-8")
     commit_all(project, "everything elsewhere")
@@ -431,6 +448,15 @@ def rearranged(history: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
         check=True,
     )
     return project, run.stderr
+
+
+USE = """
+
+def mine() -> None:
+    from flight_delays import promotion
+
+    promotion.Policy
+"""
 
 
 def test_a_folder_that_its_owner_moved_is_no_silent_second_copy(rearranged: tuple[Path, str]) -> None:
@@ -467,15 +493,72 @@ def test_a_file_of_ones_own_at_the_new_place_is_a_visible_conflict(rearranged: t
     project, output = rearranged
     assert any(line.endswith(" mlops/engine/src/mlops/cli.py") for line in conflicts(project))
     assert "my own engine" in (project / "mlops/engine/src/mlops/cli.py").read_text(encoding="utf-8")
-    assert "your edits are in `git show HEAD:./mlops/src/mlops/cli.py`" in output
+    commit = git(project, "rev-parse", "--short", "HEAD").strip()
+    assert f"your edits are in `git show {commit}:./mlops/src/mlops/cli.py`" in output
 
 
-PACKAGE = "data-science/src/flight_delays"
+def test_a_split_file_that_its_owner_renamed_is_no_silent_second_copy(rearranged: tuple[Path, str]) -> None:
+    project, output = rearranged
+    assert not (project / PACKAGE / "prep.py").exists()
+    assert (
+        f"{PACKAGE}/preprocess.py is your copy of what is now {PACKAGE}/prep.py (left out), {PACKAGE}/core/split.py: "
+        in output
+    )
+
+
+def test_the_parts_of_a_split_file_that_its_owner_deleted_are_named(rearranged: tuple[Path, str]) -> None:
+    project, output = rearranged
+    assert not (project / PACKAGE / "register.py").exists()
+    assert f"{PACKAGE}/register.py stays deleted, but {PACKAGE}/core/champion.py has parts of it" in output
+
+
+def test_a_file_of_ones_own_where_a_deleted_one_would_be_now_stays(rearranged: tuple[Path, str]) -> None:
+    project, output = rearranged
+    assert "my own charts" in (project / PACKAGE / "report/charts.py").read_text(encoding="utf-8")
+    assert f"UU {PACKAGE}/report/charts.py" in conflicts(project)
+    assert f"{PACKAGE}/report/charts.py is yours, and the new release has another one" in output
+    assert f"{PACKAGE}/report/charts.py was left out" not in output
+
+
+def test_a_file_that_its_owner_moved_to_the_same_new_place_is_merged(rearranged: tuple[Path, str]) -> None:
+    project, output = rearranged
+    page = (project / PACKAGE / "report/page.py").read_text(encoding="utf-8")
+    assert page.endswith("# mine\n")
+    assert "<<<<<<<" not in page
+    assert f"{PACKAGE}/report/page.py has your edits of {PACKAGE}/report.py\n" in output
+    assert f"{PACKAGE}/report/page.py is your copy" not in output
+    assert not any(line.endswith("report/page.py") and line[:2] == "UU" for line in conflicts(project))
+
+
+def test_old_imports_in_an_edited_file_that_did_not_move_are_named(rearranged: tuple[Path, str]) -> None:
+    _, output = rearranged
+    assert f"{PACKAGE}/train.py: flight_delays.promotion.Policy is now flight_delays.core.promotion.Policy\n" in output
 
 
 def module(old: str) -> str:
     """How a module of an older release is called today."""
     return ", ".join(sorted(new.partition("/src/")[2].removesuffix(".py").replace("/", ".") for new in table()[old]))
+
+
+def test_new_code_that_a_rule_of_the_owner_hides_from_git_is_named(rearranged: tuple[Path, str]) -> None:
+    project, output = rearranged
+    line = len((project / ".gitignore").read_text(encoding="utf-8").splitlines())
+    [named] = [line for line in output.splitlines() if "would not be committed" in line]
+    assert named.strip().startswith("mlops/engine/src/mlops/local/")
+    assert named.endswith(f"narrow the rule `local/` in line {line} of .gitignore")
+
+
+def test_a_project_with_files_that_git_does_not_show_is_not_updated(history: Path, tmp_path: Path) -> None:
+    project = Start("v0.3.0", {}).project(history, tmp_path / "project")
+    git(project, "config", "status.showUntrackedFiles", "no")
+    (project / "mine.txt").write_text("not committed\n", encoding="utf-8")
+    before = files(project)
+    run = subprocess.run(
+        [sys.executable, "-m", "copier", "update", "--trust", "--defaults"], cwd=project, capture_output=True, text=True
+    )
+    assert run.returncode != 0
+    assert "error: commit, ignore or move what Git does not have: mine.txt (1 in all)\n" in run.stderr
+    assert files(project) == before
 
 
 def test_the_old_answers_become_the_new_ones() -> None:
@@ -489,6 +572,95 @@ def test_the_old_answers_become_the_new_ones() -> None:
         "existing_cluster": "c",
         "infrastructure_version": "existing",
     }
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Old imports.
+
+
+@pytest.fixture
+def outdated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """What is reported of a file of the user's, in a small project."""
+    monkeypatch.syspath_prepend(str(ROOT / "migrations"))
+    import imports
+
+    monkeypatch.chdir(tmp_path)
+    imports.source.cache_clear()
+    imports.names.cache_clear()
+    package, tests = "data-science/src/pkg", "data-science/tests"
+    moved = {
+        f"{package}/charts.py": [f"{package}/report/charts.py"],
+        f"{package}/data.py": [f"{package}/tabular/data.py", f"{package}/core/schema.py"],
+        f"{package}/prep.py": [f"{package}/prep.py", f"{package}/core/split.py"],
+        f"{tests}/samples.py": [f"{tests}/samples.py", f"{tests}/helpers.py"],
+    }
+    code = {
+        f"{package}/__init__.py": "",
+        f"{package}/report/__init__.py": "",
+        f"{package}/report/charts.py": "def bars(): ...",
+        f"{package}/tabular/data.py": "from pkg.core.schema import Schema\ndef read(): ...",
+        f"{package}/core/schema.py": "class Schema: ...",
+        f"{package}/core/split.py": "if True:\n    def split(): ...",
+        f"{package}/prep.py": "from .core import split as splitting\nROWS, _ = 1, 2\n",
+        f"{tests}/samples.py": "from helpers import SEED",
+        f"{tests}/helpers.py": "SEED: int = 1\ndef module(): ...",
+    }
+
+    def report(text: str, path: str = f"{package}/mine.py") -> list[str]:
+        for name, content in (code | {path: text}).items():
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            Path(name).write_text(content, encoding="utf-8")
+        return imports.outdated(path, imports.modules(moved))
+
+    return report
+
+
+SCHEMA, READ = "pkg.data.Schema is now pkg.core.schema.Schema", "pkg.data.read is now pkg.tabular.data.read"
+CHARTS = "pkg.charts is now pkg.report.charts"
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("from .data import read", [READ]),
+        ("from . import charts", [CHARTS]),
+        ("from pkg import (\n    charts,\n    prep,\n)", [CHARTS]),
+        ("def f():\n    from pkg.data import Schema, read", [SCHEMA, READ]),
+        ("import pkg.charts as drawing", [CHARTS]),
+        ("from pkg import data\ndata.read()", [READ]),
+        ("import pkg.data\npkg.data.Schema.load", [SCHEMA]),
+        ("from pkg import data", ["pkg.data is now pkg.tabular.data, pkg.core.schema"]),
+        ("from pkg.data import lost", ["pkg.data.lost is gone, and in none of pkg.tabular.data, pkg.core.schema"]),
+        ("from pkg.prep import split", ["pkg.prep.split is now pkg.core.split.split"]),
+        ("from pkg import prep\nprep.split(prep.ROWS)", ["pkg.prep.split is now pkg.core.split.split"]),
+        ("from pkg.unknown import name", ["pkg.unknown is gone"]),
+        ("from pkg.prep import ROWS, splitting, __doc__\nfrom pkg.report.charts import bars", []),
+        ("from pkg import prep\ndef f(prep):\n    return prep.shape", []),
+        ("import numpy\nfrom charts import bars\nnumpy.data.read", []),
+        ("<<<<<<< before updating\nfrom .data import read\n", []),
+    ],
+)
+def test_old_imports_are_named_with_their_names_of_today(
+    text: str, lines: list[str], outdated: Callable[..., list[str]]
+) -> None:
+    assert outdated(text) == lines
+
+
+def test_old_imports_are_found_in_tests_notebooks_and_subpackages(outdated: Callable[..., list[str]]) -> None:
+    moved = ["samples.module is now helpers.module"]
+    assert outdated("from samples import SEED, module", "data-science/tests/test_mine.py") == moved
+    assert outdated("from ..charts import bars", "data-science/src/pkg/own/mine.py") == [CHARTS]
+    assert outdated("from ..charts import bars", "data-science/src/pkg/own/__init__.py") == [CHARTS]
+    cells = [
+        {"cell_type": "markdown", "source": ["from pkg.data import read"]},
+        {"cell_type": "code", "source": ["%matplotlib inline\n", "from pkg.charts import bars"]},
+    ]
+    assert outdated(json.dumps({"cells": cells}), "data-science/notebooks/mine.ipynb") == [CHARTS]
+
+
+def test_a_module_beside_a_file_is_the_one_that_it_imports(outdated: Callable[..., list[str]]) -> None:
+    outdated("def module(): ...", "data-science/checks/samples.py")
+    assert outdated("from samples import module", "data-science/checks/test_mine.py") == []
 
 
 # ----------------------------------------------------------------------------------------------------------------------
