@@ -88,9 +88,9 @@ class Release:
         """Render it into an empty folder."""
         answers = {question: answer for question, answer in recorded.items() if not question.startswith("_")}
         rendered, objects = folder / "rendered", folder / "objects"
-        copier.run_copy(
-            recorded["_src_path"], rendered, data=answers, vcs_ref=version, defaults=True, quiet=True, unsafe=True
-        )
+        # This script is in Copier's clone. A recorded path may be relative to another folder.
+        template = git("-C", str(TABLE.parent), "remote", "get-url", "origin").decode().strip()
+        copier.run_copy(template, rendered, data=answers, vcs_ref=version, defaults=True, quiet=True, unsafe=True)
         objects.mkdir()
         known = git("rev-parse", "--path-format=absolute", "--git-path", "objects").decode().strip()
         # Index and objects of its own, so that the project's repository stays as it is.
@@ -308,7 +308,7 @@ def main(answers_file: str) -> None:
     try:
         with tempfile.TemporaryDirectory() as folder:
             lines = list(Update(recorded, os.environ["VERSION_FROM"], Path(folder)).report())
-    except (OSError, subprocess.CalledProcessError, copier.errors.CopierError) as error:
+    except Exception as error:  # of whatever kind: the project is between two releases
         sys.exit(f"error: edits of moved files were not carried along: {error}; go back with `{GO_BACK}`")
     if lines:
         print("\nFiles that moved in this release:\n", *lines, sep="\n  ", file=sys.stderr)

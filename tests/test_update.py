@@ -561,6 +561,39 @@ def test_a_project_with_files_that_git_does_not_show_is_not_updated(history: Pat
     assert files(project) == before
 
 
+def test_a_project_that_knows_its_template_by_a_relative_path_is_updated_from_there(
+    history: Path, tmp_path: Path
+) -> None:
+    project = Start("v0.3.0", {}).project(history, tmp_path / "project")
+    recorded, charts = project / ".copier-answers.yml", project / PACKAGE / "charts.py"
+    recorded.write_text(
+        re.sub("(?m)^_src_path: .*$", "_src_path: ./template", recorded.read_text(encoding="utf-8")), encoding="utf-8"
+    )
+    charts.write_text(charts.read_text(encoding="utf-8") + "# mine\n", encoding="utf-8")
+    commit_all(project, "my edit")
+    command = [sys.executable, "-m", "copier", "update", "--trust", "--defaults", str(project)]
+    run = subprocess.run(command, cwd=history.parent, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert (project / table()[f"{PACKAGE}/charts.py"][0]).read_text(encoding="utf-8").endswith("# mine\n")
+
+
+def test_an_error_while_edits_are_carried_is_one_line_that_names_the_way_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "migrations"))
+    import moves
+
+    monkeypatch.chdir(tmp_path)
+    Path("answers.yml").write_text("_commit: v0.3.0\n", encoding="utf-8")
+    commit_all(tmp_path, "answers")
+    monkeypatch.setenv("VERSION_FROM", "v0.3.0")
+    monkeypatch.setattr(moves, "Update", lambda *_: 1 / 0)
+    with pytest.raises(
+        SystemExit, match=r"^error: .*division by zero; go back with `git reset --hard && git clean -fd`$"
+    ):
+        moves.main("answers.yml")
+
+
 def test_the_old_answers_become_the_new_ones() -> None:
     sys.path.insert(0, str(ROOT / "migrations"))
     from answers import migrate
