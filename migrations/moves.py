@@ -217,13 +217,17 @@ class Update:
         """Carry the edits of one file."""
         old, parts = change.path, self.parts(change.path)
         stays = old in self.table.get(old, [old])
+        rejected = Path(f"{old}.rej")  # of `copier update --conflict rej`
         if stays and Path(old).exists() and not (old in self.table and undo_conflict(old)):
             self.code.add(old)  # Copier has merged it
+            if rejected.exists() and (others := [part for part in parts if part != old]):
+                yield f"{rejected} has edits that may belong in {', '.join(others)}"
         elif not parts or change.status == "T" or self.own & set(parts):
             now = f"now {', '.join(parts)}" if parts else "not in the new release"
             yield f"{old} is {now}: {self.edits_of(old)}"
         else:
             yield from self.carry(change, parts)
+            rejected.unlink(missing_ok=True)
 
     def renamed(self, change: Change) -> Iterator[str]:
         """Describe a file that the user moved, too; if to the same place, merge it."""
@@ -231,6 +235,7 @@ class Update:
         if user in parts:
             undo_conflict(user)
             yield from self.carry(change, [user])
+            Path(f"{user}.rej").unlink(missing_ok=True)
         elif now := [
             part if Path(part).exists() else f"{part} (left out)"
             for part in parts
@@ -260,7 +265,8 @@ class Update:
         chosen: dict[str, list[Edit]] = {part: [] for part in parts}
         for edit in edits(base, mine):
             chosen[place(edit, base, shipped)].append(edit)
-        for part in [part for part in parts if chosen[part]] or parts[:1]:
+        changed = [part for part in parts if chosen[part]] or parts[:1]
+        for part in changed:
             self.code.add(part)
             if is_conflict(part):  # with the edits of another file that became this one, too
                 yield f"{part} is in conflict already, and has parts of {change.path}: {self.edits_of(change.path)}"
@@ -269,11 +275,12 @@ class Update:
             Path(part).write_bytes(content)
             if change.modes[0] != change.modes[1]:
                 Path(part).chmod(int(change.modes[1][-3:], 8))
+            which = f"some of your edits of {change.path}" if changed[1:] else f"your edits of {change.path}"
             if fits:
-                yield f"{part} has your edits of {change.path}"
+                yield f"{part} has {which}"
             else:
                 mark(part, change.modes[1], base, shipped[part], change.blobs[1])
-                yield f"{part} is in conflict with your edits of {change.path}: resolve it like a merge"
+                yield f"{part} is in conflict with {which}: resolve it like a merge"
 
     def left_behind(self, path: str) -> Iterator[str]:
         """Describe a file of the user's own whose folder moved."""

@@ -577,6 +577,28 @@ def test_a_project_that_knows_its_template_by_a_relative_path_is_updated_from_th
     assert (project / table()[f"{PACKAGE}/charts.py"][0]).read_text(encoding="utf-8").endswith("# mine\n")
 
 
+def test_rejected_edits_of_files_that_moved_are_carried_and_of_split_ones_named(
+    history: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project = Start("v0.3.0", {}).project(history, tmp_path / "project")
+    for name, line in (("charts.py", "import"), ("prep.py", "def split")):
+        file = project / PACKAGE / name
+        text = file.read_text(encoding="utf-8")
+        assert f"\n{line}" in text
+        file.write_text(text.replace(f"\n{line}", f"\n# mine\n{line}"), encoding="utf-8")
+    (project / PACKAGE / "step.py").unlink()
+    (project / PACKAGE / "step.py").symlink_to("train.py")
+    commit_all(project, "my edits")
+    update(project, conflict="rej")
+    printed = capfd.readouterr().err
+    assert "\n# mine\n" in (project / PACKAGE / "report/charts.py").read_text(encoding="utf-8")
+    assert {name for name in files(project) if name.endswith(".rej")} == {f"{PACKAGE}/prep.py.rej"}
+    assert f"{PACKAGE}/prep.py.rej has edits that may belong in {PACKAGE}/core/split.py\n" in printed
+    commit = git(project, "rev-parse", "--short", "HEAD").strip()
+    now = f"{PACKAGE}/step.py is now {PACKAGE}/core/step.py: your edits are in `git show {commit}:./{PACKAGE}/step.py`"
+    assert now in printed
+
+
 def test_an_error_while_edits_are_carried_is_one_line_that_names_the_way_back(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
