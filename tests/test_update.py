@@ -14,6 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import copier
@@ -575,6 +576,48 @@ def test_a_project_that_knows_its_template_by_a_relative_path_is_updated_from_th
     run = subprocess.run(command, cwd=history.parent, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert (project / table()[f"{PACKAGE}/charts.py"][0]).read_text(encoding="utf-8").endswith("# mine\n")
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_two_files_that_became_one_are_no_conflict_within_a_conflict(
+    fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "migrations"))
+    from moves import Change, Update
+
+    monkeypatch.chdir(tmp_path)
+    new = Path("new.py")
+    new.write_text("one\n1\n1\n1\ntwo of the release\n", encoding="utf-8")
+    commit = commit_all(tmp_path, "before")
+    update = Update.__new__(Update)
+    update.commit, update.code = commit, set()
+    update.release = SimpleNamespace(blob=lambda blob: git(tmp_path, "cat-file", "blob", blob).encode())
+
+    def carry(old: str, base: str, mine: str) -> list[str]:
+        blobs = []
+        for text in (base, mine):
+            (tmp_path / old).write_text(text, encoding="utf-8")
+            blobs.append(git(tmp_path, "hash-object", "-w", old).strip())
+        return list(update.carry(Change("M", ("100644",) * 2, (blobs[0], blobs[1]), old, old), ["new.py"]))
+
+    first = (
+        ("one\n1\n1\n1\n", "one of mine\n1\n1\n1\n") if fits else ("one before\n1\n1\n1\n", "one of mine\n1\n1\n1\n")
+    )
+    [line] = carry("one.py", *first)
+    assert line.startswith(
+        "new.py has your edits of one.py" if fits else "new.py is in conflict with your edits of one.py"
+    )
+    [line] = carry("two.py", "1\n1\n1\ntwo before\n", "1\n1\n1\ntwo of mine\n")
+    assert new.read_text(encoding="utf-8").count("<<<<<<< before updating") == 1
+    theirs = git(tmp_path, "show", ":3:new.py")
+    assert "<<<<<<<" not in theirs
+    assert "two of the release" in theirs
+    if fits:
+        assert line == "new.py is in conflict with your edits of two.py: resolve it like a merge"
+        assert "one of mine" in theirs
+    else:
+        show = f"your edits are in `git show {commit}:./two.py`"
+        assert line == f"new.py is in conflict already, and has parts of two.py: {show}"
 
 
 def test_rejected_edits_of_files_that_moved_are_carried_and_of_split_ones_named(
