@@ -298,9 +298,8 @@ class Update:
         ]
         rules: dict[tuple[str, ...], list[str]] = {}
         if files:
-            fields = (
-                git("check-ignore", "--verbose", "-z", "--stdin", stdin="\0".join(files).encode()).decode().split("\0")
-            )
+            output = git("check-ignore", "--verbose", "-z", "--stdin", stdin="\0".join(files).encode())
+            fields = output.decode().split("\0")
             for *rule, file in zip(fields[::4], fields[1::4], fields[2::4], fields[3::4], strict=False):
                 rules.setdefault(tuple(rule), []).append(file)
         for (source, number, pattern), found in rules.items():
