@@ -88,7 +88,7 @@ def test_the_users_edits_survive_next_to_the_releases(template: Path, tmp_path: 
     schema.write_text("# mine\n" + schema.read_text(encoding="utf-8"), encoding="utf-8")
     (project / "data-science" / "mine.py").write_text("print('mine')\n", encoding="utf-8")
     commit_all(project, "my edits")
-    shipped = template / "template" / "config" / "model.yml.jinja"
+    (shipped,) = template.rglob("model.yml.jinja")
     shipped.write_text(shipped.read_text(encoding="utf-8") + "# from the release\n", encoding="utf-8")
     commit_all(template, "second", tag="v1001.0.0")
     update(project)
@@ -102,7 +102,7 @@ def test_an_edit_of_the_same_line_is_a_visible_conflict(template: Path, tmp_path
     project = new_project(template, tmp_path / "project")
     for path, word in (
         (project / "config" / "model.yml", "mine"),
-        (template / "template" / "config" / "model.yml.jinja", "theirs"),
+        (next(template.rglob("model.yml.jinja")), "theirs"),
     ):
         _, rest = path.read_text(encoding="utf-8").split("\n", 1)
         path.write_text(f"# {word}\n{rest}", encoding="utf-8")
@@ -295,14 +295,14 @@ def test_each_release_updates_to_this_commit_and_equals_a_fresh_copy(
 ) -> None:
     project = start.project(history, tmp_path / "project")
     note = project / "README.md"
-    note.write_text(note.read_text(encoding="utf-8") + "\nMine.\n", encoding="utf-8")
+    note.write_text("Mine.\n\n" + note.read_text(encoding="utf-8"), encoding="utf-8")
     commit_all(project, "one edit")
     update(project)
     assert "moved in this release" not in capfd.readouterr().err
     fresh = new_project(history, tmp_path / "fresh", **{k: v for k, v in answers(project).items() if k[0] != "_"})
     assert conflicts(project) == []
-    assert note.read_text(encoding="utf-8").endswith("\nMine.\n")
-    note.write_text(note.read_text(encoding="utf-8").removesuffix("\nMine.\n"), encoding="utf-8")
+    assert note.read_text(encoding="utf-8").startswith("Mine.\n\n")
+    note.write_text(note.read_text(encoding="utf-8").removeprefix("Mine.\n\n"), encoding="utf-8")
     assert different(project, fresh) == set()
 
 
