@@ -35,16 +35,21 @@ UPWARDS = [
     ("local.runner", "azureml"),
     ("subscription.account", "orchestration.github"),
 ]
+SIDEWAYS = [
+    ("infrastructure.bicep", "infrastructure.terraform"),
+    ("azureml.aml_cli_v2", "azureml.python_sdk_v2"),
+    ("definitions.yaml_v2", "definitions.python_sdk_v1"),
+]
 
 
-def test_an_import_upwards_breaks_a_contract_even_inside_a_function(tmp_path: Path) -> None:
+def test_an_import_upwards_or_of_another_choice_breaks_a_contract_even_inside_a_function(tmp_path: Path) -> None:
     shutil.copytree(ENGINE, tmp_path, dirs_exist_ok=True)
-    for module, imported in UPWARDS:
+    for module, imported in UPWARDS + SIDEWAYS:
         with (tmp_path / "mlops" / f"{module.replace('.', '/')}.py").open("a", encoding="utf-8") as file:
             file.write(f"\n\ndef late() -> None:\n    import mlops.{imported}\n")
     result = lint_imports(tmp_path)
     assert result.returncode == 1, result.stderr
-    for module, imported in UPWARDS:
+    for module, imported in UPWARDS + SIDEWAYS:
         assert f"mlops.{module} -> mlops.{imported} " in result.stdout
 
 
