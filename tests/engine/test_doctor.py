@@ -510,7 +510,7 @@ def here(new: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, A
     return command
 
 
-def test_a_healthy_environment_ends_well(here: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_healthy_environment_has_no_error(here: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert here({}) == 0
     shown = capsys.readouterr()
     assert "remedy" not in shown.out
