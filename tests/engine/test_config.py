@@ -112,7 +112,7 @@ def test_model_settings_are_no_environment(project: Project) -> None:
 
 
 def test_an_unknown_environment_is_answered_with_the_known_ones(project: Project) -> None:
-    assert failure(project, "stage") == "unknown environment 'stage': config/ describes dev, prod, test"
+    assert failure(project, "stage") == "unknown environment 'stage': config/ describes dev, test, prod"
 
 
 @pytest.mark.parametrize(

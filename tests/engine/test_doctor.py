@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import recorded_azure as azure
+from command_line import run
 from recorded_azure import (
     ADA,
     CLIENT,
@@ -25,7 +26,7 @@ from recorded_azure import (
 )
 from small_project import write_yaml
 
-from mlops import cli, infrastructure, orchestration
+from mlops import infrastructure, orchestration
 from mlops.config import load_environment
 from mlops.project import Project, load_yaml
 from mlops.subscription import doctor
@@ -486,15 +487,6 @@ def test_each_question_is_asked_once(new: Project) -> None:
     look(new, recorded)
     asked = [line for line in recorded.ran("az ", "gh ") if not line.startswith(("az version", "az account show"))]
     assert sorted(asked) == sorted(set(asked))
-
-
-def run(*words: str) -> int:
-    """Run a command line and return its exit code."""
-    try:
-        cli.main(list(words))
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 @pytest.fixture
