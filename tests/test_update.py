@@ -343,19 +343,39 @@ def test_every_file_of_a_release_is_still_there_or_in_the_table_of_moves() -> No
 EDIT = re.compile(r"my edit [0-9]+ of [^\s\"]+")
 
 
-def edit_every_file(project: Path) -> dict[str, str]:
-    """Put a line in the middle and at the end of every file of the folders that are edited; give each edit's file."""
+def edit_every_file(project: Path) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """Insert two lines into every file of the folders that are edited, replace one and delete one.
+
+    Give the file of each line that is new, and each line that is no longer there with its file.
+    """
     edits: dict[str, str] = {}
+    removed: list[tuple[str, str]] = []
     for name in files(project):
         if name.split("/")[0] in {"config", "data-science", "mlops"}:
             lines = (project / name).read_text(encoding="utf-8").splitlines()
-            for place in (len(lines), len(lines) // 2):
+            counts = Counter(lines)
+            # From the end to the start: the places of the others stay.
+            for part, count, keep in ((4, 0, False), (3, 1, True), (2, 0, False), (1, 1, False)):
+                place = len(lines) * part // 4
+                if count:
+                    own = range(place, len(lines) * (part + 1) // 4 - 1)
+                    place = next((n for n in own if counts[lines[n]] == 1 and lines[n].strip()), -1)
+                    if place < 0:
+                        continue
+                    removed.append((name, lines[place]))
                 edit = f"my edit {len(edits)} of {name}"
-                edits[edit] = name
-                lines.insert(place, f"# {edit}")
+                lines[place : place + count] = [] if keep else [f"# {edit}"]
+                if not keep:
+                    edits[edit] = name
             (project / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
     commit_all(project, "my edits")
-    return edits
+    return edits, removed
+
+
+def occurrences(path: Path, line: str) -> int:
+    """How often a file has a line, but for its conflicts."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return re.sub(r"(?ms)^<{7} .*?^>{7} .*?$", "", text).splitlines().count(line)
 
 
 @pytest.mark.parametrize("start", RELEASED + CHOICES, ids=str)
@@ -363,7 +383,7 @@ def test_every_edit_is_in_the_new_file_or_in_a_visible_conflict(
     start: Start, history: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     project = start.project(history, tmp_path / "project")
-    edits = edit_every_file(project)
+    edits, removed = edit_every_file(project)
     update(project)
     named = {line for line in capfd.readouterr().err.splitlines() if "git show HEAD:./" in line}
     unmerged = {line[3:] for line in conflicts(project)}
@@ -387,20 +407,34 @@ def test_every_edit_is_in_the_new_file_or_in_a_visible_conflict(
             results["named"] += 1
         else:
             lost.append(edit)
+    fresh = new_project(history, tmp_path / "fresh", **{k: v for k, v in answers(project).items() if k[0] != "_"})
+    gone: dict[str, set[str]] = {}
+    for old, line in removed:
+        places = [new for new in table().get(old, [old]) if (fresh / new).exists()]
+        for new in places:
+            gone.setdefault(new, set()).add(line)
+        there, here = (sum(occurrences(folder / new, line) for new in places) for folder in (fresh, project))
+        if there == 0:
+            results["gone in the release too"] += 1
+        elif here < there:
+            results["gone or in a conflict"] += 1
+        elif any(f"git show HEAD:./{old}`" in line for line in named):
+            results["named"] += 1
+        else:
+            lost.append(f"{old} without {line!r}")
     print(
-        f"{start}: {len(edits)} edits,",
+        f"{start}: {len(edits)} new lines, {len(removed)} replaced or deleted,",
         ", ".join(f"{n} {result}" for result, n in results.items()),
         f"{len(lost)} lost",
     )
     assert lost == []
     assert results["in the moved file"]
 
-    # Without the edits, what is in no conflict equals a fresh copy.
-    fresh = new_project(history, tmp_path / "fresh", **{k: v for k, v in answers(project).items() if k[0] != "_"})
-    for name in files(project).keys() - unmerged:
-        content = (project / name).read_bytes()
-        (project / name).write_bytes(re.sub(rb"# my edit [0-9]+ of .*\n", b"", content))
-    assert different(project, fresh) - unmerged == set()
+    # But for the edits, what is in no conflict equals a fresh copy.
+    for name in different(project, fresh) - unmerged:
+        mine = re.sub(r"# my edit [0-9]+ of .*\n", "", (project / name).read_text(encoding="utf-8")).splitlines()
+        theirs = (fresh / name).read_text(encoding="utf-8").splitlines()
+        assert mine == [line for line in theirs if line not in gone.get(name, set()) or line in mine], name
     if start.answers == THEN_EXISTING:
         assert answers(project)["infrastructure_version"] == "existing"
         assert not (project / "infrastructure").exists()

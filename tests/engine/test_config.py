@@ -108,7 +108,7 @@ def test_a_version_without_its_folder_is_named(project: Project) -> None:
 
 
 def test_model_settings_are_no_environment(project: Project) -> None:
-    assert project.environments == ["dev", "prod", "test"]
+    assert project.environments == ["dev", "test", "prod"]
 
 
 def test_an_unknown_environment_is_answered_with_the_known_ones(project: Project) -> None:

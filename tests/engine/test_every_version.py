@@ -849,7 +849,7 @@ CLOSED = pytest.mark.parametrize("project", ["closed"], indirect=True)
 def test_no_open_registry_is_created_for_a_closed_environment(play: Play) -> None:
     trained(play)
     message = failure(play, promote("dev", "test"))
-    assert "dev, prod, test cannot reach a registry that promote would create: choose the add-on model-reg" in message
+    assert "dev, test, prod cannot reach a registry that promote would create: choose the add-on model-reg" in message
     assert "'add_ons=[private-network, model-registry]'" in message
     assert seen(play)["registries"] == {}
 
