@@ -343,39 +343,52 @@ def test_every_file_of_a_release_is_still_there_or_in_the_table_of_moves() -> No
 EDIT = re.compile(r"my edit [0-9]+ of [^\s\"]+")
 
 
-def edit_every_file(project: Path) -> tuple[dict[str, str], list[tuple[str, str]]]:
+class Removal(NamedTuple):
+    """A line that a file no longer has, and the line that shows its place: the new one, or else the one above."""
+
+    file: str
+    line: str
+    shows: str
+
+
+def edit_every_file(project: Path) -> tuple[dict[str, str], list[Removal]]:
     """Insert two lines into every file of the folders that are edited, replace one and delete one.
 
-    Give the file of each line that is new, and each line that is no longer there with its file.
+    Give the file of each line that is new, and each line that is no longer there.
     """
     edits: dict[str, str] = {}
-    removed: list[tuple[str, str]] = []
+    removed: list[Removal] = []
     for name in files(project):
         if name.split("/")[0] in {"config", "data-science", "mlops"}:
             lines = (project / name).read_text(encoding="utf-8").splitlines()
-            counts = Counter(lines)
-            # From the end to the start: the places of the others stay.
-            for part, count, keep in ((4, 0, False), (3, 1, True), (2, 0, False), (1, 1, False)):
-                place = len(lines) * part // 4
-                if count:
-                    own = range(place, len(lines) * (part + 1) // 4 - 1)
-                    place = next((n for n in own if counts[lines[n]] == 1 and lines[n].strip()), -1)
-                    if place < 0:
-                        continue
-                    removed.append((name, lines[place]))
+            once = {line for line, count in Counter(lines).items() if count == 1 and line.strip()}
+            quarter = len(lines) // 4
+            # From the end to the start, so that the places of the others stay.
+            for kind, place in (
+                ("insert", len(lines)),
+                ("delete", 3 * quarter),
+                ("insert", 2 * quarter),
+                ("replace", quarter),
+            ):
                 edit = f"my edit {len(edits)} of {name}"
-                lines[place : place + count] = [] if keep else [f"# {edit}"]
-                if not keep:
+                if kind == "insert":
+                    lines.insert(place, f"# {edit}")
+                else:
+                    block = range(place + 1, place + quarter - 1)
+                    place = next((n for n in block if {lines[n - 1], lines[n]} <= once), 0)
+                    if not place:
+                        continue
+                    above, line = lines[place - 1 : place + 1]
+                    lines[place : place + 1] = [f"# {edit}"] if kind == "replace" else []
+                    removed.append(Removal(name, line, edit if kind == "replace" else above))
+                if kind != "delete":
                     edits[edit] = name
             (project / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
     commit_all(project, "my edits")
     return edits, removed
 
 
-def occurrences(path: Path, line: str) -> int:
-    """How often a file has a line, but for its conflicts."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    return re.sub(r"(?ms)^<{7} .*?^>{7} .*?$", "", text).splitlines().count(line)
+CONFLICT = re.compile(r"^<{7} .*?^>{7} .*?$", re.M | re.S)
 
 
 @pytest.mark.parametrize("start", RELEASED + CHOICES, ids=str)
@@ -409,16 +422,20 @@ def test_every_edit_is_in_the_new_file_or_in_a_visible_conflict(
             lost.append(edit)
     fresh = new_project(history, tmp_path / "fresh", **{k: v for k, v in answers(project).items() if k[0] != "_"})
     gone: dict[str, set[str]] = {}
-    for old, line in removed:
-        places = [new for new in table().get(old, [old]) if (fresh / new).exists()]
-        for new in places:
+    for old, line, shows in removed:
+        parts = [new for new in table().get(old, [old]) if (fresh / new).exists()]
+        for new in parts:
             gone.setdefault(new, set()).add(line)
-        there, here = (sum(occurrences(folder / new, line) for new in places) for folder in (fresh, project))
-        if there == 0:
-            results["gone in the release too"] += 1
-        elif here < there:
-            results["gone or in a conflict"] += 1
-        elif any(f"git show HEAD:./{old}`" in line for line in named):
+        texts = [(project / new).read_text(encoding="utf-8") for new in parts]
+        mine = "\n".join(CONFLICT.sub("", text) for text in texts).splitlines()
+        theirs = "\n".join((fresh / new).read_text(encoding="utf-8") for new in parts).splitlines()
+        if line not in theirs:
+            results["removed by the release too"] += 1
+        elif any(shows in conflict for text in texts for conflict in CONFLICT.findall(text)):
+            results["removed in a conflict"] += 1
+        elif mine.count(line) < theirs.count(line):
+            results["removed"] += 1
+        elif any(f"git show HEAD:./{old}`" in words for words in named):
             results["named"] += 1
         else:
             lost.append(f"{old} without {line!r}")
