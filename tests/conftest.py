@@ -22,7 +22,7 @@ from reference_date import EXCLUDE_NEWER
 # Whatever a test lets uv resolve, it resolves as of the reference date.
 os.environ["UV_EXCLUDE_NEWER"] = EXCLUDE_NEWER
 
-# The same examples in each run, and no deadline: a busy machine is no fault of the code.
+# The same examples in each run, and no deadline: a busy machine is not an error of the code.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
