@@ -1,4 +1,4 @@
-"""The online endpoint: safe rollouts, a smoke test, logs, and traffic by hand."""
+"""The online endpoint: safe rollouts, a smoke test, logs, and manual traffic."""
 
 import json
 import time
