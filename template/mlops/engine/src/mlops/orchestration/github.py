@@ -170,7 +170,7 @@ class GitHub:
         return [FirstPush(self), Protection(self)] if self.create else [Protection(self)]
 
     def advice(self, *, provisions: bool) -> list[str]:
-        """Return the next commands: the first push builds the first environment, everything else is started manually."""
+        """Return the next commands: the first push builds the first environment, the rest is started manually."""
         if not provisions:
             return ["Next: `gh workflow run train.yml`"]
         lines = ["New rights need some minutes to arrive: repeat a run that stops with 403 or AADSTS."]
