@@ -100,14 +100,14 @@ SEEDS = {
         ("a wrong keyword", "is_deterministic=True", "is_determinstic=True", 'line no keyword "is_determinstic"'),
         (
             "an unknown type",
-            'Input(type="uri_folder", description="CSV',
-            'Input(type="uri_dir", description="CSV',
+            'Input(type="uri_folder", description="Data',
+            'Input(type="uri_dir", description="Data',
             "uri_dir",
         ),
         (
             "another type of input",
-            'Input(type="uri_folder", description="CSV',
-            'Input(type="uri_file", description="CSV',
+            'Input(type="uri_folder", description="Data',
+            'Input(type="uri_file", description="Data',
             "pipeline.py jobs.prep.inputs.raw_data uri_folder uri_file",
         ),
         (
