@@ -22,7 +22,7 @@ from reference_date import EXCLUDE_NEWER
 # Whatever a test lets uv resolve, it resolves as of the reference date.
 os.environ["UV_EXCLUDE_NEWER"] = EXCLUDE_NEWER
 
-# The same examples in each run, and no deadline: a busy machine is no fault of the code.
+# The same examples in each run, and no deadline: a busy machine is not an error of the code.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
@@ -141,7 +141,9 @@ def run_in(uv: str, render: Render) -> Run:
             subprocess.run(command, check=True, env=os.environ | {"UV_PROJECT_ENVIRONMENT": str(environment)})
         return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
-    def run(project: Path, *command: str, timeout: float = 600, **env: str) -> subprocess.CompletedProcess:
+    def run(
+        project: Path, *command: str, timeout: float = 600, cwd: Path | None = None, **env: str
+    ) -> subprocess.CompletedProcess:
         python = python_of(answers_of(project)["mlops_version"])
         path = os.pathsep.join(str(project / folder) for folder in ("mlops/engine/src", "data-science/src"))
         # The packages are compiled already; the projects, which several tests share, stay as they were rendered.
@@ -149,7 +151,12 @@ def run_in(uv: str, render: Render) -> Run:
         everything = os.environ | {"PYTHONPATH": path} | variables | env
         everything["PATH"] = os.pathsep.join([str(python.parent), everything["PATH"]])
         return subprocess.run(
-            [str(python), "-m", *command], cwd=project, env=everything, capture_output=True, text=True, timeout=timeout
+            [str(python), "-m", *command],
+            cwd=cwd or project,
+            env=everything,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
         )
 
     return run

@@ -101,7 +101,7 @@ def emitted(render: Render, run_in: Run, tmp_path_factory: pytest.TempPathFactor
     sources = [str(render() / name) for name in ("mlops/engine/src", "data-science/src")]
     path = os.pathsep.join([*sources, str(SUITE), str(folder)])
     more = {"COMMAND_LOG": str(log), "PYTEST_PLUGINS": "recorder", "PYTHONPATH": path}
-    result = run_suite(render(), run_in, *MODULES, **more)
+    result = run_suite(render(), folder, run_in, *MODULES, **more)
     assert result.returncode == 0, result.stdout[-3000:]
     for text in log.read_text(encoding="utf-8").splitlines():
         line = json.loads(text)

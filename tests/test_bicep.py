@@ -166,7 +166,7 @@ def test_an_environment_that_has_no_config_is_refused(project_with: Project) -> 
         evaluate(project_with(NONE) / BICEP / "main.bicep", environment="staging")
 
 
-def test_whoever_runs_the_deployment_gets_the_rights_unless_another_is_named(project_with: Project) -> None:
+def test_the_caller_of_the_deployment_gets_the_rights_unless_another_is_named(project_with: Project) -> None:
     for given, expected in (("", DEPLOYER), ("00000000-0000-0000-0000-0000000000ee",) * 2):
         resources = deployment(project_with(NONE), deployerPrincipalId=given).resources
         assigned = [each.body["properties"] for each in resources if each.type == RIGHT]

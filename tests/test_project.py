@@ -191,7 +191,7 @@ def test_another_data_set_works_by_editing_config_and_schema_only(penguins: Path
     assert newest(penguins, "registration.json")["registered"] is True
 
 
-FAULTS = {
+MISTAKES = {
     "a broken CSV": lambda data: data.write_bytes(b'a,b\n"1,2\n3,4,5,6\n\x00'),
     "an empty file": lambda data: data.write_bytes(b""),
     "a header without rows": lambda data: data.write_text(data.read_text(encoding="utf-8").split("\n")[0] + "\n"),
@@ -206,10 +206,10 @@ def edit(data: Path, change: Callable[[str], str], header: bool = True) -> None:
     data.write_text("\n".join([change(head) if header else head, *map(change, rows)]) + "\n", encoding="utf-8")
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_bad_data_stops_the_loop_with_one_line_and_no_model(fault: str, project: Path, run_in: Run) -> None:
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_bad_data_stops_the_loop_with_one_line_and_no_model(mistake: str, project: Path, run_in: Run) -> None:
     (data,) = (project / "data" / "raw").iterdir()
-    FAULTS[fault](data)
+    MISTAKES[mistake](data)
     result = run_in(project, "mlops.cli", "local", "--skip-lint")
     assert result.returncode == 1, result.stdout
     errors = [line for line in result.stderr.splitlines() if line.strip()]

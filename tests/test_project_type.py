@@ -4,6 +4,7 @@ The type is in `toy_type`: series of numbers in JSON lines.
 """
 
 import ast
+import csv
 import json
 import re
 import shutil
@@ -60,6 +61,22 @@ def test_no_file_differs_but_those_of_the_two_types(toy: Path, render: Render) -
     assert files(TOY, package).keys() <= ours.keys()
 
 
+# Predictions are a csv file for every type. Azure ML's components for Responsible AI accept nothing but tables, so the
+# files that have responsible_ai in their path do too. The last is a value of CSS.
+ALLOWED = re.compile(r"predictions\.csv|\.to_csv\(output|rai_tabular_\w+|tabular-nums")
+
+
+def test_no_shared_file_names_a_type_or_its_sample() -> None:
+    types = [path for path in (ROOT / "template").iterdir() if "project_type ==" in path.name]
+    assert types == [overlay(ROOT / "template", "classical")]
+    for path in sorted((ROOT / "template").rglob("*")):
+        shared = not any(path.is_relative_to(folder) for folder in types)
+        if path.is_file() and shared and "responsible_ai" not in path.as_posix() and "__pycache__" not in path.parts:
+            text = ALLOWED.sub("", path.read_text(encoding="utf-8"))
+            found = re.search(r".*(csv|parquet|flight|tabular).*", text, re.I)
+            assert not found, f"{path}: {found and found[0]}"
+
+
 @pytest.fixture(scope="session")
 def local(toy: Path, run_in: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A copy of the project after a local loop, and what the loop printed."""
@@ -72,9 +89,10 @@ def local(toy: Path, run_in: Run, tmp_path_factory: pytest.TempPathFactory) -> t
 ARROWS = {
     "core": {"core"},
     "report": {"core", "report"},
-    "series": {"core", "report", "series"},
-    "tabular": {"core", "report", "tabular"},
+    "series": {"core", "report", "series", "data_file"},
+    "tabular": {"core", "report", "tabular", "data_file"},
     "modality.py": {"series", "tabular"},
+    "data_file.py": set(),
     "score.py": set(),
 }
 
@@ -103,6 +121,17 @@ def test_the_local_loop_ends_with_a_live_score_and_a_report(local: tuple[Path, s
     report = (project / ".local" / "report" / "index.html").read_text(encoding="utf-8")
     assert "What the model looks at" in report
     assert "By length" in report
+
+
+def test_a_batch_of_files_of_the_type_is_scored(local: tuple[Path, str]) -> None:
+    project, printed = local
+    assert re.search(r"^batch +\d+\.\d s  20 rows in 1 files: predictions\.csv$", printed, re.M)
+    [table] = (project / ".local" / "runs").glob("*/predictions.csv")
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    lines = (project / "data" / "production" / "later.jsonl").read_text(encoding="utf-8").splitlines()
+    expected = [json.loads(line)["next"] for line in lines]
+    assert [float(row["prediction"]) for row in rows] == pytest.approx(expected, abs=1)
 
 
 def test_the_drift_step_reads_the_files_of_the_type(local: tuple[Path, str], run_in: Run, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 from conftest import Render, Run, answers_of
@@ -25,7 +26,7 @@ def commands(readme: Path) -> list[str]:
 
 
 def test_each_command_of_the_projects_readme_works(render: Render, run_in: Run, tmp_path: Path) -> None:
-    ran, project = 0, render()
+    ran, project = 0, shutil.copytree(render(), tmp_path / "project")
     for command in commands(project / "README.md"):
         if command in RUN_ELSEWHERE:
             continue

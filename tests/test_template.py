@@ -84,6 +84,7 @@ def test_each_question_teaches_and_checks_free_text(name: str) -> None:
     if details.get("ask", True):
         assert 30 < len(details["help"]) <= 76, "longer help is cut off in a terminal of 80 columns"
         assert details["help"].rstrip()[-1] in "?.;" or "?" in details["help"]
+        assert max(map(len, details.get("choices", [""]))) <= 75, "a mark of five columns stands before each choice"
     assert details["type"] in ("str", "yaml"), "an answer of another type that cannot be read is shown as a traceback"
     if details["type"] == "str" and "choices" not in details:
         assert f"{name} | " in details["validator"]

@@ -426,3 +426,13 @@ def test_a_config_that_azure_would_refuse_is_refused_at_once(
     result = terraform(module, tools, "test", "-filter=tests/environment.tftest.hcl")
     assert result.returncode == 1
     assert message in output(result)
+
+
+def test_an_unknown_environment_is_answered_with_those_of_config(copied: Copied, tools: Path) -> None:
+    module = copied(NONE)
+    (module.parents[1] / "config" / "prod.yml").rename(module.parents[1] / "config" / "live.yml")
+    expected = '= "staging"\n  }\n\n  expect_failures = [var.environment]'
+    edit(module / "tests" / "environment.tftest.hcl", {expected: '= "staging"\n  }'})
+    result = terraform(module, tools, "test", "-filter=tests/environment.tftest.hcl")
+    assert result.returncode == 1
+    assert "config/ holds dev.yml, live.yml, test.yml: use one of them" in output(result)

@@ -90,7 +90,7 @@ def test_the_users_edits_survive_next_to_the_releases(template: Path, tmp_path: 
     schema.write_text("# mine\n" + schema.read_text(encoding="utf-8"), encoding="utf-8")
     (project / "data-science" / "mine.py").write_text("print('mine')\n", encoding="utf-8")
     commit_all(project, "my edits")
-    shipped = template / "template" / "config" / "model.yml.jinja"
+    (shipped,) = template.rglob("model.yml.jinja")
     shipped.write_text(shipped.read_text(encoding="utf-8") + "# from the release\n", encoding="utf-8")
     commit_all(template, "second", tag="v1001.0.0")
     update(project)
@@ -104,7 +104,7 @@ def test_an_edit_of_the_same_line_is_a_visible_conflict(template: Path, tmp_path
     project = new_project(template, tmp_path / "project")
     for path, word in (
         (project / "config" / "model.yml", "mine"),
-        (template / "template" / "config" / "model.yml.jinja", "theirs"),
+        (next(template.rglob("model.yml.jinja")), "theirs"),
     ):
         _, rest = path.read_text(encoding="utf-8").split("\n", 1)
         path.write_text(f"# {word}\n{rest}", encoding="utf-8")
@@ -297,14 +297,14 @@ def test_each_release_updates_to_this_commit_and_equals_a_fresh_copy(
 ) -> None:
     project = start.project(history, tmp_path / "project")
     note = project / "README.md"
-    note.write_text(note.read_text(encoding="utf-8") + "\nMine.\n", encoding="utf-8")
+    note.write_text("Mine.\n\n" + note.read_text(encoding="utf-8"), encoding="utf-8")
     commit_all(project, "one edit")
     update(project)
     assert "moved in this release" not in capfd.readouterr().err
     fresh = new_project(history, tmp_path / "fresh", **{k: v for k, v in answers(project).items() if k[0] != "_"})
     assert conflicts(project) == []
-    assert note.read_text(encoding="utf-8").endswith("\nMine.\n")
-    note.write_text(note.read_text(encoding="utf-8").removesuffix("\nMine.\n"), encoding="utf-8")
+    assert note.read_text(encoding="utf-8").startswith("Mine.\n\n")
+    note.write_text(note.read_text(encoding="utf-8").removeprefix("Mine.\n\n"), encoding="utf-8")
     assert different(project, fresh) == set()
 
 
@@ -345,19 +345,52 @@ def test_every_file_of_a_release_is_still_there_or_in_the_table_of_moves() -> No
 EDIT = re.compile(r"my edit [0-9]+ of [^\s\"]+")
 
 
-def edit_every_file(project: Path) -> dict[str, str]:
-    """Put a line in the middle and at the end of every file of the folders that are edited; give each edit's file."""
+class Removal(NamedTuple):
+    """A line that a file no longer has, and the line that shows its place: the new one, or else the one above."""
+
+    file: str
+    line: str
+    shows: str
+
+
+def edit_every_file(project: Path) -> tuple[dict[str, str], list[Removal]]:
+    """Insert two lines into every file of the folders that are edited, replace one and delete one.
+
+    Give the file of each line that is new, and each line that is no longer there.
+    """
     edits: dict[str, str] = {}
+    removed: list[Removal] = []
     for name in files(project):
         if name.split("/")[0] in {"config", "data-science", "mlops"}:
             lines = (project / name).read_text(encoding="utf-8").splitlines()
-            for place in (len(lines), len(lines) // 2):
+            once = {line for line, count in Counter(lines).items() if count == 1 and line.strip()}
+            quarter = len(lines) // 4
+            # From the end to the start, so that the places of the others stay.
+            for kind, place in (
+                ("insert", len(lines)),
+                ("delete", 3 * quarter),
+                ("insert", 2 * quarter),
+                ("replace", quarter),
+            ):
                 edit = f"my edit {len(edits)} of {name}"
-                edits[edit] = name
-                lines.insert(place, f"# {edit}")
+                if kind == "insert":
+                    lines.insert(place, f"# {edit}")
+                else:
+                    block = range(place + 1, place + quarter - 1)
+                    place = next((n for n in block if {lines[n - 1], lines[n]} <= once), 0)
+                    if not place:
+                        continue
+                    above, line = lines[place - 1 : place + 1]
+                    lines[place : place + 1] = [f"# {edit}"] if kind == "replace" else []
+                    removed.append(Removal(name, line, edit if kind == "replace" else above))
+                if kind != "delete":
+                    edits[edit] = name
             (project / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
     commit_all(project, "my edits")
-    return edits
+    return edits, removed
+
+
+CONFLICT = re.compile(r"^<{7} .*?^>{7} .*?$", re.M | re.S)
 
 
 @pytest.mark.parametrize("start", RELEASED + CHOICES, ids=str)
@@ -365,7 +398,7 @@ def test_every_edit_is_in_the_new_file_or_in_a_visible_conflict(
     start: Start, history: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     project = start.project(history, tmp_path / "project")
-    edits = edit_every_file(project)
+    edits, removed = edit_every_file(project)
     update(project)
     printed = capfd.readouterr().err
     commit = git(project, "rev-parse", "--short", "HEAD").strip()
@@ -390,8 +423,27 @@ def test_every_edit_is_in_the_new_file_or_in_a_visible_conflict(
             results["named"] += 1
         else:
             lost.append(edit)
+    fresh = new_project(history, tmp_path / "fresh", **{k: v for k, v in answers(project).items() if k[0] != "_"})
+    gone: dict[str, set[str]] = {}
+    for old, line, shows in removed:
+        parts = [new for new in table().get(old, [old]) if (fresh / new).exists()]
+        for new in parts:
+            gone.setdefault(new, set()).add(line)
+        texts = [(project / new).read_text(encoding="utf-8") for new in parts]
+        mine = "\n".join(CONFLICT.sub("", text) for text in texts).splitlines()
+        theirs = "\n".join((fresh / new).read_text(encoding="utf-8") for new in parts).splitlines()
+        if line not in theirs:
+            results["removed by the release too"] += 1
+        elif any(shows in conflict for text in texts for conflict in CONFLICT.findall(text)):
+            results["removed in a conflict"] += 1
+        elif mine.count(line) < theirs.count(line):
+            results["removed"] += 1
+        elif any(f"git show HEAD:./{old}`" in words for words in named):
+            results["named"] += 1
+        else:
+            lost.append(f"{old} without {line!r}")
     print(
-        f"{start}: {len(edits)} edits,",
+        f"{start}: {len(edits)} new lines, {len(removed)} replaced or deleted,",
         ", ".join(f"{n} {result}" for result, n in results.items()),
         f"{len(lost)} lost",
     )
@@ -402,12 +454,11 @@ def test_every_edit_is_in_the_new_file_or_in_a_visible_conflict(
         assert markers == ["<" * 7, ">" * 7] * (len(markers) // 2), f"conflicts within a conflict: {name}"
         assert "<<<<<<< " not in git(project, "show", f":3:./{name}"), name
 
-    # Without the edits, what is in no conflict equals a fresh copy.
-    fresh = new_project(history, tmp_path / "fresh", **{k: v for k, v in answers(project).items() if k[0] != "_"})
-    for name in files(project).keys() - unmerged:
-        content = (project / name).read_bytes()
-        (project / name).write_bytes(re.sub(rb"# my edit [0-9]+ of .*\n", b"", content))
-    assert different(project, fresh) - unmerged == set()
+    # But for the edits, what is in no conflict equals a fresh copy.
+    for name in different(project, fresh) - unmerged:
+        mine = re.sub(r"# my edit [0-9]+ of .*\n", "", (project / name).read_text(encoding="utf-8")).splitlines()
+        theirs = (fresh / name).read_text(encoding="utf-8").splitlines()
+        assert mine == [line for line in theirs if line not in gone.get(name, set()) or line in mine], name
     if start.answers == THEN_EXISTING:
         assert answers(project)["infrastructure_version"] == "existing"
         assert not (project / "infrastructure").exists()

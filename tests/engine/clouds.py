@@ -41,7 +41,7 @@ class Cloud(Protocol):
         """Put versions of the model into the workspace of dev, or give those that are there these tags."""
 
     def build_registry(self) -> None:
-        """Make the registry, as if somebody else had."""
+        """Make the registry, as if another user had."""
 
     def copies(self, workspace: Path, registry: Path | None = None) -> None:
         """Say which files the model has, and with which ones it arrives in a registry (default: the same)."""
@@ -53,7 +53,7 @@ class Cloud(Protocol):
         """Say what a deployment, or each of them, predicts for every row."""
 
     def share_traffic(self, **shares: int) -> None:
-        """Give the online endpoint of dev this traffic, as if somebody else had."""
+        """Give the online endpoint of dev this traffic, as if another user had."""
 
     def fail(self, operation: str, subject: str = "", *, after: bool = False) -> None:
         """Fail each operation of a kind (on one subject); with `after` only when its work is done."""

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-# Before anything imports MLflow, which reports its use to its makers.
+# Before anything imports MLflow, which sends telemetry.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 import clouds

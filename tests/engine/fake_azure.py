@@ -314,14 +314,14 @@ class FakeAzure:
     @contextlib.contextmanager
     def doing(self, operation: str, subject: str = "") -> Iterator[None]:
         """Fail before or after the work inside when the test has asked for it."""
-        wished = [
+        failures = [
             after for known, part, after in self._failures if known == operation and (not part or part == subject)
         ]
         status = 424 if operation == "invoke" else 409
-        if False in wished:
+        if False in failures:
             raise RefusedError(status, "Conflict", f"not now: {operation}")
         yield
-        if wished:
+        if failures:
             raise LateError(status, "Conflict", f"not now: {operation}")
 
     def write_files(self, folder: Path, place: str) -> None:
@@ -369,7 +369,7 @@ class FakeAzure:
         return response
 
     def not_faked(self, what: str) -> UnknownRequestError:
-        """Remember a request that nobody answers: the code under test may swallow the error."""
+        """Remember a request that has no answer: the code under test may swallow the error."""
         self.unknown.append(what)
         return UnknownRequestError(f"not faked: {what}")
 
@@ -633,7 +633,7 @@ def discover(azure: FakeAzure, call: Call) -> object:
 
 @REGION.route("GET", f"/history/v1.0{WORKSPACE}/runs/{{name}}/details")
 def run_details(azure: FakeAzure, call: Call) -> object:
-    """A job's state and its logs. Whoever looks sees it running first, then at its end."""
+    """A job's state and its logs: running at the first request, ended at the next."""
     with azure.doing("stream job", call.names["name"]):
         path = f"{call.workspace}/jobs/{call.names['name']}"
         properties = azure.get(path)["properties"]
@@ -863,8 +863,8 @@ SCHEDULE = f"{WORKSPACE}/schedules/{{name}}"
 @MANAGEMENT.route("GET", f"{WORKSPACE}/schedules")
 def list_schedules(azure: FakeAzure, call: Call) -> object:
     """The schedules: only those that are on, unless all are asked for."""
-    wished = {"EnabledOnly": (True,), "DisabledOnly": (False,), "All": (True, False)}
-    states = wished[call.query.get("listViewType", "EnabledOnly")]
+    views = {"EnabledOnly": (True,), "DisabledOnly": (False,), "All": (True, False)}
+    states = views[call.query.get("listViewType", "EnabledOnly")]
     return {"value": [item for item in azure.children(call.path) if item["properties"]["isEnabled"] in states]}
 
 
@@ -1015,7 +1015,7 @@ def source_model(azure: FakeAzure, asset: str) -> Document:
 
 @REGION.route("PUT", f"{HOME}/models/{{name}}/versions/{{version}}", lasting=True)
 def put_registry_model(azure: FakeAzure, call: Call) -> object:
-    """A new version of a registry's model, whose files have arrived, or one with other tags: all else is for ever."""
+    """A new version of a registry's model, whose files have arrived, or one with other tags: all else never changes."""
     path, body = at_home(call), call.json
     properties, known = {"flavors": {}, "tags": {}, **body["properties"]}, azure.resources.get(path.lower())
     with azure.doing("tag model" if known else "create model", call.names["version"]):

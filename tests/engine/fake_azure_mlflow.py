@@ -64,10 +64,10 @@ def tracked(azure: FakeAzure, call: Call, kind: str) -> dict[str, Any]:
 
 def run_of(azure: FakeAzure, call: Call) -> Document:
     """Return the run that a request is about."""
-    wished = call.query.get("run_id") or call.json.get("run_id") or call.names.get("run", "")
-    found: Document | None = tracked(azure, call, "runs").get(wished)
+    identity = call.query.get("run_id") or call.json.get("run_id") or call.names.get("run", "")
+    found: Document | None = tracked(azure, call, "runs").get(identity)
     if found is None:
-        raise absent(f"Run {wished}")
+        raise absent(f"Run {identity}")
     return found
 
 

@@ -265,8 +265,8 @@ def list_pipelines(azure: FakeAzure, call: Call) -> object:
     """The pipelines behind an endpoint."""
     endpoint = item(azure, call, "endpoints", call.names["identity"])
     pipelines = [item(azure, call, "pipelines", entry["PipelineId"]) for entry in endpoint["PipelineVersionList"]]
-    wished = call.query["activeOnly"] == "true"
-    return [pipeline for pipeline in pipelines if not wished or pipeline["EntityStatus"] == "Active"]
+    active_only = call.query["activeOnly"] == "true"
+    return [pipeline for pipeline in pipelines if not active_only or pipeline["EntityStatus"] == "Active"]
 
 
 @REGION.route("POST", f"{AEVA}/PipelineRuns/PipelineEndpointSubmit/Id/{{identity}}")
@@ -327,7 +327,7 @@ HISTORY = f"/history/v1.0{WORKSPACE}/(?:experiments|experimentids)/{{experiment}
 
 @REGION.route("GET", HISTORY)
 def get_experiment(azure: FakeAzure, call: Call) -> object:
-    """An experiment, which is there as soon as somebody names it."""
+    """An experiment, which is there as soon as it is named."""
     return {"name": call.names["experiment"], "experimentId": call.names["experiment"], "archivedTime": None}
 
 
@@ -340,7 +340,7 @@ def get_run(azure: FakeAzure, call: Call) -> object:
 
 @REGION.route("GET", f"{HISTORY}/runs/{{identity}}/children")
 def list_steps(azure: FakeAzure, call: Call) -> object:
-    """The steps of a run. Whoever looks sees it running first, then at its end."""
+    """The steps of a run: running at the first request, ended at the next."""
     run = item(azure, call, "runs", call.names["identity"])
     with azure.doing("stream job", run["Id"]):
         if run["status"] == "NotStarted":
@@ -382,8 +382,8 @@ def history(run: Document, step: str = "") -> Document:
 def list_schedules(azure: FakeAzure, call: Call) -> object:
     """The schedules, also those that are off if they are asked for."""
     found = list(store(azure, call, "schedules").values())
-    wished = call.query["activeOnly"] == "true"
-    return [schedule for schedule in found if not wished or schedule["EntityStatus"] == "Active"]
+    active_only = call.query["activeOnly"] == "true"
+    return [schedule for schedule in found if not active_only or schedule["EntityStatus"] == "Active"]
 
 
 @REGION.route("POST", f"{AEVA}/Schedules/Create")

@@ -35,7 +35,7 @@ class RefusedError(Exception):
 
 @dataclass
 class FakeCloud:
-    """What is there, the command lines so far, and where it shall fail."""
+    """What is there, the command lines so far, and where it must fail."""
 
     root: Path
     groups: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -188,7 +188,7 @@ SEEDS = {
             'jobs.train.outputs.model no output "modell"',
         ),
         (
-            "an output of the pipeline that nobody writes",
+            "an output of the pipeline that no step writes",
             "    outputs:\n      model: ${{parent.outputs.model}}\n",
             "",
             "outputs.model no job writes",
@@ -272,7 +272,7 @@ SEEDS = {
             "jobs.prep.inputs.raw_data no binding",
         ),
         (
-            "an input of the pipeline that nobody uses",
+            "an input of the pipeline that no step uses",
             "  model_name: model",
             "  extra: 3\n  model_name: model",
             "inputs.extra no job uses",
@@ -315,7 +315,7 @@ SEEDS = {
             "jobs.prep.component environment component is expected",
         ),
         (
-            "a component that nobody registers",
+            "a component that is not registered",
             "./components/prep.yml",
             "azureml:prepp@latest",
             'jobs.prep.component no file a component "prepp" mean "prep"',
@@ -510,7 +510,7 @@ SEEDS = {
             "environment commandComponent an environment is expected",
         ),
         (
-            "an environment that nobody registers",
+            "an environment that is not registered",
             "file:../environments/training.yml",
             "azureml:trainning@latest",
             'environment no file an environment "trainning" mean "training"',
@@ -670,7 +670,7 @@ SEEDS = {
             "traffic: {purple: 100}\nauth_mode",
             'traffic.purple no deployment "purple"',
         ),
-        ("traffic that is no number", "auth_mode", "traffic: {blue: all}\nauth_mode", "traffic.blue integer"),
+        ("traffic that is not a number", "auth_mode", "traffic: {blue: all}\nauth_mode", "traffic.blue integer"),
         (
             "too much mirrored traffic",
             "auth_mode",
@@ -705,7 +705,7 @@ SEEDS = {
             'endpoint_name no file "onlin-endpoint"',
         ),
         (
-            "a model that nobody registers",
+            "a model that is not registered",
             "azureml:model@latest",
             "azureml:modle@latest",
             'model no file a model "modle"',
@@ -881,7 +881,7 @@ SEEDS = {
             "categorical.normalized_wasserstein_distance unknown",
         ),
         (
-            "a threshold that is no number",
+            "a threshold that is not a number",
             "jensen_shannon_distance: 0.2",
             "jensen_shannon_distance: low",
             "jensen_shannon_distance a number is expected",

@@ -82,7 +82,8 @@ def equipped(root: Path, infrastructure: str, add_ons: list[str] | None = None) 
     project = create_project(root)
     chosen = ADD_ONS if add_ons is None else add_ons
     choices = {"package": project.package, "version": project.version, "infrastructure": infrastructure}
-    table = "".join(f"{key} = {json.dumps(value)}\n" for key, value in (choices | {"add_ons": chosen}).items())
+    lists = {"add_ons": chosen, "environments": list(project.environment_order)}
+    table = "".join(f"{key} = {json.dumps(value)}\n" for key, value in (choices | lists).items())
     (root / "pyproject.toml").write_text(f"[tool.mlops]\n{table}", encoding="utf-8")
     for number, (name, source) in enumerate({"dev": "workspace", "test": "registry", "prod": "registry"}.items()):
         write_yaml(root / "config" / f"{name}.yml", environment(name, source, number, infrastructure, chosen))

@@ -1,6 +1,7 @@
 """A small project with real Azure ML definitions, and with data and names of its own."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any, Literal
@@ -91,6 +92,7 @@ def create_project(root: Path, kind: Kind = "new") -> Project:
         "package": here.package,
         "version": here.version,
         "infrastructure": "existing" if kind == "existing" else "terraform",
+        "environments": ["dev", "test", "prod"],
         "add_ons": {"closed": ["private-network"], "with a registry": ["model-registry"]}.get(kind, []),
     }
     table = "".join(f"{key} = {json.dumps(value)}\n" for key, value in choices.items())
@@ -128,6 +130,7 @@ def rename_environments(project: Project) -> Project:
     for name, source in {"sandbox": "workspace", "live": "registry"}.items():
         document = configuration(name, source) | {"protected": name == "live"}
         write_yaml(project.root / "config" / f"{name}.yml", document)
-    with (project.root / "pyproject.toml").open("a", encoding="utf-8") as file:
-        file.write('environments = ["sandbox", "live"]\n')
+    choices = project.root / "pyproject.toml"
+    text = choices.read_text(encoding="utf-8")
+    choices.write_text(re.sub("(?m)^environments = .*", 'environments = ["sandbox", "live"]', text), encoding="utf-8")
     return Project.load(project.root)

@@ -50,7 +50,8 @@ def written(root: Path, files: dict[str, str]) -> Project:
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text, encoding="utf-8")
-    return Project(root, "package", "aml-cli-v2", "terraform", repository="ada/a-project")
+    order = ("dev", "test", "prod")
+    return Project(root, "package", "aml-cli-v2", "terraform", repository="ada/a-project", environment_order=order)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from command_line import run
 from fake_az import FakeAzure
 
 from mlops import cli, verbs
@@ -17,15 +18,6 @@ VERBS = [
     "schedule", "teardown",
 ]  # fmt: skip
 INFRASTRUCTURE = ["bootstrap", "doctor", "provision"]
-
-
-def run(*words: str) -> int:
-    """Run a command line and return its exit code."""
-    try:
-        cli.main(list(words))
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def test_help_lists_every_command_with_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,7 +44,7 @@ def test_a_misspelled_verb_is_answered_with_the_right_one(capsys: pytest.Capture
 def test_a_users_error_is_one_line_and_exit_code_1(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("train", "--environment", "stage") == 1
     captured = capsys.readouterr()
-    assert captured.err == "error: unknown environment 'stage': config/ describes dev, prod, test\n"
+    assert captured.err == "error: unknown environment 'stage': config/ describes dev, test, prod\n"
 
 
 def test_outside_a_project_there_is_no_traceback(

@@ -85,7 +85,7 @@ def test_outside_a_project_the_error_says_where_to_go(tmp_path: Path) -> None:
         ("versoin", "x", "[tool.mlops] versoin: unknown key"),
     ],
 )
-def test_a_wrong_choice_is_named_with_its_fault(project: Project, key: str, value: object, expected: str) -> None:
+def test_a_wrong_choice_is_named_with_its_error(project: Project, key: str, value: object, expected: str) -> None:
     choices: dict[str, Any] = {"package": "p", "version": HERE.version, "infrastructure": "terraform"} | {key: value}
     lines = [f"{name} = {json.dumps(choice)}" for name, choice in choices.items() if choice is not None]
     (project.root / "pyproject.toml").write_text("\n".join(["[tool.mlops]", *lines]), encoding="utf-8")
@@ -108,11 +108,11 @@ def test_a_version_without_its_folder_is_named(project: Project) -> None:
 
 
 def test_model_settings_are_no_environment(project: Project) -> None:
-    assert project.environments == ["dev", "prod", "test"]
+    assert project.environments == ["dev", "test", "prod"]
 
 
 def test_an_unknown_environment_is_answered_with_the_known_ones(project: Project) -> None:
-    assert failure(project, "stage") == "unknown environment 'stage': config/ describes dev, prod, test"
+    assert failure(project, "stage") == "unknown environment 'stage': config/ describes dev, test, prod"
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_an_unknown_environment_is_answered_with_the_known_ones(project: Project
         ("alerts", {"latency_ms": 1, "error_percent": 1, "failed_jobs": 1}, "'add_ons=[monitoring]'`"),
     ],
 )
-def test_a_wrong_key_is_named_with_its_fault(project: Project, path: str, value: object, expected: str) -> None:
+def test_a_wrong_key_is_named_with_its_error(project: Project, path: str, value: object, expected: str) -> None:
     edit(project, path, value)
     assert expected in failure(project)
 
@@ -164,7 +164,7 @@ def test_a_wrong_key_is_named_with_its_fault(project: Project, path: str, value:
         ("network.outbound_hosts", ["https://example.com/"], "network.outbound_hosts.0: string should match pattern"),
     ],
 )
-def test_a_wrong_network_is_named_with_its_fault(project: Project, path: str, value: object, expected: str) -> None:
+def test_a_wrong_network_is_named_with_its_error(project: Project, path: str, value: object, expected: str) -> None:
     edit(project, path, value)
     assert expected in failure(project)
 
@@ -197,7 +197,7 @@ def test_broken_yaml_is_named_with_its_line(project: Project) -> None:
     assert "dev.yml:3: not valid YAML" in failure(project)
 
 
-def test_an_empty_file_is_a_fault(project: Project) -> None:
+def test_an_empty_file_is_an_error(project: Project) -> None:
     (project.root / "config" / "dev.yml").write_text("", encoding="utf-8")
     assert "expected keys and values, found NoneType" in failure(project)
 

@@ -4,18 +4,20 @@ So are the project's choices: one table for each names what can be chosen, and n
 """
 
 import ast
+import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from command_line import run
 from fake_az import FakeAzure
 from recorded_azure import HEALTHY, Recorded
 from small_project import rename_environments
 
 import mlops
-from mlops import cli, verbs
+from mlops import verbs
 from mlops.config import load_environment
 from mlops.errors import UserError
 from mlops.local.serving import Endpoint
@@ -80,15 +82,6 @@ def renamed(project: Project) -> Project:
     return rename_environments(project)
 
 
-def run(*words: str) -> int:
-    """Run a command line and return its exit code."""
-    try:
-        cli.main(list(words))
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
-
-
 VERBS = {
     "train": [],
     "deploy-online": [],
@@ -148,8 +141,26 @@ def test_the_local_endpoint_serves_the_model_of_the_first_environment(renamed: P
 # The order.
 
 
-def test_without_a_list_the_order_is_that_of_the_alphabet(project: Project) -> None:
-    assert (project.environment_order, project.first_environment) == ((), "dev")
+@pytest.mark.parametrize("verb", ["train", "bootstrap", "doctor", "teardown"])
+def test_without_a_list_no_environment_is_the_default_and_the_error_prints_the_line_to_add(
+    renamed: Project, azure: FakeAzure, deleted: list[str], verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    choices = renamed.root / "pyproject.toml"
+    lines = choices.read_text(encoding="utf-8").splitlines()
+    choices.write_text("\n".join(line for line in lines if not line.startswith("environments")), encoding="utf-8")
+    assert run(verb) == 1
+    assert capsys.readouterr().err == (
+        f"error: {choices}: [tool.mlops] does not order the environments: add the line "
+        '`environments = ["live", "sandbox"]`, first the one where models are trained\n'
+    )
+    assert (azure.log, deleted) == ([], [])
+    assert run("teardown", "--environment", "sandbox", "--yes") == 0
+    assert deleted == ["sandbox"]
+
+
+def test_the_only_environment_needs_no_list(renamed: Project) -> None:
+    (renamed.root / "config" / "live.yml").unlink()
+    assert dataclasses.replace(renamed, environment_order=()).first_environment == "sandbox"
 
 
 def test_the_list_is_the_order_and_files_outside_it_come_last(renamed: Project) -> None:

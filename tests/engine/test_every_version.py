@@ -477,7 +477,7 @@ ONLINE_CASES = {
         given=(serving, predicting(-1e6)),
         fails="the smoke test of online-dev failed: 5 of 5 predictions",
     ),
-    "a smoke test of what is no number fails": Case(
+    "a smoke test of NaN fails": Case(
         in_dev(verbs.smoke_test),
         OLD_SERVES,
         given=(serving, predicting(float("nan"))),
@@ -788,7 +788,7 @@ def carry_out(play: Play, case: Case) -> None:
         case.does(play)
 
 
-# Workspaces that somebody else runs, and those behind a private network.
+# Workspaces of another owner, and those behind a private network.
 
 KINDS: dict[Kind, State] = {"existing": {"identity": ["system-assigned"]}, "closed": {"public": False}}
 """What the online endpoint has there instead."""
@@ -849,7 +849,7 @@ CLOSED = pytest.mark.parametrize("project", ["closed"], indirect=True)
 def test_no_open_registry_is_created_for_a_closed_environment(play: Play) -> None:
     trained(play)
     message = failure(play, promote("dev", "test"))
-    assert "dev, prod, test cannot reach a registry that promote would create: choose the add-on model-reg" in message
+    assert "dev, test, prod cannot reach a registry that promote would create: choose the add-on model-reg" in message
     assert "'add_ons=[private-network, model-registry]'" in message
     assert seen(play)["registries"] == {}
 

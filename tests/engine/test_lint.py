@@ -173,7 +173,7 @@ def test_a_mistake_is_one_line_that_starts_with_the_file_and_the_place(project: 
     ]
 
 
-def test_a_file_that_does_not_tell_what_it_defines_is_a_fault(tmp_path: Path) -> None:
+def test_a_file_of_an_unknown_kind_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "unknown.yml"
     path.write_text("colour: red\n", encoding="utf-8")
     assert [finding.message for finding in lint_files([path])] == [

@@ -100,14 +100,14 @@ SEEDS = {
         ("a wrong keyword", "is_deterministic=True", "is_determinstic=True", 'line no keyword "is_determinstic"'),
         (
             "an unknown type",
-            'Input(type="uri_folder", description="CSV',
-            'Input(type="uri_dir", description="CSV',
+            'Input(type="uri_folder", description="Data',
+            'Input(type="uri_dir", description="Data',
             "uri_dir",
         ),
         (
             "another type of input",
-            'Input(type="uri_folder", description="CSV',
-            'Input(type="uri_file", description="CSV',
+            'Input(type="uri_folder", description="Data',
+            'Input(type="uri_file", description="Data',
             "pipeline.py jobs.prep.inputs.raw_data uri_folder uri_file",
         ),
         (
@@ -222,7 +222,7 @@ SEEDS = {
             "endpoint.traffic 90 percent",
         ),
         (
-            "traffic to nobody",
+            "traffic to no deployment",
             'auth_mode="aad_token"',
             'traffic={"blu": 100}, auth_mode="aad_token"',
             'endpoint.traffic.blu no deployment "blu"',
@@ -372,7 +372,7 @@ SEEDS = {
             'emails=["me"]) if True else',
             "alert_notification.emails[0] no mail address",
         ),
-        ("data that nobody collects", "-{context}:1", "-{context}s:1", "input_data.path no file data"),
+        ("data that is not collected", "-{context}:1", "-{context}s:1", "input_data.path no file data"),
         ("a wrong keyword", "expression=", "expresion=", 'line no keyword "expresion" mean "expression"'),
         (
             "no trigger",

@@ -174,7 +174,7 @@ def test_an_endpoint_for_tokens_has_no_keys(azure: FakeAzure) -> None:
 @pytest.mark.parametrize(
     ("traffic", "words"),
     [({"blue": 90}, "sum to 0 or 100"), ({"blue": 60, "green": 40}, "do not exist: green")],
-    ids=["a part", "to nobody"],
+    ids=["a part", "to no deployment"],
 )
 def test_traffic_is_shared_among_those_that_are_there(
     azure: FakeAzure, tmp_path: Path, traffic: dict[str, int], words: str

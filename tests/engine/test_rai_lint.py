@@ -238,7 +238,7 @@ SEEDS = [
         "explain.inputs.comment apostrophe",
     ),
     # How they are put together.
-    ("an insight that nobody gathers", f"      {GATHERED}\n", "", "jobs.causes nothing gathers"),
+    ("an insight that is not gathered", f"      {GATHERED}\n", "", "jobs.causes nothing gathers"),
     (
         "an insight twice",
         GATHERED,
@@ -328,7 +328,7 @@ def test_a_target_with_a_space_breaks_the_command(project: Project) -> None:
         [("random_state: '13'", "heterogeneity_features: 'null'\n      treatment_cost: '[1, 2]'")],
         [("title: ${{parent.inputs.title}}", "title: What it does"), ("  title: ", "  # title: ")],
         [
-            ("rai_tabular_score_card", "somebody_elses_card"),
+            ("rai_tabular_score_card", "another_card"),
             ("registries/azureml/components/some", "registries/us/components/some"),
         ],
     ],
@@ -350,10 +350,10 @@ def test_a_pipeline_with_fewer_insights_passes(project: Project) -> None:
     assert findings(project) == []
 
 
-@pytest.mark.parametrize("wished", ["opposite", "1"])
-def test_a_classification_passes(wished: str, project: Project) -> None:
+@pytest.mark.parametrize("desired", ["opposite", "1"])
+def test_a_classification_passes(desired: str, project: Project) -> None:
     classified(project, "early", "late")
-    edit(project.definitions / "pipeline.yml", ("desired_class: opposite", f"desired_class: '{wished}'"))
+    edit(project.definitions / "pipeline.yml", ("desired_class: opposite", f"desired_class: '{desired}'"))
     assert findings(project) == []
 
 

@@ -80,7 +80,7 @@ def run(kind: str, folder: Path, **inputs: object) -> str:
     return printed.getvalue().splitlines()[-1]
 
 
-def analyse(folder: Path, task: str, wanted: dict[str, object], wished: dict[str, str]) -> Analysis:
+def analyse(folder: Path, task: str, wanted: dict[str, object], desired: dict[str, str]) -> Analysis:
     """Train and register a model, and run all components on it."""
     target = "cost" if task == "regression" else "dear"
     train, test = (rows(count, seed)[[*FEATURES, target]] for count, seed in ((300, 1), (40, 2)))
@@ -118,7 +118,7 @@ def analyse(folder: Path, task: str, wanted: dict[str, object], wished: dict[str
     inputs: dict[str, dict[str, object]] = {
         "explanation": {"comment": "why"},
         "erroranalysis": {"min_child_samples": 5},
-        "counterfactual": {**wished, "features_to_vary": '["age"]'},
+        "counterfactual": {**desired, "features_to_vary": '["age"]'},
         "causal": {"treatment_features": '["age", "noise"]', "random_state": 1},
     }
     for kind, values in inputs.items():
@@ -166,7 +166,7 @@ def classification(tmp_path_factory: pytest.TempPathFactory, store: None) -> Ana
 
 def test_the_feature_that_matters_comes_first(regression: Analysis, classification: Analysis) -> None:
     for analysis in (regression, classification):
-        assert analysis.lines["explanation"].startswith("the prediction leans on age ")
+        assert analysis.lines["explanation"].startswith("the prediction depends most on age ")
 
 
 def test_the_error_tree_finds_the_rows_that_the_model_is_wrong_for(regression: Analysis) -> None:
@@ -177,7 +177,7 @@ def test_the_error_tree_finds_the_rows_that_the_model_is_wrong_for(regression: A
     assert "age > " in regression.lines["erroranalysis"]
 
 
-def test_a_counterfactual_reaches_the_wished_range_by_what_may_change(regression: Analysis) -> None:
+def test_a_counterfactual_reaches_the_desired_range_by_what_may_change(regression: Analysis) -> None:
     model, test = regression.insights.model, regression.insights.test
     found = 0
     for number, example in enumerate(regression.insights.counterfactual.get()[0].cf_examples_list):

@@ -93,7 +93,7 @@ def register_versions(project: Project) -> None:
     client.set_model_version_tag(name, "11", "rejected", "true")
 
 
-def test_the_newest_version_that_nobody_rejected_answers_over_http(project: Project) -> None:
+def test_the_newest_version_that_was_not_rejected_answers_over_http(project: Project) -> None:
     before = (dict(os.environ), list(sys.path), builtins.print)
     with serving.Endpoint(project) as endpoint:
         assert (dict(os.environ), list(sys.path), builtins.print) == before

@@ -100,7 +100,7 @@ def test_before_the_question_it_shows_what_goes_and_what_stays(
         "  microsoft.storage/storageaccounts: storage_account-dev\n",
         "  key vault key_vault-dev: deleted, but protected for 90 days",
         "  resource group rg-state: identity id-deploy-dev",
-        "WARNING: the model registry the-registry goes too, and prod, test get their models from it.\n",
+        "WARNING: the model registry the-registry is deleted too, and test, prod get their models from it.\n",
     ):
         assert text in shown.out
     assert shown.err == "error: nothing was deleted\n"

@@ -8,7 +8,7 @@ variable "environment" {
       yamldecode(file("${path.module}/../../config/${var.environment}.yml")).environment == var.environment,
       false,
     )
-    error_message = "There is no config/<environment>.yml for this environment, or its key 'environment' has another value. Use dev, test or prod, or add the file."
+    error_message = "There is no config/<environment>.yml for this environment, or its key 'environment' has another value. config/ holds ${join(", ", setsubtract(fileset("${path.module}/../../config", "*.yml"), ["model.yml"]))}: use one of them, or add the file."
   }
 }
 

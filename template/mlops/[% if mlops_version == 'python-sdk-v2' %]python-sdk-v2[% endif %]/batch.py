@@ -44,7 +44,7 @@ def deployment(config: EnvironmentConfig, name: str, model: str) -> ModelBatchDe
     return ModelBatchDeployment(
         name=name,
         endpoint_name=config.names.batch_endpoint,
-        description="Scores CSV and Parquet files row by row.",
+        description="Scores data files row by row.",
         model=model,
         environment=inference,
         # A string: begin_create_or_update of azure-ai-ml 1.35 accepts no `Path` here.

@@ -23,7 +23,7 @@ prep = command(
     display_name="Prepare data",
     description="Validates the raw data and splits it. A violation of the schema stops the pipeline here.",
     inputs={
-        "raw_data": Input(type="uri_folder", description="CSV or Parquet files, read as one table."),
+        "raw_data": Input(type="uri_folder", description="Data files in the form that data/README.md describes."),
         "schema": Input(type="uri_file", description="data/schema.yml, the columns with their types and limits."),
         "settings": Input(type="uri_file", description="config/model.yml, the share of test data and the seed."),
         "overrides": OVERRIDES,

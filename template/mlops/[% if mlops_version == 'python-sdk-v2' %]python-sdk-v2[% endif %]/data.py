@@ -9,7 +9,7 @@ FOLDER = Path(__file__).parents[2] / "data"
 # The data the model learns from. `mlops train` uploads the folder when its content is new, and only then.
 training_data = Data(
     name="training-data",
-    description="Raw training data, CSV or Parquet.",
+    description="Raw training data in the form that data/README.md describes.",
     type="uri_folder",
     path=FOLDER / "raw",
 )
@@ -17,7 +17,7 @@ training_data = Data(
 # What arrived after deployment, with the true outcomes where they are known. Drift is measured on it.
 production_data = Data(
     name="production-data",
-    description="Data that arrived after deployment, CSV or Parquet.",
+    description="Data that arrived after deployment in the form that data/README.md describes.",
     type="uri_folder",
     path=FOLDER / "production",
 )

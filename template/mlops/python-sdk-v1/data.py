@@ -10,7 +10,7 @@ FOLDER = Path(__file__).parents[2] / "data"
 # `mlops train` uploads a folder when its content is new, and only then. SDK v1 numbers the versions of a dataset
 # itself, so the hash of the content is a tag on each version.
 DATASETS = {
-    # The data the model learns from, CSV or Parquet.
+    # The data the model learns from, in the form that data/README.md describes.
     "training_dataset": FOLDER / "raw",
     # What arrived after deployment, with the true outcomes where they are known. Drift is measured on it.
     "production_dataset": FOLDER / "production",

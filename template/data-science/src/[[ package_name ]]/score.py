@@ -1,11 +1,14 @@
 """Score requests and files with the registered model: the script that Azure ML's inference server and batch jobs load.
 
-It is loaded as a lone file, so it imports nothing from its own package.
+It is loaded as a lone file, so it imports nothing from its own package; data_file.py beside it reads the files of a
+batch.
 """
 
+import importlib.util
 import json
 import os
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 # MLflow sends telemetry on import; this project does not.
@@ -60,7 +63,7 @@ def run(request: str | bytes | list[str]) -> dict[str, list[Any]] | AMLResponse 
 
     Args:
         request: JSON text, either `{"input_data": {"columns": [...], "index": [...], "data": [[...]]}}` or a list of
-            records `[{"column": value}]`; or a list of paths of csv and parquet files.
+            records `[{"column": value}]`; or a list of paths of data files.
 
     Returns:
         Online `{"predictions": [...]}`, or a response with status 400 that names the problem of the request.
@@ -87,10 +90,12 @@ def _predict(features: pd.DataFrame) -> list[Any]:
 
 
 def _score_files(paths: list[str]) -> pd.DataFrame:
+    data_file = _load_data_file()
+    columns = {column.name: column.type.name for column in _columns()}
     tables = []
     for path in map(Path, paths):
         try:
-            features = _model_inputs(_read(path))
+            features = _model_inputs(data_file.read(path, columns))
         except (RequestError, ValueError) as error:
             raise RequestError(f"{path.name}: {str(error).strip().splitlines()[0]}") from error
         print(f"{path.name}: scoring {len(features):,} rows", flush=True)
@@ -98,11 +103,15 @@ def _score_files(paths: list[str]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _read(path: Path) -> pd.DataFrame:
-    if path.suffix.lower() == ".parquet":
-        return pd.read_parquet(path)
-    text = {column.name: str for column in _columns() if column.type == DataType.string}
-    return pd.read_csv(path, dtype=text)
+def _load_data_file() -> ModuleType:
+    # By its path: there may be no package to import it from.
+    path = Path(__file__).with_name("data_file.py")
+    spec = importlib.util.spec_from_file_location("data_file", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} cannot be loaded")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _columns() -> list[Any]:

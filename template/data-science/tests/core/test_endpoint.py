@@ -1,15 +1,23 @@
 """What the mlops layer calls: the check of an endpoint's answer."""
 
+from types import SimpleNamespace
+
 import pytest
 from helpers import CLASSIFICATION, REGRESSION, module, write_schema
 
 endpoint = module("core.endpoint")
 
 
+def check_response(response, folder, *tasks):
+    """Check an answer to two rows; `tasks` are those of the type of data."""
+    modality = SimpleNamespace(tasks=tasks or ("regression", "classification"))
+    return endpoint.check_response(modality, response, 2, folder / "schema.yml")
+
+
 @pytest.mark.parametrize("response", [{"predictions": [1.0, -600]}, {"predictions": [0, 1100.0]}])
 def test_a_plausible_answer_has_no_problem(tmp_path, response):
     write_schema(REGRESSION, tmp_path)
-    assert endpoint.check_response(response, 2, tmp_path / "schema.yml") == []
+    assert check_response(response, tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -26,12 +34,18 @@ def test_a_plausible_answer_has_no_problem(tmp_path, response):
 )
 def test_an_implausible_answer_is_named(tmp_path, response, complaint):
     write_schema(REGRESSION, tmp_path)
-    [problem] = endpoint.check_response(response, 2, tmp_path / "schema.yml")
+    [problem] = check_response(response, tmp_path)
     assert complaint in problem
 
 
 def test_a_class_that_the_schema_does_not_list_is_a_problem(tmp_path):
     write_schema(CLASSIFICATION, tmp_path)
-    assert endpoint.check_response({"predictions": ["yes", "no"]}, 2, tmp_path / "schema.yml") == []
-    [problem] = endpoint.check_response({"predictions": ["yes", "perhaps"]}, 2, tmp_path / "schema.yml")
+    assert check_response({"predictions": ["yes", "no"]}, tmp_path) == []
+    [problem] = check_response({"predictions": ["yes", "perhaps"]}, tmp_path)
     assert "not a known class (such as 'perhaps')" in problem
+
+
+def test_an_answer_is_checked_only_for_a_task_of_the_type_of_data(tmp_path):
+    write_schema(CLASSIFICATION, tmp_path)
+    with pytest.raises(endpoint.StepError, match="task 'classification' is unknown; choose one of regression"):
+        check_response({"predictions": ["yes", "no"]}, tmp_path, "regression")

@@ -32,8 +32,8 @@ def test_a_full_disk_is_one_line_with_the_remedy(capsys):
 
 
 def test_a_missing_file_is_named(capsys):
-    line = stopped_by(FileNotFoundError(errno.ENOENT, "gone", "a.csv"), capsys)
-    assert line == "error: a.csv: no such file or folder: check the path\n"
+    line = stopped_by(FileNotFoundError(errno.ENOENT, "gone", "a.yml"), capsys)
+    assert line == "error: a.yml: no such file or folder: check the path\n"
 
 
 def test_a_full_disk_is_seen_behind_the_exception_of_a_library(capsys):

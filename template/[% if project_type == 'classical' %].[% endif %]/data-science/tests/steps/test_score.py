@@ -129,6 +129,15 @@ def test_a_mini_batch_of_files_becomes_a_table_of_predictions(score, tmp_path, r
     assert table["prediction"].tolist()[:5] == score.run(json.dumps({"input_data": rows}))["predictions"]
 
 
+def test_texts_in_a_file_stay_as_they_are_written(score, tmp_path, monkeypatch):
+    content = "hour,carrier,weekend,wind\n8,007,true,3\n"
+    (tmp_path / "a.csv").write_text(content, encoding="utf-8")
+    seen = []
+    monkeypatch.setattr(score, "_predict", lambda features: seen.extend(features["carrier"]) or [0.0])
+    score.run([str(tmp_path / "a.csv")])
+    assert seen == ["007"]
+
+
 @pytest.mark.parametrize("content", ["", "hour,carrier\n1,AA\n", 'hour,carrier\n1,"AA\n', "hour,carrier\n"])
 def test_a_file_that_cannot_be_scored_is_named_in_one_line(score, tmp_path, content):
     (tmp_path / "bad.csv").write_text(content, encoding="utf-8")
@@ -176,8 +185,9 @@ def test_an_unset_model_folder_is_named(score, monkeypatch):
         score.init()
 
 
-def test_the_script_imports_nothing_of_its_package():
-    tree = ast.parse((SOURCE / PACKAGE / "score.py").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("name", ["score.py", "data_file.py"])
+def test_the_script_imports_nothing_of_its_package(name):
+    tree = ast.parse((SOURCE / PACKAGE / name).read_text(encoding="utf-8"))
     origins = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     assert not any(node.level for node in origins)
     names = [node.module for node in origins]

@@ -3,7 +3,7 @@
 The contract, by name and by argument; a project that keeps it can change everything else here:
 
 - `sample_request(modality, schema, folder, rows)`: a request with real examples, for smoke tests.
-- `check_response(response, rows, schema)`: what is wrong with an endpoint's answer.
+- `check_response(modality, response, rows, schema)`: what is wrong with an endpoint's answer.
 - `data_files(folder, suffixes)`: the files that a batch endpoint scores; `suffixes` are those of the modality.
 - `champion(client, name)`: the registered version that serves.
 - `model_hash(folder)`: the hash that identifies a model's files.
@@ -38,18 +38,21 @@ def sample_request(modality: Modality, schema_path: Path, folder: Path, rows: in
     return {"input_data": json.loads(inputs.head(rows).to_json(orient="split", double_precision=15))}
 
 
-def check_response(response: object, rows: int, schema_path: Path) -> list[str]:
+def check_response(modality: Modality, response: object, rows: int, schema_path: Path) -> list[str]:
     """Return the problems of an endpoint's answer to `rows` rows; an empty list means that it is valid.
 
     A number must be finite and within the target's range widened by its width on both sides; a class must be one
     that the schema lists, if it lists them.
+
+    Raises:
+        StepError: the schema cannot be read.
     """
     if not isinstance(response, dict) or not isinstance(response.get("predictions"), list):
         return [f"the answer has no list of predictions: {str(response)[:200]}"]
     predictions = response["predictions"]
     if len(predictions) != rows:
         return [f"{rows} rows were sent and {len(predictions)} predictions came back"]
-    schema = Schema.load(schema_path)
+    schema = Schema.load(schema_path, modality.tasks)
     target = schema.columns[schema.target]
     if schema.task == "classification":
         wrong = [p for p in predictions if not _is_class(p, target)]

@@ -3,6 +3,12 @@
 The examples of every type are a frame with one row each. In a table the features are its columns; other types have a
 column that holds, or names the file of, an image or a text. Target, split, metrics, cohorts, promotion and report need
 nothing but that frame; the steps ask the modality for the rest. A project has one, which `modality.py` names.
+
+Beside `modality.py` is `data_file.py`, with which `score.py` reads the files of a batch. Azure loads both as lone
+files, so it imports nothing from its own package, and only what the environment `inference` has. Its one function is
+`read(path, columns)`: the examples in one data file as a frame, one row each, with the inputs of the model as an
+endpoint accepts them. `columns` has the name and MLflow type of each input, such as `{"carrier": "string"}`. It raises
+a ValueError if the file cannot be read. `Modality.read` should use it too, so that training and scoring agree.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -133,7 +133,7 @@ def shift_traffic(
     environment: EnvironmentOption = "",
     dry_run: DryRunOption = False,
 ) -> None:
-    """Share traffic between two deployments by hand, after deploy-online --hold."""
+    """Share traffic between two deployments manually, after deploy-online --hold."""
     from mlops import verbs
 
     verbs.shift_traffic(_session(environment, dry_run), percent)
@@ -184,7 +184,7 @@ def schedule(
     disable: Annotated[bool, typer.Option("--disable", help="Switch the schedule off.")] = False,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Train again and again, by the cron expression in config/."""
+    """Retrain on a schedule, by the cron expression in config/."""
     from mlops import verbs
 
     verbs.schedule(_session(environment, dry_run), enabled=not disable)

@@ -81,7 +81,7 @@ class User(Section):
 
     @field_validator("instance")
     @classmethod
-    def _no_number_at_the_end(cls, name: str) -> str:
+    def _check_its_end(cls, name: str) -> str:
         if re.search(r"-[0-9]+$", name):
             raise ValueError(f"Azure accepts no instance whose name ends in a hyphen and a number: {name}")
         return name

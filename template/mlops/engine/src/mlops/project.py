@@ -1,6 +1,7 @@
 """The project: its root folder, and the choices that were made when it was created (`[tool.mlops]`)."""
 
 import importlib
+import json
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,11 +118,17 @@ class Project:
         """The environment where models are trained, and the default of every verb.
 
         Raises:
-            UserError: `config/` describes no environment.
+            UserError: `config/` describes no environment, or several in no order.
         """
-        if not self.environments:
+        found = self.environments
+        if not found:
             raise UserError("config/ describes no environment: restore its files from Git")
-        return self.environments[0]
+        if len(found) > 1 and not self.environment_order:
+            raise UserError(
+                f"{self.root / 'pyproject.toml'}: [tool.mlops] does not order the environments: add the line "
+                f"`environments = {json.dumps(found)}`, first the one where models are trained"
+            )
+        return found[0]
 
 
 def load_yaml(path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 from pandera.errors import SchemaErrors
 
+from .. import data_file
 from ..core.modality import data_files
 from ..core.schema import Column, Schema
 from ..core.step import StepError
@@ -43,9 +44,9 @@ def read_folder(folder: Path, schema: Schema | None = None) -> pd.DataFrame:
 
 
 def _read_file(path: Path, schema: Schema | None) -> pd.DataFrame:
-    as_text = {c.name: str for c in schema.columns.values() if c.type in ("category", "text")} if schema else {}
+    columns = list(schema.columns.values()) if schema else []
     try:
-        frame = pd.read_csv(path, dtype=as_text) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
+        frame = data_file.read(path, {c.name: "string" for c in columns if c.type in ("category", "text")})
     except pd.errors.EmptyDataError as error:
         raise StepError(f"{path} is empty; it needs a header line and rows") from error
     # A ParserError and a UnicodeDecodeError are ValueErrors, and so are pyarrow's errors.

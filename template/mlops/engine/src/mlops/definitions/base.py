@@ -57,7 +57,7 @@ class Finding:
 class Document:
     """A definition with its kind, named as in Azure ML's schema addresses (`commandComponent`, `data` ...).
 
-    It is the content of a YAML file, or an object of azure-ai-ml (`entity`) that stands in a Python file under the
+    It is the content of a YAML file, or an object of azure-ai-ml (`entity`) that is defined in a Python file under the
     name `place`; its content then is that of the YAML file that would define the same.
     """
 

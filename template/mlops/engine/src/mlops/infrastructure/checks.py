@@ -1,7 +1,7 @@
 """Checks of the resources that the project builds."""
 
 from collections.abc import Iterator
-from ipaddress import ip_network
+from ipaddress import IPv4Network, ip_network
 from typing import Any
 
 from mlops.config import choose
@@ -9,7 +9,7 @@ from mlops.errors import CommandError
 from mlops.infrastructure.workspace import purge_command
 from mlops.shell import quoted
 from mlops.subscription import account as azure
-from mlops.subscription.checks import Context, Finding, error, ok, warning
+from mlops.subscription.checks import Context, Finding, error, ok, overlap, warning
 
 VAULTS_VERSION = "api-version=2023-07-01"
 
@@ -107,18 +107,17 @@ def networks(context: Context) -> Iterator[Finding]:
         return
     own = f"{context.group}/providers/Microsoft.Network/virtualNetworks/{context.config.names.virtual_network}"
     query = "[].{id: id, ranges: addressSpace.addressPrefixes}"
-    for network in context.az("network", "vnet", "list", "--query", query) or []:
-        for text in network["ranges"] or []:
-            other = ip_network(text, strict=False)
-            overlaps = other.version == 4 and config.address_space.overlaps(other)
-            if network["id"].casefold() != own.casefold() and overlaps:
-                name = network["id"].rpartition("/")[2]
-                yield error(
-                    f"{config.address_space} overlaps {text} of {name}: the two could never be joined",
-                    f"write a free range into network of {context.file}",
-                )
-                return
-    yield ok(f"{config.address_space} is free in this subscription")
+    others = [
+        (network["id"].rpartition("/")[2], other)
+        for network in context.az("network", "vnet", "list", "--query", query) or []
+        if network["id"].casefold() != own.casefold()
+        for text in network["ranges"] or []
+        if isinstance(other := ip_network(text, strict=False), IPv4Network)
+    ]
+    if found := overlap(config.address_space, others):
+        yield error(f"{found}: the two could never be joined", f"write a free range into network of {context.file}")
+    else:
+        yield ok(f"{config.address_space} is free in this subscription")
 
 
 def users(context: Context) -> Iterator[Finding]:

@@ -76,7 +76,7 @@ class Terraform(Provisioned):
         account, place = StateAccount(cloud, config), f"storage account {state.storage_account}"
         steps: list[Step] = [account, StateVersions(cloud, state), StateContainer(cloud, state)]
         steps.append(RoleAssignment(cloud, identity, STATE_ROLE, scope, place, within=account))
-        if cloud.user:  # `mlops provision` by hand reads and writes the state, too
+        if cloud.user:  # `mlops provision` run manually reads and writes the state, too
             steps.append(RoleAssignment(cloud, Person(cloud.user), STATE_ROLE, scope, place, within=account))
         return [*steps, *super().steps(cloud, config, identity, undo=undo)]
 
@@ -93,7 +93,7 @@ class Terraform(Provisioned):
         yield from self._missing_state_rights(context, granted)
 
     def _missing_state_rights(self, context: Context, granted: Granted) -> Iterator[str]:
-        """Yield the right to the state if it is missing; an owner of the account does not have it by itself."""
+        """Yield the right to the state if it is missing; an owner of the account does not have it automatically."""
         state = _state(context.config)
         account = f"{context.subscription}/resourceGroups/{state.resource_group}/providers/Microsoft.Storage"
         account += f"/storageAccounts/{state.storage_account}"

@@ -123,7 +123,7 @@ def read(path: Path) -> tuple[dict[str, Any] | None, list[Finding]]:
 
 
 def kind_of(content: Mapping[str, Any], path: Path) -> str | None:
-    """Return what a file defines, by its `$schema` or else by its keys and its folder; None when neither tells."""
+    """Return what a file defines, by its `$schema` or else by its keys and its folder; None when neither is known."""
     kind = SCHEMAS.get(schema_name(content).lower())
     if kind in {None, "schedule"}:
         kind = _kind_by_keys(content, path) or kind

@@ -193,8 +193,8 @@ def query(project: Project, pipeline: Pipeline, endpoint: Endpoint) -> list[Any]
     begun = time.perf_counter()
     answer = endpoint.score(request)
     milliseconds = 1000 * (time.perf_counter() - begun)
-    problems = project.module("core.endpoint").check_response(answer, ROWS, input_path(pipeline, "schema"))
-    if problems:
+    check, modality = project.module("core.endpoint").check_response, project.module("modality").MODALITY
+    if problems := check(modality, answer, ROWS, input_path(pipeline, "schema")):
         raise UserError(f"the endpoint's answer is wrong: {'; '.join(problems)} (log: {endpoint.log})")
     predictions: list[Any] = answer["predictions"]
     shown = ", ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in predictions)

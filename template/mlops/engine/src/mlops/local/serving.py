@@ -229,7 +229,7 @@ def check_port(port: int) -> None:
         raise UserError(f"there is no port {port}: choose one from 1024 to 65535 with --port")
     with socket.socket() as probe:
         probe.settimeout(0.5)
-        # Some systems let two servers share a port, so connecting tells more than trying to bind.
+        # Some systems let two servers share a port, so connecting is a better test than trying to bind.
         if port and probe.connect_ex((HOST, port)) == 0:
             raise _port_taken(port)
 

@@ -170,7 +170,7 @@ class GitHub:
         return [FirstPush(self), Protection(self)] if self.create else [Protection(self)]
 
     def advice(self, *, provisions: bool) -> list[str]:
-        """Return the next commands: the first push builds the first environment, everything else starts by hand."""
+        """Return the next commands: the first push builds the first environment, the rest is started manually."""
         if not provisions:
             return ["Next: `gh workflow run train.yml`"]
         lines = ["New rights need some minutes to arrive: repeat a run that stops with 403 or AADSTS."]
@@ -731,7 +731,7 @@ def check_trust(context: Context) -> Iterator[Finding]:
     place = context.config.deployer
     words = ["--identity-name", place.identity, "--resource-group", place.resource_group]
     known = [item["subject"] for item in context.az("identity", "federated-credential", "list", *words) or []]
-    # Upper and lower case count: Entra ID compares the texts as they are.
+    # The comparison is case-sensitive, as that of Entra ID.
     missing = [subject for subject in expected if subject not in known]
     if not missing:
         yield ok(", ".join(expected))

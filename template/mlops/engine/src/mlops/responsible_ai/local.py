@@ -161,7 +161,7 @@ def explanation(options: Any) -> str:
     analysis.explainer.add()
     _finish(analysis, options, "explanation")
     leading = ", ".join(f"{name} {value:.3g}" for name, value in _importance(analysis)[:3])
-    return f"the prediction leans on {leading}"
+    return f"the prediction depends most on {leading}"
 
 
 def erroranalysis(options: Any) -> str:

@@ -15,7 +15,7 @@ Action = Literal["apply", "plan", "check", "destroy"]
 
 
 class Infrastructure(Protocol):
-    """How the resources of an environment come about."""
+    """How an environment's resources are provisioned."""
 
     @property
     def provisions(self) -> bool:

@@ -63,7 +63,7 @@ def findings(
             except UserError as failure:
                 failed = True
                 text, _, remedy = str(failure).partition(": ")
-                # Without workflows everything can be done by hand.
+                # Without workflows everything can be done manually.
                 yield name, Finding("warning" if stage is workflows else "error", text, remedy)
         # The next stages query Azure.
         if stage is ACCOUNT and failed:

@@ -29,7 +29,7 @@ class SkippedError(Exception):
 
 
 class Step(ABC):
-    """Something to be made. A method that raises SkippedError leaves this step out and the others as they are."""
+    """Something to be made. A method that raises SkippedError skips only this step."""
 
     @property
     @abstractmethod

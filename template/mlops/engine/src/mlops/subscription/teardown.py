@@ -61,7 +61,7 @@ def remove(
             f"workspace {config.names.workspace} is not the project's own: run `uv run mlops teardown --environment "
             f"{config.environment}`, which deletes this project's endpoints and schedules in it"
         )
-    # A dry run shows every command; otherwise those that only read are noise before the question.
+    # A dry run shows every command; otherwise those that only read would hide the question.
     shell = Shell(project.root, dry_run, REMEDIES, quiet=not dry_run)
     found = find_resources(shell, config)
     resources = found or []
@@ -136,15 +136,15 @@ def _show(project: Project, config: EnvironmentConfig, resources: list[Resource]
     for registry in (resource.name for resource in resources if resource.kind == REGISTRY):
         others = ", ".join(_readers(project, config, registry))
         if others:
-            print(f"WARNING: the model registry {registry} goes too, and {others} get their models from it.")
+            print(f"WARNING: the model registry {registry} is deleted too, and {others} get their models from it.")
     print(flush=True)
 
 
 def _stays(project: Project, config: EnvironmentConfig) -> Iterator[str]:
     names, provision = config.names, f"uv run mlops provision --environment {config.environment}"
     if config.security and config.security.purge_protection:
-        yield f"key vault {names.key_vault}: deleted, but protected for 90 days; `{provision}` revives it"
-    yield f"Log Analytics {names.log_analytics}: deleted, but Azure keeps it for 14 days; `{provision}` revives it"
+        yield f"key vault {names.key_vault}: deleted, but protected for 90 days; `{provision}` recovers it"
+    yield f"Log Analytics {names.log_analytics}: deleted, but Azure keeps it for 14 days; `{provision}` recovers it"
     state = f", storage account {config.terraform_state.storage_account}" if config.terraform_state else ""
     what = f"resource group {config.deployer.resource_group}: identity {config.deployer.identity}{state}"
     yield f"{what}; `uv run mlops bootstrap --environment {config.environment} --undo` removes that"

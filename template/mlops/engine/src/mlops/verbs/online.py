@@ -1,4 +1,4 @@
-"""The online endpoint: safe rollouts, a smoke test, logs, and traffic by hand."""
+"""The online endpoint: safe rollouts, a smoke test, logs, and manual traffic."""
 
 import json
 import time
@@ -170,8 +170,8 @@ def smoke_test(session: Session, *, deployment: str | None = None) -> None:
     answer = session.backend.invoke(request, deployment)
     if session.dry_run:
         return
-    schema = input_path(pipeline, "schema")
-    if problems := session.project.module("core.endpoint").check_response(answer, SMOKE_TEST_ROWS, schema):
+    endpoint, modality = session.project.module("core.endpoint"), session.project.module("modality").MODALITY
+    if problems := endpoint.check_response(modality, answer, SMOKE_TEST_ROWS, input_path(pipeline, "schema")):
         target = deployment or session.config.names.online_endpoint
         raise UserError(f"the smoke test of {target} failed: {'; '.join(problems)}")
     session.say(f"Smoke test passed: {SMOKE_TEST_ROWS} rows, {SMOKE_TEST_ROWS} valid predictions.")

@@ -16,6 +16,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec
 from mlflow.types import Schema as Columns
 
+from .. import data_file
 from ..core.metrics import Metric
 from ..core.modality import Description, Examples, Modality, Panel, Predict, data_files
 from ..core.panels import Figure, Table
@@ -64,18 +65,16 @@ class Series:
     suffixes = (".jsonl",)
 
     def read(self, folder: Path, schema: Schema) -> Examples:
-        """Read all lines; a model takes a series as the text of its JSON list."""
-        records = []
+        """Read all lines of all files."""
+        frames = []
         for path in data_files(folder, self.suffixes):
-            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-                try:
-                    record = json.loads(line)
-                    records.append({**record, "series": json.dumps(record["series"])})
-                except (ValueError, TypeError, KeyError) as error:
-                    raise StepError(f"{path}: line {number} is not a series ({error!r})") from error
-        if not records:
+            try:
+                frames.append(data_file.read(path, {}))
+            except ValueError as error:
+                raise StepError(f"{path}: {error}") from error
+        if not any(map(len, frames)):
             raise StepError(f"{folder}: there is no series; give files with the suffix .jsonl")
-        return Examples(pd.DataFrame.from_records(records), folder)
+        return Examples(pd.concat(frames, ignore_index=True), folder)
 
     def check(self, examples: Examples, schema: Schema) -> Examples:
         """Check that each series has two numbers or more, and a number as its target."""

@@ -1,8 +1,9 @@
 """The checks of `mlops doctor`: each is a function that yields its findings about one environment."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from ipaddress import IPv4Network
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
@@ -34,6 +35,11 @@ def warning(text: str, remedy: str) -> Finding:
 def error(text: str, remedy: str) -> Finding:
     """Return a problem that will stop a later command."""
     return Finding("error", text, remedy)
+
+
+def overlap(own: IPv4Network, others: Iterable[tuple[str, IPv4Network]]) -> str | None:
+    """Return which of some named networks the own one overlaps first, None when it is apart from all."""
+    return next((f"{own} overlaps {other} of {name}" for name, other in others if own.overlaps(other)), None)
 
 
 class Context:

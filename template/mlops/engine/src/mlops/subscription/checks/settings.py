@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from mlops import definitions
 from mlops.config import load_environment
-from mlops.subscription.checks import Context, Finding, error, ok, warning
+from mlops.subscription.checks import Context, Finding, error, ok, overlap, warning
 
 
 def network_range(context: Context) -> Iterator[Finding]:
@@ -12,15 +12,12 @@ def network_range(context: Context) -> Iterator[Finding]:
     own = context.config.network
     if own is None:
         return
-    for name in context.project.environments:
-        other = load_environment(context.project, name).network
-        if name != context.config.environment and other and own.address_space.overlaps(other.address_space):
-            yield error(
-                f"{own.address_space} overlaps {other.address_space} of {name}",
-                f"give each environment a range of its own: network.address_space in {context.file}",
-            )
-            return
-    yield ok(f"{own.address_space} is apart from the other environments")
+    others = {name: load_environment(context.project, name).network for name in context.project.environments}
+    del others[context.config.environment]
+    if found := overlap(own.address_space, [(name, other.address_space) for name, other in others.items() if other]):
+        yield error(found, f"give each environment a range of its own: network.address_space in {context.file}")
+    else:
+        yield ok(f"{own.address_space} is apart from the other environments")
 
 
 def alerts(context: Context) -> Iterator[Finding]:

@@ -1,0 +1,23 @@
+"""How one file of JSON lines becomes series, in training and in batch scoring. See `core.modality`."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+
+def read(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Return a row for each line; a model takes a series as the text of its JSON list.
+
+    Raises:
+        ValueError: a line is not a series.
+    """
+    records = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            record = json.loads(line)
+            records.append({**record, "series": json.dumps(record["series"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"line {number} is not a series ({error!r})") from error
+    return pd.DataFrame.from_records(records)
