@@ -438,7 +438,7 @@ def test_every_edit_is_in_the_new_file_or_in_a_visible_conflict(
             results["removed in a conflict"] += 1
         elif mine.count(line) < theirs.count(line):
             results["removed"] += 1
-        elif any(f"git show HEAD:./{old}`" in words for words in named):
+        elif f"git show {commit}:./{old}`" in printed:
             results["named"] += 1
         else:
             lost.append(f"{old} without {line!r}")
