@@ -377,7 +377,8 @@ def edit_every_file(project: Path) -> tuple[dict[str, str], list[Removal]]:
                     lines.insert(place, f"# {edit}")
                 else:
                     block = range(place + 1, place + quarter - 1)
-                    place = next((n for n in block if {lines[n - 1], lines[n]} <= once), 0)
+                    # A short line may be in the release for another reason.
+                    place = next((n for n in block if {lines[n - 1], lines[n]} <= once and len(lines[n]) > 35), 0)
                     if not place:
                         continue
                     above, line = lines[place - 1 : place + 1]

@@ -328,7 +328,7 @@ def test_a_target_with_a_space_breaks_the_command(project: Project) -> None:
         [("random_state: '13'", "heterogeneity_features: 'null'\n      treatment_cost: '[1, 2]'")],
         [("title: ${{parent.inputs.title}}", "title: What it does"), ("  title: ", "  # title: ")],
         [
-            ("rai_tabular_score_card", "another_card"),
+            ("rai_tabular_score_card", "some_other_card"),
             ("registries/azureml/components/some", "registries/us/components/some"),
         ],
     ],
