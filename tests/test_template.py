@@ -1,6 +1,7 @@
 """The template repository keeps its own rules."""
 
 import re
+import tomllib
 
 import pytest
 import yaml
@@ -96,6 +97,15 @@ def test_names_are_frozen_so_that_a_better_formula_renames_nothing() -> None:
     ]
     assert {"project_slug", "package_name", "resource_names", "name_suffix"} <= set(computed)
     assert [name for name in computed if questions()[name].get("ask") is not False] == []
+
+
+def test_the_changelog_the_template_and_the_engine_are_of_one_version() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.search(r"^## v([\d.]+) \(\d{4}-\d{2}-\d{2}\)$", changelog, re.M)
+    assert newest
+    for folder in (ROOT, TEMPLATE / "mlops" / "engine"):
+        project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        assert project["version"] == newest[1], folder
 
 
 def test_no_registry_host_is_written_down() -> None:
