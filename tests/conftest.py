@@ -123,9 +123,32 @@ def run_uv(uv: str, folder: Path, *arguments: str, **options: Any) -> subprocess
 
 Run = Callable[..., subprocess.CompletedProcess]
 
+SAME_ENVIRONMENT = {"aml-cli-v2": "python-sdk-v2"}
+"""Whose libraries include those of another. `make demo` and test_first_minutes run aml-cli-v2 in an environment of its
+own."""
+
+EACH_COMMAND = """
+import contextlib, io, shlex, sys
+from mlops.cli import app
+
+for command in sys.argv[1:]:
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            app([*shlex.split(command), "--help"], standalone_mode=False)
+    except Exception as error:
+        print(f"mlops {command}: {error}")
+"""
+
+
+def refused_commands(project: Path, run_in: Run, commands: set[str]) -> str:
+    """Return the commands of `mlops` that its parser refuses; --help comes after the options, so a wrong one fails."""
+    result = run_in(project, "-c", EACH_COMMAND, *sorted(commands))
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
 
 @pytest.fixture(scope="session")
-def run_in(uv: str, render: Render) -> Run:
+def run_in(uv: str, render: Render, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Run a Python module in a project, in the environment that the projects of its mlops version share.
 
     The projects are not installed into it (an editable install names one folder); their sources are on PYTHONPATH.
@@ -136,7 +159,8 @@ def run_in(uv: str, render: Render) -> Run:
         environment = ROOT / ".venvs" / version
         environment.parent.mkdir(exist_ok=True)
         with FileLock(environment.parent / f"{version}.lock"):
-            project = render(mlops_version=version)
+            # In a copy, because uv writes a lock file.
+            project = shutil.copytree(render(mlops_version=version), tmp_path_factory.mktemp("locked") / "project")
             command = [uv, "sync", "--quiet", "--no-install-workspace", "--compile-bytecode", "--project", str(project)]
             subprocess.run(command, check=True, env=os.environ | {"UV_PROJECT_ENVIRONMENT": str(environment)})
         return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -144,14 +168,15 @@ def run_in(uv: str, render: Render) -> Run:
     def run(
         project: Path, *command: str, timeout: float = 600, cwd: Path | None = None, **env: str
     ) -> subprocess.CompletedProcess:
-        python = python_of(answers_of(project)["mlops_version"])
+        version = answers_of(project)["mlops_version"]
+        python = python_of(SAME_ENVIRONMENT.get(version, version))
         path = os.pathsep.join(str(project / folder) for folder in ("mlops/engine/src", "data-science/src"))
         # The packages are compiled already; the projects, which several tests share, stay as they were rendered.
         variables = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1", "NO_COLOR": "1", "COLUMNS": "120"}
         everything = os.environ | {"PYTHONPATH": path} | variables | env
         everything["PATH"] = os.pathsep.join([str(python.parent), everything["PATH"]])
         return subprocess.run(
-            [str(python), "-m", *command],
+            [str(python), *(command if command[0] == "-c" else ("-m", *command))],
             cwd=cwd or project,
             env=everything,
             capture_output=True,

@@ -6,6 +6,7 @@ import re
 import shutil
 import tomllib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -96,12 +97,23 @@ def test_its_notebook_stops_at_a_cell_that_fails(project: Path, run_in: Run) -> 
 
 
 @pytest.fixture(scope="session")
-def looped(flavour: Path, tmp_path_factory: pytest.TempPathFactory, run_in: Run) -> tuple[Path, str]:
+def loop(tmp_path_factory: pytest.TempPathFactory, run_in: Run) -> Callable[[Path], tuple[Path, str]]:
+    """Run `mlops local` in a copy of a rendered project, once; give the copy and what was printed."""
+
+    @cache
+    def run(project: Path) -> tuple[Path, str]:
+        folder = shutil.copytree(project, tmp_path_factory.mktemp("looped") / "project")
+        result = run_in(folder, "mlops.cli", "local")
+        assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+        return folder, result.stdout
+
+    return run
+
+
+@pytest.fixture
+def looped(flavour: Path, loop: Callable[[Path], tuple[Path, str]]) -> tuple[Path, str]:
     """A copy of the rendered project in which `mlops local` has run once, and what it printed."""
-    folder = shutil.copytree(flavour, tmp_path_factory.mktemp("looped") / "project")
-    result = run_in(folder, "mlops.cli", "local")
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
-    return folder, result.stdout
+    return loop(flavour)
 
 
 @only_in(flavours(), "looped-")
