@@ -272,11 +272,17 @@ def cannot_install(uv: str, python: str, pins: tuple[str, ...]) -> str:
     return result.stderr if result.returncode else ""
 
 
-def cannot_lock(uv: str, pyproject: str, pins: list[str], folder: Path) -> str:
+PROJECT, ENGINE = "pyproject.toml", "mlops/engine/pyproject.toml"  # two members of one workspace
+
+
+def cannot_lock(uv: str, files: dict[str, str], pins: list[str], folder: Path) -> str:
     """Why the project's own environment cannot be had with these versions; nothing if it can."""
     held = f"[tool.uv]\nconstraint-dependencies = {json.dumps(pins)}\n"
-    text = pyproject.replace("[tool.uv]\n", held) if "[tool.uv]\n" in pyproject else f"{pyproject}\n{held}"
-    (folder / "pyproject.toml").write_text(text, encoding="utf-8")
+    project = files[PROJECT]
+    text = project.replace("[tool.uv]\n", held) if "[tool.uv]\n" in project else f"{project}\n{held}"
+    for name, content in ((PROJECT, text), (ENGINE, files[ENGINE])):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content, encoding="utf-8")
     result = run_uv(uv, folder, "lock", "--quiet")
     return result.stderr if result.returncode else ""
 
@@ -290,7 +296,7 @@ def pin_findings(uv: str, files: dict[str, str], folder: Path) -> list[str]:
     if not any(reasons.values()):
         everything = sorted({pin for _, pins in environments.values() for pin in pins})
         together = f"pyproject.toml with {', '.join(environments)}"
-        reasons[together] = cannot_lock(uv, files["pyproject.toml"], everything, folder)
+        reasons[together] = cannot_lock(uv, files, everything, folder)
     return [f"{name}: {reason}" for name, reason in reasons.items() if reason]
 
 
@@ -324,7 +330,7 @@ def test_a_pin_that_cannot_be_had_or_was_not_tested_or_is_open_is_named(
     pin: str, words: str, responsible: Path, uv: str, tmp_path: Path
 ) -> None:
     name = "data-science/environment/train.yml"
-    files = {each: (responsible / each).read_text(encoding="utf-8") for each in (name, "pyproject.toml")}
+    files = {each: (responsible / each).read_text(encoding="utf-8") for each in (name, PROJECT, ENGINE)}
     files[name] = re.sub(r"matplotlib==[\d.]+", pin, files[name])
     (found,) = pin_findings(uv, files, tmp_path)
     assert words in found
