@@ -23,12 +23,6 @@ def documented(request: pytest.FixtureRequest, render: Render) -> Path:
     return render(**request.param)
 
 
-@pytest.fixture(scope="session")
-def known() -> set[str]:
-    """Verbs with their options that were found to exist: the command line is the same file in every project."""
-    return set()
-
-
 def documents(project: Path) -> list[Path]:
     return sorted((project / "docs").glob("*.md"))
 
@@ -68,12 +62,11 @@ def test_a_misspelt_command_of_the_documentation_is_noticed(tools: Path, tmp_pat
     assert [word for word in ("rum", "--boddy", "acount") if word not in found] == []
 
 
-def test_the_verbs_of_the_documentation_exist(documented: Path, run_in: Run, known: set[str]) -> None:
+def test_the_verbs_of_the_documentation_exist(documented: Path, run_in: Run) -> None:
     texts = "\n".join(path.read_text(encoding="utf-8") for path in documents(documented))
     found = {command.strip() for command in re.findall(r"uv run mlops ([^|&>\n`#]+)", texts)}
     assert {"doctor --environment dev", "bootstrap --environment dev --create-repository"} <= found
-    assert refused_commands(documented, run_in, found - known) == ""
-    known |= found
+    assert refused_commands(documented, run_in, found) == ""
 
 
 def test_few_steps_lead_from_nothing_to_an_environment(documented: Path) -> None:
