@@ -1,20 +1,24 @@
 """Should the challenger replace the champion? Pure functions: scores in, decision and reasons out."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from .fairness import Cohorts, Fairness, check_fairness
-from .metrics import Metric, SliceScore, encode, metric
+from .metrics import Floats, Metric, SliceScore, metric
+from .predictions import Predictions
 from .settings import check_numbers, section
 from .step import StepError
 
 # Bounds the memory of one block of resamples, in values (16 MB for each array of numbers).
 _BLOCK = 2_000_000
+
+STOP, REPLACE = "stop", "replace"
 
 
 @dataclass(frozen=True)
@@ -24,8 +28,12 @@ class Policy:
     Attributes:
         metric: the metric that decides, with its direction.
         floor: the challenger must be at least this good, champion or not.
+        beat_baselines: whether it must beat each baseline, by more than 0 with the same confidence.
         minimum_gain: it must beat the champion by more than this, 0 or more ...
         confidence: ... with this confidence, between 0 and 1: the share of the bootstrap interval, which is central.
+            One end of it decides, so the one-sided confidence is larger: 97.5 % for 0.95.
+        incomparable_champion: what to do about a champion that cannot be compared: "stop", or "replace" it by a
+            challenger that passes all other conditions.
         slice_tolerance: the largest share of the champion's score by which a slice may get worse.
         minimum_slice_rows: slices with fewer rows are too noisy to judge.
         fairness: what it must reach in each cohort by itself.
@@ -33,8 +41,10 @@ class Policy:
 
     metric: Metric
     floor: float
+    beat_baselines: bool = True
     minimum_gain: float = 0.0
     confidence: float = 0.95
+    incomparable_champion: str = STOP
     slice_tolerance: float = 0.1
     minimum_slice_rows: int = 50
     fairness: Fairness = field(default_factory=Fairness)
@@ -46,7 +56,13 @@ class Policy:
         Raises:
             StepError: the metric is unknown, the floor is missing, a key is unknown, or a value is out of range.
         """
-        given = section(settings, "promotion")
+        given = dict(section(settings, "promotion"))
+        others = {"beat_baselines": (True, False), "incomparable_champion": (STOP, REPLACE)}
+        chosen_others = {key: given.pop(key) for key in others if key in given}
+        for key, value in chosen_others.items():
+            if not any(value is choice or (value == choice and isinstance(value, str)) for choice in others[key]):
+                choices = " or ".join(str(choice).lower() for choice in others[key])
+                raise StepError(f"promotion.{key}: {value!r} must be {choices}")
         limits = {
             "floor": (-math.inf, math.inf),
             "minimum_gain": (0.0, math.inf),
@@ -54,18 +70,19 @@ class Policy:
             "slice_tolerance": (0.0, math.inf),
             "minimum_slice_rows": (0.0, math.inf),
         }
-        check_numbers("promotion", given, limits)
+        check_numbers("promotion", given, limits, others=tuple(others))
         if "floor" not in given:
             raise StepError("promotion.floor: missing; set how good a model must be before it may serve")
         if given.get("confidence", 0.5) in (0, 1):
             raise StepError("promotion.confidence: must lie between 0 and 1, such as 0.95")
         chosen = section(settings, "evaluation").get("metric")
-        return cls(metric=metric(str(chosen), task), fairness=Fairness.from_settings(settings, task), **given)
+        fairness = Fairness.from_settings(settings, task)
+        return cls(metric=metric(str(chosen), task), fairness=fairness, **given, **chosen_others)
 
 
 @dataclass(frozen=True)
 class Interval:
-    """The gain of the challenger over the champion: on all rows, and the ends of its bootstrap interval."""
+    """The gain of the challenger over another model: on all rows, and the ends of its bootstrap interval."""
 
     gain: float
     lower: float
@@ -83,33 +100,50 @@ class Decision:
 def paired_bootstrap(
     metric: Metric,
     actual: ArrayLike,
-    challenger: ArrayLike,
-    champion: ArrayLike,
+    challenger: Predictions | ArrayLike,
+    champion: Predictions | ArrayLike,
     confidence: float = 0.95,
     seed: int = 0,
+    groups: ArrayLike | None = None,
     resamples: int = 1000,
 ) -> Interval:
     """Return the gain of the challenger with its percentile interval (Efron and Tibshirani 1993, chapter 13).
 
-    The three arrays have shape (rows,) and belong to the same rows. Both models are scored on the same resampled
-    rows, so that what is hard for both cancels out. The result is in units of the metric, positive is better; it
-    depends on the seed alone and not on the machine.
+    Both models are scored on the same resampled rows, so that what is hard for both cancels out. Groups are drawn
+    whole (the cluster bootstrap, Davison and Hinkley 1997, section 3.8), because the rows of one share their errors.
+    The result is in units of the metric, positive is better; the draws depend on the seed alone.
+
+    Args:
+        metric: what the gain is measured in.
+        actual: the targets, of shape (rows,).
+        challenger: predictions for the same rows, and so is `champion`.
+        confidence: the share of the interval, which is central.
+        seed: of the draws.
+        groups: the group of each row, of shape (rows,); None if each row stands for itself.
+        resamples: how many.
     """
-    columns = np.stack(encode(actual, challenger, champion))
-    rows = columns.shape[1]
-    if rows == 0:
+    truth = np.asarray(actual)
+    if len(truth) == 0:
         return Interval(math.nan, math.nan, math.nan)
-    random = np.random.default_rng(seed)
-    gains = []
-    block = max(1, _BLOCK // rows)
-    for start in range(0, resamples, block):
-        drawn = random.integers(rows, size=(rows, min(block, resamples - start)))
-        truth, new, old = columns[0][drawn], columns[1][drawn], columns[2][drawn]
-        gains.append(metric.gain(metric.compute(truth, new), metric.compute(truth, old)))
+    new, old = metric.scorer(truth, challenger), metric.scorer(truth, champion)
+    gains = [metric.gain(new(each), old(each)) for each in resample_weights(len(truth), groups, resamples, seed)]
     tail = (1 - confidence) / 2
     lower, upper = np.quantile(np.concatenate(gains), [tail, 1 - tail])
-    gain = metric.gain(metric.score(actual, challenger), metric.score(actual, champion))
+    gain = metric.gain(metric.score(truth, challenger), metric.score(truth, champion))
     return Interval(*(float(value) + 0.0 for value in (gain, lower, upper)))  # + 0.0: "-0" would puzzle a reader
+
+
+def resample_weights(rows: int, groups: ArrayLike | None, resamples: int, seed: int) -> Iterator[Floats]:
+    """Yield how often each row is drawn, in blocks of shape (some resamples, rows)."""
+    codes = None if groups is None else pd.factorize(np.asarray(groups))[0]
+    units = rows if codes is None else int(codes.max()) + 1
+    random = np.random.default_rng(seed)
+    block = max(1, _BLOCK // rows)
+    for start in range(0, resamples, block):
+        count = min(block, resamples - start)
+        drawn = random.integers(units, size=(count, units)) + np.arange(count)[:, np.newaxis] * units
+        weights = np.bincount(drawn.ravel(), minlength=count * units).reshape(count, units).astype(float)
+        yield weights if codes is None else weights[:, codes]
 
 
 def decide(
@@ -119,19 +153,31 @@ def decide(
     interval: Interval | None = None,
     slices: Sequence[SliceScore] = (),
     cohorts: Sequence[Cohorts] = (),
+    baselines: Mapping[str, Interval] | None = None,
 ) -> Decision:
     """Apply the policy to the scores of both models on the same rows.
 
-    Without a champion the floor and the limits on cohorts decide. A tie keeps the champion, and so does any score that
-    is not finite.
+    Without a champion the floor, the baselines and the limits on cohorts decide. A tie keeps the champion, and so does
+    any score that is not finite.
+
+    Args:
+        policy: the conditions.
+        challenger: its score.
+        champion: its score; None if there is none.
+        interval: the gain over the champion.
+        slices: the scores in parts of the rows.
+        cohorts: the scores in cohorts, with their limits.
+        baselines: the gain over each baseline, by name.
 
     Raises:
         ValueError: there is a champion and no interval of the gain.
     """
     fair = [check for each in cohorts for check in check_fairness(each)]
-    checks = [_above_floor(policy, challenger), *fair]
+    beaten = [_beats_baseline(policy, *each) for each in (baselines or {}).items()] if policy.beat_baselines else []
+    checks = [_above_floor(policy, challenger), *beaten, *fair]
     if champion is None:
-        alone = "the floor and the limits on cohorts decide" if fair else "the floor alone decides"
+        others = ["the floor", *(["the baselines"] if beaten else []), *(["the limits on cohorts"] if fair else [])]
+        alone = f"{', '.join(others[:-1])} and {others[-1]} decide" if len(others) > 1 else "the floor alone decides"
         checks.append((True, f"there is no champion to beat, so {alone}"))
     elif interval is None:
         raise ValueError("a champion can only be beaten with the bootstrap interval of the gain")
@@ -157,14 +203,25 @@ def _above_floor(policy: Policy, challenger: float) -> tuple[bool, str]:
     return good, f"the challenger's {name} of {challenger:.4g} {verb} the floor of {policy.floor:.4g}"
 
 
+def _beats_baseline(policy: Policy, name: str, interval: Interval) -> tuple[bool, str]:
+    good = all(math.isfinite(gain) and gain > 0 for gain in (interval.gain, interval.lower))
+    return good, (
+        f"the gain in {policy.metric.name} over the {name} is {_interval(policy, interval)}: "
+        f"{'' if good else 'not '}significantly above 0"
+    )
+
+
+def _interval(policy: Policy, interval: Interval) -> str:
+    return f"{interval.gain:.4g}, {policy.confidence:.0%} interval {interval.lower:.4g} to {interval.upper:.4g}"
+
+
 def _beats_champion(policy: Policy, champion: float, interval: Interval) -> tuple[bool, str]:
     name = policy.metric.name
     if not math.isfinite(champion):
         return False, f"the champion's {name} is not a finite number: tag that version rejected=true to leave it out"
     good = all(math.isfinite(gain) and gain > policy.minimum_gain for gain in (interval.gain, interval.lower))
     return good, (
-        f"the gain in {name} over the champion is {interval.gain:.4g}, {policy.confidence:.0%} interval "
-        f"{interval.lower:.4g} to {interval.upper:.4g}: "
+        f"the gain in {name} over the champion is {_interval(policy, interval)}: "
         f"{'' if good else 'not '}significantly above {policy.minimum_gain:.4g}"
     )
 

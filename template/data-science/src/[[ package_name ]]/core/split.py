@@ -1,31 +1,222 @@
-"""The split of the data into training and test rows."""
+"""Which examples are held out: a property of each example, so a champion never meets rows that it was trained on.
 
+Whether an example belongs to the test rows depends on a hash of its key, or on its date, and not on the other
+examples: added, removed or reordered rows, another seed and another checkout leave it where it is. That makes a model
+that was trained months ago comparable with one of today.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pandas as pd
-from sklearn.model_selection import train_test_split
+from numpy.typing import NDArray
 
-from .schema import Schema
 from .step import StepError
 
 MINIMUM_ROWS = 50
 
+FILE = "split.json"
+"""The record of the split, beside the rows that `prep` writes."""
 
-def split(frame: pd.DataFrame, schema: Schema, test_size: float, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Split `frame` at random into training and test rows; each class keeps its share in both.
+METADATA = "split"
+"""The key of that record in the metadata of a model."""
+
+METHODS = ("hash", "time")
+_SALT = "mlops"
+# So many salts are tried to name one that would do.
+_OTHER_SALTS = 100
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """How the schema tells held-out examples from the others.
+
+    Attributes:
+        by: "hash" of the key, or "time": the newest examples.
+        columns: whose values are the key, with equal values on the same side; for "time" the column of the date.
+        salt: another salt is another draw.
+        group: the column of the examples that belong together, such as a patient or a day; they stay on one side, and
+            their errors are not independent. None if each example stands for itself.
+    """
+
+    by: str
+    columns: tuple[str, ...]
+    salt: str = _SALT
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split that was made: what decides which examples it held out.
+
+    Attributes:
+        by, columns, salt: see `SplitRule`; a group is its key.
+        test_size: the share of the examples that are held out, as the settings have it.
+        cut: for "time" the first date of the held-out examples.
+    """
+
+    by: str
+    columns: tuple[str, ...]
+    salt: str
+    test_size: float
+    cut: str | float | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Return the record for JSON."""
+        return asdict(self) | {"columns": list(self.columns)}
+
+    @classmethod
+    def from_document(cls, document: object) -> "Split | None":
+        """Return the split of a record; None if it is not one that this version wrote."""
+        if not isinstance(document, Mapping):
+            return None
+        try:
+            return cls(**{**document, "columns": tuple(document["columns"])})
+        except (TypeError, KeyError):
+            return None
+
+    @classmethod
+    def read(cls, folder: Path) -> "Split":
+        """Read the record beside the rows that `prep` wrote.
+
+        Raises:
+            StepError: there is none.
+        """
+        try:
+            found = cls.from_document(json.loads((folder / FILE).read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            found = None
+        if found is None:
+            raise StepError(f"{folder}: there is no valid {FILE}, which tells how the rows were split; run prep again")
+        return found
+
+    def write(self, folder: Path) -> None:
+        """Write the record into `folder`."""
+        (folder / FILE).write_text(json.dumps(self.document(), indent=2) + "\n", encoding="utf-8")
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        names = ", ".join(self.columns)
+        if self.by == "time":
+            return f"by time, {names} before {self.cut}"
+        return f"by a hash of {names} with salt {self.salt!r}, {self.test_size:.0%} held out"
+
+    def difference(self, trained: "Split | None") -> str:
+        """Return why a model of the split `trained` may have been trained on the examples that this one holds out.
+
+        The result is empty if it has not: it held out the same examples, or more.
+        """
+        if trained is None:
+            return "it does not record which examples were held out from its training"
+        if (self.by, self.columns) != (trained.by, trained.columns) or (self.by == "hash" and self.salt != trained.salt):
+            same = False
+        elif self.by == "time":
+            same = trained.cut is not None and self.cut is not None and str(trained.cut) <= str(self.cut)
+            if isinstance(trained.cut, int | float) and isinstance(self.cut, int | float):
+                same = trained.cut <= self.cut
+        else:
+            same = trained.test_size >= self.test_size
+        return "" if same else f"its data were split {trained}, and these {self}"
+
+
+def split(
+    frame: pd.DataFrame, rule: SplitRule, test_size: float, classes: str | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame, Split]:
+    """Split `frame` into training and test rows.
 
     Args:
         frame: rows that fit the schema, without missing targets.
-        schema: names the task and the target.
-        test_size: share of the test rows, between 0 and 1.
-        seed: the same seed and rows give the same split.
+        rule: names the columns that decide.
+        test_size: share of the test rows, between 0 and 1; the rows of a hash come close to it, those of a date too.
+        classes: the column whose values all need examples on both sides.
+
+    Returns:
+        Training rows, test rows and the record of the split.
 
     Raises:
-        StepError: there are too few rows, or too few of one class.
+        StepError: there are too few rows, or a class has none on one side; with what to change.
     """
     if len(frame) < MINIMUM_ROWS:
         raise StepError(f"{len(frame)} usable rows are too few; give at least {MINIMUM_ROWS}")
-    classes = frame[schema.target] if schema.task == "classification" else None
-    try:
-        train, test = train_test_split(frame, test_size=test_size, random_state=seed, stratify=classes)
-    except ValueError as error:
-        raise StepError(f"{schema.target}: the rows cannot be split with test_size {test_size}: {error}") from error
-    return train.reset_index(drop=True), test.reset_index(drop=True)
+    if rule.by == "time":
+        held_out, cut = _newest(frame, rule, test_size)
+        problem, remedy = _problem(frame, held_out, test_size, classes), "change training.test_size or add examples"
+    else:
+        shares, cut = hash_shares(frame, rule.columns, rule.salt), None
+        held_out = shares < test_size
+        problem = _problem(frame, held_out, test_size, classes)
+        remedy = _other_salt(frame, rule, test_size, classes) if problem else ""
+    if problem:
+        raise StepError(f"{problem}: {remedy}")
+    made = Split(rule.by, rule.columns, rule.salt if rule.by == "hash" else "", test_size, cut)
+    return frame[~held_out].reset_index(drop=True), frame[held_out].reset_index(drop=True), made
+
+
+def hash_shares(frame: pd.DataFrame, columns: tuple[str, ...], salt: str) -> NDArray[np.float64]:
+    """Return a number for each row, 0 to below 1, of shape (rows,), that depends on its key and the salt alone.
+
+    The key are the values of these columns. Equal values are equal whatever their type in memory: 7 is 7.0.
+    """
+    parts = [_texts(frame[name]) for name in columns]
+    keys = pd.Series(["\x1f".join(row) for row in zip(*parts, strict=True)], dtype=object)
+    codes, known = pd.factorize(keys)
+    shares = [int.from_bytes(hashlib.sha256(f"{salt}\x1e{key}".encode()).digest()[:8]) / 2**64 for key in known]
+    return np.asarray(shares, dtype=float)[codes]
+
+
+def _texts(values: pd.Series) -> list[str]:
+    codes, known = pd.factorize(values)
+    numeric = pd.api.types.is_numeric_dtype(values)
+    # + 0.0: -0.0 equals 0.0. A missing value, code -1, takes the last text.
+    texts = [repr(float(value) + 0.0) if numeric else str(value) for value in known] + ["\x00"]
+    return [texts[code] for code in codes]
+
+
+def _newest(frame: pd.DataFrame, rule: SplitRule, test_size: float) -> tuple[NDArray[np.bool_], str | float]:
+    """Return the rows from the date on that leaves about `test_size` of them, and this date; a date is never cut."""
+    (column,) = rule.columns
+    dates = frame[column]
+    counts = dates.value_counts().sort_index(ascending=False).cumsum()
+    nearest = (counts - test_size * len(frame)).abs().to_numpy().argmin()
+    cut = counts.index[int(nearest)]
+    held_out = (dates >= cut).to_numpy(dtype=bool)
+    if rule.group is not None:
+        sides = pd.Series(held_out).groupby(frame[rule.group].to_numpy()).nunique()
+        if len(both := sides[sides > 1]):
+            raise StepError(
+                f"split.group: {len(both)} groups (such as {both.index[0]}) have rows before and after {cut}: "
+                "split by hash, or choose groups that do not last"
+            )
+    return held_out, cut.item() if isinstance(cut, np.generic) else cut
+
+
+def _problem(frame: pd.DataFrame, held_out: NDArray[np.bool_], test_size: float, classes: str | None) -> str:
+    share = float(held_out.mean())
+    if not test_size / 2 <= share <= min(2 * test_size, (1 + test_size) / 2):
+        return f"{share:.0%} of the rows would be held out, far from the test_size of {test_size:.0%}"
+    if classes is None:
+        return ""
+    for name, rows in frame.groupby(classes, sort=True).indices.items():
+        for side, there in (("test", held_out[rows].any()), ("training", not held_out[rows].all())):
+            if not there:
+                return f"class {name} of {classes} ({len(rows)} rows) would have no {side} example"
+    return ""
+
+
+def _other_salt(frame: pd.DataFrame, rule: SplitRule, test_size: float, classes: str | None) -> str:
+    for number in range(1, _OTHER_SALTS + 1):
+        shares = hash_shares(frame, rule.columns, str(number))
+        if not _problem(frame, shares < test_size, test_size, classes):
+            return (
+                f'set `salt: "{number}"` in the section split of the schema, which has enough on both sides, or add '
+                "examples (a model that is registered already cannot be compared after that)"
+            )
+    return (
+        f"too few values of {', '.join(rule.columns)} differ; name columns that tell the examples apart in split.key of "
+        "the schema, add examples, or leave out or join rare classes"
+    )
