@@ -124,13 +124,15 @@ class Binding:
 class DataAsset:
     """A data asset that the project defines: where its content lies on this machine, and the file that defines it.
 
-    `path` is None for content that is only in Azure; `version` is None when each new content gets the next one.
+    `path` is None for content that is only in Azure, at `address`; `version` is None when each new content gets the
+    next one.
     """
 
     name: str
     path: Path | None
     source: Path
     version: str | None = None
+    address: str = ""
 
 
 @dataclass(frozen=True)
@@ -229,6 +231,13 @@ def local_path(value: object, pipeline: Pipeline) -> Path | None:
     return pipeline.source.parent / text.removeprefix("file:") if text and is_local(text) else None
 
 
+def reads_azure(pipeline: Pipeline) -> bool:
+    """Whether some input's content is only in Azure, where it can change under the same name."""
+    values = [*pipeline.inputs.values(), *(value for node in pipeline.nodes.values() for value in node.inputs.values())]
+    paths = [value for value in values if isinstance(value, Mapping) and value.get("path") and not binding(value)]
+    return any(local_path(value, pipeline) is None for value in paths)
+
+
 def data_asset(value: object, pipeline: Pipeline) -> DataAsset | None:
     """Return the project's own data asset that an input names, as text or in the `path` of a mapping."""
     text = value.get("path") if isinstance(value, Mapping) else value
@@ -246,7 +255,7 @@ def data_assets(folder: Path) -> dict[str, DataAsset]:
         name, path = document.get("name"), str(document.get("path", ""))
         local = source.parent / path.removeprefix("file:") if path and is_local(path) else None
         version = str(document["version"]) if "version" in document else None
-        assets[str(name)] = DataAsset(str(name), local, source, version)
+        assets[str(name)] = DataAsset(str(name), local, source, version, path)
     return assets
 
 
