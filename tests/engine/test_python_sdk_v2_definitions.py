@@ -325,13 +325,13 @@ SEEDS = {
         ),
     ],
     "schedules.py": [
-        ("an hour too late", "config.schedule.retrain_cron", '"0 25 * * 1"', "retraining.trigger.expression no hour"),
+        ("an hour too late", "config.schedule.monitor_cron", '"0 25 * * 1"', "monitor.trigger.expression no hour"),
         ("six fields", "config.schedule.monitor_cron", '"0 6 * * * *"', "monitor.trigger.expression 6 fields"),
         (
             "no time zone of Azure",
             "time_zone=config.schedule.time_zone",
             'time_zone="Europe/Berlin"',
-            "retraining.trigger.time_zone no time zone",
+            "monitor.trigger.time_zone no time zone",
         ),
         (
             "an old Spark",
@@ -438,7 +438,7 @@ ACCEPTED = [
     ("online.py", 'auth_mode="aad_token"', 'auth_mode="aad_token", traffic={"blue": 90, "green": 10}'),
     ("online.py", "model=model", 'model="azureml://registries/team/models/model/versions/4"'),
     ("batch.py", "error_threshold=0", "error_threshold=-1"),
-    ("schedules.py", "config.schedule.retrain_cron", '"*/15 0-6,22 * * MON-FRI"'),
+    ("schedules.py", "config.schedule.monitor_cron", '"*/15 0-6,22 * * MON-FRI"'),
     ("schedules.py", "time_zone=config.schedule.time_zone", 'time_zone="W. Europe Standard Time"'),
     ("schedules.py", "emails=list(emails)) if emails else", 'emails=["me@example.com"]) if True else'),
     ("schedules.py", 'features="all_features"', 'features=["carrier", "distance"]'),
@@ -543,8 +543,6 @@ VERBS = {
     ],
     "logs": ["online_deployments.get_logs(blue: "],
     "monitor": ["schedules.begin_create_or_update({model}-monitor: blue)"],
-    "schedule": ["schedules.begin_create_or_update({model}-retraining: "],
-    "schedule --disable": ["schedules.begin_disable({model}-retraining)"],
     "teardown": ["schedules.begin_delete({model}-monitor)", "online_endpoints.begin_delete({online})"],
 }
 

@@ -4,7 +4,6 @@ What the verbs leave in Azure is in test_every_version.py.
 """
 
 import importlib
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -113,9 +112,17 @@ def play_everything(dev: Session, azure: FakeAzure, folder: Path) -> None:
     """Run each verb in an order in which all of them have something to do."""
     root = dev.project.root
     azure.load()["registration"] = {"registered": False, "reasons": ["the champion is better"]}
+    azure.state["schedules"] = {"a-model-retraining": {"enabled": True, "file": ""}}
+    azure.state["files"] = {"stdev/azureml-blobstore/flights/a.csv": {"size": 3, "etag": "one"}}
     azure.save()
     verbs.train(dev, overrides="training.seed=7")
     verbs.train(dev)
+    data = dev.project.definitions / "data" / "training-data.yml"
+    text = data.read_text(encoding="utf-8")
+    address = "azureml://datastores/workspaceblobstore/paths/flights"
+    data.write_text(text.replace("../../../data/raw", address), encoding="utf-8")
+    verbs.train(dev)
+    data.write_text(text, encoding="utf-8")
     register(azure, "1", "2", "3", sha256=model_copies(dev, azure, folder))
     verbs.deploy_online(dev, model_version="1")
     azure.fail("az ml online-deployment create", after=True)
@@ -128,9 +135,6 @@ def play_everything(dev: Session, azure: FakeAzure, folder: Path) -> None:
     verbs.rollback(dev)
     verbs.deploy_batch(dev, model_version="1")
     verbs.deploy_batch(dev, model_version="3")
-    verbs.schedule(dev)
-    verbs.schedule(dev, enabled=False)
-    verbs.schedule(dev)
     verbs.teardown(dev)
     verbs.promote(dev, "test")
     verbs.deploy_online(Session.open("test", root=root))
@@ -159,8 +163,6 @@ def test_a_dry_run_runs_nothing(project: Project, azure: FakeAzure, capfd: pytes
         lambda: verbs.deploy_batch(session),
         lambda: verbs.promote(session, "test"),
         lambda: verbs.monitor(session),
-        lambda: verbs.schedule(session),
-        lambda: verbs.schedule(session, enabled=False),
         lambda: verbs.teardown(session),
     ]
     for action in actions:
@@ -278,10 +280,3 @@ def test_a_batch_deployment_becomes_the_default_and_replaces_the_others(dev: Ses
         "settings.mini_batch_size": "7",
         "settings.max_concurrency_per_instance": "4",
     }
-
-
-def test_a_schedule_pins_the_data_and_takes_its_time_from_the_configuration(dev: Session, azure: FakeAzure) -> None:
-    verbs.schedule(dev)
-    values = azure.load()["schedules"]["a-model-retraining"]["set"]
-    assert values["trigger.expression"] == "0 4 * * 1"
-    assert re.fullmatch(r"azureml:training-data:\w+", values["create_job.inputs.raw_data.path"])

@@ -53,7 +53,7 @@ def check(
     Raises:
         StepError: a metric is unknown or its threshold is not a number.
     """
-    _refuse_unknown(thresholds)
+    check_thresholds(thresholds)
     enough = min(len(reference), len(current)) >= MINIMUM_ROWS
     results = []
     for feature, column in columns.items():
@@ -69,7 +69,12 @@ def check(
     return results
 
 
-def _refuse_unknown(thresholds: Mapping[str, Mapping[str, float]]) -> None:
+def check_thresholds(thresholds: Mapping[str, Mapping[str, float]]) -> None:
+    """Check the section `drift` of the settings.
+
+    Raises:
+        StepError: a kind or a metric is unknown, or a threshold is not a number.
+    """
     for kind, limits in thresholds.items():
         if kind not in METRICS:
             raise StepError(f"drift.{kind}: unknown; the keys are {', '.join(METRICS)}")

@@ -53,6 +53,18 @@ def section(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return found
 
 
+def names(section: Mapping[str, Any], key: str) -> list[str]:
+    """Return a list of names in the section `evaluation`; none if the key is missing.
+
+    Raises:
+        StepError: it is not a list.
+    """
+    found = section.get(key) or []
+    if not isinstance(found, list):
+        raise StepError(f"evaluation.{key}: must be a list, such as [{found}]")
+    return [str(name) for name in found]
+
+
 def check_numbers(
     section: str, given: Mapping[str, Any], limits: Mapping[str, tuple[float, float]], others: Sequence[str] = ()
 ) -> None:

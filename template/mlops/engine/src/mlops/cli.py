@@ -56,7 +56,7 @@ def lint() -> None:
     from mlops.lint import lint as find_errors
     from mlops.project import Project
 
-    findings = find_errors(Project.load())
+    findings = find_errors(Project.load(), parallel=True)
     for finding in findings:
         print(finding)
     if findings:

@@ -261,8 +261,8 @@ class AzureCli:
         file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
         self._change("schedule", "create", "--file", self._file(file), "--name", name, *self._workspace)
 
-    def enable_schedule(self, name: str, enabled: bool) -> None:
-        self._change("schedule", "enable" if enabled else "disable", "--name", name, *self._workspace)
+    def disable_schedule(self, name: str) -> None:
+        self._change("schedule", "disable", "--name", name, *self._workspace)
 
     def delete_schedule(self, name: str) -> None:
         self._change("schedule", "delete", "--name", name, *self._workspace)

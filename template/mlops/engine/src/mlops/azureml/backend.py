@@ -156,8 +156,8 @@ class Backend(Protocol):
     def create_monitor(self, name: str, deployment: str, task: str, thresholds: Thresholds) -> None:
         """Create or update the monitor of an online deployment; `task` is "regression" or "classification"."""
 
-    def enable_schedule(self, name: str, enabled: bool) -> None:
-        """Switch a schedule on or off."""
+    def disable_schedule(self, name: str) -> None:
+        """Switch a schedule off."""
 
     def delete_schedule(self, name: str) -> None:
         """Delete a schedule, which must be off."""

@@ -329,12 +329,11 @@ class PythonSdkV1(PythonSdk):
             steps = build(self._project, "drift", self._config, data)
         self._schedule(name, self._publish(name, name, steps))
 
-    def enable_schedule(self, name: str, enabled: bool) -> None:
-        self._show(f"Schedule.{'enable' if enabled else 'disable'}", name)
+    def disable_schedule(self, name: str) -> None:
+        self._show("Schedule.disable", name)
         if not self._dry_run:
             with sdk_errors(self._config):
-                schedule = self._schedules()[name]
-                (schedule.enable if enabled else schedule.disable)(wait_for_provisioning=True)
+                self._schedules()[name].disable(wait_for_provisioning=True)
 
     def delete_schedule(self, name: str) -> None:
         self._show("Schedule.update", f"{name}: off and renamed, SDK v1 deletes no schedule")

@@ -332,8 +332,8 @@ class PythonSdk:
         )
         self._change("schedules.begin_create_or_update", monitor, shown=f"{name}: {deployment}")
 
-    def enable_schedule(self, name: str, enabled: bool) -> None:
-        self._change(f"schedules.begin_{'enable' if enabled else 'disable'}", name, shown=name)
+    def disable_schedule(self, name: str) -> None:
+        self._change("schedules.begin_disable", name, shown=name)
 
     def delete_schedule(self, name: str) -> None:
         self._change("schedules.begin_delete", name, shown=name)

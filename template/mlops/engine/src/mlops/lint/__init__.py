@@ -1,6 +1,7 @@
 """The lint of the project: everything that can be known to be wrong without an Azure account."""
 
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 
 from mlops.definitions.base import Finding
 from mlops.errors import UserError
@@ -17,8 +18,16 @@ _CHECKS: dict[Version, Callable[[Project], list[Finding]]] = {
 }
 
 
-def lint(project: Project) -> list[Finding]:
-    """Check the project's configuration, and all its Azure ML definitions; paths start at the project's root.
+def lint(project: Project, *, parallel: bool = False) -> list[Finding]:
+    """Check the project's configuration and all its Azure ML definitions.
+
+    Args:
+        project: The project.
+        parallel: Whether the settings are checked in a process of their own: the libraries of the project's code and
+            azure-ai-ml take seconds each to import.
+
+    Returns:
+        The findings, whose paths start at the project's root.
 
     Raises:
         UserError: azure-ai-ml, or SDK v1 in a project for it, is not installed.
@@ -26,13 +35,21 @@ def lint(project: Project) -> list[Finding]:
     # What stands on one side of a conflict only means nothing yet.
     if conflicts := configuration.conflict_findings(project):
         return sorted(relative(finding, project) for finding in conflicts)
+    if parallel:
+        with ProcessPoolExecutor(1) as pool:
+            settings = pool.submit(configuration.settings_findings, project)
+            found = _other_findings(project) + settings.result()
+    else:
+        found = _other_findings(project) + configuration.settings_findings(project)
+    return sorted({relative(finding, project) for finding in found})
+
+
+def _other_findings(project: Project) -> list[Finding]:
     environments = configuration.environment_findings(project)
-    findings = [*environments, *configuration.settings_findings(project)]
     try:
-        definitions = _CHECKS[project.version](project)
+        return environments + _CHECKS[project.version](project)
     except UserError:
         # Definitions are made for an environment, and its errors are findings already.
         if not environments:
             raise
-        definitions = []
-    return sorted(dict.fromkeys([*(relative(finding, project) for finding in findings), *definitions]))
+        return environments

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mlops.config import EnvironmentConfig, read_environment
 from mlops.definitions.base import Finding, error_line, quiet
-from mlops.errors import UserError
+from mlops.lint.documents import read
 from mlops.project import CONFLICT, Project, conflict_markers
 
 
@@ -28,13 +28,12 @@ def environment_findings(project: Project) -> list[Finding]:
     findings, configs = [], []
     for name in project.environments:
         path = project.root / "config" / f"{name}.yml"
-        try:
+        content, unreadable = read(path)
+        findings += unreadable
+        if content is not None:
             config, problems = read_environment(project, name)
-        except UserError as error:
-            findings.append(Finding(path, "", str(error).removeprefix(str(path)).lstrip(": ")))
-            continue
-        findings += [Finding(path, *problem) for problem in problems]
-        configs += [config] if config else []
+            findings += [Finding(path, *problem) for problem in problems]
+            configs += [config] if config else []
     for one, other in combinations(configs, 2):
         path = project.root / "config" / f"{other.environment}.yml"
         findings += [Finding(path, key, text) for key, text in _shared(one, other)]
@@ -56,14 +55,17 @@ def _shared(one: EnvironmentConfig, other: EnvironmentConfig) -> Iterator[tuple[
 
 def settings_findings(project: Project) -> list[Finding]:
     """Find what is wrong in `config/model.yml` by itself and with the data that `data/schema.yml` describes."""
+    read_files = [read(path) for path in (project.schema, project.settings)]
+    findings = [finding for _, unreadable in read_files for finding in unreadable]
+    if any(content is None for content, _ in read_files):
+        return findings
     try:
         with quiet():
             check = project.module("core.endpoint").check_settings
             problems = check(project.module("modality").MODALITY, project.schema, project.settings)
     except Exception as error:  # code of the project, which may have any mistake in it
         package = project.root / "data-science" / "src" / project.package
-        return [Finding(package, "", f"the settings cannot be checked with it: {error_line(error)}")]
-    findings = []
+        return [*findings, Finding(package, "", f"it cannot check the settings: {error_line(error)}")]
     for problem in problems:
         file, _, text = problem.partition(": ")
         findings.append(Finding(Path(file), "", text))

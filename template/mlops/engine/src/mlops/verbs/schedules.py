@@ -37,6 +37,6 @@ def remove_schedules(session: Session, *names: str) -> None:
     for name in names:
         if name in existing or session.dry_run:
             if existing.get(name, True):
-                session.backend.enable_schedule(name, False)
+                session.backend.disable_schedule(name)
             session.backend.delete_schedule(name)
             session.say(f"Deleted schedule {name}.")
