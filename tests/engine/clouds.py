@@ -52,7 +52,7 @@ class Cloud(Protocol):
         """Put a file into the default datastore of dev."""
 
     def close_storage(self) -> None:
-        """Let nobody list the files of the storage any more."""
+        """Refuse to list the files of the storage from now on."""
 
     def copies(self, workspace: Path, registry: Path | None = None) -> None:
         """Say which files the model has, and with which ones it arrives in a registry (default: the same)."""

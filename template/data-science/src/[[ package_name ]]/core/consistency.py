@@ -12,11 +12,11 @@ from . import distances
 from .baselines import CONSTANTS
 from .cohorts import outcome_measures, slice_groups
 from .fairness import Fairness
-from .metrics import METRICS, Metric
+from .metrics import METRICS, Metric, metric
 from .modality import Examples, Modality
 from .promotion import Policy
 from .schema import Schema
-from .settings import load_settings, names, read_mapping, refuse_unknown_keys, section
+from .settings import is_number, load_settings, names, read_mapping, refuse_unknown_keys, section
 from .step import StepError
 
 SECTIONS = ("training", "evaluation", "promotion", "fairness", "responsible_ai", "drift")
@@ -101,23 +101,22 @@ def _check_gates(problems: _Problems, schema: Schema, settings: Mapping[str, Any
     for key, value in _entries(settings, "fairness"):
         with problems.collected():
             Fairness.from_settings({"fairness": {"cohorts": ["any"], key: value}}, task)
-    for given in ({**valid, "evaluation": settings.get("evaluation")}, settings):
-        policy = None
+    with problems.collected():
+        Policy.from_settings(settings, task)  # what is missing
+    with problems.collected():
+        chosen = metric(str(section(settings, "evaluation").get("metric")), task)
+        for place, key in (("promotion", "floor"), ("fairness", "worst")):
+            with problems.collected():
+                _check_reachable(f"{place}.{key}", dict(_entries(settings, place)).get(key), chosen)
+    if task == "classification" and schema.classes:
         with problems.collected():
-            policy = Policy.from_settings(given, task)
-    if policy is not None:
-        for key, limit in (("promotion.floor", policy.floor), ("fairness.worst", policy.fairness.worst)):
-            with problems.collected():
-                _check_reachable(key, limit, policy.metric)
-        if task == "classification" and schema.classes:
-            with problems.collected():
-                nobody = np.array([], dtype=str)
-                outcome_measures(policy.fairness, schema, nobody, nobody)
+            no_rows = np.array([], dtype=str)
+            outcome_measures(Fairness.from_settings(settings, task), schema, no_rows, no_rows)
 
 
-def _check_reachable(key: str, limit: float | None, metric: Metric) -> None:
-    if limit is not None and metric.gain(metric.best, limit) < 0:
-        raise StepError(f"{key}: no model can reach {limit:g}, because the best {metric.name} is {metric.best:g}")
+def _check_reachable(key: str, limit: object, chosen: Metric) -> None:
+    if isinstance(limit, int | float) and is_number(limit) and chosen.gain(chosen.best, limit) < 0:
+        raise StepError(f"{key}: no model can reach {limit:g}, because the best {chosen.name} is {chosen.best:g}")
 
 
 def _check_names(problems: _Problems, modality: Modality, schema: Schema, settings: Mapping[str, Any]) -> None:
@@ -136,8 +135,9 @@ def _check_names(problems: _Problems, modality: Modality, schema: Schema, settin
     with problems.collected():
         baselines = names(evaluation, "baselines")
     cohorts: tuple[tuple[str, ...], ...] = ()
-    with problems.collected():
-        cohorts = Fairness.from_settings(settings, schema.task).cohorts
+    if fairness := dict(_entries(settings, "fairness")):
+        with problems.collected():
+            cohorts = Fairness.from_settings({"fairness": {"cohorts": fairness.get("cohorts")}}, schema.task).cohorts
     columns = [("evaluation.slices", column) for column in slices]
     columns += [("fairness.cohorts", column) for crossed in cohorts for column in crossed]
     for setting, column in columns:

@@ -358,6 +358,8 @@ def _section_problems(project: Project, config: EnvironmentConfig) -> Iterator[P
             yield Problem(key, "the project does not build this: remove the key")
         if not there and project.infrastructure in tools:
             yield Problem(key, "the key is missing")
+    if config.provisioned != (project.infrastructure in TOOLS["security"]):
+        return  # what else belongs here depends on that section
     for name, cluster in (("cluster", config.compute.cluster), ("gpu_cluster", config.compute.gpu_cluster)):
         for key, value in cluster or ():
             if key != "name" and (value is None) == config.provisioned:

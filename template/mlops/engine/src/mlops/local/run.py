@@ -81,12 +81,13 @@ def run_local(
     values |= {"overrides": overrides} if overrides else {}
     values |= set_inputs or {}
     pipeline = with_inputs(pipeline, values)
-    if not skip_lint:
-        _lint(project)
     local = local_folder(project)
-    folder = new_run_folder(local / "runs")
     with preserved_process():
+        # Before the lint, which imports the project's code: a library reads the number of its threads when it is loaded.
         os.environ.update(local_variables(project))
+        if not skip_lint:
+            _lint(project)
+        folder = new_run_folder(local / "runs")
         begun = time.perf_counter()
         with parent_run(local, model.experiment, folder.name) as variables:
             say_step("tracking", time.perf_counter() - begun, f"MLflow experiment {model.experiment}")
