@@ -1133,7 +1133,8 @@ def list_blobs(azure: FakeAzure, call: Call) -> Answer:
         names = [name for name, head in zip(names, heads, strict=True) if not head]
     items = "".join(
         f"<Blob><Name>{escape(name)}</Name><Properties><Content-Length>{len(azure.blobs[container + name].content)}"
-        f"</Content-Length><Etag>{escape(azure.blobs[container + name].etag)}</Etag><BlobType>BlockBlob</BlobType></Properties><Metadata/></Blob>"
+        f"</Content-Length><Etag>{escape(azure.blobs[container + name].etag)}</Etag><BlobType>BlockBlob</BlobType>"
+        "</Properties><Metadata/></Blob>"
         for name in names
     ) + "".join(f"<BlobPrefix><Name>{escape(name)}</Name></BlobPrefix>" for name in folders)
     text = (

@@ -68,7 +68,12 @@ def _configuration(environment: str, source: str) -> dict[str, Any]:
             "batch_endpoint": f"batch-{environment}",
         },
         "deployer": {"resource_group": "rg-state", "identity": f"id-deploy-{environment}"},
-        "terraform_state": {"resource_group": "rg-state", "storage_account": "st", "container": "c", "key": environment},
+        "terraform_state": {
+            "resource_group": "rg-state",
+            "storage_account": "st",
+            "container": "c",
+            "key": environment,
+        },
         "compute": {
             "cluster": {"name": "cluster", "vm_size": "V", "min_nodes": 0, "max_nodes": 2, "idle_minutes": 15},
             "online": {"vm_size": "Standard_D2as_v4", "instance_count": 3},

@@ -139,7 +139,8 @@ def test_the_key_that_closed_an_environment_is_refused_with_the_command_that_clo
     [line] = add_removed(project, "security.public_network_access", False)
     assert (
         "choose the add-on private-network with `copier update --trust --vcs-ref=:current: "
-        "--data 'add_ons=[private-network]'`; without the add-on, deleting this key opens the environment to the internet"
+        "--data 'add_ons=[private-network]'`; without the add-on, deleting this key opens the environment to the "
+        "internet"
     ) in line
 
 

@@ -557,9 +557,7 @@ def test_a_dry_run_shows_each_call_and_makes_none(
         assert any(call.format(**names) in line for line in shown), (call.format(**names), shown)
 
 
-@pytest.mark.parametrize(
-    ("words", "times"), [("lint", 1), ("monitor --dry-run", 1), ("lint --help", 0), ("--help", 0)]
-)
+@pytest.mark.parametrize(("words", "times"), [("lint", 1), ("monitor --dry-run", 1), ("lint --help", 0), ("--help", 0)])
 def test_each_command_says_once_that_this_is_out_of_support(
     words: str, times: int, shipped: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

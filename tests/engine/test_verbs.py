@@ -4,6 +4,7 @@ What the verbs leave in Azure is in test_every_version.py.
 """
 
 import importlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from fake_az import TABLE, FakeAzure, mistakes
 from small_project import create_project
 
 from mlops import verbs
+from mlops.azureml.storage import Container, locate
 from mlops.config import Project
 from mlops.errors import UserError
 from mlops.verbs import Session
@@ -280,3 +282,81 @@ def test_a_batch_deployment_becomes_the_default_and_replaces_the_others(dev: Ses
         "settings.mini_batch_size": "7",
         "settings.max_concurrency_per_instance": "4",
     }
+
+
+# Data that are only in Azure. What each version makes of a folder there is in test_every_version.py.
+
+LONG = "azureml://subscriptions/s/resourcegroups/{}/workspaces/{}/datastores/lake/paths/flights/"
+FLIGHTS = (Container("anaccount", "acontainer"), "flights")
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ("azureml://datastores/lake/paths/flights", FLIGHTS),
+        ("azureml://datastores/lake/paths/flights/", FLIGHTS),
+        (LONG.format("RG-dev", "mlw-dev"), FLIGHTS),
+        (LONG.format("rg-dev", "mlw-other"), None),
+        ("azureml://datastores/share/paths/flights", None),
+        ("https://anaccount.blob.core.windows.net/acontainer/flights?sv=1&sig=2", FLIGHTS),
+        ("https://anaccount.dfs.core.windows.net/acontainer/flights/", FLIGHTS),
+        ("https://anaccount.blob.core.windows.net/acontainer", (FLIGHTS[0], "")),
+        ("abfss://acontainer@anaccount.dfs.core.windows.net/flights", FLIGHTS),
+        ("wasbs://acontainer@anaccount.blob.core.windows.net/flights/", FLIGHTS),
+        ("https://example.com/flights", None),
+    ],
+)
+def test_an_address_in_azure_is_a_path_in_a_container(
+    dev: Session, address: str, place: tuple[Container, str] | None
+) -> None:
+    assert locate(address, dev.config, {"lake": FLIGHTS[0], "share": None}.get) == place
+
+
+def give_address(session: Session, address: str, name: str = "data/training-data.yml") -> None:
+    """Name another place of the training data, in the definition of the asset or in the pipeline."""
+    file = session.project.definitions / name
+    text = re.sub(r"\.\./\.\./\.\./data/raw|azureml:training-data@latest", address, file.read_text(encoding="utf-8"))
+    file.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("data/training-data.yml", "https://example.com/flights"),
+        ("pipeline.yml", "azureml://datastores/workspaceblobstore/paths/flights"),
+        ("pipeline.yml", "azureml:data-of-others@latest"),
+    ],
+)
+def test_where_no_version_can_show_new_data_each_step_runs_anew(
+    dev: Session, azure: FakeAzure, name: str, address: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    give_address(dev, address, name)
+    verbs.train(dev, wait=False)
+    (job,) = azure.load()["jobs"].values()
+    assert job["set"]["settings.force_rerun"] == "true"
+    assert ("is no place whose files can be listed" in capfd.readouterr().out) == (name != "pipeline.yml")
+
+
+@pytest.mark.parametrize(
+    ("message", "remedy"),
+    [
+        (
+            "You do not have the required permissions needed to perform this operation.\n"
+            "ErrorCode:AuthorizationPermissionMismatch",
+            "only for the role Storage Blob Data Reader",
+        ),
+        ("The request may be blocked by network rules.\nErrorCode:AuthorizationFailure", "a machine that its network"),
+        ("The specified container does not exist.\nErrorCode:ContainerNotFound", "no such container: correct the addr"),
+        ("Please run 'az login' to setup account.", "you are not signed in to Azure: run `az login`"),
+        ("Failed to resolve 'anaccount.blob.core.windows.net'", "check the address, and that this machine reaches it"),
+    ],
+)
+def test_files_in_azure_that_cannot_be_listed_are_one_line_with_the_remedy(
+    dev: Session, azure: FakeAzure, message: str, remedy: str
+) -> None:
+    give_address(dev, "abfss://acontainer@anaccount.dfs.core.windows.net/flights")
+    azure.fail("az storage blob list", message)
+    error = failure(lambda: verbs.train(dev))
+    assert error.startswith("training-data.yml: abfss://acontainer@anaccount.dfs.core.windows.net/flights cannot be ")
+    assert remedy in error
+    assert azure.load()["jobs"] == {}

@@ -72,7 +72,7 @@ class AzureCli:
         return Container(found["account_name"], name) if name else None
 
     def list_files(self, container: Container, path: str) -> list[StoredFile]:
-        where = ("--account-name", container.account, "--container-name", container.name)
+        where: tuple[str, ...] = ("--account-name", container.account, "--container-name", container.name)
         where += ("--prefix", path) if path else ()
         shown = ("--num-results", "*", "--query", "[].[name, properties.contentLength, properties.etag]")
         command = ("az", "storage", "blob", "list", *where, "--auth-mode", "login", *shown)

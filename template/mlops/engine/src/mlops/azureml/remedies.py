@@ -16,7 +16,9 @@ class Remedy(Protocol):
 
 def storage_remedy(output: str, config: EnvironmentConfig) -> UserError | None:
     """Return the one line that helps when files in a storage account cannot be listed, as `remedy` does."""
-    refused = r"AuthorizationPermissionMismatch|AuthorizationFailure|AuthenticationFailed|PublicAccessNotPermitted|40[13]\b"
+    refused = (
+        r"AuthorizationPermissionMismatch|AuthorizationFailure|AuthenticationFailed|PublicAccessNotPermitted|40[13]\b"
+    )
     if re.search(refused, output):
         return UserError(
             "Azure lists its files only for the role Storage Blob Data Reader on the storage account, and only to a "
@@ -24,6 +26,8 @@ def storage_remedy(output: str, config: EnvironmentConfig) -> UserError | None:
         )
     if re.search(r"(?i)ContainerNotFound|container does not exist", output):
         return UserError("there is no such container: correct the address")
+    if re.search(r"(?i)failed to (resolve|establish)|name resolution|getaddrinfo|timed out|max retries", output):
+        return UserError("Azure does not answer: check the address, and that this machine reaches it")
     return remedy(output, config)
 
 

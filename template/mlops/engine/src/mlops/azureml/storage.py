@@ -12,7 +12,9 @@ _DATASTORE = re.compile(
     r"workspaces/(?P<workspace>[^/]+)/)?datastores/(?P<store>[^/]+)/paths/(?P<path>.*)",
     re.IGNORECASE,
 )
-_BLOB = re.compile(r"https://(?P<account>[a-z0-9]+)\.(?:blob|dfs)\.core\.windows\.net/(?P<container>[^/?]+)(?P<path>/.*)?")
+_BLOB = re.compile(
+    r"https://(?P<account>[a-z0-9]+)\.(?:blob|dfs)\.core\.windows\.net/(?P<container>[^/?]+)(?P<path>/.*)?"
+)
 _HADOOP = re.compile(
     r"(?:abfss?|wasbs?)://(?P<container>[^@/]+)@(?P<account>[a-z0-9]+)\.(?:blob|dfs)\.core\.windows\.net(?P<path>/.*)?"
 )

@@ -45,10 +45,16 @@ def _shared(one: EnvironmentConfig, other: EnvironmentConfig) -> Iterator[tuple[
     first, second, name = one.names, other.names, one.environment
     if first.resource_group.casefold() == second.resource_group.casefold():
         if first.workspace.casefold() == second.workspace.casefold():
-            yield "names.workspace", f"{second.workspace} is the workspace of {name} too: each environment needs its own"
+            yield (
+                "names.workspace",
+                f"{second.workspace} is the workspace of {name} too: each environment needs its own",
+            )
         elif one.provisioned and other.provisioned:
             group = f"{second.resource_group} is the resource group of {name} too"
-            yield "names.resource_group", f"{group}, and a teardown deletes it as a whole: each environment needs its own"
+            yield (
+                "names.resource_group",
+                f"{group}, and a teardown deletes it as a whole: each environment needs its own",
+            )
     if one.terraform_state and one.terraform_state == other.terraform_state:
         yield "terraform_state", f"this is the state of {name} too, which would be overwritten: choose another key"
 

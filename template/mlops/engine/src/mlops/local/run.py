@@ -83,7 +83,7 @@ def run_local(
     pipeline = with_inputs(pipeline, values)
     local = local_folder(project)
     with preserved_process():
-        # Before the lint, which imports the project's code: a library reads the number of its threads when it is loaded.
+        # Before the lint, which imports the project's code: libraries read the number of their threads when imported.
         os.environ.update(local_variables(project))
         if not skip_lint:
             _lint(project)

@@ -65,7 +65,9 @@ def stored_version(session: Session, asset: DataAsset) -> str:
     try:
         place = locate(address, session.config, backend.container)
         if place is None:
-            session.say(f"Data {asset.name}: {address} is no place whose files can be listed: no version shows new data.")
+            session.say(
+                f"Data {asset.name}: {address} is no place whose files can be listed: no version shows new data."
+            )
             return listing_version(address, [])
         container, path = place
         files = files_at(path, backend.list_files(container, path))
