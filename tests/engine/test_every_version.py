@@ -23,6 +23,7 @@ from mlops import cli, definitions, verbs
 from mlops.config import Project, load_yaml
 from mlops.errors import UserError
 from mlops.lint import lint
+from mlops.pipeline import samples
 from mlops.verbs import Session
 
 # What is in Azure, in the words of `clouds`.
@@ -1104,6 +1105,15 @@ def test_a_changed_file_in_azure_is_a_new_version_and_one_beside_the_folder_is_n
     assert training_version(in_azure) != first
     in_azure.cloud.put_file("flights/2026-01.csv", "y,x\n1,2\n")
     assert training_version(in_azure) == first
+
+
+def test_examples_in_the_project_stand_for_data_in_azure_in_smoke_tests_and_on_this_machine(in_azure: Play) -> None:
+    serving(in_azure)
+    verbs.smoke_test(in_azure.dev)
+    raw = in_azure.project.root / "data" / "raw"
+    assert samples(definitions.of(in_azure.project).pipeline()) == {"raw_data": raw}
+    shutil.rmtree(raw)
+    assert "'raw_data' is not on this machine: keep examples in data/raw" in failure(in_azure, in_dev(verbs.smoke_test))
 
 
 def test_data_in_azure_that_may_not_be_listed_are_one_line_and_start_nothing(in_azure: Play) -> None:

@@ -26,6 +26,9 @@ REFERENCE = re.compile(r"\$\{\{\s*(inputs|outputs)\.([^\s{}]+?)\s*\}\}")
 OPTIONAL = re.compile(r"\$\[\[(.*?)\]\]", re.DOTALL)
 """The part of a command that Azure ML drops when an optional input in it has no value: `$[[--x ${{inputs.x}}]]`."""
 
+SAMPLES = {"raw_data": "raw", "production_data": "production"}
+"""The folders in `data/` with examples of inputs whose data is only in Azure, for the local loop and smoke tests."""
+
 _BINDING = re.compile(
     r"^\$\{\{\s*parent\.(?:(?P<side>inputs|outputs)\.(?P<port>[^\s{}.]+)"
     r"|jobs\.(?P<job>[^\s{}.]+)\.outputs\.(?P<output>[^\s{}.]+))\s*\}\}$"
@@ -231,11 +234,22 @@ def local_path(value: object, pipeline: Pipeline) -> Path | None:
     return pipeline.source.parent / text.removeprefix("file:") if text and is_local(text) else None
 
 
+def samples(pipeline: Pipeline) -> dict[str, Path]:
+    """Return the folders with examples of those inputs whose data is only in Azure, by the input's name."""
+    inputs = pipeline.inputs
+    remote = [name for name in SAMPLES if name in inputs and _is_in_azure(inputs[name], pipeline)]
+    return {name: pipeline.source.parents[2] / "data" / SAMPLES[name] for name in remote}
+
+
 def reads_azure(pipeline: Pipeline) -> bool:
     """Whether some input's content is only in Azure, where it can change under the same name."""
     values = [*pipeline.inputs.values(), *(value for node in pipeline.nodes.values() for value in node.inputs.values())]
-    paths = [value for value in values if isinstance(value, Mapping) and value.get("path") and not binding(value)]
-    return any(local_path(value, pipeline) is None for value in paths)
+    return any(_is_in_azure(value, pipeline) for value in values)
+
+
+def _is_in_azure(value: object, pipeline: Pipeline) -> bool:
+    is_path = isinstance(value, Mapping) and bool(value.get("path")) and binding(value) is None
+    return is_path and local_path(value, pipeline) is None
 
 
 def data_asset(value: object, pipeline: Pipeline) -> DataAsset | None:

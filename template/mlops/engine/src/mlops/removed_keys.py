@@ -1,6 +1,6 @@
 """Keys of `config/<environment>.yml` that a release removed, with what each of them is now.
 
-Without an entry here the error for an old key is "unknown key", and whoever follows it deletes the line.
+Without an entry here the error for an old key is "unknown key", and a user who follows it deletes the line.
 """
 
 from typing import NamedTuple

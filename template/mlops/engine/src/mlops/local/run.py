@@ -31,7 +31,7 @@ from mlops.local.runner import (
     with_inputs,
 )
 from mlops.local.serving import Endpoint, NoChampionError, check_port, sample_request
-from mlops.pipeline import Pipeline
+from mlops.pipeline import Pipeline, samples
 from mlops.project import Project
 
 ROWS = 3
@@ -79,8 +79,10 @@ def run_local(
     pipeline = definitions.of(project).pipeline()
     values = {"model_name": model.name} if "model_name" in pipeline.inputs else {}
     values |= {"overrides": overrides} if overrides else {}
-    values |= set_inputs or {}
-    pipeline = with_inputs(pipeline, values)
+    examples = {name: str(folder) for name, folder in samples(pipeline).items()} | dict(set_inputs or {})
+    for name in sorted(samples(pipeline)):
+        say(f"data       {name} is in Azure: the examples in {examples[name]} stand for it")
+    pipeline = with_inputs(pipeline, values | examples)
     local = local_folder(project)
     with preserved_process():
         # Before the lint, which imports the project's code: libraries read the number of their threads when imported.
