@@ -511,7 +511,7 @@ def test_relative_paths_start_at_the_definitions(project: Project, monkeypatch: 
     [
         ("pipeline.py", "prep(raw_data=", "prep(raw=", "pipeline.py: line 33: .* unexpected keyword argument 'raw'"),
         ("components.py", "import training", "import trainig", "components.py: line .*: ImportError: .*trainig"),
-        ("data.py", "training_data =", "training_data = =", "data.py: line 10: SyntaxError: invalid syntax"),
+        ("data.py", "training_data =", "training_data = =", "data.py: line 11: SyntaxError: invalid syntax"),
         ("pipeline.py", '"upload"', '"uplod"', "pipeline.py: ValidationError: Value 'uplod' passed is not in set"),
     ],
 )
@@ -645,7 +645,7 @@ def test_an_environment_without_image_is_one_line_with_its_remedy(
     monkeypatch.setattr("mlops.azureml.python_sdk_v2.client", lambda *_: azure)
     backend = PythonSdk(project, load_environment(project, "dev"), dry_run=False)
     with pytest.raises(UserError, match=r"^an environment has no image: name one in its definition"):
-        backend.submit_pipeline("a-job", {}, "")
+        backend.submit_pipeline("a-job", {}, "", rerun=False)
 
 
 def test_a_page_of_azure_ai_ml_becomes_its_message() -> None:
