@@ -82,12 +82,14 @@ GOOD = {"hour": 8, "carrier": "AA", "weekend": True, "wind": 3.5}
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"hour": "noon"}, "hour: 'noon' is not a number"),
+        ({"hour": "noon"}, "hour: 'noon' is not a finite number"),
         ({"hour": 8.5}, "hour: '8.5' is not an integer"),
         ({"hour": None}, "hour: a value is missing"),
-        ({"wind": float("inf")}, "wind: 'inf' is not a number"),
-        ({"wind": [1]}, "wind: '[1]' is not a single value"),
-        ({"carrier": {"a": 1}}, "carrier: '{'a': 1}' is not a single value"),
+        ({"hour": 2**64}, "hour: '18446744073709551616' is beyond 64 bits"),
+        ({"wind": float("inf")}, "wind: 'inf' is not a finite number"),
+        ({"wind": 10**309}, "0...' is not a finite number"),
+        ({"wind": [1]}, "wind: a list is not a single value"),
+        ({"carrier": {"a": 1}}, "carrier: a dict is not a single value"),
         ({"weekend": 2}, "weekend: '2' is not true or false"),
     ],
 )
@@ -109,6 +111,12 @@ def test_a_value_of_the_wrong_type_is_named(score, change, complaint):
         ('{"input_data": {"columns": ["hour"], "data": [[1, 2]]}}', "row 0 of data must be a list of 1 values"),
         ('{"input_data": {"columns": ["hour"], "data": [1]}}', "row 0 of data must be a list"),
         ('[{"hour": 8, "wind": 1}]', "missing columns: carrier, weekend"),
+        ("[" * 100_000, "nested too deeply"),
+        (
+            '[{"hour": ' + "[" * 900 + "]" * 900 + ', "carrier": 1, "weekend": 1, "wind": 1}]',
+            "hour: a list is not a single",
+        ),
+        ('[{"hour": ' + "9" * 5000 + ', "carrier": 1, "weekend": 1, "wind": 1}]', "not valid JSON"),
         (
             '{"input_data": {"columns": ["hour", "hour", "carrier", "weekend", "wind"], "data": [[1,2,"A",true,0]]}}',
             "repeated columns: hour",
@@ -185,7 +193,7 @@ def test_an_unset_model_folder_is_named(score, monkeypatch):
         score.init()
 
 
-@pytest.mark.parametrize("name", ["score.py", "data_file.py"])
+@pytest.mark.parametrize("name", ["score.py", "data_file.py", "conversion.py"])
 def test_the_script_imports_nothing_of_its_package(name):
     tree = ast.parse((SOURCE / PACKAGE / name).read_text(encoding="utf-8"))
     origins = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]

@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from helpers import CLASSIFICATION, REGRESSION, ROOT, module, write_schema
 from hypothesis import given, settings
@@ -27,57 +29,124 @@ def one_column_schema(**entry):
 # --- reading
 
 
-def test_csv_and_parquet_files_are_joined_in_the_order_of_their_names(tmp_path):
-    flights(3, seed=1).to_parquet(tmp_path / "b.parquet")
-    flights(2, seed=2).to_csv(tmp_path / "a.csv", index=False)
-    (tmp_path / "notes.txt").write_text("not data", encoding="utf-8")
-    frame = data.read_folder(tmp_path)
-    assert len(frame) == 5
+@pytest.fixture
+def schema(tmp_path):
+    return write_schema(REGRESSION, tmp_path)
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """A folder for data files."""
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    return folder
+
+
+def test_csv_and_parquet_files_are_joined_in_the_order_of_their_names(raw, schema):
+    flights(3, seed=1).to_parquet(raw / "b.parquet")
+    flights(2, seed=2).to_csv(raw / "a.csv", index=False)
+    (raw / "notes.txt").write_text("not data", encoding="utf-8")
+    frame = data.convert(data.read_folder(raw, schema), schema)
     assert frame["delay"].tolist() == [*flights(2, seed=2)["delay"], *flights(3, seed=1)["delay"]]
 
 
-def test_text_columns_keep_their_leading_zeros(tmp_path):
-    schema = write_schema(REGRESSION, tmp_path)
-    flights(2).to_csv(tmp_path / "a.csv", index=False)
-    assert data.read_folder(tmp_path, schema)["id"].tolist() == ["0000", "0001"]
+def test_values_of_a_csv_stay_as_they_are_written(raw, schema):
+    (raw / "a.csv").write_bytes(b'\xef\xbb\xbfid,hour , carrier\r\n007, 8 ,"A,""A"""\r\n\r\nNA,,x')
+    frame = data.read_folder(raw, schema)
+    assert frame.to_dict("list") == {"id": ["007", "NA"], "hour": [" 8 ", ""], "carrier": ['A,"A"', "x"]}
 
 
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        (b"", "is empty; it needs a header line and rows"),
-        (b"hour,carrier\n", "has no rows"),
-        (b'hour,carrier\n1,"AA\n', "cannot be read"),
-        (b"hour,carrier\n1,AA\n1,2,3,4\n", "cannot be read"),
-        (b"hour,carrier\n1,\xff\xfe\n", "cannot be read"),
-    ],
-)
-def test_a_broken_csv_is_named_with_its_problem_in_one_line(tmp_path, content, complaint):
-    (tmp_path / "flights.csv").write_bytes(content)
-    with pytest.raises(StepError, match=r"flights\.csv") as error:
-        data.read_folder(tmp_path)
+def test_columns_without_a_name_are_left_out(raw, schema):
+    (raw / "a.csv").write_text(",id,hour,,\n1,007,8,,\n2,008,9,,\n", encoding="utf-8")
+    assert data.read_folder(raw, schema).to_dict("list") == {"id": ["007", "008"], "hour": ["8", "9"]}
+
+
+def test_a_column_that_pandas_wrote_as_the_index_of_a_parquet_is_a_column(raw, schema):
+    flights(3).set_index("hour").to_parquet(raw / "a.parquet")
+    assert data.read_folder(raw, schema)["hour"].tolist() == flights(3)["hour"].tolist()
+
+
+ROWS = "id,hour,carrier\n1,8,AA\n2,9,\u00c5B\n"
+NAMES = "(its columns: id, hour, carrier)"
+REFUSED = {
+    "empty": (b"", "it is empty; it needs a header line and rows"),
+    "no rows": (b"id,hour\n", "it has no rows (its columns: id, hour)"),
+    # pandas would read the first column as the names of the rows, and each other one under the name of its neighbour.
+    "a comma at the end of each line": (
+        b"id,hour,carrier\n1,8,AA,\n2,9,BB,\n",
+        f"line 2 has 4 values and the header 3 {NAMES}: remove the comma at the end of each line, or end the header",
+    ),
+    "a value too many in the first row": (
+        b"id,hour,carrier\n1,8,A,A\n2,9,BB\n",
+        f"line 2 has 4 values and the header 3 {NAMES}: name all columns in the header, and put values that hold",
+    ),
+    "a value too many in a later row": (
+        b"id,hour,carrier\n1,8,AA\n\n2,9,B,B\n",
+        f"line 4 has 4 values and the header 3 {NAMES}",
+    ),
+    "a row that breaks off": (
+        b"id,hour,carrier\n1,8,AA\n2\n",
+        f"line 3 has 1 value and the header 3 {NAMES}: complete it, with a comma for each empty value",
+    ),
+    "a quotation mark that is not closed": (
+        b'id,hour,carrier\n1,8,"AA\n2,9,BB\n',
+        "line 3 cannot be read (unexpected end",
+    ),
+    "text after a quoted value": (b'id,hour,carrier\n1,8,"A"A\n', "line 2 cannot be read (',' expected"),
+    "a repeated column": (
+        b"id,hour,carrier,hour\n1,8,AA,9\n",
+        "it has the column hour more than once (its columns: id, hour, carrier, hour): rename or delete the others",
+    ),
+    "semicolons": (
+        ROWS.replace(",", ";").encode(),
+        f"its values are separated by semicolons {NAMES}: save it with commas",
+    ),
+    "tabs": (ROWS.replace(",", "\t").encode(), f"its values are separated by tabs {NAMES}: save it with commas"),
+    "quoted names between semicolons": (b'"id";"hour"\n1;8\n', "separated by semicolons (its columns: id, hour)"),
+    "UTF-16": (ROWS.encode("utf-16"), f"it is encoded in UTF-16 {NAMES}: save it in UTF-8"),
+    "UTF-16 without a mark": (ROWS.encode("utf-16-be"), f"it is encoded in UTF-16 {NAMES}: save it in UTF-8"),
+    "Latin-1": (
+        ROWS.encode("latin-1"),
+        f"it is not encoded in UTF-8: line 3 has the byte 0xc5 {NAMES}: save it in UTF-8",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_csv_that_would_not_be_read_as_it_is_is_refused_with_its_columns_and_the_remedy(raw, schema, name):
+    content, complaint = REFUSED[name]
+    (raw / "flights.csv").write_bytes(content)
+    with pytest.raises(StepError, match=r"flights\.csv: ") as error:
+        data.read_folder(raw, schema)
     assert complaint in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_a_broken_parquet_is_named(tmp_path):
-    (tmp_path / "flights.parquet").write_bytes(b"no parquet at all")
-    with pytest.raises(StepError, match=r"flights\.parquet cannot be read"):
-        data.read_folder(tmp_path)
+def test_a_broken_parquet_is_named(raw, schema):
+    (raw / "flights.parquet").write_bytes(b"no parquet at all")
+    with pytest.raises(StepError, match=r"flights\.parquet: it cannot be read as parquet") as error:
+        data.read_folder(raw, schema)
+    assert "\n" not in str(error.value)
 
 
-def test_an_empty_or_absent_folder_is_named(tmp_path):
+def test_a_parquet_with_a_repeated_column_is_refused(raw, schema):
+    pq.write_table(pa.table([pa.array([1]), pa.array([2])], names=["hour", "hour"]), raw / "flights.parquet")
+    with pytest.raises(StepError, match=r"parquet: it has the column hour more than once \(its columns: hour, hour\)"):
+        data.read_folder(raw, schema)
+
+
+def test_an_empty_or_absent_folder_is_named(raw, schema):
     with pytest.raises(StepError, match="there is no csv or parquet file"):
-        data.read_folder(tmp_path)
+        data.read_folder(raw, schema)
     with pytest.raises(StepError, match="no such folder"):
-        data.read_folder(tmp_path / "nowhere")
+        data.read_folder(raw / "nowhere", schema)
 
 
-def test_files_with_different_columns_are_refused(tmp_path):
-    flights(2).to_csv(tmp_path / "a.csv", index=False)
-    flights(2).drop(columns="wind").to_csv(tmp_path / "b.csv", index=False)
+def test_files_with_different_columns_are_refused(raw, schema):
+    flights(2).to_csv(raw / "a.csv", index=False)
+    flights(2).drop(columns="wind").to_csv(raw / "b.csv", index=False)
     with pytest.raises(StepError, match=r"do not have the same columns; only one of them has wind"):
-        data.read_folder(tmp_path)
+        data.read_folder(raw, schema)
 
 
 # --- validation
@@ -99,13 +168,14 @@ def test_valid_data_come_back_typed_and_in_the_order_of_the_schema(tmp_path):
 
 BREACHES = [
     ("hour", None, "hour: 1 missing value"),
-    ("hour", "noon", "hour: 1 value other than finite numbers (such as 'noon')"),
-    ("hour", 3.5, "hour: 1 value with a fraction (such as '3.5')"),
+    ("hour", "noon", "hour: 'noon' is not a finite number (1 value)"),
+    ("hour", 3.5, "hour: '3.5' is not an integer (1 value)"),
+    ("hour", 2**64, "hour: '18446744073709551616' is beyond 64 bits (1 value)"),
     ("hour", -1, "hour: 1 value below 0 (such as '-1')"),
     ("hour", 24, "hour: 1 value above 23 (such as '24')"),
-    ("wind", float("inf"), "wind: 1 value other than finite numbers (such as 'inf')"),
+    ("wind", float("inf"), "wind: 'inf' is not a finite number (1 value)"),
     ("carrier", None, "carrier: 3 missing values, more than the allowed 10.0%"),
-    ("weekend", "maybe", "weekend: 1 value other than true or false (such as 'maybe')"),
+    ("weekend", "maybe", "weekend: 'maybe' is not true or false (1 value)"),
     ("late", "perhaps", "late: 1 value not listed in the schema (such as 'perhaps')"),
 ]
 
@@ -122,14 +192,15 @@ def test_each_kind_of_breach_is_named_with_column_and_count(tmp_path, name, valu
     assert str(error.value).startswith(f"data does not fit {tmp_path / 'schema.yml'}: ")
 
 
-def test_all_breaches_are_reported_at_once_in_the_order_of_the_schema(tmp_path):
-    frame = flights(20).drop(columns="hour").assign(delay=900.0)
+def test_all_breaches_are_reported_at_once_with_the_columns_that_the_data_have(tmp_path):
+    frame = flights(20).drop(columns=["hour", "weekend", "late"]).assign(delay=900.0)
     frame.loc[0, "carrier"] = None
     with pytest.raises(StepError) as error:
         data.validate(frame, write_schema(REGRESSION, tmp_path))
     reported = str(error.value).split("schema.yml: ")[1]
     assert reported == (
-        "hour: the column is missing; carrier: 1 missing value; delay: 20 values above 500 (such as '900.0')"
+        "missing columns: hour (the data have id, carrier, wind, delay; list the columns of your data in the schema); "
+        "carrier: 1 missing value; delay: 20 values above 500 (such as '900.0')"
     )
 
 
