@@ -1,6 +1,7 @@
 """Tables: reading, the check against the schema, and requests with real rows."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import flights
 
-data, endpoint = module("tabular.data"), module("core.endpoint")
+data, endpoint, conversion = module("tabular.data"), module("core.endpoint"), module("conversion")
 Column, Schema = module("core.schema").Column, module("core.schema").Schema
 MODALITY = module("modality").MODALITY
+Examples, load_examples = module("core.modality").Examples, module("core.modality").load_examples
+refuse_constant_target = module("core.modality").refuse_constant_target
 StepError = module("core.step").StepError
 
 
@@ -252,7 +255,121 @@ def test_the_data_of_this_project_fit_its_schema(part):
     assert list(frame.columns) == list(schema.columns)
 
 
+# --- the parts that prep writes
+
+
+def test_a_part_may_miss_more_values_than_the_whole(raw, tmp_path):
+    columns = {**REGRESSION["columns"], "wind": {"type": "number", "missing": 0.05}}
+    schema = write_schema({**REGRESSION, "columns": columns}, tmp_path)
+    frame = flights(1000)
+    frame["wind"] = np.where(np.arange(1000) % 20 == 0, np.nan, 1.0)
+    frame.to_csv(raw / "flights.csv", index=False)
+    valid = MODALITY.check(MODALITY.read(raw, schema), schema)
+    more = 0
+    for seed in range(20):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        part = valid.frame.sample(frac=0.2, random_state=seed).reset_index(drop=True)
+        more += part["wind"].isna().mean() > 0.05
+        MODALITY.write(replace(valid, frame=part), folder, "part")
+        read = load_examples(MODALITY, folder, schema).frame
+        pd.testing.assert_frame_equal(read, part)
+    assert more
+
+
+def test_types_survive_the_file_that_prep_writes(raw, tmp_path):
+    columns = {
+        "none": {"type": "category", "missing": 1},
+        "no_number": {"type": "number", "missing": 1},
+        "maybe": {"type": "boolean", "missing": 0.5},
+        "sure": {"type": "boolean"},
+        "day": {"type": "date", "format": "%d.%m.%Y", "derive": ["day"]},
+        "size": {"type": "integer", "thousands": ".", "decimal": ","},
+        "y": {"type": "number"},
+    }
+    schema = write_schema({"target": "y", "task": "regression", "columns": columns}, tmp_path)
+    rows = 'none,no_number,maybe,sure,day,size,y\n,,yes,no,05.01.2013,1.000,1\n,,,yes,01.05.2013,"7,0",2\n'
+    (raw / "a.csv").write_text(rows, encoding="utf-8")
+    valid = MODALITY.check(MODALITY.read(raw, schema), schema)
+    assert valid.frame.dtypes.astype(str).to_dict() == {
+        "none": "object",
+        "no_number": "float64",
+        "maybe": "float64",
+        "sure": "bool",
+        "day": "object",
+        "day_day": "int64",
+        "size": "int64",
+        "y": "float64",
+    }
+    assert valid.frame["day"].tolist() == ["2013-01-05", "2013-05-01"]
+    assert valid.frame["size"].tolist() == [1000, 7]
+    (tmp_path / "part").mkdir()
+    MODALITY.write(valid, tmp_path / "part", "part")
+    pd.testing.assert_frame_equal(load_examples(MODALITY, tmp_path / "part", schema).frame, valid.frame)
+
+
+def test_production_data_are_typed_where_that_is_possible(raw, tmp_path):
+    columns = {**REGRESSION["columns"], "left": {"type": "date", "derive": ["hour"]}}
+    schema = write_schema({**REGRESSION, "columns": columns}, tmp_path)
+    rows = "hour,carrier,wind,left\n 8,7.0,3,2013-01-05T06:30\nnoon,,x,now\n"
+    (raw / "a.csv").write_text(rows, encoding="utf-8")
+    frame, compared = MODALITY.describe(MODALITY.read(raw, schema), schema)
+    assert list(compared) == ["hour", "carrier", "wind", "left_hour"]
+    assert frame["hour"].tolist() == [8.0, "noon"]
+    assert frame["carrier"].tolist() == ["7", None]
+    assert frame["wind"].tolist() == [3.0, "x"]
+    assert frame["left_hour"].tolist()[0] == 6
+    assert frame["left_hour"].isna().tolist() == [False, True]
+
+
+def test_a_constant_target_is_refused_only_where_the_whole_data_are_at_hand(tmp_path, schema):
+    frame = flights(20).assign(delay=5.0)
+    valid = MODALITY.check(Examples(frame, tmp_path), schema)
+    with pytest.raises(StepError) as error:
+        refuse_constant_target(valid, schema)
+    assert str(error.value) == (
+        "delay is 5.0 in each of 20 rows, so there is nothing to learn: "
+        f"add other rows, or choose another target in {schema.source}"
+    )
+    refuse_constant_target(Examples(frame.assign(delay=[5.0] * 19 + [6.0]), tmp_path), schema)
+
+
+def test_listed_values_are_compared_after_the_conversion(raw, tmp_path):
+    text = """
+    target: y
+    task: regression
+    columns:
+      answer: {type: category, values: [yes, no]}
+      gate: {type: category, values: [7, 8]}
+      open: {type: category, values: [true, false]}
+      y: {type: number}
+    """
+    (tmp_path / "schema.yml").write_text(text, encoding="utf-8")
+    schema = Schema.load(tmp_path / "schema.yml")
+    (raw / "a.csv").write_text("answer,gate,open,y\nyes,7.0,TRUE,1\nno, 8,false,2\n", encoding="utf-8")
+    frame = data.validate(data.read_folder(raw, schema), schema)
+    assert frame["answer"].tolist() == ["yes", "no"]
+    assert frame["gate"].tolist() == ["7", "8"]
+    assert frame["open"].tolist() == ["True", "False"]
+
+
 # --- requests
+
+
+def test_a_sample_request_has_the_date_and_not_what_is_derived_from_it(raw, tmp_path):
+    columns = {**REGRESSION["columns"], "left": {"type": "date", "format": "%d.%m.%Y", "derive": ["month"]}}
+    schema = write_schema({**REGRESSION, "columns": columns}, tmp_path)
+    flights(2).assign(left="31.01.2013").to_csv(raw / "a.csv", index=False)
+    table = endpoint.sample_request(MODALITY, schema.source, raw, 2)["input_data"]
+    assert table["columns"] == ["hour", "carrier", "wind", "left"]
+    assert [row[-1] for row in table["data"]] == ["2013-01-31", "2013-01-31"]
+    typed = conversion.convert(pd.DataFrame(table["data"], columns=table["columns"]), schema.input_columns())
+    assert typed["left_month"].tolist() == [1, 1]
+
+
+def test_a_sample_request_needs_no_share_of_missing_values(folders):
+    pd.read_csv(folders.raw / "flights.csv").assign(wind=None).to_csv(folders.raw / "flights.csv", index=False)
+    assert len(endpoint.sample_request(MODALITY, folders.schema, folders.raw, 3)["input_data"]["data"]) == 3
 
 
 def test_a_sample_request_holds_real_feature_rows_as_json(folders):
