@@ -87,11 +87,12 @@ def local(toy: Path, run_in: Run, tmp_path_factory: pytest.TempPathFactory) -> t
 
 
 ARROWS = {
-    "core": {"core"},
+    "core": {"core", "conversion"},
     "report": {"core", "report"},
     "series": {"core", "report", "series", "data_file"},
-    "tabular": {"core", "report", "tabular", "data_file"},
+    "tabular": {"core", "report", "tabular", "conversion", "data_file"},
     "modality.py": {"series", "tabular"},
+    "conversion.py": set(),
     "data_file.py": set(),
     "score.py": set(),
 }
