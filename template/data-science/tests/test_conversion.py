@@ -161,7 +161,7 @@ def test_the_parts_of_a_date_that_may_be_missing_are_missing_with_it():
 
 def test_missing_columns_are_named_and_further_ones_left_out():
     columns = {"a": {"type": "number", "missing": True}, "b": {"type": "number", "missing": True}}
-    with pytest.raises(ValueError, match=r"^missing columns: b$"):
+    with pytest.raises(ValueError, match=r"^missing columns: b \(given: a, c\)$"):
         conversion.convert(pd.DataFrame({"a": [1], "c": [1]}), columns)
     assert list(conversion.convert(pd.DataFrame({"c": [1], "b": [1], "a": [1]}), columns)) == ["a", "b"]
 

@@ -15,6 +15,7 @@ of which only `type` and `missing` are always there.
 """
 
 import re
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from functools import partial
@@ -73,8 +74,9 @@ def convert(table: pd.DataFrame, columns: Columns) -> pd.DataFrame:
         ValueError: a column or a value is missing, or a value has another type; in one line.
     """
     if absent := [name for name in columns if name not in table]:
-        raise ValueError(f"missing columns: {', '.join(absent)}")
-    typed = {}
+        given = textwrap.shorten(", ".join(map(str, table.columns)), 200, placeholder=" ...")
+        raise ValueError(f"missing columns: {', '.join(absent)} (given: {given})")
+    typed: dict[str, NDArray[Any]] = {}
     for name, column in columns.items():
         values, wrong = convert_column(table[name], column)
         for reason, rows in wrong.items():

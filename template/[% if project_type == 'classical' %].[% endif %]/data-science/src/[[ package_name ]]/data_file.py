@@ -9,7 +9,8 @@ could shift or drop values unnoticed, and a model would learn that.
 import csv
 import itertools
 import textwrap
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,17 +51,24 @@ def _refuse_repeated(names: Sequence[str]) -> None:
         raise ValueError(f"it has the column {repeated[0]} more than once ({_has(names)}): rename or delete the others")
 
 
-def _parquet(path: Path) -> pd.DataFrame:
+@contextmanager
+def _parquet_errors() -> Iterator[None]:
     try:
-        names = pq.read_schema(path).names
-        frame = pd.read_parquet(path) if len(set(names)) == len(names) else None
+        yield
     # pyarrow's errors are ValueErrors, but for an unreadable page or type.
     except (ValueError, OSError, NotImplementedError) as error:
         if isinstance(error, OSError) and error.errno:
             raise
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ValueError(f"it cannot be read as parquet ({reason}): write it again") from error
+
+
+def _parquet(path: Path) -> pd.DataFrame:
+    with _parquet_errors():
+        names = pq.read_schema(path).names
     _refuse_repeated(names)
+    with _parquet_errors():
+        frame = pd.read_parquet(path)
     # Columns that pandas wrote as its index are columns like the others.
     if index := [name for name in frame.index.names if name is not None]:
         frame = frame.reset_index(level=index)

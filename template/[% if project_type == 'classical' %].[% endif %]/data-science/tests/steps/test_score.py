@@ -147,7 +147,7 @@ def test_a_value_of_the_wrong_type_is_named(score, change, complaint):
         ('{"input_data": {"columns": ["hour"], "data": []}}', "there are no rows"),
         ('{"input_data": {"columns": ["hour"], "data": [[1, 2]]}}', "row 0 of data must be a list of 1 values"),
         ('{"input_data": {"columns": ["hour"], "data": [1]}}', "row 0 of data must be a list"),
-        ('[{"hour": 8, "wind": 1}]', "missing columns: carrier, weekend"),
+        ('[{"hour": 8, "wind": 1}]', "missing columns: carrier, weekend (given: hour, wind)"),
         ("[" * 100_000, "nested too deeply"),
         (
             '[{"hour": ' + "[" * 900 + "]" * 900 + ', "carrier": 1, "weekend": 1, "wind": 1}]',
@@ -219,7 +219,7 @@ def test_a_value_that_the_schema_would_refuse_is_named(described, change, compla
 
 def test_a_file_is_converted_as_a_request(described, tmp_path):
     script, _ = described
-    rows = 'left,hour,carrier,weekend,wind\n05.01.2013, 8 ,AA,yes,"1,224.5"\n'
+    rows = 'left,hour,carrier,gate,weekend,wind\n05.01.2013, 8 ,AA,3.0,yes,"1,224.5"\n'
     (tmp_path / "a.csv").write_text(rows, encoding="utf-8")
     assert (
         script.run([str(tmp_path / "a.csv")])["prediction"].tolist() == script.run(json.dumps([RECORD]))["predictions"]

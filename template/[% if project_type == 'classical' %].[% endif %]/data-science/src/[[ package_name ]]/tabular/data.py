@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from .. import conversion, data_file
 from ..core.modality import data_files
@@ -65,7 +67,7 @@ def validate(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
 
 def convert_where_possible(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     """Return the columns of the schema that `frame` has, with values that are not of their type as they are."""
-    found = {}
+    found: dict[str, NDArray[Any]] = {}
     for name, column in schema.raw_columns.items():
         if name in frame:
             values, wrong = conversion.convert_column(frame[name], column.document())
@@ -77,7 +79,8 @@ def convert_where_possible(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
 
 
 def _typed(frame: pd.DataFrame, schema: Schema, limits: bool) -> pd.DataFrame:
-    problems, typed = [], {}
+    problems: list[str] = []
+    typed: dict[str, NDArray[Any]] = {}
     if absent := [name for name in schema.raw_columns if name not in frame]:
         has = f"the data have {data_file.column_list(frame.columns)}"
         problems.append(f"missing columns: {', '.join(absent)} ({has}; list the columns of your data in the schema)")
@@ -95,7 +98,7 @@ def _typed(frame: pd.DataFrame, schema: Schema, limits: bool) -> pd.DataFrame:
     return pd.DataFrame(typed)
 
 
-def _breaches(raw: pd.Series, values: np.ndarray, column: Column, broken: int) -> Iterator[str]:
+def _breaches(raw: pd.Series, values: NDArray[Any], column: Column, broken: int) -> Iterator[str]:
     """Yield how converted values break the schema; so many of the missing ones are those that were not converted."""
     given = ~pd.isna(values)
     missing = len(values) - int(given.sum()) - broken
