@@ -58,7 +58,7 @@ def measure(arguments: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run this step from the command line."""
-    run(measure, parser(), argv)
+    run(measure, parser(), argv, MODALITY.threads)
 
 
 if __name__ == "__main__":
