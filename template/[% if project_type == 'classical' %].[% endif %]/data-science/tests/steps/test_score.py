@@ -9,7 +9,6 @@ from datetime import date
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from helpers import CLASSIFICATION, PACKAGE, SOURCE, module, write_schema
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -18,7 +17,9 @@ from samples import flights
 
 Column, Schema = module("core.schema").Column, module("core.schema").Schema
 data, model = module("tabular.data"), module("tabular.model")
-StepError = module("core.step").StepError
+conversion, StepError = module("conversion"), module("core.step").StepError
+write_metadata = module("core.champion").write_metadata
+TRAINING = {"seed": 13, "hyperparameters": {"max_iter": 10}}
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def saved(tmp_path_factory):
     schema = Schema("late", "regression", {name: Column(name, **entry) for name, entry in columns.items()})
     frame = data.validate(flights().assign(late=lambda f: f["delay"]), schema)
     folder = tmp_path_factory.mktemp("azureml") / "flights" / "1" / "model"
-    model.save(model.fit(frame, schema, {"max_iter": 10}, 13), frame, schema, folder)
+    model.save(model.fit(frame, schema, TRAINING), frame, schema, folder)
     return folder
 
 
@@ -62,10 +63,8 @@ def described(tmp_path_factory):
     schema = write_schema({"target": "delay", "task": "regression", "columns": COLUMNS}, folder)
     frame = flights().assign(left="05.01.2013", gate=3.0, carrier=lambda f: f["carrier"].replace("CC", 7))
     typed = data.validate(frame, schema)
-    model.save(model.fit(typed, schema, {"max_iter": 10}, 13), typed, schema, folder / "model")
-    content = yaml.safe_load((folder / "model" / "MLmodel").read_text(encoding="utf-8"))
-    content["metadata"] = {"columns": schema.input_columns()}
-    (folder / "model" / "MLmodel").write_text(yaml.safe_dump(content), encoding="utf-8")
+    model.save(model.fit(typed, schema, TRAINING), typed, schema, folder / "model")
+    write_metadata(folder / "model", {conversion.METADATA: schema.input_columns()})
     return load_script(folder), schema
 
 
