@@ -154,17 +154,17 @@ def shown(value: object) -> str:
 
 def _numbers(values: pd.Series, column: Mapping[str, Any]) -> Conversion:
     kind = column["type"]
-    no_number = "is not true or false" if kind == "boolean" else "is not a finite number"
+    not_numeric = "is not true or false" if kind == "boolean" else "is not a finite number"
     wrong: dict[str, list[int]] = {}
     numbers = _plain_numbers(values, column)
     if numbers is None:
         words = _ANSWERS if kind == "boolean" else _TRUTH
         separators = column.get("thousands", ""), column.get("decimal", "")
-        found, wrong = _each(partial(_number, reason=no_number, words=words, separators=separators), _objects(values))
+        found, wrong = _each(partial(_number, reason=not_numeric, words=words, separators=separators), _objects(values))
         numbers = np.array(found, dtype=float)
     # Only comparisons, which NaN and infinity pass without a warning.
     given = ~np.isnan(numbers)
-    checks = {no_number: given & ~np.isin(numbers, (0, 1)) if kind == "boolean" else np.isinf(numbers)}
+    checks = {not_numeric: given & ~np.isin(numbers, (0, 1)) if kind == "boolean" else np.isinf(numbers)}
     if kind == "integer":
         checks["is not an integer"] = given & (numbers != np.trunc(numbers))
         checks["is beyond 64 bits"] = np.isfinite(numbers) & (np.abs(numbers) >= 2.0**63)

@@ -280,7 +280,7 @@ def test_a_part_may_miss_more_values_than_the_whole(raw, tmp_path):
 def test_types_survive_the_file_that_prep_writes(raw, tmp_path):
     columns = {
         "none": {"type": "category", "missing": 1},
-        "no_number": {"type": "number", "missing": 1},
+        "empty_number": {"type": "number", "missing": 1},
         "maybe": {"type": "boolean", "missing": 0.5},
         "sure": {"type": "boolean"},
         "day": {"type": "date", "format": "%d.%m.%Y", "derive": ["day"]},
@@ -288,12 +288,12 @@ def test_types_survive_the_file_that_prep_writes(raw, tmp_path):
         "y": {"type": "number"},
     }
     schema = write_schema({"target": "y", "task": "regression", "columns": columns}, tmp_path)
-    rows = 'none,no_number,maybe,sure,day,size,y\n,,yes,no,05.01.2013,1.000,1\n,,,yes,01.05.2013,"7,0",2\n'
+    rows = 'none,empty_number,maybe,sure,day,size,y\n,,yes,no,05.01.2013,1.000,1\n,,,yes,01.05.2013,"7,0",2\n'
     (raw / "a.csv").write_text(rows, encoding="utf-8")
     valid = MODALITY.check(MODALITY.read(raw, schema), schema)
     assert valid.frame.dtypes.astype(str).to_dict() == {
         "none": "object",
-        "no_number": "float64",
+        "empty_number": "float64",
         "maybe": "float64",
         "sure": "bool",
         "day": "object",
