@@ -105,7 +105,7 @@ def test_a_class_with_a_single_row_stops_prep(tmp_path, folders, capsys):
 
 def test_an_empty_csv_stops_prep(folders, capsys):
     (folders.raw / "flights.csv").write_text("", encoding="utf-8")
-    assert "flights.csv is empty" in fails(folders, capsys)
+    assert "flights.csv: it is empty" in fails(folders, capsys)
 
 
 def test_a_missing_schema_file_stops_prep(folders, capsys):

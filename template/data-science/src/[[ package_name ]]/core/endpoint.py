@@ -16,6 +16,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..conversion import label
 from .champion import champion, model_hash
 from .modality import Modality, data_files, load_examples
 from .schema import Column, Schema
@@ -29,10 +30,10 @@ def sample_request(modality: Modality, schema_path: Path, folder: Path, rows: in
     """Return a request with the features of the first `rows` examples in `folder`, in the form that `score` accepts.
 
     Raises:
-        StepError: the data cannot be read, do not fit the schema, or have fewer rows.
+        StepError: the data cannot be read, have values of another type, or have fewer rows.
     """
     schema = Schema.load(schema_path, modality.tasks)
-    inputs = modality.inputs(load_examples(modality, folder, schema), schema.features)
+    inputs = modality.inputs(load_examples(modality, folder, schema), schema.inputs)
     if len(inputs) < rows:
         raise StepError(f"{folder}: a request of {rows} rows is too large, there are only {len(inputs)}")
     return {"input_data": json.loads(inputs.head(rows).to_json(orient="split", double_precision=15))}
@@ -63,7 +64,7 @@ def check_response(modality: Modality, response: object, rows: int, schema_path:
 
 def _is_class(value: object, target: Column) -> bool:
     if target.values:
-        return str(value) in target.values
+        return label(value) in target.values
     return is_number(value) if target.is_numerical else isinstance(value, str | bool)
 
 

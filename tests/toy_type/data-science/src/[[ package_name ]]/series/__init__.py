@@ -78,6 +78,10 @@ class Series:
             raise StepError(f"{folder}: there is no series; give files with the suffix .jsonl")
         return Examples(pd.concat(frames, ignore_index=True), folder)
 
+    def convert(self, examples: Examples, schema: Schema) -> Examples:
+        """Return the columns of the schema; a file of JSON has typed values."""
+        return replace(examples, frame=examples.frame[list(schema.columns)])
+
     def check(self, examples: Examples, schema: Schema) -> Examples:
         """Check that each series has two numbers or more, and a number as its target."""
         for name, text in zip(examples.frame["id"], examples.frame["series"], strict=True):
@@ -86,7 +90,7 @@ class Series:
                 raise StepError(f"data does not fit {schema.source}: series {name} needs two numbers or more")
         if not all(map(is_number, examples.frame[schema.target])):
             raise StepError(f"data does not fit {schema.source}: {schema.target}: a value is not a number")
-        return replace(examples, frame=examples.frame[list(schema.columns)])
+        return self.convert(examples, schema)
 
     def write(self, examples: Examples, folder: Path, name: str) -> None:
         """Write the lines as they were read."""
