@@ -87,13 +87,14 @@ def local(toy: Path, run_in: Run, tmp_path_factory: pytest.TempPathFactory) -> t
 
 
 ARROWS = {
-    "core": {"core", "conversion"},
+    "core": {"core", "conversion", "model_output"},
     "report": {"core", "report"},
     "series": {"core", "report", "series", "data_file"},
-    "tabular": {"core", "report", "tabular", "conversion", "data_file"},
+    "tabular": {"core", "report", "tabular", "conversion", "data_file", "model_output"},
     "modality.py": {"series", "tabular"},
     "conversion.py": set(),
     "data_file.py": set(),
+    "model_output.py": set(),
     "score.py": set(),
 }
 

@@ -1,8 +1,8 @@
 """Score requests and files with the registered model: the script that Azure ML's inference server and batch jobs load.
 
 It is loaded as a lone file, so it imports nothing from its own package. Of the files beside it, conversion.py turns
-the values of requests and files into those that the model was trained with, and data_file.py reads the files of a
-batch.
+the values of requests and files into those that the model was trained with, data_file.py reads the files of a batch,
+and model_output.py gets predictions and probabilities from the model.
 """
 
 import importlib.util
@@ -18,7 +18,6 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import mlflow
-import numpy as np
 import pandas as pd
 from azureml.ai.monitoring import Collector
 from azureml_inference_server_http.api.aml_response import AMLResponse
@@ -37,7 +36,7 @@ def _load_beside(name: str) -> ModuleType:
     return module
 
 
-conversion = _load_beside("conversion")
+conversion, model_output = _load_beside("conversion"), _load_beside("model_output")
 
 _TYPES = {
     DataType.double: "number",
@@ -99,8 +98,9 @@ def run(request: str | bytes | list[str]) -> dict[str, list[Any]] | AMLResponse 
             records `[{"column": value}]`; or a list of paths of data files.
 
     Returns:
-        Online `{"predictions": [...]}`, or a response with status 400 that names the problem of the request.
-        For files, a table with the columns file, row (counted from 0 in its file) and prediction.
+        Online `{"predictions": [...]}`, or a response with status 400 that names the problem of the request; a model
+        that gives probabilities adds `classes` and, for each row, as many `probabilities`. For files, a table with the
+        columns file, row (counted from 0 in its file) and prediction, and probability_<class> for each class.
 
     Raises:
         RequestError: a file cannot be scored.
@@ -111,15 +111,15 @@ def run(request: str | bytes | list[str]) -> dict[str, list[Any]] | AMLResponse 
         features = _model_inputs(_table(request))
     except RequestError as error:
         return AMLResponse({"error": str(error)}, 400, json_str=True)
-    predictions = _predict(features)
+    output = model_output.predict(_model, features)
+    predictions = output.values.tolist()
     # The inputs' context makes Azure ML join inputs and outputs of one request.
     context = _inputs.collect(features)
     _outputs.collect(pd.DataFrame({"prediction": predictions}), context)
-    return {"predictions": predictions}
-
-
-def _predict(features: pd.DataFrame) -> list[Any]:
-    return list(np.asarray(_model.predict(features)).tolist())
+    answer = {"predictions": predictions}
+    if output.probabilities is not None:
+        answer |= {"classes": list(output.classes), "probabilities": output.probabilities.tolist()}
+    return answer
 
 
 def _score_files(paths: list[str]) -> pd.DataFrame:
@@ -131,7 +131,12 @@ def _score_files(paths: list[str]) -> pd.DataFrame:
         except (RequestError, ValueError) as error:
             raise RequestError(f"{path.name}: {str(error).strip().splitlines()[0]}") from error
         print(f"{path.name}: scoring {len(features):,} rows", flush=True)
-        tables.append(pd.DataFrame({"file": path.name, "row": features.index, "prediction": _predict(features)}))
+        output = model_output.predict(_model, features)
+        table = pd.DataFrame({"file": path.name, "row": features.index, "prediction": output.values})
+        if output.probabilities is not None:
+            names = [f"probability_{name}" for name in output.classes]
+            table[names] = output.probabilities
+        tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
 

@@ -93,6 +93,32 @@ def test_a_request_is_answered_with_what_the_model_predicts(score, saved, rows):
     json.dumps(answer, allow_nan=False)
 
 
+@pytest.fixture(scope="module")
+def late(tmp_path_factory):
+    """The script with a model that says who is late, from a probability of 0.9 on."""
+    folder = tmp_path_factory.mktemp("late")
+    schema = write_schema(CLASSIFICATION, folder)
+    frame = data.validate(flights(), schema)
+    model.save(model.fit(frame, schema, TRAINING), frame, schema, folder / "model")
+    write_metadata(folder / "model", {"classes": ["no", "yes"], "threshold": 0.9})
+    return load_script(folder)
+
+
+def test_the_probabilities_of_all_classes_are_in_the_answer(late, rows):
+    answer = late.run(json.dumps({"input_data": rows}))
+    assert answer["classes"] == ["no", "yes"]
+    assert [sum(row) for row in answer["probabilities"]] == pytest.approx([1.0] * 5)
+    assert answer["predictions"] == ["yes" if row[1] >= 0.9 else "no" for row in answer["probabilities"]]
+    json.dumps(answer, allow_nan=False)
+
+
+def test_the_probabilities_of_a_batch_are_columns(late, tmp_path):
+    flights(5).to_csv(tmp_path / "flights.csv", index=False)
+    table = late.run([str(tmp_path / "flights.csv")])
+    assert list(table) == ["file", "row", "prediction", "probability_no", "probability_yes"]
+    assert table["probability_no"] + table["probability_yes"] == pytest.approx([1.0] * 5)
+
+
 def test_a_list_of_records_is_the_same_request(score, rows):
     records = [dict(zip(rows["columns"], row, strict=True)) for row in rows["data"]]
     answer = score.run(json.dumps({"input_data": rows}))

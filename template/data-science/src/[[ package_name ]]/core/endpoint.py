@@ -43,7 +43,7 @@ def check_response(modality: Modality, response: object, rows: int, schema_path:
     """Return the problems of an endpoint's answer to `rows` rows; an empty list means that it is valid.
 
     A number must be finite and within the target's range widened by its width on both sides; a class must be one
-    that the schema lists, if it lists them.
+    that the schema lists, if it lists them; the probabilities of a row, if there are some, have the sum 1.
 
     Raises:
         StepError: the schema cannot be read.
@@ -57,9 +57,25 @@ def check_response(modality: Modality, response: object, rows: int, schema_path:
     target = schema.columns[schema.target]
     if schema.task == "classification":
         wrong = [p for p in predictions if not _is_class(p, target)]
-        return [f"{len(wrong)} of {rows} predictions are not a known class (such as {wrong[0]!r})"] if wrong else []
+        found = [f"{len(wrong)} of {rows} predictions are not a known class (such as {wrong[0]!r})"] if wrong else []
+        return found + _check_probabilities(response, rows)
     wrong = [p for p in predictions if not is_number(p) or not _is_plausible(p, target)]
     return [f"{len(wrong)} of {rows} predictions are not plausible numbers (such as {wrong[0]!r})"] if wrong else []
+
+
+def _check_probabilities(response: dict[str, Any], rows: int) -> list[str]:
+    if "probabilities" not in response:
+        return []
+    given, classes = response["probabilities"], response.get("classes")
+    valid = isinstance(given, list) and isinstance(classes, list) and len(given) == rows
+    wrong = [row for row in given if not _is_distribution(row, len(classes))] if valid else [given]
+    return [f"the probabilities of {len(wrong)} rows are not valid (such as {wrong[0]!r})"[:300]] if wrong else []
+
+
+def _is_distribution(row: object, size: int) -> bool:
+    if not isinstance(row, list) or len(row) != size or not all(is_number(p) and 0 <= p <= 1 for p in row):
+        return False
+    return abs(sum(row) - 1) < 1e-6
 
 
 def _is_class(value: object, target: Column) -> bool:
