@@ -53,6 +53,10 @@ class Tabular:
         """Read and join all files in `folder`."""
         return Examples(data.read_folder(folder, schema), folder)
 
+    def convert(self, examples: Examples, schema: Schema) -> Examples:
+        """Return the columns of the schema typed."""
+        return replace(examples, frame=data.convert(examples.frame, schema))
+
     def check(self, examples: Examples, schema: Schema) -> Examples:
         """Check the columns against the schema and return them typed."""
         return replace(examples, frame=data.validate(examples.frame, schema))
@@ -66,8 +70,9 @@ class Tabular:
         return examples.frame[list(columns)]
 
     def describe(self, examples: Examples, schema: Schema) -> Description:
-        """Return the rows as they are; drift compares the features."""
-        return Description(examples.frame, {name: schema.columns[name] for name in schema.features})
+        """Return the rows, typed where that is possible; drift compares the features."""
+        frame = data.convert_where_possible(examples.frame, schema)
+        return Description(frame, {name: schema.columns[name] for name in schema.features})
 
     def fit(self, train: Examples, schema: Schema, training: Mapping[str, Any]) -> TrainedPipeline:
         """Train boosted trees."""
