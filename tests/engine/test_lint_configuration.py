@@ -177,6 +177,18 @@ def test_a_conflict_is_named_with_its_file_and_its_lines(project: Project, name:
     ]
 
 
+def test_a_removed_key_in_a_conflict_is_explained_before_a_side_is_chosen(project: Project) -> None:
+    path = project.root / "config" / "dev.yml"
+    mine, theirs = "  public_network_access: false # private endpoints only", "  delete_lock: true"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text + CONFLICT.format(mine, theirs), encoding="utf-8")
+    first, second, third = lines(project)
+    assert "a conflict marker" in first
+    assert "security.public_network_access: v0.3.0 removed this key" in second
+    assert second.endswith("without the add-on, deleting this key opens the environment to the internet")
+    assert "a conflict marker" in third
+
+
 def test_a_verb_names_the_conflict_too(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     path = project.root / "config" / "dev.yml"
     path.write_text(CONFLICT.format("a: 1", "a: 2") + path.read_text(encoding="utf-8"), encoding="utf-8")

@@ -291,16 +291,22 @@ def read_environment(project: Project, name: str) -> tuple[EnvironmentConfig | N
 
 def _explained(problem: Problem, document: Mapping[str, Any], project: Project) -> Problem:
     """Return the problem of an unknown key with its successor, if a release removed it."""
-    removed = REMOVED_KEYS.get(problem.key)
-    if removed is None or problem.text != UNKNOWN:
+    if problem.key not in REMOVED_KEYS or problem.text != UNKNOWN:
         return problem
-    text, value = f"{removed.release} removed this key, and {removed.now}", document
+    value: Any = document
     for part in problem.key.split("."):
         value = value[part]
+    return Problem(problem.key, successor(project, problem.key, value))
+
+
+def successor(project: Project, key: str, value: object) -> str:
+    """Return what a key that a release removed is now, and what happens to an environment that only loses it."""
+    removed = REMOVED_KEYS[key]
+    text = f"{removed.release} removed this key, and {removed.now}"
     if removed.add_on in project.add_ons or (removed.unless is not None and value == removed.unless):
-        return Problem(problem.key, f"{text}: delete this key, which changes nothing here")
+        return f"{text}: delete this key, which changes nothing here"
     remedy = f": {choose(project, removed.add_on)}" if removed.add_on else ""
-    return Problem(problem.key, f"{text}{remedy}; {removed.consequence}")
+    return f"{text}{remedy}; {removed.consequence}"
 
 
 def drift_thresholds(project: Project) -> Thresholds:

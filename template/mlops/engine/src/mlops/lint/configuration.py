@@ -1,13 +1,14 @@
 """What the lint finds in `config/`, and in `config/model.yml` held against `data/schema.yml`."""
 
+import itertools
 from collections.abc import Iterator
-from itertools import combinations
 from pathlib import Path
 
-from mlops.config import EnvironmentConfig, read_environment
+from mlops.config import EnvironmentConfig, read_environment, successor
 from mlops.definitions.base import Finding, error_line, quiet
 from mlops.lint.documents import read
 from mlops.project import CONFLICT, Project, conflict_markers
+from mlops.removed_keys import REMOVED_KEYS
 
 
 def conflict_findings(project: Project) -> list[Finding]:
@@ -15,12 +16,24 @@ def conflict_findings(project: Project) -> list[Finding]:
     definitions = (folder for folder in (project.root / "mlops").iterdir() if folder.name != "engine")
     files = [*(project.root / "config").glob("*.yml"), project.schema]
     files += [path for folder in definitions for path in folder.rglob("*") if path.suffix in {".yml", ".yaml", ".py"}]
-    return [
-        Finding(path, f"line {number}", CONFLICT)
-        for path in files
-        if path.is_file()
-        for number in conflict_markers(path.read_text(encoding="utf-8", errors="replace"))
-    ]
+    findings = []
+    for path in filter(Path.is_file, files):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        markers = conflict_markers(text)
+        findings += [Finding(path, f"line {number}", CONFLICT) for number in markers]
+        if markers and path.parent == project.root / "config":
+            findings += _lost_keys(project, path, text.splitlines(), markers)
+    return findings
+
+
+def _lost_keys(project: Project, path: Path, lines: list[str], markers: list[int]) -> Iterator[Finding]:
+    """Find removed keys in conflicts: a user who chooses the other side would lose what they meant without a word."""
+    inside = [number for start, end in zip(markers[::2], markers[1::2], strict=False) for number in range(start, end)]
+    for number, key in itertools.product(inside, REMOVED_KEYS):
+        name, _, value = lines[number].strip().partition(":")
+        if name == key.rpartition(".")[2]:
+            text = successor(project, key, value.partition("#")[0].strip() == "true")
+            yield Finding(path, f"line {number + 1}", f"{key}: {text}")
 
 
 def environment_findings(project: Project) -> list[Finding]:
@@ -34,7 +47,7 @@ def environment_findings(project: Project) -> list[Finding]:
             config, problems = read_environment(project, name)
             findings += [Finding(path, *problem) for problem in problems]
             configs += [config] if config else []
-    for one, other in combinations(configs, 2):
+    for one, other in itertools.combinations(configs, 2):
         path = project.root / "config" / f"{other.environment}.yml"
         findings += [Finding(path, key, text) for key, text in _shared(one, other)]
     return findings
