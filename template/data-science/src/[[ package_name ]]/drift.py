@@ -6,7 +6,7 @@ from pathlib import Path
 
 import mlflow
 
-from .core.distances import check, document, drifted_features
+from .core.distances import MINIMUM_ROWS, Drift, check, document
 from .core.modality import data_files, load_examples
 from .core.schema import Schema
 from .core.settings import load_settings
@@ -36,24 +36,29 @@ def measure(arguments: argparse.Namespace) -> None:
     if not thresholds:
         raise StepError(f"{arguments.settings}: there is no threshold under `drift`, so nothing could ever drift")
     reference, columns = MODALITY.describe(load_examples(MODALITY, arguments.train_data, schema), schema)
-    production, results = reference[:0], None
-    arrived = data_files(arguments.production_data, MODALITY.suffixes)
-    if arrived:
+    found = None
+    if data_files(arguments.production_data, MODALITY.suffixes):
         # Not checked against the schema: production data that no longer fit it are what this step looks for.
         production, _ = MODALITY.describe(MODALITY.read(arguments.production_data, schema), schema)
-        results = check(reference, production, columns, thresholds)
-    drifted = drifted_features(results or ())
+        found = check(reference, production, columns, thresholds)
+    drifted = [] if found is None else found.drifted
     with step_run("drift"), output_folder(arguments.drift) as folder:
         mlflow.log_metric("drifted_features", len(drifted))
         file = folder / "drift.json"
-        content = document(results, len(reference), len(production))
-        file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        file.write_text(json.dumps(document(found), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         mlflow.log_artifact(str(file))
     if drifted:
-        share = f"{len(drifted)} of {len(columns)} features drifted: {', '.join(drifted)}"
+        share = f"{len(drifted)} of {len(columns)} columns drifted: {', '.join(drifted)}"
         raise StepError(f"{share}; see drift.json, and train again on data like this if it is here to stay")
-    done = f"no drift in {len(production):,} rows" if arrived else f"no files in {arguments.production_data} to compare"
-    print(done, flush=True)
+    print(_verdict(found, arguments.production_data), flush=True)
+
+
+def _verdict(found: Drift | None, folder: Path) -> str:
+    if found is None:
+        return f"no files in {folder} to compare"
+    if not found.enough:
+        return f"{found.production_rows} rows are too few to judge; {MINIMUM_ROWS} are needed"
+    return f"no drift in {found.production_rows:,} rows"
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -1,8 +1,9 @@
-"""The project's environments (`config/<environment>.yml`), and the thresholds of drift (`config/model.yml`)."""
+"""The project's environments (`config/<environment>.yml`), and what the monitor compares (`config/model.yml`)."""
 
 import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Annotated, Literal
 
@@ -18,9 +19,6 @@ GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 Guid = Annotated[str, StringConstraints(pattern=f"^{GUID}$")]
 PRIVATE_RANGES = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")  # RFC 1918
 DOCKER_RANGE = IPv4Network("172.17.0.0/16")
-Thresholds = Mapping[str, Mapping[str, float]]
-"""Drift thresholds: feature type ("numerical" or "categorical"), Azure ML metric name, value."""
-
 EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,30}[a-z0-9]$")]
 
 
@@ -277,16 +275,37 @@ def load_environment(project: Project, name: str) -> EnvironmentConfig:
     return config
 
 
-def drift_thresholds(project: Project) -> Thresholds:
-    """Return the thresholds of drift in config/model.yml.
+@dataclass(frozen=True)
+class DriftRules:
+    """What the monitor of a deployment compares.
+
+    Attributes:
+        thresholds: For "numerical" and "categorical" features, a metric of Azure ML with its threshold.
+        features: The names of the features to compare, or "all_features".
+    """
+
+    thresholds: Mapping[str, Mapping[str, float]]
+    features: Sequence[str] | Literal["all_features"] = "all_features"
+
+
+def drift_rules(project: Project) -> DriftRules:
+    """Return what a monitor compares: the features but those of the calendar, with the thresholds of config/model.yml.
+
+    The SDK and the CLI of Azure ML send one metric for each type of feature and drop others silently, so that the first
+    one is chosen here.
 
     Raises:
-        UserError: There are none.
+        UserError: There are no thresholds.
     """
     thresholds = load_yaml(project.settings).get("drift")
     if not isinstance(thresholds, dict):
         raise UserError("config/model.yml: drift: the key is missing")
-    return thresholds
+    first = {kind: dict([next(iter(metrics.items()))]) for kind, metrics in thresholds.items() if metrics}
+    schema = load_yaml(project.schema)
+    roles = {name: column.get("role", "feature") for name, column in schema.get("columns", {}).items()}
+    if "calendar" not in roles.values():
+        return DriftRules(first)
+    return DriftRules(first, [name for name in roles if roles[name] == "feature" and name != schema.get("target")])
 
 
 def model_task(project: Project) -> str:

@@ -56,8 +56,9 @@ class Tabular:
         return examples.frame[list(columns)]
 
     def describe(self, examples: Examples, schema: Schema) -> Description:
-        """Return the rows as they are; drift compares the features."""
-        return Description(examples.frame, {name: schema.columns[name] for name in schema.features})
+        """Return the rows as they are; drift compares the features, but not those of the calendar."""
+        features = (schema.columns[name] for name in schema.features)
+        return Description(examples.frame, {each.name: each for each in features if each.role != "calendar"})
 
     def fit(self, train: Examples, schema: Schema, hyperparameters: Mapping[str, Any], seed: int) -> TrainedPipeline:
         """Train boosted trees."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from mlops.config import EnvironmentConfig, Thresholds
+from mlops.config import DriftRules, EnvironmentConfig
 from mlops.errors import UserError
 from mlops.pipeline import DataAsset
 
@@ -139,7 +139,7 @@ class Backend(Protocol):
     def schedules(self) -> dict[str, bool]:
         """Return the workspace's schedules: name, and whether it is enabled."""
 
-    def create_monitor(self, name: str, deployment: str, task: str, thresholds: Thresholds) -> None:
+    def create_monitor(self, name: str, deployment: str, task: str, drift: DriftRules) -> None:
         """Create or update the monitor of an online deployment; `task` is "regression" or "classification"."""
 
     def create_retraining(self, name: str, data: Mapping[str, str]) -> None:
