@@ -14,7 +14,10 @@ Column, Schema = module("core.schema").Column, module("core.schema").Schema
 StepError = module("core.step").StepError
 distances = module("core.distances")
 ALPHA, METRICS, MINIMUM_ROWS, P_VALUES = (
-    distances.ALPHA, distances.METRICS, distances.MINIMUM_ROWS, distances.P_VALUES
+    distances.ALPHA,
+    distances.METRICS,
+    distances.MINIMUM_ROWS,
+    distances.P_VALUES,
 )
 check, prediction_samples = distances.check, distances.prediction_samples
 
@@ -157,6 +160,143 @@ def test_a_constant_column_drifts_only_when_its_value_changes():
     constant = rows().assign(temperature=20.0, carrier="AA")
     assert drifted(constant, constant) == set()
     assert drifted(constant, constant.assign(temperature=20.5, carrier="DL")) == {"temperature", "carrier"}
+
+
+# --- chance
+
+
+def worlds(count, random):
+    """Rows of one world: many rare labels, a heavy tail, values that are nearly always missing, and a constant."""
+    return pd.DataFrame(
+        {
+            "route": random.choice([f"R{number}" for number in range(98)], count, p=np.arange(1, 99) / 4851),
+            "delay": random.lognormal(0, 1.5, count),
+            "gust": np.where(random.random(count) < 0.9, math.nan, random.normal(20, 5, count)),
+            "speed": random.normal(10, 3, count),
+            "terminal": "T1",
+        }
+    )
+
+
+WORLD = {
+    "route": Column("route", "category"),
+    "delay": Column("delay", "number"),
+    "gust": Column("gust", "number"),
+    "speed": Column("speed", "number"),
+    "terminal": Column("terminal", "category"),
+}
+
+
+@pytest.mark.parametrize("count", [30, 100, 500])
+def test_at_most_5_percent_of_checks_report_drift_where_only_chance_differs(count):
+    random = np.random.default_rng(count)
+    checks = [check(worlds(600, random), worlds(count, random), WORLD, THRESHOLDS) for _ in range(40)]
+    assert sum(bool(each.drifted) for each in checks) <= ALPHA * len(checks)
+    # Else there would be nothing to tell apart: most of these samples are beyond a threshold.
+    assert count > 100 or all(any(part.value > part.threshold for part in each.results) for each in checks)
+
+
+@pytest.mark.parametrize(
+    ("metric", "scale"), [("jensen_shannon_distance", 8 * math.log(2)), ("population_stability_index", 1)]
+)
+def test_the_noise_is_what_theory_expects_of_large_samples(metric, scale):
+    random = np.random.default_rng(0)
+    reference, current = (pd.DataFrame({"x": random.choice(list("abcdefgh"), size)}) for size in (9000, 3000))
+    [result] = check(reference, current, {"x": Column("x", "category")}, {"categorical": {metric: 0.2}}).results
+    expected = 7 * (1 / 9000 + 1 / 3000) / scale
+    assert result.noise ** METRICS["categorical"][metric].order == pytest.approx(expected, rel=0.15)
+
+
+def test_a_distance_that_chance_explains_has_no_excess_and_a_real_one_keeps_its_size():
+    random = np.random.default_rng(1)
+    limits = {"categorical": {"jensen_shannon_distance": 0.2}}
+    [same] = check(worlds(2000, random), worlds(100, random), {"route": WORLD["route"]}, limits).results
+    assert same.value > same.threshold
+    assert same.excess < 0.15
+    moved = worlds(2000, random).assign(route="R1")
+    [other] = check(worlds(2000, random), moved, {"route": WORLD["route"]}, limits).results
+    assert other.excess == pytest.approx(other.value, rel=0.01)
+
+
+def test_a_small_change_is_no_drift_although_it_is_certain_and_chance_adds_to_it():
+    random = np.random.default_rng(6)
+    reference, current = worlds(2000, random), worlds(300, random)
+    current.loc[:19, "route"] = "R1"
+    limits = {"categorical": {"jensen_shannon_distance": 0.2}}
+    [result] = check(reference, current, {"route": WORLD["route"]}, limits).results
+    assert result.significance < ALPHA
+    assert result.excess < result.threshold < result.value
+    assert not result.drifted
+
+
+def test_a_shift_of_a_heavy_tail_drifts_by_its_size_and_not_by_its_shape():
+    random = np.random.default_rng(2)
+    reference, current = worlds(2000, random), worlds(500, random)
+    current["delay"] += reference["delay"].std() / 2
+    results = check(reference, current, {"delay": WORLD["delay"]}, THRESHOLDS).results
+    verdict = {each.metric: each.drifted for each in results}
+    assert verdict["normalized_wasserstein_distance"]
+    assert not verdict["jensen_shannon_distance"]
+
+
+@pytest.mark.parametrize("metric", METRICS["numerical"])
+def test_a_sample_without_one_of_the_rare_values_is_no_drift(metric):
+    rare = rows().assign(temperature=np.where(np.arange(400) < 8, 20.0, math.nan))
+    limits = {"numerical": {metric: THRESHOLDS["numerical"][metric]}}
+    assert drifted(rare, rare.head(60).assign(temperature=math.nan), limits) == set()
+
+
+def test_more_columns_need_stronger_evidence():
+    random = np.random.default_rng(3)
+    columns = {f"x{number}": Column(f"x{number}", "number") for number in range(120)}
+    reference, current = (pd.DataFrame(random.normal(size=(size, 120)), columns=list(columns)) for size in (300, 60))
+    limits = {"numerical": {"normalized_wasserstein_distance": 0.1, "two_sample_kolmogorov_smirnov_test": 0.05}}
+    assert check(reference, current, columns, limits).drifted == []
+    drift = check(reference, current.assign(x7=current["x7"] + 1.5), columns, limits)
+    assert drift.drifted == ["x7"]
+    assert {each.threshold for each in drift.results} == {0.1, 0.05 / 120}
+
+
+def test_the_same_samples_give_the_same_result():
+    random = np.random.default_rng(4)
+    reference, current = worlds(500, random), worlds(200, random)
+    assert check(reference, current, WORLD, THRESHOLDS).results == check(reference, current, WORLD, THRESHOLDS).results
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, group in METRICS.items() for name in group])
+@given(data=st.data())
+def test_the_excess_lies_between_0_and_the_value(kind, name, data):
+    column = Column("x", "number" if kind == "numerical" else "category")
+    one, other = (pd.DataFrame({"x": data.draw(samples(kind))}) for _ in range(2))
+    [result] = check(one, other, {"x": column}, {kind: {name: 0.5}}).results
+    assert 0 < result.significance <= 1
+    assert (result.excess is None) == (result.noise is None) == (name in P_VALUES)
+    assert result.excess is None or 0 <= result.excess <= result.value
+
+
+# --- predictions
+
+
+@pytest.mark.parametrize(
+    ("task", "before", "same", "moved"),
+    [
+        ("regression", np.linspace(0, 9, 300), np.linspace(0, 9, 100), np.linspace(5, 14, 100)),
+        ("classification", ["no", "yes", "no"] * 100, ["yes", "no", "no"] * 40, ["yes"] * 100),
+        ("classification", np.arange(300) % 2, np.arange(100) % 2, np.zeros(100, dtype=int)),
+    ],
+)
+def test_predictions_drift_like_a_column(task, before, same, moved):
+    target = Column("y", "number" if task == "regression" else "category", unit="minutes")
+    schema = Schema("y", task, {"y": target, **COLUMNS})
+    for after, expected in ((same, []), (moved, ["prediction"])):
+        predictions = prediction_samples(schema, before, after)
+        drift = check(rows(), rows(seed=1), COLUMNS, THRESHOLDS, predictions)
+        assert drift.drifted == expected
+        assert [each.feature for each in drift.results][-1] == "prediction"
+        assert predictions.column.unit == "minutes"
+
+
+# --- few rows, odd values
 
 
 @pytest.mark.parametrize("count", [1, MINIMUM_ROWS - 1])

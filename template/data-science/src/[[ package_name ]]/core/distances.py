@@ -196,14 +196,17 @@ def _compare(samples: Samples, name: str, threshold: float, columns: int, tests:
     chance.draw(_DRAWS)
     excess = chance.excess(value)
     limit = threshold / columns if excess is None else threshold
-    crossed = value < limit if excess is None else excess > limit
-    if crossed:
+    if _beyond(limit, value, excess):
         # Twice as many as make the level reachable.
         chance.draw(max(0, min(math.ceil(2 * tests / ALPHA), _MOST_DRAWS) - _DRAWS))
         excess = chance.excess(value)
     enough = min(len(reference), len(current)) >= MINIMUM_ROWS
-    drifted = bool(enough and crossed and chance.significance <= ALPHA / tests)
+    drifted = bool(enough and _beyond(limit, value, excess) and chance.significance <= ALPHA / tests)
     return DriftResult(samples.column.name, name, value, chance.mean, excess, limit, chance.significance, drifted)
+
+
+def _beyond(limit: float, value: float, excess: float | None) -> bool:
+    return value < limit if excess is None else excess > limit
 
 
 def _as_numbers(values: pd.Series) -> Floats:
@@ -213,9 +216,11 @@ def _as_numbers(values: pd.Series) -> Floats:
 
 def _as_labels(values: pd.Series) -> NDArray:
     """Return text, with "" for missing; booleans and integers compare equal however they were stored."""
-    text = values.map(str).str.strip().str.removesuffix(".0")
-    text = text.replace({"True": "1", "true": "1", "False": "0", "false": "0"})
-    return text.where(values.notna(), "").to_numpy(dtype=object)
+    codes, different = pd.factorize(values)
+    labels = [str(value).strip().removesuffix(".0") for value in different]
+    same = {"True": "1", "true": "1", "False": "0", "false": "0"}
+    # The code of a missing value is -1: the last label.
+    return np.array([*(same.get(label, label) for label in labels), ""], dtype=object)[codes]
 
 
 class Counts(NamedTuple):
@@ -297,7 +302,7 @@ class _Chance:
         If none is, the limit of the draws is passed, and a gamma distribution continues them (Pearson's type III).
         """
         # Rounding must not make equal counts different.
-        as_large = np.count_nonzero(self._drawn * (1 + 1e-7) + 1e-7 >= self._observed)
+        as_large = int(np.count_nonzero(self._drawn * (1 + 1e-7) + 1e-7 >= self._observed))
         share = (1 + as_large) / (1 + len(self._drawn))
         if as_large or len(self._drawn) < _MOST_DRAWS:
             return share
@@ -335,7 +340,7 @@ def _quantile_cells(reference: Floats, current: Floats) -> Counts:
 
 def _frequencies(reference: NDArray, current: NDArray) -> Counts:
     """Count the labels of both samples, in the same order."""
-    labels, codes = np.unique(np.concatenate([reference, current]).astype(str), return_inverse=True)
+    codes, labels = pd.factorize(np.concatenate([reference, current]))
     return _count(codes, len(reference), len(labels))
 
 
