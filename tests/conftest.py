@@ -161,7 +161,7 @@ def run_in(uv: str, render: Render, tmp_path_factory: pytest.TempPathFactory) ->
         with FileLock(environment.parent / f"{version}.lock"):
             # In a copy, because uv writes a lock file.
             project = shutil.copytree(render(mlops_version=version), tmp_path_factory.mktemp("locked") / "project")
-            command = [uv, "sync", "--quiet", "--no-install-workspace", "--compile-bytecode", "--project", str(project)]
+            command = [uv, "sync", "--quiet", "--no-install-workspace", "--project", str(project)]
             subprocess.run(command, check=True, env=os.environ | {"UV_PROJECT_ENVIRONMENT": str(environment)})
         return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
@@ -171,9 +171,10 @@ def run_in(uv: str, render: Render, tmp_path_factory: pytest.TempPathFactory) ->
         version = answers_of(project)["mlops_version"]
         python = python_of(SAME_ENVIRONMENT.get(version, version))
         path = os.pathsep.join(str(project / folder) for folder in ("mlops/engine/src", "data-science/src"))
-        # The packages are compiled already; the projects, which several tests share, stay as they were rendered.
-        variables = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1", "NO_COLOR": "1", "COLUMNS": "120"}
-        everything = os.environ | {"PYTHONPATH": path} | variables | env
+        # The projects, which several tests share, stay as they were rendered; a module is compiled once, when needed.
+        variables = {"PYTHONPYCACHEPREFIX": str(ROOT / ".venvs" / "compiled"), "PYTHONUTF8": "1"}
+        everything = os.environ | {"PYTHONPATH": path, "NO_COLOR": "1", "COLUMNS": "120"} | variables | env
+        everything.pop("PYTHONDONTWRITEBYTECODE", None)
         everything["PATH"] = os.pathsep.join([str(python.parent), everything["PATH"]])
         return subprocess.run(
             [str(python), *(command if command[0] == "-c" else ("-m", *command))],

@@ -27,6 +27,8 @@ RUNS = {
     "python-sdk-v1": (("python_sdk_v1_definitions", "python_sdk_v1_mlflow"), ("every_version",)),
     "rai-aml-cli-v2": (("rai_lint", "rai_local"), ("every_version",)),
 }
+# Its client is that of aml-cli-v2, its definitions are its own.
+LESS = {"rai-aml-cli-v2": "what_the_table_says or definitions"}
 CASES = [pytest.param(version, run, id=f"{version}-{run[0]}") for version, runs in RUNS.items() for run in runs]
 
 
@@ -38,7 +40,8 @@ def test_every_module_runs_and_every_version_has_the_table_of_verbs() -> None:
 
 @pytest.mark.parametrize(("version", "modules"), CASES)
 def test_the_engine_passes(version: str, modules: tuple[str, ...], render: Render, run_in: Run, tmp_path: Path) -> None:
-    result = run_suite(render(mlops_version=version), tmp_path, run_in, *modules)
+    chosen = ("-k", LESS[version]) if modules == ("every_version",) and version in LESS else ()
+    result = run_suite(render(mlops_version=version), tmp_path, run_in, *modules, options=chosen)
     assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
     assert re.search(r"\d+ passed", result.stdout)
 
@@ -51,8 +54,12 @@ def test_mypy_finds_nothing_in_the_engine(render: Render, run_in: Run) -> None:
     assert re.search(r"no issues found in \d\d+ source files", result.stdout)
 
 
-def run_suite(project: Path, folder: Path, run_in: Run, *modules: str, **env: str) -> CompletedProcess:
+def run_suite(
+    project: Path, folder: Path, run_in: Run, *modules: str, options: tuple[str, ...] = (), **env: str
+) -> CompletedProcess:
     """Run some of the engine's test modules in an empty folder, with the definitions of a rendered project."""
     paths = [str(SUITE / f"test_{module}.py") for module in modules]
     config = ["-c", str(SUITE / "pytest.ini")]
-    return run_in(project, "pytest", "-q", *config, *paths, cwd=folder, MLOPS_TEST_PROJECT=str(project), **env)
+    return run_in(
+        project, "pytest", "-q", *config, *options, *paths, cwd=folder, MLOPS_TEST_PROJECT=str(project), **env
+    )

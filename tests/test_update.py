@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -147,14 +148,27 @@ def test_a_changed_answer_is_an_update_too(template: Path, tmp_path: Path) -> No
 VERSIONS = list(questions()["mlops_version"]["choices"].values())
 
 
-@pytest.mark.parametrize("old", VERSIONS)
-def test_another_mlops_version_is_an_update_and_equals_a_fresh_copy(old: str, template: Path, tmp_path: Path) -> None:
-    project = new_project(template, tmp_path / "project", mlops_version=old)
-    for new in [version for version in VERSIONS if version != old] + [old]:
+def round_trip(versions: list[str]) -> list[str]:
+    """Go from each version to each other one, once, and end where it began."""
+    pairs = {(old, new) for old in versions for new in versions if old != new}
+    path = [versions[0]]
+    while pairs:
+        # The one with the most ways out that are left, so that none is cut off.
+        _, old, new = max((sum(new == start for start, _ in pairs), old, new) for old, new in pairs if old == path[-1])
+        pairs.remove((old, new))
+        path.append(new)
+    return path
+
+
+def test_another_mlops_version_is_an_update_and_equals_a_fresh_copy(template: Path, tmp_path: Path) -> None:
+    path = round_trip(VERSIONS)
+    assert len(path) == len(VERSIONS) * (len(VERSIONS) - 1) + 1
+    fresh = {version: new_project(template, tmp_path / version, mlops_version=version) for version in VERSIONS}
+    project = new_project(template, tmp_path / "project", mlops_version=path[0])
+    for old, new in pairwise(path):
         update(project, data={"mlops_version": new}, vcs_ref=copier.VcsRef.CURRENT)
         assert conflicts(project) == []
-        fresh = new_project(template, tmp_path / new, mlops_version=new)
-        assert files(project) == files(fresh), new
+        assert files(project) == files(fresh[new]), f"{old} to {new}"
         commit_all(project, new)
 
 
@@ -284,6 +298,7 @@ class Start(NamedTuple):
 THEN_EXISTING = {name: answer for name, answer in EXISTING.items() if name != "infrastructure_version"} | {
     "workspaces": "existing"
 }
+BEFORE_THE_MOVE = ("v0.1.0", "v0.1.1", "v0.2.0", "v0.3.0")
 RELEASED = [Start(each["version"], {}) for each in RELEASES]
 CHOICES = [
     *(Start("v0.3.0", {"mlops_version": version}) for version in VERSIONS if version != "aml-cli-v2"),
@@ -449,7 +464,7 @@ def test_every_edit_is_in_the_new_file_or_in_a_visible_conflict(
         f"{len(lost)} lost",
     )
     assert lost == []
-    assert results["in the moved file"]
+    assert bool(results["in the moved file"]) is (start.release in BEFORE_THE_MOVE)
     for name in unmerged:
         markers = re.findall(r"^(<{7}|>{7}) ", (project / name).read_text(encoding="utf-8"), re.M)
         assert markers == ["<" * 7, ">" * 7] * (len(markers) // 2), f"conflicts within a conflict: {name}"

@@ -1,6 +1,7 @@
 """Fixtures: a small project, and an Azure CLI that is not one."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
     project = create_project(tmp_path / "project", getattr(request, "param", "new"))
     monkeypatch.chdir(project.root)
     return project
+
+
+@pytest.fixture(autouse=True)
+def no_stacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SDK v1 reads the source of each function on the stack in each call, a fifth of a second, for telemetry."""
+    if found := sys.modules.get("azureml.dataprep.api._loggerfactory"):
+        monkeypatch.setattr(found._LoggerFactory, "get_stack", lambda *_, **__: "")
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ def _verdict(found: Drift | None, folder: Path) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     """Run this step from the command line."""
-    run(measure, parser(), argv)
+    run(measure, parser(), argv, MODALITY.threads)
 
 
 if __name__ == "__main__":

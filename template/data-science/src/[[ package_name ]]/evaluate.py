@@ -12,13 +12,14 @@ from mlflow.pyfunc import PyFuncModel, load_model
 
 from .core import distances
 from .core.baselines import baselines
-from .core.champion import champion_predictions, predict
+from .core.champion import meet_champion, model_predictions
 from .core.cohorts import score_cohorts, score_slices, slice_groups
 from .core.metrics import scores
 from .core.modality import Examples, data_files, load_examples
-from .core.promotion import Policy, decide, paired_bootstrap
+from .core.promotion import REPLACE, Policy, decide, paired_bootstrap
 from .core.schema import Schema
 from .core.settings import load_settings
+from .core.split import Split
 from .core.step import StepError, output_folder, run, step_run
 from .modality import MODALITY
 from .report.documents import log, summary, write
@@ -52,7 +53,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     """Evaluate the model; a model that is not promoted is a result, not an error.
 
     Raises:
-        StepError: data, settings or model cannot be used, or the registry cannot be queried for the champion.
+        StepError: data, settings or model cannot be used, or there is a champion that cannot be compared.
     """
     schema = Schema.load(arguments.schema, MODALITY.tasks)
     settings = load_settings(arguments.settings, arguments.overrides)
@@ -79,45 +80,56 @@ def _evaluate(
 ) -> Evaluation:
     section = settings["evaluation"]
     seed = settings["training"]["seed"]
+    held_out = Split.read(arguments.test_data)
     actual = test.frame[schema.target].to_numpy()
     described = MODALITY.describe(test, schema).frame
     groups = {column: slice_groups(described, column) for column in _names(section, "slices")}
 
     print(f"scoring {len(actual):,} held-out rows", flush=True)
     model = _challenger(arguments.model)
-    challenger = predict(model, MODALITY, test)
-    served, note = champion_predictions(arguments.model_name, MODALITY, test)
-    name, champion = next(iter(served.items()), (None, None))
+    predict = partial(model_predictions, model, MODALITY, schema)
+    challenger = predict(test)
+    replaceable = policy.incomparable_champion == REPLACE
+    met = meet_champion(arguments.model_name, MODALITY, schema, test, held_out, replaceable)
+    name, champion = met.name, met.predictions
     others = baselines(_names(section, "baselines"), MODALITY, train, test, schema)
+    served = {} if name is None or champion is None else {name: champion}
     predictions = {"challenger": challenger, **served, **others}
     scored = {each: scores(schema.task, actual, values) for each, values in predictions.items()}
-    deciding = {each: values[policy.metric.name] for each, values in scored.items()}
+    deciding = {each: policy.metric.score(actual, values) for each, values in predictions.items()}
 
-    interval = None
-    if champion is not None:
-        interval = paired_bootstrap(policy.metric, actual, challenger, champion, policy.confidence, seed)
+    units = None if schema.split.group is None else test.frame[schema.split.group].to_numpy()
+    intervals = {
+        each: paired_bootstrap(policy.metric, actual, challenger, values, policy.confidence, seed, units)
+        for each, values in predictions.items()
+        if each != "challenger"
+    }
+    interval = intervals.pop(name) if name else None
     slices = [
         score
         for column, labels in groups.items()
         for score in score_slices(policy.metric, column, labels, actual, challenger, champion)
     ]
     cohorts = score_cohorts(policy, schema, described, actual, challenger)
-    panels = MODALITY.explain(partial(predict, model, MODALITY), test, schema, policy.metric, seed)
+    panels = MODALITY.explain(predict, test, schema, policy.metric, seed)
     reference, columns = MODALITY.describe(train, schema)
     later = None if production is None else MODALITY.describe(production, schema).frame
     thresholds = settings.get("drift") or {}
+    score, old_score = deciding["challenger"], deciding[name] if name else None
     return Evaluation(
         model_name=arguments.model_name,
         created=f"{datetime.now(UTC):%d %B %Y, %H:%M} UTC",
         schema=schema,
         policy=policy,
-        decision=decide(policy, deciding["challenger"], deciding[name] if name else None, interval, slices, cohorts),
+        decision=decide(policy, score, old_score, interval, slices, cohorts, intervals),
         actual=test.frame[schema.target],
         predictions=predictions,
         scores=scored,
         champion=name,
-        champion_note=note,
+        champion_version=met.version,
+        champion_note=met.note,
         interval=interval,
+        baselines=intervals,
         slices=slices,
         cohorts=cohorts,
         groups=groups,
@@ -145,7 +157,7 @@ def _names(section: Mapping[str, Any], key: str) -> list[str]:
 
 def main(argv: list[str] | None = None) -> None:
     """Run this step from the command line."""
-    run(evaluate, parser(), argv)
+    run(evaluate, parser(), argv, MODALITY.threads)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_argument("--raw-data", type=Path, required=True, help="folder with the raw data")
     arguments.add_argument("--schema", type=Path, required=True, help="data/schema.yml")
     arguments.add_argument("--settings", type=Path, required=True, help="config/model.yml")
-    arguments.add_argument("--overrides", default="", help='"training.seed=7 training.hyperparameters.max_iter=50"')
+    arguments.add_argument("--overrides", default="", help='"training.test_size=0.3"')
     arguments.add_argument("--train-data", type=Path, required=True, help="output folder of the training rows")
     arguments.add_argument("--test-data", type=Path, required=True, help="output folder of the test rows")
     return arguments
@@ -39,19 +39,23 @@ def prepare(arguments: argparse.Namespace) -> None:
     labelled = valid.frame.dropna(subset=[schema.target])
     if dropped := len(valid.frame) - len(labelled):
         print(f"left out {dropped:,} rows without {schema.target}", flush=True)
-    train, test = split(labelled, schema, training["test_size"], training["seed"])
+    classes = schema.target if schema.task == "classification" else None
+    train, test, made = split(labelled, schema.split, training["test_size"], classes)
     with step_run("prep"):
-        mlflow.log_params({"test_size": training["test_size"], "seed": training["seed"]})
+        mlflow.log_params({"test_size": training["test_size"], "split": str(made)})
         mlflow.log_metrics({"raw_rows": len(raw.frame), "train_rows": len(train), "test_rows": len(test)})
         with output_folder(arguments.train_data) as train_folder, output_folder(arguments.test_data) as test_folder:
             MODALITY.write(replace(valid, frame=train), train_folder, "train")
             MODALITY.write(replace(valid, frame=test), test_folder, "test")
+            made.write(train_folder)
+            made.write(test_folder)
+    print(f"split {made}", flush=True)
     print(f"{len(train):,} rows to train, {len(test):,} rows to test", flush=True)
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run this step from the command line."""
-    run(prepare, parser(), argv)
+    run(prepare, parser(), argv, MODALITY.threads)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from .core.champion import model_hash
+from .core.champion import champion, model_hash
 from .core.step import StepError, output_folder, run, step_run
 
 
@@ -27,7 +27,7 @@ def register(arguments: argparse.Namespace) -> None:
     """Register the model if decision.json promotes it, and write the result to registration.json.
 
     Raises:
-        StepError: there is no model, or no decision.
+        StepError: there is no model, or no decision, or the registry has another champion than the decision met.
     """
     decision = _decision(arguments.evaluation / "decision.json")
     sha256 = model_hash(arguments.model)
@@ -38,7 +38,11 @@ def register(arguments: argparse.Namespace) -> None:
     try:
         with output_folder(arguments.registration) as folder:
             if promoted:
+                _refuse_another_champion(client, arguments.model_name, decision["champion_version"])
                 result["version"] = create_version(client, arguments.model_name, arguments.model, sha256)
+                # Two runs may both have come this far; of them the one with the lower number stays.
+                own = int(result["version"])
+                _refuse_another_champion(client, arguments.model_name, decision["champion_version"], below=own)
             (folder / "registration.json").write_text(json.dumps(result, indent=2), encoding="utf-8")
     except BaseException:
         if result["version"] is not None:
@@ -70,6 +74,16 @@ def create_version(client: MlflowClient, name: str, model: Path, sha256: str) ->
     return version
 
 
+def _refuse_another_champion(client: MlflowClient, name: str, met: str | None, below: int | None = None) -> None:
+    found = champion(client, name, below)
+    if found is not None and int(found.version) > int(met or 0):
+        compared = f"version {met}" if met else "no champion"
+        raise StepError(
+            f"{name}: version {found.version} was registered while this model was compared with {compared}: "
+            "nothing is registered; run the pipeline again, which compares with that version"
+        )
+
+
 def _exists(client: MlflowClient, name: str) -> bool:
     try:
         client.get_registered_model(name)
@@ -89,7 +103,12 @@ def _decision(path: Path) -> dict[str, Any]:
         raise StepError(f"{path} is not valid JSON; run evaluate again") from error
     if not isinstance(decision, dict) or not isinstance(decision.get("promote"), bool):
         raise StepError(f"{path} does not state `promote: true` or `false`; run evaluate again")
-    return {"promote": decision["promote"], "reasons": [str(reason) for reason in decision.get("reasons", [])]}
+    met = decision.get("champion_version")
+    return {
+        "promote": decision["promote"],
+        "reasons": [str(reason) for reason in decision.get("reasons", [])],
+        "champion_version": None if met is None else str(met),
+    }
 
 
 def main(argv: list[str] | None = None) -> None:

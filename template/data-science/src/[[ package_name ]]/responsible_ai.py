@@ -190,7 +190,7 @@ def score_card(name: str, schema: Schema, policy: Policy, test: pd.DataFrame) ->
 
 def main(argv: list[str] | None = None) -> None:
     """Run this step from the command line."""
-    run(responsible_ai, parser(), argv)
+    run(responsible_ai, parser(), argv, MODALITY.threads)
 
 
 if __name__ == "__main__":

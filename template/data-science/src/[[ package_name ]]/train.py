@@ -1,15 +1,20 @@
 """Train the model and write it as an MLflow model."""
 
 import argparse
+import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import mlflow
 
-from .core.metrics import metric
+from .core.champion import write_metadata
+from .core.metrics import scores
 from .core.modality import load_examples
 from .core.schema import Schema
 from .core.settings import load_settings
+from .core.split import METADATA, Split
 from .core.step import output_folder, run, step_run
 from .modality import MODALITY
 
@@ -33,27 +38,40 @@ def train(arguments: argparse.Namespace) -> None:
     """
     schema = Schema.load(arguments.schema, MODALITY.tasks)
     training = load_settings(arguments.settings, arguments.overrides)["training"]
+    held_out = Split.read(arguments.train_data)
     examples = load_examples(MODALITY, arguments.train_data, schema)
     rows = len(examples.frame)
     with step_run("train"):
-        mlflow.log_params({"seed": training["seed"], **training["hyperparameters"]})
+        settings = {key: value for key, value in training.items() if key != "hyperparameters" and value is not None}
+        mlflow.log_params({**settings, **training["hyperparameters"]})
         print(f"training on {rows:,} rows with {len(schema.features)} features", flush=True)
         started = time.perf_counter()
-        model = MODALITY.fit(examples, schema, training["hyperparameters"], training["seed"])
+        model = MODALITY.fit(examples, schema, training)
         seconds = time.perf_counter() - started
-        # On the rows that it was trained on: beside the test's score it shows overfitting.
-        usual = metric("r2" if schema.task == "regression" else "accuracy", schema.task)
-        score = usual.score(examples.frame[schema.target], model.predict(examples))
-        mlflow.log_metrics({"train_rows": rows, "train_seconds": seconds, "train_score": score})
+        # On the rows that it was trained on: beside the scores of evaluate they show overfitting.
+        found = scores(schema.task, examples.frame[schema.target], model.predict(examples).ordered(schema.classes))
+        finite = {f"train_{name}": value for name, value in found.items() if math.isfinite(value)}
+        mlflow.log_metrics({"train_rows": rows, "train_seconds": seconds, **finite})
         print(f"trained in {seconds:.1f} s; saving the model", flush=True)
         with output_folder(arguments.model) as folder:
             model.save(examples, folder)
+            write_metadata(folder, _metadata(schema, training, held_out))
     print(f"wrote the model to {arguments.model}", flush=True)
+
+
+def _metadata(schema: Schema, training: Mapping[str, Any], held_out: Split) -> dict[str, Any]:
+    """Return what evaluation and scoring need to know of the model besides its signature."""
+    metadata: dict[str, Any] = {METADATA: held_out.document()}
+    if schema.classes:
+        metadata["classes"] = list(schema.classes)
+    if training.get("threshold") is not None:
+        metadata["threshold"] = training["threshold"]
+    return metadata
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run this step from the command line."""
-    run(train, parser(), argv)
+    run(train, parser(), argv, MODALITY.threads)
 
 
 if __name__ == "__main__":

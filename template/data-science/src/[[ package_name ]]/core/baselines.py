@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from ..model_output import from_probabilities
 from .modality import Examples, Modality
+from .predictions import Predictions
 from .schema import Schema
 
 CONSTANTS = {"regression": "mean", "classification": "most_frequent"}
@@ -18,17 +20,40 @@ def constant(target: pd.Series, task: str) -> object:
 
 def baselines(
     names: Sequence[str], modality: Modality, train: Examples, test: Examples, schema: Schema
-) -> dict[str, np.ndarray]:
+) -> dict[str, Predictions]:
     """Return the predictions for `test` of each baseline: the constant one, or one that the type of data has.
+
+    The probabilities of the most frequent class are the shares of all classes in the training rows; those of another
+    baseline are 1 for the class that it predicts.
 
     Raises:
         StepError: there is no such baseline.
     """
     predictions = {}
+    target = train.frame[schema.target]
     for name in names:
-        if name == CONSTANTS[schema.task]:
-            usual = constant(train.frame[schema.target], schema.task)
-            predictions[f"baseline {name}"] = np.full(len(test.frame), usual)
+        if name != CONSTANTS[schema.task]:
+            values = modality.baseline(name, train, test, schema)
+            predictions[f"baseline {name}"] = _certain(values, schema) if _has_classes(schema) else Predictions(values)
+        elif _has_classes(schema):
+            shares = target.astype(str).value_counts(normalize=True).sort_index()
+            rows = np.tile(shares.to_numpy(), (len(test.frame), 1))
+            # Its class is the most frequent one, whatever the threshold of the model.
+            made = Predictions.of(from_probabilities(rows, list(shares.index), schema.classes))
+            usual = np.full(len(rows), str(constant(target, schema.task)), dtype=object)
+            predictions[f"baseline {name}"] = Predictions(usual, made.probabilities, made.classes)
         else:
-            predictions[f"baseline {name}"] = modality.baseline(name, train, test, schema)
+            predictions[f"baseline {name}"] = Predictions(np.full(len(test.frame), constant(target, schema.task)))
     return predictions
+
+
+def _has_classes(schema: Schema) -> bool:
+    return schema.task == "classification"
+
+
+def _certain(values: np.ndarray, schema: Schema) -> Predictions:
+    names = np.asarray(values).astype(str)
+    classes = sorted({*names.tolist(), *schema.classes})
+    one_hot = (names[:, np.newaxis] == np.array(classes)).astype(float)
+    made = Predictions.of(from_probabilities(one_hot, classes, schema.classes))
+    return Predictions(names, made.probabilities, made.classes)

@@ -2,23 +2,33 @@
 
 import hashlib
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mlflow
-import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+from mlflow.models.model import MLMODEL_FILE_NAME
 from mlflow.pyfunc import PyFuncModel, load_model
 
+from .. import model_output
 from .modality import Examples, Modality
+from .predictions import Predictions
+from .promotion import REPLACE
+from .schema import Schema
+from .split import METADATA, Split
 from .step import StepError
 
 
-def champion(client: MlflowClient, name: str) -> ModelVersion | None:
+def champion(client: MlflowClient, name: str, below: int | None = None) -> ModelVersion | None:
     """Return the version of the model to beat: the highest one that has no tag `rejected=true`.
 
-    Versions compare as numbers, so 10 is higher than 9. The result is None if the model has no such version.
+    Versions compare as numbers, so 10 is higher than 9. With `below` only smaller ones count. The result is None if the
+    model has no such version.
     """
     versions: list[ModelVersion] = []
     token: str | None = ""
@@ -27,6 +37,7 @@ def champion(client: MlflowClient, name: str) -> ModelVersion | None:
         versions += page
         token = page.token or None
     kept = [version for version in versions if version.tags.get("rejected") != "true"]
+    kept = [version for version in kept if below is None or int(version.version) < below]
     return max(kept, key=lambda version: int(version.version), default=None)
 
 
@@ -46,39 +57,113 @@ def model_hash(folder: Path) -> str:
     return total.hexdigest()
 
 
-def predict(model: PyFuncModel, modality: Modality, examples: Examples) -> np.ndarray:
-    """Return predictions of shape (examples,), from the columns that this model was trained with.
+def model_predictions(model: PyFuncModel, modality: Modality, schema: Schema, examples: Examples) -> Predictions:
+    """Return what a model predicts from the columns that it was trained with.
 
     Raises:
         KeyError: the examples do not have one of them.
     """
     signature = model.metadata.get_input_schema()
     columns = signature.input_names() if signature else list(map(str, examples.frame))
-    predicted = np.asarray(model.predict(modality.inputs(examples, columns))).ravel()
+    predicted = Predictions.of(model_output.predict(model, modality.inputs(examples, columns)))
     if len(predicted) != len(examples.frame):
         raise ValueError(f"the model gave {len(predicted)} predictions for {len(examples.frame)} rows")
-    return predicted
+    return predicted.ordered(schema.classes)
 
 
-def champion_predictions(name: str, modality: Modality, examples: Examples) -> tuple[dict[str, np.ndarray], str]:
-    """Return the champion's predictions by its name; or nothing, and why.
+def write_metadata(folder: Path, metadata: Mapping[str, Any]) -> None:
+    """Add `metadata` to that of the MLflow model in `folder`."""
+    model = Model.load(str(folder))
+    model.metadata = {**(model.metadata or {}), **metadata}
+    model.save(str(folder / MLMODEL_FILE_NAME))
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The champion as the gate met it.
+
+    Attributes:
+        version: its number in the registry; None if no version is registered.
+        predictions: for the held-out rows; None if there is nothing to compare with.
+        note: why there is nothing to compare with, or empty.
+    """
+
+    version: str | None
+    predictions: Predictions | None = None
+    note: str = ""
+
+    @property
+    def name(self) -> str | None:
+        """Return what the report calls its predictions; None if there are none."""
+        return None if self.predictions is None else f"champion v{self.version}"
+
+
+def meet_champion(
+    name: str, modality: Modality, schema: Schema, examples: Examples, held_out: Split, replace: bool = False
+) -> Champion:
+    """Return the champion with its predictions for the held-out examples.
+
+    Args:
+        name: of the registered model.
+        modality: the type of data.
+        schema: of the data.
+        examples: the held-out examples.
+        held_out: the split that they come from.
+        replace: whether a champion that cannot be compared may be replaced without a comparison.
 
     Raises:
-        StepError: there is a champion, and its files cannot be fetched.
+        StepError: its files cannot be fetched; or it cannot be compared, and `replace` is false.
     """
     version = champion(MlflowClient(), name)
     if version is None:
-        return {}, f"no version of {name} is registered yet"
-    called = f"champion v{version.version}"
+        return Champion(None, note=f"no version of {name} is registered yet")
     with tempfile.TemporaryDirectory() as temporary:
-        # Apart from loading: an unreachable registry must stop the step, or the floor alone would decide by accident.
-        source = _fetch(name, str(version.version), temporary)
-        # Any library may fail here, in its own way: an old model meets new columns and new packages.
+        # Apart from comparing: an unreachable registry stops the step, whatever may be replaced.
+        source = Path(_fetch(name, str(version.version), temporary))
         try:
-            return {called: predict(load_model(source), modality, examples)}, ""
-        except Exception as error:
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
-            return {}, f"{called} cannot score these rows, so it is not compared: {reason}"
+            model = _intact_model(source, version)
+            if reason := held_out.difference(_recorded_split(model)):
+                raise _IncomparableError(reason)
+            return Champion(str(version.version), _scored(model, modality, schema, examples))
+        except _IncomparableError as error:
+            note = f"champion v{version.version} cannot be compared: {error}"
+    if not replace:
+        raise StepError(
+            f"{note}. It serves on. Restore it, or go back to its data and settings; or let a model that passes all other "
+            f"conditions take its place without a comparison: --overrides promotion.incomparable_champion={REPLACE}"
+        )
+    return Champion(str(version.version), note=f"{note}; the settings let this model take its place")
+
+
+class _IncomparableError(Exception):
+    """Why a champion cannot be compared, in words."""
+
+
+def _intact_model(folder: Path, version: ModelVersion) -> PyFuncModel:
+    registered, found = version.tags.get("sha256"), model_hash(folder)
+    if registered not in (None, found):
+        raise _IncomparableError(f"its files are damaged, their sha256 is {found[:12]} and was {registered[:12]}")
+    try:
+        return load_model(str(folder))
+    # Any library may fail here, in its own way: an old model meets new packages.
+    except Exception as error:
+        raise _IncomparableError(f"it cannot be loaded ({_first_words(error)})") from error
+
+
+def _recorded_split(model: PyFuncModel) -> Split | None:
+    return Split.from_document((model.metadata.metadata or {}).get(METADATA))
+
+
+def _scored(model: PyFuncModel, modality: Modality, schema: Schema, examples: Examples) -> Predictions:
+    try:
+        return model_predictions(model, modality, schema, examples)
+    # An old model may also meet columns that have changed.
+    except Exception as error:
+        raise _IncomparableError(f"it cannot score these rows ({_first_words(error)})") from error
+
+
+def _first_words(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _fetch(name: str, version: str, folder: str) -> str:

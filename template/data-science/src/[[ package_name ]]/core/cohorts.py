@@ -8,6 +8,7 @@ import pandas as pd
 
 from .fairness import Cohorts, Fairness
 from .metrics import Metric, SliceScore, demographic_parity, equal_opportunity
+from .predictions import Predictions
 from .promotion import Policy
 from .schema import Schema
 from .step import StepError
@@ -42,14 +43,14 @@ def score_slices(
     column: str,
     groups: pd.Series,
     actual: np.ndarray,
-    challenger: np.ndarray,
-    champion: np.ndarray | None = None,
+    challenger: Predictions,
+    champion: Predictions | None = None,
 ) -> list[SliceScore]:
-    """Return the metric of both models in each group of a column; all arrays have shape (rows,)."""
+    """Return the metric of both models in each group of a column; groups and `actual` have shape (rows,)."""
     results = []
     for value, rows in groups.groupby(groups, observed=True).indices.items():
-        score = metric.score(actual[rows], challenger[rows])
-        old_score = None if champion is None else metric.score(actual[rows], champion[rows])
+        score = metric.score(actual[rows], challenger.take(rows))
+        old_score = None if champion is None else metric.score(actual[rows], champion.take(rows))
         results.append(SliceScore(column, str(value), len(rows), score, old_score))
     return results
 
@@ -73,12 +74,12 @@ class Measure(NamedTuple):
     metric: Metric
     rows: np.ndarray
     actual: np.ndarray
-    predicted: np.ndarray
+    predicted: Predictions
     limits: Mapping[str, float | None]
 
 
 def score_cohorts(
-    policy: Policy, schema: Schema, frame: pd.DataFrame, actual: np.ndarray, predicted: np.ndarray
+    policy: Policy, schema: Schema, frame: pd.DataFrame, actual: np.ndarray, predicted: Predictions
 ) -> list[Cohorts]:
     """Return the deciding metric, and the outcomes of a classification, in each cohort that the policy names.
 
@@ -98,29 +99,25 @@ def score_cohorts(
     limits = {"worst": fairness.worst, "max_gap": fairness.max_gap, "max_ratio": fairness.max_ratio}
     measures = [Measure(policy.metric, all_rows, actual, predicted, limits)]
     if schema.task == "classification":
-        measures += outcome_measures(
-            fairness, schema.columns[schema.target].values, actual.astype(str), predicted.astype(str)
-        )
+        measures += outcome_measures(fairness, schema, actual.astype(str), predicted.values.astype(str))
     found = []
     for columns in fairness.cohorts:
         column, groups = "/".join(columns), cohort_groups(frame, columns)
         for each in measures:
-            chosen = groups[each.rows], each.actual[each.rows], each.predicted[each.rows]
+            chosen = groups[each.rows], each.actual[each.rows], each.predicted.take(each.rows)
             parts = tuple(score_slices(each.metric, column, *chosen))
             found.append(Cohorts(column, each.metric, parts, fairness.minimum_rows, **each.limits))
     return found
 
 
-def outcome_measures(
-    fairness: Fairness, known: Sequence[str], actual: np.ndarray, predicted: np.ndarray
-) -> list[Measure]:
+def outcome_measures(fairness: Fairness, schema: Schema, actual: np.ndarray, predicted: np.ndarray) -> list[Measure]:
     """Return the measures of a classification: the shares of all rows, and of positive rows, predicted as a class.
 
     Raises:
         StepError: the positive class is missing or unknown.
     """
-    classes = sorted({*known, *actual.tolist(), *predicted.tolist()})
-    positive = fairness.positive or (classes[1] if len(classes) == 2 else None)
+    classes = sorted({*schema.classes, *actual.tolist(), *predicted.tolist()})
+    positive = fairness.positive or schema.positive or (classes[1] if len(classes) == 2 else None)
     if positive is None and fairness.max_equal_opportunity_difference is not None:
         raise StepError(f"fairness.positive: missing; name the good outcome, one of {', '.join(classes)}")
     if positive not in (None, *classes):
@@ -129,7 +126,7 @@ def outcome_measures(
     opportunity = {"max_gap": fairness.max_equal_opportunity_difference}
     measures = []
     for each in classes if positive is None else [positive]:
-        true, given = (actual == each).astype(float), (predicted == each).astype(float)
+        true, given = (actual == each).astype(float), Predictions((predicted == each).astype(float))
         measures.append(Measure(demographic_parity(each), np.full(len(true), True), true, given, parity))
         if each == positive:
             measures.append(Measure(equal_opportunity(each), true == 1, true, given, opportunity))

@@ -22,7 +22,8 @@ class Fairness:
         max_demographic_parity_difference: for a classification: the share of rows that are predicted as the positive
             class (without one: as any class) may differ by this much, 0 to 1.
         max_equal_opportunity_difference: the same limit on the recall of the positive class (true positive rate).
-        positive: the class that is the good outcome; of two classes, if not named, the last one in sorted order.
+        positive: the class that is the good outcome; if not named, that of the schema, or of two classes the last one
+            in sorted order.
         minimum_rows: cohorts with fewer rows are too noisy to judge; they are shown.
     """
 

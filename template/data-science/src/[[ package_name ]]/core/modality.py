@@ -21,6 +21,7 @@ import pandas as pd
 
 from .metrics import Metric
 from .panels import Panel
+from .predictions import Predictions
 from .schema import Column, Schema
 
 
@@ -37,19 +38,22 @@ class Examples:
     root: Path
 
 
-Predict = Callable[[Examples], np.ndarray]
-"""What a model does: predictions of shape (examples,)."""
+Predict = Callable[[Examples], Predictions]
+"""What a model does."""
 
 
 class Trained(Protocol):
     """A model that was trained and is not saved yet."""
 
-    def predict(self, examples: Examples) -> np.ndarray:
-        """Return predictions of shape (examples,)."""
+    def predict(self, examples: Examples) -> Predictions:
+        """Return the predictions for the examples."""
         ...
 
     def save(self, examples: Examples, folder: Path) -> None:
-        """Write an MLflow model with a signature, taken from `examples`, into `folder`, which is empty."""
+        """Write an MLflow model with a signature, taken from `examples`, into `folder`, which is empty.
+
+        How a model gives probabilities is in `model_output`.
+        """
         ...
 
 
@@ -71,6 +75,11 @@ class Modality(Protocol):
     @property
     def tasks(self) -> Sequence[str]:
         """The tasks that its models learn: regression, classification."""
+        ...
+
+    @property
+    def threads(self) -> int | None:
+        """How many threads the numerical libraries of a step may use; None is no limit."""
         ...
 
     @property
@@ -110,11 +119,11 @@ class Modality(Protocol):
         """Return the examples as a table."""
         ...
 
-    def fit(self, train: Examples, schema: Schema, hyperparameters: Mapping[str, Any], seed: int) -> Trained:
-        """Train a model.
+    def fit(self, train: Examples, schema: Schema, training: Mapping[str, Any]) -> Trained:
+        """Train a model by the section `training` of the settings.
 
         Raises:
-            StepError: a hyperparameter is unknown or has a wrong value.
+            StepError: a setting is unknown or has a wrong value.
         """
         ...
 

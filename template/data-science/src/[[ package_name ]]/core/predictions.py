@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..model_output import Output
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -23,6 +25,11 @@ class Predictions:
     probabilities: NDArray[np.float64] | None = None
     classes: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, output: Output) -> "Predictions":
+        """Return the output of a model as predictions."""
+        return cls(output.values, output.probabilities, output.classes)
+
     def __len__(self) -> int:
         """Return the number of examples."""
         return len(self.values)
@@ -33,24 +40,10 @@ class Predictions:
         probabilities = None if self.probabilities is None else self.probabilities[chosen]
         return Predictions(self.values[chosen], probabilities, self.classes)
 
-
-def class_predictions(
-    probabilities: NDArray[np.float64], classes: Sequence[str], order: Sequence[str], threshold: float = 0.5
-) -> Predictions:
-    """Return the classes that follow from probabilities of shape (examples, classes).
-
-    Of two classes it is the last one if its probability reaches the threshold; of more, the most probable one.
-
-    Args:
-        probabilities: a column for each class.
-        classes: the names of the columns.
-        order: the classes that come last in the result, in this order; other classes precede them.
-        threshold: 0 to 1.
-    """
-    names = [*(name for name in classes if name not in order), *(name for name in order if name in classes)]
-    columns = probabilities[:, [list(classes).index(name) for name in names]]
-    if len(names) == 2:
-        chosen = (columns[:, 1] >= threshold).astype(int)
-    else:
-        chosen = columns.argmax(axis=1)
-    return Predictions(np.asarray(names, dtype=object)[chosen], columns, tuple(names))
+    def ordered(self, classes: Sequence[str]) -> "Predictions":
+        """Return the same predictions with these classes last, in this order, as the columns of the probabilities."""
+        if self.probabilities is None:
+            return self
+        names = [*(name for name in self.classes if name not in classes), *(n for n in classes if n in self.classes)]
+        columns = self.probabilities[:, [self.classes.index(name) for name in names]]
+        return Predictions(self.values, columns, tuple(names))

@@ -110,9 +110,13 @@ def load_settings(path: Path, overrides: str = "") -> dict[str, Any]:
 def _check_training(training: object, path: Path) -> None:
     if not isinstance(training, dict) or not {"test_size", "seed", "hyperparameters"} <= training.keys():
         raise StepError(f"{path}: the section training needs test_size, seed and hyperparameters")
-    test_size, seed = training["test_size"], training["seed"]
-    if not is_number(test_size) or not 0 < test_size < 1:
-        raise StepError(f"{path}: training.test_size is a share between 0 and 1, not '{test_size}'")
+    known = ("test_size", "seed", "offset", "threshold", "hyperparameters")
+    refuse_unknown_keys(training, known, f"{path}: training")
+    for key in ("test_size", "threshold"):
+        value = training.get(key)
+        if key in training and value is not None and not (is_number(value) and 0 < value < 1):
+            raise StepError(f"{path}: training.{key} is a share between 0 and 1, not '{value}'")
+    seed = training["seed"]
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise StepError(f"{path}: training.seed is an integer from 0 to 4294967295, not '{seed}'")
     if not isinstance(training["hyperparameters"], dict):

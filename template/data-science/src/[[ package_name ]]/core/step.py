@@ -30,19 +30,25 @@ class StepError(Exception):
 
 
 def run(
-    step: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser, argv: list[str] | None = None
+    step: Callable[[argparse.Namespace], None],
+    parser: argparse.ArgumentParser,
+    argv: list[str] | None = None,
+    threads: int | None = None,
 ) -> None:
     """Parse `argv` and run `step`; print a user's mistake as one line on stderr and exit with 1.
 
-    The step computes with one thread and may use more where that pays: gradient boosting starts and joins its threads
-    for each tree, and on cores that others use too (a build agent, a share of a core) half a second becomes twenty.
+    Args:
+        step: what to run.
+        parser: its arguments.
+        argv: the words of the command line; None are those of this process.
+        threads: how many threads numerical libraries may use, see `Modality.threads`; None is no limit.
 
     Raises:
         SystemExit: with code 1 for a StepError and for an OSError with a known remedy, with code 2 for wrong arguments.
     """
     arguments = parser.parse_args(argv)
     try:
-        with threadpool_limits(1):
+        with threadpool_limits(threads):
             step(arguments)
     except StepError as error:
         _stop(str(error))

@@ -150,6 +150,35 @@ def error_shares(errors: Sequence[tuple[str, ArrayLike]], unit: str, alt: str) -
         return _svg(figure, "errors", alt)
 
 
+def curves(
+    name: str,
+    lines: Sequence[tuple[str, ArrayLike, ArrayLike]],
+    xlabel: str,
+    ylabel: str,
+    reference: str | None,
+    alt: str,
+    dots: bool = False,
+) -> str:
+    """Draw (model, x, y) of up to three models within 0 and 1, and the diagonal if `reference` is "rising"."""
+    styles = [(CHALLENGER, "solid", 2.2), (CHAMPION, (0, (5, 2)), 1.8), (MUTED, (0, (1, 1.5)), 1.8)]
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _draw(4.3)
+        axes.grid(linewidth=0.7)
+        axes.set_axisbelow(True)
+        if reference == "rising":
+            axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        for (label, x, y), (colour, dashes, width) in zip(lines, styles, strict=False):
+            marker = {"marker": "o", "markersize": 5} if dots else {}
+            axes.plot(x, y, color=colour, linestyle=dashes, linewidth=width, label=_short(label), **marker)
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_ylim(-0.02, 1.02)
+        axes.tick_params(axis="y", labelcolor=MUTED)
+        axes.set_xlabel(xlabel)
+        axes.set_ylabel(ylabel)
+        axes.legend(loc="best")
+        return _svg(figure, f"curve-{name}", alt)
+
+
 def residuals(groups: Sequence[tuple[str, ArrayLike]], unit: str, name: str, alt: str) -> str:
     """Draw the spread of predicted minus actual for each group: 10 to 90 %, 25 to 75 % and the median."""
     with matplotlib.rc_context(_STYLE):

@@ -11,7 +11,7 @@ import mlflow
 from ..core import distances
 from ..core.fairness import Cohorts
 from ..core.panels import number
-from .page import Evaluation, build
+from .page import Evaluation, better_baselines, build
 
 
 def documents(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
@@ -30,6 +30,9 @@ def documents(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
                 for name, values in evaluation.scores.items()
                 if name.startswith("baseline ")
             },
+            "gain_over_baselines": {
+                name.removeprefix("baseline "): asdict(each) for name, each in evaluation.baselines.items()
+            },
             "gain": asdict(evaluation.interval) | {"confidence": policy.confidence} if evaluation.interval else None,
             "slices": [asdict(each) for each in evaluation.slices],
             "fairness": [_cohorts_document(each) for each in evaluation.cohorts],
@@ -39,7 +42,9 @@ def documents(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
             "promote": evaluation.decision.promote,
             "reasons": list(evaluation.decision.reasons),
             "champion": evaluation.champion,
+            "champion_version": evaluation.champion_version,
             "note": evaluation.champion_note,
+            "better_baselines": better_baselines(evaluation),
         },
         "drift.json": distances.document(evaluation.drift),
     }
@@ -115,13 +120,12 @@ def summary(evaluation: Evaluation) -> str:
     """Return scores, decision and drift for the console; the last line has it all."""
     names = list(evaluation.scores["challenger"])
     width = max(map(len, evaluation.scores))
-    cell = max(10, *(len(name) + 2 for name in names))
+    texts = {model: [number(values.get(name)) for name in names] for model, values in evaluation.scores.items()}
+    cell = max(10, *(len(text) + 2 for row in (names, *texts.values()) for text in row))
     lines = [" " * width + "".join(f"{name:>{cell}}" for name in names)]
-    for model, values in evaluation.scores.items():
-        lines.append(f"{model:<{width}}" + "".join(f"{number(value):>{cell}}" for value in values.values()))
+    lines += [f"{model:<{width}}" + "".join(f"{text:>{cell}}" for text in row) for model, row in texts.items()]
     lines += [f"  - {reason}" for reason in evaluation.decision.reasons]
-    if evaluation.champion_note:
-        lines.append(f"  - {evaluation.champion_note}")
+    lines += [f"  - {line}" for line in (evaluation.champion_note, *better_baselines(evaluation)) if line]
     metric = evaluation.policy.metric.name
     last = f"{metric} {number(evaluation.scores['challenger'][metric])}: "
     last += "promote" if evaluation.decision.promote else "do not promote"

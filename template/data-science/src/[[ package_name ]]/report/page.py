@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from sklearn.metrics import confusion_matrix, precision_recall_curve, precision_recall_fscore_support, roc_curve
 
 from ..core.distances import ALPHA, MINIMUM_ROWS, P_VALUES, PREDICTION, Drift, DriftResult, Samples
 from ..core.fairness import Cohorts
-from ..core.metrics import SliceScore
+from ..core.metrics import METRICS, SliceScore
 from ..core.panels import Figure, Panel, number
+from ..core.predictions import Predictions
 from ..core.promotion import Decision, Interval, Policy
 from ..core.schema import Column, Schema
 from . import charts
@@ -27,7 +28,7 @@ _SHOWN_LABELS = 14
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that `evaluate` found out; the predictions, arrays of shape (rows,), belong to the rows of `actual`.
+    """All that `evaluate` found out; the predictions belong to the rows of `actual`.
 
     Attributes:
         created: date and time in words.
@@ -35,7 +36,10 @@ class Evaluation:
         predictions: of the challenger, of the champion if there is one, and of each baseline, by name; in this order.
         scores: the metrics of each of those, by name.
         champion: name of the champion's predictions; None if there is none to compare with.
-        champion_note: why there is none.
+        champion_version: the registered version that was the champion, compared or not; None if there was none.
+        champion_note: why there is nothing to compare with.
+        interval: the gain over the champion.
+        baselines: the gain over each baseline, by the name of its predictions.
         cohorts: for each cohort column the deciding metric first, then the outcomes of a classification.
         groups: for each slice column the name of the group that each row belongs to.
         panels: the explanation of the challenger.
@@ -48,7 +52,7 @@ class Evaluation:
     policy: Policy
     decision: Decision
     actual: pd.Series
-    predictions: Mapping[str, np.ndarray]
+    predictions: Mapping[str, Predictions]
     scores: Mapping[str, Mapping[str, float]]
     champion: str | None
     champion_note: str
@@ -59,6 +63,23 @@ class Evaluation:
     drift: Drift | None = None
     cohorts: Sequence[Cohorts] = ()
     seed: int = 0
+    champion_version: str | None = None
+    baselines: Mapping[str, Interval] = field(default_factory=dict)
+
+
+def better_baselines(evaluation: Evaluation) -> list[str]:
+    """Return for each baseline that is better than the challenger under some metric what it is better in, in words."""
+    lines = []
+    for name in evaluation.baselines:
+        scores, own = evaluation.scores[name], evaluation.scores["challenger"]
+        better = [
+            f"{each.name} ({number(scores[each.name])} against {number(own[each.name])})"
+            for each in METRICS[evaluation.schema.task]
+            if each.name in scores and each.name in own and each.gain(own[each.name], scores[each.name]) < 0
+        ]
+        if better:
+            lines.append(f"{name} is better than the challenger in {', '.join(better)}")
+    return lines
 
 
 @dataclass(frozen=True)
@@ -85,6 +106,8 @@ def build(evaluation: Evaluation) -> str:
         unit=_unit(evaluation),
         target_unit=schema.columns[schema.target].unit,
         comparison=_comparison(evaluation),
+        gains=_gains(evaluation),
+        better_baselines=better_baselines(evaluation),
         predictions=_regression(evaluation) if schema.task == "regression" else _classification(evaluation),
         classes=_classes(evaluation) if schema.task == "classification" else [],
         slices=_slices(evaluation),
@@ -135,8 +158,21 @@ def _comparison(evaluation: Evaluation) -> list[Figure]:
     return figures
 
 
+def _gains(evaluation: Evaluation) -> list[tuple[str, Interval, float | None]]:
+    """Return (rival, gain over it, what the gain must exceed or None) for the champion and each baseline."""
+    needed = 0.0 if evaluation.policy.beat_baselines else None
+    rows: list[tuple[str, Interval, float | None]] = []
+    if evaluation.champion and evaluation.interval:
+        rows.append((evaluation.champion, evaluation.interval, evaluation.policy.minimum_gain))
+    return rows + [(name, interval, needed) for name, interval in evaluation.baselines.items()]
+
+
+def _numbers(evaluation: Evaluation, name: str) -> np.ndarray:
+    return np.asarray(evaluation.predictions[name].values, dtype=float)
+
+
 def _regression(evaluation: Evaluation) -> list[Figure]:
-    schema, predicted = evaluation.schema, np.asarray(evaluation.predictions["challenger"], dtype=float)
+    schema, predicted = evaluation.schema, _numbers(evaluation, "challenger")
     if not np.isfinite(predicted).all():
         return []
     unit = schema.columns[schema.target].unit
@@ -157,7 +193,7 @@ def _errors(evaluation: Evaluation, actual: np.ndarray, unit: str) -> Figure:
     rivals = [name for name, gain in gains.items() if name not in ("challenger", evaluation.champion) and _finite(gain)]
     chosen = ["challenger", evaluation.champion, *sorted(rivals, key=gains.__getitem__, reverse=True)[:1]]
     errors = {
-        name: np.abs(np.asarray(evaluation.predictions[name], dtype=float) - actual)
+        name: np.abs(_numbers(evaluation, name) - actual)
         for name in chosen
         if name and _finite(gains[name])
     }
@@ -168,7 +204,7 @@ def _errors(evaluation: Evaluation, actual: np.ndarray, unit: str) -> Figure:
 
 def _classification(evaluation: Evaluation) -> list[Figure]:
     actual, predicted = _labels(evaluation)
-    classes = sorted(set(actual) | set(predicted))
+    classes = _class_order(evaluation, actual, predicted)
     matrix = confusion_matrix(actual, predicted, labels=classes)
     right = int(np.trace(matrix))
     caption = f"Confusion matrix of {evaluation.schema.target}: {right:,} of {len(actual):,} rows are right"
@@ -176,19 +212,96 @@ def _classification(evaluation: Evaluation) -> list[Figure]:
     if wrong.any():
         row, column = np.unravel_index(wrong.argmax(), wrong.shape)
         caption += f"; the most frequent mistake is {classes[column]} for {classes[row]} ({wrong.max()} rows)"
-    return [Figure(charts.confusion(matrix, classes, caption), caption + ".")]
+    return [Figure(charts.confusion(matrix, classes, caption), caption + "."), *_curves(evaluation)]
+
+
+def _class_order(evaluation: Evaluation, actual: list[str], predicted: list[str]) -> list[str]:
+    """Return the classes that occur, in the order of the schema."""
+    found = {*actual, *predicted}
+    return [*(name for name in evaluation.schema.classes if name in found), *sorted(found - {*evaluation.schema.classes})]
+
+
+_SHARES = np.linspace(0, 1, 201)
+
+
+def _curves(evaluation: Evaluation) -> list[Figure]:
+    """Return the ROC, the precision-recall and the calibration chart of the models that give probabilities."""
+    models = {
+        name: each
+        for name, each in evaluation.predictions.items()
+        if each.probabilities is not None and name in ("challenger", evaluation.champion)
+    }
+    actual = np.array([str(label) for label in evaluation.actual])
+    curves = {name: _class_curves(actual, each) for name, each in models.items()}
+    curves = {name: each for name, each in curves.items() if each}
+    if "challenger" not in curves:
+        return []
+    classes = models["challenger"].classes
+    subject = f"of {classes[-1]}" if len(classes) == 2 else "of the classes, each against the others, on average"
+    shares = {name: _scores_in_words(evaluation, name, "roc_auc") for name in curves}
+    caption = f"ROC curve {subject}: area {', '.join(f'{name} {value}' for name, value in shares.items())}"
+    lines = [(name, _SHARES, np.mean([np.interp(_SHARES, *roc) for roc, _ in each], axis=0)) for name, each in curves.items()]
+    roc = charts.curves("roc", lines, "false positive rate", "true positive rate", "rising", caption)
+    shares = {name: _scores_in_words(evaluation, name, "average_precision") for name in curves}
+    precision = f"Precision and recall {subject}: average precision {', '.join(f'{n} {v}' for n, v in shares.items())}"
+    lines = [(name, _SHARES, np.mean([np.interp(_SHARES, *pr) for _, pr in each], axis=0)) for name, each in curves.items()]
+    recall = charts.curves("precision", lines, "recall", "precision", None, precision)
+    return [Figure(roc, caption + "."), Figure(recall, precision + "."), *_calibration(evaluation, actual, models)]
+
+
+def _scores_in_words(evaluation: Evaluation, name: str, metric: str) -> str:
+    return number(evaluation.scores[name].get(metric))
+
+
+Curve = tuple[np.ndarray, np.ndarray]
+
+
+def _class_curves(actual: np.ndarray, predictions: Predictions) -> list[tuple[Curve, Curve]]:
+    """Return the ROC curve and the precision over recall of the positive class, or of each of more than two."""
+    assert predictions.probabilities is not None
+    chosen = [1] if len(predictions.classes) == 2 else range(len(predictions.classes))
+    found = []
+    for column in chosen:
+        is_class = actual == predictions.classes[column]
+        if is_class.any() and not is_class.all():
+            probability = predictions.probabilities[:, column]
+            false, true, _ = roc_curve(is_class, probability)
+            precision, recall, _ = precision_recall_curve(is_class, probability)
+            found.append(((false, true), (recall[::-1], precision[::-1])))
+    return found
+
+
+def _calibration(evaluation: Evaluation, actual: np.ndarray, models: Mapping[str, Predictions]) -> list[Figure]:
+    """Draw how often what a model predicts with some probability is right, in tenths of the rows."""
+    lines, gaps = [], []
+    binary = len(models["challenger"].classes) == 2
+    for name, each in models.items():
+        assert each.probabilities is not None
+        place = np.full(len(actual), 1) if binary else each.probabilities.argmax(axis=1)
+        probability = each.probabilities[np.arange(len(actual)), place]
+        happened = actual == np.array(each.classes)[place]
+        parts = np.array_split(np.argsort(probability, kind="stable"), min(10, len(actual)))
+        said = np.array([probability[part].mean() for part in parts])
+        was = np.array([happened[part].mean() for part in parts])
+        lines.append((name, said, was))
+        gaps.append(f"{name} {float(np.average(np.abs(said - was), weights=[len(part) for part in parts])):.1%}")
+    subject = f"of {models['challenger'].classes[-1]}" if binary else "of the predicted class"
+    caption = f"Calibration {subject}, by tenths of the rows: mean distance from the diagonal {', '.join(gaps)}"
+    svg = charts.curves("calibration", lines, "predicted probability", "share of the rows", "rising", caption, dots=True)
+    return [Figure(svg, caption + ".")]
 
 
 def _classes(evaluation: Evaluation) -> list[tuple[str, float, float, float, int]]:
     """Return (class, precision, recall, F1, rows) for each class."""
     actual, predicted = _labels(evaluation)
-    classes = sorted(set(actual) | set(predicted))
+    classes = _class_order(evaluation, actual, predicted)
     columns = precision_recall_fscore_support(actual, predicted, labels=classes, zero_division=0)
     return list(zip(classes, *(column.tolist() for column in columns), strict=True))
 
 
 def _labels(evaluation: Evaluation) -> tuple[list[str], list[str]]:
-    return [str(label) for label in evaluation.actual], [str(label) for label in evaluation.predictions["challenger"]]
+    predicted = evaluation.predictions["challenger"].values
+    return [str(label) for label in evaluation.actual], [str(label) for label in predicted]
 
 
 def _slices(evaluation: Evaluation) -> list[tuple[str, Figure | None]]:
@@ -213,7 +326,7 @@ def _slice_figure(evaluation: Evaluation, column: str, shown: list[SliceScore], 
     if schema.task == "classification":
         rows = [(each.value, each.challenger, each.champion) for each in shown]
         return Figure(charts.slice_scores(rows, metric.name, column, caption), caption + ".")
-    residual = np.asarray(evaluation.predictions["challenger"], dtype=float) - evaluation.actual.to_numpy()
+    residual = _numbers(evaluation, "challenger") - evaluation.actual.to_numpy()
     spread = [(each.value, residual[(groups == each.value).to_numpy()]) for each in shown]
     svg = charts.residuals(spread, schema.columns[schema.target].unit, column, caption)
     return Figure(svg, caption + ". Dot: median; thick: middle half; thin: 10 to 90 % of the rows.")

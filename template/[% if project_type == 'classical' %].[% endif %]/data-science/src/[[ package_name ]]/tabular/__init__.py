@@ -7,26 +7,33 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.pipeline import Pipeline
+from sklearn.base import BaseEstimator
 
 from ..core import baselines
 from ..core.metrics import Metric
 from ..core.modality import Description, Examples, Modality, Panel, Predict
+from ..core.predictions import Predictions
 from ..core.schema import Schema
 from ..core.step import StepError
+from ..model_output import from_probabilities
 from . import data, explain, model
 
 
 @dataclass(frozen=True)
 class TrainedPipeline:
-    """A fitted pipeline of scikit-learn with the schema of its data."""
+    """A fitted model of scikit-learn with the schema of its data and, for two classes, the threshold."""
 
-    pipeline: Pipeline
+    pipeline: BaseEstimator
     schema: Schema
+    threshold: float = 0.5
 
-    def predict(self, examples: Examples) -> np.ndarray:
-        """Return predictions of shape (examples,)."""
-        return np.asarray(self.pipeline.predict(examples.frame[self.schema.features]))
+    def predict(self, examples: Examples) -> Predictions:
+        """Return the predictions for the examples."""
+        inputs = examples.frame[self.schema.features]
+        if self.schema.task == "regression":
+            return Predictions(np.asarray(self.pipeline.predict(inputs)))
+        probabilities = self.pipeline.predict_proba(inputs)
+        return Predictions.of(from_probabilities(probabilities, self.pipeline.classes_, self.schema.classes, self.threshold))
 
     def save(self, examples: Examples, folder: Path) -> None:
         """Write an MLflow model into `folder`, which is empty."""
@@ -37,6 +44,9 @@ class Tabular:
     """Tables in csv and parquet files; every column but the target may be a feature. See `core.modality.Modality`."""
 
     tasks = ("regression", "classification")
+    # Gradient boosting starts and joins its threads for each tree: on cores that others use too (a build agent, a share
+    # of a core) half a second becomes twenty. `model.fit` uses more where that pays.
+    threads = 1
     suffixes = data.SUFFIXES
 
     def read(self, folder: Path, schema: Schema) -> Examples:
@@ -60,9 +70,10 @@ class Tabular:
         features = (schema.columns[name] for name in schema.features)
         return Description(examples.frame, {each.name: each for each in features if each.role != "calendar"})
 
-    def fit(self, train: Examples, schema: Schema, hyperparameters: Mapping[str, Any], seed: int) -> TrainedPipeline:
+    def fit(self, train: Examples, schema: Schema, training: Mapping[str, Any]) -> TrainedPipeline:
         """Train boosted trees."""
-        return TrainedPipeline(model.fit(train.frame, schema, hyperparameters, seed), schema)
+        fitted = model.fit(train.frame, schema, training)
+        return TrainedPipeline(fitted, schema, training.get("threshold") or 0.5)
 
     def baseline(self, name: str, train: Examples, test: Examples, schema: Schema) -> np.ndarray:
         """Return the values of a feature, which must be a number for a regression, as predictions.

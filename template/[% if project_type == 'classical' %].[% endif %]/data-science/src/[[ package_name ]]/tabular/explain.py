@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from ..core.metrics import Metric
 from ..core.modality import Examples, Predict
 from ..core.panels import Figure, Panel, Table, number
+from ..core.predictions import Predictions
 from ..core.schema import Schema
 from ..report import charts
 
@@ -27,7 +28,7 @@ class Importance:
 
 
 def permutation_importance(
-    predict: Callable[[pd.DataFrame], ArrayLike],
+    predict: Callable[[pd.DataFrame], Predictions],
     frame: pd.DataFrame,
     actual: ArrayLike,
     features: Sequence[str],
@@ -44,15 +45,15 @@ def permutation_importance(
     random = np.random.default_rng(seed)
     chosen = random.choice(len(frame), size=min(rows, len(frame)), replace=False)
     sample, truth = frame.iloc[chosen], np.asarray(actual)[chosen]
-    full = metric.score(truth, np.asarray(predict(sample)))
+    full = metric.score(truth, predict(sample))
     # All repeats of a feature are predicted in one call: each call of a loaded model costs some milliseconds of checks.
     repeated = pd.concat([sample] * repeats, ignore_index=True)
     results = []
     for feature in features:
         order = np.concatenate([random.permutation(len(sample)) for _ in range(repeats)])
         shuffled = repeated.assign(**{feature: sample[feature].iloc[order].array})
-        parts = np.split(np.asarray(predict(shuffled)), repeats)
-        losses = [float(metric.gain(full, metric.score(truth, part))) for part in parts]
+        predicted, rows_of = predict(shuffled), np.split(np.arange(len(shuffled)), repeats)
+        losses = [float(metric.gain(full, metric.score(truth, predicted.take(part)))) for part in rows_of]
         results.append(Importance(feature, float(np.mean(losses)), float(np.std(losses))))
     return sorted(results, key=lambda each: each.mean, reverse=True)
 
@@ -61,7 +62,7 @@ def explain(predict: Predict, test: Examples, schema: Schema, metric: Metric, se
     """Measure the importance of each feature on held-out rows and return it as a panel."""
     print(f"measuring the importance of {len(schema.features)} features", flush=True)
 
-    def predict_rows(frame: pd.DataFrame) -> np.ndarray:
+    def predict_rows(frame: pd.DataFrame) -> Predictions:
         return predict(replace(test, frame=frame))
 
     actual = test.frame[schema.target].to_numpy()

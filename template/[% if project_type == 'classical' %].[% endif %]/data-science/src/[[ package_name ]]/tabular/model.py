@@ -16,8 +16,10 @@ import numpy as np
 import pandas as pd
 import skops.io
 from mlflow.models import infer_signature
+from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, StackingRegressor
+from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OrdinalEncoder
 from threadpoolctl import threadpool_limits
@@ -32,8 +34,8 @@ _REQUIREMENTS = ("mlflow-skinny", "scikit-learn", "skops", "numpy", "pandas")
 _ROWS_WORTH_THREADS = 200_000
 
 
-def build(schema: Schema, hyperparameters: Mapping[str, Any], seed: int) -> Pipeline:
-    """Return an unfitted pipeline for the features of `schema`.
+def build(schema: Schema, training: Mapping[str, Any]) -> Pipeline:
+    """Return an unfitted pipeline for the features of `schema`, by the section `training` of the settings.
 
     Categories become numbers that the trees treat as categories. A category that was never seen in training counts as
     missing; when there are more categories than `max_bins`, the rarest are grouped.
@@ -42,9 +44,9 @@ def build(schema: Schema, hyperparameters: Mapping[str, Any], seed: int) -> Pipe
         StepError: a hyperparameter is unknown to scikit-learn.
     """
     boosting = HistGradientBoostingRegressor if schema.task == "regression" else HistGradientBoostingClassifier
-    first_columns = list(range(len(schema.categorical)))
+    first_columns, hyperparameters = list(range(len(schema.categorical))), training["hyperparameters"]
     try:
-        trees = boosting(random_state=seed, categorical_features=first_columns, **hyperparameters)
+        trees = boosting(random_state=training["seed"], categorical_features=first_columns, **hyperparameters)
     except TypeError as error:
         known = ", ".join(sorted(boosting().get_params().keys() - {"random_state", "categorical_features"}))
         raise StepError(f"training.hyperparameters: {error}; known are {known}") from error
@@ -57,21 +59,59 @@ def build(schema: Schema, hyperparameters: Mapping[str, Any], seed: int) -> Pipe
     return Pipeline([("columns", columns), ("trees", trees)])
 
 
-def fit(frame: pd.DataFrame, schema: Schema, hyperparameters: Mapping[str, Any], seed: int) -> Pipeline:
+def fit(frame: pd.DataFrame, schema: Schema, training: Mapping[str, Any]) -> BaseEstimator:
     """Train on `frame`, which holds the features and the target as `data.validate` types them.
 
+    With `training.offset` the trees learn the difference between the target and that column, which the model adds to
+    their prediction: they cannot extrapolate beyond the targets of the training rows, a sum can.
+
     Raises:
-        StepError: a hyperparameter is unknown or has a value that scikit-learn refuses.
+        StepError: a hyperparameter is unknown or has a value that scikit-learn refuses, or the offset is not suitable.
     """
-    model = build(schema, hyperparameters, seed)
+    model, offset = build(schema, training), training.get("offset")
+    features, target = frame[schema.features], frame[schema.target]
+    if offset is not None:
+        check_offset(offset, schema)
+        target = target - features[offset]
     try:
         with threadpool_limits(os.cpu_count() if len(frame) >= _ROWS_WORTH_THREADS else 1):
-            return model.fit(frame[schema.features], frame[schema.target])
+            model.fit(features, target)
     except ValueError as error:
         raise StepError(f"training failed, check training.hyperparameters: {error}") from error
+    return model if offset is None else _with_offset(model, features, offset)
 
 
-def save(model: Pipeline, frame: pd.DataFrame, schema: Schema, folder: Path) -> None:
+def check_offset(offset: object, schema: Schema) -> None:
+    """Check the setting `training.offset`.
+
+    Raises:
+        StepError: it is not a feature with a number in each row, or this is no regression.
+    """
+    suitable = [name for name in schema.numerical if schema.columns[name].missing == 0]
+    if schema.task != "regression":
+        raise StepError(f"training.offset: is for a regression, and this is a {schema.task}; leave it out")
+    if offset not in suitable:
+        raise StepError(
+            f"training.offset: {offset!r} is not a numerical feature without missing values; those are "
+            f"{', '.join(suitable) or 'none'}"
+        )
+
+
+def _with_offset(trees: Pipeline, features: pd.DataFrame, offset: str) -> StackingRegressor:
+    """Return the model that adds the column `offset` to the prediction of `trees`.
+
+    It is made of scikit-learn's own classes, so that it loads wherever scikit-learn is. The last regression learns its
+    two coefficients, which are both 1, from the sum itself.
+    """
+    column = ColumnTransformer([("offset", "passthrough", [offset])])
+    one = pd.DataFrame({offset: [0.0, 1.0]})
+    itself = Pipeline([("columns", column), ("identity", LinearRegression(fit_intercept=False))]).fit(one, one[offset])
+    total = LinearRegression(fit_intercept=False)
+    model = StackingRegressor([("trees", trees), ("offset", itself)], final_estimator=total, cv="prefit")
+    return model.fit(features, trees.predict(features) + features[offset])
+
+
+def save(model: BaseEstimator, frame: pd.DataFrame, schema: Schema, folder: Path) -> None:
     """Write `model` as an MLflow model into `folder`, which is empty.
 
     The signature is taken from `frame`: integers that may be missing are doubles there, so requests may leave them out.

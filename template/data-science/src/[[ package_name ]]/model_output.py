@@ -1,0 +1,60 @@
+"""What a registered model predicts, for evaluation, online endpoint and batch alike: values, and probabilities.
+
+The scoring script loads it as a lone file, so it imports nothing from its own package.
+
+A model of scikit-learn gives probabilities if it has `predict_proba`. A model of another library gives them by its
+answer: a table with the column `prediction` and a column for each class, named like it, with its probability. Any other
+answer is the values alone. The metadata of a model may have `classes`, the order of the classes, and `threshold`, the
+probability from which the last of two classes is predicted.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+
+class Output(NamedTuple):
+    """Values of shape (rows,); probabilities of shape (rows, classes) or None; the names of the classes."""
+
+    values: NDArray[Any]
+    probabilities: NDArray[np.float64] | None = None
+    classes: tuple[str, ...] = ()
+
+
+def predict(model: Any, inputs: pd.DataFrame) -> Output:
+    """Return the predictions of an MLflow model for `inputs`, which have the columns of its signature."""
+    metadata = model.metadata.metadata or {}
+    order, threshold = metadata.get("classes") or (), float(metadata.get("threshold") or 0.5)
+    raw = model.get_raw_model()
+    if hasattr(raw, "predict_proba"):
+        return from_probabilities(raw.predict_proba(inputs), raw.classes_, order, threshold)
+    answer = model.predict(inputs)
+    if isinstance(answer, pd.DataFrame) and "prediction" in answer:
+        columns = answer.drop(columns="prediction")
+        if not len(columns.columns):
+            return Output(answer["prediction"].to_numpy())
+        return from_probabilities(columns.to_numpy(dtype=float), columns.columns, order, threshold)
+    return Output(np.asarray(answer).ravel())
+
+
+def from_probabilities(
+    probabilities: NDArray[np.float64], classes: Sequence[Any], order: Sequence[str] = (), threshold: float = 0.5
+) -> Output:
+    """Return the classes that follow from probabilities: the most probable one, or of two what the threshold decides.
+
+    Args:
+        probabilities: of shape (rows, classes).
+        classes: the class of each column.
+        order: names of classes that come last in the result, in this order; the others precede them.
+        threshold: the last of two classes is predicted if its probability is at least this, 0 to 1.
+    """
+    names = [str(each) for each in classes]
+    places = [names.index(name) for name in order if name in names]
+    places = [place for place in range(len(names)) if place not in places] + places
+    columns = np.asarray(probabilities, dtype=float)[:, places]
+    chosen = (columns[:, 1] >= threshold).astype(int) if len(places) == 2 else columns.argmax(axis=1)
+    values = np.asarray(classes)[places][chosen]
+    return Output(values, columns, tuple(names[place] for place in places))
