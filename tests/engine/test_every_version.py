@@ -129,7 +129,7 @@ def retraining(*, enabled: bool = True) -> State:
     return {"enabled": enabled, "cron": "0 4 * * 1", "time zone": "UTC", "trains": pipeline()}
 
 
-def monitor(deployment: str, alerts: object = "azmonitoring") -> State:
+def monitor(deployment: str, alerts: object = "azmonitoring", features: object = "all_features") -> State:
     """The monitor of a deployment, with the thresholds of the small project."""
 
     def watched(context: str) -> State:
@@ -146,9 +146,14 @@ def monitor(deployment: str, alerts: object = "azmonitoring") -> State:
         "machine": "standard_e4s_v3",
         "alerts": alerts,
         "signals": {
-            "data_drift": {**DRIFT, **watched("model_inputs")},
+            "data_drift": {**DRIFT, "features": features, **watched("model_inputs")},
             "prediction_drift": {**DRIFT, **watched("model_outputs")},
-            "data_quality": {"numerical": quality, "categorical": quality, **watched("model_inputs")},
+            "data_quality": {
+                "numerical": quality,
+                "categorical": quality,
+                "features": "all_features",
+                **watched("model_inputs"),
+            },
         },
     }
 
@@ -220,6 +225,15 @@ def serving(play: Play) -> None:
     play.cloud.register("1")
     verbs.deploy_online(play.dev)
     play.cloud.register("2")
+
+
+def with_a_calendar(play: Play) -> None:
+    """The schema has a column that follows the date, and the settings have a second metric for numbers."""
+    schema, settings = load_yaml(play.project.schema), load_yaml(play.project.settings)
+    schema["columns"]["month"] = {"type": "integer", "role": "calendar"}
+    settings["drift"]["numerical"]["population_stability_index"] = 0.2
+    write_yaml(play.project.schema, schema)
+    write_yaml(play.project.settings, settings)
 
 
 def held(play: Play) -> None:
@@ -630,6 +644,11 @@ SCHEDULE_CASES = {
         {**NEW_SERVES, "schedules": {"a-model-monitor": monitor("green")}},
         given=(serving, deploy()),
     ),
+    "the monitor leaves out the calendar and a second metric": Case(
+        in_dev(verbs.monitor),
+        {**OLD_SERVES, "schedules": {"a-model-monitor": monitor("blue", features=["x"])}},
+        given=(serving, with_a_calendar),
+    ),
     "alerts go to the configured addresses": Case(
         lambda play: verbs.monitor(play.session("dev")),
         {
@@ -735,6 +754,7 @@ DIFFERENCES = {
             name: replace(SCHEDULE_CASES[name], leaves={**serves, "data": DATA, "schedules": COMPARING})
             for name, serves in {
                 "the monitor watches what serves with the thresholds of the project": NEW_SERVES,
+                "the monitor leaves out the calendar and a second metric": OLD_SERVES,
                 "alerts go to the configured addresses": OLD_SERVES,
             }.items()
         },

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 Column, Schema = module("core.schema").Column, module("core.schema").Schema
-StepError = module("core.step").StepError
+Predictions, StepError = module("core.predictions").Predictions, module("core.step").StepError
 distances = module("core.distances")
 ALPHA, METRICS, MINIMUM_ROWS, P_VALUES = (
     distances.ALPHA,
@@ -224,7 +224,7 @@ def test_a_small_change_is_no_drift_although_it_is_certain_and_chance_adds_to_it
     current.loc[:19, "route"] = "R1"
     limits = {"categorical": {"jensen_shannon_distance": 0.2}}
     [result] = check(reference, current, {"route": WORLD["route"]}, limits).results
-    assert result.significance < ALPHA
+    assert result.p_value < ALPHA
     assert result.excess < result.threshold < result.value
     assert not result.drifted
 
@@ -269,7 +269,7 @@ def test_the_excess_lies_between_0_and_the_value(kind, name, data):
     column = Column("x", "number" if kind == "numerical" else "category")
     one, other = (pd.DataFrame({"x": data.draw(samples(kind))}) for _ in range(2))
     [result] = check(one, other, {"x": column}, {kind: {name: 0.5}}).results
-    assert 0 < result.significance <= 1
+    assert 0 < result.p_value <= 1
     assert (result.excess is None) == (result.noise is None) == (name in P_VALUES)
     assert result.excess is None or 0 <= result.excess <= result.value
 
@@ -289,7 +289,7 @@ def test_predictions_drift_like_a_column(task, before, same, moved):
     target = Column("y", "number" if task == "regression" else "category", unit="minutes")
     schema = Schema("y", task, {"y": target, **COLUMNS})
     for after, expected in ((same, []), (moved, ["prediction"])):
-        predictions = prediction_samples(schema, before, after)
+        predictions = prediction_samples(schema, Predictions(np.array(before)), Predictions(np.array(after)))
         drift = check(rows(), rows(seed=1), COLUMNS, THRESHOLDS, predictions)
         assert drift.drifted == expected
         assert [each.feature for each in drift.results][-1] == "prediction"

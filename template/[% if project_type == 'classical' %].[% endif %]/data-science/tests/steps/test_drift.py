@@ -54,7 +54,7 @@ def test_the_step_fails_on_drift_and_leaves_its_results(measured, capsys):
 
 def test_the_step_passes_over_missing_production_data(measured, capsys):
     measured(None)
-    assert measured.found() == {"checked": False, "rows": None, "drifted": [], "results": []}
+    assert measured.found() == {"checked": False, "rows": None, "level": None, "drifted": [], "results": []}
     assert "to compare" in capsys.readouterr().out
 
 
@@ -67,7 +67,7 @@ def test_the_step_passes_over_a_handful_of_rows(measured, capsys):
 def test_each_result_has_the_value_and_what_chance_explains(measured):
     measured(flights(seed=1))
     for each in measured.found()["results"]:
-        assert 0 < each["significance"] <= 1
+        assert 0 < each["p_value"] <= 1
         assert 0 <= each["excess"] <= each["value"]
         assert each["noise"] > 0
 

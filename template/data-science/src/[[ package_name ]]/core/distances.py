@@ -19,10 +19,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
+from .predictions import Predictions
 from .schema import Column, Schema
 from .settings import is_number
 from .step import StepError
@@ -71,7 +72,7 @@ class DriftResult:
         noise: the value to expect from chance alone; None for a p-value, which accounts for it.
         excess: the value without the noise; None for a p-value.
         threshold: the limit of the excess; for a p-value its limit, divided by the number of columns.
-        significance: the share of random relabellings of the rows in which the samples are as far apart.
+        p_value: the share of random relabellings of the rows in which the samples are as far apart.
     """
 
     feature: str
@@ -80,7 +81,7 @@ class DriftResult:
     noise: float | None
     excess: float | None
     threshold: float
-    significance: float
+    p_value: float
     drifted: bool
 
 
@@ -97,6 +98,11 @@ class Drift:
     def drifted(self) -> list[str]:
         """The columns that drifted under at least one metric, in their order."""
         return list(dict.fromkeys(each.feature for each in self.results if each.drifted))
+
+    @property
+    def level(self) -> float:
+        """What a p-value may be at most: the share of all tests in `ALPHA`."""
+        return ALPHA / max(1, len(self.results))
 
     @property
     def enough(self) -> bool:
@@ -143,26 +149,27 @@ def check(
     return Drift(len(reference), len(current), samples, results)
 
 
-def prediction_samples(schema: Schema, reference: ArrayLike, current: ArrayLike) -> Samples:
+def prediction_samples(schema: Schema, reference: Predictions, current: Predictions) -> Samples:
     """Return a model's predictions as one more column for `check`.
 
     Args:
         schema: of the data.
-        reference: predictions for held-out rows, of shape (rows,); those for training rows are too good to compare.
+        reference: predictions for held-out rows; those for training rows follow their targets too closely.
         current: predictions for the production rows.
     """
     kind = "number" if schema.task == "regression" else "category"
     column = Column(PREDICTION, kind, unit=schema.columns[schema.target].unit)
-    return Samples(column, pd.Series(np.asarray(reference)), pd.Series(np.asarray(current)), "held-out")
+    return Samples(column, pd.Series(reference.values), pd.Series(current.values), "held-out")
 
 
 def document(drift: Drift | None) -> dict[str, Any]:
     """Return the content of drift.json; None if there was nothing to compare."""
     if drift is None:
-        return {"checked": False, "rows": None, "drifted": [], "results": []}
+        return {"checked": False, "rows": None, "level": None, "drifted": [], "results": []}
     return {
         "checked": True,
         "rows": {"reference": drift.reference_rows, "production": drift.production_rows},
+        "level": drift.level,
         "drifted": drift.drifted,
         # JSON has no infinity.
         "results": [
@@ -201,8 +208,8 @@ def _compare(samples: Samples, name: str, threshold: float, columns: int, tests:
         chance.draw(max(0, min(math.ceil(2 * tests / ALPHA), _MOST_DRAWS) - _DRAWS))
         excess = chance.excess(value)
     enough = min(len(reference), len(current)) >= MINIMUM_ROWS
-    drifted = bool(enough and _beyond(limit, value, excess) and chance.significance <= ALPHA / tests)
-    return DriftResult(samples.column.name, name, value, chance.mean, excess, limit, chance.significance, drifted)
+    drifted = bool(enough and _beyond(limit, value, excess) and chance.p_value <= ALPHA / tests)
+    return DriftResult(samples.column.name, name, value, chance.mean, excess, limit, chance.p_value, drifted)
 
 
 def _beyond(limit: float, value: float, excess: float | None) -> bool:
@@ -296,8 +303,8 @@ class _Chance:
         return max(0.0, value**self._order - self.mean**self._order) ** (1 / self._order)
 
     @property
-    def significance(self) -> float:
-        """The p-value: the share of draws, the observed one included, that are as large as the observed one.
+    def p_value(self) -> float:
+        """The share of draws, the observed one included, that are as large as the observed one.
 
         If none is, the limit of the draws is passed, and a gamma distribution continues them (Pearson's type III).
         """

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -192,11 +192,7 @@ def _errors(evaluation: Evaluation, actual: np.ndarray, unit: str) -> Figure:
     gains = {name: float(metric.gain(values[metric.name], 0)) for name, values in evaluation.scores.items()}
     rivals = [name for name, gain in gains.items() if name not in ("challenger", evaluation.champion) and _finite(gain)]
     chosen = ["challenger", evaluation.champion, *sorted(rivals, key=gains.__getitem__, reverse=True)[:1]]
-    errors = {
-        name: np.abs(_numbers(evaluation, name) - actual)
-        for name in chosen
-        if name and _finite(gains[name])
-    }
+    errors = {name: np.abs(_numbers(evaluation, name) - actual) for name in chosen if name and _finite(gains[name])}
     ends = ", ".join(f"{name} {number(float(np.quantile(each, 0.9)))}" for name, each in errors.items())
     caption = f"Nine rows of ten have an error below: {ends} {unit}".rstrip()
     return Figure(charts.error_shares(list(errors.items()), unit, caption), caption + ".")
@@ -218,7 +214,10 @@ def _classification(evaluation: Evaluation) -> list[Figure]:
 def _class_order(evaluation: Evaluation, actual: list[str], predicted: list[str]) -> list[str]:
     """Return the classes that occur, in the order of the schema."""
     found = {*actual, *predicted}
-    return [*(name for name in evaluation.schema.classes if name in found), *sorted(found - {*evaluation.schema.classes})]
+    return [
+        *(name for name in evaluation.schema.classes if name in found),
+        *sorted(found - {*evaluation.schema.classes}),
+    ]
 
 
 _SHARES = np.linspace(0, 1, 201)
@@ -240,11 +239,15 @@ def _curves(evaluation: Evaluation) -> list[Figure]:
     subject = f"of {classes[-1]}" if len(classes) == 2 else "of the classes, each against the others, on average"
     shares = {name: _scores_in_words(evaluation, name, "roc_auc") for name in curves}
     caption = f"ROC curve {subject}: area {', '.join(f'{name} {value}' for name, value in shares.items())}"
-    lines = [(name, _SHARES, np.mean([np.interp(_SHARES, *roc) for roc, _ in each], axis=0)) for name, each in curves.items()]
+    lines = [
+        (name, _SHARES, np.mean([np.interp(_SHARES, *roc) for roc, _ in each], axis=0)) for name, each in curves.items()
+    ]
     roc = charts.curves("roc", lines, "false positive rate", "true positive rate", "rising", caption)
     shares = {name: _scores_in_words(evaluation, name, "average_precision") for name in curves}
     precision = f"Precision and recall {subject}: average precision {', '.join(f'{n} {v}' for n, v in shares.items())}"
-    lines = [(name, _SHARES, np.mean([np.interp(_SHARES, *pr) for _, pr in each], axis=0)) for name, each in curves.items()]
+    lines = [
+        (name, _SHARES, np.mean([np.interp(_SHARES, *pr) for _, pr in each], axis=0)) for name, each in curves.items()
+    ]
     recall = charts.curves("precision", lines, "recall", "precision", None, precision)
     return [Figure(roc, caption + "."), Figure(recall, precision + "."), *_calibration(evaluation, actual, models)]
 
@@ -287,7 +290,9 @@ def _calibration(evaluation: Evaluation, actual: np.ndarray, models: Mapping[str
         gaps.append(f"{name} {float(np.average(np.abs(said - was), weights=[len(part) for part in parts])):.1%}")
     subject = f"of {models['challenger'].classes[-1]}" if binary else "of the predicted class"
     caption = f"Calibration {subject}, by tenths of the rows: mean distance from the diagonal {', '.join(gaps)}"
-    svg = charts.curves("calibration", lines, "predicted probability", "share of the rows", "rising", caption, dots=True)
+    svg = charts.curves(
+        "calibration", lines, "predicted probability", "share of the rows", "rising", caption, dots=True
+    )
     return [Figure(svg, caption + ".")]
 
 

@@ -33,7 +33,9 @@ class TrainedPipeline:
         if self.schema.task == "regression":
             return Predictions(np.asarray(self.pipeline.predict(inputs)))
         probabilities = self.pipeline.predict_proba(inputs)
-        return Predictions.of(from_probabilities(probabilities, self.pipeline.classes_, self.schema.classes, self.threshold))
+        return Predictions.of(
+            from_probabilities(probabilities, self.pipeline.classes_, self.schema.classes, self.threshold)
+        )
 
     def save(self, examples: Examples, folder: Path) -> None:
         """Write an MLflow model into `folder`, which is empty."""
