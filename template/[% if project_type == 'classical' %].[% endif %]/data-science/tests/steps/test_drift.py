@@ -98,6 +98,57 @@ def test_the_step_demands_thresholds(measured, capsys):
     assert "there is no threshold under `drift`" in capsys.readouterr().err
 
 
+@pytest.fixture
+def served(trained):
+    """The small project with a registered champion."""
+    name = ["--model-name", "delays"]
+    options = trained.arguments("model", "train-data", "test-data", "schema", "settings", "evaluation")
+    module("evaluate").main([*options, *name])
+    module("register").main([*trained.arguments("model", "evaluation", "registration"), *name])
+    return trained
+
+
+def with_champion(folders, frame, *options):
+    production, output = folders.raw.parent / "production", folders.raw.parent / "drift"
+    production.mkdir()
+    frame.to_csv(production / "flights.csv", index=False)
+    rows = [*folders.arguments("train-data", "schema", "settings"), "--production-data", str(production)]
+    drift.main([*rows, "--drift", str(output), "--model-name", "delays", *options])
+    return json.loads((output / "drift.json").read_text(encoding="utf-8"))
+
+
+def test_predictions_of_the_champion_are_compared_like_a_column(served):
+    found = with_champion(served, flights(seed=1), *served.arguments("test-data"))
+    assert [each["feature"] for each in found["results"]] == ["hour", "carrier", "wind", "prediction"]
+    assert found["drifted"] == []
+
+
+def test_predictions_that_drifted_fail_the_step(served, capsys):
+    with pytest.raises(SystemExit):
+        with_champion(served, flights(seed=1).assign(hour=23), *served.arguments("test-data"))
+    assert "error: 2 of 4 columns drifted: hour, prediction; see" in capsys.readouterr().err
+
+
+def test_production_rows_that_the_champion_cannot_score_are_compared_without_predictions(served, capsys):
+    with pytest.raises(SystemExit):
+        with_champion(served, flights(seed=1).drop(columns="wind"), *served.arguments("test-data"))
+    printed = capsys.readouterr()
+    assert "predictions are not compared: champion v1" in printed.out
+    assert "error: 1 of 3 columns drifted: wind; see" in printed.err
+
+
+def test_without_a_champion_the_columns_are_compared(trained, capsys):
+    found = with_champion(trained, flights(seed=1), *trained.arguments("test-data"))
+    assert [each["feature"] for each in found["results"]] == ["hour", "carrier", "wind"]
+    assert "predictions are not compared: no version of delays is registered yet" in capsys.readouterr().out
+
+
+def test_a_champion_without_held_out_rows_to_compare_with_is_refused(trained, capsys):
+    with pytest.raises(SystemExit):
+        with_champion(trained, flights(seed=1))
+    assert "--model-name needs --test-data" in capsys.readouterr().err
+
+
 # --- the data of this project
 
 
