@@ -58,9 +58,9 @@ LETTERS = str.maketrans(
 # fmt: off
 TAKEN = frozenset([
     "azure", "azureml", "config", "conftest", "copier", "data", "docs", "fastapi", "flask", "helpers", "hypothesis",
-    "infrastructure", "jinja2", "matplotlib", "mlflow", "mlops", "mypy", "numpy", "packaging", "pandas", "pandera",
-    "pip", "pyarrow", "pydantic", "pytest", "requests", "rich", "ruff", "samples", "scipy", "setuptools", "site",
-    "sklearn", "skops", "src", "test", "tests", "torch", "transformers", "typer", "venv", "yaml",
+    "infrastructure", "jinja2", "matplotlib", "mlflow", "mlops", "mypy", "numpy", "packaging", "pandas", "pip",
+    "pyarrow", "pydantic", "pytest", "requests", "rich", "ruff", "samples", "scipy", "setuptools", "site", "sklearn",
+    "skops", "src", "test", "tests", "torch", "transformers", "typer", "venv", "yaml",
 ])
 # fmt: on
 WINDOWS_DEVICES = frozenset(

@@ -50,7 +50,7 @@ def test_what_is_tested_in_one_mlops_version_is_the_same_in_the_others(answers: 
                 assert path.read_bytes() == (mine / path.relative_to(tested)).read_bytes(), path
         assert len(list((mine / name).rglob("*"))) == len(list((tested / name).rglob("*")))
     first, second = (tomllib.loads((each / "pyproject.toml").read_text(encoding="utf-8")) for each in (mine, tested))
-    shared = {"mlflow", "numpy", "pandas", "pandera", "pyarrow", "scikit-learn", "scipy", "skops", "matplotlib"}
+    shared = {"mlflow", "numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "skops", "matplotlib"}
     pins = [
         {pin for pin in each["project"]["dependencies"] if re.split("[<>=]", pin)[0] in shared}
         for each in (first, second)

@@ -241,6 +241,7 @@ def test_the_monitor_leaves_the_calendar_out(project: Project) -> None:
         "y": {"type": "number"},
         "x": {"type": "number"},
         "month": {"type": "integer", "role": "calendar"},
+        "day": {"type": "date", "derive": ["month"]},
         "id": {"type": "text", "role": "ignore"},
         "place": {"type": "category", "role": "feature"},
     }

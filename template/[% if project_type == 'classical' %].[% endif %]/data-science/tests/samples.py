@@ -12,6 +12,7 @@ SETTINGS = {
     "evaluation": {"metric": "mae", "baselines": ["mean"], "slices": ["carrier"]},
     "promotion": {
         "floor": 50.0,
+        "incomparable_champion": "stop",
         "minimum_gain": 0.0,
         "confidence": 0.95,
         "slice_tolerance": 0.1,

@@ -9,7 +9,7 @@ import mlflow
 
 from .core.champion import meet_champion
 from .core.distances import MINIMUM_ROWS, Drift, Samples, check, document, prediction_samples
-from .core.modality import Examples, data_files, load_examples
+from .core.modality import Examples, data_files, load_examples, unlabelled_examples
 from .core.schema import Schema
 from .core.settings import load_settings
 from .core.split import Split
@@ -70,9 +70,14 @@ def _predictions(arguments: argparse.Namespace, schema: Schema, production: Exam
     if arguments.test_data is None:
         raise StepError("--model-name needs --test-data, the held-out rows, to compare predictions with")
     test, held_out = load_examples(MODALITY, arguments.test_data, schema), Split.read(arguments.test_data)
+    try:
+        later = unlabelled_examples(MODALITY, production, schema)
+    except StepError as error:
+        print(f"predictions are not compared: {error}", flush=True)
+        return None
     before, after = (
         meet_champion(arguments.model_name, MODALITY, schema, examples, held_out, replace=True)
-        for examples in (test, production)
+        for examples in (test, later)
     )
     if before.predictions is not None and after.predictions is not None:
         return prediction_samples(schema, before.predictions, after.predictions)

@@ -15,7 +15,7 @@ from .core.baselines import baselines
 from .core.champion import meet_champion, model_predictions
 from .core.cohorts import score_cohorts, score_slices, slice_groups
 from .core.metrics import scores
-from .core.modality import Examples, Predict, data_files, load_examples
+from .core.modality import Examples, Predict, data_files, load_examples, unlabelled_examples
 from .core.predictions import Predictions
 from .core.promotion import REPLACE, Policy, decide, paired_bootstrap
 from .core.schema import Schema
@@ -147,7 +147,8 @@ def _compared_predictions(
     schema: Schema, predict: Predict, challenger: Predictions, production: Examples
 ) -> distances.Samples | None:
     try:
-        return distances.prediction_samples(schema, challenger, predict(production))
+        later = predict(unlabelled_examples(MODALITY, production, schema))
+        return distances.prediction_samples(schema, challenger, later)
     # These rows are not checked: they may lack a column, or have values that the model refuses. Drift names these.
     except Exception as error:
         print(f"the production rows cannot be scored, so predictions are not compared: {error}", flush=True)

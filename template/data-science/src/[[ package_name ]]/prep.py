@@ -6,6 +6,7 @@ from pathlib import Path
 
 import mlflow
 
+from .core.modality import refuse_constant_target
 from .core.schema import Schema
 from .core.settings import load_settings
 from .core.split import split
@@ -39,6 +40,7 @@ def prepare(arguments: argparse.Namespace) -> None:
     labelled = valid.frame.dropna(subset=[schema.target])
     if dropped := len(valid.frame) - len(labelled):
         print(f"left out {dropped:,} rows without {schema.target}", flush=True)
+    refuse_constant_target(replace(valid, frame=labelled), schema)
     classes = schema.target if schema.task == "classification" else None
     train, test, made = split(labelled, schema.split, training["test_size"], classes)
     with step_run("prep"):

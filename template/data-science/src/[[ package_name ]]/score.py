@@ -1,7 +1,8 @@
 """Score requests and files with the registered model: the script that Azure ML's inference server and batch jobs load.
 
-It is loaded as a lone file, so it imports nothing from its own package; data_file.py beside it reads the files of a
-batch.
+It is loaded as a lone file, so it imports nothing from its own package. Of the files beside it, conversion.py turns
+the values of requests and files into those that the model was trained with, data_file.py reads the files of a batch,
+and model_output.py gets predictions and probabilities from the model.
 """
 
 import importlib.util
@@ -17,16 +18,36 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import mlflow
-import numpy as np
 import pandas as pd
 from azureml.ai.monitoring import Collector
 from azureml_inference_server_http.api.aml_response import AMLResponse
+from mlflow.models.model import Model
 from mlflow.types import DataType
 
-_NUMBERS = (DataType.double, DataType.float)
-_INTEGERS = (DataType.long, DataType.integer)
+
+def _load_beside(name: str) -> ModuleType:
+    # By its path: there may be no package to import it from.
+    path = Path(__file__).with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} cannot be loaded")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+conversion, model_output = _load_beside("conversion"), _load_beside("model_output")
+
+_TYPES = {
+    DataType.double: "number",
+    DataType.float: "number",
+    DataType.long: "integer",
+    DataType.integer: "integer",
+    DataType.boolean: "boolean",
+}
 
 _model: Any = None
+_columns: dict[str, dict[str, Any]] = {}
 _inputs: Any = None
 _outputs: Any = None
 
@@ -41,7 +62,7 @@ def init() -> None:
     Raises:
         RuntimeError: the variable is not set, or there is not exactly one MLflow model.
     """
-    global _model, _inputs, _outputs
+    global _model, _columns, _inputs, _outputs
     folder = os.environ.get("AZUREML_MODEL_DIR")
     if not folder:
         raise RuntimeError("AZUREML_MODEL_DIR is not set; it names the folder that holds the model")
@@ -49,9 +70,20 @@ def init() -> None:
     if len(found) != 1:
         raise RuntimeError(f"{folder}: expected one MLflow model (a file MLmodel) and found {len(found)}")
     _model = mlflow.pyfunc.load_model(str(found[0]))
+    _columns = _request_columns(_model.metadata)
     # Where no collection is enabled, as on a laptop, each collector calls on_error and drops the data.
     _inputs = Collector(name="model_inputs", on_error=_ignore)
     _outputs = Collector(name="model_outputs", on_error=_ignore)
+
+
+def _request_columns(model: Model) -> dict[str, dict[str, Any]]:
+    """Return the columns of a request, as `conversion` describes them: those of the metadata, or of the signature."""
+    recorded = (model.metadata or {}).get(conversion.METADATA)
+    if recorded:
+        return dict(recorded)
+    inputs = model.get_input_schema().inputs
+    types = {column.name: _TYPES.get(column.type, "text") for column in inputs}
+    return {name: {"type": kind, "missing": kind in ("number", "text")} for name, kind in types.items()}
 
 
 def _ignore(error: Exception) -> None:
@@ -66,8 +98,9 @@ def run(request: str | bytes | list[str]) -> dict[str, list[Any]] | AMLResponse 
             records `[{"column": value}]`; or a list of paths of data files.
 
     Returns:
-        Online `{"predictions": [...]}`, or a response with status 400 that names the problem of the request.
-        For files, a table with the columns file, row (counted from 0 in its file) and prediction.
+        Online `{"predictions": [...]}`, or a response with status 400 that names the problem of the request; a model
+        that gives probabilities adds `classes` and, for each row, as many `probabilities`. For files, a table with the
+        columns file, row (counted from 0 in its file) and prediction, and probability_<class> for each class.
 
     Raises:
         RequestError: a file cannot be scored.
@@ -78,44 +111,33 @@ def run(request: str | bytes | list[str]) -> dict[str, list[Any]] | AMLResponse 
         features = _model_inputs(_table(request))
     except RequestError as error:
         return AMLResponse({"error": str(error)}, 400, json_str=True)
-    predictions = _predict(features)
+    output = model_output.predict(_model, features)
+    predictions = output.values.tolist()
     # The inputs' context makes Azure ML join inputs and outputs of one request.
     context = _inputs.collect(features)
     _outputs.collect(pd.DataFrame({"prediction": predictions}), context)
-    return {"predictions": predictions}
-
-
-def _predict(features: pd.DataFrame) -> list[Any]:
-    return list(np.asarray(_model.predict(features)).tolist())
+    answer = {"predictions": predictions}
+    if output.probabilities is not None:
+        answer |= {"classes": list(output.classes), "probabilities": output.probabilities.tolist()}
+    return answer
 
 
 def _score_files(paths: list[str]) -> pd.DataFrame:
-    data_file = _load_data_file()
-    columns = {column.name: column.type.name for column in _columns()}
+    data_file = _load_beside("data_file")
     tables = []
     for path in map(Path, paths):
         try:
-            features = _model_inputs(data_file.read(path, columns))
+            features = _model_inputs(data_file.read(path, list(_columns)))
         except (RequestError, ValueError) as error:
             raise RequestError(f"{path.name}: {str(error).strip().splitlines()[0]}") from error
         print(f"{path.name}: scoring {len(features):,} rows", flush=True)
-        tables.append(pd.DataFrame({"file": path.name, "row": features.index, "prediction": _predict(features)}))
+        output = model_output.predict(_model, features)
+        table = pd.DataFrame({"file": path.name, "row": features.index, "prediction": output.values})
+        if output.probabilities is not None:
+            names = [f"probability_{name}" for name in output.classes]
+            table[names] = output.probabilities
+        tables.append(table)
     return pd.concat(tables, ignore_index=True)
-
-
-def _load_data_file() -> ModuleType:
-    # By its path: there may be no package to import it from.
-    path = Path(__file__).with_name("data_file.py")
-    spec = importlib.util.spec_from_file_location("data_file", path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} cannot be loaded")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def _columns() -> list[Any]:
-    return list(_model.metadata.get_input_schema().inputs)
 
 
 def _table(request: str | bytes) -> pd.DataFrame:
@@ -123,11 +145,16 @@ def _table(request: str | bytes) -> pd.DataFrame:
         body = json.loads(request)
     except ValueError as error:
         raise RequestError(f"the request is not valid JSON: {error}") from error
+    except RecursionError as error:
+        raise RequestError(
+            "the request is nested too deeply; a value is a text, a number, a boolean or null"
+        ) from error
     if isinstance(body, dict):
         body = body.get("input_data")
     if isinstance(body, list) and all(isinstance(record, dict) for record in body):
+        names = dict.fromkeys(name for record in body for name in record)
         # As objects, so that integers stay integers beside missing values.
-        return pd.DataFrame.from_records(body).astype(object)
+        return pd.DataFrame({name: [record.get(name) for record in body] for name in names}, dtype=object)
     columns, rows = (body.get("columns"), body.get("data")) if isinstance(body, dict) else (None, None)
     if not isinstance(columns, list) or not isinstance(rows, list):
         raise RequestError('send {"input_data": {"columns": ["a", ...], "data": [[1, ...], ...]}} or a list of records')
@@ -141,37 +168,12 @@ def _model_inputs(table: pd.DataFrame) -> pd.DataFrame:
     """Return the model's input columns, in its order and types; other columns are left out."""
     if table.empty:
         raise RequestError("there are no rows to score")
-    if missing := [column.name for column in _columns() if column.name not in table]:
-        raise RequestError(f"missing columns: {', '.join(missing)}")
     if repeated := sorted(set(table.columns[table.columns.duplicated()])):
         raise RequestError(f"repeated columns: {', '.join(map(str, repeated))}")
-    return pd.DataFrame({column.name: _cast(table[column.name], column.type) for column in _columns()})
-
-
-def _cast(values: pd.Series, kind: DataType) -> np.ndarray:
-    # NumPy and not pandas: on the few rows of a request, pandas would take longer than the model.
-    given = values.notna().to_numpy()
-    if values.dtype == object:
-        _refuse(values, np.array([isinstance(value, list | dict) for value in values]), "is not a single value")
-    if kind == DataType.string:
-        # convert_dtypes writes an integer as "1" also where missing values made the column one of floats.
-        texts = values if values.dtype == object else values.convert_dtypes()
-        return np.array(
-            [str(value) if known else None for value, known in zip(texts, given, strict=True)], dtype=object
-        )
-    numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype="float64", na_value=np.nan)
-    _refuse(values, given & ~np.isfinite(numbers), "is not a number")
-    if kind in _NUMBERS:
-        return numbers
-    if not given.all():
-        raise RequestError(f"{values.name}: a value is missing, and the model has never seen that")
-    if kind in _INTEGERS:
-        _refuse(values, numbers % 1 != 0, "is not an integer")
-        return numbers.astype("int64")
-    _refuse(values, ~np.isin(numbers, (0, 1)), "is not true or false")
-    return numbers.astype("bool")
-
-
-def _refuse(values: pd.Series, wrong: np.ndarray, reason: str) -> None:
-    if wrong.any():
-        raise RequestError(f"{values.name}: '{values[wrong].iloc[0]}' {reason}")
+    try:
+        typed = conversion.convert(table, _columns)
+    except ValueError as error:
+        raise RequestError(str(error)) from error
+    for line in conversion.unknown_values(typed, _columns):
+        print(line, flush=True)
+    return typed[_model.metadata.get_input_schema().input_names()]

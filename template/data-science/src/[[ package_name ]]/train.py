@@ -9,6 +9,7 @@ from typing import Any
 
 import mlflow
 
+from . import conversion
 from .core.champion import write_metadata
 from .core.metrics import scores
 from .core.modality import load_examples
@@ -61,7 +62,7 @@ def train(arguments: argparse.Namespace) -> None:
 
 def _metadata(schema: Schema, training: Mapping[str, Any], held_out: Split) -> dict[str, Any]:
     """Return what evaluation and scoring need to know of the model besides its signature."""
-    metadata: dict[str, Any] = {METADATA: held_out.document()}
+    metadata: dict[str, Any] = {METADATA: held_out.document(), conversion.METADATA: schema.input_columns()}
     if schema.classes:
         metadata["classes"] = list(schema.classes)
     if training.get("threshold") is not None:

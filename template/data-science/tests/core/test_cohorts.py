@@ -1,6 +1,7 @@
 """The groups of rows that slices and cohorts are made of."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -26,9 +27,10 @@ def test_rows_without_a_value_are_a_slice_of_their_own():
 
 def test_equal_opportunity_of_three_classes_needs_the_one_that_is_the_good_outcome():
     names, rows = ["a", "b", "c"], np.array(["a", "b", "c"] * 4)
+    schema = SimpleNamespace(classes=tuple(names), positive=None)
     limited = Fairness((("carrier",),), max_equal_opportunity_difference=0.1)
     with pytest.raises(StepError, match=r"fairness\.positive: missing; name the good outcome, one of a"):
-        cohorts.outcome_measures(limited, names, rows, rows)
-    assert len(cohorts.outcome_measures(replace(limited, positive="b"), names, rows, rows)) == 2
-    without = cohorts.outcome_measures(Fairness((("carrier",),)), names, rows, rows)
+        cohorts.outcome_measures(limited, schema, rows, rows)
+    assert len(cohorts.outcome_measures(replace(limited, positive="b"), schema, rows, rows)) == 2
+    without = cohorts.outcome_measures(Fairness((("carrier",),)), schema, rows, rows)
     assert [each.metric.label for each in without] == [f"share of rows predicted as {name}" for name in names]

@@ -148,6 +148,7 @@ def test_a_column_that_starts_to_miss_values_drifts(metric):
 def test_a_number_that_vanished_drifts_under_every_metric(metric):
     limits = {"numerical": {metric: THRESHOLDS["numerical"][metric]}}
     assert drifted(rows(), rows().assign(temperature=math.nan), limits) == {"temperature"}
+    assert drifted(rows().assign(temperature=20.0), rows().assign(temperature=math.nan), limits) == {"temperature"}
     assert drifted(rows(), rows().drop(columns="temperature"), limits) == {"temperature"}
 
 

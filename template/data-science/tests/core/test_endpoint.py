@@ -49,3 +49,14 @@ def test_an_answer_is_checked_only_for_a_task_of_the_type_of_data(tmp_path):
     write_schema(CLASSIFICATION, tmp_path)
     with pytest.raises(endpoint.StepError, match="task 'classification' is unknown; choose one of regression"):
         check_response({"predictions": ["yes", "no"]}, tmp_path, "regression")
+
+
+@pytest.mark.parametrize(
+    "probabilities", [[[0.2, 0.8]], [[0.2, 0.9], [0.5, 0.5]], [[1.2, -0.2], [0.5, 0.5]], [[1.0], [0.5, 0.5]], None, 3]
+)
+def test_probabilities_that_are_not_valid_are_a_problem(tmp_path, probabilities):
+    write_schema(CLASSIFICATION, tmp_path)
+    answer = {"predictions": ["yes", "no"], "classes": ["no", "yes"]}
+    assert check_response(answer | {"probabilities": [[0.2, 0.8], [1.0, 0.0]]}, tmp_path) == []
+    [problem] = check_response(answer | {"probabilities": probabilities}, tmp_path)
+    assert "the probabilities of" in problem

@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score
 
 METRICS, SliceScore = module("core.metrics").METRICS, module("core.metrics").SliceScore
 metric = module("core.metrics").metric
-StepError = module("core.step").StepError
+Predictions, StepError = module("core.predictions").Predictions, module("core.step").StepError
 promotion = module("core.promotion")
 Interval, Policy = promotion.Interval, promotion.Policy
 decide, paired_bootstrap = promotion.decide, promotion.paired_bootstrap
@@ -41,6 +41,31 @@ def settings(**promotion):
 def test_without_a_champion_the_floor_alone_decides(score):
     assert decide(LOWER, score).promote is (score <= 15.0)
     assert decide(HIGHER, score / 100).promote is (score / 100 >= 0.6)
+
+
+# The baselines
+
+
+@given(lower=st.floats(-5, 5), width=st.floats(0, 5))
+def test_without_a_champion_each_baseline_must_be_beaten_by_the_whole_interval(lower, width):
+    interval = Interval(lower + width / 2, lower, lower + width)
+    decision = decide(LOWER, 10.0, baselines={"baseline mean": Interval(3.0, 2.0, 4.0), "baseline hour": interval})
+    assert decision.promote is (lower > 0)
+    if lower <= 0:
+        assert decision.reasons[0].startswith("the gain in mae over the baseline hour is ")
+
+
+def test_a_baseline_must_be_beaten_also_where_the_champion_is():
+    worse = {"baseline mean": Interval(-1.0, -2.0, 0.0)}
+    gain = Interval(2.0, 1.0, 3.0)
+    assert not decide(LOWER, 10.0, 12.0, gain, baselines=worse).promote
+    assert decide(replace(LOWER, beat_baselines=False), 10.0, 12.0, gain, baselines=worse).promote
+
+
+@pytest.mark.parametrize("end", NOT_FINITE)
+def test_an_interval_over_a_baseline_that_is_not_finite_never_promotes(end):
+    assert not decide(LOWER, 5.0, baselines={"baseline mean": Interval(end, 4.0, 6.0)}).promote
+    assert not decide(LOWER, 5.0, baselines={"baseline mean": Interval(5.0, end, 6.0)}).promote
 
 
 def test_a_score_of_just_the_floor_is_good_enough():
@@ -203,7 +228,7 @@ def test_a_clearly_better_model_has_an_interval_above_zero_and_the_swap_mirrors_
 @pytest.mark.parametrize("each", [each for group in METRICS.values() for each in group], ids=lambda each: each.name)
 def test_equal_predictions_gain_nothing_under_any_metric(each):
     actual = np.arange(40) % 3
-    predicted = np.roll(actual, 1)
+    predicted = Predictions(np.roll(actual, 1), np.eye(3)[np.roll(actual, 1)] * 0.7 + 0.1, ("0", "1", "2"))
     assert paired_bootstrap(each, actual, predicted, predicted) == Interval(0.0, 0.0, 0.0)
 
 
@@ -218,12 +243,25 @@ def test_the_interval_is_that_of_resampling_row_by_row():
     labels = np.array(["ant", "bee", "cow"], dtype=object)
     actual, new, old = (labels[random.integers(3, size=60)] for _ in range(3))
     found = paired_bootstrap(metric("f1_macro", "classification"), actual, new, old, seed=5, resamples=50)
-    drawn = np.random.default_rng(5).integers(60, size=(60, 50)).T
+    drawn = np.random.default_rng(5).integers(60, size=(50, 60))
     gains = [
         f1_score(actual[rows], new[rows], average="macro") - f1_score(actual[rows], old[rows], average="macro")
         for rows in drawn
     ]
     assert (found.lower, found.upper) == pytest.approx(tuple(np.quantile(gains, [0.025, 0.975])))
+
+
+def test_groups_are_drawn_whole_and_single_rows_are_groups_of_one():
+    actual, good, bad = regression_rows()
+    alone = paired_bootstrap(LOWER.metric, actual, good, bad, groups=np.arange(300))
+    single = paired_bootstrap(LOWER.metric, actual, good, bad)
+    assert (alone.gain, alone.lower, alone.upper) == pytest.approx((single.gain, single.lower, single.upper))
+    # The same rows ten times are no more evidence than once.
+    many = [np.repeat(each, 10) for each in (actual, good, bad)]
+    grouped = paired_bootstrap(LOWER.metric, *many, groups=np.repeat(np.arange(300), 10))
+    assert (grouped.gain, grouped.lower, grouped.upper) == pytest.approx((alone.gain, alone.lower, alone.upper))
+    single = paired_bootstrap(LOWER.metric, *many)
+    assert single.upper - single.lower < 0.5 * (grouped.upper - grouped.lower)
 
 
 def test_memory_is_bounded_without_changing_the_size_of_the_sample(monkeypatch):
@@ -257,7 +295,9 @@ def test_the_policy_comes_from_the_settings():
         (settings(floor=math.nan), "promotion.floor: nan must be a number"),
         (settings(minimum_gain=-1), "promotion.minimum_gain: -1 must be a number of 0 or more"),
         (settings(slice_tolerance=True), "promotion.slice_tolerance: True must be a number of 0 or more"),
-        (settings(flor=3), "promotion.flor: unknown; the keys are floor"),
+        (settings(beat_baselines="no"), "promotion.beat_baselines: 'no' must be true or false"),
+        (settings(incomparable_champion="go"), "promotion.incomparable_champion: 'go' must be stop or replace"),
+        (settings(flor=3), "promotion.flor: unknown; the keys are beat_baselines, incomparable_champion, floor"),
         ({"evaluation": {"metric": "mae"}, "promotion": {}}, "promotion.floor: missing"),
         ({"evaluation": {"metric": "mae"}}, "promotion: this section is missing"),
         ({"evaluation": {"metric": "mape"}, "promotion": {"floor": 1}}, "'mape' is not a regression metric"),

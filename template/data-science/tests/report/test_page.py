@@ -18,6 +18,7 @@ Drift, DriftResult, MINIMUM_ROWS, Samples = (
 Cohorts, promotion = module("core.fairness").Cohorts, module("core.promotion")
 SliceScore, demographic_parity = module("core.metrics").SliceScore, module("core.metrics").demographic_parity
 metric, scores = module("core.metrics").metric, module("core.metrics").scores
+Predictions = module("core.predictions").Predictions
 Figure, Panel, Table, number = (getattr(module("core.panels"), name) for name in ("Figure", "Panel", "Table", "number"))
 PANEL = Panel(
     name="importance",
@@ -30,6 +31,14 @@ PANEL = Panel(
     records=[{"feature": "wind", "mean": 3.2}],
 )
 NASTY = "<script>alert('&')</script>"
+
+
+def predicted(values, task, label):
+    """Return predictions; those of a classification are certain to nine tenths."""
+    if task == "regression":
+        return Predictions(values)
+    classes = (label, "late")
+    return Predictions(values, (values[:, np.newaxis] == np.array(classes, dtype=object)) * 0.8 + 0.1, classes)
 
 
 def evaluation(task="regression", champion=True, production=True, name="delays", label="AA", rows=120):
@@ -56,11 +65,17 @@ def evaluation(task="regression", champion=True, production=True, name="delays",
         Column("month", "integer"),
         Column("carrier", "category"),
     ]
-    predictions = {"challenger": new.to_numpy(), "baseline mean": np.full(rows, frame["delay"].iloc[0])}
+    values = {"challenger": new.to_numpy(), "baseline mean": np.full(rows, frame["delay"].iloc[0])}
     if champion:
-        predictions["champion v9"] = old.to_numpy()
+        values["champion v9"] = old.to_numpy()
+    predictions = {name: predicted(each, task, label) for name, each in values.items()}
     policy = promotion.Policy(deciding, floor)
-    interval = promotion.paired_bootstrap(deciding, frame["delay"], new, old) if champion else None
+    intervals = {
+        name: promotion.paired_bootstrap(deciding, frame["delay"], predictions["challenger"], each)
+        for name, each in predictions.items()
+        if name != "challenger"
+    }
+    interval = intervals.pop("champion v9", None)
     scored = {model: scores(task, frame["delay"], values) for model, values in predictions.items()}
     best = {model: values[deciding.name] for model, values in scored.items()}
     groups = frame["carrier"].astype("category")
@@ -85,6 +100,7 @@ def evaluation(task="regression", champion=True, production=True, name="delays",
         champion="champion v9" if champion else None,
         champion_note="" if champion else "no version is registered yet",
         interval=interval,
+        baselines=intervals,
         slices=slices,
         cohorts=cohorts,
         groups={"carrier": groups},
@@ -306,7 +322,7 @@ def test_scores_that_are_not_finite_do_not_stop_the_report(task):
         panels=[replace(PANEL, figures=[])],
         predictions=case.predictions
         if task == "classification"
-        else case.predictions | {"challenger": np.full(len(case.actual), np.nan)},
+        else case.predictions | {"challenger": Predictions(np.full(len(case.actual), np.nan))},
     )
     Page(report.build(broken))
 

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 
+import mlflow
 import pytest
 from helpers import module
 from mlflow import MlflowClient
@@ -24,9 +25,9 @@ def candidate(folders):
     return folders
 
 
-def decide(folders, promote, reasons=("no champion yet",)):
+def decide(folders, promote, reasons=("no champion yet",), met=None):
     folders.evaluation.mkdir(parents=True, exist_ok=True)
-    document = {"promote": promote, "reasons": list(reasons)}
+    document = {"promote": promote, "reasons": list(reasons), "champion_version": met}
     (folders.evaluation / "decision.json").write_text(json.dumps(document), encoding="utf-8")
 
 
@@ -114,14 +115,60 @@ def test_a_failure_at_any_point_leaves_no_registration(candidate, monkeypatch, c
     assert run(candidate)["registered"]
 
 
+def refused(folders, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(folders)
+    assert stop.value.code == 1
+    return capsys.readouterr().err
+
+
+def test_of_two_runs_that_met_no_champion_one_registers(candidate, capsys):
+    assert run(candidate)["version"] == "1"
+    line = refused(candidate, capsys)
+    assert "version 1 was registered while this model was compared with no champion: nothing is registered" in line
+    assert [str(each.version) for each in versions()] == ["1"]
+
+
+def test_a_champion_that_is_newer_than_the_compared_one_stops_the_registration(candidate, capsys):
+    run(candidate)
+    decide(candidate, True, met="1")
+    assert run(candidate)["version"] == "2"
+    assert "version 2 was registered while this model was compared with version 1" in refused(candidate, capsys)
+    assert champion(MlflowClient(), NAME).version in (2, "2")
+
+
+def test_a_run_that_registers_a_moment_later_withdraws_its_version(candidate, monkeypatch, capsys):
+    create = register.create_version
+
+    def create_second(client, *arguments):
+        # Another run registers between the check and the upload of this one.
+        create(client, *arguments)
+        return create(client, *arguments)
+
+    monkeypatch.setattr(register, "create_version", create_second)
+    assert "version 1 was registered while" in refused(candidate, capsys)
+    assert [str(each.version) for each in versions()] == ["1"]
+    assert not (candidate.registration / "registration.json").exists()
+
+
+def test_a_compared_champion_that_was_rejected_meanwhile_stops_nothing(candidate):
+    run(candidate)
+    MlflowClient().set_model_version_tag(NAME, "1", "rejected", "true")
+    decide(candidate, True, met="1")
+    assert run(candidate)["version"] == "2"
+
+
 def test_the_champion_is_the_highest_number_and_not_the_last_in_the_alphabet(candidate):
-    for _ in range(10):
+    for version in range(10):
+        decide(candidate, True, met=version or None)
         run(candidate)
     assert str(champion(MlflowClient(), NAME).version) == "10"
 
 
 def test_a_rejected_version_is_no_champion(candidate):
-    run(candidate), run(candidate)
+    run(candidate)
+    decide(candidate, True, met="1")
+    run(candidate)
     client = MlflowClient()
     client.set_model_version_tag(NAME, "2", "rejected", "true")
     assert str(champion(client, NAME).version) == "1"
@@ -136,6 +183,13 @@ def test_an_unknown_model_has_no_champion(folders):
 def test_the_champions_of_two_models_are_kept_apart(candidate):
     run(candidate)
     assert champion(MlflowClient(), "a") is None
+
+
+def test_the_hash_of_a_downloaded_version_is_that_of_its_tag(candidate, tmp_path):
+    run(candidate)
+    [version] = versions()
+    copy = mlflow.artifacts.download_artifacts(f"models:/{NAME}/1", dst_path=str(tmp_path / "copy"))
+    assert model_hash(type(tmp_path)(copy)) == version.tags["sha256"]
 
 
 def test_the_hash_sees_names_and_bytes_and_nothing_else(candidate, tmp_path):

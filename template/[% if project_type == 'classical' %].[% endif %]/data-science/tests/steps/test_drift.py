@@ -118,7 +118,8 @@ def with_champion(folders, frame, *options):
 
 
 def test_predictions_of_the_champion_are_compared_like_a_column(served):
-    found = with_champion(served, flights(seed=1), *served.arguments("test-data"))
+    unlabelled = flights(seed=1).drop(columns=["delay", "id"])
+    found = with_champion(served, unlabelled, *served.arguments("test-data"))
     assert [each["feature"] for each in found["results"]] == ["hour", "carrier", "wind", "prediction"]
     assert found["drifted"] == []
 
@@ -133,7 +134,7 @@ def test_production_rows_that_the_champion_cannot_score_are_compared_without_pre
     with pytest.raises(SystemExit):
         with_champion(served, flights(seed=1).drop(columns="wind"), *served.arguments("test-data"))
     printed = capsys.readouterr()
-    assert "predictions are not compared: champion v1" in printed.out
+    assert "predictions are not compared: data does not fit" in printed.out
     assert "error: 1 of 3 columns drifted: wind; see" in printed.err
 
 

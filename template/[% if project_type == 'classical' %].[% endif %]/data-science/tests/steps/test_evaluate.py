@@ -13,10 +13,14 @@ from samples import SETTINGS, flights
 evaluate = module("evaluate")
 register = module("register")
 model = module("tabular.model")
+champion = module("core.champion")
+Split = module("core.split").Split
 Schema, validate = module("core.schema").Schema, module("tabular.data").validate
 NAME = "delays"
 OPTIONS = ("model", "train-data", "test-data", "schema", "settings", "evaluation")
 OUTPUTS = ["decision.json", "drift.json", "metrics.json", "report.html"]
+HELD_OUT = Split("hash", ("id",), "mlops", 0.4)
+REPLACE = ("--overrides", "promotion.incomparable_champion=replace")
 
 
 def save(folder, document, iterations):
@@ -25,25 +29,31 @@ def save(folder, document, iterations):
     path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     schema = Schema.load(path)
     frame = validate(flights(700), schema).iloc[:400]
+    return write_model(folder, frame, schema, {"max_iter": iterations, "min_samples_leaf": 5})
+
+
+def write_model(folder, frame, schema, hyperparameters, held_out=HELD_OUT):
     folder.mkdir()
-    options = {"max_iter": iterations, "min_samples_leaf": 5}
-    model.save(model.fit(frame, schema, options, seed=0), frame, schema, folder)
+    model.save(model.fit(frame, schema, {"hyperparameters": hyperparameters, "seed": 0}), frame, schema, folder)
+    champion.write_metadata(folder, {"split": held_out.document()} if held_out else {})
     return folder
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """A strong and a weak model of the delay, one that needs a missing column, and one that predicts who is late."""
+    """Models of the delay: strong, weak, of missing columns, of other splits; and one that predicts who is late."""
     root = tmp_path_factory.mktemp("models")
     older = REGRESSION | {"columns": REGRESSION["columns"] | {"gate": {"type": "number", "missing": 1.0}}}
     frame = flights(700).assign(gate=1.0).iloc[:400]
     path = root / "older.yml"
     path.write_text(yaml.safe_dump(older, sort_keys=False), encoding="utf-8")
     schema = Schema.load(path)
-    (root / "older").mkdir()
-    typed = validate(frame, schema)
-    model.save(model.fit(typed, schema, {"max_iter": 2}, seed=0), typed, schema, root / "older")
+    write_model(root / "older", validate(frame, schema), schema, {"max_iter": 2})
+    other = {"unrecorded": None, "other salt": Split("hash", ("id",), "other", 0.4).document()}
+    for name, record in other.items():
+        champion.write_metadata(save(root / name, REGRESSION, 3), {"split": record})
     return {
+        **{name: root / name for name in other},
         "strong": save(root / "strong", REGRESSION, 60),
         "weak": save(root / "weak", REGRESSION, 3),
         "older": root / "older",
@@ -62,6 +72,7 @@ def lay_out(folders, challenger):
     for folder, part in ((folders.train, frame.iloc[:400]), (folders.test, frame.iloc[400:])):
         folder.mkdir(parents=True)
         part.to_parquet(folder / "rows.parquet")
+        HELD_OUT.write(folder)
     shutil.copytree(challenger, folders.model)
     return folders
 
@@ -95,8 +106,8 @@ def fails(folders, capsys, *more):
     return line
 
 
-def set_champion(champion):
-    return register.create_version(mlflow.MlflowClient(), NAME, champion, "0" * 64)
+def set_champion(folder, sha256=None):
+    return register.create_version(mlflow.MlflowClient(), NAME, folder, sha256 or champion.model_hash(folder))
 
 
 def settings(folders, **sections):
@@ -110,9 +121,10 @@ def write_production(folder, frame):
     return "--production-data", str(folder)
 
 
-def test_the_first_model_is_promoted_by_the_floor_alone(project):
+def test_the_first_model_is_promoted_by_the_floor_and_the_baselines(project):
     written = run(project)
     assert written["decision"]["promote"] is True
+    assert "so the floor and the baselines decide" in " ".join(written["decision"]["reasons"])
     assert "no version of delays is registered" in written["decision"]["note"]
     assert written["metrics"]["champion"] is None
     assert written["metrics"]["gain"] is None
@@ -124,7 +136,7 @@ def test_the_challenger_and_the_baselines_have_every_metric_on_the_same_rows(pro
     assert metrics["rows"] == 300
     assert list(metrics["baselines"]) == ["mean", "wind"]
     assert metrics["challenger"]["mae"] < min(each["mae"] for each in metrics["baselines"].values())
-    train, test = pd.read_parquet(project.train)["delay"], pd.read_parquet(project.test)["delay"]
+    train, test = (pd.read_parquet(folder / "rows.parquet")["delay"] for folder in (project.train, project.test))
     assert metrics["baselines"]["mean"]["mae"] == pytest.approx((test - train.mean()).abs().mean())
 
 
@@ -159,14 +171,77 @@ def test_a_model_that_misses_the_floor_is_not_promoted(project):
     assert "misses the floor" in decision["reasons"][0]
 
 
-def test_a_champion_that_needs_a_column_that_is_gone_is_left_out_and_named(project, models, capsys):
-    set_champion(models["older"])
-    decision = run(project)["decision"]
+def test_a_first_model_that_is_not_better_than_a_baseline_is_refused(project, models):
+    shutil.rmtree(project.model)
+    shutil.copytree(models["weak"], project.model)
+    frame = pd.read_parquet(project.test / "rows.parquet")
+    # A feature that knows the delay nearly: no model of 3 trees is better.
+    frame.assign(wind=frame["delay"].clip(lower=0) + 1).to_parquet(project.test / "rows.parquet")
+    settings(project, evaluation={"baselines": ["mean", "wind"]})
+    written = run(project)
+    assert written["decision"]["promote"] is False
+    [reason] = written["decision"]["reasons"]
+    assert reason.startswith("the gain in mae over the baseline wind is -")
+    assert reason.endswith("not significantly above 0")
+    [better] = written["decision"]["better_baselines"]
+    assert better.startswith("baseline wind is better than the challenger in mae (")
+    page = Page((project.evaluation / "report.html").read_text(encoding="utf-8")).text("li")
+    assert reason in page and better in page
+
+
+def test_a_baseline_decides_nothing_where_the_settings_do_not_ask_for_it(project):
+    frame = pd.read_parquet(project.test / "rows.parquet")
+    frame.assign(wind=frame["delay"].clip(lower=0)).to_parquet(project.test / "rows.parquet")
+    settings(project, evaluation={"baselines": ["wind"]}, promotion={"beat_baselines": False, "floor": 500})
+    assert run(project)["decision"]["promote"] is True
+
+
+INCOMPARABLE = {
+    "older": "it cannot score these rows",
+    "unrecorded": "it does not record which examples were held out from its training",
+    "other salt": "its data were split by a hash of id with salt 'other', 40% held out, and these by a hash of id with",
+}
+
+
+@pytest.mark.parametrize("which", INCOMPARABLE)
+def test_a_champion_that_cannot_be_compared_stops_the_step_and_serves_on(project, models, capsys, which):
+    set_champion(models[which])
+    line = fails(project, capsys)
+    assert f"champion v1 cannot be compared: {INCOMPARABLE[which]}" in line
+    assert "It serves on." in line
+    assert line.endswith("--overrides promotion.incomparable_champion=replace")
+
+
+@pytest.mark.parametrize("which", INCOMPARABLE)
+def test_by_a_setting_for_one_run_it_is_replaced_without_a_comparison(project, models, which):
+    set_champion(models[which])
+    decision = run(project, *REPLACE)["decision"]
     assert decision["promote"] is True
-    assert decision["champion"] is None
-    assert "champion v1 cannot score these rows" in decision["note"]
-    assert "gate" in decision["note"]
-    assert "gate" in capsys.readouterr().out
+    assert (decision["champion"], decision["champion_version"]) == (None, "1")
+    assert INCOMPARABLE[which] in decision["note"]
+    page = Page((project.evaluation / "report.html").read_text(encoding="utf-8")).text("li")
+    assert decision["note"] in page
+
+
+def test_even_then_a_model_that_loses_to_a_baseline_replaces_no_champion(project, models):
+    set_champion(models["older"])
+    settings(project, promotion={"floor": 0.001})
+    assert run(project, *REPLACE)["decision"]["promote"] is False
+
+
+def test_a_champion_whose_files_are_damaged_stops_the_step(project, models, capsys):
+    set_champion(models["weak"], "0" * 64)
+    line = fails(project, capsys)
+    assert (
+        f"its files are damaged, their sha256 is {champion.model_hash(models['weak'])[:12]} and was 000000000000"
+        in line
+    )
+
+
+def test_a_champion_that_no_hash_was_recorded_for_is_compared(project, models):
+    version = set_champion(models["weak"])
+    mlflow.MlflowClient().delete_model_version_tag(NAME, version, "sha256")
+    assert run(project)["decision"]["champion"] == "champion v1"
 
 
 def test_a_champion_whose_files_are_lost_stops_the_step_with_the_remedy(project, models, capsys, tmp_path):
@@ -196,7 +271,7 @@ def test_the_feature_that_makes_the_delay_is_the_most_important_one(project):
 def test_production_rows_that_moved_are_reported_as_drift(project, tmp_path):
     moved = flights(300, seed=5).assign(wind=lambda frame: frame["wind"] + 50)
     drift = run(project, *write_production(tmp_path / "production", moved))["drift"]
-    assert drift["drifted"] == ["wind"]
+    assert drift["drifted"] == ["wind", "prediction"]
     assert drift["rows"] == {"reference": 400, "production": 300}
 
 
@@ -212,6 +287,7 @@ def test_production_rows_without_a_feature_and_without_the_target_are_compared_a
     drift = run(project, *write_production(tmp_path / "production", less))["drift"]
     assert drift["drifted"] == ["wind"]
     assert [each["value"] for each in drift["results"] if each["feature"] == "wind"] == [None]
+    assert "prediction" not in {each["feature"] for each in drift["results"]}
 
 
 def test_without_production_rows_drift_is_not_checked(project):
@@ -234,6 +310,39 @@ def test_a_classification_is_evaluated_by_the_same_step(late):
     assert written["metrics"]["challenger"]["balanced_accuracy"] > 0.8
     assert written["metrics"]["baselines"]["most_frequent"]["balanced_accuracy"] == 0.5
     assert "Right and wrong classes" in (late.evaluation / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "average_precision", "log_loss", "brier"])
+def test_a_metric_of_probabilities_decides(late, name):
+    settings(late, evaluation=BALANCED | {"metric": name}, promotion={"floor": 0.7 if "_loss" not in name else 0.5})
+    if name == "brier":
+        settings(late, evaluation=BALANCED | {"metric": name}, promotion={"floor": 0.25})
+    written = run(late)
+    assert written["decision"]["promote"] is True
+    assert written["metrics"]["baselines"]["most_frequent"]["roc_auc"] == 0.5
+    page = (late.evaluation / "report.html").read_text(encoding="utf-8")
+    assert all(chart in page for chart in ("ROC curve of yes", "Precision and recall of yes", "Calibration of yes"))
+
+
+def test_the_threshold_of_the_model_moves_its_classes_and_not_its_probabilities(late):
+    settings(late, evaluation=BALANCED, promotion={"floor": 0.1})
+    usual = run(late)["metrics"]["challenger"]
+    champion.write_metadata(late.model, {"threshold": 0.999, "classes": ["no", "yes"]})
+    strict = run(late)["metrics"]["challenger"]
+    assert strict["roc_auc"] == usual["roc_auc"]
+    assert strict["accuracy"] < usual["accuracy"]
+
+
+def test_rows_of_a_group_count_as_one_so_the_interval_is_wider(project, models):
+    set_champion(models["weak"])
+    single = run(project)["metrics"]["gain"]
+    text = project.schema.read_text(encoding="utf-8")
+    project.schema.write_text(text + "split: {group: hour}\n", encoding="utf-8")
+    grouped = run(project)["metrics"]["gain"]
+    assert grouped["gain"] == single["gain"]
+    assert grouped["upper"] - grouped["lower"] > 1.5 * (single["upper"] - single["lower"])
+    page = (project.evaluation / "report.html").read_text(encoding="utf-8")
+    assert "from resampled groups of hour" in page
 
 
 def spoil(folders, carrier, minutes):
@@ -292,7 +401,7 @@ def test_settings_without_cohorts_measure_none(project):
 
 def outcomes(folders, positive="yes"):
     """Recompute the shares by carrier: of all rows and of the late ones, how many are predicted as late."""
-    frame = pd.read_parquet(folders.test)
+    frame = pd.read_parquet(folders.test / "rows.parquet")
     frame["given"] = mlflow.pyfunc.load_model(str(folders.model)).predict(frame.drop(columns="late")) == positive
     late = frame[frame["late"] == positive]
     return [each.groupby("carrier")["given"].mean().to_dict() for each in (frame, late)]

@@ -1,5 +1,7 @@
 """The step prep: from raw files to training and test rows."""
 
+import json
+
 import mlflow
 import pandas as pd
 import pytest
@@ -27,32 +29,52 @@ def fails(folders, capsys):
 
 def test_each_row_is_either_for_training_or_for_testing(folders):
     train, test = run(folders)
-    assert len(test) == 50
+    assert 30 < len(test) < 70
     assert sorted([*train["id"], *test["id"]]) == flights()["id"].tolist()
 
 
-def test_the_split_is_the_same_each_time_and_follows_the_seed(folders):
-    first = run(folders)
-    again = run(folders)
-    pd.testing.assert_frame_equal(first[1], again[1])
+def sides(folders):
+    train, test = run(folders)
+    return dict.fromkeys(train["id"], "train") | dict.fromkeys(test["id"], "test")
+
+
+def test_another_seed_other_rows_and_another_order_move_no_row(folders):
+    before = sides(folders)
     text = folders.settings.read_text(encoding="utf-8")
     folders.settings.write_text(text.replace("seed: 13", "seed: 14"), encoding="utf-8")
-    assert set(run(folders)[1]["id"]) != set(first[1]["id"])
+    assert sides(folders) == before
+    more = pd.concat([flights(), flights(3, seed=9).assign(id=["a", "b", "c"])]).sample(frac=1, random_state=1)
+    more.to_csv(folders.raw / "flights.csv", index=False)
+    assert {name: side for name, side in sides(folders).items() if name in before} == before
 
 
-def test_each_class_keeps_its_share(tmp_path, folders):
-    frame = pd.concat([flights(190).assign(late="no"), flights(10).assign(late="yes")])
-    (tmp_path / "classes").mkdir()
-    train, test = run(make_folders(tmp_path / "classes", CLASSIFICATION, frame))
-    assert (test["late"] == "yes").sum() in (2, 3)
-    assert (train["late"] == "yes").sum() + (test["late"] == "yes").sum() == 10
+def test_what_was_held_out_is_recorded_beside_the_rows(folders):
+    run(folders)
+    for folder in (folders.train, folders.test):
+        record = json.loads((folder / "_split.json").read_text(encoding="utf-8"))
+        assert record == {
+            "by": "hash",
+            "columns": ["hour", "carrier", "wind"],
+            "salt": "mlops",
+            "test_size": 0.25,
+            "cut": None,
+        }
+
+
+def test_repeated_rows_are_on_one_side(folders):
+    pd.concat([flights()] * 3).to_csv(folders.raw / "flights.csv", index=False)
+    train, test = run(folders)
+    assert not set(train["id"]) & set(test["id"])
 
 
 def test_row_counts_are_logged(folders):
     run(folders)
     [logged] = mlflow.search_runs(output_format="list")
     assert logged.info.run_name == "prep"
-    assert logged.data.metrics == {"raw_rows": 200, "train_rows": 150, "test_rows": 50}
+    train, test = logged.data.metrics["train_rows"], logged.data.metrics["test_rows"]
+    assert logged.data.metrics == {"raw_rows": 200, "train_rows": train, "test_rows": test}
+    assert train + test == 200
+    assert logged.data.params["split"] == "by a hash of hour, carrier, wind with salt 'mlops', 25% held out"
 
 
 def test_rows_without_target_are_left_out_where_the_schema_allows_them(folders, capsys):
@@ -78,12 +100,12 @@ def test_a_class_with_a_single_row_stops_prep(tmp_path, folders, capsys):
     (tmp_path / "classes").mkdir()
     frame = flights().assign(late=["yes"] + ["no"] * 199)
     line = fails(make_folders(tmp_path / "classes", CLASSIFICATION, frame), capsys)
-    assert "late: the rows cannot be split" in line
+    assert "class yes of late (1 rows) would have no t" in line
 
 
 def test_an_empty_csv_stops_prep(folders, capsys):
     (folders.raw / "flights.csv").write_text("", encoding="utf-8")
-    assert "flights.csv is empty" in fails(folders, capsys)
+    assert "flights.csv: it is empty" in fails(folders, capsys)
 
 
 def test_a_missing_schema_file_stops_prep(folders, capsys):

@@ -97,7 +97,7 @@ def test_a_completed_row_is_predicted_as_before(tmp_path: Path) -> None:
     frame = flights(300)
     frame.loc[::7, "carrier"] = None
     frame = data.validate(frame, schema)
-    model = module("tabular.model").fit(frame, schema, {"max_iter": 10}, seed=0)
+    model = module("tabular.model").fit(frame, schema, {"hyperparameters": {"max_iter": 10}, "seed": 0})
     rows = frame[frame["wind"].notna()]
     complete = step.complete(rows, frame, schema)
     assert complete["carrier"].isin(["AA", "BB", "CC", "missing"]).all()

@@ -1,18 +1,25 @@
 """The scoring script: requests online, files in batches."""
 
 import ast
+import csv
 import importlib.util
 import json
+from datetime import date
 
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import CLASSIFICATION, PACKAGE, SOURCE, module
+from helpers import CLASSIFICATION, PACKAGE, SOURCE, module, write_schema
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from mlflow import pyfunc
 from samples import flights
 
 Column, Schema = module("core.schema").Column, module("core.schema").Schema
 data, model = module("tabular.data"), module("tabular.model")
+conversion, StepError = module("conversion"), module("core.step").StepError
+write_metadata = module("core.champion").write_metadata
+TRAINING = {"seed": 13, "hyperparameters": {"max_iter": 10}}
 
 
 @pytest.fixture(scope="module")
@@ -22,25 +29,54 @@ def saved(tmp_path_factory):
     schema = Schema("late", "regression", {name: Column(name, **entry) for name, entry in columns.items()})
     frame = data.validate(flights().assign(late=lambda f: f["delay"]), schema)
     folder = tmp_path_factory.mktemp("azureml") / "flights" / "1" / "model"
-    model.save(model.fit(frame, schema, {"max_iter": 10}, 13), frame, schema, folder)
+    model.save(model.fit(frame, schema, TRAINING), frame, schema, folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def score(saved):
-    """The script, loaded as the inference server does: as a file, outside its package."""
-    spec = importlib.util.spec_from_file_location("entry_module", SOURCE / PACKAGE / "score.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AZUREML_MODEL_DIR", str(saved.parents[1]))
-        script.init()
-    return script
+    """The script with that model."""
+    return load_script(saved.parents[1])
 
 
 @pytest.fixture
 def rows():
     return json.loads(flights(5)[["hour", "carrier", "weekend", "wind"]].to_json(orient="split"))
+
+
+# What a column of a request is in another release than that of `saved`, whose model has no metadata.
+COLUMNS = {
+    "hour": {"type": "integer", "minimum": 0, "maximum": 23},
+    "carrier": {"type": "category", "missing": 1, "values": ["AA", "BB", "CC", 7]},
+    "gate": {"type": "category", "missing": 1},
+    "weekend": {"type": "boolean"},
+    "wind": {"type": "number", "missing": 1, "thousands": ","},
+    "left": {"type": "date", "derive": ["month", "hour"], "format": "%d.%m.%Y"},
+    "delay": {"type": "number"},
+}
+
+
+@pytest.fixture(scope="module")
+def described(tmp_path_factory):
+    """The script with a model that records the columns of its requests, and the schema of these."""
+    folder = tmp_path_factory.mktemp("described")
+    schema = write_schema({"target": "delay", "task": "regression", "columns": COLUMNS}, folder)
+    frame = flights().assign(left="05.01.2013", gate=3.0, carrier=lambda f: f["carrier"].replace("CC", 7))
+    typed = data.validate(frame, schema)
+    model.save(model.fit(typed, schema, TRAINING), typed, schema, folder / "model")
+    write_metadata(folder / "model", {conversion.METADATA: schema.input_columns()})
+    return load_script(folder), schema
+
+
+def load_script(folder):
+    """Load the script as the inference server does: as a file, outside its package."""
+    spec = importlib.util.spec_from_file_location("entry_module", SOURCE / PACKAGE / "score.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AZUREML_MODEL_DIR", str(folder))
+        script.init()
+    return script
 
 
 def refused(response):
@@ -55,6 +91,32 @@ def test_a_request_is_answered_with_what_the_model_predicts(score, saved, rows):
     frame = pd.DataFrame(rows["data"], columns=rows["columns"]).astype({"hour": "int64", "wind": "float64"})
     assert answer == {"predictions": pyfunc.load_model(str(saved)).predict(frame).tolist()}
     json.dumps(answer, allow_nan=False)
+
+
+@pytest.fixture(scope="module")
+def late(tmp_path_factory):
+    """The script with a model that says who is late, from a probability of 0.9 on."""
+    folder = tmp_path_factory.mktemp("late")
+    schema = write_schema(CLASSIFICATION, folder)
+    frame = data.validate(flights(), schema)
+    model.save(model.fit(frame, schema, TRAINING), frame, schema, folder / "model")
+    write_metadata(folder / "model", {"classes": ["no", "yes"], "threshold": 0.9})
+    return load_script(folder)
+
+
+def test_the_probabilities_of_all_classes_are_in_the_answer(late, rows):
+    answer = late.run(json.dumps({"input_data": rows}))
+    assert answer["classes"] == ["no", "yes"]
+    assert [sum(row) for row in answer["probabilities"]] == pytest.approx([1.0] * 5)
+    assert answer["predictions"] == ["yes" if row[1] >= 0.9 else "no" for row in answer["probabilities"]]
+    json.dumps(answer, allow_nan=False)
+
+
+def test_the_probabilities_of_a_batch_are_columns(late, tmp_path):
+    flights(5).to_csv(tmp_path / "flights.csv", index=False)
+    table = late.run([str(tmp_path / "flights.csv")])
+    assert list(table) == ["file", "row", "prediction", "probability_no", "probability_yes"]
+    assert table["probability_no"] + table["probability_yes"] == pytest.approx([1.0] * 5)
 
 
 def test_a_list_of_records_is_the_same_request(score, rows):
@@ -82,12 +144,14 @@ GOOD = {"hour": 8, "carrier": "AA", "weekend": True, "wind": 3.5}
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"hour": "noon"}, "hour: 'noon' is not a number"),
+        ({"hour": "noon"}, "hour: 'noon' is not a finite number"),
         ({"hour": 8.5}, "hour: '8.5' is not an integer"),
         ({"hour": None}, "hour: a value is missing"),
-        ({"wind": float("inf")}, "wind: 'inf' is not a number"),
-        ({"wind": [1]}, "wind: '[1]' is not a single value"),
-        ({"carrier": {"a": 1}}, "carrier: '{'a': 1}' is not a single value"),
+        ({"hour": 2**64}, "hour: '18446744073709551616' is beyond 64 bits"),
+        ({"wind": float("inf")}, "wind: 'inf' is not a finite number"),
+        ({"wind": 10**309}, "0...' is not a finite number"),
+        ({"wind": [1]}, "wind: a list is not a single value"),
+        ({"carrier": {"a": 1}}, "carrier: a dict is not a single value"),
         ({"weekend": 2}, "weekend: '2' is not true or false"),
     ],
 )
@@ -108,7 +172,13 @@ def test_a_value_of_the_wrong_type_is_named(score, change, complaint):
         ('{"input_data": {"columns": ["hour"], "data": []}}', "there are no rows"),
         ('{"input_data": {"columns": ["hour"], "data": [[1, 2]]}}', "row 0 of data must be a list of 1 values"),
         ('{"input_data": {"columns": ["hour"], "data": [1]}}', "row 0 of data must be a list"),
-        ('[{"hour": 8, "wind": 1}]', "missing columns: carrier, weekend"),
+        ('[{"hour": 8, "wind": 1}]', "missing columns: carrier, weekend (given: hour, wind)"),
+        ("[" * 100_000, "nested too deeply"),
+        (
+            '[{"hour": ' + "[" * 900 + "]" * 900 + ', "carrier": 1, "weekend": 1, "wind": 1}]',
+            "hour: a list is not a single",
+        ),
+        ('[{"hour": ' + "9" * 5000 + ', "carrier": 1, "weekend": 1, "wind": 1}]', "not valid JSON"),
         (
             '{"input_data": {"columns": ["hour", "hour", "carrier", "weekend", "wind"], "data": [[1,2,"A",true,0]]}}',
             "repeated columns: hour",
@@ -117,6 +187,107 @@ def test_a_value_of_the_wrong_type_is_named(score, change, complaint):
 )
 def test_a_malformed_request_is_refused_with_the_problem(score, body, complaint):
     assert complaint in refused(score.run(body))
+
+
+RECORD = {"hour": 8, "carrier": "AA", "gate": 3, "weekend": True, "wind": 1224.5, "left": "2013-01-05"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hour": "8", "weekend": "true"},
+        {"hour": " 8.0", "weekend": "YES"},
+        {"wind": "1,224.5"},
+        {"left": "05.01.2013"},
+        {"left": "2013-01-05T00:00:00Z"},
+        {"carrier": " AA "},
+    ],
+)
+def test_another_spelling_of_a_request_is_the_same_request(described, change):
+    script, _ = described
+    assert script.run(json.dumps([RECORD | change])) == script.run(json.dumps([RECORD]))
+
+
+def test_a_category_that_is_a_number_is_not_unknown(described, capsys):
+    script, _ = described
+    answers = [script.run(json.dumps([RECORD | {"carrier": value}])) for value in (7, 7.0, "7", " 7", "7.0")]
+    assert all(answer == answers[0] for answer in answers)
+    assert capsys.readouterr().out == ""
+    assert answers[0] != script.run(json.dumps([RECORD | {"carrier": "AA"}]))
+
+
+def test_unknown_categories_are_scored_and_counted_in_the_log(described, capsys):
+    script, _ = described
+    answer = script.run(json.dumps([RECORD, RECORD | {"carrier": "ZZ"}, RECORD | {"carrier": None}]))
+    assert answer["predictions"][1] == answer["predictions"][2]
+    assert capsys.readouterr().out == "carrier: 1 of 3 values are unknown to the model (such as 'ZZ')\n"
+
+
+def test_limits_of_the_schema_are_not_those_of_a_request(described):
+    script, _ = described
+    assert script.run(json.dumps([RECORD | {"hour": 99}]))["predictions"]
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"left": "5 January"}, "left: '5 January' is not a date, written %d.%m.%Y or as 2013-01-31"),
+        ({"left": None}, "left: a value is missing, and the model has never seen that"),
+        ({"wind": "1,5"}, "wind: '1,5' is not a finite number"),
+        ({"weekend": "maybe"}, "weekend: 'maybe' is not true or false"),
+    ],
+)
+def test_a_value_that_the_schema_would_refuse_is_named(described, change, complaint):
+    script, _ = described
+    assert complaint in refused(script.run(json.dumps([RECORD | change])))
+
+
+def test_a_file_is_converted_as_a_request(described, tmp_path):
+    script, _ = described
+    rows = 'left,hour,carrier,gate,weekend,wind\n05.01.2013, 8 ,AA,3.0,yes,"1,224.5"\n'
+    (tmp_path / "a.csv").write_text(rows, encoding="utf-8")
+    assert (
+        script.run([str(tmp_path / "a.csv")])["prediction"].tolist() == script.run(json.dumps([RECORD]))["predictions"]
+    )
+
+
+RAW = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**65), 2**65),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.integers(-9, 9).map(float),
+    st.integers(-(2**55), 2**55).map(float),
+    st.integers(-(2**65), 2**65).map(str),
+    st.floats().map(repr),
+    st.dates(min_value=date(1900, 1, 1)).map(lambda day: f"{day:%d.%m.%Y}"),
+    st.datetimes().map(str),
+    st.sampled_from(["true", "FALSE", "Yes", "no", " 7", "7.0", "1,000", "1,5", "NA", "null", "", " ", "AA", "ZZ"]),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=5),
+)
+
+
+@settings(max_examples=200)
+@example(name="gate", value=7.0)
+@example(name="gate", value=1e16)
+@given(name=st.sampled_from([name for name in COLUMNS if name != "delay"]), value=RAW)
+def test_what_training_accepts_the_endpoint_reads_as_the_same_value(described, tmp_path_factory, name, value):
+    """As text in a file, and as a value in memory; a number is written as JSON writes it."""
+    script, schema = described
+    text = "" if value is None else value if isinstance(value, str) else json.dumps(value)
+    record = {**RECORD, "delay": 1.0, name: value}
+    path = tmp_path_factory.mktemp("raw") / "a.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerows([list(record), [text if key == name else given for key, given in record.items()]])
+    frames = [data.read_folder(path.parent, schema), pd.DataFrame([record], dtype=object)]
+    for frame, sent in ((frames[0], text), (frames[0], value), (frames[1], value)):
+        try:
+            expected = data.validate(frame, schema)[schema.features]
+        except StepError:
+            continue
+        table = script._table(json.dumps([{**RECORD, name: sent}]))
+        pd.testing.assert_frame_equal(script._model_inputs(table), expected)
 
 
 def test_a_mini_batch_of_files_becomes_a_table_of_predictions(score, tmp_path, rows):
@@ -185,7 +356,7 @@ def test_an_unset_model_folder_is_named(score, monkeypatch):
         score.init()
 
 
-@pytest.mark.parametrize("name", ["score.py", "data_file.py"])
+@pytest.mark.parametrize("name", ["score.py", "data_file.py", "conversion.py"])
 def test_the_script_imports_nothing_of_its_package(name):
     tree = ast.parse((SOURCE / PACKAGE / name).read_text(encoding="utf-8"))
     origins = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]

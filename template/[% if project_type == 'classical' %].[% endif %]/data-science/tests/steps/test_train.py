@@ -1,6 +1,7 @@
 """The step train: a model is written completely or not at all."""
 
 import errno
+import json
 import os
 import shutil
 
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 from helpers import CLASSIFICATION, module
 from mlflow import MlflowClient
-from samples import flights, make_folders
+from samples import SETTINGS, flights, make_folders
 
 prep, train = module("prep"), module("train")
 OPTIONS = ("train-data", "schema", "settings", "model")
@@ -34,10 +35,26 @@ def test_the_model_folder_needs_no_pickle_and_pins_what_it_needs(trained):
 
 def test_parameters_and_metrics_are_logged_and_no_model_is_uploaded(trained):
     [logged] = mlflow.search_runs(filter_string="run_name = 'train'", output_format="list")
-    assert logged.data.params == {"seed": "13", "max_iter": "20", "min_samples_leaf": "5"}
-    assert logged.data.metrics["train_rows"] == 150
-    assert 0.5 < logged.data.metrics["train_score"] <= 1
+    assert logged.data.params == {"test_size": "0.25", "seed": "13", "max_iter": "20", "min_samples_leaf": "5"}
+    assert logged.data.metrics["train_rows"] > 100
+    assert 0.5 < logged.data.metrics["train_r2"] <= 1
+    assert logged.data.metrics["train_mae"] > 0
     assert MlflowClient().list_artifacts(logged.info.run_id) == []
+
+
+def test_the_model_records_which_rows_were_held_out(trained):
+    record = json.loads((trained.test / "_split.json").read_text(encoding="utf-8"))
+    assert mlflow.models.Model.load(str(trained.model)).metadata["split"] == record
+
+
+def test_the_threshold_is_part_of_the_model(tmp_path, folders):
+    (tmp_path / "classes").mkdir()
+    settings = SETTINGS | {"training": SETTINGS["training"] | {"threshold": 0.9}}
+    other = make_folders(tmp_path / "classes", CLASSIFICATION, flights(400), settings)
+    prep.main(other.arguments("raw-data", "schema", "settings", "train-data", "test-data"))
+    train.main(other.arguments(*OPTIONS))
+    metadata = mlflow.models.Model.load(str(other.model)).metadata
+    assert (metadata["threshold"], metadata["classes"]) == (0.9, ["no", "yes"])
 
 
 def test_overrides_reach_the_training(trained):
@@ -63,7 +80,7 @@ def test_training_data_that_are_missing_are_one_line(folders, capsys):
     with pytest.raises(SystemExit):
         train.main(folders.arguments(*OPTIONS))
     [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: {folders.train}: no such folder")
+    assert line.startswith(f"error: {folders.train}: there is no valid _split.json")
 
 
 def test_a_classification_needs_another_schema_and_no_other_step(tmp_path, folders):

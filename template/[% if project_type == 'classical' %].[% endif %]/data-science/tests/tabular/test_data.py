@@ -1,18 +1,23 @@
 """Tables: reading, the check against the schema, and requests with real rows."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from helpers import CLASSIFICATION, REGRESSION, ROOT, module, write_schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import flights
 
-data, endpoint = module("tabular.data"), module("core.endpoint")
+data, endpoint, conversion = module("tabular.data"), module("core.endpoint"), module("conversion")
 Column, Schema = module("core.schema").Column, module("core.schema").Schema
 MODALITY = module("modality").MODALITY
+Examples, load_examples = module("core.modality").Examples, module("core.modality").load_examples
+refuse_constant_target = module("core.modality").refuse_constant_target
 StepError = module("core.step").StepError
 
 
@@ -27,57 +32,124 @@ def one_column_schema(**entry):
 # --- reading
 
 
-def test_csv_and_parquet_files_are_joined_in_the_order_of_their_names(tmp_path):
-    flights(3, seed=1).to_parquet(tmp_path / "b.parquet")
-    flights(2, seed=2).to_csv(tmp_path / "a.csv", index=False)
-    (tmp_path / "notes.txt").write_text("not data", encoding="utf-8")
-    frame = data.read_folder(tmp_path)
-    assert len(frame) == 5
+@pytest.fixture
+def schema(tmp_path):
+    return write_schema(REGRESSION, tmp_path)
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """A folder for data files."""
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    return folder
+
+
+def test_csv_and_parquet_files_are_joined_in_the_order_of_their_names(raw, schema):
+    flights(3, seed=1).to_parquet(raw / "b.parquet")
+    flights(2, seed=2).to_csv(raw / "a.csv", index=False)
+    (raw / "notes.txt").write_text("not data", encoding="utf-8")
+    frame = data.convert(data.read_folder(raw, schema), schema)
     assert frame["delay"].tolist() == [*flights(2, seed=2)["delay"], *flights(3, seed=1)["delay"]]
 
 
-def test_text_columns_keep_their_leading_zeros(tmp_path):
-    schema = write_schema(REGRESSION, tmp_path)
-    flights(2).to_csv(tmp_path / "a.csv", index=False)
-    assert data.read_folder(tmp_path, schema)["id"].tolist() == ["0000", "0001"]
+def test_values_of_a_csv_stay_as_they_are_written(raw, schema):
+    (raw / "a.csv").write_bytes(b'\xef\xbb\xbfid,hour , carrier\r\n007, 8 ,"A,""A"""\r\n\r\nNA,,x')
+    frame = data.read_folder(raw, schema)
+    assert frame.to_dict("list") == {"id": ["007", "NA"], "hour": [" 8 ", ""], "carrier": ['A,"A"', "x"]}
 
 
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        (b"", "is empty; it needs a header line and rows"),
-        (b"hour,carrier\n", "has no rows"),
-        (b'hour,carrier\n1,"AA\n', "cannot be read"),
-        (b"hour,carrier\n1,AA\n1,2,3,4\n", "cannot be read"),
-        (b"hour,carrier\n1,\xff\xfe\n", "cannot be read"),
-    ],
-)
-def test_a_broken_csv_is_named_with_its_problem_in_one_line(tmp_path, content, complaint):
-    (tmp_path / "flights.csv").write_bytes(content)
-    with pytest.raises(StepError, match=r"flights\.csv") as error:
-        data.read_folder(tmp_path)
+def test_columns_without_a_name_are_left_out(raw, schema):
+    (raw / "a.csv").write_text(",id,hour,,\n1,007,8,,\n2,008,9,,\n", encoding="utf-8")
+    assert data.read_folder(raw, schema).to_dict("list") == {"id": ["007", "008"], "hour": ["8", "9"]}
+
+
+def test_a_column_that_pandas_wrote_as_the_index_of_a_parquet_is_a_column(raw, schema):
+    flights(3).set_index("hour").to_parquet(raw / "a.parquet")
+    assert data.read_folder(raw, schema)["hour"].tolist() == flights(3)["hour"].tolist()
+
+
+ROWS = "id,hour,carrier\n1,8,AA\n2,9,\u00c5B\n"
+NAMES = "(its columns: id, hour, carrier)"
+REFUSED = {
+    "empty": (b"", "it is empty; it needs a header line and rows"),
+    "no rows": (b"id,hour\n", "it has no rows (its columns: id, hour)"),
+    # pandas would read the first column as the names of the rows, and each other one under the name of its neighbour.
+    "a comma at the end of each line": (
+        b"id,hour,carrier\n1,8,AA,\n2,9,BB,\n",
+        f"line 2 has 4 values and the header 3 {NAMES}: remove the comma at the end of each line, or end the header",
+    ),
+    "a value too many in the first row": (
+        b"id,hour,carrier\n1,8,A,A\n2,9,BB\n",
+        f"line 2 has 4 values and the header 3 {NAMES}: name all columns in the header, and put values that hold",
+    ),
+    "a value too many in a later row": (
+        b"id,hour,carrier\n1,8,AA\n\n2,9,B,B\n",
+        f"line 4 has 4 values and the header 3 {NAMES}",
+    ),
+    "a row that breaks off": (
+        b"id,hour,carrier\n1,8,AA\n2\n",
+        f"line 3 has 1 value and the header 3 {NAMES}: complete it, with a comma for each empty value",
+    ),
+    "a quotation mark that is not closed": (
+        b'id,hour,carrier\n1,8,"AA\n2,9,BB\n',
+        "line 3 cannot be read (unexpected end",
+    ),
+    "text after a quoted value": (b'id,hour,carrier\n1,8,"A"A\n', "line 2 cannot be read (',' expected"),
+    "a repeated column": (
+        b"id,hour,carrier,hour\n1,8,AA,9\n",
+        "it has the column hour more than once (its columns: id, hour, carrier, hour): rename or delete the others",
+    ),
+    "semicolons": (
+        ROWS.replace(",", ";").encode(),
+        f"its values are separated by semicolons {NAMES}: save it with commas",
+    ),
+    "tabs": (ROWS.replace(",", "\t").encode(), f"its values are separated by tabs {NAMES}: save it with commas"),
+    "quoted names between semicolons": (b'"id";"hour"\n1;8\n', "separated by semicolons (its columns: id, hour)"),
+    "UTF-16": (ROWS.encode("utf-16"), f"it is encoded in UTF-16 {NAMES}: save it in UTF-8"),
+    "UTF-16 without a mark": (ROWS.encode("utf-16-be"), f"it is encoded in UTF-16 {NAMES}: save it in UTF-8"),
+    "Latin-1": (
+        ROWS.encode("latin-1"),
+        f"it is not encoded in UTF-8: line 3 has the byte 0xc5 {NAMES}: save it in UTF-8",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_csv_that_would_not_be_read_as_it_is_is_refused_with_its_columns_and_the_remedy(raw, schema, name):
+    content, complaint = REFUSED[name]
+    (raw / "flights.csv").write_bytes(content)
+    with pytest.raises(StepError, match=r"flights\.csv: ") as error:
+        data.read_folder(raw, schema)
     assert complaint in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_a_broken_parquet_is_named(tmp_path):
-    (tmp_path / "flights.parquet").write_bytes(b"no parquet at all")
-    with pytest.raises(StepError, match=r"flights\.parquet cannot be read"):
-        data.read_folder(tmp_path)
+def test_a_broken_parquet_is_named(raw, schema):
+    (raw / "flights.parquet").write_bytes(b"no parquet at all")
+    with pytest.raises(StepError, match=r"flights\.parquet: it cannot be read as parquet") as error:
+        data.read_folder(raw, schema)
+    assert "\n" not in str(error.value)
 
 
-def test_an_empty_or_absent_folder_is_named(tmp_path):
+def test_a_parquet_with_a_repeated_column_is_refused(raw, schema):
+    pq.write_table(pa.table([pa.array([1]), pa.array([2])], names=["hour", "hour"]), raw / "flights.parquet")
+    with pytest.raises(StepError, match=r"parquet: it has the column hour more than once \(its columns: hour, hour\)"):
+        data.read_folder(raw, schema)
+
+
+def test_an_empty_or_absent_folder_is_named(raw, schema):
     with pytest.raises(StepError, match="there is no csv or parquet file"):
-        data.read_folder(tmp_path)
+        data.read_folder(raw, schema)
     with pytest.raises(StepError, match="no such folder"):
-        data.read_folder(tmp_path / "nowhere")
+        data.read_folder(raw / "nowhere", schema)
 
 
-def test_files_with_different_columns_are_refused(tmp_path):
-    flights(2).to_csv(tmp_path / "a.csv", index=False)
-    flights(2).drop(columns="wind").to_csv(tmp_path / "b.csv", index=False)
+def test_files_with_different_columns_are_refused(raw, schema):
+    flights(2).to_csv(raw / "a.csv", index=False)
+    flights(2).drop(columns="wind").to_csv(raw / "b.csv", index=False)
     with pytest.raises(StepError, match=r"do not have the same columns; only one of them has wind"):
-        data.read_folder(tmp_path)
+        data.read_folder(raw, schema)
 
 
 # --- validation
@@ -99,13 +171,14 @@ def test_valid_data_come_back_typed_and_in_the_order_of_the_schema(tmp_path):
 
 BREACHES = [
     ("hour", None, "hour: 1 missing value"),
-    ("hour", "noon", "hour: 1 value other than finite numbers (such as 'noon')"),
-    ("hour", 3.5, "hour: 1 value with a fraction (such as '3.5')"),
+    ("hour", "noon", "hour: 'noon' is not a finite number (1 value)"),
+    ("hour", 3.5, "hour: '3.5' is not an integer (1 value)"),
+    ("hour", 2**64, "hour: '18446744073709551616' is beyond 64 bits (1 value)"),
     ("hour", -1, "hour: 1 value below 0 (such as '-1')"),
     ("hour", 24, "hour: 1 value above 23 (such as '24')"),
-    ("wind", float("inf"), "wind: 1 value other than finite numbers (such as 'inf')"),
+    ("wind", float("inf"), "wind: 'inf' is not a finite number (1 value)"),
     ("carrier", None, "carrier: 3 missing values, more than the allowed 10.0%"),
-    ("weekend", "maybe", "weekend: 1 value other than true or false (such as 'maybe')"),
+    ("weekend", "maybe", "weekend: 'maybe' is not true or false (1 value)"),
     ("late", "perhaps", "late: 1 value not listed in the schema (such as 'perhaps')"),
 ]
 
@@ -122,14 +195,15 @@ def test_each_kind_of_breach_is_named_with_column_and_count(tmp_path, name, valu
     assert str(error.value).startswith(f"data does not fit {tmp_path / 'schema.yml'}: ")
 
 
-def test_all_breaches_are_reported_at_once_in_the_order_of_the_schema(tmp_path):
-    frame = flights(20).drop(columns="hour").assign(delay=900.0)
+def test_all_breaches_are_reported_at_once_with_the_columns_that_the_data_have(tmp_path):
+    frame = flights(20).drop(columns=["hour", "weekend", "late"]).assign(delay=900.0)
     frame.loc[0, "carrier"] = None
     with pytest.raises(StepError) as error:
         data.validate(frame, write_schema(REGRESSION, tmp_path))
     reported = str(error.value).split("schema.yml: ")[1]
     assert reported == (
-        "hour: the column is missing; carrier: 1 missing value; delay: 20 values above 500 (such as '900.0')"
+        "missing columns: hour (the data have id, carrier, wind, delay; list the columns of your data in the schema); "
+        "carrier: 1 missing value; delay: 20 values above 500 (such as '900.0')"
     )
 
 
@@ -181,7 +255,121 @@ def test_the_data_of_this_project_fit_its_schema(part):
     assert list(frame.columns) == list(schema.columns)
 
 
+# --- the parts that prep writes
+
+
+def test_a_part_may_miss_more_values_than_the_whole(raw, tmp_path):
+    columns = {**REGRESSION["columns"], "wind": {"type": "number", "missing": 0.05}}
+    schema = write_schema({**REGRESSION, "columns": columns}, tmp_path)
+    frame = flights(1000)
+    frame["wind"] = np.where(np.arange(1000) % 20 == 0, np.nan, 1.0)
+    frame.to_csv(raw / "flights.csv", index=False)
+    valid = MODALITY.check(MODALITY.read(raw, schema), schema)
+    more = 0
+    for seed in range(20):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        part = valid.frame.sample(frac=0.2, random_state=seed).reset_index(drop=True)
+        more += part["wind"].isna().mean() > 0.05
+        MODALITY.write(replace(valid, frame=part), folder, "part")
+        read = load_examples(MODALITY, folder, schema).frame
+        pd.testing.assert_frame_equal(read, part)
+    assert more
+
+
+def test_types_survive_the_file_that_prep_writes(raw, tmp_path):
+    columns = {
+        "none": {"type": "category", "missing": 1},
+        "empty_number": {"type": "number", "missing": 1},
+        "maybe": {"type": "boolean", "missing": 0.5},
+        "sure": {"type": "boolean"},
+        "day": {"type": "date", "format": "%d.%m.%Y", "derive": ["day"]},
+        "size": {"type": "integer", "thousands": ".", "decimal": ","},
+        "y": {"type": "number"},
+    }
+    schema = write_schema({"target": "y", "task": "regression", "columns": columns}, tmp_path)
+    rows = 'none,empty_number,maybe,sure,day,size,y\n,,yes,no,05.01.2013,1.000,1\n,,,yes,01.05.2013,"7,0",2\n'
+    (raw / "a.csv").write_text(rows, encoding="utf-8")
+    valid = MODALITY.check(MODALITY.read(raw, schema), schema)
+    assert valid.frame.dtypes.astype(str).to_dict() == {
+        "none": "object",
+        "empty_number": "float64",
+        "maybe": "float64",
+        "sure": "bool",
+        "day": "object",
+        "day_day": "int64",
+        "size": "int64",
+        "y": "float64",
+    }
+    assert valid.frame["day"].tolist() == ["2013-01-05", "2013-05-01"]
+    assert valid.frame["size"].tolist() == [1000, 7]
+    (tmp_path / "part").mkdir()
+    MODALITY.write(valid, tmp_path / "part", "part")
+    pd.testing.assert_frame_equal(load_examples(MODALITY, tmp_path / "part", schema).frame, valid.frame)
+
+
+def test_production_data_are_typed_where_that_is_possible(raw, tmp_path):
+    columns = {**REGRESSION["columns"], "left": {"type": "date", "derive": ["hour"]}}
+    schema = write_schema({**REGRESSION, "columns": columns}, tmp_path)
+    rows = "hour,carrier,wind,left\n 8,7.0,3,2013-01-05T06:30\nnoon,,x,now\n"
+    (raw / "a.csv").write_text(rows, encoding="utf-8")
+    frame, compared = MODALITY.describe(MODALITY.read(raw, schema), schema)
+    assert list(compared) == ["hour", "carrier", "wind", "left_hour"]
+    assert frame["hour"].tolist() == [8.0, "noon"]
+    assert frame["carrier"].tolist() == ["7", None]
+    assert frame["wind"].tolist() == [3.0, "x"]
+    assert frame["left_hour"].tolist()[0] == 6
+    assert frame["left_hour"].isna().tolist() == [False, True]
+
+
+def test_a_constant_target_is_refused_only_where_the_whole_data_are_at_hand(tmp_path, schema):
+    frame = flights(20).assign(delay=5.0)
+    valid = MODALITY.check(Examples(frame, tmp_path), schema)
+    with pytest.raises(StepError) as error:
+        refuse_constant_target(valid, schema)
+    assert str(error.value) == (
+        "delay is 5.0 in each of 20 rows, so there is nothing to learn: "
+        f"add other rows, or choose another target in {schema.source}"
+    )
+    refuse_constant_target(Examples(frame.assign(delay=[5.0] * 19 + [6.0]), tmp_path), schema)
+
+
+def test_listed_values_are_compared_after_the_conversion(raw, tmp_path):
+    text = """
+    target: y
+    task: regression
+    columns:
+      answer: {type: category, values: [yes, no]}
+      gate: {type: category, values: [7, 8]}
+      open: {type: category, values: [true, false]}
+      y: {type: number}
+    """
+    (tmp_path / "schema.yml").write_text(text, encoding="utf-8")
+    schema = Schema.load(tmp_path / "schema.yml")
+    (raw / "a.csv").write_text("answer,gate,open,y\nyes,7.0,TRUE,1\nno, 8,false,2\n", encoding="utf-8")
+    frame = data.validate(data.read_folder(raw, schema), schema)
+    assert frame["answer"].tolist() == ["yes", "no"]
+    assert frame["gate"].tolist() == ["7", "8"]
+    assert frame["open"].tolist() == ["True", "False"]
+
+
 # --- requests
+
+
+def test_a_sample_request_has_the_date_and_not_what_is_derived_from_it(raw, tmp_path):
+    columns = {**REGRESSION["columns"], "left": {"type": "date", "format": "%d.%m.%Y", "derive": ["month"]}}
+    schema = write_schema({**REGRESSION, "columns": columns}, tmp_path)
+    flights(2).assign(left="31.01.2013").to_csv(raw / "a.csv", index=False)
+    table = endpoint.sample_request(MODALITY, schema.source, raw, 2)["input_data"]
+    assert table["columns"] == ["hour", "carrier", "wind", "left"]
+    assert [row[-1] for row in table["data"]] == ["2013-01-31", "2013-01-31"]
+    typed = conversion.convert(pd.DataFrame(table["data"], columns=table["columns"]), schema.input_columns())
+    assert typed["left_month"].tolist() == [1, 1]
+
+
+def test_a_sample_request_needs_no_share_of_missing_values(folders):
+    pd.read_csv(folders.raw / "flights.csv").assign(wind=None).to_csv(folders.raw / "flights.csv", index=False)
+    assert len(endpoint.sample_request(MODALITY, folders.schema, folders.raw, 3)["input_data"]["data"]) == 3
 
 
 def test_a_sample_request_holds_real_feature_rows_as_json(folders):

@@ -10,10 +10,10 @@ data, model = module("tabular.data"), module("tabular.model")
 StepError = module("core.step").StepError
 
 
-def fitted(document, frame, tmp_path, hyperparameters=SETTINGS["training"]["hyperparameters"]):
+def fitted(document, frame, tmp_path, hyperparameters=SETTINGS["training"]["hyperparameters"], **training):
     schema = write_schema(document, tmp_path)
     frame = data.validate(frame, schema)
-    return model.fit(frame, schema, hyperparameters, seed=13), frame, schema
+    return model.fit(frame, schema, {"hyperparameters": hyperparameters, "seed": 13} | training), frame, schema
 
 
 def test_the_model_predicts_unseen_rows_far_better_than_the_mean(tmp_path):
@@ -69,3 +69,46 @@ def test_the_saved_model_predicts_what_the_fitted_one_did(tmp_path):
     loaded = mlflow.pyfunc.load_model(str(tmp_path / "model"))
     features = frame[schema.features]
     assert list(loaded.predict(features)) == list(pipeline.predict(features))
+
+
+def test_with_an_offset_the_model_follows_that_column_beyond_what_it_was_trained_on(tmp_path):
+    frame = flights(400).assign(delay=lambda f: 10.0 * f["hour"] + f["carrier"].map({"AA": 5, "BB": 0, "CC": -5}))
+    schema = write_schema(REGRESSION, tmp_path)
+    beyond = data.validate(frame, schema).head(3).assign(hour=100)
+    plain, with_offset = (
+        fitted(REGRESSION, frame, tmp_path, **given)[0].predict(beyond[schema.features])
+        for given in ({}, {"offset": "hour"})
+    )
+    assert with_offset == pytest.approx(plain + 100 - 23, abs=8)
+
+
+def test_the_saved_model_with_an_offset_predicts_the_same_and_is_of_scikit_learn_alone(tmp_path):
+    pipeline, frame, schema = fitted(REGRESSION, flights(), tmp_path, offset="hour")
+    model.save(pipeline, frame, schema, tmp_path / "model")
+    features = frame[schema.features]
+    loaded = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    assert loaded.predict(features) == pytest.approx(pipeline.predict(features))
+    trees = pipeline.named_estimators_["trees"].predict(features)
+    assert pipeline.predict(features) == pytest.approx(trees + features["hour"])
+
+
+def test_a_feature_without_any_value_is_refused_in_one_line(tmp_path):
+    with pytest.raises(StepError, match="wind: missing in each training row; give it the role ignore in "):
+        fitted(
+            REGRESSION | {"columns": REGRESSION["columns"] | {"wind": {"type": "number", "missing": 1.0}}},
+            flights().assign(wind=None),
+            tmp_path,
+        )
+
+
+@pytest.mark.parametrize(
+    ("document", "offset", "message"),
+    [
+        (REGRESSION, "wind", "'wind' is not a numerical feature without missing values; those are hour"),
+        (REGRESSION, "gate", "'gate' is not a numerical feature"),
+        (CLASSIFICATION, "hour", "is for a regression, and this is a classification"),
+    ],
+)
+def test_an_offset_that_is_not_suitable_is_refused_in_one_line(tmp_path, document, offset, message):
+    with pytest.raises(StepError, match=message):
+        fitted(document, flights(), tmp_path, offset=offset)

@@ -51,6 +51,8 @@ def model_hash(folder: Path) -> str:
         raise StepError(f"{folder}: there is no MLflow model (no file MLmodel); run train first")
     total = hashlib.sha256()
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    # MLflow adds it to the files of a registered version that it downloads.
+    files.pop("registered_model_meta", None)
     for name in sorted(files):
         with files[name].open("rb") as content:
             total.update(f"{hashlib.file_digest(content, 'sha256').hexdigest()}  {name}\n".encode())

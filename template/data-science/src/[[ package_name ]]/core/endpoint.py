@@ -16,6 +16,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..conversion import label
 from .champion import champion, model_hash
 from .modality import Modality, data_files, load_examples
 from .schema import Column, Schema
@@ -29,10 +30,10 @@ def sample_request(modality: Modality, schema_path: Path, folder: Path, rows: in
     """Return a request with the features of the first `rows` examples in `folder`, in the form that `score` accepts.
 
     Raises:
-        StepError: the data cannot be read, do not fit the schema, or have fewer rows.
+        StepError: the data cannot be read, have values of another type, or have fewer rows.
     """
     schema = Schema.load(schema_path, modality.tasks)
-    inputs = modality.inputs(load_examples(modality, folder, schema), schema.features)
+    inputs = modality.inputs(load_examples(modality, folder, schema), schema.inputs)
     if len(inputs) < rows:
         raise StepError(f"{folder}: a request of {rows} rows is too large, there are only {len(inputs)}")
     return {"input_data": json.loads(inputs.head(rows).to_json(orient="split", double_precision=15))}
@@ -42,7 +43,7 @@ def check_response(modality: Modality, response: object, rows: int, schema_path:
     """Return the problems of an endpoint's answer to `rows` rows; an empty list means that it is valid.
 
     A number must be finite and within the target's range widened by its width on both sides; a class must be one
-    that the schema lists, if it lists them.
+    that the schema lists, if it lists them; the probabilities of a row, if there are some, have the sum 1.
 
     Raises:
         StepError: the schema cannot be read.
@@ -56,14 +57,30 @@ def check_response(modality: Modality, response: object, rows: int, schema_path:
     target = schema.columns[schema.target]
     if schema.task == "classification":
         wrong = [p for p in predictions if not _is_class(p, target)]
-        return [f"{len(wrong)} of {rows} predictions are not a known class (such as {wrong[0]!r})"] if wrong else []
+        found = [f"{len(wrong)} of {rows} predictions are not a known class (such as {wrong[0]!r})"] if wrong else []
+        return found + _check_probabilities(response, rows)
     wrong = [p for p in predictions if not is_number(p) or not _is_plausible(p, target)]
     return [f"{len(wrong)} of {rows} predictions are not plausible numbers (such as {wrong[0]!r})"] if wrong else []
 
 
+def _check_probabilities(response: dict[str, Any], rows: int) -> list[str]:
+    if "probabilities" not in response:
+        return []
+    given, classes = response["probabilities"], response.get("classes")
+    valid = isinstance(given, list) and isinstance(classes, list) and len(given) == rows
+    wrong = [row for row in given if not _is_distribution(row, len(classes))] if valid else [given]
+    return [f"the probabilities of {len(wrong)} rows are not valid (such as {wrong[0]!r})"[:300]] if wrong else []
+
+
+def _is_distribution(row: object, size: int) -> bool:
+    if not isinstance(row, list) or len(row) != size or not all(is_number(p) and 0 <= p <= 1 for p in row):
+        return False
+    return abs(sum(row) - 1) < 1e-6
+
+
 def _is_class(value: object, target: Column) -> bool:
     if target.values:
-        return str(value) in target.values
+        return label(value) in target.values
     return is_number(value) if target.is_numerical else isinstance(value, str | bool)
 
 

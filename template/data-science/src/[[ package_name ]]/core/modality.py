@@ -7,8 +7,9 @@ nothing but that frame; the steps ask the modality for the rest. A project has o
 Beside `modality.py` is `data_file.py`, with which `score.py` reads the files of a batch. Azure loads both as lone
 files, so it imports nothing from its own package, and only what the environment `inference` has. Its one function is
 `read(path, columns)`: the examples in one data file as a frame, one row each, with the inputs of the model as an
-endpoint accepts them. `columns` has the name and MLflow type of each input, such as `{"carrier": "string"}`. It raises
-a ValueError if the file cannot be read. `Modality.read` should use it too, so that training and scoring agree.
+endpoint accepts them. `columns` has the names of the columns that are needed. It raises a ValueError if the file cannot
+be read. `Modality.read` should use it too, so that training and scoring agree. What `score.py` does with the values
+of such a frame and of a request is in `conversion.py`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ from .metrics import Metric
 from .panels import Panel
 from .predictions import Predictions
 from .schema import Column, Schema
+from .step import StepError
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,18 @@ class Modality(Protocol):
         """
         ...
 
+    def convert(self, examples: Examples, schema: Schema) -> Examples:
+        """Return examples with the types that the schema names; what was converted already stays as it is.
+
+        Raises:
+            StepError: a column is missing, or a value has another type.
+        """
+        ...
+
     def check(self, examples: Examples, schema: Schema) -> Examples:
-        """Check examples against the schema and return them with the types that the schema names.
+        """Convert examples and check them against the limits and shares of the schema.
+
+        Only `prep` does that, with all rows: a part of them may miss more values than the whole.
 
         Raises:
             StepError: the examples do not fit the schema.
@@ -141,12 +153,34 @@ class Modality(Protocol):
 
 
 def load_examples(modality: Modality, folder: Path, schema: Schema) -> Examples:
-    """Read the examples in `folder` and check them against the schema.
+    """Read the examples in `folder`, with the types that the schema names; `Modality.check` looks at limits.
 
     Raises:
-        StepError: they cannot be read, or do not fit the schema.
+        StepError: they cannot be read, or a value has another type.
     """
-    return modality.check(modality.read(folder, schema), schema)
+    return modality.convert(modality.read(folder, schema), schema)
+
+
+def unlabelled_examples(modality: Modality, examples: Examples, schema: Schema) -> Examples:
+    """Return examples with the types of the schema that may lack what a request lacks: target and ignored columns.
+
+    Raises:
+        StepError: an input is missing, or a value has another type.
+    """
+    absent = [name for name in schema.raw_columns if name not in examples.frame and name not in schema.inputs]
+    return modality.convert(Examples(examples.frame.assign(**dict.fromkeys(absent)), examples.root), schema)
+
+
+def refuse_constant_target(examples: Examples, schema: Schema) -> None:
+    """Check that there is something to learn from examples with a target.
+
+    Raises:
+        StepError: all have the same target.
+    """
+    target = examples.frame[schema.target]
+    if len(target) and target.nunique() == 1:
+        same = f"{schema.target} is {target.iloc[0]} in each of {len(target):,} rows, so there is nothing to learn"
+        raise StepError(f"{same}: add other rows, or choose another target in {schema.source}")
 
 
 def data_files(folder: Path, suffixes: Sequence[str]) -> list[Path]:

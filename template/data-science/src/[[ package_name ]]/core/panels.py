@@ -55,11 +55,11 @@ class Panel:
 
 
 def number(value: float | None) -> str:
-    """Write a number for people: four significant digits, four decimals at most, and a dash where there is none."""
+    """Write a number for people: four significant digits, no exponent, and a dash where there is none."""
     if value is None or math.isnan(value):
         return "-"
     if math.isinf(value):
         return "infinite"
     if abs(value) >= 1000:
         return f"{value:,.0f}"
-    return f"{value:.4g}" if abs(value) >= 0.001 or value == 0 else f"{value:.4f}"
+    return f"{value:.4g}" if abs(value) >= 0.0001 or value == 0 else f"{value:.4f}"

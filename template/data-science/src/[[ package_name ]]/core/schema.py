@@ -2,15 +2,40 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
+import yaml
+
+from .. import conversion
 from .settings import is_number, read_mapping, refuse_unknown_keys
 from .split import METHODS, SplitRule
 from .step import StepError
 
-TYPES = ("integer", "number", "category", "boolean", "text")
+TYPES = ("integer", "number", "category", "boolean", "text", "date")
 TASKS = ("regression", "classification")
 ROLES = ("feature", "calendar", "ignore")
+
+_NUMERICAL = ("integer", "number")
+# What has a meaning for some types only.
+_TYPES_OF = {
+    **dict.fromkeys(("minimum", "maximum", "thousands", "decimal"), _NUMERICAL),
+    **dict.fromkeys(("format", "derive"), ("date",)),
+    "values": tuple(kind for kind in TYPES if kind != "date"),
+}
+_SEPARATORS = {"thousands": (",", ".", "'", " "), "decimal": (".", ",")}
+
+
+class TextLoader(yaml.SafeLoader):
+    """YAML whose values stay as they are written: a class may be called no, 007 or 12:30."""
+
+
+TextLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag == "tag:yaml.org,2002:null"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 @dataclass(frozen=True)
@@ -18,7 +43,8 @@ class Column:
     """One column of the data: its type and the values it may have.
 
     `missing` is the largest allowed share of missing values, 0 to 1; an ignored column may miss all of them. The role
-    `calendar` is a feature that changes with the time of the year by itself, so drift leaves it out.
+    `calendar` is a feature that changes with the time of the year by itself, so drift leaves it out. A date is not a
+    feature, what is derived from it is. `thousands`, `decimal`, `format` and `derive` are those of `conversion`.
     """
 
     name: str
@@ -30,11 +56,23 @@ class Column:
     missing: float = 0.0
     unit: str = ""
     description: str = ""
+    thousands: str = ""
+    decimal: str = ""
+    format: str = ""
+    derive: tuple[str, ...] = ()
+    derived_from: str = ""
 
     @property
     def is_numerical(self) -> bool:
         """Whether the values are numbers; all others are categories."""
-        return self.type in ("integer", "number")
+        return self.type in _NUMERICAL
+
+    def document(self) -> dict[str, Any]:
+        """Return what `conversion` needs to know of the column, as plain data."""
+        settings = {key: getattr(self, key) for key in ("thousands", "decimal", "format")}
+        settings |= {key: list(getattr(self, key)) for key in ("derive", "values")}
+        given = {key: value for key, value in settings.items() if value}
+        return {"type": self.type, "missing": self.missing > 0, **given}
 
 
 @dataclass(frozen=True)
@@ -58,12 +96,28 @@ class Schema:
 
     def __post_init__(self) -> None:
         """Derive the lists of feature names, each in the order of the schema."""
-        features = [c for c in self.columns.values() if c.role != "ignore" and c.name != self.target]
+        features = [
+            c for c in self.columns.values() if c.role != "ignore" and c.name != self.target and c.type != "date"
+        ]
         object.__setattr__(self, "features", [c.name for c in features])
         object.__setattr__(self, "numerical", [c.name for c in features if c.is_numerical])
         object.__setattr__(self, "categorical", [c.name for c in features if not c.is_numerical])
         if not self.split.columns:
             object.__setattr__(self, "split", replace(self.split, columns=tuple(self.features)))
+
+    @property
+    def raw_columns(self) -> dict[str, Column]:
+        """The columns that the data have; all but the derived ones."""
+        return {name: column for name, column in self.columns.items() if not column.derived_from}
+
+    @property
+    def inputs(self) -> list[str]:
+        """The columns of a request: the features, with a date in the place of what is derived from it."""
+        return list(dict.fromkeys(self.columns[name].derived_from or name for name in self.features))
+
+    def input_columns(self) -> dict[str, dict[str, Any]]:
+        """Return the columns of a request as plain data, for the metadata of a model; see `conversion`."""
+        return {name: self.columns[name].document() for name in self.inputs}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -84,7 +138,7 @@ class Schema:
         Raises:
             StepError: the file is not valid YAML, or names an unknown key, type, task, role or target.
         """
-        document = read_mapping(Path(path))
+        document = read_mapping(Path(path), TextLoader)
         refuse_unknown_keys(document, ("target", "task", "positive", "split", "columns"), f"{path}")
         columns = document.get("columns")
         if not isinstance(columns, dict) or not columns:
@@ -97,11 +151,14 @@ class Schema:
             raise StepError(f"{path}: task '{task}' is unknown; choose one of {', '.join(tasks)}")
         if task == "regression" and not parsed[target].is_numerical:
             raise StepError(f"{path}: regression needs a target of type number or integer, not {parsed[target].type}")
+        if parsed[target].type == "date":
+            raise StepError(f"{path}: the target '{target}' is a date, which no model here predicts")
         positive = _positive(document.get("positive"), parsed[target], task, path)
         rule = _split_rule(document.get("split"), parsed, target, path)
         # An ignored column may miss values unless it decides where an example belongs.
         parsed |= {name: replace(parsed[name], missing=0.0) for name in (*rule.columns, *filter(None, [rule.group]))}
-        schema = cls(target=target, task=task, columns=parsed, source=str(path), positive=positive, split=rule)
+        columns = _with_derived(parsed, path)
+        schema = cls(target=target, task=task, columns=columns, source=str(path), positive=positive, split=rule)
         if not schema.features:
             raise StepError(f"{path}: there is no feature; at least one column besides the target must have that role")
         return schema
@@ -112,9 +169,39 @@ def _positive(given: object, target: Column, task: str, path: Path) -> str | Non
         return None
     if task != "classification":
         raise StepError(f"{path}: positive names a class, and this is a {task}; leave it out")
-    if target.values and str(given) not in target.values:
+    [name] = _class_names([given], target, f"{path}: positive")
+    if target.values and name not in target.values:
         raise StepError(f"{path}: positive: '{given}' is not one of the classes {', '.join(target.values)}")
-    return str(given)
+    return name
+
+
+def _class_names(given: list[Any], column: Column, place: str) -> list[str]:
+    """Return values as the data have them after the conversion."""
+    values, wrong = conversion.convert_column(pd.Series(given, dtype=object), replace(column, values=()).document())
+    for reason, rows in wrong.items():
+        raise StepError(f"{place}: '{given[rows[0]]}' {reason}")
+    for value, missing in zip(given, pd.isna(values), strict=True):
+        if missing:
+            raise StepError(f"{place}: '{value}' stands for a missing value; call it something else in the data")
+    return [conversion.class_name(value, column.type) for value in values]
+
+
+def _with_derived(columns: Mapping[str, Column], path: Path) -> dict[str, Column]:
+    """Return the columns with those that are derived from a date after it."""
+    result = {}
+    for name, column in columns.items():
+        result[name] = column
+        for part in column.derive:
+            derived = f"{name}_{part}"
+            if derived in columns:
+                raise StepError(f"{path}: column '{derived}': the name is needed for the {part} of {name}; rename it")
+            # The hour of a day does not change with the time of the year.
+            role = "feature" if part == "hour" else "calendar"
+            about = f"{part.replace('_', ' ')} of {name}"
+            result[derived] = Column(
+                derived, "integer", role, missing=column.missing, description=about, derived_from=name
+            )
+    return result
 
 
 def _split_rule(given: object, columns: Mapping[str, Column], target: str, path: Path) -> SplitRule:
@@ -130,7 +217,9 @@ def _split_rule(given: object, columns: Mapping[str, Column], target: str, path:
     other = {"hash": ("column",), "time": ("key", "salt")}[by]
     if wrong := [key for key in other if key in given]:
         raise StepError(f"{place}.{wrong[0]}: has no meaning with `by: {by}`; leave it out")
-    names = {key: _column_names(given.get(key), columns, target, f"{place}.{key}") for key in ("key", "group", "column")}
+    names = {
+        key: _column_names(given.get(key), columns, target, f"{place}.{key}") for key in ("key", "group", "column")
+    }
     if len(names["group"]) > 1 or len(names["column"]) > 1:
         raise StepError(f"{place}.{'group' if len(names['group']) > 1 else 'column'}: name one column")
     if by == "time" and not names["column"]:
@@ -158,19 +247,70 @@ def _column(name: str, entry: object, path: Path) -> Column:
     place = f"{path}: column '{name}'"
     if not isinstance(entry, dict):
         raise StepError(f"{place}: give at least `{{type: ...}}`")
-    refuse_unknown_keys(entry, tuple(f.name for f in fields(Column) if f.name != "name"), place)
-    if entry.get("type") not in TYPES:
-        raise StepError(f"{place}: type '{entry.get('type')}' is unknown; choose one of {', '.join(TYPES)}")
+    refuse_unknown_keys(entry, tuple(f.name for f in fields(Column) if f.name not in ("name", "derived_from")), place)
+    kind = entry.get("type")
+    if kind not in TYPES:
+        raise StepError(f"{place}: type '{kind}' is unknown; choose one of {', '.join(TYPES)}")
     role = entry.get("role", "feature")
     if role not in ROLES:
         raise StepError(f"{place}: role '{role}' is unknown; choose one of {', '.join(ROLES)}")
-    missing = entry.get("missing", 1.0 if role == "ignore" else 0.0)
-    for key, value in {**entry, "missing": missing}.items():
-        if key in ("minimum", "maximum", "missing") and not is_number(value):
-            raise StepError(f"{place}: {key} must be a number, not '{value}'")
+    if wrong := [key for key in entry if kind not in _TYPES_OF.get(key, TYPES)]:
+        raise StepError(f"{place}: {wrong[0]} has no meaning for the type {kind}; leave it out")
+    numbers = {key: _number(entry[key], f"{place}: {key}") for key in ("minimum", "maximum", "missing") if key in entry}
+    missing = numbers.setdefault("missing", 1.0 if role == "ignore" else 0.0)
     if not 0 <= missing <= 1:
         raise StepError(f"{place}: missing is a share between 0 and 1, not {missing}")
-    values = entry.get("values", [])
-    if not isinstance(values, list):
-        raise StepError(f"{place}: values must be a list")
-    return Column(**{**entry, "name": name, "missing": missing, "values": tuple(str(value) for value in values)})
+    lists = {key: entry[key] for key in ("values", "derive") if key in entry}
+    if wrong := [key for key, value in lists.items() if not isinstance(value, list)]:
+        raise StepError(f"{place}: {wrong[0]} must be a list")
+    column = Column(**{**entry, **numbers, **{key: tuple(value) for key, value in lists.items()}, "name": name})
+    _check_separators(column, place)
+    if kind == "date":
+        _check_date(column, place)
+    return replace(column, values=tuple(_class_names(list(column.values), column, f"{place}: values")))
+
+
+def _number(given: object, place: str) -> float:
+    """Return a number of the schema, whose values are texts."""
+    for kind in (int, float):
+        try:
+            value = kind(str(given))
+        except ValueError:
+            continue
+        if is_number(value):
+            return value
+    raise StepError(f"{place} must be a number, not '{given}'")
+
+
+def _check_separators(column: Column, place: str) -> None:
+    for key, known in _SEPARATORS.items():
+        if getattr(column, key) not in ("", *known):
+            choices = ", ".join(f'"{separator}"' for separator in known)
+            raise StepError(f"{place}: {key}: '{getattr(column, key)}' is unknown; choose one of {choices}")
+    if column.thousands == (column.decimal or "."):
+        raise StepError(f"{place}: thousands and decimal (if left out, a point) must differ")
+
+
+def _check_date(column: Column, place: str) -> None:
+    if unknown := [part for part in column.derive if part not in conversion.PARTS]:
+        raise StepError(f"{place}: derive: '{unknown[0]}' is unknown; choose from {', '.join(conversion.PARTS)}")
+    if bool(column.derive) == (column.role == "ignore"):
+        parts = ", ".join(list(conversion.PARTS)[1:4])
+        raise StepError(f"{place}: a date is no feature itself: give either `derive: [{parts}]` or `role: ignore`")
+    if not column.format:
+        return
+    # Day and month differ, and no other part of the date has their values.
+    moment = datetime(2013, 2, 1)
+    try:
+        written = moment.strftime(column.format)
+        read = datetime.strptime(written, column.format)
+    except ValueError as error:
+        raise StepError(f"{place}: format: '{column.format}' is not valid: {error}") from error
+    if read.date() != moment.date():
+        raise StepError(f"{place}: format: '{column.format}' does not hold day, month and year, such as %d.%m.%Y")
+    try:
+        iso = datetime.fromisoformat(written)
+    except ValueError:
+        return
+    if iso.date() != moment.date():
+        raise StepError(f"{place}: format: '{column.format}' looks like ISO 8601 and is not; write the dates otherwise")

@@ -10,14 +10,14 @@ import yaml
 from .step import StepError
 
 
-def read_mapping(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> dict[str, Any]:
     """Read a YAML file of `key: value` lines.
 
     Raises:
         StepError: the file is not valid YAML, or not a mapping.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.load(path.read_text(encoding="utf-8"), loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise StepError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(document, dict):

@@ -20,8 +20,8 @@ from .step import StepError
 
 MINIMUM_ROWS = 50
 
-FILE = "split.json"
-"""The record of the split, beside the rows that `prep` writes."""
+FILE = "_split.json"
+"""The record of the split, beside the rows that `prep` writes; readers of parquet folders pass over the underscore."""
 
 METADATA = "split"
 """The key of that record in the metadata of a model."""
@@ -113,7 +113,9 @@ class Split:
         """
         if trained is None:
             return "it does not record which examples were held out from its training"
-        if (self.by, self.columns) != (trained.by, trained.columns) or (self.by == "hash" and self.salt != trained.salt):
+        if (self.by, self.columns) != (trained.by, trained.columns) or (
+            self.by == "hash" and self.salt != trained.salt
+        ):
             same = False
         elif self.by == "time":
             same = trained.cut is not None and self.cut is not None and str(trained.cut) <= str(self.cut)
@@ -162,19 +164,20 @@ def hash_shares(frame: pd.DataFrame, columns: tuple[str, ...], salt: str) -> NDA
 
     The key are the values of these columns. Equal values are equal whatever their type in memory: 7 is 7.0.
     """
-    parts = [_texts(frame[name]) for name in columns]
-    keys = pd.Series(["\x1f".join(row) for row in zip(*parts, strict=True)], dtype=object)
-    codes, known = pd.factorize(keys)
-    shares = [int.from_bytes(hashlib.sha256(f"{salt}\x1e{key}".encode()).digest()[:8]) / 2**64 for key in known]
-    return np.asarray(shares, dtype=float)[codes]
+    keys = ["\x1f".join(row) for row in zip(*(_texts(frame[name]) for name in columns), strict=True)]
+    # A dictionary and not pandas.factorize, which reads a text only up to a null character.
+    shares = {key: hashlib.sha256(f"{salt}\x1e{key}".encode()).digest()[:8] for key in dict.fromkeys(keys)}
+    return np.array([int.from_bytes(shares[key]) / 2**64 for key in keys], dtype=float)
 
 
 def _texts(values: pd.Series) -> list[str]:
-    codes, known = pd.factorize(values)
-    numeric = pd.api.types.is_numeric_dtype(values)
-    # + 0.0: -0.0 equals 0.0. A missing value, code -1, takes the last text.
-    texts = [repr(float(value) + 0.0) if numeric else str(value) for value in known] + ["\x00"]
-    return [texts[code] for code in codes]
+    missing = values.isna()
+    if pd.api.types.is_numeric_dtype(values):
+        # + 0.0: -0.0 equals 0.0.
+        texts = {value: f"={float(value) + 0.0!r}" for value in values[~missing].unique()}
+    else:
+        texts = {value: f"={value}" for value in dict.fromkeys(values[~missing])}
+    return ["" if gone else texts[value] for value, gone in zip(values, missing, strict=True)]
 
 
 def _newest(frame: pd.DataFrame, rule: SplitRule, test_size: float) -> tuple[NDArray[np.bool_], str | float]:

@@ -289,7 +289,7 @@ class DriftRules:
 
 
 def drift_rules(project: Project) -> DriftRules:
-    """Return what a monitor compares: the features but those of the calendar, with the thresholds of config/model.yml.
+    """Return what a monitor compares: the features but those of the calendar, by the thresholds of config/model.yml.
 
     The SDK and the CLI of Azure ML send one metric for each type of feature and drop others silently, so that the first
     one is chosen here.
@@ -302,10 +302,15 @@ def drift_rules(project: Project) -> DriftRules:
         raise UserError("config/model.yml: drift: the key is missing")
     first = {kind: dict([next(iter(metrics.items()))]) for kind, metrics in thresholds.items() if metrics}
     schema = load_yaml(project.schema)
-    roles = {name: column.get("role", "feature") for name, column in schema.get("columns", {}).items()}
-    if "calendar" not in roles.values():
-        return DriftRules(first)
-    return DriftRules(first, [name for name in roles if roles[name] == "feature" and name != schema.get("target")])
+    inputs = {
+        name: column
+        for name, column in schema.get("columns", {}).items()
+        if column.get("role") != "ignore" and name != schema.get("target")
+    }
+    compared = [
+        name for name, column in inputs.items() if column.get("role") != "calendar" and column["type"] != "date"
+    ]
+    return DriftRules(first) if len(compared) == len(inputs) else DriftRules(first, compared)
 
 
 def model_task(project: Project) -> str:

@@ -1,13 +1,13 @@
 """How one file of JSON lines becomes series, in training and in batch scoring. See `core.modality`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
 
 
-def read(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
+def read(path: Path, columns: Collection[str]) -> pd.DataFrame:
     """Return a row for each line; a model takes a series as the text of its JSON list.
 
     Raises:

@@ -55,6 +55,10 @@ class Tabular:
         """Read and join all files in `folder`."""
         return Examples(data.read_folder(folder, schema), folder)
 
+    def convert(self, examples: Examples, schema: Schema) -> Examples:
+        """Return the columns of the schema typed."""
+        return replace(examples, frame=data.convert(examples.frame, schema))
+
     def check(self, examples: Examples, schema: Schema) -> Examples:
         """Check the columns against the schema and return them typed."""
         return replace(examples, frame=data.validate(examples.frame, schema))
@@ -68,9 +72,10 @@ class Tabular:
         return examples.frame[list(columns)]
 
     def describe(self, examples: Examples, schema: Schema) -> Description:
-        """Return the rows as they are; drift compares the features, but not those of the calendar."""
+        """Return the rows, typed where that is possible; drift compares the features but not those of the calendar."""
+        frame = data.convert_where_possible(examples.frame, schema)
         features = (schema.columns[name] for name in schema.features)
-        return Description(examples.frame, {each.name: each for each in features if each.role != "calendar"})
+        return Description(frame, {each.name: each for each in features if each.role != "calendar"})
 
     def fit(self, train: Examples, schema: Schema, training: Mapping[str, Any]) -> TrainedPipeline:
         """Train boosted trees."""

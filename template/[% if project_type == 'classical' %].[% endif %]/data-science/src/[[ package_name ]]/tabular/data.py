@@ -1,32 +1,26 @@
 """Tables: reading csv and parquet files, and checking them against the schema."""
 
-import math
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
-from pandera.errors import SchemaErrors
+from numpy.typing import NDArray
 
-from .. import data_file
+from .. import conversion, data_file
 from ..core.modality import data_files
 from ..core.schema import Column, Schema
 from ..core.step import StepError
 
-try:
-    import pandera.pandas as pa
-except ImportError:  # before pandera 0.24, the newest that supports pandas 1.5
-    import pandera as pa  # type: ignore[no-redef]
-
 SUFFIXES = (".csv", ".parquet")
-_TRUTH = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}
 
 
-def read_folder(folder: Path, schema: Schema | None = None) -> pd.DataFrame:
-    """Read and join all csv and parquet files in `folder`, in the order of their names.
-
-    With a schema, its columns of type category or text are read as text, so that "007" stays "007".
+def read_folder(folder: Path, schema: Schema) -> pd.DataFrame:
+    """Read and join all csv and parquet files in `folder`, in the order of their names; csv values are texts.
 
     Raises:
-        StepError: there is no file, a file is empty or broken, or the files do not have the same columns.
+        StepError: there is no file, a file cannot be read as it is, or the files do not have the same columns.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -43,94 +37,86 @@ def read_folder(folder: Path, schema: Schema | None = None) -> pd.DataFrame:
     return pd.concat(frames.values(), ignore_index=True)
 
 
-def _read_file(path: Path, schema: Schema | None) -> pd.DataFrame:
-    columns = list(schema.columns.values()) if schema else []
+def _read_file(path: Path, schema: Schema) -> pd.DataFrame:
     try:
-        frame = data_file.read(path, {c.name: "string" for c in columns if c.type in ("category", "text")})
-    except pd.errors.EmptyDataError as error:
-        raise StepError(f"{path} is empty; it needs a header line and rows") from error
-    # A ParserError and a UnicodeDecodeError are ValueErrors, and so are pyarrow's errors.
+        frame = data_file.read(path, list(schema.raw_columns))
     except ValueError as error:
-        raise StepError(f"{path} cannot be read: {_first_line(error)}") from error
+        raise StepError(f"{path}: {error}") from error
     if frame.empty:
-        raise StepError(f"{path} has no rows")
+        raise StepError(f"{path}: it has no rows (its columns: {data_file.column_list(frame.columns)})")
     return frame
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def convert(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Return the columns of the schema, typed by `conversion`, in order; columns unknown to the schema are left out.
+
+    Raises:
+        StepError: a column is missing, or a value is not of its type; with each such column.
+    """
+    return _typed(frame, schema, limits=False)
 
 
 def validate(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
-    """Check `frame` against `schema` with pandera and return it typed, with the columns of the schema in order.
-
-    Types of the result: number -> float64; integer and boolean -> int64 and bool, or float64 where the schema allows
-    missing values; category and text -> str objects, None where missing. Columns unknown to the schema are left out.
+    """Convert the columns and check limits, values and shares of missing values.
 
     Raises:
         StepError: a value breaks the schema; the message names each such column, the problem and the number of values.
     """
-    checks = pa.DataFrameSchema({name: _checks(column) for name, column in schema.columns.items()})
-    try:
-        checks.validate(frame, lazy=True)
-    except SchemaErrors as error:
-        raise StepError(f"data does not fit {schema.source}: {_summary(error.failure_cases, schema)}") from error
-    return pd.DataFrame({name: _cast(frame[name], column) for name, column in schema.columns.items()})
+    return _typed(frame, schema, limits=True)
 
 
-def _checks(column: Column) -> pa.Column:
-    checks = []
-    if column.is_numerical:
-        checks.append(pa.Check(lambda s: _numbers(s).notna(), error="values other than finite numbers"))
-    if column.type == "integer":
-        checks.append(pa.Check(lambda s: ~(_numbers(s) % 1 > 0), error="values with a fraction"))
-    if column.type == "boolean":
-        checks.append(pa.Check(lambda s: _booleans(s).notna(), error="values other than true or false"))
+def convert_where_possible(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Return the columns of the schema that `frame` has, with values that are not of their type as they are."""
+    found: dict[str, NDArray[Any]] = {}
+    for name, column in schema.raw_columns.items():
+        if name in frame:
+            values, wrong = conversion.convert_column(frame[name], column.document())
+            found |= conversion.typed_columns(name, values, column.document())
+            if rows := [row for each in wrong.values() for row in each]:
+                found[name] = values.astype(object)
+                found[name][rows] = frame[name].to_numpy(dtype=object)[rows]
+    return pd.DataFrame(found, index=frame.index)
+
+
+def _typed(frame: pd.DataFrame, schema: Schema, limits: bool) -> pd.DataFrame:
+    problems: list[str] = []
+    typed: dict[str, NDArray[Any]] = {}
+    if absent := [name for name in schema.raw_columns if name not in frame]:
+        has = f"the data have {data_file.column_list(frame.columns)}"
+        problems.append(f"missing columns: {', '.join(absent)} ({has}; list the columns of your data in the schema)")
+    for name, column in schema.raw_columns.items():
+        if name in frame:
+            values, wrong = conversion.convert_column(frame[name], column.document())
+            for reason, rows in wrong.items():
+                problems.append(f"{name}: {conversion.shown(frame[name].iloc[rows[0]])} {reason} ({_count(len(rows))})")
+            if limits:
+                broken = sum(map(len, wrong.values()))
+                problems += [f"{name}: {problem}" for problem in _breaches(frame[name], values, column, broken)]
+            typed |= conversion.typed_columns(name, values, column.document())
+    if problems:
+        raise StepError(f"data does not fit {schema.source}: {'; '.join(problems)}")
+    return pd.DataFrame(typed)
+
+
+def _breaches(raw: pd.Series, values: NDArray[Any], column: Column, broken: int) -> Iterator[str]:
+    """Yield how converted values break the schema; so many of the missing ones are those that were not converted."""
+    given = ~pd.isna(values)
+    missing = len(values) - int(given.sum()) - broken
+    if missing / len(values) > column.missing:
+        allowed = f", more than the allowed {column.missing:.1%}" if column.missing else ""
+        yield f"{missing} missing {'value' if missing == 1 else 'values'}{allowed}"
+    checks = {}
     if column.minimum is not None:
-        checks.append(pa.Check(lambda s: ~(_numbers(s) < column.minimum), error=f"values below {column.minimum}"))
+        checks[f"below {column.minimum}"] = values < column.minimum
     if column.maximum is not None:
-        checks.append(pa.Check(lambda s: ~(_numbers(s) > column.maximum), error=f"values above {column.maximum}"))
+        checks[f"above {column.maximum}"] = values > column.maximum
     if column.values:
-        checks.append(pa.Check(lambda s: _texts(s).isin(column.values), error="values not listed in the schema"))
-    if 0 < column.missing < 1:
-        too_many = f"missing values, more than the allowed {column.missing:.1%}"
-        enough = pa.Check(lambda s: s.notna() | (s.isna().mean() <= column.missing), error=too_many, ignore_na=False)
-        checks.append(enough)
-    return pa.Column(checks=checks, nullable=column.missing > 0)
+        names = [conversion.class_name(value, column.type) for value in values]
+        checks["not listed in the schema"] = ~np.isin(names, column.values)
+    for problem, mask in checks.items():
+        if count := int((given & mask).sum()):
+            yield f"{_count(count)} {problem} (such as {conversion.shown(raw[given & mask].iloc[0])})"
 
 
-def _numbers(values: pd.Series) -> pd.Series:
-    numbers = pd.to_numeric(values, errors="coerce").astype("float64")
-    return numbers.where(numbers.abs() != math.inf)
-
-
-def _texts(values: pd.Series) -> pd.Series:
-    # convert_dtypes writes an integer as "1" also where missing values made the column one of floats.
-    return values.convert_dtypes().astype("string").astype(object).where(values.notna(), None)
-
-
-def _booleans(values: pd.Series) -> pd.Series:
-    return values.map(str).str.strip().str.lower().map(_TRUTH).astype("float64")
-
-
-def _cast(values: pd.Series, column: Column) -> pd.Series:
-    if column.is_numerical:
-        numbers = _numbers(values)
-        return numbers.astype("int64") if column.type == "integer" and column.missing == 0 else numbers
-    if column.type == "boolean":
-        return _booleans(values).astype("bool") if column.missing == 0 else _booleans(values)
-    return _texts(values)
-
-
-def _summary(failures: pd.DataFrame, schema: Schema) -> str:
-    missing = set(failures.loc[failures["check"] == "column_in_dataframe", "failure_case"])
-    problems = []
-    for name in schema.columns:
-        if name in missing:
-            problems.append(f"{name}: the column is missing")
-        for check, cases in failures[failures["column"] == name].groupby("check", sort=True):
-            what = "missing values" if check == "not_nullable" else str(check)
-            count = f"{len(cases)} {what.replace('values', 'value', 1) if len(cases) == 1 else what}"
-            example = cases["failure_case"].dropna().head(1)
-            problems.append(f"{name}: {count}" + (f" (such as '{example.iloc[0]}')" if len(example) else ""))
-    return "; ".join(problems)
+def _count(rows: int) -> str:
+    return f"{rows} value" if rows == 1 else f"{rows} values"

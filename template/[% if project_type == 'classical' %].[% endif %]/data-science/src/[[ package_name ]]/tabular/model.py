@@ -70,6 +70,8 @@ def fit(frame: pd.DataFrame, schema: Schema, training: Mapping[str, Any]) -> Bas
     """
     model, offset = build(schema, training), training.get("offset")
     features, target = frame[schema.features], frame[schema.target]
+    if empty := [name for name in schema.features if features[name].isna().all()]:
+        raise StepError(f"{', '.join(empty)}: missing in each training row; give it the role ignore in {schema.source}")
     if offset is not None:
         check_offset(offset, schema)
         target = target - features[offset]

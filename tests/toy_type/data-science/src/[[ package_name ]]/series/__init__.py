@@ -20,6 +20,7 @@ from .. import data_file
 from ..core.metrics import Metric
 from ..core.modality import Description, Examples, Modality, Panel, Predict, data_files
 from ..core.panels import Figure, Table
+from ..core.predictions import Predictions
 from ..core.schema import Column, Schema
 from ..core.settings import is_number
 from ..core.step import StepError
@@ -38,9 +39,9 @@ class TrainedWeights:
 
     weights: np.ndarray
 
-    def predict(self, examples: Examples) -> np.ndarray:
-        """Return predictions of shape (examples,)."""
-        return network.features(examples.frame["series"]) @ self.weights
+    def predict(self, examples: Examples) -> Predictions:
+        """Return the predictions for the examples."""
+        return Predictions(network.features(examples.frame["series"]) @ self.weights)
 
     def save(self, examples: Examples, folder: Path) -> None:
         """Write an MLflow model into `folder`."""
@@ -63,6 +64,7 @@ class Series:
 
     tasks = ("regression",)
     suffixes = (".jsonl",)
+    threads = None
 
     def read(self, folder: Path, schema: Schema) -> Examples:
         """Read all lines of all files."""
@@ -76,6 +78,10 @@ class Series:
             raise StepError(f"{folder}: there is no series; give files with the suffix .jsonl")
         return Examples(pd.concat(frames, ignore_index=True), folder)
 
+    def convert(self, examples: Examples, schema: Schema) -> Examples:
+        """Return the columns of the schema; a file of JSON has typed values."""
+        return replace(examples, frame=examples.frame[list(schema.columns)])
+
     def check(self, examples: Examples, schema: Schema) -> Examples:
         """Check that each series has two numbers or more, and a number as its target."""
         for name, text in zip(examples.frame["id"], examples.frame["series"], strict=True):
@@ -84,7 +90,7 @@ class Series:
                 raise StepError(f"data does not fit {schema.source}: series {name} needs two numbers or more")
         if not all(map(is_number, examples.frame[schema.target])):
             raise StepError(f"data does not fit {schema.source}: {schema.target}: a value is not a number")
-        return replace(examples, frame=examples.frame[list(schema.columns)])
+        return self.convert(examples, schema)
 
     def write(self, examples: Examples, folder: Path, name: str) -> None:
         """Write the lines as they were read."""
@@ -106,8 +112,9 @@ class Series:
         }
         return Description(pd.DataFrame(columns), DESCRIBED)
 
-    def fit(self, train: Examples, schema: Schema, hyperparameters: Mapping[str, Any], seed: int) -> TrainedWeights:
+    def fit(self, train: Examples, schema: Schema, training: Mapping[str, Any]) -> TrainedWeights:
         """Fit the weights by least squares with a ridge penalty."""
+        hyperparameters = training["hyperparameters"]
         if set(hyperparameters) != {"ridge"} or not is_number(hyperparameters["ridge"]):
             raise StepError("training.hyperparameters: give the number `ridge` and nothing else")
         known = network.features(train.frame["series"])
@@ -128,7 +135,8 @@ class Series:
         moved = []
         for place in (-1, -2):
             texts = [json.dumps([*each[:place], each[place] + 1, *each[len(each) + place + 1 :]]) for each in raised]
-            changed = predict(replace(test, frame=test.frame.assign(series=texts))) - predict(test)
+            raised_series = replace(test, frame=test.frame.assign(series=texts))
+            changed = predict(raised_series).values - predict(test).values
             moved.append((f"value {-place} from the end", float(changed.mean()), float(changed.std())))
         caption = f"A rise of one in the last value moves the prediction by {moved[0][1]:.2f}"
         return [
