@@ -137,9 +137,7 @@ def test_each_class_of_150_rows_has_examples_on_both_sides_or_the_split_is_refus
 
 
 def test_a_class_of_one_row_is_refused_with_the_remedy():
-    with pytest.raises(
-        StepError, match=r"class rare of kind \(1 rows\) would have no .* leave out or join rare classes"
-    ):
+    with pytest.raises(StepError, match=r"class rare of kind \(1 rows\) would have no .* leave out or join rare classes"):
         split(rare(of_rare=1), RULE, 0.2, "kind")
 
 
@@ -175,10 +173,7 @@ def test_a_champion_without_a_record_is_not_compared():
     assert "does not record" in record().difference(None)
 
 
-@pytest.mark.parametrize(
-    ("trained", "now", "comparable"),
-    [("2013-05", "2013-06", True), ("2013-06", "2013-05", False), (9, 10, True), (10, 9, False)],
-)
+@pytest.mark.parametrize(("trained", "now", "comparable"), [("2013-05", "2013-06", True), ("2013-06", "2013-05", False), (9, 10, True), (10, 9, False)])
 def test_by_time_a_champion_may_be_older_than_the_held_out_rows_and_not_newer(trained, now, comparable):
     made = [Split("time", ("date",), "", 0.2, cut) for cut in (now, trained)]
     assert (made[0].difference(made[1]) == "") is comparable
