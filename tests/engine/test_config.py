@@ -249,6 +249,12 @@ def test_the_monitor_leaves_the_calendar_out(project: Project) -> None:
     assert drift_rules(project).features == ["place", "x"]
 
 
+def test_thresholds_without_a_metric_are_refused_in_one_line(project: Project) -> None:
+    write_yaml(project.settings, {"drift": {"numerical": 0.2}})
+    with pytest.raises(UserError, match="drift: give `metric: threshold` lines"):
+        drift_rules(project)
+
+
 def test_a_project_without_thresholds_is_told_where_they_belong(project: Project) -> None:
     write_yaml(project.settings, {"training": {}})
     with pytest.raises(UserError, match=r"config/model\.yml: drift: the key is missing"):

@@ -330,6 +330,8 @@ def test_booleans_are_the_same_however_they_are_stored():
     ("limits", "line"),
     [
         ({"numeric": {}}, "drift.numeric: unknown"),
+        (["numerical"], "drift: give thresholds under the keys numerical and categorical"),
+        ({"numerical": 0.2}, "drift.numerical: give `metric: threshold` lines; the metrics are jensen"),
         ({"numerical": {"pearsons_chi_squared_test": 0.1}}, "pearsons_chi_squared_test: unknown metric; choose from"),
         ({"categorical": {"jensen_shannon_distance": "low"}}, "'low' must be a number"),
     ],

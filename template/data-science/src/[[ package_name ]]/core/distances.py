@@ -180,9 +180,13 @@ def document(drift: Drift | None) -> dict[str, Any]:
 
 
 def _refuse_unknown(thresholds: Mapping[str, Mapping[str, float]]) -> None:
+    if not isinstance(thresholds, Mapping):
+        raise StepError(f"drift: give thresholds under the keys {' and '.join(METRICS)}")
     for kind, limits in thresholds.items():
         if kind not in METRICS:
             raise StepError(f"drift.{kind}: unknown; the keys are {', '.join(METRICS)}")
+        if not isinstance(limits, Mapping | None):
+            raise StepError(f"drift.{kind}: give `metric: threshold` lines; the metrics are {', '.join(METRICS[kind])}")
         for name, limit in (limits or {}).items():
             if name not in METRICS[kind]:
                 raise StepError(f"drift.{kind}.{name}: unknown metric; choose from {', '.join(METRICS[kind])}")
@@ -267,9 +271,10 @@ class Metric:
 
 
 class _Chance:
-    """What a metric is when the rows of both samples are mixed and dealt out again, so that only chance differs.
+    """What a metric is when the rows of both samples are mixed and dealt out again, so that only chance remains.
 
-    Dealing out rows is drawing counts from the pooled counts without replacement, whatever the number of rows.
+    Dealing out rows is drawing counts from the pooled counts without replacement, which costs the same for any number
+    of rows.
     """
 
     def __init__(self, metric: Metric, counts: Counts) -> None:
@@ -304,9 +309,10 @@ class _Chance:
 
     @property
     def p_value(self) -> float:
-        """The share of draws, the observed one included, that are as large as the observed one.
+        """The share of draws that are as large as what was observed, which counts as one of them.
 
-        If none is, the limit of the draws is passed, and a gamma distribution continues them (Pearson's type III).
+        Source: Phipson and Smyth, Statistical Applications in Genetics and Molecular Biology 9 (2010). If none of the
+        most draws is as large, a gamma distribution with their moments continues them (Pearson's type III).
         """
         # Rounding must not make equal counts different.
         as_large = int(np.count_nonzero(self._drawn * (1 + 1e-7) + 1e-7 >= self._observed))
@@ -440,6 +446,7 @@ def _chi_squared(reference: NDArray, current: NDArray) -> float:
     return float(stats.chi2_contingency(table, correction=False).pvalue)
 
 
+# Divergences add, and the Jensen-Shannon distance is the root of one. So do the squares of a shift and of its error.
 METRICS: dict[str, dict[str, Metric]] = {
     "numerical": {
         "jensen_shannon_distance": Metric(_histograms, _jensen_shannon, order=2),

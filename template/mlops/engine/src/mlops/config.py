@@ -295,11 +295,13 @@ def drift_rules(project: Project) -> DriftRules:
     one is chosen here.
 
     Raises:
-        UserError: There are no thresholds.
+        UserError: There are no thresholds, or they are malformed.
     """
     thresholds = load_yaml(project.settings).get("drift")
     if not isinstance(thresholds, dict):
         raise UserError("config/model.yml: drift: the key is missing")
+    if not all(isinstance(metrics, dict | None) for metrics in thresholds.values()):
+        raise UserError("config/model.yml: drift: give `metric: threshold` lines under numerical and categorical")
     first = {kind: dict([next(iter(metrics.items()))]) for kind, metrics in thresholds.items() if metrics}
     schema = load_yaml(project.schema)
     inputs = {
