@@ -147,7 +147,7 @@ def test_the_drift_step_reads_the_files_of_the_type(local: tuple[Path, str], run
     environment = {"MLFLOW_TRACKING_URI": f"sqlite:///{(project / '.local' / 'mlflow.db').as_posix()}"}
     result = run_in(project, f"{package}.drift", *folders, *options, **environment)
     assert result.returncode == 1, result.stdout + result.stderr
-    assert "error: 2 of 2 features drifted: level, spread" in result.stderr
+    assert "error: 2 of 2 columns drifted: level, spread" in result.stderr
 
 
 def test_a_task_that_the_type_does_not_have_is_refused_in_one_line(

@@ -315,6 +315,8 @@ class AzCloud:
         signals = {}
         for key, signal in monitor["monitoring_signals"].items():
             signals[key] = dict(signal["metric_thresholds"])
+            if "features" in signal:
+                signals[key]["features"] = signal["features"]
             for side in ("production", "reference"):
                 data = signal[f"{side}_data"]
                 window = data["data_window"]
@@ -619,6 +621,8 @@ class HttpCloud:
         for side in ("production", "reference"):
             data = signal[f"{side}Data"]
             found[side] = [reference(data).split(":")[0], data["windowSize"], data["windowOffset"]]
+        if "features" in signal:
+            found["features"] = signal["features"].get("features", "all_features")
         return found
 
     def _environment(self, path: str) -> str:

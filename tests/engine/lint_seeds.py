@@ -903,6 +903,12 @@ SEEDS = {
             "jensen_shannon_distance a number is expected",
         ),
         ("a negative threshold", "jensen_shannon_distance: 0.2", "jensen_shannon_distance: -1", "negative"),
+        (
+            "a second metric, which Azure ML would ignore",
+            "normalized_wasserstein_distance: 0.2\n",
+            "normalized_wasserstein_distance: 0.2\n          jensen_shannon_distance: 0.2\n",
+            "data_drift.metric_thresholds.numerical ignores all but one",
+        ),
         ("a share above 1", "null_value_rate: 0.05", "null_value_rate: 5", "null_value_rate greater than 1"),
         (
             "a window that is no duration",

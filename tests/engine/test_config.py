@@ -10,7 +10,7 @@ import yaml
 from rendered import HERE
 from small_project import configuration, write_yaml
 
-from mlops.config import Project, load_environment, load_yaml
+from mlops.config import Project, drift_rules, load_environment, load_yaml
 from mlops.errors import UserError
 
 
@@ -217,3 +217,45 @@ def test_a_configuration_cannot_be_changed_by_accident(project: Project) -> None
     with pytest.raises(ValueError, match="frozen"):
         config.location = "elsewhere"  # type: ignore[misc]
     assert config.location == configuration("dev", "workspace")["location"]
+
+
+# --- what the monitor compares
+
+
+def test_the_monitor_gets_the_first_metric_of_each_type_because_azure_ml_accepts_one(project: Project) -> None:
+    kinds = {
+        "numerical": {"normalized_wasserstein_distance": 0.3, "jensen_shannon_distance": 0.1},
+        "categorical": {"population_stability_index": 0.4},
+    }
+    project.settings.write_text(yaml.safe_dump({"drift": kinds}, sort_keys=False), encoding="utf-8")
+    rules = drift_rules(project)
+    assert rules.thresholds == {
+        "numerical": {"normalized_wasserstein_distance": 0.3},
+        "categorical": {"population_stability_index": 0.4},
+    }
+    assert rules.features == "all_features"
+
+
+def test_the_monitor_leaves_the_calendar_out(project: Project) -> None:
+    columns = {
+        "y": {"type": "number"},
+        "x": {"type": "number"},
+        "month": {"type": "integer", "role": "calendar"},
+        "day": {"type": "date", "derive": ["month"]},
+        "id": {"type": "text", "role": "ignore"},
+        "place": {"type": "category", "role": "feature"},
+    }
+    write_yaml(project.schema, {"target": "y", "task": "regression", "columns": columns})
+    assert drift_rules(project).features == ["place", "x"]
+
+
+def test_thresholds_without_a_metric_are_refused_in_one_line(project: Project) -> None:
+    write_yaml(project.settings, {"drift": {"numerical": 0.2}})
+    with pytest.raises(UserError, match="drift: give `metric: threshold` lines"):
+        drift_rules(project)
+
+
+def test_a_project_without_thresholds_is_told_where_they_belong(project: Project) -> None:
+    write_yaml(project.settings, {"training": {}})
+    with pytest.raises(UserError, match=r"config/model\.yml: drift: the key is missing"):
+        drift_rules(project)

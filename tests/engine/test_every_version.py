@@ -131,7 +131,7 @@ def batch(*versions: str) -> State:
     return {"batch": {"batch-dev": {"default": default, "deployments": deployments}}}
 
 
-def monitor(deployment: str, alerts: object = "azmonitoring") -> State:
+def monitor(deployment: str, alerts: object = "azmonitoring", features: object = "all_features") -> State:
     """The monitor of a deployment, with the thresholds of the small project."""
 
     def watched(context: str) -> State:
@@ -148,9 +148,14 @@ def monitor(deployment: str, alerts: object = "azmonitoring") -> State:
         "machine": "standard_e4s_v3",
         "alerts": alerts,
         "signals": {
-            "data_drift": {**DRIFT, **watched("model_inputs")},
+            "data_drift": {**DRIFT, "features": features, **watched("model_inputs")},
             "prediction_drift": {**DRIFT, **watched("model_outputs")},
-            "data_quality": {"numerical": quality, "categorical": quality, **watched("model_inputs")},
+            "data_quality": {
+                "numerical": quality,
+                "categorical": quality,
+                "features": "all_features",
+                **watched("model_inputs"),
+            },
         },
     }
 
@@ -222,6 +227,15 @@ def serving(play: Play) -> None:
     play.cloud.register("1")
     verbs.deploy_online(play.dev)
     play.cloud.register("2")
+
+
+def with_a_calendar(play: Play) -> None:
+    """The schema has a column that follows the date, and the settings have a second metric for numbers."""
+    schema, settings = load_yaml(play.project.schema), load_yaml(play.project.settings)
+    schema["columns"]["month"] = {"type": "integer", "role": "calendar"}
+    settings["drift"]["numerical"]["population_stability_index"] = 0.2
+    write_yaml(play.project.schema, schema)
+    write_yaml(play.project.settings, settings)
 
 
 def held(play: Play) -> None:
@@ -634,6 +648,11 @@ SCHEDULE_CASES = {
         {**NEW_SERVES, "schedules": {"a-model-monitor": monitor("green")}},
         given=(serving, deploy()),
     ),
+    "the monitor leaves out the calendar and a second metric": Case(
+        in_dev(verbs.monitor),
+        {**OLD_SERVES, "schedules": {"a-model-monitor": monitor("blue", features=["x"])}},
+        given=(serving, with_a_calendar),
+    ),
     "alerts go to the configured addresses": Case(
         lambda play: verbs.monitor(play.session("dev")),
         {
@@ -729,6 +748,7 @@ DIFFERENCES = {
             name: replace(SCHEDULE_CASES[name], leaves={**serves, "data": DATA, "schedules": COMPARING})
             for name, serves in {
                 "the monitor watches what serves with the thresholds of the project": NEW_SERVES,
+                "the monitor leaves out the calendar and a second metric": OLD_SERVES,
                 "alerts go to the configured addresses": OLD_SERVES,
             }.items()
         }

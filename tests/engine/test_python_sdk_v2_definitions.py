@@ -410,9 +410,9 @@ SEEDS = {
     "../../config/model.yml": [
         (
             "an unknown metric",
-            "jensen_shannon_distance",
-            "jensen_shanon_distance",
-            "schedules.py line jensen_shanon_distance",
+            "normalized_wasserstein_distance",
+            "normalised_wasserstein_distance",
+            "schedules.py line normalised_wasserstein_distance",
         ),
     ],
 }

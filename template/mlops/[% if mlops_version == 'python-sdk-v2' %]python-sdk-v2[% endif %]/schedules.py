@@ -23,15 +23,13 @@ from azure.ai.ml.entities import (
     ServerlessSparkCompute,
 )
 
-from mlops.config import EnvironmentConfig, Thresholds
+from mlops.config import DriftRules, EnvironmentConfig
 
 # For a kind of feature without thresholds in config/model.yml.
-DRIFT = {"jensen_shannon_distance": 0.2}
+NUMERICAL, CATEGORICAL = {"normalized_wasserstein_distance": 0.2}, {"jensen_shannon_distance": 0.2}
 
 
-def monitor(
-    config: EnvironmentConfig, name: str, deployment: str, task: str, thresholds: Thresholds
-) -> MonitorSchedule:
+def monitor(config: EnvironmentConfig, name: str, deployment: str, task: str, drift: DriftRules) -> MonitorSchedule:
     """Return the monitor of an online deployment: have its inputs or predictions drifted?
 
     Args:
@@ -39,7 +37,7 @@ def monitor(
         name: Name of the schedule.
         deployment: Name of the deployment.
         task: "regression" or "classification".
-        thresholds: The thresholds of config/model.yml.
+        drift: The thresholds of config/model.yml, and the features of data/schema.yml.
     """
     endpoint = config.names.online_endpoint
     days = f"P{config.monitor.lookback_days}D"
@@ -60,13 +58,13 @@ def monitor(
             data_window=BaselineDataRange(lookback_window_size=days, lookback_window_offset=days),
         )
 
-    numerical = NumericalDriftMetrics(**thresholds.get("numerical", DRIFT))
-    categorical = CategoricalDriftMetrics(**thresholds.get("categorical", DRIFT))
+    numerical = NumericalDriftMetrics(**drift.thresholds.get("numerical", NUMERICAL))
+    categorical = CategoricalDriftMetrics(**drift.thresholds.get("categorical", CATEGORICAL))
     signals = {
         "data_drift": DataDriftSignal(
             production_data=latest("model_inputs"),
             reference_data=before("model_inputs"),
-            features="all_features",
+            features=drift.features,
             metric_thresholds=DataDriftMetricThreshold(numerical=numerical, categorical=categorical),
             alert_enabled=True,
         ),

@@ -106,7 +106,7 @@ def training(config: EnvironmentConfig, data: Mapping[str, Any]) -> list[PythonS
 
 
 def drift(config: EnvironmentConfig, data: Mapping[str, Any]) -> list[PythonScriptStep]:
-    """Return the pipeline that compares the production data with the training data.
+    """Return the pipeline that compares the production data, and what the champion predicts, with those of the training.
 
     The run fails when a threshold of config/model.yml is exceeded, because a failed run is what an alert can be set on.
     """
@@ -135,7 +135,9 @@ def drift(config: EnvironmentConfig, data: Mapping[str, Any]) -> list[PythonScri
         "drift",
         {
             "train-data": train_data.as_input("train_data"),
+            "test-data": test_data.as_input("test_data"),
             "production-data": production_data,
+            "model-name": config.model.name,
             "schema": SCHEMA,
             "settings": SETTINGS,
             "drift": results,

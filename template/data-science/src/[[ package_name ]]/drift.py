@@ -2,16 +2,22 @@
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 import mlflow
 
-from .core.distances import check, document, drifted_features
-from .core.modality import data_files, load_examples
+from .core.champion import meet_champion
+from .core.distances import MINIMUM_ROWS, Drift, Samples, check, document, prediction_samples
+from .core.modality import Examples, data_files, load_examples, unlabelled_examples
 from .core.schema import Schema
 from .core.settings import load_settings
+from .core.split import Split
 from .core.step import StepError, output_folder, run, step_run
 from .modality import MODALITY
+
+# One line for each file is enough; MLflow's bars fill the log of a job.
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -19,6 +25,10 @@ def parser() -> argparse.ArgumentParser:
     arguments = argparse.ArgumentParser(prog="drift", description="Has the data changed since training?")
     arguments.add_argument("--train-data", type=Path, required=True, help="folder with the rows of the training")
     arguments.add_argument("--production-data", type=Path, required=True, help="folder with rows that arrived later")
+    arguments.add_argument(
+        "--model-name", help="name of the registered model, to compare the champion's predictions too"
+    )
+    arguments.add_argument("--test-data", type=Path, help="with --model-name: folder with the held-out rows")
     arguments.add_argument("--schema", type=Path, required=True, help="data/schema.yml")
     arguments.add_argument("--settings", type=Path, required=True, help="config/model.yml, with the thresholds")
     arguments.add_argument("--drift", type=Path, required=True, help="output folder of drift.json")
@@ -36,24 +46,52 @@ def measure(arguments: argparse.Namespace) -> None:
     if not thresholds:
         raise StepError(f"{arguments.settings}: there is no threshold under `drift`, so nothing could ever drift")
     reference, columns = MODALITY.describe(load_examples(MODALITY, arguments.train_data, schema), schema)
-    production, results = reference[:0], None
-    arrived = data_files(arguments.production_data, MODALITY.suffixes)
-    if arrived:
+    found = None
+    if data_files(arguments.production_data, MODALITY.suffixes):
         # Not checked against the schema: production data that no longer fit it are what this step looks for.
-        production, _ = MODALITY.describe(MODALITY.read(arguments.production_data, schema), schema)
-        results = check(reference, production, columns, thresholds)
-    drifted = drifted_features(results or ())
+        production = MODALITY.read(arguments.production_data, schema)
+        later = MODALITY.describe(production, schema).frame
+        found = check(reference, later, columns, thresholds, _predictions(arguments, schema, production))
     with step_run("drift"), output_folder(arguments.drift) as folder:
-        mlflow.log_metric("drifted_features", len(drifted))
+        mlflow.log_metric("drifted_features", 0 if found is None else len(found.drifted))
         file = folder / "drift.json"
-        content = document(results, len(reference), len(production))
-        file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        file.write_text(json.dumps(document(found), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         mlflow.log_artifact(str(file))
-    if drifted:
-        share = f"{len(drifted)} of {len(columns)} features drifted: {', '.join(drifted)}"
+    if found is not None and found.drifted:
+        share = f"{len(found.drifted)} of {len(found.samples)} columns drifted: {', '.join(found.drifted)}"
         raise StepError(f"{share}; see drift.json, and train again on data like this if it is here to stay")
-    done = f"no drift in {len(production):,} rows" if arrived else f"no files in {arguments.production_data} to compare"
-    print(done, flush=True)
+    print(_verdict(found, arguments.production_data), flush=True)
+
+
+def _predictions(arguments: argparse.Namespace, schema: Schema, production: Examples) -> Samples | None:
+    """Return the champion's predictions for held-out and production rows; None if there is none, or it has none."""
+    if arguments.model_name is None:
+        return None
+    if arguments.test_data is None:
+        raise StepError("--model-name needs --test-data, the held-out rows, to compare predictions with")
+    test, held_out = load_examples(MODALITY, arguments.test_data, schema), Split.read(arguments.test_data)
+    try:
+        later = unlabelled_examples(MODALITY, production, schema)
+    except StepError as error:
+        print(f"predictions are not compared: {error}", flush=True)
+        return None
+    before, after = (
+        meet_champion(arguments.model_name, MODALITY, schema, examples, held_out, replace=True)
+        for examples in (test, later)
+    )
+    if before.predictions is not None and after.predictions is not None:
+        return prediction_samples(schema, before.predictions, after.predictions)
+    reason = f"champion v{before.version} is damaged, cannot score the rows, or was trained on some of those held out"
+    print(f"predictions are not compared: {before.note if before.version is None else reason}", flush=True)
+    return None
+
+
+def _verdict(found: Drift | None, folder: Path) -> str:
+    if found is None:
+        return f"no files in {folder} to compare"
+    if not found.enough:
+        return f"{found.production_rows} rows are too few to judge; {MINIMUM_ROWS} are needed"
+    return f"no drift in {found.production_rows:,} rows"
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -15,7 +15,8 @@ from .core.baselines import baselines
 from .core.champion import meet_champion, model_predictions
 from .core.cohorts import score_cohorts, score_slices, slice_groups
 from .core.metrics import scores
-from .core.modality import Examples, data_files, load_examples
+from .core.modality import Examples, Predict, data_files, load_examples, unlabelled_examples
+from .core.predictions import Predictions
 from .core.promotion import REPLACE, Policy, decide, paired_bootstrap
 from .core.schema import Schema
 from .core.settings import load_settings, names
@@ -113,8 +114,11 @@ def _evaluate(
     cohorts = score_cohorts(policy, schema, described, actual, challenger)
     panels = MODALITY.explain(predict, test, schema, policy.metric, seed)
     reference, columns = MODALITY.describe(train, schema)
-    later = None if production is None else MODALITY.describe(production, schema).frame
-    thresholds = settings.get("drift") or {}
+    drift = None
+    if production is not None:
+        later, thresholds = MODALITY.describe(production, schema).frame, settings.get("drift") or {}
+        compared = _compared_predictions(schema, predict, challenger, production)
+        drift = distances.check(reference, later, columns, thresholds, compared)
     score, old_score = deciding["challenger"], deciding[name] if name else None
     return Evaluation(
         model_name=arguments.model_name,
@@ -134,12 +138,21 @@ def _evaluate(
         cohorts=cohorts,
         groups=groups,
         panels=panels,
-        columns=columns,
-        train=reference,
-        production=later,
-        drift=None if later is None else distances.check(reference, later, columns, thresholds),
+        drift=drift,
         seed=seed,
     )
+
+
+def _compared_predictions(
+    schema: Schema, predict: Predict, challenger: Predictions, production: Examples
+) -> distances.Samples | None:
+    try:
+        later = predict(unlabelled_examples(MODALITY, production, schema))
+        return distances.prediction_samples(schema, challenger, later)
+    # These rows are not checked: they may lack a column, or have values that the model refuses. Drift names these.
+    except Exception as error:
+        print(f"the production rows cannot be scored, so predictions are not compared: {error}", flush=True)
+        return None
 
 
 def _challenger(folder: Path) -> PyFuncModel:

@@ -99,7 +99,10 @@ def test_many_resamples_at_once_score_as_each_does_alone(pair, seed):
         assert each.scorer(actual, predictions)(weights) == pytest.approx(alone, nan_ok=True)
 
 
-@given(pair=hnp.arrays(float, st.tuples(st.just(2), st.integers(2, 40)), elements=st.integers(-99, 99)), seed=st.integers(0, 99))
+@given(
+    pair=hnp.arrays(float, st.tuples(st.just(2), st.integers(2, 40)), elements=st.integers(-99, 99)),
+    seed=st.integers(0, 99),
+)
 def test_many_resamples_of_numbers_score_as_each_does_alone(pair, seed):
     actual, predicted = pair
     drawn = np.random.default_rng(seed).integers(len(actual), size=(5, len(actual)))

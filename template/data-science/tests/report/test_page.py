@@ -12,7 +12,9 @@ from helpers import Page, module
 
 charts, report = module("report.charts"), module("report.page")
 Column, Schema = module("core.schema").Column, module("core.schema").Schema
-DriftResult, MINIMUM_ROWS = module("core.distances").DriftResult, module("core.distances").MINIMUM_ROWS
+Drift, DriftResult, MINIMUM_ROWS, Samples = (
+    getattr(module("core.distances"), name) for name in ("Drift", "DriftResult", "MINIMUM_ROWS", "Samples")
+)
 Cohorts, promotion = module("core.fairness").Cohorts, module("core.promotion")
 SliceScore, demographic_parity = module("core.metrics").SliceScore, module("core.metrics").demographic_parity
 metric, scores = module("core.metrics").metric, module("core.metrics").scores
@@ -103,17 +105,22 @@ def evaluation(task="regression", champion=True, production=True, name="delays",
         cohorts=cohorts,
         groups={"carrier": groups},
         panels=[PANEL],
-        columns={column.name: column for column in columns[1:]},
-        train=frame,
-        production=frame.assign(wind=frame["wind"] + 9, carrier="BB", month=12) if production else None,
-        drift=[
-            DriftResult("wind", "jensen_shannon_distance", 0.6, 0.2, True),
-            DriftResult("month", "two_sample_kolmogorov_smirnov_test", 0.0, 0.01, True),
-            DriftResult("carrier", "jensen_shannon_distance", 0.9, 0.2, True),
-        ]
-        if production
-        else None,
+        drift=drift(columns[1:], frame, new) if production else None,
     )
+
+
+def drift(columns, frame, predicted):
+    later = frame.assign(wind=frame["wind"] + 9, carrier="BB", month=12)
+    kind = "number" if predicted.dtype == float else "category"
+    samples = [Samples(column, frame[column.name], later[column.name]) for column in columns]
+    samples.append(Samples(Column("prediction", kind), predicted, predicted, "held-out"))
+    results = [
+        DriftResult("wind", "jensen_shannon_distance", 0.6, 0.1, 0.59, 0.2, 0.001, True),
+        DriftResult("month", "two_sample_kolmogorov_smirnov_test", 0.0, None, None, 0.01, 0.001, True),
+        DriftResult("carrier", "jensen_shannon_distance", 0.9, 0.1, 0.89, 0.2, 0.001, True),
+        DriftResult("prediction", "jensen_shannon_distance", 0.1, 0.1, 0.0, 0.2, 0.4, False),
+    ]
+    return Drift(len(frame), len(later), samples, results)
 
 
 CASES = {
@@ -261,25 +268,43 @@ def test_cohorts_that_are_all_too_small_are_reported_as_such():
     )
 
 
-def test_the_report_names_the_features_that_drifted_and_how_they_moved():
+def test_the_report_names_the_columns_that_drifted_and_how_they_moved():
     text = build("regression")
-    assert "3 features drifted: wind, month, carrier" in text
+    assert "3 of 4 columns drifted: wind, month, carrier" in text
     assert "wind: the median went from" in text
     assert re.search("carrier: AA went from [0-9]+% of the training rows to 0% of the production rows", text)
 
 
+def test_the_report_shows_what_chance_explains_and_marks_the_predictions():
+    page = Page(build("regression"))
+    cells = page.text("td")
+    wind = cells.index("0.59")
+    assert cells[wind - 2 : wind + 4] == ["0.6", "0.1", "0.59", "above 0.2", "0.001", "drifted"]
+    assert "prediction (by the model, on held-out rows)" in page.text("th")
+
+
+@pytest.mark.parametrize("case", ["regression", "classification"])
+def test_predictions_that_drifted_are_drawn_against_the_held_out_rows(case):
+    found = CASES[case].drift
+    moved = [*found.results[:2], replace(found.results[3], excess=2.0, drifted=True)]
+    text = report.build(replace(CASES[case], drift=replace(found, results=moved)))
+    assert re.search("prediction: .* of the held-out rows|prediction: .* in the held-out rows", text)
+
+
 def test_too_few_production_rows_are_reported_as_too_few():
-    few = replace(CASES["regression"], production=CASES["regression"].train.head(MINIMUM_ROWS - 1))
-    assert f"That is too few to judge: {MINIMUM_ROWS} are needed." in " ".join(Page(report.build(few)).text("p"))
+    few = replace(CASES["regression"].drift, production_rows=MINIMUM_ROWS - 1)
+    text = report.build(replace(CASES["regression"], drift=few))
+    assert f"That is too few to judge: {MINIMUM_ROWS} are needed." in " ".join(Page(text).text("p"))
 
 
 def test_a_vanished_feature_and_an_infinite_distance_do_not_stop_the_report():
-    case = CASES["regression"]
-    gone = replace(
-        case,
-        production=case.production.drop(columns=["wind", "carrier"]),
-        drift=[replace(each, value=float("inf")) for each in case.drift],
-    )
+    found = CASES["regression"].drift
+    samples = [
+        each._replace(current=each.current.astype(object).where(lambda values: values != values))
+        for each in found.samples
+    ]
+    results = [replace(each, value=float("inf"), excess=each.excess and float("inf")) for each in found.results]
+    gone = replace(CASES["regression"], drift=replace(found, samples=samples, results=results))
     assert "infinite" in Page(report.build(gone)).text("td")
 
 
@@ -303,10 +328,10 @@ def test_scores_that_are_not_finite_do_not_stop_the_report(task):
 
 
 def test_a_p_value_far_below_its_threshold_is_severe_and_one_above_is_not():
-    def severity(metric, value, threshold):
-        return report.severity(DriftResult("wind", metric, value, threshold, False))
+    def severity(value, excess, threshold):
+        return report.severity(DriftResult("wind", "a metric", value, excess, excess, threshold, 0.5, False))
 
-    assert severity("two_sample_kolmogorov_smirnov_test", 0.001, 0.01) == pytest.approx(10)
-    assert severity("two_sample_kolmogorov_smirnov_test", 0.5, 0.01) < 1
-    assert severity("jensen_shannon_distance", 0.4, 0.2) == pytest.approx(2)
-    assert severity("jensen_shannon_distance", 0.0, 0.0) == 0
+    assert severity(0.001, None, 0.01) == pytest.approx(10)
+    assert severity(0.5, None, 0.01) < 1
+    assert severity(0.5, 0.4, 0.2) == pytest.approx(2)
+    assert severity(0.5, 0.0, 0.0) == 0

@@ -232,7 +232,10 @@ def test_even_then_a_model_that_loses_to_a_baseline_replaces_no_champion(project
 def test_a_champion_whose_files_are_damaged_stops_the_step(project, models, capsys):
     set_champion(models["weak"], "0" * 64)
     line = fails(project, capsys)
-    assert f"its files are damaged, their sha256 is {champion.model_hash(models['weak'])[:12]} and was 000000000000" in line
+    assert (
+        f"its files are damaged, their sha256 is {champion.model_hash(models['weak'])[:12]} and was 000000000000"
+        in line
+    )
 
 
 def test_a_champion_that_no_hash_was_recorded_for_is_compared(project, models):
@@ -268,7 +271,7 @@ def test_the_feature_that_makes_the_delay_is_the_most_important_one(project):
 def test_production_rows_that_moved_are_reported_as_drift(project, tmp_path):
     moved = flights(300, seed=5).assign(wind=lambda frame: frame["wind"] + 50)
     drift = run(project, *write_production(tmp_path / "production", moved))["drift"]
-    assert drift["drifted"] == ["wind"]
+    assert drift["drifted"] == ["wind", "prediction"]
     assert drift["rows"] == {"reference": 400, "production": 300}
 
 
@@ -284,6 +287,7 @@ def test_production_rows_without_a_feature_and_without_the_target_are_compared_a
     drift = run(project, *write_production(tmp_path / "production", less))["drift"]
     assert drift["drifted"] == ["wind"]
     assert [each["value"] for each in drift["results"] if each["feature"] == "wind"] == [None]
+    assert "prediction" not in {each["feature"] for each in drift["results"]}
 
 
 def test_without_production_rows_drift_is_not_checked(project):

@@ -161,6 +161,16 @@ def load_examples(modality: Modality, folder: Path, schema: Schema) -> Examples:
     return modality.convert(modality.read(folder, schema), schema)
 
 
+def unlabelled_examples(modality: Modality, examples: Examples, schema: Schema) -> Examples:
+    """Return examples with the types of the schema that may lack what a request lacks: target and ignored columns.
+
+    Raises:
+        StepError: an input is missing, or a value has another type.
+    """
+    absent = [name for name in schema.raw_columns if name not in examples.frame and name not in schema.inputs]
+    return modality.convert(Examples(examples.frame.assign(**dict.fromkeys(absent)), examples.root), schema)
+
+
 def refuse_constant_target(examples: Examples, schema: Schema) -> None:
     """Check that there is something to learn from examples with a target.
 

@@ -277,7 +277,7 @@ def importance(rows: Sequence[tuple[str, float, float]], label: str, alt: str) -
 
 
 def drift(rows: Sequence[tuple[str, float, bool]], alt: str) -> str:
-    """Draw how near each (feature, severity, drifted) is to its threshold, which is 1; a logarithmic axis to 100."""
+    """Draw how far each (column, severity, drifted) is from its threshold, which is 1; a logarithmic axis to 100."""
     with matplotlib.rc_context(_STYLE):
         figure, axes = _rows([feature for feature, _, _ in rows], extra=1.0)
         axes.axvline(1, color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
@@ -291,7 +291,7 @@ def drift(rows: Sequence[tuple[str, float, bool]], alt: str) -> str:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:g}"))
         axes.minorticks_off()
         axes.set_title("diamond: drifted, disc: stable", loc="left", color=MUTED)
-        axes.set_xlabel("times the threshold")
+        axes.set_xlabel("excess over chance, in thresholds")
         return _svg(figure, "drift", alt)
 
 
@@ -322,9 +322,9 @@ def confusion(matrix: ArrayLike, classes: Sequence[str], alt: str) -> str:
 
 
 def distributions(
-    before: ArrayLike, after: ArrayLike, labels: Sequence[str] | None, name: str, xlabel: str, alt: str
+    before: ArrayLike, after: ArrayLike, labels: Sequence[str] | None, rows: str, name: str, xlabel: str, alt: str
 ) -> str:
-    """Draw the shares of training (outline) and production (filled) rows.
+    """Draw the shares of the rows before (outline), which `rows` names, and of the production rows (filled).
 
     Without `labels` the arrays are numbers and are put into 20 bins; with them, they are shares of shape (labels,).
     """
@@ -335,14 +335,14 @@ def distributions(
             # The tails hide what happened to the bulk.
             low, high = np.quantile(np.concatenate([old, new]), [0.005, 0.995])
             edges = np.histogram_bin_edges(np.array([low, high]), bins=20)
-            for values, style in ((new, {"fill": True}), (old, {"fill": False})):
+            for values, label in ((new, "production"), (old, rows)):
                 shares = np.histogram(np.clip(values, low, high), edges)[0] / max(1, len(values))
-                _stairs(axes, shares, edges, **style)
+                _stairs(axes, shares, edges, label)
         else:
             names = [_short(label, 10) for label in labels]
             edges = np.arange(len(labels) + 1) - 0.5
-            _stairs(axes, np.asarray(after, dtype=float), edges, fill=True)
-            _stairs(axes, np.asarray(before, dtype=float), edges, fill=False)
+            _stairs(axes, np.asarray(after, dtype=float), edges, "production")
+            _stairs(axes, np.asarray(before, dtype=float), edges, rows)
             axes.set_xticks(range(len(labels)), names, rotation=90 if max(map(len, names)) > 3 else 0)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
         axes.tick_params(axis="y", labelcolor=MUTED)
@@ -352,11 +352,11 @@ def distributions(
         return _svg(figure, f"distribution-{name}", alt)
 
 
-def _stairs(axes: Axes, shares: ArrayLike, edges: ArrayLike, fill: bool) -> None:
-    if fill:
-        axes.stairs(shares, edges, fill=True, color=CHAMPION, alpha=0.5, label="production")
+def _stairs(axes: Axes, shares: ArrayLike, edges: ArrayLike, label: str) -> None:
+    if label == "production":
+        axes.stairs(shares, edges, fill=True, color=CHAMPION, alpha=0.5, label=label)
     else:
-        axes.stairs(shares, edges, fill=False, color=CHALLENGER, linewidth=1.6, label="training")
+        axes.stairs(shares, edges, fill=False, color=CHALLENGER, linewidth=1.6, label=label)
 
 
 def _in(unit: str) -> str:

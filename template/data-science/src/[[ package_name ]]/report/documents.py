@@ -46,11 +46,7 @@ def documents(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
             "note": evaluation.champion_note,
             "better_baselines": better_baselines(evaluation),
         },
-        "drift.json": distances.document(
-            evaluation.drift,
-            len(evaluation.train),
-            0 if evaluation.production is None else len(evaluation.production),
-        ),
+        "drift.json": distances.document(evaluation.drift),
     }
 
 
@@ -101,7 +97,7 @@ def log(evaluation: Evaluation, folder: Path) -> None:
         metrics["gain"] = evaluation.interval.gain
     metrics |= _cohort_metrics(evaluation)
     if evaluation.drift is not None:
-        metrics["drifted_features"] = float(len(distances.drifted_features(evaluation.drift)))
+        metrics["drifted_features"] = float(len(evaluation.drift.drifted))
     mlflow.log_metrics(metrics)
     mlflow.set_tag("promote", str(evaluation.decision.promote).lower())
     mlflow.log_artifact(str(folder / "report.html"))
@@ -134,9 +130,9 @@ def summary(evaluation: Evaluation) -> str:
     last = f"{metric} {number(evaluation.scores['challenger'][metric])}: "
     last += "promote" if evaluation.decision.promote else "do not promote"
     if evaluation.drift is not None:
-        drifted = distances.drifted_features(evaluation.drift)
-        lines.append(f"drift: {len(drifted)} features" + (f" ({', '.join(drifted)})" if drifted else ""))
-        last += f"; {len(drifted)} features drifted"
+        drifted = evaluation.drift.drifted
+        lines.append(f"drift: {len(drifted)} columns" + (f" ({', '.join(drifted)})" if drifted else ""))
+        last += f"; {len(drifted)} columns drifted"
     lines.append(last)
     # A console of Windows may lack letters of the user's data.
     return "\n".join(lines).encode("ascii", "replace").decode("ascii")

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from sklearn.metrics import confusion_matrix, precision_recall_curve, precision_recall_fscore_support, roc_curve
 
-from ..core.distances import MINIMUM_ROWS, P_VALUES, DriftResult, drifted_features
+from ..core.distances import ALPHA, MINIMUM_ROWS, P_VALUES, PREDICTION, Drift, DriftResult, Samples
 from ..core.fairness import Cohorts
 from ..core.metrics import METRICS, SliceScore
 from ..core.panels import Figure, Panel, number
@@ -43,8 +43,6 @@ class Evaluation:
         cohorts: for each cohort column the deciding metric first, then the outcomes of a classification.
         groups: for each slice column the name of the group that each row belongs to.
         panels: the explanation of the challenger.
-        columns: what drift compares.
-        train, production: these columns of the training and of the production rows.
         drift: None without production data.
     """
 
@@ -62,10 +60,7 @@ class Evaluation:
     slices: Sequence[SliceScore]
     groups: Mapping[str, pd.Series]
     panels: Sequence[Panel]
-    columns: Mapping[str, Column]
-    train: pd.DataFrame
-    production: pd.DataFrame | None = None
-    drift: Sequence[DriftResult] | None = field(default=None)
+    drift: Drift | None = None
     cohorts: Sequence[Cohorts] = ()
     seed: int = 0
     champion_version: str | None = None
@@ -118,9 +113,10 @@ def build(evaluation: Evaluation) -> str:
         slices=_slices(evaluation),
         fairness=_fairness(evaluation),
         drift=_drift(evaluation),
-        drifted=drifted_features(evaluation.drift or ()),
         p_values=P_VALUES,
+        prediction=PREDICTION,
         minimum_rows=MINIMUM_ROWS,
+        alpha=ALPHA,
     )
 
 
@@ -196,11 +192,7 @@ def _errors(evaluation: Evaluation, actual: np.ndarray, unit: str) -> Figure:
     gains = {name: float(metric.gain(values[metric.name], 0)) for name, values in evaluation.scores.items()}
     rivals = [name for name, gain in gains.items() if name not in ("challenger", evaluation.champion) and _finite(gain)]
     chosen = ["challenger", evaluation.champion, *sorted(rivals, key=gains.__getitem__, reverse=True)[:1]]
-    errors = {
-        name: np.abs(_numbers(evaluation, name) - actual)
-        for name in chosen
-        if name and _finite(gains[name])
-    }
+    errors = {name: np.abs(_numbers(evaluation, name) - actual) for name in chosen if name and _finite(gains[name])}
     ends = ", ".join(f"{name} {number(float(np.quantile(each, 0.9)))}" for name, each in errors.items())
     caption = f"Nine rows of ten have an error below: {ends} {unit}".rstrip()
     return Figure(charts.error_shares(list(errors.items()), unit, caption), caption + ".")
@@ -222,7 +214,10 @@ def _classification(evaluation: Evaluation) -> list[Figure]:
 def _class_order(evaluation: Evaluation, actual: list[str], predicted: list[str]) -> list[str]:
     """Return the classes that occur, in the order of the schema."""
     found = {*actual, *predicted}
-    return [*(name for name in evaluation.schema.classes if name in found), *sorted(found - {*evaluation.schema.classes})]
+    return [
+        *(name for name in evaluation.schema.classes if name in found),
+        *sorted(found - {*evaluation.schema.classes}),
+    ]
 
 
 _SHARES = np.linspace(0, 1, 201)
@@ -244,11 +239,15 @@ def _curves(evaluation: Evaluation) -> list[Figure]:
     subject = f"of {classes[-1]}" if len(classes) == 2 else "of the classes, each against the others, on average"
     shares = {name: _scores_in_words(evaluation, name, "roc_auc") for name in curves}
     caption = f"ROC curve {subject}: area {', '.join(f'{name} {value}' for name, value in shares.items())}"
-    lines = [(name, _SHARES, np.mean([np.interp(_SHARES, *roc) for roc, _ in each], axis=0)) for name, each in curves.items()]
+    lines = [
+        (name, _SHARES, np.mean([np.interp(_SHARES, *roc) for roc, _ in each], axis=0)) for name, each in curves.items()
+    ]
     roc = charts.curves("roc", lines, "false positive rate", "true positive rate", "rising", caption)
     shares = {name: _scores_in_words(evaluation, name, "average_precision") for name in curves}
     precision = f"Precision and recall {subject}: average precision {', '.join(f'{n} {v}' for n, v in shares.items())}"
-    lines = [(name, _SHARES, np.mean([np.interp(_SHARES, *pr) for _, pr in each], axis=0)) for name, each in curves.items()]
+    lines = [
+        (name, _SHARES, np.mean([np.interp(_SHARES, *pr) for _, pr in each], axis=0)) for name, each in curves.items()
+    ]
     recall = charts.curves("precision", lines, "recall", "precision", None, precision)
     return [Figure(roc, caption + "."), Figure(recall, precision + "."), *_calibration(evaluation, actual, models)]
 
@@ -291,7 +290,9 @@ def _calibration(evaluation: Evaluation, actual: np.ndarray, models: Mapping[str
         gaps.append(f"{name} {float(np.average(np.abs(said - was), weights=[len(part) for part in parts])):.1%}")
     subject = f"of {models['challenger'].classes[-1]}" if binary else "of the predicted class"
     caption = f"Calibration {subject}, by tenths of the rows: mean distance from the diagonal {', '.join(gaps)}"
-    svg = charts.curves("calibration", lines, "predicted probability", "share of the rows", "rising", caption, dots=True)
+    svg = charts.curves(
+        "calibration", lines, "predicted probability", "share of the rows", "rising", caption, dots=True
+    )
     return [Figure(svg, caption + ".")]
 
 
@@ -376,63 +377,66 @@ def _cohort_figure(evaluation: Evaluation, cohorts: Cohorts, outcomes: Sequence[
 
 
 def _drift(evaluation: Evaluation) -> list[Figure]:
-    """Return the overview of all features, and the distributions of those that drifted most."""
-    if not evaluation.drift or evaluation.production is None:
+    """Return the overview of all columns, and the distributions of those that drifted most."""
+    drift = evaluation.drift
+    if drift is None or not drift.results:
         return []
     worst: dict[str, DriftResult] = {}
-    for each in evaluation.drift:
-        if each.feature not in worst or severity(each) > severity(worst[each.feature]):
+    for each in drift.results:
+        if each.feature not in worst or _rank(each) > _rank(worst[each.feature]):
             worst[each.feature] = each
-    ordered = sorted(worst.values(), key=severity, reverse=True)
-    names = drifted_features(evaluation.drift)
-    caption = f"{len(names)} of {len(worst)} features drifted" + (f": {', '.join(names)}" if names else "")
-    rows = [(each.feature, severity(each), each.feature in names) for each in ordered[:_SHOWN_FEATURES]]
+    ordered = sorted(worst.values(), key=_rank, reverse=True)
+    caption = f"{len(drift.drifted)} of {len(worst)} columns drifted"
+    caption += f": {', '.join(drift.drifted)}" if drift.drifted else ""
+    rows = [(each.feature, severity(each), each.drifted) for each in ordered[:_SHOWN_FEATURES]]
     figures = [Figure(charts.drift(rows, caption), caption + ". Dashed: the threshold.")]
-    for each in [each for each in ordered if each.feature in names][:_SHOWN_DRIFT]:
-        figures.append(_distribution(evaluation.columns[each.feature], evaluation.train, evaluation.production))
+    samples = {each.column.name: each for each in drift.samples}
+    figures += [_distribution(samples[each.feature]) for each in ordered[:_SHOWN_DRIFT] if each.drifted]
     return [figure for figure in figures if figure.svg]
+
+
+def _rank(result: DriftResult) -> tuple[bool, float]:
+    return result.drifted, severity(result)
 
 
 def severity(result: DriftResult) -> float:
     """Return by what factor the threshold is crossed; 1 is on it, for distances and p-values alike."""
-    if result.metric in P_VALUES:
+    if result.excess is None:
         return result.threshold / max(result.value, 1e-300)
     if result.threshold:
-        return result.value / result.threshold
-    return math.inf if result.value else 0.0
+        return result.excess / result.threshold
+    return math.inf if result.excess else 0.0
 
 
-def _distribution(column: Column, train: pd.DataFrame, production: pd.DataFrame) -> Figure:
-    before, after = (
-        frame[column.name] if column.name in frame else pd.Series(dtype=object) for frame in (train, production)
-    )
+def _distribution(samples: Samples) -> Figure:
+    column, before, after, rows = samples
     if column.is_numerical:
         before, after = (pd.to_numeric(values, errors="coerce").dropna() for values in (before, after))
-        caption = _medians(column, before, after)
+        caption = _medians(column, before, after, rows)
         if before.empty or after.empty:
             return Figure("", caption)
         if column.type == "number" or before.nunique() > _SHOWN_GROUPS:
             label = f"{column.name}{f' ({column.unit})' if column.unit else ''}"
-            return Figure(charts.distributions(before, after, None, column.name, label, caption), caption + ".")
-    shares = pd.DataFrame({"old": _shares(before), "new": _shares(after)}).fillna(0.0)
+            return Figure(charts.distributions(before, after, None, rows, column.name, label, caption), caption + ".")
+    shares = pd.DataFrame({"old": _shares(before, column), "new": _shares(after, column)}).fillna(0.0)
     if not column.is_numerical:
         moved, old, new = max(shares.itertuples(name=None), key=lambda row: abs(row[2] - row[1]))
-        caption = f"{column.name}: {moved} went from {old:.0%} of the training rows to {new:.0%} of the production rows"
+        caption = f"{column.name}: {moved} went from {old:.0%} of the {rows} rows to {new:.0%} of the production rows"
         shares = shares.loc[shares.max(axis=1).nlargest(_SHOWN_LABELS).index]
     labels = [f"{label:g}" if column.is_numerical else label for label in shares.index]
-    drawn = charts.distributions(shares["old"], shares["new"], labels, column.name, column.name, caption)
+    drawn = charts.distributions(shares["old"], shares["new"], labels, rows, column.name, column.name, caption)
     return Figure(drawn, caption + ".")
 
 
-def _medians(column: Column, old: pd.Series, new: pd.Series) -> str:
+def _medians(column: Column, old: pd.Series, new: pd.Series, rows: str) -> str:
     if old.empty or new.empty:
-        return f"{column.name}: no values in {'training' if old.empty else 'production'}"
+        return f"{column.name}: no values in the {rows if old.empty else 'production'} rows"
     unit = f" {column.unit}" if column.unit else ""
-    middle = f"from {number(old.median())} in training to {number(new.median())}{unit} in production"
+    middle = f"from {number(old.median())} in the {rows} rows to {number(new.median())}{unit} in the production rows"
     return f"{column.name}: the median went {middle}"
 
 
-def _shares(values: pd.Series) -> pd.Series:
-    if not pd.api.types.is_numeric_dtype(values):
+def _shares(values: pd.Series, column: Column) -> pd.Series:
+    if not column.is_numerical:
         values = values.astype(str).where(values.notna(), "missing")
     return values.value_counts(normalize=True)

@@ -1,8 +1,9 @@
-"""The project's environments (`config/<environment>.yml`), and the thresholds of drift (`config/model.yml`)."""
+"""The project's environments (`config/<environment>.yml`), and what the monitor compares (`config/model.yml`)."""
 
 import operator
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Annotated, Any, Literal
 
@@ -19,9 +20,6 @@ GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 Guid = Annotated[str, StringConstraints(pattern=f"^{GUID}$")]
 PRIVATE_RANGES = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")  # RFC 1918
 DOCKER_RANGE = IPv4Network("172.17.0.0/16")
-Thresholds = Mapping[str, Mapping[str, float]]
-"""Drift thresholds: feature type ("numerical" or "categorical"), Azure ML metric name, value."""
-
 EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,30}[a-z0-9]$")]
 
 
@@ -309,16 +307,44 @@ def successor(project: Project, key: str, value: object) -> str:
     return f"{text}{remedy}; {removed.consequence}"
 
 
-def drift_thresholds(project: Project) -> Thresholds:
-    """Return the thresholds of drift in config/model.yml.
+@dataclass(frozen=True)
+class DriftRules:
+    """What the monitor of a deployment compares.
+
+    Attributes:
+        thresholds: For "numerical" and "categorical" features, a metric of Azure ML with its threshold.
+        features: The names of the features to compare, or "all_features".
+    """
+
+    thresholds: Mapping[str, Mapping[str, float]]
+    features: Sequence[str] | Literal["all_features"] = "all_features"
+
+
+def drift_rules(project: Project) -> DriftRules:
+    """Return what a monitor compares: the features but those of the calendar, by the thresholds of config/model.yml.
+
+    The SDK and the CLI of Azure ML send one metric for each type of feature and drop others silently, so that the first
+    one is chosen here.
 
     Raises:
-        UserError: There are none.
+        UserError: There are no thresholds, or they are malformed.
     """
     thresholds = load_yaml(project.settings).get("drift")
     if not isinstance(thresholds, dict):
         raise UserError("config/model.yml: drift: the key is missing")
-    return thresholds
+    if not all(isinstance(metrics, dict | None) for metrics in thresholds.values()):
+        raise UserError("config/model.yml: drift: give `metric: threshold` lines under numerical and categorical")
+    first = {kind: dict([next(iter(metrics.items()))]) for kind, metrics in thresholds.items() if metrics}
+    schema = load_yaml(project.schema)
+    inputs = {
+        name: column
+        for name, column in schema.get("columns", {}).items()
+        if column.get("role") != "ignore" and name != schema.get("target")
+    }
+    compared = [
+        name for name, column in inputs.items() if column.get("role") != "calendar" and column["type"] != "date"
+    ]
+    return DriftRules(first) if len(compared) == len(inputs) else DriftRules(first, compared)
 
 
 def model_task(project: Project) -> str:

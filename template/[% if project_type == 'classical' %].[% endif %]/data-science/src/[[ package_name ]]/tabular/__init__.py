@@ -33,7 +33,9 @@ class TrainedPipeline:
         if self.schema.task == "regression":
             return Predictions(np.asarray(self.pipeline.predict(inputs)))
         probabilities = self.pipeline.predict_proba(inputs)
-        return Predictions.of(from_probabilities(probabilities, self.pipeline.classes_, self.schema.classes, self.threshold))
+        return Predictions.of(
+            from_probabilities(probabilities, self.pipeline.classes_, self.schema.classes, self.threshold)
+        )
 
     def save(self, examples: Examples, folder: Path) -> None:
         """Write an MLflow model into `folder`, which is empty."""
@@ -70,9 +72,10 @@ class Tabular:
         return examples.frame[list(columns)]
 
     def describe(self, examples: Examples, schema: Schema) -> Description:
-        """Return the rows, typed where that is possible; drift compares the features."""
+        """Return the rows, typed where that is possible; drift compares the features but not those of the calendar."""
         frame = data.convert_where_possible(examples.frame, schema)
-        return Description(frame, {name: schema.columns[name] for name in schema.features})
+        features = (schema.columns[name] for name in schema.features)
+        return Description(frame, {each.name: each for each in features if each.role != "calendar"})
 
     def fit(self, train: Examples, schema: Schema, training: Mapping[str, Any]) -> TrainedPipeline:
         """Train boosted trees."""

@@ -21,7 +21,7 @@ from mlops.azureml.backend import (
 )
 from mlops.azureml.remedies import Remedy, remedy, storage_remedy
 from mlops.azureml.storage import Container, StoredFile
-from mlops.config import EnvironmentConfig, Thresholds
+from mlops.config import DriftRules, EnvironmentConfig
 from mlops.definitions.values import endpoint_identity, model_reference
 from mlops.definitions.yaml_v2 import YamlDefinitions
 from mlops.errors import CommandError
@@ -252,10 +252,10 @@ class AzureCli:
         listed = self._read("schedule", "list", "--include-disabled", *self._workspace, assumed=[])
         return {schedule["name"]: bool(schedule.get("is_enabled", True)) for schedule in listed}
 
-    def create_monitor(self, name: str, deployment: str, task: str, thresholds: Thresholds) -> None:
+    def create_monitor(self, name: str, deployment: str, task: str, drift: DriftRules) -> None:
         # `--set` can neither replace text by a list of addresses nor take metrics away, so the values go into a copy.
         template = load_yaml(self._definitions / "monitor.yml")
-        document = monitor_definition(template, self._config, deployment, task, thresholds)
+        document = monitor_definition(template, self._config, deployment, task, drift)
         file = self._generated / "monitor.yml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
@@ -317,11 +317,12 @@ class AzureCli:
 
 
 def monitor_definition(
-    document: Mapping[str, Any], config: EnvironmentConfig, deployment: str, task: str, thresholds: Thresholds
+    document: Mapping[str, Any], config: EnvironmentConfig, deployment: str, task: str, drift: DriftRules
 ) -> dict[str, Any]:
     """Return a copy of the monitor's YAML document with the values of a deployment and its environment in it.
 
-    `task` is "regression" or "classification"; the thresholds replace those of the drift signals.
+    `task` is "regression" or "classification"; the rules replace the thresholds of the drift signals, and the features
+    where the file says `all_features`.
     """
     endpoint = config.names.online_endpoint
     signals = {}
@@ -335,7 +336,9 @@ def monitor_definition(
         }
         if signal["type"] in ("data_drift", "prediction_drift"):
             kinds = signal["metric_thresholds"]
-            signals[name]["metric_thresholds"] = {kind: dict(thresholds.get(kind, kinds[kind])) for kind in kinds}
+            signals[name]["metric_thresholds"] = {kind: dict(drift.thresholds.get(kind, kinds[kind])) for kind in kinds}
+        if signal["type"] == "data_drift" and signal.get("features") == "all_features":
+            signals[name]["features"] = drift.features
     monitor = {
         **document["create_monitor"],
         "compute": {**document["create_monitor"]["compute"], "instance_type": config.monitor.vm},

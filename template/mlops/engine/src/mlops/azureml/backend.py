@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mlops.azureml.storage import Container, StoredFile
-from mlops.config import EnvironmentConfig, Thresholds
+from mlops.config import DriftRules, EnvironmentConfig
 from mlops.errors import UserError
 from mlops.pipeline import DataAsset
 
@@ -153,7 +153,7 @@ class Backend(Protocol):
     def schedules(self) -> dict[str, bool]:
         """Return the workspace's schedules: name, and whether it is enabled."""
 
-    def create_monitor(self, name: str, deployment: str, task: str, thresholds: Thresholds) -> None:
+    def create_monitor(self, name: str, deployment: str, task: str, drift: DriftRules) -> None:
         """Create or update the monitor of an online deployment; `task` is "regression" or "classification"."""
 
     def disable_schedule(self, name: str) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from mlops.azureml.backend import ASSUMED_BATCH, Deployment, Job, ModelVersion, model_files
 from mlops.azureml.python_sdk_v2 import PythonSdk, credential, subscription
 from mlops.azureml.remedies import remedy
-from mlops.config import EnvironmentConfig, Thresholds
+from mlops.config import DriftRules, EnvironmentConfig
 from mlops.definitions.base import quiet, require
 from mlops.definitions.python_sdk_v1 import (
     DATASTORES,
@@ -320,7 +320,7 @@ class PythonSdkV1(PythonSdk):
     def schedules(self) -> dict[str, bool]:
         return {} if self._dry_run else {name: item.status == "Active" for name, item in self._schedules().items()}
 
-    def create_monitor(self, name: str, deployment: str, task: str, thresholds: Thresholds) -> None:
+    def create_monitor(self, name: str, deployment: str, task: str, drift: DriftRules) -> None:
         """Schedule the check for drift. It reads the thresholds out of the same file, and fails when one is passed."""
         # Named and not pinned: each run compares the newest versions.
         steps: Steps = []

@@ -26,7 +26,7 @@ from mlops.azureml.backend import (
 )
 from mlops.azureml.remedies import Remedy, remedy, storage_remedy
 from mlops.azureml.storage import Container, StoredFile
-from mlops.config import EnvironmentConfig, Thresholds
+from mlops.config import DriftRules, EnvironmentConfig
 from mlops.definitions.base import error_line, require
 from mlops.definitions.python_sdk_v2 import call_definition, entities, training_job
 from mlops.definitions.values import endpoint_identity, model_reference
@@ -326,10 +326,8 @@ class PythonSdk:
         listed = self._list("schedules.list", list_view_type="All")
         return {schedule.name: bool(schedule.is_enabled) for schedule in listed}
 
-    def create_monitor(self, name: str, deployment: str, task: str, thresholds: Thresholds) -> None:
-        monitor = call_definition(
-            self._project, "schedules", "monitor", self._config, name, deployment, task, thresholds
-        )
+    def create_monitor(self, name: str, deployment: str, task: str, drift: DriftRules) -> None:
+        monitor = call_definition(self._project, "schedules", "monitor", self._config, name, deployment, task, drift)
         self._change("schedules.begin_create_or_update", monitor, shown=f"{name}: {deployment}")
 
     def disable_schedule(self, name: str) -> None:

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops.config import EnvironmentConfig, drift_thresholds, load_environment, model_task
+from mlops.config import EnvironmentConfig, drift_rules, load_environment, model_task
 from mlops.definitions.base import DefinitionError, Document, Finding, error_line, load_module, require, running_in
 from mlops.definitions.objects import document, job_content, pipeline_document
 from mlops.definitions.values import endpoint_identity, model_reference
@@ -163,7 +163,7 @@ class PythonSdkDefinitions:
         ]
 
     def _schedule_documents(self, path: Path) -> list[Document]:
-        values = (model_task(self.project), drift_thresholds(self.project))
+        values = (model_task(self.project), drift_rules(self.project))
         monitor = self._call("schedules", "monitor", "monitor", DEPLOYMENT, *values)
         return [document(monitor, "monitor", path, "monitor")]
 

@@ -147,6 +147,11 @@ def _monitor_findings(monitor: Mapping[str, Any], document: Document, catalogue:
             if isinstance(item, Mapping):
                 yield from _signal_data_findings(mapping(signal), item, document, f"{where}.{key}", catalogue)
         yield from _threshold_findings(mapping(signal).get("metric_thresholds"), document, f"{where}.metric_thresholds")
+        if mapping(signal).get("type") in ("data_drift", "prediction_drift"):
+            for kind, metrics in mapping(mapping(signal).get("metric_thresholds")).items():
+                if len(mapping(metrics)) > 1:
+                    message = f"Azure ML ignores all but one of {', '.join(mapping(metrics))}: give one"
+                    yield document.finding(f"{where}.metric_thresholds.{kind}", message)
     notification = mapping(monitor.get("alert_notification"))
     emails = notification.get("emails")
     for number, mail in enumerate(emails if isinstance(emails, list) else []):

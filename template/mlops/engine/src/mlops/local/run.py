@@ -223,8 +223,8 @@ def _drift(evaluation: Path) -> str:
     drift = _read(evaluation / "drift.json")
     if not drift["checked"]:
         return "not checked: there is no production data"
-    moved, features = drift["drifted"], {result["feature"] for result in drift["results"]}
-    return f"{len(moved)} of {len(features)} features moved" + (f": {', '.join(moved)}" if moved else "")
+    drifted, columns = drift["drifted"], {result["feature"] for result in drift["results"]}
+    return f"{len(drifted)} of {len(columns)} columns drifted" + (f": {', '.join(drifted)}" if drifted else "")
 
 
 def _verdict(evaluation: Path, registration: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """What Azure ML runs again and again: the monitor of the model. Training is scheduled by the workflow that trains."""
 
-from mlops.config import drift_thresholds, model_task
+from mlops.config import drift_rules, model_task
 from mlops.errors import UserError
 from mlops.verbs import rollout
 from mlops.verbs.data import ensure_data
@@ -13,10 +13,10 @@ def monitor(session: Session) -> None:
     deployment = rollout.serving_deployment(traffic or {}, list(traffic or {}))
     if deployment is None:
         raise UserError(f"there is nothing to watch: run `{session.command('deploy-online')}` first")
-    task, thresholds = model_task(session.project), drift_thresholds(session.project)
+    task, drift = model_task(session.project), drift_rules(session.project)
     if session.backend.monitors_data:
         ensure_data(session)
-    session.backend.create_monitor(session.monitor_name, deployment, task, thresholds)
+    session.backend.create_monitor(session.monitor_name, deployment, task, drift)
     session.say(f"{session.monitor_name} {_monitor_summary(session, deployment)}.")
 
 
