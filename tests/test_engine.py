@@ -19,7 +19,7 @@ VERSIONS = list(questions()["mlops_version"]["choices"].values())
 RUNS = {
     "aml-cli-v2": (
         ("bootstrap", "cli", "doctor", "environments", "provision", "teardown"),
-        ("config", "definitions", "lint", "pipeline", "rollout", "verbs"),
+        ("config", "definitions", "lint", "lint_configuration", "pipeline", "rollout", "verbs"),
         ("local", "runner", "serving"),
         ("every_version",),
     ),

@@ -356,8 +356,8 @@ def machines(outcome: dict[str, Any]) -> dict[str, str]:
     return {job: said[1] for job, text in first.items() if (said := re.fullmatch(r"runs on (.+)\n", text))}
 
 
-def deployment(environment: str, *more: str) -> list[str]:
-    return [f"{verb} --environment {environment}" for verb in [*ROLLOUT, *more]]
+def deployment(environment: str) -> list[str]:
+    return [f"{verb} --environment {environment}" for verb in ROLLOUT]
 
 
 PULL_REQUEST: dict[str, Any] = {
@@ -370,7 +370,7 @@ def test_a_model_goes_from_dev_through_test_to_prod(run_workflow: GitHub) -> Non
     outcome = run_workflow.run("deploy.yml", vars=EVERYWHERE)
     assert results(outcome) == {"dev": "success", "test": "success", "prod": "success"}
     assert run_workflow.verbs == [
-        *deployment("dev", "schedule"),
+        *deployment("dev"),
         "promote --environment dev --to test",
         *deployment("test"),
         "promote --environment test --to prod",
@@ -388,8 +388,25 @@ def test_a_failing_verb_stops_its_job_and_all_later_ones(run_workflow: GitHub, v
 def test_without_a_request_no_model_leaves_dev(run_workflow: GitHub) -> None:
     outcome = run_workflow.run("deploy.yml", vars=AZURE)
     assert results(outcome) == {"dev": "success", "test": "skipped", "prod": "skipped"}
-    assert run_workflow.verbs == deployment("dev", "schedule")
+    assert run_workflow.verbs == deployment("dev")
     assert "::notice title=The model stays in dev::" in output(outcome)
+
+
+def test_retraining_has_one_schedule(github: Path) -> None:
+    files = [path for path in github.parent.rglob("*") if path.suffix in {".yml", ".py"} and "engine" not in path.parts]
+    assert [path.name for path in files if "- cron:" in path.read_text(encoding="utf-8")] == ["train.yml"]
+    assert not [path for path in files if re.search(r"create_job|JobSchedule", path.read_text(encoding="utf-8"))]
+
+
+def test_a_scheduled_training_deploys_too(run_workflow: GitHub) -> None:
+    run_workflow.run("train.yml", vars=AZURE, github={"event_name": "schedule"}, event={})
+    assert run_workflow.calls[-2:] == ["uv run mlops train --environment dev", "uv run workflow deploy.yml"]
+
+
+def test_wrong_settings_start_no_machine(run_workflow: GitHub) -> None:
+    outcome = run_workflow.run("train.yml", vars=AZURE, fail="uv run mlops lint")
+    assert results(outcome) == {"train": "failure", "deploy": "skipped"}
+    assert run_workflow.verbs == ["lint"]
 
 
 def test_training_is_followed_by_the_deployment(run_workflow: GitHub) -> None:

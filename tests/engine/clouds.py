@@ -5,6 +5,7 @@ brings it into the same one, so that one table says what each verb must leave be
 """
 
 import contextlib
+import hashlib
 import importlib
 import re
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ from mlops.config import Project, load_environment
 
 State = dict[str, Any]
 MODEL, REGISTRY, REGIONS = "a-model", "the-registry", ["westeurope", "northeurope"]
+RETRAINING = "a-model-retraining"
 
 PROBLEMS = {
     "not signed in": "Please run 'az login' to setup account.",
@@ -42,6 +44,15 @@ class Cloud(Protocol):
 
     def build_registry(self) -> None:
         """Make the registry, as if another user had."""
+
+    def schedule_retraining(self) -> None:
+        """Make the schedule of retraining that releases until v0.4.0 made, after a training."""
+
+    def put_file(self, path: str, content: str) -> None:
+        """Put a file into the default datastore of dev."""
+
+    def close_storage(self) -> None:
+        """Refuse to list the files of the storage from now on."""
 
     def copies(self, workspace: Path, registry: Path | None = None) -> None:
         """Say which files the model has, and with which ones it arrives in a registry (default: the same)."""
@@ -138,9 +149,21 @@ class AzCloud:
             models.setdefault(version, {}).update(tags)
         self._az.save()
 
+    def schedule_retraining(self) -> None:
+        self._set(schedules={**self._az.load()["schedules"], RETRAINING: {"enabled": True, "file": ""}})
+
     def build_registry(self) -> None:
         self._built = True
         self._set(registries={REGISTRY: {}})
+
+    def put_file(self, path: str, content: str) -> None:
+        tag = hashlib.sha256(content.encode()).hexdigest()
+        file = {"size": len(content), "etag": tag}
+        self._set(files={**self._az.load()["files"], f"stdev/azureml-blobstore/{path}": file})
+
+    def close_storage(self) -> None:
+        refusal = "This request is not authorized to perform this operation using this permission."
+        self._az.fail("az storage blob list", f"{refusal}\nErrorCode:AuthorizationPermissionMismatch")
 
     def copies(self, workspace: Path, registry: Path | None = None) -> None:
         self._set(copies={"": str(workspace), **({REGISTRY: str(registry)} if registry else {})})
@@ -203,11 +226,11 @@ class AzCloud:
         return {**self._pipeline(*self._created("job", name)), "status": job["status"]}
 
     def _pipeline(self, document: Mapping[str, Any], folder: Path) -> State:
-        steps = {}
+        steps, rerun = {}, document["settings"].get("force_rerun") == "true"
         for name, node in document["jobs"].items():
             steps[name] = {
                 "inputs": {key: reference(value) for key, value in node["inputs"].items()},
-                **self._component(node["component"], folder),
+                **self._component(node["component"], folder, rerun),
             }
         inputs = {key: reference(value) for key, value in document["inputs"].items()}
         return {
@@ -218,12 +241,13 @@ class AzCloud:
             "steps": steps,
         }
 
-    def _component(self, file: str, folder: Path) -> State:
+    def _component(self, file: str, folder: Path, rerun: bool) -> State:
         if file.startswith("azureml:"):
             return {"runs": file}
         component, place = self._read(folder / file)
         return {
             "runs": self._neutral(component["command"].split(" --")[0]),
+            "reused": component["is_deterministic"] and not rerun,
             "code": self._code(place / component["code"]),
             "environment": self._environment(place / component["environment"].removeprefix("file:")),
         }
@@ -279,20 +303,14 @@ class AzCloud:
         }
 
     def _schedule(self, name: str, content: Mapping[str, Any]) -> State:
-        document, folder = self._created("schedule", name, content["file"])
+        if name == RETRAINING:
+            return {"enabled": content["enabled"]}
+        document, _ = self._created("schedule", name, content["file"])
         common = {
             "enabled": content["enabled"],
             "cron": document["trigger"]["expression"],
             "time zone": document["trigger"]["time_zone"],
         }
-        if "create_job" in document:
-            job = document["create_job"]
-            pipeline, place = self._read(folder / job["job"])
-            for key, value in job["inputs"].items():
-                # `--set` gives a mapping with the path alone.
-                pipeline["inputs"][key] = value
-            pipeline |= {key: job[key] for key in ("experiment_name", "settings") if key in job}
-            return {**common, "trains": self._pipeline(pipeline, place)}
         monitor = document["create_monitor"]
         signals = {}
         for key, signal in monitor["monitoring_signals"].items():
@@ -399,11 +417,26 @@ class HttpCloud:
             if self._files:
                 self.azure.write_files(self._files, self.azure.storage_place(place))
 
+    def schedule_retraining(self) -> None:
+        workspace = self.workspaces["dev"]
+        *_, job = self.azure.children(f"{workspace}/jobs")
+        trigger = {"triggerType": "Cron", "expression": "0 4 * * 1", "timeZone": "UTC"}
+        action = {"actionType": "CreateJob", "jobDefinition": {"jobType": "Pipeline", "sourceJobId": job["id"]}}
+        properties = {"isEnabled": True, "trigger": trigger, "action": action}
+        self.azure.put(f"{workspace}/schedules/{RETRAINING}", {"properties": properties})
+
     def build_registry(self) -> None:
         group = self.workspaces["dev"].split("/")[4]
         path = fake_azure.REGISTRY.format(subscription=fake_azure.SUBSCRIPTION, group=group, registry=REGISTRY)
         details = [{"location": region} for region in REGIONS]
         self.azure.put(path, {"location": REGIONS[0], "properties": {"regionDetails": details}})
+
+    def put_file(self, path: str, content: str) -> None:
+        place = fake_azure.default_store(self.azure, self.workspaces["dev"])
+        self.azure.blobs[f"{place}/{path}"] = fake_azure.Blob(content.encode())
+
+    def close_storage(self) -> None:
+        self.azure.readable = False
 
     def copies(self, workspace: Path, registry: Path | None = None) -> None:
         self._files, self.azure.copied = workspace, registry
@@ -494,6 +527,7 @@ class HttpCloud:
             component = self.azure.get(node["componentId"])["properties"]["componentSpec"]
             steps[name] = {
                 "runs": self._neutral(component["command"].split(" --")[0]),
+                "reused": component["is_deterministic"] and not properties["settings"].get("force_rerun", False),
                 "inputs": {key: reference(value) for key, value in node["inputs"].items()},
                 "code": self._code(component["code"]),
                 "environment": self._environment(component["environment"]),
@@ -565,7 +599,7 @@ class HttpCloud:
         }
         action = properties["action"]
         if action["actionType"] == "CreateJob":
-            return {**common, "trains": self.pipeline(action["jobDefinition"])}
+            return common
         monitor = action["monitorDefinition"]
         target = monitor["monitoringTarget"]
         _, endpoint, _, deployment = target["deploymentId"].rsplit("/", 3)

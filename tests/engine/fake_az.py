@@ -15,6 +15,8 @@ TABLE = json.loads((Path(__file__).parent / "az_ml_commands.json").read_text(enc
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 EMPTY: dict[str, Any] = {
     "data": {},  # name: versions
+    "datastores": {"workspaceblobstore": {"account_name": "stdev", "container_name": "azureml-blobstore"}},
+    "files": {},  # "account/container/path": {"size": ..., "etag": ...}
     "jobs": {},  # name: {"status": ..., "set": {...}}
     "models": {},  # version: tags
     "registries": {},  # name: {version: tags}
@@ -164,6 +166,20 @@ class Commands:
         require(self.option("--version") not in versions, "(UserError) this version exists")
         versions.append(self.option("--version"))
         return None
+
+    def datastore_show(self) -> object:
+        require(self.name in self.state["datastores"], f"(UserError) Datastore {self.name} was not found")
+        return self.state["datastores"][self.name]
+
+    def storage_blob_list(self) -> object:
+        # What is printed is what the query of the one caller asks for.
+        require(self.option("--query") == "[].[name, properties.contentLength, properties.etag]", "another query")
+        require(self.option("--auth-mode") == "login", "The storage account has no keys: use --auth-mode login")
+        require(self.option("--num-results") == "*", "only the first 5000 would be printed")
+        start = f"{self.option('--account-name')}/{self.option('--container-name')}/"
+        found = {key.removeprefix(start): file for key, file in self.state["files"].items() if key.startswith(start)}
+        prefix = self.option("--prefix")
+        return [[name, file["size"], file["etag"]] for name, file in found.items() if name.startswith(prefix)]
 
     def job_create(self) -> object:
         self.state["jobs"][self.name] = {"status": "Running", "set": self.set}
@@ -330,10 +346,6 @@ class Commands:
         enabled = self.state["schedules"].get(self.name, {}).get("enabled", True)
         file = Path(self.option("--file")).read_text(encoding="utf-8")
         self.state["schedules"][self.name] = {"enabled": enabled, "set": self.set, "file": file}
-        return None
-
-    def schedule_enable(self) -> object:
-        self.state["schedules"][self.name]["enabled"] = True
         return None
 
     def schedule_disable(self) -> object:

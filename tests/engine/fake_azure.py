@@ -11,6 +11,7 @@ routes to a service, or a service, without a change here. A request that has no 
 
 import base64
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -192,7 +193,8 @@ def token(audience: str) -> str:
 class FakeAzure:
     """Azure as one person with one subscription sees it, and a test's way to steer it.
 
-    `login` is "fine", "missing" or "expired"; `rights` says whether the person may do anything here. `answers` has what
+    `login` is "fine", "missing" or "expired"; `rights` says whether the person may do anything here, and `readable`
+    whether the storage may be listed. `answers` has what
     a deployment predicts for every row, `prediction` what all others predict. `next_status` is how jobs end, and
     `registration` what their step register writes. `copied` is what arrives in a registry instead of the model.
     `shares` has what online traffic was set to, one time after the other.
@@ -209,7 +211,7 @@ class FakeAzure:
         self.calls: list[tuple[str, str, int]] = []
         self.unknown: list[str] = []
         self.groups: set[str] = set()
-        self.login, self.rights = "fine", True
+        self.login, self.rights, self.readable = "fine", True, True
         self.answers: dict[str, object] = {}
         self.prediction: object = 5.0
         self.next_status = "Completed"
@@ -1058,11 +1060,16 @@ class Blob:
     metadata: dict[str, str] = field(default_factory=dict)
 
     @property
+    def etag(self) -> str:
+        """What changes with the content."""
+        return f'"0x{hashlib.sha256(self.content).hexdigest()[:16]}"'
+
+    @property
     def headers(self) -> dict[str, str]:
         """The headers of an answer that is about this blob."""
         moment = "Thu, 01 Jan 2026 00:00:00 GMT"
         kept = {f"x-ms-meta-{key}": value for key, value in self.metadata.items()}
-        return {"ETag": '"0x1"', "Last-Modified": moment, "x-ms-blob-type": "BlockBlob", **kept}
+        return {"ETag": self.etag, "Last-Modified": moment, "x-ms-blob-type": "BlockBlob", **kept}
 
 
 def blob_key(call: Call) -> str:
@@ -1111,6 +1118,12 @@ def get_blob(azure: FakeAzure, call: Call) -> object:
 
 def list_blobs(azure: FakeAzure, call: Call) -> Answer:
     """Return the names in a container that start as asked; with a delimiter the folders among them."""
+    if not azure.readable:
+        raise RefusedError(
+            403,
+            "AuthorizationPermissionMismatch",
+            "This request is not authorized to perform this operation using this permission.",
+        )
     container, start, delimiter = f"{blob_key(call)}/", call.query.get("prefix", ""), call.query.get("delimiter")
     names = [key.removeprefix(container) for key in sorted(azure.blobs) if key.startswith(container + start)]
     folders: list[str] = []
@@ -1120,7 +1133,8 @@ def list_blobs(azure: FakeAzure, call: Call) -> Answer:
         names = [name for name, head in zip(names, heads, strict=True) if not head]
     items = "".join(
         f"<Blob><Name>{escape(name)}</Name><Properties><Content-Length>{len(azure.blobs[container + name].content)}"
-        "</Content-Length><BlobType>BlockBlob</BlobType></Properties><Metadata/></Blob>"
+        f"</Content-Length><Etag>{escape(azure.blobs[container + name].etag)}</Etag><BlobType>BlockBlob</BlobType>"
+        "</Properties><Metadata/></Blob>"
         for name in names
     ) + "".join(f"<BlobPrefix><Name>{escape(name)}</Name></BlobPrefix>" for name in folders)
     text = (

@@ -9,7 +9,7 @@ from typing import Any
 from unittest import mock
 
 import fake_az
-from clouds import MODEL, HttpCloud, State
+from clouds import MODEL, RETRAINING, HttpCloud, State
 from fake_azure import (
     MANAGEMENT,
     REGION,
@@ -24,8 +24,9 @@ from fake_azure import (
     missing,
 )
 
-from mlops.azureml.python_sdk_v1 import REMOVED
+from mlops.azureml.python_sdk_v1 import REMOVED, workspace
 from mlops.config import Project, load_environment
+from mlops.definitions.python_sdk_v1 import recurrence
 
 NO_VALUE = "none"
 
@@ -458,6 +459,18 @@ class V1Cloud(HttpCloud):
             },
         }
 
+    def schedule_retraining(self) -> None:
+        """Make the schedule of retraining that releases until v0.4.0 made, after a training."""
+        from azureml.pipeline.core import PipelineEndpoint, Schedule
+
+        config = load_environment(self._project, "dev")
+        place, experiment = workspace(config), config.model.experiment
+        endpoint = PipelineEndpoint.get(place, name=experiment)
+        times = recurrence("0 4 * * 1", "UTC")
+        Schedule.create_for_pipeline_endpoint(
+            place, RETRAINING, endpoint.id, experiment, times, wait_for_provisioning=True
+        )
+
     def _stored(self, kind: str) -> list[tuple[str, Document]]:
         return [(path, found) for path in self.workspaces.values() for found in stored(self.azure, path, kind).values()]
 
@@ -496,7 +509,12 @@ class V1Cloud(HttpCloud):
                 else:
                     taken[key] = key
                     inputs |= {key: value.rsplit("/", 1)[-1]} if "/" in value else {}
-            steps[step] = {"runs": f"python -m {self._neutral(module)}", "inputs": taken, **self._place(path, node)}
+            steps[step] = {
+                "runs": f"python -m {self._neutral(module)}",
+                "reused": modules[node["ModuleId"]]["Data"]["IsDeterministic"],
+                "inputs": taken,
+                **self._place(path, node),
+            }
         return {
             "experiment": values["ExperimentName"],
             "compute": " ".join({parameter(node, "Target") for node in graph["ModuleNodes"]}),
@@ -565,9 +583,9 @@ class V1Cloud(HttpCloud):
             "cron": f"{' '.join(texts)} * * {','.join(days) or '*'}",
             "time zone": times["TimeZone"],
         }
+        if schedule["Name"] == RETRAINING:
+            return common
         made = self._pipeline(path, pipeline["Id"], schedule["PipelineSubmissionInfo"])
-        if "register" in made["steps"]:
-            return {**common, "trains": made}
         newest = [
             node["DataSetDefinition"]["Value"]["DataSetReference"]["Name"] for node in pipeline["Graph"]["DatasetNodes"]
         ]

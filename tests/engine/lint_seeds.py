@@ -30,6 +30,22 @@ outputs:
   train: {{type: uri_folder}}
   test: {{type: uri_folder}}
 """,
+    "schedule.yml": """
+$schema: https://azuremlschemas.azureedge.net/latest/schedule.schema.json
+name: retraining
+display_name: Retraining
+description: Runs the training pipeline.
+trigger:
+  type: cron
+  expression: "0 4 * * 1"
+  time_zone: UTC
+create_job:
+  type: pipeline
+  job: ./pipeline.yml
+  experiment_name: training
+  inputs:
+    model_name: model
+""",
     "sweep.yml": """
 $schema: https://azuremlschemas.azureedge.net/latest/sweepJob.schema.json
 type: sweep

@@ -20,6 +20,12 @@ Kind = Literal["new", "existing", "closed", "with a registry"]
 """The workspaces are of another owner (existing), or the project builds them, perhaps with one of two add-ons."""
 
 DRIFT = {"numerical": {"jensen_shannon_distance": 0.3}, "categorical": {"population_stability_index": 0.4}}
+SETTINGS = {
+    "training": {"test_size": 0.2, "seed": 1, "hyperparameters": {}},
+    "evaluation": {"metric": "mae"},
+    "promotion": {"floor": 1.0},
+    "drift": DRIFT,
+}
 
 
 def configuration(environment: str, source: str, kind: Kind = "new") -> dict[str, Any]:
@@ -62,7 +68,12 @@ def _configuration(environment: str, source: str) -> dict[str, Any]:
             "batch_endpoint": f"batch-{environment}",
         },
         "deployer": {"resource_group": "rg-state", "identity": f"id-deploy-{environment}"},
-        "terraform_state": {"resource_group": "rg-state", "storage_account": "st", "container": "c", "key": "k"},
+        "terraform_state": {
+            "resource_group": "rg-state",
+            "storage_account": "st",
+            "container": "c",
+            "key": environment,
+        },
         "compute": {
             "cluster": {"name": "cluster", "vm_size": "V", "min_nodes": 0, "max_nodes": 2, "idle_minutes": 15},
             "online": {"vm_size": "Standard_D2as_v4", "instance_count": 3},
@@ -70,7 +81,7 @@ def _configuration(environment: str, source: str) -> dict[str, Any]:
         },
         "model": {"name": "a-model", "experiment": "an-experiment", "source": source},
         "rollout": {"canary_percent": 10, "canary_minutes": 0},
-        "schedule": {"retrain_cron": "0 4 * * 1", "monitor_cron": "0 6 * * *", "time_zone": "UTC"},
+        "schedule": {"monitor_cron": "0 6 * * *", "time_zone": "UTC"},
         "monitor": {"lookback_days": 5, "alert_emails": [], "vm": "standard_e4s_v3"},
         "budget": {"monthly_amount": 300},
         "retention": {"log_days": 30},
@@ -99,7 +110,7 @@ def create_project(root: Path, kind: Kind = "new") -> Project:
     (root / "pyproject.toml").write_text(f"[tool.mlops]\n{table}", encoding="utf-8")
     for environment, source in {"dev": "workspace", "test": "registry", "prod": "registry"}.items():
         write_yaml(root / "config" / f"{environment}.yml", configuration(environment, source, kind))
-    write_yaml(root / "config" / "model.yml", {"drift": DRIFT})
+    write_yaml(root / "config" / "model.yml", SETTINGS)
     write_yaml(root / "data" / "schema.yml", SCHEMA)
     for folder in ("raw", "production"):
         (root / "data" / folder).mkdir()

@@ -15,7 +15,7 @@ from mlops.project import Project
 
 VERBS = [
     "train", "deploy-online", "smoke-test", "shift-traffic", "rollback", "deploy-batch", "promote", "monitor",
-    "schedule", "teardown",
+    "teardown",
 ]  # fmt: skip
 INFRASTRUCTURE = ["bootstrap", "doctor", "provision"]
 

@@ -92,7 +92,6 @@ VERBS = {
     "deploy-batch": [],
     "promote": ["--to", "live"],
     "monitor": [],
-    "schedule": [],
     "teardown": [],
     "provision": [],
 }

@@ -23,6 +23,7 @@ from mlops import cli, definitions, verbs
 from mlops.config import Project, load_yaml
 from mlops.errors import UserError
 from mlops.lint import lint
+from mlops.pipeline import samples
 from mlops.verbs import Session
 
 # What is in Azure, in the words of `clouds`.
@@ -55,7 +56,13 @@ def step(name: str, overrides: str = "") -> State:
     inputs = {source.rsplit(".", 1)[-1]: source for source in INPUTS[name]}
     if overrides and name != "register":
         inputs["overrides"] = overrides
-    return {"runs": f"python -m package.{name}", "inputs": inputs, "code": CODE, "environment": f"train on {IMAGE}"}
+    return {
+        "runs": f"python -m package.{name}",
+        "reused": name in ("prep", "train"),
+        "inputs": inputs,
+        "code": CODE,
+        "environment": f"train on {IMAGE}",
+    }
 
 
 def pipeline(overrides: str = "") -> State:
@@ -122,11 +129,6 @@ def batch(*versions: str) -> State:
     deployments = {f"model-{version}": {"model": version, **deployment} for version in versions}
     default = f"model-{versions[-1]}" if versions else None
     return {"batch": {"batch-dev": {"default": default, "deployments": deployments}}}
-
-
-def retraining(*, enabled: bool = True) -> State:
-    """The schedule of the training pipeline."""
-    return {"enabled": enabled, "cron": "0 4 * * 1", "time zone": "UTC", "trains": pipeline()}
 
 
 def monitor(deployment: str, alerts: object = "azmonitoring", features: object = "all_features") -> State:
@@ -265,9 +267,10 @@ def another_copy(play: Play) -> None:
 
 def everything(play: Play) -> None:
     """Each kind of thing is there."""
+    verbs.train(play.dev, wait=False)
+    play.cloud.schedule_retraining()
     serving(play)
     verbs.monitor(play.dev)
-    verbs.schedule(play.dev)
     verbs.deploy_batch(play.dev)
 
 
@@ -291,8 +294,9 @@ def promote(source: str, target: str) -> Action:
     return lambda play: verbs.promote(play.session(source), target)
 
 
-def schedule(environment: str = "dev", *, enabled: bool = True) -> Action:
-    return lambda play: verbs.schedule(play.session(environment), enabled=enabled)
+def scheduled_before(play: Play) -> None:
+    """Releases until v0.4.0 made a schedule of retraining in Azure ML."""
+    play.cloud.schedule_retraining()
 
 
 def in_dev(verb: Callable[[Session], None]) -> Action:
@@ -663,28 +667,18 @@ SCHEDULE_CASES = {
     "there is nothing to watch before a deployment": Case(
         in_dev(verbs.monitor), fails="run `uv run mlops deploy-online --environment dev` first"
     ),
-    "retraining is scheduled with the data of today": Case(
-        schedule(), {"data": DATA, "schedules": {"a-model-retraining": retraining()}}
+    "a monitor that cannot be created leaves none": Case(
+        in_dev(verbs.monitor), OLD_SERVES, given=(serving, failing("create schedule")), fails="not now"
     ),
-    "retraining is switched off": Case(
-        schedule(enabled=False),
-        {"data": DATA, "schedules": {"a-model-retraining": retraining(enabled=False)}},
-        given=(schedule(),),
+    "training deletes the schedule that an older release made in Azure": Case(
+        train(),
+        {"data": DATA, "jobs": [job(), job()]},
+        given=(WORSE, train(), scheduled_before),
+        says="Deleted schedule a-model-retraining",
+        again=False,
     ),
-    "retraining is switched on again": Case(
-        schedule(),
-        {"data": DATA, "schedules": {"a-model-retraining": retraining()}},
-        given=(schedule(), schedule(enabled=False)),
-    ),
-    "switching off what is not there changes nothing": Case(schedule(enabled=False), says="is not active"),
-    "nothing is trained where models come from the registry": Case(
-        schedule("prod"), says="takes its models from registry the-registry"
-    ),
-    "a schedule that cannot be created leaves none": Case(
-        schedule(), {"data": DATA}, given=(failing("create schedule"),), fails="not now"
-    ),
-    "a teardown deletes endpoints and schedules and keeps data and models": Case(
-        in_dev(verbs.teardown), {"data": DATA, **models("1", "2")}, given=(everything,)
+    "a teardown deletes endpoints and schedules and keeps data, jobs and models": Case(
+        in_dev(verbs.teardown), {"data": DATA, "jobs": [job("Running")], **models("1", "2")}, given=(everything,)
     ),
     "a teardown of nothing deletes nothing": Case(in_dev(verbs.teardown)),
 }
@@ -757,6 +751,10 @@ DIFFERENCES = {
                 "the monitor leaves out the calendar and a second metric": OLD_SERVES,
                 "alerts go to the configured addresses": OLD_SERVES,
             }.items()
+        }
+        | {
+            name: replace(SCHEDULE_CASES[name], leaves={**OLD_SERVES, "data": DATA})
+            for name in ["a monitor that cannot be created leaves none"]
         },
     ),
 }
@@ -771,8 +769,7 @@ def seen(play: Play) -> State:
     for own, common in DIFFERENCE.names.items():
         text = text.replace(f'"{own}', f'"{common}')
     state: State = json.loads(text)
-    schedules = state["schedules"].values()
-    for found in [*state["jobs"], *(schedule["trains"] for schedule in schedules if "trains" in schedule)]:
+    for found in state["jobs"]:
         for kind, names in DIFFERENCE.more.items():
             assert names <= set(found[kind]), f"the {kind} lack some of {names}"
             kept = [name for name in found[kind] if name not in names]
@@ -825,8 +822,8 @@ ELSEWHERE = [
     "a copy with other files is rejected",
     "a rejected copy is not promoted again",
     "the monitor watches what serves with the thresholds of the project",
-    "retraining is switched off",
-    "a teardown deletes endpoints and schedules and keeps data and models",
+    "training deletes the schedule that an older release made in Azure",
+    "a teardown deletes endpoints and schedules and keeps data, jobs and models",
 ]
 
 
@@ -1058,6 +1055,14 @@ def test_the_smoke_test_sends_real_rows(play: Play) -> None:
     assert len(request["input_data"]["data"]) == verbs.SMOKE_TEST_ROWS
 
 
+def test_nothing_is_trained_beside_a_schedule_that_cannot_be_deleted(play: Play) -> None:
+    verbs.train(play.dev, wait=False)
+    play.cloud.schedule_retraining()
+    play.cloud.fail("delete schedule")
+    assert "not now" in failure(play, train())
+    assert (len(seen(play)["jobs"]), list(seen(play)["schedules"])) == (1, ["a-model-retraining"])
+
+
 def test_changed_data_is_a_new_version_and_old_data_its_old_one(play: Play) -> None:
     file = play.project.root / "data" / "raw" / "rows.csv"
     first, content = verbs.ensure_data(play.dev), file.read_text(encoding="utf-8")
@@ -1073,6 +1078,89 @@ def test_changed_data_is_a_new_version_and_old_data_its_old_one(play: Play) -> N
     }
 
 
+# Data that are only in Azure.
+
+FOLDER = "azureml://datastores/workspaceblobstore/paths/flights"
+LOCAL_PATHS = {"aml-cli-v2": ("data/training-data.yml", "../../../data/raw")}
+IN_PYTHON = ("data.py", 'FOLDER / "raw"')
+
+
+@pytest.fixture
+def in_azure(play: Play) -> Play:
+    """The training data are a folder of the default datastore."""
+    name, local = LOCAL_PATHS.get(play.project.version, IN_PYTHON)
+    file = play.project.definitions / name
+    text = file.read_text(encoding="utf-8")
+    assert local in text
+    file.write_text(text.replace(local, FOLDER if name.endswith(".yml") else f'"{FOLDER}"'), encoding="utf-8")
+    play.cloud.put_file("flights/2026-01.csv", "y,x\n1,2\n")
+    return play
+
+
+def training_version(play: Play) -> str:
+    return verbs.ensure_data(play.dev)["raw_data"].partition(":")[2]
+
+
+def test_one_more_file_in_azure_is_a_new_version_and_each_step_runs_again(in_azure: Play) -> None:
+    first = training_version(in_azure)
+    verbs.train(in_azure.dev, wait=False)
+    assert training_version(in_azure) == first
+    in_azure.cloud.put_file("flights/2026-02.csv", "y,x\n3,4\n")
+    verbs.train(in_azure.dev, wait=False)
+    state = seen(in_azure)
+    second = state["data"]["training-data"][-1]
+    assert state["data"] == {**DATA, "training-data": [first, second]}
+    assert second != first
+    assert [job["inputs"]["raw_data"] for job in state["jobs"]] == [f"training-data:{each}" for each in (first, second)]
+    # Azure ML may take the same folder for the same data, whatever the version: no result of an earlier run is used.
+    assert not any(step["reused"] for job in state["jobs"] for step in job["steps"].values())
+
+
+def test_a_changed_file_in_azure_is_a_new_version_and_one_beside_the_folder_is_none(in_azure: Play) -> None:
+    first = training_version(in_azure)
+    in_azure.cloud.put_file("flights-of-others/2026-01.csv", "y,x\n1,2\n")
+    in_azure.cloud.put_file("flights/folder", "")
+    assert training_version(in_azure) == first
+    in_azure.cloud.put_file("flights/2026-01.csv", "y,x\n1,3\n")
+    assert training_version(in_azure) != first
+    in_azure.cloud.put_file("flights/2026-01.csv", "y,x\n1,2\n")
+    assert training_version(in_azure) == first
+
+
+def test_examples_in_the_project_stand_for_data_in_azure_in_smoke_tests_and_on_this_machine(in_azure: Play) -> None:
+    serving(in_azure)
+    verbs.smoke_test(in_azure.dev)
+    raw = in_azure.project.root / "data" / "raw"
+    assert samples(definitions.of(in_azure.project).pipeline()) == {"raw_data": raw}
+    shutil.rmtree(raw)
+    assert "'raw_data' is not on this machine: keep examples in data/raw" in failure(in_azure, in_dev(verbs.smoke_test))
+
+
+def test_data_in_azure_that_may_not_be_listed_are_one_line_and_start_nothing(in_azure: Play) -> None:
+    in_azure.cloud.close_storage()
+    message = failure(in_azure, train())
+    assert f"{FOLDER} cannot be listed: Azure lists its files only for the role Storage Blob Data Reader" in message
+    assert seen(in_azure) == EMPTY
+
+
+def test_a_folder_in_azure_without_files_is_one_line_and_starts_nothing(in_azure: Play) -> None:
+    in_azure.cloud.put_file("flights/2026-01.csv", "")
+    assert f"names {FOLDER}, where there is no data: put files there" in failure(in_azure, train())
+    assert seen(in_azure) == EMPTY
+
+
+def test_without_a_sign_in_the_remedy_for_data_in_azure_is_to_sign_in(in_azure: Play) -> None:
+    in_azure.cloud.break_down("not signed in")
+    assert "run `az login`" in failure(in_azure, lambda play: verbs.ensure_data(play.dev) and None)
+
+
+def test_a_dry_run_lists_no_data_in_azure(in_azure: Play, capfd: pytest.CaptureFixture[str]) -> None:
+    in_azure.cloud.break_down("not signed in")
+    verbs.train(Session.open("dev", dry_run=True, root=in_azure.project.root))
+    assert in_azure.cloud.asked == 0
+    assert "None" not in capfd.readouterr().out
+
+
 # What is wrong with everything, and what asks for nothing.
 
 VERBS: dict[str, Callable[[Session], None]] = {
@@ -1085,8 +1173,6 @@ VERBS: dict[str, Callable[[Session], None]] = {
     "deploy-batch": verbs.deploy_batch,
     "promote": partial(verbs.promote, target="test"),
     "monitor": verbs.monitor,
-    "schedule": verbs.schedule,
-    "schedule --off": partial(verbs.schedule, enabled=False),
     "teardown": verbs.teardown,
 }
 REMEDIES = {
@@ -1125,7 +1211,7 @@ def test_a_dry_run_asks_azure_for_nothing_and_names_all_that_it_shows(
 def test_each_verb_of_the_command_line_is_tried() -> None:
     commands = [command for command in cli.app.registered_commands if command.rich_help_panel == cli.AZURE]
     names = {command.callback.__name__.replace("_", "-") for command in commands if command.callback}
-    assert names | {"teardown"} == {name.split(" ")[0] for name in VERBS}
+    assert names | {"teardown"} == VERBS.keys()
 
 
 def test_the_definitions_are_made_for_the_first_environment_whatever_its_name(project: Project) -> None:

@@ -117,6 +117,12 @@ SEEDS = {
     DATA: [
         ("a missing folder", '"raw"', '"raws"', "training_dataset no such folder"),
         ("a bad name", '"training_dataset"', '"training dataset!"', "training dataset! a name has letters"),
+        (
+            "an address of no datastore",
+            'FOLDER / "raw"',
+            '"https://any.blob.core.windows.net/flights"',
+            "training_dataset is not azureml://datastores/NAME/paths/FOLDER",
+        ),
         ("no folder", 'FOLDER / "raw"', "5", "DATASETS must have a folder for each name"),
         ("no datasets", "DATASETS =", "DATASET =", "DATASETS must have a folder for each name"),
         ("broken Python", "DATASETS = {", "DATASETS = {{", "line SyntaxError"),
@@ -131,15 +137,15 @@ SEEDS = {
     "../../config/dev.yml": [
         (
             "a cron text without recurrence",
-            '"0 4 * * 1"',
-            '"0 4 1-7 * *"',
-            "config/dev.yml schedule.retrain_cron SDK v1",
+            '"0 6 * * *"',
+            '"0 6 1-7 * *"',
+            "config/dev.yml schedule.monitor_cron SDK v1",
         ),
         (
             "no time zone of Azure",
             'time_zone: "UTC"',
             'time_zone: "Europe/Paris"',
-            "config/dev.yml schedule Europe/Paris",
+            "config/dev.yml schedule.monitor_cron Europe/Paris",
         ),
     ],
     "../../data-science/environment/train.yml": [
@@ -166,9 +172,10 @@ ACCEPTED = [
     (PIPELINES, 'logging_level="INFO"', 'logging_level="DEBUG", description="any"'),
     (PIPELINES, "error_threshold=0", "error_threshold=-1"),
     (DATA, 'FOLDER / "raw"', '"../../data/raw"'),
+    (DATA, 'FOLDER / "raw"', '"azureml://datastores/workspaceblobstore/paths/flights"'),
     (DATA, "DATASETS = {", 'DATASETS = {"another-dataset": FOLDER / "raw",'),
     (IGNORED, "__pycache__", "*.ipynb\n__pycache__"),
-    ("../../config/dev.yml", '"0 4 * * 1"', '"*/15 0-6,22 * * MON-FRI"'),
+    ("../../config/dev.yml", '"0 6 * * *"', '"*/15 0-6,22 * * MON-FRI"'),
     ("../../config/dev.yml", 'time_zone: "UTC"', 'time_zone: "W. Europe Standard Time"'),
 ]
 
@@ -500,6 +507,7 @@ def test_a_cron_text_that_is_none_is_one_line(cron: str, zone: str, words: str) 
 
 VERBS = {
     "train": [
+        "Schedule.update({model}-retraining: off and renamed, SDK v1 deletes no schedule)",
         "Dataset.register(training_dataset, content=",
         "PipelineEndpoint.publish({experiment}: {experiment})",
         "PipelineEndpoint.submit({experiment}, training_dataset:",
@@ -522,8 +530,6 @@ VERBS = {
         "Schedule.create_for_pipeline_endpoint({model}-monitor: 0 6 * * *)",
         "because SDK v1 cannot watch blue; a run that finds drift fails.",
     ],
-    "schedule": ["Schedule.create_for_pipeline_endpoint({model}-retraining: 0 4 * * 1)"],
-    "schedule --disable": ["Schedule.disable({model}-retraining)"],
     "teardown": [
         "Schedule.update({model}-monitor: off and renamed, SDK v1 deletes no schedule)",
         "MLClient.online_endpoints.begin_delete({online})",
@@ -551,9 +557,7 @@ def test_a_dry_run_shows_each_call_and_makes_none(
         assert any(call.format(**names) in line for line in shown), (call.format(**names), shown)
 
 
-@pytest.mark.parametrize(
-    ("words", "times"), [("lint", 1), ("schedule --dry-run", 1), ("lint --help", 0), ("--help", 0)]
-)
+@pytest.mark.parametrize(("words", "times"), [("lint", 1), ("monitor --dry-run", 1), ("lint --help", 0), ("--help", 0)])
 def test_each_command_says_once_that_this_is_out_of_support(
     words: str, times: int, shipped: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -715,15 +719,16 @@ def test_only_the_newest_versions_of_a_dataset_are_compared(
 
 def test_a_teardown_leaves_nothing_that_runs(dev: Session, cloud: V1Cloud) -> None:
     cloud.register("1")
-    verbs.schedule(dev)
+    verbs.train(dev, wait=False)
+    cloud.schedule_retraining()
     verbs.deploy_batch(dev)
     verbs.teardown(dev)
     endpoints = stored(cloud.azure, cloud.workspaces["dev"], "endpoints").values()
     schedules = stored(cloud.azure, cloud.workspaces["dev"], "schedules").values()
     assert {item["EntityStatus"] for item in [*endpoints, *schedules]} == {"Disabled"}
-    verbs.schedule(dev)
+    verbs.train(dev, wait=False)
     verbs.deploy_batch(dev)
-    assert cloud.state()["schedules"]["a-model-retraining"]["enabled"]
+    assert len(cloud.state()["jobs"]) == 2
     assert cloud.state()["batch"]["batch-dev"]["default"] == "model-1"
 
 

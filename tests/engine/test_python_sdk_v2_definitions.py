@@ -325,13 +325,13 @@ SEEDS = {
         ),
     ],
     "schedules.py": [
-        ("an hour too late", "config.schedule.retrain_cron", '"0 25 * * 1"', "retraining.trigger.expression no hour"),
+        ("an hour too late", "config.schedule.monitor_cron", '"0 25 * * 1"', "monitor.trigger.expression no hour"),
         ("six fields", "config.schedule.monitor_cron", '"0 6 * * * *"', "monitor.trigger.expression 6 fields"),
         (
             "no time zone of Azure",
             "time_zone=config.schedule.time_zone",
             'time_zone="Europe/Berlin"',
-            "retraining.trigger.time_zone no time zone",
+            "monitor.trigger.time_zone no time zone",
         ),
         (
             "an old Spark",
@@ -438,7 +438,7 @@ ACCEPTED = [
     ("online.py", 'auth_mode="aad_token"', 'auth_mode="aad_token", traffic={"blue": 90, "green": 10}'),
     ("online.py", "model=model", 'model="azureml://registries/team/models/model/versions/4"'),
     ("batch.py", "error_threshold=0", "error_threshold=-1"),
-    ("schedules.py", "config.schedule.retrain_cron", '"*/15 0-6,22 * * MON-FRI"'),
+    ("schedules.py", "config.schedule.monitor_cron", '"*/15 0-6,22 * * MON-FRI"'),
     ("schedules.py", "time_zone=config.schedule.time_zone", 'time_zone="W. Europe Standard Time"'),
     ("schedules.py", "emails=list(emails)) if emails else", 'emails=["me@example.com"]) if True else'),
     ("schedules.py", 'features="all_features"', 'features=["carrier", "distance"]'),
@@ -511,7 +511,7 @@ def test_relative_paths_start_at_the_definitions(project: Project, monkeypatch: 
     [
         ("pipeline.py", "prep(raw_data=", "prep(raw=", "pipeline.py: line 33: .* unexpected keyword argument 'raw'"),
         ("components.py", "import training", "import trainig", "components.py: line .*: ImportError: .*trainig"),
-        ("data.py", "training_data =", "training_data = =", "data.py: line 10: SyntaxError: invalid syntax"),
+        ("data.py", "training_data =", "training_data = =", "data.py: line 11: SyntaxError: invalid syntax"),
         ("pipeline.py", '"upload"', '"uplod"', "pipeline.py: ValidationError: Value 'uplod' passed is not in set"),
     ],
 )
@@ -543,8 +543,6 @@ VERBS = {
     ],
     "logs": ["online_deployments.get_logs(blue: "],
     "monitor": ["schedules.begin_create_or_update({model}-monitor: blue)"],
-    "schedule": ["schedules.begin_create_or_update({model}-retraining: "],
-    "schedule --disable": ["schedules.begin_disable({model}-retraining)"],
     "teardown": ["schedules.begin_delete({model}-monitor)", "online_endpoints.begin_delete({online})"],
 }
 
@@ -647,7 +645,7 @@ def test_an_environment_without_image_is_one_line_with_its_remedy(
     monkeypatch.setattr("mlops.azureml.python_sdk_v2.client", lambda *_: azure)
     backend = PythonSdk(project, load_environment(project, "dev"), dry_run=False)
     with pytest.raises(UserError, match=r"^an environment has no image: name one in its definition"):
-        backend.submit_pipeline("a-job", {}, "")
+        backend.submit_pipeline("a-job", {}, "", rerun=False)
 
 
 def test_a_page_of_azure_ai_ml_becomes_its_message() -> None:

@@ -13,6 +13,7 @@ from fake_az import TABLE, FakeAzure, mistakes
 from small_project import create_project
 
 from mlops import verbs
+from mlops.azureml.storage import Container, locate
 from mlops.config import Project
 from mlops.errors import UserError
 from mlops.verbs import Session
@@ -113,9 +114,17 @@ def play_everything(dev: Session, azure: FakeAzure, folder: Path) -> None:
     """Run each verb in an order in which all of them have something to do."""
     root = dev.project.root
     azure.load()["registration"] = {"registered": False, "reasons": ["the champion is better"]}
+    azure.state["schedules"] = {"a-model-retraining": {"enabled": True, "file": ""}}
+    azure.state["files"] = {"stdev/azureml-blobstore/flights/a.csv": {"size": 3, "etag": "one"}}
     azure.save()
     verbs.train(dev, overrides="training.seed=7")
     verbs.train(dev)
+    data = dev.project.definitions / "data" / "training-data.yml"
+    text = data.read_text(encoding="utf-8")
+    address = "azureml://datastores/workspaceblobstore/paths/flights"
+    data.write_text(text.replace("../../../data/raw", address), encoding="utf-8")
+    verbs.train(dev)
+    data.write_text(text, encoding="utf-8")
     register(azure, "1", "2", "3", sha256=model_copies(dev, azure, folder))
     verbs.deploy_online(dev, model_version="1")
     azure.fail("az ml online-deployment create", after=True)
@@ -128,9 +137,6 @@ def play_everything(dev: Session, azure: FakeAzure, folder: Path) -> None:
     verbs.rollback(dev)
     verbs.deploy_batch(dev, model_version="1")
     verbs.deploy_batch(dev, model_version="3")
-    verbs.schedule(dev)
-    verbs.schedule(dev, enabled=False)
-    verbs.schedule(dev)
     verbs.teardown(dev)
     verbs.promote(dev, "test")
     verbs.deploy_online(Session.open("test", root=root))
@@ -159,8 +165,6 @@ def test_a_dry_run_runs_nothing(project: Project, azure: FakeAzure, capfd: pytes
         lambda: verbs.deploy_batch(session),
         lambda: verbs.promote(session, "test"),
         lambda: verbs.monitor(session),
-        lambda: verbs.schedule(session),
-        lambda: verbs.schedule(session, enabled=False),
         lambda: verbs.teardown(session),
     ]
     for action in actions:
@@ -280,8 +284,79 @@ def test_a_batch_deployment_becomes_the_default_and_replaces_the_others(dev: Ses
     }
 
 
-def test_a_schedule_pins_the_data_and_takes_its_time_from_the_configuration(dev: Session, azure: FakeAzure) -> None:
-    verbs.schedule(dev)
-    values = azure.load()["schedules"]["a-model-retraining"]["set"]
-    assert values["trigger.expression"] == "0 4 * * 1"
-    assert re.fullmatch(r"azureml:training-data:\w+", values["create_job.inputs.raw_data.path"])
+# Data that are only in Azure. What each version makes of a folder there is in test_every_version.py.
+
+LONG = "azureml://subscriptions/s/resourcegroups/{}/workspaces/{}/datastores/lake/paths/flights/"
+FLIGHTS = (Container("anaccount", "acontainer"), "flights")
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ("azureml://datastores/lake/paths/flights", FLIGHTS),
+        ("azureml://datastores/lake/paths/flights/", FLIGHTS),
+        (LONG.format("RG-dev", "mlw-dev"), FLIGHTS),
+        (LONG.format("rg-dev", "mlw-other"), None),
+        ("azureml://datastores/share/paths/flights", None),
+        ("https://anaccount.blob.core.windows.net/acontainer/flights?sv=1&sig=2", FLIGHTS),
+        ("https://anaccount.dfs.core.windows.net/acontainer/flights/", FLIGHTS),
+        ("https://anaccount.blob.core.windows.net/acontainer", (FLIGHTS[0], "")),
+        ("abfss://acontainer@anaccount.dfs.core.windows.net/flights", FLIGHTS),
+        ("wasbs://acontainer@anaccount.blob.core.windows.net/flights/", FLIGHTS),
+        ("https://example.com/flights", None),
+    ],
+)
+def test_an_address_in_azure_is_a_path_in_a_container(
+    dev: Session, address: str, place: tuple[Container, str] | None
+) -> None:
+    assert locate(address, dev.config, {"lake": FLIGHTS[0], "share": None}.get) == place
+
+
+def give_address(session: Session, address: str, name: str = "data/training-data.yml") -> None:
+    """Name another place of the training data, in the definition of the asset or in the pipeline."""
+    file = session.project.definitions / name
+    text = re.sub(r"\.\./\.\./\.\./data/raw|azureml:training-data@latest", address, file.read_text(encoding="utf-8"))
+    file.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("data/training-data.yml", "https://example.com/flights"),
+        ("pipeline.yml", "azureml://datastores/workspaceblobstore/paths/flights"),
+        ("pipeline.yml", "azureml:data-of-others@latest"),
+    ],
+)
+def test_where_no_version_can_show_new_data_each_step_runs_anew(
+    dev: Session, azure: FakeAzure, name: str, address: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    give_address(dev, address, name)
+    verbs.train(dev, wait=False)
+    (job,) = azure.load()["jobs"].values()
+    assert job["set"]["settings.force_rerun"] == "true"
+    assert ("is no place whose files can be listed" in capfd.readouterr().out) == (name != "pipeline.yml")
+
+
+@pytest.mark.parametrize(
+    ("message", "remedy"),
+    [
+        (
+            "You do not have the required permissions needed to perform this operation.\n"
+            "ErrorCode:AuthorizationPermissionMismatch",
+            "only for the role Storage Blob Data Reader",
+        ),
+        ("The request may be blocked by network rules.\nErrorCode:AuthorizationFailure", "a machine that its network"),
+        ("The specified container does not exist.\nErrorCode:ContainerNotFound", "no such container: correct the addr"),
+        ("Please run 'az login' to setup account.", "you are not signed in to Azure: run `az login`"),
+        ("Failed to resolve 'anaccount.blob.core.windows.net'", "check the address, and that this machine reaches it"),
+    ],
+)
+def test_files_in_azure_that_cannot_be_listed_are_one_line_with_the_remedy(
+    dev: Session, azure: FakeAzure, message: str, remedy: str
+) -> None:
+    give_address(dev, "abfss://acontainer@anaccount.dfs.core.windows.net/flights")
+    azure.fail("az storage blob list", message)
+    error = failure(lambda: verbs.train(dev))
+    assert error.startswith("training-data.yml: abfss://acontainer@anaccount.dfs.core.windows.net/flights cannot be ")
+    assert remedy in error
+    assert azure.load()["jobs"] == {}

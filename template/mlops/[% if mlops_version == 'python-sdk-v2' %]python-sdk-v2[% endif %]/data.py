@@ -6,7 +6,8 @@ from azure.ai.ml.entities import Data
 
 FOLDER = Path(__file__).parents[2] / "data"
 
-# The data the model learns from. `mlops train` uploads the folder when its content is new, and only then.
+# The data the model learns from. `mlops train` uploads the folder when its content is new, and only then. The path may
+# also be a folder in Azure that grows, `azureml://datastores/NAME/paths/FOLDER`: other files there are a new version.
 training_data = Data(
     name="training-data",
     description="Raw training data in the form that data/README.md describes.",

@@ -1,4 +1,4 @@
-"""The schedules: retraining, and the monitor of the online deployment."""
+"""The schedule of the monitor of the online deployment. Training is scheduled by the workflow that trains."""
 
 from azure.ai.ml import Input
 from azure.ai.ml.entities import (
@@ -12,12 +12,10 @@ from azure.ai.ml.entities import (
     DataQualityMetricsNumerical,
     DataQualityMetricThreshold,
     DataQualitySignal,
-    JobSchedule,
     MonitorDefinition,
     MonitoringTarget,
     MonitorSchedule,
     NumericalDriftMetrics,
-    PipelineJob,
     PredictionDriftMetricThreshold,
     PredictionDriftSignal,
     ProductionData,
@@ -29,21 +27,6 @@ from mlops.config import DriftRules, EnvironmentConfig
 
 # For a kind of feature without thresholds in config/model.yml.
 NUMERICAL, CATEGORICAL = {"normalized_wasserstein_distance": 0.2}, {"jensen_shannon_distance": 0.2}
-
-
-def retraining(config: EnvironmentConfig, name: str, job: PipelineJob) -> JobSchedule:
-    """Return the schedule of the training pipeline.
-
-    A run that finds nothing better registers nothing, so training too often costs only money.
-    """
-    return JobSchedule(
-        name=name,
-        display_name="Retraining",
-        description="Runs the training pipeline.",
-        # Windows names, as in "W. Europe Standard Time": they follow daylight saving time.
-        trigger=CronTrigger(expression=config.schedule.retrain_cron, time_zone=config.schedule.time_zone),
-        create_job=job,
-    )
 
 
 def monitor(config: EnvironmentConfig, name: str, deployment: str, task: str, drift: DriftRules) -> MonitorSchedule:
@@ -111,6 +94,7 @@ def monitor(config: EnvironmentConfig, name: str, deployment: str, task: str, dr
         name=name,
         display_name="Model monitor",
         description="Data drift, prediction drift and data quality of the online deployment.",
+        # Windows names, as in "W. Europe Standard Time": they follow daylight saving time.
         trigger=CronTrigger(expression=config.schedule.monitor_cron, time_zone=config.schedule.time_zone),
         create_monitor=MonitorDefinition(
             # Serverless Spark: no cluster of the project. The monitoring components are built for runtime 3.4.

@@ -19,7 +19,7 @@ from .core.modality import Examples, Predict, data_files, load_examples, unlabel
 from .core.predictions import Predictions
 from .core.promotion import REPLACE, Policy, decide, paired_bootstrap
 from .core.schema import Schema
-from .core.settings import load_settings
+from .core.settings import load_settings, names
 from .core.split import Split
 from .core.step import StepError, output_folder, run, step_run
 from .modality import MODALITY
@@ -84,7 +84,7 @@ def _evaluate(
     held_out = Split.read(arguments.test_data)
     actual = test.frame[schema.target].to_numpy()
     described = MODALITY.describe(test, schema).frame
-    groups = {column: slice_groups(described, column) for column in _names(section, "slices")}
+    groups = {column: slice_groups(described, column) for column in names(section, "slices")}
 
     print(f"scoring {len(actual):,} held-out rows", flush=True)
     model = _challenger(arguments.model)
@@ -93,7 +93,7 @@ def _evaluate(
     replaceable = policy.incomparable_champion == REPLACE
     met = meet_champion(arguments.model_name, MODALITY, schema, test, held_out, replaceable)
     name, champion = met.name, met.predictions
-    others = baselines(_names(section, "baselines"), MODALITY, train, test, schema)
+    others = baselines(names(section, "baselines"), MODALITY, train, test, schema)
     served = {} if name is None or champion is None else {name: champion}
     predictions = {"challenger": challenger, **served, **others}
     scored = {each: scores(schema.task, actual, values) for each, values in predictions.items()}
@@ -159,13 +159,6 @@ def _challenger(folder: Path) -> PyFuncModel:
     if not (folder / "MLmodel").is_file():
         raise StepError(f"{folder}: there is no MLflow model here; give the output folder of train")
     return load_model(str(folder))
-
-
-def _names(section: Mapping[str, Any], key: str) -> list[str]:
-    names = section.get(key) or []
-    if not isinstance(names, list):
-        raise StepError(f"evaluation.{key}: must be a list, such as [{names}]")
-    return [str(name) for name in names]
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 from helpers import module
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn import metrics as reference
@@ -24,6 +24,8 @@ LABELS = hnp.arrays(np.int64, st.tuples(st.just(2), st.integers(1, 40)), element
 @given(pair=PAIRS)
 def test_regression_scores_are_those_of_scikit_learn(pair):
     actual, predicted = pair
+    # Of a target that is constant up to rounding, scikit-learn's r2 is a quotient of rounding errors.
+    assume(not 0 < np.ptp(actual) < 1e-6 * np.abs(actual).max() and (np.ptp(actual) or np.std(actual) == 0))
     assert scores("regression", actual, predicted) == pytest.approx(
         {
             "mae": reference.mean_absolute_error(actual, predicted),

@@ -132,7 +132,7 @@ def check(
     Raises:
         StepError: a metric is unknown or its threshold is not a number.
     """
-    _refuse_unknown(thresholds)
+    check_thresholds(thresholds)
     samples = [Samples(column, _column(reference, name), _column(current, name)) for name, column in columns.items()]
     samples += [] if predictions is None else [predictions]
     tests = [
@@ -179,7 +179,12 @@ def document(drift: Drift | None) -> dict[str, Any]:
     }
 
 
-def _refuse_unknown(thresholds: Mapping[str, Mapping[str, float]]) -> None:
+def check_thresholds(thresholds: Mapping[str, Mapping[str, float]]) -> None:
+    """Check the section `drift` of the settings.
+
+    Raises:
+        StepError: a kind or a metric is unknown, or a threshold is not a number.
+    """
     if not isinstance(thresholds, Mapping):
         raise StepError(f"drift: give thresholds under the keys {' and '.join(METRICS)}")
     for kind, limits in thresholds.items():

@@ -5,6 +5,7 @@ The contract, by name and by argument; a project that keeps it can change everyt
 - `sample_request(modality, schema, folder, rows)`: a request with real examples, for smoke tests.
 - `check_response(modality, response, rows, schema)`: what is wrong with an endpoint's answer.
 - `data_files(folder, suffixes)`: the files that a batch endpoint scores; `suffixes` are those of the modality.
+- `check_settings(modality, schema, settings)`: what is wrong with the settings, for the lint.
 - `champion(client, name)`: the registered version that serves.
 - `model_hash(folder)`: the hash that identifies a model's files.
 - `StepError`: what these raise for a mistake of the user; its text is one line.
@@ -18,12 +19,13 @@ from typing import Any
 
 from ..conversion import label
 from .champion import champion, model_hash
+from .consistency import check_settings
 from .modality import Modality, data_files, load_examples
 from .schema import Column, Schema
 from .settings import is_number
 from .step import StepError
 
-__all__ = ["StepError", "champion", "check_response", "data_files", "model_hash", "sample_request"]
+__all__ = ["StepError", "champion", "check_response", "check_settings", "data_files", "model_hash", "sample_request"]
 
 
 def sample_request(modality: Modality, schema_path: Path, folder: Path, rows: int) -> dict[str, Any]:

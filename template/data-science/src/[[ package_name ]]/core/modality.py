@@ -128,7 +128,7 @@ class Modality(Protocol):
         ...
 
     def describe(self, examples: Examples, schema: Schema) -> Description:
-        """Return the examples as a table."""
+        """Return the examples as a table; without examples an empty one with the same columns."""
         ...
 
     def fit(self, train: Examples, schema: Schema, training: Mapping[str, Any]) -> Trained:
@@ -143,7 +143,7 @@ class Modality(Protocol):
         """Return what a baseline of this type of data predicts for `test`.
 
         Raises:
-            StepError: there is no such baseline.
+            StepError: there is no such baseline; without examples too, and whatever else goes wrong then.
         """
         ...
 

@@ -52,16 +52,16 @@ def local(
 
 @app.command(rich_help_panel=LOCAL)
 def lint() -> None:
-    """Check every Azure ML definition without a cloud account."""
+    """Check configuration, settings and Azure ML definitions, without a cloud account."""
     from mlops.lint import lint as find_errors
     from mlops.project import Project
 
-    findings = find_errors(Project.load())
+    findings = find_errors(Project.load(), parallel=True)
     for finding in findings:
         print(finding)
     if findings:
-        raise UserError(f"{len(findings)} error{'s' if len(findings) > 1 else ''} in the definitions")
-    print("No errors in the definitions.")
+        raise UserError(f"{len(findings)} error{'s' if len(findings) > 1 else ''} in configuration and definitions")
+    print("No errors in configuration and definitions.")
 
 
 @app.command(rich_help_panel=LOCAL)
@@ -176,18 +176,6 @@ def monitor(environment: EnvironmentOption = "", dry_run: DryRunOption = False) 
     from mlops import verbs
 
     verbs.monitor(_session(environment, dry_run))
-
-
-@app.command(rich_help_panel=AZURE)
-def schedule(
-    environment: EnvironmentOption = "",
-    disable: Annotated[bool, typer.Option("--disable", help="Switch the schedule off.")] = False,
-    dry_run: DryRunOption = False,
-) -> None:
-    """Retrain on a schedule, by the cron expression in config/."""
-    from mlops import verbs
-
-    verbs.schedule(_session(environment, dry_run), enabled=not disable)
 
 
 @app.command(rich_help_panel=INFRASTRUCTURE)

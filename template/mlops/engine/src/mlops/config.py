@@ -2,15 +2,16 @@
 
 import operator
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from mlops.errors import UserError
-from mlops.project import AddOn, Project, Section, Text, error_line, load_yaml
+from mlops.project import UNKNOWN, AddOn, Problem, Project, Section, Text, load_yaml, problems_in
+from mlops.removed_keys import REMOVED_KEYS
 
 Percent = Annotated[int, Field(ge=1, le=99)]
 Count = Annotated[int, Field(ge=1)]
@@ -146,9 +147,8 @@ class Rollout(Section):
 
 
 class Schedule(Section):
-    """Cron expressions of retraining and monitoring."""
+    """The cron expression of monitoring. Retraining has its own in the workflow that trains."""
 
-    retrain_cron: Text
     monitor_cron: Text
     time_zone: Text
 
@@ -264,15 +264,41 @@ def load_environment(project: Project, name: str) -> EnvironmentConfig:
     """
     if name not in project.environments:
         raise UserError(f"unknown environment {name!r}: config/ describes {', '.join(project.environments) or 'none'}")
-    path = project.root / "config" / f"{name}.yml"
-    try:
-        config = EnvironmentConfig.model_validate(load_yaml(path))
-    except ValidationError as error:
-        raise UserError(f"config/{name}.yml: {error_line(error)}") from error
-    if config.environment != name:
-        raise UserError(f"config/{name}.yml: environment: is {config.environment!r}, but must be {name!r}")
-    _check_sections(project, config)
+    config, problems = read_environment(project, name)
+    if config is None or problems:
+        raise UserError(f"config/{name}.yml: {problems[0]}")
     return config
+
+
+def read_environment(project: Project, name: str) -> tuple[EnvironmentConfig | None, list[Problem]]:
+    """Read `config/<name>.yml` and return it with all that is wrong in it; None when its values have no valid form.
+
+    Raises:
+        UserError: The YAML is broken.
+    """
+    document = load_yaml(project.root / "config" / f"{name}.yml")
+    try:
+        config = EnvironmentConfig.model_validate(document)
+    except ValidationError as error:
+        return None, [_explained(problem, document, project) for problem in problems_in(error)]
+    problems = list(_section_problems(project, config))
+    if config.environment != name:
+        problems.insert(0, Problem("environment", f"is {config.environment!r}, but must be {name!r}"))
+    return config, problems
+
+
+def _explained(problem: Problem, document: Mapping[str, Any], project: Project) -> Problem:
+    """Return the problem of an unknown key with its successor, if a release removed it."""
+    removed = REMOVED_KEYS.get(problem.key)
+    if removed is None or problem.text != UNKNOWN:
+        return problem
+    text, value = f"{removed.release} removed this key, and {removed.now}", document
+    for part in problem.key.split("."):
+        value = value[part]
+    if removed.add_on in project.add_ons or (removed.unless is not None and value == removed.unless):
+        return Problem(problem.key, f"{text}: delete this key, which changes nothing here")
+    remedy = f": {choose(project, removed.add_on)}" if removed.add_on else ""
+    return Problem(problem.key, f"{text}{remedy}; {removed.consequence}")
 
 
 @dataclass(frozen=True)
@@ -341,32 +367,33 @@ TOOLS = {
 """The parts that the tools of the infrastructure read."""
 
 
-def _check_sections(project: Project, config: EnvironmentConfig) -> None:
-    """Refuse a part of the file that nothing would build, and infrastructure without its settings."""
-    file = f"config/{config.environment}.yml"
+def _section_problems(project: Project, config: EnvironmentConfig) -> Iterator[Problem]:
+    """Find parts of the file that nothing would build, and infrastructure without its settings."""
     optional = {path for paths in ADD_ONS.values() for path in paths}
     for add_on, paths in ADD_ONS.items():
         for path in paths:
             there = operator.attrgetter(path)(config) is not None
             if there and add_on not in project.add_ons:
                 remedy = choose(project, add_on) if config.provisioned else "remove the key"
-                raise UserError(f"{file}: {path}: the project does not build this: {remedy}")
+                yield Problem(path, f"the project does not build this: {remedy}")
             if not there and add_on in project.add_ons and path not in ONLY_IN_SOME:
-                raise UserError(f"{file}: {path}: the key is missing, and the add-on {add_on} needs it")
+                yield Problem(path, f"the key is missing, and the add-on {add_on} needs it")
     for key, tools in TOOLS.items():
         there = getattr(config, key) is not None
         if there and project.infrastructure not in tools:
-            raise UserError(f"{file}: {key}: the project does not build this: remove the key")
+            yield Problem(key, "the project does not build this: remove the key")
         if not there and project.infrastructure in tools:
-            raise UserError(f"{file}: {key}: the key is missing")
+            yield Problem(key, "the key is missing")
+    if config.provisioned != (project.infrastructure in TOOLS["security"]):
+        return  # what else belongs here depends on that section
     for name, cluster in (("cluster", config.compute.cluster), ("gpu_cluster", config.compute.gpu_cluster)):
         for key, value in cluster or ():
             if key != "name" and (value is None) == config.provisioned:
                 problem = "the key is missing" if value is None else "the project does not build this: remove the key"
-                raise UserError(f"{file}: compute.{name}.{key}: {problem}")
+                yield Problem(f"compute.{name}.{key}", problem)
     for name, value in config.names:
         if value is None and config.provisioned and f"names.{name}" not in optional:
-            raise UserError(f"{file}: names.{name}: the key is missing")
+            yield Problem(f"names.{name}", "the key is missing")
 
 
 def choose(project: Project, add_on: str) -> str:

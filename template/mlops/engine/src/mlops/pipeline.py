@@ -26,6 +26,9 @@ REFERENCE = re.compile(r"\$\{\{\s*(inputs|outputs)\.([^\s{}]+?)\s*\}\}")
 OPTIONAL = re.compile(r"\$\[\[(.*?)\]\]", re.DOTALL)
 """The part of a command that Azure ML drops when an optional input in it has no value: `$[[--x ${{inputs.x}}]]`."""
 
+SAMPLES = {"raw_data": "raw", "production_data": "production"}
+"""The folders in `data/` with examples of inputs whose data is only in Azure, for the local loop and smoke tests."""
+
 _BINDING = re.compile(
     r"^\$\{\{\s*parent\.(?:(?P<side>inputs|outputs)\.(?P<port>[^\s{}.]+)"
     r"|jobs\.(?P<job>[^\s{}.]+)\.outputs\.(?P<output>[^\s{}.]+))\s*\}\}$"
@@ -124,13 +127,15 @@ class Binding:
 class DataAsset:
     """A data asset that the project defines: where its content lies on this machine, and the file that defines it.
 
-    `path` is None for content that is only in Azure; `version` is None when each new content gets the next one.
+    `path` is None for content that is only in Azure, at `address`; `version` is None when each new content gets the
+    next one.
     """
 
     name: str
     path: Path | None
     source: Path
     version: str | None = None
+    address: str = ""
 
 
 @dataclass(frozen=True)
@@ -229,6 +234,24 @@ def local_path(value: object, pipeline: Pipeline) -> Path | None:
     return pipeline.source.parent / text.removeprefix("file:") if text and is_local(text) else None
 
 
+def samples(pipeline: Pipeline) -> dict[str, Path]:
+    """Return the folders with examples of those inputs whose data is only in Azure, by the input's name."""
+    inputs = pipeline.inputs
+    remote = [name for name in SAMPLES if name in inputs and _is_in_azure(inputs[name], pipeline)]
+    return {name: pipeline.source.parents[2] / "data" / SAMPLES[name] for name in remote}
+
+
+def reads_azure(pipeline: Pipeline) -> bool:
+    """Whether some input's content is only in Azure, where it can change under the same name."""
+    values = [*pipeline.inputs.values(), *(value for node in pipeline.nodes.values() for value in node.inputs.values())]
+    return any(_is_in_azure(value, pipeline) for value in values)
+
+
+def _is_in_azure(value: object, pipeline: Pipeline) -> bool:
+    is_path = isinstance(value, Mapping) and bool(value.get("path")) and binding(value) is None
+    return is_path and local_path(value, pipeline) is None
+
+
 def data_asset(value: object, pipeline: Pipeline) -> DataAsset | None:
     """Return the project's own data asset that an input names, as text or in the `path` of a mapping."""
     text = value.get("path") if isinstance(value, Mapping) else value
@@ -246,7 +269,7 @@ def data_assets(folder: Path) -> dict[str, DataAsset]:
         name, path = document.get("name"), str(document.get("path", ""))
         local = source.parent / path.removeprefix("file:") if path and is_local(path) else None
         version = str(document["version"]) if "version" in document else None
-        assets[str(name)] = DataAsset(str(name), local, source, version)
+        assets[str(name)] = DataAsset(str(name), local, source, version, path)
     return assets
 
 

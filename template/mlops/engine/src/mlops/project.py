@@ -2,11 +2,12 @@
 
 import importlib
 import json
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import yaml
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
@@ -14,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from mlops.errors import UserError
 
 Text = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00-\x1f]+$")]
+UNKNOWN = "unknown key"
+_MARKER = re.compile(r"(<{7}|>{7})( |$)")
 Version = Literal["aml-cli-v2", "python-sdk-v2", "python-sdk-v1"]
 AddOn = Literal[
     "private-network", "user-with-compute-instance", "monitoring", "gpu-cluster", "model-registry", "data-lake"
@@ -64,7 +67,10 @@ class Project:
             if not path.is_file():
                 continue
             try:
-                table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("mlops")
+                text = path.read_text(encoding="utf-8")
+                if lines := conflict_markers(text):
+                    raise UserError(f"{path}:{lines[0]}: {CONFLICT}")
+                table = tomllib.loads(text).get("tool", {}).get("mlops")
             except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
                 raise UserError(f"{path} is not valid TOML: {error}") from error
             if table is None:
@@ -72,7 +78,7 @@ class Project:
             try:
                 choices = Choices.model_validate(table)
             except ValidationError as error:
-                raise UserError(f"{path}: [tool.mlops] {error_line(error)}") from error
+                raise UserError(f"{path}: [tool.mlops] {problems_in(error)[0]}") from error
             if not (folder / "mlops" / choices.version).is_dir():
                 raise UserError(f"{path}: [tool.mlops] version: there is no folder mlops/{choices.version}")
             chosen = choices.model_dump(exclude={"environments"}) | {"add_ons": tuple(choices.add_ons)}
@@ -131,6 +137,14 @@ class Project:
         return found[0]
 
 
+CONFLICT = "a conflict marker: choose between the two sides, delete the markers, then `git add` the file"
+
+
+def conflict_markers(text: str) -> list[int]:
+    """Return the numbers of the lines with which Git's conflicts begin and end."""
+    return [number for number, line in enumerate(text.splitlines(), 1) if _MARKER.match(line)]
+
+
 def load_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping.
 
@@ -138,7 +152,10 @@ def load_yaml(path: Path) -> dict[str, Any]:
         UserError: The file is missing, broken or holds something else; the text names file and line.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if lines := conflict_markers(text):
+            raise UserError(f"{path}:{lines[0]}: {CONFLICT}")
+        document = yaml.safe_load(text)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing") from error
     except OSError as error:
@@ -154,9 +171,22 @@ def load_yaml(path: Path) -> dict[str, Any]:
     return document
 
 
-def error_line(error: ValidationError) -> str:
-    """Return the first of pydantic's errors in one line, with the key that it is about."""
-    first = error.errors()[0]
-    problem = {"missing": "the key is missing", "extra_forbidden": "unknown key"}.get(first["type"], first["msg"])
-    problem = problem.removeprefix("Value error, ")
-    return ": ".join([*filter(None, [".".join(map(str, first["loc"]))]), problem[0].lower() + problem[1:]])
+class Problem(NamedTuple):
+    """What is wrong with a value in a file: its key, with dots between the parts, and the text."""
+
+    key: str
+    text: str
+
+    def __str__(self) -> str:
+        """Return both in one line."""
+        return ": ".join(filter(None, self))
+
+
+def problems_in(error: ValidationError) -> list[Problem]:
+    """Return pydantic's errors, each with the key that it is about."""
+    found = []
+    for each in error.errors():
+        text = {"missing": "the key is missing", "extra_forbidden": UNKNOWN}.get(each["type"], each["msg"])
+        text = text.removeprefix("Value error, ")
+        found.append(Problem(".".join(map(str, each["loc"])), text[0].lower() + text[1:]))
+    return found

@@ -24,6 +24,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OrdinalEncoder
 from threadpoolctl import threadpool_limits
 
+from ..core.consistency import check_training
 from ..core.schema import Schema
 from ..core.step import StepError
 
@@ -68,12 +69,12 @@ def fit(frame: pd.DataFrame, schema: Schema, training: Mapping[str, Any]) -> Bas
     Raises:
         StepError: a hyperparameter is unknown or has a value that scikit-learn refuses, or the offset is not suitable.
     """
+    check_training(training, schema)
     model, offset = build(schema, training), training.get("offset")
     features, target = frame[schema.features], frame[schema.target]
     if empty := [name for name in schema.features if features[name].isna().all()]:
         raise StepError(f"{', '.join(empty)}: missing in each training row; give it the role ignore in {schema.source}")
     if offset is not None:
-        check_offset(offset, schema)
         target = target - features[offset]
     try:
         with threadpool_limits(os.cpu_count() if len(frame) >= _ROWS_WORTH_THREADS else 1):
@@ -81,22 +82,6 @@ def fit(frame: pd.DataFrame, schema: Schema, training: Mapping[str, Any]) -> Bas
     except ValueError as error:
         raise StepError(f"training failed, check training.hyperparameters: {error}") from error
     return model if offset is None else _with_offset(model, features, offset)
-
-
-def check_offset(offset: object, schema: Schema) -> None:
-    """Check the setting `training.offset`.
-
-    Raises:
-        StepError: it is not a feature with a number in each row, or this is no regression.
-    """
-    suitable = [name for name in schema.numerical if schema.columns[name].missing == 0]
-    if schema.task != "regression":
-        raise StepError(f"training.offset: is for a regression, and this is a {schema.task}; leave it out")
-    if offset not in suitable:
-        raise StepError(
-            f"training.offset: {offset!r} is not a numerical feature without missing values; those are "
-            f"{', '.join(suitable) or 'none'}"
-        )
 
 
 def _with_offset(trees: Pipeline, features: pd.DataFrame, offset: str) -> StackingRegressor:

@@ -19,7 +19,8 @@ from mlops.azureml.backend import (
     assumed_model,
     model_version,
 )
-from mlops.azureml.remedies import remedy
+from mlops.azureml.remedies import Remedy, remedy, storage_remedy
+from mlops.azureml.storage import Container, StoredFile
 from mlops.config import DriftRules, EnvironmentConfig
 from mlops.definitions.values import endpoint_identity, model_reference
 from mlops.definitions.yaml_v2 import YamlDefinitions
@@ -64,8 +65,21 @@ class AzureCli:
         name = ("--name", asset.name, "--version", version)
         self._change("data", "create", "--file", self._file(asset.source), *name, *self._workspace)
 
-    def submit_pipeline(self, job: str, data: Mapping[str, str], overrides: str) -> str:
-        values = self._pipeline_values(data)
+    def container(self, datastore: str) -> Container | None:
+        assumed = {"account_name": "ACCOUNT", "container_name": "CONTAINER"}
+        found = self._read("datastore", "show", "--name", datastore, *self._workspace, assumed=assumed)
+        name = found.get("container_name") or found.get("filesystem")
+        return Container(found["account_name"], name) if name else None
+
+    def list_files(self, container: Container, path: str) -> list[StoredFile]:
+        where: tuple[str, ...] = ("--account-name", container.account, "--container-name", container.name)
+        where += ("--prefix", path) if path else ()
+        shown = ("--num-results", "*", "--query", "[].[name, properties.contentLength, properties.etag]")
+        command = ("az", "storage", "blob", "list", *where, "--auth-mode", "login", *shown)
+        return [StoredFile(*found) for found in self._json(*command, assumed=[], explain=storage_remedy)]
+
+    def submit_pipeline(self, job: str, data: Mapping[str, str], overrides: str, *, rerun: bool) -> str:
+        values = self._pipeline_values(data) | ({"settings.force_rerun": "true"} if rerun else {})
         pipeline = YamlDefinitions(self._project).pipeline()
         for node in pipeline.nodes.values() if overrides else ():
             if isinstance(node.component, Component) and "overrides" in node.component.inputs:
@@ -247,17 +261,8 @@ class AzureCli:
         file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
         self._change("schedule", "create", "--file", self._file(file), "--name", name, *self._workspace)
 
-    def create_retraining(self, name: str, data: Mapping[str, str]) -> None:
-        values = {
-            "trigger.expression": self._config.schedule.retrain_cron,
-            "trigger.time_zone": self._config.schedule.time_zone,
-        }
-        values |= {f"create_job.{key}": value for key, value in self._pipeline_values(data).items()}
-        options = ("--file", self._definition("schedule.yml"), "--name", name)
-        self._change("schedule", "create", *options, *self._workspace, values=values)
-
-    def enable_schedule(self, name: str, enabled: bool) -> None:
-        self._change("schedule", "enable" if enabled else "disable", "--name", name, *self._workspace)
+    def disable_schedule(self, name: str) -> None:
+        self._change("schedule", "disable", "--name", name, *self._workspace)
 
     def delete_schedule(self, name: str) -> None:
         self._change("schedule", "delete", "--name", name, *self._workspace)
@@ -267,11 +272,11 @@ class AzureCli:
     def _read(self, *words: str, assumed: Any) -> Any:
         return self._json("az", "ml", *words, assumed=assumed)
 
-    def _json(self, *command: str, assumed: Any) -> Any:
+    def _json(self, *command: str, assumed: Any, explain: Remedy = remedy) -> Any:
         try:
             output = self._shell.read(*command, "--output", "json")
         except CommandError as error:
-            raise remedy(error.output, self._config) or error from error
+            raise explain(error.output, self._config) or error from error
         if self._shell.dry_run:
             return assumed
         return json.loads(output) if output.strip() else None

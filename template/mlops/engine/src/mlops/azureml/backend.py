@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from mlops.azureml.storage import Container, StoredFile
 from mlops.config import DriftRules, EnvironmentConfig
 from mlops.errors import UserError
 from mlops.pipeline import DataAsset
@@ -59,12 +60,25 @@ class Backend(Protocol):
         """Return the versions of a data asset, none when there is no such asset."""
 
     def create_data(self, asset: DataAsset, version: str) -> None:
-        """Create a version of a data asset with the content that lies on this machine."""
+        """Create a version of a data asset with the content that lies on this machine, or where it is in Azure."""
 
-    def submit_pipeline(self, job: str, data: Mapping[str, str], overrides: str) -> str:
-        """Start the training pipeline; `data` has the asset ("name:version") for each input to be pinned.
+    def container(self, datastore: str) -> Container | None:
+        """Return where a datastore of the workspace keeps its files, None when that is no container."""
 
-        Returns the job's name: `job`, unless Azure chooses one itself.
+    def list_files(self, container: Container, path: str) -> list[StoredFile]:
+        """Return the files in a container whose names begin with `path`."""
+
+    def submit_pipeline(self, job: str, data: Mapping[str, str], overrides: str, *, rerun: bool) -> str:
+        """Start the training pipeline.
+
+        Args:
+            job: Its name.
+            data: The asset ("name:version") for each input to be pinned.
+            overrides: Other settings for this run.
+            rerun: Whether each step runs, although an earlier run had the same inputs.
+
+        Returns:
+            The job's name: `job`, unless Azure chooses one itself.
         """
 
     def stream_job(self, job: str) -> None:
@@ -142,11 +156,8 @@ class Backend(Protocol):
     def create_monitor(self, name: str, deployment: str, task: str, drift: DriftRules) -> None:
         """Create or update the monitor of an online deployment; `task` is "regression" or "classification"."""
 
-    def create_retraining(self, name: str, data: Mapping[str, str]) -> None:
-        """Create or update the schedule of the training pipeline; `data` as in `submit_pipeline`."""
-
-    def enable_schedule(self, name: str, enabled: bool) -> None:
-        """Switch a schedule on or off."""
+    def disable_schedule(self, name: str) -> None:
+        """Switch a schedule off."""
 
     def delete_schedule(self, name: str) -> None:
         """Delete a schedule, which must be off."""

@@ -22,6 +22,7 @@ from mlops.azureml.remedies import remedy
 from mlops.config import DriftRules, EnvironmentConfig
 from mlops.definitions.base import quiet, require
 from mlops.definitions.python_sdk_v1 import (
+    DATASTORES,
     PythonSdkV1Definitions,
     build,
     data_assets,
@@ -84,18 +85,29 @@ class PythonSdkV1(PythonSdk):
 
     def create_data(self, asset: DataAsset, version: str) -> None:
         self._show("Dataset.register", f"{asset.name}, {CONTENT}={version}")
-        if self._dry_run or asset.path is None:
+        if self._dry_run:
             return
         from azureml.core import Dataset
 
         with sdk_errors(self._config):
-            place, target = f"{asset.name}/{version}", container(self._store)
-            for file in sorted(item for item in asset.path.rglob("*") if item.is_file()):
-                with file.open("rb") as content:
-                    name = f"{place}/{file.relative_to(asset.path).as_posix()}"
-                    target.upload_blob(name, content, overwrite=True)
-            files = Dataset.File.from_files((self._store, f"{place}/**"), validate=False)
+            source = self._upload(asset.path, f"{asset.name}/{version}") if asset.path else self._stored(asset)
+            files = Dataset.File.from_files(source, validate=False)
             files.register(self._workspace, asset.name, tags={CONTENT: version}, create_new_version=True)
+
+    def _upload(self, folder: Path, place: str) -> "tuple[AzureBlobDatastore, str]":
+        """Put the files of a folder into the default datastore; return where they are."""
+        target = container(self._store)
+        for file in sorted(item for item in folder.rglob("*") if item.is_file()):
+            with file.open("rb") as content:
+                target.upload_blob(f"{place}/{file.relative_to(folder).as_posix()}", content, overwrite=True)
+        return self._store, f"{place}/**"
+
+    def _stored(self, asset: DataAsset) -> "tuple[AzureBlobDatastore, str]":
+        """Return where the files of a dataset are that no folder of the project has."""
+        from azureml.core import Datastore
+
+        store, _, path = asset.address.removeprefix(DATASTORES).partition("/paths/")
+        return Datastore.get(self._workspace, store), f"{path.rstrip('/')}/**"
 
     def _datasets(self, name: str) -> "Iterator[FileDataset]":
         """Give the newest versions of a dataset, the newest first."""
@@ -119,9 +131,9 @@ class PythonSdkV1(PythonSdk):
 
     # Jobs.
 
-    def submit_pipeline(self, job: str, data: Mapping[str, str], overrides: str) -> str:
+    def submit_pipeline(self, job: str, data: Mapping[str, str], overrides: str, *, rerun: bool) -> str:
         experiment = self._config.model.experiment
-        endpoint, values = self._publish_training(data, {"overrides": overrides} if overrides else {})
+        endpoint, values = self._publish_training(data, {"overrides": overrides} if overrides else {}, rerun)
         shown = ", ".join([experiment, *data.values(), *([f"overrides={overrides}"] if overrides else [])])
         self._show("PipelineEndpoint.submit", shown)
         if endpoint is None:
@@ -179,7 +191,7 @@ class PythonSdkV1(PythonSdk):
     # Pipelines.
 
     def _publish_training(
-        self, data: Mapping[str, str], values: Mapping[str, str]
+        self, data: Mapping[str, str], values: Mapping[str, str], rerun: bool
     ) -> "tuple[PipelineEndpoint | None, dict[str, Any]]":
         """Publish the training pipeline as it is now; return its endpoint, None in a dry run, and its parameters."""
         name = self._config.model.experiment
@@ -188,6 +200,9 @@ class PythonSdkV1(PythonSdk):
         datasets = {parameter: self._dataset(asset) for parameter, asset in data.items()}
         by_name = {dataset.name: dataset for dataset in datasets.values()}
         steps = build(self._project, "training", self._config, by_name)
+        for step in steps if rerun else ():
+            # A published pipeline has no other switch for it.
+            step._allow_reuse = False
         known = {parameter for step in steps for parameter in step._params}
         if unknown := values.keys() - known:
             raise UserError(f"pipelines.py: the training pipeline has no parameter {', '.join(unknown)}: add it")
@@ -312,18 +327,13 @@ class PythonSdkV1(PythonSdk):
         if not self._dry_run:
             data = {key: (self._workspace, key) for key in data_assets(self._project)}
             steps = build(self._project, "drift", self._config, data)
-        self._schedule(name, self._publish(name, name, steps), self._config.schedule.monitor_cron, {})
+        self._schedule(name, self._publish(name, name, steps))
 
-    def create_retraining(self, name: str, data: Mapping[str, str]) -> None:
-        endpoint, values = self._publish_training(data, {})
-        self._schedule(name, endpoint, self._config.schedule.retrain_cron, values)
-
-    def enable_schedule(self, name: str, enabled: bool) -> None:
-        self._show(f"Schedule.{'enable' if enabled else 'disable'}", name)
+    def disable_schedule(self, name: str) -> None:
+        self._show("Schedule.disable", name)
         if not self._dry_run:
             with sdk_errors(self._config):
-                schedule = self._schedules()[name]
-                (schedule.enable if enabled else schedule.disable)(wait_for_provisioning=True)
+                self._schedules()[name].disable(wait_for_provisioning=True)
 
     def delete_schedule(self, name: str) -> None:
         self._show("Schedule.update", f"{name}: off and renamed, SDK v1 deletes no schedule")
@@ -343,10 +353,11 @@ class PythonSdkV1(PythonSdk):
             found = Schedule.list(self._workspace, active_only=False)
             return {item.name: item for item in found if not item.name.startswith(REMOVED)}
 
-    def _schedule(self, name: str, endpoint: "PipelineEndpoint | None", cron: str, values: dict[str, Any]) -> None:
+    def _schedule(self, name: str, endpoint: "PipelineEndpoint | None") -> None:
         """Create or update a schedule of what an endpoint's default pipeline is at that time."""
         from azureml.pipeline.core import Schedule
 
+        cron = self._config.schedule.monitor_cron
         times = recurrence(cron, self._config.schedule.time_zone)
         known = None if self._dry_run else self._schedules().get(name)
         self._show("Schedule.update" if known else "Schedule.create_for_pipeline_endpoint", f"{name}: {cron}")
@@ -354,7 +365,7 @@ class PythonSdkV1(PythonSdk):
             return
         with sdk_errors(self._config):
             if known:
-                known.update(recurrence=times, pipeline_parameters=values, wait_for_provisioning=True)
+                known.update(recurrence=times, wait_for_provisioning=True)
                 return
             Schedule.create_for_pipeline_endpoint(
                 self._workspace,
@@ -362,7 +373,6 @@ class PythonSdkV1(PythonSdk):
                 endpoint.id,
                 self._config.model.experiment,
                 times,
-                pipeline_parameters=values,
                 wait_for_provisioning=True,
             )
 

@@ -24,7 +24,8 @@ from mlops.azureml.backend import (
     assumed_model,
     model_version,
 )
-from mlops.azureml.remedies import remedy
+from mlops.azureml.remedies import Remedy, remedy, storage_remedy
+from mlops.azureml.storage import Container, StoredFile
 from mlops.config import DriftRules, EnvironmentConfig
 from mlops.definitions.base import error_line, require
 from mlops.definitions.python_sdk_v2 import call_definition, entities, training_job
@@ -127,9 +128,29 @@ class PythonSdk:
             entity.path = asset.path
         self._change("data.create_or_update", entity, shown=f"{asset.name}:{version}")
 
-    def submit_pipeline(self, job: str, data: Mapping[str, str], overrides: str) -> str:
+    def container(self, datastore: str) -> Container | None:
+        if self._dry_run:
+            return Container("ACCOUNT", "CONTAINER")
+        found = self._call("datastores.get", datastore)
+        name = getattr(found, "container_name", None) or getattr(found, "filesystem", None)
+        return Container(found.account_name, name) if name else None
+
+    def list_files(self, container: Container, path: str) -> list[StoredFile]:
+        if self._dry_run:
+            return []
+        from azure.storage.blob import ContainerClient
+
+        with azure_errors(self._config, storage_remedy):
+            account = f"https://{container.account}.blob.core.windows.net"
+            source = ContainerClient(account, container.name, credential=credential())
+            listed = source.list_blobs(name_starts_with=path or None)
+            return [StoredFile(str(item.name), item.size, item.etag) for item in listed]
+
+    def submit_pipeline(self, job: str, data: Mapping[str, str], overrides: str, *, rerun: bool) -> str:
         pipeline = self._pipeline(data)
         pipeline.name = job
+        if rerun:
+            pipeline.settings.force_rerun = True
         for node in pipeline.jobs.values() if overrides else ():
             if "overrides" in getattr(node.component, "inputs", {}):
                 node.inputs.overrides = overrides
@@ -309,13 +330,8 @@ class PythonSdk:
         monitor = call_definition(self._project, "schedules", "monitor", self._config, name, deployment, task, drift)
         self._change("schedules.begin_create_or_update", monitor, shown=f"{name}: {deployment}")
 
-    def create_retraining(self, name: str, data: Mapping[str, str]) -> None:
-        schedule = call_definition(self._project, "schedules", "retraining", self._config, name, self._pipeline(data))
-        shown = ", ".join([f"{name}: {self._config.schedule.retrain_cron}", *data.values()])
-        self._change("schedules.begin_create_or_update", schedule, shown=shown)
-
-    def enable_schedule(self, name: str, enabled: bool) -> None:
-        self._change(f"schedules.begin_{'enable' if enabled else 'disable'}", name, shown=name)
+    def disable_schedule(self, name: str) -> None:
+        self._change("schedules.begin_disable", name, shown=name)
 
     def delete_schedule(self, name: str) -> None:
         self._change("schedules.begin_delete", name, shown=name)
@@ -357,7 +373,7 @@ class PythonSdk:
 
 
 @contextlib.contextmanager
-def azure_errors(config: EnvironmentConfig) -> Iterator[None]:
+def azure_errors(config: EnvironmentConfig, explain: Remedy = remedy) -> Iterator[None]:
     """Turn an error of Azure or its SDK into one line, with the remedy where it is known."""
     from azure.core.exceptions import AzureError
     from marshmallow.exceptions import ValidationError
@@ -366,4 +382,4 @@ def azure_errors(config: EnvironmentConfig) -> Iterator[None]:
         yield
     except (AzureError, ValidationError) as error:
         hint = ": check its name and version in the definitions" if re.search(_NOT_FOUND, str(error)) else ""
-        raise remedy(str(error), config) or UserError(error_line(error).rstrip(".") + hint) from error
+        raise explain(str(error), config) or UserError(error_line(error).rstrip(".") + hint) from error

@@ -1,9 +1,34 @@
 """What helps against the errors of Azure that users meet most often."""
 
 import re
+from typing import Protocol
 
 from mlops.config import EnvironmentConfig
 from mlops.errors import UserError
+
+
+class Remedy(Protocol):
+    """Returns the one line that helps against an error of Azure, or None when there is no known remedy."""
+
+    def __call__(self, output: str, config: EnvironmentConfig, /) -> UserError | None:
+        """Return the line, given what Azure or its client printed."""
+
+
+def storage_remedy(output: str, config: EnvironmentConfig) -> UserError | None:
+    """Return the one line that helps when files in a storage account cannot be listed, as `remedy` does."""
+    refused = (
+        r"AuthorizationPermissionMismatch|AuthorizationFailure|AuthenticationFailed|PublicAccessNotPermitted|40[13]\b"
+    )
+    if re.search(refused, output):
+        return UserError(
+            "Azure lists its files only for the role Storage Blob Data Reader on the storage account, and only to a "
+            "machine that its network lets in: ask for the role, or run this on such a machine"
+        )
+    if re.search(r"(?i)ContainerNotFound|container does not exist", output):
+        return UserError("there is no such container: correct the address")
+    if re.search(r"(?i)failed to (resolve|establish)|name resolution|getaddrinfo|timed out|max retries", output):
+        return UserError("Azure does not answer: check the address, and that this machine reaches it")
+    return remedy(output, config)
 
 
 def remedy(output: str, config: EnvironmentConfig) -> UserError | None:

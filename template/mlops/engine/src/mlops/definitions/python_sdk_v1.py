@@ -19,7 +19,7 @@ from mlops.definitions import cron
 from mlops.definitions.base import load_module, require, running_in
 from mlops.definitions.python_sdk_v2 import folder
 from mlops.errors import UserError
-from mlops.pipeline import DataAsset, Pipeline
+from mlops.pipeline import DataAsset, Pipeline, is_local
 from mlops.project import Project
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ NOTICE = (
 )
 FORMS = '"30 4 * * *" (every day), "0 4,16 * * 1-5" (some days of the week), "0 4 1 * *" or "0 4 1 */3 *" (months)'
 """The cron expressions that a recurrence of SDK v1 can express."""
+
+DATASTORES = "azureml://datastores/"
+"""How the address of a folder begins that is in Azure: `azureml://datastores/NAME/paths/FOLDER`."""
 
 _DRIVER = re.compile(
     r"^--(client_sdk_version|scoring_module_name|mini_batch_size|error_threshold|output_action|logging_level|output"
@@ -251,7 +254,8 @@ def data_assets(project: Project) -> dict[str, DataAsset]:
         datasets = getattr(load_module(project.definitions, "data"), "DATASETS", None)
     if not isinstance(datasets, dict) or not all(isinstance(path, str | Path) for path in datasets.values()):
         raise UserError(f"{source.name}: DATASETS must have a folder for each name of a dataset")
-    return {name: DataAsset(name, project.definitions / path, source) for name, path in datasets.items()}
+    local = {name: project.definitions / path for name, path in datasets.items() if is_local(str(path))}
+    return {name: DataAsset(name, local.get(name), source, None, str(path)) for name, path in datasets.items()}
 
 
 def build(project: Project, function: str, config: EnvironmentConfig, *arguments: object) -> "Steps":

@@ -73,7 +73,7 @@ def data_assets(project: Project) -> dict[str, DataAsset]:
     for entity in entities(project, "data", "Data").values():
         path = str(entity.path or "")
         local = source.parent / path if path and is_local(path) else None
-        assets[str(entity.name)] = DataAsset(str(entity.name), local, source, entity.version)
+        assets[str(entity.name)] = DataAsset(str(entity.name), local, source, entity.version, path)
     return assets
 
 
@@ -163,10 +163,9 @@ class PythonSdkDefinitions:
         ]
 
     def _schedule_documents(self, path: Path) -> list[Document]:
-        retraining = self._call("schedules", "retraining", "retraining", self._job)
         values = (model_task(self.project), drift_rules(self.project))
         monitor = self._call("schedules", "monitor", "monitor", DEPLOYMENT, *values)
-        return [document(retraining, "schedule", path, "retraining"), document(monitor, "monitor", path, "monitor")]
+        return [document(monitor, "monitor", path, "monitor")]
 
     def _registry_documents(self, path: Path) -> list[Document]:
         place = (self.config.names.registry, [self.config.location])

@@ -1,10 +1,12 @@
-"""The lint of the Azure ML definitions: everything that can be known to be wrong without an Azure account."""
+"""The lint of the project: everything that can be known to be wrong without an Azure account."""
 
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 
 from mlops.definitions.base import Finding
-from mlops.lint import python_sdk_v1, python_sdk_v2
-from mlops.lint.checks import lint_files, lint_folder, lint_pipeline
+from mlops.errors import UserError
+from mlops.lint import configuration, python_sdk_v1, python_sdk_v2
+from mlops.lint.checks import lint_files, lint_folder, lint_pipeline, relative
 from mlops.project import Project, Version
 
 __all__ = ["Finding", "lint", "lint_files", "lint_pipeline"]
@@ -16,10 +18,38 @@ _CHECKS: dict[Version, Callable[[Project], list[Finding]]] = {
 }
 
 
-def lint(project: Project) -> list[Finding]:
-    """Check all of the project's Azure ML definitions; paths in the findings start at the project's root.
+def lint(project: Project, *, parallel: bool = False) -> list[Finding]:
+    """Check the project's configuration and all its Azure ML definitions.
+
+    Args:
+        project: The project.
+        parallel: Whether the settings are checked in a process of their own: the libraries of the project's code and
+            azure-ai-ml take seconds each to import.
+
+    Returns:
+        The findings, whose paths start at the project's root.
 
     Raises:
         UserError: azure-ai-ml, or SDK v1 in a project for it, is not installed.
     """
-    return _CHECKS[project.version](project)
+    # What stands on one side of a conflict only means nothing yet.
+    if conflicts := configuration.conflict_findings(project):
+        return sorted(relative(finding, project) for finding in conflicts)
+    if parallel:
+        with ProcessPoolExecutor(1) as pool:
+            settings = pool.submit(configuration.settings_findings, project)
+            found = _other_findings(project) + settings.result()
+    else:
+        found = _other_findings(project) + configuration.settings_findings(project)
+    return sorted({relative(finding, project) for finding in found})
+
+
+def _other_findings(project: Project) -> list[Finding]:
+    environments = configuration.environment_findings(project)
+    try:
+        return environments + _CHECKS[project.version](project)
+    except UserError:
+        # Definitions are made for an environment, and its errors are findings already.
+        if not environments:
+            raise
+        return environments

@@ -57,7 +57,7 @@ def _all_findings(
     documents: Iterable[Document], catalogue: Catalogue, project: Project | None, findings: Iterable[Finding] = ()
 ) -> list[Finding]:
     found = [*findings, *(finding for document in documents for finding in _document_findings(document, catalogue))]
-    return sorted(_relative(finding, project) for finding in dict.fromkeys(found))
+    return sorted(relative(finding, project) for finding in dict.fromkeys(found))
 
 
 def lint_pipeline(pipeline: Pipeline) -> list[Finding]:
@@ -101,7 +101,8 @@ def _yaml_files(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.suffix in {".yml", ".yaml"} and path.is_file())
 
 
-def _relative(finding: Finding, project: Project | None) -> Finding:
+def relative(finding: Finding, project: Project | None) -> Finding:
+    """Return a finding whose path starts at the project's root, if its file is there."""
     path = Path(os.path.normpath(finding.path))
     if project is None or not path.is_relative_to(project.root.resolve()):
         return finding

@@ -8,6 +8,7 @@ from pathlib import Path
 from mlops.config import load_environment
 from mlops.definitions.base import DefinitionError, Document, Finding, require
 from mlops.definitions.python_sdk_v1 import (
+    DATASTORES,
     data_assets,
     own_arguments,
     recurrence,
@@ -43,7 +44,9 @@ def _data_findings(project: Project) -> Iterator[Finding]:
     for asset in data_assets(project).values():
         if not re.fullmatch(r"\w[\w-]*", asset.name):
             yield Finding(asset.source, asset.name, "a name has letters, digits, underscores and dashes only")
-        if asset.path is None or not asset.path.is_dir():
+        if asset.path is None and not re.fullmatch(rf"{DATASTORES}[^/]+/paths/.+", asset.address):
+            yield Finding(asset.source, asset.name, f"{asset.address} is not {DATASTORES}NAME/paths/FOLDER")
+        elif asset.path is not None and not asset.path.is_dir():
             yield Finding(asset.source, asset.name, f"no such folder: {asset.path}")
 
 
@@ -77,8 +80,7 @@ def _pipeline_findings(project: Project, function: str) -> Iterator[Finding]:
 def _cron_findings(project: Project) -> Iterator[Finding]:
     for environment in project.environments:
         schedule = load_environment(project, environment).schedule
-        for key in ("retrain_cron", "monitor_cron"):
-            try:
-                recurrence(getattr(schedule, key), schedule.time_zone)
-            except UserError as error:
-                yield Finding(project.root / "config" / f"{environment}.yml", f"schedule.{key}", str(error))
+        try:
+            recurrence(schedule.monitor_cron, schedule.time_zone)
+        except UserError as error:
+            yield Finding(project.root / "config" / f"{environment}.yml", "schedule.monitor_cron", str(error))

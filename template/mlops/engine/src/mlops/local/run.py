@@ -31,7 +31,7 @@ from mlops.local.runner import (
     with_inputs,
 )
 from mlops.local.serving import Endpoint, NoChampionError, check_port, sample_request
-from mlops.pipeline import Pipeline
+from mlops.pipeline import Pipeline, samples
 from mlops.project import Project
 
 ROWS = 3
@@ -79,14 +79,17 @@ def run_local(
     pipeline = definitions.of(project).pipeline()
     values = {"model_name": model.name} if "model_name" in pipeline.inputs else {}
     values |= {"overrides": overrides} if overrides else {}
-    values |= set_inputs or {}
-    pipeline = with_inputs(pipeline, values)
-    if not skip_lint:
-        _lint(project)
+    examples = {name: str(folder) for name, folder in samples(pipeline).items()} | dict(set_inputs or {})
+    for name in sorted(samples(pipeline)):
+        say(f"data       {name} is in Azure: the examples in {examples[name]} stand for it")
+    pipeline = with_inputs(pipeline, values | examples)
     local = local_folder(project)
-    folder = new_run_folder(local / "runs")
     with preserved_process():
+        # Before the lint, which imports the project's code: libraries read the number of their threads when imported.
         os.environ.update(local_variables(project))
+        if not skip_lint:
+            _lint(project)
+        folder = new_run_folder(local / "runs")
         begun = time.perf_counter()
         with parent_run(local, model.experiment, folder.name) as variables:
             say_step("tracking", time.perf_counter() - begun, f"MLflow experiment {model.experiment}")

@@ -25,7 +25,19 @@ from pathlib import Path
 from textwrap import shorten
 
 from mlops.errors import UserError
-from mlops.pipeline import OPTIONAL, PATH_TYPES, REFERENCE, Component, Node, Pipeline, Port, binding, local_path
+from mlops.pipeline import (
+    OPTIONAL,
+    PATH_TYPES,
+    REFERENCE,
+    SAMPLES,
+    Component,
+    Node,
+    Pipeline,
+    Port,
+    binding,
+    local_path,
+    samples,
+)
 from mlops.project import Project
 
 KEPT_RUNS = 5
@@ -81,9 +93,10 @@ def input_path(pipeline: Pipeline, name: str) -> Path:
     Raises:
         UserError: The pipeline has no such input, or its data is not here.
     """
-    path = local_path(pipeline.inputs.get(name), pipeline)
+    path = samples(pipeline).get(name) or local_path(pipeline.inputs.get(name), pipeline)
     if path is None or not path.exists():
-        raise UserError(f"{pipeline.source.name}: the data of the input {name!r} is not on this machine")
+        sample = f": keep examples in data/{SAMPLES[name]}" if name in SAMPLES else ""
+        raise UserError(f"{pipeline.source.name}: the data of the input {name!r} is not on this machine{sample}")
     return path.resolve()
 
 

@@ -5,7 +5,7 @@ from mlops.verbs.data import ensure_data
 from mlops.verbs.models import promote
 from mlops.verbs.online import SMOKE_TEST_ROWS, deploy_online, logs, rollback, shift_traffic, smoke_test
 from mlops.verbs.removal import remains, teardown
-from mlops.verbs.schedules import monitor, schedule
+from mlops.verbs.schedules import monitor
 from mlops.verbs.session import Session
 from mlops.verbs.training import train
 
@@ -20,7 +20,6 @@ __all__ = [
     "promote",
     "remains",
     "rollback",
-    "schedule",
     "shift_traffic",
     "smoke_test",
     "teardown",

@@ -1,8 +1,10 @@
 """The data assets on Azure ML."""
 
 import hashlib
+from pathlib import Path
 
 from mlops import definitions
+from mlops.azureml.storage import files_at, listing_version, locate
 from mlops.errors import UserError
 from mlops.pipeline import DataAsset, data_asset
 from mlops.verbs.session import Session
@@ -12,10 +14,13 @@ def ensure_data(session: Session) -> dict[str, str]:
     """Create the data assets that the pipeline names, unless they exist with the present content.
 
     The version is a hash of the content, so the same data is never uploaded twice, and going back to older data goes
-    back to its version.
+    back to its version. Of data that is only in Azure it is a hash of the list of the files.
 
     Returns:
         The asset ("name:version") for each of the pipeline's inputs.
+
+    Raises:
+        UserError: There are no files, or those in Azure cannot be listed.
     """
     assets = {}
     pipeline = definitions.of(session.project).pipeline()
@@ -23,7 +28,7 @@ def ensure_data(session: Session) -> dict[str, str]:
         asset = data_asset(value, pipeline)
         if asset is None:
             continue
-        version = content_version(asset)
+        version = stored_version(session, asset) if asset.path is None else content_version(asset, asset.path)
         if version in session.backend.data_versions(asset.name):
             session.say(f"Data {asset.name}: unchanged, version {version}.")
         else:
@@ -33,15 +38,13 @@ def ensure_data(session: Session) -> dict[str, str]:
     return assets
 
 
-def content_version(asset: DataAsset) -> str:
-    """Return a version for a data asset: a hash of its local files, or of its definition when they are in Azure.
+def content_version(asset: DataAsset, path: Path) -> str:
+    """Return a version for a data asset: a hash of its files on this machine.
 
     Raises:
         UserError: There are no files.
     """
-    if asset.path is None:
-        return hashlib.sha256(asset.source.read_bytes()).hexdigest()[:16]
-    content, local = hashlib.sha256(), asset.path.resolve()
+    content, local = hashlib.sha256(), path.resolve()
     files = sorted(file for file in (local, *local.rglob("*")) if file.is_file())
     if not files:
         raise UserError(f"{asset.source.name} names {local}, where there is no data: put files there")
@@ -50,3 +53,26 @@ def content_version(asset: DataAsset) -> str:
         with file.open("rb") as stream:
             content.update(hashlib.file_digest(stream, "sha256").digest())
     return content.hexdigest()[:16]
+
+
+def stored_version(session: Session, asset: DataAsset) -> str:
+    """Return a version for a data asset whose files are only in Azure: a hash of their names, sizes and tags.
+
+    Raises:
+        UserError: There are no files, or they cannot be listed.
+    """
+    backend, address = session.backend, asset.address
+    try:
+        place = locate(address, session.config, backend.container)
+        if place is None:
+            session.say(
+                f"Data {asset.name}: {address} is no place whose files can be listed: no version shows new data."
+            )
+            return listing_version(address, [])
+        container, path = place
+        files = files_at(path, backend.list_files(container, path))
+    except UserError as error:
+        raise UserError(f"{asset.source.name}: {address} cannot be listed: {error}") from error
+    if not files and not session.dry_run:
+        raise UserError(f"{asset.source.name} names {address}, where there is no data: put files there")
+    return listing_version(address, files)

@@ -1,5 +1,6 @@
 """The end of an environment's endpoints and schedules."""
 
+from mlops.verbs.schedules import remove_schedules
 from mlops.verbs.session import Session
 
 
@@ -18,13 +19,7 @@ def remains(session: Session) -> list[str]:
 def teardown(session: Session) -> None:
     """Delete the environment's endpoints and schedules. Models, data and infrastructure stay."""
     backend, names = session.backend, session.config.names
-    existing = backend.schedules()
-    for name in (session.retraining_name, session.monitor_name):
-        if name in existing or session.dry_run:
-            if existing.get(name, True):
-                backend.enable_schedule(name, False)
-            backend.delete_schedule(name)
-            session.say(f"Deleted schedule {name}.")
+    remove_schedules(session, session.retraining_name, session.monitor_name)
     if backend.online_traffic() is not None:
         backend.delete_online_endpoint()
         session.say(f"Deleted endpoint {names.online_endpoint}.")

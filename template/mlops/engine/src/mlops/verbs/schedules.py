@@ -1,4 +1,4 @@
-"""What Azure ML runs again and again: the monitor of the model, and training."""
+"""What Azure ML runs again and again: the monitor of the model. Training is scheduled by the workflow that trains."""
 
 from mlops.config import drift_rules, model_task
 from mlops.errors import UserError
@@ -31,23 +31,12 @@ def _monitor_summary(session: Session, deployment: str) -> str:
     return f"watches {deployment} ({cron}); {alerts}"
 
 
-def schedule(session: Session, *, enabled: bool = True) -> None:
-    """Create or update the schedule of the training pipeline, or switch it off.
-
-    An environment that takes its models from the registry trains none, so it gets no schedule.
-    """
-    if registry := session.registry:
-        session.say(f"{session.config.environment} takes its models from registry {registry}: nothing is trained here.")
-        return
-    name, existing = session.retraining_name, session.backend.schedules()
-    if not enabled:
-        if not existing.get(name, session.dry_run):
-            session.say(f"{name} is not active: nothing to do.")
-            return
-        session.backend.enable_schedule(name, False)
-        session.say(f"{name} is off.")
-        return
-    session.backend.create_retraining(name, ensure_data(session))
-    if existing.get(name) is False:
-        session.backend.enable_schedule(name, True)
-    session.say(f"{name} trains at {session.config.schedule.retrain_cron} ({session.config.schedule.time_zone}).")
+def remove_schedules(session: Session, *names: str) -> None:
+    """Delete those of these schedules that are there."""
+    existing = session.backend.schedules()
+    for name in names:
+        if name in existing or session.dry_run:
+            if existing.get(name, True):
+                session.backend.disable_schedule(name)
+            session.backend.delete_schedule(name)
+            session.say(f"Deleted schedule {name}.")

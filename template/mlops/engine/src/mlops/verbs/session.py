@@ -49,7 +49,7 @@ class Session:
 
     @property
     def retraining_name(self) -> str:
-        """The name of the retraining schedule."""
+        """The name of the retraining schedule in Azure ML, which the releases until v0.4.0 made."""
         return f"{self.config.model.name}-retraining"
 
     def command(self, verb: str, *options: str) -> str:

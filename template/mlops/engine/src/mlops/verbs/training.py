@@ -4,8 +4,11 @@ import json
 import secrets
 from datetime import UTC, datetime
 
+from mlops import definitions
 from mlops.errors import UserError
+from mlops.pipeline import reads_azure
 from mlops.verbs.data import ensure_data
+from mlops.verbs.schedules import remove_schedules
 from mlops.verbs.session import Session
 
 CLOSED_STATUSES = ("Completed", "Failed", "Canceled", "NotResponding")
@@ -14,14 +17,19 @@ CLOSED_STATUSES = ("Completed", "Failed", "Canceled", "NotResponding")
 def train(session: Session, *, overrides: str = "", wait: bool = True) -> None:
     """Run the training pipeline on Azure ML and print what became of the model.
 
+    A retraining schedule that an earlier release made in Azure ML is deleted: it would train beside the workflow's.
+
     Raises:
         UserError: The job does not complete.
     """
+    remove_schedules(session, session.retraining_name)
     data = ensure_data(session)
+    pipeline = definitions.of(session.project).pipeline()
     now = datetime.now(UTC)
     # Two runs may start in the same second.
     job = f"{session.config.model.name}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    job = session.backend.submit_pipeline(job, data, overrides)
+    # What a step read from Azure may have changed, and Azure ML may take the same address for the same data.
+    job = session.backend.submit_pipeline(job, data, overrides, rerun=reads_azure(pipeline))
     state = session.backend.job(job)
     session.say(f"Started job {job}. {state.studio}".rstrip())
     if not wait:

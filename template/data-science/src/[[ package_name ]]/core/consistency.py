@@ -1,0 +1,177 @@
+"""Do the settings fit the data? What can be known of `config/model.yml` and `data/schema.yml` before anything trains."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from . import distances
+from .baselines import CONSTANTS
+from .cohorts import outcome_measures, slice_groups
+from .fairness import Fairness
+from .metrics import METRICS, Metric, metric
+from .modality import Examples, Modality
+from .promotion import Policy
+from .schema import Schema
+from .settings import is_number, load_settings, names, read_mapping, refuse_unknown_keys, section
+from .step import StepError
+
+SECTIONS = ("training", "evaluation", "promotion", "fairness", "responsible_ai", "drift")
+"""The sections of the settings; a step of your own that reads another one needs it here."""
+
+
+class _Problems(list[str]):
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """Keep the error of a block, in one line, unless it is known."""
+        try:
+            yield
+        except StepError as error:
+            line = " ".join(str(error).split())
+            if line not in self:
+                self.append(line)
+
+
+def check_settings(modality: Modality, schema_path: Path, settings_path: Path) -> list[str]:
+    """Return all that is wrong with the settings, by themselves and for these data: a line each, with file and key.
+
+    No example is read: what depends on values, such as a class without examples, is left to the steps.
+
+    Args:
+        modality: the type of data.
+        schema_path: data/schema.yml; what is wrong in it comes alone, because all else depends on it.
+        settings_path: config/model.yml.
+    """
+    problems = _Problems()
+    with problems.collected():
+        schema = Schema.load(schema_path, modality.tasks)
+        settings = read_mapping(settings_path)
+        _check_all(problems, modality, schema, settings, settings_path)
+    files = (str(schema_path), str(settings_path))
+    return [line if line.startswith(files) else f"{settings_path}: {line}" for line in problems]
+
+
+def _check_all(
+    problems: _Problems, modality: Modality, schema: Schema, settings: Mapping[str, Any], path: Path
+) -> None:
+    for name in settings:
+        with problems.collected():
+            refuse_unknown_keys({name: None}, SECTIONS, f"{path}")
+    with problems.collected():
+        load_settings(path)
+    training = settings.get("training")
+    if isinstance(training, Mapping):
+        with problems.collected():
+            check_training(training, schema)
+    _check_gates(problems, schema, settings)
+    _check_names(problems, modality, schema, settings)
+    _check_drift(problems, settings)
+
+
+def check_training(training: Mapping[str, Any], schema: Schema) -> None:
+    """Check the settings of the training that depend on the data.
+
+    Raises:
+        StepError: the offset is not a feature with a number in each row, or this is no regression; or there is a
+            threshold, and the target is not one of two classes.
+    """
+    offset = training.get("offset")
+    suitable = [name for name in schema.numerical if schema.columns[name].missing == 0]
+    if offset is not None and schema.task != "regression":
+        raise StepError(f"training.offset: is for a regression, and this is a {schema.task}; leave it out")
+    if offset is not None and offset not in suitable:
+        raise StepError(
+            f"training.offset: {offset!r} is not a numerical feature without missing values; those are "
+            f"{', '.join(suitable) or 'none'}"
+        )
+    if training.get("threshold") is not None and (schema.task == "regression" or len(schema.classes) > 2):
+        raise StepError("training.threshold: is for two classes, and this target has others; leave it out")
+
+
+def _check_gates(problems: _Problems, schema: Schema, settings: Mapping[str, Any]) -> None:
+    """Check the metric, the promotion and the fairness: each key by itself, so that no error hides another."""
+    task = schema.task
+    valid = {"evaluation": {"metric": METRICS[task][0].name}, "promotion": {"floor": 0.0}, "fairness": None}
+    for key, value in _entries(settings, "promotion"):
+        with problems.collected():
+            Policy.from_settings({**valid, "promotion": {"floor": 0.0, key: value}}, task)
+    for key, value in _entries(settings, "fairness"):
+        with problems.collected():
+            Fairness.from_settings({"fairness": {"cohorts": ["any"], key: value}}, task)
+    with problems.collected():
+        Policy.from_settings(settings, task)  # what is missing
+    with problems.collected():
+        chosen = metric(str(section(settings, "evaluation").get("metric")), task)
+        for place, key in (("promotion", "floor"), ("fairness", "worst")):
+            with problems.collected():
+                _check_reachable(f"{place}.{key}", dict(_entries(settings, place)).get(key), chosen)
+    if task == "classification" and schema.classes:
+        with problems.collected():
+            no_rows = np.array([], dtype=str)
+            outcome_measures(Fairness.from_settings(settings, task), schema, no_rows, no_rows)
+
+
+def _check_reachable(key: str, limit: object, chosen: Metric) -> None:
+    if isinstance(limit, int | float) and is_number(limit) and chosen.gain(chosen.best, limit) < 0:
+        raise StepError(f"{key}: no model can reach {limit:g}, because the best {chosen.name} is {chosen.best:g}")
+
+
+def _check_names(problems: _Problems, modality: Modality, schema: Schema, settings: Mapping[str, Any]) -> None:
+    """Check the names of columns and baselines, which the type of data knows; there is no example to look at."""
+    nothing = Examples(pd.DataFrame(columns=list(schema.columns)), Path(schema.source).parent)
+    described = modality.describe(nothing, schema).frame
+    evaluation = settings.get("evaluation")
+    evaluation = evaluation if isinstance(evaluation, Mapping) else {}
+    for key in evaluation:
+        with problems.collected():
+            refuse_unknown_keys({key: None}, ("metric", "baselines", "slices"), "evaluation")
+    slices: list[str] = []
+    baselines: list[str] = []
+    with problems.collected():
+        slices = names(evaluation, "slices")
+    with problems.collected():
+        baselines = names(evaluation, "baselines")
+    cohorts: tuple[tuple[str, ...], ...] = ()
+    if fairness := dict(_entries(settings, "fairness")):
+        with problems.collected():
+            cohorts = Fairness.from_settings({"fairness": {"cohorts": fairness.get("cohorts")}}, schema.task).cohorts
+    columns = [("evaluation.slices", column) for column in slices]
+    columns += [("fairness.cohorts", column) for crossed in cohorts for column in crossed]
+    for setting, column in columns:
+        with problems.collected():
+            slice_groups(described, column, setting)
+    for name in baselines:
+        with problems.collected():
+            if name != CONSTANTS[schema.task]:
+                _check_baseline(name, modality, nothing, schema)
+
+
+def _check_baseline(name: str, modality: Modality, nothing: Examples, schema: Schema) -> None:
+    try:
+        modality.baseline(name, nothing, nothing, schema)
+    except StepError:
+        raise
+    except Exception:  # the name is known, and without examples there is no prediction
+        return
+
+
+def _check_drift(problems: _Problems, settings: Mapping[str, Any]) -> None:
+    with problems.collected():
+        section(settings, "drift")
+    for kind, limits in _entries(settings, "drift"):
+        with problems.collected():
+            distances.check_thresholds({kind: {}})
+        if limits is not None and not isinstance(limits, Mapping):
+            problems.append(f"drift.{kind}: must be `metric: threshold` lines")
+        for name, limit in _entries(settings["drift"], kind):
+            with problems.collected():
+                distances.check_thresholds({kind: {name: limit}})
+
+
+def _entries(settings: Mapping[str, Any], name: str) -> list[tuple[str, Any]]:
+    """Return keys and values of a section; none if it has another form, which is an error elsewhere."""
+    found = settings.get(name)
+    return [(str(key), value) for key, value in found.items()] if isinstance(found, Mapping) else []

@@ -1,0 +1,132 @@
+"""What is wrong with the settings for these data, found before anything trains."""
+
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from helpers import CLASSIFICATION, REGRESSION, ROOT, module
+
+check_settings = module("core.consistency").check_settings
+StepError = module("core.step").StepError
+
+SETTINGS = {
+    "training": {"test_size": 0.25, "seed": 13, "hyperparameters": {}},
+    "evaluation": {"metric": "mae", "baselines": ["mean", "known"], "slices": ["length"]},
+    "promotion": {"floor": 50.0},
+    "drift": {"numerical": {"jensen_shannon_distance": 0.2}},
+}
+CLASSES = {"evaluation": {"metric": "f1_macro"}, "promotion": {"floor": 0.6}}
+
+
+def describe(examples, schema):
+    """Describe examples by their columns and one more, as a type of data may that is not a table."""
+    return SimpleNamespace(frame=examples.frame.assign(length=[]))
+
+
+def baseline(name, train, test, schema):
+    """Predict what the first example says, which only works if there is one."""
+    if name != "known":
+        raise StepError(f"evaluation.baselines: {name!r} is unknown")
+    return test.frame.iloc[0]
+
+
+MODALITY = SimpleNamespace(tasks=("regression", "classification"), describe=describe, baseline=baseline)
+
+
+def problems(folder, changes, schema=REGRESSION):
+    """Check the settings with other sections; a change of None removes one."""
+    settings = {key: value for key, value in {**SETTINGS, **changes}.items() if value is not None}
+    for name, document in (("schema.yml", schema), ("model.yml", settings)):
+        (folder / name).write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    found = check_settings(MODALITY, folder / "schema.yml", folder / "model.yml")
+    assert all("\n" not in line and line.startswith(str(folder)) for line in found)
+    return [line.removeprefix(f"{folder / 'model.yml'}: ") for line in found]
+
+
+def test_the_settings_of_this_project_fit_its_data():
+    modality = module("modality").MODALITY
+    assert check_settings(modality, ROOT / "data" / "schema.yml", ROOT / "config" / "model.yml") == []
+
+
+@pytest.mark.parametrize(("changes", "schema"), [({}, REGRESSION), (CLASSES, CLASSIFICATION)])
+def test_settings_that_fit_have_no_problem(tmp_path, changes, schema):
+    assert problems(tmp_path, changes, schema) == []
+
+
+FAIR = {"cohorts": ["carrier"]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"evaluation": {"metric": "f1_macro"}}, "evaluation.metric: 'f1_macro' is not a regression metric"),
+        ({"evaluation": {"metric": "mae", "slices": ["regoin"]}}, "evaluation.slices: the data have no column 'regoin'"),
+        ({"evaluation": {"metric": "mae", "slices": "hour"}}, "evaluation.slices: must be a list, such as [hour]"),
+        ({"evaluation": {"metric": "mae", "baselines": ["wnid"]}}, "evaluation.baselines: 'wnid' is unknown"),
+        ({"evaluation": {"metric": "mae", "slice": ["hour"]}}, "evaluation: unknown key 'slice'"),
+        ({"evaluation": None}, "evaluation: this section is missing"),
+        ({"promotion": {"floor": -1.0}}, "promotion.floor: no model can reach -1, because the best mae is 0"),
+        ({"promotion": {"minimum_gain": 0}}, "promotion.floor: missing"),
+        ({"promotion": {"floor": 1, "confidence": 95}}, "promotion.confidence: 95 must be a number between 0 and 1"),
+        ({"promotion": {"floor": 1, "minimal_gain": 0}}, "promotion.minimal_gain: unknown"),
+        ({"fairness": {**FAIR, "worst": -2.0}}, "fairness.worst: no model can reach -2"),
+        ({"fairness": {"cohorts": ["airport"]}}, "fairness.cohorts: the data have no column 'airport'"),
+        ({"fairness": {"cohorts": [["carrier", "airport"]]}}, "fairness.cohorts: the data have no column 'airport'"),
+        ({"fairness": {**FAIR, "positive": "late"}}, "fairness.positive: is for a classification"),
+        ({"fairness": {**FAIR, "max_gap": "small"}}, "fairness.max_gap: 'small' must be a number"),
+        ({"drift": {"numeric": {}}}, "drift.numeric: unknown; the keys are numerical, categorical"),
+        ({"drift": {"numerical": {"distance": 0.2}}}, "drift.numerical.distance: unknown metric"),
+        ({"drift": {"categorical": {"jensen_shannon_distance": "low"}}}, "drift.categorical.jensen_shannon_distance"),
+        ({"drift": {"numerical": 0.2}}, "drift.numerical: must be `metric: threshold` lines"),
+        ({"drift": None}, "drift: this section is missing"),
+        ({"training": {"test_size": 0.25, "seed": 13}}, "the section training needs test_size, seed and hyperparameters"),
+        ({"training": {**SETTINGS["training"], "seed": "often"}}, "training.seed is an integer"),
+        ({"training": {**SETTINGS["training"], "offset": "wind"}}, "training.offset: 'wind' is not a numerical feature"),
+        ({"training": {**SETTINGS["training"], "offset": "carrier"}}, "training.offset: 'carrier' is not a numerical"),
+        ({"training": {**SETTINGS["training"], "threshold": 0.5}}, "training.threshold: is for two classes"),
+        ({"fairnes": {}}, "unknown key 'fairnes'; known are training, evaluation, promotion, fairness"),
+    ],
+)
+def test_one_mistake_is_one_line_that_names_the_key(tmp_path, changes, complaint):
+    [line] = problems(tmp_path, changes)
+    assert complaint in line
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"evaluation": {"metric": "mae"}}, "'mae' is not a classification metric"),
+        ({"promotion": {"floor": 60}}, "promotion.floor: no model can reach 60, because the best f1_macro is 1"),
+        ({"fairness": {**FAIR, "positive": "perhaps"}}, "fairness.positive: 'perhaps' is not a class; choose one of no"),
+        ({"training": {**SETTINGS["training"], "offset": "hour"}}, "training.offset: is for a regression"),
+        ({"fairness": {**FAIR, "max_demographic_parity_difference": 2}}, "must be a number between 0 and 1"),
+    ],
+)
+def test_a_mistake_with_classes_is_one_line_that_names_the_key(tmp_path, changes, complaint):
+    [line] = problems(tmp_path, {**CLASSES, **changes}, CLASSIFICATION)
+    assert complaint in line
+
+
+def test_all_mistakes_are_named_at_once(tmp_path):
+    changes = {
+        "training": {"test_size": 2, "seed": 13, "offset": "wind", "hyperparameters": {}},
+        "evaluation": {"metric": "mea", "slices": ["regoin", "hour"], "baselines": ["wnid"]},
+        "promotion": {"floor": "good", "confidence": 95, "slice_tolerance": -1},
+        "fairness": {"cohorts": ["airport"], "max_gap": -1, "max_ratio": 0.5},
+        "drift": {"numerical": {"distance": 1}, "categorical": {"distance": 1}},
+    }
+    keys = {line.split(":")[0].split(" ")[0] for line in problems(tmp_path, changes)}
+    assert keys == {
+        "training.test_size", "training.offset", "evaluation.metric", "evaluation.slices", "evaluation.baselines",
+        "promotion.floor", "promotion.confidence", "promotion.slice_tolerance", "fairness.cohorts", "fairness.max_gap",
+        "fairness.max_ratio", "drift.numerical.distance", "drift.categorical.distance",
+    }  # fmt: skip
+
+
+def test_an_error_in_the_schema_comes_alone(tmp_path):
+    [line] = problems(tmp_path, {"evaluation": {"metric": "mea"}}, {**REGRESSION, "task": "clustering"})
+    assert line.startswith(f"{tmp_path / 'schema.yml'}: task 'clustering' is unknown")
+
+
+def test_a_metric_that_only_a_perfect_model_reaches_is_no_mistake(tmp_path):
+    assert problems(tmp_path, {"promotion": {"floor": 0.0}}) == []

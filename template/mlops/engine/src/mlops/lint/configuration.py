@@ -1,0 +1,78 @@
+"""What the lint finds in `config/`, and in `config/model.yml` held against `data/schema.yml`."""
+
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+
+from mlops.config import EnvironmentConfig, read_environment
+from mlops.definitions.base import Finding, error_line, quiet
+from mlops.lint.documents import read
+from mlops.project import CONFLICT, Project, conflict_markers
+
+
+def conflict_findings(project: Project) -> list[Finding]:
+    """Find the conflicts that an update has left: in the configuration, the schema and the definitions."""
+    definitions = (folder for folder in (project.root / "mlops").iterdir() if folder.name != "engine")
+    files = [*(project.root / "config").glob("*.yml"), project.schema]
+    files += [path for folder in definitions for path in folder.rglob("*") if path.suffix in {".yml", ".yaml", ".py"}]
+    return [
+        Finding(path, f"line {number}", CONFLICT)
+        for path in files
+        if path.is_file()
+        for number in conflict_markers(path.read_text(encoding="utf-8", errors="replace"))
+    ]
+
+
+def environment_findings(project: Project) -> list[Finding]:
+    """Find what is wrong in each `config/<environment>.yml`, and what two of them must not share."""
+    findings, configs = [], []
+    for name in project.environments:
+        path = project.root / "config" / f"{name}.yml"
+        content, unreadable = read(path)
+        findings += unreadable
+        if content is not None:
+            config, problems = read_environment(project, name)
+            findings += [Finding(path, *problem) for problem in problems]
+            configs += [config] if config else []
+    for one, other in combinations(configs, 2):
+        path = project.root / "config" / f"{other.environment}.yml"
+        findings += [Finding(path, key, text) for key, text in _shared(one, other)]
+    return findings
+
+
+def _shared(one: EnvironmentConfig, other: EnvironmentConfig) -> Iterator[tuple[str, str]]:
+    """Find what both environments name, although a verb for one of them would then change the other."""
+    first, second, name = one.names, other.names, one.environment
+    if first.resource_group.casefold() == second.resource_group.casefold():
+        if first.workspace.casefold() == second.workspace.casefold():
+            yield (
+                "names.workspace",
+                f"{second.workspace} is the workspace of {name} too: each environment needs its own",
+            )
+        elif one.provisioned and other.provisioned:
+            group = f"{second.resource_group} is the resource group of {name} too"
+            yield (
+                "names.resource_group",
+                f"{group}, and a teardown deletes it as a whole: each environment needs its own",
+            )
+    if one.terraform_state and one.terraform_state == other.terraform_state:
+        yield "terraform_state", f"this is the state of {name} too, which would be overwritten: choose another key"
+
+
+def settings_findings(project: Project) -> list[Finding]:
+    """Find what is wrong in `config/model.yml` by itself and with the data that `data/schema.yml` describes."""
+    read_files = [read(path) for path in (project.schema, project.settings)]
+    findings = [finding for _, unreadable in read_files for finding in unreadable]
+    if any(content is None for content, _ in read_files):
+        return findings
+    try:
+        with quiet():
+            check = project.module("core.endpoint").check_settings
+            problems = check(project.module("modality").MODALITY, project.schema, project.settings)
+    except Exception as error:  # code of the project, which may have any mistake in it
+        package = project.root / "data-science" / "src" / project.package
+        return [*findings, Finding(package, "", f"it cannot check the settings: {error_line(error)}")]
+    for problem in problems:
+        file, _, text = problem.partition(": ")
+        findings.append(Finding(Path(file), "", text))
+    return findings

@@ -1,0 +1,251 @@
+"""What the lint catches outside of the definitions: in config/, in the schema, and in the settings held against it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from command_line import run
+from rendered import ROOT
+from seeded import assert_named, edited
+from small_project import write_yaml
+
+from mlops.config import Project, load_environment
+from mlops.definitions.base import Finding
+from mlops.errors import UserError
+from mlops.lint import configuration, lint
+from mlops.project import load_yaml
+from mlops.removed_keys import REMOVED_KEYS
+
+
+def change(path: Path, key: str, value: object) -> None:
+    """Set one key of a YAML file; None removes it."""
+    document = section = load_yaml(path)
+    *parents, last = key.split(".")
+    for parent in parents:
+        section = section[parent]
+    section[last] = value
+    if value is None:
+        del section[last]
+    write_yaml(path, document)
+
+
+def lines(project: Project) -> list[str]:
+    """The findings of the lint, but those in the definitions, which are made for clusters of other names."""
+    return [str(finding) for finding in lint(project) if finding.path.parts[0] != "mlops"]
+
+
+def test_the_small_project_has_no_finding(project: Project) -> None:
+    assert lines(project) == []
+
+
+# The environments.
+
+
+@pytest.mark.parametrize("environment", ["dev", "test", "prod"])
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("names.workspce", "w", "names.workspce: unknown key"),
+        ("names.workspace", None, "names.workspace: the key is missing"),
+        ("compute.online.instance_count", "two", "compute.online.instance_count: input should be a valid integer"),
+        ("security", None, "security: the key is missing"),
+        ("environment", "stage", "environment: is 'stage', but must be"),
+    ],
+)
+def test_the_file_of_each_environment_is_read(
+    project: Project, environment: str, key: str, value: object, words: str
+) -> None:
+    change(project.root / "config" / f"{environment}.yml", key, value)
+    [line] = lines(project)
+    assert line.startswith(f"config/{environment}.yml: {words}")
+
+
+def test_all_mistakes_of_all_environments_are_named_at_once(project: Project) -> None:
+    change(project.root / "config" / "dev.yml", "colour", "red")
+    change(project.root / "config" / "dev.yml", "rollout.canary_percent", 100)
+    change(project.root / "config" / "test.yml", "names.key_vault", None)
+    change(project.root / "config" / "test.yml", "budget", None)
+    places = [line.rsplit(": ", 1)[0] for line in lines(project)]
+    assert places == [
+        "config/dev.yml: colour",
+        "config/dev.yml: rollout.canary_percent",
+        "config/test.yml: budget",
+        "config/test.yml: names.key_vault",
+    ]
+
+
+@pytest.mark.parametrize("name", ["config/test.yml", "config/model.yml", "data/schema.yml"])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: {b\n", "line 2: not valid YAML"),
+        ("", "keys and values are expected"),
+        ("a: 1\na: 2\n", 'line 2: the key "a" stands here twice'),
+    ],
+)
+def test_a_file_that_is_no_yaml_is_named_with_its_line(project: Project, name: str, text: str, words: str) -> None:
+    (project.root / name).write_text(text, encoding="utf-8")
+    assert_named(lint(project), [f"{name}:", *words.split()])
+
+
+# What two environments must not share.
+
+
+@pytest.mark.parametrize("project", ["new", "existing"], indirect=True)
+def test_two_environments_with_one_workspace_are_refused(project: Project) -> None:
+    test = project.root / "config" / "test.yml"
+    change(test, "names.resource_group", "RG-dev")
+    change(test, "names.workspace", "mlw-dev")
+    [line] = lines(project)
+    assert line.startswith("config/test.yml: names.workspace: mlw-dev is the workspace of dev too")
+
+
+@pytest.mark.parametrize(
+    ("project", "count"), [("new", 1), ("existing", 0)], ids=["built here", "of others"], indirect=["project"]
+)
+def test_a_resource_group_that_a_teardown_would_delete_belongs_to_one_environment(project: Project, count: int) -> None:
+    change(project.root / "config" / "prod.yml", "names.resource_group", "rg-test")
+    found = lines(project)
+    assert len(found) == count
+    assert all("prod.yml: names.resource_group: rg-test is the resource group of test too" in line for line in found)
+
+
+def test_two_environments_with_one_state_are_refused(project: Project) -> None:
+    change(project.root / "config" / "prod.yml", "terraform_state.key", "test")
+    [line] = lines(project)
+    assert line.startswith("config/prod.yml: terraform_state: this is the state of test too")
+
+
+# Keys that a release removed.
+
+
+def add_removed(project: Project, key: str, value: object = "any") -> list[str]:
+    change(project.root / "config" / "dev.yml", key, value)
+    return lines(project)
+
+
+@pytest.mark.parametrize("key", REMOVED_KEYS)
+def test_a_removed_key_is_refused_with_its_successor_and_its_consequence(project: Project, key: str) -> None:
+    removed = REMOVED_KEYS[key]
+    [line] = add_removed(project, key)
+    assert line.startswith(f"config/dev.yml: {key}: {removed.release} removed this key, and {removed.now}")
+    assert removed.consequence in line
+    with pytest.raises(UserError, match=f"{removed.release} removed this key"):
+        load_environment(project, "dev")
+
+
+def test_the_key_that_closed_an_environment_is_refused_with_the_command_that_closes_it(project: Project) -> None:
+    [line] = add_removed(project, "security.public_network_access", False)
+    assert (
+        "choose the add-on private-network with `copier update --trust --vcs-ref=:current: "
+        "--data 'add_ons=[private-network]'`; without the add-on, deleting this key opens the environment to the "
+        "internet"
+    ) in line
+
+
+def test_an_environment_that_was_open_stays_open_without_the_key(project: Project) -> None:
+    [line] = add_removed(project, "security.public_network_access", True)
+    assert line.endswith("delete this key, which changes nothing here")
+
+
+@pytest.mark.parametrize("project", ["closed"], indirect=True)
+def test_an_environment_that_is_closed_by_the_add_on_needs_the_key_no_more(project: Project) -> None:
+    [line] = add_removed(project, "security.public_network_access", False)
+    assert line.endswith("delete this key, which changes nothing here")
+
+
+# Conflicts of an update.
+
+CONFLICT = "<<<<<<< before updating\n{}\n=======\n{}\n>>>>>>> after updating\n"
+
+
+def first_definition(project: Project) -> str:
+    files = sorted(path for path in project.definitions.rglob("*") if path.suffix in {".yml", ".py"})
+    return files[0].relative_to(project.root).as_posix()
+
+
+@pytest.mark.parametrize("name", ["config/dev.yml", "config/prod.yml", "config/model.yml", "data/schema.yml", ""])
+def test_a_conflict_is_named_with_its_file_and_its_lines(project: Project, name: str) -> None:
+    path = project.root / (name or first_definition(project))
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text + CONFLICT.format("a: 1", "a: 2"), encoding="utf-8")
+    count, place = len(text.splitlines()), path.relative_to(project.root).as_posix()
+    assert [str(finding).split(": a conflict marker")[0] for finding in lint(project)] == [
+        f"{place}: line {count + 1}",
+        f"{place}: line {count + 5}",
+    ]
+
+
+def test_a_verb_names_the_conflict_too(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    path = project.root / "config" / "dev.yml"
+    path.write_text(CONFLICT.format("a: 1", "a: 2") + path.read_text(encoding="utf-8"), encoding="utf-8")
+    assert run("train", "--dry-run") == 1
+    error = capsys.readouterr().err
+    assert f"{path}:1: a conflict marker: choose between the two sides" in error
+    assert error.count("\n") == 1
+
+
+def test_a_conflict_in_the_choices_of_the_project_is_one_line(project: Project) -> None:
+    path = project.root / "pyproject.toml"
+    path.write_text(path.read_text(encoding="utf-8") + CONFLICT.format("a = 1", "a = 2"), encoding="utf-8")
+    with pytest.raises(UserError, match=r"pyproject\.toml:\d+: a conflict marker: "):
+        Project.load(project.root)
+
+
+def test_a_table_that_looks_like_a_conflict_is_none(project: Project) -> None:
+    path = project.root / "config" / "model.yml"
+    path.write_text(path.read_text(encoding="utf-8") + "# =======\n#\n# <<<<<<<< not seven\n", encoding="utf-8")
+    assert lines(project) == []
+
+
+# The settings and the schema.
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("evaluation.metric", "f1_macro", "evaluation.metric: 'f1_macro' is not a regression metric"),
+        ("evaluation.slices", ["regoin"], "evaluation.slices: the data have no column 'regoin'"),
+        ("promotion.floor", -1.0, "promotion.floor: no model can reach -1"),
+        ("training.hyperparameters", None, "the section training needs"),
+        ("extra", {}, "unknown key 'extra'"),
+    ],
+)
+def test_the_settings_are_held_against_the_data(project: Project, key: str, value: object, words: str) -> None:
+    change(project.settings, key, value)
+    [line] = lines(project)
+    assert line.startswith("config/model.yml: ")
+    assert words in line
+
+
+def test_a_mistake_in_the_schema_is_named(project: Project) -> None:
+    change(project.schema, "target", "z")
+    assert "data/schema.yml: the target 'z' is not one of the columns" in lines(project)
+
+
+def test_a_package_that_cannot_check_the_settings_is_one_line(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object, name: str) -> Any:
+        raise SyntaxError(f"invalid syntax in {name}")
+
+    monkeypatch.setattr(Project, "module", broken)
+    [line] = lines(project)
+    assert line.endswith("it cannot check the settings: SyntaxError: invalid syntax in core.endpoint")
+
+
+def test_two_processes_find_the_same_as_one() -> None:
+    project = Project.load(ROOT)
+    with edited(project.settings, "metric: mae", "metric: mea"):
+        found = lint(project)
+        assert found == lint(project, parallel=True)
+    assert_named(found, ["config/model.yml", "'mea'"])
+
+
+def test_findings_of_the_settings_are_those_of_the_project_alone(project: Project) -> None:
+    document = yaml.safe_load(project.settings.read_text(encoding="utf-8"))
+    write_yaml(project.settings, {**document, "evaluation": {"metric": "mea"}})
+    [finding] = configuration.settings_findings(project)
+    assert isinstance(finding, Finding)
+    assert finding.path == project.settings
