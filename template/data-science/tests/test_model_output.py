@@ -25,6 +25,15 @@ def test_an_answer_of_values_has_no_probabilities():
     assert output.probabilities is None
 
 
+def test_a_model_without_a_raw_one_answers_itself():
+    def refuse():
+        raise NotImplementedError
+
+    given = model([1.5], raw=None)
+    given.get_raw_model = refuse
+    assert model_output.predict(given, INPUTS).values.tolist() == [1.5]
+
+
 def test_a_table_has_the_probabilities_in_the_columns_of_the_classes():
     table = pd.DataFrame(SHARES, columns=["yes", "no"]).assign(prediction=["no", "yes", "yes"])
     output = model_output.predict(model(table), INPUTS)

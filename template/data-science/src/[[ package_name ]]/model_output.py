@@ -28,7 +28,10 @@ def predict(model: Any, inputs: pd.DataFrame) -> Output:
     """Return the predictions of an MLflow model for `inputs`, which have the columns of its signature."""
     metadata = model.metadata.metadata or {}
     order, threshold = metadata.get("classes") or (), float(metadata.get("threshold") or 0.5)
-    raw = model.get_raw_model()
+    try:
+        raw = model.get_raw_model()
+    except NotImplementedError:  # a flavour without one, such as a Python function
+        raw = None
     if hasattr(raw, "predict_proba"):
         return from_probabilities(raw.predict_proba(inputs), raw.classes_, order, threshold)
     answer = model.predict(inputs)

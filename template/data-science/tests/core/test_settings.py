@@ -30,8 +30,22 @@ def test_overrides_replace_single_settings_with_yaml_values(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("word", "section", "key", "value"),
+    [
+        ("training.hyperparameters.max_depth=3", "training", "hyperparameters", {**SETTINGS["training"]["hyperparameters"], "max_depth": 3}),
+        ("training.offset=hour", "training", "offset", "hour"),
+        ("training.threshold=0.3", "training", "threshold", 0.3),
+        ("promotion.incomparable_champion=replace", "promotion", "incomparable_champion", "replace"),
+    ],
+)
+def test_an_override_may_set_what_the_file_may_lack(tmp_path, word, section, key, value):
+    assert load_settings(settings_file(tmp_path), word)[section][key] == value
+
+
+@pytest.mark.parametrize(
     ("words", "complaint"),
     [
+        ("training.threshold=2", "training.threshold is a share between 0 and 1, not '2'"),
         ("training.sed=7", "has no setting 'training.sed'"),
         ("training.seed.more=7", "has no setting 'training.seed.more'"),
         ("training.seed", "write it as a.b.c=value"),

@@ -133,11 +133,7 @@ def check(
         StepError: a metric is unknown or its threshold is not a number.
     """
     check_thresholds(thresholds)
-    frames = (reference, current)
-    samples = [
-        Samples(column, *(f[name] if name in f else pd.Series(math.nan, index=f.index) for f in frames))
-        for name, column in columns.items()
-    ]
+    samples = [Samples(column, _column(reference, name), _column(current, name)) for name, column in columns.items()]
     samples += [] if predictions is None else [predictions]
     tests = [
         (each, name, float(threshold))
@@ -147,6 +143,10 @@ def check(
     ]
     results = [_compare(*test, len(samples), len(tests)) for test in tests]
     return Drift(len(reference), len(current), samples, results)
+
+
+def _column(frame: pd.DataFrame, name: str) -> pd.Series:
+    return frame[name] if name in frame else pd.Series(math.nan, index=frame.index)
 
 
 def prediction_samples(schema: Schema, reference: Predictions, current: Predictions) -> Samples:
@@ -363,7 +363,7 @@ def _frequencies(reference: NDArray, current: NDArray) -> Counts:
 
 
 def _count(cells: NDArray[np.int64], split: int, number: int) -> Counts:
-    return Counts(*(np.bincount(part, minlength=number) for part in (cells[:split], cells[split:])))
+    return Counts(np.bincount(cells[:split], minlength=number), np.bincount(cells[split:], minlength=number))
 
 
 def _spread(reference: Floats) -> float:

@@ -10,6 +10,10 @@ import yaml
 from .step import StepError
 
 
+# Settings that a file may lack, besides hyperparameters; an override may set them all the same.
+_LEFT_OUT = ("training.offset", "training.threshold", "promotion.beat_baselines", "promotion.incomparable_champion")
+
+
 def read_mapping(path: Path, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> dict[str, Any]:
     """Read a YAML file of `key: value` lines.
 
@@ -108,15 +112,20 @@ def load_settings(path: Path, overrides: str = "") -> dict[str, Any]:
         *parents, last = key.split(".")
         place: Any = settings
         for name in (*parents, last):
-            if not isinstance(place, dict) or name not in place:
+            known = isinstance(place, dict) and (name in place or (name == last and _may_be_left_out(key)))
+            if not known:
                 raise StepError(f"override '{word}': {path} has no setting '{key}'")
-            parent, place = place, place[name]
+            parent, place = place, place.get(name)
         try:
             parent[last] = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise StepError(f"override '{word}': '{text}' is not a YAML value") from error
     _check_training(settings.get("training"), path)
     return settings
+
+
+def _may_be_left_out(key: str) -> bool:
+    return key in _LEFT_OUT or key.startswith("training.hyperparameters.")
 
 
 def _check_training(training: object, path: Path) -> None:
