@@ -21,7 +21,7 @@ from .step import StepError
 MINIMUM_ROWS = 50
 
 FILE = "_split.json"
-"""The record of the split, beside the rows that `prep` writes; readers of parquet folders pass over the underscore."""
+"""The record of the split, beside the rows that `prep` writes; readers of a folder pass over the underscore."""
 
 METADATA = "split"
 """The key of that record in the metadata of a model."""
