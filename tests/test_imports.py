@@ -99,7 +99,7 @@ def test_the_names_that_definitions_import_stay() -> None:
     shipped = {(module, name) for module, name in found if module.partition(".")[0] == "mlops"}
     assert shipped == {
         ("mlops.config", "EnvironmentConfig"),
-        ("mlops.config", "Thresholds"),
+        ("mlops.config", "DriftRules"),
         ("mlops.project", "Project"),
     }
     older = {("mlops.config", "Project"), ("mlops.config", "load_environment")}
