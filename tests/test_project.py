@@ -183,6 +183,7 @@ def penguins(flavour: Path, tmp_path: Path) -> Path:
     settings = yaml.safe_load((folder / "config" / "model.yml").read_text(encoding="utf-8"))
     settings["evaluation"] |= {"metric": "balanced_accuracy", "baselines": ["most_frequent"], "slices": ["island"]}
     settings["training"]["hyperparameters"]["loss"] = "log_loss"
+    del settings["training"]["offset"]
     settings["promotion"]["floor"] = 0.9
     if "responsible_ai" in settings:
         settings["fairness"] = {"cohorts": ["island", "sex"], "worst": 0.8, "minimum_rows": 10}

@@ -39,12 +39,12 @@ def predict(model: Any, inputs: pd.DataFrame) -> Output:
         columns = answer.drop(columns="prediction")
         if not len(columns.columns):
             return Output(answer["prediction"].to_numpy())
-        return from_probabilities(columns.to_numpy(dtype=float), columns.columns, order, threshold)
+        return from_probabilities(columns.to_numpy(), list(columns), order, threshold)
     return Output(np.asarray(answer).ravel())
 
 
 def from_probabilities(
-    probabilities: NDArray[np.float64], classes: Sequence[Any], order: Sequence[str] = (), threshold: float = 0.5
+    probabilities: NDArray[Any], classes: Sequence[Any], order: Sequence[str] = (), threshold: float = 0.5
 ) -> Output:
     """Return the classes that follow from probabilities: the most probable one, or of two what the threshold decides.
 

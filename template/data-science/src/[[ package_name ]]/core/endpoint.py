@@ -69,8 +69,9 @@ def _check_probabilities(response: dict[str, Any], rows: int) -> list[str]:
     if "probabilities" not in response:
         return []
     given, classes = response["probabilities"], response.get("classes")
-    valid = isinstance(given, list) and isinstance(classes, list) and len(given) == rows
-    wrong = [row for row in given if not _is_distribution(row, len(classes))] if valid else [given]
+    if not isinstance(given, list) or not isinstance(classes, list) or len(given) != rows:
+        return [f"the probabilities of {rows} rows are not a list of lists: {str(given)[:200]}"]
+    wrong = [row for row in given if not _is_distribution(row, len(classes))]
     return [f"the probabilities of {len(wrong)} rows are not valid (such as {wrong[0]!r})"[:300]] if wrong else []
 
 

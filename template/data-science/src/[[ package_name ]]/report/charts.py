@@ -168,8 +168,8 @@ def curves(
         if reference == "rising":
             axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (4, 3)))
         for (label, x, y), (colour, dashes, width) in zip(lines, styles, strict=False):
-            marker = {"marker": "o", "markersize": 5} if dots else {}
-            axes.plot(x, y, color=colour, linestyle=dashes, linewidth=width, label=_short(label), **marker)
+            marker = "o" if dots else "None"
+            axes.plot(x, y, color=colour, linestyle=dashes, linewidth=width, label=_short(label), marker=marker, ms=5)
         axes.set_xlim(-0.02, 1.02)
         axes.set_ylim(-0.02, 1.02)
         axes.tick_params(axis="y", labelcolor=MUTED)
