@@ -10,6 +10,9 @@ NOTICES = {
     uv run mlops train --environment dev --overrides promotion.incomparable_champion=replace
     uv run mlops local --overrides promotion.incomparable_champion=replace     on this machine
 
+  config/model.yml got `offset: dep_delay`, which is the sample's: delete it unless your data have that column and you
+  want it. In data/schema.yml keep your columns.
+
   A section `split` in data/schema.yml says which rows belong together, such as those of one customer or day. Add it
   before that training: a later change of it has the same effect.
 """

@@ -211,8 +211,8 @@ def test_the_command_that_the_configuration_names_chooses_an_add_on(template: Pa
     project = new_project(template, tmp_path / "project")
     command = config.choose(config.Project.load(project), "data-lake")
     words = shlex.split(command.partition("`")[2].rstrip("`"))
-    assert words[:2] == ["copier", "update"]
-    subprocess.run([sys.executable, "-m", *words, "--defaults", "--quiet"], cwd=project, check=True)
+    assert words[:5] == ["uvx", "--with", "copier-template-extensions", "copier", "update"]
+    subprocess.run([sys.executable, "-m", *words[3:], "--defaults", "--quiet"], cwd=project, check=True)
     assert answers(project)["add_ons"] == ["data-lake"]
     assert config.load_environment(config.Project.load(project), "dev").names.data_lake
 

@@ -138,9 +138,9 @@ def test_a_removed_key_is_refused_with_its_successor_and_its_consequence(project
 def test_the_key_that_closed_an_environment_is_refused_with_the_command_that_closes_it(project: Project) -> None:
     [line] = add_removed(project, "security.public_network_access", False)
     assert (
-        "choose the add-on private-network with `copier update --trust --vcs-ref=:current: "
-        "--data 'add_ons=[private-network]'`; without the add-on, deleting this key opens the environment to the "
-        "internet"
+        "commit the update, then choose the add-on private-network with `uvx --with copier-template-extensions copier "
+        "update --trust --vcs-ref=:current: --data 'add_ons=[private-network]'`; a workspace that is deployed must be "
+        "torn down before (docs/update.md); without the add-on, deleting this key opens the environment to the internet"
     ) in line
 
 

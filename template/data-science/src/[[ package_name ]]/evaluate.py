@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mlflow.pyfunc import PyFuncModel, load_model
 
 from .core import distances
@@ -17,7 +18,7 @@ from .core.cohorts import score_cohorts, score_slices, slice_groups
 from .core.metrics import scores
 from .core.modality import Examples, Predict, data_files, load_examples, unlabelled_examples
 from .core.predictions import Predictions
-from .core.promotion import REPLACE, Policy, decide, paired_bootstrap
+from .core.promotion import REPLACE, Interval, Policy, decide, paired_bootstrap
 from .core.schema import Schema
 from .core.settings import load_settings, names
 from .core.split import Split
@@ -88,28 +89,37 @@ def _evaluate(
 
     print(f"scoring {len(actual):,} held-out rows", flush=True)
     model = _challenger(arguments.model)
-    predict = partial(model_predictions, model, MODALITY, schema)
+    classes = schema.class_names(train.frame[schema.target], test.frame[schema.target])
+
+    def predict(examples: Examples) -> Predictions:
+        return model_predictions(model, MODALITY, examples).within(classes)
+
     challenger = predict(test)
     replaceable = policy.incomparable_champion == REPLACE
     met = meet_champion(arguments.model_name, MODALITY, schema, test, held_out, replaceable)
-    name, champion = met.name, met.predictions
+    name, champion = met.name, None if met.predictions is None else met.predictions.within(classes)
     others = baselines(names(section, "baselines"), MODALITY, train, test, schema)
     served = {} if name is None or champion is None else {name: champion}
-    predictions = {"challenger": challenger, **served, **others}
+    predictions = {"challenger": challenger, **served, **{each: given.within(classes) for each, given in others.items()}}
     scored = {each: scores(schema.task, actual, values) for each, values in predictions.items()}
     deciding = {each: policy.metric.score(actual, values) for each, values in predictions.items()}
 
     units = None if schema.split.group is None else test.frame[schema.split.group].to_numpy()
-    intervals = {
-        each: paired_bootstrap(policy.metric, actual, challenger, values, policy.confidence, seed, units)
-        for each, values in predictions.items()
-        if each != "challenger"
-    }
+
+    def interval_over(rival: Predictions, rows: np.ndarray) -> Interval:
+        some = None if units is None else units[rows]
+        new, old = challenger.take(rows), rival.take(rows)
+        return paired_bootstrap(policy.metric, actual[rows], new, old, policy.confidence, seed, some)
+
+    everything = np.arange(len(actual))
+    intervals = {each: interval_over(rival, everything) for each, rival in predictions.items() if each != "challenger"}
     interval = intervals.pop(name) if name else None
     slices = [
         score
         for column, labels in groups.items()
-        for score in score_slices(policy.metric, column, labels, actual, challenger, champion)
+        for score in score_slices(
+            policy.metric, column, labels, actual, challenger, champion, champion and partial(interval_over, champion)
+        )
     ]
     cohorts = score_cohorts(policy, schema, described, actual, challenger)
     panels = MODALITY.explain(predict, test, schema, policy.metric, seed)
@@ -140,6 +150,7 @@ def _evaluate(
         panels=panels,
         drift=drift,
         seed=seed,
+        threshold=settings["training"].get("threshold"),
     )
 
 

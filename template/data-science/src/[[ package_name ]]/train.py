@@ -50,7 +50,8 @@ def train(arguments: argparse.Namespace) -> None:
         model = MODALITY.fit(examples, schema, training)
         seconds = time.perf_counter() - started
         # On the rows that it was trained on: beside the scores of evaluate they show overfitting.
-        found = scores(schema.task, examples.frame[schema.target], model.predict(examples).ordered(schema.classes))
+        target = examples.frame[schema.target]
+        found = scores(schema.task, target, model.predict(examples).within(schema.class_names(target)))
         finite = {f"train_{name}": value for name, value in found.items() if math.isfinite(value)}
         mlflow.log_metrics({"train_rows": rows, "train_seconds": seconds, **finite})
         print(f"trained in {seconds:.1f} s; saving the model", flush=True)

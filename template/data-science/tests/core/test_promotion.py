@@ -195,6 +195,27 @@ def test_a_slice_score_that_is_not_finite_never_passes(score):
     assert not compare(LOWER, 10.0, 12.0, slices=[SliceScore("month", "1", 50, score, 12.0)]).promote
 
 
+def test_a_slice_in_which_the_metric_is_undefined_for_both_decides_nothing():
+    assert compare(HIGHER, 0.9, 0.8, slices=[SliceScore("month", "1", 80, math.nan, math.nan)]).promote
+    assert not compare(HIGHER, 0.9, 0.8, slices=[SliceScore("month", "1", 80, math.nan, 0.7)]).promote
+
+
+def test_a_slice_that_is_worse_within_its_noise_stops_nothing():
+    def decision(upper):
+        return compare(HIGHER, 0.9, 0.8, slices=[SliceScore("month", "1", 80, 0.1, 0.7, upper)])
+
+    assert decision(0.01).promote
+    assert not decision(-0.01).promote
+
+
+def test_resamples_without_a_row_of_the_rare_class_are_left_out():
+    actual = np.array([1] + [0] * 59)
+    share = np.linspace(0.99, 0.01, 60)
+    better, worse = (Predictions(actual, np.stack([1 - each, each], axis=1), ("0", "1")) for each in (share, share[::-1]))
+    found = paired_bootstrap(metric("roc_auc", "classification"), actual, better, worse)
+    assert 0 < found.lower <= found.gain <= 1
+
+
 def test_a_negative_r2_of_the_champion_still_leaves_a_tolerance_on_the_right_side():
     policy = Policy(metric("r2", "regression"), floor=0.0)
     assert compare(policy, 0.5, 0.4, slices=[SliceScore("month", "1", 50, -0.21, -0.20)]).promote

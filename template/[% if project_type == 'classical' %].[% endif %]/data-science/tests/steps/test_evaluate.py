@@ -333,6 +333,33 @@ def test_the_threshold_of_the_model_moves_its_classes_and_not_its_probabilities(
     assert strict["accuracy"] < usual["accuracy"]
 
 
+@pytest.mark.parametrize("classes", [["on time", "delayed"], ["no", "late"]])
+def test_a_champion_of_other_classes_stops_the_step(late, models, capsys, classes):
+    set_champion(models["classes"])
+    columns = CLASSIFICATION["columns"] | {"late": {"type": "category", "values": classes}}
+    late.schema.write_text(yaml.safe_dump(CLASSIFICATION | {"columns": columns}, sort_keys=False), encoding="utf-8")
+    settings(late, evaluation=BALANCED)
+    for folder in (late.train, late.test):
+        path = folder / "rows.parquet"
+        frame = pd.read_parquet(path)
+        renamed = frame["late"].map(dict(zip(["no", "yes"], classes, strict=True)))
+        frame.assign(late=renamed).to_parquet(path)
+    line = fails(late, capsys)
+    assert f"champion v1 cannot be compared: it predicts no, yes, and late has {', '.join(classes)}" in line
+
+
+def test_a_baseline_that_predicts_no_class_is_refused(late, capsys):
+    settings(late, evaluation=BALANCED | {"baselines": ["weekend"]})
+    assert "'weekend' has the value 'False', and late has the classes no, yes" in fails(late, capsys)
+
+
+def test_the_report_names_the_threshold(late):
+    settings(late, evaluation=BALANCED, promotion={"floor": 0.1}, training={"threshold": 0.3})
+    run(late)
+    page = (late.evaluation / "report.html").read_text(encoding="utf-8")
+    assert "yes is predicted from a probability of 0.3 on (training.threshold)" in page
+
+
 def test_rows_of_a_group_count_as_one_so_the_interval_is_wider(project, models):
     set_champion(models["weak"])
     single = run(project)["metrics"]["gain"]

@@ -9,6 +9,7 @@ from ..model_output import from_probabilities
 from .modality import Examples, Modality
 from .predictions import Predictions
 from .schema import Schema
+from .step import StepError
 
 CONSTANTS = {"regression": "mean", "classification": "most_frequent"}
 
@@ -27,14 +28,16 @@ def baselines(
     baseline are 1 for the class that it predicts.
 
     Raises:
-        StepError: there is no such baseline.
+        StepError: there is no such baseline, or it predicts what is no class.
     """
     predictions = {}
     target = train.frame[schema.target]
     for name in names:
         if name != CONSTANTS[schema.task]:
             values = modality.baseline(name, train, test, schema)
-            predictions[f"baseline {name}"] = _certain(values, schema) if _has_classes(schema) else Predictions(values)
+            predictions[f"baseline {name}"] = Predictions(values)
+            if _has_classes(schema):
+                predictions[f"baseline {name}"] = _certain(name, values, schema, target)
         elif _has_classes(schema):
             shares = target.astype(str).value_counts(normalize=True).sort_index()
             rows = np.tile(shares.to_numpy(), (len(test.frame), 1))
@@ -51,9 +54,13 @@ def _has_classes(schema: Schema) -> bool:
     return schema.task == "classification"
 
 
-def _certain(values: np.ndarray, schema: Schema) -> Predictions:
-    names = np.asarray(values).astype(str)
-    classes = sorted({*names.tolist(), *schema.classes})
+def _certain(name: str, values: np.ndarray, schema: Schema, target: pd.Series) -> Predictions:
+    names, classes = np.asarray(values).astype(str), schema.class_names(target)
+    if other := sorted(set(names.tolist()) - set(classes)):
+        raise StepError(
+            f"evaluation.baselines: {name!r} has the value {other[0]!r}, and {schema.target} has the classes "
+            f"{', '.join(classes)}; a baseline predicts classes"
+        )
     one_hot = (names[:, np.newaxis] == np.array(classes)).astype(float)
     made = Predictions.of(from_probabilities(one_hot, classes, schema.classes))
     return Predictions(names, made.probabilities, made.classes)

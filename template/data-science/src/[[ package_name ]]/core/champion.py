@@ -59,7 +59,7 @@ def model_hash(folder: Path) -> str:
     return total.hexdigest()
 
 
-def model_predictions(model: PyFuncModel, modality: Modality, schema: Schema, examples: Examples) -> Predictions:
+def model_predictions(model: PyFuncModel, modality: Modality, examples: Examples) -> Predictions:
     """Return what a model predicts from the columns that it was trained with.
 
     Raises:
@@ -70,7 +70,7 @@ def model_predictions(model: PyFuncModel, modality: Modality, schema: Schema, ex
     predicted = Predictions.of(model_output.predict(model, modality.inputs(examples, columns)))
     if len(predicted) != len(examples.frame):
         raise ValueError(f"the model gave {len(predicted)} predictions for {len(examples.frame)} rows")
-    return predicted.ordered(schema.classes)
+    return predicted
 
 
 def write_metadata(folder: Path, metadata: Mapping[str, Any]) -> None:
@@ -131,10 +131,10 @@ def meet_champion(
             note = f"champion v{version.version} cannot be compared: {error}"
     if not replace:
         raise StepError(
-            f"{note}. It serves on. Restore it, or go back to its data and settings; or let a model that passes all other "
+            f"{note}. It serves on. Restore what it needs, if that is possible; or let a model that passes all other "
             f"conditions take its place without a comparison: --overrides promotion.incomparable_champion={REPLACE}"
         )
-    return Champion(str(version.version), note=f"{note}; the settings let this model take its place")
+    return Champion(str(version.version), note=f"{note}; promotion.incomparable_champion lets another take its place")
 
 
 class _IncomparableError(Exception):
@@ -158,10 +158,23 @@ def _recorded_split(model: PyFuncModel) -> Split | None:
 
 def _scored(model: PyFuncModel, modality: Modality, schema: Schema, examples: Examples) -> Predictions:
     try:
-        return model_predictions(model, modality, schema, examples)
+        predicted = model_predictions(model, modality, examples)
     # An old model may also meet columns that have changed.
     except Exception as error:
         raise _IncomparableError(f"it cannot score these rows ({_first_words(error)})") from error
+    if schema.task == "classification":
+        _refuse_other_classes(predicted, schema, examples)
+    return predicted
+
+
+def _refuse_other_classes(predicted: Predictions, schema: Schema, examples: Examples) -> None:
+    # Production rows may have no target.
+    known = schema.class_names(*(examples.frame[name] for name in [schema.target] if name in examples.frame))
+    given = predicted.classes or tuple(sorted({str(value) for value in predicted.values}))
+    if not known:
+        return
+    if not set(given) & set(known) or (schema.columns[schema.target].values and set(given) - set(known)):
+        raise _IncomparableError(f"it predicts {', '.join(given)}, and {schema.target} has {', '.join(known)}")
 
 
 def _first_words(error: Exception) -> str:

@@ -1,6 +1,6 @@
 """Parts of the rows: slices, where a model may not get worse, and cohorts, where it must be good by itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +9,7 @@ import pandas as pd
 from .fairness import Cohorts, Fairness
 from .metrics import Metric, SliceScore, demographic_parity, equal_opportunity
 from .predictions import Predictions
-from .promotion import Policy
+from .promotion import Interval, Policy
 from .schema import Schema
 from .step import StepError
 
@@ -45,13 +45,26 @@ def score_slices(
     actual: np.ndarray,
     challenger: Predictions,
     champion: Predictions | None = None,
+    interval: Callable[..., Interval] | None = None,
 ) -> list[SliceScore]:
-    """Return the metric of both models in each group of a column; groups and `actual` have shape (rows,)."""
+    """Return the metric of both models in each group of a column.
+
+    Args:
+        metric: what to measure.
+        column: its name.
+        groups: the group of each row, of shape (rows,).
+        actual: the targets, of shape (rows,).
+        challenger: its predictions.
+        champion: its predictions; None if there is none.
+        interval: returns the interval of the gain of some rows, by position.
+    """
     results = []
     for value, rows in groups.groupby(groups, observed=True).indices.items():
-        score = metric.score(actual[rows], challenger.take(rows))
-        old_score = None if champion is None else metric.score(actual[rows], champion.take(rows))
-        results.append(SliceScore(column, str(value), len(rows), score, old_score))
+        score, old_score, upper = metric.score(actual[rows], challenger.take(rows)), None, None
+        if champion is not None:
+            old_score = metric.score(actual[rows], champion.take(rows))
+            upper = interval(rows).upper if interval else None
+        results.append(SliceScore(column, str(value), len(rows), score, old_score, upper))
     return results
 
 

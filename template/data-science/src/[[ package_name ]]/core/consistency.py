@@ -142,6 +142,8 @@ def _check_names(problems: _Problems, modality: Modality, schema: Schema, settin
     columns += [("fairness.cohorts", column) for crossed in cohorts for column in crossed]
     for setting, column in columns:
         with problems.collected():
+            if column == schema.target and schema.task == "classification":
+                raise StepError(f"{setting}: {column} is the target; choose columns that are known before")
             slice_groups(described, column, setting)
     for name in baselines:
         with problems.collected():

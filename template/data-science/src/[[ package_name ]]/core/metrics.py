@@ -342,10 +342,20 @@ def scores(task: str, actual: ArrayLike, predictions: Predictions | ArrayLike) -
 
 @dataclass(frozen=True)
 class SliceScore:
-    """The metric of both models on one part of the rows, such as one month; no champion is None."""
+    """The metric of both models on one part of the rows, such as one month.
+
+    Attributes:
+        column: name of the column.
+        value: which part.
+        rows: how many.
+        challenger: its score; NaN where the metric is undefined, such as roc_auc of a single class.
+        champion: its score; None without a champion.
+        upper_gain: the upper end of the interval of the gain over the champion; None if it is not known.
+    """
 
     column: str
     value: str
     rows: int
     challenger: float
     champion: float | None = None
+    upper_gain: float | None = None

@@ -40,10 +40,16 @@ class Predictions:
         probabilities = None if self.probabilities is None else self.probabilities[chosen]
         return Predictions(self.values[chosen], probabilities, self.classes)
 
-    def ordered(self, classes: Sequence[str]) -> "Predictions":
-        """Return the same predictions with these classes last, in this order, as the columns of the probabilities."""
-        if self.probabilities is None:
+    def within(self, classes: Sequence[str]) -> "Predictions":
+        """Return the same predictions with just these classes as the columns of the probabilities, in this order.
+
+        A class that the model does not know has the probability 0; those of other classes are left out. So a metric
+        means the same for models that know different classes.
+        """
+        if self.probabilities is None or not classes:
             return self
-        names = [*(name for name in self.classes if name not in classes), *(n for n in classes if n in self.classes)]
-        columns = self.probabilities[:, [self.classes.index(name) for name in names]]
-        return Predictions(self.values, columns, tuple(names))
+        columns = np.zeros((len(self), len(classes)))
+        for place, name in enumerate(classes):
+            if name in self.classes:
+                columns[:, place] = self.probabilities[:, self.classes.index(name)]
+        return Predictions(self.values, columns, tuple(classes))

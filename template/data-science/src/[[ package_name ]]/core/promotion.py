@@ -34,7 +34,8 @@ class Policy:
             One end of it decides, so the one-sided confidence is larger: 97.5 % for 0.95.
         incomparable_champion: what to do about a champion that cannot be compared: "stop", or "replace" it by a
             challenger that passes all other conditions.
-        slice_tolerance: the largest share of the champion's score by which a slice may get worse.
+        slice_tolerance: the largest share of the champion's score by which a slice may get worse; a slice whose gain
+            may as well be 0, by its interval, did not get worse.
         minimum_slice_rows: slices with fewer rows are too noisy to judge.
         fairness: what it must reach in each cohort by itself.
     """
@@ -128,7 +129,10 @@ def paired_bootstrap(
     new, old = metric.scorer(truth, challenger), metric.scorer(truth, champion)
     gains = [metric.gain(new(each), old(each)) for each in resample_weights(len(truth), groups, resamples, seed)]
     tail = (1 - confidence) / 2
-    lower, upper = np.quantile(np.concatenate(gains), [tail, 1 - tail])
+    # A resample may lack what the metric needs, such as a row of a rare class.
+    defined = np.concatenate(gains)
+    defined = defined[~np.isnan(defined)]
+    lower, upper = np.quantile(defined, [tail, 1 - tail]) if len(defined) else (math.nan, math.nan)
     gain = metric.gain(metric.score(truth, challenger), metric.score(truth, champion))
     return Interval(*(float(value) + 0.0 for value in (gain, lower, upper)))  # + 0.0: "-0" would puzzle a reader
 
@@ -178,7 +182,7 @@ def decide(
     if champion is None:
         others = ["the floor", *(["the baselines"] if beaten else []), *(["the limits on cohorts"] if fair else [])]
         alone = f"{', '.join(others[:-1])} and {others[-1]} decide" if len(others) > 1 else "the floor alone decides"
-        checks.append((True, f"there is no champion to beat, so {alone}"))
+        checks.append((True, f"no champion is compared, so {alone}"))
     elif interval is None:
         raise ValueError("a champion can only be beaten with the bootstrap interval of the gain")
     else:
@@ -229,6 +233,10 @@ def _beats_champion(policy: Policy, champion: float, interval: Interval) -> tupl
 def _slice_holds(policy: Policy, scores: SliceScore) -> tuple[bool, str]:
     if scores.champion is None:
         return False, f"slice {scores.column}={scores.value} has no score of the champion"
+    if math.isnan(scores.challenger) and math.isnan(scores.champion):
+        return True, ""  # the metric is undefined there, such as roc_auc in a slice of one class
+    if scores.upper_gain is not None and scores.upper_gain >= 0:
+        return True, ""  # within the noise of so few rows
     gain = policy.metric.gain(scores.challenger, scores.champion)
     if gain >= -policy.slice_tolerance * abs(scores.champion):
         return True, ""

@@ -127,6 +127,18 @@ class Schema:
             return known[::-1]
         return known or (() if self.positive is None else (self.positive,))
 
+    def class_names(self, *labels: pd.Series) -> tuple[str, ...]:
+        """Return the classes of the target, the positive one of two last; if the schema lists none, those of `labels`.
+
+        A regression has none.
+        """
+        if self.task != "classification":
+            return ()
+        if self.columns[self.target].values:
+            return self.classes
+        found = sorted({str(label) for each in labels for label in each.dropna().unique()})
+        return tuple(sorted(found, key=lambda name: name == self.positive))
+
     @classmethod
     def load(cls, path: Path, tasks: Sequence[str] = TASKS) -> "Schema":
         """Read a schema file.

@@ -218,6 +218,6 @@ def _other_salt(frame: pd.DataFrame, rule: SplitRule, test_size: float, classes:
                 "examples (a model that is registered already cannot be compared after that)"
             )
     return (
-        f"too few values of {', '.join(rule.columns)} differ; name columns that tell the examples apart in split.key of "
-        "the schema, add examples, or leave out or join rare classes"
+        "add examples, or leave out or join rare classes; or, if too few values of "
+        f"{', '.join(rule.columns)} differ, name columns that tell the examples apart in split.key of the schema"
     )

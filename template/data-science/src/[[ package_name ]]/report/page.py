@@ -40,6 +40,7 @@ class Evaluation:
         champion_note: why there is nothing to compare with.
         interval: the gain over the champion.
         baselines: the gain over each baseline, by the name of its predictions.
+        threshold: the probability from which the challenger predicts the last of two classes; None is the usual half.
         cohorts: for each cohort column the deciding metric first, then the outcomes of a classification.
         groups: for each slice column the name of the group that each row belongs to.
         panels: the explanation of the challenger.
@@ -64,6 +65,7 @@ class Evaluation:
     cohorts: Sequence[Cohorts] = ()
     seed: int = 0
     champion_version: str | None = None
+    threshold: float | None = None
     baselines: Mapping[str, Interval] = field(default_factory=dict)
 
 
@@ -204,6 +206,8 @@ def _classification(evaluation: Evaluation) -> list[Figure]:
     matrix = confusion_matrix(actual, predicted, labels=classes)
     right = int(np.trace(matrix))
     caption = f"Confusion matrix of {evaluation.schema.target}: {right:,} of {len(actual):,} rows are right"
+    if evaluation.threshold is not None:
+        caption += f"; {classes[-1]} is predicted from a probability of {evaluation.threshold:g} on (training.threshold)"
     wrong = matrix - np.diag(np.diag(matrix))
     if wrong.any():
         row, column = np.unravel_index(wrong.argmax(), wrong.shape)

@@ -303,8 +303,13 @@ def successor(project: Project, key: str, value: object) -> str:
     text = f"{removed.release} removed this key, and {removed.now}"
     if removed.add_on in project.add_ons or (removed.unless is not None and value == removed.unless):
         return f"{text}: delete this key, which changes nothing here"
-    remedy = f": {choose(project, removed.add_on)}" if removed.add_on else ""
-    return f"{text}{remedy}; {removed.consequence}"
+    if removed.add_on is None:
+        return f"{text}; {removed.consequence}"
+    if project.infrastructure == "existing":
+        return f"{text}; in workspaces of others it is their owners who close them: delete this key"
+    remedy = f"commit the update, then {choose(project, removed.add_on)}"
+    deployed = "a workspace that is deployed must be torn down before (docs/update.md)"
+    return f"{text}: {remedy}; {deployed}; {removed.consequence}"
 
 
 @dataclass(frozen=True)
@@ -405,4 +410,5 @@ def _section_problems(project: Project, config: EnvironmentConfig) -> Iterator[P
 def choose(project: Project, add_on: str) -> str:
     """Return how an add-on is chosen, as the end of a sentence."""
     chosen = ", ".join([*project.add_ons, add_on])
-    return f"choose the add-on {add_on} with `copier update --trust --vcs-ref=:current: --data 'add_ons=[{chosen}]'`"
+    command = f"copier update --trust --vcs-ref=:current: --data 'add_ons=[{chosen}]'"
+    return f"choose the add-on {add_on} with `uvx --with copier-template-extensions {command}`"

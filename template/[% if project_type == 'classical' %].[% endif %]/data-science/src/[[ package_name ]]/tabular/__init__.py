@@ -57,7 +57,12 @@ class Tabular:
 
     def convert(self, examples: Examples, schema: Schema) -> Examples:
         """Return the columns of the schema typed."""
-        return replace(examples, frame=data.convert(examples.frame, schema))
+        typed, target = data.convert(examples.frame, schema), schema.columns[schema.target]
+        whole = {"integer": "int64", "boolean": "bool"}.get(target.type)
+        # Where a target may be missing it is a float, and `prep` leaves such rows out: a class is 1 then, and not 1.0.
+        if whole and target.name in typed and typed[target.name].notna().all():
+            typed[target.name] = typed[target.name].astype(whole)
+        return replace(examples, frame=typed)
 
     def check(self, examples: Examples, schema: Schema) -> Examples:
         """Check the columns against the schema and return them typed."""
