@@ -100,7 +100,11 @@ def _evaluate(
     name, champion = met.name, None if met.predictions is None else met.predictions.within(classes)
     others = baselines(names(section, "baselines"), MODALITY, train, test, schema)
     served = {} if name is None or champion is None else {name: champion}
-    predictions = {"challenger": challenger, **served, **{each: given.within(classes) for each, given in others.items()}}
+    predictions = {
+        "challenger": challenger,
+        **served,
+        **{each: given.within(classes) for each, given in others.items()},
+    }
     scored = {each: scores(schema.task, actual, values) for each, values in predictions.items()}
     deciding = {each: policy.metric.score(actual, values) for each, values in predictions.items()}
 
@@ -114,12 +118,11 @@ def _evaluate(
     everything = np.arange(len(actual))
     intervals = {each: interval_over(rival, everything) for each, rival in predictions.items() if each != "challenger"}
     interval = intervals.pop(name) if name else None
+    over_champion = None if champion is None else partial(interval_over, champion)
     slices = [
         score
         for column, labels in groups.items()
-        for score in score_slices(
-            policy.metric, column, labels, actual, challenger, champion, champion and partial(interval_over, champion)
-        )
+        for score in score_slices(policy.metric, column, labels, actual, challenger, champion, over_champion)
     ]
     cohorts = score_cohorts(policy, schema, described, actual, challenger)
     panels = MODALITY.explain(predict, test, schema, policy.metric, seed)

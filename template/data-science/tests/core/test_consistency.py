@@ -60,7 +60,10 @@ FAIR = {"cohorts": ["carrier"]}
     ("changes", "complaint"),
     [
         ({"evaluation": {"metric": "f1_macro"}}, "evaluation.metric: 'f1_macro' is not a regression metric"),
-        ({"evaluation": {"metric": "mae", "slices": ["regoin"]}}, "evaluation.slices: the data have no column 'regoin'"),
+        (
+            {"evaluation": {"metric": "mae", "slices": ["regoin"]}},
+            "evaluation.slices: the data have no column 'regoin'",
+        ),
         ({"evaluation": {"metric": "mae", "slices": "hour"}}, "evaluation.slices: must be a list, such as [hour]"),
         ({"evaluation": {"metric": "mae", "baselines": ["wnid"]}}, "evaluation.baselines: 'wnid' is unknown"),
         ({"evaluation": {"metric": "mae", "slice": ["hour"]}}, "evaluation: unknown key 'slice'"),
@@ -79,9 +82,15 @@ FAIR = {"cohorts": ["carrier"]}
         ({"drift": {"categorical": {"jensen_shannon_distance": "low"}}}, "drift.categorical.jensen_shannon_distance"),
         ({"drift": {"numerical": 0.2}}, "drift.numerical: must be `metric: threshold` lines"),
         ({"drift": None}, "drift: this section is missing"),
-        ({"training": {"test_size": 0.25, "seed": 13}}, "the section training needs test_size, seed and hyperparameters"),
+        (
+            {"training": {"test_size": 0.25, "seed": 13}},
+            "the section training needs test_size, seed and hyperparameters",
+        ),
         ({"training": {**SETTINGS["training"], "seed": "often"}}, "training.seed is an integer"),
-        ({"training": {**SETTINGS["training"], "offset": "wind"}}, "training.offset: 'wind' is not a numerical feature"),
+        (
+            {"training": {**SETTINGS["training"], "offset": "wind"}},
+            "training.offset: 'wind' is not a numerical feature",
+        ),
         ({"training": {**SETTINGS["training"], "offset": "carrier"}}, "training.offset: 'carrier' is not a numerical"),
         ({"training": {**SETTINGS["training"], "threshold": 0.5}}, "training.threshold: is for two classes"),
         ({"fairnes": {}}, "unknown key 'fairnes'; known are training, evaluation, promotion, fairness"),
@@ -97,7 +106,10 @@ def test_one_mistake_is_one_line_that_names_the_key(tmp_path, changes, complaint
     [
         ({"evaluation": {"metric": "mae"}}, "'mae' is not a classification metric"),
         ({"promotion": {"floor": 60}}, "promotion.floor: no model can reach 60, because the best f1_macro is 1"),
-        ({"fairness": {**FAIR, "positive": "perhaps"}}, "fairness.positive: 'perhaps' is not a class; choose one of no"),
+        (
+            {"fairness": {**FAIR, "positive": "perhaps"}},
+            "fairness.positive: 'perhaps' is not a class; choose one of no",
+        ),
         ({"training": {**SETTINGS["training"], "offset": "hour"}}, "training.offset: is for a regression"),
         ({"fairness": {**FAIR, "max_demographic_parity_difference": 2}}, "must be a number between 0 and 1"),
     ],

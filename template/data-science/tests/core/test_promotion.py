@@ -211,7 +211,9 @@ def test_a_slice_that_is_worse_within_its_noise_stops_nothing():
 def test_resamples_without_a_row_of_the_rare_class_are_left_out():
     actual = np.array([1] + [0] * 59)
     share = np.linspace(0.99, 0.01, 60)
-    better, worse = (Predictions(actual, np.stack([1 - each, each], axis=1), ("0", "1")) for each in (share, share[::-1]))
+    better, worse = (
+        Predictions(actual, np.stack([1 - each, each], axis=1), ("0", "1")) for each in (share, share[::-1])
+    )
     found = paired_bootstrap(metric("roc_auc", "classification"), actual, better, worse)
     assert 0 < found.lower <= found.gain <= 1
 

@@ -32,7 +32,12 @@ def test_overrides_replace_single_settings_with_yaml_values(tmp_path):
 @pytest.mark.parametrize(
     ("word", "section", "key", "value"),
     [
-        ("training.hyperparameters.max_depth=3", "training", "hyperparameters", {**SETTINGS["training"]["hyperparameters"], "max_depth": 3}),
+        (
+            "training.hyperparameters.max_depth=3",
+            "training",
+            "hyperparameters",
+            {**SETTINGS["training"]["hyperparameters"], "max_depth": 3},
+        ),
         ("training.offset=hour", "training", "offset", "hour"),
         ("training.threshold=0.3", "training", "threshold", 0.3),
         ("promotion.incomparable_champion=replace", "promotion", "incomparable_champion", "replace"),

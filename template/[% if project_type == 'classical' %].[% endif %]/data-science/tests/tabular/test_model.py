@@ -93,8 +93,9 @@ def test_the_saved_model_with_an_offset_predicts_the_same_and_is_of_scikit_learn
 
 
 def test_a_feature_without_any_value_is_refused_in_one_line(tmp_path):
+    columns = REGRESSION["columns"] | {"wind": {"type": "number", "missing": 1.0}}
     with pytest.raises(StepError, match="wind: missing in each training row; give it the role ignore in "):
-        fitted(REGRESSION | {"columns": REGRESSION["columns"] | {"wind": {"type": "number", "missing": 1.0}}}, flights().assign(wind=None), tmp_path)
+        fitted(REGRESSION | {"columns": columns}, flights().assign(wind=None), tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Do the settings fit the data? What can be known of `config/model.yml` and `data/schema.yml` before anything trains."""
+"""Do the settings fit the data? What is known of `config/model.yml` and `data/schema.yml` before anything trains."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -290,7 +290,9 @@ METRICS: dict[str, tuple[Metric, ...]] = {
         # IS-00-04 (2000), without their weights.
         Metric("roc_auc", "area under the ROC curve", True, False, _ranking(_area_under_roc), None, True),
         # Buckley and Voorhees, SIGIR (2000).
-        Metric("average_precision", "mean precision over recall", True, False, _ranking(_average_precision), None, True),
+        Metric(
+            "average_precision", "mean precision over recall", True, False, _ranking(_average_precision), None, True
+        ),
         # Good, Journal of the Royal Statistical Society B 14 (1952).
         mean_metric("log_loss", "mean negative log-likelihood", False, _log_loss, needs_probabilities=True),
         # Brier, Monthly Weather Review 78 (1950).

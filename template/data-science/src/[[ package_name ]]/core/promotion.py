@@ -117,7 +117,8 @@ def paired_bootstrap(
     Args:
         metric: what the gain is measured in.
         actual: the targets, of shape (rows,).
-        challenger: predictions for the same rows, and so is `champion`.
+        challenger: its predictions for these rows.
+        champion: those of the other model.
         confidence: the share of the interval, which is central.
         seed: of the draws.
         groups: the group of each row, of shape (rows,); None if each row stands for itself.

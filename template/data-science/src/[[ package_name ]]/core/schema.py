@@ -89,7 +89,7 @@ class Schema:
     columns: dict[str, Column]
     source: str = "data/schema.yml"
     positive: str | None = None
-    split: SplitRule = SplitRule("hash", ())
+    split: SplitRule = field(default_factory=SplitRule)
     features: list[str] = field(init=False)
     numerical: list[str] = field(init=False)
     categorical: list[str] = field(init=False)

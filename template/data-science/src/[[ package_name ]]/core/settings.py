@@ -9,7 +9,6 @@ import yaml
 
 from .step import StepError
 
-
 # Settings that a file may lack, besides hyperparameters; an override may set them all the same.
 _LEFT_OUT = ("training.offset", "training.threshold", "promotion.beat_baselines", "promotion.incomparable_champion")
 

@@ -44,8 +44,8 @@ class SplitRule:
             their errors are not independent. None if each example stands for itself.
     """
 
-    by: str
-    columns: tuple[str, ...]
+    by: str = "hash"
+    columns: tuple[str, ...] = ()
     salt: str = _SALT
     group: str | None = None
 
@@ -113,7 +113,9 @@ class Split:
         """
         if trained is None:
             return "it does not record which examples were held out from its training"
-        if (self.by, self.columns) != (trained.by, trained.columns) or (self.by == "hash" and self.salt != trained.salt):
+        if (self.by, self.columns) != (trained.by, trained.columns) or (
+            self.by == "hash" and self.salt != trained.salt
+        ):
             same = False
         elif self.by == "time":
             same = trained.cut is not None and self.cut is not None and str(trained.cut) <= str(self.cut)

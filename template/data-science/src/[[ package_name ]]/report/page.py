@@ -207,7 +207,9 @@ def _classification(evaluation: Evaluation) -> list[Figure]:
     right = int(np.trace(matrix))
     caption = f"Confusion matrix of {evaluation.schema.target}: {right:,} of {len(actual):,} rows are right"
     if evaluation.threshold is not None:
-        caption += f"; {classes[-1]} is predicted from a probability of {evaluation.threshold:g} on (training.threshold)"
+        caption += (
+            f"; {classes[-1]} is predicted from a probability of {evaluation.threshold:g} on (training.threshold)"
+        )
     wrong = matrix - np.diag(np.diag(matrix))
     if wrong.any():
         row, column = np.unravel_index(wrong.argmax(), wrong.shape)

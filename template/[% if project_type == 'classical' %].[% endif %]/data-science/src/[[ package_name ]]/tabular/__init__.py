@@ -61,7 +61,7 @@ class Tabular:
         whole = {"integer": "int64", "boolean": "bool"}.get(target.type)
         # Where a target may be missing it is a float, and `prep` leaves such rows out: a class is 1 then, and not 1.0.
         if whole and target.name in typed and typed[target.name].notna().all():
-            typed[target.name] = typed[target.name].astype(whole)
+            typed = typed.astype({target.name: whole})
         return replace(examples, frame=typed)
 
     def check(self, examples: Examples, schema: Schema) -> Examples:
