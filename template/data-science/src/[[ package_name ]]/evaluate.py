@@ -21,7 +21,7 @@ from .core.predictions import Predictions
 from .core.promotion import REPLACE, Interval, Policy, decide, paired_bootstrap
 from .core.schema import Schema
 from .core.settings import load_settings, names
-from .core.split import Split
+from .core.split import Split, bootstrap_units
 from .core.step import StepError, output_folder, run, step_run
 from .modality import MODALITY
 from .report.documents import log, summary, write
@@ -108,7 +108,7 @@ def _evaluate(
     scored = {each: scores(schema.task, actual, values) for each, values in predictions.items()}
     deciding = {each: policy.metric.score(actual, values) for each, values in predictions.items()}
 
-    units = None if schema.split.group is None else test.frame[schema.split.group].to_numpy()
+    units = bootstrap_units(test.frame, schema.split)
 
     def interval_over(rival: Predictions, rows: np.ndarray) -> Interval:
         some = None if units is None else units[rows]

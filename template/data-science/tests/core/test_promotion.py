@@ -208,6 +208,25 @@ def test_a_slice_that_is_worse_within_its_noise_stops_nothing():
     assert not decision(-0.01).promote
 
 
+@pytest.mark.parametrize(("groups", "most"), [(5, 0.06), (20, 0.06)])
+def test_a_tie_wins_seldom_also_with_few_groups(groups, most):
+    random, wins = np.random.default_rng(0), 0
+    for seed in range(200):
+        shared = np.repeat(random.normal(0, 1, groups), 20)
+        actual, noise = np.zeros(groups * 20), random.normal(0, 1, groups * 20)
+        new, old = 10 + shared + noise, np.full(groups * 20, 10.0)
+        found = paired_bootstrap(
+            LOWER.metric, actual, new, old, seed=seed, groups=np.repeat(np.arange(groups), 20), resamples=200
+        )
+        wins += found.lower > 0
+    assert wins / 200 <= most
+
+
+def test_one_group_gives_no_interval():
+    actual, good, bad = regression_rows()
+    assert math.isnan(paired_bootstrap(LOWER.metric, actual, good, bad, groups=np.zeros(300)).lower)
+
+
 def test_resamples_without_a_row_of_the_rare_class_are_left_out():
     actual = np.array([1] + [0] * 59)
     share = np.linspace(0.99, 0.01, 60)

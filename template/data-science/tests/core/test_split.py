@@ -57,6 +57,30 @@ def test_the_type_in_memory_moves_no_row(rows):
     assert hash_shares(frame, RULE.columns, "x").tolist() == hash_shares(floats, RULE.columns, "x").tolist()
 
 
+@given(values=st.lists(st.integers(-(2**52), 2**52), min_size=1))
+def test_a_whole_number_as_a_number_and_as_text_is_the_same_key(values):
+    forms = [pd.Series(values), pd.Series(values, dtype=float), pd.Series([str(each) for each in values])]
+    assert len({tuple(hash_shares(each.to_frame("id"), ("id",), "x")) for each in forms}) == 1
+
+
+def test_a_champion_whose_key_had_another_type_is_not_compared():
+    assert record().difference(record(types=("category",))).startswith("its data were split by a hash of id (category)")
+
+
+def test_fewer_than_5_held_out_groups_are_refused():
+    frame = many(400).assign(month=[number // 50 for number in range(400)])
+    with pytest.raises(StepError, match="groups of month would be held out, and fewer than 5 cannot judge a model"):
+        split(frame, SplitRule("time", ("month",), group="month"), 0.25)
+
+
+def test_copies_of_a_row_are_one_unit_of_the_bootstrap():
+    frame = pd.concat([many(30)] * 2, ignore_index=True)
+    units = split_module.bootstrap_units(frame, RULE)
+    assert units[:30].tolist() == units[30:].tolist()
+    assert len(set(units)) == 30
+    assert split_module.bootstrap_units(frame, SplitRule("time", ("hour",))) is None
+
+
 @given(rows=TABLES)
 def test_equal_keys_are_on_the_same_side(rows):
     frame = table([*rows, *rows])
@@ -75,14 +99,14 @@ def test_the_hash_of_a_key_is_the_same_in_each_release():
     # A change of these numbers would put rows of every project on another side.
     frame = pd.DataFrame({"carrier": ["AA", None], "hour": [7, -0.0], "late": [True, False]})
     shares = hash_shares(frame, ("carrier", "hour", "late"), "mlops")
-    assert shares.tolist() == [0.5869965378668844, 0.8744662068538531]
+    assert shares.tolist() == [0.3622798556629402, 0.32671880040773654]
 
 
 def test_the_share_of_held_out_rows_is_close_to_the_setting():
     train, test, made = split(many(4000), RULE, 0.2)
     assert len(test) / 4000 == pytest.approx(0.2, abs=0.03)
     assert len(train) + len(test) == 4000
-    assert made == Split("hash", ("carrier", "hour"), "mlops", 0.2)
+    assert made == Split("hash", ("carrier", "hour"), (), "mlops", 0.2)
 
 
 def test_another_salt_is_another_draw():
@@ -156,7 +180,7 @@ def test_rows_that_hardly_differ_are_refused_with_the_remedy():
 
 
 def record(**changes):
-    return replace(Split("hash", ("id",), "mlops", 0.2), **changes)
+    return replace(Split("hash", ("id",), ("text",), "mlops", 0.2), **changes)
 
 
 def test_the_same_split_has_no_difference():
@@ -183,12 +207,12 @@ def test_a_champion_without_a_record_is_not_compared():
     [("2013-05", "2013-06", True), ("2013-06", "2013-05", False), (9, 10, True), (10, 9, False)],
 )
 def test_by_time_a_champion_may_be_older_than_the_held_out_rows_and_not_newer(trained, now, comparable):
-    made = [Split("time", ("date",), "", 0.2, cut) for cut in (now, trained)]
+    made = [Split("time", ("date",), ("date",), "", 0.2, cut) for cut in (now, trained)]
     assert (made[0].difference(made[1]) == "") is comparable
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path):
-    for made in (record(), Split("time", ("date",), "", 0.2, "2013-05-01")):
+    for made in (record(), Split("time", ("date",), ("date",), "", 0.2, "2013-05-01")):
         made.write(tmp_path)
         assert Split.read(tmp_path) == made
 
@@ -222,6 +246,7 @@ def test_a_group_is_the_key_and_may_not_be_missing(tmp_path):
         ({"key": ["nowhere"]}, "split.key: 'nowhere' is not one of the columns id, hour"),
         ({"key": ["delay"]}, "split.key: the target cannot decide"),
         ({"key": ["wind"]}, "split.key: wind may be missing"),
+        ({"by": "time", "column": "id"}, "split.column: the order of a text is no time; give it the type date"),
         ({"by": "time"}, "split.column: missing; name the column with the date"),
         ({"by": "time", "column": "id", "salt": "x"}, "split.salt: has no meaning with `by: time`"),
         ({"column": "id"}, "split.column: has no meaning with `by: hash`"),

@@ -19,7 +19,7 @@ Schema, validate = module("core.schema").Schema, module("tabular.data").validate
 NAME = "delays"
 OPTIONS = ("model", "train-data", "test-data", "schema", "settings", "evaluation")
 OUTPUTS = ["decision.json", "drift.json", "metrics.json", "report.html"]
-HELD_OUT = Split("hash", ("id",), "mlops", 0.4)
+HELD_OUT = Split("hash", ("id",), ("text",), "mlops", 0.4)
 REPLACE = ("--overrides", "promotion.incomparable_champion=replace")
 
 
@@ -49,7 +49,7 @@ def models(tmp_path_factory):
     path.write_text(yaml.safe_dump(older, sort_keys=False), encoding="utf-8")
     schema = Schema.load(path)
     write_model(root / "older", validate(frame, schema), schema, {"max_iter": 2})
-    other = {"unrecorded": None, "other salt": Split("hash", ("id",), "other", 0.4).document()}
+    other = {"unrecorded": None, "other salt": Split("hash", ("id",), ("text",), "other", 0.4).document()}
     for name, record in other.items():
         champion.write_metadata(save(root / name, REGRESSION, 3), {"split": record})
     return {
@@ -199,7 +199,7 @@ def test_a_baseline_decides_nothing_where_the_settings_do_not_ask_for_it(project
 INCOMPARABLE = {
     "older": "it cannot score these rows",
     "unrecorded": "it does not record which examples were held out from its training",
-    "other salt": "its data were split by a hash of id with salt 'other', 40% held out, and these by a hash of id with",
+    "other salt": "its data were split by a hash of id (text) with salt 'other', 40% held out, and these by a hash of id (text) with",
 }
 
 
@@ -208,7 +208,7 @@ def test_a_champion_that_cannot_be_compared_stops_the_step_and_serves_on(project
     set_champion(models[which])
     line = fails(project, capsys)
     assert f"champion v1 cannot be compared: {INCOMPARABLE[which]}" in line
-    assert "It serves on." in line
+    assert "It stays the champion." in line
     assert line.endswith("--overrides promotion.incomparable_champion=replace")
 
 

@@ -55,6 +55,7 @@ def test_what_was_held_out_is_recorded_beside_the_rows(folders):
         assert record == {
             "by": "hash",
             "columns": ["hour", "carrier", "wind"],
+            "types": ["integer", "category", "number"],
             "salt": "mlops",
             "test_size": 0.25,
             "cut": None,
@@ -74,7 +75,10 @@ def test_row_counts_are_logged(folders):
     train, test = logged.data.metrics["train_rows"], logged.data.metrics["test_rows"]
     assert logged.data.metrics == {"raw_rows": 200, "train_rows": train, "test_rows": test}
     assert train + test == 200
-    assert logged.data.params["split"] == "by a hash of hour, carrier, wind with salt 'mlops', 25% held out"
+    assert (
+        logged.data.params["split"]
+        == "by a hash of hour, carrier, wind (integer, category, number) with salt 'mlops', 25% held out"
+    )
 
 
 def test_rows_without_target_are_left_out_where_the_schema_allows_them(folders, capsys):

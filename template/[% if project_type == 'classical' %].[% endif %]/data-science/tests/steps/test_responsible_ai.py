@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,7 +20,8 @@ SECTION = {"train_rows": 60, "test_rows": 20}
 
 def decide(folders: Folders, promote: bool, reason: str = "it is good") -> None:
     folders.evaluation.mkdir(parents=True, exist_ok=True)
-    decision = {"promote": promote, "reasons": [reason]}
+    met = module("core.champion").champion(mlflow.MlflowClient(), "flights")
+    decision = {"promote": promote, "reasons": [reason], "champion_version": met and str(met.version)}
     (folders.evaluation / "decision.json").write_text(json.dumps(decision), encoding="utf-8")
     module("register").main(
         ["--model-name", "flights", *folders.arguments("model", "evaluation", "registration")],
@@ -123,7 +125,7 @@ def test_the_training_rows_have_each_category_and_each_class_however_few_they_ar
 
 def test_held_out_rows_of_an_unseen_category_are_left_out(trained: Folders, capsys: pytest.CaptureFixture[str]) -> None:
     decide(trained, promote=True)
-    path = next(trained.test.iterdir())
+    path = next(trained.test.glob("*.parquet"))
     frame = pd.read_parquet(path)
     frame.assign(carrier=np.where(frame["carrier"] == "AA", "ZZ", frame["carrier"])).to_parquet(path)
     assert set(pd.read_parquet(prepare(trained) / "test-sample")["carrier"]) == {"BB", "CC"}

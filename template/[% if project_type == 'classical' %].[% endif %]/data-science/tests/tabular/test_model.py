@@ -82,6 +82,22 @@ def test_with_an_offset_the_model_follows_that_column_beyond_what_it_was_trained
     assert with_offset == pytest.approx(plain + 100 - 23, abs=8)
 
 
+@pytest.mark.parametrize("size", [1, 1e6, 1e9])
+def test_the_offset_leaves_the_trees_their_part_whatever_its_size(tmp_path, size):
+    columns = REGRESSION["columns"] | {"meter": {"type": "number"}, "delay": {"type": "number"}}
+    frame = flights(400).assign(meter=lambda f: size * (1 + f["hour"]), delay=lambda f: f["meter"] + f["delay"])
+    pipeline, frame, schema = fitted(REGRESSION | {"columns": columns}, frame, tmp_path, offset="meter")
+    trees = pipeline.named_estimators_["trees"].predict(frame[schema.features])
+    assert pipeline.predict(frame[schema.features]) - frame["meter"] == pytest.approx(trees, abs=1e-5)
+
+
+def test_a_threshold_of_more_than_two_classes_is_refused(tmp_path):
+    columns = CLASSIFICATION["columns"] | {"late": {"type": "category"}}
+    frame = flights().assign(late=["a", "b", "c", "d"] * 50)
+    with pytest.raises(StepError, match="training.threshold: is for two classes"):
+        fitted(CLASSIFICATION | {"columns": columns}, frame, tmp_path, threshold=0.3)
+
+
 def test_the_saved_model_with_an_offset_predicts_the_same_and_is_of_scikit_learn_alone(tmp_path):
     pipeline, frame, schema = fitted(REGRESSION, flights(), tmp_path, offset="hour")
     model.save(pipeline, frame, schema, tmp_path / "model")

@@ -102,8 +102,9 @@ class Schema:
         object.__setattr__(self, "features", [c.name for c in features])
         object.__setattr__(self, "numerical", [c.name for c in features if c.is_numerical])
         object.__setattr__(self, "categorical", [c.name for c in features if not c.is_numerical])
-        if not self.split.columns:
-            object.__setattr__(self, "split", replace(self.split, columns=tuple(self.features)))
+        columns = self.split.columns or tuple(self.features)
+        types = tuple(self.columns[name].type for name in columns)
+        object.__setattr__(self, "split", replace(self.split, columns=columns, types=types))
 
     @property
     def raw_columns(self) -> dict[str, Column]:
@@ -163,6 +164,8 @@ class Schema:
             raise StepError(f"{path}: task '{task}' is unknown; choose one of {', '.join(tasks)}")
         if task == "regression" and not parsed[target].is_numerical:
             raise StepError(f"{path}: regression needs a target of type number or integer, not {parsed[target].type}")
+        if task == "classification" and parsed[target].type == "number":
+            raise StepError(f"{path}: a class is no number; give '{target}' the type integer, category or boolean")
         if parsed[target].type == "date":
             raise StepError(f"{path}: the target '{target}' is a date, which no model here predicts")
         positive = _positive(document.get("positive"), parsed[target], task, path)
@@ -240,7 +243,9 @@ def _split_rule(given: object, columns: Mapping[str, Column], target: str, path:
         raise StepError(f"{place}: give a key or a group; the examples of a group stay together, whatever their keys")
     group = names["group"][0] if names["group"] else None
     salt = str(given.get("salt", SplitRule.salt))
-    return SplitRule(by, names["column"] or names["group"] or names["key"], salt, group)
+    if by == "time" and (kind := columns[names["column"][0]].type) not in ("date", "integer", "number"):
+        raise StepError(f"{place}.column: the order of a {kind} is no time; give it the type date, with its format")
+    return SplitRule(by, names["column"] or names["group"] or names["key"], salt=salt, group=group)
 
 
 def _column_names(given: object, columns: Mapping[str, Column], target: str, place: str) -> tuple[str, ...]:

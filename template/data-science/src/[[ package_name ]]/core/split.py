@@ -20,6 +20,9 @@ from .step import StepError
 
 MINIMUM_ROWS = 50
 
+# A model that is judged by fewer groups may win or lose by the luck of one.
+MINIMUM_GROUPS = 5
+
 FILE = "_split.json"
 """The record of the split, beside the rows that `prep` writes; readers of a folder pass over the underscore."""
 
@@ -39,6 +42,7 @@ class SplitRule:
     Attributes:
         by: "hash" of the key, or "time": the newest examples.
         columns: whose values are the key, with equal values on the same side; for "time" the column of the date.
+        types: the types of these columns, because another type may write a value in another way.
         salt: another salt is another draw.
         group: the column of the examples that belong together, such as a patient or a day; they stay on one side, and
             their errors are not independent. None if each example stands for itself.
@@ -46,6 +50,7 @@ class SplitRule:
 
     by: str = "hash"
     columns: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
     salt: str = _SALT
     group: str | None = None
 
@@ -55,20 +60,21 @@ class Split:
     """A split that was made: what decides which examples it held out.
 
     Attributes:
-        by, columns, salt: see `SplitRule`; a group is its key.
+        by, columns, types, salt: see `SplitRule`; a group is its key.
         test_size: the share of the examples that are held out, as the settings have it.
         cut: for "time" the first date of the held-out examples.
     """
 
     by: str
     columns: tuple[str, ...]
+    types: tuple[str, ...]
     salt: str
     test_size: float
     cut: str | float | None = None
 
     def document(self) -> dict[str, Any]:
         """Return the record for JSON."""
-        return asdict(self) | {"columns": list(self.columns)}
+        return asdict(self) | {"columns": list(self.columns), "types": list(self.types)}
 
     @classmethod
     def from_document(cls, document: object) -> "Split | None":
@@ -76,7 +82,7 @@ class Split:
         if not isinstance(document, Mapping):
             return None
         try:
-            return cls(**{**document, "columns": tuple(document["columns"])})
+            return cls(**{**document, **{key: tuple(document[key]) for key in ("columns", "types")}})
         except (TypeError, KeyError):
             return None
 
@@ -102,6 +108,9 @@ class Split:
     def __str__(self) -> str:
         """Return it in words."""
         names = ", ".join(self.columns)
+        if self.types:
+            kinds = ", ".join(dict.fromkeys(self.types))
+            names += f" ({kinds})"
         if self.by == "time":
             return f"by time, {names} before {self.cut}"
         return f"by a hash of {names} with salt {self.salt!r}, {self.test_size:.0%} held out"
@@ -147,15 +156,18 @@ def split(
         raise StepError(f"{len(frame)} usable rows are too few; give at least {MINIMUM_ROWS}")
     if rule.by == "time":
         held_out, cut = _newest(frame, rule, test_size)
-        problem, remedy = _problem(frame, held_out, test_size, classes), "change training.test_size or add examples"
+        problem, remedy = (
+            _problem(frame, held_out, rule, test_size, classes),
+            "change training.test_size or add examples",
+        )
     else:
         shares, cut = hash_shares(frame, rule.columns, rule.salt), None
         held_out = shares < test_size
-        problem = _problem(frame, held_out, test_size, classes)
+        problem = _problem(frame, held_out, rule, test_size, classes)
         remedy = _other_salt(frame, rule, test_size, classes) if problem else ""
     if problem:
         raise StepError(f"{problem}: {remedy}")
-    made = Split(rule.by, rule.columns, rule.salt if rule.by == "hash" else "", test_size, cut)
+    made = Split(rule.by, rule.columns, rule.types, rule.salt if rule.by == "hash" else "", test_size, cut)
     return frame[~held_out].reset_index(drop=True), frame[held_out].reset_index(drop=True), made
 
 
@@ -173,11 +185,24 @@ def hash_shares(frame: pd.DataFrame, columns: tuple[str, ...], salt: str) -> NDA
 def _texts(values: pd.Series) -> list[str]:
     missing = values.isna()
     if pd.api.types.is_numeric_dtype(values):
-        # + 0.0: -0.0 equals 0.0.
-        texts = {value: f"={float(value) + 0.0!r}" for value in values[~missing].unique()}
+        texts = {value: f"={_number_text(float(value))}" for value in values[~missing].unique()}
     else:
         texts = {value: f"={value}" for value in dict.fromkeys(values[~missing])}
     return ["" if gone else texts[value] for value, gone in zip(values, missing, strict=True)]
+
+
+def _number_text(value: float) -> str:
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+def bootstrap_units(frame: pd.DataFrame, rule: SplitRule) -> NDArray[Any] | None:
+    """Return what each row belongs to when rows are resampled: its group, or its key, so that copies count once.
+
+    The result has shape (rows,); None if each row stands for itself.
+    """
+    if rule.group is not None:
+        return frame[rule.group].to_numpy()
+    return hash_shares(frame, rule.columns, rule.salt) if rule.by == "hash" else None
 
 
 def _newest(frame: pd.DataFrame, rule: SplitRule, test_size: float) -> tuple[NDArray[np.bool_], str | float]:
@@ -198,10 +223,17 @@ def _newest(frame: pd.DataFrame, rule: SplitRule, test_size: float) -> tuple[NDA
     return held_out, cut.item() if isinstance(cut, np.generic) else cut
 
 
-def _problem(frame: pd.DataFrame, held_out: NDArray[np.bool_], test_size: float, classes: str | None) -> str:
+def _problem(
+    frame: pd.DataFrame, held_out: NDArray[np.bool_], rule: SplitRule, test_size: float, classes: str | None
+) -> str:
     share = float(held_out.mean())
     if not test_size / 2 <= share <= min(2 * test_size, (1 + test_size) / 2):
         return f"{share:.0%} of the rows would be held out, far from the test_size of {test_size:.0%}"
+    if rule.group is not None and (groups := frame.loc[held_out, rule.group].nunique()) < MINIMUM_GROUPS:
+        return (
+            f"{groups} groups of {rule.group} would be held out, and fewer than {MINIMUM_GROUPS} cannot judge a model; "
+            "choose smaller groups or a larger training.test_size"
+        )
     if classes is None:
         return ""
     for name, rows in frame.groupby(classes, sort=True).indices.items():
@@ -214,7 +246,7 @@ def _problem(frame: pd.DataFrame, held_out: NDArray[np.bool_], test_size: float,
 def _other_salt(frame: pd.DataFrame, rule: SplitRule, test_size: float, classes: str | None) -> str:
     for number in range(1, _OTHER_SALTS + 1):
         shares = hash_shares(frame, rule.columns, str(number))
-        if not _problem(frame, shares < test_size, test_size, classes):
+        if not _problem(frame, shares < test_size, rule, test_size, classes):
             return (
                 f'set `salt: "{number}"` in the section split of the schema, which has enough on both sides, or add '
                 "examples (a model that is registered already cannot be compared after that)"

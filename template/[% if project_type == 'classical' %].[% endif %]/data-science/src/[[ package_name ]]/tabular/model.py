@@ -79,6 +79,8 @@ def fit(frame: pd.DataFrame, schema: Schema, training: Mapping[str, Any]) -> Bas
     try:
         with threadpool_limits(os.cpu_count() if len(frame) >= _ROWS_WORTH_THREADS else 1):
             model.fit(features, target)
+        if training.get("threshold") is not None and len(model.classes_) != 2:
+            raise StepError("training.threshold: is for two classes, and this target has others; leave it out")
     except ValueError as error:
         raise StepError(f"training failed, check training.hyperparameters: {error}") from error
     return model if offset is None else _with_offset(model, features, offset)
@@ -87,15 +89,17 @@ def fit(frame: pd.DataFrame, schema: Schema, training: Mapping[str, Any]) -> Bas
 def _with_offset(trees: Pipeline, features: pd.DataFrame, offset: str) -> StackingRegressor:
     """Return the model that adds the column `offset` to the prediction of `trees`.
 
-    It is made of scikit-learn's own classes, so that it loads wherever scikit-learn is. The last regression learns its
-    two coefficients, which are both 1, from the sum itself.
+    It is made of scikit-learn's own classes, so that it loads wherever scikit-learn is. The coefficients of the sum are
+    set apart: learned from these rows, a small part would get none beside a large one.
     """
     column = ColumnTransformer([("offset", "passthrough", [offset])])
     one = pd.DataFrame({offset: [0.0, 1.0]})
     itself = Pipeline([("columns", column), ("identity", LinearRegression(fit_intercept=False))]).fit(one, one[offset])
     total = LinearRegression(fit_intercept=False)
     model = StackingRegressor([("trees", trees), ("offset", itself)], final_estimator=total, cv="prefit")
-    return model.fit(features, trees.predict(features) + features[offset])
+    model.fit(features, trees.predict(features) + features[offset])
+    model.final_estimator_ = LinearRegression(fit_intercept=False).fit(np.eye(2), np.ones(2))
+    return model
 
 
 def save(model: BaseEstimator, frame: pd.DataFrame, schema: Schema, folder: Path) -> None:
