@@ -234,7 +234,7 @@ def test_without_a_section_the_key_are_all_features(tmp_path):
 
 def test_a_group_is_the_key_and_may_not_be_missing(tmp_path):
     schema = write_schema(REGRESSION | {"split": {"group": "id"}}, tmp_path)
-    assert schema.split == SplitRule("hash", ("id",), group="id")
+    assert schema.split == SplitRule("hash", ("id",), ("text",), group="id")
     assert schema.columns["id"].missing == 0
 
 

@@ -131,8 +131,8 @@ def meet_champion(
             note = f"champion v{version.version} cannot be compared: {error}"
     if not replace:
         raise StepError(
-            f"{note}. It stays the champion. Restore what it needs, if that is possible; or let a model that passes all other "
-            f"conditions take its place without a comparison: --overrides promotion.incomparable_champion={REPLACE}"
+            f"{note}. It stays the champion. Restore what it needs, if that is possible; or let a model that passes all "
+            f"other conditions take its place without a comparison: --overrides promotion.incomparable_champion={REPLACE}"
         )
     return Champion(str(version.version), note=f"{note}; promotion.incomparable_champion lets another take its place")
 

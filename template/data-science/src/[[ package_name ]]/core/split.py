@@ -122,9 +122,8 @@ class Split:
         """
         if trained is None:
             return "it does not record which examples were held out from its training"
-        if (self.by, self.columns) != (trained.by, trained.columns) or (
-            self.by == "hash" and self.salt != trained.salt
-        ):
+        keys = [(each.by, each.columns, each.types, each.salt) for each in (self, trained)]
+        if keys[0] != keys[1]:
             same = False
         elif self.by == "time":
             same = trained.cut is not None and self.cut is not None and str(trained.cut) <= str(self.cut)
