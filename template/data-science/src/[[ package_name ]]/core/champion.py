@@ -18,7 +18,6 @@ from mlflow.pyfunc import PyFuncModel, load_model
 from .. import model_output
 from .modality import Examples, Modality
 from .predictions import Predictions
-from .promotion import REPLACE
 from .schema import Schema
 from .split import METADATA, Split
 from .step import StepError
@@ -131,8 +130,8 @@ def meet_champion(
             note = f"champion v{version.version} cannot be compared: {error}"
     if not replace:
         raise StepError(
-            f"{note}. It stays the champion. Restore what it needs, if that is possible; or let a model that passes all "
-            f"other conditions take its place without a comparison: --overrides promotion.incomparable_champion={REPLACE}"
+            f"{note}. It stays the champion. Restore what it needs, if possible; or let a model that passes all "
+            "other conditions take its place without a comparison: --overrides promotion.incomparable_champion=replace"
         )
     return Champion(str(version.version), note=f"{note}; promotion.incomparable_champion lets another take its place")
 
