@@ -20,6 +20,7 @@ from typing import NamedTuple
 import copier
 import yaml
 from imports import modules, outdated
+from packaging.version import Version
 
 TABLE = Path(__file__).with_name("moves.tsv")
 LABELS = ("before updating", "last update", "after updating")  # those of Copier
@@ -79,6 +80,11 @@ def moves(package: str) -> dict[str, list[str]]:
     lines = TABLE.read_text(encoding="utf-8").replace("<package>", package).splitlines()
     rows = (line.split("\t") for line in lines if not line.startswith("#"))
     return {old: new.split(",") for old, new in rows}
+
+
+def before_the_moves(version: str) -> bool:
+    """Return whether a project of this release has its files where v0.3.0 had them; later ones only lost some."""
+    return Version(os.environ.get("VERSION_PEP440_FROM", version)) < Version("0.4.0.dev0")
 
 
 class Release:
@@ -184,7 +190,8 @@ class Update:
         """Compare the project with the older release."""
         self.release = Release(recorded, version, scratch)
         files = self.release.files
-        self.table = {old: new for old, new in moves(recorded["package_name"]).items() if old in files}
+        moved = moves(recorded["package_name"]) if before_the_moves(version) else {}
+        self.table = {old: new for old, new in moved.items() if old in files}
         self.sources = Counter(new for parts in self.table.values() for new in parts)
         self.own = {change.target for change in self.release.changes if change.status in "AR"}
         self.commit = git("rev-parse", "--short", "HEAD").decode().strip()
@@ -317,7 +324,7 @@ def main(answers_file: str) -> None:
     except Exception as error:  # of whatever kind: the project is between two releases
         sys.exit(f"error: edits of moved files were not carried along: {error}; go back with `{GO_BACK}`")
     if lines:
-        print("\nFiles that moved in this release:\n", *lines, sep="\n  ", file=sys.stderr)
+        print("\nFiles that moved in this release, or are gone:\n", *lines, sep="\n  ", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def test_terraform_applies_the_plan_that_it_showed(provision: Provision, recorde
     assert init.startswith(
         "terraform -chdir=infrastructure/terraform init -input=false -reconfigure "
         "-backend-config=resource_group_name=rg-state "
-        "-backend-config=storage_account_name=st -backend-config=container_name=c -backend-config=key=k"
+        "-backend-config=storage_account_name=st -backend-config=container_name=c -backend-config=key=test"
     )
     assert "-backend-config=use_azuread_auth=true" in init
     assert "use_oidc" not in init

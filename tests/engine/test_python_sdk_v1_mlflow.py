@@ -53,11 +53,11 @@ def step(name: str) -> ModuleType:
     return importlib.import_module(f"{PACKAGE}.{name}")
 
 
-def register(model: Path, *, promote: bool = True) -> dict[str, object]:
+def register(model: Path, *, promote: bool = True, met: str | None = None) -> dict[str, object]:
     """Run the step `register` and return what it wrote."""
     evaluation, output = model.parent / "evaluation", model.parent / "registration"
     evaluation.mkdir(exist_ok=True)
-    decision = json.dumps({"promote": promote, "reasons": ["it is better"]})
+    decision = json.dumps({"promote": promote, "reasons": ["it is better"], "champion_version": met})
     (evaluation / "decision.json").write_text(decision, encoding="utf-8")
     folders = ["--model", str(model), "--evaluation", str(evaluation), "--registration", str(output)]
     step("register").main([*folders, "--model-name", "a-model"])
@@ -97,10 +97,10 @@ def test_a_model_that_is_not_promoted_is_not_registered(azure: FakeAzure, job: d
 def test_the_champion_is_the_newest_version_that_is_not_rejected(
     job: dict, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for _ in range(2):
+    for met in (None, "1"):
         # Each step is a program of its own; MLflow takes the run's name away once it has seen it.
         monkeypatch.setenv("MLFLOW_RUN_ID", fake_azure_mlflow.RUN)
-        register(model)
+        register(model, met=met)
     client = mlflow.MlflowClient()
     assert step("core.endpoint").champion(client, "a-model").version == "2"
     client.set_model_version_tag("a-model", "2", "rejected", "true")

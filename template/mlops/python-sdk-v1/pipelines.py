@@ -106,7 +106,7 @@ def training(config: EnvironmentConfig, data: Mapping[str, Any]) -> list[PythonS
 
 
 def drift(config: EnvironmentConfig, data: Mapping[str, Any]) -> list[PythonScriptStep]:
-    """Return the pipeline that compares the production data, and what the champion predicts, with those of the training.
+    """Return the pipeline that compares the production data, and what the champion predicts, with the training data.
 
     The run fails when a threshold of config/model.yml is exceeded, because a failed run is what an alert can be set on.
     """

@@ -58,7 +58,7 @@ def test_the_type_in_memory_moves_no_row(rows):
 
 
 @given(values=st.lists(st.integers(-(2**52), 2**52), min_size=1))
-def test_a_whole_number_as_a_number_and_as_text_is_the_same_key(values):
+def test_an_integer_as_a_number_and_as_text_is_the_same_key(values):
     forms = [pd.Series(values), pd.Series(values, dtype=float), pd.Series([str(each) for each in values])]
     assert len({tuple(hash_shares(each.to_frame("id"), ("id",), "x")) for each in forms}) == 1
 

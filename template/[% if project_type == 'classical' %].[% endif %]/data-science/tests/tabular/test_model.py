@@ -100,9 +100,9 @@ def test_a_threshold_of_more_than_two_classes_is_refused(tmp_path):
 
 def test_the_saved_model_with_an_offset_predicts_the_same_and_is_of_scikit_learn_alone(tmp_path):
     pipeline, frame, schema = fitted(REGRESSION, flights(), tmp_path, offset="hour")
-    model.save(pipeline, frame, schema, tmp_path / "model")
-    features = frame[schema.features]
-    loaded = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    model.save(pipeline, frame.head(99), schema, tmp_path / "with offset")
+    features = frame[schema.features].copy()
+    loaded = mlflow.pyfunc.load_model(str(tmp_path / "with offset"))
     assert loaded.predict(features) == pytest.approx(pipeline.predict(features))
     trees = pipeline.named_estimators_["trees"].predict(features)
     assert pipeline.predict(features) == pytest.approx(trees + features["hour"])

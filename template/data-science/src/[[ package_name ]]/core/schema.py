@@ -165,7 +165,7 @@ class Schema:
         if task == "regression" and not parsed[target].is_numerical:
             raise StepError(f"{path}: regression needs a target of type number or integer, not {parsed[target].type}")
         if task == "classification" and parsed[target].type == "number":
-            raise StepError(f"{path}: a class is no number; give '{target}' the type integer, category or boolean")
+            raise StepError(f"{path}: classes are names; give '{target}' the type integer, category or boolean")
         if parsed[target].type == "date":
             raise StepError(f"{path}: the target '{target}' is a date, which no model here predicts")
         positive = _positive(document.get("positive"), parsed[target], task, path)

@@ -1,5 +1,6 @@
 """Tables: reading csv and parquet files, and checking them against the schema."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,9 @@ def _breaches(raw: pd.Series, values: NDArray[Any], column: Column, broken: int)
     missing = len(values) - int(given.sum()) - broken
     if missing / len(values) > column.missing:
         allowed = f", more than the allowed {column.missing:.1%}" if column.missing else ""
-        yield f"{missing} missing {'value' if missing == 1 else 'values'}{allowed}"
+        enough = math.ceil(100 * missing / len(values)) / 100
+        what = "missing value" if missing == 1 else "missing values"
+        yield f"{missing} {what}{allowed} (`missing: {enough:g}` would allow it)"
     checks = {}
     if column.minimum is not None:
         checks[f"below {column.minimum}"] = values < column.minimum
