@@ -77,7 +77,10 @@ def fit(frame: pd.DataFrame, schema: Schema, training: Mapping[str, Any]) -> Bas
     if offset is not None:
         target = target - features[offset]
     try:
-        with threadpool_limits(os.cpu_count() if len(frame) >= _ROWS_WORTH_THREADS else 1):
+        # Half of the processors: threads of OpenMP wait for each other without sleeping, and where another program has
+        # one of theirs, training can take fifty times longer.
+        threads = max(1, (os.cpu_count() or 1) // 2) if len(frame) >= _ROWS_WORTH_THREADS else 1
+        with threadpool_limits(threads):
             model.fit(features, target)
         if training.get("threshold") is not None and len(model.classes_) != 2:
             raise StepError("training.threshold: is for two classes, and this target has others; leave it out")

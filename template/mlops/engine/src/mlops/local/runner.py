@@ -101,17 +101,12 @@ def input_path(pipeline: Pipeline, name: str) -> Path:
 
 
 def local_variables(project: Project) -> dict[str, str]:
-    """Return the environment variables of a local run: MLflow keeps all in `.local/mlflow.db` and sends no telemetry.
-
-    OpenMP gets half of the processors unless OMP_NUM_THREADS is set. Its threads wait for each other without
-    sleeping: where they compete with another program for a processor, training can take fifty times longer.
-    """
+    """Return the environment variables of a local run: MLflow keeps all in `.local/mlflow.db`, without telemetry."""
     return {
         "MLFLOW_TRACKING_URI": f"sqlite:///{(local_folder(project) / 'mlflow.db').as_posix()}",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2))),
     }
 
 
