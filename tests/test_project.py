@@ -134,6 +134,8 @@ def test_the_local_loop_ends_with_a_live_score_and_a_report(looped: tuple[Path, 
     assert any(line.startswith("report") for line in last), last
     report = (folder / ".local" / "report" / "index.html").read_text(encoding="utf-8")
     assert "</html>" in report
+    # The shipped settings are better than each baseline in each metric.
+    assert newest(folder, "decision.json")["better_baselines"] == []
     assert not re.search(r'(src|href)="https?://', report)
 
 

@@ -299,6 +299,7 @@ THEN_EXISTING = {name: answer for name, answer in EXISTING.items() if name != "i
     "workspaces": "existing"
 }
 BEFORE_THE_MOVE = ("v0.1.0", "v0.1.1", "v0.2.0", "v0.3.0")
+BEFORE_MEMBERSHIP = (*BEFORE_THE_MOVE, "v0.4.0")
 RELEASED = [Start(each["version"], {}) for each in RELEASES]
 CHOICES = [
     *(Start("v0.3.0", {"mlops_version": version}) for version in VERSIONS if version != "aml-cli-v2"),
@@ -315,7 +316,10 @@ def test_each_release_updates_to_this_commit_and_equals_a_fresh_copy(
     note.write_text("Mine.\n\n" + note.read_text(encoding="utf-8"), encoding="utf-8")
     commit_all(project, "one edit")
     update(project)
-    assert "moved in this release" not in capfd.readouterr().err
+    printed = capfd.readouterr().err
+    assert "moved in this release" not in printed
+    # The champion of an older release cannot be compared: what to do about it.
+    assert ("--overrides promotion.incomparable_champion=replace" in printed) is (start.release in BEFORE_MEMBERSHIP)
     fresh = new_project(history, tmp_path / "fresh", **{k: v for k, v in answers(project).items() if k[0] != "_"})
     assert conflicts(project) == []
     assert note.read_text(encoding="utf-8").startswith("Mine.\n\n")

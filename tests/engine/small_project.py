@@ -133,6 +133,18 @@ def create_project(root: Path, kind: Kind = "new") -> Project:
     return Project.load(root)
 
 
+def set_key(path: Path, key: str, value: object) -> None:
+    """Set one key of a YAML file, with dots between its parts; None removes it."""
+    document = section = yaml.safe_load(path.read_text(encoding="utf-8"))
+    *parents, last = key.split(".")
+    for parent in parents:
+        section = section[parent]
+    section[last] = value
+    if value is None:
+        del section[last]
+    write_yaml(path, document)
+
+
 def rename_environments(project: Project) -> Project:
     """Give the project two environments of other names, which pass a model on in the order of the list."""
     for path in (project.root / "config").glob("*.yml"):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from rendered import HERE
-from small_project import configuration, write_yaml
+from small_project import configuration, set_key, write_yaml
 
 from mlops.config import Project, drift_rules, load_environment, load_yaml
 from mlops.errors import UserError
@@ -23,16 +23,7 @@ def failure(project: Project, environment: str = "dev") -> str:
 
 def edit(project: Project, path: str, value: object) -> None:
     """Set one key of config/dev.yml; None removes it."""
-    file = project.root / "config" / "dev.yml"
-    document: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
-    *parents, key = path.split(".")
-    section = document
-    for parent in parents:
-        section = section[parent]
-    section[key] = value
-    if value is None:
-        del section[key]
-    write_yaml(file, document)
+    set_key(project.root / "config" / "dev.yml", path, value)
 
 
 def instances(twice: str = "", **changes: str) -> dict[str, Any]:

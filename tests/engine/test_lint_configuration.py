@@ -1,6 +1,5 @@
 """What the lint catches outside of the definitions: in config/, in the schema, and in the settings held against it."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,26 +7,13 @@ import yaml
 from command_line import run
 from rendered import ROOT
 from seeded import assert_named, edited
-from small_project import write_yaml
+from small_project import set_key, write_yaml
 
 from mlops.config import Project, load_environment
 from mlops.definitions.base import Finding
 from mlops.errors import UserError
 from mlops.lint import configuration, lint
-from mlops.project import load_yaml
 from mlops.removed_keys import REMOVED_KEYS
-
-
-def change(path: Path, key: str, value: object) -> None:
-    """Set one key of a YAML file; None removes it."""
-    document = section = load_yaml(path)
-    *parents, last = key.split(".")
-    for parent in parents:
-        section = section[parent]
-    section[last] = value
-    if value is None:
-        del section[last]
-    write_yaml(path, document)
 
 
 def lines(project: Project) -> list[str]:
@@ -56,16 +42,16 @@ def test_the_small_project_has_no_finding(project: Project) -> None:
 def test_the_file_of_each_environment_is_read(
     project: Project, environment: str, key: str, value: object, words: str
 ) -> None:
-    change(project.root / "config" / f"{environment}.yml", key, value)
+    set_key(project.root / "config" / f"{environment}.yml", key, value)
     [line] = lines(project)
     assert line.startswith(f"config/{environment}.yml: {words}")
 
 
 def test_all_mistakes_of_all_environments_are_named_at_once(project: Project) -> None:
-    change(project.root / "config" / "dev.yml", "colour", "red")
-    change(project.root / "config" / "dev.yml", "rollout.canary_percent", 100)
-    change(project.root / "config" / "test.yml", "names.key_vault", None)
-    change(project.root / "config" / "test.yml", "budget", None)
+    set_key(project.root / "config" / "dev.yml", "colour", "red")
+    set_key(project.root / "config" / "dev.yml", "rollout.canary_percent", 100)
+    set_key(project.root / "config" / "test.yml", "names.key_vault", None)
+    set_key(project.root / "config" / "test.yml", "budget", None)
     places = [line.rsplit(": ", 1)[0] for line in lines(project)]
     assert places == [
         "config/dev.yml: colour",
@@ -95,8 +81,8 @@ def test_a_file_that_is_no_yaml_is_named_with_its_line(project: Project, name: s
 @pytest.mark.parametrize("project", ["new", "existing"], indirect=True)
 def test_two_environments_with_one_workspace_are_refused(project: Project) -> None:
     test = project.root / "config" / "test.yml"
-    change(test, "names.resource_group", "RG-dev")
-    change(test, "names.workspace", "mlw-dev")
+    set_key(test, "names.resource_group", "RG-dev")
+    set_key(test, "names.workspace", "mlw-dev")
     [line] = lines(project)
     assert line.startswith("config/test.yml: names.workspace: mlw-dev is the workspace of dev too")
 
@@ -105,14 +91,14 @@ def test_two_environments_with_one_workspace_are_refused(project: Project) -> No
     ("project", "count"), [("new", 1), ("existing", 0)], ids=["built here", "of others"], indirect=["project"]
 )
 def test_a_resource_group_that_a_teardown_would_delete_belongs_to_one_environment(project: Project, count: int) -> None:
-    change(project.root / "config" / "prod.yml", "names.resource_group", "rg-test")
+    set_key(project.root / "config" / "prod.yml", "names.resource_group", "rg-test")
     found = lines(project)
     assert len(found) == count
     assert all("prod.yml: names.resource_group: rg-test is the resource group of test too" in line for line in found)
 
 
 def test_two_environments_with_one_state_are_refused(project: Project) -> None:
-    change(project.root / "config" / "prod.yml", "terraform_state.key", "test")
+    set_key(project.root / "config" / "prod.yml", "terraform_state.key", "test")
     [line] = lines(project)
     assert line.startswith("config/prod.yml: terraform_state: this is the state of test too")
 
@@ -121,7 +107,7 @@ def test_two_environments_with_one_state_are_refused(project: Project) -> None:
 
 
 def add_removed(project: Project, key: str, value: object = "any") -> list[str]:
-    change(project.root / "config" / "dev.yml", key, value)
+    set_key(project.root / "config" / "dev.yml", key, value)
     return lines(project)
 
 
@@ -225,14 +211,14 @@ def test_a_table_that_looks_like_a_conflict_is_none(project: Project) -> None:
     ],
 )
 def test_the_settings_are_held_against_the_data(project: Project, key: str, value: object, words: str) -> None:
-    change(project.settings, key, value)
+    set_key(project.settings, key, value)
     [line] = lines(project)
     assert line.startswith("config/model.yml: ")
     assert words in line
 
 
 def test_a_mistake_in_the_schema_is_named(project: Project) -> None:
-    change(project.schema, "target", "z")
+    set_key(project.schema, "target", "z")
     assert "data/schema.yml: the target 'z' is not one of the columns" in lines(project)
 
 

@@ -75,14 +75,11 @@ def _predictions(arguments: argparse.Namespace, schema: Schema, production: Exam
     except StepError as error:
         print(f"predictions are not compared: {error}", flush=True)
         return None
-    before, after = (
-        meet_champion(arguments.model_name, MODALITY, schema, examples, held_out, replace=True)
-        for examples in (test, later)
-    )
-    if before.predictions is not None and after.predictions is not None:
-        return prediction_samples(schema, before.predictions, after.predictions)
-    reason = f"champion v{before.version} is damaged, cannot score the rows, or was trained on some of those held out"
-    print(f"predictions are not compared: {before.note if before.version is None else reason}", flush=True)
+    met = meet_champion(arguments.model_name, MODALITY, schema, held_out, test, later, replace=True)
+    if met.predictions:
+        return prediction_samples(schema, *met.predictions)
+    reason = f"champion v{met.version} is damaged, cannot score the rows, or was trained on some of those held out"
+    print(f"predictions are not compared: {met.note if met.version is None else reason}", flush=True)
     return None
 
 

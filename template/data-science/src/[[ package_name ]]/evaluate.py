@@ -96,8 +96,8 @@ def _evaluate(
 
     challenger = predict(test)
     replaceable = policy.incomparable_champion == REPLACE
-    met = meet_champion(arguments.model_name, MODALITY, schema, test, held_out, replaceable)
-    name, champion = met.name, None if met.predictions is None else met.predictions.within(classes)
+    met = meet_champion(arguments.model_name, MODALITY, schema, held_out, test, replace=replaceable)
+    name, champion = met.name, met.predictions[0].within(classes) if met.predictions else None
     others = baselines(names(section, "baselines"), MODALITY, train, test, schema)
     served = {} if name is None or champion is None else {name: champion}
     predictions = {

@@ -7,6 +7,7 @@ import shutil
 
 import mlflow
 import pytest
+import threadpoolctl
 from helpers import module
 
 step = module("core.step")
@@ -55,6 +56,17 @@ def test_wrong_arguments_exit_with_2():
     with pytest.raises(SystemExit) as stop:
         step.run(print, argparse.ArgumentParser(), ["--nope"])
     assert stop.value.code == 2
+
+
+@pytest.mark.parametrize("threads", [None, 1])
+def test_a_step_uses_as_many_threads_as_its_type_of_data_allows(threads):
+    def pools():
+        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
+
+    usual, found = pools(), []
+    step.run(lambda _: found.extend(pools()), argparse.ArgumentParser(), [], threads)
+    assert found == (usual if threads is None else [1] * len(usual))
+    assert pools() == usual
 
 
 def test_an_output_is_replaced_completely(tmp_path):

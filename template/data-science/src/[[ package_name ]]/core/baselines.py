@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ..model_output import from_probabilities
 from .modality import Examples, Modality
 from .predictions import Predictions
 from .schema import Schema
@@ -39,12 +38,12 @@ def baselines(
             if _has_classes(schema):
                 predictions[f"baseline {name}"] = _certain(name, values, schema, target)
         elif _has_classes(schema):
-            shares = target.astype(str).value_counts(normalize=True).sort_index()
-            rows = np.tile(shares.to_numpy(), (len(test.frame), 1))
+            classes = schema.class_names(target)
+            shares = target.astype(str).value_counts(normalize=True).reindex(classes, fill_value=0.0)
+            rows = np.tile(shares.to_numpy(), (len(test.frame), 1)).astype(np.float64)
             # Its class is the most frequent one, whatever the threshold of the model.
-            made = Predictions.of(from_probabilities(rows, list(shares.index), schema.classes))
             usual = np.full(len(rows), str(constant(target, schema.task)), dtype=object)
-            predictions[f"baseline {name}"] = Predictions(usual, made.probabilities, made.classes)
+            predictions[f"baseline {name}"] = Predictions(usual, rows, classes)
         else:
             predictions[f"baseline {name}"] = Predictions(np.full(len(test.frame), constant(target, schema.task)))
     return predictions
@@ -61,6 +60,4 @@ def _certain(name: str, values: np.ndarray, schema: Schema, target: pd.Series) -
             f"evaluation.baselines: {name!r} has the value {other[0]!r}, and {schema.target} has the classes "
             f"{', '.join(classes)}; a baseline predicts classes"
         )
-    one_hot = (names[:, np.newaxis] == np.array(classes)).astype(float)
-    made = Predictions.of(from_probabilities(one_hot, classes, schema.classes))
-    return Predictions(names, made.probabilities, made.classes)
+    return Predictions(names, (names[:, np.newaxis] == np.array(classes)).astype(float), classes)

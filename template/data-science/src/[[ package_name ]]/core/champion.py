@@ -85,31 +85,32 @@ class Champion:
 
     Attributes:
         version: its number in the registry; None if no version is registered.
-        predictions: for the held-out rows; None if there is nothing to compare with.
+        predictions: for each of the examples that it was to score, one after the other; empty if there is nothing to
+            compare with.
         note: why there is nothing to compare with, or empty.
     """
 
     version: str | None
-    predictions: Predictions | None = None
+    predictions: tuple[Predictions, ...] = ()
     note: str = ""
 
     @property
     def name(self) -> str | None:
         """Return what the report calls its predictions; None if there are none."""
-        return None if self.predictions is None else f"champion v{self.version}"
+        return f"champion v{self.version}" if self.predictions else None
 
 
 def meet_champion(
-    name: str, modality: Modality, schema: Schema, examples: Examples, held_out: Split, replace: bool = False
+    name: str, modality: Modality, schema: Schema, held_out: Split, *examples: Examples, replace: bool = False
 ) -> Champion:
-    """Return the champion with its predictions for the held-out examples.
+    """Return the champion with its predictions for the held-out examples, and for others.
 
     Args:
         name: of the registered model.
         modality: the type of data.
         schema: of the data.
-        examples: the held-out examples.
-        held_out: the split that they come from.
+        held_out: the split that the held-out examples come from.
+        examples: what it is to score.
         replace: whether a champion that cannot be compared may be replaced without a comparison.
 
     Raises:
@@ -125,7 +126,8 @@ def meet_champion(
             model = _intact_model(source, version)
             if reason := held_out.difference(_recorded_split(model)):
                 raise _IncomparableError(reason)
-            return Champion(str(version.version), _scored(model, modality, schema, examples))
+            scored = tuple(_scored(model, modality, schema, each) for each in examples)
+            return Champion(str(version.version), scored)
         except _IncomparableError as error:
             note = f"champion v{version.version} cannot be compared: {error}"
     if not replace:
@@ -168,7 +170,7 @@ def _scored(model: PyFuncModel, modality: Modality, schema: Schema, examples: Ex
 
 def _refuse_other_classes(predicted: Predictions, schema: Schema, examples: Examples) -> None:
     # Production rows may have no target.
-    known = schema.class_names(*(examples.frame[name] for name in [schema.target] if name in examples.frame))
+    known = schema.class_names(*([examples.frame[schema.target]] if schema.target in examples.frame else []))
     given = predicted.classes or tuple(sorted({str(value) for value in predicted.values}))
     if not known:
         return

@@ -167,7 +167,8 @@ def resample_weights(rows: int, groups: ArrayLike | None, resamples: int, seed: 
         count = min(block, resamples - start)
         drawn = random.integers(units, size=(count, units)) + np.arange(count)[:, np.newaxis] * units
         weights = np.bincount(drawn.ravel(), minlength=count * units).reshape(count, units).astype(float)
-        yield weights if codes is None else weights[:, codes]
+        # A group for each row: the codes are the rows, in order.
+        yield weights if codes is None or units == rows else weights[:, codes]
 
 
 def decide(

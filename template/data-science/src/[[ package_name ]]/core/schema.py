@@ -222,7 +222,7 @@ def _with_derived(columns: Mapping[str, Column], path: Path) -> dict[str, Column
 def _split_rule(given: object, columns: Mapping[str, Column], target: str, path: Path) -> SplitRule:
     place = f"{path}: split"
     if given is None:
-        return SplitRule("hash", ())
+        return SplitRule()
     if not isinstance(given, dict):
         raise StepError(f"{place}: write `by: hash` or `by: time`, with the columns that decide")
     refuse_unknown_keys(given, ("by", "key", "group", "column", "salt"), place)

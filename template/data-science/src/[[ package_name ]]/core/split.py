@@ -155,16 +155,11 @@ def split(
         raise StepError(f"{len(frame)} usable rows are too few; give at least {MINIMUM_ROWS}")
     if rule.by == "time":
         held_out, cut = _newest(frame, rule, test_size)
-        problem, remedy = (
-            _problem(frame, held_out, rule, test_size, classes),
-            "change training.test_size or add examples",
-        )
     else:
-        shares, cut = hash_shares(frame, rule.columns, rule.salt), None
-        held_out = shares < test_size
-        problem = _problem(frame, held_out, rule, test_size, classes)
-        remedy = _other_salt(frame, rule, test_size, classes) if problem else ""
-    if problem:
+        held_out, cut = hash_shares(frame, rule.columns, rule.salt) < test_size, None
+    if problem := _problem(frame, held_out, rule, test_size, classes):
+        by_time = "change training.test_size or add examples"
+        remedy = by_time if rule.by == "time" else _other_salt(frame, rule, test_size, classes)
         raise StepError(f"{problem}: {remedy}")
     made = Split(rule.by, rule.columns, rule.types, rule.salt if rule.by == "hash" else "", test_size, cut)
     return frame[~held_out].reset_index(drop=True), frame[held_out].reset_index(drop=True), made

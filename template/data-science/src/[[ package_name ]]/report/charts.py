@@ -53,6 +53,12 @@ _STYLE: dict[Any, Any] = {
 # Inches: at this width the text keeps its size on a phone. Rows of a chart with one line per item, likewise.
 WIDTH, ROW = 4.4, 0.26
 _POINTS = 800
+# Colour, dashes and width of the lines of up to three models.
+_LINES: Sequence[tuple[str, Any, float]] = (
+    (CHALLENGER, "solid", 2.2),
+    (CHAMPION, (0, (5, 2)), 1.8),
+    (MUTED, (0, (1, 1.5)), 1.8),
+)
 
 
 def _draw(height: float) -> tuple[Figure, Axes]:
@@ -134,12 +140,11 @@ def predicted_against_actual(actual: ArrayLike, predicted: ArrayLike, unit: str,
 
 def error_shares(errors: Sequence[tuple[str, ArrayLike]], unit: str, alt: str) -> str:
     """Draw for up to three models which share of the rows has an absolute error below each size."""
-    styles = [(CHALLENGER, "solid", 2.2), (CHAMPION, (0, (5, 2)), 1.8), (MUTED, (0, (1, 1.5)), 1.8)]
     shares = np.linspace(0, 0.98, 99)
     with matplotlib.rc_context(_STYLE):
         figure, axes = _draw(4.3)
         axes.grid(linewidth=0.7)
-        for (name, values), (colour, dashes, width) in zip(errors, styles, strict=False):
+        for (name, values), (colour, dashes, width) in zip(errors, _LINES, strict=False):
             sizes = np.quantile(np.asarray(values, dtype=float), shares)
             axes.plot(sizes, shares, color=colour, linestyle=dashes, linewidth=width, label=_short(name))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
@@ -155,19 +160,18 @@ def curves(
     lines: Sequence[tuple[str, ArrayLike, ArrayLike]],
     xlabel: str,
     ylabel: str,
-    reference: str | None,
     alt: str,
+    diagonal: bool = True,
     dots: bool = False,
 ) -> str:
-    """Draw (model, x, y) of up to three models within 0 and 1, and the diagonal if `reference` is "rising"."""
-    styles = [(CHALLENGER, "solid", 2.2), (CHAMPION, (0, (5, 2)), 1.8), (MUTED, (0, (1, 1.5)), 1.8)]
+    """Draw (model, x, y) of up to three models within 0 and 1, and the diagonal from 0 to 1 as a reference."""
     with matplotlib.rc_context(_STYLE):
         figure, axes = _draw(4.3)
         axes.grid(linewidth=0.7)
         axes.set_axisbelow(True)
-        if reference == "rising":
+        if diagonal:
             axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (4, 3)))
-        for (label, x, y), (colour, dashes, width) in zip(lines, styles, strict=False):
+        for (label, x, y), (colour, dashes, width) in zip(lines, _LINES, strict=False):
             marker = "o" if dots else "None"
             axes.plot(x, y, color=colour, linestyle=dashes, linewidth=width, label=_short(label), marker=marker, ms=5)
         axes.set_xlim(-0.02, 1.02)

@@ -248,13 +248,13 @@ def _curves(evaluation: Evaluation) -> list[Figure]:
     lines = [
         (name, _SHARES, np.mean([np.interp(_SHARES, *roc) for roc, _ in each], axis=0)) for name, each in curves.items()
     ]
-    roc = charts.curves("roc", lines, "false positive rate", "true positive rate", "rising", caption)
+    roc = charts.curves("roc", lines, "false positive rate", "true positive rate", caption)
     shares = {name: _scores_in_words(evaluation, name, "average_precision") for name in curves}
     precision = f"Precision and recall {subject}: average precision {', '.join(f'{n} {v}' for n, v in shares.items())}"
     lines = [
         (name, _SHARES, np.mean([np.interp(_SHARES, *pr) for _, pr in each], axis=0)) for name, each in curves.items()
     ]
-    recall = charts.curves("precision", lines, "recall", "precision", None, precision)
+    recall = charts.curves("precision", lines, "recall", "precision", precision, diagonal=False)
     return [Figure(roc, caption + "."), Figure(recall, precision + "."), *_calibration(evaluation, actual, models)]
 
 
@@ -296,9 +296,7 @@ def _calibration(evaluation: Evaluation, actual: np.ndarray, models: Mapping[str
         gaps.append(f"{name} {float(np.average(np.abs(said - was), weights=[len(part) for part in parts])):.1%}")
     subject = f"of {models['challenger'].classes[-1]}" if binary else "of the predicted class"
     caption = f"Calibration {subject}, by tenths of the rows: mean distance from the diagonal {', '.join(gaps)}"
-    svg = charts.curves(
-        "calibration", lines, "predicted probability", "share of the rows", "rising", caption, dots=True
-    )
+    svg = charts.curves("calibration", lines, "predicted probability", "share of the rows", caption, dots=True)
     return [Figure(svg, caption + ".")]
 
 

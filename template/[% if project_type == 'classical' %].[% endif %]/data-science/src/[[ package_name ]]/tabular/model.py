@@ -100,8 +100,8 @@ def _with_offset(trees: Pipeline, features: pd.DataFrame, offset: str) -> Stacki
     itself = Pipeline([("columns", column), ("identity", LinearRegression(fit_intercept=False))]).fit(one, one[offset])
     total = LinearRegression(fit_intercept=False)
     model = StackingRegressor([("trees", trees), ("offset", itself)], final_estimator=total, cv="prefit")
-    model.fit(features, trees.predict(features) + features[offset])
-    model.final_estimator_ = LinearRegression(fit_intercept=False).fit(np.eye(2), np.ones(2))
+    model.fit(features, features[offset])
+    model.final_estimator_ = total.fit(np.eye(2), np.ones(2))
     return model
 
 
