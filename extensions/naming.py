@@ -36,6 +36,7 @@ ENVIRONMENTS = (
     Environment("test", "test"),
     Environment("prod", "production", protected=True),
 )
+TORCH = ("cv",)  # the project types whose models PyTorch trains: on several nodes, with checkpoints, on a GPU
 PRIVATE_RANGES = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")  # RFC 1918
 
 # Latin letters that Unicode does not decompose into a base letter and an accent.
@@ -251,11 +252,17 @@ def resource_names(project: str, suffix: str) -> dict[str, dict[str, str]]:
     }
 
 
+def part(project_type: str, name: str) -> str:
+    """Return the path of what a project type adds to a file of all types, for an include."""
+    return f"template/[% if project_type == '{project_type}' %].[% endif %]/{name}.part"
+
+
 FILTERS: dict[str, Callable[..., object]] = {
     "slug": slug,
     "package": package,
     "unique_suffix": unique_suffix,
     "resource_names": resource_names,
+    "part": part,
     "workspace_pairs": workspace_pairs,
     "subnets": subnets,
     "user_pairs": user_pairs,
@@ -296,6 +303,7 @@ class Naming(Extension):
         super().__init__(environment)
         environment.filters.update(FILTERS)
         environment.globals["environments"] = ENVIRONMENTS
+        environment.tests["torch"] = TORCH.__contains__
         # Copier 9.19 compiles every part of every path anew, and the name of the answers file with each of them.
         compiled = functools.cache(environment.from_string)
 

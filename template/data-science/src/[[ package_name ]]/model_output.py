@@ -4,7 +4,8 @@ The scoring script loads it as a lone file, so it imports nothing from its own p
 
 A model of scikit-learn gives probabilities if it has `predict_proba`. A model of another library gives them by its
 answer: a table with the column `prediction` and a column for each class, named like it, with its probability. Any other
-answer is the values alone. The metadata of a model may have `classes`, the order of the classes, and `threshold`, the
+answer is the values alone. A model whose signature has the parameter `embedding` returns, when that is true, a table with
+the components of its embedding instead: how it sees an example, before it decides. The metadata of a model may have `classes`, the order of the classes, and `threshold`, the
 probability from which the last of two classes is predicted.
 """
 
@@ -14,6 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+
+_EMBEDDING = "embedding"
 
 
 class Output(NamedTuple):
@@ -41,6 +45,25 @@ def predict(model: Any, inputs: pd.DataFrame) -> Output:
             return Output(answer["prediction"].to_numpy())
         return from_probabilities(columns.to_numpy(), list(columns), order, threshold)
     return Output(np.asarray(answer).ravel())
+
+
+def joined(outputs: Sequence[Output]) -> Output:
+    """Return the outputs of one model for the parts of a table, one after the other."""
+    first = outputs[0]
+    probabilities = [each.probabilities for each in outputs if each.probabilities is not None]
+    values = np.concatenate([each.values for each in outputs])
+    return Output(values, np.concatenate(probabilities) if probabilities else None, first.classes)
+
+
+def has_embedding(model: Any) -> bool:
+    """Return whether an MLflow model can tell how it sees an example."""
+    parameters = model.metadata.get_params_schema()
+    return parameters is not None and any(each.name == _EMBEDDING for each in parameters.params)
+
+
+def embedding(model: Any, inputs: pd.DataFrame) -> NDArray[np.float64]:
+    """Return the embedding of each row, of shape (rows, components)."""
+    return np.asarray(model.predict(inputs, params={_EMBEDDING: True}), dtype=float)
 
 
 def from_probabilities(

@@ -43,6 +43,10 @@ def prepare(arguments: argparse.Namespace) -> None:
     refuse_constant_target(replace(valid, frame=labelled), schema)
     classes = schema.target if schema.task == "classification" else None
     train, test, made = split(labelled, schema.split, training["test_size"], classes)
+    copies = MODALITY.near_duplicates(replace(valid, frame=train), replace(valid, frame=test))
+    if copies.any():
+        print(f"left out {copies.sum():,} held-out rows, near duplicates of training rows", flush=True)
+        test = test[~copies].reset_index(drop=True)
     with step_run("prep"):
         mlflow.log_params({"test_size": training["test_size"], "split": str(made)})
         mlflow.log_metrics({"raw_rows": len(raw.frame), "train_rows": len(train), "test_rows": len(test)})

@@ -1,8 +1,8 @@
 """Score requests and files with the registered model: the script that Azure ML's inference server and batch jobs load.
 
 It is loaded as a lone file, so it imports nothing from its own package. Of the files beside it, conversion.py turns
-the values of requests and files into those that the model was trained with, data_file.py reads the files of a batch,
-and model_output.py gets predictions and probabilities from the model.
+the values of requests and files into those that the model was trained with, data_file.py reads the files of a batch and
+loads what a value names, and model_output.py gets predictions and probabilities from the model.
 """
 
 import importlib.util
@@ -37,6 +37,10 @@ def _load_beside(name: str) -> ModuleType:
 
 
 conversion, model_output = _load_beside("conversion"), _load_beside("model_output")
+data_file = _load_beside("data_file")
+
+# Files of a batch with few rows are scored together, up to about so many rows.
+_ROWS_AT_ONCE = 64
 
 _TYPES = {
     DataType.double: "number",
@@ -100,10 +104,11 @@ def run(request: str | bytes | list[str]) -> dict[str, list[Any]] | AMLResponse 
     Returns:
         Online `{"predictions": [...]}`, or a response with status 400 that names the problem of the request; a model
         that gives probabilities adds `classes` and, for each row, as many `probabilities`. For files, a table with the
-        columns file, row (counted from 0 in its file) and prediction, and probability_<class> for each class.
+        columns file, row (counted from 0 in its file, or its name there) and prediction, and probability_<class> for
+        each class.
 
     Raises:
-        RequestError: a file cannot be scored.
+        RequestError: a file cannot be scored. If MLOPS_BAD_FILES is "report", it is a row with the column error instead.
     """
     if isinstance(request, list):
         return _score_files(request)
@@ -114,7 +119,7 @@ def run(request: str | bytes | list[str]) -> dict[str, list[Any]] | AMLResponse 
     output = model_output.predict(_model, features)
     predictions = output.values.tolist()
     # The inputs' context makes Azure ML join inputs and outputs of one request.
-    context = _inputs.collect(features)
+    context = _inputs.collect(data_file.describe(features))
     _outputs.collect(pd.DataFrame({"prediction": predictions}), context)
     answer = {"predictions": predictions}
     if output.probabilities is not None:
@@ -123,21 +128,43 @@ def run(request: str | bytes | list[str]) -> dict[str, list[Any]] | AMLResponse 
 
 
 def _score_files(paths: list[str]) -> pd.DataFrame:
-    data_file = _load_beside("data_file")
-    tables = []
+    tables, waiting, rows = [], [], 0
     for path in map(Path, paths):
         try:
             features = _model_inputs(data_file.read(path, list(_columns)))
         except (RequestError, ValueError) as error:
-            raise RequestError(f"{path.name}: {str(error).strip().splitlines()[0]}") from error
+            reason = f"{path.name}: {str(error).strip().splitlines()[0]}"
+            if not _reports_bad_files():
+                raise RequestError(reason) from error
+            print(f"error: {reason}", flush=True)
+            tables.append(pd.DataFrame({"file": [path.name], "error": [reason]}))
+            continue
         print(f"{path.name}: scoring {len(features):,} rows", flush=True)
-        output = model_output.predict(_model, features)
-        table = pd.DataFrame({"file": path.name, "row": features.index, "prediction": output.values})
-        if output.probabilities is not None:
-            names = [f"probability_{name}" for name in output.classes]
-            table[names] = output.probabilities
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)
+        waiting.append((path.name, features))
+        rows += len(features)
+        if rows >= _ROWS_AT_ONCE:
+            tables.append(_scored(waiting))
+            waiting, rows = [], 0
+    if waiting:
+        tables.append(_scored(waiting))
+    table = pd.concat(tables, ignore_index=True)
+    columns = ["file", "row", "prediction", *(name for name in table if name.startswith("probability_"))]
+    return table.reindex(columns=[*columns, *(["error"] if "error" in table else [])])
+
+
+def _reports_bad_files() -> bool:
+    """Return whether a file that cannot be scored becomes a row with its error, and the rest is scored."""
+    return os.environ.get("MLOPS_BAD_FILES", "stop") == "report"
+
+
+def _scored(files: list[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
+    features = pd.concat([each for _, each in files])
+    output = model_output.predict(_model, features)
+    names = [name for name, each in files for _ in range(len(each))]
+    table = pd.DataFrame({"file": names, "row": features.index, "prediction": output.values})
+    if output.probabilities is not None:
+        table[[f"probability_{name}" for name in output.classes]] = output.probabilities
+    return table
 
 
 def _table(request: str | bytes) -> pd.DataFrame:
@@ -176,4 +203,7 @@ def _model_inputs(table: pd.DataFrame) -> pd.DataFrame:
         raise RequestError(str(error)) from error
     for line in conversion.unknown_values(typed, _columns):
         print(line, flush=True)
-    return typed[_model.metadata.get_input_schema().input_names()]
+    try:
+        return data_file.load(typed.set_axis(table.index)[_model.metadata.get_input_schema().input_names()])
+    except ValueError as error:
+        raise RequestError(str(error)) from error

@@ -16,7 +16,7 @@ from .core.modality import load_examples
 from .core.schema import Schema
 from .core.settings import load_settings
 from .core.split import METADATA, Split
-from .core.step import output_folder, run, step_run
+from .core.step import is_main_process, output_folder, run, step_run
 from .modality import MODALITY
 
 
@@ -27,12 +27,15 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_argument("--schema", type=Path, required=True, help="data/schema.yml")
     arguments.add_argument("--settings", type=Path, required=True, help="config/model.yml")
     arguments.add_argument("--overrides", default="", help='"training.seed=7 training.hyperparameters.max_iter=50"')
+    arguments.add_argument("--checkpoints", type=Path, help="folder for the state of a training that may be interrupted")
     arguments.add_argument("--model", type=Path, required=True, help="output folder of the MLflow model")
     return arguments
 
 
 def train(arguments: argparse.Namespace) -> None:
     """Train on all rows of the training data, log parameters and metrics to MLflow, and write the model.
+
+    Of several processes that train together, the first one alone logs and writes.
 
     Raises:
         StepError: the data or the settings are wrong.
@@ -41,13 +44,16 @@ def train(arguments: argparse.Namespace) -> None:
     training = load_settings(arguments.settings, arguments.overrides)["training"]
     held_out = Split.read(arguments.train_data)
     examples = load_examples(MODALITY, arguments.train_data, schema)
+    if not is_main_process():
+        MODALITY.fit(examples, schema, training, arguments.checkpoints)
+        return
     rows = len(examples.frame)
     with step_run("train"):
         settings = {key: value for key, value in training.items() if key != "hyperparameters" and value is not None}
         mlflow.log_params({**settings, **training["hyperparameters"]})
         print(f"training on {rows:,} rows with {len(schema.features)} features", flush=True)
         started = time.perf_counter()
-        model = MODALITY.fit(examples, schema, training)
+        model = MODALITY.fit(examples, schema, training, arguments.checkpoints)
         seconds = time.perf_counter() - started
         # On the rows that it was trained on: beside the scores of evaluate they show overfitting.
         target = examples.frame[schema.target]

@@ -36,6 +36,16 @@ def read(path: Path, columns: Collection[str]) -> pd.DataFrame:
     return _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path, columns)
 
 
+def load(inputs: pd.DataFrame) -> pd.DataFrame:
+    """Return the inputs as they are: the values of a table are what the model takes."""
+    return inputs
+
+
+def describe(inputs: pd.DataFrame) -> pd.DataFrame:
+    """Return the inputs as they are: Azure's monitor compares the features themselves."""
+    return inputs
+
+
 def column_list(names: Iterable[str]) -> str:
     """Return names in one line, as many as fit."""
     return textwrap.shorten(", ".join(map(str, names)), 200, placeholder=" ...")

@@ -2,18 +2,21 @@
 
 import hashlib
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
+import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.models.model import MLMODEL_FILE_NAME
 from mlflow.pyfunc import PyFuncModel, load_model
+from numpy.typing import NDArray
 
 from .. import model_output
 from .modality import Examples, Modality
@@ -64,12 +67,28 @@ def model_predictions(model: PyFuncModel, modality: Modality, examples: Examples
     Raises:
         KeyError: the examples do not have one of them.
     """
-    signature = model.metadata.get_input_schema()
-    columns = signature.input_names() if signature else list(map(str, examples.frame))
-    predicted = Predictions.of(model_output.predict(model, modality.inputs(examples, columns)))
+    parts = [model_output.predict(model, inputs) for inputs in _model_inputs(model, modality, examples)]
+    predicted = Predictions.of(model_output.joined(parts))
     if len(predicted) != len(examples.frame):
         raise ValueError(f"the model gave {len(predicted)} predictions for {len(examples.frame)} rows")
     return predicted
+
+
+def model_embeddings(model: PyFuncModel, modality: Modality, examples: Examples) -> NDArray[np.float64] | None:
+    """Return how a model sees the examples, of shape (examples, components); None if it has no embedding."""
+    if not model_output.has_embedding(model):
+        return None
+    parts = [model_output.embedding(model, inputs) for inputs in _model_inputs(model, modality, examples)]
+    return np.concatenate(parts)
+
+
+def _model_inputs(model: PyFuncModel, modality: Modality, examples: Examples) -> Iterator[pd.DataFrame]:
+    """Yield the inputs of the model, so many examples at a time as the type of data allows."""
+    signature, frame = model.metadata.get_input_schema(), examples.frame
+    columns = signature.input_names() if signature else list(map(str, frame))
+    rows = modality.rows_at_once or len(frame)
+    for first in range(0, max(len(frame), 1), max(rows, 1)):
+        yield modality.inputs(replace(examples, frame=frame.iloc[first : first + rows]), columns)
 
 
 def write_metadata(folder: Path, metadata: Mapping[str, Any]) -> None:

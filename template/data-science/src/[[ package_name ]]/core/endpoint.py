@@ -14,6 +14,7 @@ The contract, by name and by argument; a project that keeps it can change everyt
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,11 @@ def sample_request(modality: Modality, schema_path: Path, folder: Path, rows: in
         StepError: the data cannot be read, have values of another type, or have fewer rows.
     """
     schema = Schema.load(schema_path, modality.tasks)
-    inputs = modality.inputs(load_examples(modality, folder, schema), schema.inputs)
+    examples = load_examples(modality, folder, schema)
+    inputs = modality.request(replace(examples, frame=examples.frame.head(rows)), schema.inputs)
     if len(inputs) < rows:
         raise StepError(f"{folder}: a request of {rows} rows is too large, there are only {len(inputs)}")
-    return {"input_data": json.loads(inputs.head(rows).to_json(orient="split", double_precision=15))}
+    return {"input_data": json.loads(inputs.to_json(orient="split", double_precision=15))}
 
 
 def check_response(modality: Modality, response: object, rows: int, schema_path: Path) -> list[str]:

@@ -4,12 +4,16 @@ The examples of every type are a frame with one row each. In a table the feature
 column that holds, or names the file of, an image or a text. Target, split, metrics, cohorts, promotion and report need
 nothing but that frame; the steps ask the modality for the rest. A project has one, which `modality.py` names.
 
-Beside `modality.py` is `data_file.py`, with which `score.py` reads the files of a batch. Azure loads both as lone
-files, so it imports nothing from its own package, and only what the environment `inference` has. Its one function is
-`read(path, columns)`: the examples in one data file as a frame, one row each, with the inputs of the model as an
-endpoint accepts them. `columns` has the names of the columns that are needed. It raises a ValueError if the file cannot
-be read. `Modality.read` should use it too, so that training and scoring agree. What `score.py` does with the values
-of such a frame and of a request is in `conversion.py`.
+Beside `modality.py` is `data_file.py`, which `score.py` uses. Azure loads both as lone files, so it imports nothing
+from its own package, and only what the environment `inference` has. Its functions raise a ValueError, in one line, for
+what cannot be scored:
+
+- `read(path, columns)`: the examples in one data file as a frame, one row each, with the inputs of the model as an
+  endpoint accepts them. `columns` has the names of the columns that are needed. The index tells the examples apart.
+  `Modality.read` should use what it uses, so that training and scoring agree.
+- `load(inputs)`: what the model takes, from such inputs after their conversion by `conversion.py`; for a table the
+  same. A value may name or encode what the model takes, such as an image.
+- `describe(inputs)`: what Azure collects of the inputs that a model takes, for its monitor: numbers and names.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +23,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from .metrics import Metric
 from .panels import Panel
@@ -54,7 +59,7 @@ class Trained(Protocol):
     def save(self, examples: Examples, folder: Path) -> None:
         """Write an MLflow model with a signature, taken from `examples`, into `folder`, which is empty.
 
-        How a model gives probabilities is in `model_output`.
+        How a model gives probabilities, and an embedding, is in `model_output`.
         """
         ...
 
@@ -82,6 +87,11 @@ class Modality(Protocol):
     @property
     def threads(self) -> int | None:
         """How many threads the numerical libraries of a step may use; None is no limit."""
+        ...
+
+    @property
+    def rows_at_once(self) -> int | None:
+        """How many examples a model is given at a time, where their inputs are large; None is all of them."""
         ...
 
     @property
@@ -119,8 +129,23 @@ class Modality(Protocol):
         """Write examples into `folder`, which is empty; `name` is that of the file."""
         ...
 
+    def near_duplicates(self, train: Examples, test: Examples) -> NDArray[np.bool_]:
+        """Return which test examples are copies of training examples, and only written in another way.
+
+        Exact copies are on one side already, because the split is by content. The result has shape (test examples,).
+        """
+        ...
+
     def inputs(self, examples: Examples, columns: Sequence[str]) -> pd.DataFrame:
-        """Return these columns as a model and an endpoint accept them.
+        """Return these columns as a model takes them.
+
+        Raises:
+            KeyError: the examples do not have one of them.
+        """
+        ...
+
+    def request(self, examples: Examples, columns: Sequence[str]) -> pd.DataFrame:
+        """Return these columns as an endpoint accepts them: as texts, numbers and booleans.
 
         Raises:
             KeyError: the examples do not have one of them.
@@ -131,8 +156,18 @@ class Modality(Protocol):
         """Return the examples as a table; without examples an empty one with the same columns."""
         ...
 
-    def fit(self, train: Examples, schema: Schema, training: Mapping[str, Any]) -> Trained:
+    def fit(
+        self, train: Examples, schema: Schema, training: Mapping[str, Any], checkpoints: Path | None = None
+    ) -> Trained:
         """Train a model by the section `training` of the settings.
+
+        Where `torchrun` or Azure ML starts several processes, each calls this and returns the same model.
+
+        Args:
+            train: the examples.
+            schema: of the data.
+            training: the settings.
+            checkpoints: a folder to keep the state of a long training in, and to go on from the state in it.
 
         Raises:
             StepError: a setting is unknown or has a wrong value.

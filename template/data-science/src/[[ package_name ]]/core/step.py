@@ -25,6 +25,11 @@ _REMEDIES = {
 }
 
 
+def is_main_process() -> bool:
+    """Return whether this process writes: of several that train together, the first one alone does."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 class StepError(Exception):
     """A mistake in data, settings or arguments that the user can correct; one line names the problem and the remedy."""
 

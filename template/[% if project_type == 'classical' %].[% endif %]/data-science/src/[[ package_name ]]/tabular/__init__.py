@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from ..core import baselines
@@ -49,6 +50,7 @@ class Tabular:
     # Gradient boosting starts and joins its threads for each tree: on cores that others use too (a build agent, a share
     # of a core) half a second becomes twenty. `model.fit` uses more where that pays.
     threads = 1
+    rows_at_once = None
     suffixes = data.SUFFIXES
 
     def read(self, folder: Path, schema: Schema) -> Examples:
@@ -72,9 +74,15 @@ class Tabular:
         """Write the rows as one parquet file."""
         examples.frame.to_parquet(folder / f"{name}.parquet", index=False)
 
+    def near_duplicates(self, train: Examples, test: Examples) -> NDArray[np.bool_]:
+        """Return none: rows with the same features are on the same side."""
+        return np.zeros(len(test.frame), dtype=bool)
+
     def inputs(self, examples: Examples, columns: Sequence[str]) -> pd.DataFrame:
         """Return these columns as they are."""
         return examples.frame[list(columns)]
+
+    request = inputs
 
     def describe(self, examples: Examples, schema: Schema) -> Description:
         """Return the rows, typed where that is possible; drift compares the features but not those of the calendar."""
@@ -82,8 +90,10 @@ class Tabular:
         features = (schema.columns[name] for name in schema.features)
         return Description(frame, {each.name: each for each in features if each.role != "calendar"})
 
-    def fit(self, train: Examples, schema: Schema, training: Mapping[str, Any]) -> TrainedPipeline:
-        """Train boosted trees."""
+    def fit(
+        self, train: Examples, schema: Schema, training: Mapping[str, Any], checkpoints: Path | None = None
+    ) -> TrainedPipeline:
+        """Train boosted trees; that is over before a checkpoint would pay."""
         fitted = model.fit(train.frame, schema, training)
         return TrainedPipeline(fitted, schema, training.get("threshold") or 0.5)
 

@@ -65,6 +65,7 @@ class Series:
     tasks = ("regression",)
     suffixes = (".jsonl",)
     threads = None
+    rows_at_once = 30
 
     def read(self, folder: Path, schema: Schema) -> Examples:
         """Read all lines of all files."""
@@ -98,9 +99,15 @@ class Series:
         lines = [json.dumps({**record, "series": json.loads(record["series"])}) for record in records]
         (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
+    def near_duplicates(self, train: Examples, test: Examples) -> np.ndarray:
+        """Return none."""
+        return np.zeros(len(test.frame), dtype=bool)
+
     def inputs(self, examples: Examples, columns: Sequence[str]) -> pd.DataFrame:
         """Return these columns; a series is a text."""
         return examples.frame[list(columns)]
+
+    request = inputs
 
     def describe(self, examples: Examples, schema: Schema) -> Description:
         """Return length, level and spread of each series; drift compares level and spread."""
@@ -112,7 +119,9 @@ class Series:
         }
         return Description(pd.DataFrame(columns), DESCRIBED)
 
-    def fit(self, train: Examples, schema: Schema, training: Mapping[str, Any]) -> TrainedWeights:
+    def fit(
+        self, train: Examples, schema: Schema, training: Mapping[str, Any], checkpoints: Path | None = None
+    ) -> TrainedWeights:
         """Fit the weights by least squares with a ridge penalty."""
         hyperparameters = training["hyperparameters"]
         if set(hyperparameters) != {"ridge"} or not is_number(hyperparameters["ridge"]):
