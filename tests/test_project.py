@@ -14,8 +14,8 @@ import yaml
 from combinations import flavours, label
 from conftest import Render, Run, answers_of
 
-# Responsible AI for tables has older libraries. All other versions of a project type share data science, environment and
-# so the tests of both: what makes that true is tested below.
+# Responsible AI for tables has older libraries. The other versions of a project type share data science, environment
+# and so the tests of both: what makes that true is tested below.
 TESTED = [each for each in flavours() if each["mlops_version"] in ("aml-cli-v2", "rai-aml-cli-v2")]
 TABLES = [each for each in TESTED if each["project_type"] == "classical"]
 FIRST = {"mlops_version": "aml-cli-v2"}
