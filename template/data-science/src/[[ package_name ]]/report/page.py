@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from sklearn.metrics import confusion_matrix, precision_recall_curve, precision_recall_fscore_support, roc_curve
 
-from ..core.distances import ALPHA, MINIMUM_ROWS, P_VALUES, PREDICTION, Drift, DriftResult, Samples
+from ..core.distances import ALPHA, HELD_OUT, MINIMUM_ROWS, P_VALUES, Drift, DriftResult, Samples
 from ..core.fairness import Cohorts
 from ..core.metrics import METRICS, SliceScore
 from ..core.panels import Figure, Panel, number
@@ -111,7 +111,7 @@ def build(evaluation: Evaluation) -> str:
         fairness=cohort_columns(evaluation.cohorts, _unit(evaluation)),
         drift=_drift(evaluation),
         p_values=P_VALUES,
-        prediction=PREDICTION,
+        outputs=_outputs(evaluation.drift),
         minimum_rows=MINIMUM_ROWS,
         alpha=ALPHA,
     )
@@ -124,6 +124,11 @@ def templates(*folders: Path) -> Environment:
     environment.filters["number"] = number
     environment.filters["breakable"] = breakable
     return environment
+
+
+def _outputs(drift: Drift | None) -> list[str]:
+    """Return the names of what a model makes of the rows, among the columns that are compared."""
+    return [] if drift is None else [each.column.name for each in drift.samples if each.rows == HELD_OUT]
 
 
 def breakable(name: str) -> Markup:
