@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -123,9 +124,17 @@ def run_uv(uv: str, folder: Path, *arguments: str, **options: Any) -> subprocess
 
 Run = Callable[..., subprocess.CompletedProcess]
 
-SAME_ENVIRONMENT = {"aml-cli-v2": "python-sdk-v2"}
-"""Whose libraries include those of another. `make demo` and test_first_minutes run aml-cli-v2 in an environment of its
-own."""
+
+def environment_of(answers: dict[str, Any]) -> dict[str, str]:
+    """The answers of the project whose environment a project with these answers runs in; its libraries include theirs.
+
+    `make demo` and test_first_minutes run aml-cli-v2 in an environment of its own. PyTorch is installed once.
+    """
+    kind, version = answers["project_type"], answers["mlops_version"]
+    if kind == "classical":
+        return {"project_type": kind, "mlops_version": {"aml-cli-v2": "python-sdk-v2"}.get(version, version)}
+    return {"project_type": "cv", "mlops_version": "python-sdk-v1"}
+
 
 EACH_COMMAND = """
 import contextlib, io, shlex, sys
@@ -149,27 +158,33 @@ def refused_commands(project: Path, run_in: Run, commands: set[str]) -> str:
 
 @pytest.fixture(scope="session")
 def run_in(uv: str, render: Render, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Run a Python module in a project, in the environment that the projects of its mlops version share.
+    """Run a Python module in a project, in the environment that the projects with such libraries share.
 
     The projects are not installed into it (an editable install names one folder); their sources are on PYTHONPATH.
     """
 
     @cache
-    def python_of(version: str) -> Path:
-        environment = ROOT / ".venvs" / version
+    def python_of(kind: str, version: str) -> Path:
+        environment = ROOT / ".venvs" / (version if kind == "classical" else kind)
         environment.parent.mkdir(exist_ok=True)
-        with FileLock(environment.parent / f"{version}.lock"):
+        with FileLock(f"{environment}.lock"):
             # In a copy, because uv writes a lock file.
-            project = shutil.copytree(render(mlops_version=version), tmp_path_factory.mktemp("locked") / "project")
+            rendered = render(project_type=kind, mlops_version=version)
+            project = shutil.copytree(rendered, tmp_path_factory.mktemp("locked") / "project")
             command = [uv, "sync", "--quiet", "--no-install-workspace", "--project", str(project)]
-            subprocess.run(command, check=True, env=os.environ | {"UV_PROJECT_ENVIRONMENT": str(environment)})
+            variables = {"UV_PROJECT_ENVIRONMENT": str(environment)}
+            if wheels := os.environ.get("PIP_FIND_LINKS"):
+                # uv does not look there by itself, and would fetch PyTorch from the index that the project names.
+                variables["UV_FIND_LINKS"] = wheels
+                settings = (project / "pyproject.toml").read_text(encoding="utf-8")
+                (project / "pyproject.toml").write_text(re.sub(r"(?m)^torch = .*\n", "", settings), encoding="utf-8")
+            subprocess.run(command, check=True, env=os.environ | variables)
         return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
     def run(
         project: Path, *command: str, timeout: float = 600, cwd: Path | None = None, **env: str
     ) -> subprocess.CompletedProcess:
-        version = answers_of(project)["mlops_version"]
-        python = python_of(SAME_ENVIRONMENT.get(version, version))
+        python = python_of(*environment_of(answers_of(project)).values())
         path = os.pathsep.join(str(project / folder) for folder in ("mlops/engine/src", "data-science/src"))
         # The projects, which several tests share, stay as they were rendered; a module is compiled once, when needed.
         variables = {"PYTHONPYCACHEPREFIX": str(ROOT / ".venvs" / "compiled"), "PYTHONUTF8": "1"}

@@ -43,7 +43,7 @@ def toy(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     template = shutil.copytree(source, tmp_path_factory.mktemp("template") / "template")
     shutil.copytree(TOY, overlay(template / "template", "toy"), ignore=shutil.ignore_patterns("__pycache__"))
     menu = (template / "copier.yml").read_text(encoding="utf-8")
-    changed, count = re.subn(r"(?<=: classical\n)(?=  default: classical)", LINE, menu)
+    changed, count = re.subn(r"(?<=: cv\n)(?=  default: classical)", LINE, menu)
     assert count == 1
     (template / "copier.yml").write_text(changed, encoding="utf-8")
     project = tmp_path_factory.mktemp("toy")
@@ -57,23 +57,27 @@ def test_no_file_differs_but_those_of_the_two_types(toy: Path, render: Render) -
     ours, tables = files(toy), files(render())
     own = files(TOY, package).keys() | files(overlay(ROOT / "template", "classical"), package).keys()
     different = {name for name in ours.keys() | tables.keys() if ours.get(name) != tables.get(name)}
-    assert different - own == {".copier-answers.yml"}
-    assert files(TOY, package).keys() <= ours.keys()
+    # A part is in no project: what it adds to pyproject.toml are the libraries of the type.
+    assert different - own == {".copier-answers.yml", "pyproject.toml"}
+    assert {name for name in files(TOY, package) if not name.endswith(".part")} <= ours.keys()
 
 
 # Predictions are a csv file for every type. Azure ML's components for Responsible AI accept nothing but tables, so the
 # files that have responsible_ai in their path do too. The last is a value of CSS.
+NAMES = re.compile(r".*(csv|parquet|flight|tabular|\bvision\b|handwritten|pillow|project_type [=!]=).*", re.I)
 ALLOWED = re.compile(r"predictions\.csv|\.to_csv\(output|rai_tabular_\w+|tabular-nums")
 
 
 def test_no_shared_file_names_a_type_or_its_sample() -> None:
-    types = [path for path in (ROOT / "template").iterdir() if "project_type ==" in path.name]
-    assert types == [overlay(ROOT / "template", "classical")]
+    types = sorted(path for path in (ROOT / "template").iterdir() if "project_type ==" in path.name)
+    assert types == [overlay(ROOT / "template", kind) for kind in ("classical", "cv")]
     for path in sorted((ROOT / "template").rglob("*")):
         shared = not any(path.is_relative_to(folder) for folder in types)
         if path.is_file() and shared and "responsible_ai" not in path.as_posix() and "__pycache__" not in path.parts:
             text = ALLOWED.sub("", path.read_text(encoding="utf-8"))
-            found = re.search(r".*(csv|parquet|flight|tabular).*", text, re.I)
+            found = re.search(
+                r".*(csv|parquet|flight|tabular|\bvision\b|handwritten|pillow|project_type [=!]=).*", text, re.I
+            )
             assert not found, f"{path}: {found and found[0]}"
 
 
@@ -90,17 +94,19 @@ ARROWS = {
     "core": {"core", "conversion", "model_output"},
     "report": {"core", "report"},
     "series": {"core", "report", "series", "data_file"},
+    "vision": {"core", "report", "vision", "conversion", "data_file", "image_model", "model_output"},
     "tabular": {"core", "report", "tabular", "conversion", "data_file", "model_output"},
-    "modality.py": {"series", "tabular"},
+    "modality.py": {"series", "tabular", "vision"},
     "conversion.py": set(),
     "data_file.py": set(),
+    "image_model.py": set(),
     "model_output.py": set(),
     "score.py": set(),
 }
 
 
 def test_no_import_points_back_and_no_step_names_the_type(toy: Path, render: Render) -> None:
-    sources = [project / "data-science" / "src" for project in (toy, render())]
+    sources = [project / "data-science" / "src" for project in (toy, render(), render(project_type="cv"))]
     for path in [path for source in sources for path in source.rglob("*.py")]:
         package = next(folder for folder in path.parents if folder.parent in sources)
         part = path.relative_to(package).parts[0]

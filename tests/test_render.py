@@ -48,7 +48,7 @@ def texts(project: Path, *suffixes: str) -> dict[Path, str]:
     """Contents of the project's text files with one of these suffixes (all text files without one)."""
     found = {}
     for path in sorted(path for path in project.rglob("*") if path.is_file()):
-        if not suffixes or path.suffix in suffixes:
+        if path.suffix != ".zip" and (not suffixes or path.suffix in suffixes):
             found[path] = path.read_text(encoding="utf-8")
     return found
 

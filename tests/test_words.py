@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 AREAS = ("README.md", "copier.yml", "docs", "extensions", "migrations", "template", "tests", "benchmarks")
-NO_TEXT = {".csv", ".pyc"}
+NO_TEXT = {".csv", ".pyc", ".zip"}
 BETWEEN = r"[\s#/_]"  # what separates the words of a phrase
 # Phrase -> what to write instead.
 PHRASES = {

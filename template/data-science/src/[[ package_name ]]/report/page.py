@@ -21,6 +21,8 @@ from ..core.schema import Column, Schema
 from . import charts
 
 _SHOWN_FEATURES = 20
+_SHOWN_CLASSES = 20
+_SHOWN_PAIRS = 15
 _SHOWN_GROUPS = 24
 _SHOWN_DRIFT = 3
 _SHOWN_LABELS = 14
@@ -106,8 +108,10 @@ def build(evaluation: Evaluation) -> str:
         comparison=_comparison(evaluation),
         gains=_gains(evaluation),
         better_baselines=better_baselines(evaluation),
-        predictions=_regression(evaluation) if schema.task == "regression" else _classification(evaluation),
+        predictions=_regression(evaluation) if schema.task == "regression" else _curves(evaluation),
+        confusion=_confusion(evaluation) if schema.task == "classification" else None,
         classes=_classes(evaluation) if schema.task == "classification" else [],
+        shown_classes=_SHOWN_CLASSES,
         slices=_slices(evaluation),
         fairness=cohort_columns(evaluation.cohorts, _unit(evaluation)),
         drift=_drift(evaluation),
@@ -210,21 +214,42 @@ def _errors(evaluation: Evaluation, actual: np.ndarray, unit: str) -> Figure:
     return Figure(charts.error_shares(list(errors.items()), unit, caption), caption + ".")
 
 
-def _classification(evaluation: Evaluation) -> list[Figure]:
+@dataclass(frozen=True)
+class Confusion:
+    """How often each class is predicted for each.
+
+    Attributes:
+        caption: the finding.
+        figure: the matrix; None if there are too many classes to read it.
+        pairs: the most frequent mistakes, where the matrix shows no counts: (actual class, predicted class, rows, their
+            share of the rows of the actual class).
+    """
+
+    caption: str
+    figure: Figure | None
+    pairs: list[tuple[str, str, int, float]]
+
+
+def _confusion(evaluation: Evaluation) -> Confusion:
     actual, predicted = _labels(evaluation)
     classes = _class_order(evaluation, actual, predicted)
     matrix = confusion_matrix(actual, predicted, labels=classes)
     right = int(np.trace(matrix))
-    caption = f"Confusion matrix of {evaluation.schema.target}: {right:,} of {len(actual):,} rows are right"
+    caption = f"Confusion of {evaluation.schema.target}: {right:,} of {len(actual):,} rows are right"
     if evaluation.threshold is not None:
         caption += (
             f"; {classes[-1]} is predicted from a probability of {evaluation.threshold:g} on (training.threshold)"
         )
     wrong = matrix - np.diag(np.diag(matrix))
-    if wrong.any():
-        row, column = np.unravel_index(wrong.argmax(), wrong.shape)
+    ordered = np.argsort(-wrong, axis=None, kind="stable")[: np.count_nonzero(wrong)]
+    places = list(zip(*np.unravel_index(ordered[:_SHOWN_PAIRS], wrong.shape), strict=True))
+    if places:
+        row, column = places[0]
         caption += f"; the most frequent mistake is {classes[column]} for {classes[row]} ({wrong.max()} rows)"
-    return [Figure(charts.confusion(matrix, classes, caption), caption + "."), *_curves(evaluation)]
+    pairs = [(classes[i], classes[j], int(wrong[i, j]), float(wrong[i, j] / matrix[i].sum())) for i, j in places]
+    drawn = len(classes) <= _SHOWN_CLASSES
+    figure = Figure(charts.confusion(matrix, classes, caption), caption + ".") if drawn else None
+    return Confusion(caption + ".", figure, pairs if len(classes) > charts.COUNTED else [])
 
 
 def _class_order(evaluation: Evaluation, actual: list[str], predicted: list[str]) -> list[str]:
