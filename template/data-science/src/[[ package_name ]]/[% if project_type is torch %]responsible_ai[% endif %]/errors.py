@@ -237,8 +237,9 @@ def heat_map(frame: pd.DataFrame, columns: tuple[str, str], wrong: Mask) -> Heat
     """
     down, across = (slice_groups(frame, column, "responsible_ai.heat_map") for column in columns)
     names = [[name for name in each.cat.categories if (each == name).any()] for each in (down, across)]
-    cells = [
-        [(int(cell.sum()), int(wrong[cell].sum())) for cell in (((down == a) & (across == b)).to_numpy() for b in names[1])]
-        for a in names[0]
-    ]
-    return HeatMap(columns, names[0], names[1], cells)
+
+    def counts(first: str, second: str) -> tuple[int, int]:
+        cell = ((down == first) & (across == second)).to_numpy()
+        return int(cell.sum()), int(wrong[cell].sum())
+
+    return HeatMap(columns, *names, [[counts(first, second) for second in names[1]] for first in names[0]])

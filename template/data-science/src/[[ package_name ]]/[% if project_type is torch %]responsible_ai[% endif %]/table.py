@@ -50,8 +50,9 @@ class Table:
         columns: list[tuple[str, Condition, NDArray[np.float64]]] = []
         for name in map(str, frame):
             columns += [(name, *each) for each in _numbers(frame, name)]
-        for place, values in enumerate([] if embedding is None else embedding.T, 1):
-            columns.append((EMBEDDING, Condition(f"{EMBEDDING} {place}"), values))
+        components = [] if embedding is None else list(embedding.T)
+        block = f"{EMBEDDING} ({len(components)} components)"
+        columns += [(block, Condition(f"{EMBEDDING} {place}"), each) for place, each in enumerate(components, 1)]
         blocks: dict[str, list[int]] = {}
         for place, (block, _, _) in enumerate(columns):
             blocks.setdefault(block, []).append(place)

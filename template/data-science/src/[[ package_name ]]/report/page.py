@@ -99,7 +99,8 @@ class CohortColumn:
 def build(evaluation: Evaluation) -> str:
     """Return the report as one HTML text that refers to nothing outside itself."""
     policy, schema = evaluation.policy, evaluation.schema
-    return templates().get_template("page.html").render(
+    page = templates().get_template("page.html")
+    return page.render(
         e=evaluation,
         metric=policy.metric,
         unit=_unit(evaluation),
