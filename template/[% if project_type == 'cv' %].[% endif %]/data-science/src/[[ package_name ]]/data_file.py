@@ -155,11 +155,8 @@ def measures(image: Image.Image) -> tuple[float, ...]:
     x, y = (grey[1:-1, 2:] - grey[1:-1, :-2]).ravel(), (grey[2:, 1:-1] - grey[:-2, 1:-1]).ravel()
     xx, yy, xy = float(x @ x), float(y @ y), float(x @ y)
     energy = xx + yy or 1.0
-    left, upper = max(0, width - _SIDE) // 2, max(0, height - _SIDE) // 2
-    middle = grey if step == 1 else _grey(image.crop((left, upper, min(width, left + _SIDE), min(height, upper + _SIDE))))
-    laplacian = (
-        middle[1:-1, 2:] + middle[1:-1, :-2] + middle[2:, 1:-1] + middle[:-2, 1:-1] - 4 * middle[1:-1, 1:-1]
-    )
+    middle = grey if step == 1 else _grey(_middle(image))
+    laplacian = middle[1:-1, 2:] + middle[1:-1, :-2] + middle[2:, 1:-1] + middle[:-2, 1:-1] - 4 * middle[1:-1, 1:-1]
     sharpness = float(laplacian.std()) if laplacian.size else 0.0
     saturation = 0.0
     if small.mode == "RGB":
@@ -167,6 +164,11 @@ def measures(image: Image.Image) -> tuple[float, ...]:
         saturation = float((colours.max(axis=2) - colours.min(axis=2)).mean()) / 255
     numbers = float(grey.mean()), float(grey.std()), sharpness, saturation, (xx - yy) / energy, 2 * xy / energy
     return float(width), float(height), *numbers
+
+
+def _middle(image: Image.Image) -> Image.Image:
+    left, upper = (max(0, side - _SIDE) // 2 for side in image.size)
+    return image.crop((left, upper, min(image.width, left + _SIDE), min(image.height, upper + _SIDE)))
 
 
 def _grey(image: Image.Image) -> np.ndarray:
