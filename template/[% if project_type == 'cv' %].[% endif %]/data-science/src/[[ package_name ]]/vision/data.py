@@ -27,6 +27,7 @@ from scipy.spatial import KDTree
 
 from .. import data_file, image_model
 from ..core import tables
+from ..core.modality import Examples
 from ..core.schema import Schema
 from ..core.step import StepError
 
@@ -95,8 +96,12 @@ class Contents(Sequence[bytes]):
         return {**self.__dict__, "_archives": {}}
 
 
-def contents(frame: pd.DataFrame, root: Path) -> Contents:
-    """Return the files of examples; a cell of the column `image` may be bytes already, such as those of a changed picture."""
+def contents(examples: Examples) -> Contents:
+    """Return the files of examples; a cell of the column `image` may be bytes already, as of a changed picture."""
+    return _contents(examples.frame, examples.root)
+
+
+def _contents(frame: pd.DataFrame, root: Path) -> Contents:
     images = frame[IMAGE]
     files = frame[FILE] if FILE in frame else images
     pairs = zip(images, files, strict=True)
@@ -270,7 +275,7 @@ def check(frame: pd.DataFrame, root: Path, schema: Schema) -> pd.DataFrame:
     _refuse_nested_folders(frame, schema)
     typed = tables.validate(frame, schema)
     typed[NAME] = typed[FILE] = typed[IMAGE]
-    found = survey(contents(typed, root))
+    found = survey(_contents(typed, root))
     bad = [place for place, each in enumerate(found) if isinstance(each, str)]
     if bad:
         reasons = [f"{typed[NAME].iloc[place] or 'a row without a path'} ({found[place]})" for place in bad[:_NAMED]]
@@ -338,7 +343,7 @@ def describe(frame: pd.DataFrame, root: Path, schema: Schema) -> pd.DataFrame:
     names = list(data_file.DESCRIPTIONS)
     if set(names) <= set(frame):
         return others.assign(**{name: frame[name] for name in names})
-    found = survey(contents(frame, root))
+    found = survey(_contents(frame, root))
     if bad := [place for place, each in enumerate(found) if isinstance(each, str)]:
         first = f"{frame[IMAGE].iloc[bad[0]]}: {found[bad[0]]}"
         print(f"{len(bad):,} of {len(frame):,} pictures cannot be read (such as {first})", flush=True)
@@ -355,7 +360,7 @@ def thumbnails(frame: pd.DataFrame, root: Path) -> NDArray[np.uint8]:
         StepError: a picture cannot be decoded.
     """
     if THUMBNAIL not in frame:
-        found = survey(contents(frame, root))
+        found = survey(_contents(frame, root))
         for name, each in zip(frame[IMAGE], found, strict=True):
             if isinstance(each, str):
                 raise StepError(f"{root}: {name} cannot be read: {each}")
@@ -372,7 +377,7 @@ def write(frame: pd.DataFrame, root: Path, folder: Path) -> None:
     Raises:
         StepError: a file cannot be read any more.
     """
-    files = contents(frame, root)
+    files = _contents(frame, root)
     members = [
         f"{image}{PurePosixPath(name).suffix.lower()}" for image, name in zip(frame[IMAGE], frame[NAME], strict=True)
     ]
