@@ -398,9 +398,11 @@ def write(frame: pd.DataFrame, root: Path, folder: Path) -> None:
 
 # --- near duplicates
 
-# Two pictures are the same, written in another way, if their thumbnails differ by at most so many of 255 levels in the
-# mean, and by at most this share of the mean deviation within the thumbnail, so that flat pictures are told apart.
-_MOST_LEVELS, _MOST_SHARE = 2.25, 0.12
+# Two pictures are the same, written in another way, if their thumbnails differ in the mean by at most so many of 255
+# levels, at no place by more than so many, and by at most this share of the mean deviation within the thumbnail, so that
+# flat pictures are told apart. Measured on digits, photographs and textures of 20 to 96 pixels: JPEG of quality 75 makes
+# up to 2.5 and 12; the nearest different digits of the sample are 20 apart at one place, those of MNIST 33.
+_MOST_MEAN, _MOST_LEVELS, _MOST_SHARE = 3.0, 15.0, 0.25
 _BLOCKS = 4
 
 
@@ -421,13 +423,14 @@ def near_duplicates(train: NDArray[np.uint8], test: NDArray[np.uint8]) -> NDArra
     if not len(train) or not len(test):
         return found
     means = _block_means(test)
-    near = KDTree(_block_means(train)).query_ball_point(means, _MOST_LEVELS * means.shape[1], p=1)
+    near = KDTree(_block_means(train)).query_ball_point(means, _MOST_MEAN * means.shape[1], p=1)
     for place, candidates in enumerate(near):
         if candidates:
             picture = test[place].astype(np.float32)
             spread = float(np.abs(picture - picture.mean(axis=(0, 1))).mean())
-            differences = np.abs(train[candidates] - picture).mean(axis=(1, 2, 3))
-            found[place] = differences.min() <= min(_MOST_LEVELS, _MOST_SHARE * spread)
+            differences = np.abs(train[candidates] - picture)
+            alike = differences.max(axis=(1, 2, 3)) <= _MOST_LEVELS
+            found[place] = np.any(alike & (differences.mean(axis=(1, 2, 3)) <= min(_MOST_MEAN, _MOST_SHARE * spread)))
     return found
 
 
