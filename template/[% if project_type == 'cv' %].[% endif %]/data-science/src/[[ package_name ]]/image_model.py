@@ -7,10 +7,10 @@ package, and only what the environment `inference` has.
 import io
 import json
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-import warnings
 
 import numpy as np
 import pandas as pd

@@ -268,7 +268,7 @@ def gain(value: float, lower: float, upper: float, minimum: float, label: str, a
         return _svg(figure, "gain", alt)
 
 
-def importance(rows: Sequence[tuple[str, float, float]], label: str, alt: str) -> str:
+def importance(rows: Sequence[tuple[str, float, float]], label: str, alt: str, name: str = "importance") -> str:
     """Draw a bar with its deviation for each (feature, mean, deviation)."""
     with matplotlib.rc_context(_STYLE):
         figure, axes = _rows([feature for feature, _, _ in rows])
@@ -279,7 +279,7 @@ def importance(rows: Sequence[tuple[str, float, float]], label: str, alt: str) -
         for row, mean in enumerate(means):
             _value(axes, row, mean)
         axes.set_xlabel(label)
-        return _svg(figure, "importance", alt)
+        return _svg(figure, name, alt)
 
 
 def drift(rows: Sequence[tuple[str, float, bool]], alt: str) -> str:

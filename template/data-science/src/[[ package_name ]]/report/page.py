@@ -98,13 +98,9 @@ class CohortColumn:
 
 def build(evaluation: Evaluation) -> str:
     """Return the report as one HTML text that refers to nothing outside itself."""
-    templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    templates.filters["number"] = number
-    templates.filters["breakable"] = breakable
     policy, schema = evaluation.policy, evaluation.schema
-    return templates.get_template("page.html").render(
+    page = templates().get_template("page.html")
+    return page.render(
         e=evaluation,
         metric=policy.metric,
         unit=_unit(evaluation),
@@ -117,13 +113,22 @@ def build(evaluation: Evaluation) -> str:
         classes=_classes(evaluation) if schema.task == "classification" else [],
         shown_classes=_SHOWN_CLASSES,
         slices=_slices(evaluation),
-        fairness=_fairness(evaluation),
+        fairness=cohort_columns(evaluation.cohorts, _unit(evaluation)),
         drift=_drift(evaluation),
         p_values=P_VALUES,
         outputs=_outputs(evaluation.drift),
         minimum_rows=MINIMUM_ROWS,
         alpha=ALPHA,
     )
+
+
+def templates(*folders: Path) -> Environment:
+    """Return what renders the pages of this folder and of others, which share its `layout.html` and `parts.html`."""
+    loader = FileSystemLoader([Path(__file__).parent, *folders])
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters["number"] = number
+    environment.filters["breakable"] = breakable
+    return environment
 
 
 def _outputs(drift: Drift | None) -> list[str]:
@@ -371,23 +376,24 @@ def _slice_figure(evaluation: Evaluation, column: str, shown: list[SliceScore], 
     return Figure(svg, caption + ". Dot: median; thick: middle half; thin: 10 to 90 % of the rows.")
 
 
-def _fairness(evaluation: Evaluation) -> list[CohortColumn]:
+def cohort_columns(scored: Sequence[Cohorts], unit: str = "") -> list[CohortColumn]:
+    """Return what the page shows of each cohort column; the unit of the deciding metric begins with a space."""
     found = []
-    for column in dict.fromkeys(each.column for each in evaluation.cohorts):
-        first, *others = [each for each in evaluation.cohorts if each.column == column]
+    for column in dict.fromkeys(each.column for each in scored):
+        first, *others = [each for each in scored if each.column == column]
         values = [{score.value: score.challenger for score in each.scores} for each in (first, *others)]
         cohorts = [
             (each.value, each.rows, [column.get(each.value) for column in values], each.rows >= first.minimum_rows)
             for each in first.scores
         ]
         measures = [first.metric.name, *(each.metric.label for each in others)]
-        found.append(CohortColumn(column, _cohort_figure(evaluation, first, others), measures, cohorts))
+        found.append(CohortColumn(column, _cohort_figure(first, others, unit), measures, cohorts))
     return found
 
 
-def _cohort_figure(evaluation: Evaluation, cohorts: Cohorts, outcomes: Sequence[Cohorts]) -> Figure | None:
+def _cohort_figure(cohorts: Cohorts, outcomes: Sequence[Cohorts], unit: str) -> Figure | None:
     """Draw the worst cohorts first, then those that are too small to judge, and as many as can be read."""
-    judged, metric, unit = cohorts.ranking, cohorts.metric, _unit(evaluation)
+    judged, metric = cohorts.ranking, cohorts.metric
     small = sorted((each for each in cohorts.scores if each not in judged), key=lambda each: -each.rows)
     shown = [each for each in (*judged, *small) if _finite(each.challenger)][:_SHOWN_GROUPS]
     if not shown:
