@@ -8,7 +8,7 @@ from pathlib import Path
 import mlflow
 
 from .core.champion import meet_champion
-from .core.distances import MINIMUM_ROWS, Drift, Samples, check, document, prediction_samples
+from .core.distances import MINIMUM_ROWS, Drift, Samples, check, document, embedding_samples, prediction_samples
 from .core.modality import Examples, data_files, load_examples, unlabelled_examples
 from .core.schema import Schema
 from .core.settings import load_settings
@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_argument("--train-data", type=Path, required=True, help="folder with the rows of the training")
     arguments.add_argument("--production-data", type=Path, required=True, help="folder with rows that arrived later")
     arguments.add_argument(
-        "--model-name", help="name of the registered model, to compare the champion's predictions too"
+        "--model-name", help="name of the registered model, to compare what the champion makes of the rows too"
     )
     arguments.add_argument("--test-data", type=Path, help="with --model-name: folder with the held-out rows")
     arguments.add_argument("--schema", type=Path, required=True, help="data/schema.yml")
@@ -51,7 +51,7 @@ def measure(arguments: argparse.Namespace) -> None:
         # Not checked against the schema: production data that no longer fit it are what this step looks for.
         production = MODALITY.read(arguments.production_data, schema)
         later = MODALITY.describe(production, schema).frame
-        found = check(reference, later, columns, thresholds, _predictions(arguments, schema, production))
+        found = check(reference, later, columns, thresholds, _outputs(arguments, schema, production))
     with step_run("drift"), output_folder(arguments.drift) as folder:
         mlflow.log_metric("drifted_features", 0 if found is None else len(found.drifted))
         file = folder / "drift.json"
@@ -63,10 +63,10 @@ def measure(arguments: argparse.Namespace) -> None:
     print(_verdict(found, arguments.production_data), flush=True)
 
 
-def _predictions(arguments: argparse.Namespace, schema: Schema, production: Examples) -> Samples | None:
-    """Return the champion's predictions for held-out and production rows; None if there is none, or it has none."""
+def _outputs(arguments: argparse.Namespace, schema: Schema, production: Examples) -> list[Samples]:
+    """Return the champion's predictions and embeddings for held-out and production rows, if it has them."""
     if arguments.model_name is None:
-        return None
+        return []
     if arguments.test_data is None:
         raise StepError("--model-name needs --test-data, the held-out rows, to compare predictions with")
     test, held_out = load_examples(MODALITY, arguments.test_data, schema), Split.read(arguments.test_data)
@@ -74,13 +74,14 @@ def _predictions(arguments: argparse.Namespace, schema: Schema, production: Exam
         later = unlabelled_examples(MODALITY, production, schema)
     except StepError as error:
         print(f"predictions are not compared: {error}", flush=True)
-        return None
-    met = meet_champion(arguments.model_name, MODALITY, schema, held_out, test, later, replace=True)
+        return []
+    met = meet_champion(arguments.model_name, MODALITY, schema, held_out, test, later, replace=True, embed=True)
     if met.predictions:
-        return prediction_samples(schema, *met.predictions)
+        embeddings = embedding_samples(*met.embeddings) if met.embeddings else []
+        return [prediction_samples(schema, *met.predictions), *embeddings]
     reason = f"champion v{met.version} is damaged, cannot score the rows, or was trained on some of those held out"
     print(f"predictions are not compared: {met.note if met.version is None else reason}", flush=True)
-    return None
+    return []
 
 
 def _verdict(found: Drift | None, folder: Path) -> str:

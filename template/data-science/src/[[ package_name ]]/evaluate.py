@@ -13,7 +13,7 @@ from mlflow.pyfunc import PyFuncModel, load_model
 
 from .core import distances
 from .core.baselines import baselines
-from .core.champion import meet_champion, model_predictions
+from .core.champion import meet_champion, model_embeddings, model_predictions
 from .core.cohorts import score_cohorts, score_slices, slice_groups
 from .core.metrics import scores
 from .core.modality import Examples, Predict, data_files, load_examples, unlabelled_examples
@@ -91,10 +91,12 @@ def _evaluate(
     model = _challenger(arguments.model)
     classes = schema.class_names(train.frame[schema.target], test.frame[schema.target])
 
-    def predict(examples: Examples) -> Predictions:
-        return model_predictions(model, MODALITY, examples).within(classes)
+    challenger = model_predictions(model, MODALITY, test).within(classes)
 
-    challenger = predict(test)
+    def predict(examples: Examples) -> Predictions:
+        # Those of all held-out rows are there, and took a while where examples are large.
+        return challenger if examples is test else model_predictions(model, MODALITY, examples).within(classes)
+
     replaceable = policy.incomparable_champion == REPLACE
     met = meet_champion(arguments.model_name, MODALITY, schema, held_out, test, replace=replaceable)
     name, champion = met.name, met.predictions[0].within(classes) if met.predictions else None
@@ -130,8 +132,8 @@ def _evaluate(
     drift = None
     if production is not None:
         later, thresholds = MODALITY.describe(production, schema).frame, settings.get("drift") or {}
-        compared = _compared_predictions(schema, predict, challenger, production)
-        drift = distances.check(reference, later, columns, thresholds, compared)
+        outputs = _outputs(schema, model, predict, test, production)
+        drift = distances.check(reference, later, columns, thresholds, outputs)
     score, old_score = deciding["challenger"], deciding[name] if name else None
     return Evaluation(
         model_name=arguments.model_name,
@@ -157,16 +159,20 @@ def _evaluate(
     )
 
 
-def _compared_predictions(
-    schema: Schema, predict: Predict, challenger: Predictions, production: Examples
-) -> distances.Samples | None:
+def _outputs(
+    schema: Schema, model: PyFuncModel, predict: Predict, test: Examples, production: Examples
+) -> list[distances.Samples]:
+    """Return what the challenger makes of held-out and production rows: predictions, and embeddings if it has them."""
     try:
-        later = predict(unlabelled_examples(MODALITY, production, schema))
-        return distances.prediction_samples(schema, challenger, later)
+        later = unlabelled_examples(MODALITY, production, schema)
+        predictions = distances.prediction_samples(schema, predict(test), predict(later))
+        before, after = (model_embeddings(model, MODALITY, each) for each in (test, later))
+        embeddings = [] if before is None or after is None else distances.embedding_samples(before, after)
+        return [predictions, *embeddings]
     # These rows are not checked: they may lack a column, or have values that the model refuses. Drift names these.
     except Exception as error:
         print(f"the production rows cannot be scored, so predictions are not compared: {error}", flush=True)
-        return None
+        return []
 
 
 def _challenger(folder: Path) -> PyFuncModel:

@@ -19,7 +19,11 @@ ALPHA, METRICS, MINIMUM_ROWS, P_VALUES = (
     distances.MINIMUM_ROWS,
     distances.P_VALUES,
 )
-check, prediction_samples = distances.check, distances.prediction_samples
+check, prediction_samples, embedding_samples = (
+    distances.check,
+    distances.prediction_samples,
+    distances.embedding_samples,
+)
 
 THRESHOLDS = {
     "numerical": {
@@ -291,10 +295,41 @@ def test_predictions_drift_like_a_column(task, before, same, moved):
     schema = Schema("y", task, {"y": target, **COLUMNS})
     for after, expected in ((same, []), (moved, ["prediction"])):
         predictions = prediction_samples(schema, Predictions(np.array(before)), Predictions(np.array(after)))
-        drift = check(rows(), rows(seed=1), COLUMNS, THRESHOLDS, predictions)
+        drift = check(rows(), rows(seed=1), COLUMNS, THRESHOLDS, [predictions])
         assert drift.drifted == expected
         assert [each.feature for each in drift.results][-1] == "prediction"
         assert predictions.column.unit == "minutes"
+
+
+# --- embeddings
+
+
+def embeddings(count, random, components=8):
+    """What a network sees in the examples of one world: components of different spread, some of them of two groups."""
+    groups = random.random((count, components)) < np.linspace(0, 0.5, components)
+    return (random.normal(size=(count, components)) + 3 * groups) * np.linspace(4, 0.5, components)
+
+
+def embedding_drift(reference, current):
+    before, after = (pd.DataFrame(index=range(len(each))) for each in (reference, current))
+    return check(before, after, {}, THRESHOLDS, embedding_samples(reference, current))
+
+
+def test_at_most_5_percent_of_checks_report_drift_of_an_embedding_that_only_chance_moves():
+    random = np.random.default_rng(0)
+    checks = [embedding_drift(embeddings(360, random), embeddings(100, random)) for _ in range(40)]
+    assert sum(bool(each.drifted) for each in checks) <= ALPHA * len(checks)
+
+
+@pytest.mark.parametrize("component", [0, 7])
+def test_a_component_of_the_embedding_that_moved_drifts_and_the_others_do_not(component):
+    random = np.random.default_rng(component)
+    reference, current = embeddings(360, random), embeddings(300, random)
+    current[:, component] += reference[:, component].std()
+    drift = embedding_drift(reference, current)
+    assert drift.drifted == [f"embedding {component + 1}"]
+    assert [each.column.name for each in drift.samples] == [f"embedding {place}" for place in range(1, 9)]
+    assert {each.rows for each in drift.samples} == {"held-out"}
 
 
 # --- few rows, odd values

@@ -14,9 +14,9 @@ import mlflow
 import numpy as np
 import pandas as pd
 
-from .core.champion import champion
 from .core.modality import load_examples
 from .core.promotion import Policy
+from .core.responsible_ai import newest_model
 from .core.schema import Schema
 from .core.settings import load_settings
 from .core.step import StepError, output_folder, run
@@ -98,15 +98,9 @@ def _rows(settings: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _model(registration: Path, schema: Schema) -> tuple[str, str]:
-    """Return name and version of the newest registered model: the one just promoted, or else the champion."""
-    try:
-        done = json.loads((registration / "registration.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError) as error:
-        raise StepError(f"{registration}: there is no valid registration.json; run register first") from error
-    name, version = done["name"], champion(mlflow.MlflowClient(), done["name"])
-    if version is None:
-        reasons = "; ".join(done["reasons"])
-        raise StepError(f"no version of {name} is registered, so there is nothing to analyse: {reasons}")
+    """Return name and version of the model to analyse."""
+    version = newest_model(registration)
+    name = version.name
     inputs = mlflow.models.get_model_info(f"models:/{name}/{version.version}").signature.inputs.input_names()
     if gone := [column for column in inputs if column not in schema.features]:
         wanted = f"version {version.version} of {name} needs {', '.join(gone)}, no longer a feature of {schema.source}"

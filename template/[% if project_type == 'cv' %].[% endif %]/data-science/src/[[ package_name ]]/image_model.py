@@ -5,33 +5,162 @@ package, and only what the environment `inference` has.
 """
 
 import io
+import json
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-# Larger ones are refused: a small file can hold a picture that does not fit into memory.
+# Larger ones are refused, by their header: a small file can hold a picture that does not fit into memory.
 MAXIMUM_PIXELS = 50_000_000
 MAXIMUM_BYTES = 20 * 2**20
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+
+# Pillow warns above this limit, and stops a reader that finds twice as many pixels in a later part of the file.
+Image.MAX_IMAGE_PIXELS = MAXIMUM_PIXELS
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # `decode` refuses such a picture itself
+
+# So many images are decoded and computed at a time.
+ROWS_AT_ONCE = 64
 
 
 def decode(content: bytes) -> Image.Image:
-    """Return the picture in a file, upright, in the mode L (grey) or RGB.
+    """Return the picture in a file, upright, in the mode L (grey) or RGB with 8 bits per channel.
+
+    The orientation that a camera notes (EXIF) is applied. Transparent parts become white; of 16 bits the upper 8 are
+    kept; of several frames or pages the first one is taken.
 
     Raises:
         ValueError: it is not a picture, is damaged, or is too large; in one line.
     """
+    if not content:
+        raise ValueError("it is empty (0 bytes); write the file again")
+    if len(content) > MAXIMUM_BYTES:
+        raise ValueError(f"it has {len(content):,} bytes; make it smaller, at most {MAXIMUM_BYTES:,} are read")
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             if image.width * image.height > MAXIMUM_PIXELS:
-                raise ValueError(f"{image.width} x {image.height} pixels are too many; at most {MAXIMUM_PIXELS:,}")
-            upright = ImageOps.exif_transpose(image)
-            return upright.convert("L" if upright.mode in ("1", "L") else "RGB")
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"it is not a readable image: {error}") from error
+                raise Image.DecompressionBombError(f"{image.width:,} x {image.height:,}")
+            image.load()
+            return _plain(_upright(image))
+    except Image.UnidentifiedImageError as error:
+        raise ValueError(f"it is not a picture in one of the formats {', '.join(FORMATS)}") from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"it has too many pixels; make it smaller, at most {MAXIMUM_PIXELS:,} are read") from error
+    except _UnsupportedError as error:
+        raise ValueError(str(error)) from error
+    # Pillow's readers meet damaged files with errors of many kinds.
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ValueError(f"it is a damaged picture ({reason}); write the file again") from error
+
+
+class _UnsupportedError(Exception):
+    """Values that have no one meaning as grey or colour; the text says which, and the remedy."""
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    # Damaged notes of a camera; the picture itself has been read.
+    except Exception:
+        return image
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        # As Pillow reads 16 bits of a colour.
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise _UnsupportedError("its pixels are 32-bit numbers without a range; save it with 8 or 16 bits")
+    if image.has_transparency_data:
+        visible = image.convert("RGBA")
+        image_on_white = Image.new("RGBA", image.size, "white")
+        image_on_white.alpha_composite(visible)
+        return image_on_white.convert("L" if image.mode in ("1", "L", "LA", "La") else "RGB")
+    return image.convert("L" if image.mode in ("1", "L") else "RGB")
 
 
 def pixels(image: Image.Image, size: int, channels: int) -> NDArray[np.uint8]:
-    """Return an image as a network takes it, of shape (channels, size, size), values 0 to 255."""
-    converted = image.convert("L" if channels == 1 else "RGB").resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(converted, dtype=np.uint8).reshape(size, size, channels).transpose(2, 0, 1)
+    """Return an image as a network takes it, of shape (channels, size, size), values 0 to 255.
+
+    Its proportions stay: what is missing to a square gets the mean colour of its border.
+    """
+    converted = image.convert("L" if channels == 1 else "RGB")
+    scale = size / max(converted.size)
+    width, height = (max(1, round(side * scale)) for side in converted.size)
+    values = np.asarray(converted.resize((width, height), Image.Resampling.BILINEAR)).reshape(height, width, channels)
+    if (width, height) != (size, size):
+        border = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
+        square = np.empty((size, size, channels), dtype=np.uint8)
+        square[:] = border.mean(axis=0).round()
+        top, left = (size - height) // 2, (size - width) // 2
+        square[top : top + height, left : left + width] = values
+        values = square
+    return np.ascontiguousarray(values.transpose(2, 0, 1))
+
+
+class ImageClassifier(PythonModel):
+    """Classes of images, with a probability each; or, with the parameter `embedding`, how the network sees them."""
+
+    def load_context(self, context: Any) -> None:
+        """Start a session of ONNX Runtime, on a GPU where there is one and the package for it."""
+        import onnxruntime  # here: who only decodes images does not need it
+
+        options = onnxruntime.SessionOptions()
+        # As other numerical libraries do it; 0 is one thread for each core.
+        options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or 0)
+        known = onnxruntime.get_available_providers()
+        providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in known]
+        self.session = onnxruntime.InferenceSession(context.artifacts["model"], options, providers=providers)
+        about = json.loads(Path(context.artifacts["description"]).read_text(encoding="utf-8"))
+        self.classes = about["classes"]
+        self.values = np.array([int(name) for name in self.classes] if about["integers"] else self.classes)
+        self.size, self.channels = about["size"], about["channels"]
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """Return a row for each image.
+
+        Args:
+            context: of MLflow.
+            model_input: the column `image` has the content of the files.
+            params: with `embedding` true the result is the embedding.
+
+        Returns:
+            The columns `prediction` and, named like the classes, their probabilities; or the components of the embedding.
+
+        Raises:
+            ValueError: a file is no image that can be decoded; the line names its row.
+        """
+        output = "embedding" if (params or {}).get("embedding") else "probabilities"
+        contents = list(model_input["image"])
+        parts = [self._run(output, contents, first) for first in range(0, len(contents), ROWS_AT_ONCE)]
+        # Without rows there are columns all the same.
+        values = np.concatenate(parts) if parts else self._run(output, [], 0)
+        if output == "embedding":
+            return pd.DataFrame(values, columns=[f"component_{place}" for place in range(1, values.shape[1] + 1)])
+        table = pd.DataFrame(values.astype(float), columns=self.classes)
+        table.insert(0, "prediction", self.values[values.argmax(axis=1)])
+        return table
+
+    def _run(self, output: str, contents: Sequence[bytes], first: int) -> NDArray[np.float32]:
+        part = contents[first : first + ROWS_AT_ONCE]
+        images = np.empty((len(part), self.channels, self.size, self.size), dtype=np.uint8)
+        for row, content in enumerate(part):
+            try:
+                images[row] = pixels(decode(content), self.size, self.channels)
+            except ValueError as error:
+                raise ValueError(f"row {first + row}: {error}") from error
+        values: NDArray[np.float32] = self.session.run([output], {"images": images})[0]
+        return values
+
+
+set_model(ImageClassifier())

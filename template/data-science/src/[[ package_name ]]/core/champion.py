@@ -106,12 +106,14 @@ class Champion:
         version: its number in the registry; None if no version is registered.
         predictions: for each of the examples that it was to score, one after the other; empty if there is nothing to
             compare with.
+        embeddings: likewise how it sees the examples, of shape (examples, components); empty if it has no embedding.
         note: why there is nothing to compare with, or empty.
     """
 
     version: str | None
     predictions: tuple[Predictions, ...] = ()
     note: str = ""
+    embeddings: tuple[NDArray[np.float64], ...] = ()
 
     @property
     def name(self) -> str | None:
@@ -120,7 +122,13 @@ class Champion:
 
 
 def meet_champion(
-    name: str, modality: Modality, schema: Schema, held_out: Split, *examples: Examples, replace: bool = False
+    name: str,
+    modality: Modality,
+    schema: Schema,
+    held_out: Split,
+    *examples: Examples,
+    replace: bool = False,
+    embed: bool = False,
 ) -> Champion:
     """Return the champion with its predictions for the held-out examples, and for others.
 
@@ -131,6 +139,7 @@ def meet_champion(
         held_out: the split that the held-out examples come from.
         examples: what it is to score.
         replace: whether a champion that cannot be compared may be replaced without a comparison.
+        embed: whether its embeddings are needed too.
 
     Raises:
         StepError: its files cannot be fetched; or it cannot be compared, and `replace` is false.
@@ -146,7 +155,8 @@ def meet_champion(
             if reason := held_out.difference(_recorded_split(model)):
                 raise _IncomparableError(reason)
             scored = tuple(_scored(model, modality, schema, each) for each in examples)
-            return Champion(str(version.version), scored)
+            embedded = [_embedded(model, modality, each) for each in examples] if embed else []
+            return Champion(str(version.version), scored, embeddings=tuple(e for e in embedded if e is not None))
         except _IncomparableError as error:
             note = f"champion v{version.version} cannot be compared: {error}"
     if not replace:
@@ -185,6 +195,13 @@ def _scored(model: PyFuncModel, modality: Modality, schema: Schema, examples: Ex
     if schema.task == "classification":
         _refuse_other_classes(predicted, schema, examples)
     return predicted
+
+
+def _embedded(model: PyFuncModel, modality: Modality, examples: Examples) -> NDArray[np.float64] | None:
+    try:
+        return model_embeddings(model, modality, examples)
+    except Exception as error:
+        raise _IncomparableError(f"it cannot embed these rows ({_first_words(error)})") from error
 
 
 def _refuse_other_classes(predicted: Predictions, schema: Schema, examples: Examples) -> None:

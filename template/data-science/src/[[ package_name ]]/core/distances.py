@@ -32,6 +32,10 @@ Floats = NDArray[np.float64]
 
 # The name under which a model's predictions are compared, like one more column.
 PREDICTION = "prediction"
+# Likewise each component of its embedding, with a number.
+EMBEDDING = "embedding"
+# The rows that a model's outputs are compared with: it knows those that it was trained on too well.
+HELD_OUT = "held-out"
 
 # The largest share of checks that report drift where there is none.
 ALPHA = 0.05
@@ -53,7 +57,7 @@ class Samples(NamedTuple):
     """The values of one column in the rows of the past, the reference, and in the production rows.
 
     Attributes:
-        rows: which rows the reference is: "training" or "held-out".
+        rows: which rows the reference is: "training" or, for what a model makes of them, "held-out".
     """
 
     column: Column
@@ -67,7 +71,7 @@ class DriftResult:
     """One metric of one column.
 
     Attributes:
-        feature: name of the column; `PREDICTION` for the model's predictions.
+        feature: name of the column; `PREDICTION` for the model's predictions, `EMBEDDING` for how it sees the rows.
         value: what Azure ML would report; infinite when one of the two samples has no values.
         noise: the value to expect from chance alone; None for a p-value, which accounts for it.
         excess: the value without the noise; None for a p-value.
@@ -115,7 +119,7 @@ def check(
     current: pd.DataFrame,
     columns: Mapping[str, Column],
     thresholds: Mapping[str, Mapping[str, float]],
-    predictions: Samples | None = None,
+    outputs: Sequence[Samples] = (),
 ) -> Drift:
     """Compare each of the columns in `current` with `reference` under each metric that has a threshold.
 
@@ -127,14 +131,14 @@ def check(
         current: the production rows.
         columns: what to compare.
         thresholds: `{numerical: {metric: threshold}, categorical: {...}}`.
-        predictions: the model's predictions for both, from `prediction_samples`.
+        outputs: what a model makes of both, from `prediction_samples` and `embedding_samples`.
 
     Raises:
         StepError: a metric is unknown or its threshold is not a number.
     """
     check_thresholds(thresholds)
     samples = [Samples(column, _column(reference, name), _column(current, name)) for name, column in columns.items()]
-    samples += [] if predictions is None else [predictions]
+    samples += outputs
     tests = [
         (each, name, float(threshold))
         for each in samples
@@ -159,7 +163,22 @@ def prediction_samples(schema: Schema, reference: Predictions, current: Predicti
     """
     kind = "number" if schema.task == "regression" else "category"
     column = Column(PREDICTION, kind, unit=schema.columns[schema.target].unit)
-    return Samples(column, pd.Series(reference.values), pd.Series(current.values), "held-out")
+    return Samples(column, pd.Series(reference.values), pd.Series(current.values), HELD_OUT)
+
+
+def embedding_samples(reference: Floats, current: Floats) -> list[Samples]:
+    """Return the components of a model's embedding as more columns for `check`: `embedding 1` and so on.
+
+    They show what the columns of the data may not: that a model sees something else in the examples than it used to.
+
+    Args:
+        reference: of held-out rows, of shape (rows, components).
+        current: of the production rows, of shape (rows, components).
+    """
+    return [
+        Samples(Column(f"{EMBEDDING} {place}", "number"), pd.Series(before), pd.Series(after), HELD_OUT)
+        for place, (before, after) in enumerate(zip(reference.T, current.T, strict=True), 1)
+    ]
 
 
 def document(drift: Drift | None) -> dict[str, Any]:

@@ -44,6 +44,7 @@ class Panel:
         figures: may be empty.
         table: what the figures show, in full.
         records: the same for programs; in metrics.json a number that is not finite is null.
+        gallery: small figures, many side by side; fewer where the drawings have the class `wide`.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Panel:
     figures: Sequence[Figure]
     table: Table
     records: Sequence[Mapping[str, Any]]
+    gallery: Sequence[Figure] = ()
 
 
 def number(value: float | None) -> str:

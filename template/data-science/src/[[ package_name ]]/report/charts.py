@@ -53,6 +53,8 @@ _STYLE: dict[Any, Any] = {
 # Inches: at this width the text keeps its size on a phone. Rows of a chart with one line per item, likewise.
 WIDTH, ROW = 4.4, 0.26
 _POINTS = 800
+# The classes of a confusion matrix up to which there is room to write the counts into it.
+COUNTED = 12
 # Colour, dashes and width of the lines of up to three models.
 _LINES: Sequence[tuple[str, Any, float]] = (
     (CHALLENGER, "solid", 2.2),
@@ -266,7 +268,7 @@ def gain(value: float, lower: float, upper: float, minimum: float, label: str, a
         return _svg(figure, "gain", alt)
 
 
-def importance(rows: Sequence[tuple[str, float, float]], label: str, alt: str) -> str:
+def importance(rows: Sequence[tuple[str, float, float]], label: str, alt: str, name: str = "importance") -> str:
     """Draw a bar with its deviation for each (feature, mean, deviation)."""
     with matplotlib.rc_context(_STYLE):
         figure, axes = _rows([feature for feature, _, _ in rows])
@@ -277,7 +279,7 @@ def importance(rows: Sequence[tuple[str, float, float]], label: str, alt: str) -
         for row, mean in enumerate(means):
             _value(axes, row, mean)
         axes.set_xlabel(label)
-        return _svg(figure, "importance", alt)
+        return _svg(figure, name, alt)
 
 
 def drift(rows: Sequence[tuple[str, float, bool]], alt: str) -> str:
@@ -303,15 +305,17 @@ def confusion(matrix: ArrayLike, classes: Sequence[str], alt: str) -> str:
     """Draw counts of shape (classes, classes), actual in rows, shaded by the share of the row."""
     counts = np.asarray(matrix, dtype=float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    # Of many classes the cells are squares as wide as the page has room for.
+    size = min(0.42, 3.4 / len(classes))
     names = [_short(name, 12) for name in classes]
     with matplotlib.rc_context(_STYLE):
-        figure, axes = _draw(0.42 * len(names) + 1.3)
+        figure, axes = _draw(size * len(names) + 1.3)
         for row, column in np.ndindex(counts.shape):
             corner = (column - 0.47, row - 0.47)
             cell = matplotlib.patches.Rectangle(corner, 0.94, 0.94, color=CHALLENGER, linewidth=0)
             cell.set_alpha(0.06 + 0.5 * float(shares[row, column]))
             axes.add_patch(cell)
-            if len(names) <= 12:
+            if len(names) <= COUNTED:
                 axes.text(column, row, f"{counts[row, column]:.0f}", ha="center", va="center", color=INK)
         axes.set_xticks(range(len(names)), names, rotation=0 if len(names) <= 4 else 90, color=INK)
         axes.set_yticks(range(len(names)), names)

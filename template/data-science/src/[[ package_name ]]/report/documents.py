@@ -35,7 +35,7 @@ def documents(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
             },
             "gain": asdict(evaluation.interval) | {"confidence": policy.confidence} if evaluation.interval else None,
             "slices": [asdict(each) for each in evaluation.slices],
-            "fairness": [_cohorts_document(each) for each in evaluation.cohorts],
+            "fairness": [cohorts_document(each) for each in evaluation.cohorts],
             **{panel.name: list(panel.records) for panel in evaluation.panels},
         },
         "decision.json": {
@@ -50,7 +50,8 @@ def documents(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
     }
 
 
-def _cohorts_document(cohorts: Cohorts) -> dict[str, Any]:
+def cohorts_document(cohorts: Cohorts) -> dict[str, Any]:
+    """Return the scores of the cohorts of a column, and the limits on them, as plain data."""
     scores = {each.value: {"value": each.value, "rows": each.rows, "score": each.challenger} for each in cohorts.scores}
     judged = [each.value for each in cohorts.ranking]
     return {
@@ -75,11 +76,16 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def write_json(document: dict[str, Any], path: Path) -> None:
+    """Write plain data; numbers that JSON does not have become null."""
+    text = json.dumps(_plain(document), indent=2, allow_nan=False, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
 def write(evaluation: Evaluation, folder: Path) -> None:
     """Write the JSON documents and the page into `folder`."""
     for name, document in documents(evaluation).items():
-        text = json.dumps(_plain(document), indent=2, allow_nan=False, ensure_ascii=False)
-        (folder / name).write_text(text + "\n", encoding="utf-8")
+        write_json(document, folder / name)
     (folder / "report.html").write_text(build(evaluation), encoding="utf-8")
 
 

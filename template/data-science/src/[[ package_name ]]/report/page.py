@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from sklearn.metrics import confusion_matrix, precision_recall_curve, precision_recall_fscore_support, roc_curve
 
-from ..core.distances import ALPHA, MINIMUM_ROWS, P_VALUES, PREDICTION, Drift, DriftResult, Samples
+from ..core.distances import ALPHA, HELD_OUT, MINIMUM_ROWS, P_VALUES, Drift, DriftResult, Samples
 from ..core.fairness import Cohorts
 from ..core.metrics import METRICS, SliceScore
 from ..core.panels import Figure, Panel, number
@@ -21,6 +21,8 @@ from ..core.schema import Column, Schema
 from . import charts
 
 _SHOWN_FEATURES = 20
+_SHOWN_CLASSES = 20
+_SHOWN_PAIRS = 15
 _SHOWN_GROUPS = 24
 _SHOWN_DRIFT = 3
 _SHOWN_LABELS = 14
@@ -96,13 +98,9 @@ class CohortColumn:
 
 def build(evaluation: Evaluation) -> str:
     """Return the report as one HTML text that refers to nothing outside itself."""
-    templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    templates.filters["number"] = number
-    templates.filters["breakable"] = breakable
     policy, schema = evaluation.policy, evaluation.schema
-    return templates.get_template("page.html").render(
+    page = templates().get_template("page.html")
+    return page.render(
         e=evaluation,
         metric=policy.metric,
         unit=_unit(evaluation),
@@ -110,16 +108,32 @@ def build(evaluation: Evaluation) -> str:
         comparison=_comparison(evaluation),
         gains=_gains(evaluation),
         better_baselines=better_baselines(evaluation),
-        predictions=_regression(evaluation) if schema.task == "regression" else _classification(evaluation),
+        predictions=_regression(evaluation) if schema.task == "regression" else _curves(evaluation),
+        confusion=_confusion(evaluation) if schema.task == "classification" else None,
         classes=_classes(evaluation) if schema.task == "classification" else [],
+        shown_classes=_SHOWN_CLASSES,
         slices=_slices(evaluation),
-        fairness=_fairness(evaluation),
+        fairness=cohort_columns(evaluation.cohorts, _unit(evaluation)),
         drift=_drift(evaluation),
         p_values=P_VALUES,
-        prediction=PREDICTION,
+        outputs=_outputs(evaluation.drift),
         minimum_rows=MINIMUM_ROWS,
         alpha=ALPHA,
     )
+
+
+def templates(*folders: Path) -> Environment:
+    """Return what renders the pages of this folder and of others, which share its `layout.html` and `parts.html`."""
+    loader = FileSystemLoader([Path(__file__).parent, *folders])
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters["number"] = number
+    environment.filters["breakable"] = breakable
+    return environment
+
+
+def _outputs(drift: Drift | None) -> list[str]:
+    """Return the names of what a model makes of the rows, among the columns that are compared."""
+    return [] if drift is None else [each.column.name for each in drift.samples if each.rows == HELD_OUT]
 
 
 def breakable(name: str) -> Markup:
@@ -200,21 +214,42 @@ def _errors(evaluation: Evaluation, actual: np.ndarray, unit: str) -> Figure:
     return Figure(charts.error_shares(list(errors.items()), unit, caption), caption + ".")
 
 
-def _classification(evaluation: Evaluation) -> list[Figure]:
+@dataclass(frozen=True)
+class Confusion:
+    """How often each class is predicted for each.
+
+    Attributes:
+        caption: the finding.
+        figure: the matrix; None if there are too many classes to read it.
+        pairs: the most frequent mistakes, where the matrix shows no counts: (actual class, predicted class, rows, their
+            share of the rows of the actual class).
+    """
+
+    caption: str
+    figure: Figure | None
+    pairs: list[tuple[str, str, int, float]]
+
+
+def _confusion(evaluation: Evaluation) -> Confusion:
     actual, predicted = _labels(evaluation)
     classes = _class_order(evaluation, actual, predicted)
     matrix = confusion_matrix(actual, predicted, labels=classes)
     right = int(np.trace(matrix))
-    caption = f"Confusion matrix of {evaluation.schema.target}: {right:,} of {len(actual):,} rows are right"
+    caption = f"Confusion of {evaluation.schema.target}: {right:,} of {len(actual):,} rows are right"
     if evaluation.threshold is not None:
         caption += (
             f"; {classes[-1]} is predicted from a probability of {evaluation.threshold:g} on (training.threshold)"
         )
     wrong = matrix - np.diag(np.diag(matrix))
-    if wrong.any():
-        row, column = np.unravel_index(wrong.argmax(), wrong.shape)
+    ordered = np.argsort(-wrong, axis=None, kind="stable")[: np.count_nonzero(wrong)]
+    places = list(zip(*np.unravel_index(ordered[:_SHOWN_PAIRS], wrong.shape), strict=True))
+    if places:
+        row, column = places[0]
         caption += f"; the most frequent mistake is {classes[column]} for {classes[row]} ({wrong.max()} rows)"
-    return [Figure(charts.confusion(matrix, classes, caption), caption + "."), *_curves(evaluation)]
+    pairs = [(classes[i], classes[j], int(wrong[i, j]), float(wrong[i, j] / matrix[i].sum())) for i, j in places]
+    drawn = len(classes) <= _SHOWN_CLASSES
+    figure = Figure(charts.confusion(matrix, classes, caption), caption + ".") if drawn else None
+    return Confusion(caption + ".", figure, pairs if len(classes) > charts.COUNTED else [])
 
 
 def _class_order(evaluation: Evaluation, actual: list[str], predicted: list[str]) -> list[str]:
@@ -341,23 +376,24 @@ def _slice_figure(evaluation: Evaluation, column: str, shown: list[SliceScore], 
     return Figure(svg, caption + ". Dot: median; thick: middle half; thin: 10 to 90 % of the rows.")
 
 
-def _fairness(evaluation: Evaluation) -> list[CohortColumn]:
+def cohort_columns(scored: Sequence[Cohorts], unit: str = "") -> list[CohortColumn]:
+    """Return what the page shows of each cohort column; the unit of the deciding metric begins with a space."""
     found = []
-    for column in dict.fromkeys(each.column for each in evaluation.cohorts):
-        first, *others = [each for each in evaluation.cohorts if each.column == column]
+    for column in dict.fromkeys(each.column for each in scored):
+        first, *others = [each for each in scored if each.column == column]
         values = [{score.value: score.challenger for score in each.scores} for each in (first, *others)]
         cohorts = [
             (each.value, each.rows, [column.get(each.value) for column in values], each.rows >= first.minimum_rows)
             for each in first.scores
         ]
         measures = [first.metric.name, *(each.metric.label for each in others)]
-        found.append(CohortColumn(column, _cohort_figure(evaluation, first, others), measures, cohorts))
+        found.append(CohortColumn(column, _cohort_figure(first, others, unit), measures, cohorts))
     return found
 
 
-def _cohort_figure(evaluation: Evaluation, cohorts: Cohorts, outcomes: Sequence[Cohorts]) -> Figure | None:
+def _cohort_figure(cohorts: Cohorts, outcomes: Sequence[Cohorts], unit: str) -> Figure | None:
     """Draw the worst cohorts first, then those that are too small to judge, and as many as can be read."""
-    judged, metric, unit = cohorts.ranking, cohorts.metric, _unit(evaluation)
+    judged, metric = cohorts.ranking, cohorts.metric
     small = sorted((each for each in cohorts.scores if each not in judged), key=lambda each: -each.rows)
     shown = [each for each in (*judged, *small) if _finite(each.challenger)][:_SHOWN_GROUPS]
     if not shown:

@@ -1,0 +1,214 @@
+"""Networks: a small one in plain PyTorch, and pretrained ones of torchvision and timm by their names.
+
+A network takes images as they are decoded, of the type uint8 and shape (images, channels, size, size), so what is done
+to their values is part of it.
+"""
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..core.step import StepError
+
+SMALL = "small_cnn"
+LIBRARIES = ("torchvision", "timm")
+
+# Where the maps of features are so small, the average of each is taken.
+_SMALLEST_MAP = 7
+# A larger image is halved by the first layer, which costs most, until it is not.
+_LARGEST_MAP = 56
+_WIDEST = 256
+_PLACE = "training.hyperparameters"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the training images look like: mean and standard deviation of each channel, 0 to 1."""
+
+    size: int
+    channels: int
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+
+class Network(nn.Module):
+    """A body, which turns images into features, and a head, which turns features into classes.
+
+    Attributes:
+        body: takes normalised images and gives features of shape (images, features).
+        head: gives logits of shape (images, classes).
+        size: width and height of the images, in pixels.
+        channels: 1 for grey, 3 for red, green and blue.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, body: nn.Module, features: int, classes: int, look: Look, frozen: bool = False) -> None:
+        """Join a body with a new head; a frozen body does not learn."""
+        super().__init__()
+        self.body, self.head = body, nn.Linear(features, classes)
+        self.size, self.channels, self.frozen = look.size, look.channels, frozen
+        self.register_buffer("mean", 255 * torch.tensor(look.mean).view(1, -1, 1, 1))
+        self.register_buffer("deviation", 255 * torch.tensor(look.deviation).view(1, -1, 1, 1))
+        if frozen:
+            body.requires_grad_(False)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return features of shape (images, features); the values of images are 0 to 255."""
+        features: Tensor = self.body((images.float() - self.mean) / self.deviation)
+        return features
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits of shape (images, classes)."""
+        logits: Tensor = self.head(self.features(images))
+        return logits
+
+    def train(self, mode: bool = True) -> "Network":
+        """Switch between training and use; a frozen body keeps the statistics that it has."""
+        super().train(mode)
+        if self.frozen:
+            self.body.eval()
+        return self
+
+
+def build(
+    name: str,
+    classes: int,
+    look: Callable[[int | None], Look],
+    size: int | None = None,
+    pretrained: bool = True,
+    freeze: bool = False,
+) -> Network:
+    """Return a network that is not trained for these classes yet.
+
+    Args:
+        name: small_cnn, or a library and a name there, such as torchvision:resnet18.
+        classes: how many there are.
+        look: tells what the images look like at a size; None is one that suits them.
+        size: width and height of the images, in pixels; None is what the network, or the data, suggest.
+        pretrained: whether a network of a library starts from its published weights.
+        freeze: whether only the head learns.
+
+    Raises:
+        StepError: there is no such network, its library is missing, its weights cannot be fetched, or the size does not
+            suit it.
+    """
+    if name == SMALL:
+        if freeze:
+            raise StepError(f"{_PLACE}.freeze: {SMALL} is not pretrained, so all of it must learn; leave it out")
+        seen = look(size)
+        return Network(*_small(seen.size, seen.channels), classes, seen)
+    library, _, model = name.partition(":")
+    if library not in LIBRARIES or not model:
+        known = ", ".join((SMALL, "torchvision:NAME such as torchvision:resnet18", "timm:NAME"))
+        raise StepError(f"{_PLACE}.backbone: {name!r} is unknown; choose one of {known}")
+    body, suggested, mean, deviation = _LOADERS[library](_imported(library), model, pretrained)
+    given = Look(size or suggested, 3, mean, deviation)
+    return Network(body, _features(body, name, given.size), classes, given, freeze)
+
+
+def _small(size: int, channels: int) -> tuple[nn.Module, int]:
+    """Return convolutions that halve the image until little is left of it, and how many features they give.
+
+    Groups are normalised and not batches: so the result does not depend on how a batch is divided between processes.
+    """
+    layers: list[nn.Module] = []
+    width, inputs = 32, channels
+    while size > _LARGEST_MAP:
+        layers += _convolution(inputs, width, stride=2)
+        inputs, size = width, -(-size // 2)
+    layers += _convolution(inputs, width)
+    while size > _SMALLEST_MAP:
+        layers += [nn.MaxPool2d(2, ceil_mode=True), *_convolution(width, min(2 * width, _WIDEST))]
+        width, size = min(2 * width, _WIDEST), -(-size // 2)
+    layers += [*_convolution(width, width), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*layers), width
+
+
+def _convolution(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
+    convolution = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+    return [convolution, nn.GroupNorm(8, outputs), nn.ReLU(inplace=True)]
+
+
+def _imported(library: str) -> ModuleType:
+    try:
+        return import_module(library)
+    except ModuleNotFoundError as error:
+        missing = error.name or library
+        raise StepError(
+            f"{_PLACE}.backbone: {missing} is not installed: run `uv add {missing}`, and add it to "
+            "data-science/environment/train.yml"
+        ) from error
+    except Exception as error:  # a build for another PyTorch fails in its own way
+        fits = f"it must be the release and build that belong to PyTorch {torch.__version__}"
+        raise StepError(f"{_PLACE}.backbone: {library} cannot be imported ({_line(error)}); {fits}") from error
+
+
+_Loaded = tuple[nn.Module, int, tuple[float, ...], tuple[float, ...]]
+
+
+def _torchvision(library: Any, name: str, pretrained: bool) -> _Loaded:
+    models = library.models
+    _check_name("torchvision", name, models.list_models())
+    weights = models.get_model_weights(name).DEFAULT
+    size, mean, deviation = 224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    if weights is not None:
+        images = weights.transforms()
+        size, mean, deviation = images.crop_size[0], tuple(images.mean), tuple(images.std)
+    model = _fetched(f"torchvision:{name}", lambda: models.get_model(name, weights=weights if pretrained else None))
+    linear = [place for place, layer in model.named_modules() if isinstance(layer, nn.Linear)]
+    if not linear:
+        raise StepError(f"{_PLACE}.backbone: torchvision:{name} does not end with a linear layer; choose another one")
+    parent, _, last = linear[-1].rpartition(".")
+    setattr(model.get_submodule(parent), last, nn.Identity())
+    return model, size, mean, deviation
+
+
+def _timm(library: Any, name: str, pretrained: bool) -> _Loaded:
+    _check_name("timm", name.partition(".")[0], library.list_models())
+    model = _fetched(f"timm:{name}", lambda: library.create_model(name, pretrained=pretrained, num_classes=0))
+    images = model.pretrained_cfg
+    return model, images["input_size"][-1], tuple(images["mean"]), tuple(images["std"])
+
+
+_LOADERS: dict[str, Callable[[Any, str, bool], _Loaded]] = {"torchvision": _torchvision, "timm": _timm}
+
+
+def _check_name(library: str, name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 3, 0.4) or sorted(known)[:3]
+        raise StepError(f"{_PLACE}.backbone: {library} has no model {name!r}; similar are {', '.join(near)}")
+
+
+def _fetched(name: str, create: Callable[[], nn.Module]) -> nn.Module:
+    try:
+        return create()
+    except Exception as error:  # libraries wrap the errors of the network, each in its own way
+        raise StepError(
+            f"{_PLACE}.backbone: the weights of {name} cannot be fetched ({_line(error)}): allow access to where the "
+            "library downloads from, put them into its cache (TORCH_HOME, HF_HOME), or start without: pretrained: false"
+        ) from error
+
+
+def _features(body: nn.Module, name: str, size: int) -> int:
+    """Return how many features a body gives, by trying it."""
+    body.eval()
+    try:
+        with torch.no_grad():
+            found = body(torch.zeros(1, 3, size, size))
+    except Exception as error:  # whatever a layer raises that needs another size
+        raise StepError(f"{_PLACE}.size: {name} takes no images of {size} pixels ({_line(error)}); try 224") from error
+    if not isinstance(found, Tensor) or found.ndim != 2:
+        raise StepError(f"{_PLACE}.backbone: {name} gives no plain features; choose another one")
+    return int(found.shape[1])
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
