@@ -48,6 +48,7 @@ class Insights:
         predictions: what moves the predicted class.
         mistakes: what moves the errors.
         typical: errors of the first group, or of all rows if no group is confirmed.
+        pictures: of those errors; empty for a type of data without pictures.
     """
 
     model: str
@@ -66,6 +67,7 @@ class Insights:
     predictions: Surrogate
     mistakes: Surrogate
     typical: Sequence[Example]
+    pictures: Sequence[Figure] = ()
 
     @property
     def confirmed(self) -> list[ErrorCohort]:
@@ -173,8 +175,8 @@ def summary(insights: Insights) -> str:
     lines += [f"  - {reason}" for _, reason in insights.fairness]
     found, broken = len(insights.confirmed), sum(not good for good, _ in insights.fairness)
     last = f"{insights.model} version {insights.version}: {insights.errors} of {insights.analysed:,} rows are wrong; "
-    last += f"{found or 'no'} {'group has' if found == 1 else 'groups have' if found else 'group has'} more errors"
+    last += f"{found} groups have more errors" if found > 1 else f"{found or 'no'} group has more errors"
     if insights.fairness:
-        last += f"; {broken} fairness limits are broken" if broken else "; the fairness limits hold"
+        last += f"; {broken} of {len(insights.fairness)} fairness limits broken"
     # A console of Windows may lack letters of the user's data.
     return "\n".join([*lines, last]).encode("ascii", "replace").decode("ascii")

@@ -21,6 +21,9 @@ from .table import Condition, Table
 
 Mask = NDArray[np.bool_]
 
+# So little of an error is a matter of rounding.
+_NONE = 1e-9
+
 
 @dataclass(frozen=True)
 class ErrorCohort:
@@ -148,7 +151,7 @@ def _test(
     errors, rows = inside
     lower, upper = clopper_pearson(errors, rows, confidence)
     # Fractions of errors, which come from units with several rows, are rounded to the side of the null hypothesis.
-    few, many = math.floor(errors + 1e-9), math.ceil(outside[0] - 1e-9)
+    few, many = math.floor(errors + _NONE), math.ceil(outside[0] - _NONE)
     counts = [[few, rows - few], [many, outside[1] - many]]
     return float(stats.fisher_exact(counts, alternative="greater").pvalue), lower, upper
 
@@ -162,8 +165,8 @@ def _counts(wrong: Mask, part: Mask, units: NDArray[np.intp]) -> tuple[float, in
 def clopper_pearson(errors: float, rows: int, confidence: float) -> tuple[float, float]:
     """Return the exact central interval of a share, 0 to 1; `errors` may be a fraction."""
     tail = (1 - confidence) / 2
-    lower = stats.beta.ppf(tail, errors, rows - errors + 1) if errors > 0 else 0.0
-    upper = stats.beta.isf(tail, errors + 1, rows - errors) if errors < rows else 1.0
+    lower = stats.beta.ppf(tail, errors, rows - errors + 1) if errors > _NONE else 0.0
+    upper = stats.beta.isf(tail, errors + 1, rows - errors) if errors < rows - _NONE else 1.0
     return float(lower), float(upper)
 
 
