@@ -14,7 +14,7 @@ errors, explanations, dashboard = (module(f"responsible_ai.{name}") for name in 
 Table, EMBEDDING = module("responsible_ai.table").Table, module("responsible_ai.table").EMBEDDING
 StepError = module("core.step").StepError
 
-CHOICES = {"depth": 3, "minimum_rows": 20, "confidence": 0.95, "seed": 13}
+CHOICES = {"depth": 3, "minimum_rows": 20, "confidence": 0.95}
 
 
 def rows(count: int = 400, seed: int = 0) -> pd.DataFrame:
@@ -35,8 +35,7 @@ def embedding(count: int = 400, seed: int = 1) -> np.ndarray:
 def groups(table, wrong, units=None, seed=13, **choices):
     """Return what the error analysis finds in these rows."""
     units = np.arange(len(wrong)) if units is None else units
-    finding = errors.halves(units, wrong, seed)
-    return errors.error_cohorts(table, wrong, units, finding, **(CHOICES | {"seed": seed} | choices))
+    return errors.error_cohorts(table, wrong, errors.Halves.of(units, wrong, seed), **(CHOICES | choices))
 
 
 def chances(probability: np.ndarray, seed: int) -> np.ndarray:
@@ -126,10 +125,10 @@ def test_errors_of_a_few_units_with_many_rows_are_not_taken_for_those_of_a_group
 
 def test_rows_of_a_unit_are_in_the_same_half_and_errors_in_both() -> None:
     units, wrong = np.repeat(np.arange(40), 3), np.repeat(np.arange(40) < 6, 3)
-    finding = errors.halves(units, wrong, 5)
+    finding = errors.Halves.of(units, wrong, 5).finding
     assert all(len(set(finding[units == unit])) == 1 for unit in range(40))
     assert finding[wrong].mean() == 0.5
-    assert (finding != errors.halves(units, wrong, 6)).any()
+    assert (finding != errors.Halves.of(units, wrong, 6).finding).any()
 
 
 def test_without_errors_or_without_anything_known_there_is_no_group() -> None:
@@ -179,7 +178,7 @@ def test_the_heat_map_counts_rows_and_errors_of_each_cell() -> None:
 
 def surrogates(frame, predicted, wrong, seed=13, vectors=None):
     table, units = Table.of(frame, vectors), np.arange(len(wrong))
-    common = (errors.halves(units, wrong, seed), units, 0.95, seed)
+    common = (errors.Halves.of(units, wrong, seed), 0.95)
     return (
         explanations.prediction_surrogate(table, predicted, *common),
         explanations.error_surrogate(table, wrong, *common),
@@ -234,13 +233,11 @@ def insights(**changes):
     wrong = chances(np.where(frame["paper"] == NASTY, 0.5, 0.05), 2)
     of_predictions, of_errors = surrogates(frame, frame["paper"], wrong)
     scores = tuple(
-        module("core.metrics").SliceScore("paper", paper, 100, score)
-        for paper, score in (("white", 0.9), (NASTY, 0.4))
+        module("core.metrics").SliceScore("paper", paper, 100, score) for paper, score in (("white", 0.9), (NASTY, 0.4))
     )
     accuracy = module("core.metrics").metric("accuracy", "classification")
     content = {
-        "model": "digits",
-        "version": "3",
+        "model": "digits version 3",
         "created": "22 November 2026, 02:00 UTC",
         "target": "digit",
         "rows": 500,
@@ -302,7 +299,7 @@ def test_the_json_has_the_numbers_of_the_page() -> None:
 
 
 def test_the_summary_ends_with_everything_in_one_line_of_plain_letters() -> None:
-    lines = dashboard.summary(insights(model="zählt")).splitlines()
+    lines = dashboard.summary(insights(model="zählt version 3")).splitlines()
     assert lines[-1].startswith("z?hlt version 3: ")
     assert lines[-1].endswith("1 group has more errors; 1 of 1 fairness limits broken")
     quiet = dashboard.summary(insights(groups=[], cohorts=[])).splitlines()

@@ -32,8 +32,7 @@ class Insights:
     """All that the analysis of a model found out.
 
     Attributes:
-        model: its name.
-        version: its number in the registry.
+        model: its name and version.
         created: date and time in words.
         target: what it predicts.
         rows: how many are held out; the scores of `cohorts` are of all of them.
@@ -52,7 +51,6 @@ class Insights:
     """
 
     model: str
-    version: str
     created: str
     target: str
     rows: int
@@ -85,7 +83,6 @@ def document(insights: Insights) -> dict[str, Any]:
     cross = insights.heat_map
     return {
         "model": insights.model,
-        "version": insights.version,
         "rows": insights.rows,
         "analysed": insights.analysed,
         "errors": insights.errors,
@@ -161,7 +158,7 @@ def log(insights: Insights, folder: Path) -> None:
         "errors_surrogate_roc_auc": insights.mistakes.agreement,
     }
     mlflow.log_metrics({k: float(v) for k, v in metrics.items() if v is not None and math.isfinite(v)})
-    mlflow.set_tag("model", f"{insights.model}:{insights.version}")
+    mlflow.set_tag("model", insights.model)
     for name in ("dashboard.html", "insights.json"):
         mlflow.log_artifact(str(folder / name))
 
@@ -174,7 +171,7 @@ def summary(insights: Insights) -> str:
     ]
     lines += [f"  - {reason}" for _, reason in insights.fairness]
     found, broken = len(insights.confirmed), sum(not good for good, _ in insights.fairness)
-    last = f"{insights.model} version {insights.version}: {insights.errors} of {insights.analysed:,} rows are wrong; "
+    last = f"{insights.model}: {insights.errors} of {insights.analysed:,} rows are wrong; "
     last += f"{found} groups have more errors" if found > 1 else f"{found or 'no'} group has more errors"
     if insights.fairness:
         last += f"; {broken} of {len(insights.fairness)} fairness limits broken"
