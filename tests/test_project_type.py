@@ -91,17 +91,18 @@ def local(toy: Path, run_in: Run, tmp_path_factory: pytest.TempPathFactory) -> t
 
 
 ARROWS = {
-    "core": {"core", "conversion", "model_output"},
+    "core": {"core", "conversion", "model_output", "table_file"},
     "report": {"core", "report"},
     "series": {"core", "report", "series", "data_file"},
     "vision": {"core", "report", "vision", "conversion", "data_file", "image_model", "model_output"},
-    "tabular": {"core", "report", "tabular", "conversion", "data_file", "model_output"},
+    "tabular": {"core", "report", "tabular", "conversion", "table_file", "model_output"},
     "modality.py": {"series", "tabular", "vision"},
     "conversion.py": set(),
     "data_file.py": set(),
     "image_model.py": set(),
     "model_output.py": set(),
     "score.py": set(),
+    "table_file.py": set(),
 }
 
 

@@ -49,7 +49,7 @@ def deployment(config: EnvironmentConfig, name: str, model: str) -> ModelBatchDe
         environment=inference,
         # A string: begin_create_or_update of azure-ai-ml 1.35 accepts no `Path` here.
         code_configuration=CodeConfiguration(code=str(CODE), scoring_script=f"{PACKAGE}/score.py"),
-        compute=config.compute.cluster.name,
+        compute=config.compute.batch_cluster,
         resources=ResourceConfiguration(instance_count=config.compute.batch.instance_count),
         settings=ModelBatchDeploymentSettings(
             # Files per call of run(): large enough to pay for the call, small enough to lose little when it fails.
@@ -58,7 +58,9 @@ def deployment(config: EnvironmentConfig, name: str, model: str) -> ModelBatchDe
             output_action="append_row",
             output_file_name="predictions.csv",
             retry_settings=BatchRetrySettings(max_retries=3, timeout=300),
-            # No bad file is skipped silently: one that still fails after the retries fails the job.
+            # What becomes of a file that cannot be scored. Anything else that still fails after the retries, such as a
+            # mini batch that needs too much memory, fails the job.
+            environment_variables={"MLOPS_BAD_FILES": config.compute.batch.bad_files},
             error_threshold=0,
             logging_level="info",
         ),

@@ -108,7 +108,7 @@ def run(request: str | bytes | list[str]) -> dict[str, list[Any]] | AMLResponse 
         each class.
 
     Raises:
-        RequestError: a file cannot be scored. If MLOPS_BAD_FILES is "report", it is a row with the column error instead.
+        RequestError: a file cannot be scored. If MLOPS_BAD_FILES is "report", it is a row with its error instead.
     """
     if isinstance(request, list):
         return _score_files(request)

@@ -113,12 +113,22 @@ class OnlineCompute(Section):
     instance_count: Count
 
 
-class BatchCompute(Section):
-    """How a batch job spreads its files over the cluster."""
+class TrainingCompute(Section):
+    """How a distributed training is spread: over which cluster (None is the one of all steps), nodes and processes."""
 
+    cluster: Text | None = None
+    nodes: Count = 1
+    processes_per_node: Count = 1
+
+
+class BatchCompute(Section):
+    """How a batch job spreads its files over a cluster (None is the one of pipelines), and treats unreadable ones."""
+
+    cluster: Text | None = None
     instance_count: Count
     mini_batch_size: Count
     max_concurrency_per_instance: Count
+    bad_files: Literal["report", "stop"] = "stop"  # files from before the key keep their meaning
 
 
 class Compute(Section):
@@ -126,9 +136,20 @@ class Compute(Section):
 
     cluster: Cluster
     gpu_cluster: Cluster | None = None
+    training: TrainingCompute = TrainingCompute()
     instances: Instances | None = None
     online: OnlineCompute
     batch: BatchCompute
+
+    @property
+    def training_cluster(self) -> str:
+        """The name of the cluster of a distributed training."""
+        return self.training.cluster or self.cluster.name
+
+    @property
+    def batch_cluster(self) -> str:
+        """The name of the cluster of batch jobs."""
+        return self.batch.cluster or self.cluster.name
 
 
 class Model(Section):
@@ -244,6 +265,12 @@ class EnvironmentConfig(Section):
     model_registry: ModelRegistry | None = None
     retention: Retention | None = None
     security: Security | None = None
+
+    @property
+    def storage_hosts(self) -> list[str]:
+        """The hosts of the blobs that the project keeps; none in a workspace of others, whose storage has no name here."""
+        accounts = (self.names.storage_account, self.names.data_lake)
+        return [f"{account}.blob.core.windows.net" for account in accounts if account]
 
     @property
     def closed(self) -> bool:
@@ -378,8 +405,21 @@ TOOLS = {
 """The parts that the tools of the infrastructure read."""
 
 
+def _cluster_problems(compute: Compute) -> Iterator[Problem]:
+    """Find jobs for a cluster that is not there, or that is too small for them."""
+    clusters = {cluster.name: cluster for cluster in (compute.cluster, compute.gpu_cluster) if cluster}
+    for section, name in (("training", compute.training_cluster), ("batch", compute.batch_cluster)):
+        if name not in clusters:
+            yield Problem(f"compute.{section}.cluster", f"there is no cluster {name}: use {' or '.join(clusters)}")
+    cluster = clusters.get(compute.training_cluster)
+    if cluster and cluster.max_nodes is not None and compute.training.nodes > cluster.max_nodes:
+        problem = f"{compute.training.nodes} are more than the max_nodes of {cluster.name}, {cluster.max_nodes}"
+        yield Problem("compute.training.nodes", problem)
+
+
 def _section_problems(project: Project, config: EnvironmentConfig) -> Iterator[Problem]:
     """Find parts of the file that nothing would build, and infrastructure without its settings."""
+    yield from _cluster_problems(config.compute)
     optional = {path for paths in ADD_ONS.values() for path in paths}
     for add_on, paths in ADD_ONS.items():
         for path in paths:

@@ -191,6 +191,12 @@ class Pipeline:
             data=dict(data or {}),
         )
 
+    @property
+    def distributed(self) -> list[str]:
+        """The names of the jobs that run as several processes in Azure ML."""
+        jobs = mapping(self.document.get("jobs"))
+        return [name for name in self.nodes if "distribution" in mapping(jobs.get(name))]
+
     def order(self) -> list[str]:
         """Return the names of the jobs, each after the jobs it reads from.
 

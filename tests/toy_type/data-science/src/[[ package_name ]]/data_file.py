@@ -23,7 +23,7 @@ def read(path: Path, columns: Collection[str]) -> pd.DataFrame:
     return pd.DataFrame.from_records(records)
 
 
-def load(inputs: pd.DataFrame) -> pd.DataFrame:
+def load(inputs: pd.DataFrame, request: bool = False) -> pd.DataFrame:
     """Return the inputs as they are: the model reads the JSON."""
     return inputs
 

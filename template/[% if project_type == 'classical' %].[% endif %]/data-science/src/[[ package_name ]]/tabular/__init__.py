@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from .. import table_file
 from ..core import baselines
 from ..core.metrics import Metric
 from ..core.modality import Description, Examples, Modality, Panel, Predict
@@ -51,7 +52,7 @@ class Tabular:
     # of a core) half a second becomes twenty. `model.fit` uses more where that pays.
     threads = 1
     rows_at_once = None
-    suffixes = data.SUFFIXES
+    suffixes = table_file.SUFFIXES
 
     def read(self, folder: Path, schema: Schema) -> Examples:
         """Read and join all files in `folder`."""
@@ -59,12 +60,7 @@ class Tabular:
 
     def convert(self, examples: Examples, schema: Schema) -> Examples:
         """Return the columns of the schema typed."""
-        typed, target = data.convert(examples.frame, schema), schema.columns[schema.target]
-        whole = {"integer": "int64", "boolean": "bool"}.get(target.type)
-        # Where a target may be missing it is a float, and `prep` leaves such rows out: a class is 1 then, and not 1.0.
-        if whole and target.name in typed and typed[target.name].notna().all():
-            typed = typed.astype({target.name: whole})
-        return replace(examples, frame=typed)
+        return replace(examples, frame=data.convert(examples.frame, schema))
 
     def check(self, examples: Examples, schema: Schema) -> Examples:
         """Check the columns against the schema and return them typed."""

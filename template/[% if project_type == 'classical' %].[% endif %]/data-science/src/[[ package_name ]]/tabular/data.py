@@ -1,20 +1,16 @@
-"""Tables: reading csv and parquet files, and checking them against the schema."""
+"""Tables: reading csv and parquet files; `core.tables` checks them against the schema."""
 
-import math
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from .. import conversion, data_file
+from .. import table_file
 from ..core.modality import data_files
-from ..core.schema import Column, Schema
+from ..core.schema import Schema
 from ..core.step import StepError
+from ..core.tables import convert, convert_where_possible, joined, read, validate
 
-SUFFIXES = (".csv", ".parquet")
+__all__ = ["convert", "convert_where_possible", "read_folder", "validate"]
 
 
 def read_folder(folder: Path, schema: Schema) -> pd.DataFrame:
@@ -26,100 +22,7 @@ def read_folder(folder: Path, schema: Schema) -> pd.DataFrame:
     folder = Path(folder)
     if not folder.is_dir():
         raise StepError(f"{folder}: no such folder; give the folder that holds the csv or parquet files")
-    paths = data_files(folder, SUFFIXES)
+    paths = data_files(folder, table_file.SUFFIXES)
     if not paths:
         raise StepError(f"{folder}: there is no csv or parquet file")
-    frames = {path: _read_file(path, schema) for path in paths}
-    expected = set(frames[paths[0]].columns)
-    for path, frame in frames.items():
-        if different := expected.symmetric_difference(frame.columns):
-            names = ", ".join(sorted(different))
-            raise StepError(f"{path} and {paths[0]} do not have the same columns; only one of them has {names}")
-    return pd.concat(frames.values(), ignore_index=True)
-
-
-def _read_file(path: Path, schema: Schema) -> pd.DataFrame:
-    try:
-        frame = data_file.read(path, list(schema.raw_columns))
-    except ValueError as error:
-        raise StepError(f"{path}: {error}") from error
-    if frame.empty:
-        raise StepError(f"{path}: it has no rows (its columns: {data_file.column_list(frame.columns)})")
-    return frame
-
-
-def convert(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
-    """Return the columns of the schema, typed by `conversion`, in order; columns unknown to the schema are left out.
-
-    Raises:
-        StepError: a column is missing, or a value is not of its type; with each such column.
-    """
-    return _typed(frame, schema, limits=False)
-
-
-def validate(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
-    """Convert the columns and check limits, values and shares of missing values.
-
-    Raises:
-        StepError: a value breaks the schema; the message names each such column, the problem and the number of values.
-    """
-    return _typed(frame, schema, limits=True)
-
-
-def convert_where_possible(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
-    """Return the columns of the schema that `frame` has, with values that are not of their type as they are."""
-    found: dict[str, NDArray[Any]] = {}
-    for name, column in schema.raw_columns.items():
-        if name in frame:
-            values, wrong = conversion.convert_column(frame[name], column.document())
-            found |= conversion.typed_columns(name, values, column.document())
-            if rows := [row for each in wrong.values() for row in each]:
-                found[name] = values.astype(object)
-                found[name][rows] = frame[name].to_numpy(dtype=object)[rows]
-    return pd.DataFrame(found, index=frame.index)
-
-
-def _typed(frame: pd.DataFrame, schema: Schema, limits: bool) -> pd.DataFrame:
-    problems: list[str] = []
-    typed: dict[str, NDArray[Any]] = {}
-    if absent := [name for name in schema.raw_columns if name not in frame]:
-        has = f"the data have {data_file.column_list(frame.columns)}"
-        problems.append(f"missing columns: {', '.join(absent)} ({has}; list the columns of your data in the schema)")
-    for name, column in schema.raw_columns.items():
-        if name in frame:
-            values, wrong = conversion.convert_column(frame[name], column.document())
-            for reason, rows in wrong.items():
-                problems.append(f"{name}: {conversion.shown(frame[name].iloc[rows[0]])} {reason} ({_count(len(rows))})")
-            if limits:
-                broken = sum(map(len, wrong.values()))
-                problems += [f"{name}: {problem}" for problem in _breaches(frame[name], values, column, broken)]
-            typed |= conversion.typed_columns(name, values, column.document())
-    if problems:
-        raise StepError(f"data does not fit {schema.source}: {'; '.join(problems)}")
-    return pd.DataFrame(typed)
-
-
-def _breaches(raw: pd.Series, values: NDArray[Any], column: Column, broken: int) -> Iterator[str]:
-    """Yield how converted values break the schema; so many of the missing ones are those that were not converted."""
-    given = ~pd.isna(values)
-    missing = len(values) - int(given.sum()) - broken
-    if missing / len(values) > column.missing:
-        allowed = f", more than the allowed {column.missing:.1%}" if column.missing else ""
-        enough = math.ceil(100 * missing / len(values)) / 100
-        what = "missing value" if missing == 1 else "missing values"
-        yield f"{missing} {what}{allowed} (`missing: {enough:g}` would allow it)"
-    checks = {}
-    if column.minimum is not None:
-        checks[f"below {column.minimum}"] = values < column.minimum
-    if column.maximum is not None:
-        checks[f"above {column.maximum}"] = values > column.maximum
-    if column.values:
-        names = [conversion.class_name(value, column.type) for value in values]
-        checks["not listed in the schema"] = ~np.isin(names, column.values)
-    for problem, mask in checks.items():
-        if count := int((given & mask).sum()):
-            yield f"{_count(count)} {problem} (such as {conversion.shown(raw[given & mask].iloc[0])})"
-
-
-def _count(rows: int) -> str:
-    return f"{rows} value" if rows == 1 else f"{rows} values"
+    return joined({path: read(path, schema) for path in paths})

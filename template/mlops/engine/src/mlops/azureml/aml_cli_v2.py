@@ -22,10 +22,10 @@ from mlops.azureml.backend import (
 from mlops.azureml.remedies import Remedy, remedy, storage_remedy
 from mlops.azureml.storage import Container, StoredFile
 from mlops.config import DriftRules, EnvironmentConfig
-from mlops.definitions.values import endpoint_identity, model_reference
+from mlops.definitions.values import CLIENT_ID, STORAGE_HOSTS, endpoint_identity, model_reference
 from mlops.definitions.yaml_v2 import YamlDefinitions
 from mlops.errors import CommandError
-from mlops.pipeline import Component, DataAsset
+from mlops.pipeline import Component, DataAsset, Pipeline
 from mlops.project import Project, load_yaml
 from mlops.shell import Shell
 
@@ -79,8 +79,8 @@ class AzureCli:
         return [StoredFile(*found) for found in self._json(*command, assumed=[], explain=storage_remedy)]
 
     def submit_pipeline(self, job: str, data: Mapping[str, str], overrides: str, *, rerun: bool) -> str:
-        values = self._pipeline_values(data) | ({"settings.force_rerun": "true"} if rerun else {})
         pipeline = YamlDefinitions(self._project).pipeline()
+        values = self._pipeline_values(pipeline, data) | ({"settings.force_rerun": "true"} if rerun else {})
         for node in pipeline.nodes.values() if overrides else ():
             if isinstance(node.component, Component) and "overrides" in node.component.inputs:
                 values[f"jobs.{node.name}.inputs.overrides"] = overrides
@@ -179,9 +179,22 @@ class AzureCli:
             "instance_type": online.vm_size,
             "instance_count": str(online.instance_count),
             "tags.generation": str(generation),
+            **self._storage_values(),
         }
         options = ("--file", self._definition("online/deployment.yml"), *self._online(name))
         self._change("online-deployment", "create", *options, *self._workspace, values=values)
+
+    def _storage_values(self) -> dict[str, str]:
+        """Return what a deployment needs to read files that a request names by their address, if its file says so."""
+        variables = load_yaml(self._definitions / "online" / "deployment.yml").get("environment_variables") or {}
+        if STORAGE_HOSTS not in variables or not self._config.storage_hosts:
+            return {}
+        found = {f"environment_variables.{STORAGE_HOSTS}": ",".join(self._config.storage_hosts)}
+        show = ("online-endpoint", "show", "--name", self._names.online_endpoint, *self._workspace)
+        identity = (self._read(*show, assumed={}) or {}).get("identity") or {}
+        for user in identity.get("user_assigned_identities") or []:
+            found[f"environment_variables.{CLIENT_ID}"] = user["client_id"]
+        return found
 
     def delete_online_deployment(self, name: str) -> None:
         self._change("online-deployment", "delete", *self._online(name), "--yes", *self._workspace)
@@ -232,10 +245,11 @@ class AzureCli:
         batch = self._config.compute.batch
         values = {
             "model": model_reference(self._config, model.version, model.registry),
-            "compute": f"azureml:{self._config.compute.cluster.name}",
+            "compute": f"azureml:{self._config.compute.batch_cluster}",
             "resources.instance_count": str(batch.instance_count),
             "settings.mini_batch_size": str(batch.mini_batch_size),
             "settings.max_concurrency_per_instance": str(batch.max_concurrency_per_instance),
+            "settings.environment_variables.MLOPS_BAD_FILES": batch.bad_files,
         }
         options = ("--file", self._definition("batch/deployment.yml"), *self._batch(name), "--set-default")
         self._change("batch-deployment", "create", *options, *self._workspace, values=values)
@@ -291,8 +305,14 @@ class AzureCli:
         except CommandError as error:
             raise remedy(error.output, self._config) or error from error
 
-    def _pipeline_values(self, data: Mapping[str, str]) -> dict[str, str]:
+    def _pipeline_values(self, pipeline: Pipeline, data: Mapping[str, str]) -> dict[str, str]:
+        training, spread = self._config.compute.training, {}
+        for name in pipeline.distributed:
+            spread[f"jobs.{name}.compute"] = f"azureml:{self._config.compute.training_cluster}"
+            spread[f"jobs.{name}.resources.instance_count"] = str(training.nodes)
+            spread[f"jobs.{name}.distribution.process_count_per_instance"] = str(training.processes_per_node)
         return {
+            **spread,
             "experiment_name": self._config.model.experiment,
             "settings.default_compute": f"azureml:{self._config.compute.cluster.name}",
             "inputs.model_name": self._config.model.name,

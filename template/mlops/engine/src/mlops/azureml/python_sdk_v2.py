@@ -29,7 +29,7 @@ from mlops.azureml.storage import Container, StoredFile
 from mlops.config import DriftRules, EnvironmentConfig
 from mlops.definitions.base import error_line, require
 from mlops.definitions.python_sdk_v2 import call_definition, entities, training_job
-from mlops.definitions.values import endpoint_identity, model_reference
+from mlops.definitions.values import CLIENT_ID, STORAGE_HOSTS, endpoint_identity, model_reference
 from mlops.errors import CommandError, UserError
 from mlops.pipeline import DataAsset
 from mlops.project import Project
@@ -243,6 +243,11 @@ class PythonSdk:
     def create_online_deployment(self, name: str, model: ModelVersion, generation: int) -> None:
         reference = model_reference(self._config, model.version, model.registry)
         deployment = call_definition(self._project, "online", "deployment", self._config, name, reference, generation)
+        if deployment.environment_variables.get(STORAGE_HOSTS) and not self._dry_run:
+            # A user-assigned identity gives a token only to who names it.
+            identity = self._call("online_endpoints.get", self._names.online_endpoint).identity
+            for user in identity.user_assigned_identities or []:
+                deployment.environment_variables[CLIENT_ID] = user.client_id
         machines = f"{deployment.instance_type} x {deployment.instance_count}"
         shown = f"{name}: {self._config.model.name}:{model.version}, {machines}"
         self._change("online_deployments.begin_create_or_update", deployment, shown=shown)

@@ -4,6 +4,12 @@ from collections.abc import Callable
 
 from mlops.config import EnvironmentConfig
 
+STORAGE_HOSTS = "MLOPS_STORAGE_HOSTS"
+"""The variable of an online deployment with the storage accounts whose files a request may name by their address."""
+
+CLIENT_ID = "AZURE_CLIENT_ID"
+"""The variable that tells Azure's libraries which user-assigned identity to use."""
+
 
 def model_reference(config: EnvironmentConfig, version: str, registry: str | None = None) -> str:
     """Return how a definition names a version of the project's model, in the workspace or in a registry."""

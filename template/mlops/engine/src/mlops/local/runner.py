@@ -43,6 +43,7 @@ from mlops.project import Project
 KEPT_RUNS = 5
 LONGEST_SUMMARY = 100
 PYTHON = ("python", "python3")
+MOUNTS = ("rw_mount", "mount")
 
 # What only a shell understands, searched outside of quotes; `$` and backticks mean something inside double quotes too.
 _SHELL_SYNTAX = re.compile(r"[|&;<>()*?~\n]")
@@ -215,9 +216,19 @@ def _run_step(
     except _StepError:
         raise UserError(f"step {node.name} failed: {_error_in(log)} (log: {log})") from None
     for name, path in outputs.items():
+        if _mode(pipeline, node, name) in MOUNTS:
+            continue  # what a step keeps for itself, such as checkpoints, may be gone when it has succeeded
         if not path.exists() or (path.is_dir() and not any(path.iterdir())):
             raise UserError(f"step {node.name} ended without writing its output {name!r} (log: {log})")
     return outputs, summary
+
+
+def _mode(pipeline: Pipeline, node: Node, name: str) -> object:
+    """Return how an output gets to Azure: uploaded at the end, or written through a mount."""
+    value = node.outputs.get(name)
+    bound = binding(value)
+    given = pipeline.outputs.get(bound.name) if bound else value
+    return given.get("mode") if isinstance(given, Mapping) else None
 
 
 def _inputs(pipeline: Pipeline, node: Node, component: Component, result: RunResult) -> dict[str, str]:

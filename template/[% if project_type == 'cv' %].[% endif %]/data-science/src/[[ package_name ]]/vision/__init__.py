@@ -1,0 +1,123 @@
+"""Images: the type of data of this project, with a picture per example and its class as the target."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import NearestCentroid
+
+from .. import data_file
+from ..core import baselines
+from ..core.metrics import Metric
+from ..core.modality import Description, Examples, Modality, Panel, Predict, Trained
+from ..core.schema import Column, Schema
+from ..core.step import StepError
+from . import data
+
+DESCRIBED = {name: Column(name, "number", description=text) for name, text in data_file.DESCRIPTIONS.items()}
+
+
+class Vision:
+    """Pictures in class-named folders, or with a table that names them. See `core.modality.Modality`."""
+
+    tasks = ("classification",)
+    threads = None
+    rows_at_once = 64
+    suffixes = data.SUFFIXES
+
+    def read(self, folder: Path, schema: Schema) -> Examples:
+        """Find the pictures and their labels; no picture is opened."""
+        _check_schema(schema)
+        return Examples(data.read_folder(Path(folder), schema), Path(folder))
+
+    def convert(self, examples: Examples, schema: Schema) -> Examples:
+        """Return target and metadata typed."""
+        return replace(examples, frame=data.convert(examples.frame, schema))
+
+    def check(self, examples: Examples, schema: Schema) -> Examples:
+        """Check labels and metadata, and decode each picture once."""
+        return replace(examples, frame=data.check(examples.frame, examples.root, schema))
+
+    def write(self, examples: Examples, folder: Path, name: str) -> None:
+        """Write an archive of the pictures and a parquet file of all else; the folder has the name."""
+        data.write(examples.frame, examples.root, folder)
+
+    def near_duplicates(self, train: Examples, test: Examples) -> NDArray[np.bool_]:
+        """Return which test pictures are training pictures that were compressed or scaled again."""
+        return data.near_duplicates(*(data.thumbnails(each.frame, each.root) for each in (train, test)))
+
+    def inputs(self, examples: Examples, columns: Sequence[str]) -> pd.DataFrame:
+        """Return the column `image` with the bytes of the files."""
+        frame = examples.frame[list(columns)]
+        files = list(data.contents(examples))
+        return frame.assign(**{data.IMAGE: pd.Series(files, index=frame.index, dtype=object)})
+
+    def request(self, examples: Examples, columns: Sequence[str]) -> pd.DataFrame:
+        """Return the column `image` with the files as base64 text."""
+        inputs = self.inputs(examples, columns)
+        return inputs.assign(**{data.IMAGE: inputs[data.IMAGE].map(data_file.encode)})
+
+    def describe(self, examples: Examples, schema: Schema) -> Description:
+        """Return target, metadata and what is measured of each picture; drift compares the measures."""
+        _check_schema(schema)
+        return Description(data.describe(examples.frame, examples.root, schema), DESCRIBED)
+
+    def fit(
+        self, train: Examples, schema: Schema, training: Mapping[str, Any], checkpoints: Path | None = None
+    ) -> Trained:
+        """Train a network."""
+        from . import training as network  # PyTorch, which only this step needs, takes seconds
+
+        return network.fit(train, schema, training, checkpoints)
+
+    def baseline(self, name: str, train: Examples, test: Examples, schema: Schema) -> np.ndarray:
+        """Return the classes that a simple model predicts from the pixels of thumbnails.
+
+        Raises:
+            StepError: it is neither `nearest_centroid` nor `linear` (a logistic regression).
+        """
+        models = {"nearest_centroid": NearestCentroid(), "linear": LogisticRegression(tol=1e-3)}
+        if name not in models:
+            known = ", ".join((baselines.CONSTANTS[schema.task], *models))
+            raise StepError(f"evaluation.baselines: {name!r} is unknown; choose from {known}")
+        known_pixels, pixels = (_pixels(each) for each in (train, test))
+        with warnings.catch_warnings():
+            # A baseline that is nearly fitted is still one.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            fitted = models[name].fit(known_pixels, train.frame[schema.target].to_numpy())
+        return np.asarray(fitted.predict(pixels))
+
+    def explain(self, predict: Predict, test: Examples, schema: Schema, metric: Metric, seed: int) -> list[Panel]:
+        """Return pictures of errors, and of what the model looks at."""
+        from . import explain
+
+        return explain.explain(predict, test, schema, metric, seed)
+
+
+def _pixels(examples: Examples) -> NDArray[np.float32]:
+    small = data.thumbnails(examples.frame, examples.root)
+    return (small / np.float32(255)).reshape(len(small), -1)
+
+
+def _check_schema(schema: Schema) -> None:
+    """Check what a schema of images needs besides that of any data.
+
+    Raises:
+        StepError: a column is a feature and not the image, or has a name that is taken.
+    """
+    if schema.features != [data.IMAGE] or schema.columns[data.IMAGE].type != "text":
+        other = [name for name in schema.features if name != data.IMAGE]
+        what = f"{other[0]} is a feature, too" if other else f"there is no column `{data.IMAGE}: {{type: text}}`"
+        raise StepError(f"{schema.source}: {what}; a model of images sees `{data.IMAGE}` alone: give others `role: ignore`")
+    if taken := [name for name in data.ADDED if name in schema.columns]:
+        raise StepError(f"{schema.source}: the name of the column {taken[0]} is needed for what is added; rename it")
+
+
+MODALITY: Modality = Vision()

@@ -1,0 +1,157 @@
+"""How one csv or parquet file becomes rows, in training and in batch scoring.
+
+`data_file.py` may load it as a lone file, so it imports nothing from its own package.
+
+A csv file is read strictly: a header, commas, UTF-8, and in each line as many values as the header has names. A guess
+could shift or drop values unnoticed, and a model would learn that.
+"""
+
+import csv
+import itertools
+import textwrap
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+# Longer values are allowed than the 128 KiB of Python.
+csv.field_size_limit(2**31 - 1)
+
+SUFFIXES = (".csv", ".parquet")
+
+_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+
+
+def read(path: Path, columns: Collection[str]) -> pd.DataFrame:
+    """Return the rows of a csv or parquet file; the values of a csv are texts, as they are written.
+
+    Args:
+        path: the file; without the suffix .parquet it is csv.
+        columns: names of the columns that are needed; another delimiter is known by them.
+
+    Raises:
+        ValueError: the file cannot be read as it is; in one line with the file's columns and the remedy.
+    """
+    return _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path, columns)
+
+
+def column_list(names: Iterable[str]) -> str:
+    """Return names in one line, as many as fit."""
+    return textwrap.shorten(", ".join(map(str, names)), 200, placeholder=" ...")
+
+
+def _has(names: Iterable[str]) -> str:
+    return f"its columns: {column_list(names)}"
+
+
+def _refuse_repeated(names: Sequence[str]) -> None:
+    repeated = [name for name in names if name and names.count(name) > 1]
+    if repeated:
+        raise ValueError(f"it has the column {repeated[0]} more than once ({_has(names)}): rename or delete the others")
+
+
+@contextmanager
+def _parquet_errors() -> Iterator[None]:
+    try:
+        yield
+    # pyarrow's errors are ValueErrors, but for an unreadable page or type.
+    except (ValueError, OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(f"it cannot be read as parquet ({reason}): write it again") from error
+
+
+def _parquet(path: Path) -> pd.DataFrame:
+    with _parquet_errors():
+        names = pq.read_schema(path).names
+    _refuse_repeated(names)
+    with _parquet_errors():
+        frame = pd.read_parquet(path)
+    # Columns that pandas wrote as its index are columns like the others.
+    if index := [name for name in frame.index.names if name is not None]:
+        frame = frame.reset_index(level=index)
+    return frame.set_axis([str(name) for name in frame.columns], axis=1)
+
+
+def _csv(path: Path, columns: Collection[str]) -> pd.DataFrame:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            first = file.readline()
+            if "\x00" in first:
+                raise ValueError(_encoding_problem(path))
+            _check_delimiter(first, columns)
+            file.seek(0)
+            header = _checked_header(csv.reader(file, strict=True))
+    except UnicodeDecodeError as error:
+        raise ValueError(_encoding_problem(path)) from error
+    _refuse_repeated(header)
+    # Without an index and names of its own, pandas would take a column for the names of the rows, or give it a name.
+    numbers = range(len(header))
+    frame = pd.read_csv(
+        path, names=numbers, header=0, index_col=False, dtype=str, na_filter=False, encoding="utf-8-sig"
+    )
+    frame = frame.set_axis(header, axis=1)
+    # A column without a name: of a spreadsheet that is wider than its table, or the row numbers of R and pandas.
+    return frame.loc[:, [name != "" for name in header]]
+
+
+def _checked_header(reader: Any) -> list[str]:
+    """Return the names in the header of a file whose lines all have as many values."""
+    header: list[str] = []
+    try:
+        for row in reader:
+            if not header:
+                header = [name.strip() for name in row]
+            # pandas leaves out empty lines, too.
+            elif len(row) != len(header) and (len(row) > 1 or "".join(row).strip()):
+                raise ValueError(f"line {reader.line_num} has {_wrong_length(row, header)}")
+    except csv.Error as error:
+        remedy = "write a quotation mark within a quoted value twice, and close each quoted value"
+        raise ValueError(f"line {reader.line_num} cannot be read ({error}; {_has(header)}): {remedy}") from error
+    if not header:
+        raise ValueError("it is empty; it needs a header line and rows")
+    return header
+
+
+def _wrong_length(row: list[str], header: list[str]) -> str:
+    if len(row) < len(header):
+        remedy = "complete it, with a comma for each empty value"
+    elif len(row) == len(header) + 1 and not row[-1]:
+        remedy = "remove the comma at the end of each line, or end the header with one too"
+    else:
+        remedy = "name all columns in the header, and put values that hold a comma into quotation marks"
+    count = "1 value" if len(row) == 1 else f"{len(row)} values"
+    return f"{count} and the header {len(header)} ({_has(header)}): {remedy}"
+
+
+def _check_delimiter(first: str, columns: Collection[str]) -> None:
+    known = {delimiter: _split(first, delimiter) for delimiter in (",", *_DELIMITERS)}
+    found = {delimiter: len({*names} & {*columns}) for delimiter, names in known.items()}
+    best = max(found, key=lambda delimiter: found[delimiter])
+    if found[best] > found[","]:
+        raise ValueError(f"its values are separated by {_DELIMITERS[best]} ({_has(known[best])}): save it with commas")
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    return [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
+
+
+def _encoding_problem(path: Path) -> str:
+    with path.open("rb") as file:
+        first = file.readline()
+        if first.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in first:
+            little = first.startswith(b"\xff\xfe") or first[1:2] == b"\x00"
+            text = first.decode("utf-16-le" if little else "utf-16-be", errors="ignore").lstrip("\ufeff")
+            return f"it is encoded in UTF-16 ({_has(_split(text, ','))}): save it in UTF-8"
+        names = _has(_split(first.decode("latin-1"), ","))
+        for number, line in enumerate(itertools.chain([first], file), 1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                byte = f"line {number} has the byte {line[error.start]:#04x}"
+                return f"it is not encoded in UTF-8: {byte} ({names}): save it in UTF-8"
+    return f"it is not encoded in UTF-8 ({names}): save it in UTF-8"
