@@ -98,7 +98,7 @@ class Contents(Sequence[bytes]):
 
 def contents(examples: Examples) -> Contents:
     """Return the files of examples; a cell of the column `image` may be bytes already, as of a changed picture."""
-    return _contents(examples)
+    return _contents(examples.frame, examples.root)
 
 
 def _contents(frame: pd.DataFrame, root: Path) -> Contents:
