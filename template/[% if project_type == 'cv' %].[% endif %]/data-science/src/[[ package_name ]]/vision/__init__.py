@@ -56,7 +56,7 @@ class Vision:
     def inputs(self, examples: Examples, columns: Sequence[str]) -> pd.DataFrame:
         """Return the column `image` with the bytes of the files."""
         frame = examples.frame[list(columns)]
-        files = list(data.contents(examples.frame, examples.root))
+        files = list(data.contents(examples))
         return frame.assign(**{data.IMAGE: pd.Series(files, index=frame.index, dtype=object)})
 
     def request(self, examples: Examples, columns: Sequence[str]) -> pd.DataFrame:

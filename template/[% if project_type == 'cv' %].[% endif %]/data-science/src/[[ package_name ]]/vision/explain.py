@@ -115,7 +115,7 @@ def explain(predict: Predict, test: Examples, schema: Schema, metric: Metric, se
     errors = worst[: max(_COVERED // 2, _COVERED - len(right))]
     explained = [*errors, *right[: _COVERED - len(errors)]]
     print(f"covering parts of {len(explained)} pictures, to see what the model looks at", flush=True)
-    pictures = _Pictures(contents(test.frame, test.root))
+    pictures = _Pictures(contents(test))
     return [
         _errors_panel(worst, pictures, len(wrong), len(guess)),
         _unsure_panel(unsure, pictures),

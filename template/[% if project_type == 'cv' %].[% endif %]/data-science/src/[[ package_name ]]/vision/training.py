@@ -174,7 +174,7 @@ class TrainedNetwork:
         # Those of the training are decoded already.
         if examples is self.examples:
             return self.pictures
-        return Pictures(contents(examples.frame, examples.root), self.network.size, self.network.channels)
+        return Pictures(contents(examples), self.network.size, self.network.channels)
 
 
 def fit(
@@ -201,7 +201,7 @@ def fit(
         raise StepError("training.threshold: is for two classes, and this target has others; leave it out")
     numbers = {name: place for place, name in enumerate(classes)}
     labels = np.array([numbers[str(value)] for value in target], dtype=np.int64)
-    files = contents(examples.frame, examples.root)
+    files = contents(examples)
     with processes(settings.device) as group, torch.random.fork_rng(enabled=True):
         seed = training["seed"]
         torch.manual_seed(seed)
