@@ -3,7 +3,7 @@
 import base64
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from typing import Any, NamedTuple
@@ -105,7 +105,7 @@ def explain(predict: Predict, test: Examples, schema: Schema, metric: Metric, se
     certainty = chosen(predicted.probabilities, places, axis=1)[:, 0]
     margins = ranked[:, -1] - ranked[:, -2] if ranked.shape[1] > 1 else ranked[:, -1]
 
-    def answers(positions: Sequence[int]) -> list[Answer]:
+    def answers(positions: Iterable[int]) -> list[Answer]:
         return [_answer(int(each), test, predicted, truth[each], guess[each], certainty[each]) for each in positions]
 
     wrong = np.flatnonzero(guess != truth)
@@ -294,8 +294,8 @@ def _occlusion_panel(explained: Sequence[Answer], found: Sequence[Occlusion]) ->
         title="What the model looks at",
         intro="A patch covers each place of a picture in turn. Where that costs the predicted class most of its "
         "probability, the model looks: orange there, and blue where covering helps. The deepest colour is the largest "
-        f"change, or {100 * _DEEPEST:.0f} points if none is as large. In {fragile} of {len(found)} pictures a patch changes the "
-        "prediction. A model that looks at the background has learned the wrong thing.",
+        f"change, or {100 * _DEEPEST:.0f} points if none is as large. In {fragile} of {len(found)} pictures a patch "
+        "changes the prediction. A model that looks at the background has learned the wrong thing.",
         figures=[],
         table=table,
         records=[
@@ -340,7 +340,7 @@ def _table(title: str, caption: str, answers: Sequence[Answer]) -> Table:
     )
 
 
-def _record(answer: Answer) -> Mapping[str, Any]:
+def _record(answer: Answer) -> dict[str, Any]:
     return {
         "image": answer.name,
         "truth": answer.truth,
