@@ -230,6 +230,7 @@ class AzCloud:
         for name, node in document["jobs"].items():
             steps[name] = {
                 "inputs": {key: reference(value) for key, value in node["inputs"].items()},
+                **spread(node, node.get("compute")),
                 **self._component(node["component"], folder, rerun),
             }
         inputs = {key: reference(value) for key, value in document["inputs"].items()}
@@ -263,6 +264,7 @@ class AzCloud:
                 "generation": made["tags"]["generation"],
                 "machines": f"{made['instance_type']} x {made['instance_count']}",
                 "collects": sorted(key for key, value in collections.items() if value["enabled"] == "true"),
+                "variables": made.get("environment_variables", {}),
                 **self._scoring(made, folder),
             }
         identities = {
@@ -290,6 +292,7 @@ class AzCloud:
                 "workers": int(settings["max_concurrency_per_instance"]),
                 "writes": settings["output_file_name"],
                 "failures allowed": settings["error_threshold"],
+                "variables": settings["environment_variables"],
                 **self._scoring(made, folder),
             }
         return {"default": content["default"], "deployments": deployments}
@@ -370,6 +373,14 @@ def assign(document: dict[str, Any], key: str, value: str) -> None:
             place[part] = [] if isinstance(following, int) else {}
         place = place[part]
     place[last] = value
+
+
+def spread(node: Mapping[str, Any], cluster: str | None) -> State:
+    """Return over what a distributed step is spread: the cluster, its nodes, and the processes on each."""
+    if not (distribution := node.get("distribution")):
+        return {}
+    processes = int(distribution["process_count_per_instance"])
+    return {"spread": [re.split("[:/]", str(cluster))[-1], int(node["resources"]["instance_count"]), processes]}
 
 
 def reference(value: object) -> str:
@@ -531,6 +542,7 @@ class HttpCloud:
                 "inputs": {key: reference(value) for key, value in node["inputs"].items()},
                 "code": self._code(component["code"]),
                 "environment": self._environment(component["environment"]),
+                **spread(node, node.get("computeId")),
             }
         return {
             "experiment": properties["experimentName"],
@@ -552,6 +564,7 @@ class HttpCloud:
                 "collects": sorted(
                     key for key, value in collections.items() if value["dataCollectionMode"] == "Enabled"
                 ),
+                "variables": properties.get("environmentVariables") or {},
                 **self._scoring(properties),
             }
         return {
@@ -575,6 +588,7 @@ class HttpCloud:
                 "workers": properties["maxConcurrencyPerInstance"],
                 "writes": properties["outputFileName"],
                 "failures allowed": properties["errorThreshold"],
+                "variables": properties["environmentVariables"],
                 **self._scoring(properties),
             }
         defaults = item["properties"].get("defaults") or {}

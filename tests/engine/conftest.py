@@ -12,6 +12,7 @@ import clouds
 import pytest
 from fake_az import FakeAzure
 from hypothesis import settings
+from small_modality import Rows
 from small_project import create_project
 
 from mlops.config import Project
@@ -25,6 +26,7 @@ settings.load_profile("repeatable")
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Project:
     """The small project, in which the test runs; a test may ask for another kind of it."""
     project = create_project(tmp_path / "project", getattr(request, "param", "new"))
+    monkeypatch.setattr(f"{project.package}.modality.MODALITY", Rows())
     monkeypatch.chdir(project.root)
     return project
 

@@ -721,6 +721,8 @@ def put_online_endpoint(azure: FakeAzure, call: Call) -> object:
         known = [deployment["name"] for deployment in azure.children(f"{call.path}/deployments")]
         if unknown := traffic.keys() - known:
             raise bad_request(f"Traffic is for deployments that do not exist: {', '.join(sorted(unknown))}")
+        for resource, found in ((body.get("identity") or {}).get("userAssignedIdentities") or {}).items():
+            found["clientId"] = f"client-of-{resource.rsplit('/', 1)[-1]}"
         address = f"https://{name}.{location}.inference.ml.azure.com"
         addresses = {"scoringUri": f"{address}/score", "swaggerUri": f"{address}/swagger.json"}
         if old:

@@ -513,6 +513,7 @@ class V1Cloud(HttpCloud):
                 "runs": f"python -m {self._neutral(module)}",
                 "reused": modules[node["ModuleId"]]["Data"]["IsDeterministic"],
                 "inputs": taken,
+                **self._spread(node),
                 **self._place(path, node),
             }
         return {
@@ -522,6 +523,14 @@ class V1Cloud(HttpCloud):
             "outputs": sorted(outputs),
             "steps": steps,
         }
+
+    def _spread(self, node: Document) -> State:
+        runs = json.loads(node["Runconfig"])
+        if runs["framework"] != "PyTorch":
+            return {}
+        nodes, started = runs["nodeCount"], runs["pytorch"]
+        assert started["nodeCount"] == nodes
+        return {"spread": [parameter(node, "Target"), nodes, started["processCount"] / nodes]}
 
     def _arguments(self, module: Document) -> list[str]:
         return [argument["Value"] for argument in module["Data"]["StructuredInterface"]["Arguments"]]
@@ -565,6 +574,11 @@ class V1Cloud(HttpCloud):
                 "workers": int(options["--process_count_per_node"]),
                 "writes": options["--append_row_file_name"],
                 "failures allowed": int(options["--error_threshold"]),
+                "variables": {
+                    name: value
+                    for name, value in json.loads(node["Runconfig"])["environmentVariables"].items()
+                    if name.startswith("MLOPS_")
+                },
                 # batch_score.py hands the files to it.
                 "runs": self._neutral(f"{options['--package']}/score.py"),
                 **self._place(path, node),

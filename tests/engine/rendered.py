@@ -1,6 +1,7 @@
 """The rendered project whose definitions, data and package the tests use; they write to copies of it."""
 
 import os
+import re
 from pathlib import Path
 
 import yaml
@@ -9,4 +10,6 @@ from mlops.config import Project
 
 ROOT = Path(os.environ["MLOPS_TEST_PROJECT"]).resolve()
 HERE = Project.load(ROOT)
+# Whether PyTorch trains the models: then a training is distributed, and keeps checkpoints.
+TORCH = bool(re.search(r'^    "torch[<>=]', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.M))
 ANSWERS = yaml.safe_load((ROOT / ".copier-answers.yml").read_text(encoding="utf-8"))

@@ -18,7 +18,7 @@ from ..core.panels import Figure, Panel, Table
 from ..core.predictions import Predictions
 from ..core.schema import Schema
 from ..image_model import decode
-from .data import contents
+from .data import IMAGE, NAME, contents
 
 _SHOWN, _COVERED = 12, 6
 # Pixels: the longer side of a picture in the report, up to which one has its pixels drawn as squares, and the longer
@@ -39,7 +39,7 @@ class Answer:
 
     Attributes:
         position: of the example.
-        name: of the file.
+        name: of the file in the raw data.
         probability: of the predicted class.
         others: each class with its probability, the most probable first.
     """
@@ -129,7 +129,8 @@ def _answer(
     assert predicted.probabilities is not None
     row = predicted.probabilities[position]
     others = [(predicted.classes[place], float(row[place])) for place in np.argsort(-row, kind="stable")]
-    return Answer(position, str(test.frame["image"].iloc[position]), truth, guess, float(probability), others)
+    name = test.frame[NAME if NAME in test.frame else IMAGE].iloc[position]
+    return Answer(position, str(name), truth, guess, float(probability), others)
 
 
 def _of_each_class(positions: NDArray[np.int64], guess: NDArray[Any], seed: int) -> list[int]:
@@ -174,7 +175,7 @@ def occlusions(
         return []
     rows = [each.position for each, (_, corners) in zip(answers, moves, strict=True) for _ in range(len(corners) + 1)]
     frame = test.frame.iloc[rows].reset_index(drop=True)
-    predicted = predict(replace(test, frame=frame.assign(image=[_file(each, "PNG") for each in copies])))
+    predicted = predict(replace(test, frame=frame.assign(**{IMAGE: [_file(each, "PNG") for each in copies]})))
     assert predicted.probabilities is not None
     found, start = [], 0
     for answer, picture, (patch, corners) in zip(answers, small, moves, strict=True):

@@ -1,0 +1,29 @@
+"""The type of data of the small project: rows of numbers, whatever the surrounding project is for."""
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rendered import HERE
+
+
+class Rows:
+    """What verbs and local loop ask a modality for."""
+
+    tasks = ("regression", "classification")
+    suffixes = (".csv",)
+
+    def read(self, folder: Path, schema: Any) -> Any:
+        """Read the rows of all files in a folder."""
+        frame = pd.concat([pd.read_csv(path) for path in sorted(folder.rglob("*.csv"))], ignore_index=True)
+        return importlib.import_module(f"{HERE.package}.core.modality").Examples(frame, folder)
+
+    def convert(self, examples: Any, schema: Any) -> Any:
+        """Return what is converted already."""
+        return examples
+
+    def request(self, examples: Any, columns: Sequence[str]) -> pd.DataFrame:
+        """Return columns as an endpoint accepts them."""
+        return examples.frame[list(columns)]
