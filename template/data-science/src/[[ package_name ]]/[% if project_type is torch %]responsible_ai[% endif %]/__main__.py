@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,17 +117,9 @@ def responsible_ai(arguments: argparse.Namespace) -> None:
     if not met.predictions:
         raise StepError(f"there is nothing to analyse: {met.note}")
     known = schema.class_names(train.frame[schema.target], test.frame[schema.target])
-    predictions, embedding = met.predictions[0].within(known), met.embeddings[0] if met.embeddings else None
-    insights = _insights(
-        f"{name} version {met.version}",
-        schema,
-        policy,
-        options,
-        test,
-        predictions,
-        embedding,
-        settings["training"]["seed"],
-    )
+    scored = Scored(met.predictions[0].within(known), met.embeddings[0] if met.embeddings else None)
+    seed, model = settings["training"]["seed"], f"{name} version {met.version}"
+    insights = _insights(model, schema, policy, options, test, scored, seed)
     with step_run("responsible_ai"), output_folder(arguments.dashboard) as folder:
         write(insights, folder)
         log(insights, folder)
@@ -135,16 +127,17 @@ def responsible_ai(arguments: argparse.Namespace) -> None:
     print(summary(insights), flush=True)
 
 
+class Scored(NamedTuple):
+    """What a model makes of examples; the embedding has the shape (examples, components), None if it has none."""
+
+    predictions: Predictions
+    embedding: NDArray[np.float64] | None
+
+
 def _insights(
-    model: str,
-    schema: Schema,
-    policy: Policy,
-    options: Options,
-    test: Examples,
-    predictions: Predictions,
-    embedding: NDArray[np.float64] | None,
-    seed: int,
+    model: str, schema: Schema, policy: Policy, options: Options, test: Examples, scored: Scored, seed: int
 ) -> Insights:
+    predictions, embedding = scored
     described, actual = MODALITY.describe(test, schema).frame, test.frame[schema.target].to_numpy()
     cohorts = score_cohorts(policy, schema, described, actual, predictions)
 
