@@ -41,15 +41,12 @@ _EXAMPLES, _LABEL = 8, 60
 def parser() -> argparse.ArgumentParser:
     """Return the arguments of this step."""
     arguments = argparse.ArgumentParser(prog="responsible_ai", description=__doc__)
-    for name, text in {
-        "--registration": "folder with the registration.json of register",
-        "--train-data": "folder with the training rows",
-        "--test-data": "folder with the held-out rows",
-        "--schema": "data/schema.yml",
-        "--settings": "config/model.yml",
-        "--dashboard": "output folder: dashboard.html, insights.json",
-    }.items():
-        arguments.add_argument(name, type=Path, required=True, help=text)
+    arguments.add_argument("--registration", type=Path, required=True, help="folder with what register wrote")
+    arguments.add_argument("--train-data", type=Path, required=True, help="folder with the training rows")
+    arguments.add_argument("--test-data", type=Path, required=True, help="folder with the held-out rows")
+    arguments.add_argument("--schema", type=Path, required=True, help="data/schema.yml")
+    arguments.add_argument("--settings", type=Path, required=True, help="config/model.yml")
+    arguments.add_argument("--dashboard", type=Path, required=True, help="output: dashboard.html and insights.json")
     arguments.add_argument("--overrides", default="", help='"training.seed=7 responsible_ai.rows=500"')
     return arguments
 
