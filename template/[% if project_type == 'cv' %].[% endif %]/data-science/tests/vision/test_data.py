@@ -338,11 +338,11 @@ def test_a_request_of_this_project_is_read_again(project):
         (None, "image of row 1: it is missing; send the file as base64 text"),
         ("data:image/png,abc", "image of row 1: it is a data URL of another kind"),
         ("A" * (MAXIMUM_BYTES * 4 // 3 + 8), "image of row 1: it has 20,971,52"),
-        ("https://a.blob.core.windows.net/c/x.png", "no host is allowed: MLOPS_IMAGE_HOSTS of the deployment is empty"),
+        ("https://a.blob.core.windows.net/c/x.png", "no host is allowed: MLOPS_STORAGE_HOSTS of the deployment is empty"),
     ],
 )
 def test_a_bad_picture_of_a_request_is_named_with_its_row(monkeypatch, value, complaint):
-    monkeypatch.delenv("MLOPS_IMAGE_HOSTS", raising=False)
+    monkeypatch.delenv("MLOPS_STORAGE_HOSTS", raising=False)
     assert complaint in refused(TEXT, value)
 
 
@@ -375,7 +375,7 @@ class Answer(io.BytesIO):
 @pytest.fixture
 def storage(monkeypatch):
     """A storage that is allowed, and the requests that it got."""
-    monkeypatch.setenv("MLOPS_IMAGE_HOSTS", f"other.blob.core.windows.net, {HOST.upper()}")
+    monkeypatch.setenv("MLOPS_STORAGE_HOSTS", f"other.blob.core.windows.net, {HOST.upper()}")
     monkeypatch.setattr(data_file, "_token", lambda: "secret")
     requests, answers = [], [lambda: Answer(FILE)]
 
@@ -471,7 +471,7 @@ def test_redirects_are_not_followed():
 
 def test_without_an_identity_a_url_is_refused(storage, monkeypatch):
     monkeypatch.undo()
-    monkeypatch.setenv("MLOPS_IMAGE_HOSTS", HOST)
+    monkeypatch.setenv("MLOPS_STORAGE_HOSTS", HOST)
 
     class Credential:
         def get_token(self, scope):

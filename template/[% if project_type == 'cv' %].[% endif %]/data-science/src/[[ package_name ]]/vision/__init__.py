@@ -17,6 +17,7 @@ from .. import data_file
 from ..core import baselines
 from ..core.metrics import Metric
 from ..core.modality import Description, Examples, Modality, Panel, Predict, Trained
+from ..core.panels import Figure
 from ..core.schema import Column, Schema
 from ..core.step import StepError
 from . import data, explain
@@ -97,6 +98,12 @@ class Vision:
     def explain(self, predict: Predict, test: Examples, schema: Schema, metric: Metric, seed: int) -> list[Panel]:
         """Return pictures of errors, and of what the model looks at."""
         return explain.explain(predict, test, schema, metric, seed)
+
+    def pictures(self, examples: Examples, captions: Sequence[str]) -> list[Figure]:
+        """Return each picture with its caption; Responsible AI shows some, where the project has it."""
+        from . import explain
+
+        return explain.figures(examples, captions)
 
 
 def _pixels(examples: Examples) -> NDArray[np.float32]:
