@@ -256,7 +256,7 @@ def _check_size(size: int) -> None:
 
 def _content(value: object, request: bool, deadline: float) -> bytes:
     if not isinstance(value, str):
-        raise ValueError("it is missing; send the file as base64 text")
+        raise ValueError("it is missing or empty; it must be the bytes of a file, in base64")
     text = value.strip()
     if re.match(r"[a-z][a-z0-9+.-]*://", text, re.IGNORECASE):
         if not request:

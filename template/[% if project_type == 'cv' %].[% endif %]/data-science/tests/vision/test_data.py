@@ -335,10 +335,13 @@ def test_a_request_of_this_project_is_read_again(project):
         ("raw/3.png", "image of row 1: it is not valid base64 ("),
         (base64.b64encode(b"no image").decode(), "image of row 1: it is not a picture in one of the formats"),
         ("", "image of row 1: it is empty (0 bytes)"),
-        (None, "image of row 1: it is missing; send the file as base64 text"),
+        (None, "image of row 1: it is missing or empty; it must be the bytes of a file, in base64"),
         ("data:image/png,abc", "image of row 1: it is a data URL of another kind"),
         ("A" * (MAXIMUM_BYTES * 4 // 3 + 8), "image of row 1: it has 20,971,52"),
-        ("https://a.blob.core.windows.net/c/x.png", "no host is allowed: MLOPS_STORAGE_HOSTS of the deployment is empty"),
+        (
+            "https://a.blob.core.windows.net/c/x.png",
+            "no host is allowed: MLOPS_STORAGE_HOSTS of the deployment is empty",
+        ),
     ],
 )
 def test_a_bad_picture_of_a_request_is_named_with_its_row(monkeypatch, value, complaint):
