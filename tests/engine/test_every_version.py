@@ -3,6 +3,7 @@
 Each case says what is there before, what is done, and all that is in Azure afterwards. The words are those of `clouds`.
 """
 
+import copy
 import importlib.util
 import json
 import re
@@ -850,7 +851,7 @@ def test_a_verb_does_the_same_in_the_workspaces_of_others_and_in_closed_ones(
         action(play)
     carry_out(play, case)
     leaves = {**left(play, case), **({} if left(play, case)["registries"] else registry())}
-    online = {endpoint: {**content, **differs} for endpoint, content in leaves["online"].items()}
+    online = copy.deepcopy({endpoint: {**content, **differs} for endpoint, content in leaves["online"].items()})
     if "identity" in differs and TORCH:  # the storage account of others has no name in the configuration
         for deployment in (each for content in online.values() for each in content["deployments"].values()):
             deployment["variables"] = {"MLOPS_STORAGE_HOSTS": ""}

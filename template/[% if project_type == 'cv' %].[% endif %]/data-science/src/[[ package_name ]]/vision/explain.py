@@ -141,6 +141,12 @@ def _of_each_class(positions: NDArray[np.int64], guess: NDArray[Any], seed: int)
     return [*first.values(), *rest][:_COVERED]
 
 
+def figures(examples: Examples, captions: Sequence[str]) -> list[Figure]:
+    """Return each picture as a figure with its caption, which describes it to readers who do not see it too."""
+    both = zip(contents(examples), examples.frame["image"], captions, strict=True)
+    return [Figure(picture_svg(decode(content), caption, str(name)), caption) for content, name, caption in both]
+
+
 class _Pictures:
     """The pictures of answers, decoded when they are needed."""
 
