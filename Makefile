@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(UV)  ## a project with default answers: train, register, serve and report on this machine; `TYPE=cv` with images
 	@if [ -e $(DEMO) ]; then echo "$(DEMO)/ is there already: running it again. Delete it to start afresh."; \
 	else $(UV) run --quiet --no-dev copier copy --trust --defaults --quiet --vcs-ref HEAD -d project_type=$(TYPE) . $(DEMO); fi
-	@[ -z "$(PIP_FIND_LINKS)" ] || sed -i.bak '/^torch = /d' $(DEMO)/pyproject.toml
+	@$(PYTHON) tests/local_wheels.py $(DEMO)
 	cd $(DEMO) && $(UV) run mlops local
 
 test: $(UV) lint  ## all tests that need no big download
