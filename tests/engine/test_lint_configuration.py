@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 from command_line import run
-from rendered import ROOT
+from rendered import ROOT, TORCH
 from seeded import assert_named, edited
 from small_project import set_key, write_yaml
 
@@ -220,6 +220,13 @@ def test_the_settings_are_held_against_the_data(project: Project, key: str, valu
 def test_a_mistake_in_the_schema_is_named(project: Project) -> None:
     set_key(project.schema, "target", "z")
     assert "data/schema.yml: the target 'z' is not one of the columns" in lines(project)
+
+
+def test_a_training_that_no_step_spreads_is_named(project: Project) -> None:
+    set_key(project.root / "config" / "dev.yml", "compute.training", {"nodes": 2})
+    found = configuration.training_findings(project)
+    expected = [] if TORCH else ["compute.training: no step of the training pipeline has a distribution"]
+    assert [f"{each.where}: {each.message.partition(':')[0]}" for each in found] == expected
 
 
 def test_a_package_that_cannot_check_the_settings_is_one_line(
