@@ -24,12 +24,13 @@ def test_a_file_is_rendered_only_if_it_has_something_to_render() -> None:
 def test_a_static_file_names_no_answer() -> None:
     answers = "|".join(questions())
     pattern = re.compile(rf"\[\[ *({answers})\b|^\s*#% (if|for|endif)", re.M)
-    texts = {path: path.read_bytes().decode("utf-8", errors="ignore") for path in FILES if path.suffix != ".jinja"}
+    plain = [path for path in FILES if path.suffix not in (".jinja", ".part")]
+    texts = {path: path.read_bytes().decode("utf-8", errors="ignore") for path in plain}
     assert [str(path) for path, text in texts.items() if pattern.search(text)] == []
 
 
 def test_most_files_are_plain() -> None:
-    rendered = [path for path in FILES if path.suffix == ".jinja"]
+    rendered = [path for path in FILES if path.suffix in (".jinja", ".part")]
     assert len(rendered) / len(FILES) < 0.15
 
 
@@ -75,7 +76,8 @@ def test_the_rules_are_few_and_short() -> None:
 def test_every_rule_drops_something() -> None:
     for rule in SETTINGS["_exclude"]:
         if path := re.search(r"%\]/(.+?)\[%", rule):
-            assert [*TEMPLATE.glob(path[1]), *TEMPLATE.glob(f"{path[1]}.jinja")], rule
+            folders = [TEMPLATE, *TEMPLATE.glob("*project_type ==*")]
+            assert [found for folder in folders for end in ("", ".jinja") for found in folder.glob(path[1] + end)], rule
 
 
 @pytest.mark.parametrize("name", questions())
@@ -96,7 +98,8 @@ def test_names_are_frozen_so_that_a_better_formula_renames_nothing() -> None:
         name for name, details in questions().items() if "[[" in str(details["default"]).replace("[[ UNSET", "")
     ]
     assert {"project_slug", "package_name", "resource_names", "name_suffix"} <= set(computed)
-    assert [name for name in computed if questions()[name].get("ask") is not False] == []
+    # The one that is asked for: its answer is kept, and another type of data changes only what a new project suggests.
+    assert [name for name in computed if questions()[name].get("ask") is not False] == ["project_name"]
 
 
 def test_the_changelog_the_template_and_the_engine_are_of_one_version() -> None:

@@ -113,7 +113,7 @@ def run(request: str | bytes | list[str]) -> dict[str, list[Any]] | AMLResponse 
     if isinstance(request, list):
         return _score_files(request)
     try:
-        features = _model_inputs(_table(request))
+        features = _model_inputs(_table(request), request=True)
     except RequestError as error:
         return AMLResponse({"error": str(error)}, 400, json_str=True)
     output = model_output.predict(_model, features)
@@ -131,14 +131,21 @@ def _score_files(paths: list[str]) -> pd.DataFrame:
     tables, waiting, rows = [], [], 0
     for path in map(Path, paths):
         try:
-            features = _model_inputs(data_file.read(path, list(_columns)))
+            table = data_file.read(path, list(_columns))
+            if table is None:
+                print(f"{path.name}: passed over, it has no examples of its own", flush=True)
+                continue
+            features, bad = _readable_rows(table)
         except (RequestError, ValueError) as error:
-            reason = f"{path.name}: {str(error).strip().splitlines()[0]}"
+            reason = f"{path.name}: {_first_line(error)}"
             if not _reports_bad_files():
                 raise RequestError(reason) from error
             print(f"error: {reason}", flush=True)
             tables.append(pd.DataFrame({"file": [path.name], "error": [reason]}))
             continue
+        for row, reason in bad.items():
+            print(f"error: {path.name}: {reason}", flush=True)
+            tables.append(pd.DataFrame({"file": [path.name], "row": [row], "error": [f"{path.name}: {reason}"]}))
         print(f"{path.name}: scoring {len(features):,} rows", flush=True)
         waiting.append((path.name, features))
         rows += len(features)
@@ -147,13 +154,39 @@ def _score_files(paths: list[str]) -> pd.DataFrame:
             waiting, rows = [], 0
     if waiting:
         tables.append(_scored(waiting))
-    table = pd.concat(tables, ignore_index=True)
-    columns = ["file", "row", "prediction", *(name for name in table if name.startswith("probability_"))]
+    # Without a file that has examples, the table has no rows.
+    table = pd.concat(tables or [pd.DataFrame(columns=["file"])], ignore_index=True)
+    columns = ["file", "row", "prediction", *(name for name in map(str, table) if name.startswith("probability_"))]
     return table.reindex(columns=[*columns, *(["error"] if "error" in table else [])])
 
 
+def _readable_rows(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[Any, str]]:
+    """Return the model's input columns of the rows of a file that can be scored, and why others cannot, by their index.
+
+    Raises:
+        RequestError: no row can be scored; or some cannot, and bad files are not reported.
+    """
+    try:
+        return _model_inputs(table), {}
+    except RequestError:
+        if not _reports_bad_files() or len(table) == 1:
+            raise
+    good: list[pd.DataFrame] = []
+    bad: dict[Any, str] = {}
+    for place, name in enumerate(table.index):
+        try:
+            good.append(_model_inputs(table.iloc[[place]]))
+        except RequestError as error:
+            bad[name] = _first_line(error)
+    return pd.concat(good) if good else _model_inputs(table), bad
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def _reports_bad_files() -> bool:
-    """Return whether a file that cannot be scored becomes a row with its error, and the rest is scored."""
+    """Return whether a file or a row that cannot be scored becomes a row with its error, and the rest is scored."""
     return os.environ.get("MLOPS_BAD_FILES", "stop") == "report"
 
 
@@ -191,7 +224,7 @@ def _table(request: str | bytes) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[str(column) for column in columns], dtype=object)
 
 
-def _model_inputs(table: pd.DataFrame) -> pd.DataFrame:
+def _model_inputs(table: pd.DataFrame, request: bool = False) -> pd.DataFrame:
     """Return the model's input columns, in its order and types; other columns are left out."""
     if table.empty:
         raise RequestError("there are no rows to score")
@@ -204,6 +237,7 @@ def _model_inputs(table: pd.DataFrame) -> pd.DataFrame:
     for line in conversion.unknown_values(typed, _columns):
         print(line, flush=True)
     try:
-        return data_file.load(typed.set_axis(table.index)[_model.metadata.get_input_schema().input_names()])
+        inputs = typed.set_axis(table.index)[_model.metadata.get_input_schema().input_names()]
+        return data_file.load(inputs, request)
     except ValueError as error:
         raise RequestError(str(error)) from error

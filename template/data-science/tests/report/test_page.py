@@ -29,6 +29,7 @@ PANEL = Panel(
         "feature importance", "Loss", ("feature", "loss", "what it is"), [("wind", "3.2", "")], ("what it is",)
     ),
     records=[{"feature": "wind", "mean": 3.2}],
+    gallery=[Figure('<svg role="img" aria-label="A small drawing of wind"><g fill="var(--ink)"/></svg>', "Small.")],
 )
 NASTY = "<script>alert('&')</script>"
 
@@ -109,6 +110,18 @@ def evaluation(task="regression", champion=True, production=True, name="delays",
     )
 
 
+def of_many_classes(count, rows=600):
+    """Return an evaluation of a model that takes each class for the next one, once in six rows."""
+    case = evaluation("classification", champion=False)
+    names = [f"class {place:03}" for place in range(count)]
+    actual = np.arange(rows) % count
+    guess = np.where(np.random.default_rng(0).random(rows) < 1 / 6, (actual + 1) % count, actual)
+    predictions = Predictions(np.array(names, dtype=object)[guess], np.eye(count)[guess], tuple(names))
+    truth = pd.Series(np.array(names, dtype=object)[actual])
+    scored = {"challenger": scores("classification", truth, predictions)}
+    return replace(case, actual=truth, predictions={"challenger": predictions}, scores=scored, slices=[], baselines={})
+
+
 def drift(columns, frame, predicted):
     later = frame.assign(wind=frame["wind"] + 9, carrier="BB", month=12)
     kind = "number" if predicted.dtype == float else "category"
@@ -127,6 +140,8 @@ CASES = {
     "regression": evaluation(),
     "classification": evaluation("classification"),
     "first model": evaluation(champion=False, production=False),
+    "20 classes": of_many_classes(20),
+    "100 classes": of_many_classes(100),
     "hostile names": evaluation(name=NASTY, label=NASTY),
     "hostile classes": evaluation("classification", name=NASTY, label="<b>&$x^2$\"'"),
 }
@@ -232,6 +247,54 @@ def test_a_refusal_states_that_the_model_in_service_stays():
     assert "the gain is too small" in page.text("li")
 
 
+def test_small_figures_are_side_by_side_in_a_gallery_with_their_captions(page):
+    [gallery] = [attributes for attributes in page.all("div") if attributes.get("class") == "gallery"]
+    assert gallery
+    assert "Small." in page.text("figcaption")
+
+
+def test_an_explanation_without_rows_has_no_table():
+    empty = replace(PANEL, table=replace(PANEL.table, rows=[]), figures=[], gallery=[])
+    page = Page(report.build(replace(CASES["regression"], panels=[empty])))
+    assert PANEL.intro in page.text("p")
+    assert not [text for text in page.text("summary") if text.startswith("All 0")]
+
+
+def drawing(case, label):
+    return [each for each in Page(build(case)).all("svg") if label in each["aria-label"]]
+
+
+def test_the_confusion_of_20_classes_is_a_square_and_its_mistakes_are_listed_with_their_shares():
+    [matrix] = drawing("20 classes", "Confusion of delay")
+    _, _, width, height = map(float, matrix["viewbox"].split())
+    assert height < 1.3 * width
+    page = Page(build("20 classes"))
+    assert [text for text in page.text("caption") if text.startswith("The 15 most frequent mistakes")]
+    case = CASES["20 classes"]
+    wrong = pd.crosstab(case.actual, case.predictions["challenger"].values).stack()
+    wrong = wrong[[row != column for row, column in wrong.index]]
+    (row, column), count = wrong.idxmax(), int(wrong.max())
+    cells = page.text("td")
+    place = cells.index(column)
+    assert cells[place + 1] == str(count)
+    assert cells[place + 2] == f"{100 * count / (case.actual == row).sum():.1f} %"
+
+
+def test_of_100_classes_there_is_no_matrix_but_the_finding_the_mistakes_and_a_table_to_unfold():
+    assert not drawing("100 classes", "Confusion of delay")
+    page = Page(build("100 classes"))
+    [finding] = [text for text in page.text("p") if text.startswith("Confusion of delay: ")]
+    assert "of 600 rows are right; the most frequent mistake is class" in finding
+    assert [text for text in page.text("caption") if text.startswith("The 15 most frequent mistakes")]
+    assert "All 100 classes as a table" in page.text("summary")
+    assert "All 20 classes as a table" not in Page(build("20 classes")).text("summary")
+
+
+def test_the_counts_of_few_classes_are_in_the_matrix_and_in_no_table():
+    assert drawing("classification", "Confusion of delay")
+    assert not [text for text in Page(build("classification")).text("caption") if "most frequent mistakes" in text]
+
+
 def test_scores_are_given_in_the_unit_of_the_target():
     case = CASES["regression"]
     text = build("regression")
@@ -280,7 +343,8 @@ def test_the_report_shows_what_chance_explains_and_marks_the_predictions():
     cells = page.text("td")
     wind = cells.index("0.59")
     assert cells[wind - 2 : wind + 4] == ["0.6", "0.1", "0.59", "above 0.2", "0.001", "drifted"]
-    assert "prediction (by the model, on held-out rows)" in page.text("th")
+    [caption] = [text for text in page.text("caption") if text.startswith("Drift of production")]
+    assert caption.endswith("makes of the rows (prediction) is compared with what it makes of held-out rows")
 
 
 @pytest.mark.parametrize("case", ["regression", "classification"])
@@ -306,6 +370,22 @@ def test_a_vanished_feature_and_an_infinite_distance_do_not_stop_the_report():
     results = [replace(each, value=float("inf"), excess=each.excess and float("inf")) for each in found.results]
     gone = replace(CASES["regression"], drift=replace(found, samples=samples, results=results))
     assert "infinite" in Page(report.build(gone)).text("td")
+
+
+def test_the_report_says_what_an_embedding_is_and_how_it_moved():
+    case = CASES["regression"]
+    values = pd.Series(np.random.default_rng(0).normal(size=90))
+    moved = Samples(Column("embedding 1", "number"), values, values + 3, "held-out")
+    result = DriftResult("embedding 1", "jensen_shannon_distance", 0.8, 0.1, 0.79, 0.2, 0.001, True)
+    drifted = replace(case.drift, samples=[*case.drift.samples, moved], results=[*case.drift.results, result])
+    page = Page(report.build(replace(case, drift=drifted)))
+    assert "4 of 5 columns drifted: wind, month, carrier, embedding 1" in " ".join(page.text("p"))
+    assert "The components of the embedding are how the model sees an example" in " ".join(page.text("p"))
+    [caption] = [text for text in page.text("caption") if text.startswith("Drift of production")]
+    assert "(prediction, embedding 1) is compared with what it makes of held-out rows" in caption
+    [caption] = [text for text in page.text("figcaption") if text.startswith("embedding 1: the median went from")]
+    assert "in the held-out rows to" in caption
+    assert "The components of the embedding" not in build("regression")
 
 
 @pytest.mark.parametrize("task", ["regression", "classification"])

@@ -3,7 +3,7 @@
 The scoring script loads it as a lone file, so it imports nothing from its own package.
 
 A value of the column `image` is the text of a file in base64, also as a data URL (`data:image/png;base64,...`); in a
-request also the URL of a blob, `https://<host>/<container>/<blob>`. The environment variable `MLOPS_IMAGE_HOSTS` lists
+request also the URL of a blob, `https://<host>/<container>/<blob>`. The environment variable `MLOPS_STORAGE_HOSTS` lists
 the hosts of such URLs, separated by commas; without it none is accepted. A blob is read with the identity of the
 deployment, whose token goes to these hosts alone: list only storage accounts of your own.
 """
@@ -55,7 +55,7 @@ REQUEST_PICTURES = 64
 REQUEST_BYTES = 64 * 2**20
 REQUEST_PIXELS = 200_000_000
 
-HOSTS = "MLOPS_IMAGE_HOSTS"
+HOSTS = "MLOPS_STORAGE_HOSTS"
 _SCOPE = "https://storage.azure.com/.default"
 # Seconds: without an answer, and for all pictures of a request.
 _TIMEOUT, _DEADLINE = 10.0, 30.0
@@ -155,11 +155,8 @@ def measures(image: Image.Image) -> tuple[float, ...]:
     x, y = (grey[1:-1, 2:] - grey[1:-1, :-2]).ravel(), (grey[2:, 1:-1] - grey[:-2, 1:-1]).ravel()
     xx, yy, xy = float(x @ x), float(y @ y), float(x @ y)
     energy = xx + yy or 1.0
-    left, upper = max(0, width - _SIDE) // 2, max(0, height - _SIDE) // 2
-    middle = grey if step == 1 else _grey(image.crop((left, upper, min(width, left + _SIDE), min(height, upper + _SIDE))))
-    laplacian = (
-        middle[1:-1, 2:] + middle[1:-1, :-2] + middle[2:, 1:-1] + middle[:-2, 1:-1] - 4 * middle[1:-1, 1:-1]
-    )
+    middle = grey if step == 1 else _grey(_middle(image))
+    laplacian = middle[1:-1, 2:] + middle[1:-1, :-2] + middle[2:, 1:-1] + middle[:-2, 1:-1] - 4 * middle[1:-1, 1:-1]
     sharpness = float(laplacian.std()) if laplacian.size else 0.0
     saturation = 0.0
     if small.mode == "RGB":
@@ -167,6 +164,11 @@ def measures(image: Image.Image) -> tuple[float, ...]:
         saturation = float((colours.max(axis=2) - colours.min(axis=2)).mean()) / 255
     numbers = float(grey.mean()), float(grey.std()), sharpness, saturation, (xx - yy) / energy, 2 * xy / energy
     return float(width), float(height), *numbers
+
+
+def _middle(image: Image.Image) -> Image.Image:
+    left, upper = (max(0, side - _SIDE) // 2 for side in image.size)
+    return image.crop((left, upper, min(image.width, left + _SIDE), min(image.height, upper + _SIDE)))
 
 
 def _grey(image: Image.Image) -> np.ndarray:

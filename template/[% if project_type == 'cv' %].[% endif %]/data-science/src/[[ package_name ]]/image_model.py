@@ -86,6 +86,10 @@ def _plain(image: Image.Image) -> Image.Image:
         image_on_white = Image.new("RGBA", image.size, "white")
         image_on_white.alpha_composite(visible)
         return image_on_white.convert("L" if image.mode in ("1", "L", "LA", "La") else "RGB")
+    if image.mode == "P":
+        colours = image.convert("RGB")
+        is_grey = all(red == green == blue for _, (red, green, blue) in colours.getcolors() or [])
+        return colours.convert("L") if is_grey else colours
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
 
 

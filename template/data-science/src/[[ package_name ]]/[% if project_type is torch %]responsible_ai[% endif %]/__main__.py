@@ -4,18 +4,21 @@ The result is one HTML page, and the same numbers in `insights.json`.
 """
 
 import argparse
-from collections.abc import Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 
 from ..core.champion import meet_champion
 from ..core.cohorts import score_cohorts
 from ..core.modality import Examples, load_examples
+from ..core.panels import Figure
+from ..core.predictions import Predictions
 from ..core.promotion import Policy
 from ..core.responsible_ai import newest_model
 from ..core.schema import Schema
@@ -24,28 +27,37 @@ from ..core.split import Split, bootstrap_units
 from ..core.step import StepError, output_folder, run, step_run
 from ..modality import MODALITY
 from .dashboard import Example, Insights, log, summary, write
-from .errors import error_cohorts, halves, heat_map
+from .errors import Halves, error_cohorts, heat_map
 from .explanations import error_surrogate, prediction_surrogate, typical
 from .table import Table
 
-# So many typical errors fit on a page.
-_EXAMPLES = 8
+# One line for each file is enough; MLflow's bars fill the log of a job.
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+# So many typical errors fit on a page, and so many letters of what each is called.
+_EXAMPLES, _LABEL = 8, 60
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the arguments of this step."""
     arguments = argparse.ArgumentParser(prog="responsible_ai", description=__doc__)
-    for name, text in {
-        "--registration": "folder with the registration.json of register",
-        "--train-data": "folder with the training rows",
-        "--test-data": "folder with the held-out rows",
-        "--schema": "data/schema.yml",
-        "--settings": "config/model.yml",
-        "--dashboard": "output folder: dashboard.html, insights.json",
-    }.items():
-        arguments.add_argument(name, type=Path, required=True, help=text)
+    arguments.add_argument("--registration", type=Path, required=True, help="folder with what register wrote")
+    arguments.add_argument("--train-data", type=Path, required=True, help="folder with the training rows")
+    arguments.add_argument("--test-data", type=Path, required=True, help="folder with the held-out rows")
+    arguments.add_argument("--schema", type=Path, required=True, help="data/schema.yml")
+    arguments.add_argument("--settings", type=Path, required=True, help="config/model.yml")
+    arguments.add_argument("--dashboard", type=Path, required=True, help="output: dashboard.html and insights.json")
     arguments.add_argument("--overrides", default="", help='"training.seed=7 responsible_ai.rows=500"')
     return arguments
+
+
+@runtime_checkable
+class WithPictures(Protocol):
+    """What a type of data whose examples can be seen has besides `Modality`."""
+
+    def pictures(self, examples: Examples, captions: Sequence[str]) -> list[Figure]:
+        """Return each of the examples as a figure with its caption."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -101,45 +113,10 @@ def responsible_ai(arguments: argparse.Namespace) -> None:
     met = meet_champion(name, MODALITY, schema, Split.read(arguments.test_data), test, replace=True, embed=True)
     if not met.predictions:
         raise StepError(f"there is nothing to analyse: {met.note}")
-    predictions = met.predictions[0].within(schema.class_names(train.frame[schema.target], test.frame[schema.target]))
-    described, actual = MODALITY.describe(test, schema).frame, test.frame[schema.target].to_numpy()
-    cohorts = score_cohorts(policy, schema, described, actual, predictions)
-
-    seed = settings["training"]["seed"]
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(actual))[: options.rows])
-    part = Examples(test.frame.iloc[chosen], test.root)
-    wrong = (actual.astype(str) != predictions.values.astype(str))[chosen]
-    embedding = met.embeddings[0][chosen] if met.embeddings else None
-    frame = described.iloc[chosen].reset_index(drop=True)
-    table = Table.of(frame.drop(columns=[schema.target], errors="ignore"), embedding)
-    units = bootstrap_units(part.frame, schema.split)
-    units = np.arange(len(chosen)) if units is None else units
-    finding = halves(units, wrong, seed)
-    print(f"looking for groups of errors in {len(chosen):,} rows, by {len(table.blocks)} columns", flush=True)
-    common = (finding, units, policy.confidence, seed)
-    groups = error_cohorts(
-        table, wrong, units, finding, options.cohort_depth, options.minimum_rows, policy.confidence, seed
-    )
-    worst = next((each for each in groups if each.confirmed), None)
-    shown = typical(table.values if embedding is None else embedding, wrong & (worst.members if worst else wrong), _EXAMPLES)
-    insights = Insights(
-        model=name,
-        version=str(met.version),
-        created=f"{datetime.now(UTC):%d %B %Y, %H:%M} UTC",
-        target=schema.target,
-        rows=len(actual),
-        analysed=len(chosen),
-        errors=int(wrong.sum()),
-        components=0 if embedding is None else embedding.shape[1],
-        minimum_rows=options.minimum_rows,
-        confidence=policy.confidence,
-        groups=groups,
-        heat_map=heat_map(frame, options.heat_map, wrong) if options.heat_map else None,
-        cohorts=cohorts,
-        predictions=prediction_surrogate(table, predictions.values[chosen], *common),
-        mistakes=error_surrogate(table, wrong, *common),
-        typical=_examples(part.frame, schema, predictions.values[chosen].astype(str), shown),
-    )
+    known = schema.class_names(train.frame[schema.target], test.frame[schema.target])
+    scored = Scored(met.predictions[0].within(known), met.embeddings[0] if met.embeddings else None)
+    seed, model = settings["training"]["seed"], f"{name} version {met.version}"
+    insights = _insights(model, schema, policy, options, test, scored, seed)
     with step_run("responsible_ai"), output_folder(arguments.dashboard) as folder:
         write(insights, folder)
         log(insights, folder)
@@ -147,13 +124,63 @@ def responsible_ai(arguments: argparse.Namespace) -> None:
     print(summary(insights), flush=True)
 
 
-def _examples(frame: pd.DataFrame, schema: Schema, predicted: np.ndarray, places: np.ndarray) -> list[Example]:
-    """Return the rows at these places; a row is called by the beginning of its first feature."""
-    label = schema.features[0]
-    return [
-        Example(str(frame[label].iloc[place])[:60], str(frame[schema.target].iloc[place]), str(predicted[place]))
-        for place in places
+class Scored(NamedTuple):
+    """What a model makes of examples; the embedding has the shape (examples, components), None if it has none."""
+
+    predictions: Predictions
+    embedding: NDArray[np.float64] | None
+
+
+def _insights(
+    model: str, schema: Schema, policy: Policy, options: Options, test: Examples, scored: Scored, seed: int
+) -> Insights:
+    predictions, embedding = scored
+    described, actual = MODALITY.describe(test, schema).frame, test.frame[schema.target].to_numpy()
+    cohorts = score_cohorts(policy, schema, described, actual, predictions)
+
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(actual))[: options.rows])
+    part, predicted = replace(test, frame=test.frame.iloc[chosen]), predictions.values[chosen].astype(str)
+    wrong = actual[chosen].astype(str) != predicted
+    vectors = None if embedding is None else embedding[chosen]
+    frame = described.iloc[chosen].reset_index(drop=True)
+    table = Table.of(frame.drop(columns=schema.target, errors="ignore"), vectors)
+    units = bootstrap_units(part.frame, schema.split)
+    units = np.arange(len(chosen)) if units is None else units
+    halved = Halves.of(units, wrong, seed)
+    print(f"looking for groups of errors in {len(chosen):,} rows, by {len(table.blocks)} columns", flush=True)
+    groups = error_cohorts(table, wrong, halved, options.cohort_depth, options.minimum_rows, policy.confidence)
+    in_worst = groups[0].members if groups and groups[0].confirmed else wrong
+    shown = typical(table.values if vectors is None else vectors, wrong & in_worst, _EXAMPLES)
+    examples = [
+        Example(str(label)[:_LABEL], str(truth), said)
+        for label, truth, said in zip(
+            part.frame[schema.features[0]].iloc[shown], actual[chosen][shown], predicted[shown], strict=True
+        )
     ]
+    return Insights(
+        model=model,
+        created=f"{datetime.now(UTC):%d %B %Y, %H:%M} UTC",
+        target=schema.target,
+        rows=len(actual),
+        analysed=len(chosen),
+        errors=int(wrong.sum()),
+        components=0 if vectors is None else vectors.shape[1],
+        minimum_rows=options.minimum_rows,
+        confidence=policy.confidence,
+        groups=groups,
+        heat_map=heat_map(frame, options.heat_map, wrong) if options.heat_map else None,
+        cohorts=cohorts,
+        predictions=prediction_surrogate(table, predicted, halved, policy.confidence),
+        mistakes=error_surrogate(table, wrong, halved, policy.confidence),
+        typical=examples,
+        pictures=_pictures(replace(part, frame=part.frame.iloc[shown]), examples),
+    )
+
+
+def _pictures(examples: Examples, errors: Sequence[Example]) -> Sequence[Figure]:
+    """Return the examples as pictures, if the type of data has some."""
+    captions = [f"{each.actual}, predicted as {each.predicted}" for each in errors]
+    return MODALITY.pictures(examples, captions) if isinstance(MODALITY, WithPictures) else []
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -32,8 +32,7 @@ class Insights:
     """All that the analysis of a model found out.
 
     Attributes:
-        model: its name.
-        version: its number in the registry.
+        model: its name and version.
         created: date and time in words.
         target: what it predicts.
         rows: how many are held out; the scores of `cohorts` are of all of them.
@@ -48,10 +47,10 @@ class Insights:
         predictions: what moves the predicted class.
         mistakes: what moves the errors.
         typical: errors of the first group, or of all rows if no group is confirmed.
+        pictures: of those errors; empty for a type of data without pictures.
     """
 
     model: str
-    version: str
     created: str
     target: str
     rows: int
@@ -66,6 +65,7 @@ class Insights:
     predictions: Surrogate
     mistakes: Surrogate
     typical: Sequence[Example]
+    pictures: Sequence[Figure] = ()
 
     @property
     def confirmed(self) -> list[ErrorCohort]:
@@ -83,7 +83,6 @@ def document(insights: Insights) -> dict[str, Any]:
     cross = insights.heat_map
     return {
         "model": insights.model,
-        "version": insights.version,
         "rows": insights.rows,
         "analysed": insights.analysed,
         "errors": insights.errors,
@@ -159,7 +158,7 @@ def log(insights: Insights, folder: Path) -> None:
         "errors_surrogate_roc_auc": insights.mistakes.agreement,
     }
     mlflow.log_metrics({k: float(v) for k, v in metrics.items() if v is not None and math.isfinite(v)})
-    mlflow.set_tag("model", f"{insights.model}:{insights.version}")
+    mlflow.set_tag("model", insights.model)
     for name in ("dashboard.html", "insights.json"):
         mlflow.log_artifact(str(folder / name))
 
@@ -172,9 +171,9 @@ def summary(insights: Insights) -> str:
     ]
     lines += [f"  - {reason}" for _, reason in insights.fairness]
     found, broken = len(insights.confirmed), sum(not good for good, _ in insights.fairness)
-    last = f"{insights.model} version {insights.version}: {insights.errors} of {insights.analysed:,} rows are wrong; "
-    last += f"{found or 'no'} {'group has' if found == 1 else 'groups have' if found else 'group has'} more errors"
+    last = f"{insights.model}: {insights.errors} of {insights.analysed:,} rows are wrong; "
+    last += f"{found} groups have more errors" if found > 1 else f"{found or 'no'} group has more errors"
     if insights.fairness:
-        last += f"; {broken} fairness limits are broken" if broken else "; the fairness limits hold"
+        last += f"; {broken} of {len(insights.fairness)} fairness limits broken" if broken else "; fairness limits hold"
     # A console of Windows may lack letters of the user's data.
     return "\n".join([*lines, last]).encode("ascii", "replace").decode("ascii")

@@ -21,6 +21,47 @@ from .table import Condition, Table
 
 Mask = NDArray[np.bool_]
 
+# So little of an error is a matter of rounding.
+_NONE = 1e-9
+
+
+@dataclass(frozen=True)
+class Halves:
+    """The rows in two halves: one to find something, the other to confirm it.
+
+    Attributes:
+        finding: which rows are for finding, of shape (rows,).
+        units: the number of what each row belongs to, of shape (rows,); the rows of a unit share their errors.
+        seed: of the draw, and of all that is drawn later.
+    """
+
+    finding: Mask
+    units: NDArray[np.intp]
+    seed: int
+
+    @classmethod
+    def of(cls, units: ArrayLike, wrong: Mask, seed: int) -> "Halves":
+        """Draw the halves; the rows of a unit stay together.
+
+        Each half has as many units with an error as the other, give or take one.
+
+        Args:
+            units: what each row belongs to, of shape (rows,).
+            wrong: which rows are wrong, of shape (rows,).
+            seed: of the draw.
+        """
+        codes = pd.factorize(np.asarray(units))[0]
+        with_error = np.bincount(codes, weights=wrong) > 0
+        order = np.lexsort((np.random.default_rng(seed).random(len(with_error)), with_error))
+        finding = np.zeros(len(order), dtype=bool)
+        finding[order[::2]] = True
+        return cls(finding[codes], codes, seed)
+
+    @property
+    def confirming(self) -> Mask:
+        """Return which rows are for confirming."""
+        return ~self.finding
+
 
 @dataclass(frozen=True)
 class ErrorCohort:
@@ -58,33 +99,8 @@ class ErrorCohort:
         return self.errors / self.rows if self.rows else math.nan
 
 
-def halves(units: ArrayLike, wrong: Mask, seed: int) -> Mask:
-    """Return which rows are for finding; the others are for confirming.
-
-    The rows of a unit stay together, and each half has as many units with an error as the other, give or take one.
-
-    Args:
-        units: what each row belongs to, of shape (rows,).
-        wrong: which rows are wrong, of shape (rows,).
-        seed: of the draw.
-    """
-    codes = pd.factorize(np.asarray(units))[0]
-    with_error = np.bincount(codes, weights=wrong) > 0
-    order = np.lexsort((np.random.default_rng(seed).random(len(with_error)), with_error))
-    finding = np.zeros(len(order), dtype=bool)
-    finding[order[::2]] = True
-    return np.asarray(finding[codes])
-
-
 def error_cohorts(
-    table: Table,
-    wrong: Mask,
-    units: ArrayLike,
-    finding: Mask,
-    depth: int,
-    minimum_rows: int,
-    confidence: float,
-    seed: int,
+    table: Table, wrong: Mask, halves: Halves, depth: int, minimum_rows: int, confidence: float
 ) -> list[ErrorCohort]:
     """Return the groups that a tree found on some rows, those first that are confirmed on the others.
 
@@ -98,16 +114,15 @@ def error_cohorts(
     Args:
         table: what is known of the rows.
         wrong: which rows are wrong, of shape (rows,).
-        units: what each row belongs to, of shape (rows,).
-        finding: which rows the tree may see, of shape (rows,).
+        halves: the tree sees those for finding.
         depth: of the tree: how many conditions a group may have.
         minimum_rows: the fewest rows of a group, in both halves together.
         confidence: between 0 and 1.
-        seed: of the tree, for ties.
     """
+    finding, confirming = halves.finding, halves.confirming
     if not table.conditions or not wrong[finding].any() or wrong[finding].all():
         return []
-    tree = DecisionTreeClassifier(max_depth=depth, min_samples_leaf=max(1, minimum_rows // 2), random_state=seed)
+    tree = DecisionTreeClassifier(max_depth=depth, min_samples_leaf=minimum_rows // 2, random_state=halves.seed)
     tree.fit(table.values[finding], wrong[finding])
     nodes = tree.decision_path(table.values).toarray().astype(bool)
     excess = (wrong[finding] - wrong[finding].mean()) @ nodes[finding]
@@ -116,8 +131,7 @@ def error_cohorts(
         # Less than one error too many is not worth a test, and each test makes all others stricter.
         if excess[node] >= 1 and not any((nodes[:, node] & nodes[:, other]).any() for other in chosen):
             chosen.append(int(node))
-    confirming, codes = ~finding, pd.factorize(np.asarray(units))[0]
-    tests = [_test(wrong, nodes[:, node], confirming, codes, confidence) for node in chosen]
+    tests = [_test(wrong, nodes[:, node], halves, confidence) for node in chosen]
     corrected = holm([p_value for p_value, _, _ in tests])
     rules = _rules(tree, table.conditions)
     found = []
@@ -140,15 +154,13 @@ def error_cohorts(
     return sorted(found, key=lambda each: not each.confirmed)
 
 
-def _test(
-    wrong: Mask, members: Mask, confirming: Mask, units: NDArray[np.intp], confidence: float
-) -> tuple[float, float, float]:
+def _test(wrong: Mask, members: Mask, halves: Halves, confidence: float) -> tuple[float, float, float]:
     """Return the p-value of a group of rows, and the ends of the interval of its error rate."""
-    inside, outside = (_counts(wrong, confirming & part, units) for part in (members, ~members))
+    inside, outside = (_counts(wrong, halves.confirming & part, halves.units) for part in (members, ~members))
     errors, rows = inside
     lower, upper = clopper_pearson(errors, rows, confidence)
     # Fractions of errors, which come from units with several rows, are rounded to the side of the null hypothesis.
-    few, many = math.floor(errors + 1e-9), math.ceil(outside[0] - 1e-9)
+    few, many = math.floor(errors + _NONE), math.ceil(outside[0] - _NONE)
     counts = [[few, rows - few], [many, outside[1] - many]]
     return float(stats.fisher_exact(counts, alternative="greater").pvalue), lower, upper
 
@@ -162,8 +174,8 @@ def _counts(wrong: Mask, part: Mask, units: NDArray[np.intp]) -> tuple[float, in
 def clopper_pearson(errors: float, rows: int, confidence: float) -> tuple[float, float]:
     """Return the exact central interval of a share, 0 to 1; `errors` may be a fraction."""
     tail = (1 - confidence) / 2
-    lower = stats.beta.ppf(tail, errors, rows - errors + 1) if errors > 0 else 0.0
-    upper = stats.beta.isf(tail, errors + 1, rows - errors) if errors < rows else 1.0
+    lower = stats.beta.ppf(tail, errors, rows - errors + 1) if errors > _NONE else 0.0
+    upper = stats.beta.isf(tail, errors + 1, rows - errors) if errors < rows - _NONE else 1.0
     return float(lower), float(upper)
 
 
@@ -242,4 +254,4 @@ def heat_map(frame: pd.DataFrame, columns: tuple[str, str], wrong: Mask) -> Heat
         cell = ((down == first) & (across == second)).to_numpy()
         return int(cell.sum()), int(wrong[cell].sum())
 
-    return HeatMap(columns, *names, [[counts(first, second) for second in names[1]] for first in names[0]])
+    return HeatMap(columns, names[0], names[1], [[counts(one, two) for two in names[1]] for one in names[0]])

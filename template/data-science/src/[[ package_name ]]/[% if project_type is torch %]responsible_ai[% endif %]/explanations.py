@@ -16,6 +16,7 @@ from sklearn.ensemble import RandomForestClassifier
 from ..core.metrics import Metric, metric
 from ..core.predictions import Predictions
 from ..core.promotion import Interval, paired_bootstrap
+from .errors import Halves, Mask
 from .table import Table
 
 RIGHT, WRONG = "right", "wrong"
@@ -58,59 +59,48 @@ class Surrogate:
     note: str = ""
 
 
-def prediction_surrogate(
-    table: Table, predicted: ArrayLike, finding: NDArray[np.bool_], units: ArrayLike, confidence: float, seed: int
-) -> Surrogate:
+def prediction_surrogate(table: Table, predicted: ArrayLike, halves: Halves, confidence: float) -> Surrogate:
     """Return what moves the predicted class.
 
     Args:
         table: what is known of the rows.
         predicted: the class that the model predicts for each, of shape (rows,).
-        finding: which rows the surrogate learns from, of shape (rows,).
-        units: what each row belongs to, of shape (rows,).
+        halves: the surrogate learns from those for finding.
         confidence: of the interval.
-        seed: of forest and shuffling.
     """
     labels = np.asarray(predicted).astype(str)
-    accuracy, rows = metric("accuracy", "classification"), int((~finding).sum())
-    if len(set(labels[finding])) < 2:
+    accuracy, rows = metric("accuracy", "classification"), int(halves.confirming.sum())
+    if len(set(labels[halves.finding])) < 2:
         return Surrogate(accuracy, rows, note="the model predicts the same class for all rows")
-    return _surrogate(accuracy, table, labels, finding, units, confidence, seed)
+    return _surrogate(accuracy, table, labels, halves, confidence)
 
 
-def error_surrogate(
-    table: Table, wrong: NDArray[np.bool_], finding: NDArray[np.bool_], units: ArrayLike, confidence: float, seed: int
-) -> Surrogate:
+def error_surrogate(table: Table, wrong: Mask, halves: Halves, confidence: float) -> Surrogate:
     """Return what moves the errors: what tells rows that the model has wrong from the others; see above."""
-    area, rows = metric("roc_auc", "classification"), int((~finding).sum())
-    fewest = min(int(wrong[half].sum()) for half in (finding, ~finding))
-    right = min(int((~wrong)[half].sum()) for half in (finding, ~finding))
+    area, rows = metric("roc_auc", "classification"), int(halves.confirming.sum())
+    fewest, right = (
+        min(int(each[half].sum()) for half in (halves.finding, halves.confirming)) for each in (wrong, ~wrong)
+    )
     if fewest < _FEWEST or right < _FEWEST:
         kind = f"{fewest} errors" if fewest < _FEWEST else f"{right} right predictions"
         return Surrogate(area, rows, note=f"{kind} in half of the rows are too few; {_FEWEST} are needed")
-    return _surrogate(area, table, np.where(wrong, WRONG, RIGHT), finding, units, confidence, seed)
+    return _surrogate(area, table, np.where(wrong, WRONG, RIGHT), halves, confidence)
 
 
 def _surrogate(
-    agreement: Metric,
-    table: Table,
-    labels: NDArray[np.str_],
-    finding: NDArray[np.bool_],
-    units: ArrayLike,
-    confidence: float,
-    seed: int,
+    agreement: Metric, table: Table, labels: NDArray[np.str_], halves: Halves, confidence: float
 ) -> Surrogate:
-    rest = ~finding
+    finding, rest, seed = halves.finding, halves.confirming, halves.seed
     if not table.conditions:
         return Surrogate(agreement, int(rest.sum()), note="nothing is known of the rows that differs between them")
     forest = RandomForestClassifier(_TREES, min_samples_leaf=2, random_state=seed)
     forest.fit(table.values[finding], labels[finding])
-    values, actual, known = table.values[rest], labels[rest], np.asarray(units)[rest]
+    values, actual = table.values[rest], labels[rest]
     own = _predict(forest, values)
     names, counts = np.unique(labels[finding], return_counts=True)
     constant = np.tile(counts / counts.sum(), (len(actual), 1))
     chance = Predictions(np.full(len(actual), names[counts.argmax()]), constant, tuple(names))
-    gain = paired_bootstrap(agreement, actual, own, chance, confidence, seed, known)
+    gain = paired_bootstrap(agreement, actual, own, chance, confidence, seed, halves.units[rest])
     reached, by_chance = agreement.score(actual, own), agreement.score(actual, chance)
     if not gain.lower > 0:
         note = "what is known of the rows does not tell, beyond chance"
@@ -132,7 +122,7 @@ def _predict(forest: RandomForestClassifier, values: NDArray[np.float64]) -> Pre
     return Predictions(forest.classes_[probabilities.argmax(axis=1)], probabilities, tuple(forest.classes_))
 
 
-def typical(space: NDArray[np.float64], rows: NDArray[np.bool_], count: int) -> NDArray[np.intp]:
+def typical(space: NDArray[np.float64], rows: Mask, count: int) -> NDArray[np.intp]:
     """Return the positions of those rows that are nearest to the middle of all of them, the nearest first.
 
     Args:

@@ -122,7 +122,9 @@ def _check_reachable(key: str, limit: object, chosen: Metric) -> None:
 def _check_names(problems: _Problems, modality: Modality, schema: Schema, settings: Mapping[str, Any]) -> None:
     """Check the names of columns and baselines, which the type of data knows; there is no example to look at."""
     nothing = Examples(pd.DataFrame(columns=list(schema.columns)), Path(schema.source).parent)
-    described = modality.describe(nothing, schema).frame
+    described = nothing.frame
+    with problems.collected():
+        described = modality.describe(nothing, schema).frame
     evaluation = settings.get("evaluation")
     evaluation = evaluation if isinstance(evaluation, Mapping) else {}
     for key in evaluation:

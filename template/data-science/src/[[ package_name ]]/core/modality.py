@@ -10,9 +10,11 @@ what cannot be scored:
 
 - `read(path, columns)`: the examples in one data file as a frame, one row each, with the inputs of the model as an
   endpoint accepts them. `columns` has the names of the columns that are needed. The index tells the examples apart.
-  `Modality.read` should use what it uses, so that training and scoring agree.
-- `load(inputs)`: what the model takes, from such inputs after their conversion by `conversion.py`; for a table the
-  same. A value may name or encode what the model takes, such as an image.
+  `Modality.read` should use what it uses, so that training and scoring agree. None if a file has no examples of its
+  own, such as the labels of others: a batch passes over it.
+- `load(inputs, request)`: what the model takes, from such inputs after their conversion by `conversion.py`; for a table
+  the same. A value may name or encode what the model takes, such as an image. `request` says whether they came in one
+  request of an endpoint, which may have limits; if not, they came from a file.
 - `describe(inputs)`: what Azure collects of the inputs that a model takes, for its monitor: numbers and names.
 """
 

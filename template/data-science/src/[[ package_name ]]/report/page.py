@@ -367,6 +367,8 @@ def _slice_figure(evaluation: Evaluation, column: str, shown: list[SliceScore], 
         f"By {column}: {metric.name} is best for {best.value} ({number(best.challenger)}{unit}) and worst for "
         f"{worst.value} ({number(worst.challenger)}{unit})"
     )
+    if worst.challenger == best.challenger:
+        caption = f"By {column}: {metric.name} is {number(best.challenger)}{unit} for each of the {len(shown)} parts"
     if schema.task == "classification":
         rows = [(each.value, each.challenger, each.champion) for each in shown]
         return Figure(charts.slice_scores(rows, metric.name, column, caption), caption + ".")

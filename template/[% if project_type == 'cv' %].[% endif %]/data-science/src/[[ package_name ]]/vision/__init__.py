@@ -17,9 +17,10 @@ from .. import data_file
 from ..core import baselines
 from ..core.metrics import Metric
 from ..core.modality import Description, Examples, Modality, Panel, Predict, Trained
+from ..core.panels import Figure
 from ..core.schema import Column, Schema
 from ..core.step import StepError
-from . import data
+from . import data, explain
 
 DESCRIBED = {name: Column(name, "number", description=text) for name, text in data_file.DESCRIPTIONS.items()}
 
@@ -43,15 +44,15 @@ class Vision:
 
     def check(self, examples: Examples, schema: Schema) -> Examples:
         """Check labels and metadata, and decode each picture once."""
-        return replace(examples, frame=data.check(examples.frame, examples.root, schema))
+        return replace(examples, frame=data.check(examples, schema))
 
     def write(self, examples: Examples, folder: Path, name: str) -> None:
         """Write an archive of the pictures and a parquet file of all else; the folder has the name."""
-        data.write(examples.frame, examples.root, folder)
+        data.write(examples, folder)
 
     def near_duplicates(self, train: Examples, test: Examples) -> NDArray[np.bool_]:
         """Return which test pictures are training pictures that were compressed or scaled again."""
-        return data.near_duplicates(*(data.thumbnails(each.frame, each.root) for each in (train, test)))
+        return data.near_duplicates(data.thumbnails(train), data.thumbnails(test))
 
     def inputs(self, examples: Examples, columns: Sequence[str]) -> pd.DataFrame:
         """Return the column `image` with the bytes of the files."""
@@ -67,7 +68,7 @@ class Vision:
     def describe(self, examples: Examples, schema: Schema) -> Description:
         """Return target, metadata and what is measured of each picture; drift compares the measures."""
         _check_schema(schema)
-        return Description(data.describe(examples.frame, examples.root, schema), DESCRIBED)
+        return Description(data.describe(examples, schema), DESCRIBED)
 
     def fit(
         self, train: Examples, schema: Schema, training: Mapping[str, Any], checkpoints: Path | None = None
@@ -96,14 +97,18 @@ class Vision:
 
     def explain(self, predict: Predict, test: Examples, schema: Schema, metric: Metric, seed: int) -> list[Panel]:
         """Return pictures of errors, and of what the model looks at."""
+        return explain.explain(predict, test, schema, metric, seed)
+
+    def pictures(self, examples: Examples, captions: Sequence[str]) -> list[Figure]:
+        """Return each picture with its caption; Responsible AI shows some, where the project has it."""
         from . import explain
 
-        return explain.explain(predict, test, schema, metric, seed)
+        return explain.figures(examples, captions)
 
 
 def _pixels(examples: Examples) -> NDArray[np.float32]:
-    small = data.thumbnails(examples.frame, examples.root)
-    return (small / np.float32(255)).reshape(len(small), -1)
+    small = data.thumbnails(examples)
+    return small.reshape(len(small), -1).astype(np.float32) / np.float32(255)
 
 
 def _check_schema(schema: Schema) -> None:
@@ -115,7 +120,7 @@ def _check_schema(schema: Schema) -> None:
     if schema.features != [data.IMAGE] or schema.columns[data.IMAGE].type != "text":
         other = [name for name in schema.features if name != data.IMAGE]
         what = f"{other[0]} is a feature, too" if other else f"there is no column `{data.IMAGE}: {{type: text}}`"
-        raise StepError(f"{schema.source}: {what}; a model of images sees `{data.IMAGE}` alone: give others `role: ignore`")
+        raise StepError(f"{schema.source}: {what}: a model sees `{data.IMAGE}` alone; give others `role: ignore`")
     if taken := [name for name in data.ADDED if name in schema.columns]:
         raise StepError(f"{schema.source}: the name of the column {taken[0]} is needed for what is added; rename it")
 

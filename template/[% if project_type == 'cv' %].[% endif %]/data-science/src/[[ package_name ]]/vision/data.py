@@ -12,10 +12,10 @@ the schema:
 import hashlib
 import os
 import tempfile
-import textwrap
 import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, overload
 
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.spatial import KDTree
 
-from .. import data_file, image_model
+from .. import data_file, image_model, table_file
 from ..core import tables
 from ..core.modality import Examples
 from ..core.schema import Schema
@@ -97,15 +97,10 @@ class Contents(Sequence[bytes]):
 
 
 def contents(examples: Examples) -> Contents:
-    """Return the files of examples; a cell of the column `image` may be bytes already, as of a changed picture."""
-    return _contents(examples.frame, examples.root)
-
-
-def _contents(frame: pd.DataFrame, root: Path) -> Contents:
-    images = frame[IMAGE]
-    files = frame[FILE] if FILE in frame else images
-    pairs = zip(images, files, strict=True)
-    return Contents(root, [image if isinstance(image, bytes) else file for image, file in pairs])
+    """Return the files of examples; a cell of the column `image` may be bytes already: those of a changed picture."""
+    images = examples.frame[IMAGE]
+    pairs = zip(images, examples.frame.get(FILE, images), strict=True)
+    return Contents(examples.root, [image if isinstance(image, bytes) else file for image, file in pairs])
 
 
 def _parted(file: str) -> tuple[str, str]:
@@ -163,8 +158,10 @@ def _folder_names(pictures: Sequence[str]) -> list[str | None]:
         tuple(part for part in PurePosixPath(name).parent.parts if not part.lower().endswith(data_file.ARCHIVE))
         for name in pictures
     ]
-    # If they share even the last one, that is the class.
-    shared = len(os.path.commonprefix([folder[:-1] for folder in folders]))
+    # The last one is the class, even if they share it.
+    shared = 0
+    while all(len(folder) > shared + 1 and folder[shared] == folders[0][shared] for folder in folders):
+        shared += 1
     return ["/".join(folder[shared:]) or None for folder in folders]
 
 
@@ -173,7 +170,7 @@ def _by_tables(folder: Path, found: Sequence[str], pictures: Sequence[str], sche
     for name in found:
         frame = _table(folder, name, schema)
         if IMAGE not in frame:
-            has = data_file_columns(frame)
+            has = f"its columns: {table_file.column_list(frame.columns)}"
             raise StepError(f"{folder / name}: it has no column {IMAGE} with the path of each picture ({has})")
         parent = PurePosixPath(name).parent
         paths = [_normal(parent, each) for each in frame[IMAGE]]
@@ -183,11 +180,6 @@ def _by_tables(folder: Path, found: Sequence[str], pictures: Sequence[str], sche
     if spare := [name for name in pictures if name not in named]:
         print(f"left out {len(spare):,} pictures that no table names (such as {spare[0]})", flush=True)
     return joined
-
-
-def data_file_columns(frame: pd.DataFrame) -> str:
-    """Return the names of the columns for a message."""
-    return "its columns: " + textwrap.shorten(", ".join(map(str, frame.columns)), 200, placeholder=" ...")
 
 
 def _normal(parent: PurePosixPath, cell: object) -> str | None:
@@ -265,29 +257,29 @@ def _attempt(files: Contents, place: int) -> Picture | str:
         return str(error)
 
 
-def check(frame: pd.DataFrame, root: Path, schema: Schema) -> pd.DataFrame:
+def check(examples: Examples, schema: Schema) -> pd.DataFrame:
     """Return the rows whose pictures can be decoded, with the columns that the module names.
 
     Raises:
         StepError: pictures cannot be decoded, more than the share that may be missing; the class folders are nested; a
             label is missing or unknown; or a picture has two labels.
     """
-    _refuse_nested_folders(frame, schema)
-    typed = tables.validate(frame, schema)
+    _refuse_nested_folders(examples.frame, schema)
+    typed = tables.validate(examples.frame, schema)
     typed[NAME] = typed[FILE] = typed[IMAGE]
-    found = survey(_contents(typed, root))
+    found = survey(contents(replace(examples, frame=typed)))
     bad = [place for place, each in enumerate(found) if isinstance(each, str)]
     if bad:
         reasons = [f"{typed[NAME].iloc[place] or 'a row without a path'} ({found[place]})" for place in bad[:_NAMED]]
         more = f", and {len(bad) - _NAMED:,} more" if len(bad) > _NAMED else ""
-        what = f"{len(bad):,} of {len(typed):,} pictures cannot be read: {', '.join(reasons)}{more}"
+        count, which = f"{len(bad):,} of {len(typed):,} pictures", f"cannot be read: {', '.join(reasons)}{more}"
         if len(bad) / len(typed) > schema.columns[IMAGE].missing:
             enough = -(-10_000 * len(bad) // len(typed)) / 10_000
             raise StepError(
-                f"data does not fit {schema.source}: {IMAGE}: {what}: replace or delete them; "
+                f"data does not fit {schema.source}: {IMAGE}: {count} {which}: replace or delete them; "
                 f"`missing: {enough:g}` of the column would leave them out"
             )
-        print(f"left out {what}", flush=True)
+        print(f"left out {count}, which {which}", flush=True)
         typed = typed.drop(index=bad).reset_index(drop=True)
     pictures = [each for each in found if isinstance(each, Picture)]
     typed[IMAGE] = pd.Series([each.content for each in pictures], dtype=object)
@@ -337,13 +329,14 @@ def convert(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     return typed.assign(**{name: frame[name].to_numpy() for name in ADDED if name in frame})
 
 
-def describe(frame: pd.DataFrame, root: Path, schema: Schema) -> pd.DataFrame:
+def describe(examples: Examples, schema: Schema) -> pd.DataFrame:
     """Return target, metadata and measures of each picture; NaN for one that cannot be decoded."""
+    frame = examples.frame
     others = tables.convert_where_possible(frame, schema).drop(columns=IMAGE, errors="ignore")
     names = list(data_file.DESCRIPTIONS)
     if set(names) <= set(frame):
         return others.assign(**{name: frame[name] for name in names})
-    found = survey(_contents(frame, root))
+    found = survey(contents(examples))
     if bad := [place for place, each in enumerate(found) if isinstance(each, str)]:
         first = f"{frame[IMAGE].iloc[bad[0]]}: {found[bad[0]]}"
         print(f"{len(bad):,} of {len(frame):,} pictures cannot be read (such as {first})", flush=True)
@@ -353,17 +346,18 @@ def describe(frame: pd.DataFrame, root: Path, schema: Schema) -> pd.DataFrame:
     return others.assign(**{name: pd.Series(table[:, place], frame.index) for place, name in enumerate(names)})
 
 
-def thumbnails(frame: pd.DataFrame, root: Path) -> NDArray[np.uint8]:
+def thumbnails(examples: Examples) -> NDArray[np.uint8]:
     """Return a small copy of each picture, of shape (pictures, SIDE, SIDE, 3).
 
     Raises:
         StepError: a picture cannot be decoded.
     """
+    frame = examples.frame
     if THUMBNAIL not in frame:
-        found = survey(_contents(frame, root))
+        found = survey(contents(examples))
         for name, each in zip(frame[IMAGE], found, strict=True):
             if isinstance(each, str):
-                raise StepError(f"{root}: {name} cannot be read: {each}")
+                raise StepError(f"{examples.root}: {name} cannot be read: {each}")
         frame = _with_pictures(frame, [each for each in found if isinstance(each, Picture)])
     return np.frombuffer(b"".join(frame[THUMBNAIL]), dtype=np.uint8).reshape(-1, SIDE, SIDE, 3)
 
@@ -371,13 +365,13 @@ def thumbnails(frame: pd.DataFrame, root: Path) -> NDArray[np.uint8]:
 # --- writing
 
 
-def write(frame: pd.DataFrame, root: Path, folder: Path) -> None:
+def write(examples: Examples, folder: Path) -> None:
     """Write the files as they are into an archive, named by their content, and the rows with their new place.
 
     Raises:
         StepError: a file cannot be read any more.
     """
-    files = _contents(frame, root)
+    frame, files = examples.frame, contents(examples)
     members = [
         f"{image}{PurePosixPath(name).suffix.lower()}" for image, name in zip(frame[IMAGE], frame[NAME], strict=True)
     ]
@@ -391,7 +385,7 @@ def write(frame: pd.DataFrame, root: Path, folder: Path) -> None:
             try:
                 archive.writestr(zipfile.ZipInfo(member), files[place])
             except ValueError as error:
-                raise StepError(f"{root}: {frame[FILE].iloc[place]} cannot be read: {error}") from error
+                raise StepError(f"{examples.root}: {frame[FILE].iloc[place]} cannot be read: {error}") from error
     places = pd.Series([f"{IMAGES}/{member}" for member in members], index=frame.index, dtype=object)
     frame.assign(**{FILE: places}).to_parquet(folder / EXAMPLES, index=False)
 
@@ -399,9 +393,10 @@ def write(frame: pd.DataFrame, root: Path, folder: Path) -> None:
 # --- near duplicates
 
 # Two pictures are the same, written in another way, if their thumbnails differ in the mean by at most so many of 255
-# levels, at no place by more than so many, and by at most this share of the mean deviation within the thumbnail, so that
-# flat pictures are told apart. Measured on digits, photographs and textures of 20 to 96 pixels: JPEG of quality 75 makes
-# up to 2.5 and 12; the nearest different digits of the sample are 20 apart at one place, those of MNIST 33.
+# levels, at no place by more than so many, and in the mean by at most this share of the mean deviation within the
+# thumbnail, so that flat pictures are told apart. Measured on digits, photographs and textures of 20 to 96 pixels: JPEG
+# of quality 75 makes up to 2.5 and 12; the nearest different digits of the sample differ by 20 at one place, and of
+# MNIST by 33.
 _MOST_MEAN, _MOST_LEVELS, _MOST_SHARE = 3.0, 15.0, 0.25
 _BLOCKS = 4
 
