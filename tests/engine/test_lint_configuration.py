@@ -242,7 +242,8 @@ def test_a_package_that_cannot_check_the_settings_is_one_line(
 
 def test_two_processes_find_the_same_as_one() -> None:
     project = Project.load(ROOT)
-    with edited(project.settings, "metric: mae", "metric: mea"):
+    metric = yaml.safe_load(project.settings.read_text(encoding="utf-8"))["evaluation"]["metric"]
+    with edited(project.settings, f"metric: {metric}", "metric: mea"):
         found = lint(project)
         assert found == lint(project, parallel=True)
     assert_named(found, ["config/model.yml", "'mea'"])
