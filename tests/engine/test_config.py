@@ -173,11 +173,9 @@ def test_training_and_batch_jobs_run_where_the_configuration_says(project: Proje
 
 
 @pytest.mark.parametrize("kind", ["new", "existing"])
-def test_the_hosts_of_blobs_are_those_of_the_storage_that_the_project_builds(kind: Kind) -> None:
+def test_the_host_of_blobs_is_that_of_the_workspaces_own_storage_which_others_do_not_name(kind: Kind) -> None:
     config = EnvironmentConfig.model_validate(configuration("dev", "workspace", kind))
-    lake = config.model_copy(update={"names": config.names.model_copy(update={"data_lake": "lake"})})
-    own = ["storage_account-dev.blob.core.windows.net"] if kind == "new" else []
-    assert (config.storage_hosts, lake.storage_hosts) == (own, [*own, "lake.blob.core.windows.net"])
+    assert config.storage_hosts == (["storage_account-dev.blob.core.windows.net"] if kind == "new" else [])
 
 
 @pytest.mark.parametrize("project", ["closed"], indirect=True)
