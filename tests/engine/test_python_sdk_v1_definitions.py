@@ -167,7 +167,7 @@ DISTRIBUTED = {
         ),
         ("no number of processes", '"Gloo", processes', '"Gloo", None', "train: None processes cannot be shared"),
         ("an unknown backend", '"Gloo"', '"Glo"', "line Glo is not a supported backend"),
-        ("another framework", '= "PyTorch",', '= "TensorFlow",', "train: framework TensorFlow: use PyTorch"),
+        ("another framework", '= "PyTorch",', '= "TensorFlow",', "train: framework TensorFlow use PyTorch"),
         ("an unknown option", '"checkpoints": check', '"checkpoint": check', "train.component.command --checkpoint"),
         ("an unknown cluster", "config.compute.training_cluster", '"gpu"', 'train.compute no compute "gpu"'),
     ],

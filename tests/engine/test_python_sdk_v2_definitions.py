@@ -9,6 +9,7 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
 from azure.identity import CredentialUnavailableError
 from expected_pipeline import EXPECTED, facts
+from rendered import TORCH
 from seeded import assert_named, copied, edited, forget_definitions
 
 from mlops import cli, definitions
@@ -420,7 +421,7 @@ SEEDS = {
 DISTRIBUTED = {
     "components.py": [
         ("no process", "instance=1)", "instance=0)", "train.distribution.process_count_per_instance 0 is less than 1"),
-        ("no nodes", "    instance_count=1,\n", "", "train.resources.instance_count missing: the number of nodes"),
+        ("no nodes", "    instance_count=1,\n", "", "pipeline.py line no attribute 'instance_count'"),
         ("a wrong keyword", "process_count_per_instance=1", "process_count=1", 'line no keyword "process_count"'),
         ("an unknown option", " --checkpoints ", " --checkpoint ", "train.command no option --checkpoint"),
         ("an unused output", '    " --checkpoints ${{outputs.checkpoints}}"\n', "", "train.outputs.checkpoints never"),
