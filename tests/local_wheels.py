@@ -2,9 +2,9 @@
 
     python tests/local_wheels.py PROJECT
 
-A rendered project names PyTorch's own index. Where PIP_FIND_LINKS is set, this takes that out of its pyproject.toml, and
-limits it to this Python, because such a folder has wheels for no other; UV_FIND_LINKS must name the folder then. Where
-it is not set, nothing changes.
+A rendered project names PyTorch's own index. Where PIP_FIND_LINKS is set, this takes that out of its pyproject.toml,
+and limits it to this Python, because such a folder has wheels for no other; UV_FIND_LINKS must name the folder then.
+Where it is not set, nothing changes.
 """
 
 import os
