@@ -25,8 +25,10 @@ RUNS = {
     ),
     "python-sdk-v2": (("python_sdk_v2_definitions", "python_sdk_v2_fake_azure"), ("every_version",)),
     "python-sdk-v1": (("python_sdk_v1_definitions", "python_sdk_v1_mlflow"), ("every_version",)),
-    "rai-aml-cli-v2": (("rai_lint", "rai_local"), ("every_version",)),
+    "rai-aml-cli-v2": (("rai_lint", "rai_local"), ("rai_images",), ("every_version",)),
 }
+# Of the types of data, some have definitions of their own; the others are tested with those of tables.
+TYPES = {("rai_images",): "cv"}
 # Its client is that of aml-cli-v2, its definitions are its own.
 LESS = {"rai-aml-cli-v2": "what_the_table_says or definitions"}
 CASES = [pytest.param(version, run, id=f"{version}-{run[0]}") for version, runs in RUNS.items() for run in runs]
@@ -41,7 +43,8 @@ def test_every_module_runs_and_every_version_has_the_table_of_verbs() -> None:
 @pytest.mark.parametrize(("version", "modules"), CASES)
 def test_the_engine_passes(version: str, modules: tuple[str, ...], render: Render, run_in: Run, tmp_path: Path) -> None:
     chosen = ("-k", LESS[version]) if modules == ("every_version",) and version in LESS else ()
-    result = run_suite(render(mlops_version=version), tmp_path, run_in, *modules, options=chosen)
+    project = render(mlops_version=version, project_type=TYPES.get(modules, "classical"))
+    result = run_suite(project, tmp_path, run_in, *modules, options=chosen)
     assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
     assert re.search(r"\d+ passed", result.stdout)
 

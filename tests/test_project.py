@@ -63,11 +63,17 @@ def libraries(project: dict) -> set[str]:
 
 
 def own_tests(flavour: Path, render: Render) -> list[str]:
-    """The tests of a project; none but its own if it has the libraries of the first mlops version, in which all run."""
-    first = render(**{"project_type": answers_of(flavour)["project_type"], **FIRST})
+    """The arguments of pytest in a project: all tests, but not what another project has run already.
+
+    Those of `core` know no type of data, and run with tables. A project with the libraries of the first mlops version
+    runs what that one lacks.
+    """
+    kind = answers_of(flavour)["project_type"]
+    shared = [] if kind == flavours()[0]["project_type"] else ["--ignore=data-science/tests/core"]
+    first = render(**{"project_type": kind, **FIRST})
     both = [tomllib.loads((each / "pyproject.toml").read_text(encoding="utf-8")) for each in (first, flavour)]
     if flavour == first or libraries(both[0]) != libraries(both[1]):
-        return []
+        return shared
     paths = [path.relative_to(flavour) for path in (flavour / "data-science" / "tests").rglob("test_*.py")]
     return [str(path) for path in paths if not (first / path).exists()]
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rendered import HERE
+from rendered import HERE, TORCH
 
 from mlops.pipeline import Binding, Component, Pipeline, Port, binding, local_path
 
@@ -39,11 +39,12 @@ EXPECTED: dict[str, Any] = {
         },
         "train": {
             "inputs": {"train_data": ("uri_folder", "prep.train_data"), **FILES, **OVERRIDES},
-            "outputs": {"model": ("mlflow_model", "model")},
+            "outputs": {"model": ("mlflow_model", "model"), **({"checkpoints": ("uri_folder", None)} if TORCH else {})},
             "is_deterministic": True,
             "command": f"python -m {PACKAGE}.train --train-data ${{{{inputs.train_data}}}} "
             "--schema ${{inputs.schema}} --settings ${{inputs.settings}} $[[--overrides ${{inputs.overrides}}]] "
-            "--model ${{outputs.model}}",
+            + ("--checkpoints ${{outputs.checkpoints}} " if TORCH else "")
+            + "--model ${{outputs.model}}",
         },
         "evaluate": {
             "inputs": {

@@ -1,6 +1,6 @@
 """Seeded errors for the lint, and files of the kinds that the project does not ship."""
 
-from rendered import HERE
+from rendered import HERE, TORCH
 
 PACKAGE = HERE.package
 IMAGE = "mcr.microsoft.com/azureml/openmpi5.0-ubuntu24.04:20260715.v1"
@@ -1020,3 +1020,89 @@ SEEDS = {
     ],
 }
 """Errors by file: a name, the text that changes, what it becomes, and words that the answer must hold."""
+
+DISTRIBUTED = {
+    "pipeline.yml": [
+        (
+            "no process",
+            "instance: 1",
+            "instance: 0",
+            "jobs.train.distribution.process_count_per_instance 0 less than 1",
+        ),
+        (
+            "no number of processes",
+            "      process_count_per_instance: 1\n",
+            "",
+            "jobs.train.distribution.process_count_per_instance missing: one per GPU",
+        ),
+        (
+            "no number of nodes",
+            "    resources:\n      instance_count: 1\n",
+            "",
+            "jobs.train.resources.instance_count missing: the number of nodes",
+        ),
+        ("no node", "instance_count: 1", "instance_count: 0", "jobs.train.resources.instance_count 0 less than 1"),
+        ("an unknown distribution", "type: pytorch", "type: torch", "jobs.train.distribution.type 'torch'"),
+        (
+            "a misspelt key of a distribution",
+            "process_count_per_instance",
+            "process_count",
+            "jobs.train.distribution.process_count unknown key",
+        ),
+        (
+            "an unknown cluster",
+            "    compute: azureml:cpu",
+            "    compute: azureml:gpu",
+            "jobs.train.compute gpu-cluster",
+        ),
+        ("an unknown mode of an output", "rw_mount", "rw_mont", "jobs.train.outputs.checkpoints 'rw_mont'"),
+        (
+            "an output that the component lacks",
+            "      checkpoints:",
+            "      checkpoint:",
+            'jobs.train.outputs.checkpoint no output "checkpoint" mean "checkpoints"',
+        ),
+    ],
+    "components/train.yml": [
+        ("an unknown option", "--checkpoints $", "--checkpoint $", "command train.py no option --checkpoint"),
+        ("an unused output", "  --checkpoints ${{outputs.checkpoints}}\n", "", "outputs.checkpoints never writes"),
+        (
+            "a component of no process",
+            "is_deterministic: true",
+            "is_deterministic: true\nresources: {instance_count: 1}\n"
+            "distribution: {type: pytorch, process_count_per_instance: 0}",
+            "distribution.process_count_per_instance 0 less than 1",
+        ),
+        (
+            "a component of an unknown number of nodes",
+            "is_deterministic: true",
+            "is_deterministic: true\ndistribution: {type: pytorch, process_count_per_instance: 2}",
+            "resources.instance_count missing: the number of nodes",
+        ),
+    ],
+    "online/deployment.yml": [
+        (
+            "variables by another name",
+            "environment_variables:",
+            "environment_variable:",
+            'environment_variable unknown key mean "environment_variables"',
+        ),
+    ],
+}
+"""More of them where a training is distributed."""
+
+SEEDS["batch/deployment.yml"] += [
+    (
+        "variables that are dropped",
+        "settings:\n",
+        "environment_variables: {A: b}\nsettings:\n",
+        "environment_variables move it to settings.environment_variables",
+    ),
+    (
+        "variables by another name",
+        "  environment_variables:",
+        "  environment_variable:",
+        'settings.environment_variable unknown key mean "environment_variables"',
+    ),
+]
+SEEDS = {file: seeds + (DISTRIBUTED.get(file, []) if TORCH else []) for file, seeds in SEEDS.items()}

@@ -3,6 +3,7 @@
 Each case says what is there before, what is done, and all that is in Azure afterwards. The words are those of `clouds`.
 """
 
+import copy
 import importlib.util
 import json
 import re
@@ -92,7 +93,7 @@ SCORING = {"runs": "package/score.py", "code": CODE, "environment": f"inference 
 
 
 def variables(environment: str) -> State:
-    """The variables of an online deployment: where files lie that a request may name by their address, and who reads."""
+    """The variables of an online deployment: where files lie that a request may name, and the identity that reads."""
     names = {
         "MLOPS_STORAGE_HOSTS": f"storage_account-{environment}.blob.core.windows.net",
         "AZURE_CLIENT_ID": f"client-of-endpoint_identity-{environment}",
@@ -850,7 +851,7 @@ def test_a_verb_does_the_same_in_the_workspaces_of_others_and_in_closed_ones(
         action(play)
     carry_out(play, case)
     leaves = {**left(play, case), **({} if left(play, case)["registries"] else registry())}
-    online = {endpoint: {**content, **differs} for endpoint, content in leaves["online"].items()}
+    online = copy.deepcopy({endpoint: {**content, **differs} for endpoint, content in leaves["online"].items()})
     if "identity" in differs and TORCH:  # the storage account of others has no name in the configuration
         for deployment in (each for content in online.values() for each in content["deployments"].values()):
             deployment["variables"] = {"MLOPS_STORAGE_HOSTS": ""}

@@ -9,6 +9,7 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
 from azure.identity import CredentialUnavailableError
 from expected_pipeline import EXPECTED, facts
+from rendered import TORCH
 from seeded import assert_named, copied, edited, forget_definitions
 
 from mlops import cli, definitions
@@ -301,7 +302,7 @@ SEEDS = {
         ),
         (
             "an unknown compute",
-            "compute=config.compute.cluster.name",
+            "compute=config.compute.batch_cluster",
             'compute="gpu"',
             'deployment.compute no compute "gpu"',
         ),
@@ -416,6 +417,45 @@ SEEDS = {
         ),
     ],
 }
+
+DISTRIBUTED = {
+    "components.py": [
+        ("no process", "instance=1)", "instance=0)", "train.distribution.process_count_per_instance 0 is less than 1"),
+        ("no nodes", "    instance_count=1,\n", "", "pipeline.py line no attribute 'instance_count'"),
+        ("a wrong keyword", "process_count_per_instance=1", "process_count=1", 'line no keyword "process_count"'),
+        ("an unknown option", " --checkpoints ", " --checkpoint ", "train.command no option --checkpoint"),
+        ("an unused output", '    " --checkpoints ${{outputs.checkpoints}}"\n', "", "train.outputs.checkpoints never"),
+        (
+            "another distribution",
+            "PyTorchDistribution(",
+            '__import__("azure.ai.ml").ai.ml.RayDistribution(port=',
+            "ray",
+        ),
+    ],
+    "pipeline.py": [
+        ("no node", "config.compute.training.nodes", "0", "jobs.train.resources.instance_count 0 is less than 1"),
+        ("no processes", "config.compute.training.processes_per_node", "0", "jobs.train.distribution 0 is less than 1"),
+        ("an unknown cluster", "config.compute.training_cluster", '"gpu"', 'jobs.train.compute no compute "gpu"'),
+        ("an unknown mode of an output", '"rw_mount"', '"rw_mont"', "rw_mont"),
+        ("an unknown output", "outputs.checkpoints =", "outputs.checkpoint =", "checkpoint"),
+    ],
+    "online.py": [
+        ("variables by another name", "environment_variables=", "environment_variable=", 'no keyword "environment_var'),
+    ],
+    "../../config/dev.yml": [
+        (
+            "more nodes than there are",
+            "    nodes: 1",
+            "    nodes: 9",
+            "compute.training.nodes 9 max_nodes of cpu-cluster, 2",
+        ),
+        ("no process", "_node: 1", "_node: 0", "config/dev.yml compute.training.processes_per_node greater than"),
+    ],
+}
+"""More of them where a training is distributed."""
+
+SEEDS["batch.py"].append(("variables by another name", "environment_variables=", "env_variables=", "no keyword"))
+SEEDS = {file: SEEDS.get(file, []) + (DISTRIBUTED.get(file, []) if TORCH else []) for file in {**SEEDS, **DISTRIBUTED}}
 
 CURATED = "azureml://registries/azureml/environments/sklearn-1.5/labels/latest"
 ACCEPTED = [

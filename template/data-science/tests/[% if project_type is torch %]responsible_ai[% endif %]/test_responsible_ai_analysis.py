@@ -62,7 +62,7 @@ def test_categories_missing_values_and_the_embedding_become_numbers() -> None:
     assert found[("width", "missing")] == [0, 1, 0, 1]
     assert found[("flash", "True")] == [1, 0, 1, 1]
     assert ("same", None) not in found
-    assert table.blocks[f"{EMBEDDING} (2 components)"] == [len(found) - 2, len(found) - 1]
+    assert table.blocks[f"{EMBEDDING} (all 2)"] == [len(found) - 2, len(found) - 1]
     assert np.isfinite(table.values).all()
 
 
@@ -190,7 +190,7 @@ def test_what_moves_predictions_and_errors_comes_first_and_the_agreement_is_stat
     predicted = np.where(vectors[:, 0] > 0, "seven", "one")
     wrong = chances(np.where(frame["paper"] == "carbon", 0.6, 0.02), 4)
     of_predictions, of_errors = surrogates(frame, predicted, wrong, vectors=vectors)
-    assert of_predictions.importance[0].block == "embedding (3 components)"
+    assert of_predictions.importance[0].block == "embedding (all 3)"
     assert of_predictions.agreement > 0.9 > of_predictions.chance
     assert of_predictions.rows == 300
     assert of_errors.importance[0].block == "paper"

@@ -44,7 +44,8 @@ def registered(request, folders, tmp_path):
     (tmp_path / "code.py").write_text(CODE, encoding="utf-8")
     signature = ModelSignature(Columns([ColSpec("double", "x")]), Columns([ColSpec("double")]), parameters)
     path = tmp_path / "saved"
-    mlflow.pyfunc.save_model(str(path), python_model=str(tmp_path / "code.py"), signature=signature, conda_env={"dependencies": []})
+    code, environment = str(tmp_path / "code.py"), {"dependencies": []}
+    mlflow.pyfunc.save_model(str(path), python_model=code, signature=signature, conda_env=environment)
     champion.write_metadata(path, {"split": HELD_OUT.document()})
     module("register").create_version(mlflow.MlflowClient(), "doubled", path, champion.model_hash(path))
     return request.param

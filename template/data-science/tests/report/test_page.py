@@ -29,7 +29,7 @@ PANEL = Panel(
         "feature importance", "Loss", ("feature", "loss", "what it is"), [("wind", "3.2", "")], ("what it is",)
     ),
     records=[{"feature": "wind", "mean": 3.2}],
-    gallery=[Figure('<svg role="img" aria-label="A small drawing of wind"><path stroke="var(--ink)"/></svg>', "Small.")],
+    gallery=[Figure('<svg role="img" aria-label="A small drawing of wind"><g fill="var(--ink)"/></svg>', "Small.")],
 )
 NASTY = "<script>alert('&')</script>"
 
@@ -344,7 +344,7 @@ def test_the_report_shows_what_chance_explains_and_marks_the_predictions():
     wind = cells.index("0.59")
     assert cells[wind - 2 : wind + 4] == ["0.6", "0.1", "0.59", "above 0.2", "0.001", "drifted"]
     [caption] = [text for text in page.text("caption") if text.startswith("Drift of production")]
-    assert caption.endswith("What the model makes of the rows (prediction) is compared with what it makes of held-out rows")
+    assert caption.endswith("makes of the rows (prediction) is compared with what it makes of held-out rows")
 
 
 @pytest.mark.parametrize("case", ["regression", "classification"])

@@ -86,6 +86,10 @@ def _plain(image: Image.Image) -> Image.Image:
         image_on_white = Image.new("RGBA", image.size, "white")
         image_on_white.alpha_composite(visible)
         return image_on_white.convert("L" if image.mode in ("1", "L", "LA", "La") else "RGB")
+    if image.mode == "P":
+        colours = image.convert("RGB")
+        values = np.asarray(colours)
+        return colours.convert("L") if (values == values[:, :, :1]).all() else colours
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
 
 

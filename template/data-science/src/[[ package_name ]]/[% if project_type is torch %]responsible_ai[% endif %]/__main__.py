@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,15 +41,12 @@ _EXAMPLES, _LABEL = 8, 60
 def parser() -> argparse.ArgumentParser:
     """Return the arguments of this step."""
     arguments = argparse.ArgumentParser(prog="responsible_ai", description=__doc__)
-    for name, text in {
-        "--registration": "folder with the registration.json of register",
-        "--train-data": "folder with the training rows",
-        "--test-data": "folder with the held-out rows",
-        "--schema": "data/schema.yml",
-        "--settings": "config/model.yml",
-        "--dashboard": "output folder: dashboard.html, insights.json",
-    }.items():
-        arguments.add_argument(name, type=Path, required=True, help=text)
+    arguments.add_argument("--registration", type=Path, required=True, help="folder with what register wrote")
+    arguments.add_argument("--train-data", type=Path, required=True, help="folder with the training rows")
+    arguments.add_argument("--test-data", type=Path, required=True, help="folder with the held-out rows")
+    arguments.add_argument("--schema", type=Path, required=True, help="data/schema.yml")
+    arguments.add_argument("--settings", type=Path, required=True, help="config/model.yml")
+    arguments.add_argument("--dashboard", type=Path, required=True, help="output: dashboard.html and insights.json")
     arguments.add_argument("--overrides", default="", help='"training.seed=7 responsible_ai.rows=500"')
     return arguments
 
@@ -117,17 +114,9 @@ def responsible_ai(arguments: argparse.Namespace) -> None:
     if not met.predictions:
         raise StepError(f"there is nothing to analyse: {met.note}")
     known = schema.class_names(train.frame[schema.target], test.frame[schema.target])
-    predictions, embedding = met.predictions[0].within(known), met.embeddings[0] if met.embeddings else None
-    insights = _insights(
-        f"{name} version {met.version}",
-        schema,
-        policy,
-        options,
-        test,
-        predictions,
-        embedding,
-        settings["training"]["seed"],
-    )
+    scored = Scored(met.predictions[0].within(known), met.embeddings[0] if met.embeddings else None)
+    seed, model = settings["training"]["seed"], f"{name} version {met.version}"
+    insights = _insights(model, schema, policy, options, test, scored, seed)
     with step_run("responsible_ai"), output_folder(arguments.dashboard) as folder:
         write(insights, folder)
         log(insights, folder)
@@ -135,16 +124,17 @@ def responsible_ai(arguments: argparse.Namespace) -> None:
     print(summary(insights), flush=True)
 
 
+class Scored(NamedTuple):
+    """What a model makes of examples; the embedding has the shape (examples, components), None if it has none."""
+
+    predictions: Predictions
+    embedding: NDArray[np.float64] | None
+
+
 def _insights(
-    model: str,
-    schema: Schema,
-    policy: Policy,
-    options: Options,
-    test: Examples,
-    predictions: Predictions,
-    embedding: NDArray[np.float64] | None,
-    seed: int,
+    model: str, schema: Schema, policy: Policy, options: Options, test: Examples, scored: Scored, seed: int
 ) -> Insights:
+    predictions, embedding = scored
     described, actual = MODALITY.describe(test, schema).frame, test.frame[schema.target].to_numpy()
     cohorts = score_cohorts(policy, schema, described, actual, predictions)
 

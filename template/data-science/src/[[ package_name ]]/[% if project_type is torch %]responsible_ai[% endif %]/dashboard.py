@@ -174,6 +174,6 @@ def summary(insights: Insights) -> str:
     last = f"{insights.model}: {insights.errors} of {insights.analysed:,} rows are wrong; "
     last += f"{found} groups have more errors" if found > 1 else f"{found or 'no'} group has more errors"
     if insights.fairness:
-        last += f"; {broken} of {len(insights.fairness)} fairness limits broken"
+        last += f"; {broken} of {len(insights.fairness)} fairness limits broken" if broken else "; fairness limits hold"
     # A console of Windows may lack letters of the user's data.
     return "\n".join([*lines, last]).encode("ascii", "replace").decode("ascii")

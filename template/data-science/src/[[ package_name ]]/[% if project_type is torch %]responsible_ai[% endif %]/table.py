@@ -51,7 +51,7 @@ class Table:
         for name in map(str, frame):
             columns += [(name, *each) for each in _numbers(frame, name)]
         components = [] if embedding is None else list(embedding.T)
-        block = f"{EMBEDDING} ({len(components)} components)"
+        block = f"{EMBEDDING} (all {len(components)})"
         columns += [(block, Condition(f"{EMBEDDING} {place}"), each) for place, each in enumerate(components, 1)]
         blocks: dict[str, list[int]] = {}
         for place, (block, _, _) in enumerate(columns):

@@ -173,7 +173,7 @@ class _IncomparableError(Exception):
 
 def _intact_model(folder: Path, version: ModelVersion) -> PyFuncModel:
     registered, found = version.tags.get("sha256"), model_hash(folder)
-    if registered not in (None, found):
+    if registered is not None and registered != found:
         raise _IncomparableError(f"its files are damaged, their sha256 is {found[:12]} and was {registered[:12]}")
     try:
         return load_model(str(folder))

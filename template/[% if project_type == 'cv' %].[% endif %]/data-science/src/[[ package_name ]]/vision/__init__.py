@@ -1,5 +1,6 @@
 """Images: the type of data of this project, with a picture per example and its class as the target."""
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ from .. import data_file
 from ..core import baselines
 from ..core.metrics import Metric
 from ..core.modality import Description, Examples, Modality, Panel, Predict, Trained
+from ..core.panels import Figure
 from ..core.schema import Column, Schema
 from ..core.step import StepError
 from . import data, explain
@@ -73,6 +75,9 @@ class Vision:
         self, train: Examples, schema: Schema, training: Mapping[str, Any], checkpoints: Path | None = None
     ) -> Trained:
         """Train a network."""
+        # Read when PyTorch is loaded. Threads that wait without sleeping make the training ten times slower where another
+        # program needs one of their cores.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from . import training as network  # PyTorch, which only this step needs, takes seconds
 
         return network.fit(train, schema, training, checkpoints)
@@ -97,6 +102,12 @@ class Vision:
     def explain(self, predict: Predict, test: Examples, schema: Schema, metric: Metric, seed: int) -> list[Panel]:
         """Return pictures of errors, and of what the model looks at."""
         return explain.explain(predict, test, schema, metric, seed)
+
+    def pictures(self, examples: Examples, captions: Sequence[str]) -> list[Figure]:
+        """Return each picture with its caption; Responsible AI shows some, where the project has it."""
+        from . import explain
+
+        return explain.figures(examples, captions)
 
 
 def _pixels(examples: Examples) -> NDArray[np.float32]:

@@ -272,14 +272,14 @@ def check(examples: Examples, schema: Schema) -> pd.DataFrame:
     if bad:
         reasons = [f"{typed[NAME].iloc[place] or 'a row without a path'} ({found[place]})" for place in bad[:_NAMED]]
         more = f", and {len(bad) - _NAMED:,} more" if len(bad) > _NAMED else ""
-        what = f"{len(bad):,} of {len(typed):,} pictures cannot be read: {', '.join(reasons)}{more}"
+        count, which = f"{len(bad):,} of {len(typed):,} pictures", f"cannot be read: {', '.join(reasons)}{more}"
         if len(bad) / len(typed) > schema.columns[IMAGE].missing:
             enough = -(-10_000 * len(bad) // len(typed)) / 10_000
             raise StepError(
-                f"data does not fit {schema.source}: {IMAGE}: {what}: replace or delete them; "
+                f"data does not fit {schema.source}: {IMAGE}: {count} {which}: replace or delete them; "
                 f"`missing: {enough:g}` of the column would leave them out"
             )
-        print(f"left out {what}", flush=True)
+        print(f"left out {count}, which {which}", flush=True)
         typed = typed.drop(index=bad).reset_index(drop=True)
     pictures = [each for each in found if isinstance(each, Picture)]
     typed[IMAGE] = pd.Series([each.content for each in pictures], dtype=object)

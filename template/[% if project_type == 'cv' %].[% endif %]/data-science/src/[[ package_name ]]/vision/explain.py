@@ -3,7 +3,7 @@
 import base64
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from typing import Any, NamedTuple
@@ -105,7 +105,7 @@ def explain(predict: Predict, test: Examples, schema: Schema, metric: Metric, se
     certainty = chosen(predicted.probabilities, places, axis=1)[:, 0]
     margins = ranked[:, -1] - ranked[:, -2] if ranked.shape[1] > 1 else ranked[:, -1]
 
-    def answers(positions: Sequence[int]) -> list[Answer]:
+    def answers(positions: Iterable[int]) -> list[Answer]:
         return [_answer(int(each), test, predicted, truth[each], guess[each], certainty[each]) for each in positions]
 
     wrong = np.flatnonzero(guess != truth)
@@ -139,6 +139,12 @@ def _of_each_class(positions: NDArray[np.int64], guess: NDArray[Any], seed: int)
     first = {guess[position]: int(position) for position in shuffled}
     rest = [int(position) for position in shuffled if int(position) not in first.values()]
     return [*first.values(), *rest][:_COVERED]
+
+
+def figures(examples: Examples, captions: Sequence[str]) -> list[Figure]:
+    """Return each picture as a figure with its caption, which describes it to readers who do not see it too."""
+    both = zip(contents(examples), examples.frame["image"], captions, strict=True)
+    return [Figure(picture_svg(decode(content), caption, str(name)), caption) for content, name, caption in both]
 
 
 class _Pictures:
@@ -294,8 +300,8 @@ def _occlusion_panel(explained: Sequence[Answer], found: Sequence[Occlusion]) ->
         title="What the model looks at",
         intro="A patch covers each place of a picture in turn. Where that costs the predicted class most of its "
         "probability, the model looks: orange there, and blue where covering helps. The deepest colour is the largest "
-        f"change, or {100 * _DEEPEST:.0f} points if none is as large. In {fragile} of {len(found)} pictures a patch changes the "
-        "prediction. A model that looks at the background has learned the wrong thing.",
+        f"change, or {100 * _DEEPEST:.0f} points if none is as large. In {fragile} of {len(found)} pictures a patch "
+        "changes the prediction. A model that looks at the background has learned the wrong thing.",
         figures=[],
         table=table,
         records=[
@@ -340,7 +346,7 @@ def _table(title: str, caption: str, answers: Sequence[Answer]) -> Table:
     )
 
 
-def _record(answer: Answer) -> Mapping[str, Any]:
+def _record(answer: Answer) -> dict[str, Any]:
     return {
         "image": answer.name,
         "truth": answer.truth,

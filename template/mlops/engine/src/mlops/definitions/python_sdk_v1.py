@@ -165,7 +165,32 @@ def _job(project: Project, step: "PythonScriptStep", names: Mapping[int, str], p
         "inputs": ports,
         "outputs": {name: {"type": "uri_folder"} for name in outputs},
     }
-    return {"compute": f"azureml:{target}", "component": component, "inputs": inputs, "outputs": outputs}
+    job = {"compute": f"azureml:{target}", "component": component, "inputs": inputs, "outputs": outputs}
+    return {**job, **_distribution(step)}
+
+
+def _distribution(step: "PythonScriptStep") -> dict[str, Any]:
+    """Return how a YAML file says over which nodes and processes a step is spread; nothing of one process.
+
+    Raises:
+        UserError: The numbers do not fit each other.
+    """
+    runs = step._runconfig
+    if runs.framework == "Python":
+        return {}
+    if runs.framework != "PyTorch":
+        raise UserError(f"pipelines.py: {step.name}: the framework {runs.framework} is not supported: use PyTorch")
+    nodes, processes = runs.node_count, runs.pytorch.process_count
+    if runs.pytorch.node_count != nodes:
+        problem = f"the run configuration has {nodes} nodes, and its PyTorchConfiguration {runs.pytorch.node_count}"
+        raise UserError(f"pipelines.py: {step.name}: {problem}")
+    if not isinstance(processes, int) or processes % max(nodes, 1):
+        raise UserError(f"pipelines.py: {step.name}: {processes} processes cannot be shared out to {nodes} nodes")
+    each = processes // max(nodes, 1)
+    return {
+        "resources": {"instance_count": nodes},
+        "distribution": {"type": "pytorch", "process_count_per_instance": each},
+    }
 
 
 def own_arguments(step: "PythonScriptStep") -> list[Any]:

@@ -47,7 +47,9 @@ def lint(project: Project, *, parallel: bool = False) -> list[Finding]:
 def _other_findings(project: Project) -> list[Finding]:
     environments = configuration.environment_findings(project)
     try:
-        return environments + _CHECKS[project.version](project)
+        found = environments + _CHECKS[project.version](project)
+        # What the definitions lack is worth a look only where both can be read.
+        return found or configuration.training_findings(project)
     except UserError:
         # Definitions are made for an environment, and its errors are findings already.
         if not environments:

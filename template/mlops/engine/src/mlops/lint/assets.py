@@ -288,6 +288,9 @@ def _batch_deployment_findings(document: Document, catalogue: Catalogue) -> Iter
     content = document.content
     settings = mapping(content.get("settings"))
     yield from compute_findings(content.get("compute"), document, "compute", catalogue)
+    if "settings" in content and "environment_variables" in content:
+        message = "azure-ai-ml drops this key beside settings: move it to settings.environment_variables"
+        yield document.finding("environment_variables", message)
     level = settings.get("logging_level")
     if level is not None and str(level).lower() not in _LOG_LEVELS:
         yield document.finding("settings.logging_level", f"{level!r} is not one of: {', '.join(_LOG_LEVELS)}")

@@ -4,7 +4,8 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlops.config import EnvironmentConfig, read_environment, successor
+from mlops import definitions
+from mlops.config import EnvironmentConfig, TrainingCompute, load_environment, read_environment, successor
 from mlops.definitions.base import Finding, error_line, quiet
 from mlops.lint.documents import read
 from mlops.project import CONFLICT, Project, conflict_markers
@@ -51,6 +52,21 @@ def environment_findings(project: Project) -> list[Finding]:
         path = project.root / "config" / f"{other.environment}.yml"
         findings += [Finding(path, key, text) for key, text in _shared(one, other)]
     return findings
+
+
+def training_findings(project: Project) -> list[Finding]:
+    """Find environments that spread a training over nodes or processes, which no step of the pipeline does.
+
+    Raises:
+        UserError: The pipeline cannot be built.
+    """
+    configs = [load_environment(project, name) for name in project.environments]
+    spread = [config for config in configs if config.compute.training != TrainingCompute()]
+    if not spread or definitions.of(project).pipeline().distributed:
+        return []
+    problem = "no step of the training pipeline has a distribution: delete this key, or give a step one"
+    folder = project.root / "config"
+    return [Finding(folder / f"{config.environment}.yml", "compute.training", problem) for config in spread]
 
 
 def _shared(one: EnvironmentConfig, other: EnvironmentConfig) -> Iterator[tuple[str, str]]:

@@ -162,6 +162,7 @@ def _node_findings(node: Node, pipeline: Pipeline, document: Document, catalogue
     yield from compute_findings(job.get("compute"), document, f"{prefix}compute", catalogue)
     if isinstance(job.get("environment"), str):
         yield from asset_findings(str(job["environment"]), "environments", document, f"{prefix}environment", catalogue)
+    yield from distribution_findings(job, document, prefix)
     component = node.component
     key = "trial" if "trial" in job else "component"
     if isinstance(component, str):
@@ -202,6 +203,8 @@ def inline_findings(
             yield from name_findings(ports, document, f"{prefix}{side}")
     else:
         yield from declaration_findings(component, document, prefix)
+    if not prefix:  # what stands inline in a pipeline is checked as a part of its job
+        yield from distribution_findings(component.document, document, prefix)
     environment = component.environment
     if isinstance(environment, str):
         yield from asset_findings(environment, "environments", document, f"{prefix}environment", catalogue)
@@ -210,6 +213,23 @@ def inline_findings(
     packages = references.packages(environment, document.folder, catalogue)
     yield from commands.check(component, document, prefix, packages)
     yield from commands.code_findings(component, document, prefix)
+
+
+def distribution_findings(job: Mapping[str, object], document: Document, prefix: str) -> Iterator[Finding]:
+    """Check over which nodes and processes a job or a component is spread."""
+    if "distribution" not in job:
+        return
+    distribution, resources = mapping(job["distribution"]), mapping(job.get("resources"))
+    kind = str(distribution.get("type", "")).lower()
+    numbers = [(f"{prefix}resources.instance_count", resources.get("instance_count"), "the number of nodes")]
+    if kind in {"pytorch", "mpi"}:
+        processes = distribution.get("process_count_per_instance")
+        numbers.append((f"{prefix}distribution.process_count_per_instance", processes, "one per GPU of a node"))
+    for where, number, meaning in numbers:
+        if number is None:
+            yield document.finding(where, f"this key is missing: {meaning}")
+        elif isinstance(number, int) and number < 1:
+            yield document.finding(where, f"{number} is less than 1")
 
 
 def _port(node: Node, name: str) -> Port | None:

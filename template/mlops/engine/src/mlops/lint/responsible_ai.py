@@ -128,7 +128,8 @@ def _reference_problem(reference: str) -> str | None:
     if address in COMPONENTS:
         return None if reference == address else f"write {address}"
     if name.startswith(("rai_text_", "rai_vision_")):
-        return f"{name} was removed from the registry in August 2025"
+        gone = f"{name} was removed from the registry in August 2025"
+        return f"{gone}: a project of images has ./components/responsible_ai.yml, a component of its own, instead"
     known = [component.name for component in COMPONENTS.values()]
     return f"the registry azureml has no component {name}{did_you_mean(name, known)}"
 

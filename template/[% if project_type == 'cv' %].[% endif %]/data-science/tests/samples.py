@@ -1,0 +1,113 @@
+"""Small projects to test with: pictures, as generated files and as a schema and settings that fit them."""
+
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from helpers import Folders
+from PIL import Image
+
+CLASSES = ("left", "middle", "right")
+SCHEMA: dict[str, Any] = {
+    "target": "place",
+    "task": "classification",
+    "columns": {
+        "image": {"type": "text"},
+        "place": {"type": "category", "values": list(CLASSES)},
+        "camera": {"type": "category", "role": "ignore"},
+    },
+}
+SETTINGS: dict[str, Any] = {
+    "training": {
+        "test_size": 0.25,
+        "seed": 13,
+        "hyperparameters": {"backbone": "small_cnn", "epochs": 2, "batch_size": 16, "size": 12},
+    },
+    "evaluation": {"metric": "accuracy", "baselines": ["most_frequent"], "slices": ["camera"]},
+    "promotion": {
+        "floor": 0.1,
+        "incomparable_champion": "stop",
+        "beat_baselines": False,
+        "minimum_gain": 0.0,
+        "confidence": 0.95,
+        "slice_tolerance": 0.1,
+        "minimum_slice_rows": 20,
+    },
+    "drift": {"numerical": {"jensen_shannon_distance": 0.2}, "categorical": {"jensen_shannon_distance": 0.2}},
+}
+
+
+def picture(place: int, seed: int, side: int = 12, channels: int = 1) -> Image.Image:
+    """Return a picture of dim patches in which one of 20 places, four in a row, is bright; each seed is another one."""
+    random = np.random.default_rng([place, seed])
+    dim = Image.fromarray(random.integers(20, 120, (5, 4, 3), dtype=np.uint8)).resize((side, side))
+    values = np.asarray(dim).astype(int)
+    height, width = side // 5, side // 4
+    row, column = place // 4 * side // 5, place % 4 * side // 4
+    values[row : row + height, column : column + width] += 120
+    values = values + random.integers(-10, 10, values.shape)
+    return Image.fromarray(values.clip(0, 255).astype(np.uint8)).convert("L" if channels == 1 else "RGB")
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    """Return a picture as a file."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def pictures(count: int = 120, seed: int = 0, **options: Any) -> dict[str, bytes]:
+    """Return files of the three classes in turn, by their names."""
+    places = [number % len(CLASSES) for number in range(count)]
+    return {
+        f"{number:04}.png": encoded(picture(place, 10_000 * seed + number, **options))
+        for number, place in enumerate(places)
+    }
+
+
+def labels(names: list[str]) -> str:
+    """Return the table of such files, as csv; the camera is one of two."""
+    rows = [f"{name},{CLASSES[int(name[:4]) % len(CLASSES)]},{'ab'[int(name[:4]) // 3 % 2]}" for name in names]
+    return "\n".join(["image,place,camera", *rows]) + "\n"
+
+
+def write_archive(path: Path, files: Mapping[str, bytes | str]) -> Path:
+    """Write files into a zip archive."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def write_files(folder: Path, files: Mapping[str, bytes | str]) -> Path:
+    """Write files below a folder."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return folder
+
+
+def make_folders(root: Path, schema: dict, files: Mapping[str, bytes | str], settings: dict = SETTINGS) -> Folders:
+    """Write schema, settings and an archive of raw data below `root`."""
+    outputs = ("train", "test", "model", "evaluation", "registration")
+    made = Folders(root / "schema.yml", root / "model.yml", root / "raw", *(root / "out" / name for name in outputs))
+    made.schema.write_text(yaml.safe_dump(schema, sort_keys=False), encoding="utf-8")
+    made.settings.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    write_archive(made.raw / "pictures.zip", files)
+    return made
+
+
+def labelled(files: Mapping[str, bytes]) -> dict[str, bytes | str]:
+    """Return files with the table of their labels."""
+    return {"labels.csv": labels(list(files)), **files}
+
+
+def small_project(root: Path) -> Folders:
+    """Write the project of the shared tests: 120 pictures."""
+    return make_folders(root, SCHEMA, labelled(pictures()))
