@@ -139,7 +139,7 @@ class ImageClassifier(PythonModel):
             params: with `embedding` true the result is the embedding.
 
         Returns:
-            The columns `prediction` and, named like the classes, their probabilities; or the components of the embedding.
+            The column `prediction` and, named like the classes, their probabilities; or the components of the embedding.
 
         Raises:
             ValueError: a file is no image that can be decoded; the line names its row.
@@ -148,10 +148,11 @@ class ImageClassifier(PythonModel):
         contents = list(model_input["image"])
         parts = [self._run(output, contents, first) for first in range(0, len(contents), ROWS_AT_ONCE)]
         # Without rows there are columns all the same.
-        values = np.concatenate(parts) if parts else self._run(output, [], 0)
+        columns = {each.name: each.shape[1] for each in self.session.get_outputs()}[output]
+        values = np.concatenate([np.empty((0, columns)), *parts])
         if output == "embedding":
             return pd.DataFrame(values, columns=[f"component_{place}" for place in range(1, values.shape[1] + 1)])
-        table = pd.DataFrame(values.astype(float), columns=self.classes)
+        table = pd.DataFrame(values, columns=self.classes)
         table.insert(0, "prediction", self.values[values.argmax(axis=1)])
         return table
 

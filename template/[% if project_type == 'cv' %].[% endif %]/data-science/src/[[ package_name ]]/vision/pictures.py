@@ -39,7 +39,7 @@ class Pictures:
             contents: of the files.
             size: width and height of the results, in pixels.
             channels: 1 for grey, 3 for colour.
-            cache: the decoded images are kept if they need at most so many megabytes, of which each process needs its own.
+            cache: the decoded images are kept if they need at most so many megabytes, in a file of each process.
             workers: threads; None are as many as processors.
         """
         self._contents, self._shape = contents, (channels, size, size)
@@ -47,7 +47,7 @@ class Pictures:
         self._bytes = channels * size * size
         fits = len(contents) * self._bytes <= cache * 2**20
         # Unbuffered: each image is one read. Nothing is mapped into memory, where it would count as used.
-        self._file = tempfile.TemporaryFile(buffering=0) if fits else None
+        self._file = tempfile.TemporaryFile(buffering=0) if fits else None  # noqa: SIM115  # it lives as long as this
         self._kept = np.zeros(len(contents), dtype=bool)
 
     def __len__(self) -> int:
@@ -123,11 +123,13 @@ def look(contents: Sequence[bytes], size: int | None = None, workers: int | None
     with ThreadPoolExecutor(workers or processors()) as pool:
         # A few at a time, because the files may be large.
         for first in range(0, len(places), 16):
-            for side, image in pool.map(small, [(place, content_at(contents, place)) for place in places[first : first + 16]]):
+            items = [(place, content_at(contents, place)) for place in places[first : first + 16]]
+            for side, image in pool.map(small, items):
                 sides.append(side)
                 images.append(image)
     channels = 1 if all(image.mode == "L" for image in images) else 3
-    values = np.concatenate([pixels(image, max(image.size), channels).reshape(channels, -1) for image in images], axis=1)
+    flat = [pixels(image, max(image.size), channels).reshape(channels, -1) for image in images]
+    values = np.concatenate(flat, axis=1)
     mean, deviation = values.mean(axis=1) / 255, values.std(axis=1) / 255
     suitable = int(np.clip(np.median(sides), _SMALLEST, _LARGEST))
     return Look(size or suitable, channels, tuple(mean.tolist()), tuple(np.maximum(deviation, 0.01).tolist()))

@@ -148,8 +148,8 @@ def check_equality(graph: Graph, path: Path, pictures: Pictures) -> None:
         difference = float(np.abs(given - expected).max(initial=0.0))
         if not difference <= _TOLERANCE:
             raise StepError(
-                f"ONNX Runtime {onnxruntime.__version__} gives probabilities that differ by {difference:.1e} from those "
-                "of PyTorch, so the model is not saved: choose another backbone, or another release of torch and onnx"
+                f"ONNX Runtime {onnxruntime.__version__} gives probabilities that differ by {difference:.1e} from "
+                "PyTorch's, so the model is not saved: choose another backbone, or another release of torch and onnx"
             )
 
 

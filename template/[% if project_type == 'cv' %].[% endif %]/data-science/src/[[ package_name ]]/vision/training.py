@@ -4,7 +4,7 @@ import copy
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -311,10 +311,9 @@ class _Training:
     def run(self) -> None:
         """Train; afterwards the network has the weights of the best epoch."""
         finished = self._resume()
-        self._say(
-            f"{self.settings.backbone} on {self.group.device.type}, images of {self.network.size} x {self.network.size} "
-            f"pixels, {len(self.train_places):,} train and {len(self.validation_places):,} tell when to stop"
-        )
+        size, device = self.network.size, self.group.device.type
+        parts = f"{len(self.train_places):,} train and {len(self.validation_places):,} tell when to stop"
+        self._say(f"{self.settings.backbone} on {device}, images of {size} x {size} pixels, {parts}")
         while not finished:
             started = time.perf_counter()
             self.epoch += 1
@@ -477,5 +476,3 @@ class _Training:
     def _say(self, line: str) -> None:
         if self.group.is_main:
             print(line, flush=True)
-
-
