@@ -169,7 +169,8 @@ def test_training_and_batch_jobs_run_where_the_configuration_says(project: Proje
     choices = project.root / "pyproject.toml"
     choices.write_text(choices.read_text(encoding="utf-8").replace("add_ons = []", 'add_ons = ["gpu-cluster"]'))
     compute = load_environment(Project.load(project.root), "dev").compute
-    assert (compute.training_cluster, compute.batch_cluster, compute.cluster.name) == ("gpu-cluster", "gpu-cluster", "cluster")
+    chosen = (compute.training_cluster, compute.batch_cluster, compute.cluster.name)
+    assert chosen == ("gpu-cluster", "gpu-cluster", "cluster")
 
 
 @pytest.mark.parametrize("kind", ["new", "existing"])

@@ -425,7 +425,12 @@ DISTRIBUTED = {
         ("a wrong keyword", "process_count_per_instance=1", "process_count=1", 'line no keyword "process_count"'),
         ("an unknown option", " --checkpoints ", " --checkpoint ", "train.command no option --checkpoint"),
         ("an unused output", '    " --checkpoints ${{outputs.checkpoints}}"\n', "", "train.outputs.checkpoints never"),
-        ("another distribution", "PyTorchDistribution(", '__import__("azure.ai.ml").ai.ml.RayDistribution(port=', "ray"),
+        (
+            "another distribution",
+            "PyTorchDistribution(",
+            '__import__("azure.ai.ml").ai.ml.RayDistribution(port=',
+            "ray",
+        ),
     ],
     "pipeline.py": [
         ("no node", "config.compute.training.nodes", "0", "jobs.train.resources.instance_count 0 is less than 1"),
@@ -438,7 +443,12 @@ DISTRIBUTED = {
         ("variables by another name", "environment_variables=", "environment_variable=", 'no keyword "environment_var'),
     ],
     "../../config/dev.yml": [
-        ("more nodes than there are", "    nodes: 1", "    nodes: 9", "compute.training.nodes 9 max_nodes of cpu-cluster, 2"),
+        (
+            "more nodes than there are",
+            "    nodes: 1",
+            "    nodes: 9",
+            "compute.training.nodes 9 max_nodes of cpu-cluster, 2",
+        ),
         ("no process", "_node: 1", "_node: 0", "config/dev.yml compute.training.processes_per_node greater than"),
     ],
 }

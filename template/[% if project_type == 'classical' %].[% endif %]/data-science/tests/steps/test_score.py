@@ -319,6 +319,18 @@ def test_a_file_that_cannot_be_scored_is_named_in_one_line(score, tmp_path, cont
     assert "\n" not in str(error.value)
 
 
+def test_a_bad_row_of_a_file_is_reported_and_the_rest_is_scored(score, tmp_path, monkeypatch):
+    rows = "hour,carrier,weekend,wind\n8,AA,true,3\nnoon,AA,true,3\n9,BB,no,1\n"
+    (tmp_path / "a.csv").write_text(rows, encoding="utf-8")
+    with pytest.raises(score.RequestError, match=r"^a\.csv: hour: 'noon' is not a finite number"):
+        score.run([str(tmp_path / "a.csv")])
+    monkeypatch.setenv("MLOPS_BAD_FILES", "report")
+    table = score.run([str(tmp_path / "a.csv")])
+    assert table["row"].tolist() == [1, 0, 2]
+    assert table["error"].fillna("").tolist() == ["a.csv: hour: 'noon' is not a finite number", "", ""]
+    assert table["prediction"].isna().tolist() == [True, False, False]
+
+
 def test_inputs_and_outputs_are_collected_together(score, rows, monkeypatch):
     collected = []
 

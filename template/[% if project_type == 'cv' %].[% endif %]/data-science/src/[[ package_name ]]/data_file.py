@@ -3,7 +3,7 @@
 The scoring script loads it as a lone file, so it imports nothing from its own package.
 
 A value of the column `image` is the text of a file in base64, also as a data URL (`data:image/png;base64,...`); in a
-request also the URL of a blob, `https://<host>/<container>/<blob>`. The environment variable `MLOPS_STORAGE_HOSTS` lists
+request also the URL of a blob, `https://<host>/<container>/<blob>`. The environment variable `MLOPS_STORAGE_HOSTS` has
 the hosts of such URLs, separated by commas; without it none is accepted. A blob is read with the identity of the
 deployment, whose token goes to these hosts alone: list only storage accounts of your own.
 """
@@ -256,7 +256,7 @@ def _check_size(size: int) -> None:
 
 def _content(value: object, request: bool, deadline: float) -> bytes:
     if not isinstance(value, str):
-        raise ValueError("it is missing; send the file as base64 text")
+        raise ValueError("it is missing or empty; it must be the bytes of a file, in base64")
     text = value.strip()
     if re.match(r"[a-z][a-z0-9+.-]*://", text, re.IGNORECASE):
         if not request:

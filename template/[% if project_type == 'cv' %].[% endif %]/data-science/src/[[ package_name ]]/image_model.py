@@ -88,8 +88,8 @@ def _plain(image: Image.Image) -> Image.Image:
         return image_on_white.convert("L" if image.mode in ("1", "L", "LA", "La") else "RGB")
     if image.mode == "P":
         colours = image.convert("RGB")
-        is_grey = all(red == green == blue for _, (red, green, blue) in colours.getcolors() or [])
-        return colours.convert("L") if is_grey else colours
+        values = np.asarray(colours)
+        return colours.convert("L") if (values == values[:, :, :1]).all() else colours
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
 
 

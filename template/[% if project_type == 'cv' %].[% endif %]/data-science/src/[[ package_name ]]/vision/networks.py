@@ -19,11 +19,11 @@ from ..core.step import StepError
 SMALL = "small_cnn"
 LIBRARIES = ("torchvision", "timm")
 
-# Where the maps of features are so small, the average of each is taken.
+# Where the maps of features are so small, the averages of their quarters are taken.
 _SMALLEST_MAP = 7
 # A larger image is halved by the first layer, which costs most, until it is not.
 _LARGEST_MAP = 56
-_WIDEST = 256
+_NARROWEST, _WIDEST = 16, 256
 _PLACE = "training.hyperparameters"
 
 
@@ -120,7 +120,7 @@ def _small(size: int, channels: int) -> tuple[nn.Module, int]:
     Groups are normalised and not batches: so the result does not depend on how a batch is divided between processes.
     """
     layers: list[nn.Module] = []
-    width, inputs = 32, channels
+    width, inputs = _NARROWEST, channels
     while size > _LARGEST_MAP:
         layers += _convolution(inputs, width, stride=2)
         inputs, size = width, -(-size // 2)
@@ -128,8 +128,8 @@ def _small(size: int, channels: int) -> tuple[nn.Module, int]:
     while size > _SMALLEST_MAP:
         layers += [nn.MaxPool2d(2, ceil_mode=True), *_convolution(width, min(2 * width, _WIDEST))]
         width, size = min(2 * width, _WIDEST), -(-size // 2)
-    layers += [*_convolution(width, width), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    return nn.Sequential(*layers), width
+    layers += [*_convolution(width, width), nn.AdaptiveAvgPool2d(2), nn.Flatten()]
+    return nn.Sequential(*layers), 4 * width
 
 
 def _convolution(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:

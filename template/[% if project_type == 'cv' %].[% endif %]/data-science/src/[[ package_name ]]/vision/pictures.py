@@ -78,7 +78,7 @@ class Pictures:
                 self._file.readinto(images[row])
             else:
                 absent.append((row, place))
-        found = decoders.map(self._decoded, [(place, self._contents[place]) for _, place in absent])
+        found = decoders.map(self._decoded, [(place, content_at(self._contents, place)) for _, place in absent])
         for (row, place), image in zip(absent, found, strict=True):
             images[row] = image
             self._keep(place, images[row])
@@ -123,7 +123,7 @@ def look(contents: Sequence[bytes], size: int | None = None, workers: int | None
     with ThreadPoolExecutor(workers or processors()) as pool:
         # A few at a time, because the files may be large.
         for first in range(0, len(places), 16):
-            for side, image in pool.map(small, [(place, contents[place]) for place in places[first : first + 16]]):
+            for side, image in pool.map(small, [(place, content_at(contents, place)) for place in places[first : first + 16]]):
                 sides.append(side)
                 images.append(image)
     channels = 1 if all(image.mode == "L" for image in images) else 3
@@ -131,6 +131,18 @@ def look(contents: Sequence[bytes], size: int | None = None, workers: int | None
     mean, deviation = values.mean(axis=1) / 255, values.std(axis=1) / 255
     suitable = int(np.clip(np.median(sides), _SMALLEST, _LARGEST))
     return Look(size or suitable, channels, tuple(mean.tolist()), tuple(np.maximum(deviation, 0.01).tolist()))
+
+
+def content_at(contents: Sequence[bytes], place: int) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        StepError: it cannot be read any more.
+    """
+    try:
+        return contents[place]
+    except ValueError as error:
+        raise StepError(f"image {place + 1} of the training data cannot be read: {error}; run prep again") from error
 
 
 def decoded(content: bytes, place: int) -> Image.Image:

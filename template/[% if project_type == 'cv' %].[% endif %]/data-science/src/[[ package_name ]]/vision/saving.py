@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import platform
 import tempfile
 import warnings
@@ -25,7 +26,10 @@ from ..core.step import StepError
 from .networks import Network
 from .pictures import Pictures
 
-OPSET = 20
+# MLflow shows the copying of two small files as progress, unless told otherwise.
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+OPSET = 18
 # What a model needs where it is loaded; mlflow would otherwise guess this list in a slow child process.
 _REQUIREMENTS = ("mlflow-skinny", "numpy", "onnxruntime", "pandas", "pillow")
 _COMPONENTS = 8
@@ -88,13 +92,16 @@ def save(
         export(graph, model)
         check_equality(graph, model, pictures)
         description.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-        mlflow.pyfunc.save_model(
-            str(folder),
-            python_model=image_model.__file__,
-            artifacts={"model": str(model), "description": str(description)},
-            signature=_signature(classes, integers),
-            conda_env={"name": "model", "channels": ["conda-forge"], "dependencies": dependencies},
-        )
+        with warnings.catch_warnings():
+            # A file as an example would only make the model larger.
+            warnings.filterwarnings("ignore", message=".*input example was not provided", category=UserWarning)
+            mlflow.pyfunc.save_model(
+                str(folder),
+                python_model=image_model.__file__,
+                artifacts={"model": str(model), "description": str(description)},
+                signature=_signature(classes, integers),
+                conda_env={"name": "model", "channels": ["conda-forge"], "dependencies": dependencies},
+            )
 
 
 def _signature(classes: Sequence[str], integers: bool) -> ModelSignature:
@@ -109,7 +116,8 @@ def _signature(classes: Sequence[str], integers: bool) -> ModelSignature:
 def export(graph: Graph, path: Path) -> None:
     """Write a graph as ONNX; it takes any number of images at a time."""
     example = torch.zeros(2, graph.network.channels, graph.network.size, graph.network.size, dtype=torch.uint8)
-    logging.getLogger("onnxscript").setLevel(logging.ERROR)
+    for name in ("onnxscript", "torch.onnx"):  # they tell what other libraries they would know
+        logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns about its own code
         torch.onnx.export(

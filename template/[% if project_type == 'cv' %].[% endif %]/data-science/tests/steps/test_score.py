@@ -1,0 +1,192 @@
+"""The scoring script on images: requests online, files in batches."""
+
+import ast
+import base64
+import importlib.util
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import PACKAGE, SOURCE, module, write_schema
+from mlflow import pyfunc
+from samples import CLASSES, SCHEMA, SETTINGS, encoded, labelled, picture, pictures, write_archive, write_files
+
+MODALITY, conversion = module("modality").MODALITY, module("conversion")
+write_metadata = module("core.champion").write_metadata
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A folder as Azure ML mounts it: the model lies somewhere below."""
+    root = tmp_path_factory.mktemp("azureml")
+    schema = write_schema(SCHEMA, root)
+    write_archive(root / "raw" / "pictures.zip", labelled(pictures(60)))
+    examples = MODALITY.check(MODALITY.read(root / "raw", schema), schema)
+    folder = root / "pictures" / "1" / "model"
+    folder.mkdir(parents=True)
+    MODALITY.fit(examples, schema, SETTINGS["training"]).save(examples, folder)
+    write_metadata(folder, {conversion.METADATA: schema.input_columns(), "classes": list(CLASSES)})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def score(saved):
+    """The script with that model, loaded as the inference server does: as a file, outside its package."""
+    spec = importlib.util.spec_from_file_location("entry_module", SOURCE / PACKAGE / "score.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AZUREML_MODEL_DIR", str(saved.parents[1]))
+        script.init()
+    return script
+
+
+FILES = pictures(5, seed=7)
+
+
+def text(content):
+    return base64.b64encode(content).decode()
+
+
+def request(*values):
+    return json.dumps({"input_data": {"columns": ["image"], "data": [[value] for value in values]}})
+
+
+def refused(response):
+    assert response.status_code == 400
+    message = json.loads(response.get_data())["error"]
+    assert "\n" not in message
+    return message
+
+
+def test_several_pictures_are_answered_with_what_the_model_predicts(score, saved):
+    answer = score.run(request(*map(text, FILES.values())))
+    frame = pd.DataFrame({"image": list(FILES.values())}, dtype=object)
+    predicted = pyfunc.load_model(str(saved)).predict(frame)
+    assert answer["predictions"] == predicted["prediction"].tolist()
+    assert answer["classes"] == list(CLASSES)
+    assert np.allclose(answer["probabilities"], predicted[list(CLASSES)])
+    assert [sum(row) for row in answer["probabilities"]] == pytest.approx([1.0] * 5)
+    json.dumps(answer, allow_nan=False)
+
+
+def test_a_list_of_records_and_a_data_url_are_the_same_request(score):
+    answer = score.run(request(*map(text, FILES.values())))
+    records = [{"image": f"data:image/png;base64,{text(content)}", "note": "x"} for content in FILES.values()]
+    assert score.run(json.dumps(records)) == answer
+
+
+def test_pictures_of_other_sizes_and_colours_are_answered(score):
+    image = picture(0, 0, 96, channels=3)
+    assert len(score.run(request(text(encoded(image, "JPEG")), text(encoded(image, "GIF"))))["predictions"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ([text(FILES["0000.png"]), text(b"no picture")], "image of row 1: it is not a picture in one of the formats"),
+        (["no base64!"], "image of row 0: it is not valid base64"),
+        ([None], "image of row 0: it is missing or empty"),
+        ([["a"]], "image: a list is not a single value"),
+        ([text(FILES["0000.png"])] * 65, "65 pictures are too many for one request; send at most 64"),
+        ([], "there are no rows to score"),
+        (["https://images.example/a.png"], "no host is allowed: MLOPS_STORAGE_HOSTS"),
+    ],
+)
+def test_a_request_that_cannot_be_scored_is_refused_with_the_row(score, monkeypatch, values, complaint):
+    monkeypatch.delenv("MLOPS_STORAGE_HOSTS", raising=False)
+    assert complaint in refused(score.run(request(*values)))
+
+
+def test_a_request_without_pictures_is_refused(score):
+    assert "missing columns: image (given: picture)" in refused(score.run('[{"picture": "x"}]'))
+
+
+def test_numbers_that_describe_the_pictures_are_collected_and_no_picture(score, monkeypatch):
+    collected = []
+
+    class Collector:
+        def collect(self, frame, context=None):
+            collected.append((frame, context))
+            return "one request"
+
+    monkeypatch.setattr(score, "_inputs", Collector())
+    monkeypatch.setattr(score, "_outputs", Collector())
+    answer = score.run(request(*map(text, FILES.values())))
+    [(inputs, _), (outputs, context)] = collected
+    assert list(inputs) == list(score.data_file.DESCRIPTIONS)
+    assert set(inputs.dtypes.astype(str)) == {"float64"}
+    assert (outputs["prediction"].tolist(), context) == (answer["predictions"], "one request")
+
+
+# --- batches
+
+
+def batch(score, folder):
+    return score.run([str(path) for path in sorted(folder.iterdir())])
+
+
+def test_pictures_and_archives_become_a_table_of_predictions(score, tmp_path, capsys):
+    write_files(tmp_path, {"a.png": FILES["0000.png"], "labels.csv": "image,place\na.png,left\n"})
+    write_archive(tmp_path / "b.zip", labelled(FILES))
+    table = batch(score, tmp_path)
+    assert list(table) == ["file", "row", "prediction", *(f"probability_{name}" for name in CLASSES)]
+    assert table["file"].tolist() == ["a.png"] + ["b.zip"] * 5
+    assert table["row"].tolist() == [0, *FILES]
+    answer = score.run(request(*map(text, FILES.values())))
+    assert table["prediction"].tolist() == [answer["predictions"][0], *answer["predictions"]]
+    assert "labels.csv: passed over, it has no examples of its own" in capsys.readouterr().out
+
+
+def test_a_mini_batch_of_tables_alone_has_no_rows(score, tmp_path):
+    assert batch(score, write_files(tmp_path, {"labels.csv": "image,place\n"})).empty
+
+
+def test_a_bad_picture_stops_a_batch(score, tmp_path):
+    write_files(tmp_path, {"a.png": FILES["0000.png"], "b.png": b""})
+    with pytest.raises(score.RequestError, match=r"^b\.png: image of row 0: it is missing or empty"):
+        batch(score, tmp_path)
+
+
+def test_bad_pictures_are_reported_and_the_rest_is_scored(score, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MLOPS_BAD_FILES", "report")
+    write_files(tmp_path, {"a.png": FILES["0000.png"], "b.png": b"no picture", "d.zip": b"no archive"})
+    write_archive(tmp_path / "c.zip", FILES | {"0001.png": b"", "x/9.png": b"text"})
+    table = batch(score, tmp_path)
+    scored, bad = table[table["error"].isna()], table[table["error"].notna()]
+    assert scored[["file", "row"]].to_numpy().tolist() == [
+        ["a.png", 0],
+        ["c.zip", "0000.png"],
+        ["c.zip", "0002.png"],
+        ["c.zip", "0003.png"],
+        ["c.zip", "0004.png"],
+    ]
+    assert scored["prediction"].isin(CLASSES).all()
+    assert bad["prediction"].isna().all()
+    errors = {(file, row): error for file, row, error in bad[["file", "row", "error"]].fillna("").to_numpy()}
+    assert set(errors) == {("b.png", ""), ("c.zip", "0001.png"), ("c.zip", "x/9.png"), ("d.zip", "")}
+    assert (
+        errors["c.zip", "0001.png"]
+        == "c.zip: image of row 0001.png: it is missing or empty; it must be the bytes of a file, in base64"
+    )
+    assert capsys.readouterr().out.count("error: ") == 4
+
+
+def test_an_archive_without_a_good_picture_is_one_row(score, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLOPS_BAD_FILES", "report")
+    write_archive(tmp_path / "a.zip", {"1.png": b"", "2.png": b""})
+    assert len(batch(score, tmp_path)) == 1
+
+
+LONE = ("score.py", "data_file.py", "image_model.py", "conversion.py", "model_output.py", "table_file.py")
+
+
+@pytest.mark.parametrize("name", LONE)
+def test_the_script_imports_nothing_of_its_package(name):
+    tree = ast.parse((SOURCE / PACKAGE / name).read_text(encoding="utf-8"))
+    origins = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert not any(node.level for node in origins)
+    names = [node.module for node in origins]
+    names += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    assert not {PACKAGE, "torch"} & {name.split(".")[0] for name in names}
