@@ -2,21 +2,28 @@
 UV := $(abspath $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv))
 PYTHON ?= python3
 ROUNDS ?= 7
+TYPE ?= classical
+DEMO := $(if $(filter classical,$(TYPE)),demo,demo-$(TYPE))
 UV_PACKAGE ?= uv==0.13.9
 # Packages are resolved as of the day that pyproject.toml records, so a year changes nothing; `TODAY=2027-01-31` is
 # another day. Projects of users resolve what there is.
 TODAY ?= $(shell sed -n 's/^exclude-newer = "\(.*\)T.*/\1/p' pyproject.toml)
 export TODAY
 export UV_EXCLUDE_NEWER := $(TODAY)T00:00:00Z
+# uv does not look where pip finds wheels. Where that is set, PyTorch comes from there, and from no index of its own.
+ifdef PIP_FIND_LINKS
+export UV_FIND_LINKS := $(PIP_FIND_LINKS)
+endif
 # Without compiled modules each command imports for ten seconds what takes one.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-big test-all lint freshness benchmark clean
 
-demo: $(UV)  ## a project with default answers: train, register, serve and report on this machine
-	@if [ -e demo ]; then echo "demo/ is there already: running it again. Delete it to start afresh."; \
-	else $(UV) run --quiet --no-dev copier copy --trust --defaults --quiet --vcs-ref HEAD . demo; fi
-	cd demo && $(UV) run mlops local
+demo: $(UV)  ## a project with default answers: train, register, serve and report on this machine; `TYPE=cv` with images
+	@if [ -e $(DEMO) ]; then echo "$(DEMO)/ is there already: running it again. Delete it to start afresh."; \
+	else $(UV) run --quiet --no-dev copier copy --trust --defaults --quiet --vcs-ref HEAD -d project_type=$(TYPE) . $(DEMO); fi
+	@$(PYTHON) tests/local_wheels.py $(DEMO)
+	cd $(DEMO) && $(UV) run mlops local
 
 test: $(UV) lint  ## all tests that need no big download
 	$(UV) run pytest -n 2 -m "not big"
@@ -39,7 +46,7 @@ benchmark: $(UV)  ## render time beside cookiecutter and git clone, overhead of 
 	$(UV) run python benchmarks/parity.py
 
 clean:
-	rm -rf .uv .venv .venvs demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .uv .venv .venvs demo demo-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(abspath .uv/bin/uv):
 	@$(PYTHON) -m venv .uv || { echo "error: $(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; rm -rf .uv; exit 1; }

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ import yaml
 from combinations import AXES, ROOT, combinations, flavours, label, questions
 from filelock import FileLock
 from hypothesis import settings
+from local_wheels import take_local_wheels
 from plumbum import local
 from reference_date import EXCLUDE_NEWER
 
@@ -172,12 +172,7 @@ def run_in(uv: str, render: Render, tmp_path_factory: pytest.TempPathFactory) ->
             rendered = render(project_type=kind, mlops_version=version)
             project = shutil.copytree(rendered, tmp_path_factory.mktemp("locked") / "project")
             command = [uv, "sync", "--quiet", "--no-install-workspace", "--project", str(project)]
-            variables = {"UV_PROJECT_ENVIRONMENT": str(environment)}
-            if wheels := os.environ.get("PIP_FIND_LINKS"):
-                # uv does not look there by itself, and would fetch PyTorch from the index that the project names.
-                variables["UV_FIND_LINKS"] = wheels
-                settings = (project / "pyproject.toml").read_text(encoding="utf-8")
-                (project / "pyproject.toml").write_text(re.sub(r"(?m)^torch = .*\n", "", settings), encoding="utf-8")
+            variables = {"UV_PROJECT_ENVIRONMENT": str(environment)} | take_local_wheels(project)
             subprocess.run(command, check=True, env=os.environ | variables)
         return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 

@@ -1023,7 +1023,12 @@ SEEDS = {
 
 DISTRIBUTED = {
     "pipeline.yml": [
-        ("no process", "instance: 1", "instance: 0", "jobs.train.distribution.process_count_per_instance 0 less than 1"),
+        (
+            "no process",
+            "instance: 1",
+            "instance: 0",
+            "jobs.train.distribution.process_count_per_instance 0 less than 1",
+        ),
         (
             "no number of processes",
             "      process_count_per_instance: 1\n",
@@ -1044,7 +1049,12 @@ DISTRIBUTED = {
             "process_count",
             "jobs.train.distribution.process_count unknown key",
         ),
-        ("an unknown cluster", "    compute: azureml:cpu", "    compute: azureml:gpu", "jobs.train.compute gpu-cluster"),
+        (
+            "an unknown cluster",
+            "    compute: azureml:cpu",
+            "    compute: azureml:gpu",
+            "jobs.train.compute gpu-cluster",
+        ),
         ("an unknown mode of an output", "rw_mount", "rw_mont", "jobs.train.outputs.checkpoints 'rw_mont'"),
         (
             "an output that the component lacks",

@@ -10,7 +10,7 @@ from rendered import HERE
 
 
 class Rows:
-    """What verbs and local loop ask a modality for."""
+    """What verbs, lint and local loop ask a modality for."""
 
     tasks = ("regression", "classification")
     suffixes = (".csv",)
@@ -18,7 +18,7 @@ class Rows:
     def read(self, folder: Path, schema: Any) -> Any:
         """Read the rows of all files in a folder."""
         frame = pd.concat([pd.read_csv(path) for path in sorted(folder.rglob("*.csv"))], ignore_index=True)
-        return importlib.import_module(f"{HERE.package}.core.modality").Examples(frame, folder)
+        return _core("modality").Examples(frame, folder)
 
     def convert(self, examples: Any, schema: Any) -> Any:
         """Return what is converted already."""
@@ -27,3 +27,19 @@ class Rows:
     def request(self, examples: Any, columns: Sequence[str]) -> pd.DataFrame:
         """Return columns as an endpoint accepts them."""
         return examples.frame[list(columns)]
+
+    def describe(self, examples: Any, schema: Any) -> Any:
+        """Return all columns of the schema as a table."""
+        return _core("modality").Description(examples.frame.reindex(columns=list(schema.columns)), {})
+
+    def baseline(self, name: str, train: Any, test: Any, schema: Any) -> None:
+        """Refuse any baseline.
+
+        Raises:
+            StepError: Always.
+        """
+        raise _core("step").StepError(f"evaluation.baselines: {name!r} is none")
+
+
+def _core(name: str) -> Any:
+    return importlib.import_module(f"{HERE.package}.core.{name}")

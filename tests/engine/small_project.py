@@ -78,7 +78,12 @@ def _configuration(environment: str, source: str) -> dict[str, Any]:
             "cluster": {"name": "cluster", "vm_size": "V", "min_nodes": 0, "max_nodes": 2, "idle_minutes": 15},
             **({"training": {"nodes": 2, "processes_per_node": 4}} if TORCH else {}),
             "online": {"vm_size": "Standard_D2as_v4", "instance_count": 3},
-            "batch": {"instance_count": 2, "mini_batch_size": 7, "max_concurrency_per_instance": 4, "bad_files": "report"},
+            "batch": {
+                "instance_count": 2,
+                "mini_batch_size": 7,
+                "max_concurrency_per_instance": 4,
+                "bad_files": "report",
+            },
         },
         "model": {"name": "a-model", "experiment": "an-experiment", "source": source},
         "rollout": {"canary_percent": 10, "canary_minutes": 0},

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import yaml
-from rendered import HERE
-from small_project import configuration, set_key, write_yaml
+from rendered import HERE, TORCH
+from small_project import Kind, configuration, set_key, write_yaml
 
-from mlops.config import Project, drift_rules, load_environment, load_yaml
+from mlops.config import EnvironmentConfig, Project, drift_rules, load_environment, load_yaml
 from mlops.errors import UserError
 
 
@@ -131,12 +131,52 @@ def test_an_unknown_environment_is_answered_with_the_known_ones(project: Project
         ),
         ("compute.cluster.vm_size", None, "config/dev.yml: compute.cluster.vm_size: the key is missing"),
         ("compute.instances", instances() | {"users": []}, "compute.instances.users: list should have at least 1 item"),
+        (
+            "compute.training",
+            {"nodes": 3},
+            "compute.training.nodes: 3 are more than the max_nodes of cluster, 2",
+        ),
+        ("compute.training", {"nodes": 0}, "compute.training.nodes: input should be greater than or equal to 1"),
+        ("compute.training", {"processes_per_node": 0}, "compute.training.processes_per_node: input should be greater"),
+        ("compute.training", {"cluster": "gpu"}, "compute.training.cluster: there is no cluster gpu: use cluster"),
+        ("compute.batch.cluster", "gpu", "compute.batch.cluster: there is no cluster gpu: use cluster"),
+        ("compute.batch.bad_files", "skip", "compute.batch.bad_files: input should be 'report' or 'stop'"),
         ("alerts", {"latency_ms": 1, "error_percent": 1, "failed_jobs": 1}, "'add_ons=[monitoring]'`"),
     ],
 )
 def test_a_wrong_key_is_named_with_its_error(project: Project, path: str, value: object, expected: str) -> None:
     edit(project, path, value)
     assert expected in failure(project)
+
+
+def test_a_file_of_an_older_release_trains_in_one_process_and_stops_at_a_bad_file(project: Project) -> None:
+    path = project.root / "config" / "dev.yml"
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    document["compute"].pop("training", None)
+    del document["compute"]["batch"]["bad_files"]
+    write_yaml(path, document)
+    compute = load_environment(project, "dev").compute
+    assert (compute.training.nodes, compute.training.processes_per_node) == (1, 1)
+    assert (compute.training_cluster, compute.batch_cluster) == ("cluster", "cluster")
+    assert compute.batch.bad_files == "stop"
+
+
+def test_training_and_batch_jobs_run_where_the_configuration_says(project: Project) -> None:
+    gpu = {"name": "gpu-cluster", "vm_size": "V", "min_nodes": 0, "max_nodes": 5, "idle_minutes": 15}
+    edit(project, "compute.gpu_cluster", gpu)
+    edit(project, "compute.training", {"cluster": "gpu-cluster", "nodes": 5})
+    edit(project, "compute.batch.cluster", "gpu-cluster")
+    choices = project.root / "pyproject.toml"
+    choices.write_text(choices.read_text(encoding="utf-8").replace("add_ons = []", 'add_ons = ["gpu-cluster"]'))
+    compute = load_environment(Project.load(project.root), "dev").compute
+    chosen = (compute.training_cluster, compute.batch_cluster, compute.cluster.name)
+    assert chosen == ("gpu-cluster", "gpu-cluster", "cluster")
+
+
+@pytest.mark.parametrize("kind", ["new", "existing"])
+def test_the_host_of_blobs_is_that_of_the_workspaces_own_storage_which_others_do_not_name(kind: Kind) -> None:
+    config = EnvironmentConfig.model_validate(configuration("dev", "workspace", kind))
+    assert config.storage_hosts == (["storage_account-dev.blob.core.windows.net"] if kind == "new" else [])
 
 
 @pytest.mark.parametrize("project", ["closed"], indirect=True)
@@ -238,6 +278,11 @@ def test_the_monitor_leaves_the_calendar_out(project: Project) -> None:
     }
     write_yaml(project.schema, {"target": "y", "task": "regression", "columns": columns})
     assert drift_rules(project).features == ["place", "x"]
+
+
+@pytest.mark.skipif(not TORCH, reason="the inputs of a table are the columns that the collector records")
+def test_the_monitor_of_this_project_names_no_input_that_the_collector_describes_instead() -> None:
+    assert drift_rules(HERE).features == "all_features"
 
 
 def test_thresholds_without_a_metric_are_refused_in_one_line(project: Project) -> None:

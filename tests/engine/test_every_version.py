@@ -93,7 +93,7 @@ SCORING = {"runs": "package/score.py", "code": CODE, "environment": f"inference 
 
 
 def variables(environment: str) -> State:
-    """The variables of an online deployment: where files lie that a request may name by their address, and who reads."""
+    """The variables of an online deployment: where files lie that a request may name, and the identity that reads."""
     names = {
         "MLOPS_STORAGE_HOSTS": f"storage_account-{environment}.blob.core.windows.net",
         "AZURE_CLIENT_ID": f"client-of-endpoint_identity-{environment}",

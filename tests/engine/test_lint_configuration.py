@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 from command_line import run
-from rendered import ROOT
+from rendered import ROOT, TORCH
 from seeded import assert_named, edited
 from small_project import set_key, write_yaml
 
@@ -222,6 +222,13 @@ def test_a_mistake_in_the_schema_is_named(project: Project) -> None:
     assert "data/schema.yml: the target 'z' is not one of the columns" in lines(project)
 
 
+def test_a_training_that_no_step_spreads_is_named(project: Project) -> None:
+    set_key(project.root / "config" / "dev.yml", "compute.training", {"nodes": 2})
+    found = configuration.training_findings(project)
+    expected = [] if TORCH else ["compute.training: no step of the training pipeline has a distribution"]
+    assert [f"{each.where}: {each.message.partition(':')[0]}" for each in found] == expected
+
+
 def test_a_package_that_cannot_check_the_settings_is_one_line(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,7 +242,8 @@ def test_a_package_that_cannot_check_the_settings_is_one_line(
 
 def test_two_processes_find_the_same_as_one() -> None:
     project = Project.load(ROOT)
-    with edited(project.settings, "metric: mae", "metric: mea"):
+    metric = yaml.safe_load(project.settings.read_text(encoding="utf-8"))["evaluation"]["metric"]
+    with edited(project.settings, f"metric: {metric}", "metric: mea"):
         found = lint(project)
         assert found == lint(project, parallel=True)
     assert_named(found, ["config/model.yml", "'mea'"])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import pandas as pd
 import pytest
 import yaml
 from rendered import HERE
@@ -150,3 +151,15 @@ def test_without_production_data_the_loop_goes_on(project: Project, tmp_path: Pa
     result, lines = run(project, skip_lint=True, set_inputs={"production_data": str(tmp_path)})
     assert result.batch is None
     assert any("there is no production data to score" in line for line in lines)
+
+
+def test_the_line_of_a_batch_counts_the_rows_with_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Scorer:
+        """Scores one of two files."""
+
+        def score_files(self, files: list[Path]) -> pd.DataFrame:
+            return pd.DataFrame({"file": ["a", "a", "b"], "error": [None, None, "b: not readable"]})
+
+    local._score_batch(HERE, definitions.of(HERE).pipeline(), Scorer(), tmp_path / "predictions.csv")  # type: ignore[arg-type]
+    assert "3 rows in" in (line := capsys.readouterr().out)
+    assert line.endswith("files, 1 of them with an error: predictions.csv\n")

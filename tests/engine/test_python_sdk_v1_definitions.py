@@ -159,16 +159,31 @@ SEEDS = {
 DISTRIBUTED = {
     PIPELINES: [
         ("no process", "processes = distribution.nodes", "processes = 0", "train.distribution 0 is less than 1"),
-        ("other nodes", "node_count = distribution.nodes", "node_count = 3", "train: 3 nodes, and PyTorchConfiguration 1"),
+        (
+            "other nodes",
+            "node_count = distribution.nodes",
+            "node_count = 3",
+            "train: 3 nodes, and PyTorchConfiguration 1",
+        ),
         ("no number of processes", '"Gloo", processes', '"Gloo", None', "train: None processes cannot be shared"),
         ("an unknown backend", '"Gloo"', '"Glo"', "line Glo is not a supported backend"),
-        ("another framework", '= "PyTorch",', '= "TensorFlow",', "train: framework TensorFlow: use PyTorch"),
+        ("another framework", '= "PyTorch",', '= "TensorFlow",', "train: framework TensorFlow use PyTorch"),
         ("an unknown option", '"checkpoints": check', '"checkpoint": check', "train.component.command --checkpoint"),
         ("an unknown cluster", "config.compute.training_cluster", '"gpu"', 'train.compute no compute "gpu"'),
     ],
     "../../config/dev.yml": [
-        ("more nodes than there are", "    nodes: 1", "    nodes: 9", "compute.training.nodes 9 max_nodes of cpu-cluster, 2"),
-        ("no nodes", "    nodes: 1", "    nodes: 0", "config/dev.yml compute.training.nodes greater than or equal to 1"),
+        (
+            "more nodes than there are",
+            "    nodes: 1",
+            "    nodes: 9",
+            "compute.training.nodes 9 max_nodes of cpu-cluster, 2",
+        ),
+        (
+            "no nodes",
+            "    nodes: 1",
+            "    nodes: 0",
+            "config/dev.yml compute.training.nodes greater than or equal to 1",
+        ),
         ("no process", "_node: 1", "_node: 0", "config/dev.yml compute.training.processes_per_node greater than"),
     ],
 }

@@ -9,6 +9,7 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
 from azure.identity import CredentialUnavailableError
 from expected_pipeline import EXPECTED, facts
+from rendered import TORCH
 from seeded import assert_named, copied, edited, forget_definitions
 
 from mlops import cli, definitions
@@ -420,11 +421,16 @@ SEEDS = {
 DISTRIBUTED = {
     "components.py": [
         ("no process", "instance=1)", "instance=0)", "train.distribution.process_count_per_instance 0 is less than 1"),
-        ("no nodes", "    instance_count=1,\n", "", "train.resources.instance_count missing: the number of nodes"),
+        ("no nodes", "    instance_count=1,\n", "", "pipeline.py line no attribute 'instance_count'"),
         ("a wrong keyword", "process_count_per_instance=1", "process_count=1", 'line no keyword "process_count"'),
         ("an unknown option", " --checkpoints ", " --checkpoint ", "train.command no option --checkpoint"),
         ("an unused output", '    " --checkpoints ${{outputs.checkpoints}}"\n', "", "train.outputs.checkpoints never"),
-        ("another distribution", "PyTorchDistribution(", '__import__("azure.ai.ml").ai.ml.RayDistribution(port=', "ray"),
+        (
+            "another distribution",
+            "PyTorchDistribution(",
+            '__import__("azure.ai.ml").ai.ml.RayDistribution(port=',
+            "ray",
+        ),
     ],
     "pipeline.py": [
         ("no node", "config.compute.training.nodes", "0", "jobs.train.resources.instance_count 0 is less than 1"),
@@ -437,7 +443,12 @@ DISTRIBUTED = {
         ("variables by another name", "environment_variables=", "environment_variable=", 'no keyword "environment_var'),
     ],
     "../../config/dev.yml": [
-        ("more nodes than there are", "    nodes: 1", "    nodes: 9", "compute.training.nodes 9 max_nodes of cpu-cluster, 2"),
+        (
+            "more nodes than there are",
+            "    nodes: 1",
+            "    nodes: 9",
+            "compute.training.nodes 9 max_nodes of cpu-cluster, 2",
+        ),
         ("no process", "_node: 1", "_node: 0", "config/dev.yml compute.training.processes_per_node greater than"),
     ],
 }

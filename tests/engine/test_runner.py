@@ -191,6 +191,26 @@ def test_an_output_that_a_step_does_not_write_is_named(folder: Path) -> None:
         run(folder, content)
 
 
+@pytest.mark.parametrize("mode", ["rw_mount", "upload"])
+def test_a_mounted_output_may_be_empty_at_the_end_and_an_uploaded_one_may_not(folder: Path, mode: str) -> None:
+    content = document(first=job(COPY + " ${{outputs.extra}}", FIRST, outputs=("out", "extra")))
+    content["jobs"]["first"]["outputs"] = {"extra": {"mode": mode}}
+    if mode == "rw_mount":
+        assert read(run(folder, content), "first").startswith("hello ")
+        return
+    with pytest.raises(UserError, match="without writing its output 'extra'"):
+        run(folder, content)
+
+
+def test_a_step_is_one_process_whatever_its_distribution_says(folder: Path) -> None:
+    content = document(first=job(COPY, FIRST))
+    content["jobs"]["first"] |= {
+        "resources": {"instance_count": 2},
+        "distribution": {"type": "pytorch", "process_count_per_instance": 4},
+    }
+    assert read(run(folder, content), "first") == "hello "
+
+
 def test_an_output_of_type_file_is_a_path_in_an_existing_folder(folder: Path) -> None:
     (folder / "co de" / "write.py").write_text("import sys; open(sys.argv[1], 'w').write('x')")
     content = document(first=job("python write.py ${{outputs.one}} ${{inputs.source}}", FIRST, outputs=()))

@@ -4,9 +4,11 @@ The scoring script loads it as a lone file, so it imports nothing from its own p
 
 A model of scikit-learn gives probabilities if it has `predict_proba`. A model of another library gives them by its
 answer: a table with the column `prediction` and a column for each class, named like it, with its probability. Any other
-answer is the values alone. A model whose signature has the parameter `embedding` returns, when that is true, a table with
-the components of its embedding instead: how it sees an example, before it decides. The metadata of a model may have `classes`, the order of the classes, and `threshold`, the
+answer is the values alone. The metadata of a model may have `classes`, the order of the classes, and `threshold`, the
 probability from which the last of two classes is predicted.
+
+A model whose signature has the parameter `embedding` returns, when that is true, a table with the components of its
+embedding instead: how it sees an example, before it decides.
 """
 
 from collections.abc import Sequence

@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_argument("--schema", type=Path, required=True, help="data/schema.yml")
     arguments.add_argument("--settings", type=Path, required=True, help="config/model.yml")
     arguments.add_argument("--overrides", default="", help='"training.seed=7 training.hyperparameters.max_iter=50"')
-    arguments.add_argument("--checkpoints", type=Path, help="folder for the state of a training that may be interrupted")
+    arguments.add_argument("--checkpoints", type=Path, help="folder for the state of an interrupted training")
     arguments.add_argument("--model", type=Path, required=True, help="output folder of the MLflow model")
     return arguments
 

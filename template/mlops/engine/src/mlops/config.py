@@ -268,9 +268,12 @@ class EnvironmentConfig(Section):
 
     @property
     def storage_hosts(self) -> list[str]:
-        """The hosts of the blobs that the project keeps; none in a workspace of others, whose storage has no name here."""
-        accounts = (self.names.storage_account, self.names.data_lake)
-        return [f"{account}.blob.core.windows.net" for account in accounts if account]
+        """The hosts of the blobs that the endpoint's identity may read: that of the workspace.
+
+        There is none in a workspace of others, whose storage account has no name here.
+        """
+        account = self.names.storage_account
+        return [f"{account}.blob.core.windows.net"] if account else []
 
     @property
     def closed(self) -> bool:

@@ -1,5 +1,6 @@
 """Images: the type of data of this project, with a picture per example and its class as the target."""
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -74,6 +75,9 @@ class Vision:
         self, train: Examples, schema: Schema, training: Mapping[str, Any], checkpoints: Path | None = None
     ) -> Trained:
         """Train a network."""
+        # Read when PyTorch is loaded. Threads that wait without sleeping make the training ten times slower where
+        # another program needs one of their cores.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from . import training as network  # PyTorch, which only this step needs, takes seconds
 
         return network.fit(train, schema, training, checkpoints)

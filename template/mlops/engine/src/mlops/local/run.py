@@ -75,7 +75,8 @@ def run_local(
     """
     started = time.perf_counter()
     check_port(port or 0)
-    model = load_environment(project, project.first_environment).model
+    config = load_environment(project, project.first_environment)
+    model = config.model
     pipeline = definitions.of(project).pipeline()
     values = {"model_name": model.name} if "model_name" in pipeline.inputs else {}
     values |= {"overrides": overrides} if overrides else {}
@@ -86,7 +87,7 @@ def run_local(
     local = local_folder(project)
     with preserved_process():
         # Before the lint, which imports the project's code: libraries read the number of their threads when imported.
-        os.environ.update(local_variables(project))
+        os.environ.update(local_variables(project) | {"MLOPS_BAD_FILES": config.compute.batch.bad_files})
         if not skip_lint:
             _lint(project)
         folder = new_run_folder(local / "runs")
@@ -215,7 +216,9 @@ def _score_batch(project: Project, pipeline: Pipeline, endpoint: Endpoint, outpu
     begun = time.perf_counter()
     table = endpoint.score_files(files)
     table.to_csv(output, index=False)
-    say_step("batch", time.perf_counter() - begun, f"{len(table):,} rows in {len(files)} files: {output.name}")
+    bad = int(table["error"].notna().sum()) if "error" in table else 0
+    errors = f", {bad:,} of them with an error" if bad else ""
+    say_step("batch", time.perf_counter() - begun, f"{len(table):,} rows in {len(files)} files{errors}: {output.name}")
     return output
 
 
