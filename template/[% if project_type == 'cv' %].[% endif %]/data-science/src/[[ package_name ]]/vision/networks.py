@@ -174,7 +174,7 @@ def _torchvision(library: Any, name: str, pretrained: bool) -> _Loaded:
 def _timm(library: Any, name: str, pretrained: bool) -> _Loaded:
     _check_name("timm", name.partition(".")[0], library.list_models())
     model = _fetched(f"timm:{name}", lambda: library.create_model(name, pretrained=pretrained, num_classes=0))
-    images = model.pretrained_cfg
+    images: Any = model.pretrained_cfg
     return model, images["input_size"][-1], tuple(images["mean"]), tuple(images["std"])
 
 

@@ -93,7 +93,7 @@ class Pictures:
             return
         try:
             self._file.seek(place * self._bytes)
-            self._kept[place] = self._file.write(image) == self._bytes
+            self._kept[place] = self._file.write(image.data) == self._bytes
         except OSError as error:
             print(f"decoded images are not kept any longer ({error}): each epoch decodes them", flush=True)
             self._file.close()

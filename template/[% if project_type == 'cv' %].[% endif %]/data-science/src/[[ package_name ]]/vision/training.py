@@ -222,7 +222,7 @@ def fit(
             settings.freeze,
         ).to(group.device)
         if group.device.type == "cuda":
-            network = network.to(memory_format=torch.channels_last)  # as its units for half precision need it
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster in half precision
         _limit_threads(settings.batch_size // group.count * network.size**2)
         pictures = Pictures(files, network.size, network.channels, settings.cache, settings.workers)
         validation = validation_part(examples.frame, schema, labels, settings.validation)
@@ -350,10 +350,10 @@ class _Training:
             if time.perf_counter() - spoken > _SECONDS_BETWEEN_LINES:
                 self._say(f"epoch {self.epoch}: {done:,} of {len(order):,} images")
                 spoken = time.perf_counter()
-        loss, weight = self.group.total(totals)
-        if not np.isfinite(loss):
+        total_loss, total_weight = self.group.total(totals)
+        if not np.isfinite(total_loss):
             raise StepError(f"the loss of epoch {self.epoch} is no number: choose a smaller {_PLACE}.learning_rate")
-        return {"loss": loss / weight}
+        return {"loss": total_loss / total_weight}
 
     def _rows(self, count: int) -> NDArray[np.int64]:
         """Return which rows of a batch this process computes; at least one, because each must take part."""
@@ -365,7 +365,13 @@ class _Training:
         return part[self._rows(len(part))], float(self.group.rank < len(part))
 
     def _step(
-        self, images: NDArray[np.uint8], draws: Tensor, labels: NDArray[np.int64], counts: float, weight: float, step: int
+        self,
+        images: NDArray[np.uint8],
+        draws: Tensor,
+        labels: NDArray[np.int64],
+        counts: float,
+        weight: float,
+        step: int,
     ) -> Tensor:
         """Learn from a batch, whose examples have the sum `weight` over all processes; return loss and weight here."""
         device = self.group.device
@@ -417,8 +423,8 @@ class _Training:
                 loss = functional.cross_entropy(logits.float(), actual, reduction="sum")
                 totals += torch.stack((loss, (logits.argmax(dim=1) == actual).sum())).double()
         count = len(self.validation_places)
-        loss, correct = self.group.total(totals)
-        return {"validation_loss": loss / count, "validation_accuracy": correct / count}
+        total_loss, total_correct = self.group.total(totals)
+        return {"validation_loss": total_loss / count, "validation_accuracy": total_correct / count}
 
     def _note(self, values: Mapping[str, float]) -> bool:
         """Keep the weights of the best epoch; return whether this one was the last."""
