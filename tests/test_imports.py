@@ -11,7 +11,8 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from combinations import ROOT
+from combinations import ROOT, flavours
+from conftest import Render
 
 MLOPS = ROOT / "template" / "mlops"
 ENGINE = MLOPS / "engine" / "src"
@@ -94,12 +95,15 @@ def test_every_library_that_the_engine_imports_is_its_dependency() -> None:
     assert libraries > OF_THE_PROJECT
 
 
-def test_the_names_that_definitions_import_stay() -> None:
-    found = set(imports(path for path in MLOPS.rglob("*.py*") if not path.is_relative_to(MLOPS / "engine")))
+def test_the_names_that_definitions_import_stay(render: Render) -> None:
+    versions = [render(**each) / "mlops" for each in flavours()]
+    paths = [path for folder in versions for path in folder.rglob("*.py") if not path.is_relative_to(folder / "engine")]
+    found = set(imports(paths))
     shipped = {(module, name) for module, name in found if module.partition(".")[0] == "mlops"}
     assert shipped == {
         ("mlops.config", "EnvironmentConfig"),
         ("mlops.config", "DriftRules"),
+        ("mlops.config", "TrainingCompute"),
         ("mlops.project", "Project"),
     }
     older = {("mlops.config", "Project"), ("mlops.config", "load_environment")}

@@ -130,11 +130,6 @@ def require(condition: object, message: str) -> None:
         raise RefusedError(message)
 
 
-def client_id(resource: str) -> str:
-    """Return the client id that Azure gave a user-assigned identity."""
-    return f"client-of-{resource.rsplit('/', 1)[-1]}"
-
-
 class Commands:
     """One method for each command, named after it; returns what `--output json` prints."""
 
@@ -159,6 +154,9 @@ class Commands:
 
     def account_show(self) -> object:
         return {"id": SUBSCRIPTION, "name": "A subscription"}
+
+    def identity_show(self) -> object:
+        return {"name": self.name, "clientId": f"client-of-{self.name}"}
 
     def data_list(self) -> object:
         if not self.name:
@@ -265,11 +263,6 @@ class Commands:
         require(self.state["online"] is None, "(UserError) An endpoint with this name already exists.")
         self.state["online"] = {"name": self.name, "traffic": {}, "deployments": {}, "set": self.set}
         return None
-
-    def online_endpoint_show(self) -> object:
-        resource = self.state["online"]["set"].get("identity.user_assigned_identities[0].resource_id")
-        users = [{"resource_id": resource, "client_id": client_id(resource)}] if resource else []
-        return {"name": self.name, "identity": {"user_assigned_identities": users}}
 
     def online_endpoint_delete(self) -> object:
         require(self.state["online"], "Online endpoint does not exist.")

@@ -247,7 +247,8 @@ class FakeAzure:
                 f"{path}/datastores/{datastore}",
                 {"properties": {**blob, "isDefault": datastore == "workspaceblobstore"}},
             )
-        self.put(f"{path}/computes/{cluster}", {"location": location, "properties": {"computeType": "AmlCompute"}})
+        compute = {"computeType": "AmlCompute", "properties": {}}
+        self.put(f"{path}/computes/{cluster}", {"location": location, "properties": compute})
         return path
 
     def fail(self, operation: str, subject: str = "", *, after: bool = False) -> None:

@@ -1030,13 +1030,13 @@ DISTRIBUTED = {
             "jobs.train.distribution.process_count_per_instance 0 less than 1",
         ),
         (
-            "no number of processes",
+            "a missing number of processes",
             "      process_count_per_instance: 1\n",
             "",
             "jobs.train.distribution.process_count_per_instance missing: one per GPU",
         ),
         (
-            "no number of nodes",
+            "a missing number of nodes",
             "    resources:\n      instance_count: 1\n",
             "",
             "jobs.train.resources.instance_count missing: the number of nodes",

@@ -756,7 +756,7 @@ DIFFERENCES = {
         why="SDK v1 has File datasets, under names that SDK v2 leaves free; its pipelines have no outputs of their "
         "own, so those of all steps count; it cannot watch a deployment, so its monitor compares datasets",
         names={"training_dataset": "training-data", "production_dataset": "production-data"},
-        more={"outputs": {"train_data", "test_data"}},
+        more={"outputs": {"train_data", "test_data", *({"checkpoints"} if TORCH else set())}},
         cases={
             name: replace(SCHEDULE_CASES[name], leaves={**serves, "data": DATA, "schedules": COMPARING})
             for name, serves in {

@@ -165,7 +165,12 @@ DISTRIBUTED = {
             "node_count = 3",
             "train: 3 nodes, and PyTorchConfiguration 1",
         ),
-        ("no number of processes", '"Gloo", processes', '"Gloo", None', "train: None processes cannot be shared"),
+        (
+            "a missing number of processes",
+            '"Gloo", processes',
+            '"Gloo", None',
+            "train: None processes cannot be shared",
+        ),
         ("an unknown backend", '"Gloo"', '"Glo"', "line Glo is not a supported backend"),
         ("another framework", '= "PyTorch",', '= "TensorFlow",', "train: framework TensorFlow use PyTorch"),
         ("an unknown option", '"checkpoints": check', '"checkpoint": check', "train.component.command --checkpoint"),

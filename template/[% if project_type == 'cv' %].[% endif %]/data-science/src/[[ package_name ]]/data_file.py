@@ -3,8 +3,8 @@
 The scoring script loads it as a lone file, so it imports nothing from its own package.
 
 A value of the column `image` is the text of a file in base64, also as a data URL (`data:image/png;base64,...`); in a
-request also the URL of a blob, `https://<host>/<container>/<blob>`. The environment variable `MLOPS_STORAGE_HOSTS` has
-the hosts of such URLs, separated by commas; without it none is accepted. A blob is read with the identity of the
+request also the URL of a blob, `https://<host>/<container>/<blob>`. The environment variable `MLOPS_STORAGE_HOSTS`
+lists the hosts of such URLs, separated by commas; without it none is accepted. A blob is read with the identity of the
 deployment, whose token goes to these hosts alone: list only storage accounts of your own.
 """
 

@@ -75,8 +75,8 @@ class Vision:
         self, train: Examples, schema: Schema, training: Mapping[str, Any], checkpoints: Path | None = None
     ) -> Trained:
         """Train a network."""
-        # Read when PyTorch is loaded. Threads that wait without sleeping make the training ten times slower where another
-        # program needs one of their cores.
+        # Read when PyTorch is loaded. Threads that wait without sleeping make the training ten times slower where
+        # another program needs one of their cores.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from . import training as network  # PyTorch, which only this step needs, takes seconds
 

@@ -190,10 +190,11 @@ class AzureCli:
         if STORAGE_HOSTS not in variables or not self._config.storage_hosts:
             return {}
         found = {f"environment_variables.{STORAGE_HOSTS}": ",".join(self._config.storage_hosts)}
-        show = ("online-endpoint", "show", "--name", self._names.online_endpoint, *self._workspace)
-        identity = (self._read(*show, assumed={}) or {}).get("identity") or {}
-        for user in identity.get("user_assigned_identities") or []:
-            found[f"environment_variables.{CLIENT_ID}"] = user["client_id"]
+        if self._names.endpoint_identity:
+            # Not from `az ml online-endpoint show`, which leaves the client id out (azure-ai-ml 1.35).
+            name = ("--name", self._names.endpoint_identity, "--resource-group", self._names.resource_group)
+            identity = self._json("az", "identity", "show", *name, assumed={"clientId": "CLIENT-ID"})
+            found[f"environment_variables.{CLIENT_ID}"] = identity["clientId"]
         return found
 
     def delete_online_deployment(self, name: str) -> None:

@@ -247,7 +247,8 @@ class PythonSdk:
             # A user-assigned identity gives a token only to who names it.
             identity = self._call("online_endpoints.get", self._names.online_endpoint).identity
             for user in identity.user_assigned_identities or []:
-                deployment.environment_variables[CLIENT_ID] = user.client_id
+                # azure-ai-ml 1.35 keeps it under the name that Azure gives it.
+                deployment.environment_variables[CLIENT_ID] = user.client_id or vars(user)["clientId"]
         machines = f"{deployment.instance_type} x {deployment.instance_count}"
         shown = f"{name}: {self._config.model.name}:{model.version}, {machines}"
         self._change("online_deployments.begin_create_or_update", deployment, shown=shown)
