@@ -139,7 +139,7 @@ class ImageClassifier(PythonModel):
             params: with `embedding` true the result is the embedding.
 
         Returns:
-            The column `prediction` and, named like the classes, their probabilities; or the components of the embedding.
+            The column `prediction` and, named like the classes, their probabilities; or columns of the embedding.
 
         Raises:
             ValueError: a file is no image that can be decoded; the line names its row.

@@ -42,7 +42,7 @@ class Tiny(nn.Module):
         return self.classifier(self.norm(images).flatten(1))
 
 
-class NoHub(Exception):
+class NoHubError(Exception):
     """What a library raises where it reaches nothing."""
 
 
@@ -54,7 +54,7 @@ def torchvision(monkeypatch):
 
     def get_model(name, weights):
         if name == "remote" and weights:
-            raise NoHub("Name or service not known\n")
+            raise NoHubError("Name or service not known\n")
         return Tiny(weights is not None)
 
     library = ModuleType("torchvision")
@@ -93,7 +93,11 @@ def test_of_a_frozen_network_only_the_head_learns():
         ("resnet18", {}, "backbone: 'resnet18' is unknown; choose one of small_cnn, torchvision:NAME"),
         ("torchvision:", {}, "backbone: 'torchvision:' is unknown"),
         ("torchvision:resnet81", {}, "backbone: torchvision has no model 'resnet81'; similar are resnet18"),
-        ("torchvision:remote", {}, r"the weights of torchvision:remote cannot be fetched \(Name or service not known\)"),
+        (
+            "torchvision:remote",
+            {},
+            r"the weights of torchvision:remote cannot be fetched \(Name or service not known\)",
+        ),
         ("torchvision:tiny", {"size": 33}, r"size: torchvision:tiny takes no images of 33 pixels \(normal"),
         ("small_cnn", {"freeze": True}, "freeze: small_cnn is not pretrained, so all of it must learn"),
     ],

@@ -385,7 +385,9 @@ def test_a_full_disk_stops_in_one_line_and_the_last_checkpoint_stays_valid(schem
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(StepError, match=r"cannot be written \(No space left on device\), the last one there is val"):
+        with pytest.raises(
+            StepError, match=r"cannot be written \(No space left on device\), the last one there is val"
+        ):
             fit(drawn(), schema, tmp_path / "state")
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["checkpoint.pt"]
     assert torch.equal(weights(fit(drawn(), schema, tmp_path / "state")), weights(undisturbed))
@@ -455,5 +457,8 @@ def test_more_processes_than_gpus_are_one_line(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setenv("LOCAL_RANK", "1")
-    with pytest.raises(StepError, match="process 2 of this machine has no GPU, there are 1"), processes.processes("auto"):
+    with (
+        pytest.raises(StepError, match="process 2 of this machine has no GPU, there are 1"),
+        processes.processes("auto"),
+    ):
         pass

@@ -12,13 +12,8 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-
-# Threads of OpenMP wait for each other in a loop, and where another program has one of their cores, training takes ten
-# times longer. PyTorch reads this when it is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
