@@ -307,7 +307,8 @@ class AzureCli:
             raise remedy(error.output, self._config) or error from error
 
     def _pipeline_values(self, pipeline: Pipeline, data: Mapping[str, str]) -> dict[str, str]:
-        training, spread = self._config.compute.training, {}
+        training = self._config.compute.training
+        spread: dict[str, str] = {}
         for name in pipeline.distributed:
             spread[f"jobs.{name}.compute"] = f"azureml:{self._config.compute.training_cluster}"
             spread[f"jobs.{name}.resources.instance_count"] = str(training.nodes)
