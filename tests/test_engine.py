@@ -27,11 +27,21 @@ RUNS = {
     "python-sdk-v1": (("python_sdk_v1_definitions", "python_sdk_v1_mlflow"), ("every_version",)),
     "rai-aml-cli-v2": (("rai_lint", "rai_local"), ("rai_images",), ("every_version",)),
 }
-# Of the types of data, some have definitions of their own; the others are tested with those of tables.
-TYPES = {("rai_images",): "cv"}
 # Its client is that of aml-cli-v2, its definitions are its own.
 LESS = {"rai-aml-cli-v2": "what_the_table_says or definitions"}
+# Of what PyTorch trains, the definitions differ: the step that is spread over nodes, checkpoints, variables.
+TYPES: dict[tuple[str, ...], str] = {("rai_images",): "cv"}
+SPREAD = "distribut or checkpoint or spread or process or node or variable"
+TORCH_RUNS = {
+    "aml-cli-v2": (("lint", "lint_configuration"), ("every_version",)),
+    "python-sdk-v2": (("python_sdk_v2_definitions",), ("every_version",)),
+    "python-sdk-v1": (("python_sdk_v1_definitions",), ("every_version",)),
+}
+TORCH_VERBS = "what_the_table_says or definitions"
 CASES = [pytest.param(version, run, id=f"{version}-{run[0]}") for version, runs in RUNS.items() for run in runs]
+TORCH_CASES = [
+    pytest.param(version, run, id=f"{version}-{run[0]}") for version, runs in TORCH_RUNS.items() for run in runs
+]
 
 
 def test_every_module_runs_and_every_version_has_the_table_of_verbs() -> None:
@@ -45,6 +55,17 @@ def test_the_engine_passes(version: str, modules: tuple[str, ...], render: Rende
     chosen = ("-k", LESS[version]) if modules == ("every_version",) and version in LESS else ()
     project = render(mlops_version=version, project_type=TYPES.get(modules, "classical"))
     result = run_suite(project, tmp_path, run_in, *modules, options=chosen)
+    assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
+    assert re.search(r"\d+ passed", result.stdout)
+
+
+@pytest.mark.parametrize(("version", "modules"), TORCH_CASES)
+def test_the_engine_passes_on_definitions_of_a_distributed_training(
+    version: str, modules: tuple[str, ...], render: Render, run_in: Run, tmp_path: Path
+) -> None:
+    chosen = TORCH_VERBS if modules == ("every_version",) else SPREAD
+    project = render(mlops_version=version, project_type="cv")
+    result = run_suite(project, tmp_path, run_in, *modules, options=("-k", chosen))
     assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
     assert re.search(r"\d+ passed", result.stdout)
 
