@@ -1,0 +1,136 @@
+"""How fast does a generated project train a network on images, beside a plain loop of PyTorch?
+
+    uv run --project <project folder> python benchmarks/cv_training.py <project folder> [--rounds N]
+
+Both train the same small network on the same files, for the same epochs, with the same optimizer and batch size. The
+plain loop is a `DataLoader` over a data set that decodes each file with Pillow when it is asked for it. They take
+turns, each in a process of its own, with the threads that it chooses; OMP_NUM_THREADS=1 compares them with one. The
+time is that of the training, files and network included, imports not. The ratio is the median of the turns' ratios,
+because the speed of a shared machine drifts; 0.95 or more is the aim. With one round there are fewer images.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+# Side in pixels, channels, images, epochs and size of a batch: handwritten digits, and small photographs.
+KINDS = {"grey, 28 pixels": (28, 1, 4000, 3, 64), "colour, 96 pixels": (96, 3, 400, 2, 32)}
+FEWER = {"grey, 28 pixels": (28, 1, 1000, 2, 64), "colour, 96 pixels": (96, 3, 100, 2, 32)}
+CLASSES = [str(number) for number in range(10)]
+
+
+def main() -> None:
+    """Measure, and print images per second of both and their ratio."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("project", type=Path, help="folder of a generated project of the type cv")
+    arguments.add_argument("--rounds", type=int, default=5, help="turns of each way; few are too noisy")
+    arguments.add_argument("--one", nargs=2, metavar=("WAY", "KIND"), help=argparse.SUPPRESS)
+    arguments.add_argument("--fewer", action="store_true", help=argparse.SUPPRESS)
+    options = arguments.parse_args()
+    root = options.project.resolve()
+    if options.one:
+        way, kind = options.one
+        print(json.dumps(one(root, way, (FEWER if options.fewer else KINDS)[kind])))
+        return
+    print(f"{'images per second':<20}{'plain loop':>12}{'project':>12}{'ratio':>8}")
+    for kind in KINDS:
+        turns = [
+            [turn(root, way, kind, options.rounds == 1) for way in ("plain", "project")] for _ in range(options.rounds)
+        ]
+        best = [max(column) for column in zip(*turns, strict=True)]
+        ratio = statistics.median(project / plain for plain, project in turns)
+        print(f"{kind:<20}{best[0]:>12,.0f}{best[1]:>12,.0f}{ratio:>8.2f}", flush=True)
+
+
+def turn(root: Path, way: str, kind: str, fewer: bool) -> float:
+    """Images per second of one way, measured in a process of its own."""
+    command = [sys.executable, __file__, str(root), "--one", way, kind, *(["--fewer"] if fewer else [])]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return float(json.loads(done.stdout.splitlines()[-1]))
+
+
+def one(root: Path, way: str, kind: tuple[int, int, int, int, int]) -> float:
+    """Images per second of one way."""
+    side, channels, count, epochs, batch = kind
+    sys.path.insert(0, str(root / "data-science" / "src"))
+    package = next(path.parent.name for path in (root / "data-science" / "src").glob("*/score.py"))
+    files = [picture(number, side, channels) for number in range(count)]
+    with tempfile.TemporaryDirectory() as temporary:
+        os.chdir(temporary)
+        for number, content in enumerate(files):
+            Path(f"{number}.png").write_bytes(content)
+        seconds = (plain if way == "plain" else project)(package, side, channels, count, epochs, batch)
+    return epochs * count / seconds
+
+
+def picture(number: int, side: int, channels: int) -> bytes:
+    """Return a picture of a blurred pattern, as a png file."""
+    random = np.random.default_rng(number)
+    values = random.integers(0, 256, (7, 7, 3), dtype=np.uint8)
+    image = Image.fromarray(values).resize((side, side), Image.Resampling.BICUBIC)
+    buffer = io.BytesIO()
+    image.convert("L" if channels == 1 else "RGB").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def project(package: str, side: int, channels: int, count: int, epochs: int, batch: int) -> float:
+    """Seconds that the project needs."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as its class `Vision` does
+    import pandas as pd
+
+    training = __import__(f"{package}.vision.training", fromlist=["fit"])
+    core = __import__(f"{package}.core", fromlist=["modality", "schema"])
+    columns = {"image": core.schema.Column("image", "text"), "label": core.schema.Column("label", "category")}
+    schema = core.schema.Schema("label", "classification", columns)
+    frame = pd.DataFrame({"image": [f"{number}.png" for number in range(count)]})
+    frame["label"] = [CLASSES[number % len(CLASSES)] for number in range(count)]
+    examples = core.modality.Examples(frame, Path())
+    settings = {"epochs": epochs, "batch_size": batch, "size": side, "validation": 0, "device": "cpu"}
+    started = time.perf_counter()
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
+        training.fit(examples, schema, {"seed": 0, "hyperparameters": settings}, None)
+    return time.perf_counter() - started
+
+
+def plain(package: str, side: int, channels: int, count: int, epochs: int, batch: int) -> float:
+    """Seconds that a plain loop needs."""
+    import torch
+    from torch.utils.data import DataLoader, Dataset
+
+    networks = __import__(f"{package}.vision.networks", fromlist=["build"])
+    look = networks.Look(side, channels, (0.5,) * channels, (0.25,) * channels)
+
+    class Files(Dataset[Any]):
+        def __len__(self) -> int:
+            return count
+
+        def __getitem__(self, place: int) -> tuple[Any, int]:
+            with Image.open(f"{place}.png") as image:
+                values = np.asarray(image.convert("L" if channels == 1 else "RGB")).reshape(side, side, channels)
+            return torch.from_numpy(values.transpose(2, 0, 1).copy()), place % len(CLASSES)
+
+    started = time.perf_counter()
+    network = networks.build("small_cnn", len(CLASSES), lambda size: look)
+    optimizer = torch.optim.AdamW(network.parameters(), 0.006)
+    for _ in range(epochs):
+        for images, labels in DataLoader(Files(), batch, shuffle=True):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(network(images), labels).backward()
+            optimizer.step()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()
