@@ -19,7 +19,7 @@ def take_local_wheels(project: Path) -> dict[str, str]:
     if not folder:
         return {}
     path = project / "pyproject.toml"
-    settings = re.sub(r"(?m)^torch = .*\n", "", path.read_text(encoding="utf-8"))
+    settings = re.sub(r"(?m)^torch(vision)? = .*\n", "", path.read_text(encoding="utf-8"))
     python = f"=={sys.version_info.major}.{sys.version_info.minor}.*"
     path.write_text(re.sub(r"(?m)^(requires-python = ).*", rf'\1"{python}"', settings), encoding="utf-8")
     return {"UV_FIND_LINKS": folder}

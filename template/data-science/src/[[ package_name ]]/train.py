@@ -51,7 +51,7 @@ def train(arguments: argparse.Namespace) -> None:
     with step_run("train"):
         settings = {key: value for key, value in training.items() if key != "hyperparameters" and value is not None}
         mlflow.log_params({**settings, **training["hyperparameters"]})
-        print(f"training on {rows:,} rows with {len(schema.features)} features", flush=True)
+        print(f"training on {rows:,} rows with the features {', '.join(schema.features)}", flush=True)
         started = time.perf_counter()
         model = MODALITY.fit(examples, schema, training, arguments.checkpoints)
         seconds = time.perf_counter() - started

@@ -138,17 +138,18 @@ def _convolution(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
 
 
 def _imported(library: str) -> ModuleType:
+    # timm imports torchvision, which must be of the same index as PyTorch: pyproject.toml says so for direct ones alone.
+    packages = " ".join(dict.fromkeys(("torchvision", library)))
+    remedy = f"run `uv add {packages}`, and add them to data-science/environment/train.yml"
     try:
         return import_module(library)
     except ModuleNotFoundError as error:
-        missing = error.name or library
-        raise StepError(
-            f"{_PLACE}.backbone: {missing} is not installed: run `uv add {missing}`, and add it to "
-            "data-science/environment/train.yml"
-        ) from error
+        raise StepError(f"{_PLACE}.backbone: {error.name or library} is not installed: {remedy}") from error
     except Exception as error:  # a build for another PyTorch fails in its own way
-        fits = f"it must be the release and build that belong to PyTorch {torch.__version__}"
-        raise StepError(f"{_PLACE}.backbone: {library} cannot be imported ({_line(error)}); {fits}") from error
+        raise StepError(
+            f"{_PLACE}.backbone: {library} cannot be imported ({_line(error)}); the release and build of torchvision must "
+            f"belong to PyTorch {torch.__version__}: {remedy}"
+        ) from error
 
 
 _Loaded = tuple[nn.Module, int, tuple[float, ...], tuple[float, ...]]
