@@ -48,6 +48,22 @@ def predict(model: Any, inputs: pd.DataFrame) -> Output:
     return Output(np.asarray(answer).ravel())
 
 
+def class_names(model: Any) -> tuple[str, ...]:
+    """Return the classes of which an MLflow model gives probabilities, in the order of `Output.classes`."""
+    order = (model.metadata.metadata or {}).get("classes") or ()
+    try:
+        raw = model.get_raw_model()
+    except NotImplementedError:
+        raw = None
+    if hasattr(raw, "predict_proba"):
+        names = [str(each) for each in raw.classes_]
+    else:
+        answer = model.metadata.get_output_schema()
+        names = answer.input_names() if answer is not None and answer.has_input_names() else []
+        names = [name for name in names if name != "prediction"] if "prediction" in names else []
+    return tuple(names[place] for place in _places(names, order))
+
+
 def joined(outputs: Sequence[Output]) -> Output:
     """Return the outputs of one model for the parts of a table, one after the other."""
     first = outputs[0]
@@ -79,9 +95,14 @@ def from_probabilities(
         threshold: the last of two classes is predicted if its probability is at least this, 0 to 1.
     """
     names = [str(each) for each in classes]
-    places = [names.index(name) for name in order if name in names]
-    places = [place for place in range(len(names)) if place not in places] + places
+    places = _places(names, order)
     columns = np.asarray(probabilities, dtype=float)[:, places]
     chosen = (columns[:, 1] >= threshold).astype(int) if len(places) == 2 else columns.argmax(axis=1)
     values = np.asarray(classes)[places][chosen]
     return Output(values, columns, tuple(names[place] for place in places))
+
+
+def _places(names: Sequence[str], order: Sequence[str]) -> list[int]:
+    """Return the places of names in their order in the result: those of `order` come last."""
+    last = [names.index(name) for name in order if name in names]
+    return [place for place in range(len(names)) if place not in last] + last

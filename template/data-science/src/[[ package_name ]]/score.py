@@ -154,10 +154,11 @@ def _score_files(paths: list[str]) -> pd.DataFrame:
             waiting, rows = [], 0
     if waiting:
         tables.append(_scored(waiting))
-    # Without a file that has examples, the table has no rows.
-    table = pd.concat(tables or [pd.DataFrame(columns=["file"])], ignore_index=True)
-    columns = ["file", "row", "prediction", *(name for name in map(str, table) if name.startswith("probability_"))]
-    return table.reindex(columns=[*columns, *(["error"] if "error" in table else [])])
+    # Without a file that has examples, the table has no rows. All tables of a job have the same columns, because Azure
+    # joins them as lines without a header.
+    probabilities = [f"probability_{name}" for name in model_output.class_names(_model)]
+    columns = ["file", "row", "prediction", *probabilities, *(["error"] if _reports_bad_files() else [])]
+    return pd.concat(tables or [pd.DataFrame(columns=["file"])], ignore_index=True).reindex(columns=columns)
 
 
 def _readable_rows(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[Any, str]]:
@@ -194,7 +195,8 @@ def _scored(files: list[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
     features = pd.concat([each for _, each in files])
     output = model_output.predict(_model, features)
     names = [name for name, each in files for _ in range(len(each))]
-    table = pd.DataFrame({"file": names, "row": features.index, "prediction": output.values})
+    # As objects, so that a number stays an integer beside the rows without one.
+    table = pd.DataFrame({"file": names, "row": features.index.astype(object), "prediction": output.values})
     if output.probabilities is not None:
         table[[f"probability_{name}" for name in output.classes]] = output.probabilities
     return table

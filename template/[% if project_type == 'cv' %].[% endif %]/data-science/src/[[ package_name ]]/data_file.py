@@ -283,11 +283,13 @@ def _fetched(url: str, deadline: float) -> bytes:
         with _opened(urllib.request.Request(url, headers=headers)) as answer:
             if answer.status != 200:
                 raise ValueError(f"{host} answers with status {answer.status}")
-            while block := answer.read(_BLOCK):
+            while block := answer.read1(_BLOCK):
                 content += block
                 _check_size(len(content))
                 if time.monotonic() > deadline:
                     raise ValueError(f"{host} takes too long; all pictures of a request have {_DEADLINE:g} seconds")
+            if str(len(content)) != answer.headers.get("Content-Length", str(len(content))):
+                raise ValueError(f"{host} sent a part of the file; send the request again")
     except urllib.error.HTTPError as error:
         remedy = "give the identity of the deployment the role Storage Blob Data Reader there"
         hint = f": {remedy}, or correct the URL" if error.code in (401, 403, 404) else ""

@@ -124,7 +124,11 @@ class ImageClassifier(PythonModel):
         options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or 0)
         known = onnxruntime.get_available_providers()
         providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in known]
+        if providers[0] != "CPUExecutionProvider":
+            onnxruntime.preload_dlls()  # the packages of CUDA lie beside its own, where the loader does not look
         self.session = onnxruntime.InferenceSession(context.artifacts["model"], options, providers=providers)
+        if self.session.get_providers()[0] != providers[0]:
+            print("no GPU can be used here: the model is computed by the processor", flush=True)
         about = json.loads(Path(context.artifacts["description"]).read_text(encoding="utf-8"))
         self.classes = about["classes"]
         self.values = np.array([int(name) for name in self.classes] if about["integers"] else self.classes)

@@ -190,3 +190,13 @@ def test_the_script_imports_nothing_of_its_package(name):
     names = [node.module for node in origins]
     names += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
     assert not {PACKAGE, "torch"} & {name.split(".")[0] for name in names}
+
+
+def test_all_mini_batches_of_a_job_have_the_same_columns(score, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLOPS_BAD_FILES", "report")
+    good = write_files(tmp_path / "good", {"a.png": FILES["0000.png"]})
+    bad = write_files(tmp_path / "bad", {"b.png": b"no picture"})
+    tables = write_files(tmp_path / "tables", {"labels.csv": "image,place\n"})
+    columns = [list(batch(score, folder)) for folder in (good, bad, tables)]
+    assert columns[0] == ["file", "row", "prediction", *(f"probability_{name}" for name in CLASSES), "error"]
+    assert columns == [columns[0]] * 3

@@ -373,6 +373,7 @@ class Answer(io.BytesIO):
     def __init__(self, content, status=200):
         super().__init__(content)
         self.status = status
+        self.headers = {}
 
 
 @pytest.fixture
@@ -516,6 +517,17 @@ def classes(folder, tmp_path):
 
 def in_folders(*names):
     return {name: encoded(picture(0, number)) for number, name in enumerate(names)}
+
+
+def test_a_request_has_small_copies_of_large_pictures(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (1500, 2000, 3), dtype=np.uint8)
+    large, small = encoded(Image.fromarray(noise), "JPEG"), encoded(picture(0, 1))
+    frame = pd.DataFrame({"image": [large, small]})
+    first, second = MODALITY.request(Examples(frame, tmp_path), ["image"])["image"]
+    assert len(large) > 1_500_000
+    assert len(first) < 250_000
+    assert decode(base64.b64decode(first)).size == (512, 384)
+    assert base64.b64decode(second) == small
 
 
 def test_the_name_of_a_folder_is_the_class(tmp_path):

@@ -1,5 +1,6 @@
 """Images: the type of data of this project, with a picture per example and its class as the target."""
 
+import io
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestCentroid
 
-from .. import data_file
+from .. import data_file, image_model
 from ..core import baselines
 from ..core.metrics import Metric
 from ..core.modality import Description, Examples, Modality, Panel, Predict, Trained
@@ -24,6 +25,10 @@ from ..core.step import StepError
 from . import data, explain
 
 DESCRIBED = {name: Column(name, "number", description=text) for name, text in data_file.DESCRIPTIONS.items()}
+
+
+# Of a file, and of the side of a smaller copy in pixels.
+_SENDABLE_BYTES, _SENDABLE_SIDE = 150_000, 512
 
 
 class Vision:
@@ -62,9 +67,10 @@ class Vision:
         return frame.assign(**{data.IMAGE: pd.Series(files, index=frame.index, dtype=object)})
 
     def request(self, examples: Examples, columns: Sequence[str]) -> pd.DataFrame:
-        """Return the column `image` with the files as base64 text."""
+        """Return the column `image` with the files as base64 text; of large files with small copies."""
         inputs = self.inputs(examples, columns)
-        return inputs.assign(**{data.IMAGE: inputs[data.IMAGE].map(data_file.encode)})
+        texts = [data_file.encode(_sendable(content)) for content in inputs[data.IMAGE]]
+        return inputs.assign(**{data.IMAGE: pd.Series(texts, index=inputs.index, dtype=object)})
 
     def describe(self, examples: Examples, schema: Schema) -> Description:
         """Return target, metadata and what is measured of each picture; drift compares the measures."""
@@ -108,6 +114,17 @@ class Vision:
         from . import explain
 
         return explain.figures(examples, captions)
+
+
+def _sendable(content: bytes) -> bytes:
+    """Return a file, or a copy that is small enough to send some of them: Azure takes requests of at most 1.5 MB."""
+    if len(content) <= _SENDABLE_BYTES:
+        return content
+    copy = image_model.decode(content)
+    copy.thumbnail((_SENDABLE_SIDE, _SENDABLE_SIDE))
+    file = io.BytesIO()
+    copy.save(file, "JPEG", quality=85)
+    return file.getvalue()
 
 
 def _pixels(examples: Examples) -> NDArray[np.float32]:

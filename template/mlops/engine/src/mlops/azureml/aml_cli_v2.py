@@ -189,7 +189,9 @@ class AzureCli:
         variables = load_yaml(self._definitions / "online" / "deployment.yml").get("environment_variables") or {}
         if STORAGE_HOSTS not in variables or not self._config.storage_hosts:
             return {}
-        found = {f"environment_variables.{STORAGE_HOSTS}": ",".join(self._config.storage_hosts)}
+        more = [host.strip() for host in str(variables[STORAGE_HOSTS] or "").split(",") if host.strip()]
+        hosts = dict.fromkeys((*self._config.storage_hosts, *more))
+        found = {f"environment_variables.{STORAGE_HOSTS}": ",".join(hosts)}
         if self._names.endpoint_identity:
             # Not from `az ml online-endpoint show`, which leaves the client id out (azure-ai-ml 1.35).
             name = ("--name", self._names.endpoint_identity, "--resource-group", self._names.resource_group)
