@@ -28,7 +28,7 @@ from ..model_output import from_probabilities
 from . import networks, saving
 from .augmentation import DRAWS, Augmentation
 from .checkpoints import Checkpoints
-from .data import contents
+from .data import contents, near_duplicates, thumbnails
 from .pictures import Pictures, look, processors
 from .processes import Processes, processes
 
@@ -221,6 +221,7 @@ def fit(
         _limit_threads(settings.batch_size // group.count * network.size**2)
         pictures = Pictures(files, network.size, network.channels, settings.cache, settings.workers)
         validation = validation_part(examples.frame, schema, labels, settings.validation)
+        validation = _without_copies(examples, validation)
         identity = {
             **{key: value for key, value in asdict(settings).items() if key not in _NOT_OF_THE_MODEL},
             **{"size": network.size, "channels": network.channels, "classes": list(classes), "seed": seed},
@@ -250,6 +251,16 @@ def validation_part(frame: pd.DataFrame, schema: Schema, labels: NDArray[np.int6
     chosen = hash_shares(frame, columns, f"{rule.salt} validation") < share
     chosen &= np.isin(labels, labels[~chosen])
     return chosen if chosen.sum() >= _FEWEST_VALIDATION_EXAMPLES else np.zeros(len(frame), dtype=bool)
+
+
+def _without_copies(examples: Examples, validation: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the validation part without copies of examples that train; these train, too."""
+    if not validation.any():
+        return validation
+    small = thumbnails(examples)
+    kept = validation.copy()
+    kept[validation] = ~near_duplicates(small[~validation], small[validation])
+    return kept if kept.sum() >= _FEWEST_VALIDATION_EXAMPLES else np.zeros(len(kept), dtype=bool)
 
 
 def _digest(frame: pd.DataFrame, labels: NDArray[np.int64], validation: NDArray[np.bool_]) -> str:
