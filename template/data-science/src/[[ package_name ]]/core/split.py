@@ -178,7 +178,7 @@ def refuse_poor_test(
     if problem := _problem(frame, held_out, rule, test_size, classes):
         raise StepError(
             f"{left_out:,} of {left_out + len(test):,} held-out rows are near duplicates of training rows, and without "
-            f"them {problem}: delete the copies, or name the column of what belongs together in split.group of the schema"
+            f"them {problem}: delete the copies, or name the column of what belongs together in split.group"
         )
 
 

@@ -393,10 +393,10 @@ def write(examples: Examples, folder: Path) -> None:
 # --- near duplicates
 
 # Two pictures are the same, written in another way, if their thumbnails differ in the mean by at most so many of 255
-# levels, at no place by more than so many, and in the mean by at most this share of what tells the picture from the mean
-# of all: pictures of one camera, or flat ones, have most in common without being copies. Measured on digits, photographs
-# and textures of 20 to 96 pixels: JPEG of quality 75 makes up to 2.5 and 12; the nearest different digits of the sample
-# differ by 20 at one place, and of MNIST by 33.
+# levels, at no place by more than so many, and in the mean by at most this share of what tells the picture from the
+# mean of all: pictures of one camera, or flat ones, have most in common without being copies. Measured on digits,
+# photographs and textures of 20 to 96 pixels: JPEG of quality 75 makes up to 2.5 and 12; the nearest different digits
+# of the sample differ by 20 at one place, and of MNIST by 33.
 _MOST_MEAN, _MOST_LEVELS, _MOST_SHARE = 3.0, 15.0, 0.25
 _BLOCKS = 4
 # So many pictures are looked up, and so many candidates compared, at a time.
@@ -406,8 +406,8 @@ _PLACES = 256
 def near_duplicates(train: NDArray[np.uint8], test: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return which test pictures are training pictures that were compressed or scaled again.
 
-    The mean difference of thumbnails is at least that of the means of their blocks. So a search among these (exact, by a
-    KD-tree) finds all that may be near enough, and the thumbnails themselves decide.
+    The mean difference of thumbnails is at least that of the means of their blocks. So a search among these (exact, by
+    a KD-tree) finds all that may be near enough, and the thumbnails themselves decide.
 
     Args:
         train: thumbnails, of shape (pictures, SIDE, SIDE, 3).

@@ -357,7 +357,9 @@ class _Training:
                 spoken = time.perf_counter()
         total_loss, total_weight = self.group.total(totals)
         if not np.isfinite(total_loss):
-            raise StepError(f"the loss of epoch {self.epoch} is NaN or infinite: choose a smaller {_PLACE}.learning_rate")
+            raise StepError(
+                f"the loss of epoch {self.epoch} is NaN or infinite: choose a smaller {_PLACE}.learning_rate"
+            )
         return {"loss": total_loss / total_weight}
 
     def _rows(self, count: int) -> NDArray[np.int64]:
