@@ -427,8 +427,8 @@ DISTRIBUTED = {
         ("an unused output", '    " --checkpoints ${{outputs.checkpoints}}"\n', "", "train.outputs.checkpoints never"),
         (
             "another distribution",
-            "PyTorchDistribution(",
-            '__import__("azure.ai.ml").ai.ml.RayDistribution(port=',
+            "PyTorchDistribution(process_count_per_instance=1)",
+            '__import__("azure.ai.ml").ai.ml.RayDistribution(port=6379)',
             "ray",
         ),
     ],
