@@ -39,11 +39,14 @@ lint: $(UV)
 freshness: $(UV)  ## what of the template is retired, near its end or gone from the index by today
 	$(UV) run env TODAY="$$(date -u +%F)" pytest --tb=short tests/test_freshness.py
 
-benchmark: $(UV)  ## render time beside cookiecutter and git clone, overhead of the local runner, Terraform beside Bicep
+benchmark: $(UV)  ## render time, overhead of the local runner, Terraform beside Bicep, training of images beside plain PyTorch
 	@[ -e demo ] || $(MAKE) demo
 	$(UV) run python benchmarks/render.py --rounds $(ROUNDS)
 	$(UV) run --project demo python benchmarks/local_overhead.py demo --rounds $(ROUNDS)
 	$(UV) run python benchmarks/parity.py
+	@[ -e demo-cv ] || $(MAKE) demo TYPE=cv
+	$(UV) run --project demo-cv python benchmarks/cv_training.py demo-cv --rounds $(ROUNDS)
+	$(UV) run --project demo-cv python benchmarks/cv_growth.py demo-cv --rounds $(ROUNDS)
 
 clean:
 	rm -rf .uv .venv .venvs demo demo-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
