@@ -117,7 +117,7 @@ def test_without_access_to_the_network_there_is_a_start_without_weights():
 def test_a_library_that_is_not_installed_is_one_line_with_the_remedy(monkeypatch, library):
     monkeypatch.setitem(sys.modules, library, None)
     monkeypatch.setattr(networks, "import_module", lambda name: __import__(name))
-    with pytest.raises(StepError, match=f"{library} is not installed: run `uv add {library}`"):
+    with pytest.raises(StepError, match=f"{library} is not installed: run `uv add torchvision.*`"):
         build(f"{library}:any")
 
 

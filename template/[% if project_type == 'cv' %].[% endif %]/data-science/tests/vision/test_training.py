@@ -136,7 +136,7 @@ def test_one_class_is_refused_in_one_line(tmp_path):
         fit(same, write_schema(SCHEMA | {"columns": columns}, tmp_path))
 
 
-def test_a_loss_that_is_no_number_stops_the_training_in_one_line(schema):
+def test_a_loss_that_is_not_finite_stops_the_training_in_one_line(schema):
     with pytest.raises(StepError, match=r"the loss of epoch 1 is NaN or infinite: choose a smaller .*learning_rate"):
         fit(drawn(), schema, learning_rate=10, weight_decay=10, epochs=40, warmup=0)
 

@@ -35,7 +35,7 @@ _REQUIREMENTS = ("mlflow-skinny", "numpy", "onnxruntime", "pandas", "pillow")
 _COMPONENTS = 8
 # So many training images give the directions of the embedding.
 _FITTED_ON = 2000
-_ROWS_AT_ONCE = 128
+_ROWS_AT_ONCE = 64
 _COMPARED = 64
 _TOLERANCE = 1e-4
 

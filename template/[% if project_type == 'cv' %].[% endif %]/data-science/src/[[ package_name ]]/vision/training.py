@@ -64,7 +64,7 @@ _NOT_OF_THE_MODEL = ("device", "workers", "cache", "checkpoint_every")
 
 # Without that many validation examples their loss says little.
 _FEWEST_VALIDATION_EXAMPLES = 10
-_ROWS_AT_ONCE = 256
+_ROWS_AT_ONCE = 64
 # For batches of fewer pixels, a second thread helps less than it costs to wait for it.
 _PIXELS_WORTH_THREADS = 150_000
 _SECONDS_BETWEEN_LINES = 30.0
@@ -159,12 +159,13 @@ class TrainedNetwork:
         """Return the predictions for the examples."""
         pictures = self._pictures(examples)
         device = self.network.mean.device
-        parts = []
+        # Filled and not joined: small results between the large arrays of each batch would break up the memory.
+        probabilities = np.empty((len(pictures), len(self.classes)))
+        parts = list(chunks(len(pictures), _ROWS_AT_ONCE))
         with torch.inference_mode():
-            for images in pictures.batches(chunks(len(pictures), _ROWS_AT_ONCE)):
+            for places, images in zip(parts, pictures.batches(parts), strict=True):
                 logits = self.network(torch.from_numpy(images).to(device))
-                parts.append(logits.double().softmax(dim=1).cpu().numpy())
-        probabilities = np.concatenate(parts) if parts else np.empty((0, len(self.classes)))
+                probabilities[places] = logits.double().softmax(dim=1).cpu().numpy()
         return Predictions.of(from_probabilities(probabilities, self.classes, self.schema.classes, self.threshold))
 
     def save(self, examples: Examples, folder: Path) -> None:
@@ -357,9 +358,8 @@ class _Training:
                 spoken = time.perf_counter()
         total_loss, total_weight = self.group.total(totals)
         if not np.isfinite(total_loss):
-            raise StepError(
-                f"the loss of epoch {self.epoch} is NaN or infinite: choose a smaller {_PLACE}.learning_rate"
-            )
+            remedy = f"choose a smaller {_PLACE}.learning_rate"
+            raise StepError(f"the loss of epoch {self.epoch} is NaN or infinite: {remedy}")
         return {"loss": total_loss / total_weight}
 
     def _rows(self, count: int) -> NDArray[np.int64]:
