@@ -425,12 +425,6 @@ DISTRIBUTED = {
         ("a wrong keyword", "process_count_per_instance=1", "process_count=1", 'line no keyword "process_count"'),
         ("an unknown option", " --checkpoints ", " --checkpoint ", "train.command no option --checkpoint"),
         ("an unused output", '    " --checkpoints ${{outputs.checkpoints}}"\n', "", "train.outputs.checkpoints never"),
-        (
-            "another distribution",
-            "PyTorchDistribution(",
-            '__import__("azure.ai.ml").ai.ml.RayDistribution(port=',
-            "ray",
-        ),
     ],
     "pipeline.py": [
         ("no node", "config.compute.training.nodes", "0", "jobs.train.resources.instance_count 0 is less than 1"),

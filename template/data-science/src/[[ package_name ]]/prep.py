@@ -9,7 +9,7 @@ import mlflow
 from .core.modality import refuse_constant_target
 from .core.schema import Schema
 from .core.settings import load_settings
-from .core.split import split
+from .core.split import refuse_poor_test, split
 from .core.step import output_folder, run, step_run
 from .modality import MODALITY
 
@@ -47,6 +47,7 @@ def prepare(arguments: argparse.Namespace) -> None:
     if copies.any():
         print(f"left out {copies.sum():,} held-out rows, near duplicates of training rows", flush=True)
         test = test[~copies].reset_index(drop=True)
+        refuse_poor_test(train, test, schema.split, training["test_size"], classes, int(copies.sum()))
     with step_run("prep"):
         mlflow.log_params({"test_size": training["test_size"], "split": str(made)})
         mlflow.log_metrics({"raw_rows": len(raw.frame), "train_rows": len(train), "test_rows": len(test)})

@@ -1,6 +1,7 @@
 """The step prep: from raw pictures to those for training and for testing."""
 
 import json
+import re
 
 import mlflow
 import pandas as pd
@@ -79,20 +80,26 @@ def test_a_copy_in_another_lossless_format_is_on_the_same_side(folders):
     assert not set(train["image"]) & set(test["image"])
 
 
+def compressed(files, names):
+    return {f"{int(name[:4]) + 300:04}.jpg": encoded(decode(files[name]), "JPEG", quality=75) for name in names}
+
+
 def test_a_compressed_copy_of_a_training_picture_leaves_the_test_pictures(folders, capsys):
     files = pictures(side=32)
-    replace_raw(folders, labelled(files))
-    held_out = list(sides(folders).values()).count("test")
-    copies = {
-        f"{int(name[:4]) + 300:04}.jpg": encoded(decode(each), "JPEG", quality=75) for name, each in files.items()
-    }
-    replace_raw(folders, labelled(files | copies))
+    replace_raw(folders, labelled(files | compressed(files, sorted(files)[:40])))
     train, test = run(folders)
     numbers = [{int(name[-8:-4]) % 300 for name in each["original"]} for each in (train, test)]
     assert not numbers[0] & numbers[1]
-    left_out = 240 - len(train) - len(test)
-    assert left_out > held_out / 2
+    left_out = len(files) + 40 - len(train) - len(test)
+    assert left_out > 0
     assert f"left out {left_out} held-out rows, near duplicates of training rows" in capsys.readouterr().out
+
+
+def test_pictures_that_are_nearly_all_copies_stop_prep(folders, capsys):
+    files = pictures(side=32)
+    replace_raw(folders, labelled(files | compressed(files, files)))
+    line = fails(folders, capsys)
+    assert re.search(r"\d+ of \d+ held-out rows are near duplicates .* delete the copies, or name", line)
 
 
 def test_what_was_held_out_is_recorded_beside_the_pictures(folders):

@@ -942,6 +942,32 @@ def test_flat_pictures_and_textures_are_told_apart():
         assert data.near_duplicates(every, every[5:6]).all()
 
 
+def test_pictures_of_one_camera_are_told_apart():
+    random = np.random.default_rng(3)
+    scene = np.outer(np.linspace(40, 220, 128), np.linspace(0.4, 1, 128))
+    images = []
+    for _ in range(60):
+        image = scene + random.normal(0, 4, scene.shape)
+        down, across = random.integers(10, 110, 2)
+        image[down : down + 6, across : across + 6] -= 60
+        images.append(encoded(Image.fromarray(image.clip(0, 255).astype(np.uint8))))
+    every = thumbnails(images)
+    assert not data.near_duplicates(every[:30], every[30:]).any()
+    assert data.near_duplicates(every, every[30:]).all()
+
+
+def test_flat_pages_with_one_mark_are_told_apart():
+    random = np.random.default_rng(4)
+    places = random.permutation(64)[:50]
+    images = []
+    for place in places:
+        image = np.full((256, 256), 255, dtype=np.uint8)
+        image[32 * (place // 8) + 10 :, 32 * (place % 8) + 10 :][:8, :8] = 0
+        images.append(encoded(Image.fromarray(image)))
+    every = thumbnails(images)
+    assert not data.near_duplicates(every[:25], every[25:]).any()
+
+
 def test_without_pictures_there_are_no_near_duplicates():
     some, none = thumbnails(pictures(3).values()), thumbnails([])
     assert data.near_duplicates(none, some).tolist() == [False] * 3

@@ -165,6 +165,23 @@ def split(
     return frame[~held_out].reset_index(drop=True), frame[held_out].reset_index(drop=True), made
 
 
+def refuse_poor_test(
+    train: pd.DataFrame, test: pd.DataFrame, rule: SplitRule, test_size: float, classes: str | None, left_out: int
+) -> None:
+    """Check that the test rows can still judge a model after copies of training rows were left out.
+
+    Raises:
+        StepError: too few are left, or a class has none.
+    """
+    frame = pd.concat([train, test], ignore_index=True)
+    held_out = np.arange(len(frame)) >= len(train)
+    if problem := _problem(frame, held_out, rule, test_size, classes):
+        raise StepError(
+            f"{left_out:,} of {left_out + len(test):,} held-out rows are near duplicates of training rows, and without "
+            f"them {problem}: delete the copies, or name the column of what belongs together in split.group"
+        )
+
+
 def hash_shares(frame: pd.DataFrame, columns: tuple[str, ...], salt: str) -> NDArray[np.float64]:
     """Return a number for each row, 0 to below 1, of shape (rows,), that depends on its key and the salt alone.
 

@@ -138,7 +138,7 @@ def _convolution(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
 
 
 def _imported(library: str) -> ModuleType:
-    # timm imports torchvision, which must be of the same index as PyTorch: pyproject.toml says so for direct ones alone.
+    # timm imports torchvision, which must come from the index of PyTorch: pyproject.toml has that for what it names.
     packages = " ".join(dict.fromkeys(("torchvision", library)))
     remedy = f"run `uv add {packages}`, and add them to data-science/environment/train.yml"
     try:
@@ -147,8 +147,8 @@ def _imported(library: str) -> ModuleType:
         raise StepError(f"{_PLACE}.backbone: {error.name or library} is not installed: {remedy}") from error
     except Exception as error:  # a build for another PyTorch fails in its own way
         raise StepError(
-            f"{_PLACE}.backbone: {library} cannot be imported ({_line(error)}); the release and build of torchvision must "
-            f"belong to PyTorch {torch.__version__}: {remedy}"
+            f"{_PLACE}.backbone: {library} cannot be imported ({_line(error)}); the release and build of torchvision "
+            f"must belong to PyTorch {torch.__version__}: {remedy}"
         ) from error
 
 

@@ -28,7 +28,7 @@ from ..model_output import from_probabilities
 from . import networks, saving
 from .augmentation import DRAWS, Augmentation
 from .checkpoints import Checkpoints
-from .data import contents
+from .data import contents, near_duplicates, thumbnails
 from .pictures import Pictures, look, processors
 from .processes import Processes, processes
 
@@ -222,6 +222,7 @@ def fit(
         _limit_threads(settings.batch_size // group.count * network.size**2)
         pictures = Pictures(files, network.size, network.channels, settings.cache, settings.workers)
         validation = validation_part(examples.frame, schema, labels, settings.validation)
+        validation = _without_copies(examples, validation)
         identity = {
             **{key: value for key, value in asdict(settings).items() if key not in _NOT_OF_THE_MODEL},
             **{"size": network.size, "channels": network.channels, "classes": list(classes), "seed": seed},
@@ -251,6 +252,16 @@ def validation_part(frame: pd.DataFrame, schema: Schema, labels: NDArray[np.int6
     chosen = hash_shares(frame, columns, f"{rule.salt} validation") < share
     chosen &= np.isin(labels, labels[~chosen])
     return chosen if chosen.sum() >= _FEWEST_VALIDATION_EXAMPLES else np.zeros(len(frame), dtype=bool)
+
+
+def _without_copies(examples: Examples, validation: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the validation part without copies of examples that train; these train, too."""
+    if not validation.any():
+        return validation
+    small = thumbnails(examples)
+    kept = validation.copy()
+    kept[validation] = ~near_duplicates(small[~validation], small[validation])
+    return kept if kept.sum() >= _FEWEST_VALIDATION_EXAMPLES else np.zeros(len(kept), dtype=bool)
 
 
 def _digest(frame: pd.DataFrame, labels: NDArray[np.int64], validation: NDArray[np.bool_]) -> str:
@@ -347,8 +358,9 @@ class _Training:
                 spoken = time.perf_counter()
         total_loss, total_weight = self.group.total(totals)
         if not np.isfinite(total_loss):
-            remedy = f"choose a smaller {_PLACE}.learning_rate"
-            raise StepError(f"the loss of epoch {self.epoch} is NaN or infinite: {remedy}")
+            raise StepError(
+                f"the loss of epoch {self.epoch} is NaN or infinite: choose a smaller {_PLACE}.learning_rate"
+            )
         return {"loss": total_loss / total_weight}
 
     def _rows(self, count: int) -> NDArray[np.int64]:
