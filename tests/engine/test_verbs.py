@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fake_az import TABLE, FakeAzure, mistakes
+from rendered import TORCH
 from small_project import create_project
 
 from mlops import verbs
@@ -68,7 +69,9 @@ def test_every_command_line_fits_the_table(dev: Session, azure: FakeAzure, tmp_p
     closed = create_project(tmp_path / "closed", "closed")
     verbs.promote(Session.open("dev", root=closed.root), "test", model_version="1")
     assert [mistake for line in azure.log for mistake in mistakes(line)] == []
-    assert {name for name in TABLE if not azure.ran(name)} == set(), "in the table, but never used"
+    # The identity of an endpoint whose requests may name files.
+    unused = set() if TORCH else {"az identity show"}
+    assert {name for name in TABLE if not azure.ran(name)} == unused, "in the table, but never used"
 
 
 @pytest.mark.parametrize(
@@ -281,6 +284,7 @@ def test_a_batch_deployment_becomes_the_default_and_replaces_the_others(dev: Ses
         "resources.instance_count": "2",
         "settings.mini_batch_size": "7",
         "settings.max_concurrency_per_instance": "4",
+        "settings.environment_variables.MLOPS_BAD_FILES": "report",
     }
 
 
