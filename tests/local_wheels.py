@@ -13,13 +13,18 @@ import sys
 from pathlib import Path
 
 
+def without_own_index(settings: str) -> str:
+    """Return the text of a pyproject.toml in which PyTorch comes from where all other packages do."""
+    return re.sub(r"(?m)^torch(vision)? = .*\n", "", settings)
+
+
 def take_local_wheels(project: Path) -> dict[str, str]:
     """Return the variables with which uv finds the wheels in a project, whose pyproject.toml is changed."""
     folder = os.environ.get("PIP_FIND_LINKS")
     if not folder:
         return {}
     path = project / "pyproject.toml"
-    settings = re.sub(r"(?m)^torch(vision)? = .*\n", "", path.read_text(encoding="utf-8"))
+    settings = without_own_index(path.read_text(encoding="utf-8"))
     python = f"=={sys.version_info.major}.{sys.version_info.minor}.*"
     path.write_text(re.sub(r"(?m)^(requires-python = ).*", rf'\1"{python}"', settings), encoding="utf-8")
     return {"UV_FIND_LINKS": folder}

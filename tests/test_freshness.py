@@ -21,6 +21,7 @@ import pytest
 import yaml
 from combinations import ROOT
 from conftest import Render, run_uv
+from local_wheels import without_own_index
 from packaging.specifiers import SpecifierSet
 from reference_date import TODAY
 
@@ -127,7 +128,7 @@ TAG = re.compile(r"mcr\.microsoft\.com/azureml/([\w./-]+)(?::([\w.-]+))?")
 OLD_TAG = timedelta(days=183)
 
 OURS = ("copier.yml", "pyproject.toml", "Makefile", ".ci/run", ".github/workflows/*.yml")
-PROSE = {".md", ".csv", ".ipynb", ".html"}
+PROSE = {".md", ".csv", ".ipynb", ".html", ".zip"}
 
 
 def texts(root: Path, patterns: tuple[str, ...] = ("**/*",)) -> dict[str, str]:
@@ -278,7 +279,7 @@ PROJECT, ENGINE = "pyproject.toml", "mlops/engine/pyproject.toml"  # two members
 def cannot_lock(uv: str, files: dict[str, str], pins: list[str], folder: Path) -> str:
     """Why the project's own environment cannot be had with these versions; nothing if it can."""
     held = f"[tool.uv]\nconstraint-dependencies = {json.dumps(pins)}\n"
-    project = files[PROJECT]
+    project = without_own_index(files[PROJECT])  # which not every machine reaches, and which has the same versions
     text = project.replace("[tool.uv]\n", held) if "[tool.uv]\n" in project else f"{project}\n{held}"
     for name, content in ((PROJECT, text), (ENGINE, files[ENGINE])):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
