@@ -14,9 +14,10 @@ from conftest import Render, Run
 
 SUITE = ROOT / "tests" / "engine"
 VERSIONS = list(questions()["mlops_version"]["choices"].values())
+Runs = dict[str, tuple[tuple[str, ...], ...]]
 # The modules of one row run in one process, because each process imports the SDK and MLflow for some seconds. What is
 # the same in all mlops versions is tested in one.
-RUNS = {
+RUNS: Runs = {
     "aml-cli-v2": (
         ("bootstrap", "cli", "doctor", "environments", "provision", "teardown"),
         ("config", "definitions", "lint", "lint_configuration", "pipeline", "rollout", "verbs"),
@@ -28,20 +29,22 @@ RUNS = {
     "rai-aml-cli-v2": (("rai_lint", "rai_local"), ("rai_images",), ("every_version",)),
 }
 # Its client is that of aml-cli-v2, its definitions are its own.
-LESS = {"rai-aml-cli-v2": "what_the_table_says or definitions"}
+TABLE = "what_the_table_says or definitions"
+LESS = {"rai-aml-cli-v2": TABLE}
 # Of what PyTorch trains, the definitions differ: the step that is spread over nodes, checkpoints, variables.
 TYPES: dict[tuple[str, ...], str] = {("rai_images",): "cv"}
 SPREAD = "distribut or checkpoint or spread or process or node or variable"
-TORCH_RUNS = {
+TORCH_RUNS: Runs = {
     "aml-cli-v2": (("lint", "lint_configuration"), ("every_version",)),
     "python-sdk-v2": (("python_sdk_v2_definitions",), ("every_version",)),
     "python-sdk-v1": (("python_sdk_v1_definitions",), ("every_version",)),
 }
-TORCH_VERBS = "what_the_table_says or definitions"
-CASES = [pytest.param(version, run, id=f"{version}-{run[0]}") for version, runs in RUNS.items() for run in runs]
-TORCH_CASES = [
-    pytest.param(version, run, id=f"{version}-{run[0]}") for version, runs in TORCH_RUNS.items() for run in runs
-]
+
+
+def cases(table: Runs) -> pytest.MarkDecorator:
+    """Run a test for each mlops version and row of a table."""
+    params = [pytest.param(version, run, id=f"{version}-{run[0]}") for version, runs in table.items() for run in runs]
+    return pytest.mark.parametrize(("version", "modules"), params)
 
 
 def test_every_module_runs_and_every_version_has_the_table_of_verbs() -> None:
@@ -50,24 +53,20 @@ def test_every_module_runs_and_every_version_has_the_table_of_verbs() -> None:
     assert {version for version, runs in RUNS.items() if ("every_version",) in runs} == set(VERSIONS)
 
 
-@pytest.mark.parametrize(("version", "modules"), CASES)
+@cases(RUNS)
 def test_the_engine_passes(version: str, modules: tuple[str, ...], render: Render, run_in: Run, tmp_path: Path) -> None:
     chosen = ("-k", LESS[version]) if modules == ("every_version",) and version in LESS else ()
     project = render(mlops_version=version, project_type=TYPES.get(modules, "classical"))
-    result = run_suite(project, tmp_path, run_in, *modules, options=chosen)
-    assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
-    assert re.search(r"\d+ passed", result.stdout)
+    assert_passes(run_suite(project, tmp_path, run_in, *modules, options=chosen))
 
 
-@pytest.mark.parametrize(("version", "modules"), TORCH_CASES)
+@cases(TORCH_RUNS)
 def test_the_engine_passes_on_definitions_of_a_distributed_training(
     version: str, modules: tuple[str, ...], render: Render, run_in: Run, tmp_path: Path
 ) -> None:
-    chosen = TORCH_VERBS if modules == ("every_version",) else SPREAD
+    chosen = TABLE if modules == ("every_version",) else SPREAD
     project = render(mlops_version=version, project_type="cv")
-    result = run_suite(project, tmp_path, run_in, *modules, options=("-k", chosen))
-    assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
-    assert re.search(r"\d+ passed", result.stdout)
+    assert_passes(run_suite(project, tmp_path, run_in, *modules, options=("-k", chosen)))
 
 
 def test_mypy_finds_nothing_in_the_engine(render: Render, run_in: Run) -> None:
@@ -76,6 +75,12 @@ def test_mypy_finds_nothing_in_the_engine(render: Render, run_in: Run) -> None:
     result = run_in(render(), "mypy", *config, "-p", "mlops")
     assert result.returncode == 0, result.stdout + result.stderr
     assert re.search(r"no issues found in \d\d+ source files", result.stdout)
+
+
+def assert_passes(result: CompletedProcess) -> None:
+    """Check that tests ran, and that none failed."""
+    assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
+    assert re.search(r"\d+ passed", result.stdout)
 
 
 def run_suite(

@@ -33,10 +33,7 @@ def predict(model: Any, inputs: pd.DataFrame) -> Output:
     """Return the predictions of an MLflow model for `inputs`, which have the columns of its signature."""
     metadata = model.metadata.metadata or {}
     order, threshold = metadata.get("classes") or (), float(metadata.get("threshold") or 0.5)
-    try:
-        raw = model.get_raw_model()
-    except NotImplementedError:  # a flavour without one, such as a Python function
-        raw = None
+    raw = _raw_model(model)
     if hasattr(raw, "predict_proba"):
         return from_probabilities(raw.predict_proba(inputs), raw.classes_, order, threshold)
     answer = model.predict(inputs)
@@ -51,10 +48,7 @@ def predict(model: Any, inputs: pd.DataFrame) -> Output:
 def class_names(model: Any) -> tuple[str, ...]:
     """Return the classes of which an MLflow model gives probabilities, in the order of `Output.classes`."""
     order = (model.metadata.metadata or {}).get("classes") or ()
-    try:
-        raw = model.get_raw_model()
-    except NotImplementedError:
-        raw = None
+    raw = _raw_model(model)
     if hasattr(raw, "predict_proba"):
         names = [str(each) for each in raw.classes_]
     else:
@@ -100,6 +94,13 @@ def from_probabilities(
     chosen = (columns[:, 1] >= threshold).astype(int) if len(places) == 2 else columns.argmax(axis=1)
     values = np.asarray(classes)[places][chosen]
     return Output(values, columns, tuple(names[place] for place in places))
+
+
+def _raw_model(model: Any) -> Any:
+    try:
+        return model.get_raw_model()
+    except NotImplementedError:  # a flavour without one, such as a Python function
+        return None
 
 
 def _places(names: Sequence[str], order: Sequence[str]) -> list[int]:
