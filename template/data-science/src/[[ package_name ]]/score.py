@@ -2,7 +2,7 @@
 
 Azure loads it as a lone file, without the package that it is in. Of the files beside it, conversion.py turns the values
 of requests and files into those that the model was trained with, data_file.py reads the files of a batch and loads what
-a value names, and model_output.py gets predictions and probabilities from the model. They import nothing but each other.
+a value names, and model_output.py gets predictions and probabilities from the model. They import but each other.
 """
 
 import json
