@@ -9,6 +9,7 @@ text is found again that was changed a little.
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -246,12 +247,11 @@ def fingerprint(text: str) -> NDArray[np.uint32]:
     """
     words = data_file.words(text.casefold()) or [sign for sign in text if not sign.isspace()]
     codes = np.array([crc32(word.encode("utf-8", "replace")) for word in words], dtype=np.uint64)
-    runs = codes[: max(1, len(codes) - _RUN + 1)].copy()
+    # With nothing around the text, so that the first and the last word are in as many runs as the others.
+    padded = np.pad(codes, _RUN - 1)
+    runs = padded[: len(codes) + _RUN - 1]
     for place in range(1, _RUN):
-        following = codes[place : place + len(runs)]
-        runs *= np.uint64(0x9E3779B97F4A7C15)
-        runs[: len(following)] += following
-        runs ^= runs >> np.uint64(29)
+        runs = _mixed(runs, padded[place : place + len(runs)])
     runs = np.unique(runs)
     smallest = np.full(NUMBERS, 2**32 - 1, dtype=np.uint32)
     for start in range(0, len(runs), _RUNS):
@@ -299,6 +299,11 @@ def _joined(band: NDArray[np.uint32]) -> NDArray[np.uint64]:
     """Return a hash of each row; equal rows have the same one."""
     joined = np.zeros(len(band), dtype=np.uint64)
     for column in band.T:
-        joined = joined * np.uint64(0x9E3779B97F4A7C15) + column
-        joined ^= joined >> np.uint64(31)
+        joined = _mixed(joined, column)
     return joined
+
+
+def _mixed(numbers: NDArray[np.uint64], others: NDArray[Any]) -> NDArray[np.uint64]:
+    """Return a hash of each pair."""
+    mixed = numbers * np.uint64(0x9E3779B97F4A7C15) + others
+    return mixed ^ (mixed >> np.uint64(29))
