@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -52,6 +52,20 @@ class Answer:
         """Return the answer for programs; the key of the name is what an example is called."""
         said = {"truth": self.truth, "prediction": self.prediction, "probability": self.probability}
         return {kind: self.name, **said}
+
+
+class Effect(NamedTuple):
+    """What changing one example in several ways does to its prediction.
+
+    Attributes:
+        probability: of the predicted class, unchanged.
+        losses: how much of it each change costs, of shape (changes,).
+        switches: how many changes switch the predicted class.
+    """
+
+    probability: float
+    losses: NDArray[np.float64]
+    switches: int
 
 
 @dataclass(frozen=True)
@@ -123,6 +137,25 @@ def _of_each_class(positions: NDArray[np.int64], guess: NDArray[Any], seed: int)
     return [*first.values(), *(int(position) for position in shuffled if int(position) not in chosen)]
 
 
+def effects(predicted: Predictions, answers: Sequence[Answer], counts: Sequence[int]) -> list[Effect]:
+    """Return what changes of examples do.
+
+    Args:
+        predicted: for each example, unchanged, and after it for its changed copies; then for the next example.
+        answers: for the examples.
+        counts: how many changed copies there are of each.
+    """
+    assert predicted.probabilities is not None
+    found, start = [], 0
+    for answer, count in zip(answers, counts, strict=True):
+        rows = slice(start, start + count + 1)
+        start += count + 1
+        of_class = predicted.probabilities[rows, predicted.classes.index(answer.prediction)]
+        switches = int(np.count_nonzero([str(label) != answer.prediction for label in predicted.values[rows][1:]]))
+        found.append(Effect(float(of_class[0]), of_class[0] - of_class[1:], switches))
+    return found
+
+
 def errors_panel(answers: Answers, kind: str, gallery: Sequence[Figure | Passage], look_for: str) -> Panel:
     """Return the panel of the worst errors.
 
@@ -150,8 +183,8 @@ def unsure_panel(answers: Answers, kind: str, gallery: Sequence[Figure | Passage
     right = sum(each.right for each in unsure)
     widest = max((each.margin for each in unsure), default=0.0)
     intro = (
-        f"Of all held-out {kind}s, the two most probable classes of these {len(unsure)} are closest to each other: they "
-        f"differ by {100 * widest:.1f} points or less, and {right} of the predictions are right. More {kind}s like "
+        f"Of all held-out {kind}s, the two most probable classes of these {len(unsure)} are closest to each other: "
+        f"they differ by {100 * widest:.1f} points or less, and {right} of the predictions are right. More {kind}s like "
         "these, with labels, teach a model most."
     )
     caption = "The least certain predictions: the probability is that of the predicted class"

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..core.answers import Answer, Answers, choose_answers, errors_panel, unsure_panel
+from ..core.answers import Answer, Answers, choose_answers, effects, errors_panel, unsure_panel
 from ..core.metrics import Metric
 from ..core.modality import Examples, Predict
 from ..core.panels import Figure, Panel, Table
@@ -44,7 +44,7 @@ class Occlusion(NamedTuple):
         patch: its width and height.
         probability: of the predicted class, uncovered.
         losses: how much of it each place of the patch costs, of shape (places,).
-        changes: how many places change the predicted class.
+        switches: how many places switch the predicted class.
     """
 
     picture: Image.Image
@@ -52,7 +52,7 @@ class Occlusion(NamedTuple):
     patch: tuple[int, int]
     probability: float
     losses: NDArray[np.float64]
-    changes: int
+    switches: int
 
     @property
     def region(self) -> str:
@@ -117,16 +117,11 @@ def occlusions(
     rows = [each.position for each, (_, corners) in zip(answers, moves, strict=True) for _ in range(len(corners) + 1)]
     frame = test.frame.iloc[rows].reset_index(drop=True)
     predicted = predict(replace(test, frame=frame.assign(**{IMAGE: [_file(each, "PNG") for each in copies]})))
-    assert predicted.probabilities is not None
-    found, start = [], 0
-    for answer, picture, (patch, corners) in zip(answers, small, moves, strict=True):
-        some = predicted.take(np.arange(start, start + len(corners) + 1))
-        start += len(corners) + 1
-        assert some.probabilities is not None
-        of_class = some.probabilities[:, some.classes.index(answer.prediction)]
-        changes = int(np.count_nonzero([str(label) != answer.prediction for label in some.values[1:]]))
-        found.append(Occlusion(picture, corners, patch, float(of_class[0]), of_class[0] - of_class[1:], changes))
-    return found
+    counts = [len(corners) for _, corners in moves]
+    return [
+        Occlusion(picture, corners, patch, *effect)
+        for picture, (patch, corners), effect in zip(small, moves, effects(predicted, answers, counts), strict=True)
+    ]
 
 
 def _moves(size: tuple[int, int]) -> tuple[tuple[int, int], NDArray[np.int64]]:
@@ -185,7 +180,7 @@ def _unsure(answers: Answers, pictures: _Pictures) -> list[Figure]:
 
 def _occlusion_panel(explained: Sequence[Answer], found: Sequence[Occlusion]) -> Panel:
     both = list(zip(explained, found, strict=True))
-    fragile = sum(bool(each.changes) for each in found)
+    fragile = sum(bool(each.switches) for each in found)
     captions = [f"{answer.verdict}: {_finding(each)}" for answer, each in both]
     table = Table(
         title="what matters in a few pictures",
@@ -200,7 +195,7 @@ def _occlusion_panel(explained: Sequence[Answer], found: Sequence[Occlusion]) ->
                 f"{each.probability:.1%}",
                 f"{100 * each.losses.max():.1f}",
                 each.region,
-                f"{each.changes} of {len(each.losses)}",
+                f"{each.switches} of {len(each.losses)}",
             )
             for answer, each in both
         ],
@@ -216,7 +211,8 @@ def _occlusion_panel(explained: Sequence[Answer], found: Sequence[Occlusion]) ->
         figures=[],
         table=table,
         records=[
-            answer.record("picture") | {"largest_loss": float(each.losses.max()), "where": each.region, "changes": each.changes}
+            answer.record("picture")
+            | {"largest_loss": float(each.losses.max()), "where": each.region, "changes": each.switches}
             for answer, each in both
         ],
         gallery=[
