@@ -100,7 +100,7 @@ ARROWS = {
     "tabular": {"core", "report", "tabular", "conversion", "table_file", "model_output"},
     "modality.py": {"series", "tabular", "text", "vision"},
     "conversion.py": set(),
-    "data_file.py": set(),
+    "data_file.py": {"image_model", "table_file", "text_model"},
     "image_model.py": set(),
     "model_output.py": set(),
     "score.py": set(),

@@ -1,6 +1,6 @@
 """How one csv or parquet file becomes rows, in training and in batch scoring.
 
-`data_file.py` may load it as a lone file, so it imports nothing from its own package.
+`data_file.py` may use it where the scoring script loads both without their package, so it imports nothing from there.
 
 A csv file is read strictly: a header, commas, UTF-8, and in each line as many values as the header has names. A guess
 could shift or drop values unnoticed, and a model would learn that.
