@@ -7,9 +7,8 @@ package, and only what the environment `inference` has.
 import json
 import os
 import re
-import sys
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,7 +24,9 @@ MAXIMUM_CHARACTERS = 500_000
 
 # Scripts that put no spaces between words, each of whose signs counts as a word: Thai and Lao, Tibetan, Burmese, Khmer,
 # Japanese, Chinese. Pictures too.
-_NO_SPACES = "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_NO_SPACES = (
+    "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
 _PICTURES = "\u2600-\u27bf\U0001f000-\U0001faff"
 
 

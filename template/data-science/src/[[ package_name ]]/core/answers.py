@@ -184,8 +184,8 @@ def unsure_panel(answers: Answers, kind: str, gallery: Sequence[Figure | Passage
     widest = max((each.margin for each in unsure), default=0.0)
     intro = (
         f"Of all held-out {kind}s, the two most probable classes of these {len(unsure)} are closest to each other: "
-        f"they differ by {100 * widest:.1f} points or less, and {right} of the predictions are right. More {kind}s like "
-        "these, with labels, teach a model most."
+        f"they differ by {100 * widest:.1f} points or less, and {right} of the predictions are right. More {kind}s "
+        "like these, with labels, teach a model most."
     )
     caption = "The least certain predictions: the probability is that of the predicted class"
     return _panel("uncertain", "Least certain predictions", intro, caption, unsure, kind, gallery)

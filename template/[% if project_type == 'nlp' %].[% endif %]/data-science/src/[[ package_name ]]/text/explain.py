@@ -259,15 +259,15 @@ def _right_panel(answers: Answers, found: Mapping[int, Occlusion]) -> Panel:
         name="occlusion",
         title="What the model reads",
         intro="Each word, or some that follow each other in a long text, is left out in turn. What costs the predicted "
-        "class most of its probability is orange, and blue what raises it. The deepest colour is the largest change, or "
-        f"{100 * _DEEPEST:.0f} points if none is as large. These predictions are right; in {fragile} of "
+        "class most of its probability is orange, and blue what raises it. The deepest colour is the largest change, "
+        f"or {100 * _DEEPEST:.0f} points if none is as large. These predictions are right; in {fragile} of "
         f"{len(answers.right)} texts a single piece switches the class. A model that reads names, numbers or the form "
         "of a text has learned the wrong thing.",
         figures=[],
         table=Table(
             "what decides in a few texts",
-            "Leaving out a piece: the largest loss of probability of the predicted class in points, and how many pieces "
-            "switch it",
+            "Leaving out a piece: the largest loss of probability of the predicted class in points, and how many "
+            "pieces switch it",
             ("text", "prediction", "probability", "largest loss", "switches"),
             rows,
             ("prediction",),
@@ -290,8 +290,8 @@ def _words_panel(words: Sequence[Word]) -> Panel:
     if words:
         first = words[0]
         caption = (
-            f"{first.word} tells most of {first.label}: without it the class loses {100 * first.loss:.1f} points in the "
-            f"mean of {len(first.losses)} texts."
+            f"{first.word} tells most of {first.label}: without it the class loses {100 * first.loss:.1f} points in "
+            f"the mean of {len(first.losses)} texts."
         )
         bars = [(f"{each.label}: {each.word}", each.loss, float(each.losses.std())) for each in words[:_BARS]]
         figures = [Figure(charts.importance(bars, "loss of probability", caption, "words"), caption)]

@@ -1,11 +1,10 @@
 """The hyperparameters of the models for texts: which there are, and which values they take. It imports no PyTorch."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.hyperparameters import PLACE, Rules, choice, integer, number, problems
+from ..core.hyperparameters import Rules, choice, integer, number, problems
 from ..core.step import StepError
 
 TFIDF = "tfidf"
