@@ -228,8 +228,12 @@ def script_of(letter: str) -> str:
 
 def words(text: str) -> list[str]:
     """Return the words of a text: letters and digits without a break; each sign of a script without spaces is one."""
-    classes = text.translate(_TABLE)
-    return [text[slice(*each.span())] for each in _WORD.finditer(classes)]
+    return [text[start:end] for start, end in word_places(text)]
+
+
+def word_places(text: str) -> list[tuple[int, int]]:
+    """Return where each word starts, and where what follows it does."""
+    return [each.span() for each in _WORD.finditer(text.translate(_TABLE))]
 
 
 def describe(inputs: pd.DataFrame) -> pd.DataFrame:

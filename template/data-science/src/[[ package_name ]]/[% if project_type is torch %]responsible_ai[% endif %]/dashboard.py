@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import mlflow
 
 from ..core.fairness import Cohorts, check_fairness
-from ..core.panels import Figure, number
+from ..core.panels import Figure, Passage, number
 from ..report import charts
 from ..report.documents import cohorts_document, write_json
 from ..report.page import cohort_columns, templates
@@ -47,7 +47,7 @@ class Insights:
         predictions: what moves the predicted class.
         mistakes: what moves the errors.
         typical: errors of the first group, or of all rows if no group is confirmed.
-        pictures: of those errors; empty for a type of data without pictures.
+        exhibits: those errors to look at; empty for a type of data that has none, or if examples are switched off.
     """
 
     model: str
@@ -65,7 +65,7 @@ class Insights:
     predictions: Surrogate
     mistakes: Surrogate
     typical: Sequence[Example]
-    pictures: Sequence[Figure] = ()
+    exhibits: Sequence[Figure | Passage] = ()
 
     @property
     def confirmed(self) -> list[ErrorCohort]:

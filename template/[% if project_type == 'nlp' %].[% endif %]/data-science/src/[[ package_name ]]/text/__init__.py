@@ -17,9 +17,10 @@ from .. import data_file
 from ..core import baselines
 from ..core.metrics import Metric
 from ..core.modality import Description, Examples, Modality, Panel, Predict, Trained
+from ..core.panels import Passage
 from ..core.schema import Column, Schema
 from ..core.step import StepError
-from . import data
+from . import data, explain
 
 DESCRIBED = {
     name: Column(name, "category" if name == data_file.SCRIPT else "number", description=text)
@@ -105,8 +106,16 @@ class Text:
         return np.asarray(model.predict(test.frame[data.TEXT]))
 
     def explain(self, predict: Predict, test: Examples, schema: Schema, metric: Metric, seed: int) -> list[Panel]:
-        """Return what shows how a model comes to its predictions."""
-        return []
+        """Return texts of errors, and the words that decide."""
+        return explain.explain(predict, test, schema, metric, seed)
+
+    def labels(self, examples: Examples) -> Sequence[str]:
+        """Return the file of each text, and its row there."""
+        return explain.names(examples)
+
+    def exhibits(self, examples: Examples, captions: Sequence[str]) -> Sequence[Passage]:
+        """Return the beginning of each text; Responsible AI shows some, where the project has it."""
+        return explain.passages(examples, captions)
 
 
 def _words(text: str) -> list[str]:
