@@ -21,6 +21,7 @@ from PIL import Image, ImageFile, ImageFilter
 from samples import SCHEMA, encoded, labelled, labels, picture, pictures, write_archive, write_files
 
 data, data_file, image_model = module("vision.data"), module("data_file"), module("image_model")
+archive_file = module("archive_file")
 MODALITY, StepError = module("modality").MODALITY, module("core.step").StepError
 Examples, load_examples = module("core.modality").Examples, module("core.modality").load_examples
 unlabelled_examples = module("core.modality").unlabelled_examples
@@ -864,7 +865,7 @@ def test_the_archive_has_each_file_once_as_it_was_and_the_same_bytes_each_time(t
     examples = MODALITY.check(MODALITY.read(raw, schema), schema)
     folders = [written(examples, tmp_path / name) for name in ("one", "two")]
     assert (folders[0] / "images.zip").read_bytes() == (folders[1] / "images.zip").read_bytes()
-    with data_file.open_archive(folders[0] / "images.zip") as archive:
+    with archive_file.open_archive(folders[0] / "images.zip") as archive:
         assert sorted(archive.namelist()) == sorted(
             {f"{examples.frame['image'][0]}.jpg", f"{examples.frame['image'][2]}.png"}
         )

@@ -1,43 +1,25 @@
 """How one file becomes texts, what is read as a text at all, and what is measured of it. See `core.modality`.
 
-The scoring script loads it as a lone file, so it imports nothing from its own package.
+The scoring script loads it without its package, so it imports nothing but lone files that are beside it.
 """
 
 import functools
-import importlib.util
 import re
 import unicodedata
-import zipfile
 from collections import Counter
-from collections.abc import Collection, Iterable
-from pathlib import Path, PurePosixPath
-from types import ModuleType
+from collections.abc import Collection
+from pathlib import Path
 
 import pandas as pd
 
+from . import archive_file, table_file, text_model
 
-def _load_beside(name: str) -> ModuleType:
-    # By its path: there may be no package to import it from.
-    path = Path(__file__).with_name(f"{name}.py")
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} cannot be loaded")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-table_file = _load_beside("table_file")
-
-TEXT = "text"
+TEXT = text_model.TEXT
 PLAIN = ".txt"
-ARCHIVE = ".zip"
-SUFFIXES = (PLAIN, ARCHIVE, *table_file.SUFFIXES)
+SUFFIXES = (PLAIN, archive_file.ARCHIVE, *table_file.SUFFIXES)
 
-MAXIMUM_CHARACTERS = 200_000
-"""Of one text: a long chapter. What is longer is a book, or a file that went wrong."""
-
-_MAXIMUM_BYTES = 4 * MAXIMUM_CHARACTERS + 3
+# A character has at most four bytes in UTF-8.
+_MAXIMUM_BYTES = 4 * text_model.MAXIMUM_CHARACTERS
 
 # Of one request: as many texts, and as many characters in all of them together.
 REQUEST_TEXTS = 256
@@ -70,13 +52,12 @@ def read(path: Path, columns: Collection[str]) -> pd.DataFrame:
     suffix = path.suffix.lower()
     if suffix == PLAIN:
         return pd.DataFrame({TEXT: [read_text(path)]})
-    if suffix != ARCHIVE:
+    if suffix != archive_file.ARCHIVE:
         return table_file.read(path, columns)
-    with open_archive(path) as archive:
-        names = text_names(archive.namelist())
-        if not names:
-            raise ValueError(f"there is no text in this archive; put files with the suffix {PLAIN} into it")
-        return pd.DataFrame({TEXT: [read_member(archive, name) for name in names]}, index=names)
+    texts = read_archive(path)
+    if not texts:
+        raise ValueError(f"there is no text in this archive; put files with the suffix {PLAIN} into it")
+    return pd.DataFrame({TEXT: texts.values()}, index=list(texts))
 
 
 def load(inputs: pd.DataFrame, request: bool = False) -> pd.DataFrame:
@@ -106,8 +87,8 @@ def problem(text: object) -> str:
     """Return why a text cannot be used, with the remedy and without any of it; empty if it can."""
     if not isinstance(text, str) or not text.strip().strip("\ufeff\u200b"):
         return "it is missing or empty; write something, or leave it out"
-    if len(text) > MAXIMUM_CHARACTERS:
-        return f"it has {len(text):,} characters; divide or shorten it, at most {MAXIMUM_CHARACTERS:,} are read"
+    if len(text) > (most := text_model.MAXIMUM_CHARACTERS):
+        return f"it has {len(text):,} characters; divide or shorten it, at most {most:,} are read"
     # Python keeps a byte that is not UTF-8 as half of a surrogate pair.
     if text.startswith(("\udcff\udcfe", "\udcfe\udcff")):
         return "it is encoded in UTF-16; save it in UTF-8"
@@ -123,64 +104,29 @@ def problem(text: object) -> str:
 # --- files
 
 
-def text_names(names: Iterable[str], suffixes: Collection[str] = (PLAIN,)) -> list[str]:
-    """Return the names of text files, in order; hidden files, and what macOS adds to an archive, are none."""
-    return sorted(name for name in names if PurePosixPath(name).suffix.lower() in suffixes and not _is_hidden(name))
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith((".", "__MACOSX/")) or "/." in name
-
-
 def read_text(path: Path) -> str:
     """Return the text of a file, in which bytes that are not UTF-8 are what `problem` finds.
 
     Raises:
         ValueError: there is no such file, or it is too large to be read.
     """
-    if not path.is_file():
-        raise ValueError("there is no such file")
-    _check_size(path.stat().st_size)
-    return _decoded(path.read_bytes())
+    return _decoded(archive_file.read_file(path, _MAXIMUM_BYTES))
 
 
-def open_archive(path: Path) -> zipfile.ZipFile:
-    """Open a zip archive.
+def read_archive(path: Path) -> dict[str, str]:
+    """Return the texts of the files in a zip archive by their names, as `read_text` does.
 
     Raises:
-        ValueError: it is damaged, or none.
+        ValueError: the archive is damaged, or none; or a file in it cannot be read.
     """
-    try:
-        return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
-        raise ValueError(f"it cannot be read as a zip archive ({error}): write it again") from error
-
-
-def read_member(archive: zipfile.ZipFile, name: str) -> str:
-    """Return the text of a file in an archive, as `read_text` does.
-
-    Raises:
-        ValueError: it is too large, encrypted, or damaged.
-    """
-    try:
-        with archive.open(name) as file:
-            # What the archive says of the size may be wrong.
-            content = file.read(_MAXIMUM_BYTES + 1)
-    # A RuntimeError is the answer to an encrypted file.
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
-        reason = f"it cannot be read from its archive ({error}): write the archive again"
-        raise ValueError(f"{name}: {reason}") from error
-    try:
-        _check_size(len(content))
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
-    return _decoded(content)
-
-
-def _check_size(size: int) -> None:
-    if size > _MAXIMUM_BYTES:
-        limit = f"divide or shorten it, at most {MAXIMUM_CHARACTERS:,} characters are read"
-        raise ValueError(f"it has more than {_MAXIMUM_BYTES:,} bytes; {limit}")
+    texts = {}
+    with archive_file.open_archive(path) as archive:
+        for name in archive_file.visible_names(archive.namelist(), (PLAIN,)):
+            try:
+                texts[name] = _decoded(archive_file.read_member(archive, name, _MAXIMUM_BYTES))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
+    return texts
 
 
 def _decoded(content: bytes) -> str:
@@ -189,17 +135,13 @@ def _decoded(content: bytes) -> str:
 
 # --- measures
 
-# Scripts that put no spaces between words; the Japanese one has two alphabets beside the Chinese signs.
-_SPACELESS = ("CJK", "HIRAGANA", "KATAKANA", "IDEOGRAPHIC", "BOPOMOFO", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
-_KANA = ("HIRAGANA", "KATAKANA")
-# A Chinese text may name something Japanese: kana are at least this share of a Japanese one.
-_LEAST_KANA = 0.05
+# Kana belong to Japanese, which has Chinese signs, too. A Chinese text may name something Japanese: kana are at least
+# this share of both in a Japanese one.
+_KANA, _LEAST_KANA = ("HIRAGANA", "KATAKANA"), 0.05
 
-# What a character is, by its Unicode category: an upper case (U) or another letter (l), a sign that is a word (w), a
-# mark on the letter before it (m), a digit, punctuation, a symbol, a space, or none of these (-).
+# What a character is, by its Unicode category: an upper case (U) or another letter (l), a digit (d), punctuation (p), a
+# symbol (s), a mark on another character (m), a space, or none of these (-).
 _CLASSES = {"Lu": "U", "Lt": "U", "L": "l", "M": "m", "N": "d", "P": "p", "S": "s", "Z": " ", "C": "-"}
-_LETTERS = "Ulw"
-_WORD = re.compile("wm*|[Uld][Uldm]*")
 
 
 class _Table(dict[int, str]):
@@ -209,11 +151,8 @@ class _Table(dict[int, str]):
         """Return the class of a character."""
         character = chr(code)
         category = unicodedata.category(character)
-        found = " " if character.isspace() else _CLASSES.get(category, _CLASSES[category[0]])
-        if found == "l" and script_of(character) in _SPACELESS:
-            found = "w"
-        self[code] = found
-        return found
+        self[code] = " " if character.isspace() else _CLASSES.get(category, _CLASSES[category[0]])
+        return self[code]
 
 
 _TABLE = _Table()
@@ -224,16 +163,6 @@ def script_of(letter: str) -> str:
     """Return the script of a letter: the first word of its Unicode name, in its usual form."""
     usual = unicodedata.normalize("NFKC", letter)[:1] or letter
     return unicodedata.name(usual, "UNKNOWN").split()[0].split("-")[0]
-
-
-def words(text: str) -> list[str]:
-    """Return the words of a text: letters and digits without a break; each sign of a script without spaces is one."""
-    return [text[start:end] for start, end in word_places(text)]
-
-
-def word_places(text: str) -> list[tuple[int, int]]:
-    """Return where each word starts, and where what follows it does."""
-    return [each.span() for each in _WORD.finditer(text.translate(_TABLE))]
 
 
 def describe(inputs: pd.DataFrame) -> pd.DataFrame:
@@ -251,10 +180,9 @@ _NOTHING = (*(float("nan") for _ in range(len(DESCRIPTIONS) - 1)), None)
 
 def measures(text: str) -> tuple[float | str, ...]:
     """Return what `DESCRIPTIONS` lists of a text; shares of nothing are 0, and the script of no letters is `none`."""
-    classes = text.translate(_TABLE)
-    lengths = [end - start for start, end in (each.span() for each in _WORD.finditer(classes))]
-    counts = Counter(classes)
-    letters = sum(counts[name] for name in _LETTERS)
+    lengths = [end - start for start, end in text_model.word_places(text)]
+    counts = Counter(text.translate(_TABLE))
+    letters = counts["U"] + counts["l"]
     visible = sum(count for name, count in counts.items() if name not in " -")
     script, share = _main_script(text, letters)
     return (
@@ -276,7 +204,7 @@ def _main_script(text: str, letters: int) -> tuple[str, float]:
         return "LATIN", 1.0
     counts: Counter[str] = Counter()
     for character, count in Counter(text).items():
-        if _TABLE[ord(character)] in _LETTERS:
+        if _TABLE[ord(character)] in "Ul":
             counts[script_of(character)] += count
     counts["CJK"] += counts.pop("IDEOGRAPHIC", 0)
     kana = sum(counts[name] for name in _KANA)

@@ -69,6 +69,11 @@ def words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
+def word_places(text: str) -> list[tuple[int, int]]:
+    """Return where each word of a text starts, and where what follows it does."""
+    return [each.span() for each in _WORD.finditer(text)]
+
+
 def share_without_spaces(text: str) -> float:
     """Return which share of the words of a text are signs of scripts that put no spaces between words, 0 to 1."""
     return len(_NO_SPACE.findall(text)) / max(len(_WORD.findall(text)), 1)

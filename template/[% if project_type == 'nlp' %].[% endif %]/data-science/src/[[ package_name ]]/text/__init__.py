@@ -13,7 +13,7 @@ from sklearn.naive_bayes import MultinomialNB
 from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
 
-from .. import data_file
+from .. import data_file, text_model
 from ..core import baselines
 from ..core.metrics import Metric
 from ..core.modality import Description, Examples, Modality, Panel, Predict, Trained
@@ -93,7 +93,7 @@ class Text:
         Raises:
             StepError: it is neither `naive_bayes` (multinomial, on counts of words) nor `nearest_centroid` (of TF-IDF).
         """
-        options = {"analyzer": _words, "max_features": _MOST_WORDS}
+        options = {"analyzer": text_model.words, "max_features": _MOST_WORDS}
         models = {
             "naive_bayes": (CountVectorizer(**options), MultinomialNB()),
             "nearest_centroid": (TfidfVectorizer(**options, sublinear_tf=True), NearestCentroid()),
@@ -116,10 +116,6 @@ class Text:
     def exhibits(self, examples: Examples, captions: Sequence[str]) -> Sequence[Passage]:
         """Return the beginning of each text; Responsible AI shows some, where the project has it."""
         return explain.passages(examples, captions)
-
-
-def _words(text: str) -> list[str]:
-    return data_file.words(text.casefold())
 
 
 def _check_schema(schema: Schema) -> None:

@@ -1,13 +1,13 @@
 """Texts: reading them and their labels, checking and measuring each once, and near duplicates.
 
 A frame has a row per text, with the text itself in the column `text`: a copy in another file is the same text, so it is
-on the same side of the split. `read` adds the column `SOURCE`, the file and the row that a message names in place of
-the text. After `check` these columns are there, too: those of `data_file.DESCRIPTIONS`, and `FINGERPRINT`, by which a
-text is found again that was changed a little.
+on the same side of the split. `read` adds the column `SOURCE`, which a message names in place of the text: the file, or
+its row counted from 0, such as `news.csv[7]`. After `check` these columns are there, too: those of
+`data_file.DESCRIPTIONS`, and `FINGERPRINT`, by which a text is found again that was changed a little.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 from zlib import crc32
@@ -16,8 +16,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .. import conversion, data_file, table_file
+from .. import archive_file, conversion, data_file, table_file, text_model
 from ..core import tables
+from ..core.class_folders import (
+    classes_by_folder,
+    refuse_nested_folders,
+    refuse_two_labels,
+    report_unreadable,
+)
 from ..core.modality import Examples
 from ..core.schema import Schema
 from ..core.step import StepError
@@ -31,7 +37,6 @@ EXAMPLES = "examples.parquet"
 
 # Of so many texts or more, the progress of the measuring is printed.
 _LONG = 20_000
-_NAMED = 3
 
 
 # --- reading
@@ -51,8 +56,8 @@ def read_folder(folder: Path, schema: Schema) -> pd.DataFrame:
             return written
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     names = [path.relative_to(folder).as_posix() for path in paths]
-    found = data_file.text_names(names, table_file.SUFFIXES)
-    plain = data_file.text_names(names, (data_file.PLAIN, data_file.ARCHIVE))
+    found = archive_file.visible_names(names, table_file.SUFFIXES)
+    plain = archive_file.visible_names(names, (data_file.PLAIN, archive_file.ARCHIVE))
     if not found and not plain:
         raise StepError(f"{folder}: there is no text; the suffixes are {', '.join(data_file.SUFFIXES)}")
     if not found:
@@ -67,50 +72,26 @@ def _table(folder: Path, name: str, schema: Schema) -> pd.DataFrame:
     if TEXT not in frame:
         has = f"its columns: {table_file.column_list(frame.columns)}"
         raise StepError(f"{folder / name}: it has no column {TEXT} ({has}); call the column with the texts so")
-    return frame.assign(**{SOURCE: [f"{name} row {row}" for row in range(len(frame))]})
+    return frame.assign(**{SOURCE: [f"{name}[{row}]" for row in range(len(frame))]})
 
 
 def _by_folders(folder: Path, names: Sequence[str], schema: Schema) -> pd.DataFrame:
-    files: list[str] = []
-    texts: list[str] = []
+    texts: dict[str, str] = {}
     for name in names:
         try:
-            for member, text in _texts(folder, name):
-                files.append(member)
-                texts.append(text)
+            if PurePosixPath(name).suffix.lower() == data_file.PLAIN:
+                texts[name] = data_file.read_text(folder / name)
+            else:
+                texts |= {f"{name}/{member}": text for member, text in data_file.read_archive(folder / name).items()}
         except ValueError as error:
             raise StepError(f"{folder / name}: {error}") from error
-    if not files:
-        raise StepError(f"{folder}: there is no text; the suffixes are {', '.join(data_file.SUFFIXES)}")
-    frame = pd.DataFrame({TEXT: texts, schema.target: _folder_names(files), SOURCE: files}, dtype=object)
-    return frame.sort_values(SOURCE, ignore_index=True)
-
-
-def _texts(folder: Path, name: str) -> Iterator[tuple[str, str]]:
-    """Yield the path and the text of a file, or of those in an archive, which is like a folder."""
-    if PurePosixPath(name).suffix.lower() != data_file.ARCHIVE:
-        yield name, data_file.read_text(folder / name)
-        return
-    with data_file.open_archive(folder / name) as archive:
-        for member in data_file.text_names(archive.namelist()):
-            yield f"{name}/{member}", data_file.read_member(archive, member)
-
-
-def _folder_names(files: Sequence[str]) -> list[str | None]:
-    """Return the class of each file: the folders that it is in, without those that all files share.
-
-    An archive is like the folder that it is in. Files that are in no folder have no class; one that is in a folder of
-    another has a name with a slash, which `check` refuses.
-    """
-    folders = [
-        tuple(part for part in PurePosixPath(name).parent.parts if not part.lower().endswith(data_file.ARCHIVE))
-        for name in files
-    ]
-    # The last one is the class, even if they share it.
-    shared = 0
-    while all(len(folder) > shared + 1 and folder[shared] == folders[0][shared] for folder in folders):
-        shared += 1
-    return ["/".join(folder[shared:]) or None for folder in folders]
+    if not texts:
+        raise StepError(
+            f"{folder}: there is no text in the archives; put files with the suffix {data_file.PLAIN} there"
+        )
+    files = sorted(texts)
+    columns = {TEXT: [texts[name] for name in files], schema.target: classes_by_folder(files), SOURCE: files}
+    return pd.DataFrame(columns, dtype=object)
 
 
 # --- checking
@@ -123,55 +104,16 @@ def check(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
         StepError: texts are missing, empty, too long or damaged, more than the share that may be missing; the class
             folders are nested; a label is missing or unknown; or a text has two labels.
     """
-    _refuse_nested_folders(frame, schema)
+    if schema.target in frame:
+        refuse_nested_folders(list(frame[SOURCE]), list(frame[schema.target]), schema)
     if TEXT in frame:
-        frame = _with_usable_texts(frame, schema)
+        texts, _ = conversion.convert_column(frame[TEXT], schema.columns[TEXT].document())
+        bad = {place: reason for place, text in enumerate(texts) if (reason := data_file.problem(text))}
+        report_unreadable(list(frame[SOURCE]), bad, TEXT, "text", schema)
+        frame = frame.drop(index=frame.index[list(bad)]).reset_index(drop=True)
     typed = tables.validate(frame, schema).assign(**{SOURCE: frame[SOURCE].to_numpy()})
-    _refuse_two_labels(typed, schema)
+    refuse_two_labels(typed, TEXT, SOURCE, "text", schema)
     return _with_measures(typed)
-
-
-def _with_usable_texts(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
-    texts, _ = conversion.convert_column(frame[TEXT], schema.columns[TEXT].document())
-    bad = {place: reason for place, text in enumerate(texts) if (reason := data_file.problem(text))}
-    if not bad:
-        return frame
-    reasons = [f"{frame[SOURCE].iloc[place]} ({reason})" for place, reason in list(bad.items())[:_NAMED]]
-    more = f", and {len(bad) - _NAMED:,} more" if len(bad) > _NAMED else ""
-    count, which = f"{len(bad):,} of {len(frame):,} texts", f"cannot be used: {', '.join(reasons)}{more}"
-    if len(bad) / len(frame) > schema.columns[TEXT].missing:
-        enough = -(-10_000 * len(bad) // len(frame)) / 10_000
-        raise StepError(
-            f"data does not fit {schema.source}: {TEXT}: {count} {which}: correct or delete them (the first row of a "
-            f"table is row 0); `missing: {enough:g}` of the column would leave them out"
-        )
-    print(f"left out {count}, which {which}", flush=True)
-    return frame.drop(index=frame.index[list(bad)]).reset_index(drop=True)
-
-
-def _refuse_nested_folders(frame: pd.DataFrame, schema: Schema) -> None:
-    if schema.target not in frame:
-        return
-    for name, label in zip(frame[SOURCE], frame[schema.target], strict=True):
-        # Such a label was not written by a person.
-        if isinstance(label, str) and "/" in label and f"{PurePosixPath(name).parent}/".endswith(f"{label}/"):
-            raise StepError(
-                f"data does not fit {schema.source}: {name} is in the folder {label}, and a class is one folder deep: "
-                f"move it into a folder named as its class, or list all texts in a csv file"
-            )
-
-
-def _refuse_two_labels(frame: pd.DataFrame, schema: Schema) -> None:
-    labelled = frame.dropna(subset=[schema.target])
-    labels = labelled.groupby(TEXT, sort=False)[schema.target].nunique()
-    if len(both := labels[labels > 1]):
-        rows = labelled[labelled[TEXT] == both.index[0]].drop_duplicates(schema.target)
-        pairs = [f"{name} ({label})" for name, label in zip(rows[SOURCE], rows[schema.target], strict=True)][:2]
-        more = f"; {len(both) - 1:,} more texts have two" if len(both) > 1 else ""
-        raise StepError(
-            f"data does not fit {schema.source}: the same text has two labels: {pairs[0]} and {pairs[1]}{more}: "
-            "delete the one that is wrong (the first row of a table is row 0)"
-        )
 
 
 def _with_measures(frame: pd.DataFrame) -> pd.DataFrame:
@@ -245,7 +187,7 @@ def fingerprint(text: str) -> NDArray[np.uint32]:
     and without punctuation; in a script without spaces each sign is a word. Of two texts, as large a share of the
     numbers is equal as the runs that they have in common are of all that one of them has.
     """
-    words = data_file.words(text.casefold()) or [sign for sign in text if not sign.isspace()]
+    words = text_model.words(text) or [sign for sign in text if not sign.isspace()]
     codes = np.array([crc32(word.encode("utf-8", "replace")) for word in words], dtype=np.uint64)
     # With nothing around the text, so that the first and the last word are in as many runs as the others.
     padded = np.pad(codes, _RUN - 1)

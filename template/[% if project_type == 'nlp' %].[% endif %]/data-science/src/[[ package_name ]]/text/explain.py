@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import data_file
+from .. import text_model
 from ..core.answers import Answer, Answers, choose_answers, effects, errors_panel, unsure_panel
 from ..core.metrics import Metric
 from ..core.modality import Examples, Predict
@@ -97,7 +97,7 @@ def _shortened(text: str) -> str:
 
 def pieces(text: str) -> NDArray[np.int64]:
     """Return the places of at most `_PIECES` parts of a text, each of one word or of some that follow each other."""
-    places = np.array(data_file.word_places(text), dtype=np.int64).reshape(-1, 2)
+    places = np.array(text_model.word_places(text), dtype=np.int64).reshape(-1, 2)
     if len(places) <= _PIECES:
         return places
     parts = np.array_split(np.arange(len(places)), _PIECES)
@@ -166,7 +166,7 @@ def class_words(predict: Predict, test: Examples, labels: NDArray[Any], seed: in
         seed: of the choice of texts.
     """
     texts = test.frame[data.TEXT].astype(str).tolist()
-    own = [set(data_file.words(text.casefold())) for text in texts]
+    own = [set(text_model.words(text)) for text in texts]
     total = Counter(word for words in own for word in words)
     sizes = Counter(labels.tolist())
     random, found, copies = np.random.default_rng(seed), [], []
@@ -205,7 +205,7 @@ def _log_odds(within: int, size: int, total: int, count: int) -> float:
 def _without(text: str, word: str) -> str:
     """Return a text in which each place of a word is a space."""
     kept, last = [], 0
-    for start, end in data_file.word_places(text):
+    for start, end in text_model.word_places(text):
         if text[start:end].casefold() == word:
             kept.append(text[last:start])
             last = end
