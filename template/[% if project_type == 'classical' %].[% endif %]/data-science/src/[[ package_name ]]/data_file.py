@@ -12,7 +12,7 @@ from . import table_file
 
 
 def read(path: Path, columns: Collection[str]) -> pd.DataFrame:
-    """Return the rows of a csv or parquet file; see `table_file`.
+    """Return the rows of a csv, parquet or JSON lines file; see `table_file`.
 
     Raises:
         ValueError: the file cannot be read as it is; in one line with the file's columns and the remedy.

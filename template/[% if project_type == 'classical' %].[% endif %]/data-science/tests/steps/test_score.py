@@ -292,10 +292,12 @@ def test_what_training_accepts_the_endpoint_reads_as_the_same_value(described, t
 def test_a_mini_batch_of_files_becomes_a_table_of_predictions(score, tmp_path, rows):
     flights(5).to_csv(tmp_path / "a.csv", index=False)
     flights(3, seed=1).to_parquet(tmp_path / "b.parquet")
-    table = score.run([str(tmp_path / "a.csv"), str(tmp_path / "b.parquet")])
+    flights(5).head(2).to_json(tmp_path / "c.jsonl", orient="records", lines=True, double_precision=15)
+    table = score.run([str(tmp_path / name) for name in ("a.csv", "b.parquet", "c.jsonl")])
     assert list(table.columns) == ["file", "row", "prediction"]
-    assert table["file"].tolist() == ["a.csv"] * 5 + ["b.parquet"] * 3
-    assert table["row"].tolist() == [0, 1, 2, 3, 4, 0, 1, 2]
+    assert table["file"].tolist() == ["a.csv"] * 5 + ["b.parquet"] * 3 + ["c.jsonl"] * 2
+    assert table["row"].tolist() == [0, 1, 2, 3, 4, 0, 1, 2, 0, 1]
+    assert table["prediction"].tolist()[:2] == table["prediction"].tolist()[8:]
     assert table["prediction"].tolist()[:5] == score.run(json.dumps({"input_data": rows}))["predictions"]
 
 

@@ -29,12 +29,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from . import image_model
+from . import image_model, table_file
 
 IMAGE = "image"
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 ARCHIVE = ".zip"
-TABLES = (".csv", ".parquet")
+TABLES = table_file.SUFFIXES
 
 # Of one request: as many pictures, and as many bytes and pixels in all of them together.
 REQUEST_PICTURES = 64
