@@ -28,7 +28,7 @@ from ..model_output import from_probabilities
 from . import networks, saving
 from .augmentation import DRAWS, Augmentation
 from .checkpoints import Checkpoints
-from .data import contents, near_duplicates, thumbnails
+from .data import alike, contents, fingerprints, thumbnails
 from .pictures import Pictures, look, processors
 from .processes import Processes, processes
 
@@ -258,9 +258,9 @@ def _without_copies(examples: Examples, validation: NDArray[np.bool_]) -> NDArra
     """Return the validation part without copies of examples that train; these train, too."""
     if not validation.any():
         return validation
-    small = thumbnails(examples)
+    found = fingerprints(thumbnails(examples))
     kept = validation.copy()
-    kept[validation] = ~near_duplicates(small[~validation], small[validation])
+    kept[validation] = ~alike(found[~validation], found[validation])
     return kept if kept.sum() >= _FEWEST_VALIDATION_EXAMPLES else np.zeros(len(kept), dtype=bool)
 
 
