@@ -136,7 +136,7 @@ class Modality(Protocol):
         ...
 
     def fingerprints(self, examples: Examples) -> NDArray[Any]:
-        """Return what `alike` recognises examples by, of shape (examples, numbers); without numbers it recognises none.
+        """Return what `alike` recognises examples by, of shape (examples, numbers); with 0 numbers it finds none.
 
         A model keeps those of its training examples, and later releases of all libraries read them: they are small,
         depend on the example alone, and should not show what is in it.

@@ -71,7 +71,7 @@ class Tabular:
         examples.frame.to_parquet(folder / f"{name}.parquet", index=False)
 
     def fingerprints(self, examples: Examples) -> NDArray[Any]:
-        """Return no numbers: equal rows are on one side, or `split` says that they are other observations."""
+        """Return empty ones: equal rows are on one side, or `split` says that they are other observations."""
         return np.empty((len(examples.frame), 0))
 
     def alike(self, known: NDArray[Any], new: NDArray[Any]) -> NDArray[np.bool_]:

@@ -100,7 +100,7 @@ class Series:
         (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def fingerprints(self, examples: Examples) -> np.ndarray:
-        """Return no numbers."""
+        """Return empty ones."""
         return np.empty((len(examples.frame), 0))
 
     def alike(self, known: np.ndarray, new: np.ndarray) -> np.ndarray:
