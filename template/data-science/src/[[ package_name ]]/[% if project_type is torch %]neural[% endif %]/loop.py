@@ -25,7 +25,7 @@ from .processes import Processes, processors
 PLACE = "training.hyperparameters"
 
 # Without that many validation examples their loss says little.
-FEWEST_VALIDATION_EXAMPLES = 10
+_FEWEST_VALIDATION_EXAMPLES = 10
 _ROWS_AT_ONCE = 64
 # So many batches of examples of similar length are made together, from examples in random order.
 _BATCHES_SORTED = 50
@@ -386,7 +386,24 @@ def validation_part(frame: pd.DataFrame, schema: Schema, labels: NDArray[np.int6
     columns = rule.columns if rule.group is None else (rule.group,)
     chosen = hash_shares(frame, columns, f"{rule.salt} validation") < share
     chosen &= np.isin(labels, labels[~chosen])
-    return chosen if chosen.sum() >= FEWEST_VALIDATION_EXAMPLES else np.zeros(len(frame), dtype=bool)
+    return chosen if chosen.sum() >= _FEWEST_VALIDATION_EXAMPLES else np.zeros(len(frame), dtype=bool)
+
+
+def without_copies(
+    validation: NDArray[np.bool_],
+    fingerprints: NDArray[Any],
+    alike: Callable[[NDArray[Any], NDArray[Any]], NDArray[np.bool_]],
+) -> NDArray[np.bool_]:
+    """Return the validation part without copies of examples that train; these train, too.
+
+    Args:
+        validation: of `validation_part`.
+        fingerprints: of the training examples, and
+        alike: what compares them; see `core.modality.Modality`.
+    """
+    kept = validation.copy()
+    kept[validation] = ~alike(fingerprints[~validation], fingerprints[validation])
+    return kept if kept.sum() >= _FEWEST_VALIDATION_EXAMPLES else np.zeros(len(kept), dtype=bool)
 
 
 def digest(inputs: pd.Series, labels: NDArray[np.int64], validation: NDArray[np.bool_]) -> str:

@@ -120,6 +120,9 @@ def responsible_ai(arguments: argparse.Namespace) -> None:
     met = meet_champion(name, MODALITY, schema, Split.read(arguments.test_data), test, replace=True, embed=True)
     if not met.predictions:
         raise StepError(f"there is nothing to analyse: {met.note}")
+    if met.unseen is not None:
+        print(met.note, flush=True)
+        test = test.take(met.unseen)
     known = schema.class_names(train.frame[schema.target], test.frame[schema.target])
     scored = Scored(met.predictions[0].within(known), met.embeddings[0] if met.embeddings else None)
     seed, model = settings["training"]["seed"], f"{name} version {met.version}"

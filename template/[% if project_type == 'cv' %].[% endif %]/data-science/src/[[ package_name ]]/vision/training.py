@@ -19,18 +19,18 @@ from ..core.step import StepError
 from ..model_output import from_probabilities
 from ..neural.checkpoints import Checkpoints
 from ..neural.loop import (
-    FEWEST_VALIDATION_EXAMPLES,
     PLACE,
     Training,
     digest,
     limit_threads,
     probabilities,
     validation_part,
+    without_copies,
 )
 from ..neural.processes import processes
 from . import networks, saving
 from .augmentation import DRAWS, Augmentation
-from .data import IMAGE, contents, near_duplicates, thumbnails
+from .data import IMAGE, alike, contents, fingerprints, thumbnails
 from .pictures import Pictures, look
 
 _FLIPS = ("flip_left_right", "flip_up_down")
@@ -199,7 +199,8 @@ def fit(
         limit_threads(settings.batch_size // group.count * network.size**2)
         pictures = Pictures(files, network.size, network.channels, settings.cache, settings.workers)
         validation = validation_part(examples.frame, schema, labels, settings.validation)
-        validation = _without_copies(examples, validation)
+        if validation.any():
+            validation = without_copies(validation, fingerprints(thumbnails(examples)), alike)
         identity = {
             **{key: value for key, value in asdict(settings).items() if key not in _NOT_OF_THE_MODEL},
             **{"size": network.size, "channels": network.channels, "classes": list(classes), "seed": seed},
@@ -222,13 +223,3 @@ def fit(
         ).run()
     threshold = training.get("threshold") or 0.5
     return TrainedNetwork(network, settings.backbone, classes, schema, threshold, examples, pictures)
-
-
-def _without_copies(examples: Examples, validation: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the validation part without copies of examples that train; these train, too."""
-    if not validation.any():
-        return validation
-    small = thumbnails(examples)
-    kept = validation.copy()
-    kept[validation] = ~near_duplicates(small[~validation], small[validation])
-    return kept if kept.sum() >= FEWEST_VALIDATION_EXAMPLES else np.zeros(len(kept), dtype=bool)

@@ -58,9 +58,13 @@ class Text:
         """Write a parquet file; the folder has the name."""
         data.write(examples, folder)
 
-    def near_duplicates(self, train: Examples, test: Examples) -> NDArray[np.bool_]:
-        """Return which test texts are training texts in which next to nothing was changed."""
-        return data.alike(data.fingerprints(train.frame), data.fingerprints(test.frame))
+    def fingerprints(self, examples: Examples) -> NDArray[np.uint32]:
+        """Return what tells each text from others, and shows nothing of it."""
+        return data.fingerprints(examples.frame)
+
+    def alike(self, known: NDArray[np.uint32], new: NDArray[np.uint32]) -> NDArray[np.bool_]:
+        """Return which new texts are known ones in which next to nothing was changed."""
+        return data.alike(known, new)
 
     def inputs(self, examples: Examples, columns: Sequence[str]) -> pd.DataFrame:
         """Return the column `text`; what is no text, as it may arrive in production, is an empty one."""
