@@ -28,7 +28,7 @@ from ..model_output import from_probabilities
 from . import networks, saving
 from .augmentation import DRAWS, Augmentation
 from .checkpoints import Checkpoints
-from .data import alike, contents, fingerprints, thumbnails
+from .data import IMAGE, NAME, alike, contents, fingerprints, thumbnails
 from .pictures import Pictures, look, processors
 from .processes import Processes, processes
 
@@ -226,7 +226,7 @@ def fit(
         identity = {
             **{key: value for key, value in asdict(settings).items() if key not in _NOT_OF_THE_MODEL},
             **{"size": network.size, "channels": network.channels, "classes": list(classes), "seed": seed},
-            "examples": _digest(examples.frame, labels, validation),
+            "examples": _digest(examples, labels, validation),
         }
         state = Checkpoints(checkpoints, identity)
         _Training(group, settings, network, pictures, labels, validation, seed, state).run()
@@ -264,11 +264,15 @@ def _without_copies(examples: Examples, validation: NDArray[np.bool_]) -> NDArra
     return kept if kept.sum() >= _FEWEST_VALIDATION_EXAMPLES else np.zeros(len(kept), dtype=bool)
 
 
-def _digest(frame: pd.DataFrame, labels: NDArray[np.int64], validation: NDArray[np.bool_]) -> str:
-    """Return a hash of the examples; the column `image` has the content, or a name that follows from it."""
+def _digest(examples: Examples, labels: NDArray[np.int64], validation: NDArray[np.bool_]) -> str:
+    """Return a hash of the examples: of their content, which the column `image` names by a hash once it was checked."""
     total = hashlib.sha256(labels.tobytes() + validation.tobytes())
-    for image in frame["image"]:
-        total.update(hashlib.sha256(image if isinstance(image, bytes) else str(image).encode()).digest())
+    if NAME in examples.frame:
+        images = (str(image).encode() for image in examples.frame[IMAGE])
+    else:
+        images = iter(contents(examples))
+    for image in images:
+        total.update(hashlib.sha256(image).digest())
     return total.hexdigest()[:16]
 
 
