@@ -20,7 +20,7 @@ from .core.modality import Examples, Predict, data_files, load_examples, unlabel
 from .core.predictions import Predictions
 from .core.promotion import REPLACE, Interval, Policy, decide, paired_bootstrap
 from .core.schema import Schema
-from .core.settings import load_settings, names
+from .core.settings import load_settings, names, shows_examples
 from .core.split import Split, bootstrap_units
 from .core.step import StepError, output_folder, run, step_run
 from .modality import MODALITY
@@ -147,6 +147,7 @@ def _evaluate(
     ]
     cohorts = score_cohorts(policy, schema, described, actual, challenger)
     panels = MODALITY.explain(predict, test, schema, policy.metric, seed)
+    panels = [panel for panel in panels if shows_examples(settings) or not panel.examples]
     reference, columns = MODALITY.describe(train, schema)
     drift = None
     if production is not None:

@@ -575,7 +575,7 @@ def test_hidden_files_are_passed_over(tmp_path):
     assert list(classes(raw, tmp_path)) == ["a.zip/dog/3.png", "cat/1.png"]
 
 
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
 def test_a_table_names_pictures_from_where_it_is(tmp_path, schema, suffix):
     files = pictures(3)
     raw = write_files(tmp_path / "raw" / "one", {f"files/{name}": content for name, content in files.items()}).parent
@@ -583,7 +583,8 @@ def test_a_table_names_pictures_from_where_it_is(tmp_path, schema, suffix):
         {"image": ["files/0000.png", "./files\\0001.png"], "place": ["left", "middle"], "camera": ["a", "b"]}
     )
     path = raw / "one" / f"t.{suffix}"
-    rows.to_csv(path, index=False) if suffix == "csv" else rows.to_parquet(path)
+    write = {"csv": rows.to_csv, "parquet": rows.to_parquet}.get(suffix)
+    write(path, index=False) if write else rows.to_json(path, orient="records", lines=True)
     frame = read(raw, schema)
     assert frame["image"].tolist() == ["one/files/0000.png", "one/files/0001.png"]
     checked = MODALITY.check(Examples(frame, raw), schema).frame

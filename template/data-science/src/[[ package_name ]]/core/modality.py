@@ -4,9 +4,9 @@ The examples of every type are a frame with one row each. In a table the feature
 column that holds, or names the file of, an image or a text. Target, split, metrics, cohorts, promotion and report need
 nothing but that frame; the steps ask the modality for the rest. A project has one, which `modality.py` names.
 
-Beside `modality.py` is `data_file.py`, which `score.py` uses. Azure loads both as lone files, so it imports nothing
-from its own package, and only what the environment `inference` has. Its functions raise a ValueError, in one line, for
-what cannot be scored:
+Beside `modality.py` is `data_file.py`, which `score.py` uses. Azure loads both without their package, so it imports
+nothing from there but such files beside it, and only what the environment `inference` has. Its functions raise a
+ValueError, in one line, for what cannot be scored:
 
 - `read(path, columns)`: the examples in one data file as a frame, one row each, with the inputs of the model as an
   endpoint accepts them. `columns` has the names of the columns that are needed. The index tells the examples apart.

@@ -45,7 +45,7 @@ class TrainedPipeline:
 
 
 class Tabular:
-    """Tables in csv and parquet files; every column but the target may be a feature. See `core.modality.Modality`."""
+    """Tables in files of rows; every column but the target may be a feature. See `core.modality.Modality`."""
 
     tasks = ("regression", "classification")
     # Gradient boosting starts and joins its threads for each tree: on cores that others use too (a build agent, a share

@@ -113,7 +113,11 @@ class Vision:
         """Return pictures of errors, and of what the model looks at."""
         return explain.explain(predict, test, schema, metric, seed)
 
-    def pictures(self, examples: Examples, captions: Sequence[str]) -> list[Figure]:
+    def labels(self, examples: Examples) -> Sequence[str]:
+        """Return the name of each file in the raw data."""
+        return data.names(examples.frame)
+
+    def exhibits(self, examples: Examples, captions: Sequence[str]) -> Sequence[Figure]:
         """Return each picture with its caption; Responsible AI shows some, where the project has it."""
         from . import explain
 

@@ -346,6 +346,11 @@ def describe(examples: Examples, schema: Schema) -> pd.DataFrame:
     return others.assign(**{name: pd.Series(table[:, place], frame.index) for place, name in enumerate(names)})
 
 
+def names(frame: pd.DataFrame) -> list[str]:
+    """Return where each picture was in the raw data, or what the column `image` has if that is unknown."""
+    return frame[NAME if NAME in frame else IMAGE].astype(str).tolist()
+
+
 def thumbnails(examples: Examples) -> NDArray[np.uint8]:
     """Return a small copy of each picture, of shape (pictures, SIDE, SIDE, 3).
 
