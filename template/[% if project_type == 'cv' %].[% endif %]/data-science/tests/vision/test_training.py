@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -316,6 +317,16 @@ def killed_after(monkeypatch, epochs):
     monkeypatch.setattr(checkpoints.Checkpoints, "save", save)
 
 
+@pytest.fixture
+def interrupted(schema, tmp_path, monkeypatch):
+    """A folder with the checkpoint of a training that was killed."""
+    with monkeypatch.context() as patch:
+        killed_after(patch, 1)
+        with pytest.raises(Killed):
+            fit(drawn(), schema, tmp_path / "state")
+    return tmp_path / "state"
+
+
 AUGMENTED = {"augment": {"rotation": 10, "contrast": 0.2}}
 
 
@@ -351,16 +362,49 @@ def test_a_finished_training_is_not_trained_again(schema, tmp_path, capsys):
         ({"size": 14}, r"size was 12, and is 14"),
     ],
 )
-def test_the_checkpoint_of_another_training_is_refused_in_one_line(schema, tmp_path, changes, reason):
-    fit(drawn(), schema, tmp_path, epochs=1)
+def test_the_checkpoint_of_another_training_is_refused_in_one_line(schema, interrupted, changes, reason):
     with pytest.raises(StepError, match=rf"checkpoint\.pt: it belongs to another training \({reason}\); delete it"):
-        fit(drawn(), schema, tmp_path, **{"epochs": 1, **changes})
+        fit(drawn(), schema, interrupted, **changes)
 
 
-def test_the_checkpoint_of_other_examples_is_refused(schema, tmp_path):
-    fit(drawn(), schema, tmp_path, epochs=1)
+def with_another_label(examples):
+    return replace(examples, frame=examples.frame.assign(place=[*examples.frame["place"][:-1], CLASSES[0]]))
+
+
+@pytest.mark.parametrize("others", [drawn(99), drawn(seed=1), with_another_label(drawn())])
+def test_the_checkpoint_of_other_examples_is_refused(schema, interrupted, others):
+    """Also of as many, and of the same pictures with another label."""
     with pytest.raises(StepError, match=r"it belongs to another training \(examples was"):
-        fit(drawn(99), schema, tmp_path, epochs=1)
+        fit(others, schema, interrupted)
+
+
+def test_the_checkpoint_of_other_pictures_with_the_same_names_is_refused(schema, tmp_path, monkeypatch):
+    def named(seed):
+        examples = drawn(seed=seed)
+        names = [f"{number}.png" for number in range(len(examples.frame))]
+        for name, content in zip(names, examples.frame["image"], strict=True):
+            (tmp_path / name).write_bytes(content)
+        return Examples(examples.frame.assign(image=names), tmp_path)
+
+    with monkeypatch.context() as patch:
+        killed_after(patch, 1)
+        with pytest.raises(Killed):
+            fit(named(0), schema, tmp_path / "state")
+    with pytest.raises(StepError, match=r"it belongs to another training \(examples was"):
+        fit(named(1), schema, tmp_path / "state")
+
+
+@pytest.mark.parametrize(("examples", "changes"), [(drawn(99), {}), (drawn(), {"learning_rate": 0.02})])
+def test_a_training_that_has_finished_does_not_stop_the_next_one_there(schema, tmp_path, capsys, examples, changes):
+    fit(drawn(), schema, tmp_path / "state", epochs=1)
+    alone = fit(examples, schema, epochs=1, **changes)
+    capsys.readouterr()
+    assert torch.equal(weights(fit(examples, schema, tmp_path / "state", epochs=1, **changes)), weights(alone))
+    line, *_ = capsys.readouterr().out.splitlines()
+    assert re.search(r"checkpoint\.pt: it is of another training \(\w+ was .*\), which has finished; starting", line)
+    capsys.readouterr()
+    fit(examples, schema, tmp_path / "state", epochs=1, **changes)
+    assert "nothing is left to train" in capsys.readouterr().out
 
 
 def test_settings_that_only_change_the_speed_do_not_matter_to_a_checkpoint(schema, tmp_path):

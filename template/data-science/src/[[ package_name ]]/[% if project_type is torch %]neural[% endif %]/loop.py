@@ -406,7 +406,7 @@ def without_copies(
     return kept if kept.sum() >= _FEWEST_VALIDATION_EXAMPLES else np.zeros(len(kept), dtype=bool)
 
 
-def digest(inputs: pd.Series, labels: NDArray[np.int64], validation: NDArray[np.bool_]) -> str:
+def digest(inputs: Iterable[str | bytes], labels: NDArray[np.int64], validation: NDArray[np.bool_]) -> str:
     """Return a hash of what a training learns from: of the contents of its inputs, bytes or text, and of their use."""
     total = hashlib.sha256(labels.tobytes() + validation.tobytes())
     for value in inputs:

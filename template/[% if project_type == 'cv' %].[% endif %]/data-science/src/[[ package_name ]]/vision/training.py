@@ -30,7 +30,7 @@ from ..neural.loop import (
 from ..neural.processes import processes
 from . import networks, saving
 from .augmentation import DRAWS, Augmentation
-from .data import IMAGE, alike, contents, fingerprints, thumbnails
+from .data import IMAGE, NAME, alike, contents, fingerprints, thumbnails
 from .pictures import Pictures, look
 
 _FLIPS = ("flip_left_right", "flip_up_down")
@@ -204,7 +204,8 @@ def fit(
         identity = {
             **{key: value for key, value in asdict(settings).items() if key not in _NOT_OF_THE_MODEL},
             **{"size": network.size, "channels": network.channels, "classes": list(classes), "seed": seed},
-            "examples": digest(examples.frame[IMAGE], labels, validation),
+            # The column `image` of pictures that were checked is a hash of their content.
+            "examples": digest(examples.frame[IMAGE] if NAME in examples.frame else files, labels, validation),
         }
         Training(
             group,
