@@ -17,8 +17,8 @@ from helpers import PACKAGE, SOURCE, module, write_schema
 from samples import CLASSES, SCHEMA, encoded, picture
 
 training, pictures = module("vision.training"), module("vision.pictures")
+hyperparameters, augmentation = module("vision.hyperparameters"), module("vision.augmentation")
 checkpoints, processes, loop = module("neural.checkpoints"), module("neural.processes"), module("neural.loop")
-augmentation = module("vision.augmentation")
 Examples, StepError = module("core.modality").Examples, module("core.step").StepError
 FEW = {"epochs": 3, "batch_size": 16, "size": 12, "learning_rate": 0.01}
 
@@ -95,34 +95,6 @@ def test_grey_and_colour_together_are_colour_and_the_median_side_is_the_size():
     assert pictures.look([encoded(picture(0, 0, 1000))]).size == 128
 
 
-@pytest.mark.parametrize(
-    ("given", "line"),
-    [
-        ({"learning_rat": 1}, "training.hyperparameters: unknown key 'learning_rat'; known are backbone, pretrained"),
-        ({"learning_rate": 0}, "training.hyperparameters.learning_rate: 0 must be a number between 1e-07 and 10"),
-        ({"epochs": 1.5}, "training.hyperparameters.epochs: 1.5 must be an integer"),
-        ({"epochs": 0}, "training.hyperparameters.epochs: 0 must be a number between 1 and 100000"),
-        ({"freeze": "yes"}, "training.hyperparameters.freeze: 'yes' must be true or false"),
-        ({"device": "tpu"}, "training.hyperparameters.device: 'tpu' is unknown; choose one of auto, cpu, gpu"),
-        ({"class_weights": 1}, "training.hyperparameters.class_weights: 1 is unknown; choose one of none, balanced"),
-        ({"backbone": 18}, "training.hyperparameters.backbone: 18 must be the name of a network"),
-        ({"augment": True}, "training.hyperparameters.augment: must be `name: value` lines"),
-        ({"augment": {"rotate": 1}}, "training.hyperparameters.augment.rotate: unknown; the keys are flip_left_right"),
-        ({"augment": {"shift": 0.9}}, "training.hyperparameters.augment.shift: 0.9 must be a number between 0 and 0.5"),
-        ({"augment": {"flip_up_down": 1}}, "training.hyperparameters.augment.flip_up_down: 1 must be true or false"),
-    ],
-)
-def test_a_wrong_hyperparameter_is_one_line(given, line):
-    with pytest.raises(StepError) as error:
-        training.Hyperparameters.of(given)
-    assert str(error.value).startswith(line)
-
-
-def test_the_hyperparameters_of_the_project_are_valid():
-    settings = module("core.settings").load_settings(SOURCE.parents[1] / "config" / "model.yml")
-    training.Hyperparameters.of(settings["training"]["hyperparameters"])
-
-
 def test_a_gpu_that_is_asked_for_and_absent_is_one_line(schema, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(StepError, match=r"device: gpu is asked for, and PyTorch .* sees none: choose auto or cpu"):
@@ -168,7 +140,7 @@ def test_a_threshold_of_more_than_two_classes_is_refused(schema):
 def changed(image, draws=None, **settings):
     values = torch.tensor(image, dtype=torch.float32).expand(64, 1, *np.shape(image))
     draws = torch.rand(64, augmentation.DRAWS, generator=torch.Generator().manual_seed(0)) if draws is None else draws
-    return augmentation.Augmentation(**settings)(values, draws)
+    return augmentation.augment(values, draws, hyperparameters.Augmentation(**settings))
 
 
 def test_without_augmentation_images_stay_as_they_are():
@@ -443,7 +415,7 @@ def test_a_full_disk_stops_in_one_line_and_the_last_checkpoint_stays_valid(schem
 def test_two_processes_give_the_model_of_one_and_the_first_alone_writes(folders, tmp_path):
     module("prep").main(folders.arguments("raw-data", "schema", "settings", "train-data", "test-data"))
     place = "training.hyperparameters"
-    options = ["--overrides", f"{place}.augment={{rotation:10}} {place}.class_weights=balanced"]
+    options = ["--overrides", f"{place}.augment={{'rotation':10}} {place}.class_weights=balanced"]
     module("train").main([*folders.arguments("train-data", "schema", "settings", "model"), *options])
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
     command += ["-m", f"{PACKAGE}.train", *folders.arguments("train-data", "schema", "settings")]
