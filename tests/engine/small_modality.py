@@ -1,7 +1,7 @@
 """The type of data of the small project: rows of numbers, whatever the surrounding project is for."""
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,12 @@ class Rows:
     def describe(self, examples: Any, schema: Any) -> Any:
         """Return all columns of the schema as a table."""
         return _core("modality").Description(examples.frame.reindex(columns=list(schema.columns)), {})
+
+    def check_hyperparameters(self, given: Mapping[str, Any], schema: Any) -> list[str]:
+        """Know the hyperparameter `rate` alone, a number."""
+        rules = {"rate": _core("hyperparameters").number(0.0, 1.0)}
+        found: list[str] = _core("hyperparameters").problems(given, rules)
+        return found
 
     def baseline(self, name: str, train: Any, test: Any, schema: Any) -> None:
         """Refuse any baseline.

@@ -375,6 +375,10 @@ TRAINING_CASES = {
         given=(WORSE,),
         again=False,
     ),
+    "a wrong override sends nothing": Case(
+        train(overrides="training.hyperparameters.rte=0.1"),
+        fails="training.hyperparameters.rte: unknown; the nearest is rate",
+    ),
     "training without waiting ends after the start": Case(
         train(wait=False), {"data": DATA, "jobs": [job("Running")]}, again=False
     ),

@@ -207,6 +207,8 @@ def test_a_table_that_looks_like_a_conflict_is_none(project: Project) -> None:
         ("evaluation.slices", ["regoin"], "evaluation.slices: the data have no column 'regoin'"),
         ("promotion.floor", -1.0, "promotion.floor: no model can reach -1"),
         ("training.hyperparameters", None, "the section training needs"),
+        ("training.hyperparameters.rte", 0.1, "training.hyperparameters.rte: unknown; the nearest is rate"),
+        ("training.hyperparameters.rate", "fast", "training.hyperparameters.rate: 'fast' must be a number"),
         ("extra", {}, "unknown key 'extra'"),
     ],
 )
@@ -215,6 +217,40 @@ def test_the_settings_are_held_against_the_data(project: Project, key: str, valu
     [line] = lines(project)
     assert line.startswith("config/model.yml: ")
     assert words in line
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ("training.seed", "write it as a.b.c=value"),
+        ("training.sed=7", "has no setting 'training.sed'"),
+        ("training.seed=often", "training.seed is an integer"),
+        ("training.hyperparameters.rte=0.1", "training.hyperparameters.rte: unknown; the nearest is rate"),
+        ("training.seed=7 evaluation.metric=f1_macro", "evaluation.metric: 'f1_macro' is not a regression metric"),
+    ],
+)
+def test_a_wrong_override_is_one_line_with_the_problem(project: Project, overrides: str, words: str) -> None:
+    with pytest.raises(UserError) as error:
+        configuration.check_overrides(project, overrides)
+    assert str(error.value).startswith(f"--overrides {overrides}: ")
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_overrides_answer_only_for_what_they_make_wrong(project: Project) -> None:
+    set_key(project.settings, "evaluation.slices", ["regoin"])
+    for overrides in ("", " ", "training.seed=7 training.hyperparameters.rate=0.5", "evaluation.slices=[x]"):
+        configuration.check_overrides(project, overrides)
+    with pytest.raises(UserError, match=r"^--overrides promotion.floor=-1: promotion.floor: [^;]*$"):
+        configuration.check_overrides(project, "promotion.floor=-1")
+
+
+def test_overrides_are_held_against_the_files_of_the_run(project: Project) -> None:
+    other = project.root / "other.yml"
+    write_yaml(other, {**yaml.safe_load(project.settings.read_text(encoding="utf-8")), "extra": {"key": 1}})
+    with pytest.raises(UserError, match=r"has no setting 'extra\.key'"):
+        configuration.check_overrides(project, "extra.key=2")
+    configuration.check_overrides(project, "extra.key=2", settings=other)
 
 
 def test_a_mistake_in_the_schema_is_named(project: Project) -> None:
@@ -238,6 +274,8 @@ def test_a_package_that_cannot_check_the_settings_is_one_line(
     monkeypatch.setattr(Project, "module", broken)
     [line] = lines(project)
     assert line.endswith("it cannot check the settings: SyntaxError: invalid syntax in core.endpoint")
+    with pytest.raises(UserError, match=r"^--overrides training\.seed=7: they cannot be checked: SyntaxError: "):
+        configuration.check_overrides(project, "training.seed=7")
 
 
 def test_two_processes_find_the_same_as_one() -> None:

@@ -127,6 +127,21 @@ def test_a_mistake_in_the_definitions_stops_the_loop_before_anything_runs(
     assert not (tmp_path / "unused").exists()
 
 
+def test_a_wrong_override_ends_the_loop_before_the_lint(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_LOCAL_DIR", str(tmp_path / "unused"))
+    monkeypatch.setattr(local, "lint", lambda project: pytest.fail("the lint began"))
+    with pytest.raises(UserError, match=r"^--overrides training\.sed=7: .*has no setting 'training\.sed'"):
+        local.run_local(project, overrides="training.sed=7")
+    other = yaml.safe_load(project.settings.read_text(encoding="utf-8")) | {"extra": {"key": 1}}
+    (tmp_path / "model.yml").write_text(yaml.safe_dump(other), encoding="utf-8")
+    settings = {"settings": str(tmp_path / "model.yml")}
+    with pytest.raises(UserError, match=r"^--overrides extra\.key=2 promotion\.floor=no: promotion\.floor: "):
+        local.run_local(project, overrides="extra.key=2 promotion.floor=no", set_inputs=settings)
+    assert not (tmp_path / "unused").exists()
+
+
 def test_data_that_a_step_refuses_end_the_loop_with_one_line(loop: Loop, tmp_path: Path) -> None:
     before, environment = Path.cwd(), dict(os.environ)
     with pytest.raises(UserError, match=r"^step prep failed: .*\(log: .*log.txt\)$") as caught:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import mlflow
 
+from .core.consistency import load_training
 from .core.modality import refuse_constant_target
 from .core.schema import Schema
-from .core.settings import load_settings
 from .core.split import refuse_poor_test, split
 from .core.step import output_folder, run, step_run
 from .modality import MODALITY
@@ -30,10 +30,10 @@ def prepare(arguments: argparse.Namespace) -> None:
     """Write the training and the test rows, each as the type of data stores examples.
 
     Raises:
-        StepError: the data cannot be read, do not fit the schema, or are too few.
+        StepError: a setting of the training is wrong, or the data cannot be read, do not fit the schema or are too few.
     """
     schema = Schema.load(arguments.schema, MODALITY.tasks)
-    training = load_settings(arguments.settings, arguments.overrides)["training"]
+    training = load_training(MODALITY, schema, arguments.settings, arguments.overrides)
     raw = MODALITY.read(arguments.raw_data, schema)
     print(f"read {len(raw.frame):,} rows from {arguments.raw_data}", flush=True)
     valid = MODALITY.check(raw, schema)

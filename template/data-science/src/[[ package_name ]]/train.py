@@ -11,10 +11,10 @@ import mlflow
 
 from . import conversion
 from .core.champion import write_fingerprints, write_metadata
+from .core.consistency import load_training
 from .core.metrics import scores
 from .core.modality import load_examples
 from .core.schema import Schema
-from .core.settings import load_settings
 from .core.split import METADATA, Split
 from .core.step import is_main_process, output_folder, run, step_run
 from .modality import MODALITY
@@ -41,7 +41,7 @@ def train(arguments: argparse.Namespace) -> None:
         StepError: the data or the settings are wrong.
     """
     schema = Schema.load(arguments.schema, MODALITY.tasks)
-    training = load_settings(arguments.settings, arguments.overrides)["training"]
+    training = load_training(MODALITY, schema, arguments.settings, arguments.overrides)
     held_out = Split.read(arguments.train_data)
     examples = load_examples(MODALITY, arguments.train_data, schema)
     if not is_main_process():

@@ -30,15 +30,25 @@ def baseline(name, train, test, schema):
     return test.frame.iloc[0]
 
 
-MODALITY = SimpleNamespace(tasks=("regression", "classification"), describe=describe, baseline=baseline)
+def check_hyperparameters(given, schema):
+    """Know one hyperparameter."""
+    return [f"training.hyperparameters.{name}: unknown" for name in given if name != "rate"]
 
 
-def problems(folder, changes, schema=REGRESSION):
+MODALITY = SimpleNamespace(
+    tasks=("regression", "classification"),
+    describe=describe,
+    baseline=baseline,
+    check_hyperparameters=check_hyperparameters,
+)
+
+
+def problems(folder, changes, schema=REGRESSION, overrides=""):
     """Check the settings with other sections; a change of None removes one."""
     settings = {key: value for key, value in {**SETTINGS, **changes}.items() if value is not None}
     for name, document in (("schema.yml", schema), ("model.yml", settings)):
         (folder / name).write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-    found = check_settings(MODALITY, folder / "schema.yml", folder / "model.yml")
+    found = check_settings(MODALITY, folder / "schema.yml", folder / "model.yml", overrides)
     assert all("\n" not in line and line.startswith(str(folder)) for line in found)
     return [line.removeprefix(f"{folder / 'model.yml'}: ") for line in found]
 
@@ -94,6 +104,10 @@ FAIR = {"cohorts": ["carrier"]}
         ),
         ({"training": {**SETTINGS["training"], "offset": "carrier"}}, "training.offset: 'carrier' is not a numerical"),
         ({"training": {**SETTINGS["training"], "threshold": 0.5}}, "training.threshold: is for two classes"),
+        (
+            {"training": {**SETTINGS["training"], "hyperparameters": {"rat": 1}}},
+            "training.hyperparameters.rat: unknown",
+        ),
         ({"fairnes": {}}, "unknown key 'fairnes'; known are training, evaluation, promotion, fairness"),
     ],
 )
@@ -122,7 +136,7 @@ def test_a_mistake_with_classes_is_one_line_that_names_the_key(tmp_path, changes
 
 def test_all_mistakes_are_named_at_once(tmp_path):
     changes = {
-        "training": {"test_size": 2, "seed": 13, "offset": "wind", "hyperparameters": {}},
+        "training": {"test_size": 2, "seed": 13, "offset": "wind", "hyperparameters": {"a": 1, "b": 1, "rate": 1}},
         "evaluation": {"metric": "mea", "slices": ["regoin", "hour"], "baselines": ["wnid"]},
         "promotion": {"floor": "good", "confidence": 95, "slice_tolerance": -1},
         "fairness": {"cohorts": ["airport"], "max_gap": -1, "max_ratio": 0.5},
@@ -130,9 +144,10 @@ def test_all_mistakes_are_named_at_once(tmp_path):
     }
     keys = {line.split(":")[0].split(" ")[0] for line in problems(tmp_path, changes)}
     assert keys == {
-        "training.test_size", "training.offset", "evaluation.metric", "evaluation.slices", "evaluation.baselines",
-        "promotion.floor", "promotion.confidence", "promotion.slice_tolerance", "fairness.cohorts", "fairness.max_gap",
-        "fairness.max_ratio", "drift.numerical.distance", "drift.categorical.distance",
+        "training.test_size", "training.offset", "training.hyperparameters.a", "training.hyperparameters.b",
+        "evaluation.metric", "evaluation.slices", "evaluation.baselines", "promotion.floor", "promotion.confidence",
+        "promotion.slice_tolerance", "fairness.cohorts", "fairness.max_gap", "fairness.max_ratio",
+        "drift.numerical.distance", "drift.categorical.distance",
     }  # fmt: skip
 
 
@@ -143,3 +158,38 @@ def test_an_error_in_the_schema_comes_alone(tmp_path):
 
 def test_a_metric_that_only_a_perfect_model_reaches_is_no_mistake(tmp_path):
     assert problems(tmp_path, {"promotion": {"floor": 0.0}}) == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "complaint"),
+    [
+        ("training.seed", "override 'training.seed': write it as a.b.c=value"),
+        ("training.sed=7", "has no setting 'training.sed'"),
+        ("training.seed=often", "training.seed is an integer"),
+        ("training.hyperparameters.rat=1", "training.hyperparameters.rat: unknown"),
+        ("evaluation.slices=[regoin]", "evaluation.slices: the data have no column 'regoin'"),
+        ("promotion.floor=-1", "promotion.floor: no model can reach -1"),
+    ],
+)
+def test_a_wrong_override_is_found_with_the_settings(tmp_path, overrides, complaint):
+    [line] = problems(tmp_path, {}, overrides=f"training.hyperparameters.rate=0.5 {overrides}")
+    assert complaint in line
+
+
+def test_an_override_can_correct_the_settings(tmp_path):
+    wrong = {"training": {**SETTINGS["training"], "seed": "often"}}
+    assert problems(tmp_path, wrong, overrides="training.seed=7") == []
+
+
+def test_the_section_of_a_step_that_trains_is_checked_for_the_data(tmp_path):
+    assert problems(tmp_path, {}) == []
+    load_training, schema = module("core.consistency").load_training, module("core.schema").Schema
+    files = schema.load(tmp_path / "schema.yml"), tmp_path / "model.yml"
+    assert load_training(MODALITY, *files, "training.hyperparameters.rate=0.5")["hyperparameters"] == {"rate": 0.5}
+    for words, complaint in (
+        ("training.hyperparameters.a=1 training.hyperparameters.b=1", r"\.a: unknown; training\.hyperparameters\.b: "),
+        ("training.offset=wind", "'wind' is not a numerical feature"),
+        ("training.seed=often", "is an integer"),
+    ):
+        with pytest.raises(StepError, match=complaint):
+            load_training(MODALITY, *files, words)

@@ -38,6 +38,13 @@ def sides(folders):
     return dict.fromkeys(train["id"], "train") | dict.fromkeys(test["id"], "test")
 
 
+def test_a_wrong_hyperparameter_stops_before_a_row_is_read(folders, capsys):
+    text = folders.settings.read_text(encoding="utf-8")
+    folders.settings.write_text(text.replace("hyperparameters:", "hyperparameters:\n    max_itr: 5"), encoding="utf-8")
+    line = fails(folders, capsys)
+    assert line.startswith("error: training.hyperparameters.max_itr: unknown; the nearest is max_iter, and known are")
+
+
 def test_another_seed_other_rows_and_another_order_move_no_row(folders):
     before = sides(folders)
     text = folders.settings.read_text(encoding="utf-8")

@@ -2,12 +2,13 @@
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 from helpers import CLASSIFICATION, REGRESSION, module, write_schema
 from samples import SETTINGS, flights
 
 data, model = module("tabular.data"), module("tabular.model")
-StepError = module("core.step").StepError
+StepError, MODALITY = module("core.step").StepError, module("modality").MODALITY
 
 
 def fitted(document, frame, tmp_path, hyperparameters=SETTINGS["training"]["hyperparameters"], **training):
@@ -49,17 +50,36 @@ def test_more_categories_than_the_trees_can_tell_apart_are_no_error(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("hyperparameters", "complaint"),
+    ("document", "hyperparameters", "line"),
     [
-        ({"max_itr": 5}, "unexpected keyword argument 'max_itr'; known are categorical"),
-        ({"learning_rate": -1}, "check training.hyperparameters: The 'learning_rate' parameter"),
-        ({"max_iter": "many"}, "check training.hyperparameters: The 'max_iter' parameter"),
+        (REGRESSION, {"max_itr": 5}, "max_itr: unknown; the nearest is max_iter, and known are early_stopping, "),
+        (REGRESSION, {"random_state": 5}, "random_state: unknown; known are "),
+        (REGRESSION, {"learning_rate": -1}, "learning_rate: must be a float in the range (0.0, inf). Got -1 instead."),
+        (REGRESSION, {"learning_rate": "1e-3"}, "learning_rate: must be a float in the range (0.0, inf). Got '1e-3' "),
+        (REGRESSION, {"max_iter": "many"}, "max_iter: must be an int in the range [1, inf). Got 'many' instead."),
+        (REGRESSION, {"loss": "log_loss"}, "loss: must be a str among {"),
+        (CLASSIFICATION, {"loss": "absolute_error"}, "loss: must be a str among {"),
+        (CLASSIFICATION, {"quantile": 0.5}, "quantile: unknown; known are "),
     ],
 )
-def test_a_wrong_hyperparameter_is_named(tmp_path, hyperparameters, complaint):
-    with pytest.raises(StepError) as error:
-        fitted(REGRESSION, flights(), tmp_path, hyperparameters)
-    assert complaint.replace("; known are categorical", "; known are ") in str(error.value)
+def test_a_wrong_hyperparameter_is_named_before_and_in_training(tmp_path, document, hyperparameters, line):
+    schema = write_schema(document, tmp_path)
+    [found] = MODALITY.check_hyperparameters({"max_leaf_nodes": 6, **hyperparameters}, schema)
+    assert found.startswith(f"training.hyperparameters.{line}")
+    with pytest.raises(StepError, match=r"^training\.hyperparameters\."):
+        model.fit(pd.DataFrame(), schema, {"hyperparameters": hyperparameters, "seed": 13})
+
+
+def test_all_wrong_hyperparameters_are_named_at_once(tmp_path):
+    given = {"max_itr": 5, "learning_rate": "1e-3", "max_leaf_nodes": 6}
+    unknown, wrong = MODALITY.check_hyperparameters(given, write_schema(REGRESSION, tmp_path))
+    assert "max_itr" in unknown
+    assert wrong.endswith("; YAML takes it for a text, write 1.0e-3")
+
+
+def test_hyperparameters_that_contradict_each_other_are_one_line(tmp_path):
+    with pytest.raises(StepError, match=r"check training\.hyperparameters: quantile must be "):
+        fitted(REGRESSION, flights(), tmp_path, {"loss": "quantile"})
 
 
 def test_the_saved_model_predicts_what_the_fitted_one_did(tmp_path):

@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 import yaml
 from helpers import module
-from samples import SCHEMA, SETTINGS, encoded, labelled, make_folders, pictures, write_archive
+from samples import CLASSES, SCHEMA, SETTINGS, encoded, labelled, make_folders, picture, pictures, write_archive
 
 prep, evaluate, register = module("prep"), module("evaluate"), module("register")
 champion, modality, decode = module("core.champion"), module("modality").MODALITY, module("image_model").decode
+Examples = module("core.modality").Examples
 NAME = "places"
 GATE = {"floor": 0.6, "beat_baselines": True}
 
@@ -140,3 +141,60 @@ def test_a_champion_without_fingerprints_is_compared_on_all_held_out_pictures(pr
     decision, report = judged(project, root / "strong")
     assert (decision["promote"], decision["note"]) == (True, "")
     assert "All are scored on the same rows" in report
+
+
+def replace_data(project, files, schema=SCHEMA):
+    """Give the project other pictures and another schema, and run prep."""
+    project.schema.write_text(yaml.safe_dump(schema, sort_keys=False), encoding="utf-8")
+    write_archive(project.raw / "pictures.zip", files)
+    prep.main(project.arguments("raw-data", "schema", "settings", "train-data", "test-data"))
+
+
+def of_classes(*names):
+    """Return the schema of a project with these classes."""
+    place = {"type": "category", "values": list(names)}
+    return SCHEMA | {"columns": SCHEMA["columns"] | {"place": place}}
+
+
+def test_a_class_that_came_after_the_champion_counts_against_it_and_is_named(project, root, capsys):
+    set_champion(root / "strong")
+    files = labelled(pictures(200))
+    more = {f"{300 + number:04}.png": encoded(picture(7, number)) for number in range(60)}
+    files["labels.csv"] += "".join(f"{name},far,a\n" for name in more)
+    replace_data(project, files | more, of_classes(*CLASSES, "far"))
+    count = (pd.read_parquet(project.test / "examples.parquet")["place"] == "far").sum()
+    decision, report = judged(project, root / "strong")
+    line = f"champion v1 does not know far, so it is wrong in the {count} held-out rows of this class"
+    assert decision["note"] == line
+    assert line in capsys.readouterr().out
+    assert line in report
+    assert decision["champion"] == "champion v1"
+
+
+def test_a_class_that_is_gone_from_the_data_leaves_the_champion_comparable(project, root):
+    set_champion(root / "weak")
+    files = {name: content for name, content in pictures(200).items() if int(name[:4]) % 3 < 2}
+    replace_data(project, labelled(files))
+    decision, _ = judged(project, root / "strong")
+    assert (decision["champion"], decision["note"]) == ("champion v1", "")
+
+
+def test_a_class_that_is_gone_from_the_schema_makes_the_champion_incomparable_in_one_line(project, root, capsys):
+    set_champion(root / "weak")
+    files = {name: content for name, content in pictures(200).items() if int(name[:4]) % 3 < 2}
+    replace_data(project, labelled(files), of_classes(*CLASSES[:2]))
+    with pytest.raises(SystemExit):
+        judged(project, root / "strong")
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "champion v1 cannot be compared: it predicts left, middle, right, and place has left, middle." in error
+
+
+def test_a_champion_of_another_size_and_of_colour_is_compared(project, root, tmp_path):
+    schema = module("core.schema").Schema.load(project.schema)
+    files = [encoded(picture(number % 3, number, 20, 3)) for number in range(60)]
+    place = [CLASSES[number % 3] for number in range(60)]
+    colour = Examples(pd.DataFrame({"image": files, "place": place, "camera": "a"}), tmp_path)
+    write_model(project, tmp_path / "colour", colour, schema, epochs=1, size=20, learning_rate=1e-6)
+    set_champion(tmp_path / "colour")
+    decision, _ = judged(project, root / "strong")
+    assert (decision["promote"], decision["champion"], decision["note"]) == (True, "champion v1", "")

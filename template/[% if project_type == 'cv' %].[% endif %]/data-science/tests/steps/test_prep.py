@@ -6,6 +6,7 @@ import re
 import mlflow
 import pandas as pd
 import pytest
+import yaml
 from helpers import module
 from PIL import Image
 from samples import SCHEMA, encoded, labelled, labels, make_folders, picture, pictures, write_archive
@@ -48,6 +49,18 @@ def test_each_picture_is_either_for_training_or_for_testing(folders):
     assert [sorted(path.name for path in folder.iterdir()) for folder in (folders.train, folders.test)] == [
         ["_split.json", "examples.parquet", "images.zip"]
     ] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [("epoch", 20, "epoch: unknown; the nearest is epochs"), ("backbone", "smal_cnn", "backbone: 'smal_cnn' is unk")],
+)
+def test_a_wrong_hyperparameter_stops_before_a_picture_is_read(folders, capsys, name, value, complaint):
+    settings = yaml.safe_load(folders.settings.read_text(encoding="utf-8"))
+    settings["training"]["hyperparameters"][name] = value
+    folders.settings.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    replace_raw(folders, {"1.png": b"no picture"})
+    assert fails(folders, capsys).startswith(f"error: training.hyperparameters.{complaint}")
 
 
 def test_another_seed_other_pictures_and_other_names_move_no_picture(folders):

@@ -76,6 +76,6 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_written_model(prepared, tmp_
 
 def test_a_wrong_hyperparameter_stops_the_step_in_one_line(prepared, capsys):
     with pytest.raises(SystemExit):
-        train.main([*prepared.arguments(*OPTIONS), "--overrides", "training.hyperparameters.layers=3"])
+        train.main([*prepared.arguments(*OPTIONS), "--overrides", "training.hyperparameters.epoch=3"])
     [line] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert line.startswith("error: training.hyperparameters: unknown key 'layers'; known are backbone")
+    assert line.startswith("error: training.hyperparameters.epoch: unknown; the nearest is epochs, and known")

@@ -99,7 +99,6 @@ def test_of_a_frozen_network_only_the_head_learns():
             r"the weights of torchvision:remote cannot be fetched \(Name or service not known\)",
         ),
         ("torchvision:tiny", {"size": 33}, r"size: torchvision:tiny takes no images of 33 pixels \(normal"),
-        ("small_cnn", {"freeze": True}, "freeze: small_cnn is not pretrained, so all of it must learn"),
     ],
 )
 def test_a_network_that_cannot_be_had_is_one_line(name, options, line):

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,8 +17,8 @@ from helpers import PACKAGE, SOURCE, module, write_schema
 from samples import CLASSES, SCHEMA, encoded, picture
 
 training, pictures = module("vision.training"), module("vision.pictures")
+hyperparameters, augmentation = module("vision.hyperparameters"), module("vision.augmentation")
 checkpoints, processes, loop = module("neural.checkpoints"), module("neural.processes"), module("neural.loop")
-augmentation = module("vision.augmentation")
 Examples, StepError = module("core.modality").Examples, module("core.step").StepError
 FEW = {"epochs": 3, "batch_size": 16, "size": 12, "learning_rate": 0.01}
 
@@ -94,34 +95,6 @@ def test_grey_and_colour_together_are_colour_and_the_median_side_is_the_size():
     assert pictures.look([encoded(picture(0, 0, 1000))]).size == 128
 
 
-@pytest.mark.parametrize(
-    ("given", "line"),
-    [
-        ({"learning_rat": 1}, "training.hyperparameters: unknown key 'learning_rat'; known are backbone, pretrained"),
-        ({"learning_rate": 0}, "training.hyperparameters.learning_rate: 0 must be a number between 1e-07 and 10"),
-        ({"epochs": 1.5}, "training.hyperparameters.epochs: 1.5 must be an integer"),
-        ({"epochs": 0}, "training.hyperparameters.epochs: 0 must be a number between 1 and 100000"),
-        ({"freeze": "yes"}, "training.hyperparameters.freeze: 'yes' must be true or false"),
-        ({"device": "tpu"}, "training.hyperparameters.device: 'tpu' is unknown; choose one of auto, cpu, gpu"),
-        ({"class_weights": 1}, "training.hyperparameters.class_weights: 1 is unknown; choose one of none, balanced"),
-        ({"backbone": 18}, "training.hyperparameters.backbone: 18 must be the name of a network"),
-        ({"augment": True}, "training.hyperparameters.augment: must be `name: value` lines"),
-        ({"augment": {"rotate": 1}}, "training.hyperparameters.augment.rotate: unknown; the keys are flip_left_right"),
-        ({"augment": {"shift": 0.9}}, "training.hyperparameters.augment.shift: 0.9 must be a number between 0 and 0.5"),
-        ({"augment": {"flip_up_down": 1}}, "training.hyperparameters.augment.flip_up_down: 1 must be true or false"),
-    ],
-)
-def test_a_wrong_hyperparameter_is_one_line(given, line):
-    with pytest.raises(StepError) as error:
-        training.Hyperparameters.of(given)
-    assert str(error.value).startswith(line)
-
-
-def test_the_hyperparameters_of_the_project_are_valid():
-    settings = module("core.settings").load_settings(SOURCE.parents[1] / "config" / "model.yml")
-    training.Hyperparameters.of(settings["training"]["hyperparameters"])
-
-
 def test_a_gpu_that_is_asked_for_and_absent_is_one_line(schema, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(StepError, match=r"device: gpu is asked for, and PyTorch .* sees none: choose auto or cpu"):
@@ -167,7 +140,7 @@ def test_a_threshold_of_more_than_two_classes_is_refused(schema):
 def changed(image, draws=None, **settings):
     values = torch.tensor(image, dtype=torch.float32).expand(64, 1, *np.shape(image))
     draws = torch.rand(64, augmentation.DRAWS, generator=torch.Generator().manual_seed(0)) if draws is None else draws
-    return augmentation.Augmentation(**settings)(values, draws)
+    return augmentation.augment(values, draws, hyperparameters.Augmentation(**settings))
 
 
 def test_without_augmentation_images_stay_as_they_are():
@@ -316,6 +289,16 @@ def killed_after(monkeypatch, epochs):
     monkeypatch.setattr(checkpoints.Checkpoints, "save", save)
 
 
+@pytest.fixture
+def interrupted(schema, tmp_path, monkeypatch):
+    """A folder with the checkpoint of a training that was killed."""
+    with monkeypatch.context() as patch:
+        killed_after(patch, 1)
+        with pytest.raises(Killed):
+            fit(drawn(), schema, tmp_path / "state")
+    return tmp_path / "state"
+
+
 AUGMENTED = {"augment": {"rotation": 10, "contrast": 0.2}}
 
 
@@ -351,16 +334,49 @@ def test_a_finished_training_is_not_trained_again(schema, tmp_path, capsys):
         ({"size": 14}, r"size was 12, and is 14"),
     ],
 )
-def test_the_checkpoint_of_another_training_is_refused_in_one_line(schema, tmp_path, changes, reason):
-    fit(drawn(), schema, tmp_path, epochs=1)
+def test_the_checkpoint_of_another_training_is_refused_in_one_line(schema, interrupted, changes, reason):
     with pytest.raises(StepError, match=rf"checkpoint\.pt: it belongs to another training \({reason}\); delete it"):
-        fit(drawn(), schema, tmp_path, **{"epochs": 1, **changes})
+        fit(drawn(), schema, interrupted, **changes)
 
 
-def test_the_checkpoint_of_other_examples_is_refused(schema, tmp_path):
-    fit(drawn(), schema, tmp_path, epochs=1)
+def with_another_label(examples):
+    return replace(examples, frame=examples.frame.assign(place=[*examples.frame["place"][:-1], CLASSES[0]]))
+
+
+@pytest.mark.parametrize("others", [drawn(99), drawn(seed=1), with_another_label(drawn())])
+def test_the_checkpoint_of_other_examples_is_refused(schema, interrupted, others):
+    """Also of as many, and of the same pictures with another label."""
     with pytest.raises(StepError, match=r"it belongs to another training \(examples was"):
-        fit(drawn(99), schema, tmp_path, epochs=1)
+        fit(others, schema, interrupted)
+
+
+def test_the_checkpoint_of_other_pictures_with_the_same_names_is_refused(schema, tmp_path, monkeypatch):
+    def named(seed):
+        examples = drawn(seed=seed)
+        names = [f"{number}.png" for number in range(len(examples.frame))]
+        for name, content in zip(names, examples.frame["image"], strict=True):
+            (tmp_path / name).write_bytes(content)
+        return Examples(examples.frame.assign(image=names), tmp_path)
+
+    with monkeypatch.context() as patch:
+        killed_after(patch, 1)
+        with pytest.raises(Killed):
+            fit(named(0), schema, tmp_path / "state")
+    with pytest.raises(StepError, match=r"it belongs to another training \(examples was"):
+        fit(named(1), schema, tmp_path / "state")
+
+
+@pytest.mark.parametrize(("examples", "changes"), [(drawn(99), {}), (drawn(), {"learning_rate": 0.02})])
+def test_a_training_that_has_finished_does_not_stop_the_next_one_there(schema, tmp_path, capsys, examples, changes):
+    fit(drawn(), schema, tmp_path / "state", epochs=1)
+    alone = fit(examples, schema, epochs=1, **changes)
+    capsys.readouterr()
+    assert torch.equal(weights(fit(examples, schema, tmp_path / "state", epochs=1, **changes)), weights(alone))
+    line, *_ = capsys.readouterr().out.splitlines()
+    assert re.search(r"checkpoint\.pt: it is of another training \(\w+ was .*\), which has finished; starting", line)
+    capsys.readouterr()
+    fit(examples, schema, tmp_path / "state", epochs=1, **changes)
+    assert "nothing is left to train" in capsys.readouterr().out
 
 
 def test_settings_that_only_change_the_speed_do_not_matter_to_a_checkpoint(schema, tmp_path):
@@ -399,7 +415,7 @@ def test_a_full_disk_stops_in_one_line_and_the_last_checkpoint_stays_valid(schem
 def test_two_processes_give_the_model_of_one_and_the_first_alone_writes(folders, tmp_path):
     module("prep").main(folders.arguments("raw-data", "schema", "settings", "train-data", "test-data"))
     place = "training.hyperparameters"
-    options = ["--overrides", f"{place}.augment={{rotation:10}} {place}.class_weights=balanced"]
+    options = ["--overrides", f"{place}.augment={{'rotation':10}} {place}.class_weights=balanced"]
     module("train").main([*folders.arguments("train-data", "schema", "settings", "model"), *options])
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
     command += ["-m", f"{PACKAGE}.train", *folders.arguments("train-data", "schema", "settings")]

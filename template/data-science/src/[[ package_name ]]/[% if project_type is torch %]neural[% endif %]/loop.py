@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..core.hyperparameters import PLACE
 from ..core.schema import Schema
 from ..core.split import hash_shares
 from ..core.step import StepError
 from .checkpoints import Checkpoints
 from .processes import Processes, processors
-
-PLACE = "training.hyperparameters"
+from .settings import LoopSettings
 
 # Without that many validation examples their loss says little.
 _FEWEST_VALIDATION_EXAMPLES = 10
@@ -42,60 +42,6 @@ class Source(Protocol):
 
     def batches(self, parts: Iterable[NDArray[Any]]) -> Iterator[Arrays]:
         """Yield the examples at the places of each part; those of the next parts may be under way."""
-        ...
-
-
-class Settings(Protocol):
-    """What `training.hyperparameters` says of the loop."""
-
-    @property
-    def epochs(self) -> int:
-        """At most so many."""
-        ...
-
-    @property
-    def batch_size(self) -> int:
-        """Of all processes together."""
-        ...
-
-    @property
-    def learning_rate(self) -> float:
-        """The highest."""
-        ...
-
-    @property
-    def weight_decay(self) -> float:
-        """Of AdamW."""
-        ...
-
-    @property
-    def warmup(self) -> float:
-        """The share of the training in which the learning rate rises."""
-        ...
-
-    @property
-    def label_smoothing(self) -> float:
-        """0 is none."""
-        ...
-
-    @property
-    def class_weights(self) -> str:
-        """Either `none` or `balanced`."""
-        ...
-
-    @property
-    def patience(self) -> int | None:
-        """Stop when the validation loss has not fallen for so many epochs."""
-        ...
-
-    @property
-    def mixed_precision(self) -> bool:
-        """Whether a GPU computes in half precision."""
-        ...
-
-    @property
-    def checkpoint_every(self) -> int:
-        """Epochs."""
         ...
 
 
@@ -125,7 +71,7 @@ class Training:
     """
 
     group: Processes
-    settings: Settings
+    settings: LoopSettings
     network: nn.Module
     source: Source
     labels: NDArray[np.int64]
@@ -406,7 +352,7 @@ def without_copies(
     return kept if kept.sum() >= _FEWEST_VALIDATION_EXAMPLES else np.zeros(len(kept), dtype=bool)
 
 
-def digest(inputs: pd.Series, labels: NDArray[np.int64], validation: NDArray[np.bool_]) -> str:
+def digest(inputs: Iterable[str | bytes], labels: NDArray[np.int64], validation: NDArray[np.bool_]) -> str:
     """Return a hash of what a training learns from: of the contents of its inputs, bytes or text, and of their use."""
     total = hashlib.sha256(labels.tobytes() + validation.tobytes())
     for value in inputs:

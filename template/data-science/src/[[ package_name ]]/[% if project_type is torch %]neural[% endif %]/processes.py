@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ..core.hyperparameters import PLACE
 from ..core.step import StepError, is_main_process
 
 # A process waits no longer than that for the others, one of which may have failed.
 _PATIENCE = timedelta(minutes=5)
-_PLACE = "training.hyperparameters.device"
+_PLACE = f"{PLACE}.device"
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ class Champion:
             `unseen`; empty if there is nothing to compare with.
         embeddings: likewise how it sees the examples, of shape (examples, components); empty if it has no embedding.
         unseen: which of the held-out examples it was not trained on, of shape (examples,); None if all.
-        note: why there is nothing to compare with, or not all; or empty.
+        note: why there is nothing to compare with, or what limits the comparison; or empty.
     """
 
     version: str | None
@@ -170,7 +170,8 @@ def meet_champion(
             scored = tuple(_scored(model, modality, schema, each) for each in chosen)
             embedded = [_embedded(model, modality, each) for each in chosen] if embed else []
             found = tuple(each for each in embedded if each is not None)
-            return Champion(str(version.version), scored, _part(version, unseen), found, unseen)
+            notes = (_part(version, unseen), _unknown_classes(version, schema, scored[0], chosen[0]))
+            return Champion(str(version.version), scored, "; ".join(filter(None, notes)), found, unseen)
         except _IncomparableError as error:
             note = f"champion v{version.version} cannot be compared: {error}"
     if not replace:
@@ -230,6 +231,19 @@ def _part(version: ModelVersion, unseen: NDArray[np.bool_] | None) -> str:
     rows, left = len(unseen), int(unseen.sum())
     seen = f"champion v{version.version} was trained on copies of {rows - left:,} of the {rows:,} held-out rows"
     return f"{seen}, so it is compared on the other {left:,}"
+
+
+def _unknown_classes(version: ModelVersion, schema: Schema, predicted: Predictions, examples: Examples) -> str:
+    if not predicted.classes or schema.target not in examples.frame:
+        return ""
+    counts = examples.frame[schema.target].astype(str).value_counts()
+    unknown = sorted(set(counts.index) - set(predicted.classes))
+    if not unknown:
+        return ""
+    return (
+        f"champion v{version.version} does not know {', '.join(unknown)}, so it is wrong in the {counts[unknown].sum():,} "
+        f"held-out rows of {'this class' if len(unknown) == 1 else 'these classes'}"
+    )
 
 
 def _scored(model: PyFuncModel, modality: Modality, schema: Schema, examples: Examples) -> Predictions:

@@ -16,7 +16,16 @@ from .metrics import METRICS, Metric, metric
 from .modality import Examples, Modality
 from .promotion import Policy
 from .schema import Schema
-from .settings import is_number, load_settings, names, read_mapping, refuse_unknown_keys, section, shows_examples
+from .settings import (
+    check_training_section,
+    is_number,
+    load_settings,
+    names,
+    read_settings,
+    refuse_unknown_keys,
+    section,
+    shows_examples,
+)
 from .step import StepError
 
 SECTIONS = ("training", "evaluation", "promotion", "fairness", "responsible_ai", "drift")
@@ -35,7 +44,7 @@ class _Problems(list[str]):
                 self.append(line)
 
 
-def check_settings(modality: Modality, schema_path: Path, settings_path: Path) -> list[str]:
+def check_settings(modality: Modality, schema_path: Path, settings_path: Path, overrides: str = "") -> list[str]:
     """Return all that is wrong with the settings, by themselves and for these data: a line each, with file and key.
 
     No example is read: what depends on values, such as a class without examples, is left to the steps.
@@ -44,11 +53,12 @@ def check_settings(modality: Modality, schema_path: Path, settings_path: Path) -
         modality: the type of data.
         schema_path: data/schema.yml; what is wrong in it comes alone, because all else depends on it.
         settings_path: config/model.yml.
+        overrides: as in `settings.load_settings`; a malformed one comes alone.
     """
     problems = _Problems()
     with problems.collected():
         schema = Schema.load(schema_path, modality.tasks)
-        settings = read_mapping(settings_path)
+        settings = read_settings(settings_path, overrides)
         _check_all(problems, modality, schema, settings, settings_path)
     files = (str(schema_path), str(settings_path))
     return [line if line.startswith(files) else f"{settings_path}: {line}" for line in problems]
@@ -61,14 +71,29 @@ def _check_all(
         with problems.collected():
             refuse_unknown_keys({name: None}, SECTIONS, f"{path}")
     with problems.collected():
-        load_settings(path)
+        check_training_section(settings, path)
     training = settings.get("training")
     if isinstance(training, Mapping):
         with problems.collected():
             check_training(training, schema)
+        if isinstance(hyperparameters := training.get("hyperparameters"), Mapping):
+            problems += modality.check_hyperparameters(hyperparameters, schema)
     _check_gates(problems, schema, settings)
     _check_names(problems, modality, schema, settings)
     _check_drift(problems, settings)
+
+
+def load_training(modality: Modality, schema: Schema, path: Path, overrides: str = "") -> dict[str, Any]:
+    """Read the section `training` of the settings file, checked for these data.
+
+    Raises:
+        StepError: a setting is missing, unknown or wrong, or an override is malformed; see `settings.load_settings`.
+    """
+    training: dict[str, Any] = load_settings(path, overrides)["training"]
+    check_training(training, schema)
+    if wrong := modality.check_hyperparameters(training["hyperparameters"], schema):
+        raise StepError("; ".join(wrong))
+    return training
 
 
 def check_training(training: Mapping[str, Any], schema: Schema) -> None:

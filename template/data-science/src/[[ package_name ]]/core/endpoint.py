@@ -5,7 +5,8 @@ The contract, by name and by argument; a project that keeps it can change everyt
 - `sample_request(modality, schema, folder, rows)`: a request with real examples, for smoke tests.
 - `check_response(modality, response, rows, schema)`: what is wrong with an endpoint's answer.
 - `data_files(folder, suffixes)`: the files that a batch endpoint scores; `suffixes` are those of the modality.
-- `check_settings(modality, schema, settings)`: what is wrong with the settings, for the lint.
+- `check_settings(modality, schema, settings, overrides)`: what is wrong with the settings, for the lint, or with
+  overrides of them before a run.
 - `champion(client, name)`: the registered version that serves.
 - `model_hash(folder)`: the hash that identifies a model's files.
 - `StepError`: what these raise for a mistake of the user; its text is one line.

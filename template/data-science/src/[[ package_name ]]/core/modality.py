@@ -177,6 +177,15 @@ class Modality(Protocol):
         """Return the examples as a table; without examples an empty one with the same columns."""
         ...
 
+    def check_hyperparameters(self, given: Mapping[str, Any], schema: Schema) -> list[str]:
+        """Return what is wrong with hyperparameters for these data, a line each; an empty list means that they fit.
+
+        Each line begins with `training.hyperparameters.NAME: `, and names the nearest name of one that is unknown. The
+        lint and `prep` call it too, so it needs no more than their libraries: none that only training needs. A search
+        may call it for each of its candidates. `core.hyperparameters` has what types of data share.
+        """
+        ...
+
     def fit(
         self, train: Examples, schema: Schema, training: Mapping[str, Any], checkpoints: Path | None = None
     ) -> Trained:
@@ -191,7 +200,7 @@ class Modality(Protocol):
             checkpoints: a folder to keep the state of a long training in, and to go on from the state in it.
 
         Raises:
-            StepError: a setting is unknown or has a wrong value.
+            StepError: a setting has a wrong value, also one that `check_hyperparameters` cannot know to be wrong.
         """
         ...
 

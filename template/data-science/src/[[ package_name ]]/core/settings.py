@@ -1,7 +1,9 @@
 """The settings of `config/model.yml`, and the checks that every YAML file of the project shares."""
 
+import difflib
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +99,28 @@ def check_numbers(
     if unknown := sorted(map(str, set(given) - set(limits))):
         raise StepError(f"{section}.{unknown[0]}: unknown; the keys are {', '.join((*others, *limits))}")
     for key, value in given.items():
-        low, high = limits[key]
-        if not is_number(value) or not low <= value <= high:
-            raise StepError(f"{section}.{key}: {value!r} must be a number{_range(low, high)}")
+        if problem := number_problem(value, *limits[key]):
+            raise StepError(f"{section}.{key}: {value!r} {problem}")
+
+
+def number_problem(value: object, low: float, high: float) -> str:
+    """Say what is wrong with a value that should be a number within limits; an empty text if nothing is."""
+    if isinstance(value, int | float) and is_number(value) and low <= value <= high:
+        return ""
+    return f"must be a number{_range(low, high)}{missing_point(value)}"
+
+
+def missing_point(value: object) -> str:
+    """Say how to write a number that YAML takes for a text, such as 1e-3; an empty text if a value is none."""
+    match = re.fullmatch(r"([+-]?\d+)(\.\d*)?[eE]([+-]?\d+)", value) if isinstance(value, str) else None
+    return f"; YAML takes it for a text, write {match[1]}{match[2] or '.0'}e{int(match[3]):+d}" if match else ""
+
+
+def unknown_key(key: object, known: Iterable[str]) -> str:
+    """Say that a key is not known, and which ones are: the nearest first."""
+    names = list(known)
+    near = difflib.get_close_matches(str(key), names, 1, 0.7)
+    return "unknown; " + (f"the nearest is {near[0]}, and " if near else "") + f"known are {', '.join(names)}"
 
 
 def _range(low: float, high: float) -> str:
@@ -114,6 +135,17 @@ def load_settings(path: Path, overrides: str = "") -> dict[str, Any]:
     Raises:
         StepError: the file is not valid YAML, a setting of the training is missing or wrong, or an override is
             malformed or names a key that the file does not have.
+    """
+    settings = read_settings(path, overrides)
+    check_training_section(settings, path)
+    return settings
+
+
+def read_settings(path: Path, overrides: str = "") -> dict[str, Any]:
+    """Read the settings file and apply `overrides`, without a look at the values.
+
+    Raises:
+        StepError: the file is not valid YAML, or an override is malformed or names a key that the file does not have.
     """
     settings = read_mapping(Path(path))
     for word in overrides.split():
@@ -131,7 +163,6 @@ def load_settings(path: Path, overrides: str = "") -> dict[str, Any]:
             parent[last] = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise StepError(f"override '{word}': '{text}' is not a YAML value") from error
-    _check_training(settings.get("training"), path)
     return settings
 
 
@@ -139,7 +170,13 @@ def _may_be_left_out(key: str) -> bool:
     return key in _LEFT_OUT or key.startswith("training.hyperparameters.")
 
 
-def _check_training(training: object, path: Path) -> None:
+def check_training_section(settings: Mapping[str, Any], path: Path) -> None:
+    """Check the keys and values of the section `training` that are the same for all data.
+
+    Raises:
+        StepError: one is missing, unknown or wrong.
+    """
+    training = settings.get("training")
     if not isinstance(training, dict) or not {"test_size", "seed", "hyperparameters"} <= training.keys():
         raise StepError(f"{path}: the section training needs test_size, seed and hyperparameters")
     known = ("test_size", "seed", "offset", "threshold", "hyperparameters")

@@ -90,6 +90,10 @@ class Tabular:
         features = (schema.columns[name] for name in schema.features)
         return Description(frame, {each.name: each for each in features if each.role != "calendar"})
 
+    def check_hyperparameters(self, given: Mapping[str, Any], schema: Schema) -> list[str]:
+        """Return what is wrong with arguments of scikit-learn's boosted trees."""
+        return model.check(given, schema)
+
     def fit(
         self, train: Examples, schema: Schema, training: Mapping[str, Any], checkpoints: Path | None = None
     ) -> TrainedPipeline:

@@ -25,7 +25,9 @@ from sklearn.preprocessing import OrdinalEncoder
 from threadpoolctl import threadpool_limits
 
 from ..core.consistency import check_training
+from ..core.hyperparameters import PLACE
 from ..core.schema import Schema
+from ..core.settings import missing_point, unknown_key
 from ..core.step import StepError
 
 # What a model needs where it is loaded; mlflow would otherwise guess this list in a slow child process.
@@ -33,6 +35,27 @@ _REQUIREMENTS = ("mlflow-skinny", "scikit-learn", "skops", "numpy", "pandas")
 
 # With fewer rows, training is over before a second thread has helped.
 _ROWS_WORTH_THREADS = 200_000
+
+# What follows from the schema and the settings is no hyperparameter.
+_ARGUMENTS_OF_OURS = ("random_state", "categorical_features")
+_BOOSTING = {"regression": HistGradientBoostingRegressor, "classification": HistGradientBoostingClassifier}
+
+
+def check(hyperparameters: Mapping[str, Any], schema: Schema) -> list[str]:
+    """Return what is wrong with hyperparameters; see `core.modality.Modality.check_hyperparameters`."""
+    boosting = _BOOSTING[schema.task]
+    known = [name for name in boosting().get_params() if name not in _ARGUMENTS_OF_OURS]
+    found = []
+    for name, value in hyperparameters.items():
+        if name not in known:
+            found.append(f"{PLACE}.{name}: {unknown_key(name, known)}")
+            continue
+        try:
+            boosting(**{name: value})._validate_params()  # what `fit` begins with
+        except ValueError as error:
+            *_, what = str(error).partition(f"The '{name}' parameter of {boosting.__name__} ")
+            found.append(f"{PLACE}.{name}: {what or error}{missing_point(value)}")
+    return found
 
 
 def build(schema: Schema, training: Mapping[str, Any]) -> Pipeline:
@@ -42,15 +65,13 @@ def build(schema: Schema, training: Mapping[str, Any]) -> Pipeline:
     missing; when there are more categories than `max_bins`, the rarest are grouped.
 
     Raises:
-        StepError: a hyperparameter is unknown to scikit-learn.
+        StepError: a hyperparameter is unknown to scikit-learn, or has a value that it refuses.
     """
-    boosting = HistGradientBoostingRegressor if schema.task == "regression" else HistGradientBoostingClassifier
-    first_columns, hyperparameters = list(range(len(schema.categorical))), training["hyperparameters"]
-    try:
-        trees = boosting(random_state=training["seed"], categorical_features=first_columns, **hyperparameters)
-    except TypeError as error:
-        known = ", ".join(sorted(boosting().get_params().keys() - {"random_state", "categorical_features"}))
-        raise StepError(f"training.hyperparameters: {error}; known are {known}") from error
+    hyperparameters = training["hyperparameters"]
+    if wrong := check(hyperparameters, schema):
+        raise StepError("; ".join(wrong))
+    first_columns = list(range(len(schema.categorical)))
+    trees = _BOOSTING[schema.task](random_state=training["seed"], categorical_features=first_columns, **hyperparameters)
     encoder = OrdinalEncoder(
         handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=hyperparameters.get("max_bins", 255)
     )
@@ -84,7 +105,7 @@ def fit(frame: pd.DataFrame, schema: Schema, training: Mapping[str, Any]) -> Bas
             model.fit(features, target)
         if training.get("threshold") is not None and len(model.classes_) != 2:
             raise StepError("training.threshold: is for two classes, and this target has others; leave it out")
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise StepError(f"training failed, check training.hyperparameters: {error}") from error
     return model if offset is None else _with_offset(model, features, offset)
 

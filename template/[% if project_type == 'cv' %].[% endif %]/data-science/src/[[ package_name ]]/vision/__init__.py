@@ -22,7 +22,7 @@ from ..core.modality import Description, Examples, Modality, Panel, Predict, Tra
 from ..core.panels import Figure
 from ..core.schema import Column, Schema
 from ..core.step import StepError
-from . import data, explain
+from . import data, explain, hyperparameters
 
 DESCRIBED = {name: Column(name, "number", description=text) for name, text in data_file.DESCRIPTIONS.items()}
 
@@ -80,6 +80,10 @@ class Vision:
         """Return target, metadata and what is measured of each picture; drift compares the measures."""
         _check_schema(schema)
         return Description(data.describe(examples, schema), DESCRIBED)
+
+    def check_hyperparameters(self, given: Mapping[str, Any], schema: Schema) -> list[str]:
+        """Return what is wrong with the settings of a network, and of its training."""
+        return hyperparameters.check(given)
 
     def fit(
         self, train: Examples, schema: Schema, training: Mapping[str, Any], checkpoints: Path | None = None

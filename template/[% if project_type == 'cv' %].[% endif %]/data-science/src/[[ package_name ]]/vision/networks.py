@@ -15,16 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from ..core.step import StepError
-
-SMALL = "small_cnn"
-LIBRARIES = ("torchvision", "timm")
+from .hyperparameters import PLACE, SMALL, backbone_problem
 
 # Where the maps of features are so small, the averages of their quarters are taken.
 _SMALLEST_MAP = 7
 # A larger image is halved by the first layer, which costs most, until it is not.
 _LARGEST_MAP = 56
 _NARROWEST, _WIDEST = 16, 256
-_PLACE = "training.hyperparameters"
 
 
 @dataclass(frozen=True)
@@ -94,21 +91,18 @@ def build(
         look: tells what the images look like at a size; None is one that suits them.
         size: width and height of the images, in pixels; None is what the network, or the data, suggest.
         pretrained: whether a network of a library starts from its published weights.
-        freeze: whether only the head learns.
+        freeze: whether only the head learns; all of small_cnn must.
 
     Raises:
         StepError: there is no such network, its library is missing, its weights cannot be fetched, or the size does not
             suit it.
     """
     if name == SMALL:
-        if freeze:
-            raise StepError(f"{_PLACE}.freeze: {SMALL} is not pretrained, so all of it must learn; leave it out")
         seen = look(size)
         return Network(*_small(seen.size, seen.channels), classes, seen)
+    if problem := backbone_problem(name):
+        raise StepError(f"{PLACE}.backbone: {name!r} {problem}")
     library, _, model = name.partition(":")
-    if library not in LIBRARIES or not model:
-        known = ", ".join((SMALL, "torchvision:NAME such as torchvision:resnet18", "timm:NAME"))
-        raise StepError(f"{_PLACE}.backbone: {name!r} is unknown; choose one of {known}")
     body, suggested, mean, deviation = _LOADERS[library](_imported(library), model, pretrained)
     given = Look(size or suggested, 3, mean, deviation)
     return Network(body, _features(body, name, given.size), classes, given, freeze)
@@ -144,10 +138,10 @@ def _imported(library: str) -> ModuleType:
     try:
         return import_module(library)
     except ModuleNotFoundError as error:
-        raise StepError(f"{_PLACE}.backbone: {error.name or library} is not installed: {remedy}") from error
+        raise StepError(f"{PLACE}.backbone: {error.name or library} is not installed: {remedy}") from error
     except Exception as error:  # a build for another PyTorch fails in its own way
         raise StepError(
-            f"{_PLACE}.backbone: {library} cannot be imported ({_line(error)}); the release and build of torchvision "
+            f"{PLACE}.backbone: {library} cannot be imported ({_line(error)}); the release and build of torchvision "
             f"must belong to PyTorch {torch.__version__}: {remedy}"
         ) from error
 
@@ -166,7 +160,7 @@ def _torchvision(library: Any, name: str, pretrained: bool) -> _Loaded:
     model = _fetched(f"torchvision:{name}", lambda: models.get_model(name, weights=weights if pretrained else None))
     linear = [place for place, layer in model.named_modules() if isinstance(layer, nn.Linear)]
     if not linear:
-        raise StepError(f"{_PLACE}.backbone: torchvision:{name} does not end with a linear layer; choose another one")
+        raise StepError(f"{PLACE}.backbone: torchvision:{name} does not end with a linear layer; choose another one")
     parent, _, last = linear[-1].rpartition(".")
     setattr(model.get_submodule(parent), last, nn.Identity())
     return model, size, mean, deviation
@@ -185,7 +179,7 @@ _LOADERS: dict[str, Callable[[Any, str, bool], _Loaded]] = {"torchvision": _torc
 def _check_name(library: str, name: str, known: Sequence[str]) -> None:
     if name not in known:
         near = difflib.get_close_matches(name, known, 3, 0.4) or sorted(known)[:3]
-        raise StepError(f"{_PLACE}.backbone: {library} has no model {name!r}; similar are {', '.join(near)}")
+        raise StepError(f"{PLACE}.backbone: {library} has no model {name!r}; similar are {', '.join(near)}")
 
 
 def _fetched(name: str, create: Callable[[], nn.Module]) -> nn.Module:
@@ -193,7 +187,7 @@ def _fetched(name: str, create: Callable[[], nn.Module]) -> nn.Module:
         return create()
     except Exception as error:  # libraries wrap the errors of the network, each in its own way
         raise StepError(
-            f"{_PLACE}.backbone: the weights of {name} cannot be fetched ({_line(error)}): allow access to where the "
+            f"{PLACE}.backbone: the weights of {name} cannot be fetched ({_line(error)}): allow access to where the "
             "library downloads from, put them into its cache (TORCH_HOME, HF_HOME), or start without: pretrained: false"
         ) from error
 
@@ -205,9 +199,9 @@ def _features(body: nn.Module, name: str, size: int) -> int:
         with torch.no_grad():
             found = body(torch.zeros(1, 3, size, size))
     except Exception as error:  # whatever a layer raises that needs another size
-        raise StepError(f"{_PLACE}.size: {name} takes no images of {size} pixels ({_line(error)}); try 224") from error
+        raise StepError(f"{PLACE}.size: {name} takes no images of {size} pixels ({_line(error)}); try 224") from error
     if not isinstance(found, Tensor) or found.ndim != 2:
-        raise StepError(f"{_PLACE}.backbone: {name} gives no plain features; choose another one")
+        raise StepError(f"{PLACE}.backbone: {name} gives no plain features; choose another one")
     return int(found.shape[1])
 
 

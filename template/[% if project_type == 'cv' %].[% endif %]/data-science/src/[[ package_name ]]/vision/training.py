@@ -1,25 +1,20 @@
 """Training of a network on images."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ..core.consistency import check_training
 from ..core.labels import class_numbers
 from ..core.modality import Examples
 from ..core.predictions import Predictions
 from ..core.schema import Schema
-from ..core.settings import check_numbers, refuse_unknown_keys
-from ..core.step import StepError
 from ..model_output import from_probabilities
 from ..neural.checkpoints import Checkpoints
 from ..neural.loop import (
-    PLACE,
     Training,
     digest,
     limit_threads,
@@ -29,101 +24,10 @@ from ..neural.loop import (
 )
 from ..neural.processes import processes
 from . import networks, saving
-from .augmentation import DRAWS, Augmentation
-from .data import IMAGE, alike, contents, fingerprints, thumbnails
+from .augmentation import DRAWS, augment
+from .data import IMAGE, NAME, alike, contents, fingerprints, thumbnails
+from .hyperparameters import HOW_FAST, Hyperparameters
 from .pictures import Pictures, look
-
-_FLIPS = ("flip_left_right", "flip_up_down")
-_AUGMENT = {
-    "rotation": (0.0, 180.0),
-    "shift": (0.0, 0.5),
-    "scale": (0.0, 0.9),
-    "contrast": (0.0, 1.0),
-    "brightness": (0.0, 1.0),
-}
-_FLOATS = {
-    "learning_rate": (1e-7, 10.0),
-    "weight_decay": (0.0, 10.0),
-    "warmup": (0.0, 0.9),
-    "label_smoothing": (0.0, 0.9),
-    "validation": (0.0, 0.5),
-    "cache": (0.0, 1e7),
-}
-_INTEGERS = {
-    "size": (8, 4096),
-    "epochs": (1, 100_000),
-    "batch_size": (2, 1_000_000),
-    "patience": (1, 100_000),
-    "workers": (1, 1024),
-    "checkpoint_every": (1, 100_000),
-}
-_CHOICES = {"class_weights": ("none", "balanced"), "device": ("auto", "cpu", "gpu")}
-_BOOLEANS = ("pretrained", "freeze", "mixed_precision")
-# They decide how fast a model is trained, and not which.
-_NOT_OF_THE_MODEL = ("device", "workers", "cache", "checkpoint_every")
-
-
-@dataclass(frozen=True)
-class Hyperparameters:
-    """The settings of `training.hyperparameters`; config/model.yml says what they mean."""
-
-    backbone: str = networks.SMALL
-    pretrained: bool = True
-    freeze: bool = False
-    size: int | None = None
-    epochs: int = 12
-    batch_size: int = 64
-    learning_rate: float = 0.006
-    weight_decay: float = 0.05
-    warmup: float = 0.1
-    label_smoothing: float = 0.0
-    class_weights: str = "none"
-    augment: Augmentation = field(default_factory=Augmentation)
-    validation: float = 0.1
-    patience: int | None = None
-    device: str = "auto"
-    mixed_precision: bool = True
-    workers: int | None = None
-    cache: float = 2000.0
-    checkpoint_every: int = 1
-
-    @classmethod
-    def of(cls, given: Mapping[str, Any]) -> "Hyperparameters":
-        """Return the settings that are given, the others as they are by default.
-
-        Raises:
-            StepError: a setting is unknown, or has a wrong value.
-        """
-        refuse_unknown_keys(dict(given), tuple(each.name for each in fields(cls)), PLACE)
-        known = {key: value for key, value in given.items() if value is not None}
-        numbers = _FLOATS | _INTEGERS
-        check_numbers(PLACE, {key: known[key] for key in numbers if key in known}, numbers)
-        for key in _INTEGERS:
-            if not isinstance(known.get(key, 1), int):
-                raise StepError(f"{PLACE}.{key}: {known[key]!r} must be an integer")
-        for key, choices in _CHOICES.items():
-            if known.get(key, choices[0]) not in choices:
-                raise StepError(f"{PLACE}.{key}: {known[key]!r} is unknown; choose one of {', '.join(choices)}")
-        _check_booleans(PLACE, known, _BOOLEANS)
-        if not isinstance(known.get("backbone", ""), str):
-            raise StepError(f"{PLACE}.backbone: {known['backbone']!r} must be the name of a network")
-        return cls(**{**known, "augment": _augmentation(known.get("augment", {}))})
-
-
-def _augmentation(given: object) -> Augmentation:
-    place = f"{PLACE}.augment"
-    if not isinstance(given, Mapping):
-        raise StepError(f"{place}: must be `name: value` lines")
-    known = {key: value for key, value in given.items() if value is not None}
-    check_numbers(place, {key: value for key, value in known.items() if key not in _FLIPS}, _AUGMENT, _FLIPS)
-    _check_booleans(place, known, _FLIPS)
-    return Augmentation(**known)
-
-
-def _check_booleans(place: str, given: Mapping[str, Any], names: Sequence[str]) -> None:
-    for name in names:
-        if not isinstance(given.get(name, False), bool):
-            raise StepError(f"{place}.{name}: {given[name]!r} must be true or false")
 
 
 @dataclass(frozen=True)
@@ -202,9 +106,10 @@ def fit(
         if validation.any():
             validation = without_copies(validation, fingerprints(thumbnails(examples)), alike)
         identity = {
-            **{key: value for key, value in asdict(settings).items() if key not in _NOT_OF_THE_MODEL},
+            **{key: value for key, value in asdict(settings).items() if key not in HOW_FAST},
             **{"size": network.size, "channels": network.channels, "classes": list(classes), "seed": seed},
-            "examples": digest(examples.frame[IMAGE], labels, validation),
+            # The column `image` of pictures that were checked is a hash of their content.
+            "examples": digest(examples.frame[IMAGE] if NAME in examples.frame else files, labels, validation),
         }
         Training(
             group,
@@ -219,7 +124,7 @@ def fit(
             f"{settings.backbone} on {group.device.type}, images of {network.size} x {network.size} pixels",
             unit="images",
             draws=DRAWS,
-            change=lambda inputs, draws: (settings.augment(inputs[0], draws),),
+            change=lambda inputs, draws: (augment(inputs[0], draws, settings.augment),),
         ).run()
     threshold = training.get("threshold") or 0.5
     return TrainedNetwork(network, settings.backbone, classes, schema, threshold, examples, pictures)

@@ -20,7 +20,7 @@ from ..core.modality import Description, Examples, Modality, Panel, Predict, Tra
 from ..core.panels import Passage
 from ..core.schema import Column, Schema
 from ..core.step import StepError
-from . import data, explain
+from . import data, explain, hyperparameters
 
 DESCRIBED = {
     name: Column(name, "category" if name == data_file.SCRIPT else "number", description=text)
@@ -82,6 +82,10 @@ class Text:
         """Return target, metadata and what is measured of each text; drift compares the measures."""
         _check_schema(schema)
         return Description(data.describe(examples.frame, schema), DESCRIBED)
+
+    def check_hyperparameters(self, given: Mapping[str, Any], schema: Schema) -> list[str]:
+        """Return what is wrong with hyperparameters."""
+        return hyperparameters.check(given)
 
     def fit(
         self, train: Examples, schema: Schema, training: Mapping[str, Any], checkpoints: Path | None = None

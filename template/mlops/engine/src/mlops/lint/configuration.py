@@ -7,6 +7,7 @@ from pathlib import Path
 from mlops import definitions
 from mlops.config import EnvironmentConfig, TrainingCompute, load_environment, read_environment, successor
 from mlops.definitions.base import Finding, error_line, quiet
+from mlops.errors import UserError
 from mlops.lint.documents import read
 from mlops.project import CONFLICT, Project, conflict_markers
 from mlops.removed_keys import REMOVED_KEYS
@@ -95,9 +96,7 @@ def settings_findings(project: Project) -> list[Finding]:
     if any(content is None for content, _ in read_files):
         return findings
     try:
-        with quiet():
-            check = project.module("core.endpoint").check_settings
-            problems = check(project.module("modality").MODALITY, project.schema, project.settings)
+        problems = _settings_problems(project, project.schema, project.settings)
     except Exception as error:  # code of the project, which may have any mistake in it
         package = project.root / "data-science" / "src" / project.package
         return [*findings, Finding(package, "", f"it cannot check the settings: {error_line(error)}")]
@@ -105,3 +104,37 @@ def settings_findings(project: Project) -> list[Finding]:
         file, _, text = problem.partition(": ")
         findings.append(Finding(Path(file), "", text))
     return findings
+
+
+def check_overrides(project: Project, overrides: str, schema: Path | None = None, settings: Path | None = None) -> None:
+    """Check overrides of single settings, before anything runs with them.
+
+    What is wrong without them too is not their problem: the lint names it.
+
+    Args:
+        project: The project.
+        overrides: Words of the form `a.b.c=value`; without any, the project's code is not loaded.
+        schema: In the place of data/schema.yml.
+        settings: In the place of config/model.yml.
+
+    Raises:
+        UserError: One is malformed, names an unknown setting, or makes the settings wrong.
+    """
+    if not overrides.strip():
+        return
+    files = schema or project.schema, settings or project.settings
+    try:
+        problems = _settings_problems(project, *files, overrides)
+        known = _settings_problems(project, *files) if problems else []
+    except Exception as error:  # code of the project, which may have any mistake in it
+        raise UserError(f"--overrides {overrides}: they cannot be checked: {error_line(error)}") from error
+    if new := [problem for problem in problems if problem not in known]:
+        lines = (problem.removeprefix(f"{files[1]}: ") for problem in new)
+        raise UserError(f"--overrides {overrides}: {'; '.join(lines)}")
+
+
+def _settings_problems(project: Project, schema: Path, settings: Path, overrides: str = "") -> list[str]:
+    with quiet():
+        check = project.module("core.endpoint").check_settings
+        found: list[str] = check(project.module("modality").MODALITY, schema, settings, overrides)
+    return found

@@ -18,6 +18,7 @@ from mlops import definitions
 from mlops.config import load_environment
 from mlops.errors import UserError
 from mlops.lint import lint
+from mlops.lint.configuration import check_overrides
 from mlops.local.runner import (
     RunResult,
     input_path,
@@ -71,7 +72,7 @@ def run_local(
         skip_lint: Whether the definitions are not checked first.
 
     Raises:
-        UserError: The lint finds a mistake, a step fails, no model may be served, or an answer is wrong.
+        UserError: An override is wrong, the lint finds a mistake, a step fails, no model may be served, or an answer is wrong.
     """
     started = time.perf_counter()
     check_port(port or 0)
@@ -88,6 +89,8 @@ def run_local(
     with preserved_process():
         # Before the lint, which imports the project's code: libraries read the number of their threads when imported.
         os.environ.update(local_variables(project) | {"MLOPS_BAD_FILES": config.compute.batch.bad_files})
+        if overrides:
+            check_overrides(project, overrides, input_path(pipeline, "schema"), input_path(pipeline, "settings"))
         if not skip_lint:
             _lint(project)
         folder = new_run_folder(local / "runs")

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from mlops import definitions
 from mlops.errors import UserError
+from mlops.lint.configuration import check_overrides
 from mlops.pipeline import reads_azure
 from mlops.verbs.data import ensure_data
 from mlops.verbs.schedules import remove_schedules
@@ -20,8 +21,9 @@ def train(session: Session, *, overrides: str = "", wait: bool = True) -> None:
     A retraining schedule that an earlier release made in Azure ML is deleted: it would train beside the workflow's.
 
     Raises:
-        UserError: The job does not complete.
+        UserError: An override is wrong, or the job does not complete.
     """
+    check_overrides(session.project, overrides)
     remove_schedules(session, session.retraining_name)
     data = ensure_data(session)
     pipeline = definitions.of(session.project).pipeline()

@@ -17,6 +17,7 @@ from mlflow.types import ColSpec
 from mlflow.types import Schema as Columns
 
 from .. import data_file
+from ..core import hyperparameters
 from ..core.metrics import Metric
 from ..core.modality import Description, Examples, Modality, Panel, Predict, data_files
 from ..core.panels import Figure, Table
@@ -123,15 +124,19 @@ class Series:
         }
         return Description(pd.DataFrame(columns), DESCRIBED)
 
+    def check_hyperparameters(self, given: Mapping[str, Any], schema: Schema) -> list[str]:
+        """Return what is wrong with the strength of the ridge penalty; there is no other hyperparameter."""
+        return hyperparameters.problems(given, {"ridge": hyperparameters.number(0.0, 1e6)})
+
     def fit(
         self, train: Examples, schema: Schema, training: Mapping[str, Any], checkpoints: Path | None = None
     ) -> TrainedWeights:
         """Fit the weights by least squares with a ridge penalty."""
-        hyperparameters = training["hyperparameters"]
-        if set(hyperparameters) != {"ridge"} or not is_number(hyperparameters["ridge"]):
-            raise StepError("training.hyperparameters: give the number `ridge` and nothing else")
+        if wrong := self.check_hyperparameters(training["hyperparameters"], schema):
+            raise StepError("; ".join(wrong))
+        ridge = training["hyperparameters"].get("ridge", 0.001)
         known = network.features(train.frame["series"])
-        penalty = hyperparameters["ridge"] * np.eye(known.shape[1])
+        penalty = ridge * np.eye(known.shape[1])
         return TrainedWeights(
             np.linalg.solve(known.T @ known + penalty, known.T @ train.frame[schema.target].to_numpy())
         )
