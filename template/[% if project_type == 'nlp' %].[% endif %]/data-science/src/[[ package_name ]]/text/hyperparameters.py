@@ -1,11 +1,10 @@
 """The hyperparameters of the models for texts: which there are, and which values they take. It imports no PyTorch."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.hyperparameters import PLACE, Rules, choice, integer, number, problems
+from ..core.hyperparameters import Rules, choice, integer, number, problems
 from ..core.step import StepError
 
 TFIDF = "tfidf"
@@ -57,5 +56,7 @@ def load(given: Mapping[str, Any]) -> Linear:
     """
     if wrong := check(given):
         raise StepError("; ".join(wrong))
-    known = {key: tuple(value) if key == "ngrams" else value for key, value in given.items() if value is not None}
+    known: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    if "ngrams" in known:
+        known["ngrams"] = tuple(known["ngrams"])
     return Linear(**known)
