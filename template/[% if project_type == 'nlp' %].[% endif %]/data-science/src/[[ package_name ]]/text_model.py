@@ -1,14 +1,14 @@
-"""Texts as a model sees them: their words, and the model itself, of scikit-learn or a network that ONNX Runtime computes.
+"""Texts as a model sees them: their words, and the model itself, of scikit-learn or a network for ONNX Runtime.
 
-MLflow copies this file into each model, and `data_file.py` loads it as a lone file, so it imports nothing from its own
-package, and only what the environment `inference` has.
+MLflow copies this file into each model, so it imports nothing from its own package, and only what the environment
+`inference` has.
 """
 
 import json
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,14 +19,10 @@ from mlflow.pyfunc import PythonModel
 from numpy.typing import NDArray
 
 TEXT = "text"
-# Longer ones are refused: they are rather a file in one cell, or a document that should be cut into parts.
-MAXIMUM_CHARACTERS = 500_000
 
 # Scripts that put no spaces between words, each of whose signs counts as a word: Thai and Lao, Tibetan, Burmese, Khmer,
 # Japanese, Chinese. Pictures too.
-_NO_SPACES = (
-    "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-)
+_NO_SPACES = "\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _PICTURES = "\u2600-\u27bf\U0001f000-\U0001faff"
 
 
@@ -47,21 +43,6 @@ _NO_SPACE = re.compile(f"[{_NO_SPACES}]")
 
 # So many texts are computed at a time.
 _ROWS_AT_ONCE = 64
-# What a pipeline is made of; a file with anything else is refused.
-_TYPES = (
-    "numpy.dtype",
-    "numpy.ndarray",
-    "numpy.float32",
-    "numpy.float64",
-    "numpy.int64",
-    "scipy.sparse._csr.csr_matrix",
-    "sklearn.decomposition._truncated_svd.TruncatedSVD",
-    "sklearn.feature_extraction.text.TfidfTransformer",
-    "sklearn.feature_extraction.text.TfidfVectorizer",
-    "sklearn.linear_model._logistic.LogisticRegression",
-    "sklearn.pipeline.FeatureUnion",
-    "sklearn.pipeline.Pipeline",
-)
 
 
 def words(text: str) -> list[str]:
@@ -90,30 +71,59 @@ class _Classifier(Protocol):
 class Linear:
     """A pipeline of scikit-learn, which ends with a classifier, and the directions of its embedding."""
 
-    def __init__(self, folder: Path) -> None:
-        """Load both from `model.skops`, and the terms that the pipeline knows from `terms.json`."""
-        import skops.io  # here: who only counts words does not need it
+    def __init__(self, folder: Path, kinds: Mapping[str, Sequence[int]]) -> None:
+        """Read the terms that are known from `terms.json`, and all numbers from `weights.npz`.
 
-        document = skops.io.load(folder / "model.skops", trusted=list(_TYPES))
-        self.pipeline, self.directions = document["pipeline"], document["directions"]
+        Args:
+            folder: with both files.
+            kinds: what a term is, as in `vectorizers`.
+        """
+        from sklearn.linear_model import LogisticRegression  # here: who only counts words does not need it
+
         terms = json.loads((folder / "terms.json").read_text(encoding="utf-8"))
-        for vectorizer, known in zip(vectorizers(self.pipeline), terms, strict=True):
-            vectorizer.vocabulary_ = {term: place for place, term in enumerate(known)}
+        with np.load(folder / "weights.npz") as weights:
+            made = vectorizers(kinds)
+            for kind, vectorizer in made.items():
+                vectorizer.vocabulary = terms[kind]
+                vectorizer.idf_ = weights[f"idf {kind}"]
+            classifier = LogisticRegression()
+            classifier.coef_, classifier.intercept_ = weights["coefficients"], weights["intercept"]
+            self.directions: NDArray[np.float32] = weights["directions"]
+        classifier.classes_ = np.arange(max(2, len(classifier.intercept_)))
+        self.pipeline = pipeline(made, classifier)
 
     def run(self, output: str, texts: Sequence[str]) -> NDArray[Any]:
         """Return an output, of shape (texts, columns)."""
-        if not len(texts):
-            columns = len(self.pipeline[-1].classes_) if output == "probabilities" else len(self.directions.components_)
-            return np.empty((0, columns))
-        if output == "probabilities":
-            return np.asarray(self.pipeline.predict_proba(texts))
-        return np.asarray(self.directions.transform(self.pipeline[:-1].transform(texts)))
+        if output == "embedding":
+            return np.asarray(self.pipeline[:-1].transform(texts) @ self.directions)
+        # Without texts there are columns all the same.
+        return np.asarray(
+            self.pipeline.predict_proba(texts) if len(texts) else np.empty((0, len(self.pipeline.classes_)))
+        )
 
 
-def vectorizers(pipeline: Any) -> list[Any]:
-    """Return what turns texts into weights of terms in a pipeline of scikit-learn: one, or two side by side."""
-    first = pipeline[0]
-    return [each for _, each in first.transformer_list] if hasattr(first, "transformer_list") else [first]
+def vectorizers(kinds: Mapping[str, Sequence[int]], **options: Any) -> dict[str, Any]:
+    """Return what turns texts into weights of terms.
+
+    Args:
+        kinds: of terms, `words` or `characters`, with the fewest and the most of them in a term.
+        options: of scikit-learn's TfidfVectorizer.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    ways = {"words": {"token_pattern": WORD}, "characters": {"analyzer": "char_wb"}}
+    # Half the memory of double precision.
+    options = {"sublinear_tf": True, "dtype": np.float32, **options}
+    return {kind: TfidfVectorizer(ngram_range=tuple(ngrams), **ways[kind], **options) for kind, ngrams in kinds.items()}
+
+
+def pipeline(vectorizers: Mapping[str, Any], classifier: Any) -> Any:
+    """Return a pipeline of scikit-learn: the vectorizers side by side, and what decides by their weights."""
+    from sklearn.pipeline import FeatureUnion, Pipeline
+
+    several = len(vectorizers) > 1
+    terms = FeatureUnion(list(vectorizers.items())) if several else next(iter(vectorizers.values()))
+    return Pipeline([("terms", terms), ("classifier", classifier)])
 
 
 class Network:
@@ -181,8 +191,8 @@ class TextClassifier(PythonModel):
         self.classes = about["classes"]
         self.values = np.array([int(name) for name in self.classes] if about["integers"] else self.classes)
         self.known = frozenset(json.loads((folder / "words.json").read_text(encoding="utf-8")))
-        tokens = about.get("max_tokens")
-        self.classifier: _Classifier = Linear(folder) if tokens is None else Network(folder, tokens)
+        kinds, tokens = about.get("terms"), about.get("max_tokens")
+        self.classifier: _Classifier = Linear(folder, kinds) if kinds else Network(folder, tokens)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Return a row for each text.

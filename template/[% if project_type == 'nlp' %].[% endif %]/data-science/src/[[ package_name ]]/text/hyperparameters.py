@@ -56,5 +56,7 @@ def load(given: Mapping[str, Any]) -> Linear:
     """
     if wrong := check(given):
         raise StepError("; ".join(wrong))
-    known = {key: tuple(value) if key == "ngrams" else value for key, value in given.items() if value is not None}
+    known: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    if "ngrams" in known:
+        known["ngrams"] = tuple(known["ngrams"])
     return Linear(**known)

@@ -1,20 +1,18 @@
-"""TF-IDF and logistic regression: weights of the words of a text, or of groups of its characters, and a linear model."""
+"""TF-IDF with logistic regression: a linear model of the words of a text, or of groups of its characters."""
 
-import copy
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import skops.io
 from numpy.typing import NDArray
 from sklearn.decomposition import TruncatedSVD
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.pipeline import Pipeline
 
 from .. import text_model
 from ..core.hyperparameters import PLACE
@@ -24,7 +22,7 @@ from ..core.schema import Schema
 from ..core.step import StepError
 from ..model_output import from_probabilities
 from . import saving
-from .hyperparameters import Linear
+from .hyperparameters import TFIDF, Linear
 
 # How many words, or characters, make a term, if the settings do not say it.
 _WORDS, _CHARACTERS = (1, 1), (1, 3)
@@ -41,7 +39,8 @@ class TrainedLinear:
     """A pipeline that was fitted.
 
     Attributes:
-        pipeline: its classes are the places of the names in `classes`.
+        pipeline: of scikit-learn.
+        vectorizers: the first part of it, by the kind of terms.
         classes: the names of its classes.
         schema: of the data.
         threshold: the probability from which the last of two classes is predicted.
@@ -49,6 +48,7 @@ class TrainedLinear:
     """
 
     pipeline: Pipeline
+    vectorizers: Mapping[str, TfidfVectorizer]
     classes: tuple[str, ...]
     schema: Schema
     threshold: float
@@ -66,24 +66,29 @@ class TrainedLinear:
         saving.save(lambda files: self.write(texts, files), texts, self.classes, integers, folder)
 
     def write(self, texts: Sequence[str], folder: Path) -> saving.Written:
-        """Write the pipeline, and the embedding that fits texts of the training, as `text_model.Linear` reads them."""
-        terms = [[str(term) for term in each.get_feature_names_out()] for each in text_model.vectorizers(self.pipeline)]
+        """Write the pipeline, and the embedding that suits texts of the training, as `text_model.Linear` reads them."""
+        classifier = self.pipeline[-1]
+        terms = {kind: list(each.get_feature_names_out()) for kind, each in self.vectorizers.items()}
         (folder / "terms.json").write_text(json.dumps(terms, ensure_ascii=False), encoding="utf-8")
-        bare = copy.copy(self.pipeline)
-        bare.steps = [("terms", copy.deepcopy(self.pipeline[0])), *self.pipeline.steps[1:]]
-        for each in text_model.vectorizers(bare):
-            each.vocabulary_ = {}  # skops writes some hundred bytes for each term
-        skops.io.dump({"pipeline": bare, "directions": self._directions(texts)}, folder / "model.skops")
-        return saving.Written({"model": "tfidf"}, ("scikit-learn", "skops"), self._probabilities)
+        idf = {f"idf {kind}": each.idf_ for kind, each in self.vectorizers.items()}
+        np.savez(
+            folder / "weights.npz",
+            coefficients=classifier.coef_,
+            intercept=classifier.intercept_,
+            directions=self._directions(texts),
+            **idf,
+        )
+        about = {"model": TFIDF, "terms": {kind: each.ngram_range for kind, each in self.vectorizers.items()}}
+        return saving.Written(about, ("scikit-learn",), self._probabilities)
 
     def _probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         return np.asarray(self.pipeline.predict_proba(texts), dtype=float)
 
-    def _directions(self, texts: Sequence[str]) -> TruncatedSVD:
-        """Return the directions in which the weights of the terms of training texts differ most."""
+    def _directions(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the directions in which the weights of training texts differ most, of shape (terms, components)."""
         weights = self.pipeline[:-1].transform([texts[place] for place in saving.spread(len(texts), _FITTED_ON)])
-        components = min(_COMPONENTS, weights.shape[1], weights.shape[0])
-        return TruncatedSVD(components, random_state=self.seed).fit(weights)
+        components = min(_COMPONENTS, *weights.shape)
+        return np.asarray(TruncatedSVD(components, random_state=self.seed).fit(weights).components_.T)
 
 
 def fit(
@@ -113,7 +118,10 @@ def fit(
     if len(present) < 2:
         raise StepError(f"{schema.target}: all training texts have one class: add texts of others")
     analyzer = settings.analyzer or _suitable_analyzer(texts)
-    pipeline = build(settings, analyzer)
+    vectorizers = text_model.vectorizers(_kinds(settings, analyzer), max_features=settings.max_features)
+    weights = None if settings.class_weights == "none" else settings.class_weights
+    classifier = LogisticRegression(C=settings.C, class_weight=weights, max_iter=_MOST_ITERATIONS)
+    pipeline = text_model.pipeline(vectorizers, classifier)
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)
@@ -126,27 +134,16 @@ def fit(
     print(f"tfidf of {analyzer}: {terms:,} terms, {len(present)} classes, {len(texts):,} texts", flush=True)
     if any(issubclass(each.category, ConvergenceWarning) for each in caught):
         print(f"it stopped after {_MOST_ITERATIONS} iterations: a smaller {PLACE}.C lets it converge", flush=True)
-    return TrainedLinear(pipeline, tuple(classes[place] for place in present), schema, threshold, seed)
+    names = tuple(classes[place] for place in present)
+    return TrainedLinear(pipeline, vectorizers, names, schema, threshold, seed)
 
 
-def build(settings: Linear, analyzer: str) -> Pipeline:
-    """Return a pipeline that is not fitted; `analyzer` is words, characters or both."""
-    options = {"sublinear_tf": True, "max_features": settings.max_features, "dtype": np.float32}
-    counters = []
-    if analyzer != "characters":
-        ngrams = settings.ngrams if analyzer == "words" else None
-        words = TfidfVectorizer(token_pattern=text_model.WORD, ngram_range=ngrams or _WORDS, **options)
-        counters.append(("words", words))
-    if analyzer != "words":
-        characters = TfidfVectorizer(analyzer="char_wb", ngram_range=settings.ngrams or _CHARACTERS, **options)
-        counters.append(("characters", characters))
-    weights = None if settings.class_weights == "none" else settings.class_weights
-    return Pipeline(
-        [
-            ("terms", FeatureUnion(counters) if len(counters) > 1 else counters[0][1]),
-            ("classifier", LogisticRegression(C=settings.C, class_weight=weights, max_iter=_MOST_ITERATIONS)),
-        ]
-    )
+def _kinds(settings: Linear, analyzer: str) -> dict[str, tuple[int, int]]:
+    """Return the kinds of terms, as `text_model.vectorizers` takes them; of both, `ngrams` is about the characters."""
+    if analyzer == "words":
+        return {"words": settings.ngrams or _WORDS}
+    characters = {"characters": settings.ngrams or _CHARACTERS}
+    return characters if analyzer == "characters" else {"words": _WORDS, **characters}
 
 
 def _suitable_analyzer(texts: Sequence[str]) -> str:
