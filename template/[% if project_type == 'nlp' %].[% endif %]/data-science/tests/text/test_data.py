@@ -10,13 +10,13 @@ import pytest
 from helpers import ROOT, module, write_schema
 from samples import SCHEMA, lexicon, table, texts, write_archive, write_files
 
-data, data_file, text_model = module("text.data"), module("data_file"), module("text_model")
+data, data_file = module("text.data"), module("data_file")
 MODALITY, StepError = module("modality").MODALITY, module("core.step").StepError
 Examples, load_examples = module("core.modality").Examples, module("core.modality").load_examples
 unlabelled_examples = module("core.modality").unlabelled_examples
 Schema, split = module("core.schema").Schema, module("core.split").split
 endpoint = module("core.endpoint")
-MOST = text_model.MAXIMUM_CHARACTERS
+MOST = data_file.MAXIMUM_CHARACTERS
 
 
 # --- what is read as a text
