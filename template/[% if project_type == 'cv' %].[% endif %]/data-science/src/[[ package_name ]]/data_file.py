@@ -1,6 +1,6 @@
 """How one file of pictures becomes rows, and how a request names or encodes pictures. See `core.modality`.
 
-The scoring script loads it as a lone file, so it imports nothing from its own package.
+The scoring script loads it without its package, so it imports nothing but lone files that are beside it.
 
 A value of the column `image` is the text of a file in base64, also as a data URL (`data:image/png;base64,...`); in a
 request also the URL of a blob, `https://<host>/<container>/<blob>`. The environment variable `MLOPS_STORAGE_HOSTS`
@@ -12,7 +12,6 @@ import base64
 import binascii
 import functools
 import http.client
-import importlib.util
 import math
 import os
 import re
@@ -23,7 +22,6 @@ import zipfile
 from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
-from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,24 +29,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-
-def _load_beside(name: str) -> ModuleType:
-    # By its path: there may be no package to import it from.
-    path = Path(__file__).with_name(f"{name}.py")
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} cannot be loaded")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-image_model = _load_beside("image_model")
+from . import image_model, table_file
 
 IMAGE = "image"
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 ARCHIVE = ".zip"
-TABLES = (".csv", ".parquet")
+TABLES = table_file.SUFFIXES
 
 # Of one request: as many pictures, and as many bytes and pixels in all of them together.
 REQUEST_PICTURES = 64

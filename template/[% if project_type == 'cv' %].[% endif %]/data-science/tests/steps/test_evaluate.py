@@ -4,13 +4,14 @@ import json
 import shutil
 
 import mlflow
+import pandas as pd
 import pytest
 import yaml
 from helpers import module
-from samples import SCHEMA, SETTINGS, labelled, make_folders, pictures
+from samples import SCHEMA, SETTINGS, encoded, labelled, make_folders, pictures, write_archive
 
 prep, evaluate, register = module("prep"), module("evaluate"), module("register")
-champion, modality = module("core.champion"), module("modality").MODALITY
+champion, modality, decode = module("core.champion"), module("modality").MODALITY, module("image_model").decode
 NAME = "places"
 GATE = {"floor": 0.6, "beat_baselines": True}
 
@@ -21,6 +22,7 @@ def write_model(folders, folder, examples, schema, **hyperparameters):
     modality.fit(examples, schema, SETTINGS["training"] | {"hyperparameters": settings}).save(examples, folder)
     held_out = module("core.split").Split.read(folders.train)
     champion.write_metadata(folder, {"split": held_out.document(), "classes": list(schema.classes)})
+    champion.write_fingerprints(folder, modality.fingerprints(examples))
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +92,51 @@ def test_a_model_that_learned_nothing_misses_the_floor(project, root):
     decision, _ = judged(project, root / "weak")
     assert decision["promote"] is False
     assert "misses the floor" in decision["reasons"][0]
+
+
+def write_pictures_again(project, share):
+    """Scale this share of the pictures, which deals them out anew, and run prep."""
+    files = pictures(200)
+    for name in [name for name in files if int(name[:4]) % 10 < 10 * share]:
+        image = decode(files[name])
+        files[name] = encoded(image.resize((image.width * 2, image.height * 2)))
+    write_archive(project.raw / "pictures.zip", labelled(files))
+    prep.main(project.arguments("raw-data", "schema", "settings", "train-data", "test-data"))
+
+
+def test_a_champion_is_compared_on_pictures_that_it_was_not_trained_on_in_another_size(project, root, capsys):
+    set_champion(root / "strong")
+    before = pd.read_parquet(project.train / "examples.parquet")["original"]
+    write_pictures_again(project, 0.5)
+    held_out = pd.read_parquet(project.test / "examples.parquet")["original"]
+    seen = int(held_out.isin(before).sum())
+    assert 5 < seen < len(held_out) / 2
+    _, report = judged(project, root / "weak")
+    line = f"champion v1 was trained on copies of {seen} of the {len(held_out)} held-out rows, so it is compared on the"
+    assert line in capsys.readouterr().out
+    assert line in report
+    metrics = json.loads((project.evaluation / "metrics.json").read_text(encoding="utf-8"))
+    assert (metrics["rows"], metrics["compared_rows"]) == (len(held_out), len(held_out) - seen)
+    assert sum(each["rows"] for each in metrics["slices"]) == len(held_out) - seen
+    assert f"challenger on {len(held_out) - seen} rows" in report
+    assert "All are scored on the same rows" not in report
+
+
+def test_a_champion_that_was_trained_on_most_held_out_pictures_is_not_compared(project, root, capsys):
+    set_champion(root / "strong")
+    write_pictures_again(project, 1)
+    with pytest.raises(SystemExit):
+        judged(project, root / "strong")
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "error: champion v1 cannot be compared: it was trained on copies of" in error
+    assert "are too few. It stays the champion." in error
+
+
+def test_a_champion_without_fingerprints_is_compared_on_all_held_out_pictures(project, root, tmp_path):
+    old = shutil.copytree(root / "weak", tmp_path / "old")
+    (old / "fingerprints.npy").unlink()
+    set_champion(old)
+    write_pictures_again(project, 0.5)
+    decision, report = judged(project, root / "strong")
+    assert (decision["promote"], decision["note"]) == (True, "")
+    assert "All are scored on the same rows" in report

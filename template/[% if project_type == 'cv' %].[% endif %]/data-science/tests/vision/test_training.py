@@ -16,8 +16,8 @@ from helpers import PACKAGE, SOURCE, module, write_schema
 from samples import CLASSES, SCHEMA, encoded, picture
 
 training, pictures = module("vision.training"), module("vision.pictures")
-checkpoints, augmentation = module("vision.checkpoints"), module("vision.augmentation")
-processes = module("vision.processes")
+checkpoints, processes, loop = module("neural.checkpoints"), module("neural.processes"), module("neural.loop")
+augmentation = module("vision.augmentation")
 Examples, StepError = module("core.modality").Examples, module("core.step").StepError
 FEW = {"epochs": 3, "batch_size": 16, "size": 12, "learning_rate": 0.01}
 
@@ -206,20 +206,20 @@ def test_validation_examples_stay_where_they_are_and_groups_stay_together(tmp_pa
     examples = drawn(300)
     frame = examples.frame.assign(camera=[f"camera {number // 10}" for number in range(300)])
     labels = np.zeros(300, dtype=np.int64)
-    chosen = training.validation_part(frame, schema, labels, 0.2)
+    chosen = loop.validation_part(frame, schema, labels, 0.2)
     assert 0.05 < chosen.mean() < 0.4
     assert (pd.Series(chosen).groupby(frame["camera"]).nunique() == 1).all()
-    fewer = training.validation_part(frame[100:], schema, labels[100:], 0.2)
+    fewer = loop.validation_part(frame[100:], schema, labels[100:], 0.2)
     assert (fewer == chosen[100:]).all()
 
 
 def test_a_class_is_never_in_the_validation_part_alone(schema):
     frame = drawn(300).frame
     rare = np.arange(300)
-    chosen = training.validation_part(frame, schema, np.minimum(rare, 5), 0.5)
+    chosen = loop.validation_part(frame, schema, np.minimum(rare, 5), 0.5)
     assert not chosen[:5].any()
     assert chosen[5:].mean() == pytest.approx(0.5, abs=0.1)
-    assert not training.validation_part(frame[:12], schema, np.zeros(12, dtype=np.int64), 0.5).any()
+    assert not loop.validation_part(frame[:12], schema, np.zeros(12, dtype=np.int64), 0.5).any()
 
 
 def test_training_stops_when_the_validation_loss_rises_and_takes_the_best_epoch(schema, monkeypatch, capsys):
@@ -230,7 +230,7 @@ def test_training_stops_when_the_validation_loss_rises_and_takes_the_best_epoch(
         states.append(torch.cat([value.flatten() for value in self.network.state_dict().values()]))
         return {"validation_loss": next(losses), "validation_accuracy": 0.5}
 
-    monkeypatch.setattr(training._Training, "_validate", validate)
+    monkeypatch.setattr(loop.Training, "_validate", validate)
     trained = fit(drawn(), schema, epochs=9, patience=2)
     assert len(states) == 4
     assert torch.equal(weights(trained), states[1])
@@ -274,8 +274,8 @@ def test_images_are_decoded_once_where_there_is_room_and_each_time_where_there_i
     files = [b"1", b"2", b"3"]
     for cache, expected in ((1, 3), (0, 6)):
         calls.clear()
-        kept = pictures.Pictures(files, 12, 1, cache, workers=1)
-        first, again = (np.concatenate(list(kept.batches([np.array([2, 0]), np.array([1])]))) for _ in range(2))
+        kept, parts = pictures.Pictures(files, 12, 1, cache, workers=1), [np.array([2, 0]), np.array([1])]
+        first, again = (np.concatenate([each for (each,) in kept.batches(parts)]) for _ in range(2))
         assert len(calls) == expected
         assert (first == again).all()
         assert (first[1, 0] == np.asarray(picture(0, 1))).all()
@@ -292,7 +292,7 @@ def test_a_full_disk_means_decoding_in_each_epoch(monkeypatch, capsys):
     monkeypatch.setattr(pictures.tempfile, "TemporaryFile", lambda **_: Full())
     kept = pictures.Pictures([encoded(picture(0, 0))] * 3, 12, 1, 1)
     for _ in range(2):
-        [images] = kept.batches([np.arange(3)])
+        [(images,)] = kept.batches([np.arange(3)])
         assert images.shape == (3, 1, 12, 12)
     assert "decoded images are not kept any longer" in capsys.readouterr().out
 

@@ -16,7 +16,7 @@ from .metrics import METRICS, Metric, metric
 from .modality import Examples, Modality
 from .promotion import Policy
 from .schema import Schema
-from .settings import is_number, load_settings, names, read_mapping, refuse_unknown_keys, section
+from .settings import is_number, load_settings, names, read_mapping, refuse_unknown_keys, section, shows_examples
 from .step import StepError
 
 SECTIONS = ("training", "evaluation", "promotion", "fairness", "responsible_ai", "drift")
@@ -129,7 +129,9 @@ def _check_names(problems: _Problems, modality: Modality, schema: Schema, settin
     evaluation = evaluation if isinstance(evaluation, Mapping) else {}
     for key in evaluation:
         with problems.collected():
-            refuse_unknown_keys({key: None}, ("metric", "baselines", "slices"), "evaluation")
+            refuse_unknown_keys({key: None}, ("metric", "baselines", "slices", "examples"), "evaluation")
+    with problems.collected():
+        shows_examples({"evaluation": evaluation})
     slices: list[str] = []
     baselines: list[str] = []
     with problems.collected():

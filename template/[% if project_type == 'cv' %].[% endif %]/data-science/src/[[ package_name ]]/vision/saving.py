@@ -141,7 +141,7 @@ def check_equality(graph: Graph, path: Path, pictures: Pictures) -> None:
         StepError: a probability differs by more than 0.0001.
     """
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    for images in pictures.batches([_spread(len(pictures), _COMPARED)]):
+    for (images,) in pictures.batches([_spread(len(pictures), _COMPARED)]):
         with torch.inference_mode():
             expected = graph(torch.from_numpy(images))[0].numpy()
         [given] = session.run(["probabilities"], {"images": images})
@@ -159,7 +159,7 @@ def _principal_components(network: Network, pictures: Pictures) -> tuple[NDArray
     parts = np.array_split(places, -(-len(places) // _ROWS_AT_ONCE))
     with torch.inference_mode():
         features = np.concatenate(
-            [network.features(torch.from_numpy(images)).double().numpy() for images in pictures.batches(parts)]
+            [network.features(torch.from_numpy(images)).double().numpy() for (images,) in pictures.batches(parts)]
         )
     centre = features.mean(axis=0)
     _, directions = np.linalg.eigh(np.cov(features - centre, rowvar=False))

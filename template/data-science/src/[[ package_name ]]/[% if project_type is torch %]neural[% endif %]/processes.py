@@ -107,3 +107,9 @@ def _device(name: str, local_rank: int) -> torch.device:
     if local_rank >= available:
         raise StepError(f"{_PLACE}: process {local_rank + 1} of this machine has no GPU, there are {available}")
     return torch.device("cuda", local_rank)
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -1,0 +1,2 @@
+def small_project(root):
+    raise NotImplementedError
