@@ -147,6 +147,21 @@ def looped(flavour: Path, loop: Callable[[Path], tuple[Path, str]]) -> tuple[Pat
     return loop(flavour)
 
 
+# How the definitions of each mlops version ask for the folder of the checkpoints, up to the end of what they say of it.
+CHECKPOINTS = (
+    "      checkpoints:\n        mode: rw_mount\n\n",
+    'train.outputs.checkpoints = Output(type="uri_folder", mode="rw_mount")\n',
+    'checkpoints = OutputFileDatasetConfig("checkpoints").as_mount()\n',
+)
+
+
+@pytest.mark.parametrize("answers", [each for each in flavours() if each["project_type"] != "classical"], ids=label)
+def test_each_job_keeps_its_checkpoints_in_a_folder_of_its_own(answers: dict[str, str], render: Render) -> None:
+    """Azure names it by the job, if no path is given: next month's training meets no state of this month's."""
+    (text,) = [path.read_text(encoding="utf-8") for path in (render(**answers) / "mlops").glob("*/pipeline*.*")]
+    assert any(each in text for each in CHECKPOINTS)
+
+
 @only_in(flavours(), "looped-")
 def test_the_local_loop_ends_with_a_live_score_and_a_report(looped: tuple[Path, str]) -> None:
     folder, output = looped
@@ -167,6 +182,52 @@ def test_a_second_run_keeps_the_champion_that_ties(looped: tuple[Path, str], run
     assert second.returncode == 0, second.stdout[-3000:] + second.stderr[-3000:]
     assert newest(folder, "decision.json")["promote"] is False
     assert newest(folder, "registration.json")["registered"] is False
+
+
+# Leaves the first pictures of the sample, as files of this type.
+DIGITS = """
+import io, sys, zipfile
+from PIL import Image
+
+path, count, suffix = sys.argv[1:]
+with zipfile.ZipFile(path) as archive:
+    header, *rows = archive.read("labels.csv").decode().splitlines()[: int(count) + 1]
+    files = {row.split(",")[0]: archive.read(row.split(",")[0]) for row in rows}
+with zipfile.ZipFile(path, "w") as archive:
+    archive.writestr("labels.csv", "\\n".join([header, *(row.replace(".png", suffix) for row in rows)]))
+    for name, content in files.items():
+        written = io.BytesIO()
+        Image.open(io.BytesIO(content)).save(written, Image.registered_extensions()[suffix], quality=85)
+        archive.writestr(name.replace(".png", suffix), written.getvalue())
+"""
+
+
+@only_in([each for each in TESTED if each == FIRST | {"project_type": "cv"}])
+def test_images_are_added_and_then_all_compressed_again(workspace: Path, flavour: Path, run_in: Run) -> None:
+    """A better challenger is promoted, a worse one is not; the champion meets no picture that it was trained on."""
+    gates = "training.test_size=0.4 promotion.floor=0.05 promotion.beat_baselines=false"
+
+    def run(epochs: int, count: int, suffix: str) -> tuple[dict, dict]:
+        data = shutil.copy(flavour / "data" / "raw" / "digits.zip", workspace / "data" / "raw")
+        local = ("mlops.cli", "local", "--skip-lint", "--overrides")
+        chosen = f"{gates} training.hyperparameters.epochs={epochs}"
+        for command in (("-c", DIGITS, str(data), str(count), suffix), (*local, chosen)):
+            result = run_in(workspace, *command)
+            assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+        return newest(workspace, "decision.json"), newest(workspace, "metrics.json")
+
+    first, _ = run(1, 300, ".png")
+    assert (first["promote"], first["champion"]) == (True, None)
+    better, metrics = run(8, 600, ".png")
+    assert (better["promote"], better["champion"], better["note"]) == (True, "champion v1", "")
+    assert metrics["compared_rows"] == metrics["rows"]
+    worse, metrics = run(1, 600, ".jpg")
+    assert (worse["promote"], worse["champion"]) == (False, "champion v2")
+    assert "not significantly above 0" in " ".join(worse["reasons"])
+    seen, rows, left = map(int, re.findall(r"(\d+) of the (\d+) held-out rows, .* other (\d+)$", worse["note"])[0])
+    assert (rows, left) == (metrics["rows"], metrics["compared_rows"])
+    # They are the share of the pictures that were for training, because all were dealt out anew.
+    assert abs(seen / rows - 0.6) < 0.1
 
 
 def newest(project: Path, name: str) -> dict:
