@@ -344,7 +344,7 @@ def table() -> dict[str, list[str]]:
     """Where the files of older releases are today, in a project with the default name."""
     lines = (ROOT / "migrations" / "moves.tsv").read_text(encoding="utf-8").replace("<package>", "flight_delays")
     rows = (line.split("\t") for line in lines.splitlines() if not line.startswith("#"))
-    return {old: new.split(",") for old, new in rows}
+    return {old: new.split(",") for old, new, _ in rows}
 
 
 def rendered(names: Iterable[str]) -> set[str]:

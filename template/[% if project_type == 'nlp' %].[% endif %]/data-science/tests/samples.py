@@ -1,4 +1,4 @@
-"""Small projects to test with: texts in several scripts, as tables and files, and a schema and settings that fit them."""
+"""Small projects to test with: texts in several scripts, with a schema and settings that fit them."""
 
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -36,8 +36,8 @@ SETTINGS: dict[str, Any] = {
 }
 LETTERS = {
     "latin": "abcdefghijklmnopqrstuvwxyz\u00e9\u00f1\u00fc",
-    "cyrillic": "\u0430\u0431\u0432\u0433\u0434\u0435\u0436\u0437\u0438\u043a\u043b\u043c\u043d\u043e\u043f\u0440\u0441",
-    "arabic": "\u0627\u0628\u062a\u062b\u062c\u062d\u062e\u062f\u0630\u0631\u0632\u0633\u0634\u0635\u0636\u0637\u0639",
+    "cyrillic": "".join(map(chr, range(0x430, 0x450))),
+    "arabic": "".join(map(chr, range(0x628, 0x63B))),
     "chinese": "".join(map(chr, range(0x4E00, 0x4E00 + 600))),
 }
 

@@ -18,8 +18,11 @@ TEXT = text_model.TEXT
 PLAIN = ".txt"
 SUFFIXES = (PLAIN, archive_file.ARCHIVE, *table_file.SUFFIXES)
 
+MAXIMUM_CHARACTERS = 500_000
+"""Of one text: a short book. What is longer is rather a whole file in one cell, or many texts in one file."""
+
 # A character has at most four bytes in UTF-8.
-_MAXIMUM_BYTES = 4 * text_model.MAXIMUM_CHARACTERS
+_MAXIMUM_BYTES = 4 * MAXIMUM_CHARACTERS
 
 # Of one request: as many texts, and as many characters in all of them together.
 REQUEST_TEXTS = 256
@@ -87,8 +90,8 @@ def problem(text: object) -> str:
     """Return why a text cannot be used, with the remedy and without any of it; empty if it can."""
     if not isinstance(text, str) or not text.strip().strip("\ufeff\u200b"):
         return "it is missing or empty; write something, or leave it out"
-    if len(text) > (most := text_model.MAXIMUM_CHARACTERS):
-        return f"it has {len(text):,} characters; divide or shorten it, at most {most:,} are read"
+    if len(text) > MAXIMUM_CHARACTERS:
+        return f"it has {len(text):,} characters; divide or shorten it, at most {MAXIMUM_CHARACTERS:,} are read"
     # Python keeps a byte that is not UTF-8 as half of a surrogate pair.
     if text.startswith(("\udcff\udcfe", "\udcfe\udcff")):
         return "it is encoded in UTF-16; save it in UTF-8"
