@@ -8,7 +8,7 @@ import json
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -43,6 +43,7 @@ _NO_SPACE = re.compile(f"[{_NO_SPACES}]")
 
 # So many texts are computed at a time.
 _ROWS_AT_ONCE = 64
+_TOKENIZED_AT_ONCE = 1000
 
 
 def words(text: str) -> list[str]:
@@ -129,8 +130,13 @@ def pipeline(vectorizers: Mapping[str, Any], classifier: Any) -> Any:
 class Network:
     """A network that ONNX Runtime computes, on a GPU where there is one and the package for it."""
 
-    def __init__(self, folder: Path, max_tokens: int) -> None:
-        """Load the graph from `model.onnx`, and from `tokenizer.json` what cuts texts into tokens, so many at most."""
+    def __init__(self, folder: Path, padding: int) -> None:
+        """Load the graph from `model.onnx`, and what cuts texts into tokens from `tokenizer.json`.
+
+        Args:
+            folder: with both files.
+            padding: the number of the token that fills up a batch.
+        """
         import onnxruntime  # here: who only counts words does not need it
         from tokenizers import Tokenizer
 
@@ -144,39 +150,48 @@ class Network:
         self.session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=providers)
         if self.session.get_providers()[0] != providers[0]:
             print("no GPU can be used here: the model is computed by the processor", flush=True)
-        self.encode = encoder(Tokenizer.from_file(str(folder / "tokenizer.json")), max_tokens)
+        self.tokenizer, self.padding = Tokenizer.from_file(str(folder / "tokenizer.json")), padding
 
     def run(self, output: str, texts: Sequence[str]) -> NDArray[Any]:
         """Return an output, of shape (texts, columns)."""
         # Without texts there are columns all the same.
         columns = {each.name: each.shape[1] for each in self.session.get_outputs()}[output]
         values = np.empty((len(texts), columns), dtype=np.float32)
-        tokens = self.encode(texts)
+        found, _ = tokens(self.tokenizer, texts)
         # A batch is as long as its longest text, so those of similar length are computed together.
-        order = np.argsort([len(each) for each in tokens], kind="stable")
+        order = np.argsort([len(each) for each in found], kind="stable")
         for first in range(0, len(order), _ROWS_AT_ONCE):
             rows = order[first : first + _ROWS_AT_ONCE]
-            identifiers, mask = padded([tokens[row] for row in rows])
+            identifiers, mask = padded([found[row] for row in rows], self.padding)
             [values[rows]] = self.session.run([output], {"identifiers": identifiers, "mask": mask})
         return values
 
 
-def encoder(tokenizer: Any, max_tokens: int) -> Callable[[Sequence[str]], list[NDArray[np.int64]]]:
-    """Return what turns texts into the numbers of their tokens, with those that mark start and end."""
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(max_tokens)
+def tokens(tokenizer: Any, texts: Sequence[str]) -> tuple[list[NDArray[np.int64]], NDArray[np.bool_]]:
+    """Return the numbers of the tokens of texts, with those that mark start and end, and which texts have more.
 
-    def encode(texts: Sequence[str]) -> list[NDArray[np.int64]]:
-        return [np.array(each.ids, dtype=np.int64) for each in tokenizer.encode_batch_fast(list(texts))]
+    Args:
+        tokenizer: of the library tokenizers, which knows how many a text may have.
+        texts: to cut into tokens.
+    """
+    numbers, truncated = [], []
+    for first in range(0, len(texts), _TOKENIZED_AT_ONCE):
+        for each in tokenizer.encode_batch_fast(list(texts[first : first + _TOKENIZED_AT_ONCE])):
+            numbers.append(np.array(each.ids, dtype=np.int64))
+            truncated.append(bool(each.overflowing))
+    return numbers, np.array(truncated, dtype=bool)
 
-    return encode
 
+def padded(tokens: Sequence[NDArray[np.int64]], padding: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return texts of tokens side by side, of shape (texts, longest), and a mask that is 1 where there is a token.
 
-def padded(tokens: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return texts of tokens side by side, of shape (texts, longest), and a mask that is 1 where there is a token."""
+    Args:
+        tokens: of each text.
+        padding: the number that stands where there is none.
+    """
     lengths = np.array([len(each) for each in tokens])
     mask = (np.arange(lengths.max(initial=1)) < lengths[:, np.newaxis]).astype(np.int64)
-    identifiers = np.zeros_like(mask)
+    identifiers = np.full_like(mask, padding)
     identifiers[mask.astype(bool)] = np.concatenate(tokens)
     return identifiers, mask
 
@@ -191,8 +206,8 @@ class TextClassifier(PythonModel):
         self.classes = about["classes"]
         self.values = np.array([int(name) for name in self.classes] if about["integers"] else self.classes)
         self.known = frozenset(json.loads((folder / "words.json").read_text(encoding="utf-8")))
-        kinds, tokens = about.get("terms"), about.get("max_tokens")
-        self.classifier: _Classifier = Linear(folder, kinds) if kinds else Network(folder, tokens)
+        kinds = about.get("terms")
+        self.classifier: _Classifier = Linear(folder, kinds) if kinds else Network(folder, about["padding"])
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Return a row for each text.

@@ -21,6 +21,10 @@ def fit(examples: Examples, schema: Schema, training: Mapping[str, Any], checkpo
     check_training(training, schema)
     settings = hyperparameters.load(training["hyperparameters"])
     classes, labels = class_numbers(examples.frame[schema.target], schema, training)
+    if isinstance(settings, hyperparameters.Transformer):
+        from . import transformer  # PyTorch and transformers take seconds
+
+        return transformer.fit(examples, labels, classes, schema, settings, training, checkpoints)
     threshold, seed = training.get("threshold") or 0.5, training["seed"]
     from . import linear  # here: only the model that is trained needs its libraries
 

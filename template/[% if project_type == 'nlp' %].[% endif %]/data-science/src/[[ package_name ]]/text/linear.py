@@ -17,6 +17,7 @@ from sklearn.pipeline import Pipeline
 from .. import text_model
 from ..core.hyperparameters import PLACE
 from ..core.modality import Examples
+from ..core.places import spread
 from ..core.predictions import Predictions
 from ..core.schema import Schema
 from ..core.step import StepError
@@ -86,7 +87,7 @@ class TrainedLinear:
 
     def _directions(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the directions in which the weights of training texts differ most, of shape (terms, components)."""
-        weights = self.pipeline[:-1].transform([texts[place] for place in saving.spread(len(texts), _FITTED_ON)])
+        weights = self.pipeline[:-1].transform([texts[place] for place in spread(len(texts), _FITTED_ON)])
         components = min(_COMPONENTS, *weights.shape)
         return np.asarray(TruncatedSVD(components, random_state=self.seed).fit(weights).components_.T)
 
@@ -148,5 +149,5 @@ def _kinds(settings: Linear, analyzer: str) -> dict[str, tuple[int, int]]:
 
 def _suitable_analyzer(texts: Sequence[str]) -> str:
     """Return characters if most of the texts are in a script without spaces, else words."""
-    looked_at = [texts[place] for place in saving.spread(len(texts), _LOOKED_AT)]
+    looked_at = [texts[place] for place in spread(len(texts), _LOOKED_AT)]
     return "characters" if np.median([text_model.share_without_spaces(text) for text in looked_at]) > 0.5 else "words"

@@ -21,6 +21,7 @@ from mlflow.types import Schema as Columns
 from numpy.typing import NDArray
 
 from .. import text_model
+from ..core.places import spread
 from ..core.step import StepError
 
 # MLflow shows the copying of small files as progress, unless told otherwise.
@@ -123,8 +124,3 @@ def _known_words(texts: Sequence[str]) -> list[str]:
         if len(counts) > 10 * _MOST_WORDS:
             counts = Counter(dict(counts.most_common(5 * _MOST_WORDS)))
     return [word for word, _ in counts.most_common(_MOST_WORDS)]
-
-
-def spread(count: int, most: int) -> NDArray[Any]:
-    """Return at most `most` of `count` places, at equal distances."""
-    return np.unique(np.linspace(0, count - 1, most).astype(int))
