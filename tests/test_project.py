@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from combinations import flavours, label
-from conftest import Render, Run, answers_of
+from combinations import ROOT, flavours, label
+from conftest import Render, Run, answers_of, environment_of
 
 # Responsible AI for tables has older libraries. The other versions of a project type share data science, environment
 # and so the tests of both: what makes that true is tested below.
@@ -22,13 +22,23 @@ FIRST = {"mlops_version": "aml-cli-v2"}
 OWN = ("data-science", "data", "config/model.yml")
 
 
-def only_in(chosen: list[dict[str, str]], group: str = "") -> pytest.MarkDecorator:
-    """Run a test in these flavours; tests with the same group, which share a folder, in the same worker for each."""
+def only_in(chosen: list[dict[str, str]], group: Callable[[dict[str, str]], str] | None = None) -> pytest.MarkDecorator:
+    """Run a test in these flavours; those of one group, which share a folder, one after the other in one worker."""
     params = [
-        pytest.param(each, id=label(each), marks=[pytest.mark.xdist_group(group + label(each))] if group else [])
+        pytest.param(each, id=label(each), marks=[pytest.mark.xdist_group(group(each))] if group else [])
         for each in chosen
     ]
     return pytest.mark.parametrize("flavour", params, indirect=True)
+
+
+def looped_as(answers: dict[str, str]) -> str:
+    """Group the tests that use the same run of `mlops local`."""
+    return f"looped-{label(answers)}"
+
+
+def type_checked_as(answers: dict[str, str]) -> str:
+    """Group the flavours whose libraries mypy reads from one cache: reading them anew is most of its time."""
+    return f"mypy-{label(environment_of(answers))}"
 
 
 @pytest.fixture
@@ -65,12 +75,11 @@ def libraries(project: dict) -> set[str]:
 def own_tests(flavour: Path, render: Render) -> list[str]:
     """The arguments of pytest in a project: all tests, but not what another project has run already.
 
-    Those of `core` know no type of data, and run with tables. A project with the libraries of the first mlops version
-    runs what that one lacks.
+    Those of `core` know neither type of data nor mlops version, and run in the first flavour; elsewhere the steps use
+    it. A project with the libraries of the first mlops version runs what that one lacks.
     """
-    kind = answers_of(flavour)["project_type"]
-    shared = [] if kind == flavours()[0]["project_type"] else ["--ignore=data-science/tests/core"]
-    first = render(**{"project_type": kind, **FIRST})
+    first = render(**{"project_type": answers_of(flavour)["project_type"], **FIRST})
+    shared = [] if flavour == render(**flavours()[0]) else ["--ignore=data-science/tests/core"]
     both = [tomllib.loads((each / "pyproject.toml").read_text(encoding="utf-8")) for each in (first, flavour)]
     if flavour == first or libraries(both[0]) != libraries(both[1]):
         return shared
@@ -95,13 +104,17 @@ def test_ruff_finds_nothing(workspace: Path, run_in: Run) -> None:
         assert result.returncode == 0, " ".join(command) + "\n" + result.stdout[-5000:] + result.stderr[-2000:]
 
 
+@only_in(flavours(), type_checked_as)
 def test_mypy_finds_nothing(workspace: Path, flavour: Path, render: Render, run_in: Run) -> None:
     """In all files of one mlops version, and in those of the others that are not the same there."""
-    first = render(**{"project_type": answers_of(flavour)["project_type"], **FIRST})
+    answers = answers_of(flavour)
+    first = render(**{"project_type": answers["project_type"], **FIRST})
     own = [path.relative_to(flavour) for path in flavour.rglob("*.py") if not {"engine", "tests"} & set(path.parts)]
     changed = [str(name) for name in own if not (first / name).exists() or differ(first / name, flavour / name)]
     if flavour == first or changed:
-        result = run_in(workspace, "mypy", *changed)
+        # What mypy keeps is of a file's content, wherever it lies.
+        cache = ROOT / ".mypy_cache" / type_checked_as(answers)
+        result = run_in(workspace, "mypy", "--cache-dir", str(cache), *changed)
         assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
 
 
@@ -162,7 +175,7 @@ def test_each_job_keeps_its_checkpoints_in_a_folder_of_its_own(answers: dict[str
     assert any(each in text for each in CHECKPOINTS)
 
 
-@only_in(flavours(), "looped-")
+@only_in(flavours(), looped_as)
 def test_the_local_loop_ends_with_a_live_score_and_a_report(looped: tuple[Path, str]) -> None:
     folder, output = looped
     last = output.splitlines()[-8:]
@@ -175,7 +188,7 @@ def test_the_local_loop_ends_with_a_live_score_and_a_report(looped: tuple[Path, 
     assert not re.search(r'(src|href)="https?://', report)
 
 
-@only_in([each for each in TESTED if each["mlops_version"] == FIRST["mlops_version"]], "looped-")
+@only_in([each for each in TESTED if each["mlops_version"] == FIRST["mlops_version"]], looped_as)
 def test_a_second_run_keeps_the_champion_that_ties(looped: tuple[Path, str], run_in: Run) -> None:
     folder, _ = looped
     second = run_in(folder, "mlops.cli", "local")
