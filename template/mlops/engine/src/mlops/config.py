@@ -434,7 +434,7 @@ def _cluster_problems(compute: Compute) -> Iterator[Problem]:
     if cluster and cluster.max_nodes is not None and compute.training.nodes > cluster.max_nodes:
         problem = f"{compute.training.nodes} are more than the max_nodes of {cluster.name}, {cluster.max_nodes}"
         yield Problem("compute.training.nodes", problem)
-    found, wanted = gpus(cluster and cluster.vm_size), compute.training.processes_per_node
+    found, wanted = gpus(cluster.vm_size if cluster else None), compute.training.processes_per_node
     if cluster and found is not None and wanted > found:
         problem = f"{wanted} processes, and {cluster.vm_size} of {cluster.name} has {found}: use one process per GPU"
         yield Problem("compute.training.processes_per_node", problem)

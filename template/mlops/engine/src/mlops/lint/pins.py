@@ -23,7 +23,8 @@ _PYTHON = re.compile(r"python\s*==?\s*(\d+\.\d[\d.]*)")
 def pin_findings(project: Project) -> list[Finding]:
     """Find pins outside of the ranges in pyproject.toml, and packages of the steps that no environment has."""
     table = mapping(tomllib.loads((project.root / "pyproject.toml").read_text(encoding="utf-8")).get("project"))
-    ranges = {canonicalize_name(each.name): each for each in _requirements(table.get("dependencies"))}
+    wanted = _requirements(table.get("dependencies"))
+    ranges: dict[str, Requirement] = {canonicalize_name(each.name): each for each in wanted}
     files = sorted((project.root / "data-science" / "environment").glob("*.yml"))
     installed: set[str] = set()
     findings = []
