@@ -62,27 +62,41 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy_template(tmp_path_factory.mktemp("source"))
 
 
+def make_once(folder: Path, make: Callable[[Path], object]) -> Path:
+    """Make a folder, unless a test has made it in this session, in whichever worker; give it.
+
+    It is to be read and not written to, because other tests read it.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    done = folder.with_name(f"{folder.name}.done")
+    with FileLock(folder.with_name(f"{folder.name}.lock")):
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            make(folder)
+            done.touch()
+    return folder
+
+
+def short_hash(answers: dict[str, object]) -> str:
+    """A name for what is made of these answers."""
+    return hashlib.sha256(json.dumps(answers, sort_keys=True).encode()).hexdigest()[:16]
+
+
 Render = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
 def render(source: Path, shared_folder: Path) -> Render:
-    """Give the folder that the template is rendered to with these answers; an answer to no question is an error.
-
-    Each rendering is made once for all workers, so it is to be read and not written to.
-    """
+    """Give the folder that the template is rendered to with these answers; an answer to no question is an error."""
 
     def render(**answers: object) -> Path:
         assert answers.keys() <= questions().keys(), f"no such question: {answers.keys() - questions().keys()}"
         data = {"name_suffix": SUFFIX} | answers
-        name = hashlib.sha256(json.dumps(DEFAULTS | data, sort_keys=True).encode()).hexdigest()[:16]
-        destination = shared_folder / "renderings" / name / "project"
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(destination.parent / "lock"):
-            if not (destination.parent / "done").exists():
-                copier.run_copy(str(source), destination, data=data, defaults=True, quiet=True, unsafe=True)
-                (destination.parent / "done").touch()
-        return destination
+
+        def make(folder: Path) -> None:
+            copier.run_copy(str(source), folder, data=data, defaults=True, quiet=True, unsafe=True)
+
+        return make_once(shared_folder / "renderings" / short_hash(DEFAULTS | data) / "project", make)
 
     return render
 

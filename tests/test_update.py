@@ -22,7 +22,7 @@ import copier
 import pytest
 import yaml
 from combinations import EXISTING, ROOT, add_ons, questions, with_add_ons
-from conftest import SUFFIX, Run, commit_all, copy_template, git
+from conftest import SUFFIX, Run, commit_all, copy_template, git, make_once, short_hash
 
 # What a generated project reads its own configuration with.
 sys.path.insert(0, str(ROOT / "template" / "mlops" / "engine" / "src"))
@@ -266,19 +266,21 @@ def test_releases_are_listed_oldest_first_and_name_their_commits() -> None:
 
 
 @pytest.fixture(scope="session")
-def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def history(shared_folder: Path) -> Path:
     """The template with its releases, and the working tree as the next one, so that a change is tested early."""
     if git(ROOT, "rev-parse", "--is-shallow-repository").strip() == "true":
         pytest.skip("a shallow clone does not hold the releases: git fetch --unshallow")
-    template = tmp_path_factory.mktemp("history") / "template"
-    git(template.parent, "clone", "--quiet", "--no-tags", ROOT.as_posix(), template.as_posix())
-    for each in RELEASES:
-        git(template, "tag", each["version"], each["commit"])
-    for name in filter(None, git(template, "ls-files", "-z").split("\0")):
-        (template / name).unlink()
-    copy_template(template)
-    commit_all(template, "now", tag="v1000.0.0")
-    return template
+
+    def make(template: Path) -> None:
+        git(template.parent, "clone", "--quiet", "--no-tags", ROOT.as_posix(), template.as_posix())
+        for each in RELEASES:
+            git(template, "tag", each["version"], each["commit"])
+        for name in filter(None, git(template, "ls-files", "-z").split("\0")):
+            (template / name).unlink()
+        copy_template(template)
+        commit_all(template, "now", tag="v1000.0.0")
+
+    return make_once(shared_folder / "history" / "template", make)
 
 
 class Start(NamedTuple):
@@ -292,12 +294,25 @@ class Start(NamedTuple):
         return f"{self.release} {choice}".strip()
 
     def project(self, template: Path, destination: Path) -> Path:
+        """Give a copy that may be edited."""
+        folder = template.parent / f"{self.release}-{short_hash(self.answers)}"
+        made = make_once(folder, lambda folder: self.render(template, folder))
+        return shutil.copytree(made, destination, symlinks=True)
+
+    def render(self, template: Path, folder: Path) -> None:
         data = {"name_suffix": SUFFIX} | self.answers
         options: dict[str, Any] = {"defaults": True, "quiet": True, "unsafe": True, "vcs_ref": self.release}
-        copier.run_copy(str(template), destination, data=data, **options)
-        assert answers(destination)["_commit"] == self.release
-        commit_all(destination, "new project")
-        return destination
+        copier.run_copy(str(template), folder, data=data, **options)
+        assert answers(folder)["_commit"] == self.release
+        commit_all(folder, "new project")
+
+
+def fresh_copy(template: Path, project: Path) -> Path:
+    """A new project of today with the answers of a project; read it, do not write to it."""
+    data = {name: answer for name, answer in answers(project).items() if name[0] != "_"}
+    return make_once(
+        template.parent / f"fresh-{short_hash(data)}", lambda folder: new_project(template, folder, **data)
+    )
 
 
 # Until v0.3.0 existing workspaces were a question of their own.
@@ -329,7 +344,7 @@ def test_each_release_updates_to_this_commit_and_equals_a_fresh_copy(
     assert "moved in this release" not in printed
     # The champion of an older release cannot be compared: what to do about it.
     assert ("--overrides promotion.incomparable_champion=replace" in printed) is (start.release in BEFORE_MEMBERSHIP)
-    fresh = new_project(history, tmp_path / "fresh", **{k: v for k, v in answers(project).items() if k[0] != "_"})
+    fresh = fresh_copy(history, project)
     assert conflicts(project) == []
     assert note.read_text(encoding="utf-8").startswith("Mine.\n\n")
     note.write_text(note.read_text(encoding="utf-8").removeprefix("Mine.\n\n"), encoding="utf-8")
@@ -452,7 +467,7 @@ def test_every_edit_is_in_the_new_file_or_in_a_visible_conflict(
             results["named"] += 1
         else:
             lost.append(edit)
-    fresh = new_project(history, tmp_path / "fresh", **{k: v for k, v in answers(project).items() if k[0] != "_"})
+    fresh = fresh_copy(history, project)
     gone: dict[str, set[str]] = {}
     for old, line, shows in removed:
         parts = [new for new in table().get(old, [old]) if (fresh / new).exists()]
