@@ -1,6 +1,7 @@
 """The step evaluate on texts: the shared gate promotes a model that is better, and refuses one that is worse."""
 
 import json
+import re
 import shutil
 
 import mlflow
@@ -101,3 +102,20 @@ def test_a_model_that_learned_next_to_nothing_misses_the_floor(project, root):
     decision, _ = judged(project, root / "weak")
     assert decision["promote"] is False
     assert "misses the floor" in decision["reasons"][0]
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_no_text_leaves_the_step_where_examples_are_switched_off(project, root, shown, capsys):
+    settings = yaml.safe_load(project.settings.read_text(encoding="utf-8"))
+    settings["evaluation"]["examples"] = shown
+    project.settings.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    _, report = judged(project, root / "strong")
+    metrics = (project.evaluation / "metrics.json").read_text(encoding="utf-8")
+    assert ("Worst errors" in report) is shown
+    assert ('"errors"' in metrics) is shown
+    schema = module("core.schema").Schema.load(project.schema)
+    texts = module("core.modality").load_examples(modality, project.test, schema).frame["text"]
+    beginnings = [text[:30] for text in texts]
+    assert any(text in re.sub("<[^>]+>", "", report) for text in beginnings) is shown
+    printed = capsys.readouterr()
+    assert not any(text in metrics + printed.out + printed.err for text in beginnings)
