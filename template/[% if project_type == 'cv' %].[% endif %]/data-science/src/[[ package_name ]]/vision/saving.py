@@ -93,7 +93,7 @@ def export(graph: Graph, path: Path) -> None:
     """Write a graph as ONNX; it takes any number of images at a time."""
     network = graph.network
     example = torch.zeros(2, network.channels, network.size, network.size, dtype=torch.uint8)
-    exporting.export(graph, {"images": example}, {0: "images"}, path)
+    exporting.export(graph, {"images": example}, {0: "images"}, path, traced=False)
 
 
 def check_equality(graph: Graph, path: Path, pictures: Pictures) -> None:
