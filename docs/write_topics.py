@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 DATA = Path(__file__).parents[1] / "template" / "[% if project_type == 'nlp' %].[% endif %]" / "data"
-VERSION = (3, 11, 7)
 # The modules of each topic, for training and for production; a package stands for all that is in it but its tests.
 TOPICS = {
     "data types": (

@@ -184,6 +184,8 @@ def run_in(uv: str, render: Render, tmp_path_factory: pytest.TempPathFactory) ->
         path = os.pathsep.join(str(project / folder) for folder in ("mlops/engine/src", "data-science/src"))
         # The projects, which several tests share, stay as they were rendered; a module is compiled once, when needed.
         variables = {"PYTHONPYCACHEPREFIX": str(ROOT / ".venvs" / "compiled"), "PYTHONUTF8": "1"}
+        # Each worker of pytest has one core: more threads would wait for each other. `make demo` runs with all of them.
+        variables["OMP_NUM_THREADS"] = "1"
         everything = os.environ | {"PYTHONPATH": path, "NO_COLOR": "1", "COLUMNS": "120"} | variables | env
         everything.pop("PYTHONDONTWRITEBYTECODE", None)
         everything["PATH"] = os.pathsep.join([str(python.parent), everything["PATH"]])

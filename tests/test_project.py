@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from combinations import flavours, label
-from conftest import Render, Run, answers_of
+from combinations import ROOT, flavours, label
+from conftest import Render, Run, answers_of, environment_of
 
 # Responsible AI for tables has older libraries. The other versions of a project type share data science, environment
 # and so the tests of both: what makes that true is tested below.
@@ -22,13 +22,23 @@ FIRST = {"mlops_version": "aml-cli-v2"}
 OWN = ("data-science", "data", "config/model.yml")
 
 
-def only_in(chosen: list[dict[str, str]], group: str = "") -> pytest.MarkDecorator:
-    """Run a test in these flavours; tests with the same group, which share a folder, in the same worker for each."""
+def only_in(chosen: list[dict[str, str]], group: Callable[[dict[str, str]], str] | None = None) -> pytest.MarkDecorator:
+    """Run a test in these flavours; those of one group, which share a folder, one after the other in one worker."""
     params = [
-        pytest.param(each, id=label(each), marks=[pytest.mark.xdist_group(group + label(each))] if group else [])
+        pytest.param(each, id=label(each), marks=[pytest.mark.xdist_group(group(each))] if group else [])
         for each in chosen
     ]
     return pytest.mark.parametrize("flavour", params, indirect=True)
+
+
+def looped_as(answers: dict[str, str]) -> str:
+    """Group the tests that use the same run of `mlops local`."""
+    return f"looped-{label(answers)}"
+
+
+def type_checked_as(answers: dict[str, str]) -> str:
+    """Group the flavours whose libraries mypy reads from one cache: reading them anew is most of its time."""
+    return f"mypy-{label(environment_of(answers))}"
 
 
 @pytest.fixture
@@ -65,12 +75,11 @@ def libraries(project: dict) -> set[str]:
 def own_tests(flavour: Path, render: Render) -> list[str]:
     """The arguments of pytest in a project: all tests, but not what another project has run already.
 
-    Those of `core` know no type of data, and run with tables. A project with the libraries of the first mlops version
-    runs what that one lacks.
+    Those of `core` know neither type of data nor mlops version, and run in the first flavour; elsewhere the steps use
+    it. A project with the libraries of the first mlops version runs what that one lacks.
     """
-    kind = answers_of(flavour)["project_type"]
-    shared = [] if kind == flavours()[0]["project_type"] else ["--ignore=data-science/tests/core"]
-    first = render(**{"project_type": kind, **FIRST})
+    first = render(**{"project_type": answers_of(flavour)["project_type"], **FIRST})
+    shared = [] if flavour == render(**flavours()[0]) else ["--ignore=data-science/tests/core"]
     both = [tomllib.loads((each / "pyproject.toml").read_text(encoding="utf-8")) for each in (first, flavour)]
     if flavour == first or libraries(both[0]) != libraries(both[1]):
         return shared
@@ -95,13 +104,17 @@ def test_ruff_finds_nothing(workspace: Path, run_in: Run) -> None:
         assert result.returncode == 0, " ".join(command) + "\n" + result.stdout[-5000:] + result.stderr[-2000:]
 
 
+@only_in(flavours(), type_checked_as)
 def test_mypy_finds_nothing(workspace: Path, flavour: Path, render: Render, run_in: Run) -> None:
     """In all files of one mlops version, and in those of the others that are not the same there."""
-    first = render(**{"project_type": answers_of(flavour)["project_type"], **FIRST})
+    answers = answers_of(flavour)
+    first = render(**{"project_type": answers["project_type"], **FIRST})
     own = [path.relative_to(flavour) for path in flavour.rglob("*.py") if not {"engine", "tests"} & set(path.parts)]
     changed = [str(name) for name in own if not (first / name).exists() or differ(first / name, flavour / name)]
     if flavour == first or changed:
-        result = run_in(workspace, "mypy", *changed)
+        # What mypy keeps is of a file's content, wherever it lies.
+        cache = ROOT / ".mypy_cache" / type_checked_as(answers)
+        result = run_in(workspace, "mypy", "--cache-dir", str(cache), *changed)
         assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
 
 
@@ -147,7 +160,22 @@ def looped(flavour: Path, loop: Callable[[Path], tuple[Path, str]]) -> tuple[Pat
     return loop(flavour)
 
 
-@only_in(flavours(), "looped-")
+# How the definitions of each mlops version ask for the folder of the checkpoints, up to the end of what they say of it.
+CHECKPOINTS = (
+    "      checkpoints:\n        mode: rw_mount\n\n",
+    'train.outputs.checkpoints = Output(type="uri_folder", mode="rw_mount")\n',
+    'checkpoints = OutputFileDatasetConfig("checkpoints").as_mount()\n',
+)
+
+
+@pytest.mark.parametrize("answers", [each for each in flavours() if each["project_type"] != "classical"], ids=label)
+def test_each_job_keeps_its_checkpoints_in_a_folder_of_its_own(answers: dict[str, str], render: Render) -> None:
+    """Azure names it by the job, if no path is given: next month's training meets no state of this month's."""
+    (text,) = [path.read_text(encoding="utf-8") for path in (render(**answers) / "mlops").glob("*/pipeline*.*")]
+    assert any(each in text for each in CHECKPOINTS)
+
+
+@only_in(flavours(), looped_as)
 def test_the_local_loop_ends_with_a_live_score_and_a_report(looped: tuple[Path, str]) -> None:
     folder, output = looped
     last = output.splitlines()[-8:]
@@ -160,7 +188,7 @@ def test_the_local_loop_ends_with_a_live_score_and_a_report(looped: tuple[Path, 
     assert not re.search(r'(src|href)="https?://', report)
 
 
-@only_in([each for each in TESTED if each["mlops_version"] == FIRST["mlops_version"]], "looped-")
+@only_in([each for each in TESTED if each["mlops_version"] == FIRST["mlops_version"]], looped_as)
 def test_a_second_run_keeps_the_champion_that_ties(looped: tuple[Path, str], run_in: Run) -> None:
     folder, _ = looped
     second = run_in(folder, "mlops.cli", "local")
@@ -169,10 +197,59 @@ def test_a_second_run_keeps_the_champion_that_ties(looped: tuple[Path, str], run
     assert newest(folder, "registration.json")["registered"] is False
 
 
-def newest(project: Path, name: str) -> dict:
-    """The newest JSON output of this name below .local/runs."""
+# Runs the loop on the first pictures of the sample, as files of a type: three times, in a process that imports once.
+LOOPS = """
+import io, zipfile
+from mlops.cli import app
+from PIL import Image
+
+def write(count, suffix):
+    with zipfile.ZipFile("data/raw/sample.zip", "w") as archive:
+        archive.writestr("labels.csv", "\\n".join([header, *(row.replace(".png", suffix) for row in rows[:count])]))
+        for row in rows[:count]:
+            name, written = row.split(",")[0], io.BytesIO()
+            Image.open(io.BytesIO(files[name])).save(written, Image.registered_extensions()[suffix], quality=85)
+            archive.writestr(name.replace(".png", suffix), written.getvalue())
+
+with zipfile.ZipFile("digits.zip") as archive:
+    header, *rows = archive.read("labels.csv").decode().splitlines()
+    files = {name: archive.read(name) for name in archive.namelist()}
+gates = "training.test_size=0.4 promotion.floor=0.05 promotion.beat_baselines=false"
+for epochs, count, suffix in ((1, 300, ".png"), (8, 600, ".png"), (1, 600, ".jpg")):
+    write(count, suffix)
+    overrides = f"{gates} training.hyperparameters.epochs={epochs}"
+    app(["local", "--skip-lint", "--overrides", overrides], standalone_mode=False)
+"""
+
+
+@only_in([each for each in TESTED if each == FIRST | {"project_type": "cv"}])
+def test_images_are_added_and_then_all_compressed_again(workspace: Path, run_in: Run) -> None:
+    """A better challenger is promoted, a worse one is not; the champion meets no picture that it was trained on."""
+    shutil.move(workspace / "data" / "raw" / "digits.zip", workspace)
+    result = run_in(workspace, "-c", LOOPS)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    first, better, worse = written(workspace, "decision.json")
+    _, all_rows, part = written(workspace, "metrics.json")
+    assert (first["promote"], first["champion"]) == (True, None)
+    assert (better["promote"], better["champion"], better["note"]) == (True, "champion v1", "")
+    assert all_rows["compared_rows"] == all_rows["rows"]
+    assert (worse["promote"], worse["champion"]) == (False, "champion v2")
+    assert "not significantly above 0" in " ".join(worse["reasons"])
+    seen, rows, left = map(int, re.findall(r"(\d+) of the (\d+) held-out rows, .* other (\d+)$", worse["note"])[0])
+    assert (rows, left) == (part["rows"], part["compared_rows"])
+    # They are the share of the pictures that were for training, because all were dealt out anew.
+    assert abs(seen / rows - 0.6) < 0.1
+
+
+def written(project: Path, name: str) -> list[dict]:
+    """The JSON outputs of this name below .local/runs, the newest last."""
     found = sorted((project / ".local" / "runs").rglob(name), key=lambda path: path.stat().st_mtime)
-    return json.loads(found[-1].read_text(encoding="utf-8"))
+    return [json.loads(path.read_text(encoding="utf-8")) for path in found]
+
+
+def newest(project: Path, name: str) -> dict:
+    """The newest of them."""
+    return written(project, name)[-1]
 
 
 PENGUINS_SCHEMA = {

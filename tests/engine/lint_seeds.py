@@ -1055,6 +1055,12 @@ DISTRIBUTED = {
             "    compute: azureml:gpu",
             "jobs.train.compute gpu-cluster",
         ),
+        (
+            "checkpoints that are uploaded at the end",
+            "rw_mount",
+            "upload",
+            "jobs.train.outputs.checkpoints written when the step ends rw_mount",
+        ),
         ("an unknown mode of an output", "rw_mount", "rw_mont", "jobs.train.outputs.checkpoints 'rw_mont'"),
         (
             "an output that the component lacks",

@@ -173,6 +173,30 @@ def test_training_and_batch_jobs_run_where_the_configuration_says(project: Proje
     assert chosen == ("gpu-cluster", "gpu-cluster", "cluster")
 
 
+@pytest.mark.parametrize(
+    ("vm_size", "processes", "problem"),
+    [
+        ("Standard_NC24ads_A100_v4", 1, ""),
+        ("Standard_NC24ads_A100_v4", 2, "2 processes, and Standard_NC24ads_A100_v4 of cluster has 1: use one process"),
+        ("STANDARD_NC64AS_T4_V3", 4, ""),
+        ("STANDARD_NC64AS_T4_V3", 5, "5 processes, and STANDARD_NC64AS_T4_V3 of cluster has 4"),
+        ("Standard_ND96isr_H100_v5", 9, "9 processes, and Standard_ND96isr_H100_v5 of cluster has 8"),
+        ("Standard_NV6ads_A10_v5", 2, "2 processes, and Standard_NV6ads_A10_v5 of cluster has 1"),
+        ("Standard_NC999ads_X1_v9", 64, ""),
+        ("Standard_D4as_v4", 4, ""),
+    ],
+)
+def test_more_processes_than_a_node_has_gpus_are_refused_where_their_number_is_known(
+    project: Project, vm_size: str, processes: int, problem: str
+) -> None:
+    edit(project, "compute.cluster.vm_size", vm_size)
+    edit(project, "compute.training", {"processes_per_node": processes})
+    if problem:
+        assert f"config/dev.yml: compute.training.processes_per_node: {problem}" in failure(project)
+    else:
+        assert load_environment(project, "dev").compute.training.processes_per_node == processes
+
+
 @pytest.mark.parametrize("kind", ["new", "existing"])
 def test_the_host_of_blobs_is_that_of_the_workspaces_own_storage_which_others_do_not_name(kind: Kind) -> None:
     config = EnvironmentConfig.model_validate(configuration("dev", "workspace", kind))

@@ -12,7 +12,7 @@ from small_project import set_key, write_yaml
 from mlops.config import Project, load_environment
 from mlops.definitions.base import Finding
 from mlops.errors import UserError
-from mlops.lint import configuration, lint
+from mlops.lint import configuration, lint, pins
 from mlops.removed_keys import REMOVED_KEYS
 
 
@@ -256,6 +256,80 @@ def test_overrides_are_held_against_the_files_of_the_run(project: Project) -> No
 def test_a_mistake_in_the_schema_is_named(project: Project) -> None:
     set_key(project.schema, "target", "z")
     assert "data/schema.yml: the target 'z' is not one of the columns" in lines(project)
+
+
+# What Azure ML installs.
+
+PROJECT = """
+[project]
+requires-python = ">=3.11,<3.13"
+dependencies = ["PyYAML>=6.0,<7", "pandas>=2.2,<3", "numpy>=2", "jinja2>=3", "typer>=0.1", "pydantic>=2", "no-such>=1"]
+"""
+PINS = ["pyyaml==6.0.3", "pandas==2.3.3", "mlflow==3.15.0", "numpy", "-r more.txt", "jinja2>=4"]
+
+
+def install(project: Project, *lines: str, python: str = "python=3.11") -> list[str]:
+    """Let the training environment have these lines, and return the findings of the pins."""
+    path = project.root / "pyproject.toml"
+    if "[project]" not in (text := path.read_text(encoding="utf-8")):
+        path.write_text(text + PROJECT, encoding="utf-8")
+    dependencies = [python, "pip", {"pip": list(lines)}]
+    train = project.root / "data-science" / "environment" / "train.yml"
+    write_yaml(train, {"name": "training", "dependencies": dependencies})
+    return [f"{each.path.name}: {each.message}" for each in pins.pin_findings(project)]
+
+
+def test_pins_that_agree_with_the_project_are_accepted(project: Project) -> None:
+    assert install(project, *PINS) == []
+    assert install(project, *PINS[1:], "pyyaml==6.0.3+cpu", "another==1", python="python=3") == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("pandas==2.3.3", "pandas==3.0.1", "train.yml: pandas==3.0.1 is outside of <3,>=2.2 in pyproject.toml"),
+        ("pyyaml==6.0.3", "PyYAML[fast]==5.4 # old", "train.yml: PyYAML==5.4 is outside of <7,>=6.0 in pyproject.toml"),
+        ("numpy", "numpy===1.26.4", "train.yml: numpy==1.26.4 is outside of >=2 in pyproject.toml"),
+    ],
+)
+def test_a_pin_outside_of_the_range_of_the_project_is_named(project: Project, old: str, new: str, line: str) -> None:
+    [found] = install(project, *(new if each == old else each for each in PINS))
+    assert found.startswith(line)
+
+
+def test_a_python_that_the_project_does_not_support_is_named(project: Project) -> None:
+    [found] = install(project, *PINS, python="python=3.13")
+    assert found == "train.yml: python=3.13 is outside of requires-python >=3.11,<3.13 in pyproject.toml"
+
+
+def test_a_package_that_the_steps_import_and_no_environment_has_is_named(project: Project) -> None:
+    code = project.root / "data-science" / "src" / project.package
+    code.joinpath("train.py").write_text(
+        "import typer\nimport no_such\nimport yaml\nfrom . import prep\n"
+        "from jinja2 import Template\ndef f():\n    import pydantic\n",
+        encoding="utf-8",
+    )
+    # Jinja comes with MLflow, and what a function imports may be for another environment.
+    [found] = install(project, "mlflow==3.15.0", "pyyaml==6.0.3")
+    assert found == (
+        "train.yml: no environment has typer, which pyproject.toml names and train.py imports: add it with its version"
+    )
+    inference = project.root / "data-science" / "environment" / "inference.yml"
+    write_yaml(inference, {"dependencies": ["conda-forge::typer>=0.1"]})
+    assert install(project, "mlflow==3.15.0", "pyyaml==6.0.3") == []
+
+
+def test_what_the_nodes_of_this_project_install_fits_what_it_asks_for() -> None:
+    shipped = Project.load(ROOT)
+    assert pins.pin_findings(shipped) == []
+    train = ROOT / "data-science" / "environment" / "train.yml"
+    package = "torch" if TORCH else "skops"
+    [pin] = [line for line in train.read_text(encoding="utf-8").splitlines() if line.startswith(f"      - {package}==")]
+    for new, words in ((f"      - {package}==0.1.0", "is outside of"), ("", f"no environment has {package}")):
+        if TORCH or new:  # skops is for inference, too
+            with edited(train, pin, new):
+                [finding] = pins.pin_findings(shipped)
+            assert words in str(finding)
 
 
 def test_a_training_that_no_step_spreads_is_named(project: Project) -> None:

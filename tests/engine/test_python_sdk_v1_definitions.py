@@ -174,6 +174,18 @@ DISTRIBUTED = {
         ("an unknown backend", '"Gloo"', '"Glo"', "line Glo is not a supported backend"),
         ("another framework", '= "PyTorch",', '= "TensorFlow",', "train: framework TensorFlow use PyTorch"),
         ("an unknown option", '"checkpoints": check', '"checkpoint": check', "train.component.command --checkpoint"),
+        (
+            "lost checkpoints",
+            '            "checkpoints": checkpoints,\n',
+            "",
+            "train.command --checkpoints with",
+        ),
+        (
+            "checkpoints that are uploaded at the end",
+            '"checkpoints").as_mount()',
+            '"checkpoints").as_upload()',
+            "train.outputs.checkpoints written when the step ends rw_mount",
+        ),
         ("an unknown cluster", "config.compute.training_cluster", '"gpu"', 'train.compute no compute "gpu"'),
     ],
     "../../config/dev.yml": [

@@ -430,6 +430,12 @@ DISTRIBUTED = {
         ("no node", "config.compute.training.nodes", "0", "jobs.train.resources.instance_count 0 is less than 1"),
         ("no processes", "config.compute.training.processes_per_node", "0", "jobs.train.distribution 0 is less than 1"),
         ("an unknown cluster", "config.compute.training_cluster", '"gpu"', 'jobs.train.compute no compute "gpu"'),
+        (
+            "checkpoints that are uploaded at the end",
+            '"rw_mount"',
+            '"upload"',
+            "train.outputs.checkpoints written when the step ends rw_mount",
+        ),
         ("an unknown mode of an output", '"rw_mount"', '"rw_mont"', "rw_mont"),
         ("an unknown output", "outputs.checkpoints =", "outputs.checkpoint =", "checkpoint"),
     ],

@@ -223,8 +223,8 @@ def test_probabilities_that_differ_from_those_of_the_network_are_not_saved(saved
     trained, examples, _ = saved
     export = saving.export
 
-    def wrong(graph, path):
-        export(graph, path)
+    def wrong(graph, channels, size, path):
+        export(graph, channels, size, path)
         model = onnx.load(path)
         for tensor in model.graph.initializer:
             if tensor.name.endswith("head.bias"):

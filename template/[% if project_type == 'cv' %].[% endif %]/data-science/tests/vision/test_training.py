@@ -101,6 +101,57 @@ def test_a_gpu_that_is_asked_for_and_absent_is_one_line(schema, monkeypatch):
         fit(drawn(), schema, device="gpu")
 
 
+@pytest.fixture
+def idle_gpu(tmp_path, monkeypatch):
+    """A machine with a GPU that PyTorch does not see, and no job of Azure ML."""
+    (tmp_path / "nvidia0").touch()
+    monkeypatch.setattr(processes, "_DEVICES", tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for name in ("AZUREML_RUN_ID", "CUDA_VISIBLE_DEVICES", "RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def too_old():
+    raise RuntimeError("The NVIDIA driver on your system is too old\n(found version 12020).")
+
+
+def chosen(device):
+    with processes.processes(device) as group:
+        return group.device.type
+
+
+@pytest.mark.usefixtures("idle_gpu")
+@pytest.mark.parametrize("device", ["auto", "gpu"])
+def test_a_gpu_that_pytorch_cannot_use_stops_the_training_with_the_reason(monkeypatch, device):
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "init", too_old)
+    reason = r"The NVIDIA driver on your system is too old \(found version 12020\)"
+    with pytest.raises(StepError, match=rf"has an NVIDIA GPU, and PyTorch \S+ cannot use it \({reason}\): take .* cpu"):
+        chosen(device)
+    assert chosen("cpu") == "cpu"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert device == "gpu" or chosen(device) == "cpu"
+
+
+@pytest.mark.usefixtures("idle_gpu")
+def test_the_build_for_cpus_leaves_the_gpu_of_a_laptop_idle_with_a_line_and_that_of_a_job_not(monkeypatch, capsys):
+    monkeypatch.setattr(torch.version, "cuda", None)
+    assert chosen("auto") == "cpu"
+    assert "the GPU of this machine stays idle: PyTorch" in capsys.readouterr().out
+    monkeypatch.setenv("AZUREML_RUN_ID", "a-run")
+    with pytest.raises(StepError, match="this machine has an NVIDIA GPU, and PyTorch"):
+        chosen("auto")
+
+
+@pytest.mark.usefixtures("idle_gpu")
+def test_a_machine_without_a_gpu_trains_on_its_processor_without_a_word(tmp_path, monkeypatch, capsys):
+    (tmp_path / "nvidia0").unlink()
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setenv("AZUREML_RUN_ID", "a-run")
+    assert chosen("auto") == "cpu"
+    assert capsys.readouterr().out == ""
+
+
 def test_one_class_is_refused_in_one_line(tmp_path):
     columns = SCHEMA["columns"] | {"place": {"type": "category"}}
     examples = drawn(20)

@@ -93,7 +93,7 @@ def test_a_text_without_words_and_one_of_a_million_signs_are_explained():
     assert all(0 <= each["largest_loss"] <= 1 for each in found["occlusion"].records)
 
 
-def test_words_tell_of_a_class_only_if_enough_texts_have_them():
+def test_words_are_of_a_class_only_if_enough_texts_have_them():
     texts = [f"a fine day {number}" for number in range(8)] + ["a poor secret day"] + ["a poor day"] * 6
     test = examples(texts, ["good"] * 8 + ["bad"] * 7)
     panel = panels(test)["words"]

@@ -43,7 +43,7 @@ class Checkpoints:
         for key, value in self._training.items():
             if trained.get(key) != value:
                 other = f"another training ({key} was {trained.get(key)}, and is {value})"
-                # Nothing is lost with it: the next training in the same folder, such as that of each month, replaces it.
+                # Nothing is lost with it: the next training in this folder, such as that of each month, replaces it.
                 if state["finished"]:
                     print(f"{self.path}: it is of {other}, which has finished; starting afresh", flush=True)
                     return None

@@ -52,7 +52,9 @@ class Graph(nn.Module):
         return self.network.head(features).softmax(dim=1), (features - self.centre) @ self.components
 
 
-def export(graph: Graph, inputs: Mapping[str, Tensor], dynamic: Mapping[int, str], path: Path, traced: bool) -> None:
+def export(
+    graph: Graph, inputs: Mapping[str, Tensor], dynamic: Mapping[int, str], path: Path, traced: bool = False
+) -> None:
     """Write a graph as ONNX.
 
     Args:
@@ -60,8 +62,7 @@ def export(graph: Graph, inputs: Mapping[str, Tensor], dynamic: Mapping[int, str
         inputs: examples of its inputs, at least two in each dimension that is dynamic.
         dynamic: the dimensions of each input that may have any size, with their names.
         path: where to write.
-        traced: whether PyTorch's older exporter writes it, which notes what is computed: for networks that the newer one
-            gets wrong.
+        traced: whether PyTorch's older exporter writes it, for networks that the newer one gets wrong.
     """
     names: dict[str, Any] = {"input_names": list(inputs), "output_names": list(OUTPUTS)}
     if traced:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,8 @@ from ..core.step import StepError, is_main_process
 
 # A process waits no longer than that for the others, one of which may have failed.
 _PATIENCE = timedelta(minutes=5)
+# The devices that the NVIDIA driver of a Linux machine makes, and that a container on a GPU node has.
+_DEVICES, _GPUS = Path("/dev"), "nvidia[0-9]*"
 _PLACE = f"{PLACE}.device"
 
 
@@ -98,6 +101,8 @@ def processes(device: str) -> Iterator[Processes]:
 
 def _device(name: str, local_rank: int) -> torch.device:
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name != "cpu" and not available and any(_DEVICES.glob(_GPUS)):
+        _refuse_idle_gpu()
     if name == "gpu" and not available:
         raise StepError(
             f"{_PLACE}: gpu is asked for, and PyTorch {torch.__version__} sees none: choose auto or cpu, or a compute "
@@ -108,6 +113,32 @@ def _device(name: str, local_rank: int) -> torch.device:
     if local_rank >= available:
         raise StepError(f"{_PLACE}: process {local_rank + 1} of this machine has no GPU, there are {available}")
     return torch.device("cuda", local_rank)
+
+
+def _refuse_idle_gpu() -> None:
+    """Stop on a machine with a GPU that PyTorch cannot use; where it is not meant to use one, print a line.
+
+    The build for CPUs is what a laptop has by default, GPU or not; a job on Azure ML pays for the GPU.
+
+    Raises:
+        StepError: with the reason that PyTorch gives.
+    """
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):  # hidden on purpose
+        return
+    if torch.version.cuda is None and "AZUREML_RUN_ID" not in os.environ:
+        if is_main_process():
+            print(f"the GPU of this machine stays idle: PyTorch {torch.__version__} is the build for CPUs", flush=True)
+        return
+    try:
+        torch.cuda.init()
+        reason = "it sees none"
+    except Exception as error:  # a driver that is too old, a build without CUDA: each has a class of its own
+        reason = " ".join(str(error).split())[:300].rstrip(".")
+    raise StepError(
+        f"{_PLACE}: this machine has an NVIDIA GPU, and PyTorch {torch.__version__} cannot use it ({reason}): take the "
+        "build of PyTorch for the CUDA version of its driver in data-science/environment/train.yml, or choose cpu to "
+        "train without the GPU"
+    )
 
 
 def processors() -> int:

@@ -241,8 +241,8 @@ def _unknown_classes(version: ModelVersion, schema: Schema, predicted: Predictio
     if not unknown:
         return ""
     return (
-        f"champion v{version.version} does not know {', '.join(unknown)}, so it is wrong in the {counts[unknown].sum():,} "
-        f"held-out rows of {'this class' if len(unknown) == 1 else 'these classes'}"
+        f"champion v{version.version} does not know {', '.join(unknown)}, so it is wrong in the "
+        f"{counts[unknown].sum():,} held-out rows of {'this class' if len(unknown) == 1 else 'these classes'}"
     )
 
 

@@ -408,6 +408,22 @@ TOOLS = {
 """The parts that the tools of the infrastructure read."""
 
 
+GPUS = {
+    "nc4as_t4_v3 nc8as_t4_v3 nc16as_t4_v3 nc6s_v3 nc24ads_a100_v4 nc40ads_h100_v5 ncc40ads_h100_v5": 1,
+    "nv6ads_a10_v5 nv12ads_a10_v5 nv18ads_a10_v5 nv36ads_a10_v5 nv36adms_a10_v5": 1,
+    "nc12s_v3 nc48ads_a100_v4 nc80adis_h100_v5 nv72ads_a10_v5": 2,
+    "nc64as_t4_v3 nc24s_v3 nc24rs_v3 nc96ads_a100_v4": 4,
+    "nd40rs_v2 nd96asr_v4 nd96amsr_a100_v4 nd96isr_h100_v5 nd96isr_h200_v5": 8,
+}
+"""How many GPUs the sizes have, as far as that is known; a share of a GPU counts as one."""
+
+
+def gpus(vm_size: str | None) -> int | None:
+    """Return how many GPUs a machine of a size has; None of a size that is not in the table, or without any."""
+    name = (vm_size or "").lower().removeprefix("standard_")
+    return next((count for names, count in GPUS.items() if name in names.split()), None)
+
+
 def _cluster_problems(compute: Compute) -> Iterator[Problem]:
     """Find jobs for a cluster that is not there, or that is too small for them."""
     clusters = {cluster.name: cluster for cluster in (compute.cluster, compute.gpu_cluster) if cluster}
@@ -418,6 +434,10 @@ def _cluster_problems(compute: Compute) -> Iterator[Problem]:
     if cluster and cluster.max_nodes is not None and compute.training.nodes > cluster.max_nodes:
         problem = f"{compute.training.nodes} are more than the max_nodes of {cluster.name}, {cluster.max_nodes}"
         yield Problem("compute.training.nodes", problem)
+    found, wanted = gpus(cluster.vm_size if cluster else None), compute.training.processes_per_node
+    if cluster and found is not None and wanted > found:
+        problem = f"{wanted} processes, and {cluster.vm_size} of {cluster.name} has {found}: use one process per GPU"
+        yield Problem("compute.training.processes_per_node", problem)
 
 
 def _section_problems(project: Project, config: EnvironmentConfig) -> Iterator[Problem]:

@@ -65,7 +65,7 @@ def save(
     dependencies = [f"python={platform.python_version()}", "pip", {"pip": pinned}]
     with tempfile.TemporaryDirectory() as temporary:
         model, description = Path(temporary) / "model.onnx", Path(temporary) / "model.json"
-        export(graph, model)
+        export(graph, network.channels, network.size, model)
         check_equality(graph, model, pictures)
         description.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
         with warnings.catch_warnings():
@@ -89,11 +89,10 @@ def _signature(classes: Sequence[str], integers: bool) -> ModelSignature:
     )
 
 
-def export(graph: Graph, path: Path) -> None:
-    """Write a graph as ONNX; it takes any number of images at a time."""
-    network = graph.network
-    example = torch.zeros(2, network.channels, network.size, network.size, dtype=torch.uint8)
-    exporting.export(graph, {"images": example}, {0: "images"}, path, traced=False)
+def export(graph: Graph, channels: int, size: int, path: Path) -> None:
+    """Write a graph as ONNX; it takes any number of images at a time, of so many channels and pixels a side."""
+    example = torch.zeros(2, channels, size, size, dtype=torch.uint8)
+    exporting.export(graph, {"images": example}, {0: "images"}, path)
 
 
 def check_equality(graph: Graph, path: Path, pictures: Pictures) -> None:

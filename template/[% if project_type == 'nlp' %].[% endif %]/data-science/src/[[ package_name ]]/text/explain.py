@@ -24,7 +24,7 @@ _LOOK_FOR = "wrong labels, texts that fit more than one class, and words that mi
 _PIECES, _CHARACTERS = 60, 900
 # The loss of probability that gets the deepest colour, unless a text has a larger one.
 _DEEPEST = 0.1
-# Words are looked at that so many texts have, so that none tells of a single one; so many of each class, in as many
+# Words are looked at that so many texts have, so that none shows a single one; so many of each class, in as many
 # texts at most.
 _TEXTS_WITH_IT, _WORDS_OF_A_CLASS, _TEXTS_PER_WORD = 5, 5, 20
 _CLASSES, _BARS = 30, 15
@@ -133,7 +133,7 @@ def _predict(predict: Predict, test: Examples, copies: Sequence[tuple[int, str]]
 
 
 class Word(NamedTuple):
-    """A word that tells of a class.
+    """A word of a class.
 
     Attributes:
         label: the class.
@@ -290,7 +290,7 @@ def _words_panel(words: Sequence[Word]) -> Panel:
     if words:
         first = words[0]
         caption = (
-            f"{first.word} tells most of {first.label}: without it the class loses {100 * first.loss:.1f} points in "
+            f"{first.word} decides most for {first.label}: without it the class loses {100 * first.loss:.1f} points in "
             f"the mean of {len(first.losses)} texts."
         )
         bars = [(f"{each.label}: {each.word}", each.loss, float(each.losses.std())) for each in words[:_BARS]]

@@ -5,7 +5,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 from mlops.definitions.base import Finding
 from mlops.errors import UserError
-from mlops.lint import configuration, python_sdk_v1, python_sdk_v2
+from mlops.lint import configuration, pins, python_sdk_v1, python_sdk_v2
 from mlops.lint.checks import lint_files, lint_folder, lint_pipeline, relative
 from mlops.project import Project, Version
 
@@ -47,7 +47,7 @@ def lint(project: Project, *, parallel: bool = False) -> list[Finding]:
 def _other_findings(project: Project) -> list[Finding]:
     environments = configuration.environment_findings(project)
     try:
-        found = environments + _CHECKS[project.version](project)
+        found = environments + pins.pin_findings(project) + _CHECKS[project.version](project)
         # What the definitions lack is worth a look only where both can be read.
         return found or configuration.training_findings(project)
     except UserError:

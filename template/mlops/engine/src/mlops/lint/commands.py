@@ -140,6 +140,22 @@ def _script_findings(program: _Program, path: Path, document: Document, where: s
             yield document.finding(where, f"{path.name} needs the option {option}")
 
 
+def missing_option(component: Component, option: str) -> str:
+    """Return the name of a script of the code folder that knows an option and starts without it; empty if none does."""
+    for program in _programs(component.command):
+        code = component.code
+        path, _ = _find_module(program.name, code, None) if program.is_module else _find_script(program.name, code)
+        if path is None or path.suffix != ".py" or option in program.options:
+            continue
+        try:
+            known = _options(ast.parse(path.read_text(encoding="utf-8")))
+        except (SyntaxError, UnicodeDecodeError):
+            continue  # reported with the command
+        if known and option in known:
+            return path.name
+    return ""
+
+
 def _programs(command: str) -> Iterator[_Program]:
     plain = _EXPRESSION.sub("VALUE", OPTIONAL.sub(r" \1 ", command)).replace("\\\n", " ")
     plain = plain.replace("\n", " ; ").replace(";", " ; ")

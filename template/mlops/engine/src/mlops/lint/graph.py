@@ -11,6 +11,7 @@ from mlops.lint.documents import Catalogue, did_you_mean, same_but_for_case
 from mlops.lint.references import asset_findings, compute_findings, file_findings, value_findings
 from mlops.pipeline import (
     LITERAL_TYPES,
+    OPTIONAL,
     PATH_TYPES,
     REFERENCE,
     Component,
@@ -26,6 +27,8 @@ _NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 _COMPONENT = re.compile(r"^[a-z][a-z0-9_]*$")
 _UNBOUND = re.compile(r"\bparent\.(inputs|outputs|jobs)\.")
 _BOOLEANS = {"true", "false"}
+CHECKPOINTS = "--checkpoints"
+"""The option of a training that goes on from the state in a folder."""
 
 
 def declaration_findings(component: Component, document: Document, prefix: str) -> Iterator[Finding]:
@@ -163,6 +166,7 @@ def _node_findings(node: Node, pipeline: Pipeline, document: Document, catalogue
     if isinstance(job.get("environment"), str):
         yield from asset_findings(str(job["environment"]), "environments", document, f"{prefix}environment", catalogue)
     yield from distribution_findings(job, document, prefix)
+    yield from _checkpoint_findings(node, pipeline, document, prefix)
     component = node.component
     key = "trial" if "trial" in job else "component"
     if isinstance(component, str):
@@ -230,6 +234,28 @@ def distribution_findings(job: Mapping[str, object], document: Document, prefix:
             yield document.finding(where, f"this key is missing: {meaning}")
         elif isinstance(number, int) and number < 1:
             yield document.finding(where, f"{number} is less than 1")
+
+
+def _checkpoint_findings(node: Node, pipeline: Pipeline, document: Document, prefix: str) -> Iterator[Finding]:
+    """Check that a training that is spread over nodes keeps its state where it outlives a node."""
+    component = node.component
+    if isinstance(component, str) or not (node.name in pipeline.distributed or "distribution" in component.document):
+        return
+    if script := commands.missing_option(component, CHECKPOINTS):
+        problem = f"{script} starts anew when a node is lost: give it {CHECKPOINTS} with an output of the step"
+        yield document.finding(f"{prefix}command", problem)
+    command = OPTIONAL.sub(r" \1 ", component.command)
+    for side, name in REFERENCE.findall(" ".join(re.findall(rf"{CHECKPOINTS}[\s=]+(\$\{{\{{.*?\}}\}})", command))):
+        found = binding(node.outputs.get(name))
+        places = [node.outputs.get(name), pipeline.outputs.get(found.name) if found else None]
+        modes = [mapping(place).get("mode") for place in places]
+        port = component.outputs.get(name)
+        mode = next(filter(None, [*modes, port.mode if port else None]), None)
+        if side == "inputs":
+            yield document.finding(f"{prefix}command", f"{CHECKPOINTS} is an output of the step, not an input")
+        elif mode == "upload":
+            problem = "written when the step ends, and a lost node never gets there: use the mode of a mount, rw_mount"
+            yield document.finding(f"{prefix}outputs.{name}", problem)
 
 
 def _port(node: Node, name: str) -> Port | None:

@@ -72,7 +72,8 @@ def run_local(
         skip_lint: Whether the definitions are not checked first.
 
     Raises:
-        UserError: An override is wrong, the lint finds a mistake, a step fails, no model may be served, or an answer is wrong.
+        UserError: An override is wrong, the lint finds a mistake, a step fails, no model may be served, or an answer
+            is wrong.
     """
     started = time.perf_counter()
     check_port(port or 0)
