@@ -4,7 +4,7 @@ import logging
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -52,7 +52,9 @@ class Graph(nn.Module):
         return self.network.head(features).softmax(dim=1), (features - self.centre) @ self.components
 
 
-def export(graph: Graph, inputs: Mapping[str, Tensor], dynamic: Mapping[int, str], path: Path) -> None:
+def export(
+    graph: Graph, inputs: Mapping[str, Tensor], dynamic: Mapping[int, str], path: Path, traced: bool = False
+) -> None:
     """Write a graph as ONNX.
 
     Args:
@@ -60,24 +62,19 @@ def export(graph: Graph, inputs: Mapping[str, Tensor], dynamic: Mapping[int, str
         inputs: examples of its inputs, at least two in each dimension that is dynamic.
         dynamic: the dimensions of each input that may have any size, with their names.
         path: where to write.
+        traced: whether PyTorch's older exporter writes it, for networks that the newer one gets wrong.
     """
-    sizes = {place: torch.export.Dim(name) for place, name in dynamic.items()}
+    names: dict[str, Any] = {"input_names": list(inputs), "output_names": list(OUTPUTS)}
+    if traced:
+        names["dynamic_axes"] = {name: dict(dynamic) for name in inputs} | {name: {0: dynamic[0]} for name in OUTPUTS}
+    else:
+        sizes = {place: torch.export.Dim(name) for place, name in dynamic.items()}
+        names |= {"dynamic_shapes": {"inputs": tuple(sizes for _ in inputs)}, "external_data": False, "verbose": False}
     for name in ("onnxscript", "torch.onnx"):  # they tell what other libraries they would know
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter warns about its own code
-        torch.onnx.export(
-            graph,
-            tuple(inputs.values()),
-            str(path),
-            input_names=list(inputs),
-            output_names=list(OUTPUTS),
-            dynamic_shapes={"inputs": tuple(sizes for _ in inputs)},
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+        warnings.simplefilter("ignore")  # the exporters warn about their own code
+        torch.onnx.export(graph, tuple(inputs.values()), str(path), opset_version=OPSET, dynamo=not traced, **names)
 
 
 def _principal_components(

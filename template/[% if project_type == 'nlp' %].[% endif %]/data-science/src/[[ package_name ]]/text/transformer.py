@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
 
 from .. import text_model
@@ -149,8 +149,11 @@ class TrainedTransformer:
 
 def export(graph: exporting.Graph, path: Path) -> None:
     """Write a graph as ONNX; it takes any number of texts at a time, and of tokens."""
-    example = torch.ones(2, 8, dtype=torch.int64)
-    exporting.export(graph, {"identifiers": example, "mask": example}, {0: "texts", 1: "tokens"}, path)
+    identifiers, mask = torch.ones(2, 8, dtype=torch.int64), torch.ones(2, 8, dtype=torch.int64)
+    mask[1, 5:] = 0  # as where one text is shorter
+    # PyTorch 2.13's newer exporter gives BERT of transformers 5.24 other results than PyTorch's.
+    dynamic = {0: "texts", 1: "tokens"}
+    exporting.export(graph, {"identifiers": identifiers, "mask": mask}, dynamic, path, traced=True)
 
 
 def fit(
@@ -258,19 +261,15 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
     Chinese signs are words. A language without spaces whose words cannot be told apart is cut into its most frequent
     groups of characters; a character that no text has is unknown.
     """
-    tokenizer = Tokenizer(models.BPE(unk_token=_UNKNOWN, continuing_subword_prefix="##"))
+    tokenizer = Tokenizer(models.BPE(unk_token=_UNKNOWN))
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.NFKC(), normalizers.BertNormalizer(strip_accents=False, lowercase=True)]
     )
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
     special = [_PAD, _UNKNOWN, _START, _END]
+    # With a prefix for what goes on inside a word, the same texts would not always give the same tokens.
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
-        min_frequency=_RAREST,
-        special_tokens=special,
-        continuing_subword_prefix="##",
-        show_progress=False,
+        vocab_size=vocabulary, min_frequency=_RAREST, special_tokens=special, show_progress=False
     )
     tokenizer.train_from_iterator(texts, trainer)
     start, end = (tokenizer.token_to_id(each) for each in (_START, _END))
