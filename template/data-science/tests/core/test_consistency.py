@@ -108,6 +108,7 @@ FAIR = {"cohorts": ["carrier"]}
             {"training": {**SETTINGS["training"], "hyperparameters": {"rat": 1}}},
             "training.hyperparameters.rat: unknown",
         ),
+        ({"training": {**SETTINGS["training"], "test_size": None}}, "training.test_size is a share between 0 and 1"),
         ({"fairnes": {}}, "unknown key 'fairnes'; known are training, evaluation, promotion, fairness"),
     ],
 )

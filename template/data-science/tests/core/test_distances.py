@@ -369,6 +369,8 @@ def test_booleans_are_the_same_however_they_are_stored():
         ({"numerical": 0.2}, "drift.numerical: give `metric: threshold` lines; the metrics are jensen"),
         ({"numerical": {"pearsons_chi_squared_test": 0.1}}, "pearsons_chi_squared_test: unknown metric; choose from"),
         ({"categorical": {"jensen_shannon_distance": "low"}}, "'low' must be a number"),
+        ({"categorical": {"jensen_shannon_distance": 20}}, "20 must be at least 0 and at most 1"),
+        ({"numerical": {"population_stability_index": -1}}, "-1 must be at least 0"),
     ],
 )
 def test_wrong_thresholds_are_refused_in_one_line(limits, line):

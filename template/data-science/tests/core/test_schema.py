@@ -32,6 +32,7 @@ def test_the_schema_lists_features_in_its_order_without_target_and_ignored_colum
         ({"columns": {"delay": {"type": "number", "minimum": "low"}}}, "minimum must be a number, not 'low'"),
         ({"columns": {"delay": {"type": "number", "missing": 5}}}, "missing is a share between 0 and 1, not 5"),
         ({"columns": {"delay": {"type": "number", "values": "a"}}}, "values must be a list"),
+        ({"columns": {"delay": {"type": "category", "values": ["a", "b", "a"]}}}, "values: 'a' is there twice"),
         ({"columns": {"delay": None}}, "column 'delay': give at least"),
         ({"columns": {"delay": {"type": "category", "minimum": 0}}}, "minimum has no meaning for the type category"),
         (

@@ -73,3 +73,17 @@ def test_settings_without_a_training_section_are_refused(tmp_path):
 
 def test_the_settings_of_this_project_can_be_read():
     assert load_settings(ROOT / "config" / "model.yml")["evaluation"]["metric"]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("promotion:\n  floor: 0.9\n  minimum_gain: 0\npromotion:\n  floor: 0.1\n", "line 4: promotion is there twice"),
+        ("promotion:\n  floor: 0.9\n  floor: 0.1\n", "line 3: floor is there twice"),
+    ],
+)
+def test_a_key_that_is_there_twice_is_refused_because_yaml_would_drop_the_first(tmp_path, text, complaint):
+    path = tmp_path / "model.yml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(StepError, match=complaint):
+        load_settings(path)

@@ -216,6 +216,9 @@ def check_thresholds(thresholds: Mapping[str, Mapping[str, float]]) -> None:
                 raise StepError(f"drift.{kind}.{name}: unknown metric; choose from {', '.join(METRICS[kind])}")
             if not is_number(limit):
                 raise StepError(f"drift.{kind}.{name}: {limit!r} must be a number")
+            if not 0 <= limit <= (1.0 if name in BOUNDED else math.inf):
+                most = " and at most 1" if name in BOUNDED else ""
+                raise StepError(f"drift.{kind}.{name}: {limit!r} must be at least 0{most}")
 
 
 def _kind(column: Column) -> str:
@@ -484,6 +487,9 @@ METRICS: dict[str, dict[str, Metric]] = {
         "pearsons_chi_squared_test": Metric(_frequencies, _squares, None, _chi_squared),
     },
 }
+
+# No value is above 1.
+BOUNDED = frozenset(name for metrics in METRICS.values() for name in metrics if name.endswith(("_test", "shannon_distance")))
 
 # For p-values, smaller means stronger evidence of drift.
 P_VALUES = frozenset(name for metrics in METRICS.values() for name, metric in metrics.items() if metric.order is None)

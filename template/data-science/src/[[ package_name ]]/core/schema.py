@@ -284,7 +284,10 @@ def _column(name: str, entry: object, path: Path) -> Column:
     _check_separators(column, place)
     if kind == "date":
         _check_date(column, place)
-    return replace(column, values=tuple(_class_names(list(column.values), column, f"{place}: values")))
+    values = _class_names(list(column.values), column, f"{place}: values")
+    if repeated := [value for value in values if values.count(value) > 1]:
+        raise StepError(f"{place}: values: '{repeated[0]}' is there twice; delete one")
+    return replace(column, values=tuple(values))
 
 
 def _number(given: object, place: str) -> float:

@@ -12,7 +12,13 @@ import yaml
 from .step import StepError
 
 # Settings that a file may lack, besides hyperparameters; an override may set them all the same.
-_LEFT_OUT = ("training.offset", "training.threshold", "promotion.beat_baselines", "promotion.incomparable_champion")
+_LEFT_OUT = (
+    "training.offset",
+    "training.threshold",
+    "evaluation.examples",
+    "promotion.beat_baselines",
+    "promotion.incomparable_champion",
+)
 
 
 def read_mapping(path: Path, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> dict[str, Any]:
@@ -22,12 +28,29 @@ def read_mapping(path: Path, loader: type[yaml.SafeLoader] = yaml.SafeLoader) ->
         StepError: the file is not valid YAML, or not a mapping.
     """
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), loader)
+        text = path.read_text(encoding="utf-8")
+        _refuse_repeated_keys(yaml.compose(text, loader), path)
+        document = yaml.load(text, loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise StepError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(document, dict):
         raise StepError(f"{path}: expected `key: value` lines")
     return document
+
+
+def _refuse_repeated_keys(node: yaml.Node | None, path: Path) -> None:
+    # Of a key that is there twice, YAML keeps the last one: a limit in the first one would be gone.
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                line = key.start_mark.line + 1
+                raise StepError(f"{path}: line {line}: {key.value} is there twice: join the two, or delete one")
+            seen.add(key.value)
+            _refuse_repeated_keys(value, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for each in node.value:
+            _refuse_repeated_keys(each, path)
 
 
 def refuse_unknown_keys(entry: dict[str, Any], known: tuple[str, ...], place: str) -> None:
@@ -183,7 +206,9 @@ def check_training_section(settings: Mapping[str, Any], path: Path) -> None:
     refuse_unknown_keys(training, known, f"{path}: training")
     for key in ("test_size", "threshold"):
         value = training.get(key)
-        if key in training and value is not None and not (is_number(value) and 0 < value < 1):
+        if value is None and key == "threshold":
+            continue
+        if not (is_number(value) and 0 < value < 1):
             raise StepError(f"{path}: training.{key} is a share between 0 and 1, not '{value}'")
     seed = training["seed"]
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
