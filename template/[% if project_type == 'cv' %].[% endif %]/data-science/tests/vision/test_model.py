@@ -10,7 +10,7 @@ import onnx
 import pandas as pd
 import pytest
 import torch
-from helpers import module, write_schema
+from helpers import SOURCE, module, write_schema
 from samples import SCHEMA, encoded, picture
 from test_training import drawn, fit
 from torch import nn
@@ -265,3 +265,9 @@ def test_colour_becomes_grey_and_grey_becomes_colour_by_the_channels_of_the_netw
     assert image_model.pixels(colour, 12, 1).shape == (1, 12, 12)
     wide = image_model.pixels(grey, 12, 3)
     assert (wide == np.asarray(grey)).all()
+
+
+def test_a_model_does_not_tell_where_it_was_made(saved):
+    content = next(saved[2].rglob("model.onnx")).read_bytes()
+    assert str(SOURCE).encode() not in content
+    assert b"site-packages" not in content

@@ -390,6 +390,12 @@ def test_the_checkpoint_of_another_training_is_refused_in_one_line(schema, inter
         fit(drawn(), schema, interrupted, **changes)
 
 
+def test_a_training_does_not_go_on_under_other_code(schema, interrupted, monkeypatch):
+    monkeypatch.setattr(training, "code_digest", lambda folder: "other")
+    with pytest.raises(StepError, match=r"it belongs to another training \(code was [0-9a-f]{16}, and is other\)"):
+        fit(drawn(), schema, interrupted)
+
+
 def with_another_label(examples):
     return replace(examples, frame=examples.frame.assign(place=[*examples.frame["place"][:-1], CLASSES[0]]))
 

@@ -1,5 +1,6 @@
 """The state of a long training on disk, so that it goes on where it was interrupted."""
 
+import errno
 import io
 import os
 import pickle
@@ -73,7 +74,9 @@ class Checkpoints:
         except OSError as error:
             beside.unlink(missing_ok=True)
             kept = "the last one there is valid" if self.path.is_file() else "there is none yet"
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            remedy = "make room" if full else "name a folder that can be written to"
             raise StepError(
-                f"{self.path}: the checkpoint cannot be written ({error.strerror or error}), {kept}: make room, and "
+                f"{self.path}: the checkpoint cannot be written ({error.strerror or error}), {kept}: {remedy}, and "
                 "start the same training again to go on from there"
             ) from error

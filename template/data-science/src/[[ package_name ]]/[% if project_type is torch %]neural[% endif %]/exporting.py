@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -75,6 +76,17 @@ def export(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporters warn about their own code
         torch.onnx.export(graph, tuple(inputs.values()), str(path), opset_version=OPSET, dynamo=not traced, **names)
+    _forget_places(path)
+
+
+def _forget_places(path: Path) -> None:
+    # The exporters note where each line of the code was on this machine: a model should not tell, nor differ by it.
+    model = onnx.load(path)
+    graph = model.graph
+    for each in (*graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer, graph, model):
+        del each.metadata_props[:]
+        each.doc_string = ""
+    onnx.save(model, path)
 
 
 def _principal_components(

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import mlflow
@@ -350,6 +351,14 @@ def without_copies(
     kept = validation.copy()
     kept[validation] = ~alike(fingerprints[~validation], fingerprints[validation])
     return kept if kept.sum() >= _FEWEST_VALIDATION_EXAMPLES else np.zeros(len(kept), dtype=bool)
+
+
+def code_digest(folder: Path) -> str:
+    """Return a hash of what computes a training: the sources of this package and in `folder`, and PyTorch's release."""
+    total = hashlib.sha256(torch.__version__.encode())
+    for path in sorted([*Path(__file__).parent.glob("*.py"), *folder.glob("*.py")]):
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()[:16]
 
 
 def digest(inputs: Iterable[str | bytes], labels: NDArray[np.int64], validation: NDArray[np.bool_]) -> str:

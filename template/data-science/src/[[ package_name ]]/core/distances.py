@@ -489,7 +489,9 @@ METRICS: dict[str, dict[str, Metric]] = {
 }
 
 # No value is above 1.
-BOUNDED = frozenset(name for metrics in METRICS.values() for name in metrics if name.endswith(("_test", "shannon_distance")))
+BOUNDED = frozenset(
+    name for metrics in METRICS.values() for name in metrics if name.endswith(("_test", "shannon_distance"))
+)
 
 # For p-values, smaller means stronger evidence of drift.
 P_VALUES = frozenset(name for metrics in METRICS.values() for name, metric in metrics.items() if metric.order is None)

@@ -16,6 +16,7 @@ from ..model_output import from_probabilities
 from ..neural.checkpoints import Checkpoints
 from ..neural.loop import (
     Training,
+    code_digest,
     digest,
     limit_threads,
     probabilities,
@@ -108,6 +109,7 @@ def fit(
         identity = {
             **{key: value for key, value in asdict(settings).items() if key not in HOW_FAST},
             **{"size": network.size, "channels": network.channels, "classes": list(classes), "seed": seed},
+            "code": code_digest(Path(__file__).parent),
             # The column `image` of pictures that were checked is a hash of their content.
             "examples": digest(examples.frame[IMAGE] if NAME in examples.frame else files, labels, validation),
         }

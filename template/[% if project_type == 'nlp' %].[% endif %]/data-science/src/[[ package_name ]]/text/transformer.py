@@ -28,7 +28,7 @@ from ..core.step import StepError
 from ..model_output import from_probabilities
 from ..neural import exporting
 from ..neural.checkpoints import Checkpoints
-from ..neural.loop import Arrays, Training, digest, limit_threads, probabilities, validation_part, without_copies
+from ..neural.loop import Arrays, Training, code_digest, digest, limit_threads, probabilities, validation_part, without_copies
 from ..neural.processes import processes
 from ..neural.settings import NOT_OF_THE_MODEL
 from . import data, saving
@@ -198,6 +198,7 @@ def fit(
         identity = {
             **{key: value for key, value in asdict(settings).items() if key not in NOT_OF_THE_MODEL},
             **{"classes": list(classes), "seed": seed},
+            "code": code_digest(Path(__file__).parent),
             "examples": digest(examples.frame[text_model.TEXT], labels, validation),
         }
         Training(
