@@ -55,7 +55,9 @@ def saved(trained, given, folder):
     return mlflow.pyfunc.load_model(str(folder))
 
 
-@pytest.mark.parametrize("settings", [{}, {"analyzer": "characters"}, {"analyzer": "both"}, {"class_weights": "balanced"}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"analyzer": "characters"}, {"analyzer": "both"}, {"class_weights": "balanced"}]
+)
 def test_weights_of_words_tell_unseen_texts_apart_and_are_saved(tmp_path, schema, settings):
     trained = fit(examples(tmp_path), schema, **settings)
     unseen = examples(tmp_path, seed=1)

@@ -28,7 +28,16 @@ from ..core.step import StepError
 from ..model_output import from_probabilities
 from ..neural import exporting
 from ..neural.checkpoints import Checkpoints
-from ..neural.loop import Arrays, Training, code_digest, digest, limit_threads, probabilities, validation_part, without_copies
+from ..neural.loop import (
+    Arrays,
+    Training,
+    code_digest,
+    digest,
+    limit_threads,
+    probabilities,
+    validation_part,
+    without_copies,
+)
 from ..neural.processes import processes
 from ..neural.settings import NOT_OF_THE_MODEL
 from . import data, saving
@@ -288,8 +297,8 @@ def _pretrained(name: str, settings: Transformer) -> tuple[Tokenizer, Any]:
         body = transformers.AutoModel.from_pretrained(name, use_safetensors=True, dtype=torch.float32, **options)
     except Exception as error:  # the libraries wrap the errors of the network, each in its own way
         raise StepError(
-            f"{PLACE}.model: hub:{name} cannot be loaded at this revision ({_line(error)}): allow access to the hub, or "
-            "put the model into its cache (HF_HOME) and set HF_HUB_OFFLINE=1; it must have a tokenizer, weights in "
+            f"{PLACE}.model: hub:{name} cannot be loaded at this revision ({_line(error)}): allow access to the hub, "
+            "or put the model into its cache (HF_HOME) and set HF_HUB_OFFLINE=1; it must have a tokenizer, weights in "
             "safetensors, and no code of its own"
         ) from error
     if not getattr(tokenizer, "is_fast", False):
