@@ -142,8 +142,8 @@ Run = Callable[..., subprocess.CompletedProcess]
 def environment_of(answers: dict[str, Any]) -> dict[str, str]:
     """The answers of the project whose environment a project with these answers runs in; its libraries include theirs.
 
-    `make demo` and test_first_minutes run aml-cli-v2 in an environment of its own. PyTorch is installed once: nlp needs all
-    that cv does.
+    `make demo` and test_first_minutes run aml-cli-v2 in an environment of its own. PyTorch is installed once: nlp needs
+    all that cv does.
     """
     kind, version = answers["project_type"], answers["mlops_version"]
     if kind == "classical":
