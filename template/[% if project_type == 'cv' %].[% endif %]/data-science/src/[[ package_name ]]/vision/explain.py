@@ -56,12 +56,6 @@ class Answer:
         """Return whether the predicted class is the true one."""
         return self.prediction == self.truth
 
-    @property
-    def margin(self) -> float:
-        """Return by how much the second class is less probable than the first."""
-        first, second, *_ = [*(probability for _, probability in self.others), 0.0]
-        return first - second
-
 
 class Occlusion(NamedTuple):
     """What covering parts of one picture does to its prediction.
@@ -100,17 +94,23 @@ def explain(predict: Predict, test: Examples, schema: Schema, metric: Metric, se
         return []
     truth = np.array([str(label) for label in test.frame[schema.target]], dtype=object)
     guess = np.array([str(label) for label in predicted.values], dtype=object)
-    chosen, ranked = np.take_along_axis, np.sort(predicted.probabilities, axis=1)
     places = np.array([[predicted.classes.index(label)] for label in guess])
-    certainty = chosen(predicted.probabilities, places, axis=1)[:, 0]
-    margins = ranked[:, -1] - ranked[:, -2] if ranked.shape[1] > 1 else ranked[:, -1]
+    certainty = np.take_along_axis(predicted.probabilities, places, axis=1)[:, 0]
+    threshold = _threshold(predicted.probabilities, places[:, 0])
+    margins = _margins(predicted.probabilities, threshold)
 
     def answers(positions: Iterable[int]) -> list[Answer]:
         return [_answer(int(each), test, predicted, truth[each], guess[each], certainty[each]) for each in positions]
 
     wrong = np.flatnonzero(guess != truth)
     worst = answers(wrong[np.argsort(-certainty[wrong], kind="stable")][:_SHOWN])
-    unsure = answers(np.argsort(margins, kind="stable")[:_SHOWN])
+    closest = np.argsort(margins, kind="stable")[:_SHOWN]
+    unsure, widest = answers(closest), 100 * margins[closest].max()
+    close = (
+        f"the two most probable classes of these {len(unsure)} are closest to each other: they differ by {widest:.1f}"
+    )
+    if threshold != 0.5:
+        close = f"these {len(unsure)} are closest to the threshold between the classes: {widest / 2:.1f}"
     right = answers(_of_each_class(np.flatnonzero(guess == truth), guess, seed))
     errors = worst[: max(_COVERED // 2, _COVERED - len(right))]
     explained = [*errors, *right[: _COVERED - len(errors)]]
@@ -118,9 +118,31 @@ def explain(predict: Predict, test: Examples, schema: Schema, metric: Metric, se
     pictures = _Pictures(contents(test))
     return [
         _errors_panel(worst, pictures, len(wrong), len(guess)),
-        _unsure_panel(unsure, pictures),
+        _unsure_panel(unsure, pictures, f"{close} points or less"),
         _occlusion_panel(explained, occlusions(predict, test, [pictures[each] for each in explained], explained)),
     ]
+
+
+def _threshold(probabilities: NDArray[np.float64], places: NDArray[np.int64]) -> float:
+    """Return the probability of the last of two classes that decides, by the predictions; one half where that may be.
+
+    Args:
+        probabilities: of shape (examples, classes).
+        places: of the predicted classes, of shape (examples,).
+    """
+    if probabilities.shape[1] != 2:
+        return 0.5
+    below = float(probabilities[places == 0, 1].max(initial=0.0))
+    above = float(probabilities[places == 1, 1].min(initial=1.0))
+    return 0.5 if below <= 0.5 <= above else (below + above) / 2
+
+
+def _margins(probabilities: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
+    """Return by how much each predicted class is more probable than what would change it, of shape (examples,)."""
+    if probabilities.shape[1] == 2:
+        return 2 * np.abs(probabilities[:, 1] - threshold)
+    ranked = np.sort(probabilities, axis=1)
+    return ranked[:, -1] - ranked[:, -2] if ranked.shape[1] > 1 else ranked[:, -1]
 
 
 def _answer(
@@ -250,9 +272,8 @@ def _errors_panel(worst: Sequence[Answer], pictures: _Pictures, wrong: int, coun
     )
 
 
-def _unsure_panel(unsure: Sequence[Answer], pictures: _Pictures) -> Panel:
+def _unsure_panel(unsure: Sequence[Answer], pictures: _Pictures, close: str) -> Panel:
     right = sum(each.right for each in unsure)
-    widest = max(each.margin for each in unsure)
     gallery = []
     for each in unsure:
         options = " or ".join(f"{name} ({probability:.1%})" for name, probability in each.others[:2])
@@ -262,9 +283,8 @@ def _unsure_panel(unsure: Sequence[Answer], pictures: _Pictures) -> Panel:
     return Panel(
         name="uncertain",
         title="Least certain predictions",
-        intro=f"Of all held-out pictures, the two most probable classes of these {len(unsure)} are closest to each "
-        f"other: they differ by {100 * widest:.1f} points or less, and {right} of the predictions are right. More "
-        "pictures like these, with labels, teach a model most.",
+        intro=f"Of all held-out pictures, {close}, and {right} of the predictions are right. More pictures like these, "
+        "with labels, teach a model most.",
         figures=[],
         table=_table("the least certain predictions", caption, unsure),
         records=[_record(each) for each in unsure],
