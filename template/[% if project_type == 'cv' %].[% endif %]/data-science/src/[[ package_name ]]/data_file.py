@@ -201,7 +201,8 @@ def _check_size(size: int) -> None:
 
 def _content(value: object, request: bool, deadline: float) -> bytes:
     if not isinstance(value, str):
-        raise ValueError("it is missing or empty; it must be the bytes of a file, in base64")
+        wrong = "it is missing or empty; it must be the bytes of a file, in base64"
+        raise ValueError(wrong if request else image_model.EMPTY)
     text = value.strip()
     if re.match(r"[a-z][a-z0-9+.-]*://", text, re.IGNORECASE):
         if not request:

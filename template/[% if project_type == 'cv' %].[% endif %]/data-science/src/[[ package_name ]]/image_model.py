@@ -17,12 +17,14 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin
 
 # Larger ones are refused, by their header: a small file can hold a picture that does not fit into memory.
 MAXIMUM_PIXELS = 50_000_000
 MAXIMUM_BYTES = 20 * 2**20
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+EMPTY = "it is empty (0 bytes); write the file again"
+_BITS_PER_SAMPLE, _MAXIMUM_SAMPLE = 258, 281  # tags of TIFF
 
 # Pillow warns above this limit, and stops a reader that finds twice as many pixels in a later part of the file.
 Image.MAX_IMAGE_PIXELS = MAXIMUM_PIXELS
@@ -36,13 +38,13 @@ def decode(content: bytes) -> Image.Image:
     """Return the picture in a file, upright, in the mode L (grey) or RGB with 8 bits per channel.
 
     The orientation that a camera notes (EXIF) is applied. Transparent parts become white; of 16 bits the upper 8 are
-    kept; of several frames or pages the first one is taken.
+    kept, or of those that a TIFF file names as used; of several frames or pages the first one is taken.
 
     Raises:
         ValueError: it is not a picture, is damaged, or is too large; in one line.
     """
     if not content:
-        raise ValueError("it is empty (0 bytes); write the file again")
+        raise ValueError(EMPTY)
     if len(content) > MAXIMUM_BYTES:
         raise ValueError(f"it has {len(content):,} bytes; make it smaller, at most {MAXIMUM_BYTES:,} are read")
     try:
@@ -50,7 +52,8 @@ def decode(content: bytes) -> Image.Image:
             if image.width * image.height > MAXIMUM_PIXELS:
                 raise Image.DecompressionBombError(f"{image.width:,} x {image.height:,}")
             image.load()
-            return _plain(_upright(image))
+            bits = _bits(image)
+            return _plain(_upright(image), bits)
     except Image.UnidentifiedImageError as error:
         raise ValueError(f"it is not a picture in one of the formats {', '.join(FORMATS)}") from error
     except Image.DecompressionBombError as error:
@@ -75,10 +78,20 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
-def _plain(image: Image.Image) -> Image.Image:
+def _bits(image: Image.Image) -> int:
+    """Return how many bits of 16 have values, by the tags of a TIFF file; of a PNG file all have."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile) or not image.mode.startswith("I;16"):
+        return 16
+    highest = int(np.max(image.tag_v2.get(_MAXIMUM_SAMPLE, 0xFFFF)))
+    stored = int(np.max(image.tag_v2.get(_BITS_PER_SAMPLE, 16)))
+    bits = max(8, min(highest.bit_length(), stored))
+    return bits if np.asarray(image).max() < 1 << bits else 16  # a note that the pixels contradict does not count
+
+
+def _plain(image: Image.Image, bits: int) -> Image.Image:
     if image.mode.startswith("I;16"):
         # As Pillow reads 16 bits of a colour.
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        return Image.fromarray((np.asarray(image) >> (bits - 8)).astype(np.uint8))
     if image.mode in ("I", "F"):
         raise _UnsupportedError("its pixels are 32-bit numbers without a range; save it with 8 or 16 bits")
     if image.has_transparency_data:

@@ -144,7 +144,7 @@ def test_a_mini_batch_of_tables_alone_has_no_rows(score, tmp_path):
 
 def test_a_bad_picture_stops_a_batch(score, tmp_path):
     write_files(tmp_path, {"a.png": FILES["0000.png"], "b.png": b""})
-    with pytest.raises(score.RequestError, match=r"^b\.png: image of row 0: it is missing or empty"):
+    with pytest.raises(score.RequestError, match=r"^b\.png: image of row 0: it is empty \(0 bytes\); write the file"):
         batch(score, tmp_path)
 
 
@@ -165,10 +165,7 @@ def test_bad_pictures_are_reported_and_the_rest_is_scored(score, tmp_path, monke
     assert bad["prediction"].isna().all()
     errors = {(file, row): error for file, row, error in bad[["file", "row", "error"]].fillna("").to_numpy()}
     assert set(errors) == {("b.png", ""), ("c.zip", "0001.png"), ("c.zip", "x/9.png"), ("d.zip", "")}
-    assert (
-        errors["c.zip", "0001.png"]
-        == "c.zip: image of row 0001.png: it is missing or empty; it must be the bytes of a file, in base64"
-    )
+    assert errors["c.zip", "0001.png"] == "c.zip: image of row 0001.png: it is empty (0 bytes); write the file again"
     assert capsys.readouterr().out.count("error: ") == 4
 
 

@@ -73,6 +73,20 @@ def test_sixteen_bits_are_scaled_and_not_clipped(kind):
     assert np.asarray(image).tolist() == [[0, 0, 1, 128, 255]]
 
 
+@pytest.mark.parametrize(
+    ("highest", "values", "expected"),
+    [
+        (4095, [0, 16, 2048, 4095], [0, 1, 128, 255]),
+        (255, [0, 16, 128, 255], [0, 16, 128, 255]),
+        (4095, [0, 256, 4096, 65535], [0, 1, 16, 255]),  # the pixels contradict the tag
+        (65535, [0, 16, 2048, 4095], [0, 0, 8, 15]),
+    ],
+)
+def test_of_sixteen_bits_those_are_scaled_that_a_tiff_file_names_as_used(highest, values, expected):
+    picture = Image.fromarray(np.array([values], dtype=np.uint16))
+    assert np.asarray(decode(encoded(picture, "TIFF", tiffinfo={281: highest}))).tolist() == [expected]
+
+
 def test_black_and_white_is_grey():
     image = decode(encoded(Image.fromarray(np.array([[0, 255]], dtype=np.uint8)).convert("1")))
     assert image.mode == "L"

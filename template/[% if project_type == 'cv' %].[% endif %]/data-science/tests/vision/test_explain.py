@@ -94,6 +94,25 @@ def test_the_picture_between_two_classes_comes_first_among_the_least_certain(mix
     assert "4 of the predictions are right" in panel.intro
 
 
+@pytest.mark.parametrize(
+    ("threshold", "first", "words"),
+    [
+        (0.5, {"raw/3.png", "raw/2.png"}, "closest to each other: they differ by"),
+        (0.9, {"raw/2.png", "raw/1.png"}, "closest to the threshold between the classes: "),
+        (0.02, {"raw/4.png", "raw/0.png"}, "closest to the threshold between the classes: "),
+    ],
+)
+def test_of_two_classes_the_pictures_beside_the_threshold_are_the_least_certain(mixed, threshold, first, words):
+    def predict(test):
+        found = Sides()(test)
+        values = np.array(["left", "right"], dtype=object)[(found.probabilities[:, 1] >= threshold).astype(int)]
+        return Predictions(values, found.probabilities, found.classes)
+
+    panel = panels(mixed, predict)["uncertain"]
+    assert {row[0] for row in panel.table.rows[:2]} == first
+    assert words in panel.intro
+
+
 @pytest.mark.parametrize("shape", [(16, 16), (60, 90), (300, 200), (8, 8)])
 def test_covering_what_the_model_looks_at_costs_most_and_the_rest_nothing(shape):
     pictures = [bright(250, 0, shape), bright(0, 250, shape)]

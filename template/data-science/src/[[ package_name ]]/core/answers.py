@@ -36,12 +36,6 @@ class Answer:
         return self.prediction == self.truth
 
     @property
-    def margin(self) -> float:
-        """Return by how much the second class is less probable than the first."""
-        first, second, *_ = [*(probability for _, probability in self.others), 0.0]
-        return first - second
-
-    @property
     def verdict(self) -> str:
         """Return truth and prediction in words."""
         if self.right:
@@ -76,7 +70,9 @@ class Answers:
         count: of all predictions.
         wrong: how many of them are errors.
         worst: the errors that the model was most certain of, the worst first.
-        unsure: those whose two most probable classes are closest to each other.
+        unsure: those that are closest to another class.
+        threshold: the probability of the last of two classes that decides; one half of others.
+        widest: by how much the predicted class of each of `unsure` is more probable than what changes it, at most.
         right: some that are right, of as many classes as possible, chosen by chance.
     """
 
@@ -84,6 +80,8 @@ class Answers:
     wrong: int
     worst: Sequence[Answer]
     unsure: Sequence[Answer]
+    threshold: float
+    widest: float
     right: Sequence[Answer]
 
     def mixture(self, count: int) -> list[Answer]:
@@ -107,8 +105,9 @@ def choose_answers(predicted: Predictions, target: pd.Series, names: Sequence[st
     truth, guess = (np.array([str(label) for label in each], dtype=object) for each in (target, predicted.values))
     places = np.array([classes.index(label) for label in guess], dtype=int)
     certainty = probabilities[np.arange(len(guess)), places]
-    ranked = np.sort(probabilities, axis=1)
-    margins = ranked[:, -1] - ranked[:, -2] if ranked.shape[1] > 1 else ranked[:, -1]
+    threshold = _threshold(probabilities, places)
+    margins = _margins(probabilities, threshold)
+    closest = np.argsort(margins, kind="stable")[:shown]
 
     def answers(positions: Iterable[int]) -> list[Answer]:
         return [answer(int(position)) for position in positions]
@@ -124,9 +123,33 @@ def choose_answers(predicted: Predictions, target: pd.Series, names: Sequence[st
         count=len(guess),
         wrong=len(wrong),
         worst=answers(wrong[np.argsort(-certainty[wrong], kind="stable")][:shown]),
-        unsure=answers(np.argsort(margins, kind="stable")[:shown]),
+        unsure=answers(closest),
+        threshold=threshold,
+        widest=float(margins[closest].max(initial=0.0)),
         right=answers(_of_each_class(np.flatnonzero(guess == truth), guess, seed)[:shown]),
     )
+
+
+def _threshold(probabilities: NDArray[np.float64], places: NDArray[np.int64]) -> float:
+    """Return the probability of the last of two classes that decides, by the predictions; one half where that may be.
+
+    Args:
+        probabilities: of shape (examples, classes).
+        places: of the predicted classes, of shape (examples,).
+    """
+    if probabilities.shape[1] != 2:
+        return 0.5
+    below = float(probabilities[places == 0, 1].max(initial=0.0))
+    above = float(probabilities[places == 1, 1].min(initial=1.0))
+    return 0.5 if below <= 0.5 <= above else (below + above) / 2
+
+
+def _margins(probabilities: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
+    """Return by how much each predicted class is more probable than what would change it, of shape (examples,)."""
+    if probabilities.shape[1] == 2:
+        return np.asarray(2 * np.abs(probabilities[:, 1] - threshold))
+    ranked = np.sort(probabilities, axis=1)
+    return ranked[:, -1] - ranked[:, -2] if ranked.shape[1] > 1 else ranked[:, -1]
 
 
 def _of_each_class(positions: NDArray[np.int64], guess: NDArray[Any], seed: int) -> list[int]:
@@ -181,11 +204,13 @@ def unsure_panel(answers: Answers, kind: str, gallery: Sequence[Figure | Passage
     """Return the panel of the least certain predictions."""
     unsure = answers.unsure
     right = sum(each.right for each in unsure)
-    widest = max((each.margin for each in unsure), default=0.0)
+    these, points = f"these {len(unsure)}", 100 * answers.widest
+    close = f"the two most probable classes of {these} are closest to each other: they differ by {points:.1f}"
+    if answers.threshold != 0.5:
+        close = f"{these} are closest to the threshold between the classes: it is away by {points / 2:.1f}"
     intro = (
-        f"Of all held-out {kind}s, the two most probable classes of these {len(unsure)} are closest to each other: "
-        f"they differ by {100 * widest:.1f} points or less, and {right} of the predictions are right. More {kind}s "
-        "like these, with labels, teach a model most."
+        f"Of all held-out {kind}s, {close} points or less, and {right} of the predictions are right. More {kind}s like "
+        "these, with labels, teach a model most."
     )
     caption = "The least certain predictions: the probability is that of the predicted class"
     return _panel("uncertain", "Least certain predictions", intro, caption, unsure, kind, gallery)
