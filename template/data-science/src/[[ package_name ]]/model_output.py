@@ -8,7 +8,8 @@ answer is the values alone. The metadata of a model may have `classes`, the orde
 probability from which the last of two classes is predicted.
 
 A model whose signature has the parameter `embedding` returns, when that is true, a table with the components of its
-embedding instead: how it sees an example, before it decides.
+embedding instead, `component_1` and so on: how it sees an example, before it decides. A column with another name is
+something else that the model knows of an example, such as the share of words that are new to it.
 """
 
 from collections.abc import Sequence
@@ -72,9 +73,11 @@ def has_embedding(model: Any) -> bool:
     return parameters is not None and any(each.name == _EMBEDDING for each in parameters.params)
 
 
-def embedding(model: Any, inputs: pd.DataFrame) -> NDArray[np.float64]:
-    """Return the embedding of each row, of shape (rows, components)."""
-    return np.asarray(model.predict(inputs, params={_EMBEDDING: True}), dtype=float)
+def embedding(model: Any, inputs: pd.DataFrame) -> pd.DataFrame:
+    """Return the embedding of each row: components, as `embedding 1` and so on, and what has a name of its own."""
+    table = pd.DataFrame(model.predict(inputs, params={_EMBEDDING: True})).astype(float)
+    components = [name for name in table if not isinstance(name, str) or name.startswith("component")]
+    return table.rename(columns={name: f"{_EMBEDDING} {place}" for place, name in enumerate(components, 1)})
 
 
 def from_probabilities(

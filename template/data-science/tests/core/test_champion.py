@@ -83,7 +83,7 @@ def test_a_champion_with_an_embedding_gives_it_for_all_examples_when_it_is_asked
     met = meet([1, 2, 3], [4, 5], embed=True)
     assert [each.values.tolist() for each in met.predictions] == [[2, 4, 6], [8, 10]]
     expected = [[[1, -1], [2, -2], [3, -3]], [[4, -4], [5, -5]]] if registered else []
-    assert [each.tolist() for each in met.embeddings] == expected
+    assert [each.to_numpy().tolist() for each in met.embeddings] == expected
     assert meet([1, 2, 3]).embeddings == ()
 
 

@@ -304,6 +304,10 @@ def test_predictions_drift_like_a_column(task, before, same, moved):
 # --- embeddings
 
 
+def named(values):
+    return pd.DataFrame(values, columns=[f"embedding {place}" for place in range(1, values.shape[1] + 1)])
+
+
 def embeddings(count, random, components=8):
     """What a network sees in the examples of one world: components of different spread, some of them of two groups."""
     groups = random.random((count, components)) < np.linspace(0, 0.5, components)
@@ -312,7 +316,7 @@ def embeddings(count, random, components=8):
 
 def embedding_drift(reference, current):
     before, after = (pd.DataFrame(index=range(len(each))) for each in (reference, current))
-    return check(before, after, {}, THRESHOLDS, embedding_samples(reference, current))
+    return check(before, after, {}, THRESHOLDS, embedding_samples(*map(named, (reference, current))))
 
 
 def test_at_most_5_percent_of_checks_report_drift_of_an_embedding_that_only_chance_moves():

@@ -6,6 +6,7 @@ from itertools import count
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from helpers import module
@@ -49,7 +50,10 @@ def embed(monkeypatch, moved):
 
     def embeddings(model, modality, examples):
         # The held-out rows come first, then the production rows.
-        return None if moved is None else random.normal([0, moved * next(calls)], size=(200, 2))
+        if moved is None:
+            return None
+        values = random.normal([0, moved * next(calls)], size=(200, 2))
+        return pd.DataFrame(values, columns=["embedding 1", "embedding 2"])
 
     for each in (evaluate, champion):
         monkeypatch.setattr(each, "model_embeddings", embeddings)

@@ -95,12 +95,12 @@ class Linear:
 
     def run(self, output: str, texts: Sequence[str]) -> NDArray[Any]:
         """Return an output, of shape (texts, columns)."""
-        if output == "embedding":
-            return np.asarray(self.pipeline[:-1].transform(texts) @ self.directions)
-        # Without texts there are columns all the same.
-        return np.asarray(
-            self.pipeline.predict_proba(texts) if len(texts) else np.empty((0, len(self.pipeline.classes_)))
-        )
+        if not len(texts):  # there are columns all the same
+            classes, directions = len(self.pipeline.classes_), self.directions.shape[1]
+            return np.empty((0, classes if output == "probabilities" else directions))
+        if output == "probabilities":
+            return np.asarray(self.pipeline.predict_proba(texts))
+        return np.asarray(self.pipeline[:-1].transform(texts) @ self.directions)
 
 
 def vectorizers(kinds: Mapping[str, Sequence[int]], **options: Any) -> dict[str, Any]:

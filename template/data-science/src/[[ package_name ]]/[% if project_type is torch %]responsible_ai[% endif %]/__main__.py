@@ -29,7 +29,7 @@ from ..modality import MODALITY
 from .dashboard import Example, Insights, log, summary, write
 from .errors import Halves, error_cohorts, heat_map
 from .explanations import error_surrogate, prediction_surrogate, typical
-from .table import Table
+from .table import EMBEDDING, Table
 
 # One line for each file is enough; MLflow's bars fill the log of a job.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -124,7 +124,9 @@ def responsible_ai(arguments: argparse.Namespace) -> None:
         print(met.note, flush=True)
         test = test.take(met.unseen)
     known = schema.class_names(train.frame[schema.target], test.frame[schema.target])
-    scored = Scored(met.predictions[0].within(known), met.embeddings[0] if met.embeddings else None)
+    # What else the model knows of an example is no component.
+    vectors = [each.filter(regex=f"^{EMBEDDING} ").to_numpy() for each in met.embeddings]
+    scored = Scored(met.predictions[0].within(known), vectors[0] if vectors else None)
     seed, model = settings["training"]["seed"], f"{name} version {met.version}"
     insights = _insights(model, schema, policy, options, test, scored, seed)
     with step_run("responsible_ai"), output_folder(arguments.dashboard) as folder:

@@ -77,12 +77,12 @@ def model_predictions(model: PyFuncModel, modality: Modality, examples: Examples
     return predicted
 
 
-def model_embeddings(model: PyFuncModel, modality: Modality, examples: Examples) -> NDArray[np.float64] | None:
-    """Return how a model sees the examples, of shape (examples, components); None if it has no embedding."""
+def model_embeddings(model: PyFuncModel, modality: Modality, examples: Examples) -> pd.DataFrame | None:
+    """Return how a model sees the examples, one row each, as `model_output.embedding`; None if it has no embedding."""
     if not model_output.has_embedding(model):
         return None
     parts = [model_output.embedding(model, inputs) for inputs in _model_inputs(model, modality, examples)]
-    return np.concatenate(parts)
+    return pd.concat(parts, ignore_index=True)
 
 
 def _model_inputs(model: PyFuncModel, modality: Modality, examples: Examples) -> Iterator[pd.DataFrame]:
@@ -115,7 +115,7 @@ class Champion:
         version: its number in the registry; None if no version is registered.
         predictions: for each of the examples that it was to score, one after the other, of the held-out ones for the
             `unseen`; empty if there is nothing to compare with.
-        embeddings: likewise how it sees the examples, of shape (examples, components); empty if it has no embedding.
+        embeddings: likewise how it sees the examples, as `model_output.embedding`; empty if it has no embedding.
         unseen: which of the held-out examples it was not trained on, of shape (examples,); None if all.
         note: why there is nothing to compare with, or what limits the comparison; or empty.
     """
@@ -123,7 +123,7 @@ class Champion:
     version: str | None
     predictions: tuple[Predictions, ...] = ()
     note: str = ""
-    embeddings: tuple[NDArray[np.float64], ...] = ()
+    embeddings: tuple[pd.DataFrame, ...] = ()
     unseen: NDArray[np.bool_] | None = None
 
     @property
@@ -257,7 +257,7 @@ def _scored(model: PyFuncModel, modality: Modality, schema: Schema, examples: Ex
     return predicted
 
 
-def _embedded(model: PyFuncModel, modality: Modality, examples: Examples) -> NDArray[np.float64] | None:
+def _embedded(model: PyFuncModel, modality: Modality, examples: Examples) -> pd.DataFrame | None:
     try:
         return model_embeddings(model, modality, examples)
     except Exception as error:

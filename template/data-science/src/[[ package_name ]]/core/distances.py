@@ -166,19 +166,16 @@ def prediction_samples(schema: Schema, reference: Predictions, current: Predicti
     return Samples(column, pd.Series(reference.values), pd.Series(current.values), HELD_OUT)
 
 
-def embedding_samples(reference: Floats, current: Floats) -> list[Samples]:
-    """Return the components of a model's embedding as more columns for `check`: `embedding 1` and so on.
+def embedding_samples(reference: pd.DataFrame, current: pd.DataFrame) -> list[Samples]:
+    """Return how a model sees the examples as more columns for `check`, named as `model_output.embedding` does.
 
     They show what the columns of the data may not: that a model sees something else in the examples than it used to.
 
     Args:
-        reference: of held-out rows, of shape (rows, components).
-        current: of the production rows, of shape (rows, components).
+        reference: of held-out rows.
+        current: of the production rows, with the same columns.
     """
-    return [
-        Samples(Column(f"{EMBEDDING} {place}", "number"), pd.Series(before), pd.Series(after), HELD_OUT)
-        for place, (before, after) in enumerate(zip(reference.T, current.T, strict=True), 1)
-    ]
+    return [Samples(Column(str(name), "number"), reference[name], current[name], HELD_OUT) for name in reference]
 
 
 def document(drift: Drift | None) -> dict[str, Any]:

@@ -34,6 +34,7 @@ class Transformer(LoopSettings):
     vocabulary: int = 8000
     layers: int = 2
     width: int = 128
+    dropout: float = 0.1
 
     @property
     def hub_name(self) -> str | None:
@@ -86,12 +87,19 @@ _RULES: Mapping[str, Rules] = {
     SMALL: {
         "model": _model_problem,
         "max_tokens": integer(8, 4096),
+        "dropout": number(0.0, 0.9),
         "vocabulary": integer(300, 1_000_000),
         "layers": integer(1, 24),
         "width": _width_problem,
         **LOOP_RULES,
     },
-    HUB: {"model": _model_problem, "revision": _revision_problem, "max_tokens": integer(8, 4096), **LOOP_RULES},
+    HUB: {
+        "model": _model_problem,
+        "revision": _revision_problem,
+        "max_tokens": integer(8, 4096),
+        "dropout": number(0.0, 0.9),
+        **LOOP_RULES,
+    },
 }
 
 

@@ -57,10 +57,10 @@ class Network(nn.Module):
         head: gives logits of shape (texts, classes).
     """
 
-    def __init__(self, body: nn.Module, width: int, classes: int) -> None:
-        """Join a body, whose vectors have so many numbers, with a new head."""
+    def __init__(self, body: nn.Module, width: int, classes: int, dropout: float) -> None:
+        """Join a body, whose vectors have so many numbers, with a new head, which learns without a share of them."""
         super().__init__()
-        self.body, self.dropout, self.head = body, nn.Dropout(0.1), nn.Linear(width, classes)
+        self.body, self.dropout, self.head = body, nn.Dropout(dropout), nn.Linear(width, classes)
 
     def features(self, identifiers: Tensor, mask: Tensor) -> Tensor:
         """Return features of shape (texts, features).
@@ -176,8 +176,8 @@ def fit(
 ) -> TrainedTransformer:
     """Train a transformer.
 
-    On a processor the same examples, settings and seed give the same model, after an interruption too; several
-    processes give the same one but for rounding.
+    On a processor the same examples, settings and seed give the same model, after an interruption too; without dropout,
+    several processes give the same one but for rounding.
 
     Args:
         examples: of the training.
@@ -246,7 +246,7 @@ def build(settings: Transformer, texts: Sequence[str], classes: int) -> tuple[To
     padding = getattr(body.config, "pad_token_id", None) or 0
     tokenizer.no_padding()
     tokenizer.enable_truncation(settings.max_tokens)
-    network = Network(body, body.config.hidden_size, classes)
+    network = Network(body, body.config.hidden_size, classes, settings.dropout)
     _try(network, settings)
     return tokenizer, padding, network
 
@@ -260,6 +260,8 @@ def _small(settings: Transformer, texts: Sequence[str]) -> tuple[Tokenizer, Any]
         num_attention_heads=settings.width // _WIDTH_OF_A_HEAD,
         intermediate_size=4 * settings.width,
         max_position_embeddings=settings.max_tokens,
+        hidden_dropout_prob=settings.dropout,
+        attention_probs_dropout_prob=settings.dropout,
         pad_token_id=tokenizer.token_to_id(_PAD),
     )
     return tokenizer, transformers.BertModel(config, add_pooling_layer=False)
