@@ -111,7 +111,10 @@ ARROWS = {
 
 
 def test_no_import_points_back_and_no_step_names_the_type(toy: Path, render: Render) -> None:
-    sources = [project / "data-science" / "src" for project in (toy, render(), render(project_type="cv"), render(project_type="nlp"))]
+    sources = [
+        project / "data-science" / "src"
+        for project in (toy, render(), render(project_type="cv"), render(project_type="nlp"))
+    ]
     for path in [path for source in sources for path in source.rglob("*.py")]:
         package = next(folder for folder in path.parents if folder.parent in sources)
         part = path.relative_to(package).parts[0]
