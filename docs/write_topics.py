@@ -73,9 +73,9 @@ def texts(module: str) -> Iterator[Text]:
 
 
 def _docstrings(node: ast.AST, module: str, name: str, kind: str) -> Iterator[Text]:
-    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-        if text := ast.get_docstring(node):
-            yield Text(module, name, kind, text)
+    documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+    if documented and (text := ast.get_docstring(node)):
+        yield Text(module, name, kind, text)
     if kind in ("function", "method"):
         return
     for child in ast.iter_child_nodes(node):
