@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-big test-all lint freshness benchmark clean
 
-demo: $(UV)  ## a project with default answers: train, register, serve and report on this machine; `TYPE=cv` with images
+demo: $(UV)  ## a project with default answers: train, register, serve and report on this machine; `TYPE=cv` with images, `TYPE=nlp` with texts
 	@if [ -e $(DEMO) ]; then echo "$(DEMO)/ is there already: running it again. Delete it to start afresh."; \
 	else $(UV) run --quiet --no-dev copier copy --trust --defaults --quiet --vcs-ref HEAD -d project_type=$(TYPE) . $(DEMO); fi
 	@$(PYTHON) tests/local_wheels.py $(DEMO)
@@ -39,14 +39,17 @@ lint: $(UV)
 freshness: $(UV)  ## what of the template is retired, near its end or gone from the index by today
 	$(UV) run env TODAY="$$(date -u +%F)" pytest --tb=short tests/test_freshness.py
 
-benchmark: $(UV)  ## render time, overhead of the local runner, Terraform beside Bicep, training of images beside plain PyTorch
+benchmark: $(UV)  ## render time, overhead of the local runner, Terraform beside Bicep, training of images and texts beside plain libraries
 	@[ -e demo ] || $(MAKE) demo
 	$(UV) run python benchmarks/render.py --rounds $(ROUNDS)
 	$(UV) run --project demo python benchmarks/local_overhead.py demo --rounds $(ROUNDS)
 	$(UV) run python benchmarks/parity.py
 	@[ -e demo-cv ] || $(MAKE) demo TYPE=cv
 	$(UV) run --project demo-cv python benchmarks/cv_training.py demo-cv --rounds $(ROUNDS)
-	$(UV) run --project demo-cv python benchmarks/cv_growth.py demo-cv --rounds $(ROUNDS)
+	$(UV) run --project demo-cv python benchmarks/growth.py demo-cv --rounds $(ROUNDS)
+	@[ -e demo-nlp ] || $(MAKE) demo TYPE=nlp
+	$(UV) run --project demo-nlp python benchmarks/nlp_training.py demo-nlp --rounds $(ROUNDS)
+	$(UV) run --project demo-nlp python benchmarks/growth.py demo-nlp --rounds $(ROUNDS)
 
 clean:
 	rm -rf .uv .venv .venvs demo demo-* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -36,7 +36,7 @@ ENVIRONMENTS = (
     Environment("test", "test"),
     Environment("prod", "production", protected=True),
 )
-TORCH = ("cv",)  # the project types whose models PyTorch trains: on several nodes, with checkpoints, on a GPU
+TORCH = ("cv", "nlp")  # the project types whose models PyTorch trains: on several nodes, with checkpoints, on a GPU
 PRIVATE_RANGES = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")  # RFC 1918
 
 # Latin letters that Unicode does not decompose into a base letter and an accent.

@@ -75,16 +75,12 @@ def mark(part: str, mode: str, base: bytes, theirs: bytes, mine: str) -> None:
     git("update-index", "--index-info", stdin="\n".join(lines).encode())
 
 
-def moves(package: str) -> dict[str, list[str]]:
-    """Return where each file of an older release is today: at several places if it was split."""
+def moves(package: str, version: str) -> dict[str, list[str]]:
+    """Return where each file that moved since a release is today: at several places if it was split."""
     lines = TABLE.read_text(encoding="utf-8").replace("<package>", package).splitlines()
     rows = (line.split("\t") for line in lines if not line.startswith("#"))
-    return {old: new.split(",") for old, new in rows}
-
-
-def before_the_moves(version: str) -> bool:
-    """Return whether a project of this release has its files where v0.3.0 had them; later ones only lost some."""
-    return Version(os.environ.get("VERSION_PEP440_FROM", version)) < Version("0.4.0.dev0")
+    since = Version(os.environ.get("VERSION_PEP440_FROM", version))
+    return {old: new.split(",") for old, new, moved in rows if since < Version(f"{moved}.dev0")}
 
 
 class Release:
@@ -190,7 +186,7 @@ class Update:
         """Compare the project with the older release."""
         self.release = Release(recorded, version, scratch)
         files = self.release.files
-        moved = moves(recorded["package_name"]) if before_the_moves(version) else {}
+        moved = moves(recorded["package_name"], version)
         self.table = {old: new for old, new in moved.items() if old in files}
         self.sources = Counter(new for parts in self.table.values() for new in parts)
         self.own = {change.target for change in self.release.changes if change.status in "AR"}

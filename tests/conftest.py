@@ -128,12 +128,13 @@ Run = Callable[..., subprocess.CompletedProcess]
 def environment_of(answers: dict[str, Any]) -> dict[str, str]:
     """The answers of the project whose environment a project with these answers runs in; its libraries include theirs.
 
-    `make demo` and test_first_minutes run aml-cli-v2 in an environment of its own. PyTorch is installed once.
+    `make demo` and test_first_minutes run aml-cli-v2 in an environment of its own. PyTorch is installed once: nlp needs all
+    that cv does.
     """
     kind, version = answers["project_type"], answers["mlops_version"]
     if kind == "classical":
         return {"project_type": kind, "mlops_version": {"aml-cli-v2": "python-sdk-v2"}.get(version, version)}
-    return {"project_type": "cv", "mlops_version": "python-sdk-v1"}
+    return {"project_type": "nlp", "mlops_version": "python-sdk-v1"}
 
 
 EACH_COMMAND = """
@@ -183,6 +184,8 @@ def run_in(uv: str, render: Render, tmp_path_factory: pytest.TempPathFactory) ->
         path = os.pathsep.join(str(project / folder) for folder in ("mlops/engine/src", "data-science/src"))
         # The projects, which several tests share, stay as they were rendered; a module is compiled once, when needed.
         variables = {"PYTHONPYCACHEPREFIX": str(ROOT / ".venvs" / "compiled"), "PYTHONUTF8": "1"}
+        # Each worker of pytest has one core: more threads would wait for each other. `make demo` runs with all of them.
+        variables["OMP_NUM_THREADS"] = "1"
         everything = os.environ | {"PYTHONPATH": path, "NO_COLOR": "1", "COLUMNS": "120"} | variables | env
         everything.pop("PYTHONDONTWRITEBYTECODE", None)
         everything["PATH"] = os.pathsep.join([str(python.parent), everything["PATH"]])

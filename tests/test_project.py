@@ -147,6 +147,21 @@ def looped(flavour: Path, loop: Callable[[Path], tuple[Path, str]]) -> tuple[Pat
     return loop(flavour)
 
 
+# How the definitions of each mlops version ask for the folder of the checkpoints, up to the end of what they say of it.
+CHECKPOINTS = (
+    "      checkpoints:\n        mode: rw_mount\n\n",
+    'train.outputs.checkpoints = Output(type="uri_folder", mode="rw_mount")\n',
+    'checkpoints = OutputFileDatasetConfig("checkpoints").as_mount()\n',
+)
+
+
+@pytest.mark.parametrize("answers", [each for each in flavours() if each["project_type"] != "classical"], ids=label)
+def test_each_job_keeps_its_checkpoints_in_a_folder_of_its_own(answers: dict[str, str], render: Render) -> None:
+    """Azure names it by the job, if no path is given: next month's training meets no state of this month's."""
+    (text,) = [path.read_text(encoding="utf-8") for path in (render(**answers) / "mlops").glob("*/pipeline*.*")]
+    assert any(each in text for each in CHECKPOINTS)
+
+
 @only_in(flavours(), "looped-")
 def test_the_local_loop_ends_with_a_live_score_and_a_report(looped: tuple[Path, str]) -> None:
     folder, output = looped
@@ -169,10 +184,59 @@ def test_a_second_run_keeps_the_champion_that_ties(looped: tuple[Path, str], run
     assert newest(folder, "registration.json")["registered"] is False
 
 
-def newest(project: Path, name: str) -> dict:
-    """The newest JSON output of this name below .local/runs."""
+# Runs the loop on the first pictures of the sample, as files of a type: three times, in a process that imports once.
+LOOPS = """
+import io, zipfile
+from mlops.cli import app
+from PIL import Image
+
+def write(count, suffix):
+    with zipfile.ZipFile("data/raw/sample.zip", "w") as archive:
+        archive.writestr("labels.csv", "\\n".join([header, *(row.replace(".png", suffix) for row in rows[:count])]))
+        for row in rows[:count]:
+            name, written = row.split(",")[0], io.BytesIO()
+            Image.open(io.BytesIO(files[name])).save(written, Image.registered_extensions()[suffix], quality=85)
+            archive.writestr(name.replace(".png", suffix), written.getvalue())
+
+with zipfile.ZipFile("digits.zip") as archive:
+    header, *rows = archive.read("labels.csv").decode().splitlines()
+    files = {name: archive.read(name) for name in archive.namelist()}
+gates = "training.test_size=0.4 promotion.floor=0.05 promotion.beat_baselines=false"
+for epochs, count, suffix in ((1, 300, ".png"), (8, 600, ".png"), (1, 600, ".jpg")):
+    write(count, suffix)
+    overrides = f"{gates} training.hyperparameters.epochs={epochs}"
+    app(["local", "--skip-lint", "--overrides", overrides], standalone_mode=False)
+"""
+
+
+@only_in([each for each in TESTED if each == FIRST | {"project_type": "cv"}])
+def test_images_are_added_and_then_all_compressed_again(workspace: Path, run_in: Run) -> None:
+    """A better challenger is promoted, a worse one is not; the champion meets no picture that it was trained on."""
+    shutil.move(workspace / "data" / "raw" / "digits.zip", workspace)
+    result = run_in(workspace, "-c", LOOPS)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    first, better, worse = written(workspace, "decision.json")
+    _, all_rows, part = written(workspace, "metrics.json")
+    assert (first["promote"], first["champion"]) == (True, None)
+    assert (better["promote"], better["champion"], better["note"]) == (True, "champion v1", "")
+    assert all_rows["compared_rows"] == all_rows["rows"]
+    assert (worse["promote"], worse["champion"]) == (False, "champion v2")
+    assert "not significantly above 0" in " ".join(worse["reasons"])
+    seen, rows, left = map(int, re.findall(r"(\d+) of the (\d+) held-out rows, .* other (\d+)$", worse["note"])[0])
+    assert (rows, left) == (part["rows"], part["compared_rows"])
+    # They are the share of the pictures that were for training, because all were dealt out anew.
+    assert abs(seen / rows - 0.6) < 0.1
+
+
+def written(project: Path, name: str) -> list[dict]:
+    """The JSON outputs of this name below .local/runs, the newest last."""
     found = sorted((project / ".local" / "runs").rglob(name), key=lambda path: path.stat().st_mtime)
-    return json.loads(found[-1].read_text(encoding="utf-8"))
+    return [json.loads(path.read_text(encoding="utf-8")) for path in found]
+
+
+def newest(project: Path, name: str) -> dict:
+    """The newest of them."""
+    return written(project, name)[-1]
 
 
 PENGUINS_SCHEMA = {

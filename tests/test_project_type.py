@@ -43,7 +43,7 @@ def toy(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     template = shutil.copytree(source, tmp_path_factory.mktemp("template") / "template")
     shutil.copytree(TOY, overlay(template / "template", "toy"), ignore=shutil.ignore_patterns("__pycache__"))
     menu = (template / "copier.yml").read_text(encoding="utf-8")
-    changed, count = re.subn(r"(?<=: cv\n)(?=  default: classical)", LINE, menu)
+    changed, count = re.subn(r"(?<=: nlp\n)(?=  default: classical)", LINE, menu)
     assert count == 1
     (template / "copier.yml").write_text(changed, encoding="utf-8")
     project = tmp_path_factory.mktemp("toy")
@@ -71,7 +71,7 @@ ALLOWED = re.compile(r"predictions\.csv|\.to_csv\(output|rai_tabular_\w+|tabular
 
 def test_no_shared_file_names_a_type_or_its_sample() -> None:
     types = sorted(path for path in (ROOT / "template").iterdir() if "project_type ==" in path.name)
-    assert types == [overlay(ROOT / "template", kind) for kind in ("classical", "cv")]
+    assert types == [overlay(ROOT / "template", kind) for kind in ("classical", "cv", "nlp")]
     for path in sorted((ROOT / "template").rglob("*")):
         shared = not any(path.is_relative_to(folder) for folder in types)
         passed = re.search(r"responsible_ai|/tables\.py|table_file\.py|__pycache__", path.as_posix())
@@ -91,23 +91,27 @@ def local(toy: Path, run_in: Run, tmp_path_factory: pytest.TempPathFactory) -> t
 
 
 ARROWS = {
-    "core": {"core", "conversion", "model_output", "table_file"},
+    "core": {"core", "archive_file", "conversion", "model_output", "table_file"},
     "report": {"core", "report"},
     "series": {"core", "report", "series", "data_file"},
-    "vision": {"core", "report", "vision", "conversion", "data_file", "image_model", "model_output"},
+    "neural": {"core", "neural"},
+    "text": {"core", "neural", "report", "text", "archive_file", "data_file", "model_output", "text_model"},
+    "vision": {"core", "neural", "report", "vision", "archive_file", "data_file", "image_model", "model_output"},
     "tabular": {"core", "report", "tabular", "conversion", "table_file", "model_output"},
-    "modality.py": {"series", "tabular", "vision"},
+    "modality.py": {"series", "tabular", "text", "vision"},
+    "archive_file.py": set(),
     "conversion.py": set(),
-    "data_file.py": set(),
+    "data_file.py": {"archive_file", "image_model", "table_file", "text_model"},
     "image_model.py": set(),
     "model_output.py": set(),
     "score.py": set(),
     "table_file.py": set(),
+    "text_model.py": set(),
 }
 
 
 def test_no_import_points_back_and_no_step_names_the_type(toy: Path, render: Render) -> None:
-    sources = [project / "data-science" / "src" for project in (toy, render(), render(project_type="cv"))]
+    sources = [project / "data-science" / "src" for project in (toy, render(), render(project_type="cv"), render(project_type="nlp"))]
     for path in [path for source in sources for path in source.rglob("*.py")]:
         package = next(folder for folder in path.parents if folder.parent in sources)
         part = path.relative_to(package).parts[0]

@@ -20,7 +20,7 @@ from .core.modality import Examples, Predict, data_files, load_examples, unlabel
 from .core.predictions import Predictions
 from .core.promotion import REPLACE, Interval, Policy, decide, paired_bootstrap
 from .core.schema import Schema
-from .core.settings import load_settings, names
+from .core.settings import load_settings, names, shows_examples
 from .core.split import Split, bootstrap_units
 from .core.step import StepError, output_folder, run, step_run
 from .modality import MODALITY
@@ -99,42 +99,62 @@ def _evaluate(
 
     replaceable = policy.incomparable_champion == REPLACE
     met = meet_champion(arguments.model_name, MODALITY, schema, held_out, test, replace=replaceable)
+    # Champion and challenger are compared where neither was trained; all else is judged on all held-out rows.
+    everything = np.arange(len(actual))
+    compared = everything if met.unseen is None else np.flatnonzero(met.unseen)
     name, champion = met.name, met.predictions[0].within(classes) if met.predictions else None
     others = baselines(names(section, "baselines"), MODALITY, train, test, schema)
-    served = {} if name is None or champion is None else {name: champion}
-    predictions = {
-        "challenger": challenger,
-        **served,
-        **{each: given.within(classes) for each, given in others.items()},
-    }
-    scored = {each: scores(schema.task, actual, values) for each, values in predictions.items()}
-    deciding = {each: policy.metric.score(actual, values) for each, values in predictions.items()}
+    rivals = {each: given.within(classes) for each, given in others.items()}
+
+    predictions, scored = {"challenger": challenger}, {"challenger": scores(schema.task, actual, challenger)}
+    if name is not None and champion is not None:
+        scored[name] = scores(schema.task, actual[compared], champion)
+        if len(compared) == len(actual):
+            predictions[name] = champion
+        else:
+            part = f"challenger on {len(compared):,} rows"
+            scored[part] = scores(schema.task, actual[compared], challenger.take(compared))
+    predictions |= rivals
+    scored |= {each: scores(schema.task, actual, rival) for each, rival in rivals.items()}
 
     units = bootstrap_units(test.frame, schema.split)
 
     def interval_over(rival: Predictions, rows: np.ndarray) -> Interval:
         some = None if units is None else units[rows]
-        new, old = challenger.take(rows), rival.take(rows)
-        return paired_bootstrap(policy.metric, actual[rows], new, old, policy.confidence, seed, some)
+        new = challenger.take(rows)
+        return paired_bootstrap(policy.metric, actual[rows], new, rival, policy.confidence, seed, some)
 
-    everything = np.arange(len(actual))
-    intervals = {each: interval_over(rival, everything) for each, rival in predictions.items() if each != "challenger"}
-    interval = intervals.pop(name) if name else None
-    over_champion = None if champion is None else partial(interval_over, champion)
+    def interval_within(champion: Predictions, rows: np.ndarray) -> Interval:
+        return interval_over(champion.take(rows), compared[rows])
+
+    intervals = {each: interval_over(rival, everything) for each, rival in rivals.items()}
+    interval, old_score, over_champion = None, None, None
+    if champion is not None:
+        interval, old_score = interval_over(champion, compared), policy.metric.score(actual[compared], champion)
+        over_champion = partial(interval_within, champion)
     slices = [
         score
         for column, labels in groups.items()
-        for score in score_slices(policy.metric, column, labels, actual, challenger, champion, over_champion)
+        for score in score_slices(
+            policy.metric,
+            column,
+            labels.iloc[compared],
+            actual[compared],
+            challenger.take(compared),
+            champion,
+            over_champion,
+        )
     ]
     cohorts = score_cohorts(policy, schema, described, actual, challenger)
     panels = MODALITY.explain(predict, test, schema, policy.metric, seed)
+    panels = [panel for panel in panels if shows_examples(settings) or not panel.examples]
     reference, columns = MODALITY.describe(train, schema)
     drift = None
     if production is not None:
         later, thresholds = MODALITY.describe(production, schema).frame, settings.get("drift") or {}
         outputs = _outputs(schema, model, predict, test, production)
         drift = distances.check(reference, later, columns, thresholds, outputs)
-    score, old_score = deciding["challenger"], deciding[name] if name else None
+    score = policy.metric.score(actual, challenger)
     return Evaluation(
         model_name=arguments.model_name,
         created=f"{datetime.now(UTC):%d %B %Y, %H:%M} UTC",
@@ -147,6 +167,7 @@ def _evaluate(
         champion=name,
         champion_version=met.version,
         champion_note=met.note,
+        compared_rows=len(compared),
         interval=interval,
         baselines=intervals,
         slices=slices,

@@ -43,7 +43,7 @@ def prepare(arguments: argparse.Namespace) -> None:
     refuse_constant_target(replace(valid, frame=labelled), schema)
     classes = schema.target if schema.task == "classification" else None
     train, test, made = split(labelled, schema.split, training["test_size"], classes)
-    copies = MODALITY.near_duplicates(replace(valid, frame=train), replace(valid, frame=test))
+    copies = MODALITY.alike(*(MODALITY.fingerprints(replace(valid, frame=each)) for each in (train, test)))
     if copies.any():
         print(f"left out {copies.sum():,} held-out rows, near duplicates of training rows", flush=True)
         test = test[~copies].reset_index(drop=True)

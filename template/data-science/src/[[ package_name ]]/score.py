@@ -1,13 +1,14 @@
 """Score requests and files with the registered model: the script that Azure ML's inference server and batch jobs load.
 
-It is loaded as a lone file, so it imports nothing from its own package. Of the files beside it, conversion.py turns
-the values of requests and files into those that the model was trained with, data_file.py reads the files of a batch and
-loads what a value names, and model_output.py gets predictions and probabilities from the model.
+Azure loads it as a lone file, without the package that it is in. Of the files beside it, conversion.py turns the values
+of requests and files into those that the model was trained with, data_file.py reads the files of a batch and loads what
+a value names, and model_output.py gets predictions and probabilities from the model. They import but each other.
 """
 
-import importlib.util
 import json
 import os
+import sys
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,20 +25,13 @@ from azureml_inference_server_http.api.aml_response import AMLResponse
 from mlflow.models.model import Model
 from mlflow.types import DataType
 
-
-def _load_beside(name: str) -> ModuleType:
-    # By its path: there may be no package to import it from.
-    path = Path(__file__).with_name(f"{name}.py")
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} cannot be loaded")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-conversion, model_output = _load_beside("conversion"), _load_beside("model_output")
-data_file = _load_beside("data_file")
+# The folder as a package, whatever it is called where Azure loads this file: those beside it import each other then.
+_FOLDER = ModuleType("_beside_score")
+_FOLDER.__path__ = [str(Path(__file__).parent)]
+sys.modules[_FOLDER.__name__] = _FOLDER
+conversion, data_file, model_output = (
+    import_module(f"{_FOLDER.__name__}.{name}") for name in ("conversion", "data_file", "model_output")
+)
 
 # Files of a batch with few rows are scored together, up to about so many rows.
 _ROWS_AT_ONCE = 64

@@ -1,13 +1,15 @@
-"""How one csv or parquet file becomes rows, in training and in batch scoring.
+"""How one csv, parquet or JSON lines file becomes rows, in training and in batch scoring.
 
-`data_file.py` may load it as a lone file, so it imports nothing from its own package.
+`data_file.py` may use it where the scoring script loads both without their package, so it imports nothing from there.
 
-A csv file is read strictly: a header, commas, UTF-8, and in each line as many values as the header has names. A guess
-could shift or drop values unnoticed, and a model would learn that.
+A csv file is read strictly: a header, commas, UTF-8, and in each line as many values as the header has names. A JSON
+lines file, too: UTF-8, and on each line one object, whose keys are columns. A guess could shift or drop values
+unnoticed, and a model would learn that.
 """
 
 import csv
 import itertools
+import json
 import textwrap
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,27 +22,31 @@ import pyarrow.parquet as pq
 # Longer values are allowed than the 128 KiB of Python.
 csv.field_size_limit(2**31 - 1)
 
-SUFFIXES = (".csv", ".parquet")
+SUFFIXES = (".csv", ".parquet", ".jsonl")
 
 _DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 
 def read(path: Path, columns: Collection[str]) -> pd.DataFrame:
-    """Return the rows of a csv or parquet file; the values of a csv are texts, as they are written.
+    """Return the rows of a file; the values of a csv are texts, as they are written.
 
     Args:
-        path: the file; without the suffix .parquet it is csv.
+        path: the file; without the suffix .parquet or .jsonl it is csv.
         columns: names of the columns that are needed; another delimiter is known by them.
 
     Raises:
         ValueError: the file cannot be read as it is; in one line with the file's columns and the remedy.
     """
-    return _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path, columns)
+    suffix = path.suffix.lower()
+    if suffix == ".jsonl":
+        return _json_lines(path)
+    return _parquet(path) if suffix == ".parquet" else _csv(path, columns)
 
 
 def column_list(names: Iterable[str]) -> str:
-    """Return names in one line, as many as fit."""
-    return textwrap.shorten(", ".join(map(str, names)), 200, placeholder=" ...")
+    """Return names in one line, as many as fit; without a header, values may stand there, and none is shown whole."""
+    short = (textwrap.shorten(str(name), 40, placeholder="...") or "..." for name in names)
+    return textwrap.shorten(", ".join(short), 200, placeholder=" ...")
 
 
 def _has(names: Iterable[str]) -> str:
@@ -104,6 +110,9 @@ def _checked_header(reader: Any) -> list[str]:
     header: list[str] = []
     try:
         for row in reader:
+            if any("\x00" in value for value in row):
+                # pandas would drop the rest of such a value.
+                raise ValueError(f"line {reader.line_num} has a NUL byte ({_has(header)}): write the file again")
             if not header:
                 header = [name.strip() for name in row]
             # pandas leaves out empty lines, too.
@@ -126,6 +135,56 @@ def _wrong_length(row: list[str], header: list[str]) -> str:
         remedy = "name all columns in the header, and put values that hold a comma into quotation marks"
     count = "1 value" if len(row) == 1 else f"{len(row)} values"
     return f"{count} and the header {len(header)} ({_has(header)}): {remedy}"
+
+
+def _json_lines(path: Path) -> pd.DataFrame:
+    rows: list[dict[str, Any]] = []
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if number == 1 and (line.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in line):
+                raise ValueError("it is encoded in UTF-16: save it in UTF-8")
+            try:
+                # A mark may be at the beginning of a file.
+                if text := line.decode("utf-8-sig" if number == 1 else "utf-8").strip():
+                    rows.append(_json_object(text))
+            except UnicodeDecodeError as error:
+                byte = f"line {number} has the byte {line[error.start]:#04x}"
+                raise ValueError(f"it is not encoded in UTF-8: {byte}: save it in UTF-8") from error
+            except ValueError as error:
+                remedy = "write one object with the values of a row on each line"
+                raise ValueError(f"line {number} cannot be read as JSON ({error}): {remedy}") from error
+    if not rows:
+        raise ValueError("it is empty; it needs a JSON object on each line")
+    names = dict.fromkeys(name for row in rows for name in row)
+    # As objects, so that integers stay integers beside missing values.
+    return pd.DataFrame({name: pd.Series([row.get(name) for row in rows], dtype=object) for name in names})
+
+
+def _json_object(line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line, object_pairs_hook=_without_repeated_keys, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(row, dict):
+        raise ValueError("it is not an object")
+    try:
+        # Escapes can name what no text in UTF-8 has.
+        if "\\ud" in line.lower():
+            json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("it has half of a surrogate pair, which no other file can hold") from None
+    return row
+
+
+def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        raise ValueError("it has a key more than once")
+    return row
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON; a missing value is null")
 
 
 def _check_delimiter(first: str, columns: Collection[str]) -> None:

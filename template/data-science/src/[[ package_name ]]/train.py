@@ -10,7 +10,7 @@ from typing import Any
 import mlflow
 
 from . import conversion
-from .core.champion import write_metadata
+from .core.champion import write_fingerprints, write_metadata
 from .core.consistency import load_training
 from .core.metrics import scores
 from .core.modality import load_examples
@@ -64,6 +64,7 @@ def train(arguments: argparse.Namespace) -> None:
         with output_folder(arguments.model) as folder:
             model.save(examples, folder)
             write_metadata(folder, _metadata(schema, training, held_out))
+            write_fingerprints(folder, MODALITY.fingerprints(examples))
     print(f"wrote the model to {arguments.model}", flush=True)
 
 

@@ -252,7 +252,7 @@ def insights(**changes):
         "predictions": of_predictions,
         "mistakes": of_errors,
         "typical": [dashboard.Example(NASTY, "7", "1")],
-        "pictures": [],
+        "exhibits": [],
     }
     return dashboard.Insights(**(content | changes))
 

@@ -77,6 +77,7 @@ FAIR = {"cohorts": ["carrier"]}
         ({"evaluation": {"metric": "mae", "slices": "hour"}}, "evaluation.slices: must be a list, such as [hour]"),
         ({"evaluation": {"metric": "mae", "baselines": ["wnid"]}}, "evaluation.baselines: 'wnid' is unknown"),
         ({"evaluation": {"metric": "mae", "slice": ["hour"]}}, "evaluation: unknown key 'slice'"),
+        ({"evaluation": {"metric": "mae", "examples": "no"}}, "evaluation.examples: 'no' must be true or false"),
         ({"evaluation": None}, "evaluation: this section is missing"),
         ({"promotion": {"floor": -1.0}}, "promotion.floor: no model can reach -1, because the best mae is 0"),
         ({"promotion": {"minimum_gain": 0}}, "promotion.floor: missing"),

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 from helpers import CLASSIFICATION, REGRESSION, module, write_schema
@@ -266,3 +267,25 @@ def test_the_positive_class_is_the_last_of_two(tmp_path):
     assert write_schema(CLASSIFICATION | {"positive": "no"}, tmp_path).classes == ("yes", "no")
     with pytest.raises(StepError, match="positive: 'late' is not one of the classes no, yes"):
         write_schema(CLASSIFICATION | {"positive": "late"}, tmp_path)
+
+
+def part_of(rows, left, **columns):
+    frame = many(rows).assign(**columns)
+    return frame, np.arange(rows) < left
+
+
+@pytest.mark.parametrize(("rows", "left"), [(400, 50), (30, 15)])
+def test_a_part_of_the_held_out_rows_compares_models_if_it_is_50_rows_or_half_of_them(rows, left):
+    assert split_module.comparison_problem(*part_of(rows, left), RULE, None) == ""
+    assert split_module.comparison_problem(*part_of(rows, left - 1), RULE, None) == f"the other {left - 1} are too few"
+
+
+def test_a_part_of_the_held_out_rows_needs_groups_and_classes_to_compare_models():
+    grouped = part_of(400, 100, day=[number // 25 for number in range(400)])
+    by_day = replace(RULE, group="day")
+    problem = split_module.comparison_problem
+    assert problem(*grouped, by_day, None) == "the others are of 4 groups of day, fewer than 5"
+    assert problem(grouped[0], np.arange(400) < 101, by_day, None) == ""
+    classes = part_of(400, 100, late=["yes"] * 100 + ["no"] * 300)
+    assert problem(*classes, RULE, "late") == "class no of late has none of the others"
+    assert problem(classes[0], np.arange(400) < 101, RULE, "late") == ""

@@ -45,12 +45,15 @@ def raw(tmp_path):
     return folder
 
 
-def test_csv_and_parquet_files_are_joined_in_the_order_of_their_names(raw, schema):
+def test_files_of_all_kinds_are_joined_in_the_order_of_their_names(raw, schema):
     flights(3, seed=1).to_parquet(raw / "b.parquet")
     flights(2, seed=2).to_csv(raw / "a.csv", index=False)
+    flights(4, seed=3).to_json(raw / "c.jsonl", orient="records", lines=True, double_precision=15)
     (raw / "notes.txt").write_text("not data", encoding="utf-8")
     frame = data.convert(data.read_folder(raw, schema), schema)
-    assert frame["delay"].tolist() == [*flights(2, seed=2)["delay"], *flights(3, seed=1)["delay"]]
+    assert frame["delay"].tolist() == [
+        delay for rows, seed in ((2, 2), (3, 1), (4, 3)) for delay in flights(rows, seed=seed)["delay"]
+    ]
 
 
 def test_values_of_a_csv_stay_as_they_are_written(raw, schema):
@@ -139,7 +142,7 @@ def test_a_parquet_with_a_repeated_column_is_refused(raw, schema):
 
 
 def test_an_empty_or_absent_folder_is_named(raw, schema):
-    with pytest.raises(StepError, match="there is no csv or parquet file"):
+    with pytest.raises(StepError, match="there is no csv, parquet or jsonl file"):
         data.read_folder(raw, schema)
     with pytest.raises(StepError, match="no such folder"):
         data.read_folder(raw / "nowhere", schema)

@@ -1,6 +1,6 @@
 """How one file of pictures becomes rows, and how a request names or encodes pictures. See `core.modality`.
 
-The scoring script loads it as a lone file, so it imports nothing from its own package.
+The scoring script loads it without its package, so it imports nothing but lone files that are beside it.
 
 A value of the column `image` is the text of a file in base64, also as a data URL (`data:image/png;base64,...`); in a
 request also the URL of a blob, `https://<host>/<container>/<blob>`. The environment variable `MLOPS_STORAGE_HOSTS`
@@ -12,7 +12,6 @@ import base64
 import binascii
 import functools
 import http.client
-import importlib.util
 import math
 import os
 import re
@@ -22,8 +21,7 @@ import urllib.request
 import zipfile
 from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager
-from pathlib import Path, PurePosixPath
-from types import ModuleType
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,24 +29,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-
-def _load_beside(name: str) -> ModuleType:
-    # By its path: there may be no package to import it from.
-    path = Path(__file__).with_name(f"{name}.py")
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} cannot be loaded")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-image_model = _load_beside("image_model")
+from . import archive_file, image_model, table_file
 
 IMAGE = "image"
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
-ARCHIVE = ".zip"
-TABLES = (".csv", ".parquet")
+ARCHIVE = archive_file.ARCHIVE
+TABLES = table_file.SUFFIXES
 
 # Of one request: as many pictures, and as many bytes and pixels in all of them together.
 REQUEST_PICTURES = 64
@@ -93,7 +79,7 @@ def read(path: Path, columns: Collection[str]) -> pd.DataFrame | None:
         return None
     if suffix != ARCHIVE:
         return pd.DataFrame({IMAGE: [encode(read_picture(path))]})
-    with open_archive(path) as archive:
+    with archive_file.open_archive(path) as archive:
         names = picture_names(archive.namelist())
         if not names:
             raise ValueError(f"there is no picture in this archive; the suffixes are {', '.join(PICTURES)}")
@@ -185,15 +171,7 @@ def encode(content: bytes) -> str:
 
 def picture_names(names: Iterable[str], suffixes: Collection[str] = PICTURES) -> list[str]:
     """Return the names of pictures, in order; hidden files, and what macOS adds to an archive, are none."""
-    return sorted(name for name in names if _suffix(name) in suffixes and not _is_hidden(name))
-
-
-def _suffix(name: str) -> str:
-    return PurePosixPath(name).suffix.lower()
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith((".", "__MACOSX/")) or "/." in name
+    return archive_file.visible_names(names, suffixes)
 
 
 def read_picture(path: Path) -> bytes:
@@ -202,22 +180,7 @@ def read_picture(path: Path) -> bytes:
     Raises:
         ValueError: there is no such file, or it is too large to be read.
     """
-    if not path.is_file():
-        raise ValueError("there is no such file")
-    _check_size(path.stat().st_size)
-    return path.read_bytes()
-
-
-def open_archive(path: Path) -> zipfile.ZipFile:
-    """Open a zip archive.
-
-    Raises:
-        ValueError: it is damaged, or none.
-    """
-    try:
-        return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
-        raise ValueError(f"it cannot be read as a zip archive ({error}): write it again") from error
+    return archive_file.read_file(path, image_model.MAXIMUM_BYTES)
 
 
 def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -226,29 +189,11 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
     Raises:
         ValueError: there is no such file, it is too large, encrypted, or damaged.
     """
-    try:
-        member = archive.getinfo(name)
-    except KeyError:
-        raise ValueError("there is no such file in the archive") from None
-    _check_size(member.file_size)
-    try:
-        with archive.open(member) as file:
-            # What the archive says of the size may be wrong.
-            content = file.read(image_model.MAXIMUM_BYTES + 1)
-    # A RuntimeError is the answer to an encrypted file.
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
-        raise ValueError(f"it cannot be read from its archive ({error}): write the archive again") from error
-    except OSError as error:
-        if error.errno:
-            raise
-        raise ValueError(f"it cannot be read from its archive ({error}): write the archive again") from error
-    _check_size(len(content))
-    return content
+    return archive_file.read_member(archive, name, image_model.MAXIMUM_BYTES)
 
 
 def _check_size(size: int) -> None:
-    if size > image_model.MAXIMUM_BYTES:
-        raise ValueError(f"it has {size:,} bytes; make it smaller, at most {image_model.MAXIMUM_BYTES:,} are read")
+    archive_file.check_size(size, image_model.MAXIMUM_BYTES)
 
 
 # --- values of a request

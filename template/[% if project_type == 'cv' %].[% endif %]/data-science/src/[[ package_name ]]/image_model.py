@@ -1,7 +1,7 @@
 """Images as a model sees them: decoding, and the model itself, which ONNX Runtime computes.
 
-MLflow copies this file into each model, and `data_file.py` loads it as a lone file, so it imports nothing from its own
-package, and only what the environment `inference` has.
+MLflow copies this file into each model, so it imports nothing from its own package, and only what the environment
+`inference` has.
 """
 
 import io

@@ -1,6 +1,5 @@
 """The scoring script on images: requests online, files in batches."""
 
-import ast
 import base64
 import importlib.util
 import json
@@ -174,19 +173,6 @@ def test_an_archive_without_a_good_picture_is_one_row(score, tmp_path, monkeypat
     monkeypatch.setenv("MLOPS_BAD_FILES", "report")
     write_archive(tmp_path / "a.zip", {"1.png": b"", "2.png": b""})
     assert len(batch(score, tmp_path)) == 1
-
-
-LONE = ("score.py", "data_file.py", "image_model.py", "conversion.py", "model_output.py", "table_file.py")
-
-
-@pytest.mark.parametrize("name", LONE)
-def test_the_script_imports_nothing_of_its_package(name):
-    tree = ast.parse((SOURCE / PACKAGE / name).read_text(encoding="utf-8"))
-    origins = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    assert not any(node.level for node in origins)
-    names = [node.module for node in origins]
-    names += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
-    assert not {PACKAGE, "torch"} & {name.split(".")[0] for name in names}
 
 
 def test_all_mini_batches_of_a_job_have_the_same_columns(score, tmp_path, monkeypatch):

@@ -6,11 +6,13 @@ import os
 import shutil
 
 import mlflow
+import numpy as np
 import pytest
 from helpers import module
 from mlflow import MlflowClient
 
-train = module("train")
+train, MODALITY, load_examples = module("train"), module("modality").MODALITY, module("core.modality").load_examples
+Schema = module("core.schema").Schema
 OPTIONS = ("train-data", "schema", "settings", "model")
 
 
@@ -31,6 +33,9 @@ def test_the_model_is_complete_pinned_and_logged(trained):
     assert found.metadata["split"] == record
     assert found.metadata["classes"] == ["left", "middle", "right"]
     assert not [*trained.model.rglob("*.pkl")]
+    examples = load_examples(MODALITY, trained.train, Schema.load(trained.schema))
+    kept = np.load(trained.model / "fingerprints.npy", allow_pickle=False)
+    assert np.array_equal(kept, MODALITY.fingerprints(examples))
     requirements = (trained.model / "requirements.txt").read_text(encoding="utf-8").split()
     assert {line.split("==")[0] for line in requirements} >= {"mlflow-skinny", "onnxruntime", "pillow"}
     assert all("==" in line for line in requirements)

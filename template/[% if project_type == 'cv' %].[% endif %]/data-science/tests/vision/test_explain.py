@@ -83,7 +83,7 @@ def test_the_worst_errors_are_the_wrong_predictions_that_the_model_is_most_certa
         "left, predicted as right (99.8%)",
         "left, predicted as right (81.8%)",
     ]
-    assert panel.records[0]["image"] == "raw/5.png"
+    assert panel.records[0]["picture"] == "raw/5.png"
     assert panel.records[0]["probability"] == pytest.approx(0.998, abs=0.001)
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,9 +17,8 @@ from helpers import PACKAGE, SOURCE, module, write_schema
 from samples import CLASSES, SCHEMA, encoded, picture
 
 training, pictures = module("vision.training"), module("vision.pictures")
-hyperparameters = module("vision.hyperparameters")
-checkpoints, augmentation = module("vision.checkpoints"), module("vision.augmentation")
-processes = module("vision.processes")
+hyperparameters, augmentation = module("vision.hyperparameters"), module("vision.augmentation")
+checkpoints, processes, loop = module("neural.checkpoints"), module("neural.processes"), module("neural.loop")
 Examples, StepError = module("core.modality").Examples, module("core.step").StepError
 FEW = {"epochs": 3, "batch_size": 16, "size": 12, "learning_rate": 0.01}
 
@@ -230,20 +230,20 @@ def test_validation_examples_stay_where_they_are_and_groups_stay_together(tmp_pa
     examples = drawn(300)
     frame = examples.frame.assign(camera=[f"camera {number // 10}" for number in range(300)])
     labels = np.zeros(300, dtype=np.int64)
-    chosen = training.validation_part(frame, schema, labels, 0.2)
+    chosen = loop.validation_part(frame, schema, labels, 0.2)
     assert 0.05 < chosen.mean() < 0.4
     assert (pd.Series(chosen).groupby(frame["camera"]).nunique() == 1).all()
-    fewer = training.validation_part(frame[100:], schema, labels[100:], 0.2)
+    fewer = loop.validation_part(frame[100:], schema, labels[100:], 0.2)
     assert (fewer == chosen[100:]).all()
 
 
 def test_a_class_is_never_in_the_validation_part_alone(schema):
     frame = drawn(300).frame
     rare = np.arange(300)
-    chosen = training.validation_part(frame, schema, np.minimum(rare, 5), 0.5)
+    chosen = loop.validation_part(frame, schema, np.minimum(rare, 5), 0.5)
     assert not chosen[:5].any()
     assert chosen[5:].mean() == pytest.approx(0.5, abs=0.1)
-    assert not training.validation_part(frame[:12], schema, np.zeros(12, dtype=np.int64), 0.5).any()
+    assert not loop.validation_part(frame[:12], schema, np.zeros(12, dtype=np.int64), 0.5).any()
 
 
 def test_training_stops_when_the_validation_loss_rises_and_takes_the_best_epoch(schema, monkeypatch, capsys):
@@ -254,7 +254,7 @@ def test_training_stops_when_the_validation_loss_rises_and_takes_the_best_epoch(
         states.append(torch.cat([value.flatten() for value in self.network.state_dict().values()]))
         return {"validation_loss": next(losses), "validation_accuracy": 0.5}
 
-    monkeypatch.setattr(training._Training, "_validate", validate)
+    monkeypatch.setattr(loop.Training, "_validate", validate)
     trained = fit(drawn(), schema, epochs=9, patience=2)
     assert len(states) == 4
     assert torch.equal(weights(trained), states[1])
@@ -298,8 +298,8 @@ def test_images_are_decoded_once_where_there_is_room_and_each_time_where_there_i
     files = [b"1", b"2", b"3"]
     for cache, expected in ((1, 3), (0, 6)):
         calls.clear()
-        kept = pictures.Pictures(files, 12, 1, cache, workers=1)
-        first, again = (np.concatenate(list(kept.batches([np.array([2, 0]), np.array([1])]))) for _ in range(2))
+        kept, parts = pictures.Pictures(files, 12, 1, cache, workers=1), [np.array([2, 0]), np.array([1])]
+        first, again = (np.concatenate([each for (each,) in kept.batches(parts)]) for _ in range(2))
         assert len(calls) == expected
         assert (first == again).all()
         assert (first[1, 0] == np.asarray(picture(0, 1))).all()
@@ -316,7 +316,7 @@ def test_a_full_disk_means_decoding_in_each_epoch(monkeypatch, capsys):
     monkeypatch.setattr(pictures.tempfile, "TemporaryFile", lambda **_: Full())
     kept = pictures.Pictures([encoded(picture(0, 0))] * 3, 12, 1, 1)
     for _ in range(2):
-        [images] = kept.batches([np.arange(3)])
+        [(images,)] = kept.batches([np.arange(3)])
         assert images.shape == (3, 1, 12, 12)
     assert "decoded images are not kept any longer" in capsys.readouterr().out
 
@@ -338,6 +338,16 @@ def killed_after(monkeypatch, epochs):
             raise Killed
 
     monkeypatch.setattr(checkpoints.Checkpoints, "save", save)
+
+
+@pytest.fixture
+def interrupted(schema, tmp_path, monkeypatch):
+    """A folder with the checkpoint of a training that was killed."""
+    with monkeypatch.context() as patch:
+        killed_after(patch, 1)
+        with pytest.raises(Killed):
+            fit(drawn(), schema, tmp_path / "state")
+    return tmp_path / "state"
 
 
 AUGMENTED = {"augment": {"rotation": 10, "contrast": 0.2}}
@@ -375,16 +385,49 @@ def test_a_finished_training_is_not_trained_again(schema, tmp_path, capsys):
         ({"size": 14}, r"size was 12, and is 14"),
     ],
 )
-def test_the_checkpoint_of_another_training_is_refused_in_one_line(schema, tmp_path, changes, reason):
-    fit(drawn(), schema, tmp_path, epochs=1)
+def test_the_checkpoint_of_another_training_is_refused_in_one_line(schema, interrupted, changes, reason):
     with pytest.raises(StepError, match=rf"checkpoint\.pt: it belongs to another training \({reason}\); delete it"):
-        fit(drawn(), schema, tmp_path, **{"epochs": 1, **changes})
+        fit(drawn(), schema, interrupted, **changes)
 
 
-def test_the_checkpoint_of_other_examples_is_refused(schema, tmp_path):
-    fit(drawn(), schema, tmp_path, epochs=1)
+def with_another_label(examples):
+    return replace(examples, frame=examples.frame.assign(place=[*examples.frame["place"][:-1], CLASSES[0]]))
+
+
+@pytest.mark.parametrize("others", [drawn(99), drawn(seed=1), with_another_label(drawn())])
+def test_the_checkpoint_of_other_examples_is_refused(schema, interrupted, others):
+    """Also of as many, and of the same pictures with another label."""
     with pytest.raises(StepError, match=r"it belongs to another training \(examples was"):
-        fit(drawn(99), schema, tmp_path, epochs=1)
+        fit(others, schema, interrupted)
+
+
+def test_the_checkpoint_of_other_pictures_with_the_same_names_is_refused(schema, tmp_path, monkeypatch):
+    def named(seed):
+        examples = drawn(seed=seed)
+        names = [f"{number}.png" for number in range(len(examples.frame))]
+        for name, content in zip(names, examples.frame["image"], strict=True):
+            (tmp_path / name).write_bytes(content)
+        return Examples(examples.frame.assign(image=names), tmp_path)
+
+    with monkeypatch.context() as patch:
+        killed_after(patch, 1)
+        with pytest.raises(Killed):
+            fit(named(0), schema, tmp_path / "state")
+    with pytest.raises(StepError, match=r"it belongs to another training \(examples was"):
+        fit(named(1), schema, tmp_path / "state")
+
+
+@pytest.mark.parametrize(("examples", "changes"), [(drawn(99), {}), (drawn(), {"learning_rate": 0.02})])
+def test_a_training_that_has_finished_does_not_stop_the_next_one_there(schema, tmp_path, capsys, examples, changes):
+    fit(drawn(), schema, tmp_path / "state", epochs=1)
+    alone = fit(examples, schema, epochs=1, **changes)
+    capsys.readouterr()
+    assert torch.equal(weights(fit(examples, schema, tmp_path / "state", epochs=1, **changes)), weights(alone))
+    line, *_ = capsys.readouterr().out.splitlines()
+    assert re.search(r"checkpoint\.pt: it is of another training \(\w+ was .*\), which has finished; starting", line)
+    capsys.readouterr()
+    fit(examples, schema, tmp_path / "state", epochs=1, **changes)
+    assert "nothing is left to train" in capsys.readouterr().out
 
 
 def test_settings_that_only_change_the_speed_do_not_matter_to_a_checkpoint(schema, tmp_path):

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from ..core.champion import meet_champion
 from ..core.cohorts import score_cohorts
 from ..core.modality import Examples, load_examples
-from ..core.panels import Figure
+from ..core.panels import Figure, Passage
 from ..core.predictions import Predictions
 from ..core.promotion import Policy
 from ..core.responsible_ai import newest_model
 from ..core.schema import Schema
-from ..core.settings import check_numbers, load_settings, section
+from ..core.settings import check_numbers, load_settings, section, shows_examples
 from ..core.split import Split, bootstrap_units
 from ..core.step import StepError, output_folder, run, step_run
 from ..modality import MODALITY
@@ -52,11 +52,15 @@ def parser() -> argparse.ArgumentParser:
 
 
 @runtime_checkable
-class WithPictures(Protocol):
-    """What a type of data whose examples can be seen has besides `Modality`."""
+class WithExhibits(Protocol):
+    """What a type of data whose examples can be seen or read has besides `Modality`."""
 
-    def pictures(self, examples: Examples, captions: Sequence[str]) -> list[Figure]:
-        """Return each of the examples as a figure with its caption."""
+    def labels(self, examples: Examples) -> Sequence[str]:
+        """Return what people call each of the examples, which shows nothing of it."""
+        ...
+
+    def exhibits(self, examples: Examples, captions: Sequence[str]) -> Sequence[Figure | Passage]:
+        """Return each of the examples with its caption."""
         ...
 
 
@@ -69,12 +73,14 @@ class Options:
         cohort_depth: how many conditions a group of rows may have.
         minimum_rows: the fewest rows of a group.
         heat_map: two columns, whose groups are crossed; or none.
+        examples: whether single rows may be shown.
     """
 
     rows: int
     cohort_depth: int
     minimum_rows: int
     heat_map: tuple[str, str] | None = None
+    examples: bool = True
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> "Options":
@@ -93,7 +99,8 @@ class Options:
             raise StepError(f"responsible_ai.{missing[0]}: missing; the keys are heat_map, {', '.join(limits)}")
         if fractions := [key for key, value in given.items() if not isinstance(value, int)]:
             raise StepError(f"responsible_ai.{fractions[0]}: {given[fractions[0]]!r} must be an integer")
-        return cls(**given, heat_map=None if crossed is None else (str(crossed[0]), str(crossed[1])))
+        columns = None if crossed is None else (str(crossed[0]), str(crossed[1]))
+        return cls(**given, heat_map=columns, examples=shows_examples(settings))
 
 
 def responsible_ai(arguments: argparse.Namespace) -> None:
@@ -113,6 +120,9 @@ def responsible_ai(arguments: argparse.Namespace) -> None:
     met = meet_champion(name, MODALITY, schema, Split.read(arguments.test_data), test, replace=True, embed=True)
     if not met.predictions:
         raise StepError(f"there is nothing to analyse: {met.note}")
+    if met.unseen is not None:
+        print(met.note, flush=True)
+        test = test.take(met.unseen)
     known = schema.class_names(train.frame[schema.target], test.frame[schema.target])
     scored = Scored(met.predictions[0].within(known), met.embeddings[0] if met.embeddings else None)
     seed, model = settings["training"]["seed"], f"{name} version {met.version}"
@@ -151,11 +161,11 @@ def _insights(
     groups = error_cohorts(table, wrong, halved, options.cohort_depth, options.minimum_rows, policy.confidence)
     in_worst = groups[0].members if groups and groups[0].confirmed else wrong
     shown = typical(table.values if vectors is None else vectors, wrong & in_worst, _EXAMPLES)
+    few = replace(part, frame=part.frame.iloc[shown])
+    labels = MODALITY.labels(few) if isinstance(MODALITY, WithExhibits) else few.frame[schema.features[0]]
     examples = [
         Example(str(label)[:_LABEL], str(truth), said)
-        for label, truth, said in zip(
-            part.frame[schema.features[0]].iloc[shown], actual[chosen][shown], predicted[shown], strict=True
-        )
+        for label, truth, said in zip(labels, actual[chosen][shown], predicted[shown], strict=True)
     ]
     return Insights(
         model=model,
@@ -173,14 +183,14 @@ def _insights(
         predictions=prediction_surrogate(table, predicted, halved, policy.confidence),
         mistakes=error_surrogate(table, wrong, halved, policy.confidence),
         typical=examples,
-        pictures=_pictures(replace(part, frame=part.frame.iloc[shown]), examples),
+        exhibits=_exhibits(few, examples) if options.examples else [],
     )
 
 
-def _pictures(examples: Examples, errors: Sequence[Example]) -> Sequence[Figure]:
-    """Return the examples as pictures, if the type of data has some."""
+def _exhibits(examples: Examples, errors: Sequence[Example]) -> Sequence[Figure | Passage]:
+    """Return the examples as they are shown, if the type of data can."""
     captions = [f"{each.actual}, predicted as {each.predicted}" for each in errors]
-    return MODALITY.pictures(examples, captions) if isinstance(MODALITY, WithPictures) else []
+    return MODALITY.exhibits(examples, captions) if isinstance(MODALITY, WithExhibits) else []
 
 
 def main(argv: list[str] | None = None) -> None:

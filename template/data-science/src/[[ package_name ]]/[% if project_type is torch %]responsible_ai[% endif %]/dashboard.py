@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import mlflow
 
 from ..core.fairness import Cohorts, check_fairness
-from ..core.panels import Figure, number
+from ..core.panels import Figure, Passage, Table, number
 from ..report import charts
 from ..report.documents import cohorts_document, write_json
 from ..report.page import cohort_columns, templates
@@ -47,7 +47,7 @@ class Insights:
         predictions: what moves the predicted class.
         mistakes: what moves the errors.
         typical: errors of the first group, or of all rows if no group is confirmed.
-        pictures: of those errors; empty for a type of data without pictures.
+        exhibits: those errors to look at; empty for a type of data that has none, or if examples are switched off.
     """
 
     model: str
@@ -65,7 +65,7 @@ class Insights:
     predictions: Surrogate
     mistakes: Surrogate
     typical: Sequence[Example]
-    pictures: Sequence[Figure] = ()
+    exhibits: Sequence[Figure | Passage] = ()
 
     @property
     def confirmed(self) -> list[ErrorCohort]:
@@ -127,7 +127,10 @@ def build(insights: Insights) -> str:
         "predictions": ("What moves the predictions", insights.predictions),
         "mistakes": ("What moves the errors", insights.mistakes),
     }
-    explained = [(name, title, each, _importance(name, each)) for name, (title, each) in surrogates.items()]
+    explained = [
+        (name, title, each, _importance(name, each), _importance_table(name, each))
+        for name, (title, each) in surrogates.items()
+    ]
     return page.render(i=insights, fairness=cohort_columns(insights.cohorts), explained=explained)
 
 
@@ -138,6 +141,15 @@ def _importance(name: str, surrogate: Surrogate) -> list[Figure]:
     metric, (first, loss, _) = surrogate.metric.name, shown[0]
     caption = f"{first} tells most: when it is shuffled, {metric} falls by {number(loss)}"
     return [Figure(charts.importance(shown, f"loss of {metric}", caption, name), caption + ".")]
+
+
+def _importance_table(name: str, surrogate: Surrogate) -> Table:
+    return Table(
+        title=f"importance for {name}",
+        caption=f"Loss of {surrogate.metric.name} when the values of a column are shuffled between the rows",
+        header=("column", "loss", "deviation"),
+        rows=[(each.block, number(each.mean), number(each.deviation)) for each in surrogate.importance],
+    )
 
 
 def write(insights: Insights, folder: Path) -> None:

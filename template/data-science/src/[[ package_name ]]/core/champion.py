@@ -22,8 +22,11 @@ from .. import model_output
 from .modality import Examples, Modality
 from .predictions import Predictions
 from .schema import Schema
-from .split import METADATA, Split
+from .split import METADATA, Split, comparison_problem
 from .step import StepError
+
+FINGERPRINTS = "fingerprints.npy"
+"""What the training examples of a model are recognised by, beside its other files."""
 
 
 def champion(client: MlflowClient, name: str, below: int | None = None) -> ModelVersion | None:
@@ -98,22 +101,30 @@ def write_metadata(folder: Path, metadata: Mapping[str, Any]) -> None:
     model.save(str(folder / MLMODEL_FILE_NAME))
 
 
+def write_fingerprints(folder: Path, fingerprints: NDArray[Any]) -> None:
+    """Add those of its training examples to the MLflow model in `folder`, if the type of data has any."""
+    if fingerprints.shape[1]:
+        np.save(folder / FINGERPRINTS, fingerprints, allow_pickle=False)
+
+
 @dataclass(frozen=True)
 class Champion:
     """The champion as the gate met it.
 
     Attributes:
         version: its number in the registry; None if no version is registered.
-        predictions: for each of the examples that it was to score, one after the other; empty if there is nothing to
-            compare with.
+        predictions: for each of the examples that it was to score, one after the other, of the held-out ones for the
+            `unseen`; empty if there is nothing to compare with.
         embeddings: likewise how it sees the examples, of shape (examples, components); empty if it has no embedding.
-        note: why there is nothing to compare with, or empty.
+        unseen: which of the held-out examples it was not trained on, of shape (examples,); None if all.
+        note: why there is nothing to compare with, or what limits the comparison; or empty.
     """
 
     version: str | None
     predictions: tuple[Predictions, ...] = ()
     note: str = ""
     embeddings: tuple[NDArray[np.float64], ...] = ()
+    unseen: NDArray[np.bool_] | None = None
 
     @property
     def name(self) -> str | None:
@@ -137,7 +148,7 @@ def meet_champion(
         modality: the type of data.
         schema: of the data.
         held_out: the split that the held-out examples come from.
-        examples: what it is to score.
+        examples: what it is to score, the held-out examples first.
         replace: whether a champion that cannot be compared may be replaced without a comparison.
         embed: whether its embeddings are needed too.
 
@@ -154,9 +165,13 @@ def meet_champion(
             model = _intact_model(source, version)
             if reason := held_out.difference(_recorded_split(model)):
                 raise _IncomparableError(reason)
-            scored = tuple(_scored(model, modality, schema, each) for each in examples)
-            embedded = [_embedded(model, modality, each) for each in examples] if embed else []
-            return Champion(str(version.version), scored, embeddings=tuple(e for e in embedded if e is not None))
+            unseen = _unseen(source, modality, schema, examples[0])
+            chosen = examples if unseen is None else (examples[0].take(unseen), *examples[1:])
+            scored = tuple(_scored(model, modality, schema, each) for each in chosen)
+            embedded = [_embedded(model, modality, each) for each in chosen] if embed else []
+            found = tuple(each for each in embedded if each is not None)
+            notes = (_part(version, unseen), _unknown_classes(version, schema, scored[0], chosen[0]))
+            return Champion(str(version.version), scored, "; ".join(filter(None, notes)), found, unseen)
         except _IncomparableError as error:
             note = f"champion v{version.version} cannot be compared: {error}"
     if not replace:
@@ -184,6 +199,51 @@ def _intact_model(folder: Path, version: ModelVersion) -> PyFuncModel:
 
 def _recorded_split(model: PyFuncModel) -> Split | None:
     return Split.from_document((model.metadata.metadata or {}).get(METADATA))
+
+
+def _unseen(source: Path, modality: Modality, schema: Schema, examples: Examples) -> NDArray[np.bool_] | None:
+    """Return which held-out examples are no copies of those that the model in `source` was trained on; None if none is.
+
+    They are where all were written in another way, such as pictures that were compressed, and dealt out anew.
+    """
+    if not (source / FINGERPRINTS).is_file():
+        return None
+    try:
+        known = np.load(source / FINGERPRINTS, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise _IncomparableError(f"its {FINGERPRINTS} cannot be read") from error
+    new = modality.fingerprints(examples)
+    if known.shape[1:] != new.shape[1:] or known.dtype != new.dtype:
+        raise _IncomparableError("its training examples were recorded in another way, so copies cannot be found")
+    seen = modality.alike(known, new)
+    if not seen.any():
+        return None
+    classes = schema.target if schema.task == "classification" else None
+    if problem := comparison_problem(examples.frame, ~seen, schema.split, classes):
+        copies = f"copies of {seen.sum():,} of the {len(seen):,} held-out rows"
+        raise _IncomparableError(f"it was trained on {copies}, and {problem}")
+    return ~seen
+
+
+def _part(version: ModelVersion, unseen: NDArray[np.bool_] | None) -> str:
+    if unseen is None:
+        return ""
+    rows, left = len(unseen), int(unseen.sum())
+    seen = f"champion v{version.version} was trained on copies of {rows - left:,} of the {rows:,} held-out rows"
+    return f"{seen}, so it is compared on the other {left:,}"
+
+
+def _unknown_classes(version: ModelVersion, schema: Schema, predicted: Predictions, examples: Examples) -> str:
+    if not predicted.classes or schema.target not in examples.frame:
+        return ""
+    counts = examples.frame[schema.target].astype(str).value_counts()
+    unknown = sorted(set(counts.index) - set(predicted.classes))
+    if not unknown:
+        return ""
+    return (
+        f"champion v{version.version} does not know {', '.join(unknown)}, so it is wrong in the "
+        f"{counts[unknown].sum():,} held-out rows of {'this class' if len(unknown) == 1 else 'these classes'}"
+    )
 
 
 def _scored(model: PyFuncModel, modality: Modality, schema: Schema, examples: Examples) -> Predictions:

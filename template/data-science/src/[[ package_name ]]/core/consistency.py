@@ -24,6 +24,7 @@ from .settings import (
     read_settings,
     refuse_unknown_keys,
     section,
+    shows_examples,
 )
 from .step import StepError
 
@@ -153,7 +154,9 @@ def _check_names(problems: _Problems, modality: Modality, schema: Schema, settin
     evaluation = evaluation if isinstance(evaluation, Mapping) else {}
     for key in evaluation:
         with problems.collected():
-            refuse_unknown_keys({key: None}, ("metric", "baselines", "slices"), "evaluation")
+            refuse_unknown_keys({key: None}, ("metric", "baselines", "slices", "examples"), "evaluation")
+    with problems.collected():
+        shows_examples({"evaluation": evaluation})
     slices: list[str] = []
     baselines: list[str] = []
     with problems.collected():

@@ -4,9 +4,9 @@ The examples of every type are a frame with one row each. In a table the feature
 column that holds, or names the file of, an image or a text. Target, split, metrics, cohorts, promotion and report need
 nothing but that frame; the steps ask the modality for the rest. A project has one, which `modality.py` names.
 
-Beside `modality.py` is `data_file.py`, which `score.py` uses. Azure loads both as lone files, so it imports nothing
-from its own package, and only what the environment `inference` has. Its functions raise a ValueError, in one line, for
-what cannot be scored:
+Beside `modality.py` is `data_file.py`, which `score.py` uses. Azure loads both without their package, so it imports
+nothing from there but such files beside it, and only what the environment `inference` has. Its functions raise a
+ValueError, in one line, for what cannot be scored:
 
 - `read(path, columns)`: the examples in one data file as a frame, one row each, with the inputs of the model as an
   endpoint accepts them. `columns` has the names of the columns that are needed. The index tells the examples apart.
@@ -19,7 +19,7 @@ what cannot be scored:
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -45,6 +45,10 @@ class Examples:
 
     frame: pd.DataFrame
     root: Path
+
+    def take(self, rows: NDArray[np.bool_]) -> "Examples":
+        """Return some of the examples, by a mask of shape (examples,)."""
+        return replace(self, frame=self.frame[rows].reset_index(drop=True))
 
 
 Predict = Callable[[Examples], Predictions]
@@ -131,10 +135,25 @@ class Modality(Protocol):
         """Write examples into `folder`, which is empty; `name` is that of the file."""
         ...
 
-    def near_duplicates(self, train: Examples, test: Examples) -> NDArray[np.bool_]:
-        """Return which test examples are copies of training examples, and only written in another way.
+    def fingerprints(self, examples: Examples) -> NDArray[Any]:
+        """Return what `alike` recognises examples by, of shape (examples, numbers); with 0 numbers it finds none.
 
-        Exact copies are on one side already, because the split is by content. The result has shape (test examples,).
+        A model keeps those of its training examples, and later releases of all libraries read them: they are small,
+        depend on the example alone, and should not show what is in it.
+        """
+        ...
+
+    def alike(self, known: NDArray[Any], new: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return which new examples are copies of known ones, and only written in another way.
+
+        Exact copies are on one side of a split already, where it is by content.
+
+        Args:
+            known: fingerprints.
+            new: likewise.
+
+        Returns:
+            Of shape (new examples,).
         """
         ...
 

@@ -15,6 +15,19 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Passage:
+    """A text whose words have weights, with the finding that they show.
+
+    Attributes:
+        parts: the text in pieces, each with what it does for the prediction: -1 speaks most against it, 1 most for it.
+        caption: the finding.
+    """
+
+    parts: Sequence[tuple[str, float]]
+    caption: str
+
+
+@dataclass(frozen=True)
 class Table:
     """A table of text cells; the first cell of a row is its header.
 
@@ -44,7 +57,9 @@ class Panel:
         figures: may be empty.
         table: what the figures show, in full.
         records: the same for programs; in metrics.json a number that is not finite is null.
-        gallery: small figures, many side by side; fewer where the drawings have the class `wide`.
+        gallery: single examples: small figures, many side by side, fewer where the drawings have the class `wide`; or
+            passages.
+        examples: whether it shows single examples, or names them; `evaluation.examples: false` leaves it out.
     """
 
     name: str
@@ -53,7 +68,8 @@ class Panel:
     figures: Sequence[Figure]
     table: Table
     records: Sequence[Mapping[str, Any]]
-    gallery: Sequence[Figure] = ()
+    gallery: Sequence[Figure | Passage] = ()
+    examples: bool = False
 
 
 def number(value: float | None) -> str:

@@ -58,6 +58,18 @@ def section(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return found
 
 
+def shows_examples(settings: Mapping[str, Any]) -> bool:
+    """Return whether reports may show single examples: `evaluation.examples`, true if it is left out.
+
+    Raises:
+        StepError: it is neither true nor false.
+    """
+    given = section(settings, "evaluation").get("examples", True)
+    if not isinstance(given, bool):
+        raise StepError(f"evaluation.examples: {given!r} must be true or false")
+    return given
+
+
 def names(section: Mapping[str, Any], key: str) -> list[str]:
     """Return a list of names in the section `evaluation`; none if the key is missing.
 

@@ -182,6 +182,25 @@ def refuse_poor_test(
         )
 
 
+def comparison_problem(frame: pd.DataFrame, unseen: NDArray[np.bool_], rule: SplitRule, classes: str | None) -> str:
+    """Return why two models cannot be compared on a part of the held-out rows; empty if they can.
+
+    Args:
+        frame: the held-out rows.
+        unseen: which of them neither model was trained on, of shape (rows,).
+        rule: of the split.
+        classes: the column whose values all need an example.
+    """
+    left = frame[unseen]
+    if len(left) < min(MINIMUM_ROWS, len(frame) / 2):
+        return f"the other {len(left)} are too few"
+    if rule.group is not None and (groups := left[rule.group].nunique()) < MINIMUM_GROUPS:
+        return f"the others are of {groups} groups of {rule.group}, fewer than {MINIMUM_GROUPS}"
+    if classes is not None and (gone := sorted(set(frame[classes].astype(str)) - set(left[classes].astype(str)))):
+        return f"class {gone[0]} of {classes} has none of the others"
+    return ""
+
+
 def hash_shares(frame: pd.DataFrame, columns: tuple[str, ...], salt: str) -> NDArray[np.float64]:
     """Return a number for each row, 0 to below 1, of shape (rows,), that depends on its key and the salt alone.
 

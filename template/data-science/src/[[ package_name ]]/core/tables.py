@@ -18,7 +18,7 @@ from .step import StepError
 
 
 def read(path: Path, schema: Schema, name: str | None = None) -> pd.DataFrame:
-    """Return the rows of a csv or parquet file; the values of a csv are texts.
+    """Return the rows of a csv, parquet or JSON lines file; the values of a csv are texts.
 
     Args:
         path: the file.

@@ -25,6 +25,7 @@ def documents(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
             "rows": len(evaluation.actual),
             "challenger": evaluation.scores["challenger"],
             "champion": champion,
+            "compared_rows": evaluation.compared_rows if champion else None,
             "baselines": {
                 name.removeprefix("baseline "): values
                 for name, values in evaluation.scores.items()

@@ -35,11 +35,14 @@ class Evaluation:
     Attributes:
         created: date and time in words.
         actual: the targets of the held-out rows.
-        predictions: of the challenger, of the champion if there is one, and of each baseline, by name; in this order.
-        scores: the metrics of each of those, by name.
+        predictions: of the challenger, of the champion if it is compared on all rows, and of each baseline, by name; in
+            this order.
+        scores: the metrics of each of those, by name; those of a champion that is compared on a part of the rows, and
+            of the challenger there, are on this part.
         champion: name of the champion's predictions; None if there is none to compare with.
         champion_version: the registered version that was the champion, compared or not; None if there was none.
-        champion_note: why there is nothing to compare with.
+        champion_note: why there is nothing to compare with, or not all.
+        compared_rows: how many held-out rows the champion is compared on; None is all of them.
         interval: the gain over the champion.
         baselines: the gain over each baseline, by the name of its predictions.
         threshold: the probability from which the challenger predicts the last of two classes; None is the usual half.
@@ -67,6 +70,7 @@ class Evaluation:
     cohorts: Sequence[Cohorts] = ()
     seed: int = 0
     champion_version: str | None = None
+    compared_rows: int | None = None
     threshold: float | None = None
     baselines: Mapping[str, Interval] = field(default_factory=dict)
 
@@ -205,10 +209,11 @@ def _regression(evaluation: Evaluation) -> list[Figure]:
 def _errors(evaluation: Evaluation, actual: np.ndarray, unit: str) -> Figure:
     """Compare the challenger's errors with those of the champion, or of the best baseline where there is none."""
     metric = evaluation.policy.metric
-    gains = {name: float(metric.gain(values[metric.name], 0)) for name, values in evaluation.scores.items()}
+    scores = evaluation.scores
+    gains = {name: float(metric.gain(scores[name][metric.name], 0)) for name in evaluation.predictions}
     rivals = [name for name, gain in gains.items() if name not in ("challenger", evaluation.champion) and _finite(gain)]
     chosen = ["challenger", evaluation.champion, *sorted(rivals, key=gains.__getitem__, reverse=True)[:1]]
-    errors = {name: np.abs(_numbers(evaluation, name) - actual) for name in chosen if name and _finite(gains[name])}
+    errors = {name: np.abs(_numbers(evaluation, name) - actual) for name in chosen if name and _finite(gains.get(name))}
     ends = ", ".join(f"{name} {number(float(np.quantile(each, 0.9)))}" for name, each in errors.items())
     caption = f"Nine rows of ten have an error below: {ends} {unit}".rstrip()
     return Figure(charts.error_shares(list(errors.items()), unit, caption), caption + ".")

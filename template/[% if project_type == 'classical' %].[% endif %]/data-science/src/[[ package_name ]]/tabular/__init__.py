@@ -45,7 +45,7 @@ class TrainedPipeline:
 
 
 class Tabular:
-    """Tables in csv and parquet files; every column but the target may be a feature. See `core.modality.Modality`."""
+    """Tables in files of rows; every column but the target may be a feature. See `core.modality.Modality`."""
 
     tasks = ("regression", "classification")
     # Gradient boosting starts and joins its threads for each tree: on cores that others use too (a build agent, a share
@@ -70,9 +70,13 @@ class Tabular:
         """Write the rows as one parquet file."""
         examples.frame.to_parquet(folder / f"{name}.parquet", index=False)
 
-    def near_duplicates(self, train: Examples, test: Examples) -> NDArray[np.bool_]:
-        """Return none: rows with the same features are on the same side."""
-        return np.zeros(len(test.frame), dtype=bool)
+    def fingerprints(self, examples: Examples) -> NDArray[Any]:
+        """Return empty ones: equal rows are on one side, or `split` says that they are other observations."""
+        return np.empty((len(examples.frame), 0))
+
+    def alike(self, known: NDArray[Any], new: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return none."""
+        return np.zeros(len(new), dtype=bool)
 
     def inputs(self, examples: Examples, columns: Sequence[str]) -> pd.DataFrame:
         """Return these columns as they are."""

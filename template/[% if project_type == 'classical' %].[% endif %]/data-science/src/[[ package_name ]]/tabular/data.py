@@ -1,4 +1,4 @@
-"""Tables: reading csv and parquet files; `core.tables` checks them against the schema."""
+"""Tables: reading csv, parquet and JSON lines files; `core.tables` checks them against the schema."""
 
 from pathlib import Path
 
@@ -14,15 +14,15 @@ __all__ = ["convert", "convert_where_possible", "read_folder", "validate"]
 
 
 def read_folder(folder: Path, schema: Schema) -> pd.DataFrame:
-    """Read and join all csv and parquet files in `folder`, in the order of their names; csv values are texts.
+    """Read and join all files of rows in `folder`, in the order of their names; csv values are texts.
 
     Raises:
         StepError: there is no file, a file cannot be read as it is, or the files do not have the same columns.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise StepError(f"{folder}: no such folder; give the folder that holds the csv or parquet files")
+        raise StepError(f"{folder}: no such folder; give the folder that holds the csv, parquet or jsonl files")
     paths = data_files(folder, table_file.SUFFIXES)
     if not paths:
-        raise StepError(f"{folder}: there is no csv or parquet file")
+        raise StepError(f"{folder}: there is no csv, parquet or jsonl file")
     return joined({path: read(path, schema) for path in paths})

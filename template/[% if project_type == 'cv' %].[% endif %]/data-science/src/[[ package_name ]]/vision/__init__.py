@@ -56,9 +56,13 @@ class Vision:
         """Write an archive of the pictures and a parquet file of all else; the folder has the name."""
         data.write(examples, folder)
 
-    def near_duplicates(self, train: Examples, test: Examples) -> NDArray[np.bool_]:
-        """Return which test pictures are training pictures that were compressed or scaled again."""
-        return data.near_duplicates(data.thumbnails(train), data.thumbnails(test))
+    def fingerprints(self, examples: Examples) -> NDArray[Any]:
+        """Return a few numbers for each picture, which change little when it is compressed or scaled again."""
+        return data.fingerprints(data.thumbnails(examples))
+
+    def alike(self, known: NDArray[Any], new: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return which new pictures are known ones that were compressed or scaled again."""
+        return data.alike(known, new)
 
     def inputs(self, examples: Examples, columns: Sequence[str]) -> pd.DataFrame:
         """Return the column `image` with the bytes of the files."""
@@ -113,7 +117,11 @@ class Vision:
         """Return pictures of errors, and of what the model looks at."""
         return explain.explain(predict, test, schema, metric, seed)
 
-    def pictures(self, examples: Examples, captions: Sequence[str]) -> list[Figure]:
+    def labels(self, examples: Examples) -> Sequence[str]:
+        """Return the name of each file in the raw data."""
+        return data.names(examples.frame)
+
+    def exhibits(self, examples: Examples, captions: Sequence[str]) -> Sequence[Figure]:
         """Return each picture with its caption; Responsible AI shows some, where the project has it."""
         from . import explain
 

@@ -3,8 +3,8 @@
 import base64
 import io
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 from typing import Any, NamedTuple
 
@@ -12,15 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..core.answers import Answer, Answers, choose_answers, effects, errors_panel, unsure_panel
 from ..core.metrics import Metric
 from ..core.modality import Examples, Predict
 from ..core.panels import Figure, Panel, Table
-from ..core.predictions import Predictions
 from ..core.schema import Schema
 from ..image_model import decode
-from .data import IMAGE, NAME, contents
+from . import data
+from .data import IMAGE, contents
 
 _SHOWN, _COVERED = 12, 6
+_LOOK_FOR = "wrong labels, poor pictures, and classes that look alike"
 # Pixels: the longer side of a picture in the report, up to which one has its pixels drawn as squares, and the longer
 # side of one that is covered, because each of its copies becomes a file for the model.
 _THUMBNAIL, _TINY, _LARGEST = 96, 48, 128
@@ -33,30 +35,6 @@ _PALE = "filter:grayscale(1) opacity(.6)"
 _REGIONS = ("top left", "top", "top right", "left", "centre", "right", "bottom left", "bottom", "bottom right")
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a model says about one picture.
-
-    Attributes:
-        position: of the example.
-        name: of the file in the raw data.
-        probability: of the predicted class.
-        others: each class with its probability, the most probable first.
-    """
-
-    position: int
-    name: str
-    truth: str
-    prediction: str
-    probability: float
-    others: Sequence[tuple[str, float]]
-
-    @property
-    def right(self) -> bool:
-        """Return whether the predicted class is the true one."""
-        return self.prediction == self.truth
-
-
 class Occlusion(NamedTuple):
     """What covering parts of one picture does to its prediction.
 
@@ -66,7 +44,7 @@ class Occlusion(NamedTuple):
         patch: its width and height.
         probability: of the predicted class, uncovered.
         losses: how much of it each place of the patch costs, of shape (places,).
-        changes: how many places change the predicted class.
+        switches: how many places switch the predicted class.
     """
 
     picture: Image.Image
@@ -74,7 +52,7 @@ class Occlusion(NamedTuple):
     patch: tuple[int, int]
     probability: float
     losses: NDArray[np.float64]
-    changes: int
+    switches: int
 
     @property
     def region(self) -> str:
@@ -92,75 +70,16 @@ def explain(predict: Predict, test: Examples, schema: Schema, metric: Metric, se
     predicted = predict(test)
     if predicted.probabilities is None:
         return []
-    truth = np.array([str(label) for label in test.frame[schema.target]], dtype=object)
-    guess = np.array([str(label) for label in predicted.values], dtype=object)
-    places = np.array([[predicted.classes.index(label)] for label in guess])
-    certainty = np.take_along_axis(predicted.probabilities, places, axis=1)[:, 0]
-    threshold = _threshold(predicted.probabilities, places[:, 0])
-    margins = _margins(predicted.probabilities, threshold)
-
-    def answers(positions: Iterable[int]) -> list[Answer]:
-        return [_answer(int(each), test, predicted, truth[each], guess[each], certainty[each]) for each in positions]
-
-    wrong = np.flatnonzero(guess != truth)
-    worst = answers(wrong[np.argsort(-certainty[wrong], kind="stable")][:_SHOWN])
-    closest = np.argsort(margins, kind="stable")[:_SHOWN]
-    unsure, widest = answers(closest), 100 * margins[closest].max()
-    close = (
-        f"the two most probable classes of these {len(unsure)} are closest to each other: they differ by {widest:.1f}"
-    )
-    if threshold != 0.5:
-        close = f"these {len(unsure)} are closest to the threshold between the classes: {widest / 2:.1f}"
-    right = answers(_of_each_class(np.flatnonzero(guess == truth), guess, seed))
-    errors = worst[: max(_COVERED // 2, _COVERED - len(right))]
-    explained = [*errors, *right[: _COVERED - len(errors)]]
+    names = data.names(test.frame)
+    answers = choose_answers(predicted, test.frame[schema.target], names, _SHOWN, seed)
+    explained = answers.mixture(_COVERED)
     print(f"covering parts of {len(explained)} pictures, to see what the model looks at", flush=True)
     pictures = _Pictures(contents(test))
     return [
-        _errors_panel(worst, pictures, len(wrong), len(guess)),
-        _unsure_panel(unsure, pictures, f"{close} points or less"),
+        errors_panel(answers, "picture", _errors(answers, pictures), _LOOK_FOR),
+        unsure_panel(answers, "picture", _unsure(answers, pictures)),
         _occlusion_panel(explained, occlusions(predict, test, [pictures[each] for each in explained], explained)),
     ]
-
-
-def _threshold(probabilities: NDArray[np.float64], places: NDArray[np.int64]) -> float:
-    """Return the probability of the last of two classes that decides, by the predictions; one half where that may be.
-
-    Args:
-        probabilities: of shape (examples, classes).
-        places: of the predicted classes, of shape (examples,).
-    """
-    if probabilities.shape[1] != 2:
-        return 0.5
-    below = float(probabilities[places == 0, 1].max(initial=0.0))
-    above = float(probabilities[places == 1, 1].min(initial=1.0))
-    return 0.5 if below <= 0.5 <= above else (below + above) / 2
-
-
-def _margins(probabilities: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
-    """Return by how much each predicted class is more probable than what would change it, of shape (examples,)."""
-    if probabilities.shape[1] == 2:
-        return 2 * np.abs(probabilities[:, 1] - threshold)
-    ranked = np.sort(probabilities, axis=1)
-    return ranked[:, -1] - ranked[:, -2] if ranked.shape[1] > 1 else ranked[:, -1]
-
-
-def _answer(
-    position: int, test: Examples, predicted: Predictions, truth: str, guess: str, probability: float
-) -> Answer:
-    assert predicted.probabilities is not None
-    row = predicted.probabilities[position]
-    others = [(predicted.classes[place], float(row[place])) for place in np.argsort(-row, kind="stable")]
-    name = test.frame[NAME if NAME in test.frame else IMAGE].iloc[position]
-    return Answer(position, str(name), truth, guess, float(probability), others)
-
-
-def _of_each_class(positions: NDArray[np.int64], guess: NDArray[Any], seed: int) -> list[int]:
-    """Return random positions, of as many classes as possible."""
-    shuffled = np.random.default_rng(seed).permutation(positions)
-    first = {guess[position]: int(position) for position in shuffled}
-    rest = [int(position) for position in shuffled if int(position) not in first.values()]
-    return [*first.values(), *rest][:_COVERED]
 
 
 def figures(examples: Examples, captions: Sequence[str]) -> list[Figure]:
@@ -198,16 +117,11 @@ def occlusions(
     rows = [each.position for each, (_, corners) in zip(answers, moves, strict=True) for _ in range(len(corners) + 1)]
     frame = test.frame.iloc[rows].reset_index(drop=True)
     predicted = predict(replace(test, frame=frame.assign(**{IMAGE: [_file(each, "PNG") for each in copies]})))
-    assert predicted.probabilities is not None
-    found, start = [], 0
-    for answer, picture, (patch, corners) in zip(answers, small, moves, strict=True):
-        some = predicted.take(np.arange(start, start + len(corners) + 1))
-        start += len(corners) + 1
-        assert some.probabilities is not None
-        of_class = some.probabilities[:, some.classes.index(answer.prediction)]
-        changes = int(np.count_nonzero([str(label) != answer.prediction for label in some.values[1:]]))
-        found.append(Occlusion(picture, corners, patch, float(of_class[0]), of_class[0] - of_class[1:], changes))
-    return found
+    counts = [len(corners) for _, corners in moves]
+    return [
+        Occlusion(picture, corners, patch, *effect)
+        for picture, (patch, corners), effect in zip(small, moves, effects(predicted, answers, counts), strict=True)
+    ]
 
 
 def _moves(size: tuple[int, int]) -> tuple[tuple[int, int], NDArray[np.int64]]:
@@ -245,57 +159,29 @@ def heat(occlusion: Occlusion) -> tuple[NDArray[np.int64], NDArray[np.int64], ND
 # --- panels
 
 
-def _errors_panel(worst: Sequence[Answer], pictures: _Pictures, wrong: int, count: int) -> Panel:
-    intro = f"None of {count:,} held-out pictures is wrong."
-    if wrong:
-        which = "These are those" if wrong <= len(worst) else f"These are the {len(worst)}"
-        intro = (
-            f"{wrong:,} of {count:,} held-out pictures are wrong. {which} that the model was most certain of, the "
-            "worst first: look for wrong labels, poor pictures, and classes that look alike."
-        )
-    gallery = [
+def _errors(answers: Answers, pictures: _Pictures) -> list[Figure]:
+    return [
         Figure(
             picture_svg(pictures[each], f"A picture of {each.truth}, predicted as {each.prediction}", each.name),
-            f"{each.truth}, predicted as {each.prediction} ({each.probability:.1%})",
+            each.verdict,
         )
-        for each in worst
+        for each in answers.worst
     ]
-    caption = "The most certain errors: the probability is that of the predicted class"
-    return Panel(
-        name="errors",
-        title="Worst errors",
-        intro=intro,
-        figures=[],
-        table=_table("the worst errors", caption, worst),
-        records=[_record(each) for each in worst],
-        gallery=gallery,
-    )
 
 
-def _unsure_panel(unsure: Sequence[Answer], pictures: _Pictures, close: str) -> Panel:
-    right = sum(each.right for each in unsure)
-    gallery = []
-    for each in unsure:
+def _unsure(answers: Answers, pictures: _Pictures) -> list[Figure]:
+    figures = []
+    for each in answers.unsure:
         options = " or ".join(f"{name} ({probability:.1%})" for name, probability in each.others[:2])
         alt = f"A picture of {each.truth}, predicted as {options}"
-        gallery.append(Figure(picture_svg(pictures[each], alt, each.name), f"{options}; it is {each.truth}"))
-    caption = "The least certain predictions: the probability is that of the predicted class"
-    return Panel(
-        name="uncertain",
-        title="Least certain predictions",
-        intro=f"Of all held-out pictures, {close}, and {right} of the predictions are right. More pictures like these, "
-        "with labels, teach a model most.",
-        figures=[],
-        table=_table("the least certain predictions", caption, unsure),
-        records=[_record(each) for each in unsure],
-        gallery=gallery,
-    )
+        figures.append(Figure(picture_svg(pictures[each], alt, each.name), f"{options}; it is {each.truth}"))
+    return figures
 
 
 def _occlusion_panel(explained: Sequence[Answer], found: Sequence[Occlusion]) -> Panel:
     both = list(zip(explained, found, strict=True))
-    fragile = sum(bool(each.changes) for each in found)
-    captions = [f"{_verdict(answer, each)}: {_finding(each)}" for answer, each in both]
+    fragile = sum(bool(each.switches) for each in found)
+    captions = [f"{answer.verdict}: {_finding(each)}" for answer, each in both]
     table = Table(
         title="what matters in a few pictures",
         caption="Covering a fourth of each side: the largest loss of probability of the predicted class, where it is, "
@@ -309,7 +195,7 @@ def _occlusion_panel(explained: Sequence[Answer], found: Sequence[Occlusion]) ->
                 f"{each.probability:.1%}",
                 f"{100 * each.losses.max():.1f}",
                 each.region,
-                f"{each.changes} of {len(each.losses)}",
+                f"{each.switches} of {len(each.losses)}",
             )
             for answer, each in both
         ],
@@ -325,19 +211,16 @@ def _occlusion_panel(explained: Sequence[Answer], found: Sequence[Occlusion]) ->
         figures=[],
         table=table,
         records=[
-            _record(answer) | {"largest_loss": float(each.losses.max()), "where": each.region, "changes": each.changes}
+            answer.record("picture")
+            | {"largest_loss": float(each.losses.max()), "where": each.region, "changes": each.switches}
             for answer, each in both
         ],
         gallery=[
             Figure(heat_svg(each, f"What matters in a picture of {answer.truth}: {caption}", answer.name), caption)
             for (answer, each), caption in zip(both, captions, strict=True)
         ],
+        examples=True,
     )
-
-
-def _verdict(answer: Answer, found: Occlusion) -> str:
-    said = f"{answer.prediction} ({found.probability:.1%}), and right"
-    return said if answer.right else f"{answer.truth}, predicted as {answer.prediction} ({found.probability:.1%})"
 
 
 def _finding(found: Occlusion) -> str:
@@ -345,34 +228,6 @@ def _finding(found: Occlusion) -> str:
     if points < 1:
         return "no place costs a point"
     return f"covering the {found.region} costs {points} point{'s' if points > 1 else ''}"
-
-
-def _table(title: str, caption: str, answers: Sequence[Answer]) -> Table:
-    return Table(
-        title=title,
-        caption=caption,
-        header=("picture", "truth", "prediction", "probability", "of the truth"),
-        rows=[
-            (
-                each.name,
-                each.truth,
-                each.prediction,
-                f"{each.probability:.1%}",
-                f"{dict(each.others).get(each.truth, 0.0):.1%}",
-            )
-            for each in answers
-        ],
-        texts=("truth", "prediction"),
-    )
-
-
-def _record(answer: Answer) -> dict[str, Any]:
-    return {
-        "image": answer.name,
-        "truth": answer.truth,
-        "prediction": answer.prediction,
-        "probability": answer.probability,
-    }
 
 
 # --- drawings

@@ -4,8 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.hyperparameters import PLACE, Rules, boolean, choice, integer, number, problems
+from ..core.hyperparameters import PLACE, Rules, boolean, integer, number, problems
 from ..core.step import StepError
+from ..neural.settings import LOOP_RULES, NOT_OF_THE_MODEL, LoopSettings
+
+HOW_FAST = (*NOT_OF_THE_MODEL, "workers", "cache")
+"""They decide how fast a model is trained, and not which."""
 
 SMALL = "small_cnn"
 LIBRARIES = ("torchvision", "timm")
@@ -35,28 +39,16 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
-class Hyperparameters:
+class Hyperparameters(LoopSettings):
     """The settings of `training.hyperparameters`; config/model.yml says what they mean."""
 
     backbone: str = SMALL
     pretrained: bool = True
     freeze: bool = False
     size: int | None = None
-    epochs: int = 12
-    batch_size: int = 64
-    learning_rate: float = 0.006
-    weight_decay: float = 0.05
-    warmup: float = 0.1
-    label_smoothing: float = 0.0
-    class_weights: str = "none"
     augment: Augmentation = field(default_factory=Augmentation)
-    validation: float = 0.1
-    patience: int | None = None
-    device: str = "auto"
-    mixed_precision: bool = True
     workers: int | None = None
     cache: float = 2000.0
-    checkpoint_every: int = 1
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> "Hyperparameters":
@@ -83,17 +75,11 @@ def backbone_problem(name: object) -> str:
 
 
 _RULES: Rules = {
+    **LOOP_RULES,
     "backbone": backbone_problem,
     "pretrained": boolean,
     "freeze": boolean,
     "size": integer(8, 4096),
-    "epochs": integer(1, 100_000),
-    "batch_size": integer(2, 1_000_000),
-    "learning_rate": number(1e-7, 10.0),
-    "weight_decay": number(0.0, 10.0),
-    "warmup": number(0.0, 0.9),
-    "label_smoothing": number(0.0, 0.9),
-    "class_weights": choice("none", "balanced"),
     "augment": {
         "rotation": number(0.0, 180.0),
         "shift": number(0.0, 0.5),
@@ -103,13 +89,8 @@ _RULES: Rules = {
         "flip_left_right": boolean,
         "flip_up_down": boolean,
     },
-    "validation": number(0.0, 0.5),
-    "patience": integer(1, 100_000),
-    "device": choice("auto", "cpu", "gpu"),
-    "mixed_precision": boolean,
     "workers": integer(1, 1024),
     "cache": number(0.0, 1e7),
-    "checkpoint_every": integer(1, 100_000),
 }
 
 

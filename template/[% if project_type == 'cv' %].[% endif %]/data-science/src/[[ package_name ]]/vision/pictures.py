@@ -1,9 +1,8 @@
 """Decoded images for training: each is decoded once, as long as a temporary file has room for it."""
 
-import os
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -13,6 +12,7 @@ from PIL import Image
 
 from ..core.step import StepError
 from ..image_model import decode, pixels
+from ..neural.processes import processors
 from .networks import Look
 
 # So many batches are prepared while the network computes.
@@ -54,7 +54,7 @@ class Pictures:
         """Return how many images there are."""
         return len(self._contents)
 
-    def batches(self, parts: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.uint8]]:
+    def batches(self, parts: Iterable[NDArray[Any]]) -> Iterator[tuple[NDArray[np.uint8]]]:
         """Yield the images at each of `parts`, of shape (images, channels, size, size); the next ones are under way.
 
         Raises:
@@ -65,9 +65,9 @@ class Pictures:
             for part in parts:
                 waiting.append(ahead.submit(self._take, part, decoders))
                 if len(waiting) > _BATCHES_AHEAD:
-                    yield waiting.popleft().result()
+                    yield (waiting.popleft().result(),)
             while waiting:
-                yield waiting.popleft().result()
+                yield (waiting.popleft().result(),)
 
     def _take(self, places: NDArray[Any], decoders: ThreadPoolExecutor) -> NDArray[np.uint8]:
         images = np.empty((len(places), *self._shape), dtype=np.uint8)
@@ -157,9 +157,3 @@ def decoded(content: bytes, place: int) -> Image.Image:
         return decode(content)
     except ValueError as error:
         raise StepError(f"image {place + 1} of the training data: {error}; run prep again") from error
-
-
-def processors() -> int:
-    """Return how many processors this process may use."""
-    affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

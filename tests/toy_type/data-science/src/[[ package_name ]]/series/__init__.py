@@ -100,9 +100,13 @@ class Series:
         lines = [json.dumps({**record, "series": json.loads(record["series"])}) for record in records]
         (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-    def near_duplicates(self, train: Examples, test: Examples) -> np.ndarray:
+    def fingerprints(self, examples: Examples) -> np.ndarray:
+        """Return empty ones."""
+        return np.empty((len(examples.frame), 0))
+
+    def alike(self, known: np.ndarray, new: np.ndarray) -> np.ndarray:
         """Return none."""
-        return np.zeros(len(test.frame), dtype=bool)
+        return np.zeros(len(new), dtype=bool)
 
     def inputs(self, examples: Examples, columns: Sequence[str]) -> pd.DataFrame:
         """Return these columns; a series is a text."""

@@ -22,16 +22,16 @@ class Checkpoints:
 
         Args:
             folder: where the file is, or will be.
-            training: all that the result of the training depends on, as plain values.
+            training: all that the result of the training depends on, as plain values; the data too.
         """
         self.path = None if folder is None else folder / FILE
         self._training = dict(training)
 
     def load(self) -> dict[str, Any] | None:
-        """Return the state that was saved last; None if there is none.
+        """Return the state that was saved last; None if there is none, or that of another training that has finished.
 
         Raises:
-            StepError: it is damaged, or of another training.
+            StepError: it is damaged, or of another training that was interrupted.
         """
         if self.path is None or not self.path.is_file():
             return None
@@ -42,14 +42,18 @@ class Checkpoints:
             raise StepError(f"{self.path}: it is no valid checkpoint, delete it to start afresh") from error
         for key, value in self._training.items():
             if trained.get(key) != value:
+                other = f"another training ({key} was {trained.get(key)}, and is {value})"
+                # Nothing is lost with it: the next training in this folder, such as that of each month, replaces it.
+                if state["finished"]:
+                    print(f"{self.path}: it is of {other}, which has finished; starting afresh", flush=True)
+                    return None
                 raise StepError(
-                    f"{self.path}: it belongs to another training ({key} was {trained.get(key)}, and is {value}); "
-                    "delete it to start afresh, or give another folder"
+                    f"{self.path}: it belongs to {other}; delete it to start afresh, or give another folder"
                 )
         return state
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Replace the state on disk by this one.
+        """Replace the state on disk by this one; its `finished` says whether the training has ended.
 
         Raises:
             StepError: it cannot be written; the last one stays valid.

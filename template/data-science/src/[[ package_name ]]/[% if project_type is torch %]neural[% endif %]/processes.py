@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ..core.hyperparameters import PLACE
 from ..core.step import StepError, is_main_process
 
 # A process waits no longer than that for the others, one of which may have failed.
 _PATIENCE = timedelta(minutes=5)
 # The devices that the NVIDIA driver of a Linux machine makes, and that a container on a GPU node has.
 _DEVICES, _GPUS = Path("/dev"), "nvidia[0-9]*"
-_PLACE = "training.hyperparameters.device"
+_PLACE = f"{PLACE}.device"
 
 
 @dataclass(frozen=True)
@@ -138,3 +139,9 @@ def _refuse_idle_gpu() -> None:
         "build of PyTorch for the CUDA version of its driver in data-science/environment/train.yml, or choose cpu to "
         "train without the GPU"
     )
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -1,0 +1,5 @@
+"""The type of data of this project."""
+
+from .text import MODALITY
+
+__all__ = ["MODALITY"]

@@ -1,0 +1,143 @@
+"""Texts: the type of data of this project, with a text per example and its class as the target."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.naive_bayes import MultinomialNB
+from sklearn.neighbors import NearestCentroid
+from sklearn.pipeline import make_pipeline
+
+from .. import data_file, text_model
+from ..core import baselines
+from ..core.metrics import Metric
+from ..core.modality import Description, Examples, Modality, Panel, Predict, Trained
+from ..core.panels import Passage
+from ..core.schema import Column, Schema
+from ..core.step import StepError
+from . import data, explain, hyperparameters
+
+DESCRIBED = {
+    name: Column(name, "category" if name == data_file.SCRIPT else "number", description=text)
+    for name, text in data_file.DESCRIPTIONS.items()
+}
+
+# Of one text of a request that was made from the data: Azure takes requests of at most 1.5 MB.
+_SENDABLE = 20_000
+# Of a baseline.
+_MOST_WORDS = 50_000
+
+
+class Text:
+    """Texts in tables, or in files in class-named folders. See `core.modality.Modality`."""
+
+    tasks = ("classification",)
+    threads = None
+    rows_at_once = 1000
+    suffixes = data_file.SUFFIXES
+
+    def read(self, folder: Path, schema: Schema) -> Examples:
+        """Read the texts and their labels."""
+        _check_schema(schema)
+        return Examples(data.read_folder(Path(folder), schema), Path(folder))
+
+    def convert(self, examples: Examples, schema: Schema) -> Examples:
+        """Return target and metadata typed."""
+        return replace(examples, frame=data.convert(examples.frame, schema))
+
+    def check(self, examples: Examples, schema: Schema) -> Examples:
+        """Check texts, labels and metadata, and measure each text once."""
+        return replace(examples, frame=data.check(examples.frame, schema))
+
+    def write(self, examples: Examples, folder: Path, name: str) -> None:
+        """Write a parquet file; the folder has the name."""
+        data.write(examples, folder)
+
+    def fingerprints(self, examples: Examples) -> NDArray[np.uint32]:
+        """Return what tells each text from others, and shows nothing of it."""
+        return data.fingerprints(examples.frame)
+
+    def alike(self, known: NDArray[np.uint32], new: NDArray[np.uint32]) -> NDArray[np.bool_]:
+        """Return which new texts are known ones in which next to nothing was changed."""
+        return data.alike(known, new)
+
+    def inputs(self, examples: Examples, columns: Sequence[str]) -> pd.DataFrame:
+        """Return the column `text`; what is no text, as it may arrive in production, is an empty one."""
+        frame = examples.frame[list(columns)]
+        texts = [text if isinstance(text, str) else "" for text in frame[data.TEXT]]
+        valid = [text.encode("utf-8", "ignore").decode() for text in texts]
+        return frame.assign(**{data.TEXT: pd.Series(valid, index=frame.index, dtype=object)})
+
+    def request(self, examples: Examples, columns: Sequence[str]) -> pd.DataFrame:
+        """Return the column `text`; of long texts with the beginning, so that some can be sent at once."""
+        inputs = self.inputs(examples, columns)
+        return inputs.assign(**{data.TEXT: inputs[data.TEXT].str.slice(stop=_SENDABLE)})
+
+    def describe(self, examples: Examples, schema: Schema) -> Description:
+        """Return target, metadata and what is measured of each text; drift compares the measures."""
+        _check_schema(schema)
+        return Description(data.describe(examples.frame, schema), DESCRIBED)
+
+    def check_hyperparameters(self, given: Mapping[str, Any], schema: Schema) -> list[str]:
+        """Return what is wrong with hyperparameters."""
+        return hyperparameters.check(given)
+
+    def fit(
+        self, train: Examples, schema: Schema, training: Mapping[str, Any], checkpoints: Path | None = None
+    ) -> Trained:
+        """Train the model that the settings name."""
+        from . import fitting  # what a transformer needs takes seconds, and only this step needs it
+
+        return fitting.fit(train, schema, training, checkpoints)
+
+    def baseline(self, name: str, train: Examples, test: Examples, schema: Schema) -> np.ndarray:
+        """Return the classes that a simple model predicts from the words of the texts, whatever their order.
+
+        Raises:
+            StepError: it is neither `naive_bayes` (multinomial, on counts of words) nor `nearest_centroid` (of TF-IDF).
+        """
+        options = {"analyzer": text_model.words, "max_features": _MOST_WORDS}
+        models = {
+            "naive_bayes": (CountVectorizer(**options), MultinomialNB()),
+            "nearest_centroid": (TfidfVectorizer(**options, sublinear_tf=True), NearestCentroid()),
+        }
+        if name not in models:
+            known = ", ".join((baselines.CONSTANTS[schema.task], *models))
+            raise StepError(f"evaluation.baselines: {name!r} is unknown; choose from {known}")
+        model = make_pipeline(*models[name])
+        model.fit(train.frame[data.TEXT], train.frame[schema.target].to_numpy())
+        return np.asarray(model.predict(test.frame[data.TEXT]))
+
+    def explain(self, predict: Predict, test: Examples, schema: Schema, metric: Metric, seed: int) -> list[Panel]:
+        """Return texts of errors, and the words that decide."""
+        return explain.explain(predict, test, schema, metric, seed)
+
+    def labels(self, examples: Examples) -> Sequence[str]:
+        """Return the file of each text, and its row there."""
+        return explain.names(examples)
+
+    def exhibits(self, examples: Examples, captions: Sequence[str]) -> Sequence[Passage]:
+        """Return the beginning of each text; Responsible AI shows some, where the project has it."""
+        return explain.passages(examples, captions)
+
+
+def _check_schema(schema: Schema) -> None:
+    """Check what a schema of texts needs besides that of any data.
+
+    Raises:
+        StepError: a column is a feature and not the text, or has a name that is taken.
+    """
+    if schema.features != [data.TEXT] or schema.columns[data.TEXT].type != "text":
+        other = [name for name in schema.features if name != data.TEXT]
+        what = f"{other[0]} is a feature, too" if other else f"there is no column `{data.TEXT}: {{type: text}}`"
+        raise StepError(f"{schema.source}: {what}: a model sees `{data.TEXT}` alone; give others `role: ignore`")
+    if taken := [name for name in data.ADDED if name in schema.columns]:
+        raise StepError(f"{schema.source}: the name of the column {taken[0]} is needed for what is added; rename it")
+
+
+MODALITY: Modality = Text()

@@ -1,0 +1,130 @@
+"""The hyperparameters of the models for texts: which there are, and which values they take. It imports no PyTorch."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.hyperparameters import PLACE, Rules, choice, integer, number, problems
+from ..core.step import StepError
+from ..neural.settings import LOOP_RULES, LoopSettings
+
+TFIDF, SMALL, HUB = "tfidf", "small_transformer", "hub:"
+
+
+@dataclass(frozen=True)
+class Linear:
+    """The settings of TF-IDF with logistic regression; config/model.yml says what they mean."""
+
+    model: str = TFIDF
+    analyzer: str | None = None
+    ngrams: tuple[int, int] | None = None
+    max_features: int = 50_000
+    C: float = 50.0
+    class_weights: str = "none"
+
+
+@dataclass(frozen=True)
+class Transformer(LoopSettings):
+    """The settings of a transformer; config/model.yml says what they mean."""
+
+    model: str = SMALL
+    revision: str | None = None
+    max_tokens: int = 256
+    vocabulary: int = 8000
+    layers: int = 2
+    width: int = 128
+
+    @property
+    def hub_name(self) -> str | None:
+        """What follows `hub:`; None for the small transformer."""
+        return self.model.removeprefix(HUB) if self.model.startswith(HUB) else None
+
+
+# What is learned already must not be forgotten in large steps.
+_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    SMALL: {"epochs": 20, "batch_size": 32, "learning_rate": 0.001},
+    HUB: {"epochs": 4, "batch_size": 16, "learning_rate": 5e-5, "weight_decay": 0.01},
+}
+
+
+def _model_problem(name: object) -> str:
+    if not isinstance(name, str):
+        return "must be the name of a model"
+    if name in (TFIDF, SMALL) or (name.startswith(HUB) and name != HUB):
+        return ""
+    return f"is unknown; choose one of {TFIDF}, {SMALL}, {HUB}NAME such as {HUB}google-bert/bert-base-uncased"
+
+
+def _ngrams_problem(value: object) -> str:
+    if not isinstance(value, list | tuple) or len(value) != 2 or not all(type(each) is int for each in value):
+        return "must be two integers, the fewest and the most words or characters in a term, such as [1, 2]"
+    fewest, most = value
+    return "" if 1 <= fewest <= most <= 8 else "must be two integers from 1 to 8, the smaller one first"
+
+
+def _width_problem(value: object) -> str:
+    wrong = integer(32, 4096)(value)
+    return wrong or ("" if isinstance(value, int) and value % 32 == 0 else "must be a multiple of 32")
+
+
+def _revision_problem(value: object) -> str:
+    if isinstance(value, str) and re.fullmatch("[0-9a-f]{40}", value):
+        return ""
+    return "must be the hash of a commit, 40 digits and letters a to f: branches and tags move"
+
+
+_RULES: Mapping[str, Rules] = {
+    TFIDF: {
+        "model": _model_problem,
+        "analyzer": choice("words", "characters", "both"),
+        "ngrams": _ngrams_problem,
+        "max_features": integer(100, 10_000_000),
+        "C": number(1e-6, 1e6),
+        "class_weights": LOOP_RULES["class_weights"],
+    },
+    SMALL: {
+        "model": _model_problem,
+        "max_tokens": integer(8, 4096),
+        "vocabulary": integer(300, 1_000_000),
+        "layers": integer(1, 24),
+        "width": _width_problem,
+        **LOOP_RULES,
+    },
+    HUB: {"model": _model_problem, "revision": _revision_problem, "max_tokens": integer(8, 4096), **LOOP_RULES},
+}
+
+
+def check(given: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with hyperparameters; see `core.modality.Modality.check_hyperparameters`."""
+    model = given.get("model") or TFIDF
+    if wrong := _model_problem(model):
+        return [f"{PLACE}.model: {model!r} {wrong}"]
+    kind = HUB if model.startswith(HUB) else model
+    found = []
+    for key, value in given.items():
+        others = [f"{name}NAME" if name == HUB else name for name, rules in _RULES.items() if key in rules]
+        if others and key not in _RULES[kind]:
+            found.append(f"{PLACE}.{key}: is of {' and '.join(others)}, and the model is {model}; leave it out")
+        else:
+            found += problems({key: value}, _RULES[kind])
+    if kind == HUB and given.get("revision") is None:
+        found.append(f"{PLACE}.revision: missing; name the commit of {model}: {_revision_problem(None)}")
+    return found
+
+
+def load(given: Mapping[str, Any]) -> Linear | Transformer:
+    """Return the settings that are given, the others as they are by default.
+
+    Raises:
+        StepError: a setting is unknown, or has a wrong value.
+    """
+    if wrong := check(given):
+        raise StepError("; ".join(wrong))
+    known: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    model = known.get("model", TFIDF)
+    if model != TFIDF:
+        return Transformer(**{**_DEFAULTS[SMALL if model == SMALL else HUB], **known})
+    if "ngrams" in known:
+        known["ngrams"] = tuple(known["ngrams"])
+    return Linear(**known)

@@ -1,0 +1,324 @@
+"""Transformers: a small one that learns from the training texts alone, and pretrained ones of the Hugging Face hub."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+# Read when the libraries are loaded: no telemetry, and no threads that a fork would break.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+
+import numpy as np
+import torch
+import transformers
+from numpy.typing import NDArray
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from torch import Tensor, nn
+
+from .. import text_model
+from ..core.hyperparameters import PLACE
+from ..core.modality import Examples
+from ..core.places import spread
+from ..core.predictions import Predictions
+from ..core.schema import Schema
+from ..core.step import StepError
+from ..model_output import from_probabilities
+from ..neural import exporting
+from ..neural.checkpoints import Checkpoints
+from ..neural.loop import Arrays, Training, digest, limit_threads, probabilities, validation_part, without_copies
+from ..neural.processes import processes
+from ..neural.settings import NOT_OF_THE_MODEL
+from . import data, saving
+from .hyperparameters import Transformer
+
+_PAD, _UNKNOWN, _START, _END = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
+_WIDTH_OF_A_HEAD = 32
+# A token that occurs less often says nothing.
+_RAREST = 2
+
+
+class Network(nn.Module):
+    """A body, which turns tokens into vectors, and a head, which turns the mean of those of a text into classes.
+
+    Attributes:
+        body: a model of transformers without a task.
+        head: gives logits of shape (texts, classes).
+    """
+
+    def __init__(self, body: nn.Module, width: int, classes: int) -> None:
+        """Join a body, whose vectors have so many numbers, with a new head."""
+        super().__init__()
+        self.body, self.dropout, self.head = body, nn.Dropout(0.1), nn.Linear(width, classes)
+
+    def features(self, identifiers: Tensor, mask: Tensor) -> Tensor:
+        """Return features of shape (texts, features).
+
+        Args:
+            identifiers: the numbers of the tokens, of shape (texts, tokens).
+            mask: 1 where there is a token, of the same shape.
+        """
+        vectors = self.body(input_ids=identifiers, attention_mask=mask).last_hidden_state
+        weights = mask.unsqueeze(2).to(vectors.dtype)
+        mean: Tensor = (vectors * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+        return mean
+
+    def forward(self, identifiers: Tensor, mask: Tensor) -> Tensor:
+        """Return logits of shape (texts, classes)."""
+        logits: Tensor = self.head(self.dropout(self.features(identifiers, mask)))
+        return logits
+
+
+class Tokens:
+    """The tokens of texts, as the training loop takes them.
+
+    Attributes:
+        lengths: how many each text has, of shape (texts,).
+        truncated: which texts have more than the network is given, of shape (texts,).
+    """
+
+    def __init__(self, tokenizer: Tokenizer, texts: Sequence[str], padding: int) -> None:
+        """Cut texts into tokens; `padding` is the number of the token that fills up a batch."""
+        self._tokens, self.truncated = text_model.tokens(tokenizer, texts)
+        self._padding = padding
+        self.lengths = np.array([len(each) for each in self._tokens], dtype=np.int64)
+
+    def __len__(self) -> int:
+        """Return how many texts there are."""
+        return len(self._tokens)
+
+    def batches(self, parts: Iterable[NDArray[Any]]) -> Iterator[Arrays]:
+        """Yield the tokens of the texts of each part, and a mask that is 1 where there is a token."""
+        for places in parts:
+            yield text_model.padded([self._tokens[place] for place in places], self._padding)
+
+
+@dataclass(frozen=True)
+class TrainedTransformer:
+    """A transformer that was trained.
+
+    Attributes:
+        network: on the device that it was trained on.
+        tokenizer: cuts texts into its tokens.
+        padding: the number of the token that fills up a batch.
+        model: its name in the settings.
+        max_tokens: so many of a text are used.
+        classes: the names of its classes, in the order of the logits.
+        schema: of the data.
+        threshold: the probability from which the last of two classes is predicted.
+    """
+
+    network: Network
+    tokenizer: Tokenizer
+    padding: int
+    model: str
+    max_tokens: int
+    classes: tuple[str, ...]
+    schema: Schema
+    threshold: float
+
+    def predict(self, examples: Examples) -> Predictions:
+        """Return the predictions for the examples."""
+        found = self._probabilities(list(examples.frame[text_model.TEXT]))
+        return Predictions.of(from_probabilities(found, self.classes, self.schema.classes, self.threshold))
+
+    def save(self, examples: Examples, folder: Path) -> None:
+        """Write an MLflow model into `folder`, which is empty."""
+        texts = list(examples.frame[text_model.TEXT])
+        integers = self.schema.columns[self.schema.target].type == "integer"
+        saving.save(lambda files: self.write(texts, files), texts, self.classes, integers, folder)
+
+    def write(self, texts: Sequence[str], folder: Path) -> saving.Written:
+        """Write the graph and the tokenizer, as `text_model.Network` reads them."""
+        network = self.network.to("cpu").eval()
+        some = Tokens(self.tokenizer, [texts[place] for place in spread(len(texts), exporting.FITTED_ON)], self.padding)
+        order = np.argsort(some.lengths, kind="stable")  # batches of similar length
+        parts = np.array_split(order, -(-len(order) // exporting.ROWS_AT_ONCE))
+        graph = exporting.Graph(network, some.batches(parts))
+        export(graph, folder / "model.onnx")
+        self.tokenizer.save(str(folder / "tokenizer.json"))
+        about = {"model": self.model, "max_tokens": self.max_tokens, "padding": self.padding}
+        return saving.Written(about, ("onnxruntime", "tokenizers"), self._probabilities)
+
+    def _probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        tokens = Tokens(self.tokenizer, texts, self.padding)
+        return probabilities(self.network.eval(), tokens, len(tokens), len(self.classes))
+
+
+def export(graph: exporting.Graph, path: Path) -> None:
+    """Write a graph as ONNX; it takes any number of texts at a time, and of tokens."""
+    example = torch.ones(2, 8, dtype=torch.int64)
+    exporting.export(graph, {"identifiers": example, "mask": example}, {0: "texts", 1: "tokens"}, path)
+
+
+def fit(
+    examples: Examples,
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    schema: Schema,
+    settings: Transformer,
+    training: Mapping[str, Any],
+    checkpoints: Path | None,
+) -> TrainedTransformer:
+    """Train a transformer.
+
+    On a processor the same examples, settings and seed give the same model, after an interruption too; several
+    processes give the same one but for rounding.
+
+    Args:
+        examples: of the training.
+        labels: the place of the class of each, of shape (examples,).
+        classes: their names.
+        schema: of the data.
+        settings: of the model.
+        training: the section of the settings, for seed and threshold.
+        checkpoints: a folder for the state of the training.
+
+    Raises:
+        StepError: the hub has no such model or cannot be reached, a checkpoint is of another training or cannot be
+            written, there is no such device, or the training diverges.
+    """
+    texts, seed = list(examples.frame[text_model.TEXT]), training["seed"]
+    with processes(settings.device) as group, torch.random.fork_rng(enabled=True):
+        torch.manual_seed(seed)
+        tokenizer, padding, network = build(settings, texts, len(classes))
+        network.to(group.device)
+        tokens = Tokens(tokenizer, texts, padding)
+        if group.is_main:
+            _report_length(tokens, settings.max_tokens)
+        limit_threads(settings.batch_size // group.count * int(tokens.lengths.mean()) * network.head.in_features)
+        validation = validation_part(examples.frame, schema, labels, settings.validation)
+        if validation.any():
+            validation = without_copies(validation, data.fingerprints(examples.frame), data.alike)
+        identity = {
+            **{key: value for key, value in asdict(settings).items() if key not in NOT_OF_THE_MODEL},
+            **{"classes": list(classes), "seed": seed},
+            "examples": digest(examples.frame[text_model.TEXT], labels, validation),
+        }
+        Training(
+            group,
+            settings,
+            network,
+            tokens,
+            labels,
+            len(classes),
+            validation,
+            seed,
+            Checkpoints(checkpoints, identity),
+            f"{settings.model} on {group.device.type}, {tokenizer.get_vocab_size():,} different tokens",
+            unit="texts",
+            lengths=tokens.lengths,
+        ).run()
+    threshold = training.get("threshold") or 0.5
+    name, most = settings.model, settings.max_tokens
+    return TrainedTransformer(network, tokenizer, padding, name, most, tuple(classes), schema, threshold)
+
+
+def _report_length(tokens: Tokens, most: int) -> None:
+    share, longer = tokens.truncated.mean(), int(tokens.truncated.sum())
+    hint = f"; {PLACE}.max_tokens is the limit" if longer else ""
+    print(f"{longer:,} of {len(tokens):,} training texts ({share:.1%}) are cut after {most} tokens{hint}", flush=True)
+
+
+def build(settings: Transformer, texts: Sequence[str], classes: int) -> tuple[Tokenizer, int, Network]:
+    """Return a tokenizer, the number of its token for padding, and a network that is not trained for these classes yet.
+
+    Raises:
+        StepError: the hub has no such model or cannot be reached, or the model cannot be used.
+    """
+    hub_name = settings.hub_name
+    tokenizer, body = _small(settings, texts) if hub_name is None else _pretrained(hub_name, settings)
+    padding = getattr(body.config, "pad_token_id", None) or 0
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(settings.max_tokens)
+    network = Network(body, body.config.hidden_size, classes)
+    _try(network, settings)
+    return tokenizer, padding, network
+
+
+def _small(settings: Transformer, texts: Sequence[str]) -> tuple[Tokenizer, Any]:
+    tokenizer = train_tokenizer(texts, settings.vocabulary)
+    config = transformers.BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=settings.width,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.width // _WIDTH_OF_A_HEAD,
+        intermediate_size=4 * settings.width,
+        max_position_embeddings=settings.max_tokens,
+        pad_token_id=tokenizer.token_to_id(_PAD),
+    )
+    return tokenizer, transformers.BertModel(config, add_pooling_layer=False)
+
+
+def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
+    """Return a tokenizer for the script of some texts: byte pair encoding of words in lower case.
+
+    Chinese signs are words. A language without spaces whose words cannot be told apart is cut into its most frequent
+    groups of characters; a character that no text has is unknown.
+    """
+    tokenizer = Tokenizer(models.BPE(unk_token=_UNKNOWN, continuing_subword_prefix="##"))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFKC(), normalizers.BertNormalizer(strip_accents=False, lowercase=True)]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    special = [_PAD, _UNKNOWN, _START, _END]
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        min_frequency=_RAREST,
+        special_tokens=special,
+        continuing_subword_prefix="##",
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    start, end = (tokenizer.token_to_id(each) for each in (_START, _END))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{_START} $A {_END}", special_tokens=[(_START, start), (_END, end)]
+    )
+    return tokenizer
+
+
+def _pretrained(name: str, settings: Transformer) -> tuple[Tokenizer, Any]:
+    # Code that a model brings along is never run, and neither is pickle, in which weights can hide some.
+    options = {"revision": settings.revision, "trust_remote_code": False}
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name, **options)
+        body = transformers.AutoModel.from_pretrained(name, use_safetensors=True, dtype=torch.float32, **options)
+    except Exception as error:  # the libraries wrap the errors of the network, each in its own way
+        raise StepError(
+            f"{PLACE}.model: hub:{name} cannot be loaded at this revision ({_line(error)}): allow access to the hub, or "
+            "put the model into its cache (HF_HOME) and set HF_HUB_OFFLINE=1; it must have a tokenizer, weights in "
+            "safetensors, and no code of its own"
+        ) from error
+    if not getattr(tokenizer, "is_fast", False):
+        raise StepError(f"{PLACE}.model: hub:{name} has no fast tokenizer (tokenizer.json); choose another model")
+    if not hasattr(body.config, "hidden_size") or body.config.is_encoder_decoder:
+        raise StepError(f"{PLACE}.model: hub:{name} is no encoder of texts, such as BERT; choose another model")
+    return tokenizer.backend_tokenizer, body
+
+
+def _try(network: Network, settings: Transformer) -> None:
+    """Let a network compute as many tokens as it may get; what its features do not depend on does not learn.
+
+    Raises:
+        StepError: it cannot take so many.
+    """
+    one = torch.ones(1, settings.max_tokens, dtype=torch.int64)
+    try:
+        network.eval()(one, one).sum().backward()
+    except Exception as error:  # whatever a layer raises that has fewer places
+        limit = getattr(network.body.config, "max_position_embeddings", None)
+        most = f", which has {limit} positions," if limit else ""
+        raise StepError(
+            f"{PLACE}.max_tokens: {settings.model}{most} cannot take {settings.max_tokens} tokens ({_line(error)}); "
+            "choose fewer"
+        ) from error
+    for weight in network.parameters():
+        weight.requires_grad_(weight.grad is not None)
+    network.zero_grad(set_to_none=True)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

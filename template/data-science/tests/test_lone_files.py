@@ -1,0 +1,24 @@
+"""Azure loads the scoring script without the package that it is in."""
+
+import ast
+
+from helpers import PACKAGE, SOURCE
+
+# Evaluation, endpoint and batch compute models without the libraries that trained them.
+FORBIDDEN = {PACKAGE, "torch", "transformers"}
+
+
+def test_the_scoring_script_needs_nothing_but_files_beside_it():
+    waiting, seen = ["score", "conversion", "data_file", "model_output"], set()
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        tree = ast.parse((SOURCE / PACKAGE / f"{name}.py").read_text(encoding="utf-8"))
+        libraries = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+        for node in (each for each in ast.walk(tree) if isinstance(each, ast.ImportFrom)):
+            if not node.level:
+                libraries.append(str(node.module))
+                continue
+            assert (node.level, node.module) == (1, None), f"{name}: from {'.' * node.level}{node.module or ''} import"
+            waiting += [alias.name for alias in node.names if alias.name not in seen]
+        assert not FORBIDDEN & {library.split(".")[0] for library in libraries}, name
