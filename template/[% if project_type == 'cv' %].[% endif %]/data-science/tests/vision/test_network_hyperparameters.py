@@ -13,7 +13,7 @@ StepError = module("core.step").StepError
 @pytest.mark.parametrize(
     ("given", "line"),
     [
-        ({"epoch": 20}, "training.hyperparameters.epoch: unknown; the nearest is epochs, and known are backbone, "),
+        ({"epoch": 20}, "training.hyperparameters.epoch: unknown; the nearest is epochs, and known are "),
         ({"learning_rate": 0}, "training.hyperparameters.learning_rate: 0 must be a number between 1e-07 and 10"),
         ({"learning_rate": "1e-3"}, "training.hyperparameters.learning_rate: '1e-3' must be a number between "),
         ({"epochs": 1.5}, "training.hyperparameters.epochs: 1.5 must be an integer"),
