@@ -42,7 +42,10 @@ def predict(model: Any, inputs: pd.DataFrame) -> Output:
         columns = answer.drop(columns="prediction")
         if not len(columns.columns):
             return Output(answer["prediction"].to_numpy())
-        return from_probabilities(columns.to_numpy(), list(columns), order, threshold)
+        # The names of columns are texts, whatever the classes are.
+        integers = pd.api.types.is_integer_dtype(answer["prediction"])
+        classes = [int(name) for name in columns] if integers else list(columns)
+        return from_probabilities(columns.to_numpy(), classes, order, threshold)
     return Output(np.asarray(answer).ravel())
 
 

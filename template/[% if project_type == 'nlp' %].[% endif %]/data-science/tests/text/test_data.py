@@ -190,7 +190,7 @@ def test_texts_of_a_table_stay_as_they_are_written(tmp_path, schema, name):
     rows = pd.DataFrame({"text": WRITTEN, "place": "sea", "channel": "a", "note": "left out"})
     frame = MODALITY.check(MODALITY.read(write_table(tmp_path / "raw" / name, rows), schema), schema).frame
     assert frame["text"].tolist() == WRITTEN
-    assert frame["source"].tolist() == [f"{name}[{row}]" for row in range(4)]
+    assert frame["_source"].tolist() == [f"{name}[{row}]" for row in range(4)]
     assert list(frame) == ["text", "place", "channel", *data.ADDED]
 
 
@@ -199,13 +199,13 @@ def test_all_tables_of_a_folder_are_joined(tmp_path, schema):
     raw = write_table(tmp_path / "raw" / "a.csv", table(3))
     frame = MODALITY.read(raw, schema).frame
     assert frame["text"].tolist() == [*table(2, seed=1)["text"], *table(3)["text"]]
-    assert frame["source"].tolist() == ["2026/b.jsonl[0]", "2026/b.jsonl[1]", "a.csv[0]", "a.csv[1]", "a.csv[2]"]
+    assert frame["_source"].tolist() == ["2026/b.jsonl[0]", "2026/b.jsonl[1]", "a.csv[0]", "a.csv[1]", "a.csv[2]"]
 
 
 def by_folder(raw, folder):
     schema = plain_schema(folder)
     frame = MODALITY.check(MODALITY.read(raw, schema), schema).frame
-    return dict(zip(frame["source"], frame["place"], strict=True))
+    return dict(zip(frame["_source"], frame["place"], strict=True))
 
 
 FILES = {"news/sea/1.txt": "a wave", "news/sea/2.TXT": "a tide", "news/wood/1.txt": "a tree", "news/sea/.x.txt": ""}

@@ -36,7 +36,7 @@ class Tones:
 
 def examples(texts, truth):
     sources = [f"raw.csv row {row}" for row in range(len(texts))]
-    return Examples(pd.DataFrame({"text": texts, "tone": truth, "source": sources}), Path())
+    return Examples(pd.DataFrame({"text": texts, "tone": truth, "_source": sources}), Path())
 
 
 def panels(test, model=None):
@@ -102,6 +102,11 @@ def test_words_are_of_a_class_only_if_enough_texts_have_them():
     assert min(first["loss"], second["loss"]) > 0.3
     assert "secret" not in {each["word"] for each in panel.records}
     assert not panel.examples
+
+
+@pytest.mark.parametrize("word", ["Straße", "νόμος", "FINE"])
+def test_a_word_is_left_out_however_its_letters_change_with_the_case(word):
+    assert explain._without(f"a {word} day", word.lower()) == "a   day"
 
 
 def test_all_changed_texts_are_predicted_in_two_calls(mixed):

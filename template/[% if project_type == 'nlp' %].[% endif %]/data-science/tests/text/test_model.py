@@ -100,8 +100,10 @@ def test_a_class_that_is_an_integer_is_predicted_as_one(tmp_path):
     frame["place"] = frame["place"].map(dict(zip(CLASSES, (3, 10, 2), strict=True)))
     trained = fit(frame, column(tmp_path, type="integer"))
     trained.save(examples(frame), tmp_path / "model")
-    answer = mlflow.pyfunc.load_model(str(tmp_path / "model")).predict(frame[["text"]])
+    model = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    answer = model.predict(frame[["text"]])
     assert answer["prediction"].dtype == np.int64
+    assert module("model_output").predict(model, frame[["text"]]).values.tolist() == answer["prediction"].tolist()
     assert set(answer["prediction"]) <= {2, 3, 10}
     assert set(answer) == {"prediction", "2", "3", "10"}
 

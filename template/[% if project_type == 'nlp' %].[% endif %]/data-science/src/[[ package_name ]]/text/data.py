@@ -29,7 +29,7 @@ from ..core.schema import Schema
 from ..core.step import StepError
 
 TEXT = data_file.TEXT
-SOURCE, FINGERPRINT = "source", "fingerprint"
+SOURCE, FINGERPRINT = "_source", "_fingerprint"
 ADDED = (SOURCE, *data_file.DESCRIPTIONS, FINGERPRINT)
 
 # What `write` makes.

@@ -60,7 +60,6 @@ def explain(predict: Predict, test: Examples, schema: Schema, metric: Metric, se
         return []
     answers = choose_answers(predicted, test.frame[schema.target], names(test), _SHOWN, seed)
     some = [*answers.worst, *answers.unsure, *answers.right]
-    some = [*answers.worst, *answers.unsure, *answers.right]
     print(f"leaving out the words of {len(some)} texts, to see which of them decide", flush=True)
     found = {each.position: one for each, one in zip(some, occlusions(predict, test, some), strict=True)}
     labels = np.array([str(label) for label in predicted.values], dtype=object)
@@ -206,7 +205,7 @@ def _without(text: str, word: str) -> str:
     """Return a text in which each place of a word is a space."""
     kept, last = [], 0
     for start, end in text_model.word_places(text):
-        if text[start:end].casefold() == word:
+        if text[start:end].lower() == word:
             kept.append(text[last:start])
             last = end
     return " ".join([*kept, text[last:]])

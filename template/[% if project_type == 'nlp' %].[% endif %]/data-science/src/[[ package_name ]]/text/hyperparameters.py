@@ -112,6 +112,8 @@ def check(given: Mapping[str, Any]) -> list[str]:
     found = []
     for key, value in given.items():
         others = [f"{name}NAME" if name == HUB else name for name, rules in _RULES.items() if key in rules]
+        if value is None and others:
+            continue  # the same as to leave it out
         if others and key not in _RULES[kind]:
             found.append(f"{PLACE}.{key}: is of {' and '.join(others)}, and the model is {model}; leave it out")
         else:

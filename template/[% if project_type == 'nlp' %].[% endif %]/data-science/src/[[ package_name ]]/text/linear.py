@@ -148,6 +148,6 @@ def _kinds(settings: Linear, analyzer: str) -> dict[str, tuple[int, int]]:
 
 
 def _suitable_analyzer(texts: Sequence[str]) -> str:
-    """Return characters if most of the texts are in a script without spaces, else words."""
+    """Return characters if most of the texts are in a script without spaces, else both."""
     looked_at = [texts[place] for place in spread(len(texts), _LOOKED_AT)]
-    return "characters" if np.median([text_model.share_without_spaces(text) for text in looked_at]) > 0.5 else "words"
+    return "characters" if np.median([text_model.share_without_spaces(text) for text in looked_at]) > 0.5 else "both"
