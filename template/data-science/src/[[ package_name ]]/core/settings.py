@@ -208,7 +208,7 @@ def check_training_section(settings: Mapping[str, Any], path: Path) -> None:
         value = training.get(key)
         if value is None and key == "threshold":
             continue
-        if not (is_number(value) and 0 < value < 1):
+        if value is None or not (is_number(value) and 0 < value < 1):
             raise StepError(f"{path}: training.{key} is a share between 0 and 1, not '{value}'")
     seed = training["seed"]
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
