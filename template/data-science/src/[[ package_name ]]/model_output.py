@@ -44,7 +44,8 @@ def predict(model: Any, inputs: pd.DataFrame) -> Output:
             return Output(answer["prediction"].to_numpy())
         # The names of columns are texts, whatever the classes are.
         integers = pd.api.types.is_integer_dtype(answer["prediction"])
-        classes = [int(str(name)) for name in columns] if integers else list(columns)
+        names = [str(name) for name in columns]
+        classes: list[Any] = [int(name) for name in names] if integers else names
         return from_probabilities(columns.to_numpy(), classes, order, threshold)
     return Output(np.asarray(answer).ravel())
 
