@@ -35,7 +35,9 @@ def _ranges(categories: Sequence[str]) -> str:
 
 
 # Letters, digits and the marks above and below letters, without which Hindi would fall into pieces.
-WORD = rf"[{_NO_SPACES}{_PICTURES}]|(?:(?![{_NO_SPACES}])[\w{_ranges(('Mn', 'Mc'))}])+"
+_MARKS = _ranges(("Mn", "Mc"))
+_LETTERS = rf"[^\W{_NO_SPACES}]"
+WORD = rf"{_LETTERS}+(?:[{_MARKS}]+{_LETTERS}*)*|[{_NO_SPACES}{_PICTURES}]"
 """What a word is, as a regular expression."""
 
 _WORD = re.compile(WORD)

@@ -44,7 +44,7 @@ class Transformer(LoopSettings):
 
 # What is learned already must not be forgotten in large steps.
 _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    SMALL: {"epochs": 20, "batch_size": 32, "learning_rate": 0.001},
+    SMALL: {"epochs": 10, "batch_size": 32, "learning_rate": 0.001},
     HUB: {"epochs": 4, "batch_size": 16, "learning_rate": 5e-5, "weight_decay": 0.01},
 }
 
