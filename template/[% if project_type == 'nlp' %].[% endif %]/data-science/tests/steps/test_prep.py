@@ -41,7 +41,7 @@ def sides(folders):
 def test_each_text_is_either_for_training_or_for_testing(folders):
     train, test = run(folders)
     assert 15 < len(test) < 50
-    assert sorted([*train["source"], *test["source"]]) == sorted(f"texts.csv[{row}]" for row in range(120))
+    assert sorted([*train["_source"], *test["_source"]]) == sorted(f"texts.csv[{row}]" for row in range(120))
     assert [sorted(path.name for path in folder.iterdir()) for folder in (folders.train, folders.test)] == [
         ["_split.json", "examples.parquet"]
     ] * 2

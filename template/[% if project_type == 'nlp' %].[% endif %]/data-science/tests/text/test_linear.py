@@ -57,6 +57,13 @@ def test_texts_without_spaces_are_told_apart_by_characters_and_others_by_words_t
     assert set(fit(table(60), schema, analyzer="words").vectorizers) == {"words"}
 
 
+def test_of_very_many_texts_words_alone_are_taken_and_that_is_said(schema, monkeypatch, capsys):
+    monkeypatch.setattr(module("text.linear"), "_MOST_CHARACTERS", 1000)
+    assert set(fit(table(60), schema).vectorizers) == {"words"}
+    assert "so words alone are taken; training.hyperparameters.analyzer: both would take" in capsys.readouterr().out
+    assert set(fit(table(60), schema, analyzer="both").vectorizers) == {"words", "characters"}
+
+
 def test_no_more_terms_are_kept_than_the_settings_allow(schema):
     for analyzer, most in (("words", 100), ("both", 200)):
         assert fit(table(60), schema, analyzer=analyzer, max_features=100).pipeline[-1].n_features_in_ == most

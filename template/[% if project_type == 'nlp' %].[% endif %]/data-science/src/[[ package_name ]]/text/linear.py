@@ -27,6 +27,8 @@ from .hyperparameters import TFIDF, Linear
 
 # How many words, or characters, make a term, if the settings do not say it.
 _WORDS, _CHARACTERS = (1, 1), (1, 3)
+# Of all texts together; up to that, words and characters take less than a minute and a gigabyte.
+_MOST_CHARACTERS = 20_000_000
 # So many texts tell which script the training texts have.
 _LOOKED_AT = 500
 _MOST_ITERATIONS = 500
@@ -148,6 +150,12 @@ def _kinds(settings: Linear, analyzer: str) -> dict[str, tuple[int, int]]:
 
 
 def _suitable_analyzer(texts: Sequence[str]) -> str:
-    """Return characters if most of the texts are in a script without spaces, else both."""
+    """Return characters if most of the texts are in a script without spaces, else both, or words of very many texts."""
     looked_at = [texts[place] for place in spread(len(texts), _LOOKED_AT)]
-    return "characters" if np.median([text_model.share_without_spaces(text) for text in looked_at]) > 0.5 else "both"
+    if np.median([text_model.share_without_spaces(text) for text in looked_at]) > 0.5:
+        return "characters"
+    if (total := sum(map(len, texts))) <= _MOST_CHARACTERS:
+        return "both"
+    hint = f"{PLACE}.analyzer: both would take ten times as long and four times the memory"
+    print(f"the texts have {total:,} characters together, so words alone are taken; {hint}", flush=True)
+    return "words"
