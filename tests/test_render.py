@@ -63,8 +63,8 @@ def test_no_folder_is_empty(project: Path) -> None:
 
 
 def test_a_project_is_small_enough_to_read(project: Path) -> None:
-    # Copier spends some milliseconds on each file. Responsible AI is an analysis of its own beside the rest; a network is
-    # more code than a model of a library, and so is what reads files in folders and archives; the engine is the
+    # Copier spends some milliseconds on each file. Responsible AI is an analysis of its own beside the rest; a network
+    # is more code than a model of a library, and so is what reads files in folders and archives; the engine is the
     # template's, and no user needs to read it.
     engine = project / "mlops" / "engine"
     files = [path for path in texts(project) if not path.is_relative_to(engine)]
