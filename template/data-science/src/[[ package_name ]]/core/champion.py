@@ -1,9 +1,11 @@
 """The champion: which registered version it is, what its files are, and what it predicts."""
 
 import hashlib
+import platform
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,17 @@ def _model_inputs(model: PyFuncModel, modality: Modality, examples: Examples) ->
     rows = modality.rows_at_once or len(frame)
     for first in range(0, max(len(frame), 1), max(rows, 1)):
         yield modality.inputs(replace(examples, frame=frame.iloc[first : first + rows]), columns)
+
+
+def conda_environment(requirements: Sequence[str]) -> dict[str, Any]:
+    """Return the environment that a model is loaded in: this Python, and packages in the versions that are here.
+
+    MLflow would otherwise guess the packages in a slow child process. It takes them in this form and not as
+    pip_requirements: those make it warn in every project of uv, which installs no pip.
+    """
+    pinned = [f"{name}=={version(name)}" for name in requirements]
+    python = f"python={platform.python_version()}"
+    return {"name": "model", "channels": ["conda-forge"], "dependencies": [python, "pip", {"pip": pinned}]}
 
 
 def write_metadata(folder: Path, metadata: Mapping[str, Any]) -> None:

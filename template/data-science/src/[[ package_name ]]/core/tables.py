@@ -4,7 +4,7 @@ Every type of data has such columns: features of a table, or the target and the 
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,13 @@ def joined(frames: Mapping[Any, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(frames.values(), ignore_index=True)
 
 
-def convert(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+def convert(frame: pd.DataFrame, schema: Schema, kept: Sequence[str] = ()) -> pd.DataFrame:
     """Return the columns of the schema, typed by `conversion`, in order; columns unknown to the schema are left out.
+
+    Args:
+        frame: the rows.
+        schema: of the data.
+        kept: columns besides, which stay as they are if they are there.
 
     Raises:
         StepError: a column is missing, or a value is not of its type; with each such column.
@@ -63,7 +68,7 @@ def convert(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     # Where a target may be missing it is a float, and `prep` leaves such rows out: a class is 1 then, and not 1.0.
     if whole and target.name in typed and typed[target.name].notna().all():
         typed = typed.astype({target.name: whole})
-    return typed
+    return typed.assign(**{name: frame[name].to_numpy() for name in kept if name in frame})
 
 
 def validate(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:

@@ -3,11 +3,9 @@
 import io
 import json
 import os
-import platform
 import warnings
 import zipfile
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +22,14 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OrdinalEncoder
 from threadpoolctl import threadpool_limits
 
+from ..core.champion import conda_environment
 from ..core.consistency import check_training
 from ..core.hyperparameters import PLACE
 from ..core.schema import Schema
 from ..core.settings import missing_point, unknown_key
 from ..core.step import StepError
 
-# What a model needs where it is loaded; mlflow would otherwise guess this list in a slow child process.
+# What a model needs where it is loaded.
 _REQUIREMENTS = ("mlflow-skinny", "scikit-learn", "skops", "numpy", "pandas")
 
 # With fewer rows, training is over before a second thread has helped.
@@ -141,7 +140,7 @@ def save(model: BaseEstimator, frame: pd.DataFrame, schema: Schema, folder: Path
             path=str(folder),
             signature=signature,
             input_example=features.head(3),
-            conda_env=_conda_environment(),
+            conda_env=conda_environment(_REQUIREMENTS),
             skops_trusted_types=_types(skops.io.dumps(model)),
         )
 
@@ -162,10 +161,3 @@ def _types(dumped: bytes) -> list[str]:
     with zipfile.ZipFile(io.BytesIO(dumped)) as file:
         json.loads(file.read("schema.json"), object_hook=note)
     return sorted(found)
-
-
-def _conda_environment() -> dict[str, Any]:
-    # In this form and not as pip_requirements: those make MLflow warn in every project of uv, which installs no pip.
-    pinned = [f"{name}=={version(name)}" for name in _REQUIREMENTS]
-    python = f"python={platform.python_version()}"
-    return {"name": "model", "channels": ["conda-forge"], "dependencies": [python, "pip", {"pip": pinned}]}

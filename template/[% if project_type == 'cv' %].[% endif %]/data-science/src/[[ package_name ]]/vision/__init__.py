@@ -16,7 +16,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestCentroid
 
 from .. import data_file, image_model
-from ..core import baselines
+from ..core import baselines, tables
+from ..core.classifier import check_input
 from ..core.metrics import Metric
 from ..core.modality import Description, Examples, Modality, Panel, Predict, Trained
 from ..core.panels import Figure
@@ -41,12 +42,12 @@ class Vision:
 
     def read(self, folder: Path, schema: Schema) -> Examples:
         """Find the pictures and their labels; no picture is opened."""
-        _check_schema(schema)
+        check_input(schema, data.IMAGE, data.ADDED)
         return Examples(data.read_folder(Path(folder), schema), Path(folder))
 
     def convert(self, examples: Examples, schema: Schema) -> Examples:
         """Return target and metadata typed."""
-        return replace(examples, frame=data.convert(examples.frame, schema))
+        return replace(examples, frame=tables.convert(examples.frame, schema, data.ADDED))
 
     def check(self, examples: Examples, schema: Schema) -> Examples:
         """Check labels and metadata, and decode each picture once."""
@@ -78,7 +79,7 @@ class Vision:
 
     def describe(self, examples: Examples, schema: Schema) -> Description:
         """Return target, metadata and what is measured of each picture; drift compares the measures."""
-        _check_schema(schema)
+        check_input(schema, data.IMAGE, data.ADDED)
         return Description(data.describe(examples, schema), DESCRIBED)
 
     def check_hyperparameters(self, given: Mapping[str, Any], schema: Schema) -> list[str]:
@@ -142,20 +143,6 @@ def _sendable(content: bytes) -> bytes:
 def _pixels(examples: Examples) -> NDArray[np.float32]:
     small = data.thumbnails(examples)
     return small.reshape(len(small), -1).astype(np.float32) / np.float32(255)
-
-
-def _check_schema(schema: Schema) -> None:
-    """Check what a schema of images needs besides that of any data.
-
-    Raises:
-        StepError: a column is a feature and not the image, or has a name that is taken.
-    """
-    if schema.features != [data.IMAGE] or schema.columns[data.IMAGE].type != "text":
-        other = [name for name in schema.features if name != data.IMAGE]
-        what = f"{other[0]} is a feature, too" if other else f"there is no column `{data.IMAGE}: {{type: text}}`"
-        raise StepError(f"{schema.source}: {what}: a model sees `{data.IMAGE}` alone; give others `role: ignore`")
-    if taken := [name for name in data.ADDED if name in schema.columns]:
-        raise StepError(f"{schema.source}: the name of the column {taken[0]} is needed for what is added; rename it")
 
 
 MODALITY: Modality = Vision()

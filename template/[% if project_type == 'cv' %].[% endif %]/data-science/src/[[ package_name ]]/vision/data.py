@@ -273,16 +273,6 @@ def _with_pictures(frame: pd.DataFrame, pictures: Sequence[Picture]) -> pd.DataF
     return frame.assign(**dict(zip(names, table.T, strict=True)), **{THUMBNAIL: thumbnails})
 
 
-def convert(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
-    """Return the columns of the schema typed, and those that `check` added.
-
-    Raises:
-        StepError: a column is missing, or a value has another type.
-    """
-    typed = tables.convert(frame, schema)
-    return typed.assign(**{name: frame[name].to_numpy() for name in ADDED if name in frame})
-
-
 def describe(examples: Examples, schema: Schema) -> pd.DataFrame:
     """Return target, metadata and measures of each picture; NaN for one that cannot be decoded."""
     frame = examples.frame

@@ -172,9 +172,8 @@ def _errors(answers: Answers, pictures: _Pictures) -> list[Figure]:
 def _unsure(answers: Answers, pictures: _Pictures) -> list[Figure]:
     figures = []
     for each in answers.unsure:
-        options = " or ".join(f"{name} ({probability:.1%})" for name, probability in each.others[:2])
-        alt = f"A picture of {each.truth}, predicted as {options}"
-        figures.append(Figure(picture_svg(pictures[each], alt, each.name), f"{options}; it is {each.truth}"))
+        alt = f"A picture of {each.truth}, predicted as {each.options}"
+        figures.append(Figure(picture_svg(pictures[each], alt, each.name), f"{each.options}; it is {each.truth}"))
     return figures
 
 

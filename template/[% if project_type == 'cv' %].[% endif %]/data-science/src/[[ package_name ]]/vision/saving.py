@@ -1,41 +1,34 @@
 """A trained network as an MLflow model that ONNX Runtime computes, without PyTorch."""
 
 import json
-import os
-import platform
 import tempfile
-import warnings
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
-import mlflow.pyfunc
 import numpy as np
 import onnxruntime
 import torch
-from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec
-from mlflow.types import Schema as Columns
+from mlflow.types import ColSpec, DataType
 
 from .. import image_model
+from ..core.classifier import has_integer_classes, save_classifier
 from ..core.places import spread
+from ..core.schema import Schema
 from ..core.step import StepError
 from ..neural import exporting
 from ..neural.exporting import FITTED_ON, ROWS_AT_ONCE, Graph
+from .data import IMAGE
 from .networks import Network
 from .pictures import Pictures
 
-# MLflow shows the copying of two small files as progress, unless told otherwise.
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-
-# What a model needs where it is loaded; mlflow would otherwise guess this list in a slow child process.
+# What a model needs where it is loaded.
 _REQUIREMENTS = ("mlflow-skinny", "numpy", "onnxruntime", "pandas", "pillow")
 _COMPARED = 64
 _TOLERANCE = 1e-4
 
 
 def save(
-    network: Network, backbone: str, classes: Sequence[str], integers: bool, pictures: Pictures, folder: Path
+    network: Network, backbone: str, classes: Sequence[str], schema: Schema, pictures: Pictures, folder: Path
 ) -> None:
     """Write a network as an MLflow model into `folder`, which is empty.
 
@@ -43,7 +36,7 @@ def save(
         network: that was trained.
         backbone: its name.
         classes: in the order of its logits.
-        integers: whether the classes are integers.
+        schema: of the data.
         pictures: training images, for the embedding and to compare with.
         folder: where to write.
 
@@ -57,36 +50,17 @@ def save(
         "version": 1,
         "backbone": backbone,
         "classes": list(classes),
-        "integers": integers,
+        "integers": has_integer_classes(schema),
         "size": network.size,
         "channels": network.channels,
     }
-    pinned = [f"{name}=={version(name)}" for name in _REQUIREMENTS]
-    dependencies = [f"python={platform.python_version()}", "pip", {"pip": pinned}]
     with tempfile.TemporaryDirectory() as temporary:
         model, description = Path(temporary) / "model.onnx", Path(temporary) / "model.json"
         export(graph, network.channels, network.size, model)
         check_equality(graph, model, pictures)
         description.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-        with warnings.catch_warnings():
-            # A file as an example would only make the model larger.
-            warnings.filterwarnings("ignore", message=".*input example was not provided", category=UserWarning)
-            mlflow.pyfunc.save_model(
-                str(folder),
-                python_model=image_model.__file__,
-                artifacts={"model": str(model), "description": str(description)},
-                signature=_signature(classes, integers),
-                conda_env={"name": "model", "channels": ["conda-forge"], "dependencies": dependencies},
-            )
-
-
-def _signature(classes: Sequence[str], integers: bool) -> ModelSignature:
-    prediction = ColSpec(DataType.long if integers else DataType.string, "prediction")
-    return ModelSignature(
-        inputs=Columns([ColSpec(DataType.binary, "image")]),
-        outputs=Columns([prediction, *(ColSpec(DataType.double, name) for name in classes)]),
-        params=ParamSchema([ParamSpec("embedding", DataType.boolean, False)]),
-    )
+        artifacts, image = {"model": model, "description": description}, ColSpec(DataType.binary, IMAGE)
+        save_classifier(image_model.__file__, artifacts, _REQUIREMENTS, image, schema, classes, folder)
 
 
 def export(graph: Graph, channels: int, size: int, path: Path) -> None:

@@ -62,8 +62,7 @@ class TrainedNetwork:
     def save(self, examples: Examples, folder: Path) -> None:
         """Write an MLflow model into `folder`, which is empty."""
         pictures = self._pictures(examples)
-        integers = self.schema.columns[self.schema.target].type == "integer"
-        saving.save(self.network, self.backbone, self.classes, integers, pictures, folder)
+        saving.save(self.network, self.backbone, self.classes, self.schema, pictures, folder)
 
     def _pictures(self, examples: Examples) -> Pictures:
         # Those of the training are decoded already.

@@ -14,7 +14,8 @@ from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
 
 from .. import data_file, text_model
-from ..core import baselines
+from ..core import baselines, tables
+from ..core.classifier import check_input
 from ..core.metrics import Metric
 from ..core.modality import Description, Examples, Modality, Panel, Predict, Trained
 from ..core.panels import Passage
@@ -43,12 +44,12 @@ class Text:
 
     def read(self, folder: Path, schema: Schema) -> Examples:
         """Read the texts and their labels."""
-        _check_schema(schema)
+        check_input(schema, data.TEXT, data.ADDED)
         return Examples(data.read_folder(Path(folder), schema), Path(folder))
 
     def convert(self, examples: Examples, schema: Schema) -> Examples:
         """Return target and metadata typed."""
-        return replace(examples, frame=data.convert(examples.frame, schema))
+        return replace(examples, frame=tables.convert(examples.frame, schema, data.ADDED))
 
     def check(self, examples: Examples, schema: Schema) -> Examples:
         """Check texts, labels and metadata, and measure each text once."""
@@ -80,7 +81,7 @@ class Text:
 
     def describe(self, examples: Examples, schema: Schema) -> Description:
         """Return target, metadata and what is measured of each text; drift compares the measures."""
-        _check_schema(schema)
+        check_input(schema, data.TEXT, data.ADDED)
         return Description(data.describe(examples.frame, schema), DESCRIBED)
 
     def check_hyperparameters(self, given: Mapping[str, Any], schema: Schema) -> list[str]:
@@ -124,20 +125,6 @@ class Text:
     def exhibits(self, examples: Examples, captions: Sequence[str]) -> Sequence[Passage]:
         """Return the beginning of each text; Responsible AI shows some, where the project has it."""
         return explain.passages(examples, captions)
-
-
-def _check_schema(schema: Schema) -> None:
-    """Check what a schema of texts needs besides that of any data.
-
-    Raises:
-        StepError: a column is a feature and not the text, or has a name that is taken.
-    """
-    if schema.features != [data.TEXT] or schema.columns[data.TEXT].type != "text":
-        other = [name for name in schema.features if name != data.TEXT]
-        what = f"{other[0]} is a feature, too" if other else f"there is no column `{data.TEXT}: {{type: text}}`"
-        raise StepError(f"{schema.source}: {what}: a model sees `{data.TEXT}` alone; give others `role: ignore`")
-    if taken := [name for name in data.ADDED if name in schema.columns]:
-        raise StepError(f"{schema.source}: the name of the column {taken[0]} is needed for what is added; rename it")
 
 
 MODALITY: Modality = Text()

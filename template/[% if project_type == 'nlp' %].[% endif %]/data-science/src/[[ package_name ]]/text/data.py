@@ -131,16 +131,6 @@ def _with_measures(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([frame, measured], axis=1).assign(**{FINGERPRINT: pd.Series(prints, frame.index, dtype=object)})
 
 
-def convert(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
-    """Return the columns of the schema typed, and those that `check` added.
-
-    Raises:
-        StepError: a column is missing, or a value has another type.
-    """
-    typed = tables.convert(frame, schema)
-    return typed.assign(**{name: frame[name].to_numpy() for name in ADDED if name in frame})
-
-
 def describe(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     """Return target, metadata and measures of each text; NaN for one that cannot be used."""
     others = tables.convert_where_possible(frame, schema).drop(columns=TEXT, errors="ignore")

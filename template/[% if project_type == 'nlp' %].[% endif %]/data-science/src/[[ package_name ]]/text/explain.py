@@ -64,7 +64,7 @@ def explain(predict: Predict, test: Examples, schema: Schema, metric: Metric, se
     found = {each.position: one for each, one in zip(some, occlusions(predict, test, some), strict=True)}
     labels = np.array([str(label) for label in predicted.values], dtype=object)
     worst = [_passage(each, found[each.position], each.verdict) for each in answers.worst]
-    unsure = [_passage(each, found[each.position], _options(each)) for each in answers.unsure]
+    unsure = [_passage(each, found[each.position], f"{each.options}; it is {each.truth}") for each in answers.unsure]
     return [
         errors_panel(answers, "text", worst, _LOOK_FOR),
         unsure_panel(answers, "text", unsure),
@@ -212,11 +212,6 @@ def _without(text: str, word: str) -> str:
 
 
 # --- panels
-
-
-def _options(answer: Answer) -> str:
-    options = " or ".join(f"{name} ({probability:.1%})" for name, probability in answer.others[:2])
-    return f"{options}; it is {answer.truth}"
 
 
 def _passage(answer: Answer, found: Occlusion, caption: str) -> Passage:

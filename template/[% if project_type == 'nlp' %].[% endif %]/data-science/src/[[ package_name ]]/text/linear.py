@@ -16,12 +16,9 @@ from sklearn.pipeline import Pipeline
 
 from .. import text_model
 from ..core.hyperparameters import PLACE
-from ..core.modality import Examples
 from ..core.places import spread
-from ..core.predictions import Predictions
 from ..core.schema import Schema
 from ..core.step import StepError
-from ..model_output import from_probabilities
 from . import saving
 from .hyperparameters import TFIDF, Linear
 
@@ -38,35 +35,18 @@ _COMPONENTS = 8
 
 
 @dataclass(frozen=True)
-class TrainedLinear:
+class TrainedLinear(saving.TrainedText):
     """A pipeline that was fitted.
 
     Attributes:
         pipeline: of scikit-learn.
         vectorizers: the first part of it, by the kind of terms.
-        classes: the names of its classes.
-        schema: of the data.
-        threshold: the probability from which the last of two classes is predicted.
         seed: of the embedding.
     """
 
     pipeline: Pipeline
     vectorizers: Mapping[str, TfidfVectorizer]
-    classes: tuple[str, ...]
-    schema: Schema
-    threshold: float
     seed: int
-
-    def predict(self, examples: Examples) -> Predictions:
-        """Return the predictions for the examples."""
-        found = self._probabilities(list(examples.frame[text_model.TEXT]))
-        return Predictions.of(from_probabilities(found, self.classes, self.schema.classes, self.threshold))
-
-    def save(self, examples: Examples, folder: Path) -> None:
-        """Write an MLflow model into `folder`, which is empty."""
-        texts = list(examples.frame[text_model.TEXT])
-        integers = self.schema.columns[self.schema.target].type == "integer"
-        saving.save(lambda files: self.write(texts, files), texts, self.classes, integers, folder)
 
     def write(self, texts: Sequence[str], folder: Path) -> saving.Written:
         """Write the pipeline, and the embedding that suits texts of the training, as `text_model.Linear` reads them."""
@@ -82,9 +62,10 @@ class TrainedLinear:
             **idf,
         )
         about = {"model": TFIDF, "terms": {kind: each.ngram_range for kind, each in self.vectorizers.items()}}
-        return saving.Written(about, ("scikit-learn",), self._probabilities)
+        return saving.Written(about, ("scikit-learn",))
 
-    def _probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
+    def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Return the probabilities of the classes, of shape (texts, classes)."""
         return np.asarray(self.pipeline.predict_proba(texts), dtype=float)
 
     def _directions(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -138,7 +119,7 @@ def fit(
     if any(issubclass(each.category, ConvergenceWarning) for each in caught):
         print(f"it stopped after {_MOST_ITERATIONS} iterations: a smaller {PLACE}.C lets it converge", flush=True)
     names = tuple(classes[place] for place in present)
-    return TrainedLinear(pipeline, vectorizers, names, schema, threshold, seed)
+    return TrainedLinear(names, schema, threshold, pipeline, vectorizers, seed)
 
 
 def _kinds(settings: Linear, analyzer: str) -> dict[str, tuple[int, int]]:

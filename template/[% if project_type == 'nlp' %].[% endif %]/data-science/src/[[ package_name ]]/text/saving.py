@@ -1,33 +1,30 @@
 """A trained model as an MLflow model, for which neither PyTorch nor transformers is needed."""
 
 import json
-import os
-import platform
 import tempfile
-import warnings
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-import mlflow.pyfunc
 import numpy as np
 import pandas as pd
-from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec
-from mlflow.types import Schema as Columns
+from mlflow.types import ColSpec, DataType
 from numpy.typing import NDArray
 
 from .. import text_model
+from ..core.classifier import has_integer_classes, save_classifier
+from ..core.modality import Examples
 from ..core.places import spread
+from ..core.predictions import Predictions
+from ..core.schema import Schema
 from ..core.step import StepError
+from ..model_output import from_probabilities
 
-# MLflow shows the copying of small files as progress, unless told otherwise.
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-
-# What a model needs where it is loaded; mlflow would otherwise guess this list in a slow child process.
+# What a model needs where it is loaded.
 _REQUIREMENTS = ("mlflow-skinny", "numpy", "pandas")
 # Of the words of the training: those that are left out are rare, and count as unknown.
 _MOST_WORDS = 100_000
@@ -42,58 +39,58 @@ class Written(NamedTuple):
     Attributes:
         about: what `text_model` needs to know besides its files.
         requirements: the packages that compute it.
-        probabilities: what the trained model gives texts, of shape (texts, classes).
     """
 
     about: Mapping[str, Any]
     requirements: Sequence[str]
-    probabilities: Callable[[Sequence[str]], NDArray[np.float64]]
 
 
-def save(
-    write: Callable[[Path], Written], texts: Sequence[str], classes: Sequence[str], integers: bool, folder: Path
-) -> None:
-    """Write an MLflow model into `folder`, which is empty.
+@dataclass(frozen=True)
+class TrainedText(ABC):
+    """A model of texts that was trained; what differs between its kinds is `write` and `probabilities`.
 
-    Args:
-        write: writes the files of the model into a folder, as `text_model` reads them.
-        texts: of the training, for the words that are known and to compare with.
-        classes: in the order of the probabilities.
-        integers: whether they are integers.
-        folder: where to write.
-
-    Raises:
-        StepError: the saved model gives other probabilities than the trained one.
+    Attributes:
+        classes: their names, in the order of the probabilities.
+        schema: of the data.
+        threshold: the probability from which the last of two classes is predicted.
     """
-    with tempfile.TemporaryDirectory() as temporary:
-        files = Path(temporary) / "model"
-        files.mkdir()
-        written = write(files)
-        about = {"version": 1, **written.about, "classes": list(classes), "integers": integers}
-        (files / "model.json").write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        (files / "words.json").write_text(json.dumps(_known_words(texts), ensure_ascii=False), encoding="utf-8")
-        check_equality(files, written.probabilities, texts)
-        pinned = [f"{name}=={version(name)}" for name in sorted((*_REQUIREMENTS, *written.requirements))]
-        dependencies = [f"python={platform.python_version()}", "pip", {"pip": pinned}]
-        with warnings.catch_warnings():
-            # An example would be a text of the training, which stays where it is.
-            warnings.filterwarnings("ignore", message=".*input example was not provided", category=UserWarning)
-            mlflow.pyfunc.save_model(
-                str(folder),
-                python_model=text_model.__file__,
-                artifacts={"model": str(files)},
-                signature=_signature(classes, integers),
-                conda_env={"name": "model", "channels": ["conda-forge"], "dependencies": dependencies},
-            )
 
+    classes: tuple[str, ...]
+    schema: Schema
+    threshold: float
 
-def _signature(classes: Sequence[str], integers: bool) -> ModelSignature:
-    prediction = ColSpec(DataType.long if integers else DataType.string, "prediction")
-    return ModelSignature(
-        inputs=Columns([ColSpec(DataType.string, text_model.TEXT)]),
-        outputs=Columns([prediction, *(ColSpec(DataType.double, name) for name in classes)]),
-        params=ParamSchema([ParamSpec("embedding", DataType.boolean, False)]),
-    )
+    def predict(self, examples: Examples) -> Predictions:
+        """Return the predictions for the examples."""
+        found = self.probabilities(list(examples.frame[text_model.TEXT]))
+        return Predictions.of(from_probabilities(found, self.classes, self.schema.classes, self.threshold))
+
+    @abstractmethod
+    def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Return the probabilities of the classes, of shape (texts, classes)."""
+
+    @abstractmethod
+    def write(self, texts: Sequence[str], folder: Path) -> Written:
+        """Write the files of the model into `folder`, as `text_model` reads them, with the help of training texts."""
+
+    def save(self, examples: Examples, folder: Path) -> None:
+        """Write an MLflow model into `folder`, which is empty; the examples are those of the training.
+
+        Raises:
+            StepError: the saved model gives other probabilities than the trained one.
+        """
+        texts = list(examples.frame[text_model.TEXT])
+        with tempfile.TemporaryDirectory() as temporary:
+            files = Path(temporary) / "model"
+            files.mkdir()
+            written = self.write(texts, files)
+            about = {"version": 1, **written.about, "classes": list(self.classes)}
+            about["integers"] = has_integer_classes(self.schema)
+            (files / "model.json").write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            (files / "words.json").write_text(json.dumps(_known_words(texts), ensure_ascii=False), encoding="utf-8")
+            check_equality(files, self.probabilities, texts)
+            needed = sorted((*_REQUIREMENTS, *written.requirements))
+            text = ColSpec(DataType.string, text_model.TEXT)
+            save_classifier(text_model.__file__, {"model": files}, needed, text, self.schema, self.classes, folder)
 
 
 def check_equality(

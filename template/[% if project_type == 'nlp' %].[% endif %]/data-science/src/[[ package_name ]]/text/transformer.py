@@ -22,10 +22,8 @@ from .. import text_model
 from ..core.hyperparameters import PLACE
 from ..core.modality import Examples
 from ..core.places import spread
-from ..core.predictions import Predictions
 from ..core.schema import Schema
 from ..core.step import StepError
-from ..model_output import from_probabilities
 from ..neural import exporting
 from ..neural.checkpoints import Checkpoints
 from ..neural.loop import (
@@ -105,7 +103,7 @@ class Tokens:
 
 
 @dataclass(frozen=True)
-class TrainedTransformer:
+class TrainedTransformer(saving.TrainedText):
     """A transformer that was trained.
 
     Attributes:
@@ -114,9 +112,6 @@ class TrainedTransformer:
         padding: the number of the token that fills up a batch.
         model: its name in the settings.
         max_tokens: so many of a text are used.
-        classes: the names of its classes, in the order of the logits.
-        schema: of the data.
-        threshold: the probability from which the last of two classes is predicted.
     """
 
     network: Network
@@ -124,20 +119,6 @@ class TrainedTransformer:
     padding: int
     model: str
     max_tokens: int
-    classes: tuple[str, ...]
-    schema: Schema
-    threshold: float
-
-    def predict(self, examples: Examples) -> Predictions:
-        """Return the predictions for the examples."""
-        found = self._probabilities(list(examples.frame[text_model.TEXT]))
-        return Predictions.of(from_probabilities(found, self.classes, self.schema.classes, self.threshold))
-
-    def save(self, examples: Examples, folder: Path) -> None:
-        """Write an MLflow model into `folder`, which is empty."""
-        texts = list(examples.frame[text_model.TEXT])
-        integers = self.schema.columns[self.schema.target].type == "integer"
-        saving.save(lambda files: self.write(texts, files), texts, self.classes, integers, folder)
 
     def write(self, texts: Sequence[str], folder: Path) -> saving.Written:
         """Write the graph and the tokenizer, as `text_model.Network` reads them."""
@@ -149,9 +130,10 @@ class TrainedTransformer:
         export(graph, folder / "model.onnx")
         self.tokenizer.save(str(folder / "tokenizer.json"))
         about = {"model": self.model, "max_tokens": self.max_tokens, "padding": self.padding}
-        return saving.Written(about, ("onnxruntime", "tokenizers"), self._probabilities)
+        return saving.Written(about, ("onnxruntime", "tokenizers"))
 
-    def _probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
+    def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Return the probabilities of the classes, of shape (texts, classes)."""
         tokens = Tokens(self.tokenizer, texts, self.padding)
         return probabilities(self.network.eval(), tokens, len(tokens), len(self.classes))
 
@@ -226,7 +208,7 @@ def fit(
         ).run()
     threshold = training.get("threshold") or 0.5
     name, most = settings.model, settings.max_tokens
-    return TrainedTransformer(network, tokenizer, padding, name, most, tuple(classes), schema, threshold)
+    return TrainedTransformer(tuple(classes), schema, threshold, network, tokenizer, padding, name, most)
 
 
 def _report_length(tokens: Tokens, most: int) -> None:
