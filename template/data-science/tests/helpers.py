@@ -1,5 +1,7 @@
 """The package under test, two schemas, the folders of a small project, and a page to look into."""
 
+import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from importlib import import_module
@@ -64,10 +66,43 @@ class Folders:
     evaluation: Path
     registration: Path
 
+    @classmethod
+    def under(cls, root: Path) -> "Folders":
+        """Return the paths of the project below `root`."""
+        outputs = ("train", "test", "model", "evaluation", "registration")
+        return cls(root / "schema.yml", root / "model.yml", root / "raw", *(root / "out" / name for name in outputs))
+
+    @classmethod
+    def written(cls, root: Path, schema: dict[str, Any], settings: dict[str, Any]) -> "Folders":
+        """Write schema and settings below `root`; raw data are for the caller."""
+        made = cls.under(root)
+        made.schema.write_text(yaml.safe_dump(schema, sort_keys=False), encoding="utf-8")
+        made.settings.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+        made.raw.mkdir()
+        return made
+
     def arguments(self, *names: str) -> list[str]:
         """Return `--schema FILE ...` for the named options of a step."""
         attributes = {"raw-data": "raw", "train-data": "train", "test-data": "test"}
         return [word for name in names for word in (f"--{name}", str(getattr(self, attributes.get(name, name))))]
+
+
+def write_files(folder: Path, files: Mapping[str, bytes | str]) -> Path:
+    """Write files below a folder."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return folder
+
+
+def write_archive(path: Path, files: Mapping[str, bytes | str]) -> Path:
+    """Write files into a zip archive."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
 
 
 VOID = {"meta", "link", "br", "img", "input", "hr", "wbr"}

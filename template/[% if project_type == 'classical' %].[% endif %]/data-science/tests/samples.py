@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 from helpers import REGRESSION, Folders
 
 SETTINGS = {
@@ -44,11 +43,7 @@ def flights(rows: int = 200, seed: int = 0) -> pd.DataFrame:
 
 def make_folders(root: Path, schema: dict, frame: pd.DataFrame, settings: dict = SETTINGS) -> Folders:
     """Write schema, settings and raw data below `root`."""
-    outputs = ("train", "test", "model", "evaluation", "registration")
-    made = Folders(root / "schema.yml", root / "model.yml", root / "raw", *(root / "out" / name for name in outputs))
-    made.schema.write_text(yaml.safe_dump(schema, sort_keys=False), encoding="utf-8")
-    made.settings.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-    made.raw.mkdir()
+    made = Folders.written(root, schema, settings)
     frame.to_csv(made.raw / "flights.csv", index=False)
     return made
 

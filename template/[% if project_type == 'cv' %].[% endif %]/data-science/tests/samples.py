@@ -1,14 +1,12 @@
 """Small projects to test with: pictures, as generated files and as a schema and settings that fit them."""
 
 import io
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
-from helpers import Folders
+from helpers import Folders, write_archive
 from PIL import Image
 
 CLASSES = ("left", "middle", "right")
@@ -75,30 +73,9 @@ def labels(names: list[str]) -> str:
     return "\n".join(["image,place,camera", *rows]) + "\n"
 
 
-def write_archive(path: Path, files: Mapping[str, bytes | str]) -> Path:
-    """Write files into a zip archive."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return path
-
-
-def write_files(folder: Path, files: Mapping[str, bytes | str]) -> Path:
-    """Write files below a folder."""
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return folder
-
-
 def make_folders(root: Path, schema: dict, files: Mapping[str, bytes | str], settings: dict = SETTINGS) -> Folders:
     """Write schema, settings and an archive of raw data below `root`."""
-    outputs = ("train", "test", "model", "evaluation", "registration")
-    made = Folders(root / "schema.yml", root / "model.yml", root / "raw", *(root / "out" / name for name in outputs))
-    made.schema.write_text(yaml.safe_dump(schema, sort_keys=False), encoding="utf-8")
-    made.settings.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    made = Folders.written(root, schema, settings)
     write_archive(made.raw / "pictures.zip", files)
     return made
 

@@ -1,13 +1,11 @@
 """Small projects to test with: texts in several scripts, with a schema and settings that fit them."""
 
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from helpers import Folders
 
 CLASSES = ("field", "sea", "wood")
@@ -79,31 +77,9 @@ def table(count: int = 120, seed: int = 0, **options: Any) -> pd.DataFrame:
     return pd.DataFrame({"text": texts(places, seed, **options), "place": places, "channel": channels})
 
 
-def write_files(folder: Path, files: Mapping[str, bytes | str]) -> Path:
-    """Write files below a folder."""
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return folder
-
-
-def write_archive(path: Path, files: Mapping[str, bytes | str]) -> Path:
-    """Write files into a zip archive."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return path
-
-
 def make_folders(root: Path, schema: dict, rows: pd.DataFrame, settings: dict = SETTINGS) -> Folders:
     """Write schema, settings and a table of raw data below `root`."""
-    outputs = ("train", "test", "model", "evaluation", "registration")
-    made = Folders(root / "schema.yml", root / "model.yml", root / "raw", *(root / "out" / name for name in outputs))
-    made.schema.write_text(yaml.safe_dump(schema, sort_keys=False), encoding="utf-8")
-    made.settings.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-    made.raw.mkdir()
+    made = Folders.written(root, schema, settings)
     rows.to_csv(made.raw / "texts.csv", index=False)
     return made
 

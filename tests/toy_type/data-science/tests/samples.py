@@ -9,8 +9,7 @@ from helpers import ROOT, Folders
 
 def small_project(root: Path) -> Folders:
     """Write the project of the shared tests."""
-    outputs = ("train", "test", "model", "evaluation", "registration")
-    made = Folders(root / "schema.yml", root / "model.yml", root / "raw", *(root / "out" / name for name in outputs))
+    made = Folders.under(root)
     shutil.copy(ROOT / "data" / "schema.yml", made.schema)
     shutil.copy(ROOT / "config" / "model.yml", made.settings)
     made.raw.mkdir()

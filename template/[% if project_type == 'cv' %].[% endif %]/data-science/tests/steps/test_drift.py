@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from helpers import ROOT, module
+from helpers import ROOT, module, write_archive
 from PIL import Image, ImageFilter
-from samples import encoded, labelled, pictures, write_archive
+from samples import encoded, labelled, pictures
 
 drift, distances, prep = module("drift"), module("core.distances"), module("prep")
 Schema, load_settings = module("core.schema").Schema, module("core.settings").load_settings

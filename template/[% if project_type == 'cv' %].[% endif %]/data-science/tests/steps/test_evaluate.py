@@ -7,8 +7,8 @@ import mlflow
 import pandas as pd
 import pytest
 import yaml
-from helpers import module
-from samples import CLASSES, SCHEMA, SETTINGS, encoded, labelled, make_folders, picture, pictures, write_archive
+from helpers import module, write_archive
+from samples import CLASSES, SCHEMA, SETTINGS, encoded, labelled, make_folders, picture, pictures
 
 prep, evaluate, register = module("prep"), module("evaluate"), module("register")
 champion, modality, decode = module("core.champion"), module("modality").MODALITY, module("image_model").decode

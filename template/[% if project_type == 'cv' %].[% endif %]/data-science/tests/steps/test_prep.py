@@ -7,9 +7,9 @@ import mlflow
 import pandas as pd
 import pytest
 import yaml
-from helpers import module
+from helpers import module, write_archive
 from PIL import Image
-from samples import SCHEMA, encoded, labelled, labels, make_folders, picture, pictures, write_archive
+from samples import SCHEMA, encoded, labelled, labels, make_folders, picture, pictures
 
 prep, decode = module("prep"), module("image_model").decode
 OPTIONS = ("raw-data", "schema", "settings", "train-data", "test-data")

@@ -16,9 +16,9 @@ from email.message import Message
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import ROOT, module, write_schema
+from helpers import ROOT, module, write_archive, write_files, write_schema
 from PIL import Image, ImageFile, ImageFilter
-from samples import SCHEMA, encoded, labelled, labels, picture, pictures, write_archive, write_files
+from samples import SCHEMA, encoded, labelled, labels, picture, pictures
 
 data, data_file, image_model = module("vision.data"), module("data_file"), module("image_model")
 archive_file = module("archive_file")

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from helpers import ROOT, module
-from samples import table, texts, write_files
+from helpers import ROOT, module, write_files
+from samples import table, texts
 
 drift, distances, prep = module("drift"), module("core.distances"), module("prep")
 Schema, load_settings = module("core.schema").Schema, module("core.settings").load_settings

@@ -6,8 +6,8 @@ import re
 import mlflow
 import pandas as pd
 import pytest
-from helpers import module
-from samples import SCHEMA, SETTINGS, make_folders, table, write_files
+from helpers import module, write_files
+from samples import SCHEMA, SETTINGS, make_folders, table
 
 prep = module("prep")
 OPTIONS = ("raw-data", "schema", "settings", "train-data", "test-data")

@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import PACKAGE, SOURCE, module, write_schema
+from helpers import PACKAGE, SOURCE, module, write_archive, write_files, write_schema
 from mlflow import pyfunc
-from samples import CLASSES, SCHEMA, SETTINGS, table, write_archive, write_files
+from samples import CLASSES, SCHEMA, SETTINGS, table
 
 MODALITY, conversion = module("modality").MODALITY, module("conversion")
 write_metadata = module("core.champion").write_metadata

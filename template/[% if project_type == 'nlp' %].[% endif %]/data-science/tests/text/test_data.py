@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import ROOT, module, write_schema
-from samples import SCHEMA, lexicon, table, texts, write_archive, write_files
+from helpers import ROOT, module, write_archive, write_files, write_schema
+from samples import SCHEMA, lexicon, table, texts
 
 data, data_file = module("text.data"), module("data_file")
 MODALITY, StepError = module("modality").MODALITY, module("core.step").StepError
