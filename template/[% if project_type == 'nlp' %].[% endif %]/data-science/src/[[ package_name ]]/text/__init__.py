@@ -15,10 +15,11 @@ from sklearn.pipeline import make_pipeline
 
 from .. import data_file, text_model
 from ..core import baselines, tables
-from ..core.classifier import check_input
+from ..core.classifier import baseline_predictions, check_input
 from ..core.metrics import Metric
 from ..core.modality import Description, Examples, Modality, Panel, Predict, Trained
 from ..core.panels import Passage
+from ..core.predictions import Predictions
 from ..core.schema import Column, Schema
 from ..core.step import StepError
 from . import data, explain, hyperparameters
@@ -96,8 +97,8 @@ class Text:
 
         return fitting.fit(train, schema, training, checkpoints)
 
-    def baseline(self, name: str, train: Examples, test: Examples, schema: Schema) -> np.ndarray:
-        """Return the classes that a simple model predicts from the words of the texts, whatever their order.
+    def baseline(self, name: str, train: Examples, test: Examples, schema: Schema) -> Predictions | NDArray[Any]:
+        """Return what a simple model predicts from the words of the texts, whatever their order.
 
         Raises:
             StepError: it is neither `naive_bayes` (multinomial, on counts of words) nor `nearest_centroid` (of TF-IDF).
@@ -112,7 +113,7 @@ class Text:
             raise StepError(f"evaluation.baselines: {name!r} is unknown; choose from {known}")
         model = make_pipeline(*models[name])
         model.fit(train.frame[data.TEXT], train.frame[schema.target].to_numpy())
-        return np.asarray(model.predict(test.frame[data.TEXT]))
+        return baseline_predictions(model, test.frame[data.TEXT])
 
     def explain(self, predict: Predict, test: Examples, schema: Schema, metric: Metric, seed: int) -> list[Panel]:
         """Return texts of errors, and the words that decide."""
