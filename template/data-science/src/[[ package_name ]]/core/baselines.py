@@ -74,9 +74,10 @@ def _with_shares(values: np.ndarray, known: np.ndarray, schema: Schema, target: 
         target: the true classes of the training rows.
     """
     classes = schema.class_names(target)
-    places = pd.Index(classes)
-    actual = places.get_indexer(target.astype(str))
+    guesses, known_guesses, actual = (
+        pd.Categorical(each, categories=classes).codes for each in (values, known, target.astype(str))
+    )
     counts = np.tile(np.bincount(actual, minlength=len(classes)) / len(actual), (len(classes), 1))
-    np.add.at(counts, (places.get_indexer(known), actual), 1)
+    np.add.at(counts, (known_guesses, actual), 1)
     shares = counts / counts.sum(axis=1, keepdims=True)
-    return Predictions(values, shares[places.get_indexer(values)], classes)
+    return Predictions(values, shares[guesses], classes)

@@ -238,9 +238,7 @@ def _recorded_fingerprints(source: Path, modality: Modality, examples: Examples)
     return known
 
 
-def _unseen(
-    known: NDArray[Any], modality: Modality, schema: Schema, examples: Examples
-) -> NDArray[np.bool_] | None:
+def _unseen(known: NDArray[Any], modality: Modality, schema: Schema, examples: Examples) -> NDArray[np.bool_] | None:
     """Return which held-out examples are no copies of the known ones; None if none is.
 
     They are where all were written in another way, such as pictures that were compressed, and dealt out anew.
@@ -268,8 +266,8 @@ def _is_strange(known: NDArray[Any] | None, modality: Modality, train: Examples)
 
 def _strange_training(version: ModelVersion) -> str:
     return (
-        f"none of the training examples of champion v{version.version} is found again in the data: if they were changed "
-        "as a whole, it may have been trained on some of the held-out rows, and the comparison favours it"
+        f"none of the training examples of champion v{version.version} is found again in the data: if they were "
+        "changed as a whole, it may have been trained on some of the held-out rows, and the comparison favours it"
     )
 
 
