@@ -169,19 +169,20 @@ class Network:
         return values
 
 
-def tokens(tokenizer: Any, texts: Sequence[str]) -> tuple[list[NDArray[np.int64]], NDArray[np.bool_]]:
-    """Return the numbers of the tokens of texts, with those that mark start and end, and which texts have more.
+def tokens(tokenizer: Any, texts: Sequence[str]) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
+    """Return the numbers of the tokens of texts, with those that mark start and end, and how many more each text has.
 
     Args:
         tokenizer: of the library tokenizers, which knows how many a text may have.
         texts: to cut into tokens.
     """
-    numbers, truncated = [], []
+    numbers, more = [], []
     for first in range(0, len(texts), _TOKENIZED_AT_ONCE):
         for each in tokenizer.encode_batch_fast(list(texts[first : first + _TOKENIZED_AT_ONCE])):
             numbers.append(np.array(each.ids, dtype=np.int64))
-            truncated.append(bool(each.overflowing))
-    return numbers, np.array(truncated, dtype=bool)
+            # The marks are in each part.
+            more.append(sum(len(part) - sum(part.special_tokens_mask) for part in each.overflowing))
+    return numbers, np.array(more, dtype=np.int64)
 
 
 def padded(tokens: Sequence[NDArray[np.int64]], padding: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -46,7 +46,7 @@ def baselines(
 
 
 def _predict(name: str, modality: Modality, train: Examples, examples: Examples, schema: Schema) -> Predictions:
-    if name != CONSTANTS[schema.task]:
+    if name != CONSTANTS.get(schema.task):
         return as_predictions(modality.baseline(name, train, examples, schema))
     # The most frequent class is predicted whatever the threshold of the model.
     return Predictions(np.full(len(examples.frame), constant(train.frame[schema.target], schema.task)))

@@ -30,6 +30,9 @@ from .step import StepError
 FINGERPRINTS = "fingerprints.npy"
 """What the training examples of a model are recognised by, beside its other files."""
 
+NOTES = "notes"
+"""The key of the metadata of a model for what the report should say of its training: a list of texts."""
+
 _SOME = 500
 
 
@@ -114,6 +117,11 @@ def write_metadata(folder: Path, metadata: Mapping[str, Any]) -> None:
     model = Model.load(str(folder))
     model.metadata = {**(model.metadata or {}), **metadata}
     model.save(str(folder / MLMODEL_FILE_NAME))
+
+
+def model_notes(model: PyFuncModel) -> tuple[str, ...]:
+    """Return what a model says of its training."""
+    return tuple((model.metadata.metadata or {}).get(NOTES, ()))
 
 
 def write_fingerprints(folder: Path, fingerprints: NDArray[Any]) -> None:
