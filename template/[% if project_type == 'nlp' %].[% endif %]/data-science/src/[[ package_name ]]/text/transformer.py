@@ -26,6 +26,7 @@ from ..core.schema import Schema
 from ..core.step import StepError
 from ..neural import exporting
 from ..neural.checkpoints import Checkpoints
+from ..neural.fetching import in_one_line, is_unreachable
 from ..neural.loop import (
     Arrays,
     Training,
@@ -290,10 +291,13 @@ def _pretrained(name: str, settings: Transformer) -> tuple[Tokenizer, Any]:
         tokenizer = transformers.AutoTokenizer.from_pretrained(name, **options)
         body = transformers.AutoModel.from_pretrained(name, use_safetensors=True, dtype=torch.float32, **options)
     except Exception as error:  # the libraries wrap the errors of the network, each in its own way
+        access = "allow access to the hub, or put the model into its cache (HF_HOME) and set HF_HUB_OFFLINE=1"
+        if is_unreachable(error):
+            where = f"hub:{name} at revision {settings.revision} is not in the cache, and the hub cannot be reached"
+            raise StepError(f"{PLACE}.model: {where}: {access}") from error
         raise StepError(
-            f"{PLACE}.model: hub:{name} cannot be loaded at this revision ({_line(error)}): allow access to the hub, "
-            "or put the model into its cache (HF_HOME) and set HF_HUB_OFFLINE=1; it must have a tokenizer, weights in "
-            "safetensors, and no code of its own"
+            f"{PLACE}.model: hub:{name} cannot be loaded at this revision ({in_one_line(error)}): {access}; it must have "
+            "a tokenizer, weights in safetensors, and no code of its own"
         ) from error
     if not getattr(tokenizer, "is_fast", False):
         raise StepError(f"{PLACE}.model: hub:{name} has no fast tokenizer (tokenizer.json); choose another model")
@@ -315,13 +319,9 @@ def _try(network: Network, settings: Transformer) -> None:
         limit = getattr(network.body.config, "max_position_embeddings", None)
         most = f", which has {limit} positions," if limit else ""
         raise StepError(
-            f"{PLACE}.max_tokens: {settings.model}{most} cannot take {settings.max_tokens} tokens ({_line(error)}); "
+            f"{PLACE}.max_tokens: {settings.model}{most} cannot take {settings.max_tokens} tokens ({in_one_line(error)}); "
             "choose fewer"
         ) from error
     for weight in network.parameters():
         weight.requires_grad_(weight.grad is not None)
     network.zero_grad(set_to_none=True)
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
