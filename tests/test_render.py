@@ -8,6 +8,7 @@ import sys
 import tomllib
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -22,6 +23,7 @@ from combinations import (
     flavours,
     label,
     questions,
+    with_add_ons,
 )
 from conftest import Render, Run, answers_of
 
@@ -35,7 +37,8 @@ EXTENDED = {"aml-cli-v2": {"rai-aml-cli-v2"}}  # the second is the first and mor
 PATH = re.compile(r"`([\w.-]+(?:/[\w.<>*-]+)+/?)`")
 
 
-RENDERINGS = [*combinations(), *add_on_answers(), *({**flavour, **EXISTING} for flavour in flavours())]
+GPU = [with_add_ons("gpu-cluster", **flavour) for flavour in flavours() if flavour["project_type"] == "cv"]
+RENDERINGS = [*combinations(), *add_on_answers(), *({**flavour, **EXISTING} for flavour in flavours()), *GPU]
 
 
 @pytest.fixture(scope="session", params=RENDERINGS, ids=label)
@@ -56,6 +59,22 @@ def texts(project: Path, *suffixes: str) -> dict[Path, str]:
 def test_nothing_is_left_unrendered(project: Path) -> None:
     assert [path for path in project.rglob("*") if path.suffix == ".jinja" or "[[" in path.name] == []
     assert [path.name for path, text in texts(project).items() if LEFT_OVER.search(text)] == []
+
+
+@pytest.mark.parametrize("answers", GPU, ids=label)
+def test_with_a_gpu_cluster_the_containers_see_the_driver_and_onnx_runtime_is_the_build_for_it(
+    answers: dict[str, Any], render: Render
+) -> None:
+    plain = {name: value for name, value in answers.items() if name != "add_ons"}
+    for project, gpu in ((render(**answers), True), (render(**plain), False)):
+        conda = (project / "data-science/environment/inference.yml").read_text(encoding="utf-8")
+        requirements = {re.split(r"[\[=]", each)[0] for each in yaml.safe_load(conda)["dependencies"][-1]["pip"]}
+        assert requirements & {"onnxruntime", "onnxruntime-gpu"} == {"onnxruntime-gpu" if gpu else "onnxruntime"}
+        layer = texts(project / "mlops", ".yml", ".py").items()
+        definitions = [text for path, text in layer if "engine" not in path.parts]
+        images = re.findall(r"(?:image: |IMAGE = \")(mcr\.\S+)", "\n".join(definitions))
+        assert len(images) in {1, 2}
+        assert ["cuda" in image for image in images] == [gpu] * len(images)
 
 
 def test_no_folder_is_empty(project: Path) -> None:

@@ -323,6 +323,7 @@ BEFORE_THE_MOVE = ("v0.1.0", "v0.1.1", "v0.2.0", "v0.3.0")
 BEFORE_MEMBERSHIP = (*BEFORE_THE_MOVE, "v0.4.0")
 # v0.7.0 took what all torch types share out of its folder.
 IMAGES = Start("v0.6.0", {"project_type": "cv", "project_name": "Flight Delays"})
+TEXTS = Start("v0.7.0", {"project_type": "nlp"})
 RELEASED = [Start(each["version"], {}) for each in RELEASES]
 CHOICES = [
     *(Start("v0.3.0", {"mlops_version": version}) for version in VERSIONS if version != "aml-cli-v2"),
@@ -331,7 +332,7 @@ CHOICES = [
 ]
 
 
-@pytest.mark.parametrize("start", RELEASED, ids=str)
+@pytest.mark.parametrize("start", [*RELEASED, IMAGES, TEXTS], ids=str)
 def test_each_release_updates_to_this_commit_and_equals_a_fresh_copy(
     start: Start, history: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -742,7 +742,9 @@ COMPARING = {
 DIFFERENCES = {
     "rai-aml-cli-v2": Difference(
         why="Responsible AI analyses the registered model, in steps after those that all versions have",
-        more={
+        more={"steps": {"responsible_ai"}, "outputs": {"dashboard"}}
+        if TORCH
+        else {
             "steps": {"analysis", "insights", "explain", "errors", "what_if", "causes", "gather", "score_card"},
             "inputs": {
                 "title",
