@@ -142,8 +142,8 @@ def _imported(library: str) -> ModuleType:
         raise StepError(f"{PLACE}.backbone: {error.name or library} is not installed: {remedy}") from error
     except Exception as error:  # a build for another PyTorch fails in its own way
         raise StepError(
-            f"{PLACE}.backbone: {library} cannot be imported ({in_one_line(error)}); the release and build of torchvision "
-            f"must belong to PyTorch {torch.__version__}: {remedy}"
+            f"{PLACE}.backbone: {library} cannot be imported ({in_one_line(error)}); the release and build of "
+            f"torchvision must belong to PyTorch {torch.__version__}: {remedy}"
         ) from error
 
 
@@ -201,7 +201,9 @@ def _features(body: nn.Module, name: str, size: int) -> int:
         with torch.no_grad():
             found = body(torch.zeros(1, 3, size, size))
     except Exception as error:  # whatever a layer raises that needs another size
-        raise StepError(f"{PLACE}.size: {name} takes no images of {size} pixels ({in_one_line(error)}); try 224") from error
+        raise StepError(
+            f"{PLACE}.size: {name} takes no images of {size} pixels ({in_one_line(error)}); try 224"
+        ) from error
     if not isinstance(found, Tensor) or found.ndim != 2:
         raise StepError(f"{PLACE}.backbone: {name} gives no plain features; choose another one")
     return int(found.shape[1])
