@@ -138,7 +138,9 @@ def test_a_mistake_with_classes_is_one_line_that_names_the_key(tmp_path, changes
 THREE = {"type": "category", "values": ["no", "yes", "very"]}
 
 
-@pytest.mark.parametrize(("late", "count"), [(THREE, 1), ({"type": "category"}, 0), (CLASSIFICATION["columns"]["late"], 0)])
+@pytest.mark.parametrize(
+    ("late", "count"), [(THREE, 1), ({"type": "category"}, 0), (CLASSIFICATION["columns"]["late"], 0)]
+)
 def test_a_threshold_is_for_two_classes_as_far_as_the_schema_lists_them(tmp_path, late, count):
     schema = CLASSIFICATION | {"columns": CLASSIFICATION["columns"] | {"late": late}}
     training = {**SETTINGS["training"], "threshold": 0.5}
