@@ -142,8 +142,8 @@ def _imported(library: str) -> ModuleType:
         raise StepError(f"{PLACE}.backbone: {error.name or library} is not installed: {remedy}") from error
     except Exception as error:  # a build for another PyTorch fails in its own way
         raise StepError(
-            f"{PLACE}.backbone: {library} cannot be imported ({in_one_line(error)}); the release and build of torchvision "
-            f"must belong to PyTorch {torch.__version__}: {remedy}"
+            f"{PLACE}.backbone: {library} cannot be imported ({in_one_line(error)}); the release and build of "
+            f"torchvision must belong to PyTorch {torch.__version__}: {remedy}"
         ) from error
 
 
