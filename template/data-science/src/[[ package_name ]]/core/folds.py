@@ -86,7 +86,7 @@ def _dealt(frame: pd.DataFrame, rule: SplitRule, count: int, classes: str | None
     # What is alone of its class always trains, because a model cannot predict a class that it never saw.
     alone = rows.groupby("label")["unit"].transform("nunique") == 1
     part[rows.loc[alone, "unit"].unique() if classes is not None else []] = -1
-    place = part[unit].to_numpy()
+    place = part.loc[list(unit)].to_numpy()
     return [Fold(place != number, place == number) for number in range(count)]
 
 

@@ -54,7 +54,6 @@ class Study:
         self._tuning, self._seed, self._own = tuning, seed, own
         self._distributions = {name: _distribution(kind) for name, kind in tuning.space.items()}
         self._begun: dict[int, optuna.Trial] = {}
-        direction = "maximize" if metric.higher_is_better else "minimize"
         storage: InMemoryStorage | JournalStorage = InMemoryStorage()
         path = None if state is None else state / f"{identity}.log"
         try:
@@ -63,7 +62,10 @@ class Study:
                 # Links, which Optuna would lock with, need rights on Windows.
                 storage = JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
             self._study = optuna.create_study(
-                storage=storage, study_name=identity, direction=direction, load_if_exists=True
+                storage=storage,
+                study_name=identity,
+                direction="maximize" if metric.higher_is_better else "minimize",
+                load_if_exists=True,
             )
             self.trials()
         except (ValueError, KeyError, TypeError, AssertionError) as error:
