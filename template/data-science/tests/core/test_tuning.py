@@ -189,9 +189,10 @@ def test_a_wrong_candidate_is_one_line(words, complaint):
         tuning.Tuning.from_settings(settings()).read_candidate(words)
 
 
-@pytest.mark.parametrize(
-    "value", [0.1, 1e-05, 1e22, 3, -2.0, True, False, None, "first", "true", "1e-3", [1, 2.5, "x"]]
-)
+VALUES = [0.1, 1e-05, 1e22, 3, -2.0, True, False, None, "first", "true", "1e-3", [1, 2.5, "x"]]
+
+
+@pytest.mark.parametrize("value", VALUES)
 def test_a_value_is_the_same_after_a_way_through_the_overrides(tmp_path, value):
     path = tmp_path / "model.yml"
     path.write_text(yaml.safe_dump(settings()), encoding="utf-8")
