@@ -16,6 +16,7 @@ from textwrap import shorten
 from types import ModuleType
 from typing import Any, Protocol
 
+from mlops.config import Sweep
 from mlops.errors import UserError
 from mlops.pipeline import Pipeline
 
@@ -34,6 +35,17 @@ class Definitions(Protocol):
 
     def pipeline(self) -> Pipeline:
         """Return the training pipeline as it goes to Azure ML.
+
+        Raises:
+            UserError: It cannot be read or built.
+        """
+
+    def tuning(self, sweep: Sweep | None = None) -> Pipeline:
+        """Return the pipeline that searches hyperparameters.
+
+        Args:
+            sweep: The search that Azure ML does, as one trial for each candidate. Without one the pipeline is that of
+                this machine, whose step `tune` does the whole search.
 
         Raises:
             UserError: It cannot be read or built.

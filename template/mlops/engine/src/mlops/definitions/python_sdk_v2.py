@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops.config import EnvironmentConfig, drift_rules, load_environment, model_task
+from mlops.config import EnvironmentConfig, Sweep, drift_rules, load_environment, model_task
 from mlops.definitions.base import DefinitionError, Document, Finding, error_line, load_module, require, running_in
 from mlops.definitions.objects import document, job_content, pipeline_document
 from mlops.definitions.values import endpoint_identity, model_reference
@@ -67,6 +67,16 @@ def training_job(project: Project, config: EnvironmentConfig) -> "PipelineJob":
     return job
 
 
+def tuning_job(project: Project, config: EnvironmentConfig, sweep: Sweep | None) -> "PipelineJob":
+    """Build the pipeline that searches hyperparameters; see `Definitions.tuning`.
+
+    Raises:
+        UserError: That fails.
+    """
+    job: PipelineJob = call_definition(project, "pipeline", "tuning_job", config, sweep)
+    return job
+
+
 def data_assets(project: Project) -> dict[str, DataAsset]:
     """Return the data assets of the definitions by name."""
     source, assets = project.definitions / "data.py", {}
@@ -92,7 +102,18 @@ class PythonSdkDefinitions:
         Raises:
             UserError: It cannot be built.
         """
-        job, source = self._job, self.project.definitions / "pipeline.py"
+        return self._plain(self._job)
+
+    def tuning(self, sweep: Sweep | None = None) -> Pipeline:
+        """Build the pipeline that searches hyperparameters; see `Definitions.tuning`.
+
+        Raises:
+            UserError: It cannot be built.
+        """
+        return self._plain(tuning_job(self.project, self.config, sweep))
+
+    def _plain(self, job: "PipelineJob") -> Pipeline:
+        source = self.project.definitions / "pipeline.py"
         try:
             content = job_content(job)
         except Exception as error:  # azure-ai-ml cannot write a job with a wrong value in it
