@@ -391,7 +391,8 @@ class Sweep:
         objective: Its `goal`, minimize or maximize, and the `primary_metric` that each trial logs.
         sampling_algorithm: A name, or a mapping with a `type`.
         early_termination: The policy with its `type`; None never stops a trial.
-        limits: `max_total_trials`, `max_concurrent_trials`, and the `timeout` in seconds.
+        limits: `max_total_trials`, `max_concurrent_trials`, and the `timeout` in seconds, if there is one.
+        inputs: The type of the input that a trial has for each hyperparameter.
         candidate: The option of a trial: each hyperparameter by its name in config/model.yml, with a placeholder such
             as `${{inputs.learning_rate}}` for its value.
     """
@@ -401,17 +402,8 @@ class Sweep:
     sampling_algorithm: str | Mapping[str, Any]
     early_termination: Mapping[str, Any] | None
     limits: Mapping[str, int]
+    inputs: Mapping[str, str]
     candidate: str
-
-    @property
-    def inputs(self) -> dict[str, str]:
-        """The type of the input that a trial has for each hyperparameter."""
-        return {name: _input_type(distribution) for name, distribution in self.search_space.items()}
-
-
-def _input_type(distribution: Mapping[str, Any]) -> str:
-    values = distribution.get("values", [0])
-    return "string" if any(isinstance(value, str | bool | None) for value in values) else "number"
 
 
 def model_task(project: Project) -> str:

@@ -1,7 +1,7 @@
 """The search for hyperparameters: what config/model.yml asks for, what was found, and how the file keeps it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ class Search:
         improved: Whether the best ones are better than those of the settings; None when that is not known.
         trials: How many trials there were in each state.
         overrides: The best hyperparameters as overrides of the settings.
+        maximize: Whether a higher score is better.
     """
 
     metric: str
@@ -36,6 +37,7 @@ class Search:
     improved: bool | None
     trials: Mapping[str, int]
     overrides: str
+    maximize: bool
 
     @classmethod
     def read(cls, project: Project, path: Path) -> "Search":
@@ -61,9 +63,27 @@ class Search:
                 improved=document["improved"],
                 trials=trials,
                 overrides=project.module("core.tuning").overrides(document),
+                maximize=document["goal"] == "maximize",
             )
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path}: this is no result of the step tune: {error!r}") from error
+
+    @classmethod
+    def best_of(cls, project: Project, paths: Sequence[Path]) -> "Search":
+        """Read several results of one trial each, and return the best one.
+
+        Raises:
+            UserError: As in `read`, if none of them can be read.
+        """
+        found, problems = [], []
+        for path in paths:
+            try:
+                found.append(cls.read(project, path))
+            except UserError as error:
+                problems.append(error)
+        if not found:
+            raise problems[-1]
+        return max(found, key=lambda search: search.score if search.maximize else -search.score)
 
     @property
     def words(self) -> str:

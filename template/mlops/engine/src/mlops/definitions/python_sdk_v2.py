@@ -23,6 +23,9 @@ SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 DEPLOYMENT, BATCH_DEPLOYMENT, MODEL_VERSION = "blue", "model-0", "1"
 """What the objects are made for when they are only checked."""
 
+TUNING = "tuning"
+"""The place of the second pipeline in its file, that of `mlops tune`."""
+
 
 def folder(project: Project) -> Path:
     """Return the folder of the definitions; a python-sdk-v1 project has some of them too."""
@@ -163,7 +166,19 @@ class PythonSdkDefinitions:
         return [document(item, "commandComponent", path, name, environments) for name, item in self._components.items()]
 
     def _pipeline_documents(self, path: Path) -> list[Document]:
-        return [pipeline_document(self._job, path, self._environments.values(), self._components)]
+        return [
+            pipeline_document(self._job, path, self._environments.values(), self._components),
+            self.tuning_document(None),
+        ]
+
+    def tuning_document(self, sweep: Sweep | None) -> Document:
+        """Return the pipeline that searches hyperparameters as a document.
+
+        Raises:
+            UserError: It cannot be built, or not be written as a document.
+        """
+        job, path = tuning_job(self.project, self.config, sweep), self.file("pipeline")
+        return pipeline_document(job, path, self._environments.values(), self._components, TUNING)
 
     def _online_documents(self, path: Path) -> list[Document]:
         endpoint = self._call("online", "endpoint", endpoint_identity(self.config, lambda: SUBSCRIPTION))

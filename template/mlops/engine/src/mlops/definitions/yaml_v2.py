@@ -94,7 +94,7 @@ def _trial(source: Path, job: Mapping[str, Any], sweep: Sweep) -> tuple[dict[str
     inputs = {name: port for name, port in trial["inputs"].items() if name != "candidate"}
     inputs |= {name: {"type": kind} for name, kind in sweep.inputs.items()}
     command = OPTIONAL.sub(filled, str(trial.get("command", "")))
-    kept = {key: value for key, value in trial.items() if key != "$schema"}
+    kept = {key: value for key, value in trial.items() if key not in ("$schema", "type")}
     return {**kept, "inputs": inputs, "command": command}, place.parent
 
 

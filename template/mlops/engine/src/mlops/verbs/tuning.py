@@ -1,6 +1,7 @@
 """The search for better hyperparameters on Azure ML, and the training with what it found."""
 
 from mlops import definitions, hyperparameters
+from mlops.config import Sweep
 from mlops.errors import UserError
 from mlops.hyperparameters import Search, with_trials
 from mlops.lint.configuration import check_overrides
@@ -68,10 +69,23 @@ def _start(session: Session, overrides: str) -> str:
     """Start a search; return the name of its job."""
     sweep = hyperparameters.sweep(session.project, overrides)
     pipeline = definitions.of(session.project).tuning(sweep)
+    _say_concurrency(session, sweep)
     data = ensure_data(session, pipeline)
     job = session.backend.submit_tuning(new_job(session), data, overrides, sweep, rerun=reads_azure(pipeline))
     say_started(session, job)
     return job
+
+
+def _say_concurrency(session: Session, sweep: Sweep) -> None:
+    """Print how many trials run at a time, if the cluster has fewer nodes than the settings want."""
+    compute, wanted = session.config.compute, sweep.limits["max_concurrent_trials"]
+    cluster = next(each for each in (compute.cluster, compute.gpu_cluster) if each and each.name == compute.training_cluster)
+    at_once = (cluster.max_nodes or wanted * compute.training.nodes) // compute.training.nodes
+    if at_once < wanted:
+        session.say(
+            f"{at_once} trials run at a time, not {wanted}: {cluster.name} has at most {cluster.max_nodes} nodes "
+            "(max_nodes in the configuration; tuning.concurrent_trials)."
+        )
 
 
 def _result(session: Session, job: str) -> Search | None:
@@ -91,4 +105,5 @@ def _result(session: Session, job: str) -> Search | None:
     found = sorted(folder.rglob("search.json"))
     if not found:
         raise UserError(no_search)
-    return Search.read(session.project, found[0])
+    # SDK v1 has the results of all trials, the others that of the best one.
+    return Search.best_of(session.project, found)
