@@ -86,7 +86,7 @@ class AzureCli:
         # `--set` can add no inputs to the component of the trials, so the search goes into a copy.
         document = sweep_document(self._project, sweep, self._config, self._generated)
         file = self._generate("tuning.yml", document)
-        pipeline = YamlDefinitions(self._project).tuning(sweep)
+        pipeline = YamlDefinitions(self._project).tuning()
         return self._submit(pipeline, file, job, data, overrides, rerun=rerun)
 
     def _submit(

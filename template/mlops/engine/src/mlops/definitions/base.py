@@ -16,7 +16,6 @@ from textwrap import shorten
 from types import ModuleType
 from typing import Any, Protocol
 
-from mlops.config import Sweep
 from mlops.errors import UserError
 from mlops.pipeline import Pipeline
 
@@ -40,12 +39,8 @@ class Definitions(Protocol):
             UserError: It cannot be read or built.
         """
 
-    def tuning(self, sweep: Sweep | None = None) -> Pipeline:
-        """Return the pipeline that searches hyperparameters.
-
-        Args:
-            sweep: The search that Azure ML does, as one trial for each candidate. Without one the pipeline is that of
-                this machine, whose step `tune` does the whole search.
+    def tuning(self) -> Pipeline:
+        """Return the pipeline that searches hyperparameters, as it runs on this machine: one step does all trials.
 
         Raises:
             UserError: It cannot be read or built.

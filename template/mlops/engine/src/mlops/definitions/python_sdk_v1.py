@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops.config import EnvironmentConfig, Sweep, load_environment
+from mlops.config import EnvironmentConfig, load_environment
 from mlops.definitions import cron
 from mlops.definitions.base import load_module, require, running_in
 from mlops.definitions.python_sdk_v2 import folder
@@ -70,13 +70,13 @@ class PythonSdkV1Definitions:
         """
         return plain_pipeline(self.project, "training")
 
-    def tuning(self, sweep: Sweep | None = None) -> Pipeline:
+    def tuning(self) -> Pipeline:
         """Build the steps of the search for hyperparameters; see `Definitions.tuning`.
 
         Raises:
             UserError: They cannot be built, or use what has no plain form.
         """
-        return plain_pipeline(self.project, "tuning", sweep)
+        return plain_pipeline(self.project, "tuning", None)
 
 
 def plain_pipeline(project: Project, function: str, *arguments: object) -> Pipeline:

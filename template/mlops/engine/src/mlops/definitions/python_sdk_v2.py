@@ -71,7 +71,7 @@ def training_job(project: Project, config: EnvironmentConfig) -> "PipelineJob":
 
 
 def tuning_job(project: Project, config: EnvironmentConfig, sweep: Sweep | None) -> "PipelineJob":
-    """Build the pipeline that searches hyperparameters; see `Definitions.tuning`.
+    """Build the pipeline that searches hyperparameters: with a sweep for Azure ML, without one for this machine.
 
     Raises:
         UserError: That fails.
@@ -107,13 +107,13 @@ class PythonSdkDefinitions:
         """
         return self._plain(self._job)
 
-    def tuning(self, sweep: Sweep | None = None) -> Pipeline:
+    def tuning(self) -> Pipeline:
         """Build the pipeline that searches hyperparameters; see `Definitions.tuning`.
 
         Raises:
             UserError: It cannot be built.
         """
-        return self._plain(tuning_job(self.project, self.config, sweep))
+        return self._plain(tuning_job(self.project, self.config, None))
 
     def _plain(self, job: "PipelineJob") -> Pipeline:
         source = self.project.definitions / "pipeline.py"

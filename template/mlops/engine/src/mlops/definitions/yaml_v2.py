@@ -13,6 +13,8 @@ from mlops.pipeline import OPTIONAL, Pipeline, is_local, mapping
 from mlops.project import Project, load_yaml
 from mlops.responsible_ai.components import COMPONENTS
 
+TUNING_FILE = "tuning.yml"
+
 _CANDIDATE = re.compile(r"\$\{\{\s*inputs\.candidate\s*\}\}")
 _PATHS = ("path", "code", "component", "trial", "environment", "conda_file")
 """The keys of a pipeline, of a job and of a component whose values can be paths."""
@@ -35,28 +37,22 @@ class YamlDefinitions:
         """
         return Pipeline.load(self.project.definitions / "pipeline.yml", COMPONENTS)
 
-    def tuning(self, sweep: Sweep | None = None) -> Pipeline:
+    def tuning(self) -> Pipeline:
         """Read the pipeline that searches hyperparameters; see `Definitions.tuning`.
 
         Raises:
-            UserError: A file of it is missing, holds no YAML mapping, or has no sweep.
+            UserError: The file is missing, or holds no YAML mapping.
         """
-        pipeline = Pipeline.load(self.project.definitions / "tuning.yml")
-        if sweep is None:
-            return pipeline
-        document = sweep_document(self.project, sweep, None, pipeline.source.parent)
-        return Pipeline.from_dict(document, pipeline.source, pipeline.data)
+        return Pipeline.load(self.project.definitions / TUNING_FILE)
 
 
-def sweep_document(project: Project, sweep: Sweep, config: EnvironmentConfig | None, folder: Path) -> dict[str, Any]:
-    """Return tuning.yml with a search in it and the component of its trials, as a file of another folder.
-
-    With an environment, its cluster and its numbers for distributed trainings are put in too.
+def sweep_document(project: Project, sweep: Sweep, config: EnvironmentConfig, folder: Path) -> dict[str, Any]:
+    """Return tuning.yml as a file of another folder, with a search, the component of its trials, and where they run.
 
     Raises:
         UserError: A file is missing, holds no YAML mapping, or has no sweep.
     """
-    source = project.definitions / "tuning.yml"
+    source = project.definitions / TUNING_FILE
     document = load_yaml(source)
     sweeps = [name for name, job in mapping(document.get("jobs")).items() if mapping(job).get("type") == "sweep"]
     if len(sweeps) != 1:
@@ -64,9 +60,8 @@ def sweep_document(project: Project, sweep: Sweep, config: EnvironmentConfig | N
     document = _moved(document, source.parent, folder)
     job = document["jobs"][sweeps[0]]
     job["trial"] = trial = _moved(*_trial(source, load_yaml(source)["jobs"][sweeps[0]], sweep), folder)
-    if config:
-        job["compute"] = f"azureml:{config.compute.training_cluster}"
-    if config and "distribution" in trial:
+    job["compute"] = f"azureml:{config.compute.training_cluster}"
+    if "distribution" in trial:
         trial["resources"] = {**mapping(trial.get("resources")), "instance_count": config.compute.training.nodes}
         trial["distribution"]["process_count_per_instance"] = config.compute.training.processes_per_node
     job["search_space"] = {name: dict(distribution) for name, distribution in sweep.search_space.items()}

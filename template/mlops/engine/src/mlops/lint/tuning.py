@@ -7,15 +7,12 @@ import yaml
 
 from mlops.config import Sweep, load_environment
 from mlops.definitions.base import Document, Finding, quiet
-from mlops.definitions.yaml_v2 import sweep_document
+from mlops.definitions.yaml_v2 import TUNING_FILE, sweep_document
 from mlops.errors import UserError
 from mlops.lint import graph, sdk
 from mlops.lint.documents import Catalogue, did_you_mean
 from mlops.pipeline import Component, Pipeline, binding, mapping
 from mlops.project import Project
-
-FILE = "tuning.yml"
-"""The pipeline in a project of YAML files."""
 
 OUTPUT = "search"
 """The output of the pipeline in which `mlops tune` finds what a search found."""
@@ -64,7 +61,7 @@ def _input_findings(
 
 def check_files(project: Project, sweep: Sweep) -> list[Finding]:
     """Check the pipeline of aml-cli-v2 with the search of config/model.yml in it, as it goes to Azure ML."""
-    path = project.definitions / FILE
+    path = project.definitions / TUNING_FILE
     if not path.is_file():
         return []  # a project from before v0.8.0 whose user has removed the file: only `mlops tune` misses it
     config = load_environment(project, project.first_environment)

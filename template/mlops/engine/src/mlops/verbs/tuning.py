@@ -68,7 +68,7 @@ def tune(
 def _start(session: Session, overrides: str) -> str:
     """Start a search; return the name of its job."""
     sweep = hyperparameters.sweep(session.project, overrides)
-    pipeline = definitions.of(session.project).tuning(sweep)
+    pipeline = definitions.of(session.project).tuning()
     _say_concurrency(session, sweep)
     data = ensure_data(session, pipeline)
     job = session.backend.submit_tuning(new_job(session), data, overrides, sweep, rerun=reads_azure(pipeline))
