@@ -74,7 +74,8 @@ class Range:
         found = float(str(given))
         if not math.isfinite(found):
             raise ValueError
-        return round(found) if self.is_integer else float(f"{found:.{_DIGITS}g}")
+        short = round(found) if self.is_integer else float(f"{found:.{_DIGITS}g}")
+        return min(max(short, self.low), self.high) if found in self else short
 
     def __contains__(self, value: object) -> bool:
         """Return whether a value is within the range."""
@@ -103,6 +104,11 @@ class Choice:
         return self.values
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """Its values as words."""
+        return tuple(map(word, self.values))
+
+    @property
     def is_numerical(self) -> bool:
         """Whether all of its values are numbers."""
         return all(map(is_number, self.values))
@@ -113,24 +119,23 @@ class Choice:
         Raises:
             ValueError: none has.
         """
-        texts = {_text(given), str(given)}
+        texts = (word(given), str(given))
         for value in self.values:
-            same = value == given and isinstance(value, bool) == isinstance(given, bool)
-            if same or _text(value) in texts or (is_number(value) and _float(given) == value):
+            if word(value) in texts or (is_number(value) and _float(given) == value):
                 return value
         raise ValueError
 
     def __contains__(self, value: object) -> bool:
         """Return whether a value is listed."""
-        return any(value == each and isinstance(value, bool) == isinstance(each, bool) for each in self.values)
+        return word(value) in self.texts
 
     def __str__(self) -> str:
         """Return it in words."""
-        return ", ".join(map(_text, self.values))
+        return ", ".join(self.texts)
 
     def document(self) -> dict[str, Any]:
         """Return it in the terms of Azure ML."""
-        return {"type": "choice", "values": list(self.values) if self.is_numerical else list(map(_text, self.values))}
+        return {"type": "choice", "values": list(self.values if self.is_numerical else self.texts)}
 
 
 @dataclass(frozen=True)
@@ -295,8 +300,8 @@ def _early_termination_problems(given: object) -> Iterator[str]:
     yield from rule_problems(entry, rules, place)
 
 
-def _early_termination(given: str | Mapping[str, Any]) -> EarlyTermination:
-    entry = {"type": given} if isinstance(given, str) else given
+def _early_termination(given: Any) -> EarlyTermination:
+    entry: Mapping[str, Any] = {"type": given} if isinstance(given, str) else given
     return EarlyTermination(**{key: value for key, value in entry.items() if value is not None})
 
 
@@ -318,7 +323,7 @@ def _dimension_problem(values: object) -> str:
         return ""
     if not isinstance(values, list) or len(values) < 2:
         return "give a range, such as {from: 1, to: 9}, or a list of two or more values"
-    if len({_text(value) for value in values}) < len(values):
+    if len({word(value) for value in values}) < len(values):
         return "a value is there twice; delete one"
     for value in values:
         parts = value if isinstance(value, list) else [value]
@@ -343,7 +348,7 @@ def _sampling_problems(tuning: Tuning) -> Iterator[str]:
     if tuning.sampling == "bayesian":
         for name, kind in ranges.items():
             if kind.log:
-                yield f"{SPACE}.{name}: Azure ML's bayesian sampling has no logarithmic range; leave out log, or list values"
+                yield f"{SPACE}.{name}: bayesian sampling of Azure ML has no logarithmic range; leave out log"
         if tuning.early_termination.type != NEVER:
             yield f"tuning.early_termination: Azure ML has none with bayesian sampling; set {NEVER} or another sampling"
 
@@ -390,7 +395,7 @@ def merged(hyperparameters: Mapping[str, Any], candidate: Mapping[str, Any]) -> 
 
 def words(candidate: Mapping[str, Any], prefix: str = "") -> str:
     """Return a candidate as the words `name=value ...`, with YAML values."""
-    return " ".join(f"{prefix}{name}={_text(value)}" for name, value in candidate.items())
+    return " ".join(f"{prefix}{name}={word(value)}" for name, value in candidate.items())
 
 
 def overrides(search: Mapping[str, Any]) -> str:
@@ -398,10 +403,10 @@ def overrides(search: Mapping[str, Any]) -> str:
     return words(search["best"]["hyperparameters"], f"{PLACE}.")
 
 
-def _text(value: Any) -> str:
+def word(value: Any) -> str:
     """Return the YAML of a value in one word."""
     if isinstance(value, list | tuple):
-        return f"[{','.join(map(_text, value))}]"
+        return f"[{','.join(map(word, value))}]"
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, float):
@@ -442,7 +447,7 @@ def sweep(settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     tuning = Tuning.from_settings(settings)
     chosen = str(section(settings, "evaluation").get("metric"))
-    [metric] = [each for known in METRICS.values() for each in known if each.name == chosen] or [None]
+    metric = next((each for known in METRICS.values() for each in known if each.name == chosen), None)
     if metric is None:
         raise StepError(f"evaluation.metric: {chosen!r} is unknown")
     names = {name: azure_name(name) for name in tuning.space}
