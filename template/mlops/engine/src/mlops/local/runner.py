@@ -158,7 +158,7 @@ def run_pipeline(
     isolated: bool = False,
     environment: Mapping[str, str] | None = None,
     announce: Callable[[str], None] = lambda text: say(text, end=""),
-    watch: str = "",
+    watch: tuple[str, ...] = (),
 ) -> RunResult:
     """Run every step, each after those it reads from, and write its outputs to `folder/<step>/<output>`.
 
@@ -168,7 +168,7 @@ def run_pipeline(
         isolated: Whether each step gets an interpreter of its own.
         environment: Variables that are added to the steps' environment.
         announce: Receives pieces of the progress lines; each ends with what the step printed last.
-        watch: How those lines of a step begin that are shown at once; by default none are.
+        watch: How those lines of a step begin that are shown at once.
 
     Raises:
         UserError: An input is not on this machine, or a step fails or leaves out one of its outputs.
@@ -196,20 +196,20 @@ def run_pipeline(
 
 
 class _Watch:
-    """Shows those lines of a running step that begin in a certain way."""
+    """Shows those lines of a running step that begin in one of some ways."""
 
-    def __init__(self, start: str, announce: Callable[[str], None]) -> None:
-        """Show what begins with `start`; with an empty one, nothing."""
+    def __init__(self, starts: tuple[str, ...], announce: Callable[[str], None]) -> None:
+        """Count the lines from here."""
         self.lines = 0
-        self._start, self._announce, self._terminal, self._rest = start, announce, sys.stdout, ""
+        self._starts, self._announce, self._terminal, self._rest = starts, announce, sys.stdout, ""
 
     def write(self, text: str) -> None:
         """Take what the step has printed, which need not be whole lines."""
-        if not self._start:
+        if not self._starts:
             return
         *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
-            if line.startswith(self._start):
+            if line.startswith(self._starts):
                 # What this process prints goes into the log meanwhile. The first line follows the step's name.
                 with contextlib.redirect_stdout(self._terminal):
                     self._announce(f"{'' if self.lines else chr(10)}{line.rstrip()}\n")

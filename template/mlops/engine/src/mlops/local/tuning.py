@@ -28,8 +28,8 @@ from mlops.project import Project
 STATE = "tuning"
 """The folder in `.local/` that has what was tried, so that a search that was stopped goes on."""
 
-TRIAL = "trial "
-"""How a line of the step begins that says how a trial ended."""
+LINES = ("trial ", "  trial ", "going on after", "stopped after")
+"""How those lines of the step begin that say how the search goes."""
 
 
 def tune_local(
@@ -104,7 +104,7 @@ def _search(project: Project, overrides: str, *, skip_lint: bool) -> tuple[Searc
         try:
             with parent_run(local, experiment, folder.name) as variables:
                 say_step("tracking", time.perf_counter() - begun, f"MLflow experiment {experiment}")
-                steps = run_pipeline(pipeline, folder, environment=variables, watch=TRIAL)
+                steps = run_pipeline(pipeline, folder, environment=variables, watch=LINES)
         except KeyboardInterrupt:
             raise UserError("stopped: what was tried is kept, and `uv run mlops tune` goes on from there") from None
         if "search" not in steps.outputs:
