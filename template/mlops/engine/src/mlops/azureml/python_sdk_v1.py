@@ -235,7 +235,7 @@ class PythonSdkV1(PythonSdk):
             step._allow_reuse = False
         known = {parameter for step in steps for parameter in step._params}
         if unknown := values.keys() - known:
-            raise UserError(f"pipelines.py: {function}: there is no parameter {', '.join(unknown)}: add it")
+            raise UserError(f"pipelines.py: the {function} pipeline has no parameter {', '.join(unknown)}: add it")
         return steps, {**{key: value for key, value in datasets.items() if key in known}, **values}
 
     def _publish(self, endpoint: str, name: str, steps: "Steps") -> "PipelineEndpoint | None":
