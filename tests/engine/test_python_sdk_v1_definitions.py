@@ -24,10 +24,11 @@ from sklearn.linear_model import LinearRegression
 
 from mlops import cli, definitions, verbs
 from mlops.azureml.python_sdk_v1 import fingerprint, sdk_errors
-from mlops.config import load_environment
+from mlops.config import load_environment, load_yaml
 from mlops.definitions.base import load_module
-from mlops.definitions.python_sdk_v1 import NOTICE, build, plain_pipeline, recurrence, snapshot
+from mlops.definitions.python_sdk_v1 import NOTICE, build, plain_pipeline, recurrence, snapshot, stand_alone_steps
 from mlops.errors import UserError
+from mlops.hyperparameters import sweep
 from mlops.lint import Finding, lint
 from mlops.project import Project
 from mlops.verbs import Session
@@ -99,9 +100,9 @@ SEEDS = {
         ),
         (
             "the older kind in an argument",
-            'arguments=[f"{PACKAGE}.{name}",',
+            "arguments=words(name, options),",
             'outputs=[old := __import__("azureml.pipeline.core").pipeline.core.PipelineData("old", datastore="any")],'
-            ' arguments=[f"{PACKAGE}.{name}", "--old", old,',
+            ' arguments=[*words(name, options), "--old", old],',
             "prep: old is PipelineData: use OutputFileDatasetConfig instead",
         ),
         ("a missing entry script", "batch_score.py", "score_batch.py", "line score_batch.py"),
@@ -206,6 +207,28 @@ DISTRIBUTED = {
 }
 """More of them where a training is distributed."""
 
+SEEDS[PIPELINES] += [
+    (
+        "a search without a result",
+        '        "search": search,\n',
+        "",
+        "tuning.jobs.tune.component.command tune.py needs the option --search",
+    ),
+    (
+        "another name of the result",
+        'output("search")',
+        'output("result")',
+        'tuning.outputs "search" missing `mlops tune`',
+    ),
+    (
+        "a search that cannot go on",
+        '{**options, "state": state}',
+        "options",
+        'tuning.jobs.tune.component needs the input "state"',
+    ),
+    ("an unknown distribution", "parameter_expressions, distribution", 'parameter_expressions, "any" + distribution', "line any"),
+]
+
 SEEDS = {file: SEEDS.get(file, []) + (DISTRIBUTED.get(file, []) if TORCH else []) for file in {**SEEDS, **DISTRIBUTED}}
 
 ACCEPTED = [
@@ -290,7 +313,8 @@ def as_sdk_v1_says(expected: Mapping[str, Any]) -> dict[str, Any]:
             # In YAML only `evaluation` and its like are named twice; here every output is.
             step["inputs"][name] = (plain_kind, source)
         step["outputs"] = {name: ("uri_folder", name) for name in step["outputs"]}
-        step["command"] = step["command"].replace(
+        # Azure ML gives the values of SDK v1 to the script as they are, not to a shell.
+        step["command"] = step["command"].replace('"', "").replace(
             "$[[--production-data ${{inputs.production_data}}]]", "--production-data ${{inputs.production_data}}"
         )
     return found
@@ -386,6 +410,23 @@ def test_another_pipeline_has_another_fingerprint(file: str, old: str, new: str,
         for name in ("pipelines", "environments", "run_step"):
             sys.modules.pop(name, None)
         assert training_hash(shipped) != before
+
+
+def test_the_hyperparameters_of_a_trial_become_its_candidate(shipped: Project) -> None:
+    given = load_module(shipped.definitions, "run_step").options_with_value
+    candidate = ["--candidate", "rate={rate} tree.depth={tree__depth}"]
+    chosen = ["--rate", "0.1", "--tree__depth", "3.0"]
+    expected = ["--overrides", "a=1", "--candidate", "rate=0.1 tree.depth=3.0"]
+    assert given(["--overrides", "a=1", "--state", "none", *candidate, *chosen]) == expected
+
+
+def test_a_search_is_built_for_azure_with_what_the_settings_say(shipped: Project) -> None:
+    steps, _ = stand_alone_steps(shipped, "tuning", sweep(shipped))
+    found = steps[1]._hyperdrive_config  # type: ignore[attr-defined]
+    wanted = load_yaml(shipped.settings)["tuning"]
+    assert found._max_total_runs == wanted["trials"]
+    assert found._max_duration_minutes == wanted["minutes"]
+    assert set(found._generator_config["parameter_space"]) == {f"--{name.replace('.', '__')}" for name in wanted["space"]}
 
 
 def test_an_option_without_a_value_is_left_out(shipped: Project) -> None:
