@@ -32,7 +32,7 @@ def baselines(
     predictions = {}
     target = train.frame[schema.target]
     for name in names:
-        if name != CONSTANTS[schema.task]:
+        if name != CONSTANTS.get(schema.task):
             values = modality.baseline(name, train, test, schema)
             predictions[f"baseline {name}"] = Predictions(values)
             if _has_classes(schema):

@@ -112,7 +112,7 @@ def check_training(training: Mapping[str, Any], schema: Schema) -> None:
             f"training.offset: {offset!r} is not a numerical feature without missing values; those are "
             f"{', '.join(suitable) or 'none'}"
         )
-    if training.get("threshold") is not None and (schema.task == "regression" or len(schema.classes) > 2):
+    if training.get("threshold") is not None and (schema.task != "classification" or len(schema.classes) > 2):
         raise StepError("training.threshold: is for two classes, and this target has others; leave it out")
 
 
@@ -176,7 +176,7 @@ def _check_names(problems: _Problems, modality: Modality, schema: Schema, settin
             slice_groups(described, column, setting)
     for name in baselines:
         with problems.collected():
-            if name != CONSTANTS[schema.task]:
+            if name != CONSTANTS.get(schema.task):
                 _check_baseline(name, modality, nothing, schema)
 
 
