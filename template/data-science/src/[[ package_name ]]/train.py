@@ -22,7 +22,6 @@ from .core.step import is_main_process, output_folder, run, step_run
 from .modality import MODALITY
 from .model_output import TEXTS
 
-
 _MOST_TEXTS = 200
 
 

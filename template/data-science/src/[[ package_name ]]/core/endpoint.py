@@ -48,7 +48,8 @@ def check_response(modality: Modality, response: object, rows: int, schema_path:
     """Return the problems of an endpoint's answer to `rows` rows; an empty list means that it is valid.
 
     A number must be finite and within the target's range widened by its width on both sides; a class must be one
-    that the schema lists, if it lists them; a text must not be empty; the probabilities of a row, if there are some, have the sum 1.
+    that the schema lists, if it lists them; a text must not be empty; the probabilities of a row, if there are some,
+    have the sum 1.
 
     Raises:
         StepError: the schema cannot be read.

@@ -63,9 +63,7 @@ def _examples(
         )
         for place in shown
     ]
-    rows = [
-        (names[place], places[place], number(float(scores[place])), number(float(usual[place]))) for place in shown
-    ]
+    rows = [(names[place], places[place], number(float(scores[place])), number(float(usual[place]))) for place in shown]
     better, worse = int((scores > usual).sum()), int((scores < usual).sum())
     return Panel(
         name="summaries",

@@ -55,7 +55,12 @@ def _prefix_problem(value: object) -> str:
 
 
 _LOOP = {key: rule for key, rule in LOOP_RULES.items() if key != "class_weights"}
-_NETWORK: Rules = {"max_tokens": integer(8, 16_384), "max_new_tokens": integer(1, 4096), "beams": integer(1, 32), **_LOOP}
+_NETWORK: Rules = {
+    "max_tokens": integer(8, 16_384),
+    "max_new_tokens": integer(1, 4096),
+    "beams": integer(1, 32),
+    **_LOOP,
+}
 _RULES: Mapping[str, Rules] = {
     EXTRACTIVE: {
         "sentences": integer(1, 1000),

@@ -66,7 +66,9 @@ def fit(texts: Sequence[str], summaries: Sequence[str], settings: Selection, see
         raise StepError("no training text has a word: correct the texts") from error
     length = float(np.median([len(text_model.words(summary)) for summary in summaries]))
     count = settings.sentences or usual_sentences(summaries)
-    selector = text_model.Selector(vectorizer, _usual(vectorizer.get_feature_names_out(), texts, summaries), length, count)
+    selector = text_model.Selector(
+        vectorizer, _usual(vectorizer.get_feature_names_out(), texts, summaries), length, count
+    )
     chosen = _with_choice(texts)
     if not chosen:
         raise StepError("each training text has one sentence, so there is nothing to select from: add longer texts")
@@ -105,9 +107,7 @@ def _likeness(sentences: Sequence[str], summary: str) -> np.ndarray:
 def _usual(known: Sequence[str], texts: Sequence[str], summaries: Sequence[str]) -> dict[str, float]:
     """Return for each known word by what factor, as a logarithm, it is more frequent in summaries than in texts."""
     within, outside = _counts(summaries), _counts(texts)
-    return {
-        word: float(np.log((within.get(word, 0) + _PRIOR) / (outside.get(word, 0) + 2 * _PRIOR))) for word in known
-    }
+    return {word: float(np.log((within.get(word, 0) + _PRIOR) / (outside.get(word, 0) + 2 * _PRIOR))) for word in known}
 
 
 def _counts(texts: Sequence[str]) -> dict[str, int]:
