@@ -13,7 +13,7 @@ from mlflow.pyfunc import PyFuncModel, load_model
 
 from .core import distances
 from .core.baselines import baselines
-from .core.champion import meet_champion, model_embeddings, model_predictions
+from .core.champion import meet_champion, model_embeddings, model_notes, model_predictions
 from .core.cohorts import score_cohorts, score_slices, slice_groups
 from .core.metrics import scores
 from .core.modality import Examples, Predict, data_files, load_examples, unlabelled_examples
@@ -98,7 +98,7 @@ def _evaluate(
         return challenger if examples is test else model_predictions(model, MODALITY, examples).within(classes)
 
     replaceable = policy.incomparable_champion == REPLACE
-    met = meet_champion(arguments.model_name, MODALITY, schema, held_out, test, replace=replaceable)
+    met = meet_champion(arguments.model_name, MODALITY, schema, held_out, test, train=train, replace=replaceable)
     # Champion and challenger are compared where neither was trained; all else is judged on all held-out rows.
     everything = np.arange(len(actual))
     compared = everything if met.unseen is None else np.flatnonzero(met.unseen)
@@ -167,6 +167,7 @@ def _evaluate(
         champion=name,
         champion_version=met.version,
         champion_note=met.note,
+        notes=model_notes(model),
         compared_rows=len(compared),
         interval=interval,
         baselines=intervals,

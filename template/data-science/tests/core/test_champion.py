@@ -74,9 +74,14 @@ class Modality(SimpleNamespace):
         return examples.frame[list(columns)]
 
 
-def meet(*values, **options):
-    frames = [Examples(pd.DataFrame({"x": np.array(each, dtype=float)}), Path()) for each in values]
-    return champion.meet_champion("doubled", Modality(), SCHEMA, HELD_OUT, *frames, **options)
+def examples(values):
+    return Examples(pd.DataFrame({"x": np.array(values, dtype=float)}), Path())
+
+
+def meet(*values, train=None, **options):
+    if train is not None:
+        options["train"] = examples(train)
+    return champion.meet_champion("doubled", Modality(), SCHEMA, HELD_OUT, *map(examples, values), **options)
 
 
 def test_a_champion_with_an_embedding_gives_it_for_all_examples_when_it_is_asked_to(registered):
@@ -117,6 +122,29 @@ def test_a_champion_that_was_trained_on_nearly_all_held_out_rows_is_not_compared
         meet([1, 2, 3, 4])
     met = meet([1, 2, 3, 4], replace=True)
     assert (met.predictions, met.unseen) == ((), None)
+
+
+@pytest.mark.parametrize(
+    ("known", "train", "strange"),
+    [
+        ([30, 77], [50, 60, 70], True),
+        ([30, 77], [50, 60, 77.2], False),
+        # The one that is there is not among those that are looked at first.
+        ([*range(1000, 3000), 77], [50, 77], False),
+        ([*range(1000, 3000), 77], [50, 78], True),
+        ([], [50], False),
+        ([30], [], False),
+        ([3], [50], False),
+    ],
+)
+def test_a_champion_whose_training_data_are_all_gone_may_know_the_held_out_ones_in_another_form(
+    folders, tmp_path, known, train, strange
+):
+    register(tmp_path, fingerprints=np.array(known, dtype=float).reshape(-1, 1))
+    met = meet([1, 2, 3, 4], train=train)
+    assert ("none of the training examples of champion v1 is found again in the data" in met.note) is strange
+    assert len(met.predictions) == 1
+    assert "found again" not in meet([1, 2, 3, 4]).note
 
 
 def test_a_champion_whose_fingerprints_are_of_another_kind_is_not_compared(folders, tmp_path):

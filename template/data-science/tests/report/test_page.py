@@ -1,6 +1,7 @@
 """The page of an evaluation: complete, accessible, and one file."""
 
 import re
+from collections import Counter
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -293,6 +294,26 @@ def test_of_100_classes_there_is_no_matrix_but_the_finding_the_mistakes_and_a_ta
 def test_the_counts_of_few_classes_are_in_the_matrix_and_in_no_table():
     assert drawing("classification", "Confusion of delay")
     assert not [text for text in Page(build("classification")).text("caption") if "most frequent mistakes" in text]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["cat", "talk.politics.misc"],
+        ["comp.sys.ibm", "comp.sys.mac", "comp.sys.ibm.pc"],
+        ["comp.sys.ibm.hardware", "comp.sys.ibm.software"],
+        ["comp.sys.ibm.pc", "comp.sys.ibm.ps", "comp.....pc"],
+        [f"{'a' * 30}{'b' * count}{'c' * 30}" for count in (1, 2, 12)],
+        ["$5 and $6 more", "$5 and $6 or less"],
+    ],
+)
+def test_long_names_of_classes_that_begin_alike_stay_different_in_the_matrix(names):
+    drawn = charts.confusion(np.eye(len(names)), names, "Confusion")
+    texts = Counter(re.findall("<text[^>]*>([^<]*)</text>", drawn))
+    labels = [text for text, count in texts.items() if count == 2 and not text.isdigit()]
+    assert len(labels) == len(names)
+    assert max(map(len, labels)) <= 12
+    assert set(labels) >= {name for name in names if len(name) <= 12}
 
 
 def test_scores_are_given_in_the_unit_of_the_target():

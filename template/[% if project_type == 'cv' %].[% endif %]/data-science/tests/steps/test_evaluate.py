@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 from helpers import module, write_archive
+from PIL import ImageOps
 from samples import CLASSES, SCHEMA, SETTINGS, encoded, labelled, make_folders, picture, pictures
 
 prep, evaluate, register = module("prep"), module("evaluate"), module("register")
@@ -95,12 +96,15 @@ def test_a_model_that_learned_nothing_misses_the_floor(project, root):
     assert "misses the floor" in decision["reasons"][0]
 
 
-def write_pictures_again(project, share):
-    """Scale this share of the pictures, which deals them out anew, and run prep."""
+def doubled(image):
+    return image.resize((image.width * 2, image.height * 2))
+
+
+def write_pictures_again(project, share, change=doubled):
+    """Change this share of the pictures, which deals them out anew, and run prep."""
     files = pictures(200)
     for name in [name for name in files if int(name[:4]) % 10 < 10 * share]:
-        image = decode(files[name])
-        files[name] = encoded(image.resize((image.width * 2, image.height * 2)))
+        files[name] = encoded(change(decode(files[name])))
     write_archive(project.raw / "pictures.zip", labelled(files))
     prep.main(project.arguments("raw-data", "schema", "settings", "train-data", "test-data"))
 
@@ -131,6 +135,17 @@ def test_a_champion_that_was_trained_on_most_held_out_pictures_is_not_compared(p
     error = capsys.readouterr().err.splitlines()[-1]
     assert "error: champion v1 cannot be compared: it was trained on copies of" in error
     assert "are too few. It stays the champion." in error
+
+
+def test_pictures_that_were_all_changed_beyond_recognition_are_named_where_models_are_compared(project, root):
+    set_champion(root / "strong")
+    write_pictures_again(project, 1, ImageOps.invert)
+    decision, report = judged(project, root / "weak")
+    line = "none of the training examples of champion v1 is found again in the data: if they were changed as a whole"
+    assert line in decision["note"]
+    assert line in report
+    write_pictures_again(project, 0.9, ImageOps.invert)
+    assert "found again" not in judged(project, root / "weak")[0]["note"]
 
 
 def test_a_champion_without_fingerprints_is_compared_on_all_held_out_pictures(project, root, tmp_path):
@@ -197,4 +212,5 @@ def test_a_champion_of_another_size_and_of_colour_is_compared(project, root, tmp
     write_model(project, tmp_path / "colour", colour, schema, epochs=1, size=20, learning_rate=1e-6)
     set_champion(tmp_path / "colour")
     decision, _ = judged(project, root / "strong")
-    assert (decision["promote"], decision["champion"], decision["note"]) == (True, "champion v1", "")
+    assert (decision["promote"], decision["champion"]) == (True, "champion v1")
+    assert decision["note"].startswith("none of the training examples of champion v1 is found again in the data")

@@ -26,7 +26,7 @@ MODALITY, StepError = module("modality").MODALITY, module("core.step").StepError
 Examples, load_examples = module("core.modality").Examples, module("core.modality").load_examples
 unlabelled_examples = module("core.modality").unlabelled_examples
 Schema, split = module("core.schema").Schema, module("core.split").split
-endpoint = module("core.endpoint")
+endpoint, as_predictions = module("core.endpoint"), module("core.metrics").as_predictions
 decode, MAXIMUM_BYTES = image_model.decode, image_model.MAXIMUM_BYTES
 
 GREY = Image.fromarray(np.arange(0, 240, 4, dtype=np.uint8).reshape(6, 10))
@@ -1079,8 +1079,9 @@ def test_a_baseline_predicts_from_the_pixels(project, name):
     train, test = (
         replace(examples, frame=examples.frame[part].reset_index(drop=True)) for part in (slice(90), slice(90, None))
     )
-    predicted = MODALITY.baseline(name, train, test, schema)
-    assert (predicted == test.frame["place"].to_numpy()).mean() > 0.9
+    predicted = as_predictions(MODALITY.baseline(name, train, test, schema))
+    assert (predicted.values == test.frame["place"].to_numpy()).mean() > 0.9
+    assert (predicted.probabilities is None) == (name == "nearest_centroid")
 
 
 def test_an_unknown_baseline_is_one_line(project):

@@ -30,6 +30,11 @@ from .step import StepError
 FINGERPRINTS = "fingerprints.npy"
 """What the training examples of a model are recognised by, beside its other files."""
 
+NOTES = "notes"
+"""The key of the metadata of a model for what the report should say of its training: a list of texts."""
+
+_SOME = 500
+
 
 def champion(client: MlflowClient, name: str, below: int | None = None) -> ModelVersion | None:
     """Return the version of the model to beat: the highest one that has no tag `rejected=true`.
@@ -114,6 +119,11 @@ def write_metadata(folder: Path, metadata: Mapping[str, Any]) -> None:
     model.save(str(folder / MLMODEL_FILE_NAME))
 
 
+def model_notes(model: PyFuncModel) -> tuple[str, ...]:
+    """Return what a model says of its training."""
+    return tuple((model.metadata.metadata or {}).get(NOTES, ()))
+
+
 def write_fingerprints(folder: Path, fingerprints: NDArray[Any]) -> None:
     """Add those of its training examples to the MLflow model in `folder`, if the type of data has any."""
     if fingerprints.shape[1]:
@@ -151,6 +161,7 @@ def meet_champion(
     schema: Schema,
     held_out: Split,
     *examples: Examples,
+    train: Examples | None = None,
     replace: bool = False,
     embed: bool = False,
 ) -> Champion:
@@ -162,6 +173,7 @@ def meet_champion(
         schema: of the data.
         held_out: the split that the held-out examples come from.
         examples: what it is to score, the held-out examples first.
+        train: what its challenger was trained on; None if that plays no part.
         replace: whether a champion that cannot be compared may be replaced without a comparison.
         embed: whether its embeddings are needed too.
 
@@ -178,12 +190,18 @@ def meet_champion(
             model = _intact_model(source, version)
             if reason := held_out.difference(_recorded_split(model)):
                 raise _IncomparableError(reason)
-            unseen = _unseen(source, modality, schema, examples[0])
+            known = _recorded_fingerprints(source, modality, examples[0])
+            unseen = None if known is None else _unseen(known, modality, schema, examples[0])
             chosen = examples if unseen is None else (examples[0].take(unseen), *examples[1:])
             scored = tuple(_scored(model, modality, schema, each) for each in chosen)
             embedded = [_embedded(model, modality, each) for each in chosen] if embed else []
             found = tuple(each for each in embedded if each is not None)
-            notes = (_part(version, unseen), _unknown_classes(version, schema, scored[0], chosen[0]))
+            strange = unseen is None and train is not None and _is_strange(known, modality, train)
+            notes = (
+                _part(version, unseen),
+                _strange_training(version) if strange else "",
+                _unknown_classes(version, schema, scored[0], chosen[0]),
+            )
             return Champion(str(version.version), scored, "; ".join(filter(None, notes)), found, unseen)
         except _IncomparableError as error:
             note = f"champion v{version.version} cannot be compared: {error}"
@@ -214,20 +232,26 @@ def _recorded_split(model: PyFuncModel) -> Split | None:
     return Split.from_document((model.metadata.metadata or {}).get(METADATA))
 
 
-def _unseen(source: Path, modality: Modality, schema: Schema, examples: Examples) -> NDArray[np.bool_] | None:
-    """Return which held-out examples are no copies of those that the model in `source` was trained on; None if none is.
-
-    They are where all were written in another way, such as pictures that were compressed, and dealt out anew.
-    """
+def _recorded_fingerprints(source: Path, modality: Modality, examples: Examples) -> NDArray[Any] | None:
+    """Return those of the examples that the model in `source` was trained on; None if it has none."""
     if not (source / FINGERPRINTS).is_file():
         return None
     try:
-        known = np.load(source / FINGERPRINTS, allow_pickle=False)
+        known: NDArray[Any] = np.load(source / FINGERPRINTS, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise _IncomparableError(f"its {FINGERPRINTS} cannot be read") from error
-    new = modality.fingerprints(examples)
-    if known.shape[1:] != new.shape[1:] or known.dtype != new.dtype:
+    none = modality.fingerprints(examples.take(np.zeros(len(examples.frame), dtype=bool)))
+    if known.shape[1:] != none.shape[1:] or known.dtype != none.dtype:
         raise _IncomparableError("its training examples were recorded in another way, so copies cannot be found")
+    return known
+
+
+def _unseen(known: NDArray[Any], modality: Modality, schema: Schema, examples: Examples) -> NDArray[np.bool_] | None:
+    """Return which held-out examples are no copies of the known ones; None if none is.
+
+    They are where all were written in another way, such as pictures that were compressed, and dealt out anew.
+    """
+    new = modality.fingerprints(examples)
     seen = modality.alike(known, new)
     if not seen.any():
         return None
@@ -236,6 +260,23 @@ def _unseen(source: Path, modality: Modality, schema: Schema, examples: Examples
         copies = f"copies of {seen.sum():,} of the {len(seen):,} held-out rows"
         raise _IncomparableError(f"it was trained on {copies}, and {problem}")
     return ~seen
+
+
+def _is_strange(known: NDArray[Any] | None, modality: Modality, train: Examples) -> bool:
+    """Return whether none of the known examples is found again in those that a challenger was trained on."""
+    if known is None or not len(known) or not len(train.frame):
+        return False
+    trained = modality.fingerprints(train)
+    # Mostly a few are enough to find one.
+    some = known[:: -(-len(known) // _SOME)]
+    return not modality.alike(trained, some).any() and not modality.alike(trained, known).any()
+
+
+def _strange_training(version: ModelVersion) -> str:
+    return (
+        f"none of the training examples of champion v{version.version} is found again in the data: if they were "
+        "changed as a whole, it may have been trained on some of the held-out rows, and the comparison favours it"
+    )
 
 
 def _part(version: ModelVersion, unseen: NDArray[np.bool_] | None) -> str:

@@ -1,10 +1,12 @@
 """Parts of the rows: slices, where a model may not get worse, and cohorts, where it must be good by itself."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from .fairness import Cohorts, Fairness
 from .metrics import Metric, SliceScore, demographic_parity, equal_opportunity
@@ -28,14 +30,40 @@ def slice_groups(frame: pd.DataFrame, column: str, setting: str = "evaluation.sl
         raise StepError(f"{setting}: the data have no column {column!r}")
     values = frame[column]
     if pd.api.types.is_numeric_dtype(values) and values.nunique() > _MOST_VALUES:
-        values = pd.qcut(values, _GROUPS, duplicates="drop")
-    spell = {value: _spell(value) for value in sorted(values.dropna().unique())}
-    names = values.astype(object).map(spell).fillna("missing")
-    return names.astype(pd.CategoricalDtype(list(dict.fromkeys([*spell.values(), "missing"])), ordered=True))
+        numbers = values.to_numpy(dtype=float, na_value=np.nan)
+        edges, order = _edges(numbers[~np.isnan(numbers)])
+        places = np.searchsorted(edges, numbers)
+        names = pd.Series(np.array([*order, "missing"], dtype=object)[np.where(np.isnan(numbers), -1, places)])
+        names.index = values.index
+    else:
+        spell = {value: str(value) for value in sorted(values.dropna().unique())}
+        names, order = values.astype(object).map(spell).fillna("missing"), list(spell.values())
+    return names.astype(pd.CategoricalDtype(list(dict.fromkeys([*order, "missing"])), ordered=True))
 
 
-def _spell(value: object) -> str:
-    return f"{value.left:.4g} to {value.right:.4g}" if isinstance(value, pd.Interval) else str(value)
+def _edges(numbers: NDArray[np.float64]) -> tuple[NDArray[np.float64], list[str]]:
+    """Return the largest number of each group but the last, and the names of the groups, the smallest numbers first.
+
+    The groups have about equally many of the numbers. Their ends are numbers with few digits, as far as that moves them
+    by a twentieth of a group at most; the two outer ones are rounded outwards. So a name is true of all of its group.
+    """
+    ends = np.unique(np.quantile(numbers, np.linspace(0, 1, _GROUPS + 1)))
+    whole = bool((numbers == np.floor(numbers)).all())
+    gaps = np.diff(ends)
+    rounded = []
+    for place, end in enumerate(ends):
+        places = -math.floor(math.log10(gaps[max(place - 1, 0) : place + 1].min() / 10))
+        if whole and places >= 0:
+            rounded.append(math.floor(end))
+        elif 0 < place < len(ends) - 1:
+            rounded.append(round(float(end), places))
+        else:
+            outwards = math.floor if place == 0 else math.ceil
+            rounded.append(round(outwards(end * 10.0**places) / 10.0**places, places))
+    inner = np.unique(rounded[1:-1])
+    lower = [rounded[0], *(inner + 1 if whole else inner)]
+    pairs = zip(lower, [*inner, rounded[-1]], strict=True)
+    return inner, [f"{low:,.15g}" if low == high else f"{low:,.15g} to {high:,.15g}" for low, high in pairs]
 
 
 def score_slices(

@@ -207,8 +207,8 @@ class Modality(Protocol):
         """
         ...
 
-    def baseline(self, name: str, train: Examples, test: Examples, schema: Schema) -> np.ndarray:
-        """Return what a baseline of this type of data predicts for `test`.
+    def baseline(self, name: str, train: Examples, test: Examples, schema: Schema) -> Predictions | NDArray[Any]:
+        """Return what a baseline of this type of data predicts for `test`, with probabilities if it has some.
 
         Raises:
             StepError: there is no such baseline; without examples too, and whatever else goes wrong then.

@@ -5,8 +5,10 @@ The clean-up of matplotlib's SVG relies on how matplotlib writes it; the version
 """
 
 import io
+import itertools
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -71,7 +73,7 @@ def _draw(height: float) -> tuple[Figure, Axes]:
 def _rows(labels: Sequence[str], extra: float = 0.75) -> tuple[Figure, Axes]:
     """Return axes with one horizontal row for each label, the first on top, and a grid from left to right."""
     figure, axes = _draw(ROW * len(labels) + extra)
-    axes.set_yticks(range(len(labels)), [_short(label) for label in labels])
+    axes.set_yticks(range(len(labels)), _short(labels))
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
@@ -86,10 +88,28 @@ def _value(axes: Axes, row: int, value: float) -> None:
     axes.text(1.02, row, f"{value:.3g}", transform=axes.get_yaxis_transform(), va="center")
 
 
-def _short(label: str, length: int = 22) -> str:
+def _short(labels: Sequence[str], length: int = 22) -> list[str]:
+    """Return labels of at most so many characters, for one axis: those that are different stay different.
+
+    A long one loses its end, or its middle if another one begins like it; what is still the same gets a number.
+    """
+    shown: dict[str, str] = {}
+    for tail in (0, (length - 3) // 2):
+        cut = {label: _cut(label, length, tail) for label in labels if label not in shown}
+        counts = Counter([*cut.values(), *shown.values()])
+        shown |= {label: text for label, text in cut.items() if counts[text] == 1}
+    for label in labels:
+        if label not in shown:
+            numbered = (f"{label[: length - 6]}... {number}" for number in itertools.count(1))
+            shown[label] = next(text for text in numbered if text not in shown.values())
     # matplotlib reads text between two dollar signs as a formula.
-    label = label if len(label) <= length else label[: length - 3] + "..."
-    return label.replace("$", r"\$")
+    return [shown[label].replace("$", r"\$") for label in labels]
+
+
+def _cut(label: str, length: int, tail: int) -> str:
+    if len(label) <= length:
+        return label
+    return f"{label[: length - 3 - tail]}...{label[len(label) - tail :]}"
 
 
 def _svg(figure: Figure, name: str, alt: str) -> str:
@@ -146,9 +166,10 @@ def error_shares(errors: Sequence[tuple[str, ArrayLike]], unit: str, alt: str) -
     with matplotlib.rc_context(_STYLE):
         figure, axes = _draw(4.3)
         axes.grid(linewidth=0.7)
-        for (name, values), (colour, dashes, width) in zip(errors, _LINES, strict=False):
+        names = _short([name for name, _ in errors])
+        for name, (_, values), (colour, dashes, width) in zip(names, errors, _LINES, strict=False):
             sizes = np.quantile(np.asarray(values, dtype=float), shares)
-            axes.plot(sizes, shares, color=colour, linestyle=dashes, linewidth=width, label=_short(name))
+            axes.plot(sizes, shares, color=colour, linestyle=dashes, linewidth=width, label=name)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
         axes.tick_params(axis="y", labelcolor=MUTED)
         axes.set_xlabel(f"absolute error{_in(unit)}, left is better")
@@ -173,9 +194,10 @@ def curves(
         axes.set_axisbelow(True)
         if diagonal:
             axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (4, 3)))
-        for (label, x, y), (colour, dashes, width) in zip(lines, _LINES, strict=False):
+        names = _short([label for label, _, _ in lines])
+        for label, (_, x, y), (colour, dashes, width) in zip(names, lines, _LINES, strict=False):
             marker = "o" if dots else "None"
-            axes.plot(x, y, color=colour, linestyle=dashes, linewidth=width, label=_short(label), marker=marker, ms=5)
+            axes.plot(x, y, color=colour, linestyle=dashes, linewidth=width, label=label, marker=marker, ms=5)
         axes.set_xlim(-0.02, 1.02)
         axes.set_ylim(-0.02, 1.02)
         axes.tick_params(axis="y", labelcolor=MUTED)
@@ -307,7 +329,7 @@ def confusion(matrix: ArrayLike, classes: Sequence[str], alt: str) -> str:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     # Of many classes the cells are squares as wide as the page has room for.
     size = min(0.42, 3.4 / len(classes))
-    names = [_short(name, 12) for name in classes]
+    names = _short(classes, 12)
     with matplotlib.rc_context(_STYLE):
         figure, axes = _draw(size * len(names) + 1.3)
         for row, column in np.ndindex(counts.shape):
@@ -347,7 +369,7 @@ def distributions(
                 shares = np.histogram(np.clip(values, low, high), edges)[0] / max(1, len(values))
                 _stairs(axes, shares, edges, label)
         else:
-            names = [_short(label, 10) for label in labels]
+            names = _short(labels, 10)
             edges = np.arange(len(labels) + 1) - 0.5
             _stairs(axes, np.asarray(after, dtype=float), edges, "production")
             _stairs(axes, np.asarray(before, dtype=float), edges, rows)

@@ -23,6 +23,7 @@ def documents(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
             "metric": policy.metric.name,
             "higher_is_better": policy.metric.higher_is_better,
             "rows": len(evaluation.actual),
+            "notes": list(evaluation.notes),
             "challenger": evaluation.scores["challenger"],
             "champion": champion,
             "compared_rows": evaluation.compared_rows if champion else None,

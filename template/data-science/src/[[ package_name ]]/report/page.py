@@ -42,6 +42,7 @@ class Evaluation:
         champion: name of the champion's predictions; None if there is none to compare with.
         champion_version: the registered version that was the champion, compared or not; None if there was none.
         champion_note: why there is nothing to compare with, or not all.
+        notes: what the challenger says of its training.
         compared_rows: how many held-out rows the champion is compared on; None is all of them.
         interval: the gain over the champion.
         baselines: the gain over each baseline, by the name of its predictions.
@@ -70,6 +71,7 @@ class Evaluation:
     cohorts: Sequence[Cohorts] = ()
     seed: int = 0
     champion_version: str | None = None
+    notes: Sequence[str] = ()
     compared_rows: int | None = None
     threshold: float | None = None
     baselines: Mapping[str, Interval] = field(default_factory=dict)

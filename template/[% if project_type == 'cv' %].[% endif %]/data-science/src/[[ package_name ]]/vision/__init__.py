@@ -17,10 +17,11 @@ from sklearn.neighbors import NearestCentroid
 
 from .. import data_file, image_model
 from ..core import baselines, tables
-from ..core.classifier import check_input
+from ..core.classifier import baseline_predictions, check_input
 from ..core.metrics import Metric
 from ..core.modality import Description, Examples, Modality, Panel, Predict, Trained
 from ..core.panels import Figure
+from ..core.predictions import Predictions
 from ..core.schema import Column, Schema
 from ..core.step import StepError
 from . import data, explain, hyperparameters
@@ -97,8 +98,8 @@ class Vision:
 
         return network.fit(train, schema, training, checkpoints)
 
-    def baseline(self, name: str, train: Examples, test: Examples, schema: Schema) -> np.ndarray:
-        """Return the classes that a simple model predicts from the pixels of thumbnails.
+    def baseline(self, name: str, train: Examples, test: Examples, schema: Schema) -> Predictions | NDArray[Any]:
+        """Return what a simple model predicts from the pixels of thumbnails.
 
         Raises:
             StepError: it is neither `nearest_centroid` nor `linear` (a logistic regression).
@@ -112,7 +113,7 @@ class Vision:
             # A baseline that is nearly fitted is still one.
             warnings.simplefilter("ignore", ConvergenceWarning)
             fitted = models[name].fit(known_pixels, train.frame[schema.target].to_numpy())
-        return np.asarray(fitted.predict(pixels))
+        return baseline_predictions(fitted, pixels)
 
     def explain(self, predict: Predict, test: Examples, schema: Schema, metric: Metric, seed: int) -> list[Panel]:
         """Return pictures of errors, and of what the model looks at."""

@@ -104,6 +104,17 @@ def test_a_model_that_learned_next_to_nothing_misses_the_floor(project, root):
     assert "misses the floor" in decision["reasons"][0]
 
 
+def test_what_a_model_says_of_its_training_is_in_the_report(project, root, tmp_path):
+    talking = shutil.copytree(root / "strong", tmp_path / "talking")
+    champion.write_metadata(talking, {champion.NOTES: ["3 of 9 training texts are cut"]})
+    _, report = judged(project, talking)
+    assert "The challenger: 3 of 9 training texts are cut." in report
+    metrics = json.loads((project.evaluation / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["notes"] == ["3 of 9 training texts are cut"]
+    _, report = judged(project, root / "strong")
+    assert "The challenger:" not in report
+
+
 @pytest.mark.parametrize("shown", [True, False])
 def test_no_text_leaves_the_step_where_examples_are_switched_off(project, root, shown, capsys):
     settings = yaml.safe_load(project.settings.read_text(encoding="utf-8"))

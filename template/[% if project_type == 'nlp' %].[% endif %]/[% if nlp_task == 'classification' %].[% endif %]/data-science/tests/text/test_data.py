@@ -15,7 +15,7 @@ MODALITY, StepError = module("modality").MODALITY, module("core.step").StepError
 Examples, load_examples = module("core.modality").Examples, module("core.modality").load_examples
 unlabelled_examples = module("core.modality").unlabelled_examples
 Schema, split = module("core.schema").Schema, module("core.split").split
-endpoint = module("core.endpoint")
+endpoint, as_predictions = module("core.endpoint"), module("core.metrics").as_predictions
 MOST = data_file.MAXIMUM_CHARACTERS
 
 
@@ -428,8 +428,9 @@ def test_other_texts_need_a_schema_alone(tmp_path, name):
     read = load_examples(MODALITY, written(replace(examples, frame=train), tmp_path / "train"), schema)
     assert read.frame["text"].tolist() == train["text"].tolist()
     for baseline in ("naive_bayes", "nearest_centroid"):
-        predicted = MODALITY.baseline(baseline, read, replace(examples, frame=test), schema)
-        assert (predicted == test["place"].to_numpy()).mean() > 0.9, baseline
+        predicted = as_predictions(MODALITY.baseline(baseline, read, replace(examples, frame=test), schema))
+        assert (predicted.values == test["place"].to_numpy()).mean() > 0.9, baseline
+        assert (predicted.probabilities is None) == (baseline == "nearest_centroid")
 
 
 def test_texts_of_a_group_are_held_out_together_and_a_key_decides_where_it_is_named(tmp_path):

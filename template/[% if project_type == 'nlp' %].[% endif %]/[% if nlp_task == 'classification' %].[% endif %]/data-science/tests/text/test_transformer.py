@@ -72,11 +72,17 @@ def test_the_tokenizer_knows_the_script_of_its_texts_and_is_the_same_each_time(s
 def test_texts_that_are_cut_are_counted_and_said(schema, capsys):
     frame = table(60)
     frame.loc[:5, "text"] = [text * 40 for text in frame["text"][:6]]
-    fit(frame, schema, epochs=1, max_tokens=200)
-    assert (
-        "6 of 60 training texts (10.0%) are cut after 200 tokens; training.hyperparameters.max_tokens is the limit"
-        in capsys.readouterr().out
+    trained = fit(frame, schema, epochs=1, max_tokens=200)
+    trained.tokenizer.no_truncation()
+    lengths = np.array([len(each) for each in trained.tokenizer.encode_batch(list(frame["text"]))])
+    share = np.maximum(lengths - 200, 0).sum() / lengths.sum()
+    assert 0.3 < share < 0.9
+    note = (
+        f"6 of 60 training texts (10.0%) are cut after 200 tokens, which leaves out {share:.1%} of all tokens; "
+        "training.hyperparameters.max_tokens is the limit"
     )
+    assert note in capsys.readouterr().out
+    assert trained.notes() == [note]
 
 
 def test_no_text_is_printed(schema, capsys):
@@ -181,6 +187,13 @@ def test_a_saved_transformer_needs_neither_pytorch_nor_transformers(saved):
     )
     done = subprocess.run([sys.executable, "-c", code, str(saved[2])], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "1", done.stderr
+
+
+def test_the_saved_model_says_how_much_of_the_training_texts_was_cut(saved):
+    trained, _, folder = saved
+    model = mlflow.pyfunc.load_model(str(folder))
+    assert list(module("core.champion").model_notes(model)) == trained.notes()
+    assert "60 of 60 training texts (100.0%) are cut after 32 tokens" in trained.notes()[0]
 
 
 def test_the_embedding_has_the_variance_of_the_features(saved):

@@ -15,6 +15,7 @@ from ..core.classifier import check_input
 from ..core.metrics import Metric
 from ..core.modality import Description, Examples, Modality, Panel, Predict, Trained
 from ..core.panels import Passage
+from ..core.predictions import Predictions
 from ..core.schema import Column, Schema
 from . import data, explain, hyperparameters, passages, task
 
@@ -89,7 +90,7 @@ class Text:
 
         return fitting.fit(train, schema, training, checkpoints)
 
-    def baseline(self, name: str, train: Examples, test: Examples, schema: Schema) -> np.ndarray:
+    def baseline(self, name: str, train: Examples, test: Examples, schema: Schema) -> Predictions | NDArray[Any]:
         """Return what a simple model makes of the texts.
 
         Raises:

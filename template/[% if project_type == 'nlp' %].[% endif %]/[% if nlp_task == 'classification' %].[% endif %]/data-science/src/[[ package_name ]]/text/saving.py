@@ -15,6 +15,7 @@ from mlflow.types import ColSpec, DataType
 from numpy.typing import NDArray
 
 from .. import text_model
+from ..core.champion import NOTES, write_metadata
 from ..core.classifier import has_integer_classes, save_classifier
 from ..core.modality import Examples
 from ..core.places import spread
@@ -66,6 +67,10 @@ class TrainedText(ABC):
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return the probabilities of the classes, of shape (texts, classes)."""
 
+    def notes(self) -> list[str]:
+        """Return what the report should say of the training, as `core.champion.NOTES`."""
+        return []
+
     @abstractmethod
     def write(self, texts: Sequence[str], folder: Path) -> Written:
         """Write the files of the model into `folder`, as `text_model` reads them, with the help of training texts."""
@@ -89,6 +94,7 @@ class TrainedText(ABC):
             needed = sorted((*_REQUIREMENTS, *written.requirements))
             text = ColSpec(DataType.string, text_model.TEXT)
             save_classifier(text_model.__file__, {"model": files}, needed, text, self.schema, self.classes, folder)
+            write_metadata(folder, {NOTES: self.notes()})
 
 
 def check_equality(

@@ -83,7 +83,7 @@ class Tokens:
 
     Attributes:
         lengths: how many each text has, of shape (texts,).
-        truncated: which texts have more than the network is given, of shape (texts,).
+        truncated: how many more each text has than the network is given, of shape (texts,).
     """
 
     def __init__(self, tokenizer: Tokenizer, texts: Sequence[str], padding: int) -> None:
@@ -112,6 +112,7 @@ class TrainedTransformer(saving.TrainedText):
         padding: the number of the token that fills up a batch.
         model: its name in the settings.
         max_tokens: so many of a text are used.
+        truncation: how many training texts, and which share of their tokens, that cuts off.
     """
 
     network: Network
@@ -119,6 +120,11 @@ class TrainedTransformer(saving.TrainedText):
     padding: int
     model: str
     max_tokens: int
+    truncation: str
+
+    def notes(self) -> list[str]:
+        """Return what of the training texts was cut off."""
+        return [self.truncation]
 
     def write(self, texts: Sequence[str], folder: Path) -> saving.Written:
         """Write the graph and the tokenizer, as `text_model.Network` reads them."""
@@ -180,8 +186,9 @@ def fit(
         tokenizer, padding, network = build(settings, texts, len(classes))
         network.to(group.device)
         tokens = Tokens(tokenizer, texts, padding)
+        truncation = _truncation(tokens, settings.max_tokens)
         if group.is_main:
-            _report_length(tokens, settings.max_tokens)
+            print(truncation, flush=True)
         limit_threads(settings.batch_size // group.count * int(tokens.lengths.mean()) * network.head.in_features)
         validation = validation_part(examples.frame, schema, labels, settings.validation)
         if validation.any():
@@ -207,14 +214,17 @@ def fit(
             lengths=tokens.lengths,
         ).run()
     threshold = training.get("threshold") or 0.5
-    name, most = settings.model, settings.max_tokens
-    return TrainedTransformer(tuple(classes), schema, threshold, network, tokenizer, padding, name, most)
+    about = settings.model, settings.max_tokens, truncation
+    return TrainedTransformer(tuple(classes), schema, threshold, network, tokenizer, padding, *about)
 
 
-def _report_length(tokens: Tokens, most: int) -> None:
-    share, longer = tokens.truncated.mean(), int(tokens.truncated.sum())
-    hint = f"; {PLACE}.max_tokens is the limit" if longer else ""
-    print(f"{longer:,} of {len(tokens):,} training texts ({share:.1%}) are cut after {most} tokens{hint}", flush=True)
+def _truncation(tokens: Tokens, most: int) -> str:
+    longer, total = int(np.count_nonzero(tokens.truncated)), int(tokens.lengths.sum() + tokens.truncated.sum())
+    text = f"{longer:,} of {len(tokens):,} training texts ({longer / len(tokens):.1%}) are cut after {most} tokens"
+    if not longer:
+        return text
+    lost = f"{tokens.truncated.sum() / total:.1%} of all tokens"
+    return f"{text}, which leaves out {lost}; {PLACE}.max_tokens is the limit"
 
 
 def build(settings: Transformer, texts: Sequence[str], classes: int) -> tuple[Tokenizer, int, Network]:
