@@ -163,8 +163,8 @@ def prediction_samples(schema: Schema, reference: Predictions, current: Predicti
     """
     if schema.predicts_texts:
         # Hardly a text is there twice, so they are compared by how long they are.
-        lengths = [pd.Series([float(len(text)) for text in each.values]) for each in (reference, current)]
-        return Samples(Column(f"length of {PREDICTION}", "number", unit="characters"), *lengths, HELD_OUT)
+        before, after = (pd.Series([float(len(text)) for text in each.values]) for each in (reference, current))
+        return Samples(Column(f"length of {PREDICTION}", "number", unit="characters"), before, after, HELD_OUT)
     kind = "number" if schema.task == "regression" else "category"
     column = Column(PREDICTION, kind, unit=schema.columns[schema.target].unit)
     return Samples(column, pd.Series(reference.values), pd.Series(current.values), HELD_OUT)

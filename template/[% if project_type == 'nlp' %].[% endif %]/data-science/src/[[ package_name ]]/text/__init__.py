@@ -1,5 +1,6 @@
 """Texts: the type of data of this project, with a text per example; `task` has what is made of them."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,11 @@ from ..core.panels import Passage
 from ..core.predictions import Predictions
 from ..core.schema import Column, Schema
 from . import data, explain, hyperparameters, passages, task
+
+# Read when the libraries of Hugging Face are loaded: no telemetry, and no threads that a fork would break.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
 
 DESCRIBED = {
     name: Column(name, "category" if name == data_file.SCRIPT else "number", description=text)

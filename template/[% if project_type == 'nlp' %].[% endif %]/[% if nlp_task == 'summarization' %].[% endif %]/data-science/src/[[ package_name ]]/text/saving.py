@@ -13,6 +13,7 @@ import pandas as pd
 from mlflow.types import ColSpec, DataType
 
 from .. import text_model
+from ..core.champion import NOTES, write_metadata
 from ..core.classifier import save_model
 from ..core.modality import Examples
 from ..core.places import spread
@@ -39,6 +40,10 @@ class TrainedSummarizer(ABC):
     def summaries(self, texts: Sequence[str]) -> list[str]:
         """Return a summary of each text."""
 
+    def notes(self) -> list[str]:
+        """Return what the report should say of the training, as `core.champion.NOTES`."""
+        return []
+
     @abstractmethod
     def write(self, texts: Sequence[str], folder: Path) -> Sequence[str]:
         """Write the model into `folder`, as `text_model` reads it, with the help of training texts.
@@ -62,6 +67,7 @@ class TrainedSummarizer(ABC):
             self._compare(files, [texts[place] for place in spread(len(texts), _COMPARED)])
             text, prediction = (ColSpec(DataType.string, name) for name in (text_model.TEXT, "prediction"))
             save_model(text_model.__file__, {"model": files}, needed, [text], [prediction], folder)
+            write_metadata(folder, {NOTES: self.notes()})
 
     def _compare(self, files: Path, texts: Sequence[str]) -> None:
         model = text_model.TextSummarizer()

@@ -12,15 +12,13 @@ from sklearn.linear_model import Ridge
 from .. import text_model
 from ..core.places import spread
 from ..core.step import StepError
+from ..neural.components import COMPONENTS, FITTED_ON
 from . import rouge, saving
 from .hyperparameters import Selection
 from .lead import usual_sentences
 
 # So many sentences of the training, of as many texts as needed, tell which ones summaries are made of.
 _MOST_SENTENCES = 50_000
-# So many training texts give the directions of the embedding.
-_FITTED_ON = 2000
-_COMPONENTS = 8
 # Added to each count of a word, so that a rare one does not seem to tell everything.
 _PRIOR = 0.5
 
@@ -80,8 +78,8 @@ def fit(texts: Sequence[str], summaries: Sequence[str], settings: Selection, see
     selector.means, selector.scales = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-9)
     rows = sparse.vstack([selector.rows(found) for found in sentences])
     selector.coefficients = Ridge(settings.alpha, solver="lsqr", fit_intercept=False).fit(rows, wanted).coef_
-    some = weights[spread(len(texts), _FITTED_ON)]
-    components = min(_COMPONENTS, *some.shape)
+    some = weights[spread(len(texts), FITTED_ON)]
+    components = min(COMPONENTS, *some.shape)
     selector.directions = TruncatedSVD(components, random_state=seed).fit(some).components_.T.astype(np.float32)
     print(
         f"extractive: {count} of the sentences of each text, learned from {rows.shape[0]:,} sentences of "
