@@ -111,7 +111,7 @@ def _by_length(
     )
     records: list[dict[str, Any]] = []
     for name, rows in found.groupby(groups.to_numpy(), sort=False):
-        records.append({"words": str(name), "rows": len(rows), **{key: rows[key].mean() for key in found}})
+        records.append({"words": str(name), "rows": len(rows), **{str(key): rows[key].mean() for key in found}})
     records.sort(key=lambda record: float(record["words"].split(" ")[0]) if record["words"][0].isdigit() else 0.0)
     new = float(found["new"].mean())
     return Panel(

@@ -167,7 +167,8 @@ def fit(
             unit="texts",
             lengths=pairs.lengths,
         ).run()
-        print(f"writing summaries: at most {settings.max_new_tokens} tokens, {settings.beams} beams", flush=True)
+        if group.is_main:
+            print(f"writing summaries: at most {settings.max_new_tokens} tokens, {settings.beams} beams", flush=True)
     return TrainedGeneration(generator, truncation)
 
 
