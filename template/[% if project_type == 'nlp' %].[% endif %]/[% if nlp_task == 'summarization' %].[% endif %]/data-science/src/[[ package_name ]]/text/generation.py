@@ -112,7 +112,7 @@ class TrainedGeneration(saving.TrainedSummarizer):
         directions, centre = principal_components(self.generator.encoded(some).astype(float))
         self.generator.directions, self.generator.centre = directions.astype(np.float32), centre.astype(np.float32)
         self.generator.write(folder)
-        return ("safetensors", "tokenizers", "torch", "transformers")
+        return ("tokenizers", "torch", "transformers")
 
 
 def fit(
