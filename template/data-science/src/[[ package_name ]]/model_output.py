@@ -21,6 +21,9 @@ from numpy.typing import NDArray
 
 _EMBEDDING = "embedding"
 
+TEXTS = "texts"
+"""The key of the metadata of a model whose predictions are texts, and neither numbers nor classes."""
+
 
 class Output(NamedTuple):
     """Values of shape (rows,); probabilities of shape (rows, classes) or None; the names of the classes."""
@@ -48,6 +51,13 @@ def predict(model: Any, inputs: pd.DataFrame) -> Output:
         classes: list[Any] = [int(name) for name in names] if integers else names
         return from_probabilities(columns.to_numpy(), classes, order, threshold)
     return Output(np.asarray(answer).ravel())
+
+
+def collected(model: Any, output: Output) -> pd.DataFrame:
+    """Return what Azure may collect of predictions, for its monitor; of texts how long they are, and nothing else."""
+    if (model.metadata.metadata or {}).get(TEXTS):
+        return pd.DataFrame({"prediction_length": [len(text) for text in output.values]})
+    return pd.DataFrame({"prediction": output.values.tolist()})
 
 
 def class_names(model: Any) -> tuple[str, ...]:

@@ -114,7 +114,7 @@ def run(request: str | bytes | list[str]) -> dict[str, list[Any]] | AMLResponse 
     predictions = output.values.tolist()
     # The inputs' context makes Azure ML join inputs and outputs of one request.
     context = _inputs.collect(data_file.describe(features))
-    _outputs.collect(pd.DataFrame({"prediction": predictions}), context)
+    _outputs.collect(model_output.collected(_model, output), context)
     answer = {"predictions": predictions}
     if output.probabilities is not None:
         answer |= {"classes": list(output.classes), "probabilities": output.probabilities.tolist()}

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
+from numpy.typing import NDArray
 
 from . import conversion
 from .core.champion import write_fingerprints, write_metadata
@@ -18,6 +20,9 @@ from .core.schema import Schema
 from .core.split import METADATA, Split
 from .core.step import is_main_process, output_folder, run, step_run
 from .modality import MODALITY
+from .model_output import TEXTS
+
+_MOST_TEXTS = 200
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,7 +62,8 @@ def train(arguments: argparse.Namespace) -> None:
         seconds = time.perf_counter() - started
         # On the rows that it was trained on: beside the scores of evaluate they show overfitting.
         target = examples.frame[schema.target]
-        found = scores(schema.task, target, model.predict(examples).within(schema.class_names(target)))
+        some = examples.take(_scored(schema, rows))
+        found = scores(schema.task, some.frame[schema.target], model.predict(some).within(schema.class_names(target)))
         finite = {f"train_{name}": value for name, value in found.items() if math.isfinite(value)}
         mlflow.log_metrics({"train_rows": rows, "train_seconds": seconds, **finite})
         print(f"trained in {seconds:.1f} s; saving the model", flush=True)
@@ -68,11 +74,19 @@ def train(arguments: argparse.Namespace) -> None:
     print(f"wrote the model to {arguments.model}", flush=True)
 
 
+def _scored(schema: Schema, rows: int) -> NDArray[np.bool_]:
+    """Return which training rows are scored: all, or some where each prediction is a text, which takes long to make."""
+    places = np.arange(rows)
+    return places % max(1, -(-rows // _MOST_TEXTS)) == 0 if schema.predicts_texts else places >= 0
+
+
 def _metadata(schema: Schema, training: Mapping[str, Any], held_out: Split) -> dict[str, Any]:
     """Return what evaluation and scoring need to know of the model besides its signature."""
     metadata: dict[str, Any] = {METADATA: held_out.document(), conversion.METADATA: schema.input_columns()}
     if schema.classes:
         metadata["classes"] = list(schema.classes)
+    if schema.predicts_texts:
+        metadata[TEXTS] = True
     if training.get("threshold") is not None:
         metadata["threshold"] = training["threshold"]
     return metadata

@@ -1,4 +1,4 @@
-"""The training loop of a classifier: epochs, early stopping, checkpoints, on one process or several."""
+"""The training loop of a network: epochs, early stopping, checkpoints, on one process or several."""
 
 import copy
 import hashlib
@@ -57,10 +57,11 @@ class Training:
     Attributes:
         group: the processes that train.
         settings: of the loop.
-        network: gives logits, of shape (examples, classes), of the inputs that `source` yields.
+        network: gives logits, of shape (examples, classes), of the inputs that `source` yields; or, where
+            examples have no class, the loss of each, of shape (examples,).
         source: all examples; their places are those of `labels`.
-        labels: the place of the class of each example, of shape (examples,).
-        classes: how many there are.
+        labels: the place of the class of each example, of shape (examples,); 0 where it has none.
+        classes: how many there are; 0 where examples have none.
         validation: which examples do not train and tell when to stop, of shape (examples,).
         seed: of all that is random.
         checkpoints: where the state is kept.
@@ -107,8 +108,8 @@ class Training:
         self.best = {"epoch": 0, "loss": float("inf"), "weights": {}}
 
     def _class_weights(self) -> Tensor:
-        if self.settings.class_weights == "none":
-            return torch.ones(self.classes)
+        if self.settings.class_weights == "none" or not self.classes:
+            return torch.ones(max(1, self.classes))
         counts = np.bincount(self.labels[self.train_places], minlength=self.classes)
         return torch.tensor(len(self.train_places) / (self.classes * np.maximum(counts, 1)), dtype=torch.float32)
 
@@ -195,16 +196,19 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         inputs = self.change(tensors(arrays, device), draws.to(device, non_blocking=True))
         with torch.autocast(device.type, self.half, enabled=self.mixed):
-            logits = self.parallel(*inputs)
-        losses = functional.cross_entropy(
-            logits.float(), actual, reduction="none", label_smoothing=self.settings.label_smoothing
-        )
-        loss = (losses * weights).sum()
+            outputs = self.parallel(*inputs)
+        loss = (self._losses(outputs.float(), actual, self.settings.label_smoothing) * weights).sum()
         # The gradients become the mean over the processes, and should be the sum.
         self.scaler.scale(loss * (self.group.count / weight)).backward()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return torch.stack((loss.detach(), weights.sum())).double()
+
+    def _losses(self, outputs: Tensor, actual: Tensor, smoothing: float) -> Tensor:
+        """Return the loss of each example, of shape (examples,)."""
+        if not self.classes:
+            return outputs
+        return functional.cross_entropy(outputs, actual, reduction="none", label_smoothing=smoothing)
 
     def _learning_rate(self, step: int) -> float:
         """Return the learning rate of a step: it rises in a straight line and falls as a cosine."""
@@ -226,12 +230,14 @@ class Training:
             for part, arrays in zip(parts, self.source.batches(parts), strict=True):
                 actual = torch.from_numpy(self.labels[part]).to(self.group.device)
                 with torch.autocast(self.group.device.type, self.half, enabled=self.mixed):
-                    logits = self.network(*tensors(arrays, self.group.device))
-                loss = functional.cross_entropy(logits.float(), actual, reduction="sum")
-                totals += torch.stack((loss, (logits.argmax(dim=1) == actual).sum())).double()
+                    outputs = self.network(*tensors(arrays, self.group.device)).float()
+                loss = self._losses(outputs, actual, 0.0).sum()
+                right = (outputs.argmax(dim=1) == actual).sum() if self.classes else loss * 0
+                totals += torch.stack((loss, right)).double()
         count = len(self.validation_places)
         total_loss, total_correct = self.group.total(totals)
-        return {"validation_loss": total_loss / count, "validation_accuracy": total_correct / count}
+        accuracy = {"validation_accuracy": total_correct / count} if self.classes else {}
+        return {"validation_loss": total_loss / count, **accuracy}
 
     def _note(self, values: Mapping[str, float]) -> bool:
         """Keep the weights of the best epoch; return whether this one was the last."""
@@ -276,6 +282,7 @@ class Training:
         line = f"epoch {self.epoch} of {self.settings.epochs}: loss {values['loss']:.4f}"
         if "validation_loss" in values:
             line += f", validation loss {values['validation_loss']:.4f}"
+        if "validation_accuracy" in values:
             line += f", validation accuracy {values['validation_accuracy']:.4f}"
         self._say(f"{line}, learning rate {learning_rate:.2g}, {rate:,.0f} {self.unit}/s")
         if self.group.is_main and mlflow.active_run() is not None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..core.champion import meet_champion
 from ..core.cohorts import score_cohorts
+from ..core.metrics import Metric
 from ..core.modality import Examples, load_examples
 from ..core.panels import Figure, Passage
 from ..core.predictions import Predictions
@@ -36,6 +37,8 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 # So many typical errors fit on a page, and so many letters of what each is called.
 _EXAMPLES, _LABEL = 8, 60
+# Where no prediction is simply wrong, this share of them counts as that.
+_WORST = 0.25
 
 
 def parser() -> argparse.ArgumentParser:
@@ -110,8 +113,8 @@ def responsible_ai(arguments: argparse.Namespace) -> None:
         StepError: data or settings are wrong, or no model is registered that can score the held-out rows.
     """
     schema = Schema.load(arguments.schema, MODALITY.tasks)
-    if schema.task != "classification":
-        raise StepError(f"this analysis is of a classification, and {schema.source} has a {schema.task}")
+    if schema.task == "regression":
+        raise StepError(f"this analysis is of classes or texts, and {schema.source} has a {schema.task}")
     settings = load_settings(arguments.settings, arguments.overrides)
     policy, options = Policy.from_settings(settings, schema.task), Options.from_settings(settings)
     name = newest_model(arguments.registration).name
@@ -152,7 +155,7 @@ def _insights(
 
     chosen = np.sort(np.random.default_rng(seed).permutation(len(actual))[: options.rows])
     part, predicted = replace(test, frame=test.frame.iloc[chosen]), predictions.values[chosen].astype(str)
-    wrong = actual[chosen].astype(str) != predicted
+    wrong, errors_are = _errors(schema, policy.metric, actual[chosen], predictions.take(chosen))
     vectors = None if embedding is None else embedding[chosen]
     frame = described.iloc[chosen].reset_index(drop=True)
     table = Table.of(frame.drop(columns=schema.target, errors="ignore"), vectors)
@@ -165,10 +168,14 @@ def _insights(
     shown = typical(table.values if vectors is None else vectors, wrong & in_worst, _EXAMPLES)
     few = replace(part, frame=part.frame.iloc[shown])
     labels = MODALITY.labels(few) if isinstance(MODALITY, WithExhibits) else few.frame[schema.features[0]]
+    truths, said = actual[chosen][shown].astype(str), predicted[shown]
+    if schema.predicts_texts:  # as little of an example as its class
+        truths, said = (np.array([f"{len(text):,} characters" for text in each], dtype=str) for each in (truths, said))
     examples = [
-        Example(str(label)[:_LABEL], str(truth), said)
-        for label, truth, said in zip(labels, actual[chosen][shown], predicted[shown], strict=True)
+        Example(str(label)[:_LABEL], *classes) for label, *classes in zip(labels, truths, said, strict=True)
     ]
+    captions = [f"{each.actual}, predicted as {each.predicted}" for each in examples]
+    captions = [str(text) for text in predicted[shown]] if schema.predicts_texts else captions
     return Insights(
         model=model,
         created=f"{datetime.now(UTC):%d %B %Y, %H:%M} UTC",
@@ -176,23 +183,32 @@ def _insights(
         rows=len(actual),
         analysed=len(chosen),
         errors=int(wrong.sum()),
+        errors_are=errors_are,
         components=0 if vectors is None else vectors.shape[1],
         minimum_rows=options.minimum_rows,
         confidence=policy.confidence,
         groups=groups,
         heat_map=heat_map(frame, options.heat_map, wrong) if options.heat_map else None,
         cohorts=cohorts,
-        predictions=prediction_surrogate(table, predicted, halved, policy.confidence),
+        predictions=prediction_surrogate(table, None if schema.predicts_texts else predicted, halved, policy.confidence),
         mistakes=error_surrogate(table, wrong, halved, policy.confidence),
         typical=examples,
-        exhibits=_exhibits(few, examples) if options.examples else [],
+        exhibits=MODALITY.exhibits(few, captions) if options.examples and isinstance(MODALITY, WithExhibits) else [],
     )
 
 
-def _exhibits(examples: Examples, errors: Sequence[Example]) -> Sequence[Figure | Passage]:
-    """Return the examples as they are shown, if the type of data can."""
-    captions = [f"{each.actual}, predicted as {each.predicted}" for each in errors]
-    return MODALITY.exhibits(examples, captions) if isinstance(MODALITY, WithExhibits) else []
+def _errors(
+    schema: Schema, deciding: Metric, actual: NDArray[Any], predicted: Predictions
+) -> tuple[NDArray[np.bool_], str]:
+    """Return which rows are wrong, and what that means where it is more than another class."""
+    if not schema.predicts_texts:
+        return actual.astype(str) != predicted.values.astype(str), ""
+    if deciding.rows is None:
+        raise StepError(f"evaluation.metric: {deciding.name} has no score for a single row; choose another one")
+    gains = deciding.gain(deciding.rows(actual, predicted), 0)
+    limit = float(np.quantile(gains, _WORST))
+    worst = f"{_WORST:.0%} of the rows whose {deciding.name} is worst, {abs(limit):.4g} or worse"
+    return gains <= limit, f"a prediction is a text, so the {worst}, count as wrong"
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -38,6 +38,7 @@ class Insights:
         rows: how many are held out; the scores of `cohorts` are of all of them.
         analysed: how many of them the rest is about.
         errors: how many of those are wrong.
+        errors_are: what that means; empty for another class than the true one.
         components: of the embedding; 0 if the model has none.
         minimum_rows: the fewest rows of a group.
         confidence: of intervals and findings, between 0 and 1.
@@ -66,6 +67,7 @@ class Insights:
     mistakes: Surrogate
     typical: Sequence[Example]
     exhibits: Sequence[Figure | Passage] = ()
+    errors_are: str = ""
 
     @property
     def confirmed(self) -> list[ErrorCohort]:
@@ -86,6 +88,7 @@ def document(insights: Insights) -> dict[str, Any]:
         "rows": insights.rows,
         "analysed": insights.analysed,
         "errors": insights.errors,
+        "errors_are": insights.errors_are,
         "embedding": insights.components,
         "confidence": insights.confidence,
         "error_analysis": [_group_document(each) for each in insights.groups],

@@ -59,17 +59,19 @@ class Surrogate:
     note: str = ""
 
 
-def prediction_surrogate(table: Table, predicted: ArrayLike, halves: Halves, confidence: float) -> Surrogate:
+def prediction_surrogate(table: Table, predicted: ArrayLike | None, halves: Halves, confidence: float) -> Surrogate:
     """Return what moves the predicted class.
 
     Args:
         table: what is known of the rows.
-        predicted: the class that the model predicts for each, of shape (rows,).
+        predicted: the class that the model predicts for each, of shape (rows,); None if it predicts no classes.
         halves: the surrogate learns from those for finding.
         confidence: of the interval.
     """
-    labels = np.asarray(predicted).astype(str)
     accuracy, rows = metric("accuracy", "classification"), int(halves.confirming.sum())
+    if predicted is None:
+        return Surrogate(accuracy, rows, note="the model predicts no classes, which could be told apart")
+    labels = np.asarray(predicted).astype(str)
     if len(set(labels[halves.finding])) < 2:
         return Surrogate(accuracy, rows, note="the model predicts the same class for all rows")
     return _surrogate(accuracy, table, labels, halves, confidence)

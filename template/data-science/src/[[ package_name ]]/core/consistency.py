@@ -189,7 +189,7 @@ def _check_names(problems: _Problems, modality: Modality, schema: Schema, settin
             slice_groups(described, column, setting)
     for name in baselines:
         with problems.collected():
-            if name != CONSTANTS[schema.task]:
+            if name != CONSTANTS.get(schema.task):
                 _check_baseline(name, modality, nothing, schema)
 
 

@@ -161,6 +161,10 @@ def prediction_samples(schema: Schema, reference: Predictions, current: Predicti
         reference: predictions for held-out rows; those for training rows follow their targets too closely.
         current: predictions for the production rows.
     """
+    if schema.predicts_texts:
+        # Hardly a text is there twice, so they are compared by how long they are.
+        before, after = (pd.Series([float(len(text)) for text in each.values]) for each in (reference, current))
+        return Samples(Column(f"length of {PREDICTION}", "number", unit="characters"), before, after, HELD_OUT)
     kind = "number" if schema.task == "regression" else "category"
     column = Column(PREDICTION, kind, unit=schema.columns[schema.target].unit)
     return Samples(column, pd.Series(reference.values), pd.Series(current.values), HELD_OUT)

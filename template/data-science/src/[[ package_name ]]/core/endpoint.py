@@ -48,7 +48,8 @@ def check_response(modality: Modality, response: object, rows: int, schema_path:
     """Return the problems of an endpoint's answer to `rows` rows; an empty list means that it is valid.
 
     A number must be finite and within the target's range widened by its width on both sides; a class must be one
-    that the schema lists, if it lists them; the probabilities of a row, if there are some, have the sum 1.
+    that the schema lists, if it lists them; a text must not be empty; the probabilities of a row, if there are some,
+    have the sum 1.
 
     Raises:
         StepError: the schema cannot be read.
@@ -64,6 +65,9 @@ def check_response(modality: Modality, response: object, rows: int, schema_path:
         wrong = [p for p in predictions if not _is_class(p, target)]
         found = [f"{len(wrong)} of {rows} predictions are not a known class (such as {wrong[0]!r})"] if wrong else []
         return found + _check_probabilities(response, rows)
+    if schema.predicts_texts:
+        wrong = [p for p in predictions if not isinstance(p, str) or not p.strip()]
+        return [f"{len(wrong)} of {rows} predictions are no texts (such as {wrong[0]!r})"[:300]] if wrong else []
     wrong = [p for p in predictions if not is_number(p) or not _is_plausible(p, target)]
     return [f"{len(wrong)} of {rows} predictions are not plausible numbers (such as {wrong[0]!r})"] if wrong else []
 

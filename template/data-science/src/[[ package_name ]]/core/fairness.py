@@ -47,8 +47,8 @@ class Fairness:
             return cls()
         given = {key: value for key, value in section(settings, "fairness").items() if value is not None}
         rates = ("max_demographic_parity_difference", "max_equal_opportunity_difference")
-        if task == "regression" and (wrong := sorted(set(given) & {*rates, "positive"})):
-            raise StepError(f"fairness.{wrong[0]}: is for a classification, and this is a regression; leave it out")
+        if task != "classification" and (wrong := sorted(set(given) & {*rates, "positive"})):
+            raise StepError(f"fairness.{wrong[0]}: is for a classification, and this is a {task}; leave it out")
         cohorts, positive = _columns(given.pop("cohorts", None)), given.pop("positive", None)
         limits = {
             "worst": (-math.inf, math.inf),

@@ -87,7 +87,10 @@ class Modality(Protocol):
 
     @property
     def tasks(self) -> Sequence[str]:
-        """The tasks that its models learn: regression, classification."""
+        """The tasks that its models learn: regression, classification, or a name for one that makes texts.
+
+        The metrics of the last it adds to `core.metrics.METRICS`.
+        """
         ...
 
     @property

@@ -16,6 +16,7 @@ from .step import StepError
 
 TYPES = ("integer", "number", "category", "boolean", "text", "date")
 TASKS = ("regression", "classification")
+"""Those of numbers and classes; what a type of data has besides makes a text of each example."""
 ROLES = ("feature", "calendar", "ignore")
 
 _NUMERICAL = ("integer", "number")
@@ -121,6 +122,11 @@ class Schema:
         return {name: self.columns[name].document() for name in self.inputs}
 
     @property
+    def predicts_texts(self) -> bool:
+        """Whether the task makes a text of each example: neither a number nor one of some classes."""
+        return self.task not in TASKS
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """The known classes of the target, the positive one of two last; empty if the schema lists none."""
         known = self.columns[self.target].values
@@ -131,7 +137,7 @@ class Schema:
     def class_names(self, *labels: pd.Series) -> tuple[str, ...]:
         """Return the classes of the target, the positive one of two last; if the schema lists none, those of `labels`.
 
-        A regression has none.
+        Any other task has none.
         """
         if self.task != "classification":
             return ()
@@ -166,6 +172,8 @@ class Schema:
             raise StepError(f"{path}: regression needs a target of type number or integer, not {parsed[target].type}")
         if task == "classification" and parsed[target].type == "number":
             raise StepError(f"{path}: classes are names; give '{target}' the type integer, category or boolean")
+        if task not in TASKS and parsed[target].type != "text":
+            raise StepError(f"{path}: {task} makes texts; give '{target}' the type text, not {parsed[target].type}")
         if parsed[target].type == "date":
             raise StepError(f"{path}: the target '{target}' is a date, which no model here predicts")
         positive = _positive(document.get("positive"), parsed[target], task, path)

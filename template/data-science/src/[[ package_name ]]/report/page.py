@@ -114,7 +114,7 @@ def build(evaluation: Evaluation) -> str:
         comparison=_comparison(evaluation),
         gains=_gains(evaluation),
         better_baselines=better_baselines(evaluation),
-        predictions=_regression(evaluation) if schema.task == "regression" else _curves(evaluation),
+        predictions=_PREDICTIONS.get(schema.task, _row_scores)(evaluation),
         confusion=_confusion(evaluation) if schema.task == "classification" else None,
         classes=_classes(evaluation) if schema.task == "classification" else [],
         shown_classes=_SHOWN_CLASSES,
@@ -366,6 +366,26 @@ def _slices(evaluation: Evaluation) -> list[tuple[str, Figure | None]]:
     return figures
 
 
+def _row_scores(evaluation: Evaluation) -> list[Figure]:
+    """Return which share of the rows each model has a score for that is at least so good, 0 to 1."""
+    metric, actual = evaluation.policy.metric, evaluation.actual.to_numpy()
+    if metric.rows is None:
+        return []
+    rivals = [name for name in evaluation.predictions if name not in ("challenger", evaluation.champion)]
+    best = sorted(rivals, key=lambda name: -float(metric.gain(evaluation.scores[name][metric.name], 0)))[:1]
+    shown = [name for name in ("challenger", evaluation.champion, *best) if name in evaluation.predictions]
+    scores = {name: metric.rows(actual, evaluation.predictions[name]) for name in shown if name}
+    middle = ", ".join(f"{name} {number(float(np.median(each)))}" for name, each in scores.items())
+    caption = f"Share of the rows whose {metric.name} is at least so good; that of half of the rows: {middle}"
+    lines = [(name, _SHARES, np.mean(each[:, np.newaxis] >= _SHARES, axis=0)) for name, each in scores.items()]
+    svg = charts.curves("rows", lines, metric.name, "share of the rows", caption, diagonal=False)
+    return [Figure(svg, caption + ".")]
+
+
+# What is drawn of the predictions, by task; of texts, the scores of the rows.
+_PREDICTIONS = {"regression": _regression, "classification": _curves}
+
+
 def _slice_figure(evaluation: Evaluation, column: str, shown: list[SliceScore], groups: pd.Series) -> Figure:
     metric, schema, unit = evaluation.policy.metric, evaluation.schema, _unit(evaluation)
     worst = min(shown, key=lambda each: float(metric.gain(each.challenger, 0)))
@@ -376,7 +396,7 @@ def _slice_figure(evaluation: Evaluation, column: str, shown: list[SliceScore], 
     )
     if worst.challenger == best.challenger:
         caption = f"By {column}: {metric.name} is {number(best.challenger)}{unit} for each of the {len(shown)} parts"
-    if schema.task == "classification":
+    if schema.task != "regression":
         rows = [(each.value, each.challenger, each.champion) for each in shown]
         return Figure(charts.slice_scores(rows, metric.name, column, caption), caption + ".")
     residual = _numbers(evaluation, "challenger") - evaluation.actual.to_numpy()

@@ -407,8 +407,12 @@ class Sweep:
 
 
 def model_task(project: Project) -> str:
-    """Return the model's task in data/schema.yml: "regression" or "classification"."""
-    return str(load_yaml(project.schema).get("task"))
+    """Return the task of the model, by what is collected of its predictions: "regression" or "classification".
+
+    Of a prediction that is a text a deployment collects how long it is, which is a number.
+    """
+    task = str(load_yaml(project.schema).get("task"))
+    return task if task == "classification" else "regression"
 
 
 # The parts of an environment's file that an add-on reads.

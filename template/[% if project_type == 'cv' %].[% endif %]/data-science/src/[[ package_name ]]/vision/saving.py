@@ -16,7 +16,8 @@ from ..core.places import spread
 from ..core.schema import Schema
 from ..core.step import StepError
 from ..neural import exporting
-from ..neural.exporting import FITTED_ON, ROWS_AT_ONCE, Graph
+from ..neural.components import FITTED_ON
+from ..neural.exporting import ROWS_AT_ONCE, Graph
 from .data import IMAGE
 from .networks import Network
 from .pictures import Pictures

@@ -1,5 +1,6 @@
-"""Texts: the type of data of this project, with a text per example and its class as the target."""
+"""Texts: the type of data of this project, with a text per example; `task` has what is made of them."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,21 +9,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
-from sklearn.naive_bayes import MultinomialNB
-from sklearn.neighbors import NearestCentroid
-from sklearn.pipeline import make_pipeline
 
-from .. import data_file, text_model
-from ..core import baselines, tables
-from ..core.classifier import baseline_predictions, check_input
+from .. import data_file
+from ..core import tables
+from ..core.classifier import check_input
 from ..core.metrics import Metric
 from ..core.modality import Description, Examples, Modality, Panel, Predict, Trained
 from ..core.panels import Passage
 from ..core.predictions import Predictions
 from ..core.schema import Column, Schema
-from ..core.step import StepError
-from . import data, explain, hyperparameters
+from . import data, explain, hyperparameters, passages, task
+
+# Read when the libraries of Hugging Face are loaded: no telemetry, and no threads that a fork would break.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
 
 DESCRIBED = {
     name: Column(name, "category" if name == data_file.SCRIPT else "number", description=text)
@@ -31,20 +32,18 @@ DESCRIBED = {
 
 # Of one text of a request that was made from the data: Azure takes requests of at most 1.5 MB.
 _SENDABLE = 20_000
-# Of a baseline.
-_MOST_WORDS = 50_000
 
 
 class Text:
     """Texts in tables, or in files in class-named folders. See `core.modality.Modality`."""
 
-    tasks = ("classification",)
+    tasks = (task.TASK,)
     threads = None
     rows_at_once = 1000
     suffixes = data_file.SUFFIXES
 
     def read(self, folder: Path, schema: Schema) -> Examples:
-        """Read the texts and their labels."""
+        """Read the texts and their targets."""
         check_input(schema, data.TEXT, data.ADDED)
         return Examples(data.read_folder(Path(folder), schema), Path(folder))
 
@@ -53,7 +52,7 @@ class Text:
         return replace(examples, frame=tables.convert(examples.frame, schema, data.ADDED))
 
     def check(self, examples: Examples, schema: Schema) -> Examples:
-        """Check texts, labels and metadata, and measure each text once."""
+        """Check texts, targets and metadata, and measure each text once."""
         return replace(examples, frame=data.check(examples.frame, schema))
 
     def write(self, examples: Examples, folder: Path, name: str) -> None:
@@ -93,39 +92,29 @@ class Text:
         self, train: Examples, schema: Schema, training: Mapping[str, Any], checkpoints: Path | None = None
     ) -> Trained:
         """Train the model that the settings name."""
-        from . import fitting  # what a transformer needs takes seconds, and only this step needs it
+        from . import fitting  # what a network needs takes seconds, and only this step needs it
 
         return fitting.fit(train, schema, training, checkpoints)
 
     def baseline(self, name: str, train: Examples, test: Examples, schema: Schema) -> Predictions | NDArray[Any]:
-        """Return what a simple model predicts from the words of the texts, whatever their order.
+        """Return what a simple model makes of the texts.
 
         Raises:
-            StepError: it is neither `naive_bayes` (multinomial, on counts of words) nor `nearest_centroid` (of TF-IDF).
+            StepError: there is no such model.
         """
-        options = {"analyzer": text_model.words, "max_features": _MOST_WORDS}
-        models = {
-            "naive_bayes": (CountVectorizer(**options), MultinomialNB()),
-            "nearest_centroid": (TfidfVectorizer(**options, sublinear_tf=True), NearestCentroid()),
-        }
-        if name not in models:
-            known = ", ".join((baselines.CONSTANTS[schema.task], *models))
-            raise StepError(f"evaluation.baselines: {name!r} is unknown; choose from {known}")
-        model = make_pipeline(*models[name])
-        model.fit(train.frame[data.TEXT], train.frame[schema.target].to_numpy())
-        return baseline_predictions(model, test.frame[data.TEXT])
+        return task.baseline(name, train, test, schema)
 
     def explain(self, predict: Predict, test: Examples, schema: Schema, metric: Metric, seed: int) -> list[Panel]:
-        """Return texts of errors, and the words that decide."""
+        """Return examples of texts, and how the model comes to what it makes of them."""
         return explain.explain(predict, test, schema, metric, seed)
 
     def labels(self, examples: Examples) -> Sequence[str]:
         """Return the file of each text, and its row there."""
-        return explain.names(examples)
+        return passages.names(examples)
 
     def exhibits(self, examples: Examples, captions: Sequence[str]) -> Sequence[Passage]:
         """Return the beginning of each text; Responsible AI shows some, where the project has it."""
-        return explain.passages(examples, captions)
+        return passages.passages(examples, captions)
 
 
 MODALITY: Modality = Text()

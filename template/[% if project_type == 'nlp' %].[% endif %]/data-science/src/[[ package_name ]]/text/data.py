@@ -36,6 +36,9 @@ ADDED = (SOURCE, *data_file.DESCRIPTIONS, FINGERPRINT)
 # What `write` makes.
 EXAMPLES = "examples.parquet"
 
+MOST_OF_A_TARGET = 20_000
+"""Characters of a target that is a text: it is compared word by word with what a model makes."""
+
 # Of so many texts or more, the progress of the measuring is printed.
 _LONG = 20_000
 
@@ -91,7 +94,8 @@ def _by_folders(folder: Path, names: Sequence[str], schema: Schema) -> pd.DataFr
             f"{folder}: there is no text in the archives; put files with the suffix {data_file.PLAIN} there"
         )
     files = sorted(texts)
-    columns = {TEXT: [texts[name] for name in files], schema.target: classes_by_folder(files), SOURCE: files}
+    targets = [None] * len(files) if schema.predicts_texts else classes_by_folder(files)
+    columns = {TEXT: [texts[name] for name in files], schema.target: targets, SOURCE: files}
     return pd.DataFrame(columns, dtype=object)
 
 
@@ -105,7 +109,7 @@ def check(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
         StepError: texts are missing, empty, too long or damaged, more than the share that may be missing; the class
             folders are nested; a label is missing or unknown; or a text has two labels.
     """
-    if schema.target in frame:
+    if schema.target in frame and not schema.predicts_texts:
         refuse_nested_folders(list(frame[SOURCE]), list(frame[schema.target]), schema)
         refuse_missing_labels(list(frame[SOURCE]), frame[schema.target], "text", schema)
     if TEXT in frame:
@@ -113,9 +117,27 @@ def check(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
         bad = {place: reason for place, text in enumerate(texts) if (reason := data_file.problem(text))}
         report_unreadable(list(frame[SOURCE]), bad, TEXT, "text", schema)
         frame = frame.drop(index=frame.index[list(bad)]).reset_index(drop=True)
+    if schema.target in frame and schema.predicts_texts:
+        _refuse_bad_targets(frame, schema)
     typed = tables.validate(frame, schema).assign(**{SOURCE: frame[SOURCE].to_numpy()})
-    refuse_two_labels(typed, TEXT, SOURCE, "text", schema)
+    if not schema.predicts_texts:
+        refuse_two_labels(typed, TEXT, SOURCE, "text", schema)
     return _with_measures(typed)
+
+
+def _refuse_bad_targets(frame: pd.DataFrame, schema: Schema) -> None:
+    """Check the targets that are there; those that are not count as missing.
+
+    Raises:
+        StepError: one has what no text has, or is too long for what it should be.
+    """
+    for source, target in zip(frame[SOURCE], frame[schema.target], strict=True):
+        if isinstance(target, str) and target.strip():
+            reason = data_file.problem(target)
+            if not reason and len(target) > MOST_OF_A_TARGET:
+                reason = f"it has {len(target):,} characters; shorten it to {MOST_OF_A_TARGET:,}, or leave the row out"
+            if reason:
+                raise StepError(f"data does not fit {schema.source}: {schema.target} of {source}: {reason}")
 
 
 def _with_measures(frame: pd.DataFrame) -> pd.DataFrame:

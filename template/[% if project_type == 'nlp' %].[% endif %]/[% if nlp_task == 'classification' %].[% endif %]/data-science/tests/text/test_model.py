@@ -12,6 +12,7 @@ from samples import CLASSES, SCHEMA, table
 from test_linear import column, examples, fit
 
 saving, linear, model_output = module("text.saving"), module("text.linear"), module("model_output")
+vocabulary = module("text.vocabulary")
 StepError = module("core.step").StepError
 
 
@@ -108,6 +109,6 @@ def test_a_class_that_is_an_integer_is_predicted_as_one(tmp_path):
 
 
 def test_of_very_many_words_the_frequent_ones_are_known(monkeypatch):
-    monkeypatch.setattr(saving, "_MOST_WORDS", 2)
+    monkeypatch.setattr(vocabulary, "_MOST_WORDS", 2)
     rare = " ".join(f"w{number}" for number in range(50))
-    assert saving._known_words([rare, "often often again", "often again"]) == ["often", "again"]
+    assert vocabulary.known_words([rare, "often often again", "often again"]) == ["often", "again"]

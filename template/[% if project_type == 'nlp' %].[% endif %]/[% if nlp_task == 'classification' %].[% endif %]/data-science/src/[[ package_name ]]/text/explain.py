@@ -16,12 +16,13 @@ from ..core.panels import Figure, Panel, Passage, Table
 from ..core.predictions import Predictions
 from ..core.schema import Schema
 from ..report import charts
-from . import data
+from . import data, passages
+from .passages import CHARACTERS
 
 _SHOWN = 8
 _LOOK_FOR = "wrong labels, texts that fit more than one class, and words that mislead"
 # A text is taken apart into so many pieces at most, of one word or more, and so much of it is shown.
-_PIECES, _CHARACTERS = 60, 900
+_PIECES = 60
 # The loss of probability that gets the deepest colour, unless a text has a larger one.
 _DEEPEST = 0.1
 # Words are looked at that so many texts have, so that none shows a single one; so many of each class, in as many
@@ -58,7 +59,7 @@ def explain(predict: Predict, test: Examples, schema: Schema, metric: Metric, se
     predicted = predict(test)
     if predicted.probabilities is None:
         return []
-    answers = choose_answers(predicted, test.frame[schema.target], names(test), _SHOWN, seed)
+    answers = choose_answers(predicted, test.frame[schema.target], passages.names(test), _SHOWN, seed)
     some = [*answers.worst, *answers.unsure, *answers.right]
     print(f"leaving out the words of {len(some)} texts, to see which of them decide", flush=True)
     found = {each.position: one for each, one in zip(some, occlusions(predict, test, some), strict=True)}
@@ -71,24 +72,6 @@ def explain(predict: Predict, test: Examples, schema: Schema, metric: Metric, se
         _right_panel(answers, found),
         _words_panel(class_words(predict, test, labels, seed)),
     ]
-
-
-def names(examples: Examples) -> list[str]:
-    """Return the file of each text and its row there, or its row here: nothing of the text."""
-    frame = examples.frame
-    if data.SOURCE in frame:
-        return frame[data.SOURCE].astype(str).tolist()
-    return [f"row {row}" for row in range(len(frame))]
-
-
-def passages(examples: Examples, captions: Sequence[str]) -> list[Passage]:
-    """Return the beginning of each text with its caption."""
-    texts = examples.frame[data.TEXT]
-    return [Passage([(_shortened(text), 0.0)], caption) for text, caption in zip(texts, captions, strict=True)]
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _CHARACTERS else f"{text[:_CHARACTERS].rstrip()} ..."
 
 
 # --- leaving out
@@ -218,8 +201,8 @@ def _passage(answer: Answer, found: Occlusion, caption: str) -> Passage:
     """Return the part of a text around what decides most, with what each piece does for the prediction."""
     deepest = max(_DEEPEST, float(np.abs(found.losses).max(initial=0.0)))
     strongest = found.places[int(found.losses.argmax())].mean() if len(found.places) else 0
-    first = max(0, min(int(strongest) - _CHARACTERS // 2, len(found.text) - _CHARACTERS))
-    last = min(len(found.text), first + _CHARACTERS)
+    first = max(0, min(int(strongest) - CHARACTERS // 2, len(found.text) - CHARACTERS))
+    last = min(len(found.text), first + CHARACTERS)
     parts, place = [("... ", 0.0)] if first else [], first
     for (start, end), loss in zip(found.places, found.losses, strict=True):
         start, end = max(start, first), min(end, last)

@@ -1,15 +1,15 @@
 """The hyperparameters of the models for texts: which there are, and which values they take. It imports no PyTorch."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.hyperparameters import PLACE, Rules, choice, integer, number, problems
+from ..core.hyperparameters import Rules, choice, integer, number
 from ..core.step import StepError
 from ..neural.settings import LOOP_RULES, LoopSettings
+from .choices import HUB, check_choice, hub_name, revision_problem, width_problem
 
-TFIDF, SMALL, HUB = "tfidf", "small_transformer", "hub:"
+TFIDF, SMALL = "tfidf", "small_transformer"
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Transformer(LoopSettings):
     @property
     def hub_name(self) -> str | None:
         """What follows `hub:`; None for the small transformer."""
-        return self.model.removeprefix(HUB) if self.model.startswith(HUB) else None
+        return hub_name(self.model)
 
 
 # What is learned already must not be forgotten in large steps.
@@ -49,14 +49,6 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def _model_problem(name: object) -> str:
-    if not isinstance(name, str):
-        return "must be the name of a model"
-    if name in (TFIDF, SMALL) or (name.startswith(HUB) and name != HUB):
-        return ""
-    return f"is unknown; choose one of {TFIDF}, {SMALL}, {HUB}NAME such as {HUB}google-bert/bert-base-uncased"
-
-
 def _ngrams_problem(value: object) -> str:
     if not isinstance(value, list | tuple) or len(value) != 2 or not all(type(each) is int for each in value):
         return "must be two integers, the fewest and the most words or characters in a term, such as [1, 2]"
@@ -64,20 +56,8 @@ def _ngrams_problem(value: object) -> str:
     return "" if 1 <= fewest <= most <= 8 else "must be two integers from 1 to 8, the smaller one first"
 
 
-def _width_problem(value: object) -> str:
-    wrong = integer(32, 4096)(value)
-    return wrong or ("" if isinstance(value, int) and value % 32 == 0 else "must be a multiple of 32")
-
-
-def _revision_problem(value: object) -> str:
-    if isinstance(value, str) and re.fullmatch("[0-9a-f]{40}", value):
-        return ""
-    return "must be the hash of a commit, 40 digits and letters a to f: branches and tags move"
-
-
 _RULES: Mapping[str, Rules] = {
     TFIDF: {
-        "model": _model_problem,
         "analyzer": choice("words", "characters", "both"),
         "ngrams": _ngrams_problem,
         "max_features": integer(100, 10_000_000),
@@ -85,17 +65,15 @@ _RULES: Mapping[str, Rules] = {
         "class_weights": LOOP_RULES["class_weights"],
     },
     SMALL: {
-        "model": _model_problem,
         "max_tokens": integer(8, 4096),
         "dropout": number(0.0, 0.9),
         "vocabulary": integer(300, 1_000_000),
         "layers": integer(1, 24),
-        "width": _width_problem,
+        "width": width_problem,
         **LOOP_RULES,
     },
     HUB: {
-        "model": _model_problem,
-        "revision": _revision_problem,
+        "revision": revision_problem,
         "max_tokens": integer(8, 4096),
         "dropout": number(0.0, 0.9),
         **LOOP_RULES,
@@ -105,22 +83,7 @@ _RULES: Mapping[str, Rules] = {
 
 def check(given: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with hyperparameters; see `core.modality.Modality.check_hyperparameters`."""
-    model = given.get("model") or TFIDF
-    if wrong := _model_problem(model):
-        return [f"{PLACE}.model: {model!r} {wrong}"]
-    kind = HUB if model.startswith(HUB) else model
-    found = []
-    for key, value in given.items():
-        others = [f"{name}NAME" if name == HUB else name for name, rules in _RULES.items() if key in rules]
-        if value is None and others:
-            continue  # the same as to leave it out
-        if others and key not in _RULES[kind]:
-            found.append(f"{PLACE}.{key}: is of {' and '.join(others)}, and the model is {model}; leave it out")
-        else:
-            found += problems({key: value}, _RULES[kind])
-    if kind == HUB and given.get("revision") is None:
-        found.append(f"{PLACE}.revision: missing; name the commit of {model}: {_revision_problem(None)}")
-    return found
+    return check_choice(given, _RULES, "google-bert/bert-base-uncased")
 
 
 def load(given: Mapping[str, Any]) -> Linear | Transformer:

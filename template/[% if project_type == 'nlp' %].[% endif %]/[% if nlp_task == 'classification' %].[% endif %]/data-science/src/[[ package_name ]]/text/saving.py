@@ -3,7 +3,6 @@
 import json
 import tempfile
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +23,10 @@ from ..core.predictions import Predictions
 from ..core.schema import Schema
 from ..core.step import StepError
 from ..model_output import from_probabilities
+from .vocabulary import known_words
 
 # What a model needs where it is loaded.
 _REQUIREMENTS = ("mlflow-skinny", "numpy", "pandas")
-# Of the words of the training: those that are left out are rare, and count as unknown.
-_MOST_WORDS = 100_000
 # The texts of the training that the saved model must give the same probabilities.
 _COMPARED = 64
 _TOLERANCE = 1e-4
@@ -91,7 +89,7 @@ class TrainedText(ABC):
             about = {"version": 1, **written.about, "classes": list(self.classes)}
             about["integers"] = has_integer_classes(self.schema)
             (files / "model.json").write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            (files / "words.json").write_text(json.dumps(_known_words(texts), ensure_ascii=False), encoding="utf-8")
+            (files / "words.json").write_text(json.dumps(known_words(texts), ensure_ascii=False), encoding="utf-8")
             check_equality(files, self.probabilities, texts)
             needed = sorted((*_REQUIREMENTS, *written.requirements))
             text = ColSpec(DataType.string, text_model.TEXT)
@@ -117,13 +115,3 @@ def check_equality(
             f"the saved model gives probabilities that differ by {difference:.1e} from the trained one's, so it is not "
             "kept: choose another model, or the releases of its packages in data-science/environment/train.yml"
         )
-
-
-def _known_words(texts: Sequence[str]) -> list[str]:
-    """Return the words of the training, the most frequent ones if there are very many."""
-    counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update(text_model.words(text))
-        if len(counts) > 10 * _MOST_WORDS:
-            counts = Counter(dict(counts.most_common(5 * _MOST_WORDS)))
-    return [word for word, _ in counts.most_common(_MOST_WORDS)]

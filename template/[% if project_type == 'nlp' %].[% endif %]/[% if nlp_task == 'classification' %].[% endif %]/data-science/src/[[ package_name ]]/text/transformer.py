@@ -1,21 +1,15 @@
 """Transformers: a small one that learns from the training texts alone, and pretrained ones of the Hugging Face hub."""
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-# Read when the libraries are loaded: no telemetry, and no threads that a fork would break.
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
-
 import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from .. import text_model
@@ -26,7 +20,8 @@ from ..core.schema import Schema
 from ..core.step import StepError
 from ..neural import exporting
 from ..neural.checkpoints import Checkpoints
-from ..neural.fetching import in_one_line, is_unreachable
+from ..neural.components import FITTED_ON
+from ..neural.fetching import in_one_line
 from ..neural.loop import (
     Arrays,
     Training,
@@ -41,11 +36,7 @@ from ..neural.processes import processes
 from ..neural.settings import NOT_OF_THE_MODEL
 from . import data, saving
 from .hyperparameters import Transformer
-
-_PAD, _UNKNOWN, _START, _END = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
-_WIDTH_OF_A_HEAD = 32
-# A token that occurs less often says nothing.
-_RAREST = 2
+from .pretrained import PAD, WIDTH_OF_A_HEAD, from_hub, train_tokenizer
 
 
 class Network(nn.Module):
@@ -130,7 +121,7 @@ class TrainedTransformer(saving.TrainedText):
     def write(self, texts: Sequence[str], folder: Path) -> saving.Written:
         """Write the graph and the tokenizer, as `text_model.Network` reads them."""
         network = self.network.to("cpu").eval()
-        some = Tokens(self.tokenizer, [texts[place] for place in spread(len(texts), exporting.FITTED_ON)], self.padding)
+        some = Tokens(self.tokenizer, [texts[place] for place in spread(len(texts), FITTED_ON)], self.padding)
         order = np.argsort(some.lengths, kind="stable")  # batches of similar length
         parts = np.array_split(order, -(-len(order) // exporting.ROWS_AT_ONCE))
         graph = exporting.Graph(network, some.batches(parts))
@@ -250,60 +241,21 @@ def _small(settings: Transformer, texts: Sequence[str]) -> tuple[Tokenizer, Any]
         vocab_size=tokenizer.get_vocab_size(),
         hidden_size=settings.width,
         num_hidden_layers=settings.layers,
-        num_attention_heads=settings.width // _WIDTH_OF_A_HEAD,
+        num_attention_heads=settings.width // WIDTH_OF_A_HEAD,
         intermediate_size=4 * settings.width,
         max_position_embeddings=settings.max_tokens,
         hidden_dropout_prob=settings.dropout,
         attention_probs_dropout_prob=settings.dropout,
-        pad_token_id=tokenizer.token_to_id(_PAD),
+        pad_token_id=tokenizer.token_to_id(PAD),
     )
     return tokenizer, transformers.BertModel(config, add_pooling_layer=False)
 
 
-def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
-    """Return a tokenizer for the script of some texts: byte pair encoding of words in lower case.
-
-    Chinese signs are words. A language without spaces whose words cannot be told apart is cut into its most frequent
-    groups of characters; a character that no text has is unknown.
-    """
-    tokenizer = Tokenizer(models.BPE(unk_token=_UNKNOWN))
-    tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.NFKC(), normalizers.BertNormalizer(strip_accents=False, lowercase=True)]
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    special = [_PAD, _UNKNOWN, _START, _END]
-    # With a prefix for what goes on inside a word, the same texts would not always give the same tokens.
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary, min_frequency=_RAREST, special_tokens=special, show_progress=False
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    start, end = (tokenizer.token_to_id(each) for each in (_START, _END))
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{_START} $A {_END}", special_tokens=[(_START, start), (_END, end)]
-    )
-    return tokenizer
-
-
 def _pretrained(name: str, settings: Transformer) -> tuple[Tokenizer, Any]:
-    # Code that a model brings along is never run, and neither is pickle, in which weights can hide some.
-    options = {"revision": settings.revision, "trust_remote_code": False}
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(name, **options)
-        body = transformers.AutoModel.from_pretrained(name, use_safetensors=True, dtype=torch.float32, **options)
-    except Exception as error:  # the libraries wrap the errors of the network, each in its own way
-        access = "allow access to the hub, or put the model into its cache (HF_HOME) and set HF_HUB_OFFLINE=1"
-        if is_unreachable(error):
-            where = f"hub:{name} at revision {settings.revision} is not in the cache, and the hub cannot be reached"
-            raise StepError(f"{PLACE}.model: {where}: {access}") from error
-        raise StepError(
-            f"{PLACE}.model: hub:{name} cannot be loaded at this revision ({in_one_line(error)}): {access}; it must "
-            "have a tokenizer, weights in safetensors, and no code of its own"
-        ) from error
-    if not getattr(tokenizer, "is_fast", False):
-        raise StepError(f"{PLACE}.model: hub:{name} has no fast tokenizer (tokenizer.json); choose another model")
+    tokenizer, body = from_hub(name, settings.revision, transformers.AutoModel)
     if not hasattr(body.config, "hidden_size") or body.config.is_encoder_decoder:
         raise StepError(f"{PLACE}.model: hub:{name} is no encoder of texts, such as BERT; choose another model")
-    return tokenizer.backend_tokenizer, body
+    return tokenizer, body
 
 
 def _try(network: Network, settings: Transformer) -> None:
@@ -319,8 +271,8 @@ def _try(network: Network, settings: Transformer) -> None:
         limit = getattr(network.body.config, "max_position_embeddings", None)
         most = f", which has {limit} positions," if limit else ""
         raise StepError(
-            f"{PLACE}.max_tokens: {settings.model}{most} cannot take {settings.max_tokens} tokens "
-            f"({in_one_line(error)}); choose fewer"
+            f"{PLACE}.max_tokens: {settings.model}{most} cannot take {settings.max_tokens} tokens ({in_one_line(error)}); "
+            "choose fewer"
         ) from error
     for weight in network.parameters():
         weight.requires_grad_(weight.grad is not None)
