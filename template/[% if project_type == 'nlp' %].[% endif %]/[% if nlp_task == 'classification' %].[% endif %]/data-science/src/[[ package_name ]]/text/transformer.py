@@ -271,8 +271,8 @@ def _try(network: Network, settings: Transformer) -> None:
         limit = getattr(network.body.config, "max_position_embeddings", None)
         most = f", which has {limit} positions," if limit else ""
         raise StepError(
-            f"{PLACE}.max_tokens: {settings.model}{most} cannot take {settings.max_tokens} tokens ({in_one_line(error)}); "
-            "choose fewer"
+            f"{PLACE}.max_tokens: {settings.model}{most} cannot take {settings.max_tokens} tokens "
+            f"({in_one_line(error)}); choose fewer"
         ) from error
     for weight in network.parameters():
         weight.requires_grad_(weight.grad is not None)
