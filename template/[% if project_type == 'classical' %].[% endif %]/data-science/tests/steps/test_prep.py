@@ -56,7 +56,9 @@ def test_a_threshold_for_classes_of_which_the_data_have_three_stops_before_anyth
     assert fails(folders, capsys) == (
         "error: training.threshold: is for two classes, and this target has others; leave it out"
     )
-    rows.assign(weekend=False, late=rows["late"].replace("very", "yes")).to_csv(folders.raw / "flights.csv", index=False)
+    rows.assign(weekend=False, late=rows["late"].replace("very", "yes")).to_csv(
+        folders.raw / "flights.csv", index=False
+    )
     assert len(run(folders)[0])
 
 

@@ -275,8 +275,8 @@ def test_a_model_of_the_hub_starts_with_its_weights_and_tokens_and_is_saved_with
     [
         (
             {"model": "hub:tiny/other"},
-            f"model: hub:tiny/other at revision {COMMIT} is not in the cache, and the hub cannot be reached: allow access "
-            r"to the hub, or put the model into its cache \(HF_HOME\) and set HF_HUB_OFFLINE=1$",
+            f"model: hub:tiny/other at revision {COMMIT} is not in the cache, and the hub cannot be reached: allow "
+            r"access to the hub, or put the model into its cache \(HF_HOME\) and set HF_HUB_OFFLINE=1$",
         ),
         ({"revision": "f" * 40}, "model: hub:tiny/bert at revision f{40} is not in the cache, and the hub cannot be"),
         (

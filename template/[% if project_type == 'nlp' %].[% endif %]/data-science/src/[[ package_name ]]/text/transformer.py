@@ -296,8 +296,8 @@ def _pretrained(name: str, settings: Transformer) -> tuple[Tokenizer, Any]:
             where = f"hub:{name} at revision {settings.revision} is not in the cache, and the hub cannot be reached"
             raise StepError(f"{PLACE}.model: {where}: {access}") from error
         raise StepError(
-            f"{PLACE}.model: hub:{name} cannot be loaded at this revision ({in_one_line(error)}): {access}; it must have "
-            "a tokenizer, weights in safetensors, and no code of its own"
+            f"{PLACE}.model: hub:{name} cannot be loaded at this revision ({in_one_line(error)}): {access}; it must "
+            "have a tokenizer, weights in safetensors, and no code of its own"
         ) from error
     if not getattr(tokenizer, "is_fast", False):
         raise StepError(f"{PLACE}.model: hub:{name} has no fast tokenizer (tokenizer.json); choose another model")
@@ -319,8 +319,8 @@ def _try(network: Network, settings: Transformer) -> None:
         limit = getattr(network.body.config, "max_position_embeddings", None)
         most = f", which has {limit} positions," if limit else ""
         raise StepError(
-            f"{PLACE}.max_tokens: {settings.model}{most} cannot take {settings.max_tokens} tokens ({in_one_line(error)}); "
-            "choose fewer"
+            f"{PLACE}.max_tokens: {settings.model}{most} cannot take {settings.max_tokens} tokens "
+            f"({in_one_line(error)}); choose fewer"
         ) from error
     for weight in network.parameters():
         weight.requires_grad_(weight.grad is not None)
