@@ -16,8 +16,11 @@ from typing import Any
 import mlflow
 import pandas as pd
 import pytest
+import yaml
 from expected_pipeline import EXPECTED, facts
 from fake_azure_v1 import V1Cloud, stored
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, Schema
 from rendered import ROOT, TORCH
 from seeded import assert_named, copied, edited, forget_definitions
 from sklearn.linear_model import LinearRegression
@@ -504,7 +507,47 @@ def test_a_mini_batch_is_scored_with_the_registered_model(
     model = LinearRegression().fit(rows, [1.0, 3.0, 5.0])
     mlflow.sklearn.save_model(model, tmp_path / "model", signature=mlflow.models.infer_signature(rows))
     (tmp_path / "rows.csv").write_text("distance,ignored\n10,1\n20,2\n", encoding="utf-8")
-    monkeypatch.setattr("azureml.core.Model.get_model_path", lambda *_, **__: str(tmp_path / "model"))
+    found = score_mini_batch(shipped, monkeypatch, tmp_path / "model", tmp_path / "rows.csv")
+    assert list(found.columns) == ["file", "row", "prediction"]
+    assert found["prediction"].tolist() == pytest.approx([21.0, 41.0])
+
+
+# Gives each example the length of its input as its class; MLflow loads it from this text.
+LENGTHS = """
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
+
+class Lengths(PythonModel):
+    def predict(self, context, model_input, params=None):
+        return [len(each) for each in model_input.iloc[:, 0]]
+
+set_model(Lengths())
+"""
+
+
+@pytest.mark.skipif(not TORCH, reason="tables are scored above")
+def test_a_mini_batch_of_pictures_or_texts_is_scored_with_the_registered_model(
+    shipped: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The files that the project ships as production data."""
+    schema = yaml.safe_load((shipped.root / "data" / "schema.yml").read_text(encoding="utf-8"))
+    (name,) = (key for key, each in schema["columns"].items() if key != schema["target"] and "role" not in each)
+    (tmp_path / "lengths.py").write_text(LENGTHS, encoding="utf-8")
+    signature = ModelSignature(Schema([ColSpec("string", name)]), Schema([ColSpec("long")]))
+    mlflow.pyfunc.save_model(
+        tmp_path / "model", python_model=str(tmp_path / "lengths.py"), signature=signature, pip_requirements=["mlflow"]
+    )
+    (file,) = (shipped.root / "data" / "production").iterdir()
+    found = score_mini_batch(shipped, monkeypatch, tmp_path / "model", file)
+    assert set(found["file"]) == {file.name}
+    assert found["row"].is_unique
+    assert len(found) > 100
+    assert found["prediction"].min() > 1
+
+
+def score_mini_batch(shipped: Project, monkeypatch: pytest.MonkeyPatch, model: Path, file: Path) -> pd.DataFrame:
+    """Let the entry script score a file as a worker of Azure ML does."""
+    monkeypatch.setattr("azureml.core.Model.get_model_path", lambda *_, **__: str(model))
     monkeypatch.setenv("AZUREML_MODEL_DIR", "none yet")
     monkeypatch.setattr(sys, "path", [str(shipped.definitions), *sys.path])
     own = ["--package", shipped.package, "--model-name", "a-model", "--model-version", "7"]
@@ -512,9 +555,8 @@ def test_a_mini_batch_is_scored_with_the_registered_model(
     sys.modules.pop("batch_score", None)
     script = importlib.import_module("batch_score")
     script.init()
-    found = script.run([str(tmp_path / "rows.csv")])
-    assert list(found.columns) == ["file", "row", "prediction"]
-    assert found["prediction"].tolist() == pytest.approx([21.0, 41.0])
+    scored: pd.DataFrame = script.run([str(file)])
+    return scored
 
 
 def test_the_entry_script_demands_the_model(batch_score: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
