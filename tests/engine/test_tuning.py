@@ -113,14 +113,14 @@ def test_a_stopped_search_says_how_it_goes_on(
 
 def test_without_a_section_there_is_a_remedy(project: Project, steps: Steps) -> None:
     set_key(project.settings, "tuning", None)
-    with pytest.raises(UserError, match="there is no section tuning: write one, docs/operate.md has an example"):
+    with pytest.raises(UserError, match=r"there is no section tuning: write one, docs/operate\.md"):
         tuning.tune_local(project, skip_lint=True)
     with pytest.raises(UserError, match="there is no section tuning"):
         hyperparameters.sweep(project)
 
 
 def test_a_wrong_override_ends_a_search_before_it_begins(project: Project, steps: Steps) -> None:
-    with pytest.raises(UserError, match="training.hyperparameters.rte: unknown; the nearest is rate"):
+    with pytest.raises(UserError, match=r"training\.hyperparameters\.rte: unknown; the nearest is rate"):
         tuning.tune_local(project, overrides="training.hyperparameters.rte=1", skip_lint=True)
     assert steps.inputs == {}
 
