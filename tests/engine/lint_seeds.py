@@ -596,14 +596,24 @@ SEEDS = {
         ("a bracket that never closes", 'inputs.overrides}}"]]', 'inputs.overrides}}"', "command $[[ no matching"),
     ],
     "components/tune.yml": [
-        ("a missing option of the search", "  --search ${{outputs.search}}\n", "", "command tune.py needs the option --search"),
+        (
+            "a missing option of the search",
+            "  --search ${{outputs.search}}\n",
+            "",
+            "command tune.py needs the option --search",
+        ),
         (
             "an unknown option of the search",
             "[[--candidate ",
             "[[--candidat ",
             'command tune.py no option --candidat mean "--candidate"',
         ),
-        ("a state that no option takes", '  $[[--state "${{inputs.state}}"]]\n', "", "inputs.state never uses this input"),
+        (
+            "a state that no option takes",
+            '  $[[--state "${{inputs.state}}"]]\n',
+            "",
+            "inputs.state never uses this input",
+        ),
     ],
     "tuning.yml": [
         (
@@ -612,7 +622,12 @@ SEEDS = {
             "  result:\n    type: uri_folder",
             'outputs "search" missing `mlops tune`',
         ),
-        ("a search that nothing writes", "      search: ${{parent.outputs.search}}", "", "outputs.search no job writes"),
+        (
+            "a search that nothing writes",
+            "      search: ${{parent.outputs.search}}",
+            "",
+            "outputs.search no job writes",
+        ),
         (
             "another output of the trial",
             "      search: ${{parent.outputs.search}}",
@@ -622,7 +637,8 @@ SEEDS = {
         (
             "an output that is not the sweep's",
             "      settings: ${{parent.inputs.settings}}\n\n  tune",
-            "      settings: ${{parent.inputs.settings}}\n    outputs: {test_data: '${{parent.outputs.search}}'}\n\n  tune",
+            "      settings: ${{parent.inputs.settings}}\n"
+            "    outputs: {test_data: '${{parent.outputs.search}}'}\n\n  tune",
             "outputs.search job prep writes it, not the sweep tune",
         ),
         ("no component of the trials", "components/tune.yml", "components/tunes.yml", "jobs.tune.trial no such file"),

@@ -485,7 +485,10 @@ TUNING_CASES = {
         tune(overrides="training.seed=7", trials=3),
         {
             "data": DATA,
-            "jobs": [tuning(overrides="training.seed=7 tuning.trials=3", trials=3), job(overrides=f"training.seed=7 {BEST}")],
+            "jobs": [
+                tuning(overrides="training.seed=7 tuning.trials=3", trials=3),
+                job(overrides=f"training.seed=7 {BEST}"),
+            ],
         },
         given=(WORSE, finds),
         again=False,

@@ -156,7 +156,11 @@ def settings(project: Project) -> Iterator[Project]:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("      max_total_trials: 1", "      trial_timeout: -1\n      max_total_trials: 1", "trial_timeout -1 less than 1"),
+        (
+            "      max_total_trials: 1",
+            "      trial_timeout: -1\n      max_total_trials: 1",
+            "trial_timeout -1 less than 1",
+        ),
         ("    trial: ./", "    resources: {instance_type: [1]}\n    trial: ./", "jobs.tune.resources"),
     ],
 )

@@ -229,7 +229,12 @@ SEEDS[PIPELINES] += [
         "options",
         'tuning.jobs.tune.component needs the input "state"',
     ),
-    ("an unknown distribution", "parameter_expressions, distribution", 'parameter_expressions, "any" + distribution', "line any"),
+    (
+        "an unknown distribution",
+        "parameter_expressions, distribution",
+        'parameter_expressions, "any" + distribution',
+        "line any",
+    ),
 ]
 
 SEEDS = {file: SEEDS.get(file, []) + (DISTRIBUTED.get(file, []) if TORCH else []) for file in {**SEEDS, **DISTRIBUTED}}
@@ -317,8 +322,12 @@ def as_sdk_v1_says(expected: Mapping[str, Any]) -> dict[str, Any]:
             step["inputs"][name] = (plain_kind, source)
         step["outputs"] = {name: ("uri_folder", name) for name in step["outputs"]}
         # Azure ML gives the values of SDK v1 to the script as they are, not to a shell.
-        step["command"] = step["command"].replace('"', "").replace(
-            "$[[--production-data ${{inputs.production_data}}]]", "--production-data ${{inputs.production_data}}"
+        step["command"] = (
+            step["command"]
+            .replace('"', "")
+            .replace(
+                "$[[--production-data ${{inputs.production_data}}]]", "--production-data ${{inputs.production_data}}"
+            )
         )
     return found
 
@@ -429,7 +438,9 @@ def test_a_search_is_built_for_azure_with_what_the_settings_say(shipped: Project
     wanted = load_yaml(shipped.settings)["tuning"]
     assert found._max_total_runs == wanted["trials"]
     assert found._max_duration_minutes == wanted["minutes"]
-    assert set(found._generator_config["parameter_space"]) == {f"--{name.replace('.', '__')}" for name in wanted["space"]}
+    assert set(found._generator_config["parameter_space"]) == {
+        f"--{name.replace('.', '__')}" for name in wanted["space"]
+    }
 
 
 def test_an_option_without_a_value_is_left_out(shipped: Project) -> None:

@@ -48,7 +48,12 @@ SEEDS = {
         ("a wrong keyword", "description=", "descripton=", 'line no keyword "descripton" mean "description"'),
     ],
     "components.py": [
-        ("a missing module of the search", "{PACKAGE}.tune", "{PACKAGE}.tunes", "pipeline.py tuning.jobs.tune no module tunes"),
+        (
+            "a missing module of the search",
+            "{PACKAGE}.tune",
+            "{PACKAGE}.tunes",
+            "pipeline.py tuning.jobs.tune no module tunes",
+        ),
         (
             "a search that cannot go on",
             """inputs = {"state": Input(type="string", optional=True)}
@@ -77,7 +82,12 @@ SEEDS = {
             '--overrides "${{inputs.overrides}}"',
             "'overrides' is optional",
         ),
-        ("an open bracket", '${{inputs.overrides}}"]]', '${{inputs.overrides}}"]', "prep.command $[[ has no matching ]]"),
+        (
+            "an open bracket",
+            '${{inputs.overrides}}"]]',
+            '${{inputs.overrides}}"]',
+            "prep.command $[[ has no matching ]]",
+        ),
         (
             "open quotes",
             "--schema ${{inputs.schema}}",

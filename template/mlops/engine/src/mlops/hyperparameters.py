@@ -135,7 +135,7 @@ def keep(project: Project, values: Mapping[str, object]) -> None:
     """
     path, expected = project.settings, load_yaml(project.settings)
     for name, value in values.items():
-        _set(expected, f"{SECTION}.{name}", value)
+        expected = _changed(expected, [*SECTION.split("."), *name.split(".")], value)
     # Not read_text, which would change the ends of lines.
     text = path.read_bytes().decode("utf-8")
     mark = "\ufeff" if text.startswith("\ufeff") else ""
@@ -163,13 +163,12 @@ def _value(document: object, key: str) -> object:
     return document
 
 
-def _set(document: dict[str, Any], key: str, value: object) -> None:
-    *parents, last = key.split(".")
-    for part in parents:
-        if not isinstance(document.get(part), dict):
-            document[part] = {}
-        document = document[part]
-    document[last] = value
+def _changed(document: object, keys: Sequence[str], value: object) -> Any:
+    """Return a document with another value; a section that two keys share by an alias changes at one of them alone."""
+    if not keys:
+        return value
+    section = document if isinstance(document, Mapping) else {}
+    return {**section, keys[0]: _changed(section.get(keys[0]), keys[1:], value)}
 
 
 def _edited(text: str, keys: list[str], value: object) -> str:
@@ -205,6 +204,7 @@ def _replaced(text: str, node: yaml.Node, new: str) -> str:
         # The mark of a block's end is where the next key begins.
         end = _last(node).end_mark.index
         start = text.rfind(":", 0, start) + 1
+    end = start + len(text[start:end].rstrip())  # a text in several lines ends where the next key begins
     space = " " if text[:start].endswith(":") else ""
     return f"{text[:start]}{space}{new}{text[end:]}"
 

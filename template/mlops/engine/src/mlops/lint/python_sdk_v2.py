@@ -30,7 +30,9 @@ def check_sweep(project: Project, sweep: Sweep) -> list[Finding]:
     definitions = PythonSdkDefinitions(project)
     try:
         documents = [definitions.tuning_document(sweep), *definitions.documents("environments")]
-        return lint_documents([*documents, *definitions.documents("data"), *definitions.documents("components")], project)
+        return lint_documents(
+            [*documents, *definitions.documents("data"), *definitions.documents("components")], project
+        )
     except DefinitionError as error:
         return [error.finding]
 

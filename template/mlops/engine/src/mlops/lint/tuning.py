@@ -1,4 +1,4 @@
-"""Checks of the pipeline that searches hyperparameters: what `mlops tune` needs of it, and the search that is put in."""
+"""Checks of the pipeline that searches hyperparameters: what `mlops tune` needs of it, and the search put in."""
 
 import io
 from collections.abc import Iterator
@@ -44,9 +44,7 @@ def check(pipeline: Pipeline, document: Document) -> Iterator[Finding]:
         yield from _input_findings(component, wanted, document, f"jobs.{name}.{'trial' if sweeps else 'component'}")
 
 
-def _input_findings(
-    component: Component, wanted: tuple[str, ...], document: Document, where: str
-) -> Iterator[Finding]:
+def _input_findings(component: Component, wanted: tuple[str, ...], document: Document, where: str) -> Iterator[Finding]:
     uses = {
         "candidate": "a trial gets the hyperparameters in it",
         "state": "a search that was stopped goes on from what is in it",

@@ -421,9 +421,7 @@ def _run_here(arguments: list[str], cwd: Path, environment: Mapping[str, str], l
         return _last_line(out.tail)
 
 
-def _run_process(
-    arguments: list[str], cwd: Path, environment: Mapping[str, str], log: Path, watch: _Watch
-) -> str:
+def _run_process(arguments: list[str], cwd: Path, environment: Mapping[str, str], log: Path, watch: _Watch) -> str:
     """Run a command as a process of its own; return the last line that it printed."""
     # Commands with `python` mean the interpreter that has the project's packages.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])

@@ -79,7 +79,9 @@ def _start(session: Session, overrides: str) -> str:
 def _say_concurrency(session: Session, sweep: Sweep) -> None:
     """Print how many trials run at a time, if the cluster has fewer nodes than the settings want."""
     compute, wanted = session.config.compute, sweep.limits["max_concurrent_trials"]
-    cluster = next(each for each in (compute.cluster, compute.gpu_cluster) if each and each.name == compute.training_cluster)
+    cluster = next(
+        each for each in (compute.cluster, compute.gpu_cluster) if each and each.name == compute.training_cluster
+    )
     at_once = (cluster.max_nodes or wanted * compute.training.nodes) // compute.training.nodes
     if at_once < wanted:
         session.say(
