@@ -19,6 +19,8 @@ from conftest import Render, Run, answers_of, environment_of
 TESTED = [each for each in flavours() if each["mlops_version"] in ("aml-cli-v2", "rai-aml-cli-v2")]
 TABLES = [each for each in TESTED if each["project_type"] == "classical"]
 FIRST = {"mlops_version": "aml-cli-v2"}
+# Tests of what knows no type of data, in folders and files that are the same in all projects.
+ALIKE = ["report", "test_conversion.py", "test_model_output.py", "test_table_file.py"]
 OWN = ("data-science", "data", "config/model.yml")
 
 
@@ -76,15 +78,40 @@ def own_tests(flavour: Path, render: Render) -> list[str]:
     """The arguments of pytest in a project: all tests, but not what another project has run already.
 
     Those of `core` know neither type of data nor mlops version, and run in the first flavour; elsewhere the steps use
-    it. A project with the libraries of the first mlops version runs what that one lacks.
+    it. So do those in ALIKE where the libraries that draw and read files are the same. A project with the libraries of
+    the first mlops version runs what that one lacks.
     """
-    first = render(**{"project_type": answers_of(flavour)["project_type"], **FIRST})
-    shared = [] if flavour == render(**flavours()[0]) else ["--ignore=data-science/tests/core"]
+    answers = answers_of(flavour)
+    first = render(**{"project_type": answers["project_type"], **FIRST})
+    names = [] if flavour == render(**flavours()[0]) else ["core"]
+    if names and answers["mlops_version"] == FIRST["mlops_version"]:
+        names += ALIKE
+    shared = [f"--ignore=data-science/tests/{name}" for name in names]
     both = [tomllib.loads((each / "pyproject.toml").read_text(encoding="utf-8")) for each in (first, flavour)]
     if flavour == first or libraries(both[0]) != libraries(both[1]):
         return shared
     paths = [path.relative_to(flavour) for path in (flavour / "data-science" / "tests").rglob("test_*.py")]
     return [str(path) for path in paths if not (first / path).exists()]
+
+
+def test_what_runs_in_the_first_project_alone_is_the_same_in_each_and_uses_no_sample(render: Render) -> None:
+    first, *others = (render(**each) for each in TESTED if each["mlops_version"] == FIRST["mlops_version"])
+    for name in ("core", *ALIKE):
+        tests = first / "data-science" / "tests" / name
+        for path in [tests] if tests.is_file() else tests.rglob("*.py"):
+            for other in others:
+                assert not differ(path, other / path.relative_to(first)), path
+            if name != "core":
+                assert not re.search(r"samples import|\bmodality\b|folders\)", path.read_text(encoding="utf-8")), path
+    read_with = [
+        {pin for pin in pins if re.split("[<>=]", pin)[0] in ("jinja2", "matplotlib", "numpy", "pandas", "pyarrow")}
+        for pins in (
+            tomllib.loads((each / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+            for each in (first, *others)
+        )
+    ]
+    assert len(read_with[0]) == 5
+    assert all(each == read_with[0] for each in read_with)
 
 
 @only_in(TESTED)

@@ -5,9 +5,11 @@ import io
 import json
 import math
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mlflow
@@ -114,6 +116,63 @@ def test_an_implausible_answer_fails_the_loop(loop: Loop, tmp_path: Path) -> Non
 
     with pytest.raises(UserError, match=r"the endpoint's answer is wrong: .*server.log"):
         local.query(loop.project, definitions.of(loop.project).pipeline(), Broken())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("content", [b"no database at all, and longer than its header" * 99, None])
+def test_a_damaged_database_of_runs_is_one_line_with_the_remedy(
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    store = tmp_path / "mlflow.db"
+    whole = (local_folder(loop.project) / "mlflow.db").read_bytes()
+    store.write_bytes(content or whole[:4096] + bytes(reversed(whole[4096:])))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store.as_posix()}")
+    complaint = rf"^{re.escape(str(store))} cannot be read \(.+\): restore it, or delete .* to start afresh, without"
+    with pytest.raises(UserError, match=complaint) as caught, local.parent_run(tmp_path, "any", "run"):
+        pass
+    assert "\n" not in str(caught.value)
+
+
+def test_of_two_runs_that_begin_at_once_one_creates_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "new" / "mlflow.db"
+
+    class Slow:
+        """Takes so long to fill its database that another run has finished its own."""
+
+        def __init__(self, uri: str) -> None:
+            self.made = Path(uri.removeprefix("sqlite:///"))
+
+        def search_experiments(self, max_results: int) -> None:
+            assert not store.exists()
+            self.made.write_text("slow", encoding="utf-8")
+            store.write_text("quick", encoding="utf-8")
+
+    monkeypatch.setattr(mlflow, "MlflowClient", Slow)
+    for _ in range(2):  # the second time it is there
+        local._create_store(store)
+        assert store.read_text(encoding="utf-8") == "quick"
+    assert list(store.parent.iterdir()) == [store]
+
+
+def test_an_experiment_that_another_run_has_just_created_is_used(tmp_path: Path) -> None:
+    class Client:
+        """Finds the experiment when it is told that it is there."""
+
+        def __init__(self) -> None:
+            self.found: list[Any] = [SimpleNamespace(experiment_id="7"), None]
+
+        def get_experiment_by_name(self, name: str) -> Any:
+            return self.found.pop()
+
+        def create_experiment(self, name: str, artifact_location: str) -> str:
+            raise mlflow.MlflowException("it exists")
+
+    client = Client()
+    assert local._experiment(client, tmp_path, "any") == "7"
+    client.found = [None, None]
+    with pytest.raises(mlflow.MlflowException):
+        local._experiment(client, tmp_path, "any")
 
 
 def test_a_mistake_in_the_definitions_stops_the_loop_before_anything_runs(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import mlflow
 
-from .core.consistency import load_training
+from .core.consistency import check_threshold, load_training
 from .core.modality import refuse_constant_target
 from .core.schema import Schema
 from .core.split import refuse_poor_test, split
@@ -41,6 +41,7 @@ def prepare(arguments: argparse.Namespace) -> None:
     if dropped := len(valid.frame) - len(labelled):
         print(f"left out {dropped:,} rows without {schema.target}", flush=True)
     refuse_constant_target(replace(valid, frame=labelled), schema)
+    check_threshold(training, schema, labelled[schema.target])
     classes = schema.target if schema.task == "classification" else None
     train, test, made = split(labelled, schema.split, training["test_size"], classes)
     copies = MODALITY.alike(*(MODALITY.fingerprints(replace(valid, frame=each)) for each in (train, test)))

@@ -135,6 +135,19 @@ def test_a_mistake_with_classes_is_one_line_that_names_the_key(tmp_path, changes
     assert complaint in line
 
 
+THREE = {"type": "category", "values": ["no", "yes", "very"]}
+
+
+@pytest.mark.parametrize(
+    ("late", "count"), [(THREE, 1), ({"type": "category"}, 0), (CLASSIFICATION["columns"]["late"], 0)]
+)
+def test_a_threshold_is_for_two_classes_as_far_as_the_schema_lists_them(tmp_path, late, count):
+    schema = CLASSIFICATION | {"columns": CLASSIFICATION["columns"] | {"late": late}}
+    training = {**SETTINGS["training"], "threshold": 0.5}
+    found = problems(tmp_path, {**CLASSES, "training": training}, schema)
+    assert found == ["training.threshold: is for two classes, and this target has others; leave it out"][:count]
+
+
 def test_all_mistakes_are_named_at_once(tmp_path):
     changes = {
         "training": {"test_size": 2, "seed": 13, "offset": "wind", "hyperparameters": {"a": 1, "b": 1, "rate": 1}},

@@ -5,6 +5,7 @@ import json
 import mlflow
 import pandas as pd
 import pytest
+import yaml
 from helpers import CLASSIFICATION, module
 from samples import flights, make_folders
 
@@ -43,6 +44,22 @@ def test_a_wrong_hyperparameter_stops_before_a_row_is_read(folders, capsys):
     folders.settings.write_text(text.replace("hyperparameters:", "hyperparameters:\n    max_itr: 5"), encoding="utf-8")
     line = fails(folders, capsys)
     assert line.startswith("error: training.hyperparameters.max_itr: unknown; the nearest is max_iter, and known are")
+
+
+def test_a_threshold_for_classes_of_which_the_data_have_three_stops_before_anything_is_written(folders, capsys):
+    text = folders.settings.read_text(encoding="utf-8")
+    folders.settings.write_text(text.replace("seed: 13", "seed: 13\n  threshold: 0.4"), encoding="utf-8")
+    columns = CLASSIFICATION["columns"] | {"late": {"type": "category"}}
+    folders.schema.write_text(yaml.safe_dump(CLASSIFICATION | {"columns": columns}), encoding="utf-8")
+    rows = flights().assign(late=lambda frame: pd.Series(["no", "yes", "very"]).take(frame.index % 3).to_numpy())
+    rows.assign(weekend=False).to_csv(folders.raw / "flights.csv", index=False)
+    assert fails(folders, capsys) == (
+        "error: training.threshold: is for two classes, and this target has others; leave it out"
+    )
+    rows.assign(weekend=False, late=rows["late"].replace("very", "yes")).to_csv(
+        folders.raw / "flights.csv", index=False
+    )
+    assert len(run(folders)[0])
 
 
 def test_another_seed_other_rows_and_another_order_move_no_row(folders):

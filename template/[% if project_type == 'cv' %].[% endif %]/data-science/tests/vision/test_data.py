@@ -580,8 +580,11 @@ def test_pictures_in_no_folder_have_no_label(tmp_path):
     raw = write_files(tmp_path / "raw", in_folders("1.png", "cat/2.png"))
     schema = plain_schema(tmp_path)
     assert classes(raw, tmp_path) == {"1.png": None, "cat/2.png": "cat"}
-    with pytest.raises(StepError, match="place: 1 missing value"):
+    with pytest.raises(StepError, match=r"place: 1 of 2 pictures have no label \(such as 1\.png\): put them into"):
         MODALITY.check(MODALITY.read(raw, schema), schema)
+    columns = {"image": {"type": "text"}, "place": {"type": "category", "missing": 0.5}}
+    allowing = write_schema({**SCHEMA, "columns": columns}, tmp_path)
+    assert len(MODALITY.check(MODALITY.read(raw, allowing), allowing).frame) == 2
 
 
 def test_hidden_files_are_passed_over(tmp_path):
@@ -824,7 +827,10 @@ def test_the_same_picture_in_two_classes_is_refused_with_both_files(tmp_path):
 def test_labels_that_are_missing_or_unknown_are_refused(tmp_path, schema):
     files = labelled(pictures(4))
     for table, complaint in (
-        (labels(["0000.png", "0001.png"]) + "0002.png,,a\n", "place: 1 missing value"),
+        (
+            labels(["0000.png", "0001.png"]) + "0002.png,,a\n",
+            "place: 1 of 3 pictures have no label (such as a.zip/0002.png): put them into the folder of their class",
+        ),
         (
             labels(["0000.png", "0001.png"]) + "0002.png,above,a\n",
             "place: 1 value not listed in the schema (such as 'above')",

@@ -1,6 +1,7 @@
 """Networks by their names, and the model that is saved of one."""
 
 import json
+import socket
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -54,7 +55,7 @@ def torchvision(monkeypatch):
 
     def get_model(name, weights):
         if name == "remote" and weights:
-            raise NoHubError("Name or service not known\n")
+            raise NoHubError("the models are at https://models.example\n") from socket.gaierror(-2, "unknown")
         return Tiny(weights is not None)
 
     library = ModuleType("torchvision")
@@ -96,7 +97,7 @@ def test_of_a_frozen_network_only_the_head_learns():
         (
             "torchvision:remote",
             {},
-            r"the weights of torchvision:remote cannot be fetched \(Name or service not known\)",
+            r"the weights of torchvision:remote cannot be fetched \(their server cannot be reached\): allow access",
         ),
         ("torchvision:tiny", {"size": 33}, r"size: torchvision:tiny takes no images of 33 pixels \(normal"),
     ],

@@ -112,7 +112,18 @@ def check_training(training: Mapping[str, Any], schema: Schema) -> None:
             f"training.offset: {offset!r} is not a numerical feature without missing values; those are "
             f"{', '.join(suitable) or 'none'}"
         )
-    if training.get("threshold") is not None and (schema.task != "classification" or len(schema.classes) > 2):
+    check_threshold(training, schema)
+
+
+def check_threshold(training: Mapping[str, Any], schema: Schema, *labels: pd.Series) -> None:
+    """Check that there is a threshold for two classes only: those of the schema, or of labels if it lists none.
+
+    Raises:
+        StepError: it is there, and the target is not one of two classes.
+    """
+    classes = schema.class_names(*labels)
+    other = schema.task != "classification" or (classes and len(classes) != 2)
+    if other and training.get("threshold") is not None:
         raise StepError("training.threshold: is for two classes, and this target has others; leave it out")
 
 

@@ -23,7 +23,7 @@ from sklearn.preprocessing import OrdinalEncoder
 from threadpoolctl import threadpool_limits
 
 from ..core.champion import conda_environment
-from ..core.consistency import check_training
+from ..core.consistency import check_threshold, check_training
 from ..core.hyperparameters import PLACE
 from ..core.schema import Schema
 from ..core.settings import missing_point, unknown_key
@@ -92,6 +92,7 @@ def fit(frame: pd.DataFrame, schema: Schema, training: Mapping[str, Any]) -> Bas
     check_training(training, schema)
     model, offset = build(schema, training), training.get("offset")
     features, target = frame[schema.features], frame[schema.target]
+    check_threshold(training, schema, target)
     if empty := [name for name in schema.features if features[name].isna().all()]:
         raise StepError(f"{', '.join(empty)}: missing in each training row; give it the role ignore in {schema.source}")
     if offset is not None:
@@ -102,8 +103,6 @@ def fit(frame: pd.DataFrame, schema: Schema, training: Mapping[str, Any]) -> Bas
         threads = max(1, (os.cpu_count() or 1) // 2) if len(frame) >= _ROWS_WORTH_THREADS else 1
         with threadpool_limits(threads):
             model.fit(features, target)
-        if training.get("threshold") is not None and len(model.classes_) != 2:
-            raise StepError("training.threshold: is for two classes, and this target has others; leave it out")
     except (TypeError, ValueError) as error:
         raise StepError(f"training failed, check training.hyperparameters: {error}") from error
     return model if offset is None else _with_offset(model, features, offset)

@@ -29,6 +29,7 @@ from .. import archive_file, data_file, image_model, table_file
 from ..core import tables
 from ..core.class_folders import (
     classes_by_folder,
+    refuse_missing_labels,
     refuse_nested_folders,
     refuse_two_labels,
     report_unreadable,
@@ -253,7 +254,9 @@ def check(examples: Examples, schema: Schema) -> pd.DataFrame:
             label is missing or unknown; or a picture has two labels.
     """
     if schema.target in examples.frame:
-        refuse_nested_folders(list(examples.frame[IMAGE]), list(examples.frame[schema.target]), schema)
+        names, labels = list(examples.frame[IMAGE]), examples.frame[schema.target]
+        refuse_nested_folders(names, list(labels), schema)
+        refuse_missing_labels(names, labels, "picture", schema)
     typed = tables.validate(examples.frame, schema)
     typed[NAME] = typed[FILE] = typed[IMAGE]
     found = survey(contents(replace(examples, frame=typed)))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.step import StepError
+from ..neural.fetching import in_one_line, is_unreachable
 from .hyperparameters import PLACE, SMALL, backbone_problem
 
 # Where the maps of features are so small, the averages of their quarters are taken.
@@ -141,8 +142,8 @@ def _imported(library: str) -> ModuleType:
         raise StepError(f"{PLACE}.backbone: {error.name or library} is not installed: {remedy}") from error
     except Exception as error:  # a build for another PyTorch fails in its own way
         raise StepError(
-            f"{PLACE}.backbone: {library} cannot be imported ({_line(error)}); the release and build of torchvision "
-            f"must belong to PyTorch {torch.__version__}: {remedy}"
+            f"{PLACE}.backbone: {library} cannot be imported ({in_one_line(error)}); the release and build of "
+            f"torchvision must belong to PyTorch {torch.__version__}: {remedy}"
         ) from error
 
 
@@ -186,9 +187,10 @@ def _fetched(name: str, create: Callable[[], nn.Module]) -> nn.Module:
     try:
         return create()
     except Exception as error:  # libraries wrap the errors of the network, each in its own way
+        reason = "their server cannot be reached" if is_unreachable(error) else in_one_line(error)
         raise StepError(
-            f"{PLACE}.backbone: the weights of {name} cannot be fetched ({_line(error)}): allow access to where the "
-            "library downloads from, put them into its cache (TORCH_HOME, HF_HOME), or start without: pretrained: false"
+            f"{PLACE}.backbone: the weights of {name} cannot be fetched ({reason}): allow access to where the library "
+            "downloads from, put them into its cache (TORCH_HOME, HF_HOME), or start without: pretrained: false"
         ) from error
 
 
@@ -199,11 +201,9 @@ def _features(body: nn.Module, name: str, size: int) -> int:
         with torch.no_grad():
             found = body(torch.zeros(1, 3, size, size))
     except Exception as error:  # whatever a layer raises that needs another size
-        raise StepError(f"{PLACE}.size: {name} takes no images of {size} pixels ({_line(error)}); try 224") from error
+        raise StepError(
+            f"{PLACE}.size: {name} takes no images of {size} pixels ({in_one_line(error)}); try 224"
+        ) from error
     if not isinstance(found, Tensor) or found.ndim != 2:
         raise StepError(f"{PLACE}.backbone: {name} gives no plain features; choose another one")
     return int(found.shape[1])
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

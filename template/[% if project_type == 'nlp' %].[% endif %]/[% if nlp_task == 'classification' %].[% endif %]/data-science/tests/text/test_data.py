@@ -250,6 +250,10 @@ UNREADABLE = {
         "it is not encoded in UTF-8: line 2 has the byte 0xe9",
     ),
     "a csv with a NUL byte": ({"a.csv": "text,place\nsecret\x00,sea\n"}, "line 2 has a NUL byte"),
+    "a text in no folder": (
+        {"sea/1.txt": "a", "notes.txt": "b", "wood/2.txt": "c"},
+        "place: 1 of 3 texts have no label (such as notes.txt): put them into the folder of their class or name it in",
+    ),
     "a nested folder": (
         {"a/b/1.txt": "x", "c/2.txt": "y"},
         "a/b/1.txt is in the folder a/b, and a class is one folder",
@@ -343,7 +347,7 @@ def test_the_same_text_under_two_labels_is_refused_with_both_rows(tmp_path):
 def test_labels_that_are_missing_or_unknown_are_refused(tmp_path, schema):
     rows = table(4)
     for label, complaint in (
-        (None, "place: 1 missing value"),
+        (None, "place: 1 of 4 texts have no label (such as a.jsonl[3]): put them into the folder of their class"),
         ("moor", "1 value not listed in the schema (such as 'moor')"),
     ):
         rows.loc[3, "place"] = label

@@ -20,6 +20,7 @@ from .. import archive_file, conversion, data_file, table_file, text_model
 from ..core import tables
 from ..core.class_folders import (
     classes_by_folder,
+    refuse_missing_labels,
     refuse_nested_folders,
     refuse_two_labels,
     report_unreadable,
@@ -110,6 +111,7 @@ def check(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     """
     if schema.target in frame and not schema.predicts_texts:
         refuse_nested_folders(list(frame[SOURCE]), list(frame[schema.target]), schema)
+        refuse_missing_labels(list(frame[SOURCE]), frame[schema.target], "text", schema)
     if TEXT in frame:
         texts, _ = conversion.convert_column(frame[TEXT], schema.columns[TEXT].document())
         bad = {place: reason for place, text in enumerate(texts) if (reason := data_file.problem(text))}

@@ -9,6 +9,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from ..core.hyperparameters import PLACE
 from ..core.step import StepError
+from ..neural.fetching import in_one_line, is_unreachable
 
 PAD, UNKNOWN, START, END = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
 WIDTH_OF_A_HEAD = 32
@@ -58,16 +59,14 @@ def from_hub(name: str, revision: str | None, network: Any) -> tuple[Tokenizer, 
         tokenizer = transformers.AutoTokenizer.from_pretrained(name, **options)
         body = network.from_pretrained(name, use_safetensors=True, dtype=torch.float32, **options)
     except Exception as error:  # the libraries wrap the errors of the network, each in its own way
+        access = "allow access to the hub, or put the model into its cache (HF_HOME) and set HF_HUB_OFFLINE=1"
+        if is_unreachable(error):
+            where = f"hub:{name} at revision {revision} is not in the cache, and the hub cannot be reached"
+            raise StepError(f"{PLACE}.model: {where}: {access}") from error
         raise StepError(
-            f"{PLACE}.model: hub:{name} cannot be loaded at this revision ({line(error)}): allow access to the hub, "
-            "or put the model into its cache (HF_HOME) and set HF_HUB_OFFLINE=1; it must have a tokenizer, weights in "
-            "safetensors, and no code of its own"
+            f"{PLACE}.model: hub:{name} cannot be loaded at this revision ({in_one_line(error)}): {access}; it must "
+            "have a tokenizer, weights in safetensors, and no code of its own"
         ) from error
     if not getattr(tokenizer, "is_fast", False):
         raise StepError(f"{PLACE}.model: hub:{name} has no fast tokenizer (tokenizer.json); choose another model")
     return tokenizer.backend_tokenizer, body
-
-
-def line(error: Exception) -> str:
-    """Return an error of a library in one line."""
-    return " ".join(str(error).split())[:200] or type(error).__name__

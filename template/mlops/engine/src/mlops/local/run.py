@@ -7,9 +7,10 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,15 +145,17 @@ def _lint(project: Project) -> None:
 def parent_run(local: Path, experiment: str, name: str) -> Iterator[dict[str, str]]:
     """Open an MLflow run for the pipeline and give the variables that make the steps' runs its children."""
     import mlflow
+    from sqlalchemy.exc import SQLAlchemyError
 
-    client = mlflow.MlflowClient()
-    known = client.get_experiment_by_name(experiment)
-    # Without a location of its own, an experiment writes to the working directory, which is the code folder of a step.
-    experiment_id = (
-        known.experiment_id
-        if known
-        else client.create_experiment(experiment, artifact_location=(local / "artifacts").as_uri())
-    )
+    store = local / "mlflow.db"
+    try:
+        _create_store(store)
+        client = mlflow.MlflowClient()
+        experiment_id = _experiment(client, local, experiment)
+    except (mlflow.MlflowException, SQLAlchemyError) as error:
+        reason = str(error).splitlines()[0]
+        remedy = f"delete {local} to start afresh, without the runs and models of before"
+        raise UserError(f"{store} cannot be read ({reason}): restore it, or {remedy}") from error
     run = client.create_run(experiment_id, run_name=name).info.run_id
     try:
         yield {"MLFLOW_EXPERIMENT_NAME": experiment, "MLOPS_PARENT_RUN_ID": run}
@@ -160,6 +163,34 @@ def parent_run(local: Path, experiment: str, name: str) -> Iterator[dict[str, st
         client.set_terminated(run, "FAILED")
         raise
     client.set_terminated(run, "FINISHED")
+
+
+def _create_store(path: Path) -> None:
+    """Create the database of MLflow as a whole, unless it is there: two runs that begin at once would both fill it."""
+    if path.exists():
+        return
+    import mlflow
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, ignore_cleanup_errors=True) as temporary:
+        made = Path(temporary) / path.name
+        mlflow.MlflowClient(f"sqlite:///{made.as_posix()}").search_experiments(max_results=1)
+        with suppress(FileExistsError):
+            path.hardlink_to(made)
+
+
+def _experiment(client: Any, local: Path, name: str) -> str:
+    import mlflow
+
+    if (known := client.get_experiment_by_name(name)) is None:
+        try:
+            # Without a location of its own, it writes to the working directory, which is the code folder of a step.
+            return str(client.create_experiment(name, artifact_location=(local / "artifacts").as_uri()))
+        except mlflow.MlflowException:
+            # Another run, which began at once, has created it.
+            if (known := client.get_experiment_by_name(name)) is None:
+                raise
+    return str(known.experiment_id)
 
 
 def _output(steps: RunResult, name: str) -> Path:

@@ -21,6 +21,7 @@ from ..core.step import StepError
 from ..neural import exporting
 from ..neural.checkpoints import Checkpoints
 from ..neural.components import FITTED_ON
+from ..neural.fetching import in_one_line
 from ..neural.loop import (
     Arrays,
     Training,
@@ -35,7 +36,7 @@ from ..neural.processes import processes
 from ..neural.settings import NOT_OF_THE_MODEL
 from . import data, saving
 from .hyperparameters import Transformer
-from .pretrained import PAD, WIDTH_OF_A_HEAD, from_hub, line, train_tokenizer
+from .pretrained import PAD, WIDTH_OF_A_HEAD, from_hub, train_tokenizer
 
 
 class Network(nn.Module):
@@ -270,8 +271,8 @@ def _try(network: Network, settings: Transformer) -> None:
         limit = getattr(network.body.config, "max_position_embeddings", None)
         most = f", which has {limit} positions," if limit else ""
         raise StepError(
-            f"{PLACE}.max_tokens: {settings.model}{most} cannot take {settings.max_tokens} tokens ({line(error)}); "
-            "choose fewer"
+            f"{PLACE}.max_tokens: {settings.model}{most} cannot take {settings.max_tokens} tokens "
+            f"({in_one_line(error)}); choose fewer"
         ) from error
     for weight in network.parameters():
         weight.requires_grad_(weight.grad is not None)

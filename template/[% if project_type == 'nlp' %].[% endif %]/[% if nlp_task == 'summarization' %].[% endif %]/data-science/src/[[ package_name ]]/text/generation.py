@@ -21,12 +21,13 @@ from ..core.schema import Schema
 from ..core.step import StepError
 from ..neural.checkpoints import Checkpoints
 from ..neural.components import FITTED_ON, principal_components
+from ..neural.fetching import in_one_line
 from ..neural.loop import Arrays, Training, code_digest, digest, limit_threads, validation_part, without_copies
 from ..neural.processes import processes
 from ..neural.settings import NOT_OF_THE_MODEL
 from . import data, saving
 from .hyperparameters import Generation
-from .pretrained import END, PAD, START, WIDTH_OF_A_HEAD, from_hub, line, train_tokenizer
+from .pretrained import END, PAD, START, WIDTH_OF_A_HEAD, from_hub, train_tokenizer
 
 # Where a summary has no more tokens, no loss is computed.
 _NOTHING = -100
@@ -258,5 +259,5 @@ def _try(generator: text_model.Generator, settings: Generation) -> None:
         most = f", which has {limit} positions," if limit else ""
         raise StepError(
             f"{PLACE}.max_tokens: {settings.model}{most} cannot take {settings.max_tokens} tokens and write "
-            f"{settings.max_new_tokens} ({line(error)}); choose fewer"
+            f"{settings.max_new_tokens} ({in_one_line(error)}); choose fewer"
         ) from error
