@@ -46,6 +46,12 @@ def flavours() -> list[dict[str, str]]:
     return [{"project_type": kind, "mlops_version": version} for kind in types for version in versions]
 
 
+def summaries() -> list[dict[str, str]]:
+    """One dictionary of answers for each mlops version with the second task of texts, which differs as flavours do."""
+    of_texts = [each for each in flavours() if each["project_type"] == "nlp"]
+    return [{**each, "nlp_task": "summarization"} for each in of_texts]
+
+
 def add_ons() -> list[str]:
     """All add-ons."""
     return list(questions()["add_ons"]["choices"].values())
@@ -64,7 +70,8 @@ def add_on_answers() -> list[dict[str, Any]]:
 
 def label(answers: dict[str, Any]) -> str:
     """Readable test id, such as classical-aml-cli-v2-github-actions-terraform."""
-    return "-".join([answers[axis] for axis in AXES if axis in answers] + list(answers.get("add_ons", [])))
+    axes = ("project_type", "nlp_task", *AXES[1:])
+    return "-".join([answers[axis] for axis in axes if axis in answers] + list(answers.get("add_ons", [])))
 
 
 def add_on_sets() -> list[list[str]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from combinations import ROOT, flavours, label
+from combinations import ROOT, flavours, label, summaries
 from conftest import Render, Run, answers_of, environment_of
 
 # Responsible AI for tables has older libraries. The other versions of a project type share data science, environment
@@ -22,6 +22,13 @@ FIRST = {"mlops_version": "aml-cli-v2"}
 # Tests of what knows no type of data, in folders and files that are the same in all projects.
 ALIKE = ["report", "test_conversion.py", "test_model_output.py", "test_table_file.py"]
 OWN = ("data-science", "data", "config/model.yml")
+# Summaries of texts share the mlops layer with classes: one version runs, all are linted.
+SUMMARIES = next(each for each in summaries() if each["mlops_version"] == FIRST["mlops_version"])
+
+
+def sdk(answers: dict[str, str]) -> bool:
+    """Whether Python defines what runs on Azure ML."""
+    return answers["mlops_version"].startswith("python-sdk")
 
 
 def only_in(chosen: list[dict[str, str]], group: Callable[[dict[str, str]], str] | None = None) -> pytest.MarkDecorator:
@@ -55,7 +62,7 @@ def project(render: Render, tmp_path: Path) -> Path:
     return shutil.copytree(render(), tmp_path / "project")
 
 
-@pytest.mark.parametrize("answers", [each for each in flavours() if each not in TESTED], ids=label)
+@pytest.mark.parametrize("answers", [each for each in (*flavours(), *summaries()) if sdk(each)], ids=label)
 def test_what_is_tested_in_one_mlops_version_is_the_same_in_the_others(answers: dict[str, str], render: Render) -> None:
     mine, tested = render(**answers), render(**answers | FIRST)
     for name in OWN:
@@ -82,7 +89,8 @@ def own_tests(flavour: Path, render: Render) -> list[str]:
     the first mlops version runs what that one lacks.
     """
     answers = answers_of(flavour)
-    first = render(**{"project_type": answers["project_type"], **FIRST})
+    kept = {key: answers[key] for key in ("project_type", "nlp_task") if key in answers}
+    first = render(**kept, **FIRST)
     names = [] if flavour == render(**flavours()[0]) else ["core"]
     if names and answers["mlops_version"] == FIRST["mlops_version"]:
         names += ALIKE
@@ -114,7 +122,7 @@ def test_what_runs_in_the_first_project_alone_is_the_same_in_each_and_uses_no_sa
     assert all(each == read_with[0] for each in read_with)
 
 
-@only_in(TESTED)
+@only_in([*TESTED, SUMMARIES])
 def test_its_own_tests_pass_and_leave_nothing_behind(
     workspace: Path, flavour: Path, render: Render, run_in: Run
 ) -> None:
@@ -125,13 +133,14 @@ def test_its_own_tests_pass_and_leave_nothing_behind(
     assert {path.name for path in workspace.iterdir()} - {path.name for path in flavour.iterdir()} <= {".hypothesis"}
 
 
+@only_in([*flavours(), SUMMARIES])
 def test_ruff_finds_nothing(workspace: Path, run_in: Run) -> None:
     for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."]):
         result = run_in(workspace, *command)
         assert result.returncode == 0, " ".join(command) + "\n" + result.stdout[-5000:] + result.stderr[-2000:]
 
 
-@only_in(flavours(), type_checked_as)
+@only_in([*flavours(), SUMMARIES], type_checked_as)
 def test_mypy_finds_nothing(workspace: Path, flavour: Path, render: Render, run_in: Run) -> None:
     """In all files of one mlops version, and in those of the others that are not the same there."""
     answers = answers_of(flavour)
@@ -150,7 +159,7 @@ def differ(first: Path, second: Path) -> bool:
     return first.read_bytes() != second.read_bytes()
 
 
-@only_in([each for each in TESTED if each["mlops_version"] == FIRST["mlops_version"]])
+@only_in([*(each for each in TESTED if each["mlops_version"] == FIRST["mlops_version"]), SUMMARIES])
 def test_its_notebook_runs(workspace: Path, run_in: Run) -> None:
     (notebook,) = (workspace / "data-science" / "notebooks").glob("*.ipynb")
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
@@ -202,7 +211,14 @@ def test_each_job_keeps_its_checkpoints_in_a_folder_of_its_own(answers: dict[str
     assert any(each in text for each in CHECKPOINTS)
 
 
-@only_in(flavours(), looped_as)
+@only_in([each for each in summaries() if each != SUMMARIES])
+def test_the_lint_finds_nothing_in_summaries(workspace: Path, run_in: Run) -> None:
+    result = run_in(workspace, "mlops.cli", "lint")
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    assert "no errors" in result.stdout
+
+
+@only_in([*flavours(), SUMMARIES], looped_as)
 def test_the_local_loop_ends_with_a_live_score_and_a_report(looped: tuple[Path, str]) -> None:
     folder, output = looped
     last = output.splitlines()[-8:]
@@ -221,7 +237,7 @@ def assert_mailable(report: str) -> None:
     assert len(report.encode()) < 5_000_000
 
 
-@only_in([each for each in TESTED if each["mlops_version"] == FIRST["mlops_version"]], looped_as)
+@only_in([*(each for each in TESTED if each["mlops_version"] == FIRST["mlops_version"]), SUMMARIES], looped_as)
 def test_a_second_run_keeps_the_champion_that_ties(looped: tuple[Path, str], run_in: Run) -> None:
     folder, _ = looped
     second = run_in(folder, "mlops.cli", "local")

@@ -90,6 +90,13 @@ def local(toy: Path, run_in: Run, tmp_path_factory: pytest.TempPathFactory) -> t
     return project, result.stdout
 
 
+# Each type of data, and each task of one that has several.
+EACH = (
+    {},
+    {"project_type": "cv"},
+    {"project_type": "nlp"},
+    {"project_type": "nlp", "nlp_task": "summarization"},
+)
 ARROWS = {
     "core": {"core", "archive_file", "conversion", "model_output", "table_file"},
     "report": {"core", "report"},
@@ -113,7 +120,7 @@ ARROWS = {
 def test_no_import_points_back_and_no_step_names_the_type(toy: Path, render: Render) -> None:
     sources = [
         project / "data-science" / "src"
-        for project in (toy, render(), render(project_type="cv"), render(project_type="nlp"))
+        for project in (toy, *(render(**answers) for answers in EACH))
     ]
     for path in [path for source in sources for path in source.rglob("*.py")]:
         package = next(folder for folder in path.parents if folder.parent in sources)

@@ -39,7 +39,7 @@ class Rows:
         found: list[str] = _core("hyperparameters").problems(given, rules)
         return found
 
-    def baseline(self, name: str, train: Any, test: Any, schema: Any) -> None:
+    def baseline(self, name: str, train: Any, test: Any, schema: Any, training: Mapping[str, Any]) -> None:
         """Refuse any baseline.
 
         Raises:

@@ -103,7 +103,7 @@ def _evaluate(
     everything = np.arange(len(actual))
     compared = everything if met.unseen is None else np.flatnonzero(met.unseen)
     name, champion = met.name, met.predictions[0].within(classes) if met.predictions else None
-    others = baselines(names(section, "baselines"), MODALITY, train, test, schema)
+    others = baselines(names(section, "baselines"), MODALITY, train, test, schema, settings["training"])
     rivals = {each: given.within(classes) for each, given in others.items()}
 
     predictions, scored = {"challenger": challenger}, {"challenger": scores(schema.task, actual, challenger)}

@@ -25,7 +25,7 @@ def examples(folder, *guesses):
 
 def predictions(name, folder, train, test, baseline):
     modality = SimpleNamespace(baseline=baseline)
-    return baselines([name], modality, train, test, write_schema(CLASSIFICATION, folder))[f"baseline {name}"]
+    return baselines([name], modality, train, test, write_schema(CLASSIFICATION, folder), {})[f"baseline {name}"]
 
 
 def classes_alone(name, train, test, schema):

@@ -890,7 +890,7 @@ def test_other_images_need_a_schema_alone(tmp_path, side, channels, count):
     assert read.frame["kind"].tolist() == train["kind"].tolist()
     assert read.frame["kind"].dtype == ("int64" if channels == 1 else object)
     assert (read.frame["width"] == side).all()
-    predicted = MODALITY.baseline("nearest_centroid", read, replace(examples, frame=test), schema)
+    predicted = MODALITY.baseline("nearest_centroid", read, replace(examples, frame=test), schema, {})
     assert (predicted == test["kind"].to_numpy()).mean() > 0.9
 
 
@@ -1062,7 +1062,7 @@ def test_a_baseline_predicts_from_the_pixels(project, name):
     train, test = (
         replace(examples, frame=examples.frame[part].reset_index(drop=True)) for part in (slice(90), slice(90, None))
     )
-    predicted = as_predictions(MODALITY.baseline(name, train, test, schema))
+    predicted = as_predictions(MODALITY.baseline(name, train, test, schema, {}))
     assert (predicted.values == test.frame["place"].to_numpy()).mean() > 0.9
     assert (predicted.probabilities is None) == (name == "nearest_centroid")
 
@@ -1071,7 +1071,7 @@ def test_an_unknown_baseline_is_one_line(project):
     folder, schema = project
     nothing = Examples(pd.DataFrame(columns=list(schema.columns)), folder)
     with pytest.raises(StepError, match="'forest' is unknown; choose from most_frequent, nearest_centroid, linear"):
-        MODALITY.baseline("forest", nothing, nothing, schema)
+        MODALITY.baseline("forest", nothing, nothing, schema, {})
 
 
 # --- the data of this project

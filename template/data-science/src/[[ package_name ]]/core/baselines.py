@@ -1,7 +1,8 @@
 """Baselines: predictions without a model, which show what the model is worth."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,12 @@ def constant(target: pd.Series, task: str) -> object:
 
 
 def baselines(
-    names: Sequence[str], modality: Modality, train: Examples, test: Examples, schema: Schema
+    names: Sequence[str],
+    modality: Modality,
+    train: Examples,
+    test: Examples,
+    schema: Schema,
+    training: Mapping[str, Any],
 ) -> dict[str, Predictions]:
     """Return the predictions for `test` of each baseline: the constant one, or one that the type of data has.
 
@@ -35,19 +41,21 @@ def baselines(
     predictions = {}
     target = train.frame[schema.target]
     for name in names:
-        found = _predict(name, modality, train, test, schema)
+        found = _predict(name, modality, train, test, schema, training)
         if schema.task == "classification":
             found = replace(found, values=_class_names(name, found.values, schema, target))
             if found.probabilities is None:
-                known = _predict(name, modality, train, train, schema).values.astype(str)
+                known = _predict(name, modality, train, train, schema, training).values.astype(str)
                 found = _with_shares(found.values, known, schema, target)
         predictions[f"baseline {name}"] = found
     return predictions
 
 
-def _predict(name: str, modality: Modality, train: Examples, examples: Examples, schema: Schema) -> Predictions:
+def _predict(
+    name: str, modality: Modality, train: Examples, examples: Examples, schema: Schema, training: Mapping[str, Any]
+) -> Predictions:
     if name != CONSTANTS.get(schema.task):
-        return as_predictions(modality.baseline(name, train, examples, schema))
+        return as_predictions(modality.baseline(name, train, examples, schema, training))
     # The most frequent class is predicted whatever the threshold of the model.
     return Predictions(np.full(len(examples.frame), constant(train.frame[schema.target], schema.task)))
 

@@ -187,15 +187,18 @@ def _check_names(problems: _Problems, modality: Modality, schema: Schema, settin
             if column == schema.target and schema.task == "classification":
                 raise StepError(f"{setting}: {column} is the target; choose columns that are known before")
             slice_groups(described, column, setting)
+    training = settings.get("training")
     for name in baselines:
         with problems.collected():
             if name != CONSTANTS.get(schema.task):
-                _check_baseline(name, modality, nothing, schema)
+                _check_baseline(name, modality, nothing, schema, training if isinstance(training, Mapping) else {})
 
 
-def _check_baseline(name: str, modality: Modality, nothing: Examples, schema: Schema) -> None:
+def _check_baseline(
+    name: str, modality: Modality, nothing: Examples, schema: Schema, training: Mapping[str, Any]
+) -> None:
     try:
-        modality.baseline(name, nothing, nothing, schema)
+        modality.baseline(name, nothing, nothing, schema, training)
     except StepError:
         raise
     except Exception:  # the name is known, and without examples there is no prediction

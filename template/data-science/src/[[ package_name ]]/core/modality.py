@@ -207,8 +207,12 @@ class Modality(Protocol):
         """
         ...
 
-    def baseline(self, name: str, train: Examples, test: Examples, schema: Schema) -> Predictions | NDArray[Any]:
+    def baseline(
+        self, name: str, train: Examples, test: Examples, schema: Schema, training: Mapping[str, Any]
+    ) -> Predictions | NDArray[Any]:
         """Return what a baseline of this type of data predicts for `test`, with probabilities if it has some.
+
+        `training` is that section of the settings: a baseline may be what a model is before it learns from these data.
 
         Raises:
             StepError: there is no such baseline; without examples too, and whatever else goes wrong then.

@@ -101,7 +101,9 @@ class Tabular:
         fitted = model.fit(train.frame, schema, training)
         return TrainedPipeline(fitted, schema, training.get("threshold") or 0.5)
 
-    def baseline(self, name: str, train: Examples, test: Examples, schema: Schema) -> np.ndarray:
+    def baseline(
+        self, name: str, train: Examples, test: Examples, schema: Schema, training: Mapping[str, Any]
+    ) -> np.ndarray:
         """Return the values of a feature, which must be a number for a regression, as predictions.
 
         Raises:

@@ -98,7 +98,9 @@ class Vision:
 
         return network.fit(train, schema, training, checkpoints)
 
-    def baseline(self, name: str, train: Examples, test: Examples, schema: Schema) -> Predictions | NDArray[Any]:
+    def baseline(
+        self, name: str, train: Examples, test: Examples, schema: Schema, training: Mapping[str, Any]
+    ) -> Predictions | NDArray[Any]:
         """Return what a simple model predicts from the pixels of thumbnails.
 
         Raises:

@@ -432,7 +432,7 @@ def test_other_texts_need_a_schema_alone(tmp_path, name):
     read = load_examples(MODALITY, written(replace(examples, frame=train), tmp_path / "train"), schema)
     assert read.frame["text"].tolist() == train["text"].tolist()
     for baseline in ("naive_bayes", "nearest_centroid"):
-        predicted = as_predictions(MODALITY.baseline(baseline, read, replace(examples, frame=test), schema))
+        predicted = as_predictions(MODALITY.baseline(baseline, read, replace(examples, frame=test), schema, {}))
         assert (predicted.values == test["place"].to_numpy()).mean() > 0.9, baseline
         assert (predicted.probabilities is None) == (baseline == "nearest_centroid")
 
@@ -555,7 +555,7 @@ def test_production_data_need_no_labels_and_no_valid_texts(tmp_path, schema, cap
 def test_an_unknown_baseline_is_one_line(tmp_path, schema):
     nothing = Examples(pd.DataFrame(columns=list(schema.columns)), tmp_path)
     with pytest.raises(StepError, match="'forest' is unknown; choose from most_frequent, naive_bayes"):
-        MODALITY.baseline("forest", nothing, nothing, schema)
+        MODALITY.baseline("forest", nothing, nothing, schema, {})
 
 
 # --- the data of this project

@@ -96,13 +96,15 @@ class Text:
 
         return fitting.fit(train, schema, training, checkpoints)
 
-    def baseline(self, name: str, train: Examples, test: Examples, schema: Schema) -> Predictions | NDArray[Any]:
+    def baseline(
+        self, name: str, train: Examples, test: Examples, schema: Schema, training: Mapping[str, Any]
+    ) -> Predictions | NDArray[Any]:
         """Return what a simple model makes of the texts.
 
         Raises:
             StepError: there is no such model.
         """
-        return task.baseline(name, train, test, schema)
+        return task.baseline(name, train, test, schema, training)
 
     def explain(self, predict: Predict, test: Examples, schema: Schema, metric: Metric, seed: int) -> list[Panel]:
         """Return examples of texts, and how the model comes to what it makes of them."""

@@ -118,26 +118,28 @@ def check(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
         report_unreadable(list(frame[SOURCE]), bad, TEXT, "text", schema)
         frame = frame.drop(index=frame.index[list(bad)]).reset_index(drop=True)
     if schema.target in frame and schema.predicts_texts:
-        _refuse_bad_targets(frame, schema)
+        frame = frame.assign(**{schema.target: _targets(frame, schema)})
     typed = tables.validate(frame, schema).assign(**{SOURCE: frame[SOURCE].to_numpy()})
     if not schema.predicts_texts:
         refuse_two_labels(typed, TEXT, SOURCE, "text", schema)
     return _with_measures(typed)
 
 
-def _refuse_bad_targets(frame: pd.DataFrame, schema: Schema) -> None:
-    """Check the targets that are there; those that are not count as missing.
+def _targets(frame: pd.DataFrame, schema: Schema) -> list[Any]:
+    """Return targets that are texts, with None for one without a word or sign.
 
     Raises:
         StepError: one has what no text has, or is too long for what it should be.
     """
-    for source, target in zip(frame[SOURCE], frame[schema.target], strict=True):
-        if isinstance(target, str) and target.strip():
+    targets = [None if isinstance(target, str) and not target.strip() else target for target in frame[schema.target]]
+    for source, target in zip(frame[SOURCE], targets, strict=True):
+        if isinstance(target, str):
             reason = data_file.problem(target)
             if not reason and len(target) > MOST_OF_A_TARGET:
                 reason = f"it has {len(target):,} characters; shorten it to {MOST_OF_A_TARGET:,}, or leave the row out"
             if reason:
                 raise StepError(f"data does not fit {schema.source}: {schema.target} of {source}: {reason}")
+    return targets
 
 
 def _with_measures(frame: pd.DataFrame) -> pd.DataFrame:

@@ -141,7 +141,9 @@ class Series:
             np.linalg.solve(known.T @ known + penalty, known.T @ train.frame[schema.target].to_numpy())
         )
 
-    def baseline(self, name: str, train: Examples, test: Examples, schema: Schema) -> np.ndarray:
+    def baseline(
+        self, name: str, train: Examples, test: Examples, schema: Schema, training: Mapping[str, Any]
+    ) -> np.ndarray:
         """Return the last value of each series as the prediction."""
         if name != "last":
             raise StepError(f"evaluation.baselines: {name!r} is neither mean nor last")

@@ -1,5 +1,6 @@
 """The task of this project, classification: its name, and the simple models that a trained one has to beat."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import NDArray
@@ -22,7 +23,9 @@ TASK = "classification"
 _MOST_WORDS = 50_000
 
 
-def baseline(name: str, train: Examples, test: Examples, schema: Schema) -> Predictions | NDArray[Any]:
+def baseline(
+    name: str, train: Examples, test: Examples, schema: Schema, training: Mapping[str, Any]
+) -> Predictions | NDArray[Any]:
     """Return what a simple model predicts from the words of the texts, whatever their order.
 
     Raises:

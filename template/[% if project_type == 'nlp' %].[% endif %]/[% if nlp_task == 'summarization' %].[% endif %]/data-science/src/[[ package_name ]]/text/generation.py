@@ -173,6 +173,19 @@ def fit(
     return TrainedGeneration(generator, truncation)
 
 
+def untrained(texts: Sequence[str], settings: Generation) -> NDArray[Any]:
+    """Return the summaries that a model of the hub writes before it learns from these data, of shape (texts,).
+
+    Raises:
+        StepError: the hub has no such model or cannot be reached.
+    """
+    generator = build(settings, texts)
+    with processes(settings.device) as group:
+        generator.network.to(group.device)
+        print(f"{settings.model} writes summaries of {len(texts):,} texts as it is", flush=True)
+        return np.array([*generator.summaries(texts), None], dtype=object)[:-1]
+
+
 def _truncation(pairs: Pairs, most: int) -> str:
     longer, count = int(np.count_nonzero(pairs.truncated)), len(pairs.truncated)
     text = f"{longer:,} of {count:,} training texts ({longer / count:.1%}) are cut after {most} tokens"

@@ -93,8 +93,10 @@ def _with_choice(texts: Sequence[str]) -> list[int]:
     """Return the places of texts with more than one sentence, about as many as the sentences that are needed."""
     counts = np.array([len(text_model.sentences(text)) for text in texts])
     with_choice = np.flatnonzero(counts > 1)
-    enough = int(_MOST_SENTENCES / max(2.0, float(counts[with_choice].mean()) if len(with_choice) else 2.0))
-    return [int(with_choice[place]) for place in spread(len(with_choice), max(1, enough))]
+    if not len(with_choice):
+        return []
+    enough = max(1, int(_MOST_SENTENCES / counts[with_choice].mean()))
+    return [int(with_choice[place]) for place in spread(len(with_choice), enough)]
 
 
 def _likeness(sentences: Sequence[str], summary: str) -> np.ndarray:
