@@ -321,6 +321,11 @@ def test_several_processes_cannot_search_together(known, monkeypatch, capsys):
         known.search()
     assert "several processes cannot search together: start it without torchrun" in capsys.readouterr().err
     assert known.search("--candidate", "rate=0.3")["trials"][0]["score"] == pytest.approx(0)
+    shutil.rmtree(known.root / "search")
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(FileNotFoundError):  # the others train along, and write nothing
+        known.search("--candidate", "rate=0.3")
+    assert len(known.modality.fitted) == 3
 
 
 # One candidate, as Azure ML calls it
