@@ -37,6 +37,9 @@ SETTINGS: dict[str, Any] = {
     },
     "drift": {"numerical": {"jensen_shannon_distance": 0.2}, "categorical": {"jensen_shannon_distance": 0.2}},
 }
+# A hyperparameter that decides much, and a value with which a model learns nothing.
+SPACE = {"learning_rate": [0.0000001, 0.01]}
+BAD = {"learning_rate": 0.0000001}
 
 
 def picture(place: int, seed: int, side: int = 12, channels: int = 1) -> Image.Image:

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -69,7 +69,7 @@ def tune(arguments: argparse.Namespace) -> None:
     parts = folds(MODALITY, examples, schema, tuning.folds)
     judge = Judge(MODALITY, schema, training, examples, parts, chosen)
     if candidate is None:
-        _search(arguments, tuning, judge, settings, confidence)
+        _search(arguments, tuning, judge, confidence)
     else:
         _score(arguments, tuning, judge, candidate, confidence)
 
@@ -78,11 +78,11 @@ def _score(
     arguments: argparse.Namespace, tuning: Tuning, judge: Judge, candidate: Candidate, confidence: float
 ) -> None:
     """Score one candidate; of several processes that train it together, the first one alone logs and writes."""
-    print(f"scoring {words(candidate)} on {_amount(judge)}", flush=True)
     if not is_main_process():
         for _ in judge.scores(candidate):
             pass
         return
+    print(f"scoring {words(candidate)} on {_amount(judge)}", flush=True)
     started, found = time.monotonic(), []
     with step_run("tune"):
         mlflow.log_params(_parameters(judge, candidate))
@@ -100,9 +100,8 @@ def _score(
     print(f"{judge.metric.name} {number(trial.score)}: {words(candidate)}", flush=True)
 
 
-def _search(
-    arguments: argparse.Namespace, tuning: Tuning, judge: Judge, settings: Mapping[str, Any], confidence: float
-) -> None:
+def _search(arguments: argparse.Namespace, tuning: Tuning, judge: Judge, confidence: float) -> None:
+    """Try candidates, each in a run of its own, until there are enough or the time is up."""
     from .core.search import Study  # Optuna, which a single candidate does not need
 
     hyperparameters = judge.training["hyperparameters"]
@@ -118,7 +117,7 @@ def _search(
         print(f"going on after {len(before)} candidates of this search: {_best(found())}", flush=True)
     started = time.monotonic()
     with step_run("tune"):
-        mlflow.log_params({"folds": tuning.folds, "sampling": tuning.sampling, "space": str(_space(tuning))[:6000]})
+        mlflow.log_params({"folds": tuning.folds, "sampling": tuning.sampling, "space": str(_space(tuning))[:500]})
         while not (so_far := found()).settings_tried or len(so_far.trials) < tuning.trials:
             minutes = (time.monotonic() - started) / 60
             if so_far.settings_tried and tuning.minutes is not None and minutes >= tuning.minutes:

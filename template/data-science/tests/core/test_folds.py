@@ -113,10 +113,10 @@ def test_by_time_a_group_does_not_train_and_score():
     ],
 )
 def test_rows_that_do_not_suffice_are_refused_with_the_remedy(rows, rule, complaint):
-    with pytest.raises(StepError, match=f"tuning.folds: {complaint}.*choose fewer"):
+    with pytest.raises(StepError, match=rf"tuning\.folds: {complaint}.*choose fewer"):
         folds(rows, rule, 5)
 
 
 def test_a_fold_of_copies_alone_is_refused():
-    with pytest.raises(StepError, match="tuning.folds: fold 1 of 3 has no row to score"):
+    with pytest.raises(StepError, match=r"tuning\.folds: fold 1 of 3 has no row to score"):
         folds(frame(), KEY, 3, alike=lambda known, new: np.ones(len(new), dtype=bool))

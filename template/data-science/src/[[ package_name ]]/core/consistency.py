@@ -29,7 +29,7 @@ from .settings import (
 from .step import StepError
 from .tuning import problems as tuning_problems
 
-SECTIONS = ("training", "tuning", "evaluation", "promotion", "fairness", "responsible_ai", "drift")
+SECTIONS = ("training", "evaluation", "promotion", "fairness", "responsible_ai", "drift", "tuning")
 """The sections of the settings; a step of your own that reads another one needs it here."""
 
 

@@ -69,7 +69,7 @@ class Range:
         """Return a number, or its text, as a value of the range, with few digits.
 
         Raises:
-            ValueError: it is no number.
+            ValueError: it is not a finite number.
         """
         found = float(str(given))
         if not math.isfinite(found):
@@ -330,7 +330,7 @@ def _dimension_problem(values: object) -> str:
         if wrong := [part for part in parts if isinstance(part, str) and not _TEXT.fullmatch(part)]:
             return f"{wrong[0]!r} may have letters, digits and _.:/@+- only, because command lines hand it on"
         if not all(part is None or isinstance(part, str | bool) or is_number(part) for part in parts):
-            return f"{value!r} is no number, text or boolean, or list of them"
+            return f"{value!r} is neither number, text, boolean nor a list of them"
     return ""
 
 
