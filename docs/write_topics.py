@@ -17,7 +17,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-DATA = Path(__file__).parents[1] / "template" / "[% if project_type == 'nlp' %].[% endif %]" / "[% if nlp_task == 'classification' %].[% endif %]" / "data"
+DATA = (
+    Path(__file__).parents[1]
+    / "template"
+    / "[% if project_type == 'nlp' %].[% endif %]"
+    / "[% if nlp_task == 'classification' %].[% endif %]"
+    / "data"
+)
 # The modules of each topic, for training and for production; a package stands for all that is in it but its tests.
 TOPICS = {
     "data types": (
