@@ -89,7 +89,7 @@ def test_a_project_is_small_enough_to_read(project: Path) -> None:
     engine = project / "mlops" / "engine"
     files = [path for path in texts(project) if not path.is_relative_to(engine)]
     extra = 12 if answers_of(project)["mlops_version"] == "rai-aml-cli-v2" else 0
-    extra += 24 if answers_of(project)["project_type"] != "classical" else 0
+    extra += 28 if answers_of(project)["project_type"] != "classical" else 0
     extra += 6 * len(answers_of(project).get("add_ons", []))
     built = 20 if answers_of(project)["infrastructure_version"] != "existing" else 0
     assert len(files) <= 127 + built + extra
