@@ -126,7 +126,9 @@ def test_no_import_points_back_and_no_step_names_the_type(toy: Path, render: Ren
             if isinstance(node, ast.ImportFrom) and node.level:
                 name = "." * node.level + (node.module or node.names[0].name)
                 target = resolve_name(name, ".".join(path.parent.relative_to(package.parent).parts)).split(".")[1]
-                assert target in ARROWS.get(part, {"core", "report", "modality", "conversion", "model_output"}), f"{path}: {name}"
+                assert target in ARROWS.get(part, {"core", "report", "modality", "conversion", "model_output"}), (
+                    f"{path}: {name}"
+                )
 
 
 def test_its_lint_finds_nothing(local: tuple[Path, str]) -> None:

@@ -23,7 +23,7 @@ from .core.schema import Schema
 from .core.settings import load_settings, section
 from .core.step import StepError, is_main_process, output_folder, run, step_run
 from .core.trials import COMPLETE, FAILED, PRUNED, Judge, Search, Trial
-from .core.tuning import Candidate, Tuning, flat, primary_metric, problems, words
+from .core.tuning import NEVER, Candidate, Tuning, flat, primary_metric, problems, words
 from .modality import MODALITY
 from .report.documents import write_json
 from .report.search import build
@@ -88,7 +88,9 @@ def _score(
         mlflow.log_params(_parameters(judge, candidate))
         for score in judge.scores(candidate):
             found.append(score)
-            _log_fold(judge, found)
+            # Azure ML may take the best of the logged values for that of the trial, and a first fold may be a lucky one.
+            if tuning.early_termination.type != NEVER or len(found) == len(judge.folds):
+                _log_fold(judge, found)
             print(f"fold {len(found)} of {len(judge.folds)}: {judge.metric.name} {number(score)}", flush=True)
         trial = Trial(1, candidate, COMPLETE, found, time.monotonic() - started)
         _log_end(judge, trial)

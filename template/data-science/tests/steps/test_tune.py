@@ -346,6 +346,16 @@ def test_a_candidate_alone_is_scored_in_the_run_of_the_step_without_optuna(logge
         logged.search(state=None)
 
 
+@pytest.mark.parametrize(("early_termination", "steps"), [("median_stopping", [1, 2, 3]), ("none", [3])])
+def test_azure_ml_sees_the_score_after_each_fold_only_where_it_may_give_a_candidate_up(
+    early_termination, steps, logged
+):
+    logged.search("--candidate", "rate=0.4 deep.width=7", early_termination=early_termination)
+    [run] = runs("tune")
+    history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "validation_mae")
+    assert sorted(each.step for each in history) == steps
+
+
 def test_a_candidate_that_fails_fails_the_step_in_one_line(known, capsys):
     with pytest.raises(SystemExit):
         known.search("--candidate", "rate=0.5")
@@ -398,7 +408,7 @@ def prepared(folders: Folders, tmp_path: Path):
 def held_out_score(project, overrides=""):
     folders = project.folders
     own = module("modality").MODALITY
-    schema = module("core.schema").Schema.load(folders.schema)
+    schema = module("core.schema").Schema.load(folders.schema, own.tasks)
     training = module("core.consistency").load_training(own, schema, folders.settings, overrides)
     train, test = (modality.load_examples(own, Path(folder), schema) for folder in (folders.train, project.hidden))
     name = yaml.safe_load(folders.settings.read_text(encoding="utf-8"))["evaluation"]["metric"]
