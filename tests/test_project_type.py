@@ -97,6 +97,7 @@ EACH = (
     {"project_type": "nlp"},
     {"project_type": "nlp", "nlp_task": "summarization"},
 )
+OF_STEPS = {"core", "report", "modality", "conversion", "model_output"}
 ARROWS = {
     "core": {"core", "archive_file", "conversion", "model_output", "table_file"},
     "report": {"core", "report"},
@@ -126,9 +127,7 @@ def test_no_import_points_back_and_no_step_names_the_type(toy: Path, render: Ren
             if isinstance(node, ast.ImportFrom) and node.level:
                 name = "." * node.level + (node.module or node.names[0].name)
                 target = resolve_name(name, ".".join(path.parent.relative_to(package.parent).parts)).split(".")[1]
-                assert target in ARROWS.get(part, {"core", "report", "modality", "conversion", "model_output"}), (
-                    f"{path}: {name}"
-                )
+                assert target in ARROWS.get(part, OF_STEPS), f"{path}: {name}"
 
 
 def test_its_lint_finds_nothing(local: tuple[Path, str]) -> None:
