@@ -173,12 +173,11 @@ def _changed(document: object, keys: Sequence[str], value: object) -> Any:
 
 def _edited(text: str, keys: list[str], value: object) -> str:
     """Return a YAML text with another value for a key, or with the key if it is not there."""
-    place, node = [], yaml.compose(text, yaml.SafeLoader)
+    node: Any = yaml.compose(text, yaml.SafeLoader)
     while keys and isinstance(node, yaml.MappingNode):
-        known = {key.value: item for key, item in node.value}
+        known: dict[str, yaml.Node] = {key.value: item for key, item in node.value}
         if keys[0] not in known:
             break
-        place.append(node)
         node, keys = known[keys[0]], keys[1:]
     # What is missing below the last key that is there.
     for key in reversed(keys):

@@ -326,7 +326,7 @@ def build(project: Project, function: str, config: EnvironmentConfig, *arguments
     if not known or not all(known):
         kinds = "PythonScriptStep, ParallelRunStep or HyperDriveStep"
         raise UserError(f"pipelines.py: {function} must return a list of {kinds}")
-    return list(steps)
+    return list(steps or ())
 
 
 def snapshot(root: Path) -> "list[Path]":
