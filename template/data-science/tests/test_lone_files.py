@@ -2,13 +2,22 @@
 
 import ast
 
-from helpers import PACKAGE, SOURCE
+import yaml
+from helpers import PACKAGE, ROOT, SOURCE
 
-# Evaluation, endpoint and batch compute models without the libraries that trained them.
-FORBIDDEN = {PACKAGE, "torch", "transformers"}
+# Evaluation, endpoint and batch compute models without the libraries that trained them, unless these serve them, too.
+TRAINING = {"torch", "transformers"}
+
+
+def served_with():
+    """Return the libraries of the environment of endpoint and batch."""
+    path = ROOT / "data-science" / "environment" / "inference.yml"
+    *_, pip = yaml.safe_load(path.read_text(encoding="utf-8"))["dependencies"]
+    return {line.split("==")[0] for line in pip["pip"]}
 
 
 def test_the_scoring_script_needs_nothing_but_files_beside_it():
+    forbidden = {PACKAGE} | TRAINING - served_with()
     waiting, seen = ["score", "conversion", "data_file", "model_output"], set()
     while waiting:
         name = waiting.pop()
@@ -21,4 +30,4 @@ def test_the_scoring_script_needs_nothing_but_files_beside_it():
                 continue
             assert (node.level, node.module) == (1, None), f"{name}: from {'.' * node.level}{node.module or ''} import"
             waiting += [alias.name for alias in node.names if alias.name not in seen]
-        assert not FORBIDDEN & {library.split(".")[0] for library in libraries}, name
+        assert not forbidden & {library.split(".")[0] for library in libraries}, name

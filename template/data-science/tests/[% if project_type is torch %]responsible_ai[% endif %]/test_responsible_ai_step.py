@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
@@ -293,3 +294,15 @@ def test_a_wrong_setting_is_one_line(
     set_up(folders, planted(60), responsible_ai=section)
     register(folders)
     assert words in error_line(capsys, folders)
+
+
+def test_of_predictions_that_are_texts_the_worst_quarter_counts_as_wrong():
+    score = module("core.metrics").mean_metric("score", "score", True, lambda actual, given: given.values.astype(float))
+    texts, predicted = SimpleNamespace(predicts_texts=True), module("core.predictions").Predictions(np.arange(8.0))
+    wrong, meaning = step._errors(texts, score, np.zeros(8), predicted)
+    assert wrong.tolist() == [True] * 2 + [False] * 6
+    assert meaning == "a prediction is a text, so the 25% of the rows whose score is worst, 1.75 or worse, count as wrong"
+    wrong, meaning = step._errors(SimpleNamespace(predicts_texts=False), score, np.arange(1, 9), predicted)
+    assert (wrong.all(), meaning) == (True, "")
+    with pytest.raises(module("core.step").StepError, match="score has no score for a single row; choose another one"):
+        step._errors(texts, replace(score, rows=None), np.zeros(8), predicted)

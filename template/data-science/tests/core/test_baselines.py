@@ -28,11 +28,11 @@ def predictions(name, folder, train, test, baseline):
     return baselines([name], modality, train, test, write_schema(CLASSIFICATION, folder), {})[f"baseline {name}"]
 
 
-def classes_alone(name, train, test, schema):
+def classes_alone(name, train, test, schema, training):
     return test.frame["guess"].to_numpy()
 
 
-def with_probabilities(name, train, test, schema):
+def with_probabilities(name, train, test, schema, training):
     return Predictions(test.frame["guess"].to_numpy(), np.tile([0.3, 0.7], (len(test.frame), 1)), ("yes", "no"))
 
 
