@@ -442,7 +442,7 @@ def scores_by_value(
                 scores = [score for _, score in chosen]
                 axes.scatter(places, scores, s=size, marker=marker, color=colour, label=kind)
         if categories is not None:
-            axes.set_xticks(range(len(categories)), [_short(each, 10) for each in categories])
+            axes.set_xticks(range(len(categories)), _short(categories, 10))
             axes.set_xlim(-0.5, len(categories) - 0.5)
         elif log:
             axes.set_xscale("log")
@@ -452,7 +452,7 @@ def scores_by_value(
         else:
             axes.xaxis.set_major_locator(MaxNLocator(6))
         axes.tick_params(axis="y", labelcolor=MUTED)
-        axes.set_xlabel(_short(name, 40))
+        axes.set_xlabel(_cut(name, 40, 0))
         axes.set_ylabel(label)
         figure.legend(loc="outside upper left", ncols=3, handletextpad=0.1)
         return _svg(figure, f"search-{name}", alt)
