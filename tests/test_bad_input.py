@@ -67,6 +67,7 @@ BAD = [
     ("instance_users", "ada=00000000-0000-0000-0000-00000000000a, ada=00000000-0000-0000-0000-00000000000b"),
     ("instance_users", "ada=00000000-0000-0000-0000-00000000000a, bob=00000000-0000-0000-0000-00000000000A"),
     ("gpu_vm_size", "NC4"),
+    ("nlp_task", "translation"),
     ("gpu_vm_size", "Standard_D4as_v4"),
 ]
 
@@ -77,6 +78,7 @@ GATES = {
     "network_range": {"add_ons": "[private-network]"},
     "instance_users": {"add_ons": "[user-with-compute-instance]"},
     "gpu_vm_size": {"add_ons": "[gpu-cluster]"},
+    "nlp_task": {"project_type": "nlp"},
 }
 """What has to be answered before a question is asked."""
 
@@ -137,6 +139,7 @@ def test_every_question_with_a_free_text_answer_has_a_bad_case_here() -> None:
 def test_every_question_that_is_not_always_asked_has_its_gate_here() -> None:
     hidden = {name for name, details in questions().items() if "infrastructure_version" in str(details.get("when"))}
     hidden |= {name for name, details in questions().items() if "add_ons" in str(details.get("when"))}
+    hidden |= {name for name, details in questions().items() if "project_type" in str(details.get("when"))}
     open_by_default = {"training_vm_size", "monthly_budget", "add_ons"}
     assert hidden - open_by_default == GATES.keys()
 

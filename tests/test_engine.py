@@ -20,7 +20,7 @@ Runs = dict[str, tuple[tuple[str, ...], ...]]
 RUNS: Runs = {
     "aml-cli-v2": (
         ("bootstrap", "cli", "doctor", "environments", "provision", "teardown"),
-        ("config", "definitions", "lint", "lint_configuration", "pipeline", "rollout", "verbs"),
+        ("config", "definitions", "lint", "lint_configuration", "pipeline", "rollout", "tuning", "verbs"),
         ("local", "runner", "serving"),
         ("every_version",),
     ),
