@@ -39,10 +39,11 @@ lint: $(UV)
 freshness: $(UV)  ## what of the template is retired, near its end or gone from the index by today
 	$(UV) run env TODAY="$$(date -u +%F)" pytest --tb=short tests/test_freshness.py
 
-benchmark: $(UV)  ## render time, overhead of the local runner, Terraform beside Bicep, training of images and texts beside plain libraries
+benchmark: $(UV)  ## render time, overhead of the local runner, Terraform beside Bicep, training of tables, images and texts beside plain libraries
 	@[ -e demo ] || $(MAKE) demo
 	$(UV) run python benchmarks/render.py --rounds $(ROUNDS)
 	$(UV) run --project demo python benchmarks/local_overhead.py demo --rounds $(ROUNDS)
+	$(UV) run --project demo python benchmarks/tables_training.py demo --rounds $(ROUNDS)
 	$(UV) run python benchmarks/parity.py
 	@[ -e demo-cv ] || $(MAKE) demo TYPE=cv
 	$(UV) run --project demo-cv python benchmarks/cv_training.py demo-cv --rounds $(ROUNDS)

@@ -38,6 +38,7 @@ TORCH_RUNS: Runs = {
     "aml-cli-v2": (("lint", "lint_configuration"), ("every_version",)),
     "python-sdk-v2": (("python_sdk_v2_definitions",), ("every_version",)),
     "python-sdk-v1": (("python_sdk_v1_definitions",), ("every_version",)),
+    "rai-aml-cli-v2": (("every_version",),),
 }
 
 

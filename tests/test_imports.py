@@ -103,6 +103,7 @@ def test_the_names_that_definitions_import_stay(render: Render) -> None:
     assert shipped == {
         ("mlops.config", "EnvironmentConfig"),
         ("mlops.config", "DriftRules"),
+        ("mlops.config", "Sweep"),
         ("mlops.config", "TrainingCompute"),
         ("mlops.project", "Project"),
     }

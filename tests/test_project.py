@@ -229,6 +229,12 @@ def test_the_local_loop_ends_with_a_live_score_and_a_report(looped: tuple[Path, 
     # The shipped settings are better than each baseline in each metric.
     assert newest(folder, "decision.json")["better_baselines"] == []
     assert not re.search(r'(src|href)="https?://', report)
+    assert_mailable(report)
+
+
+def assert_mailable(report: str) -> None:
+    """A report of one file is sent to people, whose mail has limits, and read on phones."""
+    assert len(report.encode()) < 5_000_000
 
 
 @only_in([*(each for each in TESTED if each["mlops_version"] == FIRST["mlops_version"]), SUMMARIES], looped_as)
@@ -355,6 +361,50 @@ def test_another_data_set_works_by_editing_config_and_schema_only(penguins: Path
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     assert re.search(r"scored +\d+ rows .*(Adelie|Chinstrap|Gentoo)", result.stdout)
     assert newest(penguins, "registration.json")["registered"] is True
+
+
+# 20 classes of pictures in colour, of 96 pixels, in folders of these names; as files that lose details.
+OWN_IMAGES = """
+import shutil, sys, zipfile
+from pathlib import Path
+sys.path.insert(0, "data-science/tests")
+from samples import encoded, picture
+
+for part, each, first in (("raw", 18, 0), ("production", 10, 5000)):
+    folder = Path("data", part)
+    shutil.rmtree(folder)
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "own.zip", "w") as archive:
+        for place in range(20):
+            for number in range(each):
+                content = encoded(picture(place, first + number, 96, channels=3), "JPEG")
+                archive.writestr(f"place {place:02}/{number}.jpg", content)
+"""
+OWN_IMAGES_SCHEMA = {
+    "target": "place",
+    "task": "classification",
+    "columns": {"image": {"type": "text"}, "place": {"type": "category"}},
+}
+
+
+@only_in([each for each in TESTED if each == FIRST | {"project_type": "cv"}])
+def test_other_images_work_by_editing_config_and_schema_only(workspace: Path, run_in: Run) -> None:
+    made = run_in(workspace, "-c", OWN_IMAGES)
+    assert made.returncode == 0, made.stderr[-3000:]
+    (workspace / "data" / "schema.yml").write_text(yaml.safe_dump(OWN_IMAGES_SCHEMA), encoding="utf-8")
+    settings = yaml.safe_load((workspace / "config" / "model.yml").read_text(encoding="utf-8"))
+    settings["evaluation"] |= {"baselines": ["most_frequent"], "slices": ["brightness"]}
+    (workspace / "config" / "model.yml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    result = run_in(workspace, "mlops.cli", "local")
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    decision = newest(workspace, "decision.json")
+    assert (decision["promote"], decision["better_baselines"]) == (True, [])
+    assert newest(workspace, "registration.json")["registered"] is True
+    assert re.search(r"^scored +\d+ rows by http://127\.0\.0\.1:\d+/score: \[place \d\d", result.stdout, re.MULTILINE)
+    assert re.search(r"^batch .* 200 rows in 1 files: predictions\.csv$", result.stdout, re.MULTILINE)
+    report = (workspace / ".local" / "report" / "index.html").read_text(encoding="utf-8")
+    assert "place 19" in report
+    assert_mailable(report)
 
 
 MISTAKES = {

@@ -91,7 +91,7 @@ def local(toy: Path, run_in: Run, tmp_path_factory: pytest.TempPathFactory) -> t
 
 
 # Each type of data, and each task of one that has several.
-EACH = (
+EACH: tuple[dict[str, str], ...] = (
     {},
     {"project_type": "cv"},
     {"project_type": "nlp"},

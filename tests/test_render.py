@@ -8,6 +8,7 @@ import sys
 import tomllib
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -22,6 +23,7 @@ from combinations import (
     flavours,
     label,
     questions,
+    with_add_ons,
 )
 from conftest import Render, Run, answers_of
 
@@ -35,7 +37,8 @@ EXTENDED = {"aml-cli-v2": {"rai-aml-cli-v2"}}  # the second is the first and mor
 PATH = re.compile(r"`([\w.-]+(?:/[\w.<>*-]+)+/?)`")
 
 
-RENDERINGS = [*combinations(), *add_on_answers(), *({**flavour, **EXISTING} for flavour in flavours())]
+GPU = [with_add_ons("gpu-cluster", **flavour) for flavour in flavours() if flavour["project_type"] == "cv"]
+RENDERINGS = [*combinations(), *add_on_answers(), *({**flavour, **EXISTING} for flavour in flavours()), *GPU]
 
 
 @pytest.fixture(scope="session", params=RENDERINGS, ids=label)
@@ -58,21 +61,38 @@ def test_nothing_is_left_unrendered(project: Path) -> None:
     assert [path.name for path, text in texts(project).items() if LEFT_OVER.search(text)] == []
 
 
+@pytest.mark.parametrize("answers", GPU, ids=label)
+def test_with_a_gpu_cluster_the_containers_see_the_driver_and_onnx_runtime_is_the_build_for_it(
+    answers: dict[str, Any], render: Render
+) -> None:
+    plain = {name: value for name, value in answers.items() if name != "add_ons"}
+    for project, gpu in ((render(**answers), True), (render(**plain), False)):
+        conda = (project / "data-science/environment/inference.yml").read_text(encoding="utf-8")
+        requirements = {re.split(r"[\[=]", each)[0] for each in yaml.safe_load(conda)["dependencies"][-1]["pip"]}
+        assert requirements & {"onnxruntime", "onnxruntime-gpu"} == {"onnxruntime-gpu" if gpu else "onnxruntime"}
+        layer = texts(project / "mlops", ".yml", ".py").items()
+        definitions = [text for path, text in layer if "engine" not in path.parts]
+        images = re.findall(r"(?:image: |IMAGE = \")(mcr\.\S+)", "\n".join(definitions))
+        assert len(images) in {1, 2}
+        assert ["cuda" in image for image in images] == [gpu] * len(images)
+
+
 def test_no_folder_is_empty(project: Path) -> None:
     assert [path for path in project.rglob("*") if path.is_dir() and not any(path.iterdir())] == []
 
 
 def test_a_project_is_small_enough_to_read(project: Path) -> None:
     # Copier spends some milliseconds on each file. Responsible AI is an analysis of its own beside the rest; a network
-    # is more code than a model of a library, and so is what reads files in folders and archives; two tasks of texts
-    # share modules; the engine is the template's, and no user needs to read it.
+    # is more code than a model of a library, and so is what reads files in folders and archives; a search for
+    # hyperparameters is a step, a page and what chooses candidates; the engine is the template's, and no user needs to
+    # read it.
     engine = project / "mlops" / "engine"
     files = [path for path in texts(project) if not path.is_relative_to(engine)]
     extra = 12 if answers_of(project)["mlops_version"] == "rai-aml-cli-v2" else 0
     extra += 28 if answers_of(project)["project_type"] != "classical" else 0
     extra += 6 * len(answers_of(project).get("add_ons", []))
     built = 20 if answers_of(project)["infrastructure_version"] != "existing" else 0
-    assert len(files) <= 117 + built + extra
+    assert len(files) <= 129 + built + extra
 
 
 def test_every_file_parses(project: Path) -> None:

@@ -344,7 +344,7 @@ CHOICES = [
 ]
 
 
-@pytest.mark.parametrize("start", [*RELEASED, TEXTS], ids=str)
+@pytest.mark.parametrize("start", [*RELEASED, IMAGES, TEXTS], ids=str)
 def test_each_release_updates_to_this_commit_and_equals_a_fresh_copy(
     start: Start, history: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

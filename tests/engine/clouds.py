@@ -60,6 +60,9 @@ class Cloud(Protocol):
     def next_job(self, status: str = "Completed", **registration: object) -> None:
         """Say how jobs end and what their step `register` writes."""
 
+    def next_search(self, *trials: Mapping[str, Any]) -> None:
+        """Say what the trials of searches write: the best one the first."""
+
     def predict(self, value: object, deployment: str | None = None) -> None:
         """Say what a deployment, or each of them, predicts for every row."""
 
@@ -171,6 +174,9 @@ class AzCloud:
     def next_job(self, status: str = "Completed", **registration: object) -> None:
         self._set(next_status=status, registration=registration)
 
+    def next_search(self, *trials: Mapping[str, Any]) -> None:
+        self._set(search=trials[0])
+
     def predict(self, value: object, deployment: str | None = None) -> None:
         if deployment:
             self._set(answers={**self._az.load()["answers"], deployment: value})
@@ -228,10 +234,12 @@ class AzCloud:
     def _pipeline(self, document: Mapping[str, Any], folder: Path) -> State:
         steps, rerun = {}, document["settings"].get("force_rerun") == "true"
         for name, node in document["jobs"].items():
+            trial = node.get("trial")
             steps[name] = {
                 "inputs": {key: reference(value) for key, value in node["inputs"].items()},
-                **spread(node, node.get("compute")),
-                **self._component(node["component"], folder, rerun),
+                **spread(trial or node, node.get("compute")),
+                **(search(node, trial["command"]) if trial else {}),
+                **self._component(trial or node["component"], folder, rerun),
             }
         inputs = {key: reference(value) for key, value in document["inputs"].items()}
         return {
@@ -242,10 +250,10 @@ class AzCloud:
             "steps": steps,
         }
 
-    def _component(self, file: str, folder: Path, rerun: bool) -> State:
-        if file.startswith("azureml:"):
+    def _component(self, file: str | dict[str, Any], folder: Path, rerun: bool) -> State:
+        if isinstance(file, str) and file.startswith("azureml:"):
             return {"runs": file}
-        component, place = self._read(folder / file)
+        component, place = self._read(folder / file) if isinstance(file, str) else (file, folder)
         return {
             "runs": self._neutral(component["command"].split(" --")[0]),
             "reused": component["is_deterministic"] and not rerun,
@@ -383,6 +391,29 @@ def spread(node: Mapping[str, Any], cluster: str | None) -> State:
     return {"spread": [re.split("[:/]", str(cluster))[-1], int(node["resources"]["instance_count"]), processes]}
 
 
+def search(sweep: Mapping[str, Any], command: str) -> State:
+    """Return what a sweep of SDK v2 or of a YAML file tries; `command` is that of its trials."""
+    space = {}
+    for name, distribution in sweep["search_space"].items():
+        values = distribution.get("values") or [
+            distribution[key] for key in ("min_value", "max_value", "q") if key in distribution
+        ]
+        space[name] = [distribution["type"], *values]
+    policy, limits, sampling = sweep.get("early_termination") or {}, sweep["limits"], sweep["sampling_algorithm"]
+    return {
+        "search": {
+            "space": space,
+            "for": f"{sweep['objective']['goal']} {sweep['objective']['primary_metric']}",
+            "sampling": sampling if isinstance(sampling, str) else sampling["type"],
+            "stops": str(policy.get("type") or policy.get("policy_type")).replace("_", "").lower(),
+            "trials": limits["max_total_trials"],
+            "at once": limits["max_concurrent_trials"],
+            "minutes": limits["timeout"] / 60,
+            "candidate": re.sub(r"\$\{\{inputs\.(\w+)\}\}", r"{\1}", command.split('--candidate "')[1].split('"')[0]),
+        }
+    }
+
+
 def reference(value: object) -> str:
     """Return where an input of a pipeline or of a step comes from, in one form for YAML files and Azure's answers."""
     if isinstance(value, Mapping):
@@ -454,6 +485,9 @@ class HttpCloud:
 
     def next_job(self, status: str = "Completed", **registration: object) -> None:
         self.azure.next_status, self.azure.registration = status, registration
+
+    def next_search(self, *trials: Mapping[str, Any]) -> None:
+        self.azure.search = dict(trials[0])
 
     def predict(self, value: object, deployment: str | None = None) -> None:
         if deployment:
@@ -535,14 +569,16 @@ class HttpCloud:
         """Return a pipeline as it was sent."""
         steps = {}
         for name, node in properties["jobs"].items():
-            component = self.azure.get(node["componentId"])["properties"]["componentSpec"]
+            component = self.azure.get(fake_azure.trial_or_step(node)["componentId"])["properties"]["componentSpec"]
+            is_sweep = node.get("type") == "sweep"
             steps[name] = {
                 "runs": self._neutral(component["command"].split(" --")[0]),
                 "reused": component["is_deterministic"] and not properties["settings"].get("force_rerun", False),
                 "inputs": {key: reference(value) for key, value in node["inputs"].items()},
                 "code": self._code(component["code"]),
                 "environment": self._environment(component["environment"]),
-                **spread(node, node.get("computeId")),
+                **spread(component if is_sweep else node, node.get("computeId")),
+                **(search(node, component["command"]) if is_sweep else {}),
             }
         return {
             "experiment": properties["experimentName"],

@@ -34,7 +34,7 @@ EXPECTED: dict[str, Any] = {
             "outputs": {"train_data": ("uri_folder", None), "test_data": ("uri_folder", None)},
             "is_deterministic": True,
             "command": f"python -m {PACKAGE}.prep --raw-data ${{{{inputs.raw_data}}}} --schema ${{{{inputs.schema}}}} "
-            "--settings ${{inputs.settings}} $[[--overrides ${{inputs.overrides}}]] "
+            '--settings ${{inputs.settings}} $[[--overrides "${{inputs.overrides}}"]] '
             "--train-data ${{outputs.train_data}} --test-data ${{outputs.test_data}}",
         },
         "train": {
@@ -42,7 +42,7 @@ EXPECTED: dict[str, Any] = {
             "outputs": {"model": ("mlflow_model", "model"), **({"checkpoints": ("uri_folder", None)} if TORCH else {})},
             "is_deterministic": True,
             "command": f"python -m {PACKAGE}.train --train-data ${{{{inputs.train_data}}}} "
-            "--schema ${{inputs.schema}} --settings ${{inputs.settings}} $[[--overrides ${{inputs.overrides}}]] "
+            '--schema ${{inputs.schema}} --settings ${{inputs.settings}} $[[--overrides "${{inputs.overrides}}"]] '
             + ("--checkpoints ${{outputs.checkpoints}} " if TORCH else "")
             + "--model ${{outputs.model}}",
         },
@@ -59,7 +59,7 @@ EXPECTED: dict[str, Any] = {
             "is_deterministic": False,
             "command": f"python -m {PACKAGE}.evaluate --model ${{{{inputs.model}}}} "
             "--model-name ${{inputs.model_name}} --train-data ${{inputs.train_data}} --test-data ${{inputs.test_data}} "
-            "--schema ${{inputs.schema}} --settings ${{inputs.settings}} $[[--overrides ${{inputs.overrides}}]] "
+            '--schema ${{inputs.schema}} --settings ${{inputs.settings}} $[[--overrides "${{inputs.overrides}}"]] '
             "$[[--production-data ${{inputs.production_data}}]] --evaluation ${{outputs.evaluation}}",
         },
         "register": {

@@ -28,6 +28,7 @@ EMPTY: dict[str, Any] = {
     "prediction": 5.0,
     "next_status": "Completed",
     "registration": {},
+    "search": {},  # what the best trial of a search writes
     "copies": {},  # where the files of a downloaded model come from: registry name (or ""): folder
     "created": {},  # version in the registry that did not come from the workspace: {file: content}
     "closed": False,  # whether the storage of the workspace has its public access off
@@ -185,7 +186,7 @@ class Commands:
         return [[name, file["size"], file["etag"]] for name, file in found.items() if name.startswith(prefix)]
 
     def job_create(self) -> object:
-        self.state["jobs"][self.name] = {"status": "Running", "set": self.set}
+        self.state["jobs"][self.name] = {"status": "Running", "set": self.set, "file": self.option("--file")}
         return None
 
     def job_stream(self) -> object:
@@ -201,8 +202,11 @@ class Commands:
 
     def job_download(self) -> object:
         folder = Path(self.option("--download-path")) / "named-outputs" / self.option("--output-name")
+        output = self.option("--output-name")
+        writes = "search" if "tuning" in self.state["jobs"][self.name]["file"] else "registration"
+        require(output == writes, f"(UserError) The job has no output {output}.")
         folder.mkdir(parents=True)
-        (folder / "registration.json").write_text(json.dumps(self.state["registration"]), encoding="utf-8")
+        (folder / f"{output}.json").write_text(json.dumps(self.state[output]), encoding="utf-8")
         return None
 
     def model_list(self) -> object:

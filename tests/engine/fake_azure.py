@@ -194,9 +194,9 @@ class FakeAzure:
     """Azure as one person with one subscription sees it, and a test's way to steer it.
 
     `login` is "fine", "missing" or "expired"; `rights` says whether the person may do anything here, and `readable`
-    whether the storage may be listed. `answers` has what
-    a deployment predicts for every row, `prediction` what all others predict. `next_status` is how jobs end, and
-    `registration` what their step register writes. `copied` is what arrives in a registry instead of the model.
+    whether the storage may be listed. `answers` has what a deployment predicts for every row, `prediction` what all
+    others predict. `next_status` is how jobs end, `registration` what their step register writes, and `search` what the
+    best trial of a search writes. `copied` is what arrives in a registry instead of the model.
     `shares` has what online traffic was set to, one time after the other.
     """
 
@@ -216,6 +216,7 @@ class FakeAzure:
         self.prediction: object = 5.0
         self.next_status = "Completed"
         self.registration: Document = {}
+        self.search: Document = {}
         self.copied: Path | None = None
         self._failures: list[tuple[str, str, bool]] = []
         self._lock = threading.RLock()
@@ -620,10 +621,16 @@ def check_job(azure: FakeAzure, call: Call, properties: Document) -> None:
         if reference and "/computes/" in reference:
             azure.get(reference.removeprefix("azureml:"))
     for node in (properties.get("jobs") or {}).values():
-        azure.get(asset_path(azure, call, node["componentId"]))
+        azure.get(asset_path(azure, call, trial_or_step(node)["componentId"]))
     for value in (properties.get("inputs") or {}).values():
         if "/versions/" in str(value.get("uri")):
             azure.get(asset_path(azure, call, value["uri"]))
+
+
+def trial_or_step(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the part of a job's node that names its component."""
+    part: Mapping[str, Any] = node["trial"] if node.get("type") == "sweep" else node
+    return part
 
 
 @REGION.route("GET", "/discovery", anonymous=True)
@@ -658,12 +665,13 @@ def run_details(azure: FakeAzure, call: Call) -> object:
 
 
 def end_job(azure: FakeAzure, call: Call, path: str) -> None:
-    """Let a job end as the test wants it; a completed one has written its registration."""
+    """Let a job end as the test wants it; a completed one has written its registration, or what it found."""
     properties = azure.get(path)["properties"]
     properties["status"] = azure.next_status
-    if azure.next_status == "Completed" and "registration" in (properties.get("outputs") or {}):
-        place = f"{default_store(azure, call.workspace)}/azureml/{call.names['name']}/registration"
-        azure.blobs[f"{place}/registration.json"] = Blob(json.dumps(azure.registration).encode())
+    for output, content in (("registration", azure.registration), ("search", azure.search)):
+        if azure.next_status == "Completed" and output in (properties.get("outputs") or {}):
+            place = f"{default_store(azure, call.workspace)}/azureml/{call.names['name']}/{output}"
+            azure.blobs[f"{place}/{output}.json"] = Blob(json.dumps(content).encode())
 
 
 def default_store(azure: FakeAzure, workspace: str) -> str:

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -281,6 +281,28 @@ def submit(azure: FakeAzure, call: Call) -> object:
         return keep(azure, call, "runs", {**body, "PipelineId": pipeline, "status": "NotStarted"})
 
 
+@REGION.route("POST", f"{AEVA}/PipelineRuns/Unsubmitted/CreationInfoWithGraph")
+def create_run(azure: FakeAzure, call: Call) -> object:
+    """A run of a pipeline that is not published; it waits to be started."""
+    body = call.json
+    experiment = call.query["experimentName"]
+    with azure.doing("create job", experiment):
+        for node in body["Graph"]["ModuleNodes"]:
+            item(azure, call, "modules", node["ModuleId"])
+        pipeline = keep(azure, call, "pipelines", {"Name": "", **body})
+        run = {**body["CreationInfo"], "ExperimentName": experiment, "PipelineId": pipeline["Id"]}
+        return keep(azure, call, "runs", {**run, "status": "Unsubmitted"})
+
+
+@REGION.route("POST", f"{AEVA}/PipelineRuns/Submit/{{identity}}")
+def start_run(azure: FakeAzure, call: Call) -> object:
+    """The start of such a run."""
+    run = item(azure, call, "runs", call.names["identity"])
+    assert run["status"] == "Unsubmitted"
+    run["status"] = "NotStarted"
+    return {}
+
+
 def check_parameters(azure: FakeAzure, call: Call, pipeline: str, values: Document) -> None:
     """Refuse values for parameters that a pipeline has not, and datasets that do not exist."""
     interface = item(azure, call, "pipelines", pipeline)["GraphInterface"]
@@ -341,8 +363,15 @@ def get_run(azure: FakeAzure, call: Call) -> object:
 
 @REGION.route("GET", f"{HISTORY}/runs/{{identity}}/children")
 def list_steps(azure: FakeAzure, call: Call) -> object:
-    """The steps of a run: running at the first request, ended at the next."""
-    run = item(azure, call, "runs", call.names["identity"])
+    """The steps of a run: running at the first request, ended at the next; below the step of a search its trials."""
+    identity, _, step = call.names["identity"].partition("~")
+    run = item(azure, call, "runs", identity)
+    if step == "tune":
+        return {"value": [history(run, "search")]}
+    if step == "search":
+        return {"value": [history(run, f"trial_{number}") for number, _ in enumerate(azure.kept["trials"])]}
+    if step:
+        return {"value": []}
     with azure.doing("stream job", run["Id"]):
         if run["status"] == "NotStarted":
             run["status"] = "Running"
@@ -354,11 +383,16 @@ def list_steps(azure: FakeAzure, call: Call) -> object:
 
 
 def end_run(azure: FakeAzure, call: Call, run: Document) -> None:
-    """Let a run end as the test wants it; a completed one has written its registration."""
+    """Let a run end as the test wants it; a completed one has written its registration, or what its trials found."""
     run["status"] = azure.next_status.replace("Completed", "Finished")
-    if run["status"] == "Finished":
-        place = f"{default_store(azure, call.workspace)}/dataset/{run['Id']}~register/registration"
-        azure.blobs[f"{place}/registration.json"] = Blob(json.dumps(azure.registration).encode())
+    if run["status"] != "Finished":
+        return
+    place = f"{default_store(azure, call.workspace)}/dataset/{run['Id']}"
+    if item(azure, call, "pipelines", run["PipelineId"])["Name"]:
+        azure.blobs[f"{place}~register/registration/registration.json"] = Blob(json.dumps(azure.registration).encode())
+        return
+    for number, found in enumerate(azure.kept.get("trials", [])):
+        azure.blobs[f"{place}~trial_{number}/search/search.json"] = Blob(json.dumps(found).encode())
 
 
 def history(run: Document, step: str = "") -> Document:
@@ -459,6 +493,10 @@ class V1Cloud(HttpCloud):
             },
         }
 
+    def next_search(self, *trials: Mapping[str, Any]) -> None:
+        """Keep all trials, the best one not first: it is for the project to find out."""
+        self.azure.kept["trials"] = list(reversed(trials))
+
     def schedule_retraining(self) -> None:
         """Make the schedule of retraining that releases until v0.4.0 made, after a training."""
         from azureml.pipeline.core import PipelineEndpoint, Schedule
@@ -498,6 +536,7 @@ class V1Cloud(HttpCloud):
             step = names[node["Id"]]
             module, *options = self._arguments(modules[node["ModuleId"]])
             taken = {}
+            runs, search = self._search(node)
             for option, value in zip(options[::2], options[1::2], strict=True):
                 key = option.removeprefix("--").replace("-", "_")
                 if value == "overrides":
@@ -506,6 +545,8 @@ class V1Cloud(HttpCloud):
                     taken[key] = flows[step, value.partition(":")[2]]
                 elif value.startswith("DatasetOutputConfig:"):
                     outputs.append(key)
+                elif key == "candidate":
+                    search["search"][key] = value
                 else:
                     taken[key] = key
                     inputs |= {key: value.rsplit("/", 1)[-1]} if "/" in value else {}
@@ -513,24 +554,46 @@ class V1Cloud(HttpCloud):
                 "runs": f"python -m {self._neutral(module)}",
                 "reused": modules[node["ModuleId"]]["Data"]["IsDeterministic"],
                 "inputs": taken,
-                **self._spread(node),
-                **self._place(path, node),
+                **self._spread(runs, cluster(node)),
+                **self._place(path, node, runs),
+                **search,
             }
         return {
             "experiment": values["ExperimentName"],
-            "compute": " ".join({parameter(node, "Target") for node in graph["ModuleNodes"]}),
+            "compute": " ".join({cluster(node) for node in graph["ModuleNodes"]}),
             "inputs": {**inputs, **plain},
             "outputs": sorted(outputs),
             "steps": steps,
         }
 
-    def _spread(self, node: Document) -> State:
-        runs = json.loads(node["Runconfig"])
+    def _search(self, node: Document) -> tuple[Document, State]:
+        """Return how a step is run, and what it tries if it is a search."""
+        if "Runconfig" in node:
+            return json.loads(node["Runconfig"]), {}
+        found = search_of(node)
+        sampling, policy = found["generator_config"], found["policy_config"]["name"]
+        space = {
+            name.removeprefix("--"): [kind, *(values[0] if kind == "choice" else values)]
+            for name, (kind, values) in sampling["parameter_space"].items()
+        }
+        metric = found["primary_metric_config"]
+        search = {
+            "space": space,
+            "for": f"{metric['goal']} {metric['name']}",
+            "sampling": sampling["name"].lower(),
+            "stops": policy.lower(),
+            "trials": found["max_total_jobs"],
+            "at once": found["max_concurrent_jobs"],
+            "minutes": found["max_duration_minutes"],
+        }
+        return found["platform_config"]["Definition"]["Overrides"], {"search": search}
+
+    def _spread(self, runs: Document, compute: str) -> State:
         if runs["framework"] != "PyTorch":
             return {}
         nodes, started = runs["nodeCount"], runs["pytorch"]
         assert started["nodeCount"] == nodes
-        return {"spread": [parameter(node, "Target"), nodes, started["processCount"] / nodes]}
+        return {"spread": [compute, nodes, started["processCount"] / nodes]}
 
     def _arguments(self, module: Document) -> list[str]:
         return [argument["Value"] for argument in module["Data"]["StructuredInterface"]["Arguments"]]
@@ -542,12 +605,12 @@ class V1Cloud(HttpCloud):
                     return f"{name}:{version['tags']['content']}"
         raise AssertionError(f"no dataset {identity}")
 
-    def _place(self, path: str, node: Document) -> State:
+    def _place(self, path: str, node: Document, runs: Document) -> State:
         """Return which files of the package a step has, and what it runs in."""
         module = stored(self.azure, path, "modules")[node["ModuleId"]]
         files = stored(self.azure, path, "snapshots")[module["Data"]["StorageId"]]
         start = "data-science/src/"
-        environment = json.loads(node["Runconfig"])["environment"]
+        environment = runs["environment"]
         conda = environment["python"]["condaDependencies"]["name"]
         return {
             "code": sorted(self._neutral(file.removeprefix(start)) for file in files if file.startswith(start)),
@@ -581,7 +644,7 @@ class V1Cloud(HttpCloud):
                 },
                 # batch_score.py hands the files to it.
                 "runs": self._neutral(f"{options['--package']}/score.py"),
-                **self._place(path, node),
+                **self._place(path, node, json.loads(node["Runconfig"])),
             }
         return {"default": pipelines[default_pipeline(endpoint)]["Name"], "deployments": deployments}
 
@@ -615,6 +678,20 @@ STATUSES = {
     "Finished": "Completed",
     **{name: name for name in ("Running", "Failed", "Canceled")},
 }
+
+
+def search_of(node: Document) -> Document:
+    """Return the configuration of the search that a node is."""
+    metadata = {entry["Name"]: entry.get("Value") for entry in node["ModuleMetadataParameters"]}
+    found: Document = json.loads(metadata["HyperDriveRunConfig"])
+    return found
+
+
+def cluster(node: Document) -> str:
+    """Return the compute cluster of a node."""
+    if "Runconfig" in node:
+        return parameter(node, "Target")
+    return str(search_of(node)["platform_config"]["Definition"]["Overrides"]["target"])
 
 
 def parameter(node: Document, name: str) -> str:

@@ -583,8 +583,8 @@ SEEDS = {
     "components/train.yml": [
         (
             "an optional input outside of brackets",
-            "$[[--overrides ${{inputs.overrides}}]]",
-            "--overrides ${{inputs.overrides}}",
+            '$[[--overrides "${{inputs.overrides}}"]]',
+            '--overrides "${{inputs.overrides}}"',
             "command 'overrides' optional $[[",
         ),
         (
@@ -593,7 +593,69 @@ SEEDS = {
             "$[[--schema ${{inputs.schema}}]]",
             "command no input $[[--schema",
         ),
-        ("a bracket that never closes", "inputs.overrides}}]]", "inputs.overrides}}", "command $[[ no matching"),
+        ("a bracket that never closes", 'inputs.overrides}}"]]', 'inputs.overrides}}"', "command $[[ no matching"),
+    ],
+    "components/tune.yml": [
+        (
+            "a missing option of the search",
+            "  --search ${{outputs.search}}\n",
+            "",
+            "command tune.py needs the option --search",
+        ),
+        (
+            "an unknown option of the search",
+            "[[--candidate ",
+            "[[--candidat ",
+            'command tune.py no option --candidat mean "--candidate"',
+        ),
+        (
+            "a state that no option takes",
+            '  $[[--state "${{inputs.state}}"]]\n',
+            "",
+            "inputs.state never uses this input",
+        ),
+    ],
+    "tuning.yml": [
+        (
+            "no output of the search",
+            "  search:\n    type: uri_folder",
+            "  result:\n    type: uri_folder",
+            'outputs "search" missing `mlops tune`',
+        ),
+        (
+            "a search that nothing writes",
+            "      search: ${{parent.outputs.search}}",
+            "",
+            "outputs.search no job writes",
+        ),
+        (
+            "another output of the trial",
+            "      search: ${{parent.outputs.search}}",
+            "      result: ${{parent.outputs.search}}",
+            'jobs.tune.outputs.result no output "result"',
+        ),
+        (
+            "an output that is not the sweep's",
+            "      settings: ${{parent.inputs.settings}}\n\n  tune",
+            "      settings: ${{parent.inputs.settings}}\n"
+            "    outputs: {test_data: '${{parent.outputs.search}}'}\n\n  tune",
+            "outputs.search job prep writes it, not the sweep tune",
+        ),
+        ("no component of the trials", "components/tune.yml", "components/tunes.yml", "jobs.tune.trial no such file"),
+        (
+            "a trial that takes no candidate",
+            "components/tune.yml",
+            "components/train.yml",
+            'jobs.tune.trial needs the input "candidate"',
+        ),
+        ("an unknown input of the trial", "      train_data:", "      rows:", 'jobs.tune.inputs.rows no input "rows"'),
+        ("an unknown key of the sweep", "    limits:", "    limit:", 'jobs.tune.limit unknown key mean "limits"'),
+        (
+            "an unknown goal",
+            "goal: maximize",
+            "goal: biggest",
+            "jobs.tune.objective.goal 'biggest' not one of: minimize, maximize",
+        ),
     ],
     "environments/training.yml": [
         ("no image", f"image: {IMAGE}\n", "", "image missing"),

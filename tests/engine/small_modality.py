@@ -33,8 +33,9 @@ class Rows:
         return _core("modality").Description(examples.frame.reindex(columns=list(schema.columns)), {})
 
     def check_hyperparameters(self, given: Mapping[str, Any], schema: Any) -> list[str]:
-        """Know the hyperparameter `rate` alone, a number."""
-        rules = {"rate": _core("hyperparameters").number(0.0, 1.0)}
+        """Know a number, one of two names, and an integer in a group."""
+        rule = _core("hyperparameters")
+        rules = {"rate": rule.number(0.0, 1.0), "kind": rule.choice("a", "b"), "tree": {"depth": rule.integer(1, 9)}}
         found: list[str] = _core("hyperparameters").problems(given, rules)
         return found
 

@@ -22,6 +22,18 @@ Kind = Literal["new", "existing", "closed", "with a registry"]
 DRIFT = {"numerical": {"jensen_shannon_distance": 0.3}, "categorical": {"population_stability_index": 0.4}}
 SETTINGS = {
     "training": {"test_size": 0.2, "seed": 1, "hyperparameters": {}},
+    "tuning": {
+        "trials": 6,
+        "minutes": 10,
+        "folds": 2,
+        "early_termination": "median_stopping",
+        "concurrent_trials": 2,
+        "space": {
+            "rate": {"from": 0.01, "to": 1.0, "log": True},
+            "kind": ["a", "b"],
+            "tree.depth": {"from": 1, "to": 9},
+        },
+    },
     "evaluation": {"metric": "mae"},
     "promotion": {"floor": 1.0},
     "drift": DRIFT,
@@ -127,7 +139,7 @@ def create_project(root: Path, kind: Kind = "new") -> Project:
         write_yaml(root / "data-science" / "environment" / f"{kind}.yml", environment)
     code = root / "data-science" / "src" / here.package
     code.mkdir(parents=True)
-    for step in ("__init__", "prep", "train", "evaluate", "register", "score"):
+    for step in ("__init__", "prep", "train", "evaluate", "register", "score", "tune"):
         # What goes to Azure. The modules that are imported on this machine are those of the surrounding project.
         (code / f"{step}.py").write_text(f'"""{step}"""\n', encoding="utf-8")
     for folder in (here.root / "mlops").iterdir():

@@ -1,13 +1,15 @@
 """What the lint catches: seeded errors in copies of the shipped files and of a few files a project may add."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from lint_seeds import EXTRA, IMAGE, SEEDS
 from rendered import ROOT
 from seeded import assert_named, copied, edited
 
-from mlops.config import Project
+from mlops.config import Project, load_yaml
 from mlops.lint import Finding, lint, lint_files, lint_pipeline
 from mlops.pipeline import Pipeline
 
@@ -131,6 +133,67 @@ def test_the_shipped_files_have_no_finding() -> None:
 
 def test_the_extra_files_of_these_tests_have_no_finding(project: Project) -> None:
     assert lint(project) == []
+
+
+SPACE = "learning_rate: {from: 0.1, to: 0.2}"
+
+
+def with_tuning(project: Project, space: str = SPACE, **values: object) -> None:
+    """Write a section tuning, or another one, into the settings."""
+    settings = load_yaml(project.settings)
+    settings["tuning"] = {"trials": 4, "folds": 2, "space": yaml.safe_load(space), **values}
+    project.settings.write_text(yaml.safe_dump(settings), encoding="utf-8")
+
+
+@pytest.fixture
+def settings(project: Project) -> Iterator[Project]:
+    """The project, whose settings are put back."""
+    text = project.settings.read_text(encoding="utf-8")
+    yield project
+    project.settings.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (
+            "      max_total_trials: 1",
+            "      trial_timeout: -1\n      max_total_trials: 1",
+            "trial_timeout -1 less than 1",
+        ),
+        ("    trial: ./", "    resources: {instance_type: [1]}\n    trial: ./", "jobs.tune.resources"),
+    ],
+)
+def test_the_search_of_the_settings_is_checked_in_its_pipeline(
+    settings: Project, old: str, new: str, words: str
+) -> None:
+    with edited(settings.definitions / "tuning.yml", old, new):
+        assert_named(lint(settings), ["tuning.yml", *words.split()])
+
+
+def test_a_wrong_search_space_is_a_finding(settings: Project) -> None:
+    with_tuning(settings, "no_such_name: [1, 2]")
+    assert_named(lint(settings), ["config/model.yml", "tuning.space.no_such_name"])
+
+
+def test_without_a_search_the_settings_are_fine(settings: Project) -> None:
+    document = load_yaml(settings.settings)
+    document.pop("tuning", None)
+    settings.settings.write_text(yaml.safe_dump(document), encoding="utf-8")
+    assert lint(settings) == []
+
+
+SEARCHES: list[dict[str, object]] = [
+    {"sampling": "sobol", "early_termination": {"type": "bandit", "slack_factor": 0.1, "delay_evaluation": 1}},
+    {"sampling": "bayesian", "early_termination": "none"},
+    {"sampling": "random", "early_termination": "median_stopping", "minutes": 3},
+]
+
+
+@pytest.mark.parametrize("values", SEARCHES, ids=lambda values: str(values["sampling"]))
+def test_azure_accepts_each_way_of_searching(settings: Project, values: dict[str, object]) -> None:
+    with_tuning(settings, **values)
+    assert lint(settings) == []
 
 
 def test_the_seeds_cover_every_shipped_file() -> None:

@@ -16,18 +16,22 @@ from typing import Any
 import mlflow
 import pandas as pd
 import pytest
+import yaml
 from expected_pipeline import EXPECTED, facts
 from fake_azure_v1 import V1Cloud, stored
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, Schema
 from rendered import ROOT, TORCH
 from seeded import assert_named, copied, edited, forget_definitions
 from sklearn.linear_model import LinearRegression
 
 from mlops import cli, definitions, verbs
 from mlops.azureml.python_sdk_v1 import fingerprint, sdk_errors
-from mlops.config import load_environment
+from mlops.config import load_environment, load_yaml
 from mlops.definitions.base import load_module
-from mlops.definitions.python_sdk_v1 import NOTICE, build, plain_pipeline, recurrence, snapshot
+from mlops.definitions.python_sdk_v1 import NOTICE, build, plain_pipeline, recurrence, snapshot, stand_alone_steps
 from mlops.errors import UserError
+from mlops.hyperparameters import sweep
 from mlops.lint import Finding, lint
 from mlops.project import Project
 from mlops.verbs import Session
@@ -99,9 +103,9 @@ SEEDS = {
         ),
         (
             "the older kind in an argument",
-            'arguments=[f"{PACKAGE}.{name}",',
+            "arguments=words(name, options),",
             'outputs=[old := __import__("azureml.pipeline.core").pipeline.core.PipelineData("old", datastore="any")],'
-            ' arguments=[f"{PACKAGE}.{name}", "--old", old,',
+            ' arguments=[*words(name, options), "--old", old],',
             "prep: old is PipelineData: use OutputFileDatasetConfig instead",
         ),
         ("a missing entry script", "batch_score.py", "score_batch.py", "line score_batch.py"),
@@ -206,6 +210,33 @@ DISTRIBUTED = {
 }
 """More of them where a training is distributed."""
 
+SEEDS[PIPELINES] += [
+    (
+        "a search without a result",
+        '        "search": search,\n',
+        "",
+        "tuning.jobs.tune.component.command tune.py needs the option --search",
+    ),
+    (
+        "another name of the result",
+        'output("search")',
+        'output("result")',
+        'tuning.outputs "search" missing `mlops tune`',
+    ),
+    (
+        "a search that cannot go on",
+        '{**options, "state": state}',
+        "options",
+        'tuning.jobs.tune.component needs the input "state"',
+    ),
+    (
+        "an unknown distribution",
+        "parameter_expressions, distribution",
+        'parameter_expressions, "any" + distribution',
+        "line any",
+    ),
+]
+
 SEEDS = {file: SEEDS.get(file, []) + (DISTRIBUTED.get(file, []) if TORCH else []) for file in {**SEEDS, **DISTRIBUTED}}
 
 ACCEPTED = [
@@ -290,8 +321,13 @@ def as_sdk_v1_says(expected: Mapping[str, Any]) -> dict[str, Any]:
             # In YAML only `evaluation` and its like are named twice; here every output is.
             step["inputs"][name] = (plain_kind, source)
         step["outputs"] = {name: ("uri_folder", name) for name in step["outputs"]}
-        step["command"] = step["command"].replace(
-            "$[[--production-data ${{inputs.production_data}}]]", "--production-data ${{inputs.production_data}}"
+        # Azure ML gives the values of SDK v1 to the script as they are, not to a shell.
+        step["command"] = (
+            step["command"]
+            .replace('"', "")
+            .replace(
+                "$[[--production-data ${{inputs.production_data}}]]", "--production-data ${{inputs.production_data}}"
+            )
         )
     return found
 
@@ -388,6 +424,25 @@ def test_another_pipeline_has_another_fingerprint(file: str, old: str, new: str,
         assert training_hash(shipped) != before
 
 
+def test_the_hyperparameters_of_a_trial_become_its_candidate(shipped: Project) -> None:
+    given = load_module(shipped.definitions, "run_step").options_with_value
+    candidate = ["--candidate", "rate={rate} tree.depth={tree__depth}"]
+    chosen = ["--rate", "0.1", "--tree__depth", "3.0"]
+    expected = ["--overrides", "a=1", "--candidate", "rate=0.1 tree.depth=3.0"]
+    assert given(["--overrides", "a=1", "--state", "none", *candidate, *chosen]) == expected
+
+
+def test_a_search_is_built_for_azure_with_what_the_settings_say(shipped: Project) -> None:
+    steps, _ = stand_alone_steps(shipped, "tuning", sweep(shipped))
+    found = steps[1]._hyperdrive_config  # type: ignore[attr-defined]
+    wanted = load_yaml(shipped.settings)["tuning"]
+    assert found._max_total_runs == wanted["trials"]
+    assert found._max_duration_minutes == wanted["minutes"]
+    assert set(found._generator_config["parameter_space"]) == {
+        f"--{name.replace('.', '__')}" for name in wanted["space"]
+    }
+
+
 def test_an_option_without_a_value_is_left_out(shipped: Project) -> None:
     given = load_module(shipped.definitions, "run_step").options_with_value
     assert given(["--raw-data", "rows", "--overrides", "none", "--train-data", "out"]) == [
@@ -463,7 +518,47 @@ def test_a_mini_batch_is_scored_with_the_registered_model(
     model = LinearRegression().fit(rows, [1.0, 3.0, 5.0])
     mlflow.sklearn.save_model(model, tmp_path / "model", signature=mlflow.models.infer_signature(rows))
     (tmp_path / "rows.csv").write_text("distance,ignored\n10,1\n20,2\n", encoding="utf-8")
-    monkeypatch.setattr("azureml.core.Model.get_model_path", lambda *_, **__: str(tmp_path / "model"))
+    found = score_mini_batch(shipped, monkeypatch, tmp_path / "model", tmp_path / "rows.csv")
+    assert list(found.columns) == ["file", "row", "prediction"]
+    assert found["prediction"].tolist() == pytest.approx([21.0, 41.0])
+
+
+# Gives each example the length of its input as its class; MLflow loads it from this text.
+LENGTHS = """
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
+
+class Lengths(PythonModel):
+    def predict(self, context, model_input, params=None):
+        return [len(each) for each in model_input.iloc[:, 0]]
+
+set_model(Lengths())
+"""
+
+
+@pytest.mark.skipif(not TORCH, reason="tables are scored above")
+def test_a_mini_batch_of_pictures_or_texts_is_scored_with_the_registered_model(
+    shipped: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The files that the project ships as production data."""
+    schema = yaml.safe_load((shipped.root / "data" / "schema.yml").read_text(encoding="utf-8"))
+    (name,) = (key for key, each in schema["columns"].items() if key != schema["target"] and "role" not in each)
+    (tmp_path / "lengths.py").write_text(LENGTHS, encoding="utf-8")
+    signature = ModelSignature(Schema([ColSpec("string", name)]), Schema([ColSpec("long")]))
+    mlflow.pyfunc.save_model(
+        tmp_path / "model", python_model=str(tmp_path / "lengths.py"), signature=signature, pip_requirements=["mlflow"]
+    )
+    (file,) = (shipped.root / "data" / "production").iterdir()
+    found = score_mini_batch(shipped, monkeypatch, tmp_path / "model", file)
+    assert set(found["file"]) == {file.name}
+    assert found["row"].is_unique
+    assert len(found) > 100
+    assert found["prediction"].min() > 1
+
+
+def score_mini_batch(shipped: Project, monkeypatch: pytest.MonkeyPatch, model: Path, file: Path) -> pd.DataFrame:
+    """Let the entry script score a file as a worker of Azure ML does."""
+    monkeypatch.setattr("azureml.core.Model.get_model_path", lambda *_, **__: str(model))
     monkeypatch.setenv("AZUREML_MODEL_DIR", "none yet")
     monkeypatch.setattr(sys, "path", [str(shipped.definitions), *sys.path])
     own = ["--package", shipped.package, "--model-name", "a-model", "--model-version", "7"]
@@ -471,9 +566,8 @@ def test_a_mini_batch_is_scored_with_the_registered_model(
     sys.modules.pop("batch_score", None)
     script = importlib.import_module("batch_score")
     script.init()
-    found = script.run([str(tmp_path / "rows.csv")])
-    assert list(found.columns) == ["file", "row", "prediction"]
-    assert found["prediction"].tolist() == pytest.approx([21.0, 41.0])
+    scored: pd.DataFrame = script.run([str(file)])
+    return scored
 
 
 def test_the_entry_script_demands_the_model(batch_score: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

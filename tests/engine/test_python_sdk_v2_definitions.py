@@ -48,6 +48,19 @@ SEEDS = {
         ("a wrong keyword", "description=", "descripton=", 'line no keyword "descripton" mean "description"'),
     ],
     "components.py": [
+        (
+            "a missing module of the search",
+            "{PACKAGE}.tune",
+            "{PACKAGE}.tunes",
+            "pipeline.py tuning.jobs.tune no module tunes",
+        ),
+        (
+            "a search that cannot go on",
+            """inputs = {"state": Input(type="string", optional=True)}
+        option = ' $[[--state "${{inputs.state}}"]]'""",
+            'inputs = {}\n        option = ""',
+            'pipeline.py tuning.jobs.tune.component needs the input "state"',
+        ),
         ("a missing module", "{PACKAGE}.prep", "{PACKAGE}.prepare", "prep.command no module prepare"),
         ("a missing package", "-m {PACKAGE}.prep", "-m fligths.prep", "prep.command no module fligths.prep"),
         ("an unknown option", " --raw-data $", " --raw-dta $", "prep.command no option --raw-dta mean --raw-data"),
@@ -65,11 +78,16 @@ SEEDS = {
         ("half a placeholder", "${{inputs.schema}}", "${inputs.schema}", "prep.command left as it stands"),
         (
             "no brackets",
-            "$[[--overrides ${{inputs.overrides}}]]",
-            "--overrides ${{inputs.overrides}}",
+            '$[[--overrides "${{inputs.overrides}}"]]',
+            '--overrides "${{inputs.overrides}}"',
             "'overrides' is optional",
         ),
-        ("an open bracket", "${{inputs.overrides}}]]", "${{inputs.overrides}}]", "prep.command $[[ has no matching ]]"),
+        (
+            "an open bracket",
+            '${{inputs.overrides}}"]]',
+            '${{inputs.overrides}}"]',
+            "prep.command $[[ has no matching ]]",
+        ),
         (
             "open quotes",
             "--schema ${{inputs.schema}}",
@@ -454,6 +472,23 @@ DISTRIBUTED = {
 }
 """More of them where a training is distributed."""
 
+SEEDS["pipeline.py"] += [
+    (
+        "no output of the search",
+        '{"search": tune.outputs.search}',
+        '{"result": tune.outputs.search}',
+        "line unexpected 'search'",
+    ),
+    ("an unknown output of the trial", "tune.outputs.search}", "tune.outputs.found}", "line unexpected 'found'"),
+    (
+        "an unknown input of the trial",
+        '"train_data": prep.outputs.train_data, "schema": schema, "settings"',
+        '"rows": prep.outputs.train_data, "schema": schema, "settings"',
+        "line rows",
+    ),
+    ("an unknown limit", "tune.set_limits(**sweep.limits)", "tune.set_limits(trials=3)", "line trials"),
+    ("an unknown goal", 'goal=sweep.objective["goal"]', 'goal="biggest"', "biggest"),
+]
 SEEDS["batch.py"].append(("variables by another name", "environment_variables=", "env_variables=", "no keyword"))
 SEEDS = {file: SEEDS.get(file, []) + (DISTRIBUTED.get(file, []) if TORCH else []) for file in {**SEEDS, **DISTRIBUTED}}
 
@@ -549,7 +584,7 @@ def test_relative_paths_start_at_the_definitions(project: Project, monkeypatch: 
 @pytest.mark.parametrize(
     ("file", "old", "new", "line"),
     [
-        ("pipeline.py", "prep(raw_data=", "prep(raw=", "pipeline.py: line 33: .* unexpected keyword argument 'raw'"),
+        ("pipeline.py", "prep(raw_data=", "prep(raw=", r"pipeline.py: line \d+: .* unexpected keyword argument 'raw'"),
         ("components.py", "import training", "import trainig", "components.py: line .*: ImportError: .*trainig"),
         ("data.py", "training_data =", "training_data = =", "data.py: line 11: SyntaxError: invalid syntax"),
         ("pipeline.py", '"upload"', '"uplod"', "pipeline.py: ValidationError: Value 'uplod' passed is not in set"),

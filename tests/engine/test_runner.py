@@ -331,3 +331,22 @@ def test_outputs_of_the_pipeline_are_found_by_their_names(folder: Path) -> None:
 def test_the_newest_five_runs_are_kept(tmp_path: Path) -> None:
     made = [runner.new_run_folder(tmp_path) for _ in range(7)]
     assert sorted(tmp_path.iterdir()) == made[-5:]
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_lines_that_are_watched_are_shown_while_the_step_runs(
+    folder: Path, isolated: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "co de" / "tries.py").write_text(
+        "import sys\nfrom pathlib import Path\n"
+        "print('noise')\nprint('trial', 1)\nprint('  trial 2')\n"
+        "(Path(sys.argv[1]) / 'out.txt').write_text('')\nprint('done')\n"
+    )
+    content = document(first=job("python tries.py ${{outputs.out}}", {}, ports={"source": {"type": "x"}}))
+    content["jobs"]["first"]["component"]["inputs"] = {}
+    run(folder, content, isolated=isolated, watch=("trial ", "  trial "))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.rstrip() for line in lines[:3]] == ["first", "trial 1", "  trial 2"]
+    assert lines[3].startswith("first ")
+    assert lines[3].endswith("done")
+    assert len(lines) == 4

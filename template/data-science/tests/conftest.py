@@ -1,6 +1,7 @@
 """A small project in a temporary folder, and an MLflow store of its own."""
 
 import shutil
+from html import escape
 from pathlib import Path
 
 import mlflow
@@ -39,6 +40,22 @@ def tracking(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "tests")
     yield
     mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture(autouse=True)
+def charts_without_shapes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
+    """Leave out the shapes of the charts in tests of steps, which look at the words: they take half of the time.
+
+    A test that names the fixture `drawn` draws them, as the tests of the report and each run of `mlops local` do.
+    """
+    if request.path.parent.name == "steps" and "drawn" not in request.fixturenames:
+        empty = '<svg role="img" aria-label="{}"></svg>'
+        monkeypatch.setattr(module("report.charts"), "_svg", lambda figure, name, alt: empty.format(escape(alt)))
+
+
+@pytest.fixture
+def drawn():
+    """Let the charts have their shapes."""
 
 
 @pytest.fixture

@@ -19,6 +19,9 @@ SETTINGS = {
     },
     "drift": {"numerical": {"jensen_shannon_distance": 0.2}, "categorical": {"jensen_shannon_distance": 0.2}},
 }
+# A hyperparameter that decides much, and a value with which a model learns little.
+SPACE = {"max_iter": [1, 40]}
+BAD = {"max_iter": 1}
 
 
 def flights(rows: int = 200, seed: int = 0) -> pd.DataFrame:

@@ -1,11 +1,14 @@
 """Small projects to test with: pictures, as generated files and as a schema and settings that fit them."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 from helpers import Folders, write_archive
 from PIL import Image
 
@@ -37,6 +40,9 @@ SETTINGS: dict[str, Any] = {
     },
     "drift": {"numerical": {"jensen_shannon_distance": 0.2}, "categorical": {"jensen_shannon_distance": 0.2}},
 }
+# A hyperparameter that decides much, and a value with which a model learns nothing.
+SPACE = {"learning_rate": [0.0000001, 0.01]}
+BAD = {"learning_rate": 0.0000001}
 
 
 def picture(place: int, seed: int, side: int = 12, channels: int = 1) -> Image.Image:
@@ -88,3 +94,31 @@ def labelled(files: Mapping[str, bytes]) -> dict[str, bytes | str]:
 def small_project(root: Path) -> Folders:
     """Write the project of the shared tests: 120 pictures."""
     return make_folders(root, SCHEMA, labelled(pictures()))
+
+
+HOST = "images.blob.core.windows.net"
+
+
+class Answer(io.BytesIO):
+    """What a storage answers; it notes how much was read."""
+
+    def __init__(self, content: bytes, status: int = 200) -> None:
+        """Answer with a file."""
+        super().__init__(content)
+        self.status = status
+        self.headers: dict[str, str] = {}
+
+
+def allowed_storage(monkeypatch: pytest.MonkeyPatch, data_file: ModuleType, content: bytes) -> Any:
+    """Let a module read from a storage; return what has the requests, and the answers, of which the last one counts."""
+    monkeypatch.setenv("MLOPS_STORAGE_HOSTS", f"other.blob.core.windows.net, {HOST.upper()}")
+    monkeypatch.setattr(data_file, "_token", lambda: "secret")
+    storage = SimpleNamespace(requests=[], answers=[lambda: Answer(content)])
+
+    @contextmanager
+    def opened(request: Any) -> Iterator[Answer]:
+        storage.requests.append(request)
+        yield storage.answers[-1]()
+
+    monkeypatch.setattr(data_file, "_opened", opened)
+    return storage

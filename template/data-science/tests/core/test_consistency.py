@@ -109,6 +109,8 @@ FAIR = {"cohorts": ["carrier"]}
             "training.hyperparameters.rat: unknown",
         ),
         ({"training": {**SETTINGS["training"], "test_size": None}}, "training.test_size is a share between 0 and 1"),
+        ({"tuning": {"space": {"rat": [0.1, 0.2]}}}, "tuning.space.rat: unknown"),
+        ({"tuning": {"trials": 5}}, "tuning.space: missing; name what is to be searched"),
         ({"fairnes": {}}, "unknown key 'fairnes'; known are training, evaluation, promotion, fairness"),
     ],
 )

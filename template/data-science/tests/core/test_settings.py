@@ -38,6 +38,12 @@ def test_overrides_replace_single_settings_with_yaml_values(tmp_path):
             "hyperparameters",
             {**SETTINGS["training"]["hyperparameters"], "max_depth": 3},
         ),
+        (
+            "training.hyperparameters.change.noise=0.1",
+            "training",
+            "hyperparameters",
+            {**SETTINGS["training"]["hyperparameters"], "change": {"noise": 0.1}},
+        ),
         ("training.offset=hour", "training", "offset", "hour"),
         ("training.threshold=0.3", "training", "threshold", 0.3),
         ("promotion.incomparable_champion=replace", "promotion", "incomparable_champion", "replace"),
@@ -52,6 +58,8 @@ def test_an_override_may_set_what_the_file_may_lack(tmp_path, word, section, key
     [
         ("training.threshold=2", "training.threshold is a share between 0 and 1, not '2'"),
         ("training.sed=7", "has no setting 'training.sed'"),
+        ("training.hyperparameters.max_iter.more=7", "has no setting 'training.hyperparameters.max_iter.more'"),
+        ("tuning.trials=7", "has no setting 'tuning.trials'"),
         ("training.seed.more=7", "has no setting 'training.seed.more'"),
         ("training.seed", "write it as a.b.c=value"),
         ("training.seed=[", "is not a YAML value"),

@@ -6,6 +6,10 @@ from pathlib import Path
 
 from helpers import ROOT, Folders
 
+# A hyperparameter that decides much, and a value with which a model learns little.
+SPACE = {"ridge": [1000000.0, 0.001]}
+BAD = {"ridge": 1000000.0}
+
 
 def small_project(root: Path) -> Folders:
     """Write the project of the shared tests."""

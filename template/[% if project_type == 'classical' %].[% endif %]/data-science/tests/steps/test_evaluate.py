@@ -121,6 +121,7 @@ def write_production(folder, frame):
     return "--production-data", str(folder)
 
 
+@pytest.mark.usefixtures("drawn")
 def test_the_first_model_is_promoted_by_the_floor_and_the_baselines(project):
     written = run(project)
     assert written["decision"]["promote"] is True
@@ -128,6 +129,7 @@ def test_the_first_model_is_promoted_by_the_floor_and_the_baselines(project):
     assert "no version of delays is registered" in written["decision"]["note"]
     assert written["metrics"]["champion"] is None
     assert written["metrics"]["gain"] is None
+    assert "<path" in (project.evaluation / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_challenger_and_the_baselines_have_every_metric_on_the_same_rows(project):
@@ -492,6 +494,7 @@ def test_the_summary_on_the_console_is_a_table_with_the_decision(project, capsys
     assert all(line.isascii() for line in lines)
 
 
+@pytest.mark.usefixtures("drawn")
 def test_the_same_inputs_give_the_same_files(project, models, tmp_path):
     set_champion(models["weak"])
     production = write_production(tmp_path / "production", flights(300, seed=5))

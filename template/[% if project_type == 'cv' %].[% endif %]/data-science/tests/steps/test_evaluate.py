@@ -67,10 +67,12 @@ def set_champion(folder):
     return register.create_version(mlflow.MlflowClient(), NAME, folder, champion.model_hash(folder))
 
 
+@pytest.mark.usefixtures("drawn")
 def test_the_first_model_is_promoted_by_floor_and_baselines_and_has_a_report(project, root):
     decision, report = judged(project, root / "strong")
     assert decision["promote"] is True, decision
     assert "so the floor and the baselines decide" in " ".join(decision["reasons"])
+    assert "<path" in report
     assert "data:image/" in report
 
 

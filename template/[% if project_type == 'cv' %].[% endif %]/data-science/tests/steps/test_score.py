@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from helpers import PACKAGE, SOURCE, module, write_archive, write_files, write_schema
 from mlflow import pyfunc
-from samples import CLASSES, SCHEMA, SETTINGS, encoded, labelled, picture, pictures
+from samples import CLASSES, HOST, SCHEMA, SETTINGS, allowed_storage, encoded, labelled, picture, pictures
 
 MODALITY, conversion = module("modality").MODALITY, module("conversion")
 write_metadata = module("core.champion").write_metadata
@@ -96,6 +96,14 @@ def test_pictures_of_other_sizes_and_colours_are_answered(score):
 def test_a_request_that_cannot_be_scored_is_refused_with_the_row(score, monkeypatch, values, complaint):
     monkeypatch.delenv("MLOPS_STORAGE_HOSTS", raising=False)
     assert complaint in refused(score.run(request(*values)))
+
+
+def test_a_request_may_have_pictures_and_addresses_of_pictures(score, monkeypatch):
+    files = list(FILES.values())
+    storage = allowed_storage(monkeypatch, score.data_file, files[1])
+    answer = score.run(request(text(files[0]), f"https://{HOST}/c/1.png", text(files[2])))
+    assert [each.full_url for each in storage.requests] == [f"https://{HOST}/c/1.png"]
+    assert answer == score.run(request(*map(text, files[:3])))
 
 
 def test_a_request_without_pictures_is_refused(score):

@@ -1,7 +1,6 @@
 """Images: decoding, requests, reading, checks, near duplicates, and what describes a picture."""
 
 import base64
-import io
 import json
 import multiprocessing
 import pickle
@@ -9,7 +8,6 @@ import struct
 import threading
 import urllib.error
 import zlib
-from contextlib import contextmanager
 from dataclasses import replace
 from email.message import Message
 
@@ -18,7 +16,7 @@ import pandas as pd
 import pytest
 from helpers import ROOT, module, write_archive, write_files, write_schema
 from PIL import Image, ImageFile, ImageFilter
-from samples import SCHEMA, encoded, labelled, labels, picture, pictures
+from samples import HOST, SCHEMA, Answer, allowed_storage, encoded, labelled, labels, picture, pictures
 
 data, data_file, image_model = module("vision.data"), module("data_file"), module("image_model")
 archive_file = module("archive_file")
@@ -378,34 +376,13 @@ def test_the_pictures_of_a_request_have_limits_together(monkeypatch, limit, valu
     assert len(load(TEXT, TEXT, TEXT, request=False)) == 3
 
 
-HOST = "images.blob.core.windows.net"
 BLOB = f"https://{HOST}/c/a.png"
-
-
-class Answer(io.BytesIO):
-    """What a storage answers; it notes how much was read."""
-
-    def __init__(self, content, status=200):
-        super().__init__(content)
-        self.status = status
-        self.headers = {}
 
 
 @pytest.fixture
 def storage(monkeypatch):
     """A storage that is allowed, and the requests that it got."""
-    monkeypatch.setenv("MLOPS_STORAGE_HOSTS", f"other.blob.core.windows.net, {HOST.upper()}")
-    monkeypatch.setattr(data_file, "_token", lambda: "secret")
-    requests, answers = [], [lambda: Answer(FILE)]
-
-    @contextmanager
-    def opened(request):
-        requests.append(request)
-        yield answers[-1]()
-
-    monkeypatch.setattr(data_file, "_opened", opened)
-    opened.requests, opened.answers = requests, answers
-    return opened
+    return allowed_storage(monkeypatch, data_file, FILE)
 
 
 def test_a_url_of_an_allowed_storage_is_read_with_the_identity_of_the_deployment(storage):

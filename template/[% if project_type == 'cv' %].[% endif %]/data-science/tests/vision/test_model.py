@@ -43,25 +43,41 @@ class Tiny(nn.Module):
         return self.classifier(self.norm(images).flatten(1))
 
 
+class TwoHeads(Tiny):
+    """A network as inception_v3 is: while it trains, it gives the logits of a second head too."""
+
+    def __init__(self, pretrained):
+        super().__init__(pretrained)
+        self.aux_logits, self.AuxLogits = True, nn.Linear(3 * 32 * 32, 1000)
+
+    def forward(self, images):
+        logits = super().forward(images)
+        if self.training and self.aux_logits:
+            return logits, self.AuxLogits(images.flatten(1))
+        return logits
+
+
 class NoHubError(Exception):
     """What a library raises where it reaches nothing."""
 
 
 @pytest.fixture
 def torchvision(monkeypatch):
-    """A library with two models, one of which cannot be downloaded."""
+    """A library of which one model cannot be downloaded, and one does not classify."""
     images = SimpleNamespace(crop_size=[32], mean=[0.5, 0.4, 0.3], std=[0.2, 0.2, 0.1])
     weights = SimpleNamespace(DEFAULT=SimpleNamespace(transforms=lambda: images))
 
     def get_model(name, weights):
         if name == "remote" and weights:
             raise NoHubError("the models are at https://models.example\n") from socket.gaierror(-2, "unknown")
-        return Tiny(weights is not None)
+        return (TwoHeads if name == "two_heads" else Tiny)(weights is not None)
+
+    def list_models(module=None):
+        classifiers = ["tiny", "two_heads", "remote", "resnet18"]
+        return classifiers if module is library.models else [*classifiers, "fcn_resnet50"]
 
     library = ModuleType("torchvision")
-    library.models = SimpleNamespace(
-        list_models=lambda: ["tiny", "remote", "resnet18"], get_model_weights=lambda _: weights, get_model=get_model
-    )
+    library.models = SimpleNamespace(list_models=list_models, get_model_weights=lambda _: weights, get_model=get_model)
     monkeypatch.setitem(sys.modules, "torchvision", library)
 
 
@@ -75,6 +91,13 @@ def test_a_pretrained_network_keeps_its_weights_and_normalisation_and_gets_a_new
     grey = torch.full((2, 3, 32, 32), 128, dtype=torch.uint8)
     assert network(grey).shape == (2, 3)
     assert build("torchvision:tiny", pretrained=False).body.norm.weight[0] == 1
+
+
+@pytest.mark.usefixtures("torchvision")
+def test_a_network_with_a_second_head_for_its_training_trains_without_it():
+    network = build("torchvision:two_heads").train()
+    assert network(torch.zeros(2, 3, 32, 32, dtype=torch.uint8)).shape == (2, 3)
+    assert [name for name, _ in network.named_parameters() if "Aux" in name] == []
 
 
 @pytest.mark.usefixtures("torchvision")
@@ -94,6 +117,7 @@ def test_of_a_frozen_network_only_the_head_learns():
         ("resnet18", {}, "backbone: 'resnet18' is unknown; choose one of small_cnn, torchvision:NAME"),
         ("torchvision:", {}, "backbone: 'torchvision:' is unknown"),
         ("torchvision:resnet81", {}, "backbone: torchvision has no model 'resnet81'; similar are resnet18"),
+        ("torchvision:fcn_resnet50", {}, "backbone: torchvision has no model 'fcn_resnet50'; similar are resnet18"),
         (
             "torchvision:remote",
             {},
@@ -145,6 +169,18 @@ def test_the_models_of_timm_come_without_their_head_and_with_their_normalisation
     network = build("timm:tiny.in1k")
     assert (network.size, network.head.in_features) == (16, 768)
     assert network.deviation.flatten().tolist() == [127.5] * 3
+
+
+def test_weights_of_timm_that_cannot_be_fetched_are_one_line(monkeypatch):
+    def create_model(name, pretrained, num_classes):
+        raise NoHubError("the models are at https://models.example\n") from socket.gaierror(-2, "unknown")
+
+    library = ModuleType("timm")
+    library.list_models, library.create_model = lambda: ["tiny"], create_model
+    monkeypatch.setitem(sys.modules, "timm", library)
+    line = r"the weights of timm:tiny cannot be fetched \(their server cannot be reached\): .* pretrained: false$"
+    with pytest.raises(StepError, match=line):
+        build("timm:tiny")
 
 
 @pytest.mark.parametrize(("size", "channels"), [(8, 1), (28, 3), (96, 3), (224, 3)])

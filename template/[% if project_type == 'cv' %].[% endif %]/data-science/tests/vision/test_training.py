@@ -101,6 +101,24 @@ def test_a_gpu_that_is_asked_for_and_absent_is_one_line(schema, monkeypatch):
         fit(drawn(), schema, device="gpu")
 
 
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_half_precision_as_on_a_gpu_learns_the_same_but_for_rounding(schema, monkeypatch, half):
+    """Both types of it: float16, which older GPUs have alone, needs gradients that are scaled."""
+    full = fit(drawn(), schema, validation=0.3).predict(drawn(seed=1)).probabilities
+    prepare, scales = loop.Training.__post_init__, []
+
+    def mixed(self):
+        prepare(self)
+        self.half, self.mixed = half, True
+        self.scaler = torch.amp.GradScaler("cpu", enabled=half == torch.float16)
+        scales.append(self.scaler.get_scale)
+
+    monkeypatch.setattr(loop.Training, "__post_init__", mixed)
+    found = fit(drawn(), schema, validation=0.3).predict(drawn(seed=1)).probabilities
+    assert 0 < np.abs(found - full).max() < 0.05
+    assert (scales[0]() > 1) == (half == torch.float16)
+
+
 @pytest.fixture
 def idle_gpu(tmp_path, monkeypatch):
     """A machine with a GPU that PyTorch does not see, and no job of Azure ML."""
@@ -287,6 +305,21 @@ def test_balanced_weights_find_more_of_a_rare_class(tmp_path):
     given = [fit(rare, schema, epochs=2, class_weights=kind).predict(examples) for kind in ("none", "balanced")]
     plain, balanced = (each.probabilities[:, 1].mean() for each in given)
     assert balanced > plain + 0.1
+
+
+def test_the_learning_rate_rises_in_a_straight_line_and_falls_as_a_cosine(schema, monkeypatch):
+    rates = []
+    step = torch.optim.AdamW.step
+
+    def noted(self, closure=None):
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, closure)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", noted)
+    fit(drawn(100), schema, epochs=4, batch_size=20, learning_rate=0.01, warmup=0.5, validation=0)
+    assert len(rates) == 20
+    assert rates[:10] == pytest.approx(np.linspace(0.001, 0.01, 10))
+    assert rates[9:] == pytest.approx(0.005 * (1 + np.cos(np.pi * np.arange(11) / 11)))
 
 
 # --- the file of decoded images

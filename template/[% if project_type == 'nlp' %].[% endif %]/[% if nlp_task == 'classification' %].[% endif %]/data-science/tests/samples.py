@@ -32,6 +32,9 @@ SETTINGS: dict[str, Any] = {
     },
     "drift": {"numerical": {"jensen_shannon_distance": 0.2}, "categorical": {"jensen_shannon_distance": 0.2}},
 }
+# A hyperparameter that decides much, and a value with which a model learns little.
+SPACE = {"max_features": [100, 5000]}
+BAD = {"max_features": 100}
 LETTERS = {
     "latin": "abcdefghijklmnopqrstuvwxyz\u00e9\u00f1\u00fc",
     "cyrillic": "".join(map(chr, range(0x430, 0x450))),

@@ -31,6 +31,9 @@ SETTINGS: dict[str, Any] = {
     },
     "drift": {"numerical": {"jensen_shannon_distance": 0.2}, "categorical": {"jensen_shannon_distance": 0.2}},
 }
+# A hyperparameter that decides much, and a value with which a model learns little.
+SPACE = {"sentences": [1, 5]}
+BAD = {"sentences": 5}
 LETTERS = {
     "latin": "abcdefghijklmnopqrstuvwxyz\u00e9\u00f1\u00fc",
     "cyrillic": "".join(map(chr, range(0x430, 0x450))),

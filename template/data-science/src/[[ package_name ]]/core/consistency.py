@@ -27,8 +27,9 @@ from .settings import (
     shows_examples,
 )
 from .step import StepError
+from .tuning import problems as tuning_problems
 
-SECTIONS = ("training", "evaluation", "promotion", "fairness", "responsible_ai", "drift")
+SECTIONS = ("training", "evaluation", "promotion", "fairness", "responsible_ai", "drift", "tuning")
 """The sections of the settings; a step of your own that reads another one needs it here."""
 
 
@@ -78,6 +79,7 @@ def _check_all(
             check_training(training, schema)
         if isinstance(hyperparameters := training.get("hyperparameters"), Mapping):
             problems += modality.check_hyperparameters(hyperparameters, schema)
+    problems += tuning_problems(settings, schema, modality.check_hyperparameters)
     _check_gates(problems, schema, settings)
     _check_names(problems, modality, schema, settings)
     _check_drift(problems, settings)

@@ -15,10 +15,17 @@ from .step import StepError
 _LEFT_OUT = (
     "training.offset",
     "training.threshold",
+    "tuning.trials",
+    "tuning.minutes",
+    "tuning.folds",
+    "tuning.sampling",
+    "tuning.early_termination",
+    "tuning.concurrent_trials",
     "evaluation.examples",
     "promotion.beat_baselines",
     "promotion.incomparable_champion",
 )
+_HYPERPARAMETERS = "training.hyperparameters."
 
 
 def read_mapping(path: Path, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> dict[str, Any]:
@@ -178,6 +185,9 @@ def read_settings(path: Path, overrides: str = "") -> dict[str, Any]:
         *parents, last = key.split(".")
         place: Any = settings
         for name in (*parents, last):
+            group = key.startswith(_HYPERPARAMETERS) and name != last
+            if group and isinstance(place, dict) and place.get(name) is None:
+                place[name] = {}  # hyperparameters within one that is left out
             known = isinstance(place, dict) and (name in place or (name == last and _may_be_left_out(key)))
             if not known:
                 raise StepError(f"override '{word}': {path} has no setting '{key}'")
@@ -190,7 +200,7 @@ def read_settings(path: Path, overrides: str = "") -> dict[str, Any]:
 
 
 def _may_be_left_out(key: str) -> bool:
-    return key in _LEFT_OUT or key.startswith("training.hyperparameters.")
+    return key in _LEFT_OUT or key.startswith(_HYPERPARAMETERS)
 
 
 def check_training_section(settings: Mapping[str, Any], path: Path) -> None:

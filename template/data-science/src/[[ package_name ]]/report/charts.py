@@ -17,7 +17,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 # Drawn in these colours, then replaced by the style sheet's variables, which follow dark mode.
@@ -380,6 +380,82 @@ def distributions(
         axes.set_xlabel(xlabel)
         figure.legend(loc="outside upper left", ncols=2)
         return _svg(figure, f"distribution-{name}", alt)
+
+
+def progress(
+    numbers: Sequence[int], scores: Sequence[float], best: Sequence[float], own: float | None, label: str, alt: str
+) -> str:
+    """Draw the score of each trial of a search, the best one so far, and that of the settings.
+
+    Args:
+        numbers: of the trials.
+        scores: theirs.
+        best: the best of each trial and those before.
+        own: that of the settings; None if there is none.
+        label: what the scores are.
+        alt: the finding.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _draw(3.2)
+        axes.grid(linewidth=0.7)
+        axes.set_axisbelow(True)
+        if own is not None:
+            axes.axhline(own, color=INK, linewidth=1.2, linestyle=(0, (4, 3)), label="settings")
+        axes.plot(numbers, best, color=CHALLENGER, linewidth=1.8, drawstyle="steps-post", label="best so far")
+        axes.scatter(numbers, scores, s=22, color=MUTED, label="trial")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.tick_params(axis="y", labelcolor=MUTED)
+        axes.set_xlabel("trial")
+        axes.set_ylabel(label)
+        figure.legend(loc="outside upper left", ncols=3, handletextpad=0.4)
+        return _svg(figure, "progress", alt)
+
+
+def scores_by_value(
+    name: str,
+    points: Sequence[tuple[Any, float, str]],
+    categories: Sequence[str] | None,
+    log: bool,
+    label: str,
+    alt: str,
+) -> str:
+    """Draw the score of each trial of a search over the value of one hyperparameter.
+
+    Args:
+        name: of the hyperparameter.
+        points: for each trial its value, a number or one of `categories`, its score, and what it is: "trial",
+            "settings" or "best".
+        categories: the values from left to right, if they are texts; None for numbers.
+        log: whether the axis of the numbers is logarithmic.
+        label: what the scores are.
+        alt: the finding.
+    """
+    styles = {"trial": ("o", 22, MUTED), "settings": ("D", 46, CHAMPION), "best": ("o", 60, CHALLENGER)}
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _draw(2.9)
+        axes.grid(linewidth=0.7)
+        axes.set_axisbelow(True)
+        for kind, (marker, size, colour) in styles.items():
+            chosen = [(value, score) for value, score, mark in points if mark == kind]
+            places = [value if categories is None else categories.index(value) for value, _ in chosen]
+            if chosen:
+                scores = [score for _, score in chosen]
+                axes.scatter(places, scores, s=size, marker=marker, color=colour, label=kind)
+        if categories is not None:
+            axes.set_xticks(range(len(categories)), _short(categories, 10))
+            axes.set_xlim(-0.5, len(categories) - 0.5)
+        elif log:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.tick_params(axis="y", labelcolor=MUTED)
+        axes.set_xlabel(_cut(name, 40, 0))
+        axes.set_ylabel(label)
+        figure.legend(loc="outside upper left", ncols=3, handletextpad=0.1)
+        return _svg(figure, f"search-{name}", alt)
 
 
 def _stairs(axes: Axes, shares: ArrayLike, edges: ArrayLike, label: str) -> None:

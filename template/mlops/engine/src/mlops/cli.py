@@ -73,6 +73,55 @@ def serve(port: Annotated[int, typer.Option(help="The endpoint's port.")] = 5001
     keep_serving(Project.load(), port)
 
 
+@app.command(rich_help_panel=LOCAL)
+def tune(
+    environment: Annotated[
+        str, typer.Option("--environment", "-e", help="A file of config/: search on Azure ML. Default: here.")
+    ] = "",
+    trials: Annotated[int | None, typer.Option(min=1, help="Number of candidates. Default: tuning.trials.")] = None,
+    overrides: Annotated[str, typer.Option(help="Other settings for this run: 'training.seed=7 ...'.")] = "",
+    save: Annotated[bool, typer.Option("--save", help="Write what is better into config/model.yml.")] = False,
+    no_train: Annotated[bool, typer.Option("--no-train", help="Search, and train nothing.")] = False,
+    port: Annotated[int | None, typer.Option(help="The endpoint's port, if a training follows here.")] = None,
+    skip_lint: Annotated[bool, typer.Option("--skip-lint", help="Do not check the definitions first.")] = False,
+    job: Annotated[str, typer.Option(help="On Azure ML: go on from this search.")] = "",
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="On Azure ML: do not wait for the search.")] = False,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Search better hyperparameters on the training data, here or on Azure ML, and train with them."""
+    if environment:
+        from mlops import verbs
+
+        if skip_lint or port is not None:
+            raise UserError("--skip-lint and --port are for a search on this machine: leave out --environment")
+        session = _session(environment, dry_run)
+        verbs.tune(
+            session,
+            overrides=overrides,
+            trials=trials,
+            job=job,
+            wait=not no_wait,
+            save=save,
+            then_train=not no_train,
+        )
+        return
+    for option, given in (("--job", job), ("--no-wait", no_wait), ("--dry-run", dry_run)):
+        if given:
+            raise UserError(f"{option} is for a search on Azure ML: name its --environment too")
+    from mlops.local.tuning import tune_local
+    from mlops.project import Project
+
+    tune_local(
+        Project.load(),
+        overrides=overrides,
+        trials=trials,
+        train=not no_train,
+        save=save,
+        port=port,
+        skip_lint=skip_lint,
+    )
+
+
 @app.command(rich_help_panel=AZURE)
 def train(
     environment: EnvironmentOption = "",

@@ -382,6 +382,30 @@ def drift_rules(project: Project) -> DriftRules:
     return DriftRules(first) if len(compared) == len(inputs) else DriftRules(first, compared)
 
 
+@dataclass(frozen=True)
+class Sweep:
+    """A search for hyperparameters in Azure ML's own terms: what the section `tuning` of config/model.yml means there.
+
+    Attributes:
+        search_space: The distribution of each hyperparameter by its name on Azure ML, where a dot is `__`.
+        objective: Its `goal`, minimize or maximize, and the `primary_metric` that each trial logs.
+        sampling_algorithm: A name, or a mapping with a `type`.
+        early_termination: The policy with its `type`; None never stops a trial.
+        limits: `max_total_trials`, `max_concurrent_trials`, and the `timeout` in seconds, if there is one.
+        inputs: The type of the input that a trial has for each hyperparameter.
+        candidate: The option of a trial: each hyperparameter by its name in config/model.yml, with a placeholder such
+            as `${{inputs.learning_rate}}` for its value.
+    """
+
+    search_space: Mapping[str, Mapping[str, Any]]
+    objective: Mapping[str, str]
+    sampling_algorithm: str | Mapping[str, Any]
+    early_termination: Mapping[str, Any] | None
+    limits: Mapping[str, int]
+    inputs: Mapping[str, str]
+    candidate: str
+
+
 def model_task(project: Project) -> str:
     """Return the task of the model, by what is collected of its predictions: "regression" or "classification".
 

@@ -152,19 +152,30 @@ _Loaded = tuple[nn.Module, int, tuple[float, ...], tuple[float, ...]]
 
 def _torchvision(library: Any, name: str, pretrained: bool) -> _Loaded:
     models = library.models
-    _check_name("torchvision", name, models.list_models())
+    # Without those that detect or segment: they do not classify.
+    _check_name("torchvision", name, models.list_models(module=models))
     weights = models.get_model_weights(name).DEFAULT
     size, mean, deviation = 224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     if weights is not None:
         images = weights.transforms()
         size, mean, deviation = images.crop_size[0], tuple(images.mean), tuple(images.std)
     model = _fetched(f"torchvision:{name}", lambda: models.get_model(name, weights=weights if pretrained else None))
+    _remove_auxiliary_heads(model)
     linear = [place for place, layer in model.named_modules() if isinstance(layer, nn.Linear)]
     if not linear:
         raise StepError(f"{PLACE}.backbone: torchvision:{name} does not end with a linear layer; choose another one")
     parent, _, last = linear[-1].rpartition(".")
     setattr(model.get_submodule(parent), last, nn.Identity())
     return model, size, mean, deviation
+
+
+def _remove_auxiliary_heads(model: Any) -> None:
+    """Leave the last head of a network as its only one: inception_v3 and googlenet give a tuple while they train."""
+    if getattr(model, "aux_logits", False):
+        model.aux_logits = False
+        for name in ("AuxLogits", "aux1", "aux2"):
+            if hasattr(model, name):
+                setattr(model, name, None)
 
 
 def _timm(library: Any, name: str, pretrained: bool) -> _Loaded:

@@ -21,9 +21,9 @@ from mlops.azureml.backend import (
 )
 from mlops.azureml.remedies import Remedy, remedy, storage_remedy
 from mlops.azureml.storage import Container, StoredFile
-from mlops.config import DriftRules, EnvironmentConfig
+from mlops.config import DriftRules, EnvironmentConfig, Sweep
 from mlops.definitions.values import CLIENT_ID, STORAGE_HOSTS, endpoint_identity, model_reference
-from mlops.definitions.yaml_v2 import YamlDefinitions
+from mlops.definitions.yaml_v2 import YamlDefinitions, sweep_document
 from mlops.errors import CommandError
 from mlops.pipeline import Component, DataAsset, Pipeline
 from mlops.project import Project, load_yaml
@@ -80,11 +80,22 @@ class AzureCli:
 
     def submit_pipeline(self, job: str, data: Mapping[str, str], overrides: str, *, rerun: bool) -> str:
         pipeline = YamlDefinitions(self._project).pipeline()
+        return self._submit(pipeline, self._file(pipeline.source), job, data, overrides, rerun=rerun)
+
+    def submit_tuning(self, job: str, data: Mapping[str, str], overrides: str, sweep: Sweep, *, rerun: bool) -> str:
+        # `--set` can add no inputs to the component of the trials, so the search goes into a copy.
+        document = sweep_document(self._project, sweep, self._config, self._generated)
+        file = self._generate("tuning.yml", document)
+        pipeline = YamlDefinitions(self._project).tuning()
+        return self._submit(pipeline, file, job, data, overrides, rerun=rerun)
+
+    def _submit(
+        self, pipeline: Pipeline, file: str, job: str, data: Mapping[str, str], overrides: str, *, rerun: bool
+    ) -> str:
         values = self._pipeline_values(pipeline, data) | ({"settings.force_rerun": "true"} if rerun else {})
         for node in pipeline.nodes.values() if overrides else ():
             if isinstance(node.component, Component) and "overrides" in node.component.inputs:
                 values[f"jobs.{node.name}.inputs.overrides"] = overrides
-        file = self._file(pipeline.source)
         self._change("job", "create", "--file", file, "--name", job, *self._workspace, values=values)
         return job
 
@@ -273,10 +284,8 @@ class AzureCli:
         # `--set` can neither replace text by a list of addresses nor take metrics away, so the values go into a copy.
         template = load_yaml(self._definitions / "monitor.yml")
         document = monitor_definition(template, self._config, deployment, task, drift)
-        file = self._generated / "monitor.yml"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-        self._change("schedule", "create", "--file", self._file(file), "--name", name, *self._workspace)
+        file = self._generate("monitor.yml", document)
+        self._change("schedule", "create", "--file", file, "--name", name, *self._workspace)
 
     def disable_schedule(self, name: str) -> None:
         self._change("schedule", "disable", "--name", name, *self._workspace)
@@ -319,7 +328,7 @@ class AzureCli:
             **spread,
             "experiment_name": self._config.model.experiment,
             "settings.default_compute": f"azureml:{self._config.compute.cluster.name}",
-            "inputs.model_name": self._config.model.name,
+            **({"inputs.model_name": self._config.model.name} if "model_name" in pipeline.inputs else {}),
             **{f"inputs.{name}.path": f"azureml:{asset}" for name, asset in data.items()},
         }
 
@@ -331,6 +340,13 @@ class AzureCli:
 
     def _batch(self, deployment: str) -> tuple[str, ...]:
         return ("--name", deployment, "--endpoint-name", self._names.batch_endpoint)
+
+    def _generate(self, name: str, document: Mapping[str, Any]) -> str:
+        """Write a definition with values in it that the project's own file lacks; return its path."""
+        file = self._generated / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+        return self._file(file)
 
     def _definition(self, name: str) -> str:
         return self._file(self._definitions / name)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mlops.azureml.storage import Container, StoredFile
-from mlops.config import DriftRules, EnvironmentConfig
+from mlops.config import DriftRules, EnvironmentConfig, Sweep
 from mlops.errors import UserError
 from mlops.pipeline import DataAsset
 
@@ -80,6 +80,9 @@ class Backend(Protocol):
         Returns:
             The job's name: `job`, unless Azure chooses one itself.
         """
+
+    def submit_tuning(self, job: str, data: Mapping[str, str], overrides: str, sweep: Sweep, *, rerun: bool) -> str:
+        """Start the tuning pipeline with a search; the rest is as in `submit_pipeline`."""
 
     def stream_job(self, job: str) -> None:
         """Show a job's progress until it ends."""

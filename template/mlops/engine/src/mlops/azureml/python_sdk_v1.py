@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from mlops.azureml.backend import ASSUMED_BATCH, Deployment, Job, ModelVersion, model_files
 from mlops.azureml.python_sdk_v2 import PythonSdk, credential, subscription
 from mlops.azureml.remedies import remedy
-from mlops.config import DriftRules, EnvironmentConfig
+from mlops.config import DriftRules, EnvironmentConfig, Sweep
 from mlops.definitions.base import quiet, require
 from mlops.definitions.python_sdk_v1 import (
     DATASTORES,
@@ -36,7 +36,7 @@ from mlops.project import Project
 
 if TYPE_CHECKING:
     from azure.storage.blob import ContainerClient
-    from azureml.core import Workspace
+    from azureml.core import Run, Workspace
     from azureml.data import FileDataset
     from azureml.data.azure_storage_datastore import AzureBlobDatastore
     from azureml.pipeline.core import PipelineEndpoint, PublishedPipeline, Schedule
@@ -142,6 +142,23 @@ class PythonSdkV1(PythonSdk):
             # SDK v1 lets Azure name a run.
             return str(endpoint.submit(experiment, pipeline_parameters=values).id)
 
+    def submit_tuning(self, job: str, data: Mapping[str, str], overrides: str, sweep: Sweep, *, rerun: bool) -> str:
+        experiment = self._config.model.experiment
+        shown = ", ".join([experiment, *data.values(), *([f"overrides={overrides}"] if overrides else [])])
+        self._show("Experiment.submit", shown)
+        if self._dry_run:
+            return job
+        from azureml.core import Experiment
+        from azureml.pipeline.core import Pipeline as Graph
+
+        # Not published, as the training is: the search that it is made for differs from run to run.
+        steps, values = self._steps("tuning", data, {"overrides": overrides} if overrides else {}, rerun, sweep)
+        with sdk_errors(self._config), quiet():
+            run = Experiment(self._workspace, experiment).submit(
+                Graph(self._workspace, steps), pipeline_parameters=values, continue_on_step_failure=False
+            )
+            return str(run.id)
+
     def stream_job(self, job: str) -> None:
         self._show("PipelineRun.get_status", job)
         if self._dry_run:
@@ -170,18 +187,24 @@ class PythonSdkV1(PythonSdk):
         self._show("StepRun.download", f"{job}: {output}")
         if self._dry_run:
             return
-        nodes = PythonSdkV1Definitions(self._project).pipeline().nodes
-        writer = next((name for name, node in nodes.items() if output in node.outputs), None)
+        definitions = PythonSdkV1Definitions(self._project)
+        writers = [*definitions.pipeline().nodes.values(), *definitions.tuning().nodes.values()]
+        writer = next((node.name for node in writers if output in node.outputs), None)
         if writer is None:
-            raise UserError(f"pipelines.py: no step of the training pipeline writes an output {output!r}")
+            raise UserError(f"pipelines.py: no step of a pipeline writes an output {output!r}")
         with sdk_errors(self._config):
             for step in self._run(job).find_step_run(writer):
-                start = f"dataset/{step.id}/{output}/"
-                source = container(self._store)
-                for name in source.list_blob_names(name_starts_with=start):
-                    target = folder / output / name.removeprefix(start)
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_bytes(source.download_blob(name).readall())
+                self._download(f"dataset/{step.id}/{output}/", folder / output)
+                # The step of a search has a run for each trial, and what a trial writes lies under the name of that.
+                for trial in [] if (folder / output).exists() else _descendants(step):
+                    self._download(f"dataset/{trial.id}/{output}/", folder / output / trial.id)
+
+    def _download(self, place: str, folder: Path) -> None:
+        source = container(self._store)
+        for name in source.list_blob_names(name_starts_with=place):
+            target = folder / name.removeprefix(place)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(source.download_blob(name).readall())
 
     def _run(self, name: str) -> "PipelineRun":
         from azureml.pipeline.core import PipelineRun
@@ -197,17 +220,23 @@ class PythonSdkV1(PythonSdk):
         name = self._config.model.experiment
         if self._dry_run:
             return self._publish(name, name, []), {}
+        steps, given = self._steps("training", data, values, rerun)
+        return self._publish(name, name, steps), given
+
+    def _steps(
+        self, function: str, data: Mapping[str, str], values: Mapping[str, str], rerun: bool, *arguments: object
+    ) -> "tuple[Steps, dict[str, Any]]":
+        """Build the steps of a pipeline; return them and its parameters."""
         datasets = {parameter: self._dataset(asset) for parameter, asset in data.items()}
         by_name = {dataset.name: dataset for dataset in datasets.values()}
-        steps = build(self._project, "training", self._config, by_name)
+        steps = build(self._project, function, self._config, by_name, *arguments)
         for step in steps if rerun else ():
             # A published pipeline has no other switch for it.
             step._allow_reuse = False
         known = {parameter for step in steps for parameter in step._params}
         if unknown := values.keys() - known:
-            raise UserError(f"pipelines.py: the training pipeline has no parameter {', '.join(unknown)}: add it")
-        given = {**{key: value for key, value in datasets.items() if key in known}, **values}
-        return self._publish(name, name, steps), given
+            raise UserError(f"pipelines.py: the {function} pipeline has no parameter {', '.join(unknown)}: add it")
+        return steps, {**{key: value for key, value in datasets.items() if key in known}, **values}
 
     def _publish(self, endpoint: str, name: str, steps: "Steps") -> "PipelineEndpoint | None":
         """Make a pipeline the default of an endpoint, which is created when it is missing; None in a dry run.
@@ -392,6 +421,13 @@ class PythonSdkV1(PythonSdk):
 
     def _show(self, operation: str, shown: str) -> None:
         print(f"{operation}({shown})", flush=True)
+
+
+def _descendants(run: "Run") -> "Iterator[Run]":
+    """Give the runs below a run."""
+    for child in run.get_children():
+        yield child
+        yield from _descendants(child)
 
 
 def workspace(config: EnvironmentConfig) -> "Workspace":

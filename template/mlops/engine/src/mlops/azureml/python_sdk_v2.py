@@ -26,9 +26,9 @@ from mlops.azureml.backend import (
 )
 from mlops.azureml.remedies import Remedy, remedy, storage_remedy
 from mlops.azureml.storage import Container, StoredFile
-from mlops.config import DriftRules, EnvironmentConfig
+from mlops.config import DriftRules, EnvironmentConfig, Sweep
 from mlops.definitions.base import error_line, require
-from mlops.definitions.python_sdk_v2 import call_definition, entities, training_job
+from mlops.definitions.python_sdk_v2 import call_definition, entities, training_job, tuning_job
 from mlops.definitions.values import CLIENT_ID, STORAGE_HOSTS, endpoint_identity, model_reference
 from mlops.errors import CommandError, UserError
 from mlops.pipeline import DataAsset
@@ -147,12 +147,21 @@ class PythonSdk:
             return [StoredFile(str(item.name), item.size, item.etag) for item in listed]
 
     def submit_pipeline(self, job: str, data: Mapping[str, str], overrides: str, *, rerun: bool) -> str:
-        pipeline = self._pipeline(data)
+        return self._submit(training_job(self._project, self._config), job, data, overrides, rerun=rerun)
+
+    def submit_tuning(self, job: str, data: Mapping[str, str], overrides: str, sweep: Sweep, *, rerun: bool) -> str:
+        return self._submit(tuning_job(self._project, self._config, sweep), job, data, overrides, rerun=rerun)
+
+    def _submit(
+        self, pipeline: "PipelineJob", job: str, data: Mapping[str, str], overrides: str, *, rerun: bool
+    ) -> str:
+        for name, asset in data.items():
+            pipeline.inputs[name].path = f"azureml:{asset}"
         pipeline.name = job
         if rerun:
             pipeline.settings.force_rerun = True
         for node in pipeline.jobs.values() if overrides else ():
-            if "overrides" in getattr(node.component, "inputs", {}):
+            if "overrides" in getattr(node._component, "inputs", {}):
                 node.inputs.overrides = overrides
         shown = ", ".join([job, *data.values(), *([f"overrides={overrides}"] if overrides else [])])
         self._change("jobs.create_or_update", pipeline, shown=shown)
@@ -370,12 +379,6 @@ class PythonSdk:
     def _shown(self, model: ModelVersion) -> str:
         place = f" in {model.registry}" if model.registry else ""
         return f"{self._config.model.name}:{model.version}{place}"
-
-    def _pipeline(self, data: Mapping[str, str]) -> "PipelineJob":
-        job = training_job(self._project, self._config)
-        for name, asset in data.items():
-            job.inputs[name].path = f"azureml:{asset}"
-        return job
 
 
 @contextlib.contextmanager

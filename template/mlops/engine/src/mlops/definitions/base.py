@@ -39,6 +39,13 @@ class Definitions(Protocol):
             UserError: It cannot be read or built.
         """
 
+    def tuning(self) -> Pipeline:
+        """Return the pipeline that searches hyperparameters, as it runs on this machine: one step does all trials.
+
+        Raises:
+            UserError: It cannot be read or built.
+        """
+
 
 @dataclass(frozen=True, order=True)
 class Finding:

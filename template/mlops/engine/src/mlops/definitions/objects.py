@@ -68,19 +68,25 @@ def document(entity: Any, kind: str, path: Path, place: str = "", environments: 
     return Document(path, kind, _plain(content, path.parent), place, entity)
 
 
-def pipeline_document(job: Any, path: Path, environments: Iterable[Any], components: Mapping[str, Any]) -> Document:
+def pipeline_document(
+    job: Any, path: Path, environments: Iterable[Any], components: Mapping[str, Any], place: str = ""
+) -> Document:
     """Return the document of a pipeline; `components` are those with a document of their own, by its place."""
-    content = _write(job, partial(job_content, job), Document(path, "pipelineJob", {}))
+    content = _write(job, partial(job_content, job), Document(path, "pipelineJob", {}, place))
     for name, node in job.jobs.items():
         spec = content["jobs"][name]
-        if getattr(node, "environment", None) == getattr(node.component, "environment", None):
+        key = "trial" if "trial" in spec else "component"
+        component = getattr(node, key)
+        if getattr(node, "environment", None) == getattr(component, "environment", None):
             spec.pop("environment", None)  # the node has a copy of the component's
-        known = [place for place, component in components.items() if component is node.component]
+        known = [name for name, item in components.items() if item is component]
         if known:
-            spec["component"] = f"azureml:{known[0]}"
-        elif isinstance(spec.get("component"), dict):
-            _refer(spec["component"], getattr(node.component, "environment", None), environments)
-    return Document(path, "pipelineJob", _plain(content, path.parent), "", job)
+            spec[key] = f"azureml:{known[0]}"
+        elif isinstance(spec.get(key), dict):
+            _refer(spec[key], getattr(component, "environment", None), environments)
+            if key == "trial":
+                del spec[key]["type"]  # a trial is always a command
+    return Document(path, "pipelineJob", _plain(content, path.parent), place, job)
 
 
 def _write(entity: Any, write: Callable[[], dict[str, Any]], document: Document) -> dict[str, Any]:

@@ -70,18 +70,30 @@ class PythonSdkV1Definitions:
         """
         return plain_pipeline(self.project, "training")
 
+    def tuning(self) -> Pipeline:
+        """Build the steps of the search for hyperparameters; see `Definitions.tuning`.
 
-def plain_pipeline(project: Project, function: str) -> Pipeline:
+        Raises:
+            UserError: They cannot be built, or use what has no plain form.
+        """
+        return plain_pipeline(self.project, "tuning", None)
+
+
+def plain_pipeline(project: Project, function: str, *arguments: object) -> Pipeline:
     """Bring the steps of a pipeline into the form that the local runner and the lint know.
+
+    `arguments` are those that its function takes besides the environment and the data.
 
     Raises:
         UserError: They cannot be built, or use what has no plain form.
     """
-    return translate_steps(project, *stand_alone_steps(project, function))
+    return translate_steps(project, *stand_alone_steps(project, function, *arguments))
 
 
-def stand_alone_steps(project: Project, function: str) -> "tuple[Steps, dict[int, str]]":
+def stand_alone_steps(project: Project, function: str, *more: object) -> "tuple[Steps, dict[int, str]]":
     """Build the steps of a pipeline with datasets that are in no workspace; return the names of these by identity.
+
+    `more` is what its function takes besides the environment and the data.
 
     Raises:
         UserError: They cannot be built, or SDK v1 is not installed.
@@ -93,7 +105,7 @@ def stand_alone_steps(project: Project, function: str) -> "tuple[Steps, dict[int
         return Dataset.File.from_files(f"https://localhost/{name}", validate=False)
 
     data = {name: nowhere(name) for name in data_assets(project)}
-    arguments = (nowhere("files"), "1") if function == "batch" else (data,)
+    arguments = (nowhere("files"), "1") if function == "batch" else (data, *more)
     steps = build(project, function, load_environment(project, project.first_environment), *arguments)
     return steps, {id(dataset): name for name, dataset in data.items()}
 
@@ -292,6 +304,7 @@ def build(project: Project, function: str, config: EnvironmentConfig, *arguments
     """
     from azureml._common.exceptions import AzureMLException
     from azureml.pipeline.core._python_script_step_base import _PythonScriptStepBase
+    from azureml.pipeline.steps import HyperDriveStep
 
     path = list(sys.path)
     try:
@@ -306,9 +319,14 @@ def build(project: Project, function: str, config: EnvironmentConfig, *arguments
                 raise ValueError(error_line(error)).with_traceback(error.__traceback__) from error
     finally:
         sys.path[:] = path  # ParallelRunStep has put its source directory there
-    if not steps or not all(isinstance(step, _PythonScriptStepBase) and step._script_name for step in steps):
-        raise UserError(f"pipelines.py: {function} must return a list of PythonScriptStep or ParallelRunStep")
-    return list(steps)
+    known = [
+        isinstance(step, HyperDriveStep) or (isinstance(step, _PythonScriptStepBase) and step._script_name)
+        for step in steps or ()
+    ]
+    if not known or not all(known):
+        kinds = "PythonScriptStep, ParallelRunStep or HyperDriveStep"
+        raise UserError(f"pipelines.py: {function} must return a list of {kinds}")
+    return list(steps or ())
 
 
 def snapshot(root: Path) -> "list[Path]":

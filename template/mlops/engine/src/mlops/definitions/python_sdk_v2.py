@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops.config import EnvironmentConfig, drift_rules, load_environment, model_task
+from mlops.config import EnvironmentConfig, Sweep, drift_rules, load_environment, model_task
 from mlops.definitions.base import DefinitionError, Document, Finding, error_line, load_module, require, running_in
 from mlops.definitions.objects import document, job_content, pipeline_document
 from mlops.definitions.values import endpoint_identity, model_reference
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 DEPLOYMENT, BATCH_DEPLOYMENT, MODEL_VERSION = "blue", "model-0", "1"
 """What the objects are made for when they are only checked."""
+
+TUNING = "tuning"
+"""The place of the second pipeline in its file, that of `mlops tune`."""
 
 
 def folder(project: Project) -> Path:
@@ -67,6 +70,16 @@ def training_job(project: Project, config: EnvironmentConfig) -> "PipelineJob":
     return job
 
 
+def tuning_job(project: Project, config: EnvironmentConfig, sweep: Sweep | None) -> "PipelineJob":
+    """Build the pipeline that searches hyperparameters: with a sweep for Azure ML, without one for this machine.
+
+    Raises:
+        UserError: That fails.
+    """
+    job: PipelineJob = call_definition(project, "pipeline", "tuning_job", config, sweep)
+    return job
+
+
 def data_assets(project: Project) -> dict[str, DataAsset]:
     """Return the data assets of the definitions by name."""
     source, assets = project.definitions / "data.py", {}
@@ -92,7 +105,18 @@ class PythonSdkDefinitions:
         Raises:
             UserError: It cannot be built.
         """
-        job, source = self._job, self.project.definitions / "pipeline.py"
+        return self._plain(self._job)
+
+    def tuning(self) -> Pipeline:
+        """Build the pipeline that searches hyperparameters; see `Definitions.tuning`.
+
+        Raises:
+            UserError: It cannot be built.
+        """
+        return self._plain(tuning_job(self.project, self.config, None))
+
+    def _plain(self, job: "PipelineJob") -> Pipeline:
+        source = self.project.definitions / "pipeline.py"
         try:
             content = job_content(job)
         except Exception as error:  # azure-ai-ml cannot write a job with a wrong value in it
@@ -142,7 +166,19 @@ class PythonSdkDefinitions:
         return [document(item, "commandComponent", path, name, environments) for name, item in self._components.items()]
 
     def _pipeline_documents(self, path: Path) -> list[Document]:
-        return [pipeline_document(self._job, path, self._environments.values(), self._components)]
+        return [
+            pipeline_document(self._job, path, self._environments.values(), self._components),
+            self.tuning_document(None),
+        ]
+
+    def tuning_document(self, sweep: Sweep | None) -> Document:
+        """Return the pipeline that searches hyperparameters as a document.
+
+        Raises:
+            UserError: It cannot be built, or not be written as a document.
+        """
+        job, path = tuning_job(self.project, self.config, sweep), self.file("pipeline")
+        return pipeline_document(job, path, self._environments.values(), self._components, TUNING)
 
     def _online_documents(self, path: Path) -> list[Document]:
         endpoint = self._call("online", "endpoint", endpoint_identity(self.config, lambda: SUBSCRIPTION))

@@ -3,14 +3,20 @@
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 
+from mlops.config import Sweep
 from mlops.definitions.base import Finding
 from mlops.errors import UserError
-from mlops.lint import configuration, pins, python_sdk_v1, python_sdk_v2
+from mlops.lint import configuration, pins, python_sdk_v1, python_sdk_v2, tuning
 from mlops.lint.checks import lint_files, lint_folder, lint_pipeline, relative
 from mlops.project import Project, Version
 
 __all__ = ["Finding", "lint", "lint_files", "lint_pipeline"]
 
+_SWEEPS: dict[Version, Callable[[Project, Sweep], list[Finding]]] = {
+    "aml-cli-v2": tuning.check_files,
+    "python-sdk-v2": python_sdk_v2.check_sweep,
+    "python-sdk-v1": python_sdk_v1.check_sweep,
+}
 _CHECKS: dict[Version, Callable[[Project], list[Finding]]] = {
     "aml-cli-v2": lint_folder,
     "python-sdk-v2": python_sdk_v2.check,
@@ -37,10 +43,15 @@ def lint(project: Project, *, parallel: bool = False) -> list[Finding]:
         return sorted(relative(finding, project) for finding in conflicts)
     if parallel:
         with ProcessPoolExecutor(1) as pool:
-            settings = pool.submit(configuration.settings_findings, project)
-            found = _other_findings(project) + settings.result()
+            pending = pool.submit(configuration.settings_results, project)
+            found = _other_findings(project)
+            settings, sweep = pending.result()
     else:
-        found = _other_findings(project) + configuration.settings_findings(project)
+        found = _other_findings(project)
+        settings, sweep = configuration.settings_results(project)
+    found += settings
+    if sweep and not found:
+        found = _SWEEPS[project.version](project, sweep)
     return sorted({relative(finding, project) for finding in found})
 
 

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mlops.definitions.base import Document, Finding, quiet, require
-from mlops.lint import assets, graph, references, responsible_ai, schedules, sdk
+from mlops.definitions.python_sdk_v2 import TUNING
+from mlops.definitions.yaml_v2 import TUNING_FILE
+from mlops.lint import assets, graph, references, responsible_ai, schedules, sdk, tuning
 from mlops.lint.documents import Catalogue
 from mlops.pipeline import Component, Pipeline
 from mlops.project import Project
@@ -84,6 +86,8 @@ def _own_findings(document: Document, catalogue: Catalogue) -> Iterator[Finding]
         )
         yield from graph.check(pipeline, document, catalogue)
         yield from responsible_ai.check(pipeline, document)
+        if document.path.name == TUNING_FILE or document.place == TUNING:
+            yield from tuning.check(pipeline, document)
     elif document.kind == "commandComponent":
         component = Component.from_dict(document.content, document.path)
         yield from graph.inline_findings(component, document, "", catalogue, is_job=False)

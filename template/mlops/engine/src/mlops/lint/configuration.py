@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlops import definitions
-from mlops.config import EnvironmentConfig, TrainingCompute, load_environment, read_environment, successor
+from mlops.config import EnvironmentConfig, Sweep, TrainingCompute, load_environment, read_environment, successor
 from mlops.definitions.base import Finding, error_line, quiet
 from mlops.errors import UserError
+from mlops.hyperparameters import sweep
 from mlops.lint.documents import read
 from mlops.project import CONFLICT, Project, conflict_markers
 from mlops.removed_keys import REMOVED_KEYS
@@ -87,6 +88,19 @@ def _shared(one: EnvironmentConfig, other: EnvironmentConfig) -> Iterator[tuple[
             )
     if one.terraform_state and one.terraform_state == other.terraform_state:
         yield "terraform_state", f"this is the state of {name} too, which would be overwritten: choose another key"
+
+
+def settings_results(project: Project) -> tuple[list[Finding], Sweep | None]:
+    """Return what is wrong in `config/model.yml`, and the search for hyperparameters that it asks for, if any."""
+    findings = settings_findings(project)
+    if findings or "tuning" not in (read(project.settings)[0] or {}):
+        return findings, None
+    try:
+        with quiet():
+            return findings, sweep(project)
+    except Exception as error:  # code of the project, which may have any mistake in it
+        package = project.root / "data-science" / "src" / project.package
+        return [Finding(package, "", f"it cannot read the section tuning: {error_line(error)}")], None
 
 
 def settings_findings(project: Project) -> list[Finding]:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlops.config import load_environment
+from mlops.config import Sweep, load_environment
 from mlops.definitions.base import DefinitionError, Document, Finding, require
 from mlops.definitions.python_sdk_v1 import (
     DATASTORES,
@@ -16,8 +16,9 @@ from mlops.definitions.python_sdk_v1 import (
     stand_alone_steps,
     translate_steps,
 )
+from mlops.definitions.python_sdk_v2 import TUNING
 from mlops.errors import UserError
-from mlops.lint import graph
+from mlops.lint import graph, tuning
 from mlops.lint.checks import lint_documents
 from mlops.lint.documents import Catalogue
 from mlops.lint.python_sdk_v2 import check_modules
@@ -30,14 +31,23 @@ def check(project: Project) -> list[Finding]:
     findings = check_modules(project, ("environments", "online", "registry"))
     try:
         findings += _data_findings(project)
-        for function in ("training", "drift", "batch"):
-            findings += _pipeline_findings(project, function)
+        for function, *arguments in (("training",), ("tuning", None), ("drift",), ("batch",)):
+            findings += _pipeline_findings(project, str(function), *arguments)
     except DefinitionError as error:
         findings.append(error.finding)
     except UserError as error:
         file, _, text = str(error).partition(": ")
         findings.append(Finding(project.definitions / file, "", text))
     return lint_documents([], project, [*findings, *_cron_findings(project)])
+
+
+def check_sweep(project: Project, sweep: Sweep) -> list[Finding]:
+    """Build the search of config/model.yml, which checks its values."""
+    try:
+        stand_alone_steps(project, "tuning", sweep)
+    except DefinitionError as error:
+        return [error.finding]
+    return []
 
 
 def _data_findings(project: Project) -> Iterator[Finding]:
@@ -50,12 +60,14 @@ def _data_findings(project: Project) -> Iterator[Finding]:
             yield Finding(asset.source, asset.name, f"no such folder: {asset.path}")
 
 
-def _pipeline_findings(project: Project, function: str) -> Iterator[Finding]:
-    steps, names = stand_alone_steps(project, function)
+def _pipeline_findings(project: Project, function: str, *arguments: object) -> Iterator[Finding]:
+    steps, names = stand_alone_steps(project, function, *arguments)
     pipeline = translate_steps(project, steps, names)
     document = Document(pipeline.source, "pipelineJob", pipeline.document, function)
     data = [Document(asset.source, "data", {"name": asset.name}) for asset in pipeline.data.values()]
-    found = graph.check(pipeline, document, Catalogue(data, project.root))
+    found = list(graph.check(pipeline, document, Catalogue(data, project.root)))
+    if function == TUNING:
+        found += tuning.check(pipeline, document)
     # The conda file is checked where environments.py names it.
     yield from (finding for finding in found if ".conda_file." not in finding.where)
     for step in steps:

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from mlops.config import Sweep
 from mlops.definitions.base import DefinitionError, Document, Finding, require
 from mlops.definitions.python_sdk_v2 import MODULES, PythonSdkDefinitions
 from mlops.lint.checks import lint_documents
@@ -22,6 +23,18 @@ _PASSED_ON = {"command": "CommandComponent", "parallel_run_function": "ParallelC
 def check(project: Project) -> list[Finding]:
     """Lint every object of the definitions."""
     return check_modules(project, MODULES)
+
+
+def check_sweep(project: Project, sweep: Sweep) -> list[Finding]:
+    """Lint the pipeline that searches hyperparameters with the search of config/model.yml in it."""
+    definitions = PythonSdkDefinitions(project)
+    try:
+        documents = [definitions.tuning_document(sweep), *definitions.documents("environments")]
+        return lint_documents(
+            [*documents, *definitions.documents("data"), *definitions.documents("components")], project
+        )
+    except DefinitionError as error:
+        return [error.finding]
 
 
 def check_modules(project: Project, modules: Iterable[str]) -> list[Finding]:

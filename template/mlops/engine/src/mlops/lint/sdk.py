@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from mlops.definitions.base import Document, Finding, line, quiet
 from mlops.lint.documents import did_you_mean
@@ -238,8 +238,11 @@ _TRANSLATIONS = {
 _NO_TRANSLATION = {"workspace", "pipelineBatchDeployment", "computeInstance"}
 
 
-def check(document: Document) -> list[Finding]:
-    """Load and validate a definition with azure-ai-ml; a finding without a place has an empty `where`."""
+def check(document: Document, text: IO[str] | None = None) -> list[Finding]:
+    """Load and validate a definition with azure-ai-ml; a finding without a place has an empty `where`.
+
+    `text` stands for the content of the document's file.
+    """
     if document.entity is None and document.place:
         return []  # an object whose parts have documents of their own
     with quiet():
@@ -247,7 +250,7 @@ def check(document: Document) -> list[Finding]:
 
         load: Callable[..., Any] = getattr(_load_functions, _LOADERS[document.kind])
         try:
-            entity = document.entity or load(document.path)
+            entity = document.entity or load(text or document.path, relative_origin=str(document.path))
         except NotImplementedError:
             # load_schedule tries the schema of jobs when that of monitors fails, and reports neither error.
             return [document.finding("", "azure-ai-ml cannot load this file")]
@@ -298,7 +301,7 @@ def _json_findings(document: Document, found: Mapping[str, Any]) -> Iterator[Fin
 def _elsewhere(finding: Finding, document: Document) -> bool:
     """Whether a finding is that of an object's component, which has a document of its own."""
     match = re.match(r"jobs\.([^.]+)\.component\.", finding.where) if document.entity else None
-    return match is not None and isinstance(document.content["jobs"][match[1]]["component"], str)
+    return match is not None and isinstance(document.content["jobs"][match[1]].get("component"), str)
 
 
 def _place(path: str) -> str:

@@ -94,7 +94,7 @@ def run_local(
         if overrides:
             check_overrides(project, overrides, input_path(pipeline, "schema"), input_path(pipeline, "settings"))
         if not skip_lint:
-            _lint(project)
+            check(project)
         folder = new_run_folder(local / "runs")
         begun = time.perf_counter()
         with parent_run(local, model.experiment, folder.name) as variables:
@@ -131,7 +131,12 @@ def run_local(
     )
 
 
-def _lint(project: Project) -> None:
+def check(project: Project) -> None:
+    """Lint the project and print a line.
+
+    Raises:
+        UserError: There is a finding; all are printed.
+    """
     begun = time.perf_counter()
     findings = lint(project)
     if findings:

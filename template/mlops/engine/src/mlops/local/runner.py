@@ -158,6 +158,7 @@ def run_pipeline(
     isolated: bool = False,
     environment: Mapping[str, str] | None = None,
     announce: Callable[[str], None] = lambda text: say(text, end=""),
+    watch: tuple[str, ...] = (),
 ) -> RunResult:
     """Run every step, each after those it reads from, and write its outputs to `folder/<step>/<output>`.
 
@@ -167,6 +168,7 @@ def run_pipeline(
         isolated: Whether each step gets an interpreter of its own.
         environment: Variables that are added to the steps' environment.
         announce: Receives pieces of the progress lines; each ends with what the step printed last.
+        watch: How those lines of a step begin that are shown at once.
 
     Raises:
         UserError: An input is not on this machine, or a step fails or leaves out one of its outputs.
@@ -175,12 +177,16 @@ def run_pipeline(
     for name in pipeline.order():
         announce(f"{name:<10} ")
         started = time.perf_counter()
+        seen = _Watch(watch, announce)
         try:
-            result.steps[name], summary = _run_step(pipeline, pipeline.nodes[name], result, isolated, environment or {})
+            result.steps[name], summary = _run_step(
+                pipeline, pipeline.nodes[name], result, isolated, environment or {}, seen
+            )
         except BaseException:
             announce("failed\n")
             raise
         summary = summary.replace(f"{result.folder}{os.sep}", "")
+        announce(f"{name:<10} " if seen.lines else "")
         announce(progress(time.perf_counter() - started, shorten(summary, LONGEST_SUMMARY, placeholder=" ...")) + "\n")
         for output, value in pipeline.nodes[name].outputs.items():
             bound = binding(value)
@@ -189,8 +195,29 @@ def run_pipeline(
     return result
 
 
+class _Watch:
+    """Shows those lines of a running step that begin in one of some ways."""
+
+    def __init__(self, starts: tuple[str, ...], announce: Callable[[str], None]) -> None:
+        """Count the lines from here."""
+        self.lines = 0
+        self._starts, self._announce, self._terminal, self._rest = starts, announce, sys.stdout, ""
+
+    def write(self, text: str) -> None:
+        """Take what the step has printed, which need not be whole lines."""
+        if not self._starts:
+            return
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            if line.startswith(self._starts):
+                # What this process prints goes into the log meanwhile. The first line follows the step's name.
+                with contextlib.redirect_stdout(self._terminal):
+                    self._announce(f"{'' if self.lines else chr(10)}{line.rstrip()}\n")
+                self.lines += 1
+
+
 def _run_step(
-    pipeline: Pipeline, node: Node, result: RunResult, isolated: bool, environment: Mapping[str, str]
+    pipeline: Pipeline, node: Node, result: RunResult, isolated: bool, environment: Mapping[str, str], watch: _Watch
 ) -> tuple[dict[str, Path], str]:
     component = node.component
     if not isinstance(component, Component):
@@ -206,13 +233,13 @@ def _run_step(
     log.touch()
     try:
         if needs_shell(command):
-            summary = _run_process(_shell_command(command, values, node.name), cwd, variables, log)
+            summary = _run_process(_shell_command(command, values, node.name), cwd, variables, log, watch)
         else:
             arguments = [_substitute(token, values) for token in shlex.split(_one_line(command))]
             if not isolated and _is_plain_python(arguments):
-                summary = _run_here(arguments[1:], cwd, variables, log)
+                summary = _run_here(arguments[1:], cwd, variables, log, watch)
             else:
-                summary = _run_process(_with_this_interpreter(arguments), cwd, variables, log)
+                summary = _run_process(_with_this_interpreter(arguments), cwd, variables, log, watch)
     except _StepError:
         raise UserError(f"step {node.name} failed: {_error_in(log)} (log: {log})") from None
     for name, path in outputs.items():
@@ -348,9 +375,12 @@ class _StdoutLog(io.TextIOWrapper):
     """A log file that remembers the end of what was printed, where a step sums up what it did."""
 
     tail = ""
+    watch: _Watch | None = None
 
     def write(self, text: str) -> int:
         self.tail = (self.tail + text)[-2000:]
+        if self.watch:
+            self.watch.write(text)
         return super().write(text)
 
 
@@ -358,7 +388,7 @@ def _last_line(text: str) -> str:
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
 
 
-def _run_here(arguments: list[str], cwd: Path, environment: Mapping[str, str], log: Path) -> str:
+def _run_here(arguments: list[str], cwd: Path, environment: Mapping[str, str], log: Path, watch: _Watch) -> str:
     """Run `-m module ...` or `script.py ...` in this interpreter; return the last line that it printed."""
     with (
         _StdoutLog(log.open("ab"), encoding="utf-8", line_buffering=True) as out,
@@ -367,6 +397,7 @@ def _run_here(arguments: list[str], cwd: Path, environment: Mapping[str, str], l
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
+        out.watch = watch
         os.environ.update(environment)
         os.chdir(cwd)
         try:
@@ -390,7 +421,7 @@ def _run_here(arguments: list[str], cwd: Path, environment: Mapping[str, str], l
         return _last_line(out.tail)
 
 
-def _run_process(arguments: list[str], cwd: Path, environment: Mapping[str, str], log: Path) -> str:
+def _run_process(arguments: list[str], cwd: Path, environment: Mapping[str, str], log: Path, watch: _Watch) -> str:
     """Run a command as a process of its own; return the last line that it printed."""
     # Commands with `python` mean the interpreter that has the project's packages.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
@@ -407,6 +438,7 @@ def _run_process(arguments: list[str], cwd: Path, environment: Mapping[str, str]
         with process:
             for line in process.stdout or ():
                 out.write(line)
+                watch.write(line.decode("utf-8", errors="replace"))
                 last = line if line.strip() else last
     if process.returncode != 0:
         raise _StepError

@@ -8,6 +8,7 @@ from mlops.verbs.removal import remains, teardown
 from mlops.verbs.schedules import monitor
 from mlops.verbs.session import Session
 from mlops.verbs.training import train
+from mlops.verbs.tuning import tune
 
 __all__ = [
     "SMOKE_TEST_ROWS",
@@ -24,4 +25,5 @@ __all__ = [
     "smoke_test",
     "teardown",
     "train",
+    "tune",
 ]

@@ -6,12 +6,12 @@ from pathlib import Path
 from mlops import definitions
 from mlops.azureml.storage import files_at, listing_version, locate
 from mlops.errors import UserError
-from mlops.pipeline import DataAsset, data_asset
+from mlops.pipeline import DataAsset, Pipeline, data_asset
 from mlops.verbs.session import Session
 
 
-def ensure_data(session: Session) -> dict[str, str]:
-    """Create the data assets that the pipeline names, unless they exist with the present content.
+def ensure_data(session: Session, pipeline: Pipeline | None = None) -> dict[str, str]:
+    """Create the data assets that a pipeline (default: the training) names, unless they exist with the present content.
 
     The version is a hash of the content, so the same data is never uploaded twice, and going back to older data goes
     back to its version. Of data that is only in Azure it is a hash of the list of the files.
@@ -23,7 +23,7 @@ def ensure_data(session: Session) -> dict[str, str]:
         UserError: There are no files, or those in Azure cannot be listed.
     """
     assets = {}
-    pipeline = definitions.of(session.project).pipeline()
+    pipeline = pipeline or definitions.of(session.project).pipeline()
     for name, value in pipeline.inputs.items():
         asset = data_asset(value, pipeline)
         if asset is None:

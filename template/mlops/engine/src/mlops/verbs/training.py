@@ -27,15 +27,31 @@ def train(session: Session, *, overrides: str = "", wait: bool = True) -> None:
     remove_schedules(session, session.retraining_name)
     data = ensure_data(session)
     pipeline = definitions.of(session.project).pipeline()
-    now = datetime.now(UTC)
-    # Two runs may start in the same second.
-    job = f"{session.config.model.name}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     # What a step read from Azure may have changed, and Azure ML may take the same address for the same data.
-    job = session.backend.submit_pipeline(job, data, overrides, rerun=reads_azure(pipeline))
-    state = session.backend.job(job)
-    session.say(f"Started job {job}. {state.studio}".rstrip())
-    if not wait:
-        return
+    job = session.backend.submit_pipeline(new_job(session), data, overrides, rerun=reads_azure(pipeline))
+    say_started(session, job)
+    if wait:
+        wait_for(session, job)
+        _say_registration(session, job)
+
+
+def new_job(session: Session) -> str:
+    """Return a name for a job that starts now."""
+    # Two runs may start in the same second.
+    return f"{session.config.model.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def say_started(session: Session, job: str) -> None:
+    """Print where a job can be seen."""
+    session.say(f"Started job {job}. {session.backend.job(job).studio}".rstrip())
+
+
+def wait_for(session: Session, job: str) -> None:
+    """Show a job's progress until it ends.
+
+    Raises:
+        UserError: It does not complete.
+    """
     problem = ""
     try:
         session.backend.stream_job(job)
@@ -47,7 +63,6 @@ def train(session: Session, *, overrides: str = "", wait: bool = True) -> None:
         raise UserError(f"job {job} is still {state.status}, only its log was lost: see {state.studio}{problem}")
     if state.status != "Completed":
         raise UserError(f"job {job} ended as {state.status}: see its log at {state.studio or 'the studio'}{problem}")
-    _say_registration(session, job)
 
 
 def _say_registration(session: Session, job: str) -> None:
