@@ -301,7 +301,8 @@ def test_of_predictions_that_are_texts_the_worst_quarter_counts_as_wrong():
     texts, predicted = SimpleNamespace(predicts_texts=True), module("core.predictions").Predictions(np.arange(8.0))
     wrong, meaning = step._errors(texts, score, np.zeros(8), predicted)
     assert wrong.tolist() == [True] * 2 + [False] * 6
-    assert meaning == "a prediction is a text, so the 25% of the rows whose score is worst, 1.75 or worse, count as wrong"
+    rows = "the 25% of the rows whose score is worst, 1.75 or worse"
+    assert meaning == f"a prediction is a text, so {rows}, count as wrong"
     wrong, meaning = step._errors(SimpleNamespace(predicts_texts=False), score, np.arange(1, 9), predicted)
     assert (wrong.all(), meaning) == (True, "")
     with pytest.raises(module("core.step").StepError, match="score has no score for a single row; choose another one"):

@@ -171,9 +171,7 @@ def _insights(
     truths, said = actual[chosen][shown].astype(str), predicted[shown]
     if schema.predicts_texts:  # as little of an example as its class
         truths, said = (np.array([f"{len(text):,} characters" for text in each], dtype=str) for each in (truths, said))
-    examples = [
-        Example(str(label)[:_LABEL], *classes) for label, *classes in zip(labels, truths, said, strict=True)
-    ]
+    examples = [Example(str(label)[:_LABEL], *classes) for label, *classes in zip(labels, truths, said, strict=True)]
     captions = [f"{each.actual}, predicted as {each.predicted}" for each in examples]
     captions = [str(text) for text in predicted[shown]] if schema.predicts_texts else captions
     return Insights(
@@ -190,7 +188,9 @@ def _insights(
         groups=groups,
         heat_map=heat_map(frame, options.heat_map, wrong) if options.heat_map else None,
         cohorts=cohorts,
-        predictions=prediction_surrogate(table, None if schema.predicts_texts else predicted, halved, policy.confidence),
+        predictions=prediction_surrogate(
+            table, None if schema.predicts_texts else predicted, halved, policy.confidence
+        ),
         mistakes=error_surrogate(table, wrong, halved, policy.confidence),
         typical=examples,
         exhibits=MODALITY.exhibits(few, captions) if options.examples and isinstance(MODALITY, WithExhibits) else [],
