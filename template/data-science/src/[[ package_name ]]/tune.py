@@ -88,7 +88,7 @@ def _score(
         mlflow.log_params(_parameters(judge, candidate))
         for score in judge.scores(candidate):
             found.append(score)
-            # Azure ML may take the best of the logged values for that of the trial, and a first fold may be a lucky one.
+            # Azure ML may take the best logged value for that of the trial, and a first fold may be a lucky one.
             if tuning.early_termination.type != NEVER or len(found) == len(judge.folds):
                 _log_fold(judge, found)
             print(f"fold {len(found)} of {len(judge.folds)}: {judge.metric.name} {number(score)}", flush=True)
