@@ -215,7 +215,7 @@ def test_each_job_keeps_its_checkpoints_in_a_folder_of_its_own(answers: dict[str
 def test_the_lint_finds_nothing_in_summaries(workspace: Path, run_in: Run) -> None:
     result = run_in(workspace, "mlops.cli", "lint")
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
-    assert "no errors" in result.stdout
+    assert "No errors" in result.stdout
 
 
 @only_in([*flavours(), SUMMARIES], looped_as)

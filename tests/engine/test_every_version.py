@@ -19,7 +19,7 @@ import pytest
 from clouds import PROBLEMS, Cloud, State
 from fake_azure import SUBSCRIPTION
 from rendered import ANSWERS, TORCH
-from small_project import DRIFT, Kind, rename_environments, write_yaml
+from small_project import DRIFT, Kind, rename_environments, set_key, write_yaml
 
 from mlops import cli, definitions, verbs
 from mlops.config import Project, load_yaml
@@ -523,6 +523,26 @@ TUNING_CASES = {
         tune(), {"data": {"training-data": [TRAINING]}}, given=(failing("create job"),), fails="not now"
     ),
     "a wrong override starts no search": Case(tune(overrides="tuning.trils=3"), fails="tuning.trils"),
+    "a wrong search space starts no search": Case(
+        tune(),
+        given=(lambda play: set_key(play.project.settings, "tuning.space", {"rats": [0.1, 0.2]}),),
+        fails="tuning.space.rats: unknown",
+    ),
+    "what is saved has to be trained": Case(tune(save=True, then_train=False), fails="leave out --no-train"),
+    "hyperparameters whose model is registered are saved": Case(
+        tune(save=True),
+        {"data": DATA, "jobs": [tuning(), job(overrides=BEST)]},
+        given=(BETTER, finds),
+        says="config/model.yml has these hyperparameters now",
+        again=False,
+    ),
+    "hyperparameters whose model is not registered are not saved": Case(
+        tune(save=True),
+        {"data": DATA, "jobs": [tuning(), job(overrides=BEST)]},
+        given=(WORSE, finds),
+        says="config/model.yml stays as it is",
+        again=False,
+    ),
 }
 
 ONLINE_CASES = {

@@ -147,6 +147,21 @@ def check_overrides(project: Project, overrides: str, schema: Path | None = None
         raise UserError(f"--overrides {overrides}: {'; '.join(lines)}")
 
 
+def check_tuning(project: Project, overrides: str) -> None:
+    """Check the overrides of a search, and the section `tuning` with them, before anything is sent.
+
+    Raises:
+        UserError: An override is wrong, or the section.
+    """
+    check_overrides(project, overrides)
+    try:
+        problems = _settings_problems(project, project.schema, project.settings, overrides)
+    except Exception as error:  # code of the project, which may have any mistake in it
+        raise UserError(f"config/model.yml: it cannot be checked: {error_line(error)}") from error
+    if wrong := [problem for problem in problems if "tuning." in problem]:
+        raise UserError("; ".join(problem.removeprefix(f"{project.settings}: ") for problem in wrong))
+
+
 def _settings_problems(project: Project, schema: Path, settings: Path, overrides: str = "") -> list[str]:
     with quiet():
         check = project.module("core.endpoint").check_settings

@@ -15,10 +15,13 @@ from mlops.verbs.session import Session
 CLOSED_STATUSES = ("Completed", "Failed", "Canceled", "NotResponding")
 
 
-def train(session: Session, *, overrides: str = "", wait: bool = True) -> None:
+def train(session: Session, *, overrides: str = "", wait: bool = True) -> bool:
     """Run the training pipeline on Azure ML and print what became of the model.
 
     A retraining schedule that an earlier release made in Azure ML is deleted: it would train beside the workflow's.
+
+    Returns:
+        Whether a new version was registered, as far as it waited for that.
 
     Raises:
         UserError: An override is wrong, or the job does not complete.
@@ -30,9 +33,10 @@ def train(session: Session, *, overrides: str = "", wait: bool = True) -> None:
     # What a step read from Azure may have changed, and Azure ML may take the same address for the same data.
     job = session.backend.submit_pipeline(new_job(session), data, overrides, rerun=reads_azure(pipeline))
     say_started(session, job)
-    if wait:
-        wait_for(session, job)
-        _say_registration(session, job)
+    if not wait:
+        return False
+    wait_for(session, job)
+    return _say_registration(session, job)
 
 
 def new_job(session: Session) -> str:
@@ -65,11 +69,11 @@ def wait_for(session: Session, job: str) -> None:
         raise UserError(f"job {job} ended as {state.status}: see its log at {state.studio or 'the studio'}{problem}")
 
 
-def _say_registration(session: Session, job: str) -> None:
+def _say_registration(session: Session, job: str) -> bool:
     folder = session.folder / job
     session.backend.download_output(job, "registration", folder)
     if session.dry_run:
-        return
+        return False
     found = sorted(folder.rglob("registration.json"))
     if not found:
         raise UserError(f"job {job} completed without a registration.json: see its step register")
@@ -79,3 +83,4 @@ def _say_registration(session: Session, job: str) -> None:
         session.say(f"Registered {registration['name']} version {registration['version']}: {reasons}")
     else:
         session.say(f"No new version, the champion stays: {reasons}")
+    return bool(registration["registered"])

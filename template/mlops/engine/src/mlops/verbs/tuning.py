@@ -4,7 +4,7 @@ from mlops import definitions, hyperparameters
 from mlops.config import Sweep
 from mlops.errors import UserError
 from mlops.hyperparameters import Search, with_trials
-from mlops.lint.configuration import check_overrides
+from mlops.lint.configuration import check_tuning
 from mlops.pipeline import reads_azure
 from mlops.verbs.data import ensure_data
 from mlops.verbs.session import Session
@@ -32,13 +32,16 @@ def tune(
         trials: In the place of `tuning.trials`.
         job: A search that was started before, and whose result is wanted; no other is started.
         wait: Whether to wait for a search that runs.
-        save: Whether config/model.yml keeps what was found.
+        save: Whether config/model.yml keeps what was found, once a model that was trained with it is registered: Azure ML
+            does not try the hyperparameters of the settings, so the best trial may be worse than those.
         then_train: Whether a training follows.
 
     Raises:
         UserError: A setting is wrong, the search does not complete, or the job is no search.
     """
-    check_overrides(session.project, with_trials(overrides, trials))
+    if save and not then_train:
+        raise UserError("--save needs the training, which tells whether they are better: leave out --no-train")
+    check_tuning(session.project, with_trials(overrides, trials))
     if not job:
         job = _start(session, with_trials(overrides, trials))
     if not wait and session.backend.job(job).status not in CLOSED_STATUSES:
@@ -51,18 +54,22 @@ def tune(
         raise UserError(f"{error}; {hint} tuning.minutes, and start another") from error
     found = _result(session, job)
     if found is None:
-        session.say("Then it trains, with the best hyperparameters among the overrides.")
+        if then_train:
+            session.say("Then it trains, with the best hyperparameters among the overrides.")
     elif hyperparameters.is_kept(session.project, found.best):
         session.say(f"The best are those of config/model.yml, so nothing is trained: {found.words}")
         return
     else:
         session.say(f"The best trial has {found.metric} {found.score:.4g} in cross-validation: {found.words}")
-        if save:
-            hyperparameters.keep(session.project, found.best)
-            session.say("config/model.yml has these hyperparameters now, for each training from now on.")
         overrides = f"{overrides} {found.overrides}".strip()
-    if then_train:
-        train(session, overrides=overrides)
+    registered = then_train and train(session, overrides=overrides)
+    if not save or found is None:
+        return
+    if registered:
+        hyperparameters.keep(session.project, found.best)
+        session.say("config/model.yml has these hyperparameters now, for each training from now on.")
+    else:
+        session.say("config/model.yml stays as it is: no model with these hyperparameters was registered.")
 
 
 def _start(session: Session, overrides: str) -> str:
