@@ -69,9 +69,9 @@ def _python_problems(lines: Iterable[object], table: Mapping[str, object]) -> It
 
 
 def _missing(project: Project, ranges: Iterable[str], installed: set[str]) -> Iterator[str]:
-    """Find packages that are imported when a step starts, and that nothing in the environments brings along."""
+    """Find packages that modules import when they are loaded, and that nothing in the environments brings along."""
     code = project.root / "data-science" / "src" / project.package
-    imports = {name: path for path, body in sorted(_loaded(code).items()) for name in _imports(body)}
+    imports = {name: path for path in sorted(code.rglob("*.py")) for name in _imports(path)}
     absent = [name for name in ranges if name not in installed]
     brought = _closure(installed) if absent else installed
     for name in absent:
@@ -81,35 +81,12 @@ def _missing(project: Project, ranges: Iterable[str], installed: set[str]) -> It
             yield f"no environment has {name}, which pyproject.toml names and {module} imports: add it with its version"
 
 
-def _loaded(code: Path) -> dict[Path, list[ast.stmt]]:
-    """Return the modules of the package, with their statements, that are loaded when one of its steps starts."""
-    found: dict[Path, list[ast.stmt]] = {}
-    waiting = list(code.glob("*.py"))
-    while waiting:
-        path = waiting.pop()
-        if path in found or not path.is_file():
-            continue
-        try:
-            found[path] = ast.parse(path.read_text(encoding="utf-8")).body
-        except (SyntaxError, UnicodeDecodeError):
-            continue  # reported with the commands
-        waiting += _neighbours(path, found[path], code)
-    return found
-
-
-def _neighbours(path: Path, body: list[ast.stmt], code: Path) -> Iterator[Path]:
-    """Give where the modules of the package may be that a module imports."""
-    for node in body:
-        if not isinstance(node, ast.ImportFrom):
-            continue
-        start = path.parents[node.level - 1] if node.level else code.parent
-        module = start.joinpath(*(node.module or "").split("."))
-        for place in (module, *(module / alias.name for alias in node.names)):
-            yield from (place.with_name(f"{place.name}.py"), place / "__init__.py")
-
-
-def _imports(body: list[ast.stmt]) -> Iterator[str]:
-    for node in body:
+def _imports(path: Path) -> Iterator[str]:
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, UnicodeDecodeError):
+        return  # reported with the commands
+    for node in tree.body:
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
