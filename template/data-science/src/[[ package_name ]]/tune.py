@@ -104,8 +104,10 @@ def _score(
 
 def _search(arguments: argparse.Namespace, tuning: Tuning, judge: Judge, confidence: float) -> None:
     """Try candidates, each in a run of its own, until there are enough or the time is up."""
-    from .core.search import Study  # Optuna, which a single candidate does not need
-
+    try:
+        from .core.search import Study  # Optuna, which a single candidate does not need
+    except ImportError as error:
+        raise StepError(f"tune: a whole search needs Optuna ({error}): run `uv sync`") from error
     hyperparameters = judge.training["hyperparameters"]
     own = tuning.candidate(hyperparameters)
     identity = _identity(arguments, tuning, judge)
