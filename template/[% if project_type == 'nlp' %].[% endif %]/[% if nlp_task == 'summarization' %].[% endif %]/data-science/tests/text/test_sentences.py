@@ -29,6 +29,21 @@ metrics, Predictions = module("core.metrics"), module("core.predictions").Predic
             "\u092f\u0939 \u0939\u0948\u0964 \u0935\u0939\u093e\u0901",
             ["\u092f\u0939 \u0939\u0948\u0964", "\u0935\u0939\u093e\u0901"],
         ),
+        (
+            "Mr. Smith met Dr. Jones in the U.S. Senate. They spoke at length.",
+            ["Mr. Smith met Dr. Jones in the U.S. Senate.", "They spoke at length."],
+        ),
+        (
+            "\u0432 2020 \u0433. \u043c\u043e\u0441\u043a\u0432\u044b",
+            ["\u0432 2020 \u0433. \u043c\u043e\u0441\u043a\u0432\u044b"],
+        ),
+        (
+            "Bald usw. \u00fcber alles. No. 5 is here. No. It is not.",
+            ["Bald usw. \u00fcber alles.", "No. 5 is here.", "No.", "It is not."],
+        ),
+        ("It ends.\n\nthen more", ["It ends.", "then more"]),
+        ("\u1200\u1208\u1362 \u1218\u1220\u1362", ["\u1200\u1208\u1362", "\u1218\u1220\u1362"]),
+        ("\u1780\u1781\u17d4\u1782", ["\u1780\u1781\u17d4", "\u1782"]),
         ("no end", ["no end"]),
         (">>> \n\n---\n\nWords", ["Words"]),
         (" ... ", ["..."]),

@@ -1,6 +1,6 @@
 """ROUGE: how much of a text another one repeats, by words (Lin, Text Summarization Branches Out, ACL 2004)."""
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ def _scorer() -> Any:
 
 
 # Each pair is scored for three metrics, and again in the slices that it is in.
-@cache
+@lru_cache(maxsize=50_000)
 def _scores(reference: str, text: str) -> tuple[float, ...]:
     found = _scorer().score(reference, text)
     return tuple(float(found[kind].fmeasure) for kind in _KINDS)

@@ -69,7 +69,10 @@ def fit(texts: Sequence[str], summaries: Sequence[str], settings: Selection, see
     )
     chosen = _with_choice(texts)
     if not chosen:
-        raise StepError("each training text has one sentence, so there is nothing to select from: add longer texts")
+        raise StepError(
+            "each training text has one sentence, so there is nothing to select from: add longer texts; those in "
+            "scripts without marks of the end of sentences, as Thai, need an empty line between sentences, or a network"
+        )
     sentences = [text_model.sentences(texts[place]) for place in chosen]
     likeness = [_likeness(found, summaries[place]) for found, place in zip(sentences, chosen, strict=True)]
     # What counts is which of the sentences of one text is better than the others of it.
