@@ -332,6 +332,22 @@ def test_what_the_nodes_of_this_project_install_fits_what_it_asks_for() -> None:
             assert words in str(finding)
 
 
+def test_a_search_space_for_another_model_stops_a_search_and_no_training(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def problems(project: Project, schema: Any, settings: Any, overrides: str = "") -> list[str]:
+        return ["tuning.space.alpha: is of another model"] if "model=" in overrides else []
+
+    monkeypatch.setattr(configuration, "_settings_problems", problems)
+    configuration.check_overrides(project, "training.hyperparameters.model=b")
+    for check, overrides in (
+        (configuration.check_overrides, "training.hyperparameters.model=b tuning.folds=3"),
+        (configuration.check_tuning, "training.hyperparameters.model=b"),
+    ):
+        with pytest.raises(UserError, match=r"tuning\.space\.alpha: is of another model"):
+            check(project, overrides)
+
+
 def test_a_training_that_no_step_spreads_is_named(project: Project) -> None:
     set_key(project.root / "config" / "dev.yml", "compute.training", {"nodes": 2})
     found = configuration.training_findings(project)

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+import yaml
 from helpers import CLASSIFICATION, REGRESSION, module, write_schema
 
 endpoint = module("core.endpoint")
@@ -60,3 +61,16 @@ def test_probabilities_that_are_not_valid_are_a_problem(tmp_path, probabilities)
     assert check_response(answer | {"probabilities": [[0.2, 0.8], [1.0, 0.0]]}, tmp_path) == []
     [problem] = check_response(answer | {"probabilities": probabilities}, tmp_path)
     assert "the probabilities of" in problem
+
+
+def test_a_log_shows_numbers_and_classes_and_of_texts_the_length_alone(tmp_path):
+    modality = SimpleNamespace(tasks=("regression", "classification", "summarization"))
+    schema = tmp_path / "schema.yml"
+    write_schema(REGRESSION, tmp_path)
+    assert endpoint.shown(modality, [1.23456, -7], schema) == ["1.235", "-7"]
+    write_schema(CLASSIFICATION, tmp_path)
+    assert endpoint.shown(modality, ["late", "on time"], schema) == ["late", "on time"]
+    columns = {"text": {"type": "text"}, "gist": {"type": "text"}}
+    texts = {"target": "gist", "task": "summarization", "columns": columns}
+    schema.write_text(yaml.safe_dump(texts), encoding="utf-8")
+    assert endpoint.shown(modality, ["The seller of Bonn met Ada."], schema) == ["a text of 27 characters"]

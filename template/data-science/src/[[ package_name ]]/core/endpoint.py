@@ -4,6 +4,7 @@ The contract, by name and by argument; a project that keeps it can change everyt
 
 - `sample_request(modality, schema, folder, rows)`: a request with real examples, for smoke tests.
 - `check_response(modality, response, rows, schema)`: what is wrong with an endpoint's answer.
+- `shown(modality, predictions, schema)`: predictions as a log may show them.
 - `data_files(folder, suffixes)`: the files that a batch endpoint scores; `suffixes` are those of the modality.
 - `check_settings(modality, schema, settings, overrides)`: what is wrong with the settings, for the lint, or with
   overrides of them before a run.
@@ -15,6 +16,7 @@ The contract, by name and by argument; a project that keeps it can change everyt
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,16 @@ from .schema import Column, Schema
 from .settings import is_number
 from .step import StepError
 
-__all__ = ["StepError", "champion", "check_response", "check_settings", "data_files", "model_hash", "sample_request"]
+__all__ = [
+    "StepError",
+    "champion",
+    "check_response",
+    "check_settings",
+    "data_files",
+    "model_hash",
+    "sample_request",
+    "shown",
+]
 
 
 def sample_request(modality: Modality, schema_path: Path, folder: Path, rows: int) -> dict[str, Any]:
@@ -70,6 +81,17 @@ def check_response(modality: Modality, response: object, rows: int, schema_path:
         return [f"{len(wrong)} of {rows} predictions are no texts (such as {wrong[0]!r})"[:300]] if wrong else []
     wrong = [p for p in predictions if not is_number(p) or not _is_plausible(p, target)]
     return [f"{len(wrong)} of {rows} predictions are not plausible numbers (such as {wrong[0]!r})"] if wrong else []
+
+
+def shown(modality: Modality, predictions: Sequence[Any], schema_path: Path) -> list[str]:
+    """Return predictions as a log may show them: of texts, which may repeat the data, how long they are.
+
+    Raises:
+        StepError: the schema cannot be read.
+    """
+    if Schema.load(schema_path, modality.tasks).predicts_texts:
+        return [f"a text of {len(str(each)):,} characters" for each in predictions]
+    return [f"{each:.4g}" if isinstance(each, float) else str(each) for each in predictions]
 
 
 def _check_probabilities(response: dict[str, Any], rows: int) -> list[str]:

@@ -80,7 +80,9 @@ def tune(
     ] = "",
     trials: Annotated[int | None, typer.Option(min=1, help="Number of candidates. Default: tuning.trials.")] = None,
     overrides: Annotated[str, typer.Option(help="Other settings for this run: 'training.seed=7 ...'.")] = "",
-    save: Annotated[bool, typer.Option("--save", help="Write what is better into config/model.yml; on Azure ML, what is registered.")] = False,
+    save: Annotated[
+        bool, typer.Option("--save", help="Write what is better (on Azure ML: registered) into config/model.yml.")
+    ] = False,
     no_train: Annotated[bool, typer.Option("--no-train", help="Search, and train nothing.")] = False,
     port: Annotated[int | None, typer.Option(help="The endpoint's port, if a training follows here.")] = None,
     skip_lint: Annotated[bool, typer.Option("--skip-lint", help="Do not check the definitions first.")] = False,

@@ -123,7 +123,8 @@ def settings_findings(project: Project) -> list[Finding]:
 def check_overrides(project: Project, overrides: str, schema: Path | None = None, settings: Path | None = None) -> None:
     """Check overrides of single settings, before anything runs with them.
 
-    What is wrong without them too is not their problem: the lint names it.
+    What is wrong without them too is not their problem: the lint names it. Neither is a search space for another model
+    than theirs, unless they change the search: a training needs none.
 
     Args:
         project: The project.
@@ -142,7 +143,9 @@ def check_overrides(project: Project, overrides: str, schema: Path | None = None
         known = _settings_problems(project, *files) if problems else []
     except Exception as error:  # code of the project, which may have any mistake in it
         raise UserError(f"--overrides {overrides}: they cannot be checked: {error_line(error)}") from error
-    if new := [problem for problem in problems if problem not in known]:
+    searched = "tuning." in overrides
+    new = [problem for problem in problems if problem not in known and (searched or "tuning.space." not in problem)]
+    if new:
         lines = (problem.removeprefix(f"{files[1]}: ") for problem in new)
         raise UserError(f"--overrides {overrides}: {'; '.join(lines)}")
 

@@ -237,11 +237,12 @@ def query(project: Project, pipeline: Pipeline, endpoint: Endpoint) -> list[Any]
     begun = time.perf_counter()
     answer = endpoint.score(request)
     milliseconds = 1000 * (time.perf_counter() - begun)
-    check, modality = project.module("core.endpoint").check_response, project.module("modality").MODALITY
-    if problems := check(modality, answer, ROWS, input_path(pipeline, "schema")):
+    contract, modality = project.module("core.endpoint"), project.module("modality").MODALITY
+    schema = input_path(pipeline, "schema")
+    if problems := contract.check_response(modality, answer, ROWS, schema):
         raise UserError(f"the endpoint's answer is wrong: {'; '.join(problems)} (log: {endpoint.log})")
     predictions: list[Any] = answer["predictions"]
-    shown = ", ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in predictions)
+    shown = ", ".join(contract.shown(modality, predictions, schema))
     say(f"scored     {ROWS} rows by {endpoint.url}: [{shown}] (POST, {milliseconds:.0f} ms)")
     return predictions
 

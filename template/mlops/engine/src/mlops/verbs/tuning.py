@@ -32,8 +32,8 @@ def tune(
         trials: In the place of `tuning.trials`.
         job: A search that was started before, and whose result is wanted; no other is started.
         wait: Whether to wait for a search that runs.
-        save: Whether config/model.yml keeps what was found, once a model that was trained with it is registered: Azure ML
-            does not try the hyperparameters of the settings, so the best trial may be worse than those.
+        save: Whether config/model.yml keeps what was found, once a model that was trained with it is registered:
+            Azure ML does not try the hyperparameters of the settings, so the best trial may be worse than those.
         then_train: Whether a training follows.
 
     Raises:
