@@ -73,7 +73,7 @@ def test_a_better_candidate_is_trained_and_named(
     assert "trials     1 complete, 1 failed" in shown
     assert "rate=0.05 kind=b tree.depth=3 (mae 0.5 in cross-validation; the settings' own: 0.75)" in shown
     assert f"report     {project.root / '.local' / 'report' / 'search.html'}" in shown
-    assert "`uv run mlops tune --save`" in shown
+    assert '`uv run mlops tune --trials 3 --overrides "training.seed=7" --save`' in shown
     assert steps.trained == [f"training.seed=7 {OVERRIDES}"]
     assert project.settings.read_bytes() == before
 
@@ -101,6 +101,15 @@ def test_without_a_training_the_best_hyperparameters_can_still_be_saved(project:
     kept = load_yaml(project.settings)["training"]["hyperparameters"]
     assert kept == {"rate": 0.05, "kind": "b", "tree": {"depth": 3}}
     assert hyperparameters.is_kept(project, BEST)
+
+
+@pytest.mark.parametrize("overrides", ["training.hyperparameters.rate=0.2", "training={}"])
+def test_what_was_found_beside_other_hyperparameters_is_not_saved_alone(
+    overrides: str, project: Project, steps: Steps
+) -> None:
+    with pytest.raises(UserError, match="--save: the score would rest on training"):
+        tuning.tune_local(project, overrides=f"training.seed=7 {overrides}", save=True, skip_lint=True)
+    assert steps.inputs == {}
 
 
 def test_a_stopped_search_says_how_it_goes_on(

@@ -1,6 +1,7 @@
 """The search for hyperparameters: what config/model.yml asks for, what was found, and how the file keeps it."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +90,18 @@ class Search:
     def words(self) -> str:
         """The best hyperparameters in one line."""
         return " ".join(f"{name}={scalar(value)}" for name, value in self.best.items())
+
+
+def check_save(overrides: str) -> None:
+    """Check that what a search finds can be kept by itself.
+
+    Raises:
+        UserError: Overrides set hyperparameters that its score rests on, and the settings do not have those.
+    """
+    if found := [word for word in overrides.split() if re.match(r"training(=|\.hyperparameters)", word)]:
+        raise UserError(
+            f"--save: the score would rest on {found[0]}, too: write that into config/model.yml instead of --overrides"
+        )
 
 
 def with_trials(overrides: str, trials: int | None) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from mlops import definitions
 from mlops.config import load_environment
 from mlops.errors import UserError
-from mlops.hyperparameters import Search, keep, require_section, with_trials
+from mlops.hyperparameters import Search, check_save, keep, require_section, with_trials
 from mlops.lint.configuration import check_overrides
 from mlops.local.run import check, parent_run, run_local
 from mlops.local.runner import (
@@ -58,14 +58,18 @@ def tune_local(
     """
     started = time.perf_counter()
     require_section(project)
-    search, report = _search(project, with_trials(overrides, trials), skip_lint=skip_lint)
+    if save:
+        check_save(overrides)
+    again = "uv run mlops tune" + (f" --trials {trials}" if trials else "")
+    again += f' --overrides "{overrides}"' if overrides else ""
+    search, report = _search(project, with_trials(overrides, trials), again, skip_lint=skip_lint)
     say_result(search)
     say(f"report     {report}")
     if search.improved and save:
         keep(project, search.best)
         say(f"saved      config/model.yml has these hyperparameters now: {search.words}")
     elif search.improved:
-        say("keep       `uv run mlops tune --save` writes them into config/model.yml, for each training from now on")
+        say(f"keep       `{again} --save` writes them into config/model.yml, for each training from now on")
     if search.improved and train:
         run_local(project, overrides=f"{overrides} {search.overrides}".strip(), port=port, skip_lint=True)
     else:
@@ -85,8 +89,8 @@ def say_result(search: Search) -> None:
         say(f"no better  the settings' own hyperparameters stay ({search.metric} {former} in cross-validation)")
 
 
-def _search(project: Project, overrides: str, *, skip_lint: bool) -> tuple[Search, Path]:
-    """Run the pipeline of the search; return what was found, and its report."""
+def _search(project: Project, overrides: str, again: str, *, skip_lint: bool) -> tuple[Search, Path]:
+    """Run the pipeline of the search; return what was found, and its report. The command `again` goes on with it."""
     experiment = load_environment(project, project.first_environment).model.experiment
     pipeline = definitions.of(project).tuning()
     local = local_folder(project)
@@ -106,7 +110,7 @@ def _search(project: Project, overrides: str, *, skip_lint: bool) -> tuple[Searc
                 say_step("tracking", time.perf_counter() - begun, f"MLflow experiment {experiment}")
                 steps = run_pipeline(pipeline, folder, environment=variables, watch=LINES)
         except KeyboardInterrupt:
-            raise UserError("stopped: what was tried is kept, and `uv run mlops tune` goes on from there") from None
+            raise UserError(f"stopped: what was tried is kept, and `{again}` goes on from there") from None
         if "search" not in steps.outputs:
             raise UserError("the tuning pipeline has no output 'search': bind the output of the step tune to it")
         search = Search.read(project, steps.outputs["search"] / "search.json")

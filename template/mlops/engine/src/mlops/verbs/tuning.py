@@ -41,6 +41,8 @@ def tune(
     """
     if save and not then_train:
         raise UserError("--save needs the training, which tells whether they are better: leave out --no-train")
+    if save:
+        hyperparameters.check_save(overrides)
     check_tuning(session.project, with_trials(overrides, trials))
     if not job:
         job = _start(session, with_trials(overrides, trials))
