@@ -242,6 +242,16 @@ def test_the_best_ones_as_settings_go_on_with_the_same_search(known):
     assert (found["improved"], found["settings"]["score"]) == (False, best["score"])
 
 
+def test_a_line_that_was_not_written_to_its_end_loses_no_trial(known):
+    before = known.search(trials=3)
+    [state] = (known.root / "state").glob("*.log")
+    with state.open("ab") as file:
+        file.write(b'{"op_code": 5, "wor')
+    after = known.search(trials=4)
+    assert after["trials"][:3] == before["trials"]
+    assert len(known.search(trials=5)["trials"]) == 5
+
+
 def test_a_damaged_state_is_one_line_with_the_remedy(known, capsys):
     known.search(trials=1)
     [log] = (known.root / "state").glob("*.log")

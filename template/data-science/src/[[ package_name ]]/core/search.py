@@ -60,7 +60,9 @@ class Study:
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 # Links, which Optuna would lock with, need rights on Windows.
-                storage = JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
+                lock = JournalFileOpenLock(str(path))
+                _drop_torn_line(path, lock)
+                storage = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
             self._study = optuna.create_study(
                 storage=storage,
                 study_name=identity,
@@ -135,6 +137,20 @@ class Study:
         if self._tuning.sampling == "sobol":
             return _Sobol(self._distributions, self._seed)
         return TPESampler(seed=seed) if self._tuning.sampling == "bayesian" else RandomSampler(seed=seed)
+
+
+def _drop_torn_line(path: Path, lock: JournalFileOpenLock) -> None:
+    """Cut off a last line that a full disk or a loss of power left incomplete: the next one would be joined to it."""
+    if not path.is_file():
+        return
+    lock.acquire()
+    try:
+        content = path.read_bytes()
+        if not content.endswith(b"\n"):
+            with path.open("r+b") as file:
+                file.truncate(content.rfind(b"\n") + 1)
+    finally:
+        lock.release()
 
 
 class _Sobol(QMCSampler):
