@@ -433,11 +433,11 @@ def test_the_hyperparameters_of_a_trial_become_its_candidate(shipped: Project) -
 
 
 def test_a_search_is_built_for_azure_with_what_the_settings_say(shipped: Project) -> None:
-    steps, _ = stand_alone_steps(shipped, "tuning", sweep(shipped))
+    steps, _ = stand_alone_steps(shipped, "tuning", sweep(shipped, "tuning.minutes=45"))
     found = steps[1]._hyperdrive_config  # type: ignore[attr-defined]
     wanted = load_yaml(shipped.settings)["tuning"]
     assert found._max_total_runs == wanted["trials"]
-    assert found._max_duration_minutes == wanted["minutes"]
+    assert found._max_duration_minutes == 45
     assert set(found._generator_config["parameter_space"]) == {
         f"--{name.replace('.', '__')}" for name in wanted["space"]
     }
