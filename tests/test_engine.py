@@ -19,7 +19,7 @@ Runs = dict[str, tuple[tuple[str, ...], ...]]
 # the same in all mlops versions is tested in one.
 RUNS: Runs = {
     "aml-cli-v2": (
-        ("bootstrap", "cli", "doctor", "environments", "provision", "teardown"),
+        ("bootstrap", "cli", "doctor", "environments", "outputs", "provision", "teardown"),
         ("config", "definitions", "lint", "lint_configuration", "pipeline", "rollout", "tuning", "verbs"),
         ("local", "runner", "serving"),
         ("every_version",),

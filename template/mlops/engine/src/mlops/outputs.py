@@ -1,0 +1,78 @@
+"""What a verb hands on to the pipeline that runs it: outputs, a summary, annotations.
+
+Each system has a form of its own: GitHub Actions, Azure Pipelines, and a terminal, where the printed lines are enough.
+Verbs call these functions, so that no pipeline file has to take results apart or to write text.
+"""
+
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+Level = Literal["notice", "warning", "error"]
+
+
+def set_outputs(**values: str | int | bool) -> None:
+    """Hand values on to the later steps and jobs of a pipeline; a boolean is `true` or `false`.
+
+    Raises:
+        ValueError: A value has more than one line, which would forge outputs of other names.
+    """
+    texts = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
+    if broken := [name for name, text in texts.items() if re.search(r"[\r\n]", text)]:
+        raise ValueError(f"output {broken[0]} has more than one line")
+    for name, text in texts.items():
+        if path := os.environ.get("GITHUB_OUTPUT"):
+            _append(path, f"{name}={text}\n")
+        elif _on_azure_pipelines():
+            print(f"##vso[task.setvariable variable={name};isOutput=true]{_escape(text)}", flush=True)
+
+
+def add_summary(markdown: str) -> None:
+    """Add Markdown to the page of the run."""
+    text = markdown.rstrip() + "\n"
+    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+        _append(path, text + "\n")
+    elif _on_azure_pipelines():
+        folder = tempfile.mkdtemp(dir=os.environ.get("AGENT_TEMPDIRECTORY"))
+        file = Path(folder) / "summary.md"
+        file.write_text(text, encoding="utf-8")
+        print(f"##vso[task.uploadsummary]{file}", flush=True)
+
+
+def annotate(level: Level, title: str, text: str) -> None:
+    """Show a line at the top of the run's page; on a terminal, print it (an error and a warning on stderr)."""
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        print(f"::{level} title={_escape(title, ':,')}::{_escape(text)}", flush=True)
+    elif _on_azure_pipelines() and level != "notice":
+        print(f"##vso[task.logissue type={level}]{_escape(f'{title}: {text}')}", flush=True)
+    elif level == "notice":
+        print(text, flush=True)
+    else:
+        print(f"{level}: {text}", file=sys.stderr, flush=True)
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table; the columns after the first are aligned to the right."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+
+
+def _on_azure_pipelines() -> bool:
+    return os.environ.get("TF_BUILD", "").lower() == "true"
+
+
+def _append(path: str, text: str) -> None:
+    with Path(path).open("a", encoding="utf-8") as stream:
+        stream.write(text)
+
+
+def _escape(text: str, more: str = "") -> str:
+    """Return a text that ends no command of the runner's log: GitHub and Azure Pipelines decode %25, %0D and %0A."""
+    percent = "%25" if os.environ.get("GITHUB_ACTIONS") == "true" else "%AZP25"
+    text = text.replace("%", percent).replace("\r", "%0D").replace("\n", "%0A")
+    for character in more:
+        text = text.replace(character, f"%{ord(character):02X}")
+    return text

@@ -1,0 +1,85 @@
+"""What a verb hands on to the pipeline that runs it."""
+
+from pathlib import Path
+
+import pytest
+
+from mlops.outputs import add_summary, annotate, set_outputs, table
+
+
+@pytest.fixture(autouse=True)
+def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GITHUB_ACTIONS", "GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY", "TF_BUILD", "AGENT_TEMPDIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def github(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
+    return tmp_path
+
+
+@pytest.fixture
+def azure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("TF_BUILD", "True")
+    monkeypatch.setenv("AGENT_TEMPDIRECTORY", str(tmp_path))
+    return tmp_path
+
+
+def test_github_gets_outputs_and_summaries_as_files_that_grow(github: Path) -> None:
+    set_outputs(registered=True, model_version=7)
+    set_outputs(sha256="1a2b")
+    add_summary("## Model\n\n\n")
+    add_summary("Version 7")
+    assert (github / "output").read_text(encoding="utf-8") == "registered=true\nmodel_version=7\nsha256=1a2b\n"
+    assert (github / "summary").read_text(encoding="utf-8") == "## Model\n\nVersion 7\n\n"
+
+
+def test_azure_pipelines_get_both_as_lines_of_the_log(azure: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    set_outputs(delivered=False, next="test")
+    add_summary("## Model")
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert first == "##vso[task.setvariable variable=delivered;isOutput=true]false"
+    assert second == "##vso[task.setvariable variable=next;isOutput=true]test"
+    start, _, path = third.partition("]")
+    assert start == "##vso[task.uploadsummary"
+    assert Path(path).parent.parent == azure
+    assert Path(path).read_text(encoding="utf-8") == "## Model\n"
+
+
+def test_a_terminal_gets_lines_and_no_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    set_outputs(registered=True)
+    add_summary("## Model")
+    annotate("notice", "Azure", "not connected yet")
+    annotate("warning", "Canary", "no traffic")
+    printed = capsys.readouterr()
+    assert printed.out == "not connected yet\n"
+    assert printed.err == "warning: no traffic\n"
+
+
+@pytest.mark.parametrize("text", ["1\nregistered=true", "1\rregistered=true"])
+def test_a_value_can_forge_no_other_output(github: Path, text: str) -> None:
+    with pytest.raises(ValueError, match="output model_version has more than one line"):
+        set_outputs(sha256="1a2b", model_version=text)
+    assert not (github / "output").exists()
+
+
+@pytest.mark.usefixtures("github")
+def test_an_annotation_of_github_ends_where_its_text_does(capsys: pytest.CaptureFixture[str]) -> None:
+    annotate("error", "a: b, c", "90 % of\n::error::it")
+    assert capsys.readouterr().out == "::error title=a%3A b%2C c::90 %25 of%0A::error::it\n"
+
+
+@pytest.mark.usefixtures("azure")
+def test_an_annotation_of_azure_pipelines_ends_where_its_text_does(capsys: pytest.CaptureFixture[str]) -> None:
+    annotate("warning", "Canary", "90 % of\n##vso[task.complete]it")
+    annotate("notice", "Azure", "not connected yet")
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "##vso[task.logissue type=warning]Canary: 90 %AZP25 of%0A##vso[task.complete]it"
+    assert second == "not connected yet"
+
+
+def test_a_table_keeps_its_columns_whatever_is_in_them() -> None:
+    assert table(["", "mae"], [["a|b", "1"]]) == "|  | mae |\n| --- | ---: |\n| a\\|b | 1 |\n"
