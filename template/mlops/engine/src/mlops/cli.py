@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlops.errors import UserError
+from mlops.outputs import annotate, in_pipeline
 
 if TYPE_CHECKING:
     from mlops.config import EnvironmentConfig
@@ -29,7 +30,9 @@ EnvironmentOption = Annotated[
     str, typer.Option("--environment", "-e", help="A file of config/.", show_default="the first environment")
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the commands and run none.")]
-VersionOption = Annotated[str | None, typer.Option("--model-version", help="Default: the newest that may be used.")]
+VersionOption = Annotated[
+    str | None, typer.Option("--model-version", help="Default: the pinned one, or the newest that may be used.")
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ConfirmOption = Annotated[str, typer.Option("--confirm", help="For a protected environment: its name, beside --yes.")]
 
@@ -138,12 +141,51 @@ def train(
 
 
 @app.command(rich_help_panel=AZURE)
+def models(
+    environment: EnvironmentOption = "",
+    model_version: VersionOption = None,
+    accept: Annotated[str | None, typer.Option(metavar="VERSION", help="Take back the rejection of this one.")] = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """List the model's versions, and show which one is chosen, with its hash."""
+    from mlops import verbs
+
+    verbs.list_models(_session(environment, dry_run), model_version=model_version, accept=accept)
+
+
+@app.command(rich_help_panel=AZURE)
+def deliver(
+    environment: EnvironmentOption = "",
+    model_version: VersionOption = None,
+    sha256: Annotated[str, typer.Option("--sha256", help="What the files must hash to; `mlops models` shows it.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Also when nothing has changed.")] = False,
+    hold: Annotated[bool, typer.Option("--hold", help="Stop after the smoke test, before traffic moves.")] = False,
+    pin: Annotated[bool, typer.Option("--pin", help="Keep this version, which may be an older one.")] = False,
+    unpin: Annotated[bool, typer.Option("--unpin", help="End such a pin first.")] = False,
+    abort: Annotated[bool, typer.Option("--abort", help="End a rollout in progress, and nothing else.")] = False,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Bring a model into an environment (online, batch, monitor), then to the next one."""
+    from mlops import verbs
+
+    if abort and (model_version or sha256 or force or hold or pin or unpin):
+        raise UserError("--abort only ends a rollout: leave out the other options, or --abort")
+    session = _session(environment, dry_run)
+    if abort:
+        verbs.abort(session)
+        return
+    verbs.deliver(
+        session, model_version=model_version, sha256=sha256, force=force, hold=hold, pin=pin, unpin=unpin
+    )
+
+
+@app.command(rich_help_panel=AZURE)
 def deploy_online(
     environment: EnvironmentOption = "",
     model_version: VersionOption = None,
     bake_minutes: Annotated[float | None, typer.Option(min=0, help="Length of the canary stage.")] = None,
     hold: Annotated[bool, typer.Option("--hold", help="Stop after the smoke test, before traffic moves.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Also when that version is served already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also when nothing has changed since.")] = False,
     dry_run: DryRunOption = False,
 ) -> None:
     """Roll a model out to the online endpoint: test, canary, full; back on any error."""
@@ -191,11 +233,17 @@ def shift_traffic(
 
 
 @app.command(rich_help_panel=AZURE)
-def rollback(environment: EnvironmentOption = "", dry_run: DryRunOption = False) -> None:
-    """Go back to the older deployment and reject the newer model version."""
+def rollback(
+    environment: EnvironmentOption = "",
+    model_version: Annotated[
+        str | None, typer.Option("--model-version", help="Where to go back to. Default: what served before.")
+    ] = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Go back to the model that served before, and reject the one that serves."""
     from mlops import verbs
 
-    verbs.rollback(_session(environment, dry_run))
+    verbs.rollback(_session(environment, dry_run), model_version=model_version)
 
 
 @app.command(rich_help_panel=AZURE)
@@ -329,6 +377,8 @@ def main(arguments: list[str] | None = None) -> None:
         app(arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        if in_pipeline():
+            annotate("error", f"mlops {words[0]}" if words else "mlops", str(error))
         sys.exit(1)
 
 

@@ -156,11 +156,18 @@ class AzureCli:
     # The online endpoint.
 
     def online_traffic(self) -> dict[str, int] | None:
+        endpoint = self._online_endpoint()
+        if endpoint is None:
+            return None
+        return {name: int(share) for name, share in (endpoint.get("traffic") or {}).items()}
+
+    def online_address(self) -> str:
+        return (self._online_endpoint() or {}).get("scoring_uri") or ""
+
+    def _online_endpoint(self) -> dict[str, Any] | None:
         assumed = [{"name": self._names.online_endpoint, "traffic": {ASSUMED_ONLINE.name: 100}}]
-        for endpoint in self._read("online-endpoint", "list", *self._workspace, assumed=assumed):
-            if endpoint["name"] == self._names.online_endpoint:
-                return {name: int(share) for name, share in (endpoint.get("traffic") or {}).items()}
-        return None
+        listed = self._read("online-endpoint", "list", *self._workspace, assumed=assumed)
+        return next((endpoint for endpoint in listed if endpoint["name"] == self._names.online_endpoint), None)
 
     def create_online_endpoint(self) -> None:
         values = {"public_network_access": "disabled"} if self._config.closed else {}
@@ -179,17 +186,16 @@ class AzureCli:
             # The list leaves the tags out.
             show = ("online-deployment", "show", "--name", name, *endpoint, *self._workspace)
             document = self._read(*show, assumed={"model": ASSUMED_ONLINE.model_version})
-            generation = int((document.get("tags") or {}).get("generation", 0))
-            deployments.append(Deployment(name, model_version(document.get("model")), generation))
+            deployments.append(Deployment.of(name, document.get("model"), document.get("tags")))
         return deployments
 
-    def create_online_deployment(self, name: str, model: ModelVersion, generation: int) -> None:
+    def create_online_deployment(self, name: str, model: ModelVersion, tags: Mapping[str, str]) -> None:
         online = self._config.compute.online
         values = {
             "model": model_reference(self._config, model.version, model.registry),
             "instance_type": online.vm_size,
             "instance_count": str(online.instance_count),
-            "tags.generation": str(generation),
+            **{f"tags.{key}": value for key, value in tags.items()},
             **self._storage_values(),
         }
         options = ("--file", self._definition("online/deployment.yml"), *self._online(name))

@@ -29,11 +29,21 @@ class ModelVersion:
 
 @dataclass(frozen=True)
 class Deployment:
-    """A deployment behind an endpoint. Of two, the one with the higher `generation` is the newer one."""
+    """A deployment behind an endpoint. Of two, the one with the higher `generation` is the newer one.
+
+    The `fingerprint` is that of what is deployed beside the model; "" for a deployment of a release until v0.8.0.
+    """
 
     name: str
     model_version: str
     generation: int = 0
+    fingerprint: str = ""
+
+    @classmethod
+    def of(cls, name: str, model: object, tags: Mapping[str, str] | None) -> "Deployment":
+        """Return the deployment that Azure describes with a reference to a model and with tags."""
+        known = tags or {}
+        return cls(name, model_version(model), int(known.get("generation", 0)), known.get("fingerprint", ""))
 
 
 @dataclass(frozen=True)
@@ -117,13 +127,16 @@ class Backend(Protocol):
     def online_traffic(self) -> dict[str, int] | None:
         """Return the online endpoint's traffic in percent by deployment, or None when there is no endpoint."""
 
+    def online_address(self) -> str:
+        """Return the address that the online endpoint is called at, "" when there is none."""
+
     def create_online_endpoint(self) -> None:
         """Create the online endpoint: Entra ID tokens only, with the identity and the openness of the configuration."""
 
     def online_deployments(self) -> list[Deployment]:
         """Return the deployments behind the online endpoint."""
 
-    def create_online_deployment(self, name: str, model: ModelVersion, generation: int) -> None:
+    def create_online_deployment(self, name: str, model: ModelVersion, tags: Mapping[str, str]) -> None:
         """Create a deployment without traffic."""
 
     def delete_online_deployment(self, name: str) -> None:

@@ -37,7 +37,7 @@ from mlops.shell import Shell
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
-    from azure.ai.ml.entities import PipelineJob
+    from azure.ai.ml.entities import OnlineEndpoint, PipelineJob
     from azure.core.credentials import TokenCredential
 
 INSTALL = (
@@ -226,10 +226,17 @@ class PythonSdk:
     def online_traffic(self) -> dict[str, int] | None:
         if self._dry_run:
             return {ASSUMED_ONLINE.name: 100}
-        for endpoint in self._list("online_endpoints.list"):
-            if endpoint.name == self._names.online_endpoint:
-                return {name: int(share) for name, share in (endpoint.traffic or {}).items()}
-        return None
+        endpoint = self._online_endpoint()
+        if endpoint is None:
+            return None
+        return {name: int(share) for name, share in (endpoint.traffic or {}).items()}
+
+    def online_address(self) -> str:
+        return getattr(self._online_endpoint(), "scoring_uri", None) or ""
+
+    def _online_endpoint(self) -> "OnlineEndpoint | None":
+        name = self._names.online_endpoint
+        return next((endpoint for endpoint in self._list("online_endpoints.list") if endpoint.name == name), None)
 
     def create_online_endpoint(self) -> None:
         ask = (lambda: "SUBSCRIPTION-ID") if self._dry_run else partial(subscription, self._config)
@@ -245,13 +252,12 @@ class PythonSdk:
         for listed in self._list("online_deployments.list", **endpoint):
             # The list leaves the tags out.
             found = self._call("online_deployments.get", listed.name, **endpoint)
-            generation = int((found.tags or {}).get("generation", 0))
-            deployments.append(Deployment(found.name, model_version(found.model), generation))
+            deployments.append(Deployment.of(found.name, found.model, found.tags))
         return deployments
 
-    def create_online_deployment(self, name: str, model: ModelVersion, generation: int) -> None:
+    def create_online_deployment(self, name: str, model: ModelVersion, tags: Mapping[str, str]) -> None:
         reference = model_reference(self._config, model.version, model.registry)
-        deployment = call_definition(self._project, "online", "deployment", self._config, name, reference, generation)
+        deployment = call_definition(self._project, "online", "deployment", self._config, name, reference, tags)
         if deployment.environment_variables.get(STORAGE_HOSTS) and not self._dry_run:
             # A user-assigned identity gives a token only to who names it.
             identity = self._call("online_endpoints.get", self._names.online_endpoint).identity
