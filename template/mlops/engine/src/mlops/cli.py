@@ -174,9 +174,7 @@ def deliver(
     if abort:
         verbs.abort(session)
         return
-    verbs.deliver(
-        session, model_version=model_version, sha256=sha256, force=force, hold=hold, pin=pin, unpin=unpin
-    )
+    verbs.deliver(session, model_version=model_version, sha256=sha256, force=force, hold=hold, pin=pin, unpin=unpin)
 
 
 @app.command(rich_help_panel=AZURE)

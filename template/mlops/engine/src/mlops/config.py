@@ -483,7 +483,9 @@ def _delivery_problems(project: Project, config: EnvironmentConfig) -> Iterator[
         return
     others = [name for name in project.environments if name != config.environment]
     if following not in others:
-        yield Problem("delivery.next", f"is {following!r}, but the other environments are {', '.join(others) or 'none'}")
+        yield Problem(
+            "delivery.next", f"is {following!r}, but the other environments are {', '.join(others) or 'none'}"
+        )
         return
     with contextlib.suppress(UserError):  # what is wrong with the other file is reported for that one
         source = load_yaml(project.root / "config" / f"{following}.yml").get("model")

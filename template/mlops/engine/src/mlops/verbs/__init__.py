@@ -3,7 +3,7 @@
 from mlops.verbs.batch import deploy_batch
 from mlops.verbs.data import ensure_data
 from mlops.verbs.delivery import deliver
-from mlops.verbs.models import list_models, promote
+from mlops.verbs.models import promote
 from mlops.verbs.online import SMOKE_TEST_ROWS, deploy_online, logs, shift_traffic, smoke_test
 from mlops.verbs.recovery import abort, rollback
 from mlops.verbs.removal import remains, teardown
@@ -11,6 +11,7 @@ from mlops.verbs.schedules import monitor
 from mlops.verbs.session import Session
 from mlops.verbs.training import train
 from mlops.verbs.tuning import tune
+from mlops.verbs.versions import list_models
 
 __all__ = [
     "SMOKE_TEST_ROWS",

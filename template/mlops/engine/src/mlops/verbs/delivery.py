@@ -1,12 +1,13 @@
 """The delivery of one model to an environment, from the comparison of its files to the next environment."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from functools import partial
 
 from mlops.azureml.backend import Deployment, ModelVersion
 from mlops.errors import UserError
-from mlops.outputs import add_summary, annotate, set_outputs, table
+from mlops.outputs import add_summary, annotate, in_pipeline, set_outputs, table
 from mlops.verbs.batch import deploy_batch
 from mlops.verbs.models import (
     RejectedError,
@@ -77,10 +78,8 @@ def deliver(
     set_pin(session, new_pin, on=True)
     try:
         deployed = roll_out(session, model, endpoint, hold=hold, force=force, sleep=sleep)
-        if deployed.serves:
-            smoke_test(session)
     except UserError:
-        set_pin(session, new_pin, on=False)
+        _take_back(session, new_pin)
         raise
     if not deployed.serves:
         _say_next(session, model, expected)
@@ -89,6 +88,7 @@ def deliver(
     if pin:
         set_pin(session, others, on=False)
         session.say(f"{session.config.environment} is pinned to version {model.version}.")
+    smoke_test(session)
     deploy_batch(session, model_version=model.version)
     if getattr(session.config.monitor, "enabled", True):
         monitor(session)
@@ -130,6 +130,16 @@ def _check_order(session: Session, model: ModelVersion, serving: Deployment) -> 
         )
 
 
+def _take_back(session: Session, new_pin: list[ModelVersion]) -> None:
+    """End the pin to a version whose rollout failed, unless it serves all the same."""
+    for model in new_pin:
+        # Where Azure does not answer, the pin stays: then other deliveries change nothing until it is clear what serves.
+        with contextlib.suppress(UserError):
+            serving = Endpoint.look(session).serving
+            if serving is None or serving.model_version != model.version:
+                set_pin(session, [model], on=False)
+
+
 def _stays(session: Session, pinned: list[ModelVersion], model: ModelVersion) -> str:
     environment, version = session.config.environment, pinned[0].version
     return (
@@ -168,21 +178,21 @@ def _finish(
 ) -> None:
     """Hand on what came of a delivery, and describe it on the page of the run."""
     set_outputs(delivered=deployed.serves, next=passed_on, model_version=model.version, sha256=sha256)
-    address = session.backend.online_address() if deployed.serves else ""
-    add_summary(summary(session, model, sha256, decision, deployed.changes, address, passed_on))
+    summarise(session, model, sha256, decision, deployed.changes, passed_on)
 
 
-def summary(
+def summarise(
     session: Session,
     model: ModelVersion,
     sha256: str,
     decision: str,
     changes: tuple[str, ...] = (),
-    address: str = "",
     passed_on: str = "",
-) -> str:
-    """Return what happened to an environment as Markdown: the model, the decision, what changed, and what comes next."""
-    shares = session.backend.online_traffic() or {}
+) -> None:
+    """Describe what happened to an environment on the page of the run: the model, the decision, and what changed."""
+    if not in_pipeline():
+        return  # a terminal has the lines, and Azure is not asked for what only the page shows
+    shares, address = session.backend.online_traffic() or {}, session.backend.online_address()
     rows = [
         ["Model", f"{session.config.model.name} version {model.version}"],
         ["sha256", f"`{sha256}`" if sha256 else "unknown"],
@@ -192,4 +202,4 @@ def summary(
         ["Endpoint", address],
         ["Next environment", passed_on or "none: the model stays here"],
     ]
-    return f"### {session.config.environment}\n\n{table(['', ''], [row for row in rows if row[1]])}"
+    add_summary(f"### {session.config.environment}\n\n{table(['', ''], [row for row in rows if row[1]])}")

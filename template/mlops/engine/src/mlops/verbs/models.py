@@ -13,71 +13,11 @@ from datetime import UTC, datetime
 from mlops.azureml.backend import ModelVersion, model_files
 from mlops.config import choose, load_environment
 from mlops.errors import UserError
-from mlops.outputs import add_summary, set_outputs, table
 from mlops.verbs.session import Session
 
 
 class RejectedError(UserError):
     """An environment has rejected the model version."""
-
-
-def list_models(session: Session, *, model_version: str | None = None, accept: str | None = None) -> None:
-    """Show the model's versions and which one is chosen, with its hash: what `deliver` has to be told.
-
-    They are those of the environment's workspace or, where it takes its models from a registry, of that.
-
-    Args:
-        session: The environment.
-        model_version: The version to choose; by default the pinned one, or else the newest that may be used.
-        accept: A version whose rejection in this environment is taken back first.
-
-    Raises:
-        UserError: There is no such version, or it may not be used.
-    """
-    if accept is not None:
-        _accept(session, accept)
-    models = sorted(session.backend.model_versions(session.registry), key=number, reverse=True)
-    head = ["version", "sha256", "serves since", "promoted to", "rejected in", "pinned in"]
-    rows = [_row(session, model) for model in models]
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    for row in [head, *rows]:
-        session.say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    chosen = choose_model(session, model_version)
-    sha256 = known_hash(session, chosen)
-    options = ("--model-version", chosen.version, *(["--sha256", sha256] if sha256 else []))
-    session.say(f"Chosen: version {chosen.version}. `{session.command('deliver', *options)}`")
-    set_outputs(model_version=chosen.version, sha256=sha256)
-    title = f"### {session.config.model.name} version {chosen.version}, sha256 {sha256[:12] or 'unknown'}"
-    add_summary(f"{title}\n\n{table(head, rows)}")
-
-
-def _row(session: Session, model: ModelVersion) -> list[str]:
-    """Return the cells of a version: what its tags tell of each environment."""
-    named: dict[str, dict[str, str]] = {"deployed": {}, "promoted": {}, "rejected": {}, "pinned": {}}
-    for tag, value in sorted(model.tags.items()):
-        kind, _, environment = tag.partition("_")
-        if environment and kind in named and (kind in ("deployed", "promoted") or is_set(model, tag)):
-            named[kind][environment] = str(value)
-    served = [f"{environment}: {since[:16].replace('T', ' ')}" for environment, since in named["deployed"].items()]
-    promoted, rejected, pinned = (", ".join(named[kind]) for kind in ("promoted", "rejected", "pinned"))
-    if is_set(model, "rejected"):
-        rejected = "all"
-    return [model.version, known_hash(session, model)[:12], ", ".join(served), promoted, rejected, pinned]
-
-
-def _accept(session: Session, version: str) -> None:
-    environment = session.config.environment
-    model = _named(session, session.backend.model_versions(session.registry), version)
-    if is_set(model, "rejected"):
-        raise UserError(
-            f"version {version} has the tag rejected=true, which holds everywhere: its copy in a registry had other "
-            "files, or a release until v0.8.0 went back from it; train a new version"
-        )
-    if not is_set(model, f"rejected_{environment}") and not session.dry_run:
-        session.say(f"Version {version} is not rejected in {environment}.")
-        return
-    session.backend.tag_model(model, {f"rejected_{environment}": "false"})
-    session.say(f"Version {version} may be used in {environment} again.")
 
 
 def choose_model(session: Session, version: str | None = None, *, pins: bool = True) -> ModelVersion:
@@ -97,15 +37,15 @@ def choose_model(session: Session, version: str | None = None, *, pins: bool = T
         return max(pinned or usable, key=number)
     if version is None:
         command = f"uv run mlops promote --to {config.environment}" if registry else session.command("train")
-        raise UserError(f"{_place(session)} has no usable version of {config.model.name}: run `{command}`")
-    chosen = _named(session, models, version)
+        raise UserError(f"{place_of_models(session)} has no usable version of {config.model.name}: run `{command}`")
+    chosen = find_version(session, models, version)
     if reason := obstacle(session, chosen):
         raise UserError(f"version {version} of {config.model.name} {reason}")
     return chosen
 
 
-def _named(session: Session, models: list[ModelVersion], version: str) -> ModelVersion:
-    """Return one of the versions.
+def find_version(session: Session, models: list[ModelVersion], version: str) -> ModelVersion:
+    """Return the version of a number.
 
     Raises:
         UserError: It is not there.
@@ -116,10 +56,13 @@ def _named(session: Session, models: list[ModelVersion], version: str) -> ModelV
     if session.dry_run:
         return replace(models[0], version=version)
     known = ", ".join(model.version for model in sorted(models, key=number)) or "none"
-    raise UserError(f"{_place(session)} has no version {version} of {session.config.model.name}: it has {known}")
+    raise UserError(
+        f"{place_of_models(session)} has no version {version} of {session.config.model.name}: it has {known}"
+    )
 
 
-def _place(session: Session) -> str:
+def place_of_models(session: Session) -> str:
+    """Return the words for where the environment takes its models from."""
     return f"registry {session.registry}" if session.registry else f"workspace {session.config.names.workspace}"
 
 
@@ -161,10 +104,11 @@ def check_files(session: Session, model: ModelVersion, expected: str) -> None:
     actual = _hash(session, model)
     if actual != expected and not session.dry_run:
         raise UserError(
-            f"version {model.version} in {_place(session)} is not the model that was named (sha256 {actual[:12]}, "
+            f"version {model.version} in {place_of_models(session)} is not the model that was named (sha256 {actual[:12]}, "
             f"expected {expected[:12]}): nothing was changed; `{session.command('models')}` shows what is known"
         )
-    session.say(f"Version {model.version} is the model that was named: sha256 {expected[:12]}.")
+    if not session.dry_run:
+        session.say(f"Version {model.version} is the model that was named: sha256 {expected[:12]}.")
 
 
 def pinned_versions(session: Session) -> list[ModelVersion]:

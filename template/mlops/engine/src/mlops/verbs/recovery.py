@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 from mlops.azureml.backend import Deployment, ModelVersion
 from mlops.errors import UserError
-from mlops.outputs import add_summary, set_outputs
+from mlops.outputs import set_outputs
 from mlops.verbs import rollout
 from mlops.verbs.batch import deploy_batch
-from mlops.verbs.delivery import summary
+from mlops.verbs.delivery import summarise
 from mlops.verbs.models import (
     check_files,
     choose_model,
@@ -48,19 +48,30 @@ def rollback(
     old, new = old_and_new(session)
     if new is None:
         raise UserError(f"there is no deployment to go back from: run `{session.command('deploy-online')}`")
-    serving = new
+    if old is not None and _is_rejected(session, old):
+        # A rollback from it broke off, and the newer one is where that went back to.
+        old, new = None, old
+    served = (old or new).model_version
     changes: list[str] = []
+    if old is not None and model_version == new.model_version != served:
+        raise UserError(f"version {model_version} is what a rollback rejects now: name another one, or none")
+    target = None
+    if old is None or model_version is not None:
+        target = _target(session, old or new, model_version)
     if old is not None:
         changes.append(_go_back_to_the_older(session, old, new))
-        serving = old
-    if old is None or (model_version is not None and model_version != old.model_version):
-        if serving.model_version == model_version:
-            session.say(f"{serving.name} serves version {model_version} already: there is nothing to go back from.")
-        else:
-            target = _target(session, serving, model_version)
-            changes.append(_deploy_again(session, serving, target, sleep))
-            serving = Deployment(serving.name, target.version)
-    _conclude(session, serving.model_version, changes)
+    if target is not None and target.version != served:
+        changes.append(_deploy_again(session, served, target, sleep))
+        served = target.version
+    if not changes:
+        session.say(f"Version {served} serves already: there is nothing to go back from.")
+    _conclude(session, served, changes)
+
+
+def _is_rejected(session: Session, deployment: Deployment) -> bool:
+    tag, version = f"rejected_{session.config.environment}", deployment.model_version
+    models = session.backend.model_versions(session.registry)
+    return any(is_set(model, tag) for model in models if model.version == version)
 
 
 def _go_back_to_the_older(session: Session, old: Deployment, new: Deployment) -> str:
@@ -76,19 +87,17 @@ def _go_back_to_the_older(session: Session, old: Deployment, new: Deployment) ->
     return f"all traffic to version {old.model_version}; the deployment of version {new.model_version} is deleted"
 
 
-def _deploy_again(
-    session: Session, serving: Deployment, target: ModelVersion, sleep: Callable[[float], None]
-) -> str:
+def _deploy_again(session: Session, bad: str, target: ModelVersion, sleep: Callable[[float], None]) -> str:
     if sha256 := known_hash(session, target):
         check_files(session, target, sha256)
     # Before the rollout: if that is killed half-way, no delivery brings the bad version back.
-    _reject(session, serving.model_version)
+    _reject(session, bad)
     # Without waiting for the canary: the bad version answers most requests until the end.
     roll_out(session, target, Endpoint.look(session), bake_minutes=0, sleep=sleep)
-    _take_batch_back(session, serving.model_version, target.version)
+    _take_batch_back(session, bad, target.version)
     if session.monitor_name in session.backend.schedules():
         monitor(session)
-    return f"version {target.version} is deployed again in the place of version {serving.model_version}"
+    return f"version {target.version} is deployed again in the place of version {bad}"
 
 
 def _reject(session: Session, version: str) -> None:
@@ -142,11 +151,12 @@ def _target(session: Session, serving: Deployment, version: str | None) -> Model
 
 def _conclude(session: Session, version: str, changes: list[str]) -> None:
     """Hand on which version serves now."""
-    known = {model.version: model for model in session.backend.model_versions(session.registry)}
-    model = known.get(version, ModelVersion(version, registry=session.registry))
+    unknown = ModelVersion(version, registry=session.registry)
+    known = session.backend.model_versions(session.registry)
+    model = next((model for model in known if model.version == version), unknown)
     sha256 = known_hash(session, model)
     set_outputs(model_version=version, sha256=sha256)
-    add_summary(summary(session, model, sha256, "rolled back" if changes else "nothing to do", tuple(changes)))
+    summarise(session, model, sha256, "rolled back" if changes else "nothing to go back from", tuple(changes))
 
 
 def abort(session: Session) -> None:
