@@ -2,6 +2,7 @@
 
 from mlops.verbs.batch import deploy_batch
 from mlops.verbs.data import ensure_data
+from mlops.verbs.drift import drift
 from mlops.verbs.models import promote
 from mlops.verbs.online import SMOKE_TEST_ROWS, deploy_online, logs, rollback, shift_traffic, smoke_test
 from mlops.verbs.removal import remains, teardown
@@ -15,6 +16,7 @@ __all__ = [
     "Session",
     "deploy_batch",
     "deploy_online",
+    "drift",
     "ensure_data",
     "logs",
     "monitor",
