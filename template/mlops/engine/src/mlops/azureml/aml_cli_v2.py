@@ -19,7 +19,7 @@ from mlops.azureml.backend import (
     assumed_model,
     model_version,
 )
-from mlops.azureml.monitoring import ERROR_TAG, Breach, MonitorRun, find_breaches, is_of_schedule, moment
+from mlops.azureml.monitor_runs import ERROR_TAG, Breach, MonitorRun, find_breaches, is_of_schedule, moment
 from mlops.azureml.remedies import Remedy, remedy, storage_remedy
 from mlops.azureml.storage import Container, StoredFile
 from mlops.config import DriftRules, EnvironmentConfig, Sweep

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from mlops.azureml.monitoring import Breach, MonitorRun
+from mlops.azureml.monitor_runs import Breach, MonitorRun
 from mlops.azureml.storage import Container, StoredFile
 from mlops.config import DriftRules, EnvironmentConfig, Sweep
 from mlops.errors import UserError

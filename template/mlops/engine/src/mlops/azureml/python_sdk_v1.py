@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops.azureml.backend import ASSUMED_BATCH, Deployment, Job, ModelVersion, model_files
-from mlops.azureml.monitoring import Breach, MonitorRun, moment
+from mlops.azureml.monitor_runs import Breach, MonitorRun, moment
 from mlops.azureml.python_sdk_v2 import PythonSdk, credential, subscription
 from mlops.azureml.remedies import remedy
 from mlops.config import DriftRules, EnvironmentConfig, Sweep

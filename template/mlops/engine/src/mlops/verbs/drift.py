@@ -9,7 +9,7 @@ from itertools import takewhile
 from typing import Literal
 
 from mlops import outputs
-from mlops.azureml.monitoring import Breach, MonitorRun
+from mlops.azureml.monitor_runs import Breach, MonitorRun
 from mlops.verbs.session import Session
 
 Verdict = Literal["drift", "no drift", "no data", "failed"]
