@@ -68,9 +68,7 @@ class Cloud(Protocol):
     def next_evaluation(self, **metrics: object) -> None:
         """Say what the step `evaluate` of jobs writes into metrics.json."""
 
-    def monitor_ran(
-        self, name: str, time: str, *signals: str, status: str = "Completed", problem: str = ""
-    ) -> None:
+    def monitor_ran(self, name: str, time: str, *signals: str, status: str = "Completed", problem: str = "") -> None:
         """Have the monitor of dev run: these signals were above a threshold, or there was a problem with the data."""
 
     def predict(self, value: object, deployment: str | None = None) -> None:

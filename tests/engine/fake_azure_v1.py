@@ -520,8 +520,9 @@ class V1Cloud(HttpCloud):
         run = {"Id": name, "ScheduleId": schedule["Id"], "PipelineId": default_pipeline(endpoint), "status": status}
         run |= {"ExperimentName": schedule["PipelineSubmissionInfo"]["ExperimentName"], "CreatedDate": time}
         stored(self.azure, path, "runs")[name] = {**run, "LastModifiedDate": time, "EntityStatus": "Active"}
-        common = {"feature": "x", "metric": "normalized_wasserstein_distance", "value": 0.75, "threshold": 0.2}
-        results = [] if problem else [{**common, "drifted": bool(signals)}, {**common, "feature": "y", "drifted": False}]
+        column = {"feature": "x", "metric": "normalized_wasserstein_distance", "value": 0.75, "threshold": 0.2}
+        unmoved = {**column, "feature": "y", "drifted": False}
+        results = [] if problem else [{**column, "drifted": bool(signals)}, unmoved]
         if signals or status == "Finished":
             place = f"{default_store(self.azure, path)}/dataset/{name}~drift/drift"
             self.azure.blobs[f"{place}/drift.json"] = Blob(json.dumps({"results": results}).encode())

@@ -2,16 +2,17 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from clouds import MONITOR, Cloud
 from test_every_version import BETTER, VERSION, WORSE, Play, deploy, failure, job_ends, play, seen, serving
 
-from mlops import outputs, verbs
+from mlops import verbs
 from mlops.azureml.monitor_runs import Breach, find_breaches, is_of_schedule, read_breaches
 from mlops.verbs import Session
+from mlops.verbs.drift import job_name
 from mlops.verbs.training import JOB_NAME
 
 __all__ = ["play"]
@@ -156,7 +157,10 @@ NO_DATA = "No data found for the given time window."
         "running for the first time": (ran((20, "Running", "")), "The monitor of dev has not run yet"),
         "stopped": (ran((2, "Completed", "")), "has not run in the last 10 days (the last run was on 2026-01-02 06:00"),
         "no data": (ran((18, "Completed", ""), (19, "Completed", NO_DATA)), "The monitor of dev has no data to judge"),
-        "failed": (ran((18, "Completed", ""), (19, "Failed", "")), "The monitor of dev failed: run run-19 of 2026-01-1"),
+        "failed": (
+            ran((18, "Completed", ""), (19, "Failed", "")),
+            "The monitor of dev failed: run run-19 of 2026-01-1",
+        ),
         "no alert": (ran((19, "Completed", "")), "No drift in dev in the last 10 days; the last run is run-19 of 2026"),
         "the next one is running": (ran((19, "Completed", ""), (20, "Running", "")), "No drift in dev in the last 10"),
     }.values(),
@@ -186,7 +190,8 @@ def test_looking_starts_and_changes_nothing(watched: Play, page: Page) -> None:
 
 
 def test_the_rows_of_a_tag_are_read_and_a_text_that_was_cut_off_still_names_the_signal() -> None:
-    text = "The signal 'a' has failed due to ...\n['{\"group\":\"x\",\"metric_value\":1.5,\"metric_name\":\"m\",\"threshold_value\":1}']"
+    row = '{"group":"x","metric_value":1.5,"metric_name":"m","threshold_value":1}'
+    text = f"The signal 'a' has failed due to ...\n{[row]}"
     assert read_breaches(text) == [Breach("a", "x", "m", 1.5, 1)]
     assert read_breaches(text[:-20]) == [Breach("a")]
     assert read_breaches("another text\nof another release") == [Breach("another text")]
@@ -298,9 +303,9 @@ def test_a_name_that_azure_does_not_accept_starts_nothing(play: Play, name: str)
 def test_the_name_that_drift_gives_is_one_that_azure_accepts(watched: Play, page: Page) -> None:
     watched.configure("dev", "model", name="a.model")
     watched.cloud.monitor_ran("run-1", day(19), "data_drift")
-    [session] = [watched.session("dev")]
+    session = watched.session("dev")
     [run] = [each for each in session.backend.monitor_runs(MONITOR) if each.name == "run-1"]
-    assert re.fullmatch(JOB_NAME, verbs.drift.__globals__["job_name"](session, run))
+    assert re.fullmatch(JOB_NAME, job_name(session, run))
 
 
 @pytest.mark.skipif(VERSION != "python-sdk-v1", reason="only there a file says which run a name has")

@@ -241,7 +241,7 @@ class AzureCli:
         return found
 
     def _collection_values(self) -> dict[str, str]:
-        """Return where each collection of an online deployment goes that names a data asset in the deployment's file."""
+        """Return where the collections of an online deployment go that have a data asset in its file."""
         document = load_yaml(self._definitions / "online" / "deployment.yml")
         collections = (document.get("data_collector") or {}).get("collections") or {}
         values = {}
