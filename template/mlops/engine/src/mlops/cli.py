@@ -132,12 +132,13 @@ def train(
     environment: EnvironmentOption = "",
     overrides: Annotated[str, typer.Option(help="Other settings for this run: 'training.seed=7 ...'.")] = "",
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait for the job.")] = False,
+    job: Annotated[str, typer.Option(help="Its name. One that was started before is not started again.")] = "",
     dry_run: DryRunOption = False,
 ) -> None:
     """Run the training pipeline; a better model is registered."""
     from mlops import verbs
 
-    verbs.train(_session(environment, dry_run), overrides=overrides, wait=not no_wait)
+    verbs.train(_session(environment, dry_run), overrides=overrides, wait=not no_wait, job=job)
 
 
 @app.command(rich_help_panel=AZURE)
@@ -273,6 +274,20 @@ def monitor(environment: EnvironmentOption = "", dry_run: DryRunOption = False) 
     from mlops import verbs
 
     verbs.monitor(_session(environment, dry_run))
+
+
+@app.command(rich_help_panel=AZURE)
+def drift(
+    environment: EnvironmentOption = "",
+    days: Annotated[
+        int | None, typer.Option(min=1, help="How old an alert may be. Default: twice monitor.lookback_days.")
+    ] = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Look for an alert of the monitor, and name the training that answers it; start nothing."""
+    from mlops import verbs
+
+    verbs.drift(_session(environment, dry_run), days=days)
 
 
 @app.command(rich_help_panel=INFRASTRUCTURE)

@@ -182,8 +182,9 @@ class Schedule(Section):
 
 
 class Monitor(Section):
-    """The model monitor: days of production data per run, recipients of alerts, the Spark machine."""
+    """The model monitor: whether there is one, days of production data per run, recipients of alerts, its machine."""
 
+    enabled: bool = True  # files from before the key keep their monitor
     lookback_days: Count
     alert_emails: list[Text]
     vm: Text

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from mlops.azureml.monitor_runs import Breach, MonitorRun
 from mlops.azureml.storage import Container, StoredFile
 from mlops.config import DriftRules, EnvironmentConfig, Sweep
 from mlops.errors import UserError
@@ -89,6 +90,9 @@ class Backend(Protocol):
 
         Returns:
             The job's name: `job`, unless Azure chooses one itself.
+
+        Raises:
+            UserError: It cannot be started; or a job was started under this name, of which there is never a second.
         """
 
     def submit_tuning(self, job: str, data: Mapping[str, str], overrides: str, sweep: Sweep, *, rerun: bool) -> str:
@@ -99,6 +103,12 @@ class Backend(Protocol):
 
     def job(self, name: str) -> Job:
         """Return a job's present state."""
+
+    def find_job(self, name: str) -> Job | None:
+        """Return the state of the training that was started under a name, None when there is none.
+
+        The name in the state is the one that Azure has for it.
+        """
 
     def download_output(self, job: str, output: str, folder: Path) -> None:
         """Put an output of a job below `folder`."""
@@ -171,6 +181,12 @@ class Backend(Protocol):
 
     def create_monitor(self, name: str, deployment: str, task: str, drift: DriftRules) -> None:
         """Create or update the monitor of an online deployment; `task` is "regression" or "classification"."""
+
+    def monitor_runs(self, schedule: str) -> list[MonitorRun]:
+        """Return the runs that the monitor's schedule has created, the newest first."""
+
+    def breaches(self, run: MonitorRun) -> list[Breach] | None:
+        """Return the thresholds that a run of the monitor found exceeded, None when it compared nothing."""
 
     def disable_schedule(self, name: str) -> None:
         """Switch a schedule off."""

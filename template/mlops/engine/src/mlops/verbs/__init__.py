@@ -3,6 +3,7 @@
 from mlops.verbs.batch import deploy_batch
 from mlops.verbs.data import ensure_data
 from mlops.verbs.delivery import deliver
+from mlops.verbs.drift import drift
 from mlops.verbs.models import promote
 from mlops.verbs.online import SMOKE_TEST_ROWS, deploy_online, logs, shift_traffic, smoke_test
 from mlops.verbs.recovery import abort, rollback
@@ -20,6 +21,7 @@ __all__ = [
     "deliver",
     "deploy_batch",
     "deploy_online",
+    "drift",
     "ensure_data",
     "list_models",
     "logs",
