@@ -26,7 +26,9 @@ READ, WRITE = ("contents", "read"), {("contents", "write"), ("pull-requests", "w
 SIGN_IN = ("id-token", "write")
 OPEN_MACHINE = "ubuntu-24.04"
 # These reach data, endpoints and the registry of a workspace, which a private network closes to GitHub's machines.
-IN_THE_NETWORK = {"deploy-environment.yml: deploy", "train.yml: train"}
+IN_THE_NETWORK = {"deploy-environment.yml: deploy", "teardown.yml: teardown", "train.yml: train"}
+# A managed network and its firewall may take 90 minutes each.
+LONG = {"infrastructure.yml: provision", "teardown.yml: teardown"}
 ROLLOUT = ["deploy-online", "smoke-test", "deploy-batch", "monitor"]
 # Whatever the other jobs uploaded.
 DOWNLOAD = "mkdir -p results; for file in .local/report/metrics.md plan.md; do cp $file results/ || true; done"
@@ -164,8 +166,7 @@ def test_every_job_has_a_timeout_a_fixed_image_and_keeps_no_token(github: Path) 
     for name, job in jobs(github):
         if "uses" in job:
             continue
-        # A managed network and its firewall may take 90 minutes each.
-        assert 0 < job["timeout-minutes"] <= (240 if name == "infrastructure.yml: provision" else 120), name
+        assert 0 < job["timeout-minutes"] <= (240 if name in LONG else 120), name
         in_the_network = "vars.MLOPS_RUNNER" in job["runs-on"]
         assert in_the_network == (name in IN_THE_NETWORK), name
         assert in_the_network or job["runs-on"] == OPEN_MACHINE, name
@@ -553,6 +554,52 @@ def test_jobs_that_need_the_private_network_run_in_the_one_of_their_environment(
 def test_without_a_runner_of_ones_own_every_job_runs_on_githubs(run_workflow: GitHub) -> None:
     assert set(machines(run_workflow.run("deploy.yml", vars=EVERYWHERE)).values()) == {OPEN_MACHINE}
     assert machines(run_workflow.run("train.yml", vars=AZURE)) == {"train": OPEN_MACHINE}
+
+
+# Teardown.
+
+
+@pytest.mark.parametrize(
+    ("inputs", "verb"),
+    [
+        ({"everything": False, "confirm": ""}, "teardown --environment test --yes --confirm "),
+        ({"everything": True, "confirm": "test"}, "teardown --environment test --all --yes --confirm test"),
+        ({"everything": True, "confirm": ""}, "teardown --environment test --all --yes --confirm "),
+    ],
+    ids=["endpoints", "everything", "everything without its name, which the verb refuses"],
+)
+def test_a_teardown_deletes_the_endpoints_alone_unless_everything_is_requested(
+    run_workflow: GitHub, inputs: dict[str, Any], verb: str
+) -> None:
+    context = {"inputs": {"environment": "test"} | inputs, "github": {"event_name": "workflow_dispatch"}}
+    outcome = run_workflow.run("teardown.yml", vars=AZURE, **context)
+    assert results(outcome) == {"teardown": "success"}, output(outcome)
+    assert run_workflow.verbs == [verb]
+
+
+def test_a_teardown_is_requested_by_hand_and_waits_for_a_change_of_the_infrastructure(github: Path) -> None:
+    document = yaml.safe_load((github / "workflows" / "teardown.yml").read_text(encoding="utf-8"))
+    assert list(document[True]) == ["workflow_dispatch"]
+    assert document[True]["workflow_dispatch"]["inputs"]["everything"]["default"] is False
+    assert document["concurrency"]["group"] == "infrastructure-${{ inputs.environment }}"
+    assert "cancel-in-progress" not in document["concurrency"]
+    assert document["jobs"]["teardown"]["environment"] == "${{ inputs.environment }}"
+
+
+def test_endpoints_are_deleted_inside_the_private_network_and_the_network_from_outside(run_workflow: GitHub) -> None:
+    inside, here = AZURE | {"MLOPS_RUNNER": "ml"}, {"event_name": "workflow_dispatch"}
+    for everything, machine in ((False, "ml-test"), (True, OPEN_MACHINE)):
+        inputs = {"environment": "test", "everything": everything, "confirm": "test"}
+        outcome = run_workflow.run("teardown.yml", vars=inside, inputs=inputs, github=here)
+        assert machines(outcome) == {"teardown": machine}
+
+
+def test_a_teardown_without_azure_fails_with_the_remedy(run_workflow: GitHub) -> None:
+    context = {"inputs": {"environment": "test", "everything": False}, "github": {"event_name": "workflow_dispatch"}}
+    outcome = run_workflow.run("teardown.yml", **context)
+    assert results(outcome) == {"teardown": "failure"}
+    assert run_workflow.calls == []
+    assert "::error title=Azure is not connected::" in output(outcome)
 
 
 # The Deploy to Azure button.

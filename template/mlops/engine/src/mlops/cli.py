@@ -31,7 +31,9 @@ EnvironmentOption = Annotated[
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the commands and run none.")]
 VersionOption = Annotated[str | None, typer.Option("--model-version", help="Default: the newest that may be used.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-ConfirmOption = Annotated[str, typer.Option("--confirm", help="For a protected environment: its name, beside --yes.")]
+ConfirmOption = Annotated[
+    str, typer.Option("--confirm", help="The environment's name, beside --yes: for --all, or if it is protected.")
+]
 
 
 @app.command(rich_help_panel=LOCAL)
@@ -309,7 +311,8 @@ def teardown(
         from mlops.subscription.teardown import remove
 
         project, config = _open(environment)
-        agree = functools.partial(_confirm, config, "ALL of this, models and data included,", yes, confirm)
+        what = "ALL of this, models and data included,"
+        agree = functools.partial(_confirm, config, what, yes, confirm, everything=True)
         remove(project, config, infrastructure.of(project), agree, dry_run=dry_run)
         return
     from mlops import verbs
@@ -365,17 +368,24 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _confirm(config: "EnvironmentConfig", what: str, yes: bool, confirm: str) -> None:
+def _confirm(config: "EnvironmentConfig", what: str, yes: bool, confirm: str, *, everything: bool = False) -> None:
+    """Let the user agree: on a terminal to a question, else with options, to which much that goes adds the name."""
     name = config.environment
-    if config.protected:
+    if confirm and confirm != name:
+        raise UserError(
+            f"this deletes {what} of {name}, and --confirm names {confirm}: if you mean {name}, repeat it with --yes "
+            f"--confirm {name}"
+        )
+    silent = yes or not sys.stdin.isatty()
+    if config.protected or (everything and silent):
         if not yes or confirm != name:
-            unmarked = "protected" not in config.model_fields_set
+            unmarked = not everything and "protected" not in config.model_fields_set
             remedy = f"; or write `protected: false` into config/{name}.yml, which has no such key" if unmarked else ""
             raise UserError(f"this deletes {what} of {name}: repeat it with --yes --confirm {name}{remedy}")
         return
     if yes:
         return
-    if not sys.stdin.isatty():
+    if silent:
         raise UserError(f"this deletes {what} of {name}: repeat it with --yes")
     if not typer.confirm(f"Delete {what} of {name}?"):
         raise UserError("nothing was deleted")
