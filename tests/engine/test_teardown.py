@@ -152,7 +152,9 @@ def test_an_environment_that_takes_models_from_its_own_workspace_keeps_no_regist
     assert teardown(*AGREED) == 0
 
 
-def role(principal: str, kind: str = "ServicePrincipal", scope: str = f"{GROUP}/providers/{ML}/registries/the-registry") -> Any:
+def role(
+    principal: str, kind: str = "ServicePrincipal", scope: str = f"{GROUP}/providers/{ML}/registries/the-registry"
+) -> Any:
     """A role assignment as `az role assignment list` shows it."""
     return {"id": f"/assignment/{principal}", "principalId": principal, "principalType": kind, "scope": scope}
 

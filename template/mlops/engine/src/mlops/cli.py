@@ -4,6 +4,7 @@ import contextlib
 import functools
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from mlops.subscription.choices import Action
     from mlops.verbs import Session
 
-LOCAL, AZURE, INFRASTRUCTURE = "On this machine", "On Azure", "Infrastructure"
+LOCAL, AZURE, INFRASTRUCTURE, UPKEEP = "On this machine", "On Azure", "Infrastructure", "Upkeep"
 
 app = typer.Typer(
     help="Train, deploy and watch the model, on this machine and on Azure.",
@@ -33,6 +34,9 @@ VersionOption = Annotated[str | None, typer.Option("--model-version", help="Defa
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ConfirmOption = Annotated[
     str, typer.Option("--confirm", help="The environment's name, beside --yes: for --all, or if it is protected.")
+]
+FileOption = Annotated[
+    Path | None, typer.Option("--file", help="Write the text of an issue here; empty when there is nothing to do.")
 ]
 
 
@@ -321,6 +325,40 @@ def teardown(
     if not dry_run:
         _confirm(session.config, "the endpoints and schedules", yes, confirm)
     verbs.teardown(session)
+
+
+@app.command(rich_help_panel=UPKEEP)
+def template_update(
+    file: FileOption = None,
+    patch: Annotated[Path | None, typer.Option(help="Write the change here, unless it has conflicts.")] = None,
+) -> None:
+    """Describe what an update to the template's newest release would do. Changes nothing."""
+    from mlops.project import Project
+    from mlops.upkeep.template import report_update
+
+    report_update(Project.load(), file, patch)
+
+
+@app.command(rich_help_panel=UPKEEP)
+def freshness(file: FileOption = None) -> None:
+    """Try the newest packages, and look for what is near its end. Changes nothing."""
+    from mlops.project import Project
+    from mlops.upkeep.freshness import report_freshness
+
+    report_freshness(Project.load(), file)
+
+
+@app.command(rich_help_panel=UPKEEP)
+def issue(
+    title: Annotated[str, typer.Option(help="The issue's title, by which the next run finds it.")],
+    file: Annotated[Path, typer.Option("--file", help="Its text; an empty file closes the issue.")],
+    dry_run: DryRunOption = False,
+) -> None:
+    """Open an issue in the repository, update it, or close it when there is nothing left."""
+    from mlops.project import Project
+    from mlops.upkeep.issue import keep_issue
+
+    keep_issue(Project.load(), title, file, dry_run=dry_run)
 
 
 def main(arguments: list[str] | None = None) -> None:

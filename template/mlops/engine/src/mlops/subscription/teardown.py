@@ -151,9 +151,7 @@ def _stays(project: Project, config: EnvironmentConfig) -> Iterator[str]:
     yield f"{what}; `uv run mlops bootstrap --environment {config.environment} --undo` removes that"
 
 
-def _refuse_while_read(
-    shell: Shell, project: Project, config: EnvironmentConfig, resources: list[Resource]
-) -> None:
+def _refuse_while_read(shell: Shell, project: Project, config: EnvironmentConfig, resources: list[Resource]) -> None:
     """Keep a registry in the group that another environment gets its models from."""
     for registry in (resource for resource in resources if resource.kind == REGISTRY):
         if readers := [name for name in _readers(project, config, registry.name) if _stands(shell, project, name)]:
