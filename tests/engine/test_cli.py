@@ -112,6 +112,16 @@ def test_without_a_terminal_a_teardown_needs_yes(
     assert deleted == ["dev"]
 
 
+def test_a_name_of_another_environment_is_an_error_also_where_none_is_needed(
+    project: Project, azure: FakeAzure, deleted: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("teardown", "--yes", "--confirm", "prod") == 1
+    assert "of dev, and --confirm names prod" in capsys.readouterr().err
+    assert deleted == []
+    assert run("teardown", "--yes", "--confirm", "") == 0
+    assert deleted == ["dev"]
+
+
 @pytest.mark.parametrize("words", [[], ["--yes"], ["--confirm", "prod"], ["--yes", "--confirm", "dev"]])
 def test_prod_is_deleted_only_when_it_is_named(
     project: Project, azure: FakeAzure, deleted: list[str], words: list[str], capsys: pytest.CaptureFixture[str]

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from mlops.subscription.choices import Action
     from mlops.verbs import Session
 
-LOCAL, AZURE, INFRASTRUCTURE = "On this machine", "On Azure", "Infrastructure"
+LOCAL, AZURE, INFRASTRUCTURE, UPKEEP = "On this machine", "On Azure", "Infrastructure", "Upkeep"
 
 app = typer.Typer(
     help="Train, deploy and watch the model, on this machine and on Azure.",
@@ -34,7 +35,12 @@ VersionOption = Annotated[
     str | None, typer.Option("--model-version", help="Default: the pinned one, or the newest that may be used.")
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-ConfirmOption = Annotated[str, typer.Option("--confirm", help="For a protected environment: its name, beside --yes.")]
+ConfirmOption = Annotated[
+    str, typer.Option("--confirm", help="The environment's name, beside --yes: for --all, or if it is protected.")
+]
+FileOption = Annotated[
+    Path | None, typer.Option("--file", help="Write the text of an issue here; empty when there is nothing to do.")
+]
 
 
 @app.command(rich_help_panel=LOCAL)
@@ -370,7 +376,8 @@ def teardown(
         from mlops.subscription.teardown import remove
 
         project, config = _open(environment)
-        agree = functools.partial(_confirm, config, "ALL of this, models and data included,", yes, confirm)
+        what = "ALL of this, models and data included,"
+        agree = functools.partial(_confirm, config, what, yes, confirm, everything=True)
         remove(project, config, infrastructure.of(project), agree, dry_run=dry_run)
         return
     from mlops import verbs
@@ -379,6 +386,40 @@ def teardown(
     if not dry_run:
         _confirm(session.config, "the endpoints and schedules", yes, confirm)
     verbs.teardown(session)
+
+
+@app.command(rich_help_panel=UPKEEP)
+def template_update(
+    file: FileOption = None,
+    patch: Annotated[Path | None, typer.Option(help="Write the change here, unless it has conflicts.")] = None,
+) -> None:
+    """Describe what an update to the template's newest release would do. Changes nothing."""
+    from mlops.project import Project
+    from mlops.upkeep.template import report_update
+
+    report_update(Project.load(), file, patch)
+
+
+@app.command(rich_help_panel=UPKEEP)
+def freshness(file: FileOption = None) -> None:
+    """Try the newest packages, and look for what is near its end. Changes nothing."""
+    from mlops.project import Project
+    from mlops.upkeep.freshness import report_freshness
+
+    report_freshness(Project.load(), file)
+
+
+@app.command(rich_help_panel=UPKEEP)
+def issue(
+    title: Annotated[str, typer.Option(help="The issue's title, by which the next run finds it.")],
+    file: Annotated[Path, typer.Option("--file", help="Its text; an empty file closes the issue.")],
+    dry_run: DryRunOption = False,
+) -> None:
+    """Open an issue in the repository, update it, or close it when there is nothing left."""
+    from mlops.project import Project
+    from mlops.upkeep.issue import keep_issue
+
+    keep_issue(Project.load(), title, file, dry_run=dry_run)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -428,17 +469,24 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _confirm(config: "EnvironmentConfig", what: str, yes: bool, confirm: str) -> None:
+def _confirm(config: "EnvironmentConfig", what: str, yes: bool, confirm: str, *, everything: bool = False) -> None:
+    """Let the user agree: on a terminal to a question, else with options, to which much that goes adds the name."""
     name = config.environment
-    if config.protected:
+    if confirm and confirm != name:
+        raise UserError(
+            f"this deletes {what} of {name}, and --confirm names {confirm}: if you mean {name}, repeat it with --yes "
+            f"--confirm {name}"
+        )
+    silent = yes or not sys.stdin.isatty()
+    if config.protected or (everything and silent):
         if not yes or confirm != name:
-            unmarked = "protected" not in config.model_fields_set
+            unmarked = not everything and "protected" not in config.model_fields_set
             remedy = f"; or write `protected: false` into config/{name}.yml, which has no such key" if unmarked else ""
             raise UserError(f"this deletes {what} of {name}: repeat it with --yes --confirm {name}{remedy}")
         return
     if yes:
         return
-    if not sys.stdin.isatty():
+    if silent:
         raise UserError(f"this deletes {what} of {name}: repeat it with --yes")
     if not typer.confirm(f"Delete {what} of {name}?"):
         raise UserError("nothing was deleted")
