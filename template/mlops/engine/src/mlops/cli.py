@@ -4,11 +4,13 @@ import contextlib
 import functools
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mlops.errors import UserError
+from mlops.outputs import annotate, in_pipeline
 
 if TYPE_CHECKING:
     from mlops.config import EnvironmentConfig
@@ -62,6 +64,22 @@ def lint() -> None:
     if findings:
         raise UserError(f"{len(findings)} error{'s' if len(findings) > 1 else ''} in configuration and definitions")
     print("No errors in configuration and definitions.")
+
+
+@app.command(rich_help_panel=LOCAL)
+def summary(
+    file: Annotated[Path | None, typer.Option(help="Write it into this file, too.")] = None,
+) -> None:
+    """Show what the newest local run found, as Markdown: metrics, decision, reasons."""
+    from mlops.local.summary import summary as summarise
+    from mlops.outputs import add_summary
+    from mlops.project import Project
+
+    markdown = summarise(Project.load())
+    print(markdown, end="")
+    add_summary(markdown)
+    if file:
+        _write(file, markdown)
 
 
 @app.command(rich_help_panel=LOCAL)
@@ -229,6 +247,31 @@ def monitor(environment: EnvironmentOption = "", dry_run: DryRunOption = False) 
     verbs.monitor(_session(environment, dry_run))
 
 
+@app.command(rich_help_panel=AZURE)
+def connected(
+    environment: EnvironmentOption = "",
+    required: Annotated[bool, typer.Option("--required", help="Fail when it is not.")] = False,
+) -> None:
+    """Look, in a pipeline, whether its environment has the ids to sign in to Azure with."""
+    from mlops.project import Project
+    from mlops.subscription.connected import connected as look
+
+    project = Project.load()
+    look(environment or project.first_environment, required=required)
+
+
+@app.command(rich_help_panel=AZURE)
+def approval(environment: EnvironmentOption = "") -> None:
+    """Look, in a pipeline, whether a person approves what reaches a protected environment."""
+    from mlops import orchestration
+
+    project, config = _open(environment)
+    if config.protected:
+        orchestration.of(project).check_approval(config.environment)
+    else:
+        print(f"{config.environment} is not protected: no approval is needed.")
+
+
 @app.command(rich_help_panel=INFRASTRUCTURE)
 def bootstrap(
     environments: Annotated[
@@ -276,23 +319,48 @@ def provision(
     plan: Annotated[bool, typer.Option("--plan", help="Show what would change.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Check the definitions; needs no account.")] = False,
     deployer: Annotated[
-        str | None, typer.Option(metavar="OBJECT-ID", help="The identity that runs the verbs later. Default: you.")
+        str | None,
+        typer.Option(
+            metavar="OBJECT-ID", help="The identity that runs the verbs later, or `workflows` for theirs. Default: you."
+        ),
     ] = None,
+    summary_file: Annotated[
+        Path | None, typer.Option("--summary", metavar="FILE", help="With --plan: write it as Markdown into a file, too.")
+    ] = None,
+    retry_minutes: Annotated[
+        int, typer.Option(min=0, help="Repeat for so long while rights are missing, as new ones are at first.")
+    ] = 0,
     dry_run: DryRunOption = False,
 ) -> None:
     """Build an environment's Azure resources, or preview or check them."""
     from mlops import infrastructure
     from mlops.config import GUID
+    from mlops.infrastructure.summary import plan_summary
+    from mlops.infrastructure.workspace import trains_first
+    from mlops.outputs import add_summary, set_outputs
+    from mlops.subscription.choices import WORKFLOWS
 
     if plan and check:
         raise UserError("--plan and --check exclude each other: choose one")
-    if deployer and not re.fullmatch(GUID, deployer):
+    if summary_file and not plan:
+        raise UserError("--summary is the text of a plan: add --plan")
+    if deployer and deployer != WORKFLOWS and not re.fullmatch(GUID, deployer):
         raise UserError(
-            f"--deployer {deployer}: write an object id, which `az identity show --query principalId` prints"
+            f"--deployer {deployer}: write an object id, which `az identity show --query principalId` prints, or "
+            f"`{WORKFLOWS}`"
         )
     project, config = _open(environment)
     action: Action = "plan" if plan else "check" if check else "apply"
-    infrastructure.of(project).provision(config, action, dry_run=dry_run, deployer=deployer)
+    text = infrastructure.of(project).provision(
+        config, action, dry_run=dry_run, deployer=deployer, retry_minutes=retry_minutes
+    )
+    if plan and not dry_run:
+        markdown = plan_summary(config.environment, text)
+        add_summary(markdown)
+        if summary_file:
+            _write(summary_file, markdown)
+    if action == "apply" and not dry_run:
+        set_outputs(train=trains_first(project, config))
 
 
 @app.command(rich_help_panel=INFRASTRUCTURE)
@@ -329,6 +397,8 @@ def main(arguments: list[str] | None = None) -> None:
         app(arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        if in_pipeline():
+            annotate("error", f"mlops {words[0]}", str(error))
         sys.exit(1)
 
 
@@ -356,6 +426,14 @@ def _session(environment: str, dry_run: bool) -> "Session":
     from mlops.verbs import Session
 
     return Session.open(environment or Project.load().first_environment, dry_run=dry_run)
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{file} cannot be written: {error.strerror}") from error
 
 
 def _pair(text: str) -> tuple[str, str]:
