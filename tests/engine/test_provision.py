@@ -167,7 +167,7 @@ def test_bicep_brings_a_deleted_vault_back_before_it_deploys(provision: Provisio
     assert provision("bicep") == 0
     assert [" ".join(line.split()[1:3]) for line in recorded.ran("az ")] == [
         "keyvault show-deleted", "group create", "keyvault recover",
-        "resource show", "deployment sub", "deployment sub",
+        "resource show", "deployment sub", "deployment sub", "resource show",
     ]  # fmt: skip
     assert "--tags managed_by=mlops-template project=a-project" in recorded.ran("group create")[0]
 

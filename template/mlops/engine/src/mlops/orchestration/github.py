@@ -72,8 +72,8 @@ def reading(environment: str) -> str:
     return f"{environment}-read"
 
 
-def expected_subjects(shell: Shell, environment: str) -> list[str]:
-    """Return the subjects that the workflows of this folder's repository may sign in with; see `subject_prefixes`.
+def expected_prefixes(shell: Shell) -> list[str]:
+    """Return how the subjects begin that the workflows of this folder's repository have; see `subject_prefixes`.
 
     Raises:
         CommandError: `gh` fails.
@@ -85,7 +85,7 @@ def expected_subjects(shell: Shell, environment: str) -> list[str]:
         if "HTTP 404" not in failure.output:
             raise
         subject = {}
-    return [f"{prefix}:environment:{environment}" for prefix in subject_prefixes(repository, subject)]
+    return subject_prefixes(repository, subject)
 
 
 def subject_prefixes(repository: Mapping[str, Any], subject: Mapping[str, Any]) -> list[str]:
@@ -795,11 +795,10 @@ def require_reviewers(environment: str) -> None:
 
 def check_trust(context: Context) -> Iterator[Finding]:
     """Compare the subjects that each identity trusts with those that the repository's workflows have."""
-    place = context.config.deployer
-    for environment, name, found in _identities(context):
-        if found is None:
-            continue
-        expected = expected_subjects(context.shell, environment)
+    place, connected = context.config.deployer, [each for each in _identities(context) if each[2] is not None]
+    prefixes = expected_prefixes(context.shell) if connected else []
+    for environment, name, _ in connected:
+        expected = [f"{prefix}:environment:{environment}" for prefix in prefixes]
         words = ["--identity-name", name, "--resource-group", place.resource_group]
         known = [item["subject"] for item in context.az("identity", "federated-credential", "list", *words) or []]
         # The comparison is case-sensitive, as that of Entra ID.
