@@ -74,6 +74,22 @@ def lint() -> None:
 
 
 @app.command(rich_help_panel=LOCAL)
+def summary(
+    file: Annotated[Path | None, typer.Option(help="Write it into this file, too.")] = None,
+) -> None:
+    """Show what the newest local run found, as Markdown: metrics, decision, reasons."""
+    from mlops.local.summary import summary as summarise
+    from mlops.outputs import add_summary
+    from mlops.project import Project
+
+    markdown = summarise(Project.load())
+    print(markdown, end="")
+    add_summary(markdown)
+    if file:
+        _write(file, markdown)
+
+
+@app.command(rich_help_panel=LOCAL)
 def serve(port: Annotated[int, typer.Option(help="The endpoint's port.")] = 5001) -> None:
     """Keep the newest registered model up as a live endpoint."""
     from mlops.local.serving import serve as keep_serving
@@ -296,6 +312,31 @@ def drift(
     verbs.drift(_session(environment, dry_run), days=days)
 
 
+@app.command(rich_help_panel=AZURE)
+def connected(
+    environment: EnvironmentOption = "",
+    required: Annotated[bool, typer.Option("--required", help="Fail when it is not.")] = False,
+) -> None:
+    """Look, in a pipeline, whether its environment has the ids to sign in to Azure with."""
+    from mlops.project import Project
+    from mlops.subscription.connected import connected as look
+
+    project = Project.load()
+    look(environment or project.first_environment, required=required)
+
+
+@app.command(rich_help_panel=AZURE)
+def approval(environment: EnvironmentOption = "") -> None:
+    """Look, in a pipeline, whether a person approves what reaches a protected environment."""
+    from mlops import orchestration
+
+    project, config = _open(environment)
+    if config.protected:
+        orchestration.of(project).check_approval(config.environment)
+    else:
+        print(f"{config.environment} is not protected: no approval is needed.")
+
+
 @app.command(rich_help_panel=INFRASTRUCTURE)
 def bootstrap(
     environments: Annotated[
@@ -343,23 +384,48 @@ def provision(
     plan: Annotated[bool, typer.Option("--plan", help="Show what would change.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Check the definitions; needs no account.")] = False,
     deployer: Annotated[
-        str | None, typer.Option(metavar="OBJECT-ID", help="The identity that runs the verbs later. Default: you.")
+        str | None,
+        typer.Option(
+            metavar="OBJECT-ID", help="The identity that runs the verbs later, or `workflows` for theirs. Default: you."
+        ),
     ] = None,
+    summary_file: Annotated[
+        Path | None, typer.Option("--summary", metavar="FILE", help="With --plan: write it as Markdown into a file, too.")
+    ] = None,
+    retry_minutes: Annotated[
+        int, typer.Option(min=0, help="Repeat for so long while rights are missing, as new ones are at first.")
+    ] = 0,
     dry_run: DryRunOption = False,
 ) -> None:
     """Build an environment's Azure resources, or preview or check them."""
     from mlops import infrastructure
     from mlops.config import GUID
+    from mlops.infrastructure.summary import plan_summary
+    from mlops.infrastructure.workspace import trains_first
+    from mlops.outputs import add_summary, set_outputs
+    from mlops.subscription.choices import WORKFLOWS
 
     if plan and check:
         raise UserError("--plan and --check exclude each other: choose one")
-    if deployer and not re.fullmatch(GUID, deployer):
+    if summary_file and not plan:
+        raise UserError("--summary is the text of a plan: add --plan")
+    if deployer and deployer != WORKFLOWS and not re.fullmatch(GUID, deployer):
         raise UserError(
-            f"--deployer {deployer}: write an object id, which `az identity show --query principalId` prints"
+            f"--deployer {deployer}: write an object id, which `az identity show --query principalId` prints, or "
+            f"`{WORKFLOWS}`"
         )
     project, config = _open(environment)
     action: Action = "plan" if plan else "check" if check else "apply"
-    infrastructure.of(project).provision(config, action, dry_run=dry_run, deployer=deployer)
+    text = infrastructure.of(project).provision(
+        config, action, dry_run=dry_run, deployer=deployer, retry_minutes=retry_minutes
+    )
+    if plan and not dry_run:
+        markdown = plan_summary(config.environment, text)
+        add_summary(markdown)
+        if summary_file:
+            _write(summary_file, markdown)
+    if action == "apply" and not dry_run:
+        set_outputs(train=trains_first(project, config))
 
 
 @app.command(rich_help_panel=INFRASTRUCTURE)
@@ -460,6 +526,14 @@ def _session(environment: str, dry_run: bool) -> "Session":
     from mlops.verbs import Session
 
     return Session.open(environment or Project.load().first_environment, dry_run=dry_run)
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{file} cannot be written: {error.strerror}") from error
 
 
 def _pair(text: str) -> tuple[str, str]:

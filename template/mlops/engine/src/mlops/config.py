@@ -52,6 +52,11 @@ class Deployer(Section):
     resource_group: Text
     identity: Text
 
+    @property
+    def reader(self) -> str:
+        """The second identity, which may only read: it plans for pull requests and looks for drift."""
+        return f"{self.identity}-read"
+
 
 class TerraformState(Section):
     """Where Terraform keeps its state: a blob in a storage account that exists before everything else."""

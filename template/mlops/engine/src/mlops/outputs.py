@@ -55,7 +55,7 @@ def annotate(level: Level, title: str, text: str) -> None:
 
 
 def in_pipeline() -> bool:
-    """Return whether a pipeline runs this."""
+    """Return whether a pipeline runs this, so that annotations reach its page."""
     return os.environ.get("GITHUB_ACTIONS") == "true" or _on_azure_pipelines()
 
 
