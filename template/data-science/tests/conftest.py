@@ -1,14 +1,13 @@
 """A small project in a temporary folder, and an MLflow store of its own."""
 
-import shutil
+from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
 import mlflow
 import pytest
-from helpers import Folders, module
+from helpers import Folders, Store, module
 from hypothesis import settings
-from mlflow import MlflowClient
 from samples import small_project
 
 # The same examples in each run, and no deadline: a busy machine is not an error of the code.
@@ -17,29 +16,22 @@ settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database without runs: creating one takes seconds, copying it does not."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path.as_posix()}").search_registered_models()
-    return path
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """The MLflow store of all tests; each begins with the content that it asks for."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("MLFLOW_EXPERIMENT_NAME", Store.experiment)
+        environment.delenv("MLOPS_PARENT_RUN_ID", raising=False)
+        before = mlflow.get_tracking_uri()
+        yield Store(tmp_path_factory.mktemp("mlflow"))
+        mlflow.set_tracking_uri(before)
 
 
 @pytest.fixture(autouse=True)
 def tracking(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Give each test that runs a step an MLflow store, and a working folder for its artifacts."""
-    if "folders" not in request.fixturenames:
-        yield
-        return
-    store = shutil.copyfile(request.getfixturevalue("empty_store"), tmp_path / "mlflow.db")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLOPS_PARENT_RUN_ID", raising=False)
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"sqlite:///{store.as_posix()}")
-    # The default experiment of the copied store keeps its artifacts where the store was made: in the project.
-    mlflow.create_experiment("tests", artifact_location=(tmp_path / "artifacts").as_uri())
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "tests")
-    yield
-    mlflow.set_tracking_uri(before)
+    """Give each test that runs a step an MLflow store without runs, and a working folder."""
+    if "folders" in request.fixturenames:
+        request.getfixturevalue("store").load()
+        monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(autouse=True)
@@ -64,9 +56,35 @@ def folders(tmp_path: Path) -> Folders:
     return small_project(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def prepared_once(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    """The same project after prep; to be copied."""
+    made = small_project(tmp_path_factory.mktemp("prepared"))
+    store.load()
+    module("prep").main(made.arguments("raw-data", "schema", "settings", "train-data", "test-data"))
+    store.save("prepared")
+    return made
+
+
+@pytest.fixture(scope="session")
+def trained_once(prepared_once: Folders, store: Store, tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    """The same project after prep and train; to be copied."""
+    made = prepared_once.copy_to(tmp_path_factory.mktemp("trained"))
+    store.load("prepared")
+    module("train").main(made.arguments("train-data", "schema", "settings", "model"))
+    store.save("trained")
+    return made
+
+
 @pytest.fixture
-def trained(folders: Folders) -> Folders:
+def prepared(folders: Folders, prepared_once: Folders, store: Store) -> Folders:
+    """The small project after prep, with its run in the store."""
+    store.load("prepared")
+    return prepared_once.copy_to(folders.root)
+
+
+@pytest.fixture
+def trained(folders: Folders, trained_once: Folders, store: Store) -> Folders:
     """The same project after prep and train."""
-    module("prep").main(folders.arguments("raw-data", "schema", "settings", "train-data", "test-data"))
-    module("train").main(folders.arguments("train-data", "schema", "settings", "model"))
-    return folders
+    store.load("trained")
+    return trained_once.copy_to(folders.root)

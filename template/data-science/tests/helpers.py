@@ -1,7 +1,10 @@
 """The package under test, two schemas, the folders of a small project, and a page to look into."""
 
+import shutil
+import sqlite3
 import zipfile
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from importlib import import_module
@@ -9,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import mlflow
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -81,10 +85,49 @@ class Folders:
         made.raw.mkdir()
         return made
 
+    @property
+    def root(self) -> Path:
+        """The folder of the project."""
+        return self.schema.parent
+
+    def copy_to(self, root: Path) -> "Folders":
+        """Copy the project to another folder, over what is there."""
+        shutil.copytree(self.root, root, dirs_exist_ok=True)
+        return Folders.under(root)
+
     def arguments(self, *names: str) -> list[str]:
         """Return `--schema FILE ...` for the named options of a step."""
         attributes = {"raw-data": "raw", "train-data": "train", "test-data": "test"}
         return [word for name in names for word in (f"--{name}", str(getattr(self, attributes.get(name, name))))]
+
+
+class Store:
+    """An MLflow store with one database: opening another one takes long, changing its content does not."""
+
+    experiment = "tests"
+
+    def __init__(self, folder: Path) -> None:
+        """Make the store in a folder, and let MLflow use it."""
+        self.folder, self.artifacts = folder, folder / "artifacts"
+        mlflow.set_tracking_uri(f"sqlite:///{(folder / 'mlflow.db').as_posix()}")
+        mlflow.create_experiment(self.experiment, artifact_location=self.artifacts.as_uri())
+        mlflow.MlflowClient().search_registered_models()
+        self.save("empty")
+
+    def save(self, name: str) -> None:
+        """Keep the runs and the registered models of now; files of theirs are not kept."""
+        self._copy("mlflow", name)
+
+    def load(self, name: str = "empty") -> None:
+        """Go back to what was saved."""
+        self._copy(name, "mlflow")
+        shutil.rmtree(self.artifacts, ignore_errors=True)
+
+    def _copy(self, source: str, target: str) -> None:
+        # SQLite copies pages in a transaction, so that MLflow may keep its connections.
+        names = (self.folder / f"{name}.db" for name in (source, target))
+        with closing(sqlite3.connect(next(names))) as old, closing(sqlite3.connect(next(names))) as new:
+            old.backup(new)
 
 
 def write_files(folder: Path, files: Mapping[str, bytes | str]) -> Path:

@@ -43,6 +43,8 @@ SETTINGS: dict[str, Any] = {
 # A hyperparameter that decides much, and a value with which a model learns nothing.
 SPACE = {"learning_rate": [0.0000001, 0.01]}
 BAD = {"learning_rate": 0.0000001}
+# A training that gives the same model, but for rounding, in any number of processes.
+NETWORK = {**SETTINGS["training"]["hyperparameters"], "augment": {"rotation": 10}, "class_weights": "balanced"}
 
 
 def picture(place: int, seed: int, side: int = 12, channels: int = 1) -> Image.Image:

@@ -246,9 +246,9 @@ def test_a_champion_that_no_hash_was_recorded_for_is_compared(project, models):
     assert run(project)["decision"]["champion"] == "champion v1"
 
 
-def test_a_champion_whose_files_are_lost_stops_the_step_with_the_remedy(project, models, capsys, tmp_path):
+def test_a_champion_whose_files_are_lost_stops_the_step_with_the_remedy(project, models, capsys, store):
     set_champion(models["weak"])
-    shutil.rmtree(tmp_path / "artifacts")
+    shutil.rmtree(store.artifacts)
     line = fails(project, capsys)
     assert "version 1 of delays cannot be fetched" in line
     assert "rejected=true" in line

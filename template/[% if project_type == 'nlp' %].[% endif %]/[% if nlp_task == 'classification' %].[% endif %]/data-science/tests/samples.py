@@ -35,6 +35,9 @@ SETTINGS: dict[str, Any] = {
 # A hyperparameter that decides much, and a value with which a model learns little.
 SPACE = {"max_features": [100, 5000]}
 BAD = {"max_features": 100}
+TINY = {"model": "small_transformer", "width": 32, "layers": 1, "vocabulary": 400, "max_tokens": 32}
+# A training that gives the same model, but for rounding, in any number of processes.
+NETWORK = {**TINY, "epochs": 1, "batch_size": 16, "learning_rate": 0.01, "dropout": 0, "class_weights": "balanced"}
 LETTERS = {
     "latin": "abcdefghijklmnopqrstuvwxyz\u00e9\u00f1\u00fc",
     "cyrillic": "".join(map(chr, range(0x430, 0x450))),

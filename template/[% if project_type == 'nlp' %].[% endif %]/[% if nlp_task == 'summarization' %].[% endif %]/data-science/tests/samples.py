@@ -34,6 +34,9 @@ SETTINGS: dict[str, Any] = {
 # A hyperparameter that decides much, and a value with which a model learns little.
 SPACE = {"sentences": [1, 5]}
 BAD = {"sentences": 5}
+TINY = {"model": "small_seq2seq", "width": 32, "layers": 1, "vocabulary": 400, "max_tokens": 48, "max_new_tokens": 12}
+# A training that gives the same model, but for rounding, in any number of processes.
+NETWORK = {**TINY, "epochs": 1, "batch_size": 16, "learning_rate": 0.01, "dropout": 0}
 LETTERS = {
     "latin": "abcdefghijklmnopqrstuvwxyz\u00e9\u00f1\u00fc",
     "cyrillic": "".join(map(chr, range(0x430, 0x450))),
