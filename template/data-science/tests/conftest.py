@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
+from types import ModuleType
 
 import mlflow
 import pytest
+import step_runs
 from helpers import Folders, Store, module
 from hypothesis import settings
-from samples import small_project
+from samples import rivals, small_project
 
 # The same examples in each run, and no deadline: a busy machine is not an error of the code.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -59,32 +61,59 @@ def folders(tmp_path: Path) -> Folders:
 @pytest.fixture(scope="session")
 def prepared_once(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Folders:
     """The same project after prep; to be copied."""
-    made = small_project(tmp_path_factory.mktemp("prepared"))
-    store.load()
-    module("prep").main(made.arguments("raw-data", "schema", "settings", "train-data", "test-data"))
-    store.save("prepared")
-    return made
+    return step_runs.prepare_once(small_project(tmp_path_factory.mktemp("prepared")), store)
 
 
 @pytest.fixture(scope="session")
 def trained_once(prepared_once: Folders, store: Store, tmp_path_factory: pytest.TempPathFactory) -> Folders:
     """The same project after prep and train; to be copied."""
     made = prepared_once.copy_to(tmp_path_factory.mktemp("trained"))
-    store.load("prepared")
+    store.load(made.root)
     module("train").main(made.arguments("train-data", "schema", "settings", "model"))
-    store.save("trained")
+    store.save(made.root)
     return made
 
 
 @pytest.fixture
 def prepared(folders: Folders, prepared_once: Folders, store: Store) -> Folders:
     """The small project after prep, with its run in the store."""
-    store.load("prepared")
+    store.load(prepared_once.root)
     return prepared_once.copy_to(folders.root)
 
 
 @pytest.fixture
 def trained(folders: Folders, trained_once: Folders, store: Store) -> Folders:
-    """The same project after prep and train."""
-    store.load("trained")
+    """The small project after prep and train."""
+    store.load(trained_once.root)
     return trained_once.copy_to(folders.root)
+
+
+@pytest.fixture(scope="session")
+def rivals_once(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    """A project with a strong and a weak model; to be copied."""
+    store.load()
+    return rivals(tmp_path_factory.mktemp("rivals"))
+
+
+@pytest.fixture
+def gate(folders: Folders, rivals_once: Folders) -> step_runs.Gate:
+    """The step evaluate on such a project."""
+    return step_runs.Gate(rivals_once.copy_to(folders.root))
+
+
+@pytest.fixture
+def production(prepared: Folders) -> step_runs.Production:
+    """The step drift on the small project, with a folder for the production data."""
+    return step_runs.Production(prepared)
+
+
+@pytest.fixture(scope="session")
+def own_data() -> step_runs.OwnData:
+    """The data of this project, as the step drift sees them."""
+    return step_runs.OwnData()
+
+
+@pytest.fixture(scope="session")
+def score(trained_once: Folders) -> ModuleType:
+    """The scoring script with the model of the small project."""
+    return step_runs.load_script(trained_once.root)

@@ -57,6 +57,27 @@ def write_schema(document: dict[str, Any], folder: Path) -> Any:
     return module("core.schema").Schema.load(path)
 
 
+DATABASE = "mlflow.db"
+
+
+def small_settings(hyperparameters: dict[str, Any], metric: str, baseline: str, column: str) -> dict[str, Any]:
+    """Return settings of a small project whose models are all promoted, but for what a type of data has besides."""
+    return {
+        "training": {"test_size": 0.25, "seed": 13, "hyperparameters": hyperparameters},
+        "evaluation": {"metric": metric, "baselines": [baseline], "slices": [column]},
+        "promotion": {
+            "floor": 0.1,
+            "incomparable_champion": "stop",
+            "beat_baselines": False,
+            "minimum_gain": 0.0,
+            "confidence": 0.95,
+            "slice_tolerance": 0.1,
+            "minimum_slice_rows": 20,
+        },
+        "drift": {"numerical": {"jensen_shannon_distance": 0.2}, "categorical": {"jensen_shannon_distance": 0.2}},
+    }
+
+
 @dataclass
 class Folders:
     """The paths of one small project; the output folders do not exist yet."""
@@ -108,25 +129,25 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         """Make the store in a folder, and let MLflow use it."""
-        self.folder, self.artifacts = folder, folder / "artifacts"
-        mlflow.set_tracking_uri(f"sqlite:///{(folder / 'mlflow.db').as_posix()}")
+        self._folder, self._empty, self.artifacts = folder, folder / "empty", folder / "artifacts"
+        mlflow.set_tracking_uri(f"sqlite:///{(folder / DATABASE).as_posix()}")
         mlflow.create_experiment(self.experiment, artifact_location=self.artifacts.as_uri())
         mlflow.MlflowClient().search_registered_models()
-        self.save("empty")
+        self._empty.mkdir()
+        self.save(self._empty)
 
-    def save(self, name: str) -> None:
-        """Keep the runs and the registered models of now; files of theirs are not kept."""
-        self._copy("mlflow", name)
+    def save(self, folder: Path) -> None:
+        """Keep the runs and the registered models of now in a folder, without their files."""
+        self._copy(self._folder, folder)
 
-    def load(self, name: str = "empty") -> None:
-        """Go back to what was saved."""
-        self._copy(name, "mlflow")
+    def load(self, folder: Path | None = None) -> None:
+        """Go back to what was saved in a folder, or to a store without runs."""
+        self._copy(folder or self._empty, self._folder)
         shutil.rmtree(self.artifacts, ignore_errors=True)
 
-    def _copy(self, source: str, target: str) -> None:
+    def _copy(self, source: Path, target: Path) -> None:
         # SQLite copies pages in a transaction, so that MLflow may keep its connections.
-        names = (self.folder / f"{name}.db" for name in (source, target))
-        with closing(sqlite3.connect(next(names))) as old, closing(sqlite3.connect(next(names))) as new:
+        with closing(sqlite3.connect(source / DATABASE)) as old, closing(sqlite3.connect(target / DATABASE)) as new:
             old.backup(new)
 
 

@@ -311,7 +311,7 @@ class _Chance:
         self._distance, self._order, self._gaps = metric.distance, metric.order, counts.gaps
         self._pooled, self._size = counts.reference + counts.current, int(counts.current.sum())
         self._random = np.random.default_rng(0)
-        # Both ways draw from the same distribution: row by row, which costs time and memory by the row, or cell by cell.
+        # Both draw from the same distribution: row by row, which costs time and memory by the row, or cell by cell.
         total = int(self._pooled.sum())
         row_by_row = total <= _BLOCK and min(self._size, total - self._size) < _ROWS_PER_CELL * len(self._pooled)
         self._method: Literal["count", "marginals"] = "count" if row_by_row else "marginals"
