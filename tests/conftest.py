@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import copier
+import copier._main
 import copier._template
 import jinja2
 import pytest
@@ -87,6 +88,34 @@ def templates_compiled_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jinja2.Environment, "compile", compile_once)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_names_are_not_rendered() -> Iterator[None]:
+    """Copier 9.19 renders each part of each path, and the name of the answers file with each of them.
+
+    That takes half of the time of a rendering, and few names have anything to render. What a subprocess renders is not
+    patched.
+    """
+    worker = copier._main.Worker
+    render, answers_file = worker._render_string, worker.answers_relpath.fget
+
+    def is_plain(self: copier._main.Worker, text: str) -> bool:
+        marks = (getattr(self.jinja_env, name) for name in SYNTAX if name.endswith(("start_string", "prefix")))
+        self.jinja_env.preprocess(text)  # makes Copier forget the `yield` of the path before
+        return not any(mark in text for mark in marks if mark)
+
+    def render_string(self: copier._main.Worker, string: str, extra_context: dict | None = None) -> str:
+        return string if is_plain(self, string) else render(self, string, extra_context)
+
+    def answers_relpath(self: copier._main.Worker) -> Path:
+        path = self.answers_file or self.template.answers_relpath
+        return Path(path) if is_plain(self, str(path)) else answers_file(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker, "_render_string", render_string)
+        patch.setattr(worker, "answers_relpath", property(answers_relpath))
         yield
 
 
