@@ -1,6 +1,7 @@
 """Fixtures: a small project, and an Azure CLI that is not one."""
 
 import inspect
+import itertools
 import os
 import sys
 import traceback
@@ -50,6 +51,13 @@ def short_stacks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inspect.stack", stack)
     if found := sys.modules.get("azureml.dataprep.api._loggerfactory"):
         monkeypatch.setattr(found._LoggerFactory, "get_stack", lambda *_, **__: "")
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a second pass from one deployment to the next."""
+    seconds = itertools.count()
+    monkeypatch.setattr("mlops.verbs.models.now", lambda: f"2026-01-01T00:00:{next(seconds):02}Z")
 
 
 @pytest.fixture
