@@ -54,6 +54,7 @@ LOOSENED = {
         "    key_vault          = azurerm_key_vault.this.id\n": "",
         "local.log_categories[each.key]": "[]",
     },
+    "identity.tf": {'var.deployer_principal_type : "ServicePrincipal"': 'var.deployer_principal_type : "User"'},
     "workspace.tf": {
         '"Identity"': '"AccessKey"',
         'type         = "UserAssigned"': 'type         = "SystemAssigned, UserAssigned"',
