@@ -54,7 +54,6 @@ LOOSENED = {
         "    key_vault          = azurerm_key_vault.this.id\n": "",
         "local.log_categories[each.key]": "[]",
     },
-    "identity.tf": {'var.deployer_principal_type : "ServicePrincipal"': 'var.deployer_principal_type : "User"'},
     "workspace.tf": {
         '"Identity"': '"AccessKey"',
         'type         = "UserAssigned"': 'type         = "SystemAssigned, UserAssigned"',
@@ -398,6 +397,23 @@ def test_another_role_is_noticed(copied: Copied, tools: Path, name: str) -> None
     roles.write_text(re.sub(rf'(\b{name}: )"[\w-]+"', rf'\1"{owner}"', roles.read_text("utf-8")), encoding="utf-8")
     result = terraform(module, tools, "test", "-filter=tests/roles.tftest.hcl")
     assert "differ from this list" in output(result)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (': "ServicePrincipal"', ': "User"'),
+        ("? var.deployer_principal_type :", '? "User" :'),
+        ("each.value.principal_type", '"User"'),
+    ],
+)
+def test_a_right_that_does_not_say_that_it_is_for_a_service_is_noticed(
+    copied: Copied, tools: Path, old: str, new: str
+) -> None:
+    module = copied(NONE)
+    edit(module / "identity.tf", {old: new})
+    result = terraform(module, tools, "test", "-filter=tests/roles.tftest.hcl")
+    assert "may grant to services alone" in output(result)
 
 
 def test_a_value_that_is_not_from_the_config_is_noticed_in_each_environment(copied: Copied, tools: Path) -> None:
