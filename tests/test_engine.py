@@ -22,10 +22,11 @@ RUNS: Runs = {
         ("bootstrap", "cli", "doctor", "environments", "outputs", "provision", "teardown"),
         ("config", "definitions", "lint", "lint_configuration", "pipeline", "rollout", "tuning", "verbs"),
         ("local", "runner", "serving"),
+        ("closed_loop",),
         ("every_version",),
     ),
-    "python-sdk-v2": (("python_sdk_v2_definitions", "python_sdk_v2_fake_azure"), ("every_version",)),
-    "python-sdk-v1": (("python_sdk_v1_definitions", "python_sdk_v1_mlflow"), ("every_version",)),
+    "python-sdk-v2": (("python_sdk_v2_definitions", "python_sdk_v2_fake_azure"), ("closed_loop",), ("every_version",)),
+    "python-sdk-v1": (("python_sdk_v1_definitions", "python_sdk_v1_mlflow"), ("closed_loop",), ("every_version",)),
     "rai-aml-cli-v2": (("rai_lint", "rai_local"), ("rai_images",), ("every_version",)),
 }
 # Its client is that of aml-cli-v2, its definitions are its own.

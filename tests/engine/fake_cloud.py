@@ -14,6 +14,8 @@ from typing import Any
 
 import fake_az
 
+from mlops.subscription import account as azure
+
 TABLE = json.loads((Path(__file__).parent / "az_core_commands.json").read_text(encoding="utf-8"))
 IDENTITIES = "Microsoft.ManagedIdentity/userAssignedIdentities"
 ACCOUNTS = "Microsoft.Storage/storageAccounts"
@@ -21,7 +23,7 @@ SUBSCRIPTION = "00000000-0000-0000-0000-00000000aaaa"
 TENANT = "00000000-0000-0000-0000-00000000bbbb"
 PERSON = "00000000-0000-0000-0000-00000000cccc"
 READS = re.compile(
-    r"az .*\b(show|list|check-name)\b|gh config get |gh api (--include )?[^-]\S*$"
+    r"az .*\b(show|list|check-name)\b|az rest --method get|gh config get |gh api (--include )?[^-]\S*$"
     r"|git (remote get-url|rev-parse|symbolic-ref|ls-files)\b"
 )
 UPGRADE = "gh: Upgrade to GitHub Pro or make this repository public to enable this feature. (HTTP 403)"
@@ -43,6 +45,7 @@ class FakeCloud:
     credentials: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     accounts: dict[str, dict[str, Any]] = field(default_factory=dict)
     roles: list[dict[str, Any]] = field(default_factory=list)
+    definitions: dict[str, dict[str, Any]] = field(default_factory=dict)  # of roles that are not Azure's own
     resources: list[dict[str, Any]] = field(default_factory=list)
     deleted: list[dict[str, Any]] = field(default_factory=list)  # but still in the list of what a group holds
     registered: set[str] = field(default_factory=set)
@@ -110,6 +113,7 @@ class FakeCloud:
             "credentials": {name: each for name, each in self.credentials.items() if each},
             "accounts": self.accounts,
             "roles": [{key: value for key, value in role.items() if key != "id"} for role in self.roles],
+            "definitions": self.definitions,
             "environments": self.environments,
             "protection": self.protection,
         }
@@ -260,6 +264,8 @@ class FakeCloud:
         known = {each["principalId"]: "ServicePrincipal" for each in self.identities.values()} | {PERSON: "User"}
         _require(known.get(principal) == one["--assignee-principal-type"], "(UnmatchedPrincipalType)")
         role = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/{one['--role']}"
+        there = {*azure.ROLES.values(), *self.definitions}
+        _require(one["--role"] in there, "(RoleDefinitionDoesNotExist) The specified role definition does not exist.")
         key = (principal, role, one["--scope"])
         there = [(each["principalId"], each["roleDefinitionId"], each["scope"]) for each in self.roles]
         _require(key not in there, "ERROR: (RoleAssignmentExists) The role assignment already exists.")
@@ -273,6 +279,22 @@ class FakeCloud:
         _require(many["--ids"], "argument --ids: expected at least one argument")
         self.roles = [role for role in self.roles if role["id"] not in many["--ids"]]
         return {}
+
+    def az_rest(self, one: dict[str, str], many: dict[str, list[str]]) -> object:
+        place, _, number = one["--url"].rpartition("/")
+        _require(place == f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions", "(NotFound)")
+        _require(one["--url-parameters"] == "api-version=2022-04-01", "(InvalidApiVersionParameter)")
+        if one["--method"] == "put":
+            document = json.loads((self.root / one["--body"].removeprefix("@")).read_text(encoding="utf-8"))
+            _require(document["properties"]["assignableScopes"] == [f"/subscriptions/{SUBSCRIPTION}"], "(InvalidScope)")
+            self.definitions[number] = document
+        known = f"(RoleDefinitionDoesNotExist) The specified role definition with ID '{number}' does not exist."
+        found = _there(self.definitions, number, known)
+        if one["--method"] == "delete":
+            users = [role for role in self.roles if role["roleDefinitionId"].endswith(number)]
+            _require(not users, "(RoleDefinitionHasAssignments) There are existing role assignments")
+            del self.definitions[number]
+        return found
 
     def _inside(self, group: str) -> list[dict[str, Any]]:
         everything = [*self.identities.values(), *self.accounts.values(), *self.resources]
@@ -325,7 +347,7 @@ class FakeCloud:
             return f"HTTP/2.0 200 OK\r\nDate: today\r\n{scopes}\r\n" + json.dumps({"login": "ada", "id": 7})
         method = words[1] if words[0] == "--method" else "GET"
         path = (words[2] if words[0] == "--method" else words[0]).partition("?")[0]
-        fields = [word for word in words[3:] if word not in ("-f", "-F")]
+        fields = sent_fields(words[3:])
         found = self.repository
         if found:  # gh puts the repository of the folder here
             path = path.replace("{owner}/{repo}", found["full_name"])
@@ -398,7 +420,10 @@ class FakeCloud:
     def _put_environment(self, name: str, fields: list[str]) -> object:
         """Make an environment, or set its rules anew: what the call does not name goes back to GitHub's default."""
         assert self.repository is not None
-        reviewers = [each.split("=")[1] for each in fields if each.startswith("reviewers[][id]")]
+        people = elements(fields, "reviewers")
+        whole = all(each.keys() == {"type", "id"} and each["type"] in ("User", "Team") for each in people)
+        _require(whole, "gh: Invalid request. For 'anyOf/0', a reviewer is not complete. (HTTP 422)")
+        reviewers = [each["id"] for each in people]
         flags = {key: value for key, _, value in (each.partition("=") for each in fields) if "[" not in key}
         known = r"(reviewers\[\]\[(type|id)\]|deployment_branch_policy\[(protected|custom)_branch\w*\])=.*"
         kinds = {"protected_branches": "protected", "custom_branch_policies": "custom"}
@@ -453,6 +478,23 @@ class FakeCloud:
             _require(self.head.startswith(there), " ! [rejected] main -> main (fetch first)")
             self.branches["main"] = self.head
         return ""
+
+
+def sent_fields(words: list[str]) -> list[str]:
+    """Return the fields in the order in which gh reads them: all with -f, and then all with -F."""
+    pairs = list(zip(words[::2], words[1::2], strict=True))
+    return [text for option in ("-f", "-F") for kind, text in pairs if kind == option]
+
+
+def elements(fields: list[str], name: str) -> list[dict[str, str]]:
+    """Return the elements of a list as gh puts them together: a key that the last one has begins the next."""
+    found: list[dict[str, str]] = []
+    for text in fields:
+        if part := re.fullmatch(rf"{name}\[\]\[(\w+)\]=(.*)", text):
+            if not found or part[1] in found[-1]:
+                found.append({})
+            found[-1][part[1]] = part[2]
+    return found
 
 
 def problems(words: list[str]) -> list[str]:

@@ -21,8 +21,11 @@ GROUP = f"{SCOPE}/resourceGroups/rg-dev"
 ML = "Microsoft.MachineLearningServices"
 ADD_ONS = ["private-network", "user-with-compute-instance", "monitoring", "gpu-cluster", "model-registry", "data-lake"]
 SUBJECT = "repo:my-org@1/a-project@2:environment:dev"
+READER, READING_CLIENT = (f"00000000-0000-0000-0000-00000000000{digit}" for digit in (6, 7))
 CONTRIBUTOR = "b24988ac-6180-42a0-ab88-20f7382dd24c"
 ADMINISTRATOR = "f58310d9-a9f6-439a-9e8d-f62e7b41a168"
+READS = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
+READS_BLOBS = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1"
 LOCKS = "28bf596f-4eb7-45ce-b5bc-6cf482fec137"
 BLOBS = "ba92f5b4-2d11-453d-a403-e96b0029c9fe"
 ACR_PULL = "7f951dda-4ed3-4680-a7ca-43fe172d538d"
@@ -186,8 +189,10 @@ HEALTHY: dict[str, Any] = {
     "az provider list": [f"Microsoft.{name}" for name in PROVIDERS],
     "az ad signed-in-user show": {"id": PERSON},
     "az identity show": {"principalId": PRINCIPAL, "clientId": CLIENT},
+    "az identity show --name id-deploy-dev-read": {"principalId": READER, "clientId": READING_CLIENT},
     f"az role assignment list --all --assignee {PERSON}": [granted(OWNER), granted(BLOBS)],
     f"az role assignment list --all --assignee {PRINCIPAL}": ENOUGH,
+    f"az role assignment list --all --assignee {READER}": [granted(READS), granted(READS_BLOBS)],
     "az storage account show": {"name": "st"},
     "az group show": None,
     "az account list-locations": ["westeurope", "northeurope"],
@@ -218,6 +223,7 @@ HEALTHY: dict[str, Any] = {
     "az network vnet list": [{"id": f"{SCOPE}/resourceGroups/other/x/hub", "ranges": ["10.0.0.0/16", "fd00::/8"]}],
     "az ad user show": json.dumps(ADA),
     "az identity federated-credential list": [{"subject": SUBJECT}],
+    "az identity federated-credential list --identity-name id-deploy-dev-read": [{"subject": f"{SUBJECT}-read"}],
     "gh api repos/{owner}/{repo}": {
         "id": 2, "owner": {"id": 1, "login": "my-org"}, "name": "a-project", "full_name": "my-org/a-project",
         "created_at": "2026-11-01T00:00:00Z",
@@ -228,6 +234,9 @@ HEALTHY: dict[str, Any] = {
         {"name": "MLOPS_RUNNER", "value": "in-the-network"},
     ],
     "gh variable list --env dev": [{"name": "AZURE_CLIENT_ID", "value": CLIENT}],
+    "gh variable list --env dev-read": [{"name": "AZURE_CLIENT_ID", "value": READING_CLIENT}],
+    "az deployment sub what-if": "Resource changes: 1 to create.",
+    "terraform -chdir=infrastructure/terraform show": "Plan: 1 to add, 0 to change, 0 to destroy.",
     "az deployment sub show": {"workspace": {"type": "String", "value": "mlw-dev"}},
     "az resource show": None,
     "az lock list": [],

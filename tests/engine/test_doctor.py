@@ -70,6 +70,9 @@ def test_a_healthy_environment_has_no_finding_in_any_check(tmp_path: Path, tool:
 SIZES = HEALTHY[f"{azure.LISTED}/vmSizes"]["value"]
 TAKEN = {"nameAvailable": False, "reason": "AlreadyExists", "message": "The name is\nalready taken."}
 ASSIGNED = f"az role assignment list --all --assignee {PRINCIPAL}"
+READING = f"az role assignment list --all --assignee {azure.READER}"
+VARIABLES_OF_DEV = [{"name": "AZURE_CLIENT_ID", "value": CLIENT}]
+BRANCH = "repo:my-org@1/a-project@2:ref:refs/heads/main"
 MINE = f"az role assignment list --all --assignee {PERSON}"
 VARIABLES = HEALTHY["gh variable list --json"]
 ENOUGH, REST = azure.ENOUGH, azure.ENOUGH[2:]
@@ -297,13 +300,41 @@ DEFECTS = {
         {"az identity federated-credential list": [{"subject": azure.SUBJECT.replace("my-org", "My-Org")}]},
         "trust in GitHub", "error", f"does not trust {azure.SUBJECT}", "bootstrap",
     ),
+    "trust in every branch": (
+        {"az identity federated-credential list": [{"subject": azure.SUBJECT}, {"subject": BRANCH}]},
+        "trust in GitHub", "warning", f"id-deploy-dev trusts {BRANCH}, too", "az identity federated-credential list",
+    ),
+    "no trust in who may only read": (
+        {"az identity federated-credential list --identity-name id-deploy-dev-read": []},
+        "trust in GitHub", "error", f"id-deploy-dev-read does not trust {azure.SUBJECT}-read", "bootstrap",
+    ),
+    "nothing to read with": (
+        {READING: []},
+        "rights to plan", "error", f"id-deploy-dev-read: lacks Reader on {SCOPE}", "bootstrap",
+    ),
+    "no right to read the state": (
+        {READING: [granted(azure.READS)]},
+        "rights to plan", "error", "lacks Storage Blob Data Reader on the state account st", "bootstrap",
+    ),
+    "no identity that may only read": (
+        {"az identity show --name id-deploy-dev-read": None},
+        "rights to plan", "warning", "no identity id-deploy-dev-read", "bootstrap",
+    ),
     "a missing variable": (
         {"gh variable list --env dev": Refusal("HTTP 404: Not Found")},
         "GitHub variables", "error", "AZURE_CLIENT_ID is not set for dev", "bootstrap",
     ),
     "another client": (
         {"gh variable list --env dev": [{"name": "AZURE_CLIENT_ID", "value": "x"}]},
-        "GitHub variables", "error", f"AZURE_CLIENT_ID is x, not {CLIENT}", "bootstrap",
+        "GitHub variables", "error", f"AZURE_CLIENT_ID of dev is x, not {CLIENT}", "bootstrap",
+    ),
+    "an environment that may only read and has no ids": (
+        {"gh variable list --env dev-read": Refusal("HTTP 404: Not Found")},
+        "GitHub variables", "error", "AZURE_CLIENT_ID is not set for dev-read", "bootstrap",
+    ),
+    "a plan as the identity that changes": (
+        {"gh variable list --env dev-read": VARIABLES_OF_DEV},
+        "GitHub variables", "error", f"AZURE_CLIENT_ID of dev-read is {CLIENT}, not {azure.READING_CLIENT}", "bootstrap",
     ),
     "no runner": (
         {"gh variable list --json": VARIABLES[:2]},

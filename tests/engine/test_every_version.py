@@ -150,7 +150,7 @@ def served(model: str, generation: int, environment: str = "dev") -> State:
         "model": model,
         "generation": str(generation),
         "machines": "Standard_D2as_v4 x 3",
-        "collects": ["model_inputs", "model_outputs"],
+        "collects": [f"online-{environment}-model_inputs", f"online-{environment}-model_outputs"],
         "variables": variables(environment),
         **SCORING,
     }
@@ -191,7 +191,7 @@ def monitor(deployment: str, alerts: object = "azmonitoring", features: object =
     """The monitor of a deployment, with the thresholds of the small project."""
 
     def watched(context: str) -> State:
-        asset = f"online-dev-{deployment}-{context}"
+        asset = f"online-dev-{context}"
         return {"production": [asset, "P5D", "P0D"], "reference": [asset, "P5D", "P5D"]}
 
     quality = {"null_value_rate": 0.05, "data_type_error_rate": 0.01, "out_of_bounds_rate": 0.05}
@@ -1317,6 +1317,7 @@ def test_a_dry_run_lists_no_data_in_azure(in_azure: Play, capfd: pytest.CaptureF
 
 VERBS: dict[str, Callable[[Session], None]] = {
     "train": verbs.train,
+    "drift": verbs.drift,
     "tune": verbs.tune,
     "deploy-online": verbs.deploy_online,
     "smoke-test": verbs.smoke_test,

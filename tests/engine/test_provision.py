@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recorded_azure import GROUP, HEALTHY, ML, PERSON, SUBSCRIPTION, TOOLS, Recorded, Refusal, equipped
+from recorded_azure import GROUP, HEALTHY, ML, PERSON, PRINCIPAL, SUBSCRIPTION, TOOLS, Recorded, Refusal, equipped
 
 from mlops import cli, infrastructure
 from mlops.config import load_environment
 from mlops.errors import CommandError
+from mlops.infrastructure.summary import plan_summary
 from mlops.infrastructure.workspace import purge_command
 from mlops.shell import Shell
 
@@ -72,7 +73,7 @@ def test_terraform_applies_the_plan_that_it_showed(provision: Provision, recorde
 
 def test_terraform_plans_and_applies_nothing(provision: Provision, recorded: Recorded) -> None:
     assert provision("terraform", "--plan") == 0
-    assert [line.split()[2] for line in recorded.ran("terraform")] == ["init", "plan"]
+    assert [line.split()[2] for line in recorded.ran("terraform")] == ["init", "plan", "show"]
 
 
 def test_a_plan_takes_no_lock_that_would_stay_when_it_is_cut_off(provision: Provision, recorded: Recorded) -> None:
@@ -94,7 +95,7 @@ def test_terraform_gets_the_subscription_of_the_azure_cli(
 
     monkeypatch.setattr(recorded, "execute", note)
     assert provision("terraform", "--plan") == 0
-    assert seen == [{"ARM_SUBSCRIPTION_ID": SUBSCRIPTION}] * 2
+    assert seen[:2] == [{"ARM_SUBSCRIPTION_ID": SUBSCRIPTION}] * 2
 
 
 def test_in_a_workflow_terraform_signs_in_without_the_azure_cli(
@@ -148,7 +149,7 @@ def test_bicep_shows_what_would_change_and_changes_nothing(provision: Provision,
     assert provision("bicep", "--plan", "--environment", "prod") == 0
     assert recorded.ran("az deployment") == [
         "az deployment sub what-if --name mlw-prod --location northeurope --parameters "
-        "infrastructure/bicep/prod.bicepparam"
+        "infrastructure/bicep/prod.bicepparam --validation-level ProviderNoRbac"
     ]
 
 
@@ -166,7 +167,7 @@ def test_bicep_brings_a_deleted_vault_back_before_it_deploys(provision: Provisio
     assert provision("bicep") == 0
     assert [" ".join(line.split()[1:3]) for line in recorded.ran("az ")] == [
         "keyvault show-deleted", "group create", "keyvault recover", "account show",
-        "resource show", "deployment sub", "deployment sub",
+        "resource show", "deployment sub", "deployment sub", "resource show",
     ]  # fmt: skip
     assert "--tags managed_by=mlops-template project=a-project" in recorded.ran("group create")[0]
 
@@ -297,6 +298,116 @@ def test_for_another_owners_workspace_there_is_nothing_to_do(
 def test_a_plan_is_no_check(provision: Provision, capsys: pytest.CaptureFixture[str]) -> None:
     assert provision("terraform", "--plan", "--check") == 1
     assert "choose one" in capsys.readouterr().err
+
+
+# In a workflow.
+
+
+@pytest.fixture
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the outputs and of the page of a run."""
+    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
+    (tmp_path / "output").touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("infrastructure", "line"),
+    [("terraform", "Plan: 1 to add, 0 to change, 0 to destroy."), ("bicep", "Resource changes: 1 to create.")],
+)
+def test_who_approves_sees_the_plan_on_the_page_of_the_run(
+    provision: Provision, page: Path, infrastructure: str, line: str
+) -> None:
+    assert provision(infrastructure, "--plan", "--summary", ".local/plan.md") == 0
+    text = (page / "summary").read_text(encoding="utf-8")
+    assert text.startswith(f"## Infrastructure of dev\n\n{line}\n\n<details>")
+    assert text.strip() == (page / "project" / ".local" / "plan.md").read_text(encoding="utf-8").strip()
+
+
+def test_a_long_plan_fits_into_a_comment_and_its_backticks_end_no_block() -> None:
+    text = plan_summary("dev", "\x1b[1m+ create\x1b[0m `````\n" * 5000 + "Plan: 5 to add.")
+    assert len(text) < 65_536
+    assert "\x1b" not in text
+    assert text.splitlines()[2] == "Plan: 5 to add."
+    assert "\n``````text\n" in text
+    assert "the rest is in the log" in text
+
+
+def test_a_summary_needs_a_plan(provision: Provision, capsys: pytest.CaptureFixture[str]) -> None:
+    assert provision("terraform", "--summary", "plan.md") == 1
+    assert "--summary is the text of a plan: add --plan" in capsys.readouterr().err
+
+
+def test_a_plan_of_another_identity_leaves_the_rights_of_the_workflows_as_they_are(
+    provision: Provision, recorded: Recorded
+) -> None:
+    assert provision("terraform", "--plan", "--deployer", "workflows") == 0
+    assert recorded.ran(f"-var deployer_principal_id={PRINCIPAL}")
+    recorded.answers["az identity show"] = None
+    assert provision("terraform", "--plan", "--deployer", "workflows") == 1
+
+
+def test_new_rights_are_waited_for_and_then_it_goes_on(
+    provision: Provision, recorded: Recorded, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pauses: list[float] = []
+
+    def arrive(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            del recorded.answers[" init "]
+
+    recorded.answers[" init "] = Refusal("RESPONSE 403\nERROR CODE: AuthorizationPermissionMismatch")
+    monkeypatch.setattr("mlops.infrastructure.provisioned.time.sleep", arrive)
+    assert provision("terraform", "--retry-minutes", "10") == 0
+    assert pauses == [15, 15, 15]
+    assert capsys.readouterr().out.count("A right is missing: new ones need some minutes, 10 at most.") == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "pauses"), [("ERROR CODE: AuthorizationFailure", 8), ("(SkuNotAvailable) no", 0)], ids=["right", "other"]
+)
+def test_a_right_that_never_comes_is_named_and_another_error_not_waited_for(
+    provision: Provision,
+    recorded: Recorded,
+    monkeypatch: pytest.MonkeyPatch,
+    said: str,
+    pauses: int,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    waited: list[float] = []
+    recorded.answers[" init "] = Refusal(said)
+    monkeypatch.setattr("mlops.infrastructure.provisioned.time.sleep", waited.append)
+    assert provision("terraform", "--retry-minutes", "2") == 1
+    assert len(waited) == pauses
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("there", "add_ons", "words", "trains"),
+    [
+        (None, (), (), "train=true\n"),
+        ({"name": "model"}, (), (), "train=false\n"),
+        (None, (), ("--environment", "test"), "train=false\n"),
+        # The runner has to come into the network before.
+        (None, ("private-network",), (), "train=false\n"),
+        (None, (), ("--plan",), ""),
+    ],
+    ids=["no model", "a model", "no training here", "closed", "a plan"],
+)
+def test_a_new_workspace_that_trains_gets_its_first_model(
+    provision: Provision,
+    recorded: Recorded,
+    page: Path,
+    there: object,
+    add_ons: tuple[str, ...],
+    words: tuple[str, ...],
+    trains: str,
+) -> None:
+    recorded.answers["--resource-type models"] = there
+    assert provision("terraform", *words, add_ons=add_ons) == 0
+    assert (page / "output").read_text(encoding="utf-8") == trains
 
 
 # Errors.

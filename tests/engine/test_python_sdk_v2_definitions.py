@@ -257,8 +257,8 @@ SEEDS = {
         ("a missing code folder", '"src"', '"sources"', "deployment.code_configuration.code no such folder"),
         (
             "a collection of nothing",
-            '"model_inputs": Dep',
-            '"model_input": Dep',
+            '("model_inputs", ',
+            '("model_input", ',
             "deployment.data_collector.collections.model_input nothing",
         ),
         (

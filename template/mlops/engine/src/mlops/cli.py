@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlops.errors import UserError
+from mlops.outputs import annotate, in_pipeline
 
 if TYPE_CHECKING:
     from mlops.config import EnvironmentConfig
@@ -30,7 +31,9 @@ EnvironmentOption = Annotated[
     str, typer.Option("--environment", "-e", help="A file of config/.", show_default="the first environment")
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the commands and run none.")]
-VersionOption = Annotated[str | None, typer.Option("--model-version", help="Default: the newest that may be used.")]
+VersionOption = Annotated[
+    str | None, typer.Option("--model-version", help="Default: the pinned one, or the newest that may be used.")
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ConfirmOption = Annotated[
     str, typer.Option("--confirm", help="The environment's name, beside --yes: for --all, or if it is protected.")
@@ -68,6 +71,22 @@ def lint() -> None:
     if findings:
         raise UserError(f"{len(findings)} error{'s' if len(findings) > 1 else ''} in configuration and definitions")
     print("No errors in configuration and definitions.")
+
+
+@app.command(rich_help_panel=LOCAL)
+def summary(
+    file: Annotated[Path | None, typer.Option(help="Write it into this file, too.")] = None,
+) -> None:
+    """Show what the newest local run found, as Markdown: metrics, decision, reasons."""
+    from mlops.local.summary import summary as summarise
+    from mlops.outputs import add_summary
+    from mlops.project import Project
+
+    markdown = summarise(Project.load())
+    print(markdown, end="")
+    add_summary(markdown)
+    if file:
+        _write(file, markdown)
 
 
 @app.command(rich_help_panel=LOCAL)
@@ -135,12 +154,50 @@ def train(
     environment: EnvironmentOption = "",
     overrides: Annotated[str, typer.Option(help="Other settings for this run: 'training.seed=7 ...'.")] = "",
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait for the job.")] = False,
+    job: Annotated[str, typer.Option(help="Its name. One that was started before is not started again.")] = "",
     dry_run: DryRunOption = False,
 ) -> None:
     """Run the training pipeline; a better model is registered."""
     from mlops import verbs
 
-    verbs.train(_session(environment, dry_run), overrides=overrides, wait=not no_wait)
+    verbs.train(_session(environment, dry_run), overrides=overrides, wait=not no_wait, job=job)
+
+
+@app.command(rich_help_panel=AZURE)
+def models(
+    environment: EnvironmentOption = "",
+    model_version: VersionOption = None,
+    accept: Annotated[str | None, typer.Option(metavar="VERSION", help="Take back the rejection of this one.")] = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """List the model's versions, and show which one is chosen, with its hash."""
+    from mlops import verbs
+
+    verbs.list_models(_session(environment, dry_run), model_version=model_version, accept=accept)
+
+
+@app.command(rich_help_panel=AZURE)
+def deliver(
+    environment: EnvironmentOption = "",
+    model_version: VersionOption = None,
+    sha256: Annotated[str, typer.Option("--sha256", help="What the files must hash to; `mlops models` shows it.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Also when nothing has changed.")] = False,
+    hold: Annotated[bool, typer.Option("--hold", help="Stop after the smoke test, before traffic moves.")] = False,
+    pin: Annotated[bool, typer.Option("--pin", help="Keep this version, which may be an older one.")] = False,
+    unpin: Annotated[bool, typer.Option("--unpin", help="End such a pin first.")] = False,
+    abort: Annotated[bool, typer.Option("--abort", help="End a rollout in progress, and nothing else.")] = False,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Bring a model into an environment (online, batch, monitor), then to the next one."""
+    from mlops import verbs
+
+    if abort and (model_version or sha256 or force or hold or pin or unpin):
+        raise UserError("--abort only ends a rollout: leave out the other options, or --abort")
+    session = _session(environment, dry_run)
+    if abort:
+        verbs.abort(session)
+        return
+    verbs.deliver(session, model_version=model_version, sha256=sha256, force=force, hold=hold, pin=pin, unpin=unpin)
 
 
 @app.command(rich_help_panel=AZURE)
@@ -149,7 +206,7 @@ def deploy_online(
     model_version: VersionOption = None,
     bake_minutes: Annotated[float | None, typer.Option(min=0, help="Length of the canary stage.")] = None,
     hold: Annotated[bool, typer.Option("--hold", help="Stop after the smoke test, before traffic moves.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Also when that version is served already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also when nothing has changed since.")] = False,
     dry_run: DryRunOption = False,
 ) -> None:
     """Roll a model out to the online endpoint: test, canary, full; back on any error."""
@@ -197,11 +254,17 @@ def shift_traffic(
 
 
 @app.command(rich_help_panel=AZURE)
-def rollback(environment: EnvironmentOption = "", dry_run: DryRunOption = False) -> None:
-    """Go back to the older deployment and reject the newer model version."""
+def rollback(
+    environment: EnvironmentOption = "",
+    model_version: Annotated[
+        str | None, typer.Option("--model-version", help="Where to go back to. Default: what served before.")
+    ] = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Go back to the model that served before, and reject the one that serves."""
     from mlops import verbs
 
-    verbs.rollback(_session(environment, dry_run))
+    verbs.rollback(_session(environment, dry_run), model_version=model_version)
 
 
 @app.command(rich_help_panel=AZURE)
@@ -233,6 +296,45 @@ def monitor(environment: EnvironmentOption = "", dry_run: DryRunOption = False) 
     from mlops import verbs
 
     verbs.monitor(_session(environment, dry_run))
+
+
+@app.command(rich_help_panel=AZURE)
+def drift(
+    environment: EnvironmentOption = "",
+    days: Annotated[
+        int | None, typer.Option(min=1, help="How old an alert may be. Default: twice monitor.lookback_days.")
+    ] = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Look for an alert of the monitor, and name the training that answers it; start nothing."""
+    from mlops import verbs
+
+    verbs.drift(_session(environment, dry_run), days=days)
+
+
+@app.command(rich_help_panel=AZURE)
+def connected(
+    environment: EnvironmentOption = "",
+    required: Annotated[bool, typer.Option("--required", help="Fail when it is not.")] = False,
+) -> None:
+    """Look, in a pipeline, whether its environment has the ids to sign in to Azure with."""
+    from mlops.project import Project
+    from mlops.subscription.connected import connected as look
+
+    project = Project.load()
+    look(environment or project.first_environment, required=required)
+
+
+@app.command(rich_help_panel=AZURE)
+def approval(environment: EnvironmentOption = "") -> None:
+    """Look, in a pipeline, whether a person approves what reaches a protected environment."""
+    from mlops import orchestration
+
+    project, config = _open(environment)
+    if config.protected:
+        orchestration.of(project).check_approval(config.environment)
+    else:
+        print(f"{config.environment} is not protected: no approval is needed.")
 
 
 @app.command(rich_help_panel=INFRASTRUCTURE)
@@ -282,23 +384,48 @@ def provision(
     plan: Annotated[bool, typer.Option("--plan", help="Show what would change.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Check the definitions; needs no account.")] = False,
     deployer: Annotated[
-        str | None, typer.Option(metavar="OBJECT-ID", help="The identity that runs the verbs later. Default: you.")
+        str | None,
+        typer.Option(
+            metavar="OBJECT-ID", help="The identity that runs the verbs later, or `workflows` for theirs. Default: you."
+        ),
     ] = None,
+    summary_file: Annotated[
+        Path | None, typer.Option("--summary", metavar="FILE", help="With --plan: write it as Markdown into a file, too.")
+    ] = None,
+    retry_minutes: Annotated[
+        int, typer.Option(min=0, help="Repeat for so long while rights are missing, as new ones are at first.")
+    ] = 0,
     dry_run: DryRunOption = False,
 ) -> None:
     """Build an environment's Azure resources, or preview or check them."""
     from mlops import infrastructure
     from mlops.config import GUID
+    from mlops.infrastructure.summary import plan_summary
+    from mlops.infrastructure.workspace import trains_first
+    from mlops.outputs import add_summary, set_outputs
+    from mlops.subscription.choices import WORKFLOWS
 
     if plan and check:
         raise UserError("--plan and --check exclude each other: choose one")
-    if deployer and not re.fullmatch(GUID, deployer):
+    if summary_file and not plan:
+        raise UserError("--summary is the text of a plan: add --plan")
+    if deployer and deployer != WORKFLOWS and not re.fullmatch(GUID, deployer):
         raise UserError(
-            f"--deployer {deployer}: write an object id, which `az identity show --query principalId` prints"
+            f"--deployer {deployer}: write an object id, which `az identity show --query principalId` prints, or "
+            f"`{WORKFLOWS}`"
         )
     project, config = _open(environment)
     action: Action = "plan" if plan else "check" if check else "apply"
-    infrastructure.of(project).provision(config, action, dry_run=dry_run, deployer=deployer)
+    text = infrastructure.of(project).provision(
+        config, action, dry_run=dry_run, deployer=deployer, retry_minutes=retry_minutes
+    )
+    if plan and not dry_run:
+        markdown = plan_summary(config.environment, text)
+        add_summary(markdown)
+        if summary_file:
+            _write(summary_file, markdown)
+    if action == "apply" and not dry_run:
+        set_outputs(train=trains_first(project, config))
 
 
 @app.command(rich_help_panel=INFRASTRUCTURE)
@@ -370,6 +497,8 @@ def main(arguments: list[str] | None = None) -> None:
         app(arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        if in_pipeline():
+            annotate("error", f"mlops {words[0]}" if words else "mlops", str(error))
         sys.exit(1)
 
 
@@ -397,6 +526,14 @@ def _session(environment: str, dry_run: bool) -> "Session":
     from mlops.verbs import Session
 
     return Session.open(environment or Project.load().first_environment, dry_run=dry_run)
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{file} cannot be written: {error.strerror}") from error
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """The project's environments (`config/<environment>.yml`), and what the monitor compares (`config/model.yml`)."""
 
+import contextlib
 import operator
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,6 +51,11 @@ class Deployer(Section):
 
     resource_group: Text
     identity: Text
+
+    @property
+    def reader(self) -> str:
+        """The second identity, which may only read: it plans for pull requests and looks for drift."""
+        return f"{self.identity}-read"
 
 
 class TerraformState(Section):
@@ -160,6 +166,12 @@ class Model(Section):
     source: Literal["workspace", "registry"]
 
 
+class Delivery(Section):
+    """Where a model goes from here: `next` is the environment that gets it afterwards, "" for none."""
+
+    next: str = ""
+
+
 class Rollout(Section):
     """The canary stage of a deployment: its share of the traffic in percent and its length in minutes."""
 
@@ -175,8 +187,9 @@ class Schedule(Section):
 
 
 class Monitor(Section):
-    """The model monitor: days of production data per run, recipients of alerts, the Spark machine."""
+    """The model monitor: whether there is one, days of production data per run, recipients of alerts, its machine."""
 
+    enabled: bool = True  # files from before the key keep their monitor
     lookback_days: Count
     alert_emails: list[Text]
     vm: Text
@@ -256,6 +269,7 @@ class EnvironmentConfig(Section):
     terraform_state: TerraformState | None = None
     compute: Compute
     model: Model
+    delivery: Delivery = Delivery()
     rollout: Rollout
     schedule: Schedule
     monitor: Monitor
@@ -468,9 +482,28 @@ def _cluster_problems(compute: Compute) -> Iterator[Problem]:
         yield Problem("compute.training.processes_per_node", problem)
 
 
+def _delivery_problems(project: Project, config: EnvironmentConfig) -> Iterator[Problem]:
+    """Find a next environment that cannot get the model."""
+    following = config.delivery.next
+    if not following:
+        return
+    others = [name for name in project.environments if name != config.environment]
+    if following not in others:
+        yield Problem(
+            "delivery.next", f"is {following!r}, but the other environments are {', '.join(others) or 'none'}"
+        )
+        return
+    with contextlib.suppress(UserError):  # what is wrong with the other file is reported for that one
+        source = load_yaml(project.root / "config" / f"{following}.yml").get("model")
+        if isinstance(source, dict) and source.get("source") == "workspace":
+            problem = f"{following} takes its models from its own workspace: choose one with model.source registry"
+            yield Problem("delivery.next", problem)
+
+
 def _section_problems(project: Project, config: EnvironmentConfig) -> Iterator[Problem]:
     """Find parts of the file that nothing would build, and infrastructure without its settings."""
     yield from _cluster_problems(config.compute)
+    yield from _delivery_problems(project, config)
     optional = {path for paths in ADD_ONS.values() for path in paths}
     for add_on, paths in ADD_ONS.items():
         for path in paths:

@@ -14,4 +14,4 @@ class CommandError(UserError):
         errors = [line for line in lines if line.startswith("ERROR:")] or lines[-1:] or [f"exit code {code}"]
         name = " ".join(word for word in command[:4] if not word.startswith("-"))
         super().__init__(f"`{name}` failed: {errors[0].removeprefix('ERROR:').strip()}")
-        self.output = output
+        self.command, self.output = command, output

@@ -54,6 +54,11 @@ def annotate(level: Level, title: str, text: str) -> None:
         print(f"{level}: {text}", file=sys.stderr, flush=True)
 
 
+def in_pipeline() -> bool:
+    """Return whether a pipeline runs this, so that annotations reach its page."""
+    return os.environ.get("GITHUB_ACTIONS") == "true" or _on_azure_pipelines()
+
+
 def table(head: list[str], rows: list[list[str]]) -> str:
     """Return a Markdown table; the columns after the first are aligned to the right."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]

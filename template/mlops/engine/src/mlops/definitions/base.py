@@ -16,6 +16,7 @@ from textwrap import shorten
 from types import ModuleType
 from typing import Any, Protocol
 
+from mlops.config import EnvironmentConfig
 from mlops.errors import UserError
 from mlops.pipeline import Pipeline
 
@@ -41,6 +42,13 @@ class Definitions(Protocol):
 
     def tuning(self) -> Pipeline:
         """Return the pipeline that searches hyperparameters, as it runs on this machine: one step does all trials.
+
+        Raises:
+            UserError: It cannot be read or built.
+        """
+
+    def online_deployment(self, config: EnvironmentConfig) -> "Document":
+        """Return a deployment behind an environment's online endpoint, with all of what it runs in.
 
         Raises:
             UserError: It cannot be read or built.

@@ -32,15 +32,19 @@ class Bicep(Provisioned):
         """Return the subscription, at which Bicep deploys."""
         return context.subscription
 
-    def run(self, config: EnvironmentConfig, action: Action, *, dry_run: bool, deployer: str | None) -> None:
+    def previews(self, config: EnvironmentConfig) -> bool:
+        """Return true: the plan is Azure's preview of the deployment."""
+        return True
+
+    def run(self, config: EnvironmentConfig, action: Action, *, dry_run: bool, deployer: str | None) -> str:
         """Deploy the environment's resources, show what would change, or delete them; a check needs no account."""
         shell = Shell(self.project.root, dry_run, REMEDIES)
         if action == "check":
             _check(shell, self.project)
-            return
+            return ""
         if action == "destroy":
             _destroy(shell, config)
-            return
+            return ""
         if action == "apply":
             _recover_vault(shell, config)
         # A template knows the first two of these parameters only with the add-ons that need them.
@@ -62,13 +66,16 @@ class Bicep(Provisioned):
         if values:
             arguments += ["--parameters", *values]
         if action == "plan":
-            shell.run("az", "deployment", "sub", "what-if", *arguments)
-            return
+            # What may change is compared with what may be read: an identity that plans has no right to change anything.
+            text = shell.read("az", "deployment", "sub", "what-if", *arguments, "--validation-level", "ProviderNoRbac")
+            print(text, flush=True)
+            return text
         shell.run("az", "deployment", "sub", "create", *arguments, "--output", "none")
         enable_serverless_spark(shell, config)
         outputs = find(shell, "deployment", "sub", "show", *name, "--query", "properties.outputs")
         for key, output in sorted((outputs or {}).items()):
             print(f"{key} = {json.dumps(output['value'])}", flush=True)
+        return ""
 
 
 def _check(shell: Shell, project: Project) -> None:

@@ -37,8 +37,14 @@ class Existing:
         self.project = project
 
     def provision(
-        self, config: EnvironmentConfig, action: Action, *, dry_run: bool = False, deployer: str | None = None
-    ) -> None:
+        self,
+        config: EnvironmentConfig,
+        action: Action,
+        *,
+        dry_run: bool = False,
+        deployer: str | None = None,
+        retry_minutes: int = 0,
+    ) -> str:
         """Do nothing: a check passes.
 
         Raises:
@@ -48,6 +54,7 @@ class Existing:
         if action != "check":
             raise UserError(f"{text}; `uv run mlops doctor --environment {config.environment}` checks it")
         print(f"{text[0].upper()}{text[1:]}.", flush=True)
+        return ""
 
     def tools(self) -> list[Tool]:
         """Return no program."""
@@ -60,8 +67,10 @@ class Existing:
     def check_bootstrap(self, cloud: Cloud, config: EnvironmentConfig, *, undo: bool) -> None:
         """Accept every state: `steps` looks for the workspace."""
 
-    def steps(self, cloud: Cloud, config: EnvironmentConfig, identity: Identity, *, undo: bool) -> list[Step]:
-        """Return the identity's roles in the workspace and the registry.
+    def steps(
+        self, cloud: Cloud, config: EnvironmentConfig, identity: Identity, reader: Identity, *, undo: bool
+    ) -> list[Step]:
+        """Return the identities' roles in the workspace and the registry.
 
         Raises:
             UserError: The workspace cannot be seen.
@@ -86,6 +95,8 @@ class Existing:
         steps: list[Step] = [
             RoleAssignment(cloud, identity, role, scope, scope.rsplit("/", 1)[-1]) for role, scope in needed
         ]
+        for scope in (found["id"], *(item["id"] for item in known or ())):
+            steps.append(RoleAssignment(cloud, reader, "Reader", scope, scope.rsplit("/", 1)[-1]))
         return steps if known else [*steps, RegistryElsewhere(cloud, identity, registry)]
 
     def checks(self) -> Mapping[str, Check]:
@@ -100,6 +111,7 @@ class Existing:
             "workspace": workspace,
             "model registry": registry,
             "workflows' rights": partial(rights.workflow_rights, missing=missing_workflow_rights),
+            "rights to look": partial(rights.workflow_rights, missing=missing_reader_rights, reads=True),
             "region": machines.region,
             "machine sizes": machines.sizes,
             "quota": machines.quota,
@@ -158,6 +170,13 @@ def missing_workflow_rights(context: Context, granted: Granted) -> Iterator[str]
     for role, scope in _needed_roles(context):
         if not granted.at(scope, role, *WIDER.get(role, ())):
             yield f"{role} on {scope}"
+
+
+def missing_reader_rights(context: Context, granted: Granted) -> Iterator[str]:
+    """Yield the rights that the identity which may only read lacks to look at jobs and models."""
+    for place in (context.workspace, context.registry):
+        if place and not granted.at(place["id"], "Reader", "Contributor", "Owner"):
+            yield f"Reader on {place['id']}"
 
 
 def _needed_roles(context: Context) -> list[tuple[str, str]]:

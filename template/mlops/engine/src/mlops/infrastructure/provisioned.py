@@ -1,5 +1,7 @@
 """What Terraform and Bicep have in common: the same resources, rights and checks."""
 
+import re
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
@@ -7,14 +9,17 @@ from typing import Any
 
 from mlops.config import EnvironmentConfig
 from mlops.errors import CommandError, UserError
-from mlops.infrastructure import checks
-from mlops.infrastructure.workspace import ENDPOINT_PROVIDERS, provisioning_remedy
+from mlops.infrastructure import checks, preview
+from mlops.infrastructure.workspace import ENDPOINT_PROVIDERS, provisioning_remedy, workflows_principal
 from mlops.project import Project, load_yaml
 from mlops.subscription.checks import Check, Context, machines, rights
 from mlops.subscription.checks.rights import Granted
 from mlops.subscription.checks.tools import Tool
-from mlops.subscription.choices import Action
-from mlops.subscription.steps import Cloud, Identity, RoleAssignment, Step
+from mlops.subscription.choices import WORKFLOWS, Action
+from mlops.subscription.steps import PAUSE_SECONDS, Cloud, Identity, RoleAssignment, Step
+
+NO_RIGHT = "AuthorizationFail|AuthorizationPermissionMismatch|does not have authorization"
+"""What Azure writes while a role that was just granted has not taken effect."""
 
 ASSIGNMENTS = "Microsoft.Authorization/roleAssignments"
 INSTANCES = "user-with-compute-instance"
@@ -30,17 +35,36 @@ class Provisioned(ABC):
         self.project = project
 
     def provision(
-        self, config: EnvironmentConfig, action: Action, *, dry_run: bool = False, deployer: str | None = None
-    ) -> None:
+        self,
+        config: EnvironmentConfig,
+        action: Action,
+        *,
+        dry_run: bool = False,
+        deployer: str | None = None,
+        retry_minutes: int = 0,
+    ) -> str:
         """Build, preview, check or remove an environment's resources; see `Infrastructure.provision`."""
-        try:
-            self.run(config, action, dry_run=dry_run, deployer=deployer)
-        except CommandError as error:
-            raise provisioning_remedy(error.output, config) or error from error
+        if deployer == WORKFLOWS:
+            deployer = workflows_principal(self.project, config, dry_run=dry_run)
+        pauses = retry_minutes * 60 // PAUSE_SECONDS
+        while True:
+            try:
+                return self.run(config, action, dry_run=dry_run, deployer=deployer)
+            except CommandError as error:
+                if not pauses or not re.search(NO_RIGHT, error.output):
+                    raise self.remedy(error, config) or error from error
+            if pauses == retry_minutes * 60 // PAUSE_SECONDS:
+                print(f"A right is missing: new ones need some minutes, {retry_minutes} at most.", flush=True)
+            pauses -= 1
+            time.sleep(PAUSE_SECONDS)
+
+    def remedy(self, error: CommandError, config: EnvironmentConfig) -> UserError | None:
+        """Return the one line that helps, or None when the error has no known remedy."""
+        return provisioning_remedy(error.output, config)
 
     @abstractmethod
-    def run(self, config: EnvironmentConfig, action: Action, *, dry_run: bool, deployer: str | None) -> None:
-        """Run the tool.
+    def run(self, config: EnvironmentConfig, action: Action, *, dry_run: bool, deployer: str | None) -> str:
+        """Run the tool, and return the text of a plan.
 
         Raises:
             CommandError: The tool fails.
@@ -75,8 +99,10 @@ class Provisioned(ABC):
                 f"`uv run mlops teardown --environment {config.environment} --all`"
             )
 
-    def steps(self, cloud: Cloud, config: EnvironmentConfig, identity: Identity, *, undo: bool) -> list[Step]:
-        """Return the identity's roles to provision."""
+    def steps(
+        self, cloud: Cloud, config: EnvironmentConfig, identity: Identity, reader: Identity, *, undo: bool
+    ) -> list[Step]:
+        """Return the roles to provision, and those to plan."""
         # At the subscription and not at the environment's resource group: there is none yet. It is the infrastructure's
         # own (one that is made here would be in Terraform's way), and Bicep deploys at the subscription.
         place, scope = f"subscription {cloud.account.name}", cloud.subscription
@@ -87,7 +113,8 @@ class Provisioned(ABC):
         ]
         if _locks(config):
             steps.append(RoleAssignment(cloud, identity, "Locks Contributor", scope, place))
-        return steps
+        steps.append(RoleAssignment(cloud, reader, "Reader", scope, place))
+        return [*steps, *preview.steps(cloud, reader)] if self.previews(config) else steps
 
     def checks(self) -> Mapping[str, Check]:
         """Return the checks of the subscription, and of the names and ranges that the resources need."""
@@ -99,6 +126,7 @@ class Provisioned(ABC):
                 remedy="an owner of the subscription grants it to you",
             ),
             "workflows' rights": partial(rights.workflow_rights, missing=self.missing_workflow_rights),
+            "rights to plan": partial(rights.workflow_rights, missing=self.missing_reader_rights, reads=True),
             "region": machines.region,
             "machine sizes": machines.sizes,
             "quota": machines.quota,
@@ -116,6 +144,15 @@ class Provisioned(ABC):
     def missing_workflow_rights(self, context: Context, granted: Granted) -> Iterator[str]:
         """Yield the rights that the workflows' identity lacks to provision."""
         yield from self._missing_rights(context, granted)
+
+    def missing_reader_rights(self, context: Context, granted: Granted) -> Iterator[str]:
+        """Yield the rights that the identity which plans lacks."""
+        if not granted.at(context.subscription, "Reader", "Contributor", "Owner"):
+            yield f"Reader on {context.subscription}"
+
+    def previews(self, config: EnvironmentConfig) -> bool:
+        """Return whether a plan needs more than the role Reader: it asks Azure for the preview of a deployment."""
+        return False
 
     def _missing_rights(self, context: Context, granted: Granted) -> Iterator[str]:
         scope = self.scope(context)

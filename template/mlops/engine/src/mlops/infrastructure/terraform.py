@@ -37,7 +37,7 @@ FOLDER = "infrastructure/terraform"
 NO_STATE = "no such host|ResourceNotFound|ContainerNotFound|AuthorizationFailure|AuthorizationPermissionMismatch"
 """What `terraform init` writes without account or container of the state, and without the right to them."""
 
-STATE_ROLE = "Storage Blob Data Contributor"
+STATE_ROLE, STATE_READER = "Storage Blob Data Contributor", "Storage Blob Data Reader"
 
 INSTALL = "see https://developer.hashicorp.com/terraform/install"
 
@@ -68,7 +68,9 @@ class Terraform(Provisioned):
             if name and not name["nameAvailable"]:
                 raise _taken(config)
 
-    def steps(self, cloud: Cloud, config: EnvironmentConfig, identity: Identity, *, undo: bool) -> list[Step]:
+    def steps(
+        self, cloud: Cloud, config: EnvironmentConfig, identity: Identity, reader: Identity, *, undo: bool
+    ) -> list[Step]:
         """Return the storage account of the state, the rights to it, and the roles to provision."""
         state = _state(config)
         scope = f"{cloud.subscription}/resourceGroups/{state.resource_group}"
@@ -76,9 +78,14 @@ class Terraform(Provisioned):
         account, place = StateAccount(cloud, config), f"storage account {state.storage_account}"
         steps: list[Step] = [account, StateVersions(cloud, state), StateContainer(cloud, state)]
         steps.append(RoleAssignment(cloud, identity, STATE_ROLE, scope, place, within=account))
+        steps.append(RoleAssignment(cloud, reader, STATE_READER, scope, place, within=account))
         if cloud.user:  # `mlops provision` run manually reads and writes the state, too
             steps.append(RoleAssignment(cloud, Person(cloud.user), STATE_ROLE, scope, place, within=account))
-        return [*steps, *super().steps(cloud, config, identity, undo=undo)]
+        return [*steps, *super().steps(cloud, config, identity, reader, undo=undo)]
+
+    def previews(self, config: EnvironmentConfig) -> bool:
+        """Return whether there are compute instances, which are deployments of a template."""
+        return config.compute.instances is not None
 
     def missing_user_rights(self, context: Context, granted: Granted) -> Iterator[str]:
         """Yield the rights that a user lacks to provision and to keep the state."""
@@ -92,20 +99,38 @@ class Terraform(Provisioned):
         yield from super().missing_workflow_rights(context, granted)
         yield from self._missing_state_rights(context, granted)
 
-    def _missing_state_rights(self, context: Context, granted: Granted) -> Iterator[str]:
+    def missing_reader_rights(self, context: Context, granted: Granted) -> Iterator[str]:
+        """Yield the rights that the identity which plans lacks, to read the state among them."""
+        yield from super().missing_reader_rights(context, granted)
+        yield from self._missing_state_rights(context, granted, STATE_READER, STATE_ROLE)
+
+    def _missing_state_rights(
+        self, context: Context, granted: Granted, role: str = STATE_ROLE, *wider: str
+    ) -> Iterator[str]:
         """Yield the right to the state if it is missing; an owner of the account does not have it automatically."""
         state = _state(context.config)
         account = f"{context.subscription}/resourceGroups/{state.resource_group}/providers/Microsoft.Storage"
         account += f"/storageAccounts/{state.storage_account}"
-        if not granted.at(account, STATE_ROLE, "Storage Blob Data Owner"):
-            yield f"{STATE_ROLE} on the state account {state.storage_account}"
+        if not granted.at(account, role, *wider, "Storage Blob Data Owner"):
+            yield f"{role} on the state account {state.storage_account}"
 
-    def run(self, config: EnvironmentConfig, action: Action, *, dry_run: bool, deployer: str | None) -> None:
+    def remedy(self, error: CommandError, config: EnvironmentConfig) -> UserError | None:
+        """Return the one line that helps; of an error of `terraform init` one about the state."""
+        if "init" not in error.command or not re.search(NO_STATE, error.output):
+            return super().remedy(error, config)
+        state = _state(config)
+        return UserError(
+            f"terraform init failed: does the state's container {state.container} in storage account "
+            f"{state.storage_account} exist, and have you the role Storage Blob Data Contributor on it? "
+            f"`uv run mlops bootstrap --environment {config.environment}` sees to both (details above)"
+        )
+
+    def run(self, config: EnvironmentConfig, action: Action, *, dry_run: bool, deployer: str | None) -> str:
         """Initialise Terraform for the environment's state, then apply, plan or destroy; a check needs no account."""
         shell = Shell(self.project.root, dry_run, {**azure.REMEDIES, "terraform": INSTALL})
         if action == "check":
             _check(shell)
-            return
+            return ""
         variables = _login(shell)
         plan = self.project.root / ".local" / "terraform" / f"{config.environment}.tfplan"
         plan.parent.mkdir(parents=True, exist_ok=True)
@@ -113,18 +138,8 @@ class Terraform(Provisioned):
         def terraform(*words: str) -> None:
             shell.run("terraform", f"-chdir={FOLDER}", *words, variables=variables)
 
-        try:
-            # -reconfigure: each environment has its own state, and none is ever copied into another's.
-            terraform("init", "-input=false", "-reconfigure", *_backend(config))
-        except CommandError as error:
-            if not re.search(NO_STATE, error.output):
-                raise
-            state = _state(config)
-            raise UserError(
-                f"terraform init failed: does the state's container {state.container} in storage account "
-                f"{state.storage_account} exist, and have you the role Storage Blob Data Contributor on it? "
-                f"`uv run mlops bootstrap --environment {config.environment}` sees to both (details above)"
-            ) from error
+        # -reconfigure: each environment has its own state, and none is ever copied into another's.
+        terraform("init", "-input=false", "-reconfigure", *_backend(config))
         # A plan may be cut off, as that of a pull request is by the next push, and its lock would stay and block the
         # next apply (hashicorp/setup-terraform#441).
         lock = "-lock=false" if action == "plan" else "-lock-timeout=10m"
@@ -137,7 +152,7 @@ class Terraform(Provisioned):
             for instance in existing_instances(shell, self.project, config):
                 delete_instance(shell, config, instance)
             terraform("destroy", "-auto-approve", *arguments)
-            return
+            return ""
         exists = online_endpoint_exists(shell, self.project, config)
         arguments += ["-var", f"online_endpoint_exists={str(exists).lower()}"]
         # Terraform starts in its own folder, so the plan's path is seen from there.
@@ -150,6 +165,8 @@ class Terraform(Provisioned):
             terraform("apply", "-input=false", lock, *pace, file)
             plan.unlink(missing_ok=True)
             enable_serverless_spark(shell, config)
+            return ""
+        return shell.read("terraform", f"-chdir={FOLDER}", "show", "-no-color", file)
 
 
 def _check(shell: Shell) -> None:

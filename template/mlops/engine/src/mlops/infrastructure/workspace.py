@@ -23,6 +23,32 @@ def online_endpoint_exists(shell: Shell, project: Project, config: EnvironmentCo
     return _exists(shell, config, "onlineEndpoints", config.names.online_endpoint)
 
 
+def trains_first(project: Project, config: EnvironmentConfig) -> bool:
+    """Return whether the workspace trains and has no model, in whose place the first training puts one.
+
+    Into a closed workspace somebody has to put the runner of the workflows before.
+    """
+    if config.model.source != "workspace" or config.closed:
+        return False
+    return not _exists(Shell(project.root, remedies=azure.REMEDIES, quiet=True), config, "models", config.model.name)
+
+
+def workflows_principal(project: Project, config: EnvironmentConfig, *, dry_run: bool) -> str:
+    """Return the object id of the identity that the environment's workflows sign in with.
+
+    Raises:
+        UserError: There is no such identity.
+    """
+    place = ("--name", config.deployer.identity, "--resource-group", config.deployer.resource_group)
+    found = azure.find(Shell(project.root, dry_run, azure.REMEDIES, quiet=not dry_run), "identity", "show", *place)
+    if found is None and not dry_run:
+        raise UserError(
+            f"there is no identity {config.deployer.identity}: run `uv run mlops bootstrap --environment "
+            f"{config.environment}`"
+        )
+    return str((found or {"principalId": "PRINCIPAL_ID"})["principalId"])
+
+
 def existing_instances(shell: Shell, project: Project, config: EnvironmentConfig) -> list[str]:
     """Return the names of the compute instances that are there, which Azure refuses to deploy again."""
     if "user-with-compute-instance" not in project.add_ons or shell.dry_run or not config.compute.instances:

@@ -190,13 +190,18 @@ class Catalogue:
 
     @cached_property
     def collected_assets(self) -> dict[str, bool]:
-        """Data assets that deployments fill, `<endpoint>-<deployment>-<collection>`, and whether they are enabled."""
+        """Data assets that deployments fill, and whether they are enabled.
+
+        Without a name of its own that of a collection is `<endpoint>-<deployment>-<collection>`.
+        """
         found = {}
         for document in self.of_kind("onlineDeployment"):
             base = f"{document.content.get('endpoint_name')}-{document.content.get('name')}"
             collections = mapping(mapping(document.content.get("data_collector")).get("collections"))
             for name, collection in collections.items():
-                found[f"{base}-{name}"] = str(mapping(collection).get("enabled", "")).lower() == "true"
+                content = mapping(collection)
+                asset = mapping(content.get("data")).get("name") or f"{base}-{name}"
+                found[str(asset)] = str(content.get("enabled", "")).lower() == "true"
         return found
 
     @cached_property

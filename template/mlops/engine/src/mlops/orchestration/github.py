@@ -1,12 +1,14 @@
 """GitHub Actions: repository, environments, variables, approvals and protection of main, made and checked."""
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 from mlops.config import EnvironmentConfig
 from mlops.errors import CommandError, UserError
@@ -56,9 +58,22 @@ class GitHubActions:
         """Return the checks of what connects the workflows with Azure."""
         return {"trust in GitHub": check_trust, "GitHub variables": check_variables, "runner": check_runner}
 
+    def check_approval(self, environment: str) -> None:
+        """Look whether the environment has reviewers, as a run of GitHub Actions.
 
-def expected_subjects(shell: Shell, environment: str) -> list[str]:
-    """Return the subjects that the workflows of this folder's repository may sign in with; see `subject_prefixes`.
+        Raises:
+            UserError: It has none, or GitHub gives no answer.
+        """
+        require_reviewers(environment)
+
+
+def reading(environment: str) -> str:
+    """Return the name of the environment on GitHub whose identity may only read."""
+    return f"{environment}-read"
+
+
+def expected_prefixes(shell: Shell) -> list[str]:
+    """Return how the subjects begin that the workflows of this folder's repository have; see `subject_prefixes`.
 
     Raises:
         CommandError: `gh` fails.
@@ -70,7 +85,7 @@ def expected_subjects(shell: Shell, environment: str) -> list[str]:
         if "HTTP 404" not in failure.output:
             raise
         subject = {}
-    return [f"{prefix}:environment:{environment}" for prefix in subject_prefixes(repository, subject)]
+    return subject_prefixes(repository, subject)
 
 
 def subject_prefixes(repository: Mapping[str, Any], subject: Mapping[str, Any]) -> list[str]:
@@ -146,24 +161,38 @@ class GitHub:
                     f"{', '.join(f'mlops-{name}' for name in closed)}, and set the variable MLOPS_RUNNER of "
                     "the repository to mlops"
                 )
+            if (self.repository is None or self.private) and self._asks_for_approval:
+                lines.append(
+                    "A private repository needs GitHub Pro, Team or Enterprise for environments, and Enterprise for "
+                    "approvals. Without approvals a model reaches a protected environment only by a manual run of "
+                    "deliver.yml with its version and hash typed (docs/operate.md)"
+                )
         return lines
+
+    @property
+    def _asks_for_approval(self) -> bool:
+        return any(name != self.cloud.project.first_environment for name in self.environments) or self.create
 
     def before(self) -> list[Step]:
         """Return the first commit and the repository, which has to exist before Azure can trust it."""
         return [LockFile(self), FirstCommit(self), Repository(self)] if self.create else []
 
-    def environment(self, config: EnvironmentConfig, identity: Identity) -> list[Step]:
-        """Return the identity's trust in the environment, and the environment with its variables and approvals."""
-        name = config.environment
+    def environment(self, config: EnvironmentConfig, identity: Identity, reader: Identity) -> list[Step]:
+        """Return an environment for each identity: its trust, its variables, its approvals and branches."""
+        name, is_first = config.environment, config.environment == self.cloud.project.first_environment
+        steps = [*self._connected(name, identity), Rules(self, name, reviewed=not is_first)]
+        steps += self._connected(reading(name), reader)
+        # A pull request shows its plan for the first environment, so its branch has to get there.
+        return steps if is_first else [*steps, Rules(self, reading(name), reviewed=False)]
+
+    def _connected(self, name: str, identity: Identity) -> list[Step]:
         workflows = f"workflows of {self.name} in {name}"
         is_own = partial(self._is_own_credential, name)
-        steps: list[Step] = [
+        return [
             Trust(self.cloud, identity, workflows, ISSUER, partial(self._subjects, name), is_own),
             Environment(self, name, identity),
             Variables(self, name, identity),
         ]
-        # A pull request shows its plan for the first environment, so its branch has to get there.
-        return steps if name == self.cloud.project.first_environment else [*steps, Approvals(self, name)]
 
     def after(self) -> list[Step]:
         """Return the first push, whose workflows find Azure connected, and then the protection of main."""
@@ -176,7 +205,7 @@ class GitHub:
         lines = ["New rights need some minutes to arrive: repeat a run that stops with 403 or AADSTS."]
         for name in self.environments:
             if name == self.cloud.project.first_environment and self.pushed:
-                lines.append(f"GitHub builds {name} now: `gh run watch`. Then: `gh workflow run train.yml`")
+                lines.append(f"GitHub builds {name} now, trains and deploys the first model: `gh run watch`")
             else:
                 lines.append(f"Next: `gh workflow run infrastructure.yml -f environment={name} -f action=apply`")
         return lines
@@ -598,26 +627,29 @@ class Variables(RemovableStep):
 
 
 @dataclass
-class Approvals(Step):
+class Rules(Step):
     """Reviewers and branches of an environment."""
 
     github: GitHub
     environment: str
+    reviewed: bool
+    """Whether each job needs an approval."""
 
     @property
     def name(self) -> str:
         """The environment's name."""
-        return f"approvals for {self.environment}: you, and protected branches only"
+        approvals = f"approvals for {self.environment}: you, and" if self.reviewed else f"branches of {self.environment}:"
+        return f"{approvals} protected branches only"
 
     def done(self) -> bool:
-        """Return whether the environment has reviewers and a rule for branches."""
+        """Return whether the environment has a rule for branches, and reviewers if it should."""
         found = self._find()
         restricted = found.get("deployment_branch_policy")
-        if restricted and _reviewers(found):
+        if restricted and (_reviewers(found) or not self.reviewed):
             return True
         # No answer names the plan. This is what `make` leaves where reviewers were refused.
         if self.github.private and (restricted or self.github.lacks_protection()):
-            raise SkippedError(self._unapproved)
+            raise SkippedError(self._unrestricted)
         return False
 
     def make(self) -> None:
@@ -630,25 +662,34 @@ class Approvals(Step):
             kept |= {key: part[key] for key, default in DEFAULTS.items() if part.get(key, default) != default}
         rest = [word for key, value in kept.items() for word in ("-F", f"{key}={json.dumps(value)}")]
         reviewers: list[str] = []
-        for kind, number in _reviewers(found) or [("User", self.github.user["id"])]:
-            reviewers += ["-f", f"reviewers[][type]={kind}", "-F", f"reviewers[][id]={number}"]
+        for kind, number in _reviewers(found) or self.reviewed * [("User", self.github.user["id"])]:
+            # With -f for one of the two, gh would send all of those first, and so break the pairs apart.
+            reviewers += ["-F", f"reviewers[][type]={kind}", "-F", f"reviewers[][id]={number}"]
+        if not reviewers:
+            self.github.run_within_plan(self._unrestricted, "gh", "api", "--method", "PUT", self._path, *rest)
+            return
         try:
             self.github.run("gh", "api", "--method", "PUT", self._path, *reviewers, *rest)
         except CommandError as failure:
             if not re.search(PLAN, failure.output):
                 raise
-            self.github.run_within_plan(self._unapproved, "gh", "api", "--method", "PUT", self._path, *rest)
-            raise SkippedError(self._unapproved) from failure
+            self.github.run_within_plan(self._unrestricted, "gh", "api", "--method", "PUT", self._path, *rest)
+            raise SkippedError(self._unrestricted) from failure
 
     @property
     def _path(self) -> str:
         return f"{self.github.api}/environments/{self.environment}"
 
     @property
-    def _unapproved(self) -> str:
+    def _unrestricted(self) -> str:
+        if not self.reviewed:
+            return (
+                f"every branch may use {self.environment}: GitHub's plan has no rule for branches in a private repository"
+            )
         return (
             f"{self.environment} is changed without approval: most of GitHub's plans lack approvals for a private "
-            "repository; with one that has them, add required reviewers in the environment's settings"
+            "repository; with one that has them, add required reviewers in the environment's settings. Until then a "
+            "model reaches a protected environment only by a manual run of deliver.yml with its version and hash typed"
         )
 
     def _find(self) -> dict[str, Any]:
@@ -723,39 +764,82 @@ def _lacks(scope: str) -> UserError:
     )
 
 
+def require_reviewers(environment: str) -> None:
+    """Ask GitHub, with the token of the run, for the reviewers of an environment.
+
+    Raises:
+        UserError: It has none, or GitHub gives no answer.
+    """
+    variables = ("GITHUB_API_URL", "GITHUB_REPOSITORY", "GH_TOKEN")
+    if missing := [name for name in variables if not os.environ.get(name)]:
+        raise UserError(f"{missing[0]} is not set: this runs in a workflow, with the token of the job as GH_TOKEN")
+    address, repository, token = (os.environ[name] for name in variables)
+    # Not with gh, which a machine of one's own need not have.
+    request = Request(
+        f"{address}/repos/{repository}/environments/{environment}",
+        headers={"Authorization": f"Bearer {token}", "Accept": "application/vnd.github+json"},
+    )
+    try:
+        with urlopen(request, timeout=30) as response:
+            rules = json.load(response).get("protection_rules") or []
+    except (OSError, ValueError) as error:
+        raise UserError(f"GitHub does not say who approves {environment}: {error}; run this job again") from error
+    if not any(rule.get("type") == "required_reviewers" for rule in rules):
+        raise UserError(
+            f"nobody is asked before {environment} changes: its environment on GitHub has no required reviewers. Add "
+            "them in its settings, or start deliver.yml manually with the environment, version and hash typed, which is "
+            "an approval, too (docs/operate.md)"
+        )
+    print(f"{environment} has required reviewers.", flush=True)
+
+
 def check_trust(context: Context) -> Iterator[Finding]:
-    """Compare the subjects that the identity trusts with those that the repository's workflows have."""
-    if context.deployer is None:
-        return
-    expected = expected_subjects(context.shell, context.config.environment)
-    place = context.config.deployer
-    words = ["--identity-name", place.identity, "--resource-group", place.resource_group]
-    known = [item["subject"] for item in context.az("identity", "federated-credential", "list", *words) or []]
-    # The comparison is case-sensitive, as that of Entra ID.
-    missing = [subject for subject in expected if subject not in known]
-    if not missing:
-        yield ok(", ".join(expected))
-    for subject in missing:
-        text = f"{place.identity} does not trust {subject}"
-        if known:
-            text += f", but {', '.join(known)}"
-        yield error(text, context.command("bootstrap"))
+    """Compare the subjects that each identity trusts with those that the repository's workflows have."""
+    place, connected = context.config.deployer, [each for each in _identities(context) if each[2] is not None]
+    prefixes = expected_prefixes(context.shell) if connected else []
+    for environment, name, _ in connected:
+        expected = [f"{prefix}:environment:{environment}" for prefix in prefixes]
+        words = ["--identity-name", name, "--resource-group", place.resource_group]
+        known = [item["subject"] for item in context.az("identity", "federated-credential", "list", *words) or []]
+        # The comparison is case-sensitive, as that of Entra ID.
+        missing = [subject for subject in expected if subject not in known]
+        if not missing:
+            yield ok(", ".join(expected))
+        for subject in missing:
+            text = f"{name} does not trust {subject}"
+            if known:
+                text += f", but {', '.join(known)}"
+            yield error(text, context.command("bootstrap"))
+        # Whatever else may sign in needs no approval, and no branch keeps it out.
+        for subject in known:
+            if not missing and subject not in expected:
+                yield warning(
+                    f"{name} trusts {subject}, too",
+                    f"unless you want that, remove it: `az identity federated-credential list {' '.join(words)}`",
+                )
 
 
 def check_variables(context: Context) -> Iterator[Finding]:
-    """Compare GitHub's variables with the identity and the account."""
-    found, identity = _variables(context), context.deployer or {}
-    values = (identity.get("clientId"), context.account.tenant, context.account.subscription)
+    """Compare GitHub's variables with the identities and the account."""
     problems = 0
-    for name, value in zip(VARIABLES, values, strict=True):
-        if name not in found:
-            problems += 1
-            yield error(f"{name} is not set for {context.config.environment}", context.command("bootstrap"))
-        elif value and found[name] != value:
-            problems += 1
-            yield error(f"{name} is {found[name]}, not {value}", context.command("bootstrap"))
+    for environment, _, identity in _identities(context):
+        found = _variables(context, environment)
+        values = ((identity or {}).get("clientId"), context.account.tenant, context.account.subscription)
+        for name, value in zip(VARIABLES, values, strict=True):
+            if name not in found:
+                problems += 1
+                yield error(f"{name} is not set for {environment}", context.command("bootstrap"))
+            elif value and found[name] != value:
+                problems += 1
+                yield error(f"{name} of {environment} is {found[name]}, not {value}", context.command("bootstrap"))
     if not problems:
         yield ok(", ".join(VARIABLES))
+
+
+def _identities(context: Context) -> list[tuple[str, str, dict[str, Any] | None]]:
+    """Return the environments on GitHub, each with the name of its identity, and the identity if it is there."""
+    name, place = context.config.environment, context.config.deployer
+    return [(name, place.identity, context.deployer), (reading(name), place.reader, context.reader)]
 
 
 def check_runner(context: Context) -> Iterator[Finding]:
@@ -763,7 +847,7 @@ def check_runner(context: Context) -> Iterator[Finding]:
     if not context.config.closed:
         return
     environment = context.config.environment
-    if name := _variables(context).get("MLOPS_RUNNER"):
+    if name := _variables(context, environment).get("MLOPS_RUNNER"):
         yield ok(f"the workflows run on {name}-{environment}")
     else:
         yield warning(
@@ -773,11 +857,11 @@ def check_runner(context: Context) -> Iterator[Finding]:
         )
 
 
-def _variables(context: Context) -> dict[str, str]:
-    """Return the variables that the environment's workflows see."""
+def _variables(context: Context, environment: str) -> dict[str, str]:
+    """Return the variables that the workflows of an environment on GitHub see."""
     found: dict[str, str] = {}
     # The environment's own variables come last, because they win over those of the repository.
-    for words in (["variable", "list"], ["variable", "list", "--env", context.config.environment]):
+    for words in (["variable", "list"], ["variable", "list", "--env", environment]):
         try:
             answer = context.read("gh", *words, "--json", "name,value")
         except CommandError as failure:

@@ -80,16 +80,19 @@ def _bootstrap(
             infrastructure.check_bootstrap(cloud, config, undo=undo)
         if not undo and infrastructure.provisions and (others := _exposed(cloud, configs)):
             print(
-                "Every user who may push a branch to this repository can also change "
-                f"{' and '.join(others)} in this subscription: a subscription for each is safer"
+                "Every user who may push a branch to this repository can also read "
+                f"{' and '.join(others)} in this subscription, and code on main that runs in "
+                f"{cloud.project.first_environment} can change {'it' if len(others) == 1 else 'them'}: a subscription "
+                "for each is safer"
             )
     steps = connection.before() if not undo else []
     steps.append(Providers(cloud, infrastructure.providers()))
     for config in configs:
-        identity = Identity(cloud, config)
+        identity, reader = Identity(cloud, config), Identity(cloud, config, reads=True)
         steps += [ResourceGroup(cloud, config), ManagedIdentity(cloud, config, identity)]
-        steps += infrastructure.steps(cloud, config, identity, undo=undo)
-        steps += connection.environment(config, identity)
+        steps += [ManagedIdentity(cloud, config, reader)]
+        steps += infrastructure.steps(cloud, config, identity, reader, undo=undo)
+        steps += connection.environment(config, identity, reader)
     steps += connection.after()
     # Environments share a resource group, which is made with the first and removed with the last.
     unique: dict[str, Step] = {}
@@ -176,7 +179,7 @@ def _run(actions: Sequence[tuple[str, Callable[[], object]]]) -> None:
 
 
 def _exposed(cloud: Cloud, configs: Sequence[EnvironmentConfig]) -> list[str]:
-    """Return the environments in this subscription that the first one's identity, open to any branch, can change."""
+    """Return the other environments in this subscription, for which the rights of the first one's identities count."""
     here = [config.environment for config in configs]
     for name in cloud.project.environments:
         # An error in another environment's file is for its own run to report.

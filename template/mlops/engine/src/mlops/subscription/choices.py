@@ -13,6 +13,9 @@ from mlops.subscription.steps import Cloud, Identity, Step
 
 Action = Literal["apply", "plan", "check", "destroy"]
 
+WORKFLOWS = "workflows"
+"""Names the identity of an environment's workflows, instead of its object id."""
+
 
 class Infrastructure(Protocol):
     """How an environment's resources are provisioned."""
@@ -22,15 +25,26 @@ class Infrastructure(Protocol):
         """Whether the project builds and deletes the resources; otherwise their owner does."""
 
     def provision(
-        self, config: EnvironmentConfig, action: Action, *, dry_run: bool = False, deployer: str | None = None
-    ) -> None:
+        self,
+        config: EnvironmentConfig,
+        action: Action,
+        *,
+        dry_run: bool = False,
+        deployer: str | None = None,
+        retry_minutes: int = 0,
+    ) -> str:
         """Build (`apply`), preview (`plan`), `check` or remove (`destroy`) an environment's resources.
 
         Args:
             config: The environment.
             action: What to do.
             dry_run: Show the commands and run none.
-            deployer: Object id of the identity that runs the verbs later. Default: the user of this command.
+            deployer: Object id of the identity that runs the verbs later, or `WORKFLOWS` for that of the workflows.
+                Default: the user of this command.
+            retry_minutes: How long to repeat while rights are missing: new ones need some minutes to take effect.
+
+        Returns:
+            The text of a `plan`; empty otherwise.
 
         Raises:
             UserError: A tool or the sign-in is missing, the tool fails, or there is nothing to provision.
@@ -46,8 +60,17 @@ class Infrastructure(Protocol):
             UserError: There is such a problem.
         """
 
-    def steps(self, cloud: Cloud, config: EnvironmentConfig, identity: Identity, *, undo: bool) -> list[Step]:
-        """Return what the environment needs beside its identity before it can be provisioned or used.
+    def steps(
+        self, cloud: Cloud, config: EnvironmentConfig, identity: Identity, reader: Identity, *, undo: bool
+    ) -> list[Step]:
+        """Return what the environment needs beside its identities before it can be provisioned or used.
+
+        Args:
+            cloud: The project and the clouds.
+            config: The environment.
+            identity: The identity that changes it.
+            reader: The identity that plans, and looks at jobs, and may change nothing.
+            undo: Whether the steps are taken back.
 
         Raises:
             UserError: What is there already does not fit.
@@ -73,8 +96,14 @@ class Connection(Protocol):
     def before(self) -> list[Step]:
         """Return the steps before the environments."""
 
-    def environment(self, config: EnvironmentConfig, identity: Identity) -> list[Step]:
-        """Return what connects an environment: the identity's trust in the workflows, and its ids for them."""
+    def environment(self, config: EnvironmentConfig, identity: Identity, reader: Identity) -> list[Step]:
+        """Return what connects an environment: what both identities trust, and their ids for the workflows.
+
+        Args:
+            config: The environment.
+            identity: The identity that changes it, of workflows on main alone.
+            reader: The identity that may only read.
+        """
 
     def after(self) -> list[Step]:
         """Return the last steps, after which the workflows find everything ready."""
@@ -96,3 +125,10 @@ class Orchestration(Protocol):
 
     def checks(self) -> Mapping[str, Check]:
         """Return the checks of the doctor, in order, for the workflows. An error of theirs is a warning."""
+
+    def check_approval(self, environment: str) -> None:
+        """Look, in a run of the workflows, whether changes of the environment need an approval.
+
+        Raises:
+            UserError: They need none, or there is no answer.
+        """

@@ -20,8 +20,9 @@ BOOTSTRAP_TAGS = {"created_by": "mlops-bootstrap"}
 # What a dry run shows instead of the ids that it would have to look up.
 UNKNOWN = Account("SUBSCRIPTION_ID", "TENANT_ID", "SUBSCRIPTION", "USER", "user")
 
-# A new identity needs some minutes to reach every part of the directory.
+# A new identity or role needs some minutes to reach every part of the directory.
 ATTEMPTS, PAUSE_SECONDS = 20, 15
+NEW = {"PrincipalNotFound": "identity", "RoleDefinitionDoesNotExist": "role"}
 
 
 class SkippedError(Exception):
@@ -102,16 +103,16 @@ class Cloud:
 
 
 class Identity:
-    """The identity that an environment's workflows sign in with."""
+    """An identity that an environment's workflows sign in with: the one that changes it, or the one that reads it."""
 
     kind = "ServicePrincipal"
 
-    def __init__(self, cloud: Cloud, config: EnvironmentConfig) -> None:
-        """Keep the environment; the identity need not exist yet."""
+    def __init__(self, cloud: Cloud, config: EnvironmentConfig, *, reads: bool = False) -> None:
+        """Keep the environment; the identity need not exist yet. With `reads` it is the one that may only read."""
         self.cloud = cloud
-        self.name = config.deployer.identity
-        self.place = ("--name", config.deployer.identity, "--resource-group", config.deployer.resource_group)
-        self.parent = ("--identity-name", config.deployer.identity, "--resource-group", config.deployer.resource_group)
+        self.name = config.deployer.reader if reads else config.deployer.identity
+        self.place = ("--name", self.name, "--resource-group", config.deployer.resource_group)
+        self.parent = ("--identity-name", self.name, "--resource-group", config.deployer.resource_group)
         self._found: dict[str, Any] | None = None
 
     def find(self) -> dict[str, Any] | None:
@@ -331,6 +332,8 @@ class RoleAssignment(RemovableStep):
     condition: str = ""
     within: RemovableStep | None = None
     """The step whose resource the role is on: if `bootstrap` made that, it granted the role, too."""
+    definition: str = ""
+    """The id of the role, if it is none of Azure's own."""
 
     @property
     def name(self) -> str:
@@ -349,17 +352,16 @@ class RoleAssignment(RemovableStep):
             self.cloud.az("role", "assignment", "delete", "--ids", *outdated)
         assignee = ("--assignee-object-id", self.assignee.principal, "--assignee-principal-type", self.assignee.kind)
         limits = ("--condition-version", "2.0", "--condition", self.condition) if self.condition else ()
-        role = ("--role", ROLES[self.role], "--scope", self.scope, *limits)
+        role = ("--role", self._definition, "--scope", self.scope, *limits)
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 self.cloud.az("role", "assignment", "create", *assignee, *role)
             except CommandError as error:
-                if "PrincipalNotFound" not in error.output or attempt == ATTEMPTS:
+                new = next((what for code, what in NEW.items() if code in error.output), None)
+                if new is None or attempt == ATTEMPTS:
                     raise
                 if attempt == 1:
-                    print(
-                        "  the directory does not know the new identity yet: waiting, some minutes at most", flush=True
-                    )
+                    print(f"  the directory does not know the new {new} yet: waiting, some minutes at most", flush=True)
                 time.sleep(PAUSE_SECONDS)
             else:
                 return
@@ -387,7 +389,11 @@ class RoleAssignment(RemovableStep):
         if self.cloud.dry_run or not self.assignee.exists:
             return []
         found = azure.role_assignments(self.cloud.shell, self.scope, self.assignee.principal)
-        return [each for each in found if each["roleDefinitionId"].lower().endswith(ROLES[self.role])]
+        return [each for each in found if each["roleDefinitionId"].lower().endswith(self._definition)]
+
+    @property
+    def _definition(self) -> str:
+        return self.definition or ROLES[self.role]
 
     def _fits(self, assignment: dict[str, Any]) -> bool:
         return "".join((assignment.get("condition") or "").split()) == "".join(self.condition.split())

@@ -115,6 +115,13 @@ class Context:
         return dict(found) if found else None
 
     @property
+    def reader(self) -> dict[str, Any] | None:
+        """The identity of the workflows that may only read, None when there is none."""
+        place = self.config.deployer
+        found = self.az("identity", "show", "--name", place.reader, "--resource-group", place.resource_group)
+        return dict(found) if found else None
+
+    @property
     def workspace(self) -> dict[str, Any] | None:
         """The environment's workspace, None when there is none."""
         place = ["--resource-group", self.config.names.resource_group, "--name", self.config.names.workspace]

@@ -108,9 +108,10 @@ def user_rights(context: Context, missing: Missing, remedy: str) -> Iterator[Fin
     yield from granted.findings("you", missing(context, granted), problem, remedy)
 
 
-def workflow_rights(context: Context, missing: Missing) -> Iterator[Finding]:
-    """Compare the rights of the workflows' identity with those that it needs."""
-    name, found = context.config.deployer.identity, context.deployer
+def workflow_rights(context: Context, missing: Missing, *, reads: bool = False) -> Iterator[Finding]:
+    """Compare the rights of the workflows' identity, or of the one that may only read, with those that it needs."""
+    place = context.config.deployer
+    name, found = (place.reader, context.reader) if reads else (place.identity, context.deployer)
     if found is None:
         yield warning(f"there is no identity {name}: the workflows cannot sign in", context.command("bootstrap"))
         return

@@ -1,0 +1,21 @@
+"""A plan as Markdown: for the page of a pipeline's run, where an approval follows, and for a comment."""
+
+import re
+
+LIMIT = 50_000
+"""Characters of the plan: a comment of GitHub holds 65,536."""
+
+_ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+def plan_summary(environment: str, plan: str) -> str:
+    """Return the plan, cut where it is too long, below the line that says how much it changes."""
+    text = _ESCAPE.sub("", plan).strip()
+    # Terraform's last line; Bicep's names the numbers, too.
+    found = re.findall(r"^(?:Plan: .*|No changes\..*|Resource changes: .*)$", text, re.MULTILINE)
+    if len(text) > LIMIT:
+        text = f"{text[:LIMIT]}\n... the rest is in the log of the run"
+    # Longer than any row of backticks in the plan, which would end the block.
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    head = [f"## Infrastructure of {environment}", "", found[-1] if found else "See the plan.", ""]
+    return "\n".join([*head, "<details><summary>Plan</summary>", "", f"{fence}text", text, fence, "", "</details>", ""])
