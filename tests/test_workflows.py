@@ -756,6 +756,13 @@ def test_a_private_repository_keeps_the_template_and_says_why_there_is_no_button
     assert not (run_workflow.work / "button" / "README.md").exists()
 
 
+def test_the_template_is_compiled_by_a_fixed_release_of_bicep(button: Path, run_workflow: GitHub) -> None:
+    run_workflow.run("deploy-to-azure.yml", event=PUBLIC)
+    install, build = [call for call in run_workflow.calls if call.startswith("az bicep ")]
+    assert re.fullmatch(r"az bicep install --version v\d+\.\d+\.\d+", install)
+    assert build.startswith("az bicep build ")
+
+
 def test_a_template_that_does_not_compile_is_not_published(button: Path, run_workflow: GitHub) -> None:
     build = "az bicep build --file infrastructure/bicep/main.bicep --outfile button/template.json"
     outcome = run_workflow.run("deploy-to-azure.yml", event=PUBLIC, fail=build)
