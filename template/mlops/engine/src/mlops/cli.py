@@ -364,6 +364,18 @@ def provision(
 
 
 @app.command(rich_help_panel=INFRASTRUCTURE)
+def button(
+    folder: Annotated[Path, typer.Option(help="Where the files go.")] = Path("button"),
+    address: Annotated[str, typer.Option(help="Where the portal finds them. Default: nowhere, so no button.")] = "",
+) -> None:
+    """Write the Deploy to Azure button: the compiled template, its form, and the page with the link."""
+    from mlops.project import Project
+    from mlops.subscription.button import write_button
+
+    write_button(Project.load(), folder, address)
+
+
+@app.command(rich_help_panel=INFRASTRUCTURE)
 def teardown(
     environment: EnvironmentOption = "",
     everything: Annotated[bool, typer.Option("--all", help="All resources too, models and data included.")] = False,
