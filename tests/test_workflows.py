@@ -34,7 +34,7 @@ IN_THE_NETWORK = {
 }
 # A run of these must not be dropped for a newer one.
 QUEUED = IN_THE_NETWORK | {"infrastructure.yml: apply", "infrastructure.yml: plan"}
-# They may do no more than read, so that nobody has to approve them, and pull requests may run them.
+# They may do no more than read, so that no approval is needed, and pull requests may run them.
 READING = {"deliver.yml: choose", "infrastructure.yml: plan", "monitor.yml: drift", "pull-request.yml: plan"}
 # Whatever the other jobs uploaded.
 DOWNLOAD = "mkdir -p results; for file in .local/report/metrics.md .local/plan.md; do cp $file results/ || true; done"
@@ -319,7 +319,7 @@ def test_every_job_has_a_timeout_a_fixed_image_and_keeps_no_token(github: Path) 
 
 def prose(script: str) -> list[str]:
     """What a script has that belongs into a verb: text for people, JSON taken apart, decisions about results."""
-    return re.findall(r"\becho\b|\bprintf\b|\bjq\b|::\w+ title|\bif \[|\[\[ |GITHUB_STEP_SUMMARY|GITHUB_OUTPUT", script)
+    return re.findall(r"\b(?:echo|printf|jq)\b|::\w+ title|\bif \[|\[\[ |GITHUB_(?:STEP_SUMMARY|OUTPUT)", script)
 
 
 def test_scripts_call_verbs_and_have_no_text_for_people_and_no_decisions(github: Path) -> None:
@@ -328,7 +328,12 @@ def test_scripts_call_verbs_and_have_no_text_for_people_and_no_decisions(github:
 
 @pytest.mark.parametrize(
     "script",
-    ['echo "::notice title=Here::text"', "jq -r .promote decision.json", 'if [ "$A" = 1 ]; then x; fi', "printf '## Plan'"],
+    [
+        'echo "::notice title=Here::text"',
+        "jq -r .promote decision.json",
+        'if [ "$A" = 1 ]; then x; fi',
+        "printf '## Plan'",
+    ],
 )
 def test_text_and_decisions_in_a_script_are_noticed(script: str) -> None:
     assert prose(f"uv run mlops lint\n{script}")
@@ -454,18 +459,15 @@ def called_jobs(github: Path, workflow: dict[str, Any]) -> dict[str, Any]:
         inner = called_jobs(github, declared)
         names = {each: job_id if len(inner) == 1 else f"{job_id}_{each}" for each in inner}
         text = json.dumps(inner, default=str)
-        text = re.sub(rf"\bneeds\.({'|'.join(inner)})\.", lambda match: f"needs.{names[match[1]]}.", text)
+        for each, name in names.items():
+            text = re.sub(rf"\bneeds\.{each}\.", f"needs.{name}.", text)
         values = {key: literal(value) for key, value in (job.get("with") or {}).items()}
         inner = json.loads(filled(text, declared[True]["workflow_call"]["inputs"], values))
         needs = as_list(job.get("needs"))
-        condition = as_expression(job.get("if", "true"))
-        if not re.search(r"\b(cancelled|always|failure|success)\(", condition):
-            condition = " && ".join([*(f"needs.{each}.result == 'success'" for each in needs), f"({condition})"])
         for each, content in inner.items():
-            content["needs"] = [*needs, *(names[other] for other in as_list(content.get("needs")))]
-            own = as_expression(content.get("if", "success()" if content["needs"] == needs else "success()"))
-            content["if"] = f"({condition}) && ({own})"
-            found[names[each]] = content
+            own_needs = [names[other] for other in as_list(content.get("needs"))]
+            conditions = [runs_if(job, needs), runs_if(content, own_needs)]
+            found[names[each]] = content | {"needs": [*needs, *own_needs], "if": " && ".join(["always()", *conditions])}
         members[job_id] = list(names.values())
         for key, output in (declared[True]["workflow_call"].get("outputs") or {}).items():
             (source, value) = re.findall(r"jobs\.(\w+)\.outputs\.(\w+)", output["value"])[0]
@@ -477,6 +479,14 @@ def called_jobs(github: Path, workflow: dict[str, Any]) -> dict[str, Any]:
     for job in jobs_found.values():
         job["needs"] = [each for need in as_list(job.get("needs")) for each in members.get(need, [need])]
     return jobs_found
+
+
+def runs_if(job: dict[str, Any], needs: list[str]) -> str:
+    """When a job runs: after a success of what it needs, unless its condition says otherwise."""
+    condition = as_expression(job.get("if", "true"))
+    if re.search(r"\b(cancelled|always|failure|success)\(", condition):
+        return f"({condition})"
+    return " && ".join([*(f"needs.{each}.result == 'success'" for each in needs), f"({condition})"])
 
 
 def as_list(value: object) -> list[Any]:
@@ -491,7 +501,8 @@ def as_expression(value: object) -> str:
 def local_action(github: Path, step: dict[str, Any]) -> list[dict[str, Any]]:
     if not step.get("uses", "").startswith("$/"):
         return [step]
-    values = {key: literal(value) for key, value in (step.get("with") or {}).items()}
+    # Unlike those of a workflow, all inputs of an action are texts.
+    values = {key: f"format('{{0}}', {literal(value)})" for key, value in (step.get("with") or {}).items()}
     path = github.parent / step["uses"].removeprefix("$/") / "action.yml"
     steps: list[dict[str, Any]] = with_inputs(path, values)["runs"]["steps"]
     return steps
@@ -542,7 +553,13 @@ class GitHub:
             script.chmod(0o755)
 
     def run(
-        self, name: str, *, fail: str = "", cancel: str = "", outputs: dict[str, dict[str, str]] | None = None, **context: Any
+        self,
+        name: str,
+        *,
+        fail: str = "",
+        cancel: str = "",
+        outputs: dict[str, dict[str, str]] | None = None,
+        **context: Any,
     ) -> dict[str, Any]:
         """Run a workflow.
 
@@ -577,7 +594,8 @@ class GitHub:
         text = json.dumps(workflow)
         if cancel:
             # The runner knows failures only; nothing that needs a failure may run after a cancelled step.
-            text = text.replace("failure()", "false").replace("!cancelled()", "success()").replace("cancelled()", "!success()")
+            for old, new in (("failure()", "false"), ("!cancelled()", "success()"), ("cancelled()", "!success()")):
+                text = text.replace(old, new)
         for file, content in (("workflow.json", text), ("fixture.json", json.dumps(fixture))):
             (self.folder / file).write_text(content, encoding="utf-8")
         files = [str(self.folder / "workflow.json"), str(self.folder / "fixture.json")]
@@ -610,7 +628,9 @@ def output(outcome: dict[str, Any]) -> str:
 
 def begun(outcome: dict[str, Any]) -> dict[str, list[str]]:
     """Name, machine and environment of each job that ran."""
-    first = {entry["job"]: entry.get("out", "") for entry in reversed(outcome["log"])}
+    first: dict[str, str] = {}
+    for entry in outcome["log"]:
+        first.setdefault(entry["job"], entry.get("out", ""))
     return {job: json.loads(text) for job, text in first.items() if text.startswith("[")}
 
 
@@ -682,9 +702,7 @@ def test_version_and_hash_that_were_typed_are_delivered(run_workflow: GitHub) ->
 
 
 @pytest.mark.parametrize(("stays_in", "last"), [("dev", "test"), ("test", "prod")])
-def test_a_model_goes_no_further_than_the_configuration_says(
-    run_workflow: GitHub, stays_in: str, last: str
-) -> None:
+def test_a_model_goes_no_further_than_the_configuration_says(run_workflow: GitHub, stays_in: str, last: str) -> None:
     outcome = run_workflow.run(
         "deliver.yml", vars=AZURE, outputs={f"deliver-{stays_in}": {"delivered": "true", "next": ""}}, **BY_HAND
     )
@@ -700,9 +718,7 @@ def test_an_environment_can_be_left_out(run_workflow: GitHub) -> None:
 
 
 @pytest.mark.parametrize("environment", ["dev", "test", "prod"])
-def test_a_failed_delivery_returns_the_traffic_and_stops_all_later_ones(
-    run_workflow: GitHub, environment: str
-) -> None:
+def test_a_failed_delivery_returns_the_traffic_and_stops_all_later_ones(run_workflow: GitHub, environment: str) -> None:
     deliver = f"uv run mlops {delivery(environment)[1]}"
     outcome = run_workflow.run("deliver.yml", vars=AZURE, fail=deliver, **BY_HAND)
     assert results(outcome)[environment] == "failure"
@@ -766,11 +782,9 @@ def test_version_and_hash_typed_for_prod_are_an_approval(
 def test_an_option_counts_in_the_environment_that_was_chosen_alone(
     run_workflow: GitHub, environment: str, option: str
 ) -> None:
-    run_workflow.run(
-        "deliver.yml", vars=AZURE, inputs={"environment": environment, "option": option}, **BY_HAND
-    )
+    run_workflow.run("deliver.yml", vars=AZURE, inputs={"environment": environment, "option": option}, **BY_HAND)
     deliveries = [verb.split() for verb in run_workflow.verbs if verb.startswith("deliver ")]
-    assert [(verb[2], verb[7:]) for verb in deliveries][0] == (environment, [option])
+    assert (deliveries[0][2], deliveries[0][7:]) == (environment, [option])
     assert not [verb for verb in deliveries[1:] if option in verb]
 
 
@@ -828,7 +842,7 @@ STAYS = {"train": OUTPUTS["train"] | {"registered": "false"}}
     ],
     ids=["code changed", "new model", "champion stays", "answered before", "no model"],
 )
-def test_nobody_approves_the_same_model_again_because_of_a_schedule(
+def test_no_user_approves_the_same_model_again_because_of_a_schedule(
     run_workflow: GitHub, event: str, outputs: dict[str, dict[str, str]], delivers: bool
 ) -> None:
     outcome = run_workflow.run("train.yml", vars=AZURE, outputs=outputs, github={"event_name": event})
@@ -939,9 +953,7 @@ def test_a_rollback_is_one_run_with_an_approval(
 
 
 def test_a_rollback_that_fails_is_red(run_workflow: GitHub) -> None:
-    outcome = run_workflow.run(
-        "rollback.yml", vars=AZURE, fail="uv run mlops rollback --environment prod", **BY_HAND
-    )
+    outcome = run_workflow.run("rollback.yml", vars=AZURE, fail="uv run mlops rollback --environment prod", **BY_HAND)
     assert results(outcome) == {"rollback": "failure"}
 
 
@@ -992,7 +1004,7 @@ def test_the_plan_is_shown_before_the_approval(run_workflow: GitHub, environment
     ]
 
 
-def test_a_plan_changes_nothing_and_asks_nobody(run_workflow: GitHub) -> None:
+def test_a_plan_changes_nothing_and_needs_no_approval(run_workflow: GitHub) -> None:
     inputs = {"environment": "prod", "action": "plan"}
     outcome = run_workflow.run("infrastructure.yml", vars=AZURE, inputs=inputs, **BY_HAND)
     assert environments(outcome) == {"plan": "prod-read"}
@@ -1020,9 +1032,7 @@ def test_a_later_change_of_the_infrastructure_trains_nothing(run_workflow: GitHu
 @pytest.mark.parametrize("part", [" --plan --deployer workflows --summary .local/plan.md", ""], ids=["plan", "apply"])
 def test_infrastructure_that_fails_goes_no_further(run_workflow: GitHub, part: str) -> None:
     command = f"uv run mlops provision --environment dev{part} --retry-minutes 10"
-    outcome = run_workflow.run(
-        "infrastructure.yml", vars=AZURE, fail=command, outputs={"provision": {"train": "true"}}
-    )
+    outcome = run_workflow.run("infrastructure.yml", vars=AZURE, fail=command, outputs={"provision": {"train": "true"}})
     assert results(outcome)["apply"] == ("skipped" if part else "failure")
     assert results(outcome)["train_train"] == "skipped"
 

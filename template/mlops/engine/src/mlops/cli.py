@@ -325,7 +325,8 @@ def provision(
         ),
     ] = None,
     summary_file: Annotated[
-        Path | None, typer.Option("--summary", metavar="FILE", help="With --plan: write it as Markdown into a file, too.")
+        Path | None,
+        typer.Option("--summary", metavar="FILE", help="With --plan: write it as Markdown into a file, too."),
     ] = None,
     retry_minutes: Annotated[
         int, typer.Option(min=0, help="Repeat for so long while rights are missing, as new ones are at first.")

@@ -43,6 +43,6 @@ def write_button(project: Project, folder: Path, address: str) -> None:
         return
     files = [quote(f"{address}/{name}", safe="") for name in ("template.json", "createUiDefinition.json")]
     link = f"{PORTAL}/{files[0]}/createUIDefinitionUri/{files[1]}"
-    page = f"# Deploy to Azure\n\n[![Deploy to Azure]({IMAGE})]({link})\n\nThe next run of the workflow replaces this.\n"
+    page = f"# Deploy to Azure\n\n[![Deploy to Azure]({IMAGE})]({link})\n\nThe next run replaces this.\n"
     (folder / "README.md").write_text(page, encoding="utf-8")
     add_summary(page)
