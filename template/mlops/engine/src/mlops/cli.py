@@ -411,7 +411,7 @@ def main(arguments: list[str] | None = None) -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         if in_pipeline():
-            annotate("error", f"mlops {words[0]}", str(error))
+            annotate("error", f"mlops {words[0]}" if words else "mlops", str(error))
         sys.exit(1)
 
 
