@@ -88,7 +88,7 @@ def own_tests(flavour: Path, render: Render) -> list[str]:
 
     Those of `core` know neither type of data nor mlops version, and run in the first flavour; elsewhere the steps use
     it. So do those in ALIKE where the libraries that draw and read files are the same. A project with the libraries of
-    the first mlops version runs what that one lacks, and one with others all but how often chance alone is called drift.
+    the first mlops version runs what that one lacks; one with others does not count again how often chance is drift.
     """
     answers = answers_of(flavour)
     kept = {key: answers[key] for key in ("project_type", "nlp_task") if key in answers}
@@ -133,7 +133,8 @@ def test_responsible_ai_of_texts_is_that_of_images(render: Render) -> None:
         contents = []
         for each in (images, texts):
             [folder] = (each / "data-science").glob(name)
-            contents.append({path.name: path.read_text(encoding="utf-8") for path in folder.iterdir() if path.is_file()})
+            files = [path for path in folder.iterdir() if path.is_file()]
+            contents.append({path.name: path.read_text(encoding="utf-8") for path in files})
         assert contents[0] == contents[1]
     assert not [text for text in contents[1].values() if re.search(r"\bsamples\b", text)]
     first = render(project_type="nlp", **FIRST)
