@@ -240,7 +240,7 @@ def assert_mailable(report: str) -> None:
 @only_in([*(each for each in TESTED if each["mlops_version"] == FIRST["mlops_version"]), SUMMARIES], looped_as)
 def test_a_second_run_keeps_the_champion_that_ties(looped: tuple[Path, str], run_in: Run) -> None:
     folder, _ = looped
-    second = run_in(folder, "mlops.cli", "local")
+    second = run_in(folder, "mlops.cli", "local", "--skip-lint")  # as the first run left it
     assert second.returncode == 0, second.stdout[-3000:] + second.stderr[-3000:]
     assert newest(folder, "decision.json")["promote"] is False
     assert newest(folder, "registration.json")["registered"] is False
