@@ -265,7 +265,7 @@ def assert_mailable(report: str) -> None:
 @only_in([*(each for each in TESTED if each["mlops_version"] == FIRST["mlops_version"]), SUMMARIES], looped_as)
 def test_a_second_run_keeps_the_champion_that_ties(looped: tuple[Path, str], run_in: Run) -> None:
     folder, _ = looped
-    second = run_in(folder, "mlops.cli", "local")
+    second = run_in(folder, "mlops.cli", "local", "--skip-lint")  # as the first run left it
     assert second.returncode == 0, second.stdout[-3000:] + second.stderr[-3000:]
     assert newest(folder, "decision.json")["promote"] is False
     assert newest(folder, "registration.json")["registered"] is False
@@ -447,15 +447,49 @@ def edit(data: Path, change: Callable[[str], str], header: bool = True) -> None:
     data.write_text("\n".join([change(head) if header else head, *map(change, rows)]) + "\n", encoding="utf-8")
 
 
+# Runs the loop in each of some projects, in a process that imports once, and prints how each run ended.
+LOOP_IN_EACH = """
+import contextlib, io, json, os, sys
+from mlops.cli import main
+
+for folder in sys.argv[1:]:
+    os.chdir(folder)
+    out, err, code = io.StringIO(), io.StringIO(), None
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main(["local", "--skip-lint"])
+        except SystemExit as stop:
+            code = stop.code
+    print(json.dumps([code, out.getvalue(), err.getvalue()]))
+"""
+
+
+@pytest.fixture(scope="session")
+def mistaken(
+    render: Render, run_in: Run, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[Path, int, str, str]]:
+    """A project with each of MISTAKES in its data, and the exit code, output and errors of `mlops local` there."""
+    folders = {each: shutil.copytree(render(), tmp_path_factory.mktemp("mistaken") / "project") for each in MISTAKES}
+    for mistake, project in folders.items():
+        (data,) = (project / "data" / "raw").iterdir()
+        MISTAKES[mistake](data)
+    first, *_ = folders.values()
+    result = run_in(first, "-c", LOOP_IN_EACH, *map(str, folders.values()))
+    assert result.returncode == 0, result.stderr[-3000:]
+    ends = [json.loads(line) for line in result.stdout.splitlines()]
+    return {each: (folder, *end) for (each, folder), end in zip(folders.items(), ends, strict=True)}
+
+
+@pytest.mark.xdist_group("mistaken")
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_bad_data_stops_the_loop_with_one_line_and_no_model(mistake: str, project: Path, run_in: Run) -> None:
-    (data,) = (project / "data" / "raw").iterdir()
-    MISTAKES[mistake](data)
-    result = run_in(project, "mlops.cli", "local", "--skip-lint")
-    assert result.returncode == 1, result.stdout
-    errors = [line for line in result.stderr.splitlines() if line.strip()]
-    assert len([line for line in errors if line.startswith("error: ")]) == 1, result.stderr
-    assert "Traceback" not in result.stdout + result.stderr
+def test_bad_data_stops_the_loop_with_one_line_and_no_model(
+    mistake: str, mistaken: dict[str, tuple[Path, int, str, str]]
+) -> None:
+    project, code, out, err = mistaken[mistake]
+    assert code == 1, out
+    errors = [line for line in err.splitlines() if line.strip()]
+    assert len([line for line in errors if line.startswith("error: ")]) == 1, err
+    assert "Traceback" not in out + err
     assert not list((project / ".local").rglob("MLmodel"))
 
 
