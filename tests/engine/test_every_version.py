@@ -26,6 +26,7 @@ from mlops import cli, definitions, verbs
 from mlops.azureml.backend import ModelVersion
 from mlops.config import Project, load_yaml
 from mlops.errors import UserError
+from mlops.fingerprint import fingerprint
 from mlops.lint import lint
 from mlops.pipeline import samples
 from mlops.verbs import Session
@@ -1616,6 +1617,64 @@ def test_a_dry_run_lists_no_data_in_azure(in_azure: Play, capfd: pytest.CaptureF
     verbs.train(Session.open("dev", dry_run=True, root=in_azure.project.root))
     assert in_azure.cloud.asked == 0
     assert "None" not in capfd.readouterr().out
+
+
+# What is deployed beside the model.
+
+ENVIRONMENTS = {"aml-cli-v2": "mlops/aml-cli-v2/environments/inference.yml"}
+DEFINITIONS = {"aml-cli-v2": "mlops/aml-cli-v2/online/deployment.yml"}
+
+
+def edit(play: Play, file: str, old: str, new: str) -> None:
+    """Replace words of a file, each time they occur."""
+    path = play.project.root / file.format(package=play.project.package)
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def in_definition(play: Play) -> str:
+    return DEFINITIONS.get(play.project.version, "mlops/python-sdk-v2/online.py")
+
+
+CHANGES: dict[str, Action] = {
+    "scoring script": other_code,
+    "another module": lambda play: edit(play, "data-science/src/{package}/prep.py", "prep", "preparation"),
+    "package": lambda play: edit(play, "data-science/environment/inference.yml", "python=3.11", "python=3.12"),
+    "image": lambda play: edit(
+        play, ENVIRONMENTS.get(play.project.version, "mlops/python-sdk-v2/environments.py"), "20260715", "20260801"
+    ),
+    "probe": lambda play: edit(play, in_definition(play), "30", "31"),
+    "size": lambda play: play.configure("dev", "compute", online={"vm_size": "Standard_D4as_v4", "instance_count": 3}),
+    "count": lambda play: play.configure("dev", "compute", online={"vm_size": "Standard_D2as_v4", "instance_count": 4}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_whatever_changes_beside_the_model_changes_the_fingerprint(play: Play, change: Action) -> None:
+    before = fingerprint(play.project, play.dev.config)
+    change(play)
+    assert fingerprint(play.project, play.session("dev").config) != before
+
+
+def test_the_fingerprint_is_the_same_on_each_machine_and_after_changes_elsewhere(play: Play) -> None:
+    before = fingerprint(play.project, play.dev.config)
+    root, code = play.project.root, play.project.root / "data-science" / "src" / play.project.package
+    for name in ("__pycache__/score.cpython-311.pyc", ".DS_Store", "../a.egg-info/PKG-INFO"):
+        (code / name).parent.mkdir(exist_ok=True)
+        (code / name).write_bytes(b"anything")
+    for file in code.glob("*.py"):
+        file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+    conda = root / "data-science" / "environment" / "inference.yml"
+    conda.write_text(f"# A comment.\n{conda.read_text(encoding='utf-8')}", encoding="utf-8")
+    (root / "data-science" / "environment" / "train.yml").write_text("name: other\n", encoding="utf-8")
+    (root / "data" / "raw" / "rows.csv").write_text("y,x\n1,1\n", encoding="utf-8")
+    play.configure("dev", "rollout", canary_percent=50)
+    play.configure("dev", "model", name="another-model")
+    assert fingerprint(play.project, play.session("dev").config) == before
+    moved = play.folder / "moved"
+    shutil.copytree(root, moved)
+    assert fingerprint(Project.load(moved), play.session("dev").config) == before
 
 
 # What is wrong with everything, and what asks for nothing.
