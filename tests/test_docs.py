@@ -78,3 +78,15 @@ def test_few_steps_lead_from_nothing_to_an_environment(documented: Path) -> None
     (block,) = re.findall(r"```bash\n(.*?)```", section, flags=re.DOTALL)
     # The first step, `copier copy`, is what made the documents.
     assert len(block.splitlines()) == len(steps) - 1
+
+
+def test_no_command_follows_the_steps_to_a_live_endpoint(documented: Path) -> None:
+    text = (documented / "docs" / "operate.md").read_text(encoding="utf-8")
+    section = re.split(r"^## ", text, flags=re.MULTILINE)[1]
+    blocks = re.findall(r"```bash\n(.*?)```", section, flags=re.DOTALL)
+    settings = (documented / "pyproject.toml").read_text(encoding="utf-8")
+    # A runner has to come into a private network first, and a workspace that is there may have a model.
+    if "private-network" in settings or 'infrastructure = "existing"' in settings:
+        assert [line for line in blocks[1].splitlines() if "gh workflow run" in line] == ["gh workflow run train.yml"]
+    else:
+        assert len(blocks) == 1

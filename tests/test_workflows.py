@@ -21,20 +21,105 @@ from conftest import ROOT, Render, Run, answers_of, git, refused_commands
 from filelock import FileLock
 
 AZURE = {"AZURE_CLIENT_ID": "client", "AZURE_TENANT_ID": "tenant", "AZURE_SUBSCRIPTION_ID": "subscription"}
-EVERYWHERE = AZURE | {"PROMOTE_TO": "test prod"}
 READ, WRITE = ("contents", "read"), {("contents", "write"), ("pull-requests", "write")}
-SIGN_IN, ISSUES = ("id-token", "write"), ("issues", "write")
+SIGN_IN, REVIEWERS, ISSUES = ("id-token", "write"), ("actions", "read"), ("issues", "write")
 OPEN_MACHINE = "ubuntu-24.04"
 # These reach data, endpoints and the registry of a workspace, which a private network closes to GitHub's machines.
-IN_THE_NETWORK = {"deploy-environment.yml: deploy", "teardown.yml: teardown", "train.yml: train"}
+IN_THE_NETWORK = {
+    "deliver-environment.yml: deliver",
+    "deliver.yml: choose",
+    "monitor.yml: drift",
+    "rollback.yml: rollback",
+    "teardown.yml: teardown",
+    "train.yml: train",
+}
+# A run of these must not be dropped for a newer one.
+QUEUED = IN_THE_NETWORK | {"infrastructure.yml: apply", "infrastructure.yml: plan"}
+# They may do no more than read, so that no approval is needed, and pull requests may run them.
+READING = {"deliver.yml: choose", "infrastructure.yml: plan", "monitor.yml: drift", "pull-request.yml: plan"}
 UPKEEP = {"freshness.yml: issue", "template-update.yml: issue"}
 # A managed network and its firewall may take 90 minutes each.
-LONG = {"infrastructure.yml: provision", "teardown.yml: teardown"}
-ROLLOUT = ["deploy-online", "smoke-test", "deploy-batch", "monitor"]
+LONG = {"infrastructure.yml: apply", "teardown.yml: teardown"}
 # Whatever the other jobs uploaded.
-DOWNLOAD = "mkdir -p results; for file in .local/report/metrics.md plan.md; do cp $file results/ || true; done"
-METRICS = {"challenger": {"mae": 8.1234567, "r2": 0.9}, "baselines": {"mean": {"mae": 20.0, "r2": -8.8e-06}}}
-DECISION = {"promote": True, "reasons": ["no champion yet"]}
+DOWNLOAD = "mkdir -p results; for file in .local/report/metrics.md .local/plan.md; do cp $file results/ || true; done"
+METRICS = {
+    "metric": "mae",
+    "higher_is_better": False,
+    "rows": 400,
+    "notes": [],
+    "challenger": {"mae": 8.1234567, "r2": 0.9},
+    "champion": {"mae": 9.5, "r2": 0.8},
+    "baselines": {"mean": {"mae": 20.0, "r2": -8.8e-06}},
+}
+DECISION = {
+    "promote": True,
+    "reasons": ["the gain is significant"],
+    "champion": "champion",
+    "champion_version": 3,
+    "note": None,
+    "better_baselines": [],
+}
+HASH = "1a2b3c4d5e6f" + "0" * 52
+LABEL = "version 7, sha256 1a2b3c4d5e6f"
+# What the verbs hand on; a name with an environment counts for that one.
+OUTPUTS = {
+    "models": {"model_version": "7", "sha256": HASH, "label": LABEL},
+    "train": {"registered": "true", "started": "true", "model_version": "7", "sha256": HASH},
+    "deliver-dev": {"delivered": "true", "next": "test"},
+    "deliver-test": {"delivered": "true", "next": "prod"},
+    "deliver-prod": {"delivered": "true", "next": ""},
+    "drift": {"retrain": "true", "job": "model-drift-0123456789ab"},
+    "provision": {"train": "false"},
+}
+# The verbs that are the project's own code here, not a stand-in: all that they need is on this machine.
+DRIVER = """
+import argparse, sys
+from pathlib import Path
+sys.path.insert(0, "SOURCE")
+from mlops.errors import UserError
+from mlops.outputs import add_summary, annotate
+
+parser = argparse.ArgumentParser()
+parser.add_argument("verb")
+for option in ("--environment", "--file", "--folder", "--address"):
+    parser.add_argument(option, default="")
+parser.add_argument("--required", action="store_true")
+given = parser.parse_args(sys.argv[3:])
+try:
+    if given.verb == "connected":
+        from mlops.subscription.connected import connected
+        connected(given.environment, required=given.required)
+    else:
+        from mlops.project import Project
+        project = Project(Path.cwd(), "package", "aml-cli-v2", "bicep")
+        if given.verb == "summary":
+            from mlops.local.summary import summary
+            Path(given.file).write_text(summary(project), encoding="utf-8")
+            add_summary(summary(project))
+        else:
+            from mlops.subscription.button import write_button
+            write_button(project, Path(given.folder), given.address)
+except UserError as error:
+    annotate("error", f"mlops {given.verb}", str(error))
+    sys.exit(1)
+"""
+STAND_IN = """#!/bin/sh
+echo "{program} $*" >> "{folder}/calls.log"
+if grep -qxF "{program} $*" "{folder}/failing"; then exit 1; fi
+case "{program} $3" in
+"uv connected" | "uv summary" | "uv button") exec "{python}" "{folder}/driver.py" "$@";;
+esac
+case "$*" in
+*"--summary .local/plan.md"*) printf '## Infrastructure\\n\\nPlan: 42 to add\\n' > .local/plan.md;;
+*" --file "*/issue.md*) mkdir -p update freshness;; # where `mlops template-update` and `mlops freshness` write
+*" --outfile "*) echo "{{}}" > "${{*##* --outfile }}";; # what `az bicep build` writes
+esac
+if [ "{program} $2" = "uv mlops" ]; then
+  for name in "$3" "$3-$5"; do
+    if [ -f "{folder}/outputs/$name" ]; then cat "{folder}/outputs/$name" >> "$GITHUB_OUTPUT"; fi
+  done
+fi
+"""
 
 
 def kinds() -> list[dict[str, str]]:
@@ -91,10 +176,25 @@ def jobs(github: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def commands(github: Path) -> set[str]:
     """Every `uv run mlops ...` in a workflow, with example values for its variables."""
-    examples = {"ENVIRONMENT": "dev", "NEXT": "test", "CONFIRM": "dev"}
-    texts = [step.get("run", "") for _, job in jobs(github) for step in job.get("steps", [])]
+    examples = {"ENVIRONMENT": "dev", "MODEL_VERSION": "7", "SHA256": HASH, "OPTION": "--force", "JOB": "x"}
+    examples |= {"CONFIRM": "dev", "OVERRIDES": "training.seed=7", "ADDRESS": "https://example.com"}
+    texts = [step["run"] for _, step in scripts(github)]
     found = re.findall(r"uv run mlops ([^|&>\n#]+)", "\n".join(texts))
+    # Each option that is there only sometimes is there.
+    found = [re.sub(r"\$\{\w+:\+([^}]*)\}", r"\1", command) for command in found]
     return {re.sub(r'"\$(\w+)"', lambda match: examples[match[1]], command).strip() for command in found}
+
+
+def scripts(github: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every step with a script, of workflows and actions."""
+    for name, job in jobs(github):
+        for step in job.get("steps", []):
+            if "run" in step:
+                yield name, step
+    for path in sorted((github / "actions").glob("*/action.yml")):
+        for step in yaml.safe_load(path.read_text(encoding="utf-8"))["runs"]["steps"]:
+            if "run" in step:
+                yield path.parent.name, step
 
 
 def test_actionlint_and_shellcheck_find_nothing(checkout: Path) -> None:
@@ -107,11 +207,54 @@ def test_actionlint_sees_a_misspelt_output_and_an_unquoted_variable(checkout: Pa
     shutil.copytree(checkout, broken)
     train = broken / ".github" / "workflows" / "train.yml"
     text = train.read_text(encoding="utf-8")
-    text = text.replace("steps.setup.outputs.azure ==", "steps.setup.outputs.azur ==").replace("dev\n", "$X y\n")
+    text = text.replace("steps.setup.outputs.azure ==", "steps.setup.outputs.azur ==").replace('"$JOB"', "$JOB y")
     train.write_text(text, encoding="utf-8")
     result = tool("actionlint", "-no-color", "-oneline", cwd=broken)
     assert 'property "azur" is not defined' in result.stdout
     assert "SC2086" in result.stdout
+
+
+@pytest.fixture(scope="session")
+def service(tools: Path) -> Path:
+    """GitHub's own language service as one file."""
+    packages = ["@actions/languageservice@0.3.61", "vscode-languageserver-textdocument@1.0.16"]
+    return bundled(tools / "gha_validate.mjs", "workflow-validator", packages)
+
+
+def language_service(service: Path, project: Path) -> str:
+    files = [str(path) for path in sorted((project / ".github" / "workflows").glob("*.yml"))]
+    result = subprocess.run(["node", str(service), str(project), *files], capture_output=True, text=True, timeout=120)
+    assert bool(result.stdout) >= bool(result.returncode), result.stderr
+    return result.stdout
+
+
+def test_githubs_own_language_service_finds_nothing(service: Path, checkout: Path) -> None:
+    assert language_service(service, checkout) == ""
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "found"),
+    [
+        ("train.yml", "      model-version: ${{", "      version: ${{", "version"),
+        ("deliver.yml", "      environment: test\n", "", "environment"),
+        ("infrastructure.yml", "needs.plan.outputs.azure ==", "needs.plann.outputs.azure ==", "plann"),
+        ("monitor.yml", "    timeout-minutes: 30", "    timeout: 30", "timeout"),
+    ],
+)
+def test_githubs_own_language_service_sees_a_wrong_input_of_a_called_workflow(
+    service: Path, checkout: Path, tmp_path: Path, file: str, old: str, new: str, found: str
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(checkout, broken)
+    path = broken / ".github" / "workflows" / file
+    if not path.exists():
+        pytest.skip("this project builds nothing")
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    said = language_service(service, broken)
+    assert f"{file}:" in said
+    assert found in said
 
 
 def test_zizmor_finds_nothing(checkout: Path) -> None:
@@ -122,9 +265,9 @@ def test_zizmor_finds_nothing(checkout: Path) -> None:
 def test_zizmor_sees_a_script_injection(checkout: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(checkout, broken)
-    deploy = broken / ".github" / "workflows" / "deploy-environment.yml"
-    text = deploy.read_text(encoding="utf-8").replace('"$ENVIRONMENT"', '"${{ inputs.environment }}"')
-    deploy.write_text(text, encoding="utf-8")
+    deliver = broken / ".github" / "workflows" / "deliver-environment.yml"
+    text = deliver.read_text(encoding="utf-8").replace('"$ENVIRONMENT"', '"${{ inputs.environment }}"')
+    deliver.write_text(text, encoding="utf-8")
     result = tool("zizmor", "--offline", ".", cwd=broken)
     assert "template-injection" in result.stdout
 
@@ -167,9 +310,11 @@ def test_permissions_are_given_job_by_job_and_are_minimal(github: Path) -> None:
         assert yaml.safe_load(path.read_text(encoding="utf-8"))["permissions"] == {}, path.name
     for name, job in jobs(github):
         permissions = set(job["permissions"].items())
-        assert permissions <= {READ, SIGN_IN, ISSUES, *WRITE}, name
+        assert permissions <= {READ, SIGN_IN, REVIEWERS, ISSUES, *WRITE}, name
         signs_in = "uses" in job or any((step.get("with") or {}).get("azure") for step in job["steps"])
         assert (SIGN_IN in permissions) == signs_in, f"{name}: id-token is for jobs that sign in to Azure"
+        asks = "uses" in job or any("mlops approval" in step.get("run", "") for step in job["steps"])
+        assert (REVIEWERS in permissions) <= asks, f"{name}: actions: read is for jobs that look for reviewers"
         pushing = [step for step in job.get("steps", []) if "git push" in step.get("run", "")]
         pushes = any(step["env"]["GH_TOKEN"] == "${{ github.token }}" for step in pushing)
         assert (("contents", "write") in permissions) == pushes, f"{name}: contents: write is for jobs that push"
@@ -204,6 +349,61 @@ def test_every_job_has_a_timeout_a_fixed_image_and_keeps_no_token(github: Path) 
                 assert step["with"]["persist-credentials"] is False, name
 
 
+def prose(script: str) -> list[str]:
+    """What a script has that belongs into a verb: text for people, JSON taken apart, decisions about results."""
+    return re.findall(r"\b(?:echo|printf|jq)\b|::\w+ title|\bif \[|\[\[ |GITHUB_(?:STEP_SUMMARY|OUTPUT)", script)
+
+
+def test_scripts_call_verbs_and_have_no_text_for_people_and_no_decisions(github: Path) -> None:
+    assert [(name, prose(step["run"])) for name, step in scripts(github) if prose(step["run"])] == []
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        'echo "::notice title=Here::text"',
+        "jq -r .promote decision.json",
+        'if [ "$A" = 1 ]; then x; fi',
+        "printf '## Plan'",
+    ],
+)
+def test_text_and_decisions_in_a_script_are_noticed(script: str) -> None:
+    assert prose(f"uv run mlops lint\n{script}")
+
+
+def test_a_condition_asks_for_a_name_or_for_true(github: Path) -> None:
+    for name, job in jobs(github):
+        for condition in [job.get("if", ""), *(step.get("if", "") for step in job.get("steps", []))]:
+            for compared in re.findall(r"(?:steps|needs)\.[\w.]+ *[!=]= *('[^']*')", str(condition)):
+                assert compared in ("'true'", "'success'", "'test'", "'prod'", "''"), f"{name}: {condition}"
+
+
+def test_only_reading_identities_run_without_an_approval_or_for_a_branch(github: Path) -> None:
+    for name, job in jobs(github):
+        environment = str(job.get("environment", ""))
+        signs_in = any((step.get("with") or {}).get("azure") for step in job.get("steps", []))
+        # One environment holds a secret and signs in to nothing.
+        assert bool(environment) == (signs_in or environment == "template-update"), name
+        if signs_in:
+            assert environment.endswith("-read") == (name in READING), f"{name}: {environment}"
+
+
+def test_no_run_that_must_come_is_dropped_and_none_is_cancelled(github: Path) -> None:
+    for name, job in jobs(github):
+        queue = job.get("concurrency", {})
+        assert (queue.get("queue") == "max") == (name in QUEUED), name
+        assert not (queue and queue["cancel-in-progress"]), name
+
+
+def test_plans_and_changes_wait_in_different_queues(github: Path) -> None:
+    if not (github / "workflows" / "infrastructure.yml").exists():
+        pytest.skip("this project builds nothing")
+    groups = {name: job["concurrency"]["group"].partition("$")[0] for name, job in jobs(github) if name in QUEUED}
+    assert groups["infrastructure.yml: plan"] == "plan-"
+    assert groups["infrastructure.yml: apply"] == "infrastructure-"
+    assert groups["rollback.yml: rollback"] != groups["deliver-environment.yml: deliver"]
+
+
 def test_the_only_secret_is_the_key_of_an_optional_app_in_an_environment_of_its_own(github: Path) -> None:
     uses = {path.name: re.findall(r"secrets\.\w+", path.read_text(encoding="utf-8")) for path in github.rglob("*.yml")}
     assert {name: found for name, found in uses.items() if found} == {
@@ -228,7 +428,7 @@ def test_the_workflows_of_all_combinations_with_one_infrastructure_are_the_same(
 
 def test_workflows_call_verbs_that_exist_with_options_that_exist(github: Path, run_in: Run) -> None:
     found = commands(github)
-    assert {"lint", "local", "train --environment dev"} <= found
+    assert {"lint", "local", "deliver --environment dev --abort"} <= found
     assert refused_commands(github.parent, run_in, found) == ""
 
 
@@ -243,73 +443,126 @@ def test_an_option_that_does_not_exist_is_noticed(github: Path, run_in: Run) -> 
 @pytest.fixture(scope="session")
 def runner(tools: Path) -> Path:
     """The workflow runner as one file."""
+    return bundled(tools / "gha_run.mjs", "workflow-runner", ["yaml@2.9.1", "@actions/expressions@0.3.61"])
+
+
+def bundled(script: Path, name: str, packages: list[str]) -> Path:
+    """A script for Node.js and its packages as one file."""
     npm = shutil.which("npm")
-    if not npm or not shutil.which("jq"):
-        pytest.skip("no Node.js or no jq, which GitHub's images have: the workflow runner needs them")
-    folder = ROOT / ".venvs" / "workflow-runner"
-    bundle = folder / "runner.cjs"
+    if not npm:
+        pytest.skip("no Node.js, which GitHub's images have: the tools for workflows need it")
+    folder = ROOT / ".venvs" / name
+    bundle = folder / f"{script.stem}.cjs"
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.parent / "workflow-runner.lock"):
+    with FileLock(folder.parent / f"{name}.lock"):
         if not bundle.exists():
-            shutil.copy2(tools / "gha_run.mjs", folder)
-            packages = ["yaml@2.9.1", "@actions/expressions@0.3.61", "esbuild@0.28.2"]
-            installed = subprocess.run([npm, "install", "--silent", "--no-fund", *packages], cwd=folder, check=False)
-            if installed.returncode:
-                pytest.skip("the workflow runner cannot be installed without a network")
+            shutil.copy2(script, folder)
+            command = [npm, "install", "--silent", "--no-fund", *packages, "esbuild@0.28.2"]
+            if subprocess.run(command, cwd=folder, check=False).returncode:
+                pytest.skip(f"{name} cannot be installed without a network")
             esbuild = str(folder / "node_modules" / ".bin" / "esbuild")
             options = ["--bundle", "--platform=node", "--format=cjs", f"--outfile={bundle}", "--log-level=error"]
-            subprocess.run([esbuild, "gha_run.mjs", *options], cwd=folder, check=True)
+            subprocess.run([esbuild, script.name, *options], cwd=folder, check=True)
     return bundle
 
 
 def expand(github: Path, name: str) -> dict[str, Any]:
     """A workflow with the local action and the called workflows written out, as GitHub runs it.
 
-    The first step of a job prints the machine that it runs on.
+    The first step of a job prints its name, the machine that it runs on, and its environment.
     """
     workflow = yaml.safe_load((github / "workflows" / name).read_text(encoding="utf-8"))
-    for job_id, job in workflow["jobs"].items():
-        called = str(job.get("uses", "")).rpartition("/")[2]
-        if called == "deploy-environment.yml":
-            values = {key: literal(value) for key, value in job["with"].items()}
-            (inner,) = with_inputs(github / "workflows" / called, values)["jobs"].values()
-            workflow["jobs"][job_id] = inner | {key: job[key] for key in ("needs", "if") if key in job}
-        elif called:
-            steps = [{"run": f"uv run workflow {called}"}]
-            workflow["jobs"][job_id] = {"steps": steps} | {key: job[key] for key in ("needs", "if") if key in job}
+    workflow["jobs"] = called_jobs(github, workflow)
     for job in workflow["jobs"].values():
         job["steps"] = [inner for step in job["steps"] for inner in local_action(github, step)]
-        if "runs-on" in job:
-            job["steps"].insert(0, {"run": f"echo 'runs on {job['runs-on']}'"})
-    text = json.dumps(workflow, default=str).replace("steps.setup.outputs.azure", "steps.azure.outputs.ready")
+        shown = json.dumps([job.get(key, "") for key in ("name", "runs-on", "environment")])
+        job["steps"].insert(0, {"run": f"cat <<'END'\n{shown}\nEND", "shell": "bash"})
+    text = json.dumps(workflow, default=str).replace("steps.setup.outputs.azure", "steps.connected.outputs.azure")
     # The workflow runner has no files to hash, so the project answers.
     text = re.sub(r"hashFiles\('([^']+)'\)", lambda found: f"'{'hash' * any(github.parent.glob(found[1]))}'", text)
     expanded: dict[str, Any] = json.loads(text)
     return expanded
 
 
+def called_jobs(github: Path, workflow: dict[str, Any]) -> dict[str, Any]:
+    """The jobs of a workflow, with those of the workflows that it calls, under the id of the call and their own."""
+    found: dict[str, Any] = {}
+    outputs: dict[str, str] = {}
+    members: dict[str, list[str]] = {}
+    for job_id, job in workflow["jobs"].items():
+        if "uses" not in job:
+            found[job_id] = job
+            continue
+        path = github / "workflows" / job["uses"].rpartition("/")[2]
+        declared = yaml.safe_load(path.read_text(encoding="utf-8"))
+        inner = called_jobs(github, declared)
+        names = {each: job_id if len(inner) == 1 else f"{job_id}_{each}" for each in inner}
+        text = json.dumps(inner, default=str)
+        for each, name in names.items():
+            text = re.sub(rf"\bneeds\.{each}\.", f"needs.{name}.", text)
+        values = {key: literal(value) for key, value in (job.get("with") or {}).items()}
+        inner = json.loads(filled(text, declared[True]["workflow_call"]["inputs"], values))
+        needs = as_list(job.get("needs"))
+        for each, content in inner.items():
+            own_needs = [names[other] for other in as_list(content.get("needs"))]
+            conditions = [runs_if(job, needs), runs_if(content, own_needs)]
+            found[names[each]] = content | {"needs": [*needs, *own_needs], "if": " && ".join(["always()", *conditions])}
+        members[job_id] = list(names.values())
+        for key, output in (declared[True]["workflow_call"].get("outputs") or {}).items():
+            (source, value) = re.findall(r"jobs\.(\w+)\.outputs\.(\w+)", output["value"])[0]
+            outputs[f"needs.{job_id}.outputs.{key}"] = f"needs.{names[source]}.outputs.{value}"
+    text = json.dumps(found, default=str)
+    for old, new in outputs.items():
+        text = re.sub(rf"\b{re.escape(old)}\b", new, text)
+    jobs_found: dict[str, Any] = json.loads(text)
+    for job in jobs_found.values():
+        job["needs"] = [each for need in as_list(job.get("needs")) for each in members.get(need, [need])]
+    return jobs_found
+
+
+def runs_if(job: dict[str, Any], needs: list[str]) -> str:
+    """When a job runs: after a success of what it needs, unless its condition says otherwise."""
+    condition = as_expression(job.get("if", "true"))
+    if re.search(r"\b(cancelled|always|failure|success)\(", condition):
+        return f"({condition})"
+    return " && ".join([*(f"needs.{each}.result == 'success'" for each in needs), f"({condition})"])
+
+
+def as_list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else [value] if value else []
+
+
+def as_expression(value: object) -> str:
+    text = str(value).strip()
+    return text[3:-2].strip() if text.startswith("${{") and text.endswith("}}") else text
+
+
 def local_action(github: Path, step: dict[str, Any]) -> list[dict[str, Any]]:
     if not step.get("uses", "").startswith("$/"):
         return [step]
-    values = {key: literal(value) for key, value in (step.get("with") or {}).items()}
+    # Unlike those of a workflow, all inputs of an action are texts.
+    values = {key: f"format('{{0}}', {literal(value)})" for key, value in (step.get("with") or {}).items()}
     path = github.parent / step["uses"].removeprefix("$/") / "action.yml"
     steps: list[dict[str, Any]] = with_inputs(path, values)["runs"]["steps"]
     return steps
 
 
 def with_inputs(path: Path, values: dict[str, str]) -> dict[str, Any]:
-    """A called workflow or action in which each input is replaced by its value, or else by its default."""
+    """An action in which each input is replaced by its value, or else by its default."""
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    # YAML 1.1 reads the key `on` as true.
-    declared = document.get("inputs") or document[True]["workflow_call"]["inputs"]
-    known = {name: literal(details.get("default", "")) for name, details in declared.items()} | values
-    text = re.sub(r"\binputs\.([\w-]+)", lambda match: known[match[1]], json.dumps(document))
-    replaced: dict[str, Any] = json.loads(text)
+    replaced: dict[str, Any] = json.loads(filled(json.dumps(document), document["inputs"], values))
     return replaced
 
 
+def filled(text: str, declared: dict[str, Any], values: dict[str, str]) -> str:
+    known = {name: literal(details.get("default", "")) for name, details in declared.items()} | values
+    return re.sub(r"\binputs\.([\w-]+)", lambda match: json.dumps(known[match[1]])[1:-1], text)
+
+
 def literal(value: object) -> str:
-    expression = re.fullmatch(r"\$\{\{\s*(.*?)\s*\}\}", str(value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    expression = re.fullmatch(r"\$\{\{\s*(.*?)\s*\}\}\s*", str(value), re.DOTALL)
     return f"({expression[1]})" if expression else f"'{value}'"
 
 
@@ -329,25 +582,38 @@ class GitHub:
         self.log, self.failing = folder / "calls.log", folder / "failing"
         self.log.touch()
         self.failing.touch()
-        (folder / "decided").touch()
+        source = github.parent / "mlops" / "engine" / "src"
+        (folder / "driver.py").write_text(DRIVER.replace("SOURCE", str(source)), encoding="utf-8")
+        (folder / "outputs").mkdir()
         (folder / "bin").mkdir()
         for program in ("uv", "az", "gh"):
             script = folder / "bin" / program
-            script.write_text(
-                f'#!/bin/sh\necho "{program} $*" >> "{self.log}"\n'
-                f'if grep -qxF "{program} $*" "{self.failing}"; then exit 1; fi\n'
-                'case "$*" in\n*--plan) echo "Plan: 42 to add";;\n'
-                # The files of `mlops template-update` and `mlops freshness`, and what the test lets them decide.
-                f'*" --file "*/issue.md*) mkdir -p update freshness; cat "{folder}/decided" >> "$GITHUB_OUTPUT";;\n'
-                # The file that `az bicep build` writes.
-                '*" --outfile "*) echo "{}" > "${*##* --outfile }";;\nesac\n',
-                encoding="utf-8",
-            )
+            script.write_text(STAND_IN.format(program=program, folder=folder, python=sys.executable), encoding="utf-8")
             script.chmod(0o755)
 
-    def run(self, name: str, *, fail: str = "", **context: Any) -> dict[str, Any]:
+    def run(
+        self,
+        name: str,
+        *,
+        fail: str = "",
+        cancel: str = "",
+        outputs: dict[str, dict[str, str]] | None = None,
+        **context: Any,
+    ) -> dict[str, Any]:
+        """Run a workflow.
+
+        Args:
+            name: Its file.
+            fail: A command line that fails.
+            cancel: A command line in whose midst the run is cancelled.
+            outputs: What some verbs hand on instead.
+            context: The event, the variables and the inputs.
+        """
         self.log.write_text("", encoding="utf-8")
-        self.failing.write_text(fail, encoding="utf-8")
+        self.failing.write_text(fail or cancel, encoding="utf-8")
+        for verb, values in (OUTPUTS | (outputs or {})).items():
+            text = "".join(f"{key}={value}\n" for key, value in values.items())
+            (self.folder / "outputs" / verb).write_text(text, encoding="utf-8")
         login = {"required": ["client-id", "tenant-id", "subscription-id"]}
         actions: dict[str, Any] = {
             "actions/checkout": {},
@@ -363,8 +629,18 @@ class GitHub:
             "marocchino/sticky-pull-request-comment": {"required": ["path"], "run": 'cat "$INPUT_PATH"'},
         }
         fixture = {"cwd": str(self.work), "path": [str(self.folder / "bin")], "actions": actions} | context
-        for file, content in (("workflow.json", expand(self.github, name)), ("fixture.json", fixture)):
-            (self.folder / file).write_text(json.dumps(content), encoding="utf-8")
+        workflow = expand(self.github, name)
+        if fixture.get("github") == BY_HAND["github"]:
+            declared = workflow["true"]["workflow_dispatch"].get("inputs") or {}
+            defaults = {key: each.get("default", "") for key, each in declared.items()}
+            fixture["inputs"] = defaults | context.get("inputs", {})
+        text = json.dumps(workflow)
+        if cancel:
+            # The runner knows failures only; nothing that needs a failure may run after a cancelled step.
+            for old, new in (("failure()", "false"), ("!cancelled()", "success()"), ("cancelled()", "!success()")):
+                text = text.replace(old, new)
+        for file, content in (("workflow.json", text), ("fixture.json", json.dumps(fixture))):
+            (self.folder / file).write_text(content, encoding="utf-8")
         files = [str(self.folder / "workflow.json"), str(self.folder / "fixture.json")]
         result = subprocess.run(["node", str(self.runner), *files], capture_output=True, text=True, timeout=120)
         assert result.stdout, result.stderr
@@ -393,123 +669,418 @@ def output(outcome: dict[str, Any]) -> str:
     return "\n".join(entry.get("out", "") for entry in outcome["log"])
 
 
+def begun(outcome: dict[str, Any]) -> dict[str, list[str]]:
+    """Name, machine and environment of each job that ran."""
+    first: dict[str, str] = {}
+    for entry in outcome["log"]:
+        first.setdefault(entry["job"], entry.get("out", ""))
+    return {job: json.loads(text) for job, text in first.items() if text.startswith("[")}
+
+
 def machines(outcome: dict[str, Any]) -> dict[str, str]:
     """The machine of each job that ran."""
-    first = {entry["job"]: entry.get("out", "") for entry in reversed(outcome["log"])}
-    return {job: said[1] for job, text in first.items() if (said := re.fullmatch(r"runs on (.+)\n", text))}
+    return {job: machine for job, (_, machine, _) in begun(outcome).items()}
 
 
-def deployment(environment: str) -> list[str]:
-    return [f"{verb} --environment {environment}" for verb in ROLLOUT]
+def environments(outcome: dict[str, Any]) -> dict[str, str]:
+    """The environment of each job that ran in one."""
+    return {job: environment for job, (_, _, environment) in begun(outcome).items() if environment}
 
 
+def stages(run_workflow: GitHub) -> list[str]:
+    """The verbs, without the look at the ids."""
+    return [verb for verb in run_workflow.verbs if not verb.startswith("connected")]
+
+
+def delivery(environment: str, *options: str) -> list[str]:
+    """The verbs of a job that delivers."""
+    one = f"deliver --environment {environment} --model-version 7 --sha256 {HASH}"
+    return [f"approval --environment {environment}", " ".join([one, *options])]
+
+
+BY_HAND: dict[str, Any] = {"github": {"event_name": "workflow_dispatch"}}
+ON_SCHEDULE: dict[str, Any] = {"github": {"event_name": "schedule"}}
 PULL_REQUEST: dict[str, Any] = {
     "github": {"event_name": "pull_request", "ref": "refs/pull/1/merge"},
     "event": {"pull_request": {"head": {"repo": {"full_name": "o/r"}}, "user": {"login": "me"}}},
 }
+THROUGH = {"choose": "success", "dev": "success", "test": "success", "prod": "success"}
 
 
-def test_a_model_goes_from_dev_through_test_to_prod(run_workflow: GitHub) -> None:
-    outcome = run_workflow.run("deploy.yml", vars=EVERYWHERE)
-    assert results(outcome) == {"dev": "success", "test": "success", "prod": "success"}
-    assert run_workflow.verbs == [
-        *deployment("dev"),
-        "promote --environment dev --to test",
-        *deployment("test"),
-        "promote --environment test --to prod",
-        *deployment("prod"),
+# Deliveries.
+
+
+def test_one_version_goes_from_dev_through_test_to_prod(run_workflow: GitHub) -> None:
+    outcome = run_workflow.run("deliver.yml", vars=AZURE, **BY_HAND)
+    assert results(outcome) == THROUGH, output(outcome)
+    assert stages(run_workflow) == [
+        "models --environment dev",
+        *delivery("dev"),
+        *delivery("test"),
+        *delivery("prod"),
     ]
 
 
-@pytest.mark.parametrize("verb", deployment("test"))
-def test_a_failing_verb_stops_its_job_and_all_later_ones(run_workflow: GitHub, verb: str) -> None:
-    outcome = run_workflow.run("deploy.yml", vars=EVERYWHERE, fail=f"uv run mlops {verb}")
-    assert results(outcome) == {"dev": "success", "test": "failure", "prod": "skipped"}
-    assert run_workflow.verbs[-1] == verb
+def test_who_approves_reads_version_and_hash_in_the_name_of_the_job(run_workflow: GitHub) -> None:
+    outcome = run_workflow.run("deliver.yml", vars=AZURE, **BY_HAND)
+    names = {job: name for job, (name, _, _) in begun(outcome).items()}
+    assert names == {
+        "choose": "Choose the version for dev",
+        **{name: f"{name}: {LABEL}" for name in ("dev", "test", "prod")},
+    }
 
 
-def test_without_a_request_no_model_leaves_dev(run_workflow: GitHub) -> None:
-    outcome = run_workflow.run("deploy.yml", vars=AZURE)
-    assert results(outcome) == {"dev": "success", "test": "skipped", "prod": "skipped"}
-    assert run_workflow.verbs == deployment("dev")
-    assert "::notice title=The model stays in dev::" in output(outcome)
+def test_the_version_is_chosen_once_by_who_may_only_read_and_before_any_approval(run_workflow: GitHub) -> None:
+    outcome = run_workflow.run("deliver.yml", vars=AZURE, **BY_HAND)
+    assert environments(outcome) == {"choose": "dev-read", "dev": "dev", "test": "test", "prod": "prod"}
+    assert len([verb for verb in run_workflow.verbs if verb.startswith("models")]) == 1
 
 
-def test_retraining_has_one_schedule(github: Path) -> None:
+def test_version_and_hash_that_were_typed_are_delivered(run_workflow: GitHub) -> None:
+    typed = {"environment": "dev", "model-version": "5", "sha256": "f" * 64}
+    other = {"models": {"model_version": "5", "sha256": HASH, "label": "version 5"}}
+    run_workflow.run("deliver.yml", vars=AZURE, inputs=typed, outputs=other, **BY_HAND)
+    assert stages(run_workflow)[0] == "models --environment dev --model-version 5"
+    assert f"deliver --environment prod --model-version 5 --sha256 {'f' * 64}" in run_workflow.verbs
+
+
+@pytest.mark.parametrize(("stays_in", "last"), [("dev", "test"), ("test", "prod")])
+def test_a_model_goes_no_further_than_the_configuration_says(run_workflow: GitHub, stays_in: str, last: str) -> None:
+    outcome = run_workflow.run(
+        "deliver.yml", vars=AZURE, outputs={f"deliver-{stays_in}": {"delivered": "true", "next": ""}}, **BY_HAND
+    )
+    assert results(outcome)[stays_in] == "success"
+    assert results(outcome)[last] == results(outcome)["prod"] == "skipped"
+
+
+def test_an_environment_can_be_left_out(run_workflow: GitHub) -> None:
+    outcome = run_workflow.run(
+        "deliver.yml", vars=AZURE, outputs={"deliver-dev": {"delivered": "true", "next": "prod"}}, **BY_HAND
+    )
+    assert results(outcome) == THROUGH | {"test": "skipped"}
+
+
+@pytest.mark.parametrize("environment", ["dev", "test", "prod"])
+def test_a_failed_delivery_returns_the_traffic_and_stops_all_later_ones(run_workflow: GitHub, environment: str) -> None:
+    deliver = f"uv run mlops {delivery(environment)[1]}"
+    outcome = run_workflow.run("deliver.yml", vars=AZURE, fail=deliver, **BY_HAND)
+    assert results(outcome)[environment] == "failure"
+    assert run_workflow.verbs[-1] == f"deliver --environment {environment} --abort"
+    later = ["dev", "test", "prod"][["dev", "test", "prod"].index(environment) + 1 :]
+    assert {results(outcome)[name] for name in later} <= {"skipped"}
+
+
+def test_a_cancelled_delivery_returns_the_traffic(run_workflow: GitHub) -> None:
+    deliver = f"uv run mlops {delivery('test')[1]}"
+    outcome = run_workflow.run("deliver.yml", vars=AZURE, cancel=deliver, **BY_HAND)
+    assert run_workflow.verbs[-1] == "deliver --environment test --abort"
+    assert results(outcome)["prod"] == "skipped"
+
+
+def test_a_delivery_that_was_completed_returns_nothing(run_workflow: GitHub) -> None:
+    run_workflow.run("deliver.yml", vars=AZURE, **BY_HAND)
+    assert not [verb for verb in run_workflow.verbs if "--abort" in verb]
+
+
+def test_a_failed_sign_in_does_not_try_to_return_traffic(run_workflow: GitHub) -> None:
+    fetch = "az account get-access-token --resource https://ml.azure.com --output none"
+    outcome = run_workflow.run("deliver.yml", vars=AZURE, fail=fetch, **BY_HAND)
+    assert results(outcome) == {"choose": "failure", "dev": "skipped", "test": "skipped", "prod": "skipped"}
+    assert stages(run_workflow) == []
+
+
+def test_a_version_that_is_not_there_reaches_no_approval(run_workflow: GitHub) -> None:
+    typed = {"model-version": "99"}
+    models = "uv run mlops models --environment dev --model-version 99"
+    outcome = run_workflow.run("deliver.yml", vars=AZURE, inputs=typed, fail=models, **BY_HAND)
+    assert results(outcome) == {"choose": "failure", "dev": "skipped", "test": "skipped", "prod": "skipped"}
+
+
+def test_without_reviewers_nothing_reaches_prod_by_itself(run_workflow: GitHub) -> None:
+    outcome = run_workflow.run("deliver.yml", vars=AZURE, fail="uv run mlops approval --environment prod", **BY_HAND)
+    assert results(outcome) == THROUGH | {"prod": "failure"}
+    assert delivery("prod")[1] not in run_workflow.verbs
+
+
+TYPED = {"environment": "prod", "model-version": "7", "sha256": HASH}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "asked"),
+    [(TYPED, False), (TYPED | {"sha256": ""}, True), (TYPED | {"model-version": ""}, True)],
+    ids=["both", "no hash", "no version"],
+)
+def test_version_and_hash_typed_for_prod_are_an_approval(
+    run_workflow: GitHub, inputs: dict[str, str], asked: bool
+) -> None:
+    outcome = run_workflow.run("deliver.yml", vars=AZURE, inputs=inputs, **BY_HAND)
+    assert results(outcome) == {"choose": "success", "dev": "skipped", "test": "skipped", "prod": "success"}
+    assert environments(outcome) == {"choose": "prod-read", "prod": "prod"}
+    assert ("approval --environment prod" in run_workflow.verbs) == asked
+    assert run_workflow.verbs[-1] == delivery("prod")[1]
+
+
+@pytest.mark.parametrize("environment", ["dev", "test", "prod"])
+@pytest.mark.parametrize("option", ["--force", "--hold", "--pin", "--unpin"])
+def test_an_option_counts_in_the_environment_that_was_chosen_alone(
+    run_workflow: GitHub, environment: str, option: str
+) -> None:
+    run_workflow.run("deliver.yml", vars=AZURE, inputs={"environment": environment, "option": option}, **BY_HAND)
+    deliveries = [verb.split() for verb in run_workflow.verbs if verb.startswith("deliver ")]
+    assert (deliveries[0][2], deliveries[0][7:]) == (environment, [option])
+    assert not [verb for verb in deliveries[1:] if option in verb]
+
+
+# Trainings.
+
+
+def test_retraining_has_one_schedule_beside_the_look_at_the_monitor(github: Path) -> None:
     files = [path for path in github.parent.rglob("*") if path.suffix in {".yml", ".py"} and "engine" not in path.parts]
-    scheduled = [path for path in files if "- cron:" in path.read_text(encoding="utf-8")]
-    assert [path.name for path in scheduled if "mlops train" in path.read_text(encoding="utf-8")] == ["train.yml"]
+    scheduled = sorted(path.name for path in files if "- cron:" in path.read_text(encoding="utf-8"))
+    assert [name for name in scheduled if name in ("monitor.yml", "train.yml")] == ["monitor.yml", "train.yml"]
     assert not [path for path in files if re.search(r"create_job|JobSchedule", path.read_text(encoding="utf-8"))]
 
 
-def test_a_scheduled_training_deploys_too(run_workflow: GitHub) -> None:
-    run_workflow.run("train.yml", vars=AZURE, github={"event_name": "schedule"}, event={})
-    assert run_workflow.calls[-2:] == ["uv run mlops train --environment dev", "uv run workflow deploy.yml"]
+def test_what_decides_about_a_model_starts_a_training(github: Path) -> None:
+    workflow = yaml.safe_load((github / "workflows" / "train.yml").read_text(encoding="utf-8"))
+    assert workflow[True]["push"]["paths"] == [
+        "data-science/**",
+        "data/**",
+        "mlops/**",
+        "uv.lock",
+        "config/dev.yml",
+        "config/model.yml",
+    ]
+
+
+def test_a_training_hands_version_and_hash_to_the_delivery(run_workflow: GitHub) -> None:
+    outcome = run_workflow.run("train.yml", vars=AZURE)
+    assert results(outcome) == {"train": "success"} | {f"deliver_{job}": "success" for job in THROUGH}, output(outcome)
+    assert stages(run_workflow) == [
+        "lint",
+        "train --environment dev --overrides  --job ",
+        "models --environment dev --model-version 7",
+        *delivery("dev"),
+        *delivery("test"),
+        *delivery("prod"),
+    ]
+
+
+def test_a_manual_training_can_have_other_settings(run_workflow: GitHub) -> None:
+    run_workflow.run("train.yml", vars=AZURE, inputs={"overrides": "training.seed=7"}, **BY_HAND)
+    assert "train --environment dev --overrides training.seed=7 --job " in run_workflow.verbs
+
+
+STAYS = {"train": OUTPUTS["train"] | {"registered": "false"}}
+
+
+@pytest.mark.parametrize(
+    ("event", "outputs", "delivers"),
+    [
+        ("push", STAYS, True),
+        ("schedule", {}, True),
+        ("schedule", STAYS, False),
+        ("schedule", {"train": OUTPUTS["train"] | {"started": "false"}}, False),
+        ("push", {"train": OUTPUTS["train"] | {"model_version": "", "sha256": "", "registered": "false"}}, False),
+    ],
+    ids=["code changed", "new model", "champion stays", "answered before", "no model"],
+)
+def test_no_user_approves_the_same_model_again_because_of_a_schedule(
+    run_workflow: GitHub, event: str, outputs: dict[str, dict[str, str]], delivers: bool
+) -> None:
+    outcome = run_workflow.run("train.yml", vars=AZURE, outputs=outputs, github={"event_name": event})
+    assert results(outcome)["train"] == "success"
+    assert (results(outcome)["deliver_dev"] == "success") == delivers
+
+
+def test_a_training_that_is_run_again_delivers_also_what_was_trained_before(run_workflow: GitHub) -> None:
+    outcome = run_workflow.run(
+        "train.yml",
+        vars=AZURE,
+        outputs={"train": OUTPUTS["train"] | {"started": "false"}},
+        github={"event_name": "schedule", "run_attempt": 2},
+    )
+    assert results(outcome)["deliver_dev"] == "success"
 
 
 def test_wrong_settings_start_no_machine(run_workflow: GitHub) -> None:
     outcome = run_workflow.run("train.yml", vars=AZURE, fail="uv run mlops lint")
-    assert results(outcome) == {"train": "failure", "deploy": "skipped"}
-    assert run_workflow.verbs == ["lint"]
-
-
-def test_training_is_followed_by_the_deployment(run_workflow: GitHub) -> None:
-    run_workflow.run("train.yml", vars=AZURE)
-    assert run_workflow.calls[-2:] == ["uv run mlops train --environment dev", "uv run workflow deploy.yml"]
+    assert results(outcome)["train"] == "failure"
+    assert set(results(outcome).values()) == {"failure", "skipped"}
+    assert stages(run_workflow) == ["lint"]
 
 
 def test_the_first_push_which_starts_to_build_the_workspace_trains_nothing(run_workflow: GitHub) -> None:
     outcome = run_workflow.run("train.yml", vars=AZURE, event={"created": True})
-    assert results(outcome) == {"train": "skipped", "deploy": "skipped"}
+    assert set(results(outcome).values()) == {"skipped"}
     outcome = run_workflow.run("train.yml", vars=AZURE, event={"created": False})
-    assert results(outcome) == {"train": "success", "deploy": "success"}
+    assert set(results(outcome).values()) == {"success"}
 
 
-def test_a_failed_training_deploys_nothing(run_workflow: GitHub) -> None:
-    outcome = run_workflow.run("train.yml", vars=AZURE, fail="uv run mlops train --environment dev")
-    assert results(outcome) == {"train": "failure", "deploy": "skipped"}
-
-
-@pytest.mark.parametrize("workflow", ["train.yml", "deploy.yml", "infrastructure.yml"])
-def test_a_push_without_azure_does_nothing_and_says_how_to_connect_it(run_workflow: GitHub, workflow: str) -> None:
-    outcome = run_workflow.run(workflow)
-    assert set(results(outcome).values()) <= {"success", "skipped"}
-    assert run_workflow.calls == []
-    assert "::notice title=Azure is not connected" in output(outcome)
-    assert "docs/operate.md" in output(outcome)
-
-
-@pytest.mark.parametrize("workflow", ["train.yml", "deploy.yml", "infrastructure.yml"])
-def test_a_manual_run_without_azure_fails_with_the_remedy(run_workflow: GitHub, workflow: str) -> None:
-    outcome = run_workflow.run(workflow, github={"event_name": "workflow_dispatch"})
-    assert "failure" in results(outcome).values()
-    assert run_workflow.calls == []
-    assert "::error title=Azure is not connected::Set AZURE_CLIENT_ID" in output(outcome)
-
-
-def test_a_forgotten_id_is_an_error_even_on_a_push(run_workflow: GitHub) -> None:
-    outcome = run_workflow.run("train.yml", vars=AZURE | {"AZURE_TENANT_ID": ""})
+def test_a_failed_training_delivers_nothing(run_workflow: GitHub) -> None:
+    train = "uv run mlops train --environment dev --overrides  --job "
+    outcome = run_workflow.run("train.yml", vars=AZURE, fail=train)
     assert results(outcome)["train"] == "failure"
+    assert results(outcome)["deliver_choose"] == "skipped"
+
+
+# From an alert of the monitor to production.
+
+
+def test_an_alert_starts_one_training_whose_model_needs_the_approvals_of_every_other_one(run_workflow: GitHub) -> None:
+    outcome = run_workflow.run("monitor.yml", vars=AZURE, **ON_SCHEDULE)
+    assert set(results(outcome).values()) == {"success"}, output(outcome)
+    assert stages(run_workflow) == [
+        "drift --environment prod",
+        "lint",
+        "train --environment dev --overrides  --job model-drift-0123456789ab",
+        "models --environment dev --model-version 7",
+        *delivery("dev"),
+        *delivery("test"),
+        *delivery("prod"),
+    ]
+    # Only where something changes, a reviewer can be asked.
+    assert list(environments(outcome).values()) == ["prod-read", "dev", "dev-read", "dev", "test", "prod"]
+
+
+def test_without_drift_nothing_is_trained(run_workflow: GitHub) -> None:
+    outcome = run_workflow.run(
+        "monitor.yml", vars=AZURE, outputs={"drift": {"retrain": "false", "job": ""}}, **ON_SCHEDULE
+    )
+    assert results(outcome).pop("drift") == "success"
+    assert stages(run_workflow) == ["drift --environment prod"]
+
+
+def test_the_alert_of_yesterday_is_not_delivered_again(run_workflow: GitHub) -> None:
+    outcome = run_workflow.run(
+        "monitor.yml", vars=AZURE, outputs={"train": OUTPUTS["train"] | {"started": "false"}}, **ON_SCHEDULE
+    )
+    assert results(outcome)["train_train"] == "success"
+    assert not [verb for verb in run_workflow.verbs if verb.startswith("deliver")]
+
+
+def test_another_environment_can_be_looked_at_manually(run_workflow: GitHub) -> None:
+    outcome = run_workflow.run("monitor.yml", vars=AZURE, inputs={"environment": "dev"}, **BY_HAND)
+    assert environments(outcome)["drift"] == "dev-read"
+    assert stages(run_workflow)[0] == "drift --environment dev"
+
+
+def test_a_monitor_without_an_answer_trains_nothing(run_workflow: GitHub) -> None:
+    outcome = run_workflow.run("monitor.yml", vars=AZURE, fail="uv run mlops drift --environment prod", **ON_SCHEDULE)
+    assert results(outcome)["drift"] == "failure"
+    assert stages(run_workflow) == ["drift --environment prod"]
+
+
+# Back.
 
 
 @pytest.mark.parametrize(
-    ("inputs", "verbs"),
+    ("inputs", "verb", "name"),
     [
-        ({}, ["provision --environment dev"]),
-        ({"environment": "prod", "action": "plan"}, ["provision --environment prod --plan"]),
-        ({"environment": "test", "action": "apply"}, ["provision --environment test"]),
+        ({}, "rollback --environment prod", "prod: back to the version before"),
         (
-            {"environment": "dev", "action": "destroy", "confirm": "dev"},
-            ["teardown --environment dev --all --yes --confirm dev"],
+            {"environment": "test", "model-version": "6"},
+            "rollback --environment test --model-version 6",
+            "test: back to 6",
         ),
     ],
-    ids=["push", "plan", "apply", "destroy"],
 )
-def test_infrastructure_does_what_was_requested(run_workflow: GitHub, inputs: dict[str, str], verbs: list[str]) -> None:
-    event = "workflow_dispatch" if inputs else "push"
-    outcome = run_workflow.run("infrastructure.yml", vars=AZURE, inputs=inputs, github={"event_name": event})
-    assert results(outcome) == {"provision": "success"}
-    assert run_workflow.verbs == verbs
+def test_a_rollback_is_one_run_with_an_approval(
+    run_workflow: GitHub, inputs: dict[str, str], verb: str, name: str
+) -> None:
+    outcome = run_workflow.run("rollback.yml", vars=AZURE, inputs=inputs, **BY_HAND)
+    assert results(outcome) == {"rollback": "success"}
+    assert stages(run_workflow) == [verb]
+    assert begun(outcome)["rollback"][0] == name
+    assert environments(outcome) == {"rollback": verb.split()[2]}
+
+
+def test_a_rollback_that_fails_is_red(run_workflow: GitHub) -> None:
+    outcome = run_workflow.run("rollback.yml", vars=AZURE, fail="uv run mlops rollback --environment prod", **BY_HAND)
+    assert results(outcome) == {"rollback": "failure"}
+
+
+# Without Azure.
+
+ON_AZURE = ["deliver.yml", "infrastructure.yml", "monitor.yml", "rollback.yml", "train.yml"]
+
+
+@pytest.mark.parametrize("workflow", ["infrastructure.yml", "monitor.yml", "train.yml"])
+def test_a_run_without_azure_does_nothing_and_says_how_to_connect_it(run_workflow: GitHub, workflow: str) -> None:
+    outcome = run_workflow.run(workflow)
+    assert set(results(outcome).values()) <= {"success", "skipped"}
+    assert stages(run_workflow) == []
+    assert not [call for call in run_workflow.calls if call.startswith("az ")]
+    environment = "prod" if workflow == "monitor.yml" else "dev"
+    assert f"::notice title={environment} is not connected to Azure%2C nothing to do::" in output(outcome)
+    assert f"uv run mlops bootstrap --environment {environment}`, see docs/operate.md" in output(outcome)
+
+
+@pytest.mark.parametrize("workflow", ON_AZURE)
+def test_a_manual_run_without_azure_fails_with_the_remedy(run_workflow: GitHub, workflow: str) -> None:
+    outcome = run_workflow.run(workflow, **BY_HAND)
+    assert "failure" in results(outcome).values()
+    assert stages(run_workflow) == []
+    assert "AZURE_CLIENT_ID, AZURE_TENANT_ID, AZURE_SUBSCRIPTION_ID are missing: run `uv run mlops" in output(outcome)
+
+
+@pytest.mark.parametrize("workflow", ["infrastructure.yml", "train.yml"])
+def test_a_forgotten_id_is_an_error_even_on_a_push(run_workflow: GitHub, workflow: str) -> None:
+    outcome = run_workflow.run(workflow, vars=AZURE | {"AZURE_TENANT_ID": ""})
+    assert "failure" in results(outcome).values()
+    assert "AZURE_TENANT_ID is missing: run" in output(outcome)
+
+
+# Infrastructure.
+
+
+@pytest.mark.parametrize("environment", ["dev", "test", "prod"])
+def test_the_plan_is_shown_before_the_approval(run_workflow: GitHub, environment: str) -> None:
+    inputs = {"environment": environment, "action": "apply"}
+    outcome = run_workflow.run("infrastructure.yml", vars=AZURE, inputs=inputs, **BY_HAND)
+    assert results(outcome)["plan"] == results(outcome)["apply"] == "success", output(outcome)
+    assert environments(outcome) == {"plan": f"{environment}-read", "apply": environment}
+    assert stages(run_workflow) == [
+        f"provision --environment {environment} --plan --deployer workflows --summary .local/plan.md "
+        "--retry-minutes 10",
+        f"provision --environment {environment} --retry-minutes 10",
+    ]
+
+
+def test_a_plan_changes_nothing_and_needs_no_approval(run_workflow: GitHub) -> None:
+    inputs = {"environment": "prod", "action": "plan"}
+    outcome = run_workflow.run("infrastructure.yml", vars=AZURE, inputs=inputs, **BY_HAND)
+    assert environments(outcome) == {"plan": "prod-read"}
+    assert results(outcome)["apply"] == "skipped"
+
+
+def test_a_push_is_applied_to_dev_and_trains_the_first_model(run_workflow: GitHub) -> None:
+    new = {"provision": {"train": "true"}, "deliver-dev": {"delivered": "true", "next": ""}}
+    outcome = run_workflow.run("infrastructure.yml", vars=AZURE, outputs=new, event={"created": True})
+    assert results(outcome)["apply"] == results(outcome)["train_deliver_dev"] == "success", output(outcome)
+    assert stages(run_workflow)[2:] == [
+        "lint",
+        "train --environment dev --overrides  --job ",
+        "models --environment dev --model-version 7",
+        *delivery("dev"),
+    ]
+
+
+def test_a_later_change_of_the_infrastructure_trains_nothing(run_workflow: GitHub) -> None:
+    outcome = run_workflow.run("infrastructure.yml", vars=AZURE)
+    assert results(outcome)["apply"] == "success"
+    assert results(outcome)["train_train"] == "skipped"
+
+
+@pytest.mark.parametrize("part", [" --plan --deployer workflows --summary .local/plan.md", ""], ids=["plan", "apply"])
+def test_infrastructure_that_fails_goes_no_further(run_workflow: GitHub, part: str) -> None:
+    command = f"uv run mlops provision --environment dev{part} --retry-minutes 10"
+    outcome = run_workflow.run("infrastructure.yml", vars=AZURE, fail=command, outputs={"provision": {"train": "true"}})
+    assert results(outcome)["apply"] == ("skipped" if part else "failure")
+    assert results(outcome)["train_train"] == "skipped"
+
+
+# Pull requests.
 
 
 def test_a_pull_request_is_checked_planned_and_commented(run_workflow: GitHub) -> None:
@@ -518,12 +1089,33 @@ def test_a_pull_request_is_checked_planned_and_commented(run_workflow: GitHub) -
     checks = ["uv run mypy", "uv run pytest", "uv run mlops lint", "uv run mlops local"]
     assert [call for call in run_workflow.calls if call in checks] == checks
     assert "provision --check" in run_workflow.verbs
-    assert run_workflow.verbs[-1] == "provision --environment dev --plan"
+    plan = "provision --environment dev --plan --deployer workflows --summary .local/plan.md"
+    assert run_workflow.verbs[-1] == plan
+    assert environments(outcome) == {"plan": "dev-read"}
     comment = outcome["log"][-1]["out"]
     assert "| this model | 8.123 | 0.9 |" in comment
-    assert re.search(r"\| baseline mean \| 20(\.0)? \| -?0(\.0)? \|", comment)
-    assert "- no champion yet" in comment
+    assert "| champion, version 3 | 9.5 | 0.8 |" in comment
+    assert "| baseline mean | 20 | -8.8e-06 |" in comment
+    assert "**Promote:**\n\n- the gain is significant" in comment
     assert "Plan: 42 to add" in comment
+
+
+def test_a_push_to_main_is_checked_too_and_comments_nowhere(run_workflow: GitHub) -> None:
+    outcome = run_workflow.run("pull-request.yml", vars=AZURE)
+    assert results(outcome) == {
+        "project": "success",
+        "infrastructure": "success",
+        "plan": "skipped",
+        "comment": "skipped",
+    }
+
+
+def test_a_pull_request_is_of_use_without_azure(run_workflow: GitHub) -> None:
+    outcome = run_workflow.run("pull-request.yml", **PULL_REQUEST)
+    assert set(results(outcome).values()) == {"success"}, output(outcome)
+    comment = outcome["log"][-1]["out"]
+    assert "| this model | 8.123 | 0.9 |" in comment
+    assert "Plan" not in comment
 
 
 @pytest.mark.parametrize("check", ["ruff check", "mypy", "pytest", "mlops lint", "mlops local"])
@@ -533,10 +1125,11 @@ def test_a_failing_check_turns_the_pull_request_red(run_workflow: GitHub, check:
     assert results(outcome)["comment"] == "skipped"
 
 
-def test_a_failing_plan_is_not_hidden_by_the_pipe(run_workflow: GitHub) -> None:
-    plan = "uv run mlops provision --environment dev --plan"
+def test_a_failing_plan_turns_the_pull_request_red_and_is_not_commented(run_workflow: GitHub) -> None:
+    plan = "uv run mlops provision --environment dev --plan --deployer workflows --summary .local/plan.md"
     outcome = run_workflow.run("pull-request.yml", vars=AZURE, fail=plan, **PULL_REQUEST)
     assert results(outcome)["plan"] == "failure"
+    assert "Plan: 42" not in outcome["log"][-1]["out"]
 
 
 def test_a_fork_gets_no_token_and_no_comment(run_workflow: GitHub) -> None:
@@ -561,6 +1154,9 @@ def test_infrastructure_that_is_not_valid_is_not_planned(run_workflow: GitHub) -
     }
 
 
+# Setting up.
+
+
 def test_terraform_is_installed_where_the_project_uses_it(run_workflow: GitHub, github: Path) -> None:
     outcome = run_workflow.run("pull-request.yml", vars=AZURE, **PULL_REQUEST)
     installing = {entry["job"] for entry in outcome["log"] if entry.get("uses") == "hashicorp/setup-terraform"}
@@ -580,23 +1176,26 @@ def test_the_ml_extension_is_installed_where_the_verbs_call_it(
 def test_tokens_that_a_long_job_needs_late_are_fetched_right_after_the_sign_in(run_workflow: GitHub) -> None:
     run_workflow.run("train.yml", vars=AZURE)
     tokens = [call for call in run_workflow.calls if "get-access-token" in call]
-    services = [re.findall(r"--resource (\S+)", call)[0] for call in tokens]
+    services = [re.findall(r"--resource (\S+)", call)[0] for call in tokens[:2]]
     assert services == ["https://ml.azure.com", "https://storage.azure.com"]
-    assert run_workflow.calls.index(tokens[0]) < run_workflow.calls.index(f"uv run mlops {run_workflow.verbs[0]}")
+    assert run_workflow.calls.index(tokens[0]) < run_workflow.calls.index(f"uv run mlops {stages(run_workflow)[0]}")
 
 
 def test_jobs_that_need_the_private_network_run_in_the_one_of_their_environment(run_workflow: GitHub) -> None:
-    inside = EVERYWHERE | {"MLOPS_RUNNER": "ml"}
+    inside = AZURE | {"MLOPS_RUNNER": "ml"}
     each = {"dev": "ml-dev", "test": "ml-test", "prod": "ml-prod"}
-    assert machines(run_workflow.run("deploy.yml", vars=inside)) == each
-    assert machines(run_workflow.run("train.yml", vars=inside)) == {"train": "ml-dev"}
-    assert machines(run_workflow.run("infrastructure.yml", vars=inside)) == {"provision": OPEN_MACHINE}
+    assert machines(run_workflow.run("deliver.yml", vars=inside, **BY_HAND)) == {"choose": "ml-dev"} | each
+    alerted = machines(run_workflow.run("monitor.yml", vars=inside, **ON_SCHEDULE))
+    assert (alerted["drift"], alerted["train_train"]) == ("ml-prod", "ml-dev")
+    assert machines(run_workflow.run("rollback.yml", vars=inside, **BY_HAND)) == {"rollback": "ml-prod"}
+    built = machines(run_workflow.run("infrastructure.yml", vars=inside))
+    assert built == {"plan": OPEN_MACHINE, "apply": OPEN_MACHINE}
     assert set(machines(run_workflow.run("pull-request.yml", vars=inside, **PULL_REQUEST)).values()) == {OPEN_MACHINE}
 
 
-def test_without_a_runner_of_ones_own_every_job_runs_on_githubs(run_workflow: GitHub) -> None:
-    assert set(machines(run_workflow.run("deploy.yml", vars=EVERYWHERE)).values()) == {OPEN_MACHINE}
-    assert machines(run_workflow.run("train.yml", vars=AZURE)) == {"train": OPEN_MACHINE}
+@pytest.mark.parametrize("workflow", ["deliver.yml", "monitor.yml", "rollback.yml", "train.yml"])
+def test_without_a_runner_of_ones_own_every_job_runs_on_githubs(run_workflow: GitHub, workflow: str) -> None:
+    assert set(machines(run_workflow.run(workflow, vars=AZURE, **BY_HAND)).values()) == {OPEN_MACHINE}
 
 
 # Teardown.
@@ -617,16 +1216,16 @@ def test_a_teardown_deletes_the_endpoints_alone_unless_everything_is_requested(
     context = {"inputs": {"environment": "test"} | inputs, "github": {"event_name": "workflow_dispatch"}}
     outcome = run_workflow.run("teardown.yml", vars=AZURE, **context)
     assert results(outcome) == {"teardown": "success"}, output(outcome)
-    assert run_workflow.verbs == [verb]
+    assert stages(run_workflow) == [verb]
 
 
 def test_a_teardown_is_requested_by_hand_and_waits_for_a_change_of_the_infrastructure(github: Path) -> None:
     document = yaml.safe_load((github / "workflows" / "teardown.yml").read_text(encoding="utf-8"))
     assert list(document[True]) == ["workflow_dispatch"]
     assert document[True]["workflow_dispatch"]["inputs"]["everything"]["default"] is False
-    assert document["concurrency"]["group"] == "infrastructure-${{ inputs.environment }}"
-    assert "cancel-in-progress" not in document["concurrency"]
-    assert document["jobs"]["teardown"]["environment"] == "${{ inputs.environment }}"
+    job = document["jobs"]["teardown"]
+    assert job["concurrency"]["group"] == "infrastructure-${{ inputs.environment }}"
+    assert job["environment"] == "${{ inputs.environment }}"
 
 
 def test_endpoints_are_deleted_inside_the_private_network_and_the_network_from_outside(run_workflow: GitHub) -> None:
@@ -641,8 +1240,8 @@ def test_a_teardown_without_azure_fails_with_the_remedy(run_workflow: GitHub) ->
     context = {"inputs": {"environment": "test", "everything": False}, "github": {"event_name": "workflow_dispatch"}}
     outcome = run_workflow.run("teardown.yml", **context)
     assert results(outcome) == {"teardown": "failure"}
-    assert run_workflow.calls == []
-    assert "::error title=Azure is not connected::" in output(outcome)
+    assert stages(run_workflow) == []
+    assert "AZURE_CLIENT_ID" in output(outcome)
 
 
 # Upkeep.
@@ -667,7 +1266,7 @@ def test_what_was_found_is_kept_in_one_issue_and_what_could_not_be_checked_chang
     file = verb.split()[2]
     outcome = run_workflow.run(workflow)
     assert {job for job, result in results(outcome).items() if result == "success"} == {"check", "issue"}
-    assert run_workflow.verbs == [verb, f"issue --title {title} --file {file}"]
+    assert stages(run_workflow) == [verb, f"issue --title {title} --file {file}"]
     outcome = run_workflow.run(workflow, fail=f"uv run mlops {verb}")
     assert results(outcome)["check"] == "failure"
     assert results(outcome)["issue"] == "skipped"
@@ -676,15 +1275,15 @@ def test_what_was_found_is_kept_in_one_issue_and_what_could_not_be_checked_chang
 @pytest.mark.parametrize(
     ("decided", "variables", "opened"),
     [
-        ("update=true\nversion=v9.0.0\nconflicts=false\n", APP, True),
-        ("update=true\nversion=v9.0.0\nconflicts=true\n", APP, False),
-        ("update=false\nversion=v8.0.0\nconflicts=false\n", APP, False),
-        ("update=true\nversion=v9.0.0\nconflicts=false\n", {}, False),
+        ({"update": "true", "version": "v9.0.0", "clean": "true"}, APP, True),
+        ({"update": "true", "version": "v9.0.0", "clean": "false"}, APP, False),
+        ({"update": "false", "version": "v8.0.0", "clean": "false"}, APP, False),
+        ({"update": "true", "version": "v9.0.0", "clean": "true"}, {}, False),
     ],
     ids=["update", "conflicts", "no update", "no app"],
 )
 def test_an_app_opens_a_pull_request_with_the_change_unless_it_has_conflicts(
-    run_workflow: GitHub, tmp_path: Path, decided: str, variables: dict[str, str], opened: bool
+    run_workflow: GitHub, tmp_path: Path, decided: dict[str, str], variables: dict[str, str], opened: bool
 ) -> None:
     work, remote = run_workflow.work, tmp_path / "remote"
     git(tmp_path, "init", "--quiet", "--bare", str(remote))
@@ -697,10 +1296,11 @@ def test_an_app_opens_a_pull_request_with_the_change_unless_it_has_conflicts(
     (work / "update").mkdir()
     (work / "update" / "update.patch").write_text(git(work, "diff"), encoding="utf-8")
     git(work, "checkout", "--quiet", ".")
-    (tmp_path / "decided").write_text(decided, encoding="utf-8")
     secrets = {"TEMPLATE_APP_PRIVATE_KEY": "key"}
     missing = "gh pr view template-update/v9.0.0"
-    outcome = run_workflow.run("template-update.yml", vars=variables, secrets=secrets, fail=missing)
+    outcome = run_workflow.run(
+        "template-update.yml", vars=variables, secrets=secrets, fail=missing, outputs={"template-update": decided}
+    )
     assert results(outcome)["pull-request"] == ("success" if opened else "skipped"), output(outcome)
     created = [call for call in run_workflow.calls if call.startswith("gh pr create --head template-update/v9.0.0 ")]
     assert len(created) == opened
@@ -764,7 +1364,8 @@ def test_the_template_is_compiled_by_a_fixed_release_of_bicep(button: Path, run_
 
 
 def test_a_template_that_does_not_compile_is_not_published(button: Path, run_workflow: GitHub) -> None:
-    build = "az bicep build --file infrastructure/bicep/main.bicep --outfile button/template.json"
+    template = run_workflow.work / "button" / "template.json"
+    build = f"az bicep build --file infrastructure/bicep/main.bicep --outfile {template}"
     outcome = run_workflow.run("deploy-to-azure.yml", event=PUBLIC, fail=build)
     assert results(outcome) == {"compile": "failure", "publish": "skipped"}
 
@@ -805,6 +1406,6 @@ def test_a_model_goes_from_dev_through_test_to_prod_in_existing_workspaces(
     existing: Path, runner: Path, tmp_path: Path
 ) -> None:
     run_workflow = GitHub(runner, existing, tmp_path)
-    outcome = run_workflow.run("deploy.yml", vars=EVERYWHERE)
-    assert results(outcome) == {"dev": "success", "test": "success", "prod": "success"}
-    assert run_workflow.verbs[-len(ROLLOUT) :] == deployment("prod")
+    outcome = run_workflow.run("deliver.yml", vars=AZURE, **BY_HAND)
+    assert results(outcome) == THROUGH
+    assert run_workflow.verbs[-1] == delivery("prod")[1]

@@ -282,7 +282,8 @@ class FakeCloud:
 
     def az_rest(self, one: dict[str, str], many: dict[str, list[str]]) -> object:
         place, _, number = one["--url"].rpartition("/")
-        _require(place == f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions", "(NotFound)")
+        definitions = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions"
+        _require(place == definitions, "(NotFound)")
         _require(one["--url-parameters"] == "api-version=2022-04-01", "(InvalidApiVersionParameter)")
         if one["--method"] == "put":
             document = json.loads((self.root / one["--body"].removeprefix("@")).read_text(encoding="utf-8"))

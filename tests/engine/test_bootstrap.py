@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 import yaml
-from fake_cloud import ACCOUNTS, IDENTITIES, PERSON, SUBSCRIPTION, TENANT, FakeCloud, RefusedError, elements, sent_fields
+from fake_cloud import (
+    ACCOUNTS,
+    IDENTITIES,
+    PERSON,
+    SUBSCRIPTION,
+    TENANT,
+    FakeCloud,
+    RefusedError,
+    elements,
+    sent_fields,
+)
 from rendered import HERE
 from small_project import configuration, write_yaml
 
@@ -264,7 +274,9 @@ def test_a_plan_of_bicep_needs_a_role_that_changes_nothing(fresh: Project, cloud
     ((number, definition),) = cloud.definitions.items()
     (permissions,) = definition["properties"]["permissions"]
     assert "Microsoft.Resources/deployments/whatIf/action" in permissions["actions"]
-    assert all(re.fullmatch(r"[\w./]+/(whatIf|validate|exportTemplate)/action", each) for each in permissions["actions"])
+    assert all(
+        re.fullmatch(r"[\w./]+/(whatIf|validate|exportTemplate)/action", each) for each in permissions["actions"]
+    )
     users = {role["principalId"] for role in cloud.roles if role["roleDefinitionId"].endswith(number)}
     assert users == {"principal-of-id-deploy-dev-read", "principal-of-id-deploy-prod-read"}
     before = len(cloud.changes)
@@ -301,7 +313,7 @@ def test_a_new_role_is_waited_for(fresh: Project, cloud: FakeCloud, capsys: pyte
 
 def test_who_may_make_no_role_is_told_who_may(fresh: Project, cloud: FakeCloud) -> None:
     cloud.failures["rest --method put"] = DENIED
-    with pytest.raises(UserError, match="you may not make a role in subscription Sandbox.* let an Owner"):
+    with pytest.raises(UserError, match=r"you may not make a role in subscription Sandbox.* let an Owner"):
         start(bicep(fresh))
 
 
@@ -583,7 +595,9 @@ def test_undo_of_one_environment_leaves_the_others_as_they_are(
 ) -> None:
     start(fresh, "dev", "prod")
     start(fresh, "dev", undo=True)
-    assert "resource group rg-state stays: it holds id-deploy-prod, id-deploy-prod-read, stprod" in capsys.readouterr().out
+    assert (
+        "resource group rg-state stays: it holds id-deploy-prod, id-deploy-prod-read, stprod" in capsys.readouterr().out
+    )
     assert [*cloud.identities] == ["id-deploy-prod", "id-deploy-prod-read"]
     assert cloud.protection is not None
     start(fresh, "prod", yes=False)

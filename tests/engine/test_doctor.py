@@ -334,7 +334,7 @@ DEFECTS = {
     ),
     "a plan as the identity that changes": (
         {"gh variable list --env dev-read": VARIABLES_OF_DEV},
-        "GitHub variables", "error", f"AZURE_CLIENT_ID of dev-read is {CLIENT}, not {azure.READING_CLIENT}", "bootstrap",
+        "GitHub variables", "error", f"of dev-read is {CLIENT}, not {azure.READING_CLIENT}", "bootstrap",
     ),
     "no runner": (
         {"gh variable list --json": VARIABLES[:2]},

@@ -390,7 +390,8 @@ def provision(
         ),
     ] = None,
     summary_file: Annotated[
-        Path | None, typer.Option("--summary", metavar="FILE", help="With --plan: write it as Markdown into a file, too.")
+        Path | None,
+        typer.Option("--summary", metavar="FILE", help="With --plan: write it as Markdown into a file, too."),
     ] = None,
     retry_minutes: Annotated[
         int, typer.Option(min=0, help="Repeat for so long while rights are missing, as new ones are at first.")
@@ -426,6 +427,18 @@ def provision(
             _write(summary_file, markdown)
     if action == "apply" and not dry_run:
         set_outputs(train=trains_first(project, config))
+
+
+@app.command(rich_help_panel=INFRASTRUCTURE)
+def button(
+    folder: Annotated[Path, typer.Option(help="Where the files go.")] = Path("button"),
+    address: Annotated[str, typer.Option(help="Where the portal finds them. Default: nowhere, so no button.")] = "",
+) -> None:
+    """Write the Deploy to Azure button: the compiled template, its form, and the page with the link."""
+    from mlops.project import Project
+    from mlops.subscription.button import write_button
+
+    write_button(Project.load(), folder, address)
 
 
 @app.command(rich_help_panel=INFRASTRUCTURE)

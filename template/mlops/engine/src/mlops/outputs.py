@@ -55,7 +55,7 @@ def annotate(level: Level, title: str, text: str) -> None:
 
 
 def in_pipeline() -> bool:
-    """Return whether a pipeline runs this, so that annotations reach its page."""
+    """Return whether a pipeline runs this."""
     return os.environ.get("GITHUB_ACTIONS") == "true" or _on_azure_pipelines()
 
 

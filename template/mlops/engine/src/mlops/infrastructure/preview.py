@@ -9,9 +9,7 @@ from mlops.subscription import account as azure
 from mlops.subscription.steps import Cloud, Identity, RemovableStep, RoleAssignment, SkippedError, Step
 
 # None of them changes a resource. With the last one Terraform reads a deployment of a template.
-ACTIONS = [
-    f"Microsoft.Resources/deployments/{name}/action" for name in ("whatIf", "validate", "exportTemplate")
-]
+ACTIONS = [f"Microsoft.Resources/deployments/{name}/action" for name in ("whatIf", "validate", "exportTemplate")]
 
 API_VERSION = "api-version=2022-04-01"
 
@@ -24,7 +22,7 @@ def steps(cloud: Cloud, reader: Identity) -> list[Step]:
 
 
 def role_id(cloud: Cloud) -> str:
-    """Return the role's id: the same in each run, and another one in each subscription, where the role has its scope."""
+    """Return the role's id: the same in each run, and another one in each subscription."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"mlops-template/preview/{cloud.account.subscription}"))
 
 

@@ -26,7 +26,7 @@ def online_endpoint_exists(shell: Shell, project: Project, config: EnvironmentCo
 def trains_first(project: Project, config: EnvironmentConfig) -> bool:
     """Return whether the workspace trains and has no model, in whose place the first training puts one.
 
-    Into a closed workspace somebody has to put the runner of the workflows before.
+    A closed workspace needs a runner of the workflows in its network before.
     """
     if config.model.source != "workspace" or config.closed:
         return False

@@ -39,7 +39,7 @@ def _markdown(metrics: Mapping[str, Any], decision: Mapping[str, Any]) -> str:
     lines = [
         "## Model",
         "",
-        table(["", *names], rows),
+        table(["model", *names], rows),
         f"{metrics['rows']} held-out rows; {metrics['metric']} decides, {better} is better.",
         "",
         f"**{'Promote' if decision['promote'] else 'Do not promote'}:**",
@@ -47,7 +47,7 @@ def _markdown(metrics: Mapping[str, Any], decision: Mapping[str, Any]) -> str:
     ]
     reasons = [*decision["reasons"], decision["note"], *decision["better_baselines"], *metrics["notes"]]
     lines += [f"- {reason}" for reason in reasons if reason]
-    lines += ["", "The report, with plots, is `.local/report/index.html`; a pipeline keeps it as the artifact `report`."]
+    lines += ["", "Plots are in the report, `.local/report/index.html`; a pipeline keeps it as the artifact `report`."]
     return "\n".join(lines) + "\n"
 
 

@@ -638,8 +638,8 @@ class Rules(Step):
     @property
     def name(self) -> str:
         """The environment's name."""
-        approvals = f"approvals for {self.environment}: you, and" if self.reviewed else f"branches of {self.environment}:"
-        return f"{approvals} protected branches only"
+        start = f"approvals for {self.environment}: you, and" if self.reviewed else f"branches of {self.environment}:"
+        return f"{start} protected branches only"
 
     def done(self) -> bool:
         """Return whether the environment has a rule for branches, and reviewers if it should."""
@@ -683,9 +683,7 @@ class Rules(Step):
     @property
     def _unrestricted(self) -> str:
         if not self.reviewed:
-            return (
-                f"every branch may use {self.environment}: GitHub's plan has no rule for branches in a private repository"
-            )
+            return f"every branch may use {self.environment}: GitHub's plan lacks the rule for a private repository"
         return (
             f"{self.environment} is changed without approval: most of GitHub's plans lack approvals for a private "
             "repository; with one that has them, add required reviewers in the environment's settings. Until then a "
@@ -786,9 +784,9 @@ def require_reviewers(environment: str) -> None:
         raise UserError(f"GitHub does not say who approves {environment}: {error}; run this job again") from error
     if not any(rule.get("type") == "required_reviewers" for rule in rules):
         raise UserError(
-            f"nobody is asked before {environment} changes: its environment on GitHub has no required reviewers. Add "
-            "them in its settings, or start deliver.yml manually with the environment, version and hash typed, which is "
-            "an approval, too (docs/operate.md)"
+            f"{environment} is protected, and its environment on GitHub has no required reviewers: add them in its "
+            "settings, or start deliver.yml manually with the environment, version and hash typed, which is an "
+            "approval, too (docs/operate.md)"
         )
     print(f"{environment} has required reviewers.", flush=True)
 

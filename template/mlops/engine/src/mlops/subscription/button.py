@@ -1,0 +1,48 @@
+"""The Deploy to Azure button: one compiled template, a form for it, and a page with the link."""
+
+import shutil
+from pathlib import Path
+from urllib.parse import quote
+
+from mlops.errors import UserError
+from mlops.outputs import add_summary, annotate
+from mlops.project import Project
+from mlops.shell import Shell
+from mlops.subscription.account import REMEDIES
+
+FOLDER = "infrastructure/bicep"
+IMAGE = "https://aka.ms/deploytoazurebutton"
+PORTAL = "https://portal.azure.com/#create/Microsoft.Template/uri"
+
+
+def write_button(project: Project, folder: Path, address: str) -> None:
+    """Compile the template into a folder, beside its form; with an address also the page with the button.
+
+    Args:
+        project: The project.
+        folder: Where the files go.
+        address: Where the portal will find them, which fetches them from the reader's browser; empty if it cannot.
+
+    Raises:
+        UserError: The project has no Bicep, or it does not compile.
+    """
+    if not (project.root / FOLDER / "main.bicep").is_file():
+        raise UserError(f"there is no {FOLDER}/main.bicep: only a project with Bicep has a button")
+    folder.mkdir(parents=True, exist_ok=True)
+    shell = Shell(project.root, remedies=REMEDIES)
+    template = folder.resolve() / "template.json"
+    shell.run("az", "bicep", "build", "--file", f"{FOLDER}/main.bicep", "--outfile", str(template))
+    shutil.copyfile(project.root / FOLDER / "createUiDefinition.json", folder / "createUiDefinition.json")
+    if not address:
+        annotate(
+            "notice",
+            "There is no button",
+            "The portal cannot read a private repository. The template is the artifact of this run: portal, Deploy a "
+            "custom template, Build your own template.",
+        )
+        return
+    files = [quote(f"{address}/{name}", safe="") for name in ("template.json", "createUiDefinition.json")]
+    link = f"{PORTAL}/{files[0]}/createUIDefinitionUri/{files[1]}"
+    page = f"# Deploy to Azure\n\n[![Deploy to Azure]({IMAGE})]({link})\n\nThe next run replaces this.\n"
+    (folder / "README.md").write_text(page, encoding="utf-8")
+    add_summary(page)
