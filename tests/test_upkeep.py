@@ -72,7 +72,7 @@ def test_an_untouched_project_gets_the_changelog_and_the_command_and_stays_as_it
     report_update(Project.load(project), file, patch)
     assert files(project) == before
     assert git(project, "status", "--porcelain") == ""
-    assert outputs() == {"update": "true", "version": "v1002.0.0", "conflicts": "false"}
+    assert outputs() == {"update": "true", "version": "v1002.0.0", "clean": "true"}
     text = file.read_text(encoding="utf-8")
     assert "newer release: v1002.0.0\n\nThis project follows v1000.0.0." in text
     (command,) = [line for line in text.splitlines() if line.startswith("uvx ")]
@@ -110,7 +110,7 @@ def test_conflicts_and_edited_files_that_go_are_named_and_moved_edits_are_not_am
     release(template, "v1001.0.0")
     file, patch = tmp_path / "issue.md", tmp_path / "update.patch"
     report_update(Project.load(project), file, patch)
-    assert outputs() == {"update": "true", "version": "v1001.0.0", "conflicts": "true"}
+    assert outputs() == {"update": "true", "version": "v1001.0.0", "clean": "false"}
     assert not patch.exists()
     text = file.read_text(encoding="utf-8")
     conflicts, lost = text.partition("### Conflicts")[2].split("### Files with edits of yours that it would delete")
@@ -127,7 +127,7 @@ def test_without_a_newer_release_there_is_no_update_and_the_text_is_empty(
     project = new_project(template, tmp_path / "project")
     file = tmp_path / "issue.md"
     report_update(Project.load(project), file, tmp_path / "update.patch")
-    assert outputs() == {"update": "false", "version": "v1000.0.0", "conflicts": "false"}
+    assert outputs() == {"update": "false", "version": "v1000.0.0", "clean": "false"}
     assert file.read_text(encoding="utf-8") == ""
     assert "v1000.0.0 is the newest release" in capsys.readouterr().out
     assert "copier update" not in uvx.read_text(encoding="utf-8")

@@ -53,7 +53,7 @@ def report_update(project: Project, file: Path | None = None, patch: Path | None
     versions = _versions(project.root, answers["_src_path"])
     if not versions["update_available"]:
         print(f"{answers['_commit']} is the newest release of the template.", flush=True)
-        _hand_on(file, "", update=False, version=answers["_commit"], conflicts=False)
+        _hand_on(file, "", update=False, version=answers["_commit"], clean=False)
         return
     with scratch(project) as folder:
         update = _try(folder, answers)
@@ -65,7 +65,7 @@ def report_update(project: Project, file: Path | None = None, patch: Path | None
     outputs.add_summary(text)
     if file is None:
         print(text, flush=True)
-    _hand_on(file, text, update=True, version=update.new, conflicts=bool(update.conflicts))
+    _hand_on(file, text, update=True, version=update.new, clean=not update.conflicts)
 
 
 def describe(update: Update) -> str:
@@ -207,8 +207,8 @@ def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[:limit].rstrip()}\n\n(cut here)"
 
 
-def _hand_on(file: Path | None, text: str, *, update: bool, version: str, conflicts: bool) -> None:
+def _hand_on(file: Path | None, text: str, *, update: bool, version: str, clean: bool) -> None:
     if file:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
-    outputs.set_outputs(update=update, version=version, conflicts=conflicts)
+    outputs.set_outputs(update=update, version=version, clean=clean)
