@@ -1,6 +1,7 @@
 """Choices and environments of a project."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,40 @@ def test_a_file_of_an_older_release_trains_in_one_process_and_stops_at_a_bad_fil
     assert (compute.training.nodes, compute.training.processes_per_node) == (1, 1)
     assert (compute.training_cluster, compute.batch_cluster) == ("cluster", "cluster")
     assert compute.batch.bad_files == "stop"
+
+
+def test_a_file_of_an_older_release_passes_no_model_on(project: Project) -> None:
+    assert "delivery" not in load_yaml(project.root / "config" / "dev.yml")
+    assert load_environment(project, "dev").delivery.next == ""
+
+
+@pytest.mark.parametrize(
+    ("environment", "following", "problem"),
+    [
+        ("dev", "stage", "delivery.next: is 'stage', but the other environments are test, prod"),
+        ("dev", "dev", "delivery.next: is 'dev', but the other environments are test, prod"),
+        ("test", "dev", "delivery.next: dev takes its models from its own workspace"),
+        ("dev", "test", ""),
+        ("test", "", ""),
+    ],
+)
+def test_a_model_goes_on_to_another_environment_that_takes_it_from_the_registry(
+    project: Project, environment: str, following: str, problem: str
+) -> None:
+    file = project.root / "config" / f"{environment}.yml"
+    write_yaml(file, {**load_yaml(file), "delivery": {"next": following}})
+    if not problem:
+        assert load_environment(project, environment).delivery.next == following
+        return
+    with pytest.raises(UserError, match=re.escape(f"config/{environment}.yml: {problem}")):
+        load_environment(project, environment)
+
+
+def test_what_is_wrong_in_the_file_of_the_next_environment_is_reported_for_that_one(project: Project) -> None:
+    file = project.root / "config" / "dev.yml"
+    write_yaml(file, {**load_yaml(file), "delivery": {"next": "test"}})
+    (project.root / "config" / "test.yml").write_text("a: [", encoding="utf-8")
+    assert load_environment(project, "dev").delivery.next == "test"
 
 
 def test_training_and_batch_jobs_run_where_the_configuration_says(project: Project) -> None:
