@@ -26,7 +26,7 @@ from reference_date import EXCLUDE_NEWER
 # Whatever a test lets uv resolve, it resolves as of the reference date.
 os.environ["UV_EXCLUDE_NEWER"] = EXCLUDE_NEWER
 
-# The repositories of the tests live for seconds: no hooks that nobody runs, no upkeep, and no wait for the disk.
+# The repositories of the tests live for seconds: no example hooks, no upkeep, and no wait for the disk.
 GIT = {"init.templateDir": "", "gc.auto": "0", "maintenance.auto": "false", "core.fsync": "none"}
 GIT_SETTINGS = {"GIT_CONFIG_COUNT": str(len(GIT))}
 for number, (name, setting) in enumerate(GIT.items()):
@@ -99,7 +99,7 @@ def plain_names_are_not_rendered() -> Iterator[None]:
     patched.
     """
     worker = copier._main.Worker
-    render, answers_file = worker._render_string, worker.answers_relpath.fget
+    render, answers_file = worker._render_string, vars(worker)["answers_relpath"].fget
 
     def is_plain(self: copier._main.Worker, text: str) -> bool:
         marks = (getattr(self.jinja_env, name) for name in SYNTAX if name.endswith(("start_string", "prefix")))

@@ -21,6 +21,7 @@ RUNS: Runs = {
     "aml-cli-v2": (
         ("bootstrap", "cli", "doctor", "environments", "outputs", "provision", "teardown"),
         ("config", "definitions", "lint", "lint_configuration", "pipeline", "rollout", "tuning", "verbs"),
+        ("delivery",),
         ("local", "runner", "serving"),
         ("closed_loop",),
         ("every_version",),

@@ -261,7 +261,7 @@ def test_an_update_leads_out_of_sdk_v1_with_the_same_data_and_model(
     settings = project / "config" / "model.yml"
     settings.write_text(settings.read_text(encoding="utf-8").replace("seed: 13", "seed: 14"), encoding="utf-8")
     commit_all(project, "my seed")
-    before = run_in(project, "mlops.cli", "local")
+    before = run_in(project, "mlops.cli", "local", "--skip-lint")
     assert before.returncode == 0, before.stdout[-3000:] + before.stderr[-3000:]
     assert "python-sdk-v2" in before.stderr, "the start-up line names the way out"
     data, names = hashes(project / "data"), answers(project)["resource_names"]

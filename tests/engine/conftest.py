@@ -1,9 +1,7 @@
 """Fixtures: a small project, and an Azure CLI that is not one."""
 
-import inspect
+import itertools
 import os
-import sys
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +10,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 import clouds
 import pytest
+import quick_sdks
 from fake_az import FakeAzure
 from hypothesis import settings
 from small_modality import Rows
@@ -34,22 +33,17 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
 
 
 @pytest.fixture(autouse=True)
-def short_stacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give the SDKs a stack without the source of its functions, which they read in each call and hardly use.
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the SDKs from work that nobody uses here."""
+    monkeypatch.setattr("inspect.stack", quick_sdks.short_stack)
+    quick_sdks.hasten()
 
-    SDK v2 looks for the module that calls it; SDK v1, a fifth of a second each time, writes it to its telemetry.
-    """
 
-    def stack() -> list[inspect.FrameInfo]:
-        frames = traceback.walk_stack(sys._getframe(1))
-        return [
-            inspect.FrameInfo(each, each.f_code.co_filename, line, each.f_code.co_name, None, None)
-            for each, line in frames
-        ]
-
-    monkeypatch.setattr("inspect.stack", stack)
-    if found := sys.modules.get("azureml.dataprep.api._loggerfactory"):
-        monkeypatch.setattr(found._LoggerFactory, "get_stack", lambda *_, **__: "")
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a second pass from one deployment to the next."""
+    seconds = itertools.count()
+    monkeypatch.setattr("mlops.verbs.models.now", lambda: f"2026-01-01T00:00:{next(seconds):02}Z")
 
 
 @pytest.fixture

@@ -282,7 +282,10 @@ class Commands:
 
     def online_endpoint_list(self) -> object:
         endpoint = self.state["online"]
-        return [{"name": endpoint["name"], "traffic": endpoint["traffic"]}] if endpoint else []
+        if endpoint is None:
+            return []
+        address = f"https://{endpoint['name']}.westeurope.inference.ml.azure.com/score"
+        return [{"name": endpoint["name"], "traffic": endpoint["traffic"], "scoring_uri": address}]
 
     def online_endpoint_create(self) -> object:
         require(self.state["online"] is None, "(UserError) An endpoint with this name already exists.")

@@ -23,6 +23,7 @@ from rendered import HERE
 from small_project import configuration, write_yaml
 
 from mlops import infrastructure, orchestration
+from mlops.config import load_environment
 from mlops.errors import UserError
 from mlops.orchestration import github
 from mlops.project import Project, load_yaml
@@ -141,6 +142,21 @@ def test_what_pull_requests_run_with_may_read_and_change_nothing(fresh: Project,
         ("Reader", subscription),
         ("Storage Blob Data Reader", STATE),
     }
+
+
+def test_what_the_monitor_of_sdk_v1_found_can_be_read_once_its_storage_account_is_there(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = dataclasses.replace(fresh, version="python-sdk-v1")
+    name = str(load_environment(project, "dev").names.storage_account)
+    start(project)
+    assert f"cannot read what the monitor finds until storage account {name} is built" in capsys.readouterr().out
+    cloud.accounts[name] = {"name": name, "group": "rg-dev", "type": ACCOUNTS, "tags": {}}
+    start(project)
+    scope = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-dev/providers/{ACCOUNTS}/{name}"
+    assert ("Storage Blob Data Reader", scope) in granted(cloud, "principal-of-id-deploy-dev-read")
+    start(project, yes=False)
+    assert "Nothing to do." in capsys.readouterr().out
 
 
 def test_the_identity_that_changes_an_environment_trusts_that_environment_alone(
@@ -386,6 +402,10 @@ def test_in_an_existing_workspace_the_workflows_get_the_rights_to_use_it_and_no_
         ("AzureML Registry User", "/the/registry"),
         ("Storage Blob Data Contributor", "/subscriptions/s/storageAccounts/theirs"),
         ("Storage File Data Privileged Contributor", "/subscriptions/s/storageAccounts/theirs"),
+    }
+    assert granted(cloud, "principal-of-id-deploy-dev-read") == {
+        ("Reader", "/the/workspace"),
+        ("Reader", "/the/registry"),
     }
     assert cloud.registered == {"Microsoft.Cdn", "Microsoft.ManagedIdentity", "Microsoft.PolicyInsights"}
     assert cloud.accounts == {}

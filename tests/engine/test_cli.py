@@ -15,7 +15,7 @@ from mlops.project import Project
 
 VERBS = [
     "train", "deploy-online", "smoke-test", "shift-traffic", "rollback", "deploy-batch", "promote", "monitor",
-    "teardown",
+    "teardown", "models", "deliver",
 ]  # fmt: skip
 INFRASTRUCTURE = ["bootstrap", "doctor", "provision"]
 
@@ -60,6 +60,9 @@ def test_every_verb_accepts_an_environment_and_a_dry_run(
     project: Project, azure: FakeAzure, verb: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     more = {"shift-traffic": ["--percent", "20"], "promote": ["--to", "prod"]}.get(verb, [])
+    if verb == "deliver":
+        assert run(verb, "--environment", "prod", "--dry-run") == 1
+        assert run(verb, "--environment", "prod", "--dry-run", "--model-version", "1", "--sha256", "0" * 64) == 0
     assert run(verb, "--environment", "test", "--dry-run", *more) == 0, capsys.readouterr().err
     assert azure.log == []
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from clouds import MONITOR, Cloud
+from small_project import write_yaml
 from test_every_version import BETTER, VERSION, WORSE, Play, deploy, failure, job_ends, play, seen, serving
 
 from mlops import verbs
 from mlops.azureml.monitor_runs import Breach, find_breaches, is_of_schedule, read_breaches
+from mlops.config import load_yaml
 from mlops.verbs import Session
 from mlops.verbs.drift import job_name
 from mlops.verbs.training import JOB_NAME
@@ -84,7 +86,7 @@ def test_an_alert_is_found_by_the_tag_of_a_step_and_named_with_what_was_measured
     assert "| y |" not in page.summary
 
 
-def test_whoever_looks_again_finds_the_same_training(watched: Play, page: Page) -> None:
+def test_a_second_look_finds_the_same_training(watched: Play, page: Page) -> None:
     watched.cloud.monitor_ran("run-1", day(19), "data_drift")
     assert look(watched, page) == look(watched, page)
 
@@ -404,6 +406,23 @@ def test_the_windows_of_the_monitor_reach_across_a_rollout(watched: Play) -> Non
     deploy()(watched)
     verbs.monitor(watched.dev)
     assert windows() == before
+
+
+@pytest.mark.skipif(not VERSION.startswith("aml-cli"), reason="only there the engine puts the assets into a file")
+def test_a_deployment_file_without_assets_for_its_collections_keeps_a_monitor_of_its_own_assets(play: Play) -> None:
+    file = play.project.definitions / "online" / "deployment.yml"
+    document = load_yaml(file)
+    for collection in document["data_collector"]["collections"].values():
+        del collection["data"]
+    write_yaml(file, document)
+    play.cloud.register("1")
+    verbs.deploy_online(play.dev)
+    verbs.monitor(play.dev)
+    content = (play.dev.folder / "monitor.yml").read_text(encoding="utf-8")
+    assert set(re.findall(r"azureml:(online-dev-\S+):1", content)) == {
+        "online-dev-blue-model_inputs",
+        "online-dev-blue-model_outputs",
+    }
 
 
 def test_a_monitor_that_is_switched_off_is_deleted(watched: Play, capfd: pytest.CaptureFixture[str]) -> None:

@@ -609,7 +609,16 @@ VERBS = {
     "deploy-batch": ["batch_deployments.begin_create_or_update(model-1: {model}:1)", "({batch}: default model-1)"],
     "smoke-test": ["online_endpoints.invoke({online})"],
     "shift-traffic --percent 30": ["online_endpoints.begin_create_or_update({online}: blue=70 green=30)"],
-    "rollback": ["({online}: blue=100)", "models.create_or_update({model}:1, rejected=true)"],
+    "rollback": ["({online}: blue=100)", "models.create_or_update({model}:1, rejected_dev=true)"],
+    "models": [],
+    "deliver": [
+        "online_deployments.begin_create_or_update(green: {model}:1, Standard_",
+        "models.create_or_update({model}:1, deployed_dev=",
+        "({batch}: default model-1)",
+        "schedules.begin_create_or_update({model}-monitor: blue)",
+    ],
+    "deliver --model-version 1 --pin": ["models.create_or_update({model}:1, pinned_dev=true)"],
+    "deliver --abort": ["({online}: blue=100)", "online_deployments.begin_delete(green)"],
     "promote --to test": [
         "registries.begin_create({registry} in ",
         "models.share({model}:1 to {registry})",

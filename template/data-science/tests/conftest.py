@@ -36,15 +36,18 @@ def tracking(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
         monkeypatch.chdir(tmp_path)
 
 
-@pytest.fixture(autouse=True)
-def charts_without_shapes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
-    """Leave out the shapes of the charts in tests of steps, which look at the words: they take half of the time.
+@pytest.fixture
+def without_shapes(monkeypatch: pytest.MonkeyPatch):
+    """Leave out the shapes of the charts in a test that looks at the words of a page: they take half of the time."""
+    empty = '<svg role="img" aria-label="{}"></svg>'
+    monkeypatch.setattr(module("report.charts"), "_svg", lambda figure, name, alt: empty.format(escape(alt)))
 
-    A test that names the fixture `drawn` draws them, as the tests of the report and each run of `mlops local` do.
-    """
+
+@pytest.fixture(autouse=True)
+def charts_of_steps(request: pytest.FixtureRequest):
+    """Leave them out in tests of steps, but for one that names the fixture `drawn`; `mlops local` draws them, too."""
     if request.path.parent.name == "steps" and "drawn" not in request.fixturenames:
-        empty = '<svg role="img" aria-label="{}"></svg>'
-        monkeypatch.setattr(module("report.charts"), "_svg", lambda figure, name, alt: empty.format(escape(alt)))
+        request.getfixturevalue("without_shapes")
 
 
 @pytest.fixture

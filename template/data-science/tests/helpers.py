@@ -14,6 +14,7 @@ from typing import Any
 
 import mlflow
 import yaml
+from sqlalchemy import Engine, event
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "data-science" / "src"
@@ -123,13 +124,17 @@ class Folders:
 
 
 class Store:
-    """An MLflow store with one database: opening another one takes long, changing its content does not."""
+    """An MLflow store with one database: opening another one takes long, changing its content does not.
+
+    It waits for no disk, because no test ends with the machine.
+    """
 
     experiment = "tests"
 
     def __init__(self, folder: Path) -> None:
         """Make the store in a folder, and let MLflow use it."""
         self._folder, self._empty, self.artifacts = folder, folder / "empty", folder / "artifacts"
+        event.listen(Engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
         mlflow.set_tracking_uri(f"sqlite:///{(folder / DATABASE).as_posix()}")
         mlflow.create_experiment(self.experiment, artifact_location=self.artifacts.as_uri())
         mlflow.MlflowClient().search_registered_models()

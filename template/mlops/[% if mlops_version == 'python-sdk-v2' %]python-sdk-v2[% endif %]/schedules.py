@@ -24,7 +24,6 @@ from azure.ai.ml.entities import (
 )
 
 from mlops.config import DriftRules, EnvironmentConfig
-from mlops.definitions.values import collection_name
 
 # For a kind of feature without thresholds in config/model.yml.
 NUMERICAL, CATEGORICAL = {"normalized_wasserstein_distance": 0.2}, {"jensen_shannon_distance": 0.2}
@@ -48,14 +47,14 @@ def monitor(config: EnvironmentConfig, name: str, deployment: str, task: str, dr
     # training data appears in the training report instead.
     def latest(context: str) -> ProductionData:
         return ProductionData(
-            input_data=Input(type="uri_folder", path=f"azureml:{collection_name(config, context)}:1"),
+            input_data=Input(type="uri_folder", path=f"azureml:{config.collection_name(context)}:1"),
             data_context=context,
             data_window=BaselineDataRange(lookback_window_size=days, lookback_window_offset="P0D"),
         )
 
     def before(context: str) -> ReferenceData:
         return ReferenceData(
-            input_data=Input(type="uri_folder", path=f"azureml:{collection_name(config, context)}:1"),
+            input_data=Input(type="uri_folder", path=f"azureml:{config.collection_name(context)}:1"),
             data_context=context,
             data_window=BaselineDataRange(lookback_window_size=days, lookback_window_offset=days),
         )

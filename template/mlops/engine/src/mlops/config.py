@@ -20,6 +20,7 @@ Range = Annotated[IPv4Network, Field(strict=False)]
 GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 Guid = Annotated[str, StringConstraints(pattern=f"^{GUID}$")]
 PRIVATE_RANGES = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")  # RFC 1918
+COLLECTED = "azureml://datastores/workspaceblobstore/paths/modelDataCollector"  # as Azure ML does by default
 DOCKER_RANGE = IPv4Network("172.17.0.0/16")
 EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,30}[a-z0-9]$")]
 
@@ -288,6 +289,17 @@ class EnvironmentConfig(Section):
         """
         account = self.names.storage_account
         return [f"{account}.blob.core.windows.net"] if account else []
+
+    def collection_name(self, collection: str) -> str:
+        """Return the name of the data asset of a collection, such as `model_inputs`: that of all online deployments.
+
+        By default each deployment has its own, so that a monitor sees nothing of the time before the last rollout.
+        """
+        return f"{self.names.online_endpoint}-{collection}"
+
+    def collection_path(self, collection: str) -> str:
+        """Return where all online deployments put what they collect: each machine writes files of its own name."""
+        return f"{COLLECTED}/{self.names.online_endpoint}/{collection}"
 
     @property
     def closed(self) -> bool:

@@ -1,10 +1,12 @@
 """The project: its root folder, and the choices that were made when it was created (`[tool.mlops]`)."""
 
+import copy
 import importlib
 import json
 import re
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal, NamedTuple
@@ -155,7 +157,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
         if lines := conflict_markers(text):
             raise UserError(f"{path}:{lines[0]}: {CONFLICT}")
-        document = yaml.safe_load(text)
+        document = copy.deepcopy(_content(text))
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing") from error
     except OSError as error:
@@ -169,6 +171,12 @@ def load_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise UserError(f"{path}: expected keys and values, found {type(document).__name__}")
     return document
+
+
+@cache
+def _content(text: str) -> Any:
+    """Return what a YAML text says; one command reads the files of the configuration several times."""
+    return yaml.safe_load(text)
 
 
 class Problem(NamedTuple):

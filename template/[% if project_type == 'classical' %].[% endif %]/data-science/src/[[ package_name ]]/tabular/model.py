@@ -13,7 +13,6 @@ from typing import Any
 import mlflow.sklearn
 import numpy as np
 import pandas as pd
-import skops.io
 from mlflow.models import infer_signature
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
@@ -139,6 +138,8 @@ def save(model: BaseEstimator, frame: pd.DataFrame, schema: Schema, folder: Path
 
     The signature is taken from `frame`: integers that may be missing are doubles there, so requests may leave them out.
     """
+    import skops.io  # here: it looks through all of scikit-learn and SciPy, and only this step needs it
+
     features = frame[schema.features]
     with warnings.catch_warnings():
         # MLflow warns about integer columns in the signature; validate() allows them only where nothing may be missing.

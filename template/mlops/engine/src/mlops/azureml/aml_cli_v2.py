@@ -4,7 +4,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,7 @@ from mlops.azureml.monitor_runs import ERROR_TAG, Breach, MonitorRun, find_breac
 from mlops.azureml.remedies import Remedy, remedy, storage_remedy
 from mlops.azureml.storage import Container, StoredFile
 from mlops.config import DriftRules, EnvironmentConfig, Sweep
-from mlops.definitions.values import (
-    CLIENT_ID,
-    STORAGE_HOSTS,
-    collection_name,
-    collection_path,
-    endpoint_identity,
-    model_reference,
-)
+from mlops.definitions.values import CLIENT_ID, STORAGE_HOSTS, endpoint_identity, model_reference
 from mlops.definitions.yaml_v2 import YamlDefinitions, sweep_document
 from mlops.errors import CommandError
 from mlops.pipeline import Component, DataAsset, Pipeline
@@ -247,15 +240,19 @@ class AzureCli:
         return found
 
     def _collection_values(self) -> dict[str, str]:
-        """Return where the collections of an online deployment go that have a data asset in its file."""
+        """Return the name and the place of the data asset of each collection."""
+        values = {}
+        for collection in self._collections():
+            place = f"data_collector.collections.{collection}.data"
+            values[f"{place}.name"] = self._config.collection_name(collection)
+            values[f"{place}.path"] = self._config.collection_path(collection)
+        return values
+
+    def _collections(self) -> list[str]:
+        """Return the collections of an online deployment that have a data asset in its file, and not by default."""
         document = load_yaml(self._definitions / "online" / "deployment.yml")
         collections = (document.get("data_collector") or {}).get("collections") or {}
-        values = {}
-        for collection in [name for name, content in collections.items() if (content or {}).get("data")]:
-            place = f"data_collector.collections.{collection}.data"
-            values[f"{place}.name"] = collection_name(self._config, collection)
-            values[f"{place}.path"] = collection_path(self._config, collection)
-        return values
+        return [name for name, content in collections.items() if (content or {}).get("data")]
 
     def delete_online_deployment(self, name: str) -> None:
         self._change("online-deployment", "delete", *self._online(name), "--yes", *self._workspace)
@@ -330,7 +327,7 @@ class AzureCli:
     def create_monitor(self, name: str, deployment: str, task: str, drift: DriftRules) -> None:
         # `--set` can neither replace text by a list of addresses nor take metrics away, so the values go into a copy.
         template = load_yaml(self._definitions / "monitor.yml")
-        document = monitor_definition(template, self._config, deployment, task, drift)
+        document = monitor_definition(template, self._config, deployment, self._collections(), task, drift)
         file = self._generate("monitor.yml", document)
         self._change("schedule", "create", "--file", file, "--name", name, *self._workspace)
 
@@ -437,22 +434,32 @@ class AzureCli:
 
 
 def monitor_definition(
-    document: Mapping[str, Any], config: EnvironmentConfig, deployment: str, task: str, drift: DriftRules
+    document: Mapping[str, Any],
+    config: EnvironmentConfig,
+    deployment: str,
+    collections: Collection[str],
+    task: str,
+    drift: DriftRules,
 ) -> dict[str, Any]:
     """Return a copy of the monitor's YAML document with the values of a deployment and its environment in it.
 
-    `task` is "regression" or "classification"; the rules replace the thresholds of the drift signals, and the features
+    `collections` are those that all deployments have together, the others are of one deployment alone. `task` is
+    "regression" or "classification"; the rules replace the thresholds of the drift signals, and the features
     where the file says `all_features`.
     """
     endpoint = config.names.online_endpoint
+    assets = {
+        name: config.collection_name(name) if name in collections else f"{endpoint}-{deployment}-{name}"
+        for name in ("model_inputs", "model_outputs")
+    }
     signals = {}
     for name, signal in document["create_monitor"]["monitoring_signals"].items():
         days = {"lookback_window_size": f"P{config.monitor.lookback_days}D"}
         reference_days = {**days, "lookback_window_offset": f"P{config.monitor.lookback_days}D"}
         signals[name] = {
             **signal,
-            "production_data": _collected_data(signal["production_data"], config, days),
-            "reference_data": _collected_data(signal["reference_data"], config, reference_days),
+            "production_data": _collected_data(signal["production_data"], assets, days),
+            "reference_data": _collected_data(signal["reference_data"], assets, reference_days),
         }
         if signal["type"] in ("data_drift", "prediction_drift"):
             kinds = signal["metric_thresholds"]
@@ -479,11 +486,11 @@ def monitor_definition(
     return {**document, "trigger": trigger, "create_monitor": monitor}
 
 
-def _collected_data(data: Mapping[str, Any], config: EnvironmentConfig, days: Mapping[str, str]) -> dict[str, Any]:
-    """Point a signal's data at what all deployments collect together, unless it names an asset of the project."""
+def _collected_data(data: Mapping[str, Any], assets: Mapping[str, str], days: Mapping[str, str]) -> dict[str, Any]:
+    """Point a signal's data at what is collected of its context, unless it names an asset of the project."""
     if not re.search(r"-model_(inputs|outputs):", data["input_data"]["path"]):
         return dict(data)
-    path = f"azureml:{collection_name(config, data['data_context'])}:1"
+    path = f"azureml:{assets[data['data_context']]}:1"
     return {
         **data,
         "input_data": {**data["input_data"], "path": path},

@@ -10,22 +10,6 @@ STORAGE_HOSTS = "MLOPS_STORAGE_HOSTS"
 CLIENT_ID = "AZURE_CLIENT_ID"
 """The variable that tells Azure's libraries which user-assigned identity to use."""
 
-COLLECTED = "azureml://datastores/workspaceblobstore/paths/modelDataCollector"
-"""Where the data collector of Azure ML puts what it collects, unless a deployment says otherwise."""
-
-
-def collection_name(config: EnvironmentConfig, collection: str) -> str:
-    """Return the name of the data asset of a collection, such as `model_inputs`: that of all deployments together.
-
-    By default each deployment has its own, so that a monitor would see nothing of the time before the last rollout.
-    """
-    return f"{config.names.online_endpoint}-{collection}"
-
-
-def collection_path(config: EnvironmentConfig, collection: str) -> str:
-    """Return where all deployments put what they collect: each machine writes files of its own name there."""
-    return f"{COLLECTED}/{config.names.online_endpoint}/{collection}"
-
 
 def model_reference(config: EnvironmentConfig, version: str, registry: str | None = None) -> str:
     """Return how a definition names a version of the project's model, in the workspace or in a registry."""

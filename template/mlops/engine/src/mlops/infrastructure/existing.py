@@ -95,6 +95,9 @@ class Existing:
         steps: list[Step] = [
             RoleAssignment(cloud, identity, role, scope, scope.rsplit("/", 1)[-1]) for role, scope in needed
         ]
+        if self.project.version == "python-sdk-v1":  # its monitor leaves what it found in the storage account
+            storage = str(found["properties"]["storageAccount"])
+            steps.append(RoleAssignment(cloud, reader, "Storage Blob Data Reader", storage, storage.rsplit("/", 1)[-1]))
         for scope in (found["id"], *(item["id"] for item in known or ())):
             steps.append(RoleAssignment(cloud, reader, "Reader", scope, scope.rsplit("/", 1)[-1]))
         return steps if known else [*steps, RegistryElsewhere(cloud, identity, registry)]

@@ -4,6 +4,7 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ from mlops.subscription.checks import Check, Context, machines, rights
 from mlops.subscription.checks.rights import Granted
 from mlops.subscription.checks.tools import Tool
 from mlops.subscription.choices import WORKFLOWS, Action
-from mlops.subscription.steps import PAUSE_SECONDS, Cloud, Identity, RoleAssignment, Step
+from mlops.subscription.steps import PAUSE_SECONDS, Cloud, Identity, RoleAssignment, SkippedError, Step
 
 NO_RIGHT = "AuthorizationFail|AuthorizationPermissionMismatch|does not have authorization"
 """What Azure writes while a role that was just granted has not taken effect."""
@@ -114,6 +115,8 @@ class Provisioned(ABC):
         if _locks(config):
             steps.append(RoleAssignment(cloud, identity, "Locks Contributor", scope, place))
         steps.append(RoleAssignment(cloud, reader, "Reader", scope, place))
+        if self.project.version == "python-sdk-v1":
+            steps.append(ResultsReader(cloud, config, reader))
         return [*steps, *preview.steps(cloud, reader)] if self.previews(config) else steps
 
     def checks(self) -> Mapping[str, Check]:
@@ -198,6 +201,43 @@ def _one_of(roles: Iterable[object], kind: str = "") -> str:
 
 def _roles_of(document: dict[str, Any], identity: str) -> set[str]:
     return {entry["role"] for entry in document["assignments"].values() if entry["identity"] == identity}
+
+
+@dataclass
+class ResultsReader(Step):
+    """The right to read what the monitor of SDK v1 found, in a storage account that comes with the infrastructure."""
+
+    cloud: Cloud
+    config: EnvironmentConfig
+    reader: Identity
+
+    @property
+    def name(self) -> str:
+        """The role, its place and who gets it."""
+        return self._role.name
+
+    def done(self) -> bool:
+        """Return whether the role is granted; without the storage account that is impossible."""
+        names = self.config.names
+        place = ("--name", str(names.storage_account), "--resource-group", names.resource_group)
+        if self.cloud.find("storage", "account", "show", *place) is None:
+            raise SkippedError(
+                f"{self.reader.name} cannot read what the monitor finds until storage account {names.storage_account} "
+                f"is built: run `uv run mlops bootstrap --environment {self.config.environment}` once more then"
+            )
+        return self._role.done()
+
+    def make(self) -> None:
+        """Grant the role."""
+        self._role.make()
+
+    @property
+    def _role(self) -> RoleAssignment:
+        names = self.config.names
+        scope = f"{self.cloud.subscription}/resourceGroups/{names.resource_group}/providers/Microsoft.Storage"
+        account = f"{scope}/storageAccounts/{names.storage_account}"
+        place = f"storage account {names.storage_account}"
+        return RoleAssignment(self.cloud, self.reader, "Storage Blob Data Reader", account, place)
 
 
 def _locks(config: EnvironmentConfig) -> bool:

@@ -24,6 +24,8 @@ from mlops.verbs.online import Deployed, Endpoint, roll_out, smoke_test
 from mlops.verbs.schedules import monitor
 from mlops.verbs.session import Session
 
+NOT_DEPLOYED = Deployed(serves=False)
+
 
 def deliver(
     session: Session,
@@ -125,15 +127,15 @@ def _check_order(session: Session, model: ModelVersion, serving: Deployment) -> 
     if number(model) < number(served):
         back = session.command("rollback", "--model-version", model.version)
         raise UserError(
-            f"{session.config.environment} serves version {served.version}, which is newer than {model.version}: if it is "
-            f"bad, `{back}` goes back and rejects it; `deliver --model-version {model.version} --pin` keeps the older one"
+            f"{session.config.environment} serves version {served.version}, which is newer than {model.version}: if it "
+            f"is bad, `{back}` goes back and rejects it; with --pin the older version is delivered, and kept"
         )
 
 
 def _take_back(session: Session, new_pin: list[ModelVersion]) -> None:
     """End the pin to a version whose rollout failed, unless it serves all the same."""
     for model in new_pin:
-        # Where Azure does not answer, the pin stays: then other deliveries change nothing until it is clear what serves.
+        # Where Azure does not answer, the pin stays: other deliveries change nothing until it is clear what serves.
         with contextlib.suppress(UserError):
             serving = Endpoint.look(session).serving
             if serving is None or serving.model_version != model.version:
@@ -173,7 +175,7 @@ def _finish(
     model: ModelVersion,
     sha256: str,
     decision: str,
-    deployed: Deployed = Deployed(serves=False),
+    deployed: Deployed = NOT_DEPLOYED,
     passed_on: str = "",
 ) -> None:
     """Hand on what came of a delivery, and describe it on the page of the run."""

@@ -1,8 +1,8 @@
 """Which version of the model is used, and how one gets to another environment.
 
 What is known of a version is in its tags, where the environment takes its models from. Those of one environment end in
-its name: `promoted_<E>` is the sha256 of the files that it may take, `deployed_<E>` the time since which the version has
-all its traffic, and `rejected_<E>` and `pinned_<E>` are "true" or "false", because a tag can be set and not removed.
+its name: `promoted_<E>` is the sha256 of the files that it may take, `deployed_<E>` the time since which the version
+has all its traffic. `rejected_<E>` and `pinned_<E>` are "true" or "false", because a tag can be set and not removed.
 """
 
 import re
@@ -103,9 +103,10 @@ def check_files(session: Session, model: ModelVersion, expected: str) -> None:
     """
     actual = _hash(session, model)
     if actual != expected and not session.dry_run:
+        command = session.command("models")
         raise UserError(
-            f"version {model.version} in {place_of_models(session)} is not the model that was named (sha256 {actual[:12]}, "
-            f"expected {expected[:12]}): nothing was changed; `{session.command('models')}` shows what is known"
+            f"version {model.version} in {place_of_models(session)} is not the model that was named (sha256 "
+            f"{actual[:12]}, expected {expected[:12]}): nothing was changed; `{command}` shows the hashes"
         )
     if not session.dry_run:
         session.say(f"Version {model.version} is the model that was named: sha256 {expected[:12]}.")

@@ -48,17 +48,16 @@ def rollback(
     old, new = old_and_new(session)
     if new is None:
         raise UserError(f"there is no deployment to go back from: run `{session.command('deploy-online')}`")
-    if old is not None and _is_rejected(session, old):
-        # A rollback from it broke off, and the newer one is where that went back to.
-        old, new = None, old
-    served = (old or new).model_version
     changes: list[str] = []
-    if old is not None and model_version == new.model_version != served:
-        raise UserError(f"version {model_version} is what a rollback rejects now: name another one, or none")
-    target = None
-    if old is None or model_version is not None:
-        target = _target(session, old or new, model_version)
-    if old is not None:
+    # A version that a rollback has rejected already: that broke off, and the newer one is where it went back to.
+    if old is None or _is_rejected(session, old):
+        served, target = (old or new).model_version, _target(session, old or new, model_version)
+    else:
+        served, target = old.model_version, None
+        if model_version == new.model_version != served:
+            raise UserError(f"version {model_version} is what a rollback rejects now: name another one, or none")
+        if model_version is not None:
+            target = _target(session, old, model_version)
         changes.append(_go_back_to_the_older(session, old, new))
     if target is not None and target.version != served:
         changes.append(_deploy_again(session, served, target, sleep))
@@ -94,6 +93,7 @@ def _deploy_again(session: Session, bad: str, target: ModelVersion, sleep: Calla
     _reject(session, bad)
     # Without waiting for the canary: the bad version answers most requests until the end.
     roll_out(session, target, Endpoint.look(session), bake_minutes=0, sleep=sleep)
+    session.say(f"Version {target.version} serves again, in the place of version {bad}.")
     _take_batch_back(session, bad, target.version)
     if session.monitor_name in session.backend.schedules():
         monitor(session)

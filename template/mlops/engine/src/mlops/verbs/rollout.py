@@ -112,14 +112,13 @@ def plan(traffic: Mapping[str, int], deployments: Collection[str], *, canary_per
 def unfinished(traffic: Mapping[str, int], deployments: Sequence[str]) -> tuple[str | None, str | None]:
     """Return the deployment to keep and the one of a rollout that was not completed, None where there is none.
 
-    `deployments` are in the order of their age, the newest last. With all traffic the newest one has passed its rollout,
-    whatever is left of the older one, and one that is not ours is no rollout.
+    `deployments` are in the order of their age, the newest last. When that has all traffic, its rollout was completed,
+    whatever is left of the older one; when it has no name of ours, it is none of a rollout.
     """
-    *older, newest = deployments or [None]
-    kept = serving_deployment(traffic, older)
+    newest = deployments[-1] if deployments else None
     if newest not in COLOURS or traffic.get(newest, 0) == 100:
-        return kept, None
-    return kept, newest
+        return newest, None
+    return serving_deployment(traffic, deployments[:-1]), newest
 
 
 def first_step(plan: Plan) -> Step:
