@@ -1,8 +1,10 @@
 """Fixtures: a small project, and an Azure CLI that is not one."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 # Before anything imports MLflow, which sends telemetry.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -26,7 +28,8 @@ settings.load_profile("repeatable")
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Project:
     """The small project, in which the test runs; a test may ask for another kind of it."""
     project = create_project(tmp_path / "project", getattr(request, "param", "new"))
-    monkeypatch.setattr(f"{project.package}.modality.MODALITY", Rows())
+    # The real one, which nothing else of these tests needs, imports scikit-learn or PyTorch for seconds.
+    monkeypatch.setitem(sys.modules, f"{project.package}.modality", SimpleNamespace(MODALITY=Rows()))
     monkeypatch.chdir(project.root)
     return project
 
@@ -36,6 +39,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the SDKs from work that nobody uses here."""
     monkeypatch.setattr("inspect.stack", quick_sdks.short_stack)
     quick_sdks.hasten()
+
+
+@pytest.fixture(autouse=True)
+def same_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget where the definitions of the test's projects are: each import would look into hundreds of folders."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
 
 
 @pytest.fixture
