@@ -2,8 +2,10 @@
 
 import itertools
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 # Before anything imports MLflow, which sends telemetry.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -27,7 +29,8 @@ settings.load_profile("repeatable")
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Project:
     """The small project, in which the test runs; a test may ask for another kind of it."""
     project = create_project(tmp_path / "project", getattr(request, "param", "new"))
-    monkeypatch.setattr(f"{project.package}.modality.MODALITY", Rows())
+    # The real one, which nothing else of these tests needs, imports scikit-learn or PyTorch for seconds.
+    monkeypatch.setitem(sys.modules, f"{project.package}.modality", SimpleNamespace(MODALITY=Rows()))
     monkeypatch.chdir(project.root)
     return project
 
@@ -44,6 +47,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a second pass from one deployment to the next."""
     seconds = itertools.count()
     monkeypatch.setattr("mlops.verbs.models.now", lambda: f"2026-01-01T00:00:{next(seconds):02}Z")
+
+
+@pytest.fixture(autouse=True)
+def same_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget where the definitions of the test's projects are: each import would look into hundreds of folders."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
 
 
 @pytest.fixture

@@ -160,6 +160,9 @@ def _finding(error: Exception, folder: Path) -> Finding:
 def quiet() -> Iterator[None]:
     """Keep the notices of azure-ai-ml (experimental classes, anonymous assets) off the screen."""
     disabled = logging.root.manager.disable
+    if disabled >= logging.CRITICAL:  # it is quiet: each change of the level goes through the thousands of loggers
+        yield
+        return
     logging.disable(logging.CRITICAL)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
