@@ -19,8 +19,8 @@ Runs = dict[str, tuple[tuple[str, ...], ...]]
 # the same in all mlops versions is tested in one.
 RUNS: Runs = {
     "aml-cli-v2": (
-        ("bootstrap", "cli", "doctor", "environments", "outputs", "provision", "teardown", "every_version"),
-        ("config", "definitions", "lint", "lint_configuration", "pipeline", "rollout", "tuning", "verbs"),
+        ("bootstrap", "cli", "connected", "doctor", "environments", "outputs", "provision", "teardown", "every_version"),
+        ("config", "definitions", "lint", "lint_configuration", "pipeline", "rollout", "tuning", "upkeep", "verbs"),
         ("delivery", "closed_loop"),
         ("local", "runner", "serving"),
     ),

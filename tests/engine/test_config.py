@@ -287,6 +287,13 @@ def test_broken_yaml_is_named_with_its_line(project: Project) -> None:
     assert "dev.yml:3: not valid YAML" in failure(project)
 
 
+def test_a_key_that_is_there_twice_is_named_with_its_line(project: Project) -> None:
+    path = project.root / "config" / "dev.yml"
+    path.write_text(path.read_text(encoding="utf-8") + "location: elsewhere\n", encoding="utf-8")
+    line = len(path.read_text(encoding="utf-8").splitlines())
+    assert f"dev.yml:{line}: the key location is there twice: join the two, or delete one" in failure(project)
+
+
 def test_an_empty_file_is_an_error(project: Project) -> None:
     (project.root / "config" / "dev.yml").write_text("", encoding="utf-8")
     assert "expected keys and values, found NoneType" in failure(project)

@@ -47,7 +47,7 @@ def environment_findings(project: Project) -> list[Finding]:
         path = project.root / "config" / f"{name}.yml"
         content, unreadable = read(path)
         findings += unreadable
-        if content is not None:
+        if content is not None and not unreadable:
             config, problems = read_environment(project, name)
             findings += [Finding(path, *problem) for problem in problems]
             configs += [config] if config else []
