@@ -19,7 +19,17 @@ Runs = dict[str, tuple[tuple[str, ...], ...]]
 # the same in all mlops versions is tested in one.
 RUNS: Runs = {
     "aml-cli-v2": (
-        ("bootstrap", "cli", "connected", "doctor", "environments", "outputs", "provision", "teardown", "every_version"),
+        (
+            "bootstrap",
+            "cli",
+            "connected",
+            "doctor",
+            "environments",
+            "outputs",
+            "provision",
+            "teardown",
+            "every_version",
+        ),
         ("config", "definitions", "lint", "lint_configuration", "pipeline", "rollout", "tuning", "upkeep", "verbs"),
         ("delivery", "closed_loop"),
         ("local", "runner", "serving"),
