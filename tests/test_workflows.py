@@ -1213,7 +1213,10 @@ def test_without_a_runner_of_ones_own_every_job_runs_on_githubs(run_workflow: Gi
 def test_a_teardown_deletes_the_endpoints_alone_unless_everything_is_requested(
     run_workflow: GitHub, inputs: dict[str, Any], verb: str
 ) -> None:
-    context: dict[str, Any] = {"inputs": {"environment": "test"} | inputs, "github": {"event_name": "workflow_dispatch"}}
+    context: dict[str, Any] = {
+        "inputs": {"environment": "test"} | inputs,
+        "github": {"event_name": "workflow_dispatch"},
+    }
     outcome = run_workflow.run("teardown.yml", vars=AZURE, **context)
     assert results(outcome) == {"teardown": "success"}, output(outcome)
     assert stages(run_workflow) == [verb]
