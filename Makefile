@@ -49,7 +49,8 @@ benchmark: $(UV)  ## render time, overhead of the local runner, Terraform beside
 	$(UV) run --project demo-cv python benchmarks/cv_training.py demo-cv --rounds $(ROUNDS)
 	$(UV) run --project demo-cv python benchmarks/growth.py demo-cv --rounds $(ROUNDS)
 	@[ -e demo-nlp ] || $(MAKE) demo TYPE=nlp
-	$(UV) run --project demo-nlp python benchmarks/nlp_training.py demo-nlp --rounds $(ROUNDS)
+	$(UV) pip install --quiet --no-deps --python demo-nlp/.venv --target .venvs/accelerate accelerate psutil
+	PYTHONPATH=.venvs/accelerate $(UV) run --project demo-nlp python benchmarks/nlp_training.py demo-nlp --rounds $(ROUNDS)
 	$(UV) run --project demo-nlp python benchmarks/growth.py demo-nlp --rounds $(ROUNDS)
 
 clean:

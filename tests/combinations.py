@@ -1,6 +1,7 @@
 """The axes of the menu, read from copier.yml: a choice that enters the menu enters every test."""
 
 import itertools
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ EXISTING = {
 USERS = "ada=00000000-0000-0000-0000-00000000000a, bob=00000000-0000-0000-0000-00000000000b"
 
 
+@cache
 def questions() -> dict[str, dict]:
     """All questions of the template: name -> details."""
     template = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))

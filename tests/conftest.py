@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import copier
+import copier._main
+import copier._template
 import jinja2
 import pytest
 import yaml
@@ -23,6 +25,14 @@ from reference_date import EXCLUDE_NEWER
 
 # Whatever a test lets uv resolve, it resolves as of the reference date.
 os.environ["UV_EXCLUDE_NEWER"] = EXCLUDE_NEWER
+
+# The repositories of the tests live for seconds: no example hooks, no upkeep, and no wait for the disk.
+GIT = {"init.templateDir": "", "gc.auto": "0", "maintenance.auto": "false", "core.fsync": "none"}
+GIT_SETTINGS = {"GIT_CONFIG_COUNT": str(len(GIT))}
+for number, (name, setting) in enumerate(GIT.items()):
+    GIT_SETTINGS |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": setting}
+os.environ |= GIT_SETTINGS
+local.env.update(GIT_SETTINGS)  # a copy of the environment, made when pytest loaded its plugins
 
 # The same examples in each run, and no deadline: a busy machine is not an error of the code.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -78,6 +88,56 @@ def templates_compiled_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jinja2.Environment, "compile", compile_once)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_names_are_not_rendered() -> Iterator[None]:
+    """Copier 9.19 renders each part of each path, and the name of the answers file with each of them.
+
+    That takes half of the time of a rendering, and few names have anything to render. What a subprocess renders is not
+    patched.
+    """
+    worker = copier._main.Worker
+    render, answers_file = worker._render_string, vars(worker)["answers_relpath"].fget
+
+    def is_plain(self: copier._main.Worker, text: str) -> bool:
+        marks = (getattr(self.jinja_env, name) for name in SYNTAX if name.endswith(("start_string", "prefix")))
+        self.jinja_env.preprocess(text)  # makes Copier forget the `yield` of the path before
+        return not any(mark in text for mark in marks if mark)
+
+    def render_string(self: copier._main.Worker, string: str, extra_context: dict | None = None) -> str:
+        return string if is_plain(self, string) else render(self, string, extra_context)
+
+    def answers_relpath(self: copier._main.Worker) -> Path:
+        path = self.answers_file or self.template.answers_relpath
+        return Path(path) if is_plain(self, str(path)) else answers_file(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker, "_render_string", render_string)
+        patch.setattr(worker, "answers_relpath", property(answers_relpath))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def template_cloned_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Each update clones the template five times, which takes a third of its time; no update writes to a clone.
+
+    What a subprocess clones is not patched.
+    """
+    clones: dict[tuple[str, str], str] = {}
+    original = copier._template.clone
+
+    def clone_once(url: str, ref: str = "HEAD", location: str | None = None) -> str:
+        if ref == "HEAD":  # with what is not committed
+            return original(url, ref, location)
+        commit = git(Path(url), "rev-parse", f"{ref}^{{commit}}").strip()
+        if (url, commit) not in clones:
+            clones[url, commit] = original(url, ref, str(tmp_path_factory.mktemp("clone")))
+        return clones[url, commit]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("copier._template.clone", clone_once)
         yield
 
 

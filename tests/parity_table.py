@@ -238,6 +238,11 @@ ROLE_ASSIGNMENT: Settings = {
         read("skip_service_principal_aad_check", lambda value: not value),
         read("properties.principalType", lambda value: value != "ServicePrincipal"),
     ),
+    # Terraform's mock has some text where Azure looks it up.
+    "kind": (
+        read("principal_type", lambda value: value if value in ("ServicePrincipal", "User") else None),
+        read("properties.principalType"),
+    ),
 }
 DIAGNOSTICS: Settings = {
     "name": ("name", "name"),

@@ -399,6 +399,23 @@ def test_another_role_is_noticed(copied: Copied, tools: Path, name: str) -> None
     assert "differ from this list" in output(result)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (': "ServicePrincipal"', ': "User"'),
+        ("? var.deployer_principal_type :", '? "User" :'),
+        ("each.value.principal_type", '"User"'),
+    ],
+)
+def test_a_right_that_does_not_say_that_it_is_for_a_service_is_noticed(
+    copied: Copied, tools: Path, old: str, new: str
+) -> None:
+    module = copied(NONE)
+    edit(module / "identity.tf", {old: new})
+    result = terraform(module, tools, "test", "-filter=tests/roles.tftest.hcl")
+    assert "may grant to services alone" in output(result)
+
+
 def test_a_value_that_is_not_from_the_config_is_noticed_in_each_environment(copied: Copied, tools: Path) -> None:
     module = copied(NONE)
     for name, changes in FIXED.items():

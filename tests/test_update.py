@@ -31,12 +31,21 @@ from mlops import config
 RELEASES = yaml.safe_load((ROOT / "releases.yml").read_text(encoding="utf-8"))
 
 
+@pytest.fixture(scope="session")
+def released(shared_folder: Path) -> Path:
+    """The template, released as v1000.0.0; read it, do not write to it."""
+
+    def make(repository: Path) -> None:
+        commit_all(copy_template(repository), "first", tag="v1000.0.0")
+        git(repository, "repack", "-adq")  # a clone links each file of a repository
+
+    return make_once(shared_folder / "released" / "template", make)
+
+
 @pytest.fixture
-def template(tmp_path: Path) -> Path:
-    """A private copy of the template, released as v1000.0.0 and free to evolve."""
-    repository = copy_template(tmp_path / "template")
-    commit_all(repository, "first", tag="v1000.0.0")
-    return repository
+def template(released: Path, tmp_path: Path) -> Path:
+    """A copy of it, which is free to evolve."""
+    return shutil.copytree(released, tmp_path / "template", symlinks=True)
 
 
 def new_project(template: Path, destination: Path, **answers: Any) -> Path:
@@ -44,6 +53,18 @@ def new_project(template: Path, destination: Path, **answers: Any) -> Path:
     copier.run_copy(str(template), destination, data=data, defaults=True, quiet=True, unsafe=True)
     commit_all(destination, "new project")
     return destination
+
+
+def untouched(template: Path, **answers: Any) -> Path:
+    """A new project of a template that several tests share; read it, do not write to it."""
+    return make_once(
+        template.parent / f"fresh-{short_hash(answers)}", lambda folder: new_project(template, folder, **answers)
+    )
+
+
+def untouched_copy(template: Path, destination: Path, **answers: Any) -> Path:
+    """A copy of that, which may be edited."""
+    return shutil.copytree(untouched(template, **answers), destination, symlinks=True)
 
 
 def update(project: Path, **options: Any) -> None:
@@ -135,8 +156,8 @@ def test_deployed_names_stay_when_a_release_changes_the_formula(template: Path, 
     assert "staflight" not in (project / "config" / "dev.yml").read_text(encoding="utf-8")
 
 
-def test_another_project_name_changes_only_what_people_read(template: Path, tmp_path: Path) -> None:
-    project = new_project(template, tmp_path / "project")
+def test_another_project_name_changes_only_what_people_read(released: Path, tmp_path: Path) -> None:
+    project = untouched_copy(released, tmp_path / "project")
     before = files(project)
     update(project, data={"project_name": "Late Trains"}, vcs_ref=copier.VcsRef.CURRENT)
     changed = {name for name, content in files(project).items() if before.get(name) != content}
@@ -144,8 +165,8 @@ def test_another_project_name_changes_only_what_people_read(template: Path, tmp_
     assert answers(project)["resource_names"] == yaml.safe_load(before[".copier-answers.yml"])["resource_names"]
 
 
-def test_a_changed_answer_is_an_update_too(template: Path, tmp_path: Path) -> None:
-    project = new_project(template, tmp_path / "project")
+def test_a_changed_answer_is_an_update_too(released: Path, tmp_path: Path) -> None:
+    project = untouched_copy(released, tmp_path / "project")
     update(project, data={"location": "northeurope"}, vcs_ref=copier.VcsRef.CURRENT)
     assert "location: northeurope" in (project / "config" / "dev.yml").read_text(encoding="utf-8").replace('"', "")
     assert conflicts(project) == []
@@ -155,22 +176,22 @@ VERSIONS = list(questions()["mlops_version"]["choices"].values())
 
 
 def round_trip(versions: list[str]) -> list[str]:
-    """Go from each version to each other one, once, and end where it began."""
-    pairs = {(old, new) for old in versions for new in versions if old != new}
-    path = [versions[0]]
-    while pairs:
-        # The one with the most ways out that are left, so that none is cut off.
-        _, old, new = max((sum(new == start for start, _ in pairs), old, new) for old, new in pairs if old == path[-1])
-        pairs.remove((old, new))
-        path.append(new)
-    return path
+    """Go from the first version to each other one and back, and around the others.
+
+    Whether a file comes, goes or changes depends on whether it is in the old version and in the new one: each does all
+    of it between its version and the first.
+    """
+    first, *others = versions
+    visits = [version for other in others[:-1] for version in (first, other)]
+    return [*visits, first, others[-1], *others, first]
 
 
-def test_another_mlops_version_is_an_update_and_equals_a_fresh_copy(template: Path, tmp_path: Path) -> None:
+def test_another_mlops_version_is_an_update_and_equals_a_fresh_copy(released: Path, tmp_path: Path) -> None:
     path = round_trip(VERSIONS)
-    assert len(path) == len(VERSIONS) * (len(VERSIONS) - 1) + 1
-    fresh = {version: new_project(template, tmp_path / version, mlops_version=version) for version in VERSIONS}
-    project = new_project(template, tmp_path / "project", mlops_version=path[0])
+    pairs = set(pairwise(path))
+    assert pairs >= {pair for other in VERSIONS[1:] for pair in ((VERSIONS[0], other), (other, VERSIONS[0]))}
+    fresh = {version: untouched(released, mlops_version=version) for version in VERSIONS}
+    project = untouched_copy(released, tmp_path / "project", mlops_version=path[0])
     for old, new in pairwise(path):
         update(project, data={"mlops_version": new}, vcs_ref=copier.VcsRef.CURRENT)
         assert conflicts(project) == []
@@ -178,13 +199,13 @@ def test_another_mlops_version_is_an_update_and_equals_a_fresh_copy(template: Pa
         commit_all(project, new)
 
 
-def test_another_task_of_texts_is_an_update_and_equals_a_fresh_copy(template: Path, tmp_path: Path) -> None:
+def test_another_task_of_texts_is_an_update_and_equals_a_fresh_copy(released: Path, tmp_path: Path) -> None:
     texts = {"project_type": "nlp", "project_name": "Some Texts"}
-    project = new_project(template, tmp_path / "project", **texts)
+    project = untouched_copy(released, tmp_path / "project", **texts)
     for task in ("summarization", "classification"):
         update(project, data={"nlp_task": task}, vcs_ref=copier.VcsRef.CURRENT)
         assert conflicts(project) == []
-        assert files(project) == files(new_project(template, tmp_path / task, nlp_task=task, **texts))
+        assert files(project) == files(untouched(released, nlp_task=task, **texts))
         commit_all(project, task)
 
 
@@ -209,22 +230,22 @@ SWITCHES: dict[str, list[dict[str, Any]]] = {
 
 @pytest.mark.parametrize("steps", SWITCHES.values(), ids=SWITCHES)
 def test_another_infrastructure_is_an_update_and_equals_a_fresh_copy(
-    steps: list[dict[str, Any]], template: Path, tmp_path: Path
+    steps: list[dict[str, Any]], released: Path, tmp_path: Path
 ) -> None:
-    project = new_project(template, tmp_path / "project")
+    project = untouched_copy(released, tmp_path / "project")
     given: dict[str, Any] = {}
     for number, step in enumerate(steps):
         # Questions about what the project builds are not asked then.
         given = step if step == EXISTING else given | step
         update(project, data=step, vcs_ref=copier.VcsRef.CURRENT)
         assert conflicts(project) == []
-        fresh = new_project(template, tmp_path / str(number), **given)
+        fresh = untouched(released, **given)
         assert different(project, fresh) == set(), step
         commit_all(project, str(number))
 
 
-def test_the_command_that_the_configuration_names_chooses_an_add_on(template: Path, tmp_path: Path) -> None:
-    project = new_project(template, tmp_path / "project")
+def test_the_command_that_the_configuration_names_chooses_an_add_on(released: Path, tmp_path: Path) -> None:
+    project = untouched_copy(released, tmp_path / "project")
     command = config.choose(config.Project.load(project), "data-lake")
     words = shlex.split(command.partition("`")[2].rstrip("`"))
     assert words[:5] == ["uvx", "--with", "copier-template-extensions", "copier", "update"]
@@ -234,13 +255,13 @@ def test_the_command_that_the_configuration_names_chooses_an_add_on(template: Pa
 
 
 def test_an_update_leads_out_of_sdk_v1_with_the_same_data_and_model(
-    template: Path, tmp_path: Path, run_in: Run
+    released: Path, tmp_path: Path, run_in: Run
 ) -> None:
-    project = new_project(template, tmp_path / "project", mlops_version="python-sdk-v1")
+    project = untouched_copy(released, tmp_path / "project", mlops_version="python-sdk-v1")
     settings = project / "config" / "model.yml"
     settings.write_text(settings.read_text(encoding="utf-8").replace("seed: 13", "seed: 14"), encoding="utf-8")
     commit_all(project, "my seed")
-    before = run_in(project, "mlops.cli", "local")
+    before = run_in(project, "mlops.cli", "local", "--skip-lint")
     assert before.returncode == 0, before.stdout[-3000:] + before.stderr[-3000:]
     assert "python-sdk-v2" in before.stderr, "the start-up line names the way out"
     data, names = hashes(project / "data"), answers(project)["resource_names"]
@@ -320,10 +341,7 @@ class Start(NamedTuple):
 
 def fresh_copy(template: Path, project: Path) -> Path:
     """A new project of today with the answers of a project; read it, do not write to it."""
-    data = {name: answer for name, answer in answers(project).items() if name[0] != "_"}
-    return make_once(
-        template.parent / f"fresh-{short_hash(data)}", lambda folder: new_project(template, folder, **data)
-    )
+    return untouched(template, **{name: answer for name, answer in answers(project).items() if name[0] != "_"})
 
 
 # Until v0.3.0 existing workspaces were a question of their own.

@@ -22,7 +22,7 @@ from filelock import FileLock
 
 AZURE = {"AZURE_CLIENT_ID": "client", "AZURE_TENANT_ID": "tenant", "AZURE_SUBSCRIPTION_ID": "subscription"}
 READ, WRITE = ("contents", "read"), {("contents", "write"), ("pull-requests", "write")}
-SIGN_IN, REVIEWERS = ("id-token", "write"), ("actions", "read")
+SIGN_IN, REVIEWERS, ISSUES = ("id-token", "write"), ("actions", "read"), ("issues", "write")
 OPEN_MACHINE = "ubuntu-24.04"
 # These reach data, endpoints and the registry of a workspace, which a private network closes to GitHub's machines.
 IN_THE_NETWORK = {
@@ -30,12 +30,16 @@ IN_THE_NETWORK = {
     "deliver.yml: choose",
     "monitor.yml: drift",
     "rollback.yml: rollback",
+    "teardown.yml: teardown",
     "train.yml: train",
 }
-# A run of these must not be dropped for a newer one.
-QUEUED = IN_THE_NETWORK | {"infrastructure.yml: apply", "infrastructure.yml: plan"}
+# A run of these must not be dropped for a newer one; a teardown waits as a whole.
+QUEUED = (IN_THE_NETWORK - {"teardown.yml: teardown"}) | {"infrastructure.yml: apply", "infrastructure.yml: plan"}
 # They may do no more than read, so that no approval is needed, and pull requests may run them.
 READING = {"deliver.yml: choose", "infrastructure.yml: plan", "monitor.yml: drift", "pull-request.yml: plan"}
+UPKEEP = {"freshness.yml: issue", "template-update.yml: issue"}
+# A managed network and its firewall may take 90 minutes each.
+LONG = {"infrastructure.yml: apply", "teardown.yml: teardown"}
 # Whatever the other jobs uploaded.
 DOWNLOAD = "mkdir -p results; for file in .local/report/metrics.md .local/plan.md; do cp $file results/ || true; done"
 METRICS = {
@@ -107,6 +111,7 @@ case "{program} $3" in
 esac
 case "$*" in
 *"--summary .local/plan.md"*) printf '## Infrastructure\\n\\nPlan: 42 to add\\n' > .local/plan.md;;
+*" --file "*/issue.md*) mkdir -p update freshness;; # where `mlops template-update` and `mlops freshness` write
 *" --outfile "*) echo "{{}}" > "${{*##* --outfile }}";; # what `az bicep build` writes
 esac
 if [ "{program} $2" = "uv mlops" ]; then
@@ -172,7 +177,7 @@ def jobs(github: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def commands(github: Path) -> set[str]:
     """Every `uv run mlops ...` in a workflow, with example values for its variables."""
     examples = {"ENVIRONMENT": "dev", "MODEL_VERSION": "7", "SHA256": HASH, "OPTION": "--force", "JOB": "x"}
-    examples |= {"OVERRIDES": "training.seed=7", "ADDRESS": "https://example.com"}
+    examples |= {"CONFIRM": "dev", "OVERRIDES": "training.seed=7", "ADDRESS": "https://example.com"}
     texts = [step["run"] for _, step in scripts(github)]
     found = re.findall(r"uv run mlops ([^|&>\n#]+)", "\n".join(texts))
     # Each option that is there only sometimes is there.
@@ -267,6 +272,20 @@ def test_zizmor_sees_a_script_injection(checkout: Path, tmp_path: Path) -> None:
     assert "template-injection" in result.stdout
 
 
+def test_dependabot_moves_actions_and_packages_in_two_pull_requests_a_week(github: Path) -> None:
+    file = github / "dependabot.yml"
+    result = tool("check-jsonschema", "--builtin-schema", "vendor.dependabot", str(file), cwd=github)
+    assert result.returncode == 0, result.stdout
+    updates = yaml.safe_load(file.read_text(encoding="utf-8"))["updates"]
+    assert [each["package-ecosystem"] for each in updates] == ["github-actions", "uv"]
+    for each in updates:
+        assert each["schedule"]["interval"] == "weekly"
+        assert [group["patterns"] for group in each["groups"].values()] == [["*"]]
+    # Dependabot reads workflows by itself, but an action only where it is told to.
+    actions = {f"/{path.parent.relative_to(github.parent).as_posix()}" for path in github.rglob("action.yml")}
+    assert actions <= set(updates[0]["directories"])
+
+
 def test_files_match_the_published_schemas(github: Path) -> None:
     workflows = [str(path) for path in (github / "workflows").glob("*.yml")]
     actions = [str(path) for path in (github / "actions").glob("*/action.yml")]
@@ -291,24 +310,37 @@ def test_permissions_are_given_job_by_job_and_are_minimal(github: Path) -> None:
         assert yaml.safe_load(path.read_text(encoding="utf-8"))["permissions"] == {}, path.name
     for name, job in jobs(github):
         permissions = set(job["permissions"].items())
-        assert permissions <= {READ, SIGN_IN, REVIEWERS, *WRITE}, name
+        assert permissions <= {READ, SIGN_IN, REVIEWERS, ISSUES, *WRITE}, name
         signs_in = "uses" in job or any((step.get("with") or {}).get("azure") for step in job["steps"])
         assert (SIGN_IN in permissions) == signs_in, f"{name}: id-token is for jobs that sign in to Azure"
         asks = "uses" in job or any("mlops approval" in step.get("run", "") for step in job["steps"])
         assert (REVIEWERS in permissions) <= asks, f"{name}: actions: read is for jobs that look for reviewers"
-        pushes = any("git push" in step.get("run", "") for step in job.get("steps", []))
+        pushing = [step for step in job.get("steps", []) if "git push" in step.get("run", "")]
+        pushes = any(step["env"]["GH_TOKEN"] == "${{ github.token }}" for step in pushing)
         assert (("contents", "write") in permissions) == pushes, f"{name}: contents: write is for jobs that push"
         if permissions & WRITE:
             code = [step for step in job["steps"] if "checkout" in step.get("uses", "")]
             assert not code, f"{name}: a job that may write must not have the code of the branch"
+        if ISSUES in permissions:
+            verbs = [step["run"] for step in job["steps"] if "mlops" in step.get("run", "")]
+            assert [verb.split()[:4] for verb in verbs] == [["uv", "run", "mlops", "issue"]], name
+            assert name in UPKEEP, f"{name}: only what has read the code of the main branch may write an issue"
+
+
+def test_what_runs_new_packages_or_a_new_release_may_only_read(github: Path) -> None:
+    found = dict(jobs(github))
+    for name in ("freshness.yml: check", "template-update.yml: check"):
+        assert found[name]["permissions"] == {"contents": "read"}
+        assert "environment" not in found[name]
+    for path in (github / "workflows" / "freshness.yml", github / "workflows" / "template-update.yml"):
+        assert set(yaml.safe_load(path.read_text(encoding="utf-8"))[True]) == {"schedule", "workflow_dispatch"}
 
 
 def test_every_job_has_a_timeout_a_fixed_image_and_keeps_no_token(github: Path) -> None:
     for name, job in jobs(github):
         if "uses" in job:
             continue
-        # A managed network and its firewall may take 90 minutes each.
-        assert 0 < job["timeout-minutes"] <= (240 if name == "infrastructure.yml: apply" else 120), name
+        assert 0 < job["timeout-minutes"] <= (240 if name in LONG else 120), name
         in_the_network = "vars.MLOPS_RUNNER" in job["runs-on"]
         assert in_the_network == (name in IN_THE_NETWORK), name
         assert in_the_network or job["runs-on"] == OPEN_MACHINE, name
@@ -350,7 +382,8 @@ def test_only_reading_identities_run_without_an_approval_or_for_a_branch(github:
     for name, job in jobs(github):
         environment = str(job.get("environment", ""))
         signs_in = any((step.get("with") or {}).get("azure") for step in job.get("steps", []))
-        assert bool(environment) == signs_in, name
+        # One environment holds a secret and signs in to nothing.
+        assert bool(environment) == (signs_in or environment == "template-update"), name
         if signs_in:
             assert environment.endswith("-read") == (name in READING), f"{name}: {environment}"
 
@@ -371,9 +404,15 @@ def test_plans_and_changes_wait_in_different_queues(github: Path) -> None:
     assert groups["rollback.yml: rollback"] != groups["deliver-environment.yml: deliver"]
 
 
-def test_no_workflow_uses_a_secret(github: Path) -> None:
-    for path in github.rglob("*.yml"):
-        assert "secrets" not in path.read_text(encoding="utf-8"), path.name
+def test_the_only_secret_is_the_key_of_an_optional_app_in_an_environment_of_its_own(github: Path) -> None:
+    uses = {path.name: re.findall(r"secrets\.\w+", path.read_text(encoding="utf-8")) for path in github.rglob("*.yml")}
+    assert {name: found for name, found in uses.items() if found} == {
+        "template-update.yml": ["secrets.TEMPLATE_APP_PRIVATE_KEY"]
+    }
+    job = dict(jobs(github))["template-update.yml: pull-request"]
+    assert job["environment"] == "template-update"
+    assert "vars.TEMPLATE_APP_CLIENT_ID != ''" in job["if"]
+    assert not [step for step in job["steps"] if "uv run" in step.get("run", "")], "no code of the release gets the key"
 
 
 def test_the_workflows_of_all_combinations_with_one_infrastructure_are_the_same(project: Path, render: Render) -> None:
@@ -583,6 +622,10 @@ class GitHub:
             "azure/login": login,
             "actions/upload-artifact": {"run": 'test -e "$INPUT_PATH"'},
             "actions/download-artifact": {"run": DOWNLOAD},
+            "actions/create-github-app-token": {
+                "required": ["client-id", "private-key"],
+                "run": 'echo "token=of-the-app" >> "$GITHUB_OUTPUT"',
+            },
             "marocchino/sticky-pull-request-comment": {"required": ["path"], "run": 'cat "$INPUT_PATH"'},
         }
         fixture = {"cwd": str(self.work), "path": [str(self.folder / "bin")], "actions": actions} | context
@@ -1155,6 +1198,122 @@ def test_without_a_runner_of_ones_own_every_job_runs_on_githubs(run_workflow: Gi
     assert set(machines(run_workflow.run(workflow, vars=AZURE, **BY_HAND)).values()) == {OPEN_MACHINE}
 
 
+# Teardown.
+
+
+@pytest.mark.parametrize(
+    ("inputs", "verb"),
+    [
+        ({"everything": False, "confirm": ""}, "teardown --environment test --yes --confirm "),
+        ({"everything": True, "confirm": "test"}, "teardown --environment test --all --yes --confirm test"),
+        ({"everything": True, "confirm": ""}, "teardown --environment test --all --yes --confirm "),
+    ],
+    ids=["endpoints", "everything", "everything without its name, which the verb refuses"],
+)
+def test_a_teardown_deletes_the_endpoints_alone_unless_everything_is_requested(
+    run_workflow: GitHub, inputs: dict[str, Any], verb: str
+) -> None:
+    context: dict[str, Any] = {
+        "inputs": {"environment": "test"} | inputs,
+        "github": {"event_name": "workflow_dispatch"},
+    }
+    outcome = run_workflow.run("teardown.yml", vars=AZURE, **context)
+    assert results(outcome) == {"teardown": "success"}, output(outcome)
+    assert stages(run_workflow) == [verb]
+
+
+def test_a_teardown_is_requested_by_hand_and_waits_for_a_change_of_the_infrastructure(github: Path) -> None:
+    document = yaml.safe_load((github / "workflows" / "teardown.yml").read_text(encoding="utf-8"))
+    assert list(document[True]) == ["workflow_dispatch"]
+    assert document[True]["workflow_dispatch"]["inputs"]["everything"]["default"] is False
+    job = document["jobs"]["teardown"]
+    assert job["concurrency"]["group"] == "infrastructure-${{ inputs.environment }}"
+    assert job["environment"] == "${{ inputs.environment }}"
+
+
+def test_endpoints_are_deleted_inside_the_private_network_and_the_network_from_outside(run_workflow: GitHub) -> None:
+    inside, here = AZURE | {"MLOPS_RUNNER": "ml"}, {"event_name": "workflow_dispatch"}
+    for everything, machine in ((False, "ml-test"), (True, OPEN_MACHINE)):
+        inputs = {"environment": "test", "everything": everything, "confirm": "test"}
+        outcome = run_workflow.run("teardown.yml", vars=inside, inputs=inputs, github=here)
+        assert machines(outcome) == {"teardown": machine}
+
+
+def test_a_teardown_without_azure_fails_with_the_remedy(run_workflow: GitHub) -> None:
+    context = {"inputs": {"environment": "test", "everything": False}, "github": {"event_name": "workflow_dispatch"}}
+    outcome = run_workflow.run("teardown.yml", **context)
+    assert results(outcome) == {"teardown": "failure"}
+    assert stages(run_workflow) == []
+    assert "AZURE_CLIENT_ID" in output(outcome)
+
+
+# Upkeep.
+
+APP = {"TEMPLATE_APP_CLIENT_ID": "client"}
+
+
+@pytest.mark.parametrize(
+    ("workflow", "verb", "title"),
+    [
+        ("freshness.yml", "freshness --file freshness/issue.md", "The project has aged"),
+        (
+            "template-update.yml",
+            "template-update --file update/issue.md --patch update/update.patch",
+            "Update to the newest template",
+        ),
+    ],
+)
+def test_what_was_found_is_kept_in_one_issue_and_what_could_not_be_checked_changes_none(
+    run_workflow: GitHub, workflow: str, verb: str, title: str
+) -> None:
+    file = verb.split()[2]
+    outcome = run_workflow.run(workflow)
+    assert {job for job, result in results(outcome).items() if result == "success"} == {"check", "issue"}
+    assert stages(run_workflow) == [verb, f"issue --title {title} --file {file}"]
+    outcome = run_workflow.run(workflow, fail=f"uv run mlops {verb}")
+    assert results(outcome)["check"] == "failure"
+    assert results(outcome)["issue"] == "skipped"
+
+
+@pytest.mark.parametrize(
+    ("decided", "variables", "opened"),
+    [
+        ({"update": "true", "version": "v9.0.0", "clean": "true"}, APP, True),
+        ({"update": "true", "version": "v9.0.0", "clean": "false"}, APP, False),
+        ({"update": "false", "version": "v8.0.0", "clean": "false"}, APP, False),
+        ({"update": "true", "version": "v9.0.0", "clean": "true"}, {}, False),
+    ],
+    ids=["update", "conflicts", "no update", "no app"],
+)
+def test_an_app_opens_a_pull_request_with_the_change_unless_it_has_conflicts(
+    run_workflow: GitHub, tmp_path: Path, decided: dict[str, str], variables: dict[str, str], opened: bool
+) -> None:
+    work, remote = run_workflow.work, tmp_path / "remote"
+    git(tmp_path, "init", "--quiet", "--bare", str(remote))
+    git(work, "init", "--quiet", "--initial-branch", "main")
+    (work / "README.md").write_text("old\n", encoding="utf-8")
+    git(work, "add", "README.md")
+    git(work, "commit", "--quiet", "--message", "project")
+    git(work, "remote", "add", "origin", str(remote))
+    (work / "README.md").write_text("new\n", encoding="utf-8")
+    (work / "update").mkdir()
+    (work / "update" / "update.patch").write_text(git(work, "diff"), encoding="utf-8")
+    git(work, "checkout", "--quiet", ".")
+    secrets = {"TEMPLATE_APP_PRIVATE_KEY": "key"}
+    missing = "gh pr view template-update/v9.0.0"
+    outcome = run_workflow.run(
+        "template-update.yml", vars=variables, secrets=secrets, fail=missing, outputs={"template-update": decided}
+    )
+    assert results(outcome)["pull-request"] == ("success" if opened else "skipped"), output(outcome)
+    created = [call for call in run_workflow.calls if call.startswith("gh pr create --head template-update/v9.0.0 ")]
+    assert len(created) == opened
+    branches = git(remote, "branch", "--list", "--format", "%(refname:short)").split()
+    assert branches == (["template-update/v9.0.0"] if opened else [])
+    if opened:
+        assert git(remote, "show", "template-update/v9.0.0:README.md") == "new\n"
+        assert git(remote, "ls-tree", "--name-only", "template-update/v9.0.0").split() == ["README.md"]
+
+
 # The Deploy to Azure button.
 
 PUBLIC = {"repository": {"visibility": "public"}}
@@ -1198,6 +1357,13 @@ def test_a_private_repository_keeps_the_template_and_says_why_there_is_no_button
     assert "::notice title=There is no button::The portal cannot read a private repository" in output(outcome)
     assert (run_workflow.work / "button" / "template.json").exists()
     assert not (run_workflow.work / "button" / "README.md").exists()
+
+
+def test_the_template_is_compiled_by_a_fixed_release_of_bicep(button: Path, run_workflow: GitHub) -> None:
+    run_workflow.run("deploy-to-azure.yml", event=PUBLIC)
+    install, build = [call for call in run_workflow.calls if call.startswith("az bicep ")]
+    assert re.fullmatch(r"az bicep install --version v\d+\.\d+\.\d+", install)
+    assert build.startswith("az bicep build ")
 
 
 def test_a_template_that_does_not_compile_is_not_published(button: Path, run_workflow: GitHub) -> None:

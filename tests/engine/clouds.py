@@ -15,12 +15,14 @@ from typing import Any, Protocol
 import fake_az
 import fake_azure
 import yaml
+from monitor_fakes import monitor_runs
 
 from mlops.config import Project, load_environment
 
 State = dict[str, Any]
 MODEL, REGISTRY, REGIONS = "a-model", "the-registry", ["westeurope", "northeurope"]
 RETRAINING = "a-model-retraining"
+MONITOR = "a-model-monitor"
 
 PROBLEMS = {
     "not signed in": "Please run 'az login' to setup account.",
@@ -62,6 +64,12 @@ class Cloud(Protocol):
 
     def next_search(self, *trials: Mapping[str, Any]) -> None:
         """Say what the trials of searches write: the best one the first."""
+
+    def next_evaluation(self, **metrics: object) -> None:
+        """Say what the step `evaluate` of jobs writes into metrics.json."""
+
+    def monitor_ran(self, name: str, time: str, *signals: str, status: str = "Completed", problem: str = "") -> None:
+        """Have the monitor of dev run: these signals were above a threshold, or there was a problem with the data."""
 
     def predict(self, value: object, deployment: str | None = None) -> None:
         """Say what a deployment, or each of them, predicts for every row."""
@@ -177,6 +185,13 @@ class AzCloud:
     def next_search(self, *trials: Mapping[str, Any]) -> None:
         self._set(search=trials[0])
 
+    def next_evaluation(self, **metrics: object) -> None:
+        self._set(evaluation=metrics)
+
+    def monitor_ran(self, name: str, time: str, *signals: str, status: str = "Completed", problem: str = "") -> None:
+        runs = monitor_runs(MONITOR, name, time, signals, status, problem)
+        self._set(runs={**runs, **self._az.load()["runs"]})
+
     def predict(self, value: object, deployment: str | None = None) -> None:
         if deployment:
             self._set(answers={**self._az.load()["answers"], deployment: value})
@@ -271,7 +286,7 @@ class AzCloud:
                 "model": model(made["model"]),
                 "generation": made["tags"]["generation"],
                 "machines": f"{made['instance_type']} x {made['instance_count']}",
-                "collects": sorted(key for key, value in collections.items() if value["enabled"] == "true"),
+                "collects": sorted(v["data"]["name"] for v in collections.values() if v["enabled"] == "true"),
                 "variables": made.get("environment_variables", {}),
                 **self._scoring(made, folder),
             }
@@ -489,6 +504,12 @@ class HttpCloud:
     def next_search(self, *trials: Mapping[str, Any]) -> None:
         self.azure.search = dict(trials[0])
 
+    def next_evaluation(self, **metrics: object) -> None:
+        self.azure.evaluation = metrics
+
+    def monitor_ran(self, name: str, time: str, *signals: str, status: str = "Completed", problem: str = "") -> None:
+        self.azure.runs |= monitor_runs(MONITOR, name, time, signals, status, problem)
+
     def predict(self, value: object, deployment: str | None = None) -> None:
         if deployment:
             self.azure.answers[deployment] = value
@@ -598,7 +619,9 @@ class HttpCloud:
                 "generation": found["tags"]["generation"],
                 "machines": f"{properties['instanceType']} x {found['sku']['capacity']}",
                 "collects": sorted(
-                    key for key, value in collections.items() if value["dataCollectionMode"] == "Enabled"
+                    value["dataId"].split("/")[-3]
+                    for value in collections.values()
+                    if value["dataCollectionMode"] == "Enabled"
                 ),
                 "variables": properties.get("environmentVariables") or {},
                 **self._scoring(properties),

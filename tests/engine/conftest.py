@@ -1,17 +1,18 @@
 """Fixtures: a small project, and an Azure CLI that is not one."""
 
-import inspect
+import itertools
 import os
 import sys
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 # Before anything imports MLflow, which sends telemetry.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 import clouds
 import pytest
+import quick_sdks
 from fake_az import FakeAzure
 from hypothesis import settings
 from small_modality import Rows
@@ -28,28 +29,30 @@ settings.load_profile("repeatable")
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Project:
     """The small project, in which the test runs; a test may ask for another kind of it."""
     project = create_project(tmp_path / "project", getattr(request, "param", "new"))
-    monkeypatch.setattr(f"{project.package}.modality.MODALITY", Rows())
+    # The real one, which nothing else of these tests needs, imports scikit-learn or PyTorch for seconds.
+    monkeypatch.setitem(sys.modules, f"{project.package}.modality", SimpleNamespace(MODALITY=Rows()))
     monkeypatch.chdir(project.root)
     return project
 
 
 @pytest.fixture(autouse=True)
-def short_stacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give the SDKs a stack without the source of its functions, which they read in each call and hardly use.
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the SDKs from work that nobody uses here."""
+    monkeypatch.setattr("inspect.stack", quick_sdks.short_stack)
+    quick_sdks.hasten()
 
-    SDK v2 looks for the module that calls it; SDK v1, a fifth of a second each time, writes it to its telemetry.
-    """
 
-    def stack() -> list[inspect.FrameInfo]:
-        frames = traceback.walk_stack(sys._getframe(1))
-        return [
-            inspect.FrameInfo(each, each.f_code.co_filename, line, each.f_code.co_name, None, None)
-            for each, line in frames
-        ]
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a second pass from one deployment to the next."""
+    seconds = itertools.count()
+    monkeypatch.setattr("mlops.verbs.models.now", lambda: f"2026-01-01T00:00:{next(seconds):02}Z")
 
-    monkeypatch.setattr("inspect.stack", stack)
-    if found := sys.modules.get("azureml.dataprep.api._loggerfactory"):
-        monkeypatch.setattr(found._LoggerFactory, "get_stack", lambda *_, **__: "")
+
+@pytest.fixture(autouse=True)
+def same_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget where the definitions of the test's projects are: each import would look into hundreds of folders."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
 
 
 @pytest.fixture

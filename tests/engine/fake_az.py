@@ -18,6 +18,7 @@ EMPTY: dict[str, Any] = {
     "datastores": {"workspaceblobstore": {"account_name": "stdev", "container_name": "azureml-blobstore"}},
     "files": {},  # "account/container/path": {"size": ..., "etag": ...}
     "jobs": {},  # name: {"status": ..., "set": {...}}
+    "runs": {},  # of the monitor, as `monitor_run` makes them
     "models": {},  # version: tags
     "registries": {},  # name: {version: tags}
     "online": None,  # {"traffic": {...}, "deployments": {name: {"model": ..., "tags": {...}}}, "set": {...}}
@@ -28,6 +29,7 @@ EMPTY: dict[str, Any] = {
     "prediction": 5.0,
     "next_status": "Completed",
     "registration": {},
+    "evaluation": {},  # what the step of this name writes, if it does
     "search": {},  # what the best trial of a search writes
     "copies": {},  # where the files of a downloaded model come from: registry name (or ""): folder
     "created": {},  # version in the registry that did not come from the workspace: {file: content}
@@ -186,6 +188,7 @@ class Commands:
         return [[name, file["size"], file["etag"]] for name, file in found.items() if name.startswith(prefix)]
 
     def job_create(self) -> object:
+        require(self.name not in self.state["jobs"], "(UserError) A job with this name already exists.")
         self.state["jobs"][self.name] = {"status": "Running", "set": self.set, "file": self.option("--file")}
         return None
 
@@ -195,7 +198,24 @@ class Commands:
         require(self.state["next_status"] == "Completed", "Exception : the job failed")
         return None
 
+    def job_list(self) -> object:
+        # What is printed is what the query of the one caller asks for.
+        keys = ("name", "display_name", "status", "tags", "properties", "created", "studio")
+        places = {"created": "creation_context.created_at", "studio": "services.Studio.endpoint"}
+        query = ", ".join(f"{key}: {places.get(key, key)}" for key in keys)
+        require(self.option("--query") == f"[].{{{query}}}", "another query")
+        parent, most = self.option("--parent-job-name"), int(self.option("--max-results") or 50)
+        runs = self.state["runs"]
+        if parent:
+            require(parent in runs, f"(UserError) Could not find job {parent}")
+            return [dict(runs[name], name=name) for name in runs[parent]["children"]][:most]
+        started = {"created": "2025-12-01T00:00:00Z", "display_name": None, "tags": {}, "properties": {}}
+        jobs = [{**started, "name": name, "status": job["status"]} for name, job in self.state["jobs"].items()]
+        # Only those without a parent, the newest first.
+        return [*(dict(run, name=name) for name, run in runs.items() if not run["parent"]), *jobs][:most]
+
     def job_show(self) -> object:
+        require(self.name in self.state["jobs"], f"(UserError) Could not find job with name {self.name}.")
         status = self.state["jobs"][self.name]["status"]
         studio = {"endpoint": f"https://ml.example.com/runs/{self.name}"}
         return {"name": self.name, "status": status, "services": {"Studio": studio}}
@@ -203,10 +223,11 @@ class Commands:
     def job_download(self) -> object:
         folder = Path(self.option("--download-path")) / "named-outputs" / self.option("--output-name")
         output = self.option("--output-name")
-        writes = "search" if "tuning" in self.state["jobs"][self.name]["file"] else "registration"
-        require(output == writes, f"(UserError) The job has no output {output}.")
+        writes = ["search"] if "tuning" in self.state["jobs"][self.name]["file"] else ["registration", "evaluation"]
+        require(output in writes and self.state[output], f"(UserError) The job has no output {output}.")
         folder.mkdir(parents=True)
-        (folder / f"{output}.json").write_text(json.dumps(self.state[output]), encoding="utf-8")
+        name = {"evaluation": "metrics"}.get(output, output)
+        (folder / f"{name}.json").write_text(json.dumps(self.state[output]), encoding="utf-8")
         return None
 
     def model_list(self) -> object:
@@ -261,7 +282,10 @@ class Commands:
 
     def online_endpoint_list(self) -> object:
         endpoint = self.state["online"]
-        return [{"name": endpoint["name"], "traffic": endpoint["traffic"]}] if endpoint else []
+        if endpoint is None:
+            return []
+        address = f"https://{endpoint['name']}.westeurope.inference.ml.azure.com/score"
+        return [{"name": endpoint["name"], "traffic": endpoint["traffic"], "scoring_uri": address}]
 
     def online_endpoint_create(self) -> object:
         require(self.state["online"] is None, "(UserError) An endpoint with this name already exists.")

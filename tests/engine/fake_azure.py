@@ -195,8 +195,9 @@ class FakeAzure:
 
     `login` is "fine", "missing" or "expired"; `rights` says whether the person may do anything here, and `readable`
     whether the storage may be listed. `answers` has what a deployment predicts for every row, `prediction` what all
-    others predict. `next_status` is how jobs end, `registration` what their step register writes, and `search` what the
-    best trial of a search writes. `copied` is what arrives in a registry instead of the model.
+    others predict. `next_status` is how jobs end, `registration` and `evaluation` what their steps write, and `search`
+    what the best trial of a search writes. `runs` are those of the monitor, as `monitor_runs` makes them. `copied` is
+    what arrives in a registry instead of the model.
     `shares` has what online traffic was set to, one time after the other.
     """
 
@@ -216,7 +217,9 @@ class FakeAzure:
         self.prediction: object = 5.0
         self.next_status = "Completed"
         self.registration: Document = {}
+        self.evaluation: Document = {}
         self.search: Document = {}
+        self.runs: dict[str, Document] = {}
         self.copied: Path | None = None
         self._failures: list[tuple[str, str, bool]] = []
         self._lock = threading.RLock()
@@ -484,6 +487,31 @@ def operation_result(azure: FakeAzure, call: Call) -> object:
     return None
 
 
+@MANAGEMENT.route("GET", f"{WORKSPACE}/jobs")
+def list_jobs(azure: FakeAzure, call: Call) -> object:
+    """The jobs, and of the runs of the monitor those that have no parent."""
+    tops = {name: run for name, run in azure.runs.items() if not run["parent"]}
+    return {"value": [*azure.children(call.path), *(monitor_job(call, name, run) for name, run in tops.items())]}
+
+
+def monitor_job(call: Call, name: str, run: Document) -> Document:
+    """Return a run of the monitor as the management plane shows it, which knows no more of a child than its name."""
+    identity = {"id": f"{call.workspace}/jobs/{name}", "name": name, "type": "jobs"}
+    if run["parent"]:
+        return {**identity, "properties": None}
+    properties = {"jobType": "Pipeline", "displayName": run["display_name"], "experimentName": "a-monitor"}
+    services = {"Studio": {"endpoint": run["studio"], "jobServiceType": "Studio"}}
+    properties |= {"status": run["status"], "tags": run["tags"], "properties": run["properties"], "services": services}
+    return {**identity, "properties": properties, "systemData": {"createdAt": run["created"]}}
+
+
+@MANAGEMENT.route("GET", f"{WORKSPACE}/jobs/{{name}}")
+def get_job(azure: FakeAzure, call: Call) -> object:
+    """One job, or one run of the monitor."""
+    name = call.names["name"]
+    return monitor_job(call, name, azure.runs[name]) if name in azure.runs else azure.get(call.path)
+
+
 @MANAGEMENT.route("GET", WORKSPACE)
 @MANAGEMENT.route("GET", f"{WORKSPACE}/(?:datastores|computes|jobs|schedules|onlineEndpoints|batchEndpoints)/{{name}}")
 @MANAGEMENT.route("GET", f"{WORKSPACE}/(?:onlineEndpoints|batchEndpoints)/{{name}}/deployments/{{deployment}}")
@@ -641,6 +669,25 @@ def discover(azure: FakeAzure, call: Call) -> object:
     return dict.fromkeys(services, f"https://{call.host}")
 
 
+@REGION.route("GET", f"/history/v1.0{WORKSPACE}/runs/{{name}}")
+def get_monitor_run(azure: FakeAzure, call: Call) -> object:
+    """A run of the monitor, as the run history knows it."""
+    return monitor_history(call.names["name"], azure.runs[call.names["name"]])
+
+
+@REGION.route("GET", f"/history/v1.0{WORKSPACE}/runs/{{name}}/children")
+def list_monitor_children(azure: FakeAzure, call: Call) -> object:
+    """The runs directly below a run of the monitor."""
+    names = azure.runs[call.names["name"]]["children"]
+    return {"value": [monitor_history(name, azure.runs[name]) for name in names]}
+
+
+def monitor_history(name: str, run: Document) -> Document:
+    """Return a run of the monitor in the words of the run history."""
+    known = {"displayName": run["display_name"], "createdUtc": run["created"]}
+    return {"runId": name, **known, **{key: run[key] for key in ("status", "tags", "properties")}}
+
+
 @REGION.route("GET", f"/history/v1.0{WORKSPACE}/runs/{{name}}/details")
 def run_details(azure: FakeAzure, call: Call) -> object:
     """A job's state and its logs: running at the first request, ended at the next."""
@@ -668,10 +715,13 @@ def end_job(azure: FakeAzure, call: Call, path: str) -> None:
     """Let a job end as the test wants it; a completed one has written its registration, or what it found."""
     properties = azure.get(path)["properties"]
     properties["status"] = azure.next_status
-    for output, content in (("registration", azure.registration), ("search", azure.search)):
+    files = {"registration": azure.registration, "search": azure.search, "evaluation": azure.evaluation}
+    for output, content in files.items():
         if azure.next_status == "Completed" and output in (properties.get("outputs") or {}):
             place = f"{default_store(azure, call.workspace)}/azureml/{call.names['name']}/{output}"
-            azure.blobs[f"{place}/{output}.json"] = Blob(json.dumps(content).encode())
+            name = {"evaluation": "metrics"}.get(output, output)
+            if content or output != "evaluation":
+                azure.blobs[f"{place}/{name}.json"] = Blob(json.dumps(content).encode())
 
 
 def default_store(azure: FakeAzure, workspace: str) -> str:
@@ -1098,6 +1148,8 @@ def put_blob(azure: FakeAzure, call: Call) -> object:
     }
     if call.query.get("comp") not in (None, "metadata"):
         raise azure.not_faked(f"PUT {call.host}{call.path} {dict(call.query)}")
+    if call.headers.get("If-None-Match") == "*" and blob_key(call) in azure.blobs:
+        raise RefusedError(409, "BlobAlreadyExists", "The specified blob already exists.")
     blob = found_blob(azure, call) if "comp" in call.query else Blob(call.body)
     azure.blobs[blob_key(call)] = Blob(blob.content, metadata)
     return Answer(b"", 200 if "comp" in call.query else 201, blob.headers)
@@ -1108,6 +1160,14 @@ def found_blob(azure: FakeAzure, call: Call) -> Blob:
     if blob_key(call) not in azure.blobs:
         raise RefusedError(404, "BlobNotFound", "The specified blob does not exist.")
     return azure.blobs[blob_key(call)]
+
+
+@STORAGE.route("DELETE", "/{blob*}")
+def delete_blob(azure: FakeAzure, call: Call) -> object:
+    """The end of a blob."""
+    found_blob(azure, call)
+    del azure.blobs[blob_key(call)]
+    return Answer(b"", 202)
 
 
 @STORAGE.route("HEAD", "/{blob*}")

@@ -9,7 +9,7 @@ from typing import Any
 from unittest import mock
 
 import fake_az
-from clouds import MODEL, RETRAINING, HttpCloud, State
+from clouds import MODEL, MONITOR, RETRAINING, HttpCloud, State
 from fake_azure import (
     MANAGEMENT,
     REGION,
@@ -345,6 +345,18 @@ def get_node_status(azure: FakeAzure, call: Call) -> object:
     return item(azure, call, "runs", call.names["identity"])["status"]
 
 
+@REGION.route("GET", f"{AEVA}/PipelineRuns/Schedule/{{identity}}")
+def list_schedule_runs(azure: FakeAzure, call: Call) -> object:
+    """The runs that a schedule has created."""
+    item(azure, call, "schedules", call.names["identity"])
+    runs = store(azure, call, "runs").values()
+    return [
+        {**run, "RunHistoryExperimentName": run["ExperimentName"], "Status": {"StatusCode": run["status"]}}
+        for run in runs
+        if run.get("ScheduleId") == call.names["identity"]
+    ]
+
+
 HISTORY = f"/history/v1.0{WORKSPACE}/(?:experiments|experimentids)/{{experiment}}"
 
 
@@ -389,6 +401,8 @@ def end_run(azure: FakeAzure, call: Call, run: Document) -> None:
         return
     place = f"{default_store(azure, call.workspace)}/dataset/{run['Id']}"
     if item(azure, call, "pipelines", run["PipelineId"])["Name"]:
+        if azure.evaluation:
+            azure.blobs[f"{place}~evaluate/evaluation/metrics.json"] = Blob(json.dumps(azure.evaluation).encode())
         azure.blobs[f"{place}~register/registration/registration.json"] = Blob(json.dumps(azure.registration).encode())
         return
     for number, found in enumerate(azure.kept.get("trials", [])):
@@ -496,6 +510,22 @@ class V1Cloud(HttpCloud):
     def next_search(self, *trials: Mapping[str, Any]) -> None:
         """Keep all trials, the best one not first: it is for the project to find out."""
         self.azure.kept["trials"] = list(reversed(trials))
+
+    def monitor_ran(self, name: str, time: str, *signals: str, status: str = "Completed", problem: str = "") -> None:
+        """Have the pipeline of the monitor run: it fails on drift, after its step `drift` has written what drifted."""
+        path = self.workspaces["dev"]
+        [schedule] = [each for each in stored(self.azure, path, "schedules").values() if each["Name"] == MONITOR]
+        endpoint = stored(self.azure, path, "endpoints")[schedule["PipelineEndpointId"]]
+        status = "Failed" if signals else status.replace("Completed", "Finished")
+        run = {"Id": name, "ScheduleId": schedule["Id"], "PipelineId": default_pipeline(endpoint), "status": status}
+        run |= {"ExperimentName": schedule["PipelineSubmissionInfo"]["ExperimentName"], "CreatedDate": time}
+        stored(self.azure, path, "runs")[name] = {**run, "LastModifiedDate": time, "EntityStatus": "Active"}
+        column = {"feature": "x", "metric": "normalized_wasserstein_distance", "value": 0.75, "threshold": 0.2}
+        unmoved = {**column, "feature": "y", "drifted": False}
+        results = [] if problem else [{**column, "drifted": bool(signals)}, unmoved]
+        if signals or status == "Finished":
+            place = f"{default_store(self.azure, path)}/dataset/{name}~drift/drift"
+            self.azure.blobs[f"{place}/drift.json"] = Blob(json.dumps({"results": results}).encode())
 
     def schedule_retraining(self) -> None:
         """Make the schedule of retraining that releases until v0.4.0 made, after a training."""

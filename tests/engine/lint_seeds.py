@@ -995,7 +995,7 @@ SEEDS = {
             "azureml:online-endpoint:teal",
             "endpoint_deployment_id no file",
         ),
-        ("a collection that no deployment has", "blue-model_inputs", "blue-model_input", "input_data.path no file"),
+        ("a collection that no deployment has", "point-model_inputs", "point-model_input", "input_data.path no file"),
         (
             "an unknown notification",
             "alert_notification: azmonitoring",

@@ -19,6 +19,8 @@ SCHEMA = {
 Kind = Literal["new", "existing", "closed", "with a registry"]
 """The workspaces are of another owner (existing), or the project builds them, perhaps with one of two add-ons."""
 
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # on libyaml, ten times as fast
+
 DRIFT = {"numerical": {"jensen_shannon_distance": 0.3}, "categorical": {"population_stability_index": 0.4}}
 SETTINGS = {
     "training": {"test_size": 0.2, "seed": 1, "hyperparameters": {}},
@@ -110,7 +112,7 @@ def _configuration(environment: str, source: str) -> dict[str, Any]:
 def write_yaml(path: Path, document: object) -> None:
     """Write a YAML file and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    path.write_text(yaml.dump(document, Dumper=DUMPER), encoding="utf-8")
 
 
 def create_project(root: Path, kind: Kind = "new") -> Project:

@@ -202,16 +202,44 @@ def test_terraforms_state_is_closed_to_keys_and_the_public_and_keeps_versions(fr
     assert account["containers"] == ["tfstate"]
 
 
-def test_an_identity_grants_the_roles_of_the_infrastructure_and_no_others(fresh: Project, cloud: FakeCloud) -> None:
-    start(fresh)
+ASSIGNMENTS = "Microsoft.Authorization/roleAssignments"
+
+
+def grants(condition: str, action: str, role: str, kind: str) -> bool:
+    """Evaluate a condition as Azure does: what is not about this action is true, and an attribute has one value."""
+    source = "@Request" if action == "write" else "@Resource"
+    text = re.sub(r"ActionMatches\{'([^']*)'\}", lambda found: str(found[1] == f"{ASSIGNMENTS}/{action}"), condition)
+
+    def compare(found: re.Match[str]) -> str:
+        value = {"RoleDefinitionId": role, "PrincipalType": kind}[found[2]]
+        values = [each.strip("' ").lower() for each in found[3].split(",")]
+        # An attribute that the action does not have is never equal to anything.
+        return str(found[1] == source and value.lower() in values)
+
+    pattern = rf"(@\w+)\[{ASSIGNMENTS}:(\w+)\] ForAnyOfAnyValues:(?:GuidEquals|StringEqualsIgnoreCase) \{{([^}}]*)\}}"
+    text = re.sub(pattern, compare, text).replace("!", " not ").replace(" OR ", " or ").replace(" AND ", " and ")
+    assert re.fullmatch(r"(True|False|and|or|not|[() ])+", text), text
+    return bool(eval(text))
+
+
+@pytest.mark.parametrize("users", [False, True], ids=["services alone", "owners of compute instances"])
+def test_an_identity_grants_the_roles_of_the_infrastructure_and_no_others_and_to_services(
+    fresh: Project, cloud: FakeCloud, users: bool
+) -> None:
+    path = fresh.root / "infrastructure" / "shared" / "roles.yml"
+    document = load_yaml(path)
+    blobs, vault = document["roles"]["storage_blob_contributor"], document["roles"]["key_vault_administrator"]
+    project = dataclasses.replace(fresh, add_ons=("user-with-compute-instance",) if users else ())
+    start(project)
     (condition,) = [role["condition"] for role in cloud.roles if role["condition"]]
-    roles = set(load_yaml(fresh.root / "infrastructure" / "shared" / "roles.yml")["roles"].values())
-    for action, source in (("write", "@Request"), ("delete", "@Resource")):
-        part = rf"roleAssignments/{action}'}}\) OR {source}\[[^\]]*\] (\w+:?\w+) {{([^}}]*)}}"
-        found = re.search(part, condition)
-        assert found, condition
-        assert found[1] == "ForAnyOfAnyValues:GuidEquals"
-        assert set(found[2].split(", ")) == roles
+    for role in document["roles"].values():
+        assert grants(condition, "write", role, "ServicePrincipal")
+        assert grants(condition, "delete", role, "User")
+        assert not grants(condition, "write", role, "Group")
+    assert grants(condition, "write", blobs, "User") == users
+    assert not grants(condition, "write", vault, "User")
+    for action in ("write", "delete"):
+        assert not grants(condition, action, azure.ROLES["Owner"], "ServicePrincipal")
     assert azure.ROLES["Role Based Access Control Administrator"] not in condition
     assert "\n" not in condition
     assert condition.count("(") == condition.count(")")

@@ -15,7 +15,7 @@ from mlops.project import Project
 
 VERBS = [
     "train", "deploy-online", "smoke-test", "shift-traffic", "rollback", "deploy-batch", "promote", "monitor",
-    "teardown",
+    "teardown", "models", "deliver",
 ]  # fmt: skip
 INFRASTRUCTURE = ["bootstrap", "doctor", "provision"]
 
@@ -60,6 +60,9 @@ def test_every_verb_accepts_an_environment_and_a_dry_run(
     project: Project, azure: FakeAzure, verb: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     more = {"shift-traffic": ["--percent", "20"], "promote": ["--to", "prod"]}.get(verb, [])
+    if verb == "deliver":
+        assert run(verb, "--environment", "prod", "--dry-run") == 1
+        assert run(verb, "--environment", "prod", "--dry-run", "--model-version", "1", "--sha256", "0" * 64) == 0
     assert run(verb, "--environment", "test", "--dry-run", *more) == 0, capsys.readouterr().err
     assert azure.log == []
 
@@ -109,6 +112,16 @@ def test_without_a_terminal_a_teardown_needs_yes(
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     assert run("teardown") == 1
     assert run("teardown", "--yes") == 0
+    assert deleted == ["dev"]
+
+
+def test_a_name_of_another_environment_is_an_error_also_where_none_is_needed(
+    project: Project, azure: FakeAzure, deleted: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("teardown", "--yes", "--confirm", "prod") == 1
+    assert "of dev, and --confirm names prod" in capsys.readouterr().err
+    assert deleted == []
+    assert run("teardown", "--yes", "--confirm", "") == 0
     assert deleted == ["dev"]
 
 

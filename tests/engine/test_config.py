@@ -1,6 +1,7 @@
 """Choices and environments of a project."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,40 @@ def test_a_file_of_an_older_release_trains_in_one_process_and_stops_at_a_bad_fil
     assert compute.batch.bad_files == "stop"
 
 
+def test_a_file_of_an_older_release_passes_no_model_on(project: Project) -> None:
+    assert "delivery" not in load_yaml(project.root / "config" / "dev.yml")
+    assert load_environment(project, "dev").delivery.next == ""
+
+
+@pytest.mark.parametrize(
+    ("environment", "following", "problem"),
+    [
+        ("dev", "stage", "delivery.next: is 'stage', but the other environments are test, prod"),
+        ("dev", "dev", "delivery.next: is 'dev', but the other environments are test, prod"),
+        ("test", "dev", "delivery.next: dev takes its models from its own workspace"),
+        ("dev", "test", ""),
+        ("test", "", ""),
+    ],
+)
+def test_a_model_goes_on_to_another_environment_that_takes_it_from_the_registry(
+    project: Project, environment: str, following: str, problem: str
+) -> None:
+    file = project.root / "config" / f"{environment}.yml"
+    write_yaml(file, {**load_yaml(file), "delivery": {"next": following}})
+    if not problem:
+        assert load_environment(project, environment).delivery.next == following
+        return
+    with pytest.raises(UserError, match=re.escape(f"config/{environment}.yml: {problem}")):
+        load_environment(project, environment)
+
+
+def test_what_is_wrong_in_the_file_of_the_next_environment_is_reported_for_that_one(project: Project) -> None:
+    file = project.root / "config" / "dev.yml"
+    write_yaml(file, {**load_yaml(file), "delivery": {"next": "test"}})
+    (project.root / "config" / "test.yml").write_text("a: [", encoding="utf-8")
+    assert load_environment(project, "dev").delivery.next == "test"
+
+
 def test_training_and_batch_jobs_run_where_the_configuration_says(project: Project) -> None:
     gpu = {"name": "gpu-cluster", "vm_size": "V", "min_nodes": 0, "max_nodes": 5, "idle_minutes": 15}
     edit(project, "compute.gpu_cluster", gpu)
@@ -250,6 +285,13 @@ def test_an_environment_is_closed_when_it_has_a_network(project: Project, closed
 def test_broken_yaml_is_named_with_its_line(project: Project) -> None:
     (project.root / "config" / "dev.yml").write_text("environment: dev\ntags: {a\n", encoding="utf-8")
     assert "dev.yml:3: not valid YAML" in failure(project)
+
+
+def test_a_key_that_is_there_twice_is_named_with_its_line(project: Project) -> None:
+    path = project.root / "config" / "dev.yml"
+    path.write_text(path.read_text(encoding="utf-8") + "location: elsewhere\n", encoding="utf-8")
+    line = len(path.read_text(encoding="utf-8").splitlines())
+    assert f"dev.yml:{line}: the key location is there twice: join the two, or delete one" in failure(project)
 
 
 def test_an_empty_file_is_an_error(project: Project) -> None:

@@ -95,6 +95,10 @@ def test_another_owners_workspace_is_checked_and_nothing_that_is_not_built(tmp_p
 
 
 RIGHTS_IN_EXISTING = azure.EXISTING[ASSIGNED]
+FOR_SERVICES = (
+    " AND @Request[Microsoft.Authorization/roleAssignments:PrincipalType] "
+    "ForAnyOfAnyValues:StringEqualsIgnoreCase {'ServicePrincipal'}"
+)
 ONLY_BLOBS = f"ForAnyOfAnyValues:GuidEquals {{{azure.BLOBS}}}"
 
 
@@ -257,6 +261,16 @@ DEFECTS = {
     "an old condition": (
         {ASSIGNED: [ENOUGH[0], granted(azure.ADMINISTRATOR, condition=azure.BLOBS), *REST]},
         "workflows' rights", "error", "Administrator that also allows acr_pull, contributor", "bootstrap",
+    ),
+    "a condition for services, where users own compute instances": (
+        {
+            ASSIGNED: [
+                ENOUGH[0],
+                granted(azure.ADMINISTRATOR, condition=azure.CONDITION + FOR_SERVICES),
+                *REST,
+            ]
+        },
+        "workflows' rights", "error", "Administrator that also allows the principal type User", "bootstrap",
     ),
     "no right to the state": (
         {ASSIGNED: ENOUGH[:3]},

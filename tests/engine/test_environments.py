@@ -89,6 +89,8 @@ VERBS = {
     "logs": [],
     "shift-traffic": ["--percent", "20"],
     "rollback": [],
+    "models": [],
+    "deliver": ["--model-version", "1", "--sha256", "0" * 64],
     "deploy-batch": [],
     "promote": ["--to", "live"],
     "monitor": [],

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from clouds import PROBLEMS, Cloud, State
@@ -22,8 +23,10 @@ from rendered import ANSWERS, TORCH
 from small_project import DRIFT, Kind, rename_environments, set_key, write_yaml
 
 from mlops import cli, definitions, verbs
+from mlops.azureml.backend import ModelVersion
 from mlops.config import Project, load_yaml
 from mlops.errors import UserError
+from mlops.fingerprint import fingerprint
 from mlops.lint import lint
 from mlops.pipeline import samples
 from mlops.verbs import Session
@@ -150,7 +153,7 @@ def served(model: str, generation: int, environment: str = "dev") -> State:
         "model": model,
         "generation": str(generation),
         "machines": "Standard_D2as_v4 x 3",
-        "collects": ["model_inputs", "model_outputs"],
+        "collects": [f"online-{environment}-model_inputs", f"online-{environment}-model_outputs"],
         "variables": variables(environment),
         **SCORING,
     }
@@ -191,7 +194,7 @@ def monitor(deployment: str, alerts: object = "azmonitoring", features: object =
     """The monitor of a deployment, with the thresholds of the small project."""
 
     def watched(context: str) -> State:
-        asset = f"online-dev-{deployment}-{context}"
+        asset = f"online-dev-{context}"
         return {"production": [asset, "P5D", "P0D"], "reference": [asset, "P5D", "P5D"]}
 
     quality = {"null_value_rate": 0.05, "data_type_error_rate": 0.01, "out_of_bounds_rate": 0.05}
@@ -223,6 +226,10 @@ def models(*versions: str, **tags: str) -> State:
 
 OLD_SERVES = {**models("1", "2"), **online({"blue": 100}, blue=served("1", 1))}
 NEW_SERVES = {**models("1", "2"), **online({"green": 100}, green=served("2", 2))}
+BACK_TO_1 = {
+    "models": {"1": {}, "2": {"rejected_dev": "true"}},
+    **online({"blue": 100}, blue=served("1", 3)),
+}
 BOTH = {"blue": served("1", 1), "green": served("2", 2)}
 
 # What a test does.
@@ -604,13 +611,13 @@ ONLINE_CASES = {
     ),
     "a rollback gives the older one all traffic and rejects the newer model": Case(
         in_dev(verbs.rollback),
-        {"models": {"1": {}, "2": {"rejected": "true"}}, **online({"blue": 100}, blue=served("1", 1))},
+        {"models": {"1": {}, "2": {"rejected_dev": "true"}}, **online({"blue": 100}, blue=served("1", 1))},
         given=(held, shift(100)),
         again=False,
     ),
     "a rollback goes to the older one whatever its colour": Case(
         in_dev(verbs.rollback),
-        {"models": {"1": {}, "2": {}, "3": {"rejected": "true"}}, **online({"green": 100}, green=served("2", 2))},
+        {"models": {"1": {}, "2": {}, "3": {"rejected_dev": "true"}}, **online({"green": 100}, green=served("2", 2))},
         given=(serving, deploy(), registered("3"), deploy(hold=True)),
         again=False,
     ),
@@ -620,14 +627,15 @@ ONLINE_CASES = {
         given=(registered("1"), deploy(), deploy(force=True, hold=True)),
         again=False,
     ),
-    "a rollback without an older deployment names the version to deploy": Case(
+    "a rollback after a completed rollout deploys the version before it again": Case(
         in_dev(verbs.rollback),
-        NEW_SERVES,
+        BACK_TO_1,
         given=(serving, deploy()),
-        fails="run `uv run mlops deploy-online --environment dev --model-version 1`",
+        says="Version 1 serves again, in the place of version 2",
+        again=False,
     ),
     "a rollback with nothing before says so": Case(
-        in_dev(verbs.rollback), OLD_SERVES, given=(serving,), fails="no earlier version of the model either"
+        in_dev(verbs.rollback), OLD_SERVES, given=(serving,), fails="no earlier version of the model that may be used"
     ),
     "a rollback without any deployment says so": Case(
         in_dev(verbs.rollback), fails="there is no deployment to go back from"
@@ -780,7 +788,7 @@ PROMOTION_CASES = {
         leaves=lambda play: {
             **models("1", "2", sha256=play.sha256),
             **registry(
-                **{"1": {"promoted_test": play.sha256}, "2": {"promoted_test": play.sha256, "rejected": "true"}}
+                **{"1": {"promoted_test": play.sha256}, "2": {"promoted_test": play.sha256, "rejected_test": "true"}}
             ),
             **online({"blue": 100}, "test", blue=served("the-registry/1", 1, "test")),
         },
@@ -911,12 +919,310 @@ VERSION = ANSWERS["mlops_version"]
 DIFFERENCE = DIFFERENCES.get(VERSION, Difference(why=""))
 
 
+# The delivery of a model, and the way back.
+
+
+def watching(deployment: str) -> State:
+    """The monitor of a deployment, with what it needs."""
+    if "python-sdk-v1" in VERSION:
+        return {"data": DATA, "schedules": COMPARING}
+    return {"schedules": {"a-model-monitor": monitor(deployment)}}
+
+
+def deliver(environment: str = "dev", **options: Any) -> Action:
+    """Deliver a model; `sha256=True` names the hash of its files."""
+
+    def act(play: Play) -> None:
+        given = {**options, "sha256": play.sha256} if options.get("sha256") is True else options
+        verbs.deliver(play.session(environment), **given)
+
+    return act
+
+
+def then(target: str) -> Action:
+    """Dev passes its models on."""
+    return lambda play: set_section(play.project.root / "config" / "dev.yml", "delivery", {"next": target})
+
+
+def set_section(file: Path, name: str, section: object) -> None:
+    write_yaml(file, {**load_yaml(file), name: section})
+
+
+def other_code(play: Play) -> None:
+    """The scoring script is another one."""
+    file = play.project.root / "data-science" / "src" / play.project.package / "score.py"
+    file.write_text(file.read_text(encoding="utf-8") + "CHANGED = True\n", encoding="utf-8")
+
+
+def deployed_by_an_older_release(play: Play) -> None:
+    """Version 1 is served by a deployment without a fingerprint."""
+    play.cloud.register("1")
+    with mock.patch("mlops.verbs.online.fingerprint", return_value=""):
+        verbs.deploy_online(play.dev)
+
+
+def rolled_back(play: Play) -> None:
+    """Version 2 served, and version 1 serves again."""
+    serving(play)
+    verbs.deploy_online(play.dev)
+    verbs.rollback(play.dev)
+
+
+def sharing(**shares: int) -> Action:
+    return lambda play: play.cloud.share_traffic(**shares)
+
+
+def failed(action: Action) -> Action:
+    """This fails, and then Azure works again."""
+
+    def act(play: Play) -> None:
+        failure(play, action)
+        play.cloud.works_again()
+
+    return act
+
+
+def delivered(play: Play, **tags: str) -> State:
+    """Version 1 is delivered to dev."""
+    return {
+        **models("1", sha256=play.sha256, **tags),
+        **online({"blue": 100}, blue=served("1", 1)),
+        **batch("1"),
+        **watching("blue"),
+    }
+
+
+PINNED = {
+    "models": {"1": {"pinned_dev": "true"}, "2": {}},
+    **online({"blue": 100}, blue=served("1", 3)),
+    **batch("1"),
+}
+DELIVERY_CASES = {
+    "a delivery deploys for single requests and for files and sets up the monitor": Case(
+        deliver(), delivered, given=(trained,)
+    ),
+    "a delivery compares the files with the hash that was named": Case(
+        deliver(model_version="1", sha256=True), delivered, given=(trained,), says="is the model that was named"
+    ),
+    "a delivery of other files than those that were named changes nothing": Case(
+        deliver(model_version="1", sha256="0" * 64),
+        lambda play: models("1", sha256=play.sha256),
+        given=(trained,),
+        fails="is not the model that was named",
+    ),
+    "a tag alone opens nothing": Case(
+        deliver("test", model_version="1"),
+        lambda play: in_registry(play, promoted_test="0" * 64),
+        given=(
+            promoted,
+            lambda play: play.session("test").backend.tag_model(
+                ModelVersion("1", registry="the-registry"), {"promoted_test": "0" * 64}
+            ),
+        ),
+        fails="is not the model that was named",
+    ),
+    "a protected environment is told which model it gets": Case(
+        deliver("prod"),
+        lambda play: in_registry(play, promoted_prod=play.sha256, promoted_test=play.sha256),
+        given=(promoted, promote("test", "prod")),
+        fails="`uv run mlops models --environment prod` shows both",
+    ),
+    "a delivery that broke off is completed by the next one": Case(
+        deliver(),
+        delivered,
+        given=(trained, failing("create batch deployment"), failed(deliver())),
+        says="blue already serves version 1: nothing to deploy",
+    ),
+    "a delivery passes the model on to the next environment": Case(
+        deliver(),
+        lambda play: {**delivered(play), **in_registry(play, promoted_test=play.sha256)},
+        given=(trained, then("test")),
+    ),
+    "a promotion that failed is completed by the next delivery": Case(
+        deliver(),
+        lambda play: {**delivered(play), **in_registry(play, promoted_test=play.sha256)},
+        given=(trained, then("test"), failing("share model"), failed(deliver())),
+    ),
+    "what the next environment has rejected stays here": Case(
+        deliver(),
+        lambda play: {**delivered(play), **in_registry(play, promoted_test=play.sha256, rejected_test="true")},
+        given=(
+            promoted,
+            then("test"),
+            lambda play: play.session("test").backend.tag_model(
+                ModelVersion("1", registry="the-registry"), {"rejected_test": "true"}
+            ),
+        ),
+        says="The model stays in dev: version 1 was rejected in test",
+    ),
+    "a late delivery does not go back to an older version": Case(
+        deliver(model_version="1"),
+        NEW_SERVES,
+        given=(serving, deploy()),
+        fails="dev serves version 2, which is newer than 1",
+    ),
+    "a pin keeps an older version": Case(
+        deliver(model_version="1", pin=True), {**PINNED, **watching("blue")}, given=(serving, deploy())
+    ),
+    "a delivery changes nothing where another version is pinned": Case(
+        deliver(model_version="2"),
+        {**PINNED, **watching("blue")},
+        given=(serving, deploy(), deliver(model_version="1", pin=True)),
+        says="dev is pinned to version 1",
+    ),
+    "a pin moves to another version": Case(
+        deliver(model_version="2", pin=True),
+        {
+            "models": {"1": {"pinned_dev": "false"}, "2": {"pinned_dev": "true"}},
+            **online({"green": 100}, green=served("2", 4)),
+            **batch("2"),
+            **watching("green"),
+        },
+        given=(serving, deploy(), deliver(model_version="1", pin=True)),
+    ),
+    "a pin ends": Case(
+        deliver(unpin=True),
+        {
+            "models": {"1": {"pinned_dev": "false"}, "2": {}},
+            **online({"green": 100}, green=served("2", 4)),
+            **batch("2"),
+            **watching("green"),
+        },
+        given=(serving, deploy(), deliver(model_version="1", pin=True)),
+        says="dev is not pinned to a version",
+    ),
+    "a rollout that fails leaves no pin": Case(
+        deliver(model_version="1", pin=True),
+        {"models": {"1": {"pinned_dev": "false"}, "2": {}}, **online({"green": 100}, green=served("2", 2))},
+        given=(serving, deploy(), failing("create deployment", "blue")),
+        fails="version 1 was not deployed, green still has all traffic",
+    ),
+    "a held delivery moves no traffic and says how it goes on": Case(
+        deliver(hold=True),
+        {**models("1", "2"), **online({"blue": 100}, **BOTH)},
+        given=(serving,),
+        says="`uv run mlops deliver --environment dev --abort` ends it",
+        again=False,
+    ),
+    "a held delivery is completed when it has all traffic": Case(
+        deliver(),
+        {**NEW_SERVES, **batch("2"), **watching("green")},
+        given=(serving, deliver(hold=True), shift(100)),
+        says="green already serves version 2",
+    ),
+    "an end of a rollout removes what was held": Case(in_dev(verbs.abort), OLD_SERVES, given=(held,)),
+    "an end of a rollout returns all traffic": Case(
+        in_dev(verbs.abort), OLD_SERVES, given=(held, sharing(blue=90, green=10)), says="blue has all traffic"
+    ),
+    "an end of a rollout leaves a completed one": Case(
+        in_dev(verbs.abort),
+        {**models("1", "2"), **online({"green": 100}, **BOTH)},
+        given=(held, shift(100)),
+        says="No rollout is in progress",
+    ),
+    "an end of no rollout changes nothing": Case(
+        in_dev(verbs.abort), OLD_SERVES, given=(serving,), says="No rollout is in progress"
+    ),
+    "an end where there is no endpoint changes nothing": Case(in_dev(verbs.abort), says="No rollout is in progress"),
+    "an end of a first rollout leaves an empty endpoint": Case(
+        in_dev(verbs.abort), {**models("1"), **online({})}, given=(registered("1"), deploy(), sharing(blue=0))
+    ),
+    "an end of a rollout that cannot remove the new deployment returns the traffic": Case(
+        in_dev(verbs.abort),
+        {**models("1", "2"), **online({"blue": 100}, **BOTH)},
+        given=(held, sharing(blue=90, green=10), failing("delete deployment")),
+        fails="blue has all traffic, but green could not be removed",
+    ),
+    "other scoring code is a deployment of the same version": Case(
+        deploy(),
+        {**models("1"), **online({"green": 100}, green=served("1", 2))},
+        given=(registered("1"), deploy(), other_code),
+    ),
+    "what an older release deployed is deployed once more": Case(
+        deploy(),
+        {**models("1"), **online({"green": 100}, green=served("1", 2))},
+        given=(deployed_by_an_older_release,),
+        says="is of a release that did not note what it deployed",
+    ),
+    "a rolled back version is not delivered again": Case(
+        deliver(model_version="2"),
+        BACK_TO_1,
+        given=(rolled_back,),
+        fails="was rejected in dev: choose another one, or take that back with `uv run mlops models",
+    ),
+    "a rolled back version is not the newest one": Case(
+        deliver(), {**BACK_TO_1, **batch("1"), **watching("blue")}, given=(rolled_back,)
+    ),
+    "a second rollback goes one version further back": Case(
+        in_dev(verbs.rollback),
+        {
+            "models": {"1": {}, "2": {"rejected_dev": "true"}, "3": {"rejected_dev": "true"}},
+            **online({"blue": 100}, blue=served("1", 5)),
+        },
+        given=(serving, deploy(), registered("3"), deploy(), in_dev(verbs.rollback)),
+        again=False,
+    ),
+    "a rollback goes to what served before and not to the number before": Case(
+        in_dev(verbs.rollback),
+        {
+            "models": {"1": {}, "2": {}, "3": {}, "4": {"rejected_dev": "true"}},
+            **online({"green": 100}, green=served("2", 4)),
+        },
+        given=(
+            serving,
+            deploy(),
+            registered("3", "4"),
+            deploy(),
+        ),
+        again=False,
+    ),
+    "a rollback goes to the version that was named": Case(
+        lambda play: verbs.rollback(play.dev, model_version="1"),
+        {
+            "models": {"1": {}, "2": {}, "3": {"rejected_dev": "true"}},
+            **online({"green": 100}, green=served("1", 4)),
+        },
+        given=(serving, deploy(), registered("3"), deploy()),
+    ),
+    "a rollback that broke off is completed and does not turn round": Case(
+        in_dev(verbs.rollback),
+        BACK_TO_1,
+        given=(serving, deploy(), failing("delete deployment", "green"), failed(in_dev(verbs.rollback))),
+        again=False,
+    ),
+    "a rollback takes the batch endpoint and the monitor along": Case(
+        in_dev(verbs.rollback),
+        {**BACK_TO_1, **batch("1"), **watching("blue")},
+        given=(serving, deliver()),
+        again=False,
+    ),
+    "a rejection is taken back": Case(
+        lambda play: verbs.list_models(play.dev, accept="2"),
+        {**BACK_TO_1, "models": {"1": {}, "2": {"rejected_dev": "false"}}},
+        given=(rolled_back,),
+        says="Version 2 may be used in dev again",
+    ),
+    "a rejection that holds everywhere is not taken back": Case(
+        lambda play: verbs.list_models(play.dev, accept="1"),
+        models("1", rejected="true"),
+        given=(registered("1", rejected="true"),),
+        fails="which holds everywhere",
+    ),
+}
+
+CASES |= DELIVERY_CASES
+
+
 def seen(play: Play) -> State:
     """What is in Azure, in the common names and without what only this version has."""
     text = json.dumps(play.cloud.state())
     for own, common in DIFFERENCE.names.items():
         text = text.replace(f'"{own}', f'"{common}')
     state: State = json.loads(text)
+    for versions in [state["models"], *(each["versions"] for each in state["registries"].values())]:
+        for version, tags in versions.items():
+            # When a version was deployed has tests of its own.
+            versions[version] = {tag: value for tag, value in tags.items() if not tag.startswith("deployed_")}
     for found in state["jobs"]:
         for kind, names in DIFFERENCE.more.items():
             # A search has only some of what a training has more.
@@ -930,7 +1236,34 @@ def test_each_difference_is_one_of_a_case_in_the_table() -> None:
     assert {name for difference in DIFFERENCES.values() for name in difference.cases} <= CASES.keys()
 
 
-@pytest.mark.parametrize("name", CASES)
+# What a verb sends is made of the definitions; what it does with Azure's answers is the same for all of a version.
+OF_DEFINITIONS = [
+    "training pins the data and says what became of the model",
+    "overrides reach the steps that know settings",
+    "a search is followed by a training with its best hyperparameters",
+    "overrides and another number of trials reach a search, and the overrides the training",
+    "a search without a training trains nothing",
+    "the first deployment creates the endpoint and gets all traffic",
+    "a rollout replaces the old deployment",
+    "a held rollout moves no traffic",
+    "a smoke test of valid predictions passes",
+    "a batch deployment replaces the one before",
+    "what was promoted is deployed from the registry",
+    "what was promoted to prod is deployed there",
+    "the monitor watches what serves with the thresholds of the project",
+    "the monitor leaves out the calendar and a second metric",
+    "a teardown deletes endpoints and schedules and keeps data, jobs and models",
+]
+"""The cases for projects of a version whose client the other cases try with other definitions."""
+
+SAME_CLIENT = TORCH or ANSWERS["mlops_version"] == "rai-aml-cli-v2"
+
+
+def test_each_case_of_definitions_is_one_of_the_table() -> None:
+    assert set(OF_DEFINITIONS) <= CASES.keys()
+
+
+@pytest.mark.parametrize("name", OF_DEFINITIONS if SAME_CLIENT else CASES)
 def test_a_verb_leaves_in_azure_what_the_table_says_also_when_it_runs_again(
     play: Play, name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -1313,10 +1646,71 @@ def test_a_dry_run_lists_no_data_in_azure(in_azure: Play, capfd: pytest.CaptureF
     assert "None" not in capfd.readouterr().out
 
 
+# What is deployed beside the model.
+
+ENVIRONMENTS = {"aml-cli-v2": "mlops/aml-cli-v2/environments/inference.yml"}
+DEFINITIONS = {"aml-cli-v2": "mlops/aml-cli-v2/online/deployment.yml"}
+
+
+def edit(play: Play, file: str, old: str, new: str) -> None:
+    """Replace words of a file, each time they occur."""
+    path = play.project.root / file.format(package=play.project.package)
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def in_definition(play: Play) -> str:
+    return DEFINITIONS.get(play.project.version, "mlops/python-sdk-v2/online.py")
+
+
+CHANGES: dict[str, Action] = {
+    "scoring script": other_code,
+    "another module": lambda play: edit(play, "data-science/src/{package}/prep.py", "prep", "preparation"),
+    "package": lambda play: edit(play, "data-science/environment/inference.yml", "python=3.11", "python=3.12"),
+    "image": lambda play: edit(
+        play, ENVIRONMENTS.get(play.project.version, "mlops/python-sdk-v2/environments.py"), "20260715", "20260801"
+    ),
+    "probe": lambda play: edit(play, in_definition(play), "30", "31"),
+    "size": lambda play: play.configure("dev", "compute", online={"vm_size": "Standard_D4as_v4", "instance_count": 3}),
+    "count": lambda play: play.configure("dev", "compute", online={"vm_size": "Standard_D2as_v4", "instance_count": 4}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_whatever_changes_beside_the_model_changes_the_fingerprint(play: Play, change: Action) -> None:
+    before = fingerprint(play.project, play.dev.config)
+    change(play)
+    assert fingerprint(play.project, play.session("dev").config) != before
+
+
+def test_the_fingerprint_is_the_same_on_each_machine_and_after_changes_elsewhere(play: Play) -> None:
+    before = fingerprint(play.project, play.dev.config)
+    root, code = play.project.root, play.project.root / "data-science" / "src" / play.project.package
+    for name in ("__pycache__/score.cpython-311.pyc", ".DS_Store", "../a.egg-info/PKG-INFO"):
+        (code / name).parent.mkdir(exist_ok=True)
+        (code / name).write_bytes(b"anything")
+    for file in code.glob("*.py"):
+        file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+    conda = root / "data-science" / "environment" / "inference.yml"
+    conda.write_text(f"# A comment.\n{conda.read_text(encoding='utf-8')}", encoding="utf-8")
+    (root / "data-science" / "environment" / "train.yml").write_text("name: other\n", encoding="utf-8")
+    (root / "data" / "raw" / "rows.csv").write_text("y,x\n1,1\n", encoding="utf-8")
+    play.configure("dev", "rollout", canary_percent=50)
+    play.configure("dev", "model", name="another-model")
+    assert fingerprint(play.project, play.session("dev").config) == before
+    moved = play.folder / "moved"
+    shutil.copytree(root, moved)
+    assert fingerprint(Project.load(moved), play.session("dev").config) == before
+
+
 # What is wrong with everything, and what asks for nothing.
 
 VERBS: dict[str, Callable[[Session], None]] = {
+    "models": verbs.list_models,
+    "deliver": verbs.deliver,
     "train": verbs.train,
+    "drift": verbs.drift,
     "tune": verbs.tune,
     "deploy-online": verbs.deploy_online,
     "smoke-test": verbs.smoke_test,

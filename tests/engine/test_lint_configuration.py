@@ -332,11 +332,33 @@ def test_what_the_nodes_of_this_project_install_fits_what_it_asks_for() -> None:
             assert words in str(finding)
 
 
+class Line(str):
+    """A problem as `check_settings` returns it: with the key that it is about."""
+
+    @property
+    def key(self) -> str:
+        return self.partition(":")[0]
+
+
+def test_a_problem_that_only_speaks_of_the_search_stops_no_search_and_the_settings_are_read_twice_at_most(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def problems(project: Project, schema: Any, settings: Any, overrides: str = "") -> list[str]:
+        asked.append(overrides)
+        return [Line("training.seed: must be an integer, as for tuning.space.alpha")]
+
+    monkeypatch.setattr(configuration, "_settings_problems", problems)
+    configuration.check_tuning(project, "tuning.folds=3")
+    assert asked == ["tuning.folds=3", ""]
+
+
 def test_a_search_space_for_another_model_stops_a_search_and_no_training(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def problems(project: Project, schema: Any, settings: Any, overrides: str = "") -> list[str]:
-        return ["tuning.space.alpha: is of another model"] if "model=" in overrides else []
+        return [Line("tuning.space.alpha: is of another model")] if "model=" in overrides else []
 
     monkeypatch.setattr(configuration, "_settings_problems", problems)
     configuration.check_overrides(project, "training.hyperparameters.model=b")

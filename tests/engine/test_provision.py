@@ -166,7 +166,7 @@ def test_bicep_brings_a_deleted_vault_back_before_it_deploys(provision: Provisio
     recorded.answers["az keyvault show-deleted"] = {"name": "key_vault-dev"}
     assert provision("bicep") == 0
     assert [" ".join(line.split()[1:3]) for line in recorded.ran("az ")] == [
-        "keyvault show-deleted", "group create", "keyvault recover",
+        "keyvault show-deleted", "group create", "keyvault recover", "account show",
         "resource show", "deployment sub", "deployment sub", "resource show",
     ]  # fmt: skip
     assert "--tags managed_by=mlops-template project=a-project" in recorded.ran("group create")[0]
@@ -557,3 +557,24 @@ def test_recorded_answers_fail_as_programs_do(recorded: Recorded) -> None:
     with recorded.in_place():
         answer: Any = json.loads(Shell(Path()).read("az", "account", "show"))
     assert answer["id"] == SUBSCRIPTION
+
+
+@pytest.mark.parametrize("infrastructure", ["terraform", "bicep"])
+def test_a_service_that_deploys_names_its_type_because_it_may_grant_to_services_alone(
+    provision: Provision, recorded: Recorded, infrastructure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = {
+        "terraform": "-var deployer_principal_type=ServicePrincipal",
+        "bicep": "deployerPrincipalType=ServicePrincipal",
+    }
+    monkeypatch.delenv("ARM_CLIENT_ID", raising=False)
+    assert provision(infrastructure) == 0
+    assert not recorded.ran(shown[infrastructure])
+    account = recorded.answers["az account show"]
+    recorded.answers["az account show"] = account | {"user": {"name": "client", "type": "servicePrincipal"}}
+    monkeypatch.setenv("ARM_USE_OIDC", "true")
+    monkeypatch.setenv("ARM_SUBSCRIPTION_ID", "s")
+    assert provision(infrastructure) == 0
+    assert recorded.ran(shown[infrastructure])
+    assert provision(infrastructure, "--deployer", PERSON) == 0
+    assert len(recorded.ran(shown[infrastructure])) == 1

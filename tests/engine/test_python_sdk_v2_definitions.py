@@ -1,6 +1,7 @@
 """The definitions of python-sdk-v2: the pipeline that they build, and what the lint names in them."""
 
 import contextlib
+import json
 import sys
 from collections.abc import Iterator
 from unittest import mock
@@ -14,13 +15,17 @@ from seeded import assert_named, copied, edited, forget_definitions
 
 from mlops import cli, definitions
 from mlops.azureml.python_sdk_v2 import PythonSdk, credential, subscription
-from mlops.config import load_environment
-from mlops.definitions.base import line
+from mlops.config import Sweep, load_environment
+from mlops.definitions.base import Document, line
 from mlops.definitions.python_sdk_v2 import folder
 from mlops.errors import UserError
 from mlops.lint import Finding, lint
+from mlops.lint.configuration import settings_results
+from mlops.lint.sdk import check as check_document
 from mlops.project import Project
 
+CHECKED: dict[tuple[object, ...], list[Finding]] = {}
+RESULTS: dict[tuple[str, ...], tuple[list[Finding], Sweep | None]] = {}
 BOTH = ["AzureCliCredential", "ManagedIdentityCredential"]
 
 # Edits of the definitions: what is wrong then, the text, what stands in its place, words of the line that names it.
@@ -257,8 +262,8 @@ SEEDS = {
         ("a missing code folder", '"src"', '"sources"', "deployment.code_configuration.code no such folder"),
         (
             "a collection of nothing",
-            '"model_inputs": Dep',
-            '"model_input": Dep',
+            '("model_inputs", ',
+            '("model_input", ',
             "deployment.data_collector.collections.model_input nothing",
         ),
         (
@@ -536,6 +541,27 @@ def _fresh_modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     forget_definitions()
 
 
+@pytest.fixture(autouse=True)
+def _checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have azure-ai-ml check only what a test changes: a definition of another text, or in a file of another text."""
+    monkeypatch.setattr("mlops.lint.sdk.check", check_once)
+    monkeypatch.setattr("mlops.lint.configuration.settings_results", settings_results_once)
+
+
+def check_once(document: Document) -> list[Finding]:
+    key = (document.path, document.path.read_text(encoding="utf-8"), document.place, json.dumps(document.content))
+    if key not in CHECKED:
+        CHECKED[key] = check_document(document)
+    return CHECKED[key]
+
+
+def settings_results_once(project: Project) -> tuple[list[Finding], Sweep | None]:
+    key = tuple(path.read_text(encoding="utf-8") for path in (project.settings, project.schema))
+    if key not in RESULTS:
+        RESULTS[key] = settings_results(project)
+    return RESULTS[key]
+
+
 def findings_after(project: Project, file: str, old: str, new: str) -> list[Finding]:
     with edited(folder(project) / file, old, new):
         return lint(project)
@@ -609,7 +635,16 @@ VERBS = {
     "deploy-batch": ["batch_deployments.begin_create_or_update(model-1: {model}:1)", "({batch}: default model-1)"],
     "smoke-test": ["online_endpoints.invoke({online})"],
     "shift-traffic --percent 30": ["online_endpoints.begin_create_or_update({online}: blue=70 green=30)"],
-    "rollback": ["({online}: blue=100)", "models.create_or_update({model}:1, rejected=true)"],
+    "rollback": ["({online}: blue=100)", "models.create_or_update({model}:1, rejected_dev=true)"],
+    "models": [],
+    "deliver": [
+        "online_deployments.begin_create_or_update(green: {model}:1, Standard_",
+        "models.create_or_update({model}:1, deployed_dev=",
+        "({batch}: default model-1)",
+        "schedules.begin_create_or_update({model}-monitor: blue)",
+    ],
+    "deliver --model-version 1 --pin": ["models.create_or_update({model}:1, pinned_dev=true)"],
+    "deliver --abort": ["({online}: blue=100)", "online_deployments.begin_delete(green)"],
     "promote --to test": [
         "registries.begin_create({registry} in ",
         "models.share({model}:1 to {registry})",

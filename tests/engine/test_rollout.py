@@ -144,6 +144,26 @@ def test_a_deployment_that_is_not_ours_is_never_removed_for_being_in_the_way() -
     assert world.deployments == ["shadow", "green"]
 
 
+@pytest.mark.parametrize(
+    ("traffic", "deployments", "found"),
+    [
+        ({}, [], (None, None)),
+        ({"blue": 100}, ["blue"], ("blue", None)),
+        ({"blue": 100}, ["blue", "green"], ("blue", "green")),
+        ({"blue": 90, "green": 10}, ["blue", "green"], ("blue", "green")),
+        ({"blue": 10, "green": 90}, ["green", "blue"], ("green", "blue")),
+        ({"green": 100}, ["blue", "green"], ("green", None)),
+        ({"blue": 0}, ["blue"], (None, "blue")),
+        ({"theirs": 100}, ["theirs", "blue"], ("theirs", "blue")),
+        ({"blue": 100}, ["blue", "theirs"], ("theirs", None)),
+    ],
+)
+def test_what_is_left_of_a_rollout_is_the_newest_deployment_of_ours_without_all_traffic(
+    traffic: dict[str, int], deployments: list[str], found: tuple[str | None, str | None]
+) -> None:
+    assert rollout.unfinished(traffic, deployments) == found
+
+
 worlds = st.sampled_from(
     [
         ({}, []),

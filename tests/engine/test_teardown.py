@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recorded_azure import BUILT, GROUP, HEALTHY, ML, TOOLS, Recorded, Refusal, equipped, resource
+from recorded_azure import BUILT, GROUP, HEALTHY, ML, PRINCIPAL, TOOLS, Recorded, Refusal, equipped, resource
 from small_project import write_yaml
 
 from mlops import cli
@@ -22,6 +22,7 @@ STANDING = HEALTHY | {
     "az ml batch-endpoint list": [{"name": "batch-dev"}],
     "az group show": {"name": "rg-dev"},
     "az lock list": [{"id": "/the/lock", "name": "cannot-delete"}],
+    "az role assignment list --scope": [],
 }
 ENDPOINTS = [
     "ml schedule disable", "ml schedule delete", "ml online-endpoint delete", "ml batch-endpoint delete",
@@ -63,6 +64,10 @@ def teardown(tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recorde
     return run
 
 
+# In a workflow there is no question.
+AGREED = ("--yes", "--confirm", "dev")
+
+
 def command(recorded: Recorded, *words: str) -> int:
     """Run a command line against recorded answers and return its exit code."""
     with recorded.in_place():
@@ -79,7 +84,7 @@ def changes(recorded: Recorded) -> list[str]:
 
 
 def test_all_goes_in_an_order_that_works(teardown: Teardown, tool: str, recorded: Recorded) -> None:
-    assert teardown("--yes") == 0
+    assert teardown(*AGREED) == 0
     expected = [*ENDPOINTS, SMART_DETECTION, *BY_TOOL[tool]]
     done = changes(recorded)
     assert len(done) == len(expected), done
@@ -100,21 +105,82 @@ def test_before_the_question_it_shows_what_goes_and_what_stays(
         "  microsoft.storage/storageaccounts: storage_account-dev\n",
         "  key vault key_vault-dev: deleted, but protected for 90 days",
         "  resource group rg-state: identity id-deploy-dev",
-        "WARNING: the model registry the-registry is deleted too, and test, prod get their models from it.\n",
     ):
         assert text in shown.out
     assert shown.err == "error: nothing was deleted\n"
 
 
-@pytest.mark.parametrize("words", [[], ["--yes"], ["--confirm", "prod"], ["--yes", "--confirm", "dev"]])
-def test_prod_goes_only_when_it_is_named(teardown: Teardown, tool: str, recorded: Recorded, words: list[str]) -> None:
-    workspace = resource("mlw-prod", f"{ML}/workspaces")
-    recorded.answers["az resource list --resource-group rg-prod"] = [workspace]
-    recorded.answers["az resource show --resource-group rg-prod"] = workspace
-    assert teardown("--environment", "prod", *words) == 1
+@pytest.mark.parametrize("name", ["dev", "test", "prod"])
+@pytest.mark.parametrize("words", [[], ["--yes"], ["--confirm", "NAME"], ["--yes", "--confirm", "other"]])
+def test_without_a_terminal_each_environment_goes_only_when_it_is_named(
+    teardown: Teardown, tool: str, recorded: Recorded, name: str, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = resource(f"mlw-{name}", f"{ML}/workspaces")
+    recorded.answers[f"az resource list --resource-group rg-{name}"] = [workspace]
+    recorded.answers[f"az resource show --resource-group rg-{name}"] = workspace
+    assert teardown("--environment", name, *(name if word == "NAME" else word for word in words)) == 1
+    assert capsys.readouterr().err.startswith(f"error: this deletes ALL of this, models and data included, of {name}")
     assert changes(recorded) == []
-    assert teardown("--environment", "prod", "--yes", "--confirm", "prod") == 0
+    assert teardown("--environment", name, "--yes", "--confirm", name) == 0
     assert changes(recorded)[-1].startswith(BY_TOOL[tool][-1])
+
+
+def test_the_registry_stays_while_another_environment_reads_it(
+    teardown: Teardown, tool: str, recorded: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = "az resource show --resource-group rg-prod --name mlw-prod"
+    recorded.answers[shown] = resource("mlw-prod", f"{ML}/workspaces")
+    assert teardown(*AGREED) == 1
+    assert changes(recorded) == []
+    assert capsys.readouterr().err == (
+        "error: the model registry the-registry would go too, with the models of prod: first run "
+        "`uv run mlops teardown --environment prod --all`\n"
+    )
+    recorded.answers[shown] = None
+    assert teardown(*AGREED) == 0
+    assert changes(recorded)[-1].startswith(BY_TOOL[tool][-1])
+
+
+def test_an_environment_that_takes_models_from_its_own_workspace_keeps_no_registry(
+    teardown: Teardown, recorded: Recorded
+) -> None:
+    for name in ("test", "prod"):
+        document = load_yaml(Path(f"config/{name}.yml"))
+        document["model"]["source"] = "workspace"
+        write_yaml(Path(f"config/{name}.yml"), document)
+        recorded.answers[f"az resource show --resource-group rg-{name}"] = resource(f"mlw-{name}", f"{ML}/workspaces")
+    assert teardown(*AGREED) == 0
+
+
+def role(
+    principal: str, kind: str = "ServicePrincipal", scope: str = f"{GROUP}/providers/{ML}/registries/the-registry"
+) -> Any:
+    """A role assignment as `az role assignment list` shows it."""
+    return {"id": f"/assignment/{principal}", "principalId": principal, "principalType": kind, "scope": scope}
+
+
+def test_the_registry_stays_while_the_identity_of_an_environment_elsewhere_has_a_role_on_it(
+    teardown: Teardown, recorded: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = [role(PRINCIPAL), role("ada", "User"), role("platform", scope="/subscriptions/s")]
+    recorded.answers["az role assignment list --scope"] = [*own, role("elsewhere")]
+    assert teardown(*AGREED) == 1
+    assert changes(recorded) == []
+    assert "once these are gone, run `az role assignment delete --ids /assignment/elsewhere`" in capsys.readouterr().err
+    recorded.answers["az role assignment list --scope"] = own
+    assert teardown(*AGREED) == 0
+
+
+def test_the_page_of_the_run_shows_what_went_and_what_stays(
+    teardown: Teardown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
+    assert teardown(*AGREED) == 0
+    text = page.read_text(encoding="utf-8")
+    assert "- deleted endpoint online-dev\n- deleted endpoint batch-dev\n" in text
+    assert "dev is gone." in text
+    assert "- resource group rg-state: identity id-deploy-dev" in text
 
 
 @pytest.mark.parametrize(
@@ -132,7 +198,7 @@ def test_what_another_user_put_into_the_group_stops_it(
     teardown: Teardown, recorded: Recorded, resources: list[Any], named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recorded.answers["az resource list --resource-group rg-dev"] = [*BUILT, *resources]
-    assert teardown("--yes") == 1
+    assert teardown(*AGREED) == 1
     assert changes(recorded) == []
     error = capsys.readouterr().err
     assert f"did not make: {named}" in error
@@ -143,14 +209,14 @@ def test_a_resource_of_ours_without_a_tag_is_known_by_its_name(teardown: Teardow
     # The promotion makes the registry where the infrastructure does not.
     untagged = [item | {"tags": None} if item["name"] == "the-registry" else item for item in BUILT]
     recorded.answers["az resource list --resource-group rg-dev"] = untagged
-    assert teardown("--yes") == 0
+    assert teardown(*AGREED) == 0
 
 
 def test_a_lock_that_another_user_set_stops_it(
     teardown: Teardown, recorded: Recorded, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recorded.answers["az lock list"] = [{"id": "/x", "name": "audit"}, *STANDING["az lock list"]]
-    assert teardown("--yes") == 1
+    assert teardown(*AGREED) == 1
     assert changes(recorded) == []
     assert "locks that this project did not set: audit" in capsys.readouterr().err
 
@@ -161,7 +227,7 @@ def test_after_a_failure_half_way_it_goes_on_from_there(
 ) -> None:
     failing = BY_TOOL[tool][-1] if late else "ml online-endpoint delete"
     recorded.answers[failing] = Refusal("(Conflict) not now")
-    assert teardown("--yes") == 1
+    assert teardown(*AGREED) == 1
     del recorded.answers[failing]
     recorded.log.clear()
     recorded.answers["az ml schedule list"] = []
@@ -169,7 +235,7 @@ def test_after_a_failure_half_way_it_goes_on_from_there(
         # The workspace is gone by now.
         recorded.answers["az resource list --resource-group rg-dev"] = BUILT[2:6]
         recorded.answers["az lock list"] = []
-    assert teardown("--yes") == 0
+    assert teardown(*AGREED) == 0
     assert changes(recorded)[-1].startswith(BY_TOOL[tool][-1])
     assert [line.split()[2] for line in recorded.ran("az ml") if "delete" in line] == (
         [] if late else ["online-endpoint", "batch-endpoint"]
@@ -181,7 +247,7 @@ def test_a_workspace_that_is_gone_but_still_listed_is_not_asked(
 ) -> None:
     shown = "az resource show --resource-group rg-dev --name mlw-dev"
     recorded.answers |= {shown: None, "az ml": Refusal("(ResourceNotFound) mlw-dev was not found.")}
-    assert teardown("--yes") == 0
+    assert teardown(*AGREED) == 0
     assert recorded.ran("az ml") == []
     assert changes(recorded)[-1].startswith(BY_TOOL[tool][-1])
 
@@ -190,14 +256,14 @@ def test_when_all_is_gone_there_is_nothing_to_do(
     teardown: Teardown, recorded: Recorded, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recorded.answers["az resource list --resource-group rg-dev"] = None
-    assert teardown("--yes") == 0
+    assert teardown(*AGREED) == 0
     assert changes(recorded) == []
     assert "nothing: there is no such group" in capsys.readouterr().out
 
 
 def test_a_group_that_was_left_empty_goes_too(teardown: Teardown, tool: str, recorded: Recorded) -> None:
     recorded.answers |= {"az resource list --resource-group rg-dev": [], "az lock list": []}
-    assert teardown("--yes") == 0
+    assert teardown(*AGREED) == 0
     assert changes(recorded)[-1].startswith(BY_TOOL[tool][-1])
 
 
@@ -217,7 +283,7 @@ def test_a_vault_is_purged_only_without_purge_protection(
     document["security"]["purge_protection"] = configured
     write_yaml(Path("config/dev.yml"), document)
     recorded.answers["az keyvault show-deleted"] = deleted
-    assert teardown("--yes") == 0
+    assert teardown(*AGREED) == 0
     lines = recorded.ran("keyvault purge")
     assert lines == (["az keyvault purge --name key_vault-dev --location westeurope"] if purged else [])
 
@@ -230,7 +296,7 @@ def test_a_registry_that_the_infrastructure_did_not_make_is_deleted_first(
     document = load_yaml(Path("config/dev.yml"))
     del document["model_registry"]
     write_yaml(Path("config/dev.yml"), document)
-    assert teardown("--yes") == 0
+    assert teardown(*AGREED) == 0
     assert recorded.ran(f"resource delete --ids {GROUP}/providers/{ML}/registries/the-registry")
 
 

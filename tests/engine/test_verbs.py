@@ -137,6 +137,7 @@ def play_everything(dev: Session, azure: FakeAzure, folder: Path) -> None:
     verbs.shift_traffic(dev, 50)
     verbs.smoke_test(dev)
     verbs.monitor(dev)
+    verbs.drift(dev)
     verbs.rollback(dev)
     verbs.deploy_batch(dev, model_version="1")
     verbs.deploy_batch(dev, model_version="3")
@@ -168,6 +169,7 @@ def test_a_dry_run_runs_nothing(project: Project, azure: FakeAzure, capfd: pytes
         lambda: verbs.deploy_batch(session),
         lambda: verbs.promote(session, "test"),
         lambda: verbs.monitor(session),
+        lambda: verbs.drift(session) and None,
         lambda: verbs.teardown(session),
     ]
     for action in actions:

@@ -1,7 +1,10 @@
 """The package under test, two schemas, the folders of a small project, and a page to look into."""
 
+import shutil
+import sqlite3
 import zipfile
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from importlib import import_module
@@ -9,7 +12,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import mlflow
 import yaml
+from sqlalchemy import Engine, event
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "data-science" / "src"
@@ -53,6 +58,27 @@ def write_schema(document: dict[str, Any], folder: Path) -> Any:
     return module("core.schema").Schema.load(path)
 
 
+DATABASE = "mlflow.db"
+
+
+def small_settings(hyperparameters: dict[str, Any], metric: str, baseline: str, column: str) -> dict[str, Any]:
+    """Return settings of a small project whose models are all promoted, but for what a type of data has besides."""
+    return {
+        "training": {"test_size": 0.25, "seed": 13, "hyperparameters": hyperparameters},
+        "evaluation": {"metric": metric, "baselines": [baseline], "slices": [column]},
+        "promotion": {
+            "floor": 0.1,
+            "incomparable_champion": "stop",
+            "beat_baselines": False,
+            "minimum_gain": 0.0,
+            "confidence": 0.95,
+            "slice_tolerance": 0.1,
+            "minimum_slice_rows": 20,
+        },
+        "drift": {"numerical": {"jensen_shannon_distance": 0.2}, "categorical": {"jensen_shannon_distance": 0.2}},
+    }
+
+
 @dataclass
 class Folders:
     """The paths of one small project; the output folders do not exist yet."""
@@ -81,10 +107,53 @@ class Folders:
         made.raw.mkdir()
         return made
 
+    @property
+    def root(self) -> Path:
+        """The folder of the project."""
+        return self.schema.parent
+
+    def copy_to(self, root: Path) -> "Folders":
+        """Copy the project to another folder, over what is there."""
+        shutil.copytree(self.root, root, dirs_exist_ok=True)
+        return Folders.under(root)
+
     def arguments(self, *names: str) -> list[str]:
         """Return `--schema FILE ...` for the named options of a step."""
         attributes = {"raw-data": "raw", "train-data": "train", "test-data": "test"}
         return [word for name in names for word in (f"--{name}", str(getattr(self, attributes.get(name, name))))]
+
+
+class Store:
+    """An MLflow store with one database: opening another one takes long, changing its content does not.
+
+    It waits for no disk, because no test ends with the machine.
+    """
+
+    experiment = "tests"
+
+    def __init__(self, folder: Path) -> None:
+        """Make the store in a folder, and let MLflow use it."""
+        self._folder, self._empty, self.artifacts = folder, folder / "empty", folder / "artifacts"
+        event.listen(Engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
+        mlflow.set_tracking_uri(f"sqlite:///{(folder / DATABASE).as_posix()}")
+        mlflow.create_experiment(self.experiment, artifact_location=self.artifacts.as_uri())
+        mlflow.MlflowClient().search_registered_models()
+        self._empty.mkdir()
+        self.save(self._empty)
+
+    def save(self, folder: Path) -> None:
+        """Keep the runs and the registered models of now in a folder, without their files."""
+        self._copy(self._folder, folder)
+
+    def load(self, folder: Path | None = None) -> None:
+        """Go back to what was saved in a folder, or to a store without runs."""
+        self._copy(folder or self._empty, self._folder)
+        shutil.rmtree(self.artifacts, ignore_errors=True)
+
+    def _copy(self, source: Path, target: Path) -> None:
+        # SQLite copies pages in a transaction, so that MLflow may keep its connections.
+        with closing(sqlite3.connect(source / DATABASE)) as old, closing(sqlite3.connect(target / DATABASE)) as new:
+            old.backup(new)
 
 
 def write_files(folder: Path, files: Mapping[str, bytes | str]) -> Path:

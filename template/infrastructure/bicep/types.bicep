@@ -80,4 +80,7 @@ type right = {
 
   @description('What identifies the identity: its name, or its object id.')
   name: string
+
+  @description('ServicePrincipal or User, as the condition of the deploying identity wants it; null where it is not known.')
+  kind: string?
 }

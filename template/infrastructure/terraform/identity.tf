@@ -42,6 +42,9 @@ locals {
       role_definition_id = "${local.role_prefix}/${local.rights.roles[assignment.role]}"
       principal_id       = local.principals[assignment.identity]
 
+      # The deploying identity may grant to services alone (`mlops bootstrap`), and Azure looks at the request for that.
+      principal_type = assignment.identity == "deployer" ? var.deployer_principal_type : "ServicePrincipal"
+
       # A new identity takes minutes to reach the directory, and the check would fail until then. The deployer is older,
       # and may be a person.
       skip_service_principal_aad_check = assignment.identity != "deployer"
@@ -66,6 +69,7 @@ resource "azurerm_role_assignment" "resources" {
   scope                            = local.scopes[each.value.on]
   role_definition_id               = each.value.role_definition_id
   principal_id                     = each.value.principal_id
+  principal_type                   = each.value.principal_type
   skip_service_principal_aad_check = each.value.skip_service_principal_aad_check
 }
 
@@ -75,5 +79,6 @@ resource "azurerm_role_assignment" "workspace" {
   scope                            = azurerm_machine_learning_workspace.this.id
   role_definition_id               = each.value.role_definition_id
   principal_id                     = each.value.principal_id
+  principal_type                   = each.value.principal_type
   skip_service_principal_aad_check = each.value.skip_service_principal_aad_check
 }

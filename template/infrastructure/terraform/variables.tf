@@ -24,6 +24,12 @@ variable "deployer_principal_id" {
   default     = null
 }
 
+variable "deployer_principal_type" {
+  description = "What it is, ServicePrincipal or User. When null, Azure looks it up; that is enough for a deployer who may grant to anything."
+  type        = string
+  default     = null
+}
+
 variable "online_endpoint_exists" {
   description = "Whether the online endpoint was deployed; only then can its requests be logged. `mlops provision` checks it."
   type        = bool

@@ -43,17 +43,18 @@ def monitor(config: EnvironmentConfig, name: str, deployment: str, task: str, dr
     days = f"P{config.monitor.lookback_days}D"
 
     # The last days against those before. Both come from the collector, so they have the same columns and no asset has
-    # to be prepared. Slow drift away from the training data appears in the training report instead.
+    # to be prepared; all deployments collect into the same one, so a rollout leaves no gap. Slow drift away from the
+    # training data appears in the training report instead.
     def latest(context: str) -> ProductionData:
         return ProductionData(
-            input_data=Input(type="uri_folder", path=f"azureml:{endpoint}-{deployment}-{context}:1"),
+            input_data=Input(type="uri_folder", path=f"azureml:{config.collection_name(context)}:1"),
             data_context=context,
             data_window=BaselineDataRange(lookback_window_size=days, lookback_window_offset="P0D"),
         )
 
     def before(context: str) -> ReferenceData:
         return ReferenceData(
-            input_data=Input(type="uri_folder", path=f"azureml:{endpoint}-{deployment}-{context}:1"),
+            input_data=Input(type="uri_folder", path=f"azureml:{config.collection_name(context)}:1"),
             data_context=context,
             data_window=BaselineDataRange(lookback_window_size=days, lookback_window_offset=days),
         )
@@ -101,7 +102,7 @@ def monitor(config: EnvironmentConfig, name: str, deployment: str, task: str, dr
             compute=ServerlessSparkCompute(instance_type=config.monitor.vm, runtime_version="3.4"),
             monitoring_target=MonitoringTarget(ml_task=task, endpoint_deployment_id=f"azureml:{endpoint}:{deployment}"),
             monitoring_signals=signals,
-            # "azmonitoring" sends the metrics to Azure Monitor, where an alert rule can start a workflow.
+            # "azmonitoring" sends the metrics to Azure Monitor. `mlops drift` reads the runs in either case.
             alert_notification=AlertNotification(emails=list(emails)) if emails else "azmonitoring",
         ),
     )

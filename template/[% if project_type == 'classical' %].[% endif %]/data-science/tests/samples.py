@@ -4,21 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from helpers import REGRESSION, Folders
+from helpers import REGRESSION, Folders, small_settings
+from step_runs import change_settings, prepared_examples, write_model
 
-SETTINGS = {
-    "training": {"test_size": 0.25, "seed": 13, "hyperparameters": {"max_iter": 20, "min_samples_leaf": 5}},
-    "evaluation": {"metric": "mae", "baselines": ["mean"], "slices": ["carrier"]},
-    "promotion": {
-        "floor": 50.0,
-        "incomparable_champion": "stop",
-        "minimum_gain": 0.0,
-        "confidence": 0.95,
-        "slice_tolerance": 0.1,
-        "minimum_slice_rows": 20,
-    },
-    "drift": {"numerical": {"jensen_shannon_distance": 0.2}, "categorical": {"jensen_shannon_distance": 0.2}},
-}
+SETTINGS = small_settings({"max_iter": 20, "min_samples_leaf": 5}, "mae", "mean", "carrier")
+SETTINGS["promotion"] |= {"floor": 50.0, "beat_baselines": True}
 # A hyperparameter that decides much, and a value with which a model learns little.
 SPACE = {"max_iter": [1, 40]}
 BAD = {"max_iter": 1}
@@ -54,3 +44,13 @@ def make_folders(root: Path, schema: dict, frame: pd.DataFrame, settings: dict =
 def small_project(root: Path) -> Folders:
     """Write the project of the shared tests: 200 rows for the regression schema."""
     return make_folders(root, REGRESSION, flights())
+
+
+def rivals(root: Path) -> Folders:
+    """Write the project of the gate: 700 rows, a model of 60 trees and one of 3."""
+    made = make_folders(root, REGRESSION, flights(700))
+    change_settings(made, "promotion", floor=6.0)
+    examples = prepared_examples(made)
+    write_model(made, root / "strong", examples, max_iter=60)
+    write_model(made, root / "weak", examples, max_iter=3)
+    return made

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import Folders, write_archive
+from helpers import Folders, small_settings, write_archive
 from PIL import Image
+from step_runs import change_settings, prepared_examples, write_model
 
 CLASSES = ("left", "middle", "right")
 SCHEMA: dict[str, Any] = {
@@ -22,27 +23,14 @@ SCHEMA: dict[str, Any] = {
         "camera": {"type": "category", "role": "ignore"},
     },
 }
-SETTINGS: dict[str, Any] = {
-    "training": {
-        "test_size": 0.25,
-        "seed": 13,
-        "hyperparameters": {"backbone": "small_cnn", "epochs": 2, "batch_size": 16, "size": 12},
-    },
-    "evaluation": {"metric": "accuracy", "baselines": ["most_frequent"], "slices": ["camera"]},
-    "promotion": {
-        "floor": 0.1,
-        "incomparable_champion": "stop",
-        "beat_baselines": False,
-        "minimum_gain": 0.0,
-        "confidence": 0.95,
-        "slice_tolerance": 0.1,
-        "minimum_slice_rows": 20,
-    },
-    "drift": {"numerical": {"jensen_shannon_distance": 0.2}, "categorical": {"jensen_shannon_distance": 0.2}},
-}
+SETTINGS = small_settings(
+    {"backbone": "small_cnn", "epochs": 2, "batch_size": 16, "size": 12}, "accuracy", "most_frequent", "camera"
+)
 # A hyperparameter that decides much, and a value with which a model learns nothing.
 SPACE = {"learning_rate": [0.0000001, 0.01]}
 BAD = {"learning_rate": 0.0000001}
+# A training that gives the same model, but for rounding, in any number of processes.
+NETWORK = {**SETTINGS["training"]["hyperparameters"], "augment": {"rotation": 10}, "class_weights": "balanced"}
 
 
 def picture(place: int, seed: int, side: int = 12, channels: int = 1) -> Image.Image:
@@ -94,6 +82,16 @@ def labelled(files: Mapping[str, bytes]) -> dict[str, bytes | str]:
 def small_project(root: Path) -> Folders:
     """Write the project of the shared tests: 120 pictures."""
     return make_folders(root, SCHEMA, labelled(pictures()))
+
+
+def rivals(root: Path) -> Folders:
+    """Write the project of the gate: 200 pictures, and two models."""
+    made = make_folders(root, SCHEMA, labelled(pictures(200)))
+    change_settings(made, "promotion", floor=0.6, beat_baselines=True)
+    examples = prepared_examples(made)
+    write_model(made, root / "strong", examples, epochs=6, learning_rate=0.01)
+    write_model(made, root / "weak", examples, epochs=1, learning_rate=1e-6)
+    return made
 
 
 HOST = "images.blob.core.windows.net"

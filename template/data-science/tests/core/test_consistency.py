@@ -209,3 +209,10 @@ def test_the_section_of_a_step_that_trains_is_checked_for_the_data(tmp_path):
     ):
         with pytest.raises(StepError, match=complaint):
             load_training(MODALITY, *files, words)
+
+
+def test_each_problem_names_the_setting_that_it_is_about(tmp_path):
+    space = {"tuning": {"space": {"depth": [1, 2]}}, "promotion": {"floor": "high"}, "unknown": {}}
+    problems(tmp_path, space)
+    found = check_settings(MODALITY, tmp_path / "schema.yml", tmp_path / "model.yml", "training.seed=-1")
+    assert [each.key for each in found] == ["", "training.seed", "tuning.space.depth", "promotion.floor"]

@@ -1,5 +1,6 @@
 """Which candidates a search takes, and what it keeps of them; Optuna samples."""
 
+import threading
 from statistics import median
 
 import pytest
@@ -88,6 +89,37 @@ def test_a_trial_that_was_killed_leaves_a_gap_and_its_candidate_of_a_grid_is_tri
     assert killed.next() == (2, {"rate": 0.1})
     assert go_on(study(**given), 2) == [{"rate": 0.2}, {"rate": 0.1}]
     assert [each.number for each in study(**given).trials()] == [1, 3, 4]
+
+
+def test_a_candidate_that_another_early_termination_gave_up_counts_as_not_tried(tmp_path):
+    def grid(kind):
+        section = {"sampling": "grid", "space": {"rate": [0.9, 0.1]}, "early_termination": kind}
+        return Study(Tuning.from_settings({"tuning": section}), 13, {"rate": 0.9}, MAE, tmp_path, "same")
+
+    searched = grid("median_stopping")
+    go_on(searched, 1)
+    number, candidate = searched.next()
+    searched.end(trials.Trial(number, candidate, "pruned", [3.0]))
+    assert grid("median_stopping").next() is None
+    assert [each.candidate for each in grid("none").trials()] == [{"rate": 0.9}]
+    assert grid("none").next() == (3, {"rate": 0.1})
+
+
+def test_a_search_that_waits_for_a_lock_says_what_it_waits_for(tmp_path, monkeypatch, capsys):
+    core, told = module("core.search"), threading.Event()
+    tell, acquire = core._tell, core.JournalFileOpenLock.acquire
+
+    def tell_once(*words):
+        if not told.is_set():
+            tell(*words)
+        told.set()
+
+    monkeypatch.setattr(core, "_SECONDS_IN_SILENCE", 0.0)
+    monkeypatch.setattr(core, "_tell", tell_once)
+    monkeypatch.setattr(core.JournalFileOpenLock, "acquire", lambda self: told.wait(60) and acquire(self))
+    study(tmp_path)
+    expected = f"waiting for {tmp_path / 'same.log'}.lock: another search writes there, or one was killed while it did"
+    assert capsys.readouterr().out.startswith(expected)
 
 
 def test_two_searches_at_once_share_what_they_find(tmp_path):

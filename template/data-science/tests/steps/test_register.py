@@ -176,6 +176,17 @@ def test_a_rejected_version_is_no_champion(candidate):
     assert champion(client, NAME) is None
 
 
+def test_a_version_that_a_rollback_rejected_is_no_champion_until_it_is_accepted(candidate):
+    run(candidate)
+    decide(candidate, True, met="1")
+    run(candidate)
+    client = MlflowClient()
+    client.set_model_version_tag(NAME, "2", "rejected_dev", "true")
+    assert str(champion(client, NAME).version) == "1"
+    client.set_model_version_tag(NAME, "2", "rejected_dev", "false")
+    assert str(champion(client, NAME).version) == "2"
+
+
 def test_an_unknown_model_has_no_champion(folders):
     assert champion(MlflowClient(), NAME) is None
 

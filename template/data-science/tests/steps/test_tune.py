@@ -398,10 +398,9 @@ def test_the_page_shows_each_hyperparameter_and_each_trial(logged):
 
 
 @pytest.fixture
-def prepared(folders: Folders, tmp_path: Path):
+def project(prepared: Folders, tmp_path: Path):
     """The small project of this type of data after prep, without held-out and raw rows, and a search in it."""
-    module("prep").main(folders.arguments("raw-data", "schema", "settings", "train-data", "test-data"))
-    hidden = shutil.move(folders.test, tmp_path / "hidden")
+    folders, hidden = prepared, shutil.move(prepared.test, tmp_path / "hidden")
     shutil.rmtree(folders.raw)
 
     def search(hyperparameters, space, **section):
@@ -428,18 +427,18 @@ def held_out_score(project, overrides=""):
     return metric, metric.score(test.frame[schema.target].to_numpy(), predicted)
 
 
-def test_a_search_improves_bad_hyperparameters_on_held_out_rows_that_it_never_saw(prepared):
-    found = prepared.search(samples.BAD, samples.SPACE)
+def test_a_search_improves_bad_hyperparameters_on_held_out_rows_that_it_never_saw(project):
+    found = project.search(samples.BAD, samples.SPACE)
     assert found["improved"] is True
     assert found["settings"]["hyperparameters"].items() >= samples.BAD.items()
-    metric, before = held_out_score(prepared)
-    _, after = held_out_score(prepared, tuning.overrides(found))
+    metric, before = held_out_score(project)
+    _, after = held_out_score(project, tuning.overrides(found))
     assert metric.gain(after, before) > 0
 
 
-def test_a_search_that_finds_nothing_better_says_so(prepared, capsys):
+def test_a_search_that_finds_nothing_better_says_so(project, capsys):
     [name] = samples.SPACE
     good = max(samples.SPACE[name], key=lambda value: value != samples.BAD[name])
-    found = prepared.search({name: good}, {name: [good, samples.BAD[name]]})
+    found = project.search({name: good}, {name: [good, samples.BAD[name]]})
     assert (found["improved"], found["best"]["hyperparameters"]) == (False, {name: good})
     assert "no candidate of 2 is better than the settings" in capsys.readouterr().out

@@ -101,6 +101,7 @@ resource workspaceRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = 
     properties: {
       roleDefinitionId: each.role
       principalId: each.name
+      principalType: each.kind
     }
   }
 ]
@@ -112,6 +113,7 @@ resource storageRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
     properties: {
       roleDefinitionId: each.role
       principalId: each.name
+      principalType: each.kind
     }
   }
 ]
@@ -123,6 +125,7 @@ resource lakeRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
     properties: {
       roleDefinitionId: each.role
       principalId: each.name
+      principalType: each.kind
     }
   }
 ]

@@ -111,7 +111,7 @@ resource lakeRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
     properties: {
       roleDefinitionId: each.role
       principalId: principals[each.identity]
-      principalType: each.identity == 'deployer' ? null : 'ServicePrincipal'
+      principalType: each.kind
     }
   }
 ]

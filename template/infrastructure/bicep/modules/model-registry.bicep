@@ -57,6 +57,7 @@ resource registryRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
     properties: {
       roleDefinitionId: each.role
       principalId: each.name
+      principalType: each.kind
     }
   }
 ]

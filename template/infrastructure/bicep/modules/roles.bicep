@@ -48,7 +48,7 @@ var principals = {
 //
 // The name of an assignment is a hash of its content, known before Azure has created the identities; so what-if can
 // show the assignments beforehand, and the same right is never granted twice. A new identity takes minutes to reach the
-// directory, where Azure looks for it unless the type is given. The deployer is older, and may be a person.
+// directory, where Azure looks for it unless the type is given.
 resource storageRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for each in filter(rights, one => one.on == 'storage_account'): {
     name: guid(storage.id, each.name, each.role)
@@ -56,7 +56,7 @@ resource storageRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
     properties: {
       roleDefinitionId: each.role
       principalId: principals[each.identity]
-      principalType: each.identity == 'deployer' ? null : 'ServicePrincipal'
+      principalType: each.kind
     }
   }
 ]
@@ -68,7 +68,7 @@ resource vaultRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
     properties: {
       roleDefinitionId: each.role
       principalId: principals[each.identity]
-      principalType: each.identity == 'deployer' ? null : 'ServicePrincipal'
+      principalType: each.kind
     }
   }
 ]
@@ -80,7 +80,7 @@ resource containerRegistryRights 'Microsoft.Authorization/roleAssignments@2022-0
     properties: {
       roleDefinitionId: each.role
       principalId: principals[each.identity]
-      principalType: each.identity == 'deployer' ? null : 'ServicePrincipal'
+      principalType: each.kind
     }
   }
 ]
@@ -92,7 +92,7 @@ resource applicationInsightsRights 'Microsoft.Authorization/roleAssignments@2022
     properties: {
       roleDefinitionId: each.role
       principalId: principals[each.identity]
-      principalType: each.identity == 'deployer' ? null : 'ServicePrincipal'
+      principalType: each.kind
     }
   }
 ]
@@ -104,7 +104,7 @@ resource computeIdentityRights 'Microsoft.Authorization/roleAssignments@2022-04-
     properties: {
       roleDefinitionId: each.role
       principalId: principals[each.identity]
-      principalType: each.identity == 'deployer' ? null : 'ServicePrincipal'
+      principalType: each.kind
     }
   }
 ]
@@ -116,7 +116,7 @@ resource endpointIdentityRights 'Microsoft.Authorization/roleAssignments@2022-04
     properties: {
       roleDefinitionId: each.role
       principalId: principals[each.identity]
-      principalType: each.identity == 'deployer' ? null : 'ServicePrincipal'
+      principalType: each.kind
     }
   }
 ]

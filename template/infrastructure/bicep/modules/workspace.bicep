@@ -142,7 +142,7 @@ resource workspaceRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = 
     properties: {
       roleDefinitionId: each.role
       principalId: principals[each.identity]
-      principalType: each.identity == 'deployer' ? null : 'ServicePrincipal'
+      principalType: each.kind
     }
   }
 ]

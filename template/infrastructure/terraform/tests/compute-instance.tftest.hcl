@@ -97,7 +97,7 @@ run "an_instance_is_for_one_person_and_stops_when_idle" {
   }
 
   assert {
-    condition     = [for each in azurerm_role_assignment.this : [each.scope, each.principal_id]] == [[var.assignments.files.scope, var.user.object_id]]
+    condition     = [for each in azurerm_role_assignment.this : [each.scope, each.principal_id, each.principal_type]] == [[var.assignments.files.scope, var.user.object_id, "User"]]
     error_message = "The user has the rights that are listed, and no others."
   }
 }

@@ -20,6 +20,7 @@ variables {
     jobs = {
       role_definition_id               = "/subscriptions/00000000-0000-0000-0000-000000000001/providers/Microsoft.Authorization/roleDefinitions/ba92f5b4-2d11-453d-a403-e96b0029c9fe"
       principal_id                     = "00000000-0000-0000-0000-0000000000a2"
+      principal_type                   = "ServicePrincipal"
       skip_service_principal_aad_check = true
     }
   }
@@ -78,7 +79,7 @@ run "the_lake_needs_an_identity_and_keeps_what_was_deleted" {
   }
 
   assert {
-    condition     = [for each in azurerm_role_assignment.this : [each.scope, each.principal_id]] == [[azurerm_storage_account.this.id, var.assignments.jobs.principal_id]]
+    condition     = [for each in azurerm_role_assignment.this : [each.scope, each.principal_id, each.principal_type]] == [[azurerm_storage_account.this.id, var.assignments.jobs.principal_id, "ServicePrincipal"]]
     error_message = "The lake has the rights that it was given, and no others."
   }
 

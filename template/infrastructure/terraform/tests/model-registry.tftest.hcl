@@ -19,6 +19,7 @@ variables {
     verbs = {
       role_definition_id               = "/subscriptions/00000000-0000-0000-0000-000000000001/providers/Microsoft.Authorization/roleDefinitions/1823dd4f-9b8c-4ab6-ab4e-7397a3684615"
       principal_id                     = "00000000-0000-0000-0000-0000000000d1"
+      principal_type                   = "ServicePrincipal"
       skip_service_principal_aad_check = false
     }
   }
@@ -59,7 +60,7 @@ run "the_registry_is_in_every_region_of_the_list" {
   }
 
   assert {
-    condition     = [for each in azurerm_role_assignment.this : [each.scope, each.principal_id]] == [[output.id, "00000000-0000-0000-0000-0000000000d1"]]
+    condition     = [for each in azurerm_role_assignment.this : [each.scope, each.principal_id, each.principal_type]] == [[output.id, "00000000-0000-0000-0000-0000000000d1", "ServicePrincipal"]]
     error_message = "The verbs may use the registry."
   }
 

@@ -32,6 +32,7 @@ variables {
       on                               = "file_endpoint"
       role_definition_id               = "/subscriptions/00000000-0000-0000-0000-000000000001/providers/Microsoft.Authorization/roleDefinitions/acdd72a7-3385-48ef-bd42-f606fba81ae7"
       principal_id                     = "00000000-0000-0000-0000-0000000000a1"
+      principal_type                   = "ServicePrincipal"
       skip_service_principal_aad_check = true
     }
   }
@@ -146,7 +147,7 @@ run "what_the_environment_has_gets_a_private_endpoint_and_nothing_else" {
   }
 
   assert {
-    condition     = [for each in azurerm_role_assignment.this : [each.scope, each.principal_id]] == [[azurerm_private_endpoint.this["file"].id, "00000000-0000-0000-0000-0000000000a1"]]
+    condition     = [for each in azurerm_role_assignment.this : [each.scope, each.principal_id, each.principal_type]] == [[azurerm_private_endpoint.this["file"].id, "00000000-0000-0000-0000-0000000000a1", "ServicePrincipal"]]
     error_message = "The workspace sees the endpoint to its files."
   }
 }

@@ -67,6 +67,14 @@ run "every_identity_has_the_rights_it_needs_and_no_other" {
     ])
     error_message = "New identities skip the directory check; the deployer, who may be a person, must not."
   }
+
+  assert {
+    condition = alltrue([
+      for a in concat(values(azurerm_role_assignment.resources), values(azurerm_role_assignment.workspace)) :
+      a.principal_type == "ServicePrincipal" || endswith(a.principal_id, "d1")
+    ])
+    error_message = "The deploying identity may grant to services alone, and Azure looks at the request for the type."
+  }
 }
 
 run "the_deployer_can_be_named" {
@@ -82,5 +90,21 @@ run "the_deployer_can_be_named" {
       azurerm_role_assignment.resources[key].principal_id == var.deployer_principal_id
     ])
     error_message = "The named identity gets the rights of the deployer."
+  }
+}
+
+run "the_deployers_type_is_part_of_the_request" {
+  command = plan
+
+  variables {
+    deployer_principal_type = "ServicePrincipal"
+  }
+
+  assert {
+    condition = alltrue([
+      for a in concat(values(azurerm_role_assignment.resources), values(azurerm_role_assignment.workspace)) :
+      a.principal_type == "ServicePrincipal"
+    ])
+    error_message = "A deployer that may grant to services alone is one itself."
   }
 }

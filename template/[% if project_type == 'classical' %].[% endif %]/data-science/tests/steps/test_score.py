@@ -1,18 +1,18 @@
 """The scoring script: requests online, files in batches."""
 
 import csv
-import importlib.util
 import json
 from datetime import date
 
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import CLASSIFICATION, PACKAGE, SOURCE, module, write_schema
+from helpers import CLASSIFICATION, module, write_schema
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mlflow import pyfunc
 from samples import flights
+from step_runs import collect, load_script, refused
 
 Column, Schema = module("core.schema").Column, module("core.schema").Schema
 data, model = module("tabular.data"), module("tabular.model")
@@ -65,24 +65,6 @@ def described(tmp_path_factory):
     model.save(model.fit(typed, schema, TRAINING), typed, schema, folder / "model")
     write_metadata(folder / "model", {conversion.METADATA: schema.input_columns()})
     return load_script(folder), schema
-
-
-def load_script(folder):
-    """Load the script as the inference server does: as a file, outside its package."""
-    spec = importlib.util.spec_from_file_location("entry_module", SOURCE / PACKAGE / "score.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AZUREML_MODEL_DIR", str(folder))
-        script.init()
-    return script
-
-
-def refused(response):
-    assert response.status_code == 400
-    message = json.loads(response.get_data())["error"]
-    assert "\n" not in message
-    return message
 
 
 def test_a_request_is_answered_with_what_the_model_predicts(score, saved, rows):
@@ -333,20 +315,9 @@ def test_a_bad_row_of_a_file_is_reported_and_the_rest_is_scored(score, tmp_path,
 
 
 def test_inputs_and_outputs_are_collected_together(score, rows, monkeypatch):
-    collected = []
-
-    class Collector:
-        def collect(self, frame, context=None):
-            collected.append((frame, context))
-            return "one request"
-
-    monkeypatch.setattr(score, "_inputs", Collector())
-    monkeypatch.setattr(score, "_outputs", Collector())
-    answer = score.run(json.dumps({"input_data": rows}))
-    [(inputs, none), (outputs, context)] = collected
+    answer, inputs, outputs = collect(score, monkeypatch, lambda: score.run(json.dumps({"input_data": rows})))
     assert inputs["hour"].tolist() == [row[0] for row in rows["data"]]
     assert outputs["prediction"].tolist() == answer["predictions"]
-    assert (none, context) == (None, "one request")
 
 
 def test_outside_azure_nothing_is_logged_for_each_request(score, rows, capfd, caplog):

@@ -49,6 +49,20 @@ def test_more_categories_than_the_trees_can_tell_apart_are_no_error(tmp_path):
     assert np.isfinite(pipeline.predict(frame[schema.features])).all()
 
 
+@pytest.mark.parametrize(("most", "grouped"), [(3, None), (2, 2)])
+def test_rare_categories_are_looked_for_only_where_the_trees_cannot_tell_all_apart(tmp_path, most, grouped):
+    frame = flights().assign(carrier=lambda frame: [f"carrier {place % 3}" for place in range(len(frame))])
+    pipeline, frame, schema = fitted(REGRESSION, frame, tmp_path, {"max_bins": most, "max_iter": 2})
+    assert pipeline["columns"].named_transformers_["categories"].max_categories == grouped
+    assert np.isfinite(pipeline.predict(frame[schema.features])).all()
+
+
+def test_the_libraries_with_threads_are_looked_for_once(tmp_path, monkeypatch):
+    fitted(REGRESSION, flights(), tmp_path)  # what else looks for them, such as scikit-learn, does so once too
+    monkeypatch.setattr(model.ThreadpoolController, "__init__", lambda self: pytest.fail("again"))
+    fitted(REGRESSION, flights(), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("document", "hyperparameters", "line"),
     [

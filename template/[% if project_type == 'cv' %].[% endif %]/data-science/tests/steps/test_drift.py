@@ -1,7 +1,5 @@
 """The step drift: pictures that drifted are a failed run. And the check itself, on the data of this project."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,38 +8,25 @@ from helpers import ROOT, module, write_archive
 from PIL import Image, ImageFilter
 from samples import encoded, labelled, pictures
 
-drift, distances, prep = module("drift"), module("core.distances"), module("prep")
-Schema, load_settings = module("core.schema").Schema, module("core.settings").load_settings
+distances = module("core.distances")
 MODALITY, decode = module("modality").MODALITY, module("image_model").decode
 data, Examples = module("vision.data"), module("core.modality").Examples
 exporting, loop, Pictures = module("neural.exporting"), module("neural.loop"), module("vision.pictures").Pictures
 
 
-@pytest.fixture
-def measured(folders, tmp_path):
-    """Run the step on the training pictures of the small project and other production data; return drift.json."""
-    prep.main(folders.arguments("raw-data", "schema", "settings", "train-data", "test-data"))
-    production, output = tmp_path / "production", tmp_path / "drift"
-    production.mkdir()
-    arguments = [*folders.arguments("train-data", "schema", "settings"), "--production-data", str(production)]
-
-    def measure(files):
-        if files:
-            write_archive(production / "later.zip", files)
-        drift.main([*arguments, "--drift", str(output)])
-
-    measure.found = lambda: json.loads((output / "drift.json").read_text(encoding="utf-8"))
-    return measure
+def check(production, files):
+    write_archive(production.folder / "later.zip", files)
+    production.check()
 
 
 def changed(change, count=100):
     return {name: encoded(change(decode(content))) for name, content in pictures(count, seed=3).items()}
 
 
-def test_the_step_passes_when_production_looks_like_training(measured, capsys):
-    measured(labelled(pictures(100, seed=3)))
-    assert measured.found()["checked"]
-    assert measured.found()["drifted"] == []
+def test_the_step_passes_when_production_looks_like_training(production, capsys):
+    check(production, labelled(pictures(100, seed=3)))
+    assert production.found["checked"]
+    assert production.found["drifted"] == []
     assert "no drift in 100 rows" in capsys.readouterr().out
 
 
@@ -56,76 +41,55 @@ def test_the_step_passes_when_production_looks_like_training(measured, capsys):
         ("saturation", lambda image: Image.merge("RGB", [image, image, image.point(lambda value: value // 2)])),
     ],
 )
-def test_pictures_of_another_look_are_drift_although_they_have_no_labels(measured, capsys, name, change):
+def test_pictures_of_another_look_are_drift_although_they_have_no_labels(production, capsys, name, change):
     with pytest.raises(SystemExit) as stop:
-        measured(changed(change))
+        check(production, changed(change))
     assert stop.value.code == 1
     [line] = capsys.readouterr().err.splitlines()
     assert "columns drifted: " in line
-    assert name in measured.found()["drifted"]
+    assert name in production.found["drifted"]
 
 
-def test_the_step_passes_over_missing_production_data(measured, capsys):
-    measured({})
-    assert measured.found()["checked"] is False
+def test_the_step_passes_over_missing_production_data(production, capsys):
+    production.check()
+    assert production.found["checked"] is False
     assert "to compare" in capsys.readouterr().out
 
 
-def test_a_corrupt_picture_of_production_is_counted_and_no_drift(measured, capsys):
-    measured({**pictures(100, seed=3), "0100.png": b"no picture"})
-    assert measured.found()["drifted"] == []
+def test_a_corrupt_picture_of_production_is_counted_and_no_drift(production, capsys):
+    check(production, {**pictures(100, seed=3), "0100.png": b"no picture"})
+    assert production.found["drifted"] == []
     assert "1 of 101 pictures cannot be read (such as later.zip/0100.png: it is not" in capsys.readouterr().out
 
 
-def test_pictures_that_cannot_be_read_any_more_are_drift(measured):
+def test_pictures_that_cannot_be_read_any_more_are_drift(production):
     files = {
         name: content[:60] if place % 2 else content
         for place, (name, content) in enumerate(pictures(100, seed=3).items())
     }
     with pytest.raises(SystemExit):
-        measured(files)
-    assert {"brightness", "width"} <= set(measured.found()["drifted"])
+        check(production, files)
+    assert {"brightness", "width"} <= set(production.found["drifted"])
 
 
 # --- the data of this project
 
 
-@pytest.fixture(scope="module")
-def project():
-    """Everything that the step reads of this project, with its raw and its production data."""
-    schema = Schema.load(ROOT / "data" / "schema.yml", MODALITY.tasks)
-    raw, later = (
-        MODALITY.describe(MODALITY.read(ROOT / "data" / part, schema), schema) for part in ("raw", "production")
-    )
-    return raw.frame, later.frame, raw.columns, load_settings(ROOT / "config" / "model.yml")["drift"]
-
-
-def split(frame, count, random):
-    """Return a random part of the rows as the past, and others as what arrived."""
-    order = random.permutation(len(frame))
-    return frame.iloc[order[count:]], frame.iloc[order[:count]]
-
-
-@pytest.mark.parametrize(("count", "checks"), [(50, 40), (200, 40), (718, 40)])
-def test_at_most_5_percent_of_checks_of_random_pictures_report_drift(project, count, checks):
-    raw, _, columns, thresholds = project
-    if len(raw) < 2 * count:
-        pytest.skip("this project has fewer pictures")
-    random = np.random.default_rng(count)
-    found = [distances.check(*split(raw, count, random), columns, thresholds).drifted for _ in range(checks)]
-    assert sum(map(bool, found)) <= distances.ALPHA * checks
+@pytest.mark.parametrize("count", [50, 200, 718])
+def test_at_most_5_percent_of_checks_of_random_pictures_report_drift(own_data, count):
+    own_data.assert_few_alarms(count, checks=40)
 
 
 TO_TRAIN, PICTURES = 200, 1000
 
 
 @pytest.fixture(scope="module")
-def seen():
+def seen(own_data):
     """Up to 800 pictures of this project as a model sees them that was trained on others, row by row.
 
     What describes them, what the model predicts and its embedding.
     """
-    schema = Schema.load(ROOT / "data" / "schema.yml", MODALITY.tasks)
+    schema = own_data.schema
     examples = MODALITY.check(MODALITY.read(ROOT / "data" / "raw", schema), schema)
     order = np.random.default_rng(0).permutation(len(examples.frame))
     if len(order) < PICTURES:
@@ -145,7 +109,7 @@ def seen():
     return MODALITY.describe(unseen, schema), trained.predict(unseen), embeddings, schema
 
 
-def test_at_most_5_percent_of_checks_report_drift_with_all_that_a_model_makes_of_the_pictures_too(seen, project):
+def test_at_most_5_percent_of_checks_report_drift_with_all_that_a_model_makes_of_the_pictures_too(seen, own_data):
     described, predictions, embeddings, schema = seen
     random, checks, found = np.random.default_rng(0), 40, []
     for _ in range(checks):
@@ -154,36 +118,33 @@ def test_at_most_5_percent_of_checks_report_drift_with_all_that_a_model_makes_of
             distances.prediction_samples(schema, predictions.take(held_out), predictions.take(arrived)),
             *distances.embedding_samples(embeddings.iloc[held_out], embeddings.iloc[arrived]),
         ]
-        frames = (described.frame.iloc[rows] for rows in (past, arrived))
-        found.append(distances.check(*frames, described.columns, project[3], outputs).drifted)
+        found.append(own_data.drifted(*(described.frame.iloc[rows] for rows in (past, arrived)), outputs))
     assert len(outputs) == 9
     assert sum(map(bool, found)) <= distances.ALPHA * checks
 
 
-def sample_only(frame):
-    if "paper" not in frame:
+@pytest.fixture
+def sample(own_data):
+    """The same, if these are the pictures that came with the template."""
+    if "paper" not in own_data.raw:
         pytest.skip("this project has data of its own")
+    return own_data
 
 
 @pytest.mark.parametrize("count", [100, 360])
-def test_production_is_turned_and_noisy(project, count):
-    raw, later, columns, thresholds = project
-    sample_only(raw)
-    found = distances.check(raw, later.sample(count, random_state=0), columns, thresholds).drifted
+def test_production_is_turned_and_noisy(sample, count):
+    found = sample.drifted(sample.raw, sample.later.sample(count, random_state=0))
     assert {"sharpness", "slant"} <= set(found) <= {"contrast", "sharpness", "uprightness", "slant"}
 
 
-def test_digits_that_are_turned_by_15_degrees_are_drift(project):
-    raw, _, columns, thresholds = project
-    sample_only(raw)
-    schema = Schema.load(ROOT / "data" / "schema.yml", MODALITY.tasks)
-    examples = MODALITY.read(ROOT / "data" / "raw", schema)
+def test_digits_that_are_turned_by_15_degrees_are_drift(sample):
+    examples = MODALITY.read(ROOT / "data" / "raw", sample.schema)
     arrived = Examples(examples.frame.iloc[::4].reset_index(drop=True), examples.root)
     images = [decode(content) for content in data.contents(arrived)]
     turned = [
         encoded(image.rotate(-15, Image.Resampling.BILINEAR, fillcolor=image.getpixel((0, 0)))) for image in images
     ]
     frame = arrived.frame.assign(image=np.array(turned, dtype=object))
-    later = MODALITY.describe(Examples(frame, arrived.root), schema).frame
-    past = raw.drop(index=range(0, len(raw), 4))
-    assert "slant" in distances.check(past, later, columns, thresholds).drifted
+    later = MODALITY.describe(Examples(frame, arrived.root), sample.schema).frame
+    past = sample.raw.drop(index=range(0, len(sample.raw), 4))
+    assert "slant" in sample.drifted(past, later)

@@ -1,46 +1,18 @@
 """The scoring script on images: requests online, files in batches."""
 
 import base64
-import importlib.util
 import json
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import PACKAGE, SOURCE, module, write_archive, write_files, write_schema
+from helpers import write_archive, write_files
 from mlflow import pyfunc
-from samples import CLASSES, HOST, SCHEMA, SETTINGS, allowed_storage, encoded, labelled, picture, pictures
+from samples import CLASSES, HOST, allowed_storage, encoded, labelled, picture, pictures
+from step_runs import batch, collect, refused, request_of
 
-MODALITY, conversion = module("modality").MODALITY, module("conversion")
-write_metadata = module("core.champion").write_metadata
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """A folder as Azure ML mounts it: the model lies somewhere below."""
-    root = tmp_path_factory.mktemp("azureml")
-    schema = write_schema(SCHEMA, root)
-    write_archive(root / "raw" / "pictures.zip", labelled(pictures(60)))
-    examples = MODALITY.check(MODALITY.read(root / "raw", schema), schema)
-    folder = root / "pictures" / "1" / "model"
-    folder.mkdir(parents=True)
-    MODALITY.fit(examples, schema, SETTINGS["training"]).save(examples, folder)
-    write_metadata(folder, {conversion.METADATA: schema.input_columns(), "classes": list(CLASSES)})
-    return folder
-
-
-@pytest.fixture(scope="module")
-def score(saved):
-    """The script with that model, loaded as the inference server does: as a file, outside its package."""
-    spec = importlib.util.spec_from_file_location("entry_module", SOURCE / PACKAGE / "score.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AZUREML_MODEL_DIR", str(saved.parents[1]))
-        script.init()
-    return script
-
-
+request = partial(request_of, "image")
 FILES = pictures(5, seed=7)
 
 
@@ -48,21 +20,10 @@ def text(content):
     return base64.b64encode(content).decode()
 
 
-def request(*values):
-    return json.dumps({"input_data": {"columns": ["image"], "data": [[value] for value in values]}})
-
-
-def refused(response):
-    assert response.status_code == 400
-    message = json.loads(response.get_data())["error"]
-    assert "\n" not in message
-    return message
-
-
-def test_several_pictures_are_answered_with_what_the_model_predicts(score, saved):
+def test_several_pictures_are_answered_with_what_the_model_predicts(score, trained_once):
     answer = score.run(request(*map(text, FILES.values())))
     frame = pd.DataFrame({"image": list(FILES.values())}, dtype=object)
-    predicted = pyfunc.load_model(str(saved)).predict(frame)
+    predicted = pyfunc.load_model(str(trained_once.model)).predict(frame)
     assert answer["predictions"] == predicted["prediction"].tolist()
     assert answer["classes"] == list(CLASSES)
     assert np.allclose(answer["probabilities"], predicted[list(CLASSES)])
@@ -111,27 +72,14 @@ def test_a_request_without_pictures_is_refused(score):
 
 
 def test_numbers_that_describe_the_pictures_are_collected_and_no_picture(score, monkeypatch):
-    collected = []
-
-    class Collector:
-        def collect(self, frame, context=None):
-            collected.append((frame, context))
-            return "one request"
-
-    monkeypatch.setattr(score, "_inputs", Collector())
-    monkeypatch.setattr(score, "_outputs", Collector())
-    answer = score.run(request(*map(text, FILES.values())))
-    [(inputs, _), (outputs, context)] = collected
+    ask = request(*map(text, FILES.values()))
+    answer, inputs, outputs = collect(score, monkeypatch, lambda: score.run(ask))
     assert list(inputs) == list(score.data_file.DESCRIPTIONS)
     assert set(inputs.dtypes.astype(str)) == {"float64"}
-    assert (outputs["prediction"].tolist(), context) == (answer["predictions"], "one request")
+    assert outputs["prediction"].tolist() == answer["predictions"]
 
 
 # --- batches
-
-
-def batch(score, folder):
-    return score.run([str(path) for path in sorted(folder.iterdir())])
 
 
 def test_pictures_and_archives_become_a_table_of_predictions(score, tmp_path, capsys):

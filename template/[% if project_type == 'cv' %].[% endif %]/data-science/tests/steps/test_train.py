@@ -16,13 +16,6 @@ Schema = module("core.schema").Schema
 OPTIONS = ("train-data", "schema", "settings", "model")
 
 
-@pytest.fixture
-def prepared(folders):
-    """The project after prep."""
-    module("prep").main(folders.arguments("raw-data", "schema", "settings", "train-data", "test-data"))
-    return folders
-
-
 def test_the_model_is_complete_pinned_and_logged(trained):
     found = mlflow.models.Model.load(str(trained.model))
     assert found.signature.inputs.to_dict() == [{"type": "binary", "name": "image", "required": True}]

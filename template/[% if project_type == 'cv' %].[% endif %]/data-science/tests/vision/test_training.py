@@ -3,8 +3,6 @@
 import errno
 import os
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import PACKAGE, SOURCE, module, write_schema
+from helpers import module, write_schema
 from samples import CLASSES, SCHEMA, encoded, picture
 
 training, pictures = module("vision.training"), module("vision.pictures")
@@ -500,28 +498,6 @@ def test_a_full_disk_stops_in_one_line_and_the_last_checkpoint_stays_valid(schem
 
 
 # --- several processes
-
-
-def test_two_processes_give_the_model_of_one_and_the_first_alone_writes(folders, tmp_path):
-    module("prep").main(folders.arguments("raw-data", "schema", "settings", "train-data", "test-data"))
-    place = "training.hyperparameters"
-    options = ["--overrides", f"{place}.augment={{'rotation':10}} {place}.class_weights=balanced"]
-    module("train").main([*folders.arguments("train-data", "schema", "settings", "model"), *options])
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
-    command += ["-m", f"{PACKAGE}.train", *folders.arguments("train-data", "schema", "settings")]
-    command += ["--model", str(tmp_path / "two"), *options]
-    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
-    environment |= {"MLFLOW_TRACKING_URI": mlflow.get_tracking_uri()}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert sum(line.startswith("epoch 2 of 2: ") for line in done.stdout.splitlines()) == 1
-    modality, schema = module("modality").MODALITY, module("core.schema").Schema.load(folders.schema)
-    inputs = modality.inputs(module("core.modality").load_examples(modality, folders.test, schema), ["image"])
-    one, two = (mlflow.pyfunc.load_model(str(path)).predict(inputs) for path in (folders.model, tmp_path / "two"))
-    assert two.iloc[:, 1:].to_numpy() == pytest.approx(one.iloc[:, 1:].to_numpy(), abs=1e-4)
-    runs = mlflow.search_runs(experiment_names=["tests"], filter_string="run_name = 'train'", output_format="list")
-    losses = [run.data.metrics["loss"] for run in runs]
-    assert losses == pytest.approx([losses[0]] * 2, abs=1e-5)
 
 
 class Group:

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from helpers import Folders
+from helpers import Folders, small_settings
+from step_runs import change_settings, prepared_examples, write_model
+from text_samples import lexicon, write_texts
 
 CLASSES = ("field", "sea", "wood")
 SCHEMA: dict[str, Any] = {
@@ -18,40 +20,13 @@ SCHEMA: dict[str, Any] = {
         "channel": {"type": "category", "role": "ignore"},
     },
 }
-SETTINGS: dict[str, Any] = {
-    "training": {"test_size": 0.25, "seed": 13, "hyperparameters": {"model": "tfidf", "analyzer": "words"}},
-    "evaluation": {"metric": "accuracy", "baselines": ["most_frequent"], "slices": ["channel"]},
-    "promotion": {
-        "floor": 0.1,
-        "incomparable_champion": "stop",
-        "beat_baselines": False,
-        "minimum_gain": 0.0,
-        "confidence": 0.95,
-        "slice_tolerance": 0.1,
-        "minimum_slice_rows": 20,
-    },
-    "drift": {"numerical": {"jensen_shannon_distance": 0.2}, "categorical": {"jensen_shannon_distance": 0.2}},
-}
+SETTINGS = small_settings({"model": "tfidf", "analyzer": "words"}, "accuracy", "most_frequent", "channel")
 # A hyperparameter that decides much, and a value with which a model learns little.
 SPACE = {"max_features": [100, 5000]}
 BAD = {"max_features": 100}
-LETTERS = {
-    "latin": "abcdefghijklmnopqrstuvwxyz\u00e9\u00f1\u00fc",
-    "cyrillic": "".join(map(chr, range(0x430, 0x450))),
-    "arabic": "".join(map(chr, range(0x628, 0x63B))),
-    "chinese": "".join(map(chr, range(0x4E00, 0x4E00 + 600))),
-}
-
-
-def lexicon(script: str, name: object, size: int) -> list[str]:
-    """Return so many different words, the same ones for each name; Chinese ones have one or two signs."""
-    random = np.random.default_rng(list(f"{script} {name}".encode()))
-    shortest, longest = (1, 3) if script == "chinese" else (3, 9)
-    found: dict[str, None] = {}
-    while len(found) < size:
-        length = random.integers(shortest, longest)
-        found["".join(LETTERS[script][place] for place in random.integers(0, len(LETTERS[script]), length))] = None
-    return list(found)
+TINY = {"model": "small_transformer", "width": 32, "layers": 1, "vocabulary": 400, "max_tokens": 32}
+# A training that gives the same model, but for rounding, in any number of processes.
+NETWORK = {**TINY, "epochs": 1, "batch_size": 16, "learning_rate": 0.01, "dropout": 0, "class_weights": "balanced"}
 
 
 def texts(
@@ -80,13 +55,17 @@ def table(count: int = 120, seed: int = 0, **options: Any) -> pd.DataFrame:
     return pd.DataFrame({"text": texts(places, seed, **options), "place": places, "channel": channels})
 
 
-def make_folders(root: Path, schema: dict, rows: pd.DataFrame, settings: dict = SETTINGS) -> Folders:
-    """Write schema, settings and a table of raw data below `root`."""
-    made = Folders.written(root, schema, settings)
-    rows.to_csv(made.raw / "texts.csv", index=False)
-    return made
-
-
 def small_project(root: Path) -> Folders:
     """Write the project of the shared tests: 120 texts."""
-    return make_folders(root, SCHEMA, table())
+    return write_texts(root, SCHEMA, table(), SETTINGS)
+
+
+def rivals(root: Path) -> Folders:
+    """Write the project of the gate: 300 texts, a model of them all and one that learned next to nothing."""
+    made = write_texts(root, SCHEMA, table(300), SETTINGS)
+    change_settings(made, "promotion", floor=0.6, beat_baselines=True)
+    change_settings(made, "evaluation", slices=["channel", "words", "script"])
+    examples = prepared_examples(made)
+    write_model(made, root / "strong", examples)
+    write_model(made, root / "weak", examples.take(np.arange(len(examples.frame)) < 9))
+    return made

@@ -1,12 +1,15 @@
 """Small projects to test with: texts in several scripts, one sentence of which says what they are about."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import yaml
-from helpers import Folders, module
+from helpers import Folders, module, small_settings
+from step_runs import change_settings, prepared_examples, write_model
+from text_samples import lexicon, write_texts
 
 SCHEMA: dict[str, Any] = {
     "target": "gist",
@@ -17,41 +20,14 @@ SCHEMA: dict[str, Any] = {
         "channel": {"type": "category", "role": "ignore"},
     },
 }
-SETTINGS: dict[str, Any] = {
-    "training": {"test_size": 0.25, "seed": 13, "hyperparameters": {"model": "extractive"}},
-    "evaluation": {"metric": "rougeL", "baselines": ["lead"], "slices": ["channel"]},
-    "promotion": {
-        "floor": 0.1,
-        "incomparable_champion": "stop",
-        "beat_baselines": False,
-        "minimum_gain": 0.0,
-        "confidence": 0.95,
-        "slice_tolerance": 0.1,
-        "minimum_slice_rows": 20,
-    },
-    "drift": {"numerical": {"jensen_shannon_distance": 0.2}, "categorical": {"jensen_shannon_distance": 0.2}},
-}
+SETTINGS = small_settings({"model": "extractive"}, "rougeL", "lead", "channel")
 # A hyperparameter that decides much, and a value with which a model learns little.
 SPACE = {"sentences": [1, 5]}
 BAD = {"sentences": 5}
-LETTERS = {
-    "latin": "abcdefghijklmnopqrstuvwxyz\u00e9\u00f1\u00fc",
-    "cyrillic": "".join(map(chr, range(0x430, 0x450))),
-    "arabic": "".join(map(chr, range(0x628, 0x63B))),
-    "chinese": "".join(map(chr, range(0x4E00, 0x4E00 + 600))),
-}
+TINY = {"model": "small_seq2seq", "width": 32, "layers": 1, "vocabulary": 400, "max_tokens": 48, "max_new_tokens": 12}
+# A training that gives the same model, but for rounding, in any number of processes.
+NETWORK = {**TINY, "epochs": 1, "batch_size": 16, "learning_rate": 0.01, "dropout": 0}
 STOPS = {"arabic": "\u061f", "chinese": "\u3002"}
-
-
-def lexicon(script: str, name: str, size: int) -> list[str]:
-    """Return so many different words, the same ones for each name; Chinese ones have one or two signs."""
-    random = np.random.default_rng(list(f"{script} {name}".encode()))
-    shortest, longest = (1, 3) if script == "chinese" else (3, 9)
-    found: dict[str, None] = {}
-    while len(found) < size:
-        length = random.integers(shortest, longest)
-        found["".join(LETTERS[script][place] for place in random.integers(0, len(LETTERS[script]), length))] = None
-    return list(found)
 
 
 def table(count: int = 120, seed: int = 0, script: str = "latin", sentences: int = 6) -> pd.DataFrame:
@@ -72,16 +48,21 @@ def table(count: int = 120, seed: int = 0, script: str = "latin", sentences: int
     return pd.DataFrame(rows, columns=["text", "gist", "channel"])
 
 
-def make_folders(root: Path, schema: dict, rows: pd.DataFrame, settings: dict = SETTINGS) -> Folders:
-    """Write schema, settings and a table of raw data below `root`."""
-    made = Folders.written(root, schema, settings)
-    rows.to_csv(made.raw / "texts.csv", index=False)
-    return made
-
-
 def small_project(root: Path) -> Folders:
     """Write the project of the shared tests: 120 texts."""
-    return make_folders(root, SCHEMA, table())
+    return write_texts(root, SCHEMA, table(), SETTINGS)
+
+
+def rivals(root: Path) -> Folders:
+    """Write the project of the gate: 300 texts, a model of them and one that learned to take the first sentences."""
+    made = write_texts(root, SCHEMA, table(300), SETTINGS)
+    change_settings(made, "promotion", floor=0.5, beat_baselines=True)
+    change_settings(made, "evaluation", slices=["channel", "words"])
+    examples = prepared_examples(made)
+    write_model(made, root / "strong", examples)
+    first = examples.frame.assign(gist=[text.split(".")[0] for text in examples.frame["text"]])
+    write_model(made, root / "weak", replace(examples, frame=first))
+    return made
 
 
 def load_schema(folder: Path) -> Any:

@@ -37,10 +37,11 @@ _SOME = 500
 
 
 def champion(client: MlflowClient, name: str, below: int | None = None) -> ModelVersion | None:
-    """Return the version of the model to beat: the highest one that has no tag `rejected=true`.
+    """Return the version of the model to beat: the highest one that was not rejected.
 
-    Versions compare as numbers, so 10 is higher than 9. With `below` only smaller ones count. The result is None if the
-    model has no such version.
+    `rejected=true` is the tag of one that was, and `rejected_<environment>=true` that of a rollback there. Versions
+    compare as numbers, so 10 is higher than 9. With `below` only smaller ones count. The result is None if the model
+    has no such version.
     """
     versions: list[ModelVersion] = []
     token: str | None = ""
@@ -48,9 +49,13 @@ def champion(client: MlflowClient, name: str, below: int | None = None) -> Model
         page = client.search_model_versions(f"name = '{name}'", page_token=token or None)
         versions += page
         token = page.token or None
-    kept = [version for version in versions if version.tags.get("rejected") != "true"]
+    kept = [version for version in versions if not _is_rejected(version)]
     kept = [version for version in kept if below is None or int(version.version) < below]
     return max(kept, key=lambda version: int(version.version), default=None)
+
+
+def _is_rejected(version: ModelVersion) -> bool:
+    return any(tag.partition("_")[0] == "rejected" and value == "true" for tag, value in version.tags.items())
 
 
 def model_hash(folder: Path) -> str:

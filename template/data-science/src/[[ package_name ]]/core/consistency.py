@@ -1,5 +1,6 @@
 """Do the settings fit the data? What is known of `config/model.yml` and `data/schema.yml` before anything trains."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,26 @@ SECTIONS = ("training", "evaluation", "promotion", "fairness", "responsible_ai",
 """The sections of the settings; a step of your own that reads another one needs it here."""
 
 
+class Problem(str):
+    """What is wrong, in a line with file and key.
+
+    Attributes:
+        key: the setting of config/model.yml that it is about, such as `training.seed`; empty if it is about none.
+    """
+
+    key: str
+
+    def __new__(cls, line: str, key: str) -> "Problem":
+        """Make one of its line and its key."""
+        made = super().__new__(cls, line)
+        made.key = key
+        return made
+
+
+# What a line begins with that is about a setting.
+_KEY = re.compile(rf"(?:{'|'.join(SECTIONS)})\b(?:\.[\w-]+)*")
+
+
 class _Problems(list[str]):
     @contextmanager
     def collected(self) -> Iterator[None]:
@@ -45,8 +66,8 @@ class _Problems(list[str]):
                 self.append(line)
 
 
-def check_settings(modality: Modality, schema_path: Path, settings_path: Path, overrides: str = "") -> list[str]:
-    """Return all that is wrong with the settings, by themselves and for these data: a line each, with file and key.
+def check_settings(modality: Modality, schema_path: Path, settings_path: Path, overrides: str = "") -> list[Problem]:
+    """Return all that is wrong with the settings, by themselves and for these data.
 
     No example is read: what depends on values, such as a class without examples, is left to the steps.
 
@@ -61,8 +82,15 @@ def check_settings(modality: Modality, schema_path: Path, settings_path: Path, o
         schema = Schema.load(schema_path, modality.tasks)
         settings = read_settings(settings_path, overrides)
         _check_all(problems, modality, schema, settings, settings_path)
-    files = (str(schema_path), str(settings_path))
-    return [line if line.startswith(files) else f"{settings_path}: {line}" for line in problems]
+    return [_problem(line, schema_path, settings_path) for line in problems]
+
+
+def _problem(line: str, schema_path: Path, settings_path: Path) -> Problem:
+    if line.startswith(str(schema_path)):
+        return Problem(line, "")
+    text = line.removeprefix(f"{settings_path}: ")
+    key = _KEY.match(text)
+    return Problem(line if line.startswith(str(settings_path)) else f"{settings_path}: {text}", key[0] if key else "")
 
 
 def _check_all(

@@ -15,7 +15,7 @@ report drift, however many rows and columns there are.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -47,6 +47,8 @@ MINIMUM_ROWS = 30
 _DRAWS, _MOST_DRAWS = 200, 2000
 # Bounds the memory of one block of draws, in counts.
 _BLOCK = 2_000_000
+# Up to so many rows for each cell, drawing row after row is faster than cell after cell.
+_ROWS_PER_CELL = 8
 # Of the values of a number; a column with fewer different values has a cell for each.
 _CELLS = 128
 # The sum of the squares of larger numbers is infinite.
@@ -301,14 +303,18 @@ class Metric:
 class _Chance:
     """What a metric is when the rows of both samples are mixed and dealt out again, so that only chance remains.
 
-    Dealing out rows is drawing counts from the pooled counts without replacement, which costs the same for any number
-    of rows.
+    Dealing out rows is drawing counts from the pooled counts without replacement, whose cost does not grow with the
+    number of rows.
     """
 
     def __init__(self, metric: Metric, counts: Counts) -> None:
         self._distance, self._order, self._gaps = metric.distance, metric.order, counts.gaps
         self._pooled, self._size = counts.reference + counts.current, int(counts.current.sum())
         self._random = np.random.default_rng(0)
+        # Both draw from the same distribution: row by row, which costs time and memory by the row, or cell by cell.
+        total = int(self._pooled.sum())
+        row_by_row = total <= _BLOCK and min(self._size, total - self._size) < _ROWS_PER_CELL * len(self._pooled)
+        self._method: Literal["count", "marginals"] = "count" if row_by_row else "marginals"
         self._observed = float(metric.distance(*counts))
         self._drawn = np.empty(0)
 
@@ -317,7 +323,7 @@ class _Chance:
         block = max(1, _BLOCK // len(self._pooled))
         for start in range(0, count, block):
             size = min(block, count - start)
-            current = self._random.multivariate_hypergeometric(self._pooled, self._size, size)
+            current = self._random.multivariate_hypergeometric(self._pooled, self._size, size, self._method)
             found = self._distance(self._pooled - current, current, self._gaps)
             self._drawn = np.concatenate([self._drawn, found])
 

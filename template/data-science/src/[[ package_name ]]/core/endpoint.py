@@ -7,7 +7,7 @@ The contract, by name and by argument; a project that keeps it can change everyt
 - `shown(modality, predictions, schema)`: predictions as a log may show them.
 - `data_files(folder, suffixes)`: the files that a batch endpoint scores; `suffixes` are those of the modality.
 - `check_settings(modality, schema, settings, overrides)`: what is wrong with the settings, for the lint, or with
-  overrides of them before a run.
+  overrides of them before a run: lines, each with the `key` that it is about.
 - `champion(client, name)`: the registered version that serves.
 - `model_hash(folder)`: the hash that identifies a model's files.
 - `StepError`: what these raise for a mistake of the user; its text is one line.

@@ -1,6 +1,7 @@
 """The search of candidates with Optuna, which nothing else imports: it is not needed where Azure ML chooses them."""
 
 import itertools
+import threading
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,9 @@ _STATES = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, FAILED: Tri
 
 # What a trial keeps in Optuna besides the values that were sampled, which lack those outside of the search space.
 _CANDIDATE, _FOLDS, _SECONDS, _ERROR = "candidate", "folds", "seconds", "error"
+_RULE = "early termination"
+
+_SECONDS_IN_SILENCE = 2.0
 
 
 class Study:
@@ -59,8 +63,7 @@ class Study:
         try:
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                # Links, which Optuna would lock with, need rights on Windows.
-                lock = JournalFileOpenLock(str(path))
+                lock = _Lock(str(path))
                 _drop_torn_line(path, lock)
                 storage = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
             self._study = optuna.create_study(
@@ -74,9 +77,11 @@ class Study:
             raise StepError(f"{path}: the state of the search is damaged; delete this file to start afresh") from error
 
     def trials(self) -> list[Trial]:
-        """Return the trials that have ended."""
+        """Return the trials that have ended; not those that another early termination than today's gave up."""
         ended = self._study.get_trials(deepcopy=False, states=tuple(_STATES.values()))
-        return [_trial(each) for each in ended if _CANDIDATE in each.user_attrs]
+        rule = str(self._tuning.early_termination)
+        same = [each for each in ended if each.state != TrialState.PRUNED or each.user_attrs.get(_RULE) == rule]
+        return [_trial(each) for each in same if _CANDIDATE in each.user_attrs]
 
     def next(self) -> tuple[int, Candidate] | None:
         """Begin a trial, and return its number and its candidate; None if a grid has no other."""
@@ -100,7 +105,9 @@ class Study:
         begun = self._begun.pop(trial.number)
         for fold in range(1, len(trial.folds) + 1):
             begun.report(fmean(trial.folds[:fold]), fold)
-        for name, value in ((_FOLDS, list(trial.folds)), (_SECONDS, trial.seconds), (_ERROR, trial.error)):
+        rule = str(self._tuning.early_termination)
+        kept = ((_FOLDS, list(trial.folds)), (_SECONDS, trial.seconds), (_ERROR, trial.error), (_RULE, rule))
+        for name, value in kept:
             begun.set_user_attr(name, value)
         self._study.tell(begun, trial.score, _STATES[trial.state])
 
@@ -137,6 +144,28 @@ class Study:
         if self._tuning.sampling == "sobol":
             return _Sobol(self._distributions, self._seed)
         return TPESampler(seed=seed) if self._tuning.sampling == "bayesian" else RandomSampler(seed=seed)
+
+
+class _Lock(JournalFileOpenLock):  # links, which Optuna would lock with by default, need rights on Windows
+    """The lock of a file, which tells why nothing goes on while it waits."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._path = path
+
+    def acquire(self) -> bool:
+        timer = threading.Timer(_SECONDS_IN_SILENCE, _tell, (self._path, self.grace_period))
+        timer.daemon = True
+        timer.start()
+        try:
+            return super().acquire()
+        finally:
+            timer.cancel()
+
+
+def _tell(path: str, seconds: int | None) -> None:
+    why = f"another search writes there, or one was killed while it did; after {seconds} seconds this one goes on"
+    print(f"waiting for {path}.lock: {why}", flush=True)
 
 
 def _drop_torn_line(path: Path, lock: JournalFileOpenLock) -> None:

@@ -35,9 +35,10 @@ def read_mapping(path: Path, loader: type[yaml.SafeLoader] = yaml.SafeLoader) ->
         StepError: the file is not valid YAML, or not a mapping.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        _refuse_repeated_keys(yaml.compose(text, loader), path)
-        document = yaml.load(text, loader)
+        reader = loader(path.read_text(encoding="utf-8"))
+        node = reader.get_single_node()
+        _refuse_repeated_keys(node, path)
+        document = None if node is None else reader.construct_document(node)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise StepError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(document, dict):

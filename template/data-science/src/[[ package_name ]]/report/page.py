@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,7 @@ def build(evaluation: Evaluation) -> str:
     )
 
 
+@cache
 def templates(*folders: Path) -> Environment:
     """Return what renders the pages of this folder and of others, which share its `layout.html` and `parts.html`."""
     loader = FileSystemLoader([Path(__file__).parent, *folders])

@@ -72,4 +72,5 @@ resource "azurerm_role_assignment" "this" {
   scope              = each.value.scope
   role_definition_id = each.value.role_definition_id
   principal_id       = var.user.object_id
+  principal_type     = "User"
 }

@@ -33,6 +33,7 @@ variable "assignments" {
   type = map(object({
     role_definition_id               = string
     principal_id                     = string
+    principal_type                   = string
     skip_service_principal_aad_check = bool
   }))
 }

@@ -79,6 +79,7 @@ resource "azurerm_role_assignment" "this" {
   scope                            = local.id
   role_definition_id               = each.value.role_definition_id
   principal_id                     = each.value.principal_id
+  principal_type                   = each.value.principal_type
   skip_service_principal_aad_check = each.value.skip_service_principal_aad_check
 
   depends_on = [azurerm_resource_group_template_deployment.this]

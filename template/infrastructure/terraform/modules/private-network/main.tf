@@ -160,6 +160,7 @@ resource "azurerm_role_assignment" "this" {
   scope                            = azurerm_private_endpoint.this[trimsuffix(each.value.on, "_endpoint")].id
   role_definition_id               = each.value.role_definition_id
   principal_id                     = each.value.principal_id
+  principal_type                   = each.value.principal_type
   skip_service_principal_aad_check = each.value.skip_service_principal_aad_check
 }
 

@@ -75,6 +75,7 @@ variable "assignments" {
     on                               = string
     role_definition_id               = string
     principal_id                     = string
+    principal_type                   = string
     skip_service_principal_aad_check = bool
   }))
 }

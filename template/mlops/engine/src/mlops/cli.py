@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlops.subscription.choices import Action
     from mlops.verbs import Session
 
-LOCAL, AZURE, INFRASTRUCTURE = "On this machine", "On Azure", "Infrastructure"
+LOCAL, AZURE, INFRASTRUCTURE, UPKEEP = "On this machine", "On Azure", "Infrastructure", "Upkeep"
 
 app = typer.Typer(
     help="Train, deploy and watch the model, on this machine and on Azure.",
@@ -31,9 +31,16 @@ EnvironmentOption = Annotated[
     str, typer.Option("--environment", "-e", help="A file of config/.", show_default="the first environment")
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the commands and run none.")]
-VersionOption = Annotated[str | None, typer.Option("--model-version", help="Default: the newest that may be used.")]
+VersionOption = Annotated[
+    str | None, typer.Option("--model-version", help="Default: the pinned one, or the newest that may be used.")
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-ConfirmOption = Annotated[str, typer.Option("--confirm", help="For a protected environment: its name, beside --yes.")]
+ConfirmOption = Annotated[
+    str, typer.Option("--confirm", help="The environment's name, beside --yes: for --all, or if it is protected.")
+]
+FileOption = Annotated[
+    Path | None, typer.Option("--file", help="Write the text of an issue here; empty when there is nothing to do.")
+]
 
 
 @app.command(rich_help_panel=LOCAL)
@@ -147,12 +154,50 @@ def train(
     environment: EnvironmentOption = "",
     overrides: Annotated[str, typer.Option(help="Other settings for this run: 'training.seed=7 ...'.")] = "",
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait for the job.")] = False,
+    job: Annotated[str, typer.Option(help="Its name. One that was started before is not started again.")] = "",
     dry_run: DryRunOption = False,
 ) -> None:
     """Run the training pipeline; a better model is registered."""
     from mlops import verbs
 
-    verbs.train(_session(environment, dry_run), overrides=overrides, wait=not no_wait)
+    verbs.train(_session(environment, dry_run), overrides=overrides, wait=not no_wait, job=job)
+
+
+@app.command(rich_help_panel=AZURE)
+def models(
+    environment: EnvironmentOption = "",
+    model_version: VersionOption = None,
+    accept: Annotated[str | None, typer.Option(metavar="VERSION", help="Take back the rejection of this one.")] = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """List the model's versions, and show which one is chosen, with its hash."""
+    from mlops import verbs
+
+    verbs.list_models(_session(environment, dry_run), model_version=model_version, accept=accept)
+
+
+@app.command(rich_help_panel=AZURE)
+def deliver(
+    environment: EnvironmentOption = "",
+    model_version: VersionOption = None,
+    sha256: Annotated[str, typer.Option("--sha256", help="What the files must hash to; `mlops models` shows it.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Also when nothing has changed.")] = False,
+    hold: Annotated[bool, typer.Option("--hold", help="Stop after the smoke test, before traffic moves.")] = False,
+    pin: Annotated[bool, typer.Option("--pin", help="Keep this version, which may be an older one.")] = False,
+    unpin: Annotated[bool, typer.Option("--unpin", help="End such a pin first.")] = False,
+    abort: Annotated[bool, typer.Option("--abort", help="End a rollout in progress, and nothing else.")] = False,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Bring a model into an environment (online, batch, monitor), then to the next one."""
+    from mlops import verbs
+
+    if abort and (model_version or sha256 or force or hold or pin or unpin):
+        raise UserError("--abort only ends a rollout: leave out the other options, or --abort")
+    session = _session(environment, dry_run)
+    if abort:
+        verbs.abort(session)
+        return
+    verbs.deliver(session, model_version=model_version, sha256=sha256, force=force, hold=hold, pin=pin, unpin=unpin)
 
 
 @app.command(rich_help_panel=AZURE)
@@ -161,7 +206,7 @@ def deploy_online(
     model_version: VersionOption = None,
     bake_minutes: Annotated[float | None, typer.Option(min=0, help="Length of the canary stage.")] = None,
     hold: Annotated[bool, typer.Option("--hold", help="Stop after the smoke test, before traffic moves.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Also when that version is served already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also when nothing has changed since.")] = False,
     dry_run: DryRunOption = False,
 ) -> None:
     """Roll a model out to the online endpoint: test, canary, full; back on any error."""
@@ -209,11 +254,17 @@ def shift_traffic(
 
 
 @app.command(rich_help_panel=AZURE)
-def rollback(environment: EnvironmentOption = "", dry_run: DryRunOption = False) -> None:
-    """Go back to the older deployment and reject the newer model version."""
+def rollback(
+    environment: EnvironmentOption = "",
+    model_version: Annotated[
+        str | None, typer.Option("--model-version", help="Where to go back to. Default: what served before.")
+    ] = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Go back to the model that served before, and reject the one that serves."""
     from mlops import verbs
 
-    verbs.rollback(_session(environment, dry_run))
+    verbs.rollback(_session(environment, dry_run), model_version=model_version)
 
 
 @app.command(rich_help_panel=AZURE)
@@ -245,6 +296,20 @@ def monitor(environment: EnvironmentOption = "", dry_run: DryRunOption = False) 
     from mlops import verbs
 
     verbs.monitor(_session(environment, dry_run))
+
+
+@app.command(rich_help_panel=AZURE)
+def drift(
+    environment: EnvironmentOption = "",
+    days: Annotated[
+        int | None, typer.Option(min=1, help="How old an alert may be. Default: twice monitor.lookback_days.")
+    ] = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Look for an alert of the monitor, and name the training that answers it; start nothing."""
+    from mlops import verbs
+
+    verbs.drift(_session(environment, dry_run), days=days)
 
 
 @app.command(rich_help_panel=AZURE)
@@ -390,7 +455,8 @@ def teardown(
         from mlops.subscription.teardown import remove
 
         project, config = _open(environment)
-        agree = functools.partial(_confirm, config, "ALL of this, models and data included,", yes, confirm)
+        what = "ALL of this, models and data included,"
+        agree = functools.partial(_confirm, config, what, yes, confirm, everything=True)
         remove(project, config, infrastructure.of(project), agree, dry_run=dry_run)
         return
     from mlops import verbs
@@ -399,6 +465,40 @@ def teardown(
     if not dry_run:
         _confirm(session.config, "the endpoints and schedules", yes, confirm)
     verbs.teardown(session)
+
+
+@app.command(rich_help_panel=UPKEEP)
+def template_update(
+    file: FileOption = None,
+    patch: Annotated[Path | None, typer.Option(help="Write the change here, unless it has conflicts.")] = None,
+) -> None:
+    """Describe what an update to the template's newest release would do. Changes nothing."""
+    from mlops.project import Project
+    from mlops.upkeep.template import report_update
+
+    report_update(Project.load(), file, patch)
+
+
+@app.command(rich_help_panel=UPKEEP)
+def freshness(file: FileOption = None) -> None:
+    """Try the newest packages, and look for what is near its end. Changes nothing."""
+    from mlops.project import Project
+    from mlops.upkeep.freshness import report_freshness
+
+    report_freshness(Project.load(), file)
+
+
+@app.command(rich_help_panel=UPKEEP)
+def issue(
+    title: Annotated[str, typer.Option(help="The issue's title, by which the next run finds it.")],
+    file: Annotated[Path, typer.Option("--file", help="Its text; an empty file closes the issue.")],
+    dry_run: DryRunOption = False,
+) -> None:
+    """Open an issue in the repository, update it, or close it when there is nothing left."""
+    from mlops.project import Project
+    from mlops.upkeep.issue import keep_issue
+
+    keep_issue(Project.load(), title, file, dry_run=dry_run)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -456,17 +556,24 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _confirm(config: "EnvironmentConfig", what: str, yes: bool, confirm: str) -> None:
+def _confirm(config: "EnvironmentConfig", what: str, yes: bool, confirm: str, *, everything: bool = False) -> None:
+    """Let the user agree: on a terminal to a question, else with options, to which much that goes adds the name."""
     name = config.environment
-    if config.protected:
+    if confirm and confirm != name:
+        raise UserError(
+            f"this deletes {what} of {name}, and --confirm names {confirm}: if you mean {name}, repeat it with --yes "
+            f"--confirm {name}"
+        )
+    silent = yes or not sys.stdin.isatty()
+    if config.protected or (everything and silent):
         if not yes or confirm != name:
-            unmarked = "protected" not in config.model_fields_set
+            unmarked = not everything and "protected" not in config.model_fields_set
             remedy = f"; or write `protected: false` into config/{name}.yml, which has no such key" if unmarked else ""
             raise UserError(f"this deletes {what} of {name}: repeat it with --yes --confirm {name}{remedy}")
         return
     if yes:
         return
-    if not sys.stdin.isatty():
+    if silent:
         raise UserError(f"this deletes {what} of {name}: repeat it with --yes")
     if not typer.confirm(f"Delete {what} of {name}?"):
         raise UserError("nothing was deleted")

@@ -1,5 +1,6 @@
 """The project's environments (`config/<environment>.yml`), and what the monitor compares (`config/model.yml`)."""
 
+import contextlib
 import operator
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ Range = Annotated[IPv4Network, Field(strict=False)]
 GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 Guid = Annotated[str, StringConstraints(pattern=f"^{GUID}$")]
 PRIVATE_RANGES = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")  # RFC 1918
+COLLECTED = "azureml://datastores/workspaceblobstore/paths/modelDataCollector"  # as Azure ML does by default
 DOCKER_RANGE = IPv4Network("172.17.0.0/16")
 EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,30}[a-z0-9]$")]
 
@@ -165,6 +167,12 @@ class Model(Section):
     source: Literal["workspace", "registry"]
 
 
+class Delivery(Section):
+    """Where a model goes from here: `next` is the environment that gets it afterwards, "" for none."""
+
+    next: str = ""
+
+
 class Rollout(Section):
     """The canary stage of a deployment: its share of the traffic in percent and its length in minutes."""
 
@@ -180,8 +188,9 @@ class Schedule(Section):
 
 
 class Monitor(Section):
-    """The model monitor: days of production data per run, recipients of alerts, the Spark machine."""
+    """The model monitor: whether there is one, days of production data per run, recipients of alerts, its machine."""
 
+    enabled: bool = True  # files from before the key keep their monitor
     lookback_days: Count
     alert_emails: list[Text]
     vm: Text
@@ -261,6 +270,7 @@ class EnvironmentConfig(Section):
     terraform_state: TerraformState | None = None
     compute: Compute
     model: Model
+    delivery: Delivery = Delivery()
     rollout: Rollout
     schedule: Schedule
     monitor: Monitor
@@ -279,6 +289,17 @@ class EnvironmentConfig(Section):
         """
         account = self.names.storage_account
         return [f"{account}.blob.core.windows.net"] if account else []
+
+    def collection_name(self, collection: str) -> str:
+        """Return the name of the data asset of a collection, such as `model_inputs`: that of all online deployments.
+
+        By default each deployment has its own, so that a monitor sees nothing of the time before the last rollout.
+        """
+        return f"{self.names.online_endpoint}-{collection}"
+
+    def collection_path(self, collection: str) -> str:
+        """Return where all online deployments put what they collect: each machine writes files of its own name."""
+        return f"{COLLECTED}/{self.names.online_endpoint}/{collection}"
 
     @property
     def closed(self) -> bool:
@@ -473,9 +494,28 @@ def _cluster_problems(compute: Compute) -> Iterator[Problem]:
         yield Problem("compute.training.processes_per_node", problem)
 
 
+def _delivery_problems(project: Project, config: EnvironmentConfig) -> Iterator[Problem]:
+    """Find a next environment that cannot get the model."""
+    following = config.delivery.next
+    if not following:
+        return
+    others = [name for name in project.environments if name != config.environment]
+    if following not in others:
+        yield Problem(
+            "delivery.next", f"is {following!r}, but the other environments are {', '.join(others) or 'none'}"
+        )
+        return
+    with contextlib.suppress(UserError):  # what is wrong with the other file is reported for that one
+        source = load_yaml(project.root / "config" / f"{following}.yml").get("model")
+        if isinstance(source, dict) and source.get("source") == "workspace":
+            problem = f"{following} takes its models from its own workspace: choose one with model.source registry"
+            yield Problem("delivery.next", problem)
+
+
 def _section_problems(project: Project, config: EnvironmentConfig) -> Iterator[Problem]:
     """Find parts of the file that nothing would build, and infrastructure without its settings."""
     yield from _cluster_problems(config.compute)
+    yield from _delivery_problems(project, config)
     optional = {path for paths in ADD_ONS.values() for path in paths}
     for add_on, paths in ADD_ONS.items():
         for path in paths:

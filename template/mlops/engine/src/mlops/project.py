@@ -1,10 +1,12 @@
 """The project: its root folder, and the choices that were made when it was created (`[tool.mlops]`)."""
 
+import copy
 import importlib
 import json
 import re
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal, NamedTuple
@@ -13,6 +15,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from mlops.errors import UserError
+
+try:  # the loader on libyaml is ten times as fast; PyYAML may have been built without it
+    from yaml import CSafeLoader as _FastLoader
+except ImportError:
+    from yaml import SafeLoader as _FastLoader  # type: ignore[assignment]
 
 Text = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00-\x1f]+$")]
 UNKNOWN = "unknown key"
@@ -145,6 +152,36 @@ def conflict_markers(text: str) -> list[int]:
     return [number for number, line in enumerate(text.splitlines(), 1) if _MARKER.match(line)]
 
 
+class _Loader(_FastLoader):
+    """Notes doubled keys, of which PyYAML silently keeps the last one."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.doubled: list[tuple[int, str]] = []
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[object] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                if key.value in seen:
+                    self.doubled.append((key.start_mark.line + 1, key.value))
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def parse_yaml(text: str) -> tuple[Any, list[tuple[int, str]]]:
+    """Return what a YAML text says, and the keys that are twice in one place, each with the number of its line.
+
+    Raises:
+        yaml.YAMLError: It is not valid YAML.
+    """
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data(), loader.doubled
+    finally:
+        loader.dispose()
+
+
 def load_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping.
 
@@ -155,7 +192,10 @@ def load_yaml(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
         if lines := conflict_markers(text):
             raise UserError(f"{path}:{lines[0]}: {CONFLICT}")
-        document = yaml.safe_load(text)
+        content, doubled = _content(text)
+        for line, key in doubled:
+            raise UserError(f"{path}:{line}: the key {key} is there twice: join the two, or delete one")
+        document = copy.deepcopy(content)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing") from error
     except OSError as error:
@@ -169,6 +209,12 @@ def load_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise UserError(f"{path}: expected keys and values, found {type(document).__name__}")
     return document
+
+
+@cache
+def _content(text: str) -> tuple[Any, list[tuple[int, str]]]:
+    """Return `parse_yaml` of a text; one command reads the files of the configuration several times."""
+    return parse_yaml(text)
 
 
 class Problem(NamedTuple):

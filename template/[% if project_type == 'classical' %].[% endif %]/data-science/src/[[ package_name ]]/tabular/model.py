@@ -1,5 +1,6 @@
 """The model for tables: boosted trees, which handle categories and missing values natively."""
 
+import functools
 import io
 import json
 import os
@@ -12,7 +13,6 @@ from typing import Any
 import mlflow.sklearn
 import numpy as np
 import pandas as pd
-import skops.io
 from mlflow.models import infer_signature
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
@@ -20,7 +20,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OrdinalEncoder
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from ..core.champion import conda_environment
 from ..core.consistency import check_threshold, check_training
@@ -57,8 +57,8 @@ def check(hyperparameters: Mapping[str, Any], schema: Schema) -> list[str]:
     return found
 
 
-def build(schema: Schema, training: Mapping[str, Any]) -> Pipeline:
-    """Return an unfitted pipeline for the features of `schema`, by the section `training` of the settings.
+def build(frame: pd.DataFrame, schema: Schema, training: Mapping[str, Any]) -> Pipeline:
+    """Return an unfitted pipeline for the features in `frame`, by the section `training` of the settings.
 
     Categories become numbers that the trees treat as categories. A category that was never seen in training counts as
     missing; when there are more categories than `max_bins`, the rarest are grouped.
@@ -71,8 +71,11 @@ def build(schema: Schema, training: Mapping[str, Any]) -> Pipeline:
         raise StepError("; ".join(wrong))
     first_columns = list(range(len(schema.categorical)))
     trees = _BOOSTING[schema.task](random_state=training["seed"], categorical_features=first_columns, **hyperparameters)
+    most = hyperparameters.get("max_bins", 255)
+    # To look for rare categories takes longer than all else that is done with the columns.
+    several = any(frame[name].nunique() > most for name in schema.categorical)
     encoder = OrdinalEncoder(
-        handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=hyperparameters.get("max_bins", 255)
+        handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=most if several else None
     )
     columns = ColumnTransformer(
         [("categories", encoder, schema.categorical), ("numbers", "passthrough", schema.numerical)]
@@ -90,7 +93,7 @@ def fit(frame: pd.DataFrame, schema: Schema, training: Mapping[str, Any]) -> Bas
         StepError: a hyperparameter is unknown or has a value that scikit-learn refuses, or the offset is not suitable.
     """
     check_training(training, schema)
-    model, offset = build(schema, training), training.get("offset")
+    model, offset = build(frame, schema, training), training.get("offset")
     features, target = frame[schema.features], frame[schema.target]
     check_threshold(training, schema, target)
     if empty := [name for name in schema.features if features[name].isna().all()]:
@@ -98,14 +101,20 @@ def fit(frame: pd.DataFrame, schema: Schema, training: Mapping[str, Any]) -> Bas
     if offset is not None:
         target = target - features[offset]
     try:
-        # Half of the processors: threads of OpenMP wait for each other without sleeping, and where another program has
-        # one of theirs, training can take fifty times longer.
+        # Half of the processors: threads of OpenMP wait for each other without sleeping. On 2 cores that other programs
+        # used too, 20,000 rows took one thread 0.24 to 1.4 seconds, and two threads 1.2 to 21.
         threads = max(1, (os.cpu_count() or 1) // 2) if len(frame) >= _ROWS_WORTH_THREADS else 1
-        with threadpool_limits(threads):
+        with _pools().limit(limits=threads):
             model.fit(features, target)
     except (TypeError, ValueError) as error:
         raise StepError(f"training failed, check training.hyperparameters: {error}") from error
     return model if offset is None else _with_offset(model, features, offset)
+
+
+@functools.cache
+def _pools() -> ThreadpoolController:
+    # To find them takes as long as a few trees, and scikit-learn's are loaded by now.
+    return ThreadpoolController()
 
 
 def _with_offset(trees: Pipeline, features: pd.DataFrame, offset: str) -> StackingRegressor:
@@ -129,6 +138,8 @@ def save(model: BaseEstimator, frame: pd.DataFrame, schema: Schema, folder: Path
 
     The signature is taken from `frame`: integers that may be missing are doubles there, so requests may leave them out.
     """
+    import skops.io  # here: it looks through all of scikit-learn and SciPy, and only this step needs it
+
     features = frame[schema.features]
     with warnings.catch_warnings():
         # MLflow warns about integer columns in the signature; validate() allows them only where nothing may be missing.

@@ -1,39 +1,27 @@
 """The step drift: texts that drifted are a failed run. And the check itself, on the data of this project."""
 
-import json
-
-import numpy as np
 import pytest
-from helpers import ROOT, module, write_files
-from samples import table, texts
-
-drift, distances, prep = module("drift"), module("core.distances"), module("prep")
-Schema, load_settings = module("core.schema").Schema, module("core.settings").load_settings
-MODALITY, Examples = module("modality").MODALITY, module("core.modality").Examples
+from helpers import write_files
+from samples import SCHEMA, SETTINGS, table, texts
+from step_runs import prepare_once
+from text_samples import write_texts
 
 
-@pytest.fixture
-def measured(folders, tmp_path):
-    """Run the step on the training texts of the small project and other production data; return drift.json."""
-    table(400).to_csv(folders.raw / "texts.csv", index=False)
-    prep.main(folders.arguments("raw-data", "schema", "settings", "train-data", "test-data"))
-    production, output = tmp_path / "production", tmp_path / "drift"
-    production.mkdir()
-    arguments = [*folders.arguments("train-data", "schema", "settings"), "--production-data", str(production)]
-
-    def measure(rows):
-        if rows is not None:
-            rows.to_csv(production / "later.csv", index=False)
-        drift.main([*arguments, "--drift", str(output)])
-
-    measure.found = lambda: json.loads((output / "drift.json").read_text(encoding="utf-8"))
-    return measure
+@pytest.fixture(scope="module")
+def prepared_once(store, tmp_path_factory):
+    """The small project after prep, with more texts."""
+    return prepare_once(write_texts(tmp_path_factory.mktemp("texts"), SCHEMA, table(400), SETTINGS), store)
 
 
-def test_the_step_passes_when_production_looks_like_training(measured, capsys):
-    measured(table(100, seed=3))
-    assert measured.found()["checked"]
-    assert measured.found()["drifted"] == []
+def check(production, rows):
+    rows.to_csv(production.folder / "later.csv", index=False)
+    production.check()
+
+
+def test_the_step_passes_when_production_looks_like_training(production, capsys):
+    check(production, table(100, seed=3))
+    assert production.found["checked"]
+    assert production.found["drifted"] == []
     assert "no drift in 100 rows" in capsys.readouterr().out
 
 
@@ -51,78 +39,55 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_texts_of_another_look_are_drift_although_they_have_no_labels(measured, capsys, name):
+def test_texts_of_another_look_are_drift_although_they_have_no_labels(production, capsys, name):
     rows = table(100, seed=3)
     with pytest.raises(SystemExit) as stop:
-        measured(rows.assign(text=[CHANGES[name](text) for text in rows["text"]])[["text"]])
+        check(production, rows.assign(text=[CHANGES[name](text) for text in rows["text"]])[["text"]])
     assert stop.value.code == 1
     [line] = capsys.readouterr().err.splitlines()
     assert "columns drifted: " in line
-    assert name in measured.found()["drifted"]
+    assert name in production.found["drifted"]
 
 
-def test_the_step_passes_over_missing_production_data(measured, capsys):
-    measured(None)
-    assert measured.found()["checked"] is False
+def test_the_step_passes_over_missing_production_data(production, capsys):
+    production.check()
+    assert production.found["checked"] is False
     assert "to compare" in capsys.readouterr().out
 
 
-def test_an_empty_text_of_production_is_counted_and_no_drift(measured, capsys):
+def test_an_empty_text_of_production_is_counted_and_no_drift(production, capsys):
     rows = table(101, seed=3)
     rows.loc[100, "text"] = " "
-    measured(rows)
-    assert measured.found()["drifted"] == []
+    check(production, rows)
+    assert production.found["drifted"] == []
     assert "1 of 101 texts cannot be used (such as later.csv[100]: it is missing or" in capsys.readouterr().out
 
 
-def test_texts_that_cannot_be_read_any_more_are_drift(measured):
+def test_texts_that_cannot_be_read_any_more_are_drift(production):
     rows = table(100, seed=3)
     rows.loc[::2, "text"] = ""
     with pytest.raises(SystemExit):
-        measured(rows)
-    assert {"words", "script"} <= set(measured.found()["drifted"])
+        check(production, rows)
+    assert {"words", "script"} <= set(production.found["drifted"])
 
 
-def test_production_data_may_be_text_files(measured, folders, tmp_path):
+def test_production_data_may_be_text_files(production):
     files = {f"{place}.txt": text for place, text in enumerate(texts(["sea"] * 40, seed=4, script="arabic"))}
-    write_files(tmp_path / "production", files)
+    write_files(production.folder, files)
     with pytest.raises(SystemExit):
-        measured(None)
-    assert "script" in measured.found()["drifted"]
+        production.check()
+    assert "script" in production.found["drifted"]
 
 
 # --- the data of this project
 
 
-@pytest.fixture(scope="module")
-def project():
-    """Everything that the step reads of this project, with its raw and its production data."""
-    schema = Schema.load(ROOT / "data" / "schema.yml", MODALITY.tasks)
-    raw, later = (
-        MODALITY.describe(MODALITY.read(ROOT / "data" / part, schema), schema) for part in ("raw", "production")
-    )
-    return raw.frame, later.frame, raw.columns, load_settings(ROOT / "config" / "model.yml")["drift"]
+@pytest.mark.parametrize("count", [50, 200, 905])
+def test_at_most_5_percent_of_checks_of_random_texts_report_drift(own_data, count):
+    own_data.assert_few_alarms(count, checks=40)
 
 
-def split(frame, count, random):
-    """Return a random part of the rows as the past, and others as what arrived."""
-    order = random.permutation(len(frame))
-    return frame.iloc[order[count:]], frame.iloc[order[:count]]
-
-
-@pytest.mark.parametrize(("count", "checks"), [(50, 40), (200, 40), (905, 40)])
-def test_at_most_5_percent_of_checks_of_random_texts_report_drift(project, count, checks):
-    raw, _, columns, thresholds = project
-    if len(raw) < 2 * count:
-        pytest.skip("this project has fewer texts")
-    random = np.random.default_rng(count)
-    found = [distances.check(*split(raw, count, random), columns, thresholds).drifted for _ in range(checks)]
-    assert sum(map(bool, found)) <= distances.ALPHA * checks
-
-
-def test_the_measures_of_production_have_hardly_changed_because_its_words_have(project):
-    raw, later, columns, thresholds = project
-    if "module" not in raw:
+def test_the_measures_of_production_have_hardly_changed_because_its_words_have(own_data):
+    if "module" not in own_data.raw:
         pytest.skip("this project has data of its own")
-    found = distances.check(raw, later, columns, thresholds).drifted
-    assert set(found) <= {"words", "characters"}
+    assert set(own_data.drifted(own_data.raw, own_data.later)) <= {"words", "characters"}

@@ -1,63 +1,23 @@
 """The scoring script on texts: requests online, files in batches."""
 
-import importlib.util
 import json
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import PACKAGE, SOURCE, module, write_archive, write_files, write_schema
+from helpers import write_archive, write_files
 from mlflow import pyfunc
-from samples import CLASSES, SCHEMA, SETTINGS, table
+from samples import CLASSES, table
+from step_runs import batch, collect, refused, request_of
 
-MODALITY, conversion = module("modality").MODALITY, module("conversion")
-write_metadata = module("core.champion").write_metadata
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """A folder as Azure ML mounts it: the model lies somewhere below."""
-    root = tmp_path_factory.mktemp("azureml")
-    schema = write_schema(SCHEMA, root)
-    (root / "raw").mkdir()
-    table(90).to_csv(root / "raw" / "texts.csv", index=False)
-    examples = MODALITY.check(MODALITY.read(root / "raw", schema), schema)
-    folder = root / "texts" / "1" / "model"
-    folder.mkdir(parents=True)
-    MODALITY.fit(examples, schema, SETTINGS["training"]).save(examples, folder)
-    write_metadata(folder, {conversion.METADATA: schema.input_columns(), "classes": list(CLASSES)})
-    return folder
-
-
-@pytest.fixture(scope="module")
-def score(saved):
-    """The script with that model, loaded as the inference server does: as a file, outside its package."""
-    spec = importlib.util.spec_from_file_location("entry_module", SOURCE / PACKAGE / "score.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AZUREML_MODEL_DIR", str(saved.parents[1]))
-        script.init()
-    return script
-
-
+request = partial(request_of, "text")
 TEXTS = table(6, seed=7)["text"].tolist()
 
 
-def request(*values):
-    return json.dumps({"input_data": {"columns": ["text"], "data": [[value] for value in values]}})
-
-
-def refused(response):
-    assert response.status_code == 400
-    message = json.loads(response.get_data())["error"]
-    assert "\n" not in message
-    return message
-
-
-def test_several_texts_are_answered_with_what_the_model_predicts(score, saved):
+def test_several_texts_are_answered_with_what_the_model_predicts(score, trained_once):
     answer = score.run(request(*TEXTS))
-    predicted = pyfunc.load_model(str(saved)).predict(pd.DataFrame({"text": TEXTS}))
+    predicted = pyfunc.load_model(str(trained_once.model)).predict(pd.DataFrame({"text": TEXTS}))
     assert answer["predictions"] == predicted["prediction"].tolist() == list(CLASSES) * 2
     assert answer["classes"] == list(CLASSES)
     assert np.allclose(answer["probabilities"], predicted[list(CLASSES)])
@@ -98,28 +58,14 @@ def test_a_request_without_texts_is_refused(score):
 
 
 def test_measures_of_the_texts_are_collected_and_no_text(score, monkeypatch):
-    collected = []
-
-    class Collector:
-        def collect(self, frame, context=None):
-            collected.append((frame, context))
-            return "one request"
-
-    monkeypatch.setattr(score, "_inputs", Collector())
-    monkeypatch.setattr(score, "_outputs", Collector())
-    answer = score.run(request(*TEXTS))
-    [(inputs, _), (outputs, context)] = collected
+    answer, inputs, outputs = collect(score, monkeypatch, lambda: score.run(request(*TEXTS)))
     assert list(inputs) == list(score.data_file.DESCRIPTIONS)
     assert inputs["script"].tolist() == ["LATIN"] * 6
     assert set(inputs.drop(columns="script").dtypes.astype(str)) == {"float64"}
-    assert (outputs["prediction"].tolist(), context) == (answer["predictions"], "one request")
+    assert outputs["prediction"].tolist() == answer["predictions"]
 
 
 # --- batches
-
-
-def batch(score, folder):
-    return score.run([str(path) for path in sorted(folder.iterdir())])
 
 
 def test_tables_text_files_and_archives_become_a_table_of_predictions(score, tmp_path):

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import ROOT, module, write_archive, write_files, write_schema
-from samples import SCHEMA, lexicon, table, texts
+from samples import SCHEMA, table, texts
+from text_samples import lexicon
 
 data, data_file = module("text.data"), module("data_file")
 MODALITY, StepError = module("modality").MODALITY, module("core.step").StepError

@@ -11,15 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
-from helpers import PACKAGE, SOURCE, module, write_schema
-from samples import CLASSES, SCHEMA, table, texts
+from helpers import module, write_schema
+from samples import CLASSES, SCHEMA, TINY, table, texts
 from test_linear import accuracy, examples
 
 fitting, transformer, text_model = module("text.fitting"), module("text.transformer"), module("text_model")
 hyperparameters, checkpoints = module("text.hyperparameters"), module("neural.checkpoints")
 StepError = module("core.step").StepError
-TINY = {"model": "small_transformer", "width": 32, "layers": 1, "vocabulary": 400, "max_tokens": 32}
 FEW = {"epochs": 2, "batch_size": 16, "learning_rate": 0.01}
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -92,7 +90,7 @@ def test_no_text_is_printed(schema, capsys):
     assert not any(word in captured.out + captured.err for text in frame["text"] for word in text.split(". ")[:1])
 
 
-# --- checkpoints and processes
+# --- checkpoints
 
 
 class Killed(BaseException):
@@ -128,26 +126,6 @@ def test_the_unfinished_training_of_another_model_is_refused_in_one_line(
     fit(table(60), schema, tmp_path, epochs=1)
     with pytest.raises(StepError, match=rf"checkpoint\.pt: it belongs to another training \({reason}"):
         fit(table(60 if changes else 63), schema, tmp_path, epochs=1, **changes)
-
-
-def test_two_processes_give_the_model_of_one(folders, tmp_path):
-    settings = yaml.safe_load(folders.settings.read_text(encoding="utf-8"))
-    settings["training"]["hyperparameters"] = {**TINY, **FEW, "epochs": 1, "dropout": 0, "class_weights": "balanced"}
-    folders.settings.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    module("prep").main(folders.arguments("raw-data", "schema", "settings", "train-data", "test-data"))
-    module("train").main(folders.arguments("train-data", "schema", "settings", "model"))
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
-    command += ["-m", f"{PACKAGE}.train", *folders.arguments("train-data", "schema", "settings")]
-    command += ["--model", str(tmp_path / "two")]
-    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
-    environment |= {"MLFLOW_TRACKING_URI": mlflow.get_tracking_uri()}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert sum(line.startswith("epoch 1 of 1: ") for line in done.stdout.splitlines()) == 1
-    assert sum("training texts (" in line for line in done.stdout.splitlines()) == 1
-    inputs = table(20, seed=1)[["text"]]
-    one, two = (mlflow.pyfunc.load_model(str(path)).predict(inputs) for path in (folders.model, tmp_path / "two"))
-    assert two.iloc[:, 1:].to_numpy() == pytest.approx(one.iloc[:, 1:].to_numpy(), abs=1e-4)
 
 
 # --- the model that is saved

@@ -11,12 +11,11 @@ import pytest
 import torch
 import transformers
 from helpers import module
-from samples import fit, load_schema, rouge, table
+from samples import TINY, fit, load_schema, rouge, table
 
 generation, task, hyperparameters = module("text.generation"), module("text.task"), module("text.hyperparameters")
 checkpoints, model_output = module("neural.checkpoints"), module("model_output")
 Examples, StepError = module("core.modality").Examples, module("core.step").StepError
-TINY = {"model": "small_seq2seq", "width": 32, "layers": 1, "vocabulary": 400, "max_tokens": 48, "max_new_tokens": 12}
 FEW = {"epochs": 2, "batch_size": 16, "learning_rate": 0.01, "validation": 0}
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import module
-from samples import LETTERS, fit, load_schema, rouge, table
+from samples import fit, load_schema, rouge, table
+from text_samples import LETTERS
 
 hyperparameters, lead = module("text.hyperparameters"), module("text.lead")
 text_model, model_output = module("text_model"), module("model_output")

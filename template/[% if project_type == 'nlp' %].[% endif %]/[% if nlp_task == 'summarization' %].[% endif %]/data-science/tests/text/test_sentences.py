@@ -1,6 +1,7 @@
 """Sentences of a text in any script, the first ones of it, and ROUGE."""
 
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -112,3 +113,27 @@ def test_a_metric_of_another_task_is_refused_with_those_that_there_are():
         module("core.step").StepError, match="is not a summarization metric; choose one of rougeL, rouge1"
     ):
         metrics.metric("accuracy", SCHEMA["task"])
+
+
+def test_the_longest_common_sequence_is_that_of_the_library():
+    from rouge_score import rouge_scorer
+
+    scorer, draw = rouge_scorer.RougeScorer(["rougeL"], tokenizer=rouge._Words()), np.random.default_rng(0)
+    for length in (0, 1, 7, 70):
+        one, other = (" ".join(draw.choice(list("abcdef"), size)) for size in (length, 50))
+        [found] = rouge.scores("rougeL", np.array([one]), np.array([other]))
+        assert found == pytest.approx(scorer.score(one, other)["rougeL"].fmeasure)
+
+
+def test_the_score_of_long_texts_needs_memory_for_their_words_and_not_for_all_pairs():
+    one, other = ([f"word{place * step % 997}" for place in range(3000)] for step in (1, 7))
+    tracemalloc.start()
+    assert 0 < rouge._longest_common(one, other) < 3000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2_000_000  # a table of all pairs has 9,000,000 entries
+
+
+def test_an_accent_counts_the_same_as_one_character_and_as_two():
+    pair = np.array(["caf\u00e9 noir"]), np.array(["cafe\u0301 noir"])
+    assert [rouge.scores(kind, *pair)[0] for kind in ("rouge1", "rouge2", "rougeL")] == [1.0, 1.0, 1.0]

@@ -4,18 +4,63 @@ It imports no PyTorch.
 """
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from ..core.hyperparameters import PLACE, Rules, integer, problems
+from ..core.step import StepError
+from ..neural.settings import LoopSettings
+
+Settings = TypeVar("Settings")
 
 HUB = "hub:"
 """What the name of a model of the Hugging Face hub begins with."""
 
 
-def hub_name(model: str) -> str | None:
-    """Return what follows `hub:`; None for another model."""
-    return model.removeprefix(HUB) if model.startswith(HUB) else None
+@dataclass(frozen=True, kw_only=True)
+class NetworkSettings(LoopSettings):
+    """The settings that all networks for texts have; config/model.yml says what they mean."""
+
+    model: str
+    revision: str | None = None
+    max_tokens: int = 256
+    vocabulary: int = 8000
+    layers: int = 2
+    width: int = 128
+    dropout: float = 0.1
+
+    @property
+    def hub_name(self) -> str | None:
+        """What follows `hub:`; None for a small network."""
+        return self.model.removeprefix(HUB) if self.model.startswith(HUB) else None
+
+
+def load(
+    given: Mapping[str, Any],
+    check: Callable[[Mapping[str, Any]], list[str]],
+    models: Mapping[str, tuple[Callable[..., Settings], Mapping[str, Any]]],
+) -> Settings:
+    """Return the settings of the chosen model, those that are not given as they are by default.
+
+    Args:
+        given: the hyperparameters; None is the same as to leave one out.
+        check: returns what is wrong with them.
+        models: for each model the class of its settings and what that class has no default for, or another one; the
+            first model is the default, and `hub:` stands for all models of the hub.
+
+    Raises:
+        StepError: a setting is unknown, or has a wrong value.
+    """
+    if wrong := check(given):
+        raise StepError("; ".join(wrong))
+    known = {"model": next(iter(models))} | {key: value for key, value in given.items() if value is not None}
+    kind, defaults = models[_kind(known["model"])]
+    return kind(**{**defaults, **known})
+
+
+def _kind(model: str) -> str:
+    return HUB if model.startswith(HUB) else model
 
 
 def width_problem(value: object) -> str:
@@ -43,7 +88,7 @@ def check_choice(given: Mapping[str, Any], rules: Mapping[str, Rules], example: 
     model = given.get("model") or default
     if wrong := _model_problem(model, list(rules), example):
         return [f"{PLACE}.model: {model!r} {wrong}"]
-    kind = HUB if model.startswith(HUB) else model
+    kind = _kind(model)
     found = []
     for key, value in given.items():
         others = [f"{name}NAME" if name == HUB else name for name, keys in rules.items() if key in keys]

@@ -4,7 +4,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from mlops.azureml.backend import (
     assumed_model,
     model_version,
 )
+from mlops.azureml.monitor_runs import ERROR_TAG, Breach, MonitorRun, find_breaches, is_of_schedule, moment
 from mlops.azureml.remedies import Remedy, remedy, storage_remedy
 from mlops.azureml.storage import Container, StoredFile
 from mlops.config import DriftRules, EnvironmentConfig, Sweep
@@ -28,6 +29,18 @@ from mlops.errors import CommandError
 from mlops.pipeline import Component, DataAsset, Pipeline
 from mlops.project import Project, load_yaml
 from mlops.shell import Shell
+
+RUNS = (
+    "[].{name: name, display_name: display_name, status: status, tags: tags, properties: properties, "
+    "created: creation_context.created_at, studio: services.Studio.endpoint}"
+)
+"""What is wanted of a list of jobs, whose definitions would be a hundred times as long."""
+
+MOST_JOBS = "1000"
+"""How many of the workspace's jobs are looked through; az lists 50 unless it is told otherwise."""
+
+MISSING = r"(?i)not[ _]?(be )?found|could not find|does(n't| not) exist"
+"""How `az` says that there is no such job, which is written nowhere."""
 
 INSTALL = "see https://learn.microsoft.com/cli/azure/install-azure-cli, then run `az login`"
 
@@ -107,6 +120,15 @@ class AzureCli:
         studio = ((document.get("services") or {}).get("Studio") or {}).get("endpoint") or ""
         return Job(name, document["status"], studio)
 
+    def find_job(self, name: str) -> Job | None:
+        try:
+            found = self.job(name)
+        except CommandError as error:
+            if re.search(MISSING, error.output):
+                return None
+            raise
+        return None if self._shell.dry_run else found
+
     def download_output(self, job: str, output: str, folder: Path) -> None:
         options = ("--output-name", output, "--download-path", self._file(folder))
         self._change("job", "download", "--name", job, *options, *self._workspace)
@@ -156,11 +178,18 @@ class AzureCli:
     # The online endpoint.
 
     def online_traffic(self) -> dict[str, int] | None:
+        endpoint = self._online_endpoint()
+        if endpoint is None:
+            return None
+        return {name: int(share) for name, share in (endpoint.get("traffic") or {}).items()}
+
+    def online_address(self) -> str:
+        return (self._online_endpoint() or {}).get("scoring_uri") or ""
+
+    def _online_endpoint(self) -> dict[str, Any] | None:
         assumed = [{"name": self._names.online_endpoint, "traffic": {ASSUMED_ONLINE.name: 100}}]
-        for endpoint in self._read("online-endpoint", "list", *self._workspace, assumed=assumed):
-            if endpoint["name"] == self._names.online_endpoint:
-                return {name: int(share) for name, share in (endpoint.get("traffic") or {}).items()}
-        return None
+        listed = self._read("online-endpoint", "list", *self._workspace, assumed=assumed)
+        return next((endpoint for endpoint in listed if endpoint["name"] == self._names.online_endpoint), None)
 
     def create_online_endpoint(self) -> None:
         values = {"public_network_access": "disabled"} if self._config.closed else {}
@@ -179,18 +208,18 @@ class AzureCli:
             # The list leaves the tags out.
             show = ("online-deployment", "show", "--name", name, *endpoint, *self._workspace)
             document = self._read(*show, assumed={"model": ASSUMED_ONLINE.model_version})
-            generation = int((document.get("tags") or {}).get("generation", 0))
-            deployments.append(Deployment(name, model_version(document.get("model")), generation))
+            deployments.append(Deployment.of(name, document.get("model"), document.get("tags")))
         return deployments
 
-    def create_online_deployment(self, name: str, model: ModelVersion, generation: int) -> None:
+    def create_online_deployment(self, name: str, model: ModelVersion, tags: Mapping[str, str]) -> None:
         online = self._config.compute.online
         values = {
             "model": model_reference(self._config, model.version, model.registry),
             "instance_type": online.vm_size,
             "instance_count": str(online.instance_count),
-            "tags.generation": str(generation),
+            **{f"tags.{key}": value for key, value in tags.items()},
             **self._storage_values(),
+            **self._collection_values(),
         }
         options = ("--file", self._definition("online/deployment.yml"), *self._online(name))
         self._change("online-deployment", "create", *options, *self._workspace, values=values)
@@ -209,6 +238,21 @@ class AzureCli:
             identity = self._json("az", "identity", "show", *name, assumed={"clientId": "CLIENT-ID"})
             found[f"environment_variables.{CLIENT_ID}"] = identity["clientId"]
         return found
+
+    def _collection_values(self) -> dict[str, str]:
+        """Return the name and the place of the data asset of each collection."""
+        values = {}
+        for collection in self._collections():
+            place = f"data_collector.collections.{collection}.data"
+            values[f"{place}.name"] = self._config.collection_name(collection)
+            values[f"{place}.path"] = self._config.collection_path(collection)
+        return values
+
+    def _collections(self) -> list[str]:
+        """Return the collections of an online deployment that have a data asset in its file, and not by default."""
+        document = load_yaml(self._definitions / "online" / "deployment.yml")
+        collections = (document.get("data_collector") or {}).get("collections") or {}
+        return [name for name, content in collections.items() if (content or {}).get("data")]
 
     def delete_online_deployment(self, name: str) -> None:
         self._change("online-deployment", "delete", *self._online(name), "--yes", *self._workspace)
@@ -283,9 +327,42 @@ class AzureCli:
     def create_monitor(self, name: str, deployment: str, task: str, drift: DriftRules) -> None:
         # `--set` can neither replace text by a list of addresses nor take metrics away, so the values go into a copy.
         template = load_yaml(self._definitions / "monitor.yml")
-        document = monitor_definition(template, self._config, deployment, task, drift)
+        document = monitor_definition(template, self._config, deployment, self._collections(), task, drift)
         file = self._generate("monitor.yml", document)
         self._change("schedule", "create", "--file", file, "--name", name, *self._workspace)
+
+    def monitor_runs(self, schedule: str) -> list[MonitorRun]:
+        """Look through the newest jobs of the workspace, because `az` can list those of one schedule only no more.
+
+        Of Azure's behavior no recording exists: that a monitor's jobs are named after its schedule is known of other
+        schedules, that the list begins with the newest from its use.
+        """
+        assumed = [{"name": f"{schedule}-RUN", "status": "Completed", "created": "2026-01-01T00:00:00Z"}]
+        listed = self._read(
+            "job", "list", "--max-results", MOST_JOBS, "--query", RUNS, *self._workspace, assumed=assumed
+        )
+        runs = [
+            MonitorRun(
+                job["name"],
+                moment(job["created"]),
+                job["status"],
+                (job.get("tags") or {}).get(ERROR_TAG) or "",
+                job.get("studio") or "",
+            )
+            for job in listed
+            if is_of_schedule(schedule, (job["name"], job.get("display_name")), job.get("properties") or {})
+        ]
+        return sorted(runs, key=lambda run: run.time, reverse=True)
+
+    def breaches(self, run: MonitorRun) -> list[Breach] | None:
+        """Read the tags of the steps of a run, as Azure ML's monitoring components write them (azureml-assets)."""
+
+        def children(parent: str) -> list[tuple[str, Mapping[str, str] | None]]:
+            options = ("--parent-job-name", parent, "--max-results", MOST_JOBS, "--query", RUNS)
+            listed = self._read("job", "list", *options, *self._workspace, assumed=[])
+            return [(job["name"], job.get("tags")) for job in listed]
+
+        return find_breaches(run.name, children) or (None if run.problem else [])
 
     def disable_schedule(self, name: str) -> None:
         self._change("schedule", "disable", "--name", name, *self._workspace)
@@ -357,22 +434,32 @@ class AzureCli:
 
 
 def monitor_definition(
-    document: Mapping[str, Any], config: EnvironmentConfig, deployment: str, task: str, drift: DriftRules
+    document: Mapping[str, Any],
+    config: EnvironmentConfig,
+    deployment: str,
+    collections: Collection[str],
+    task: str,
+    drift: DriftRules,
 ) -> dict[str, Any]:
     """Return a copy of the monitor's YAML document with the values of a deployment and its environment in it.
 
-    `task` is "regression" or "classification"; the rules replace the thresholds of the drift signals, and the features
+    `collections` are those that all deployments have together, the others are of one deployment alone. `task` is
+    "regression" or "classification"; the rules replace the thresholds of the drift signals, and the features
     where the file says `all_features`.
     """
     endpoint = config.names.online_endpoint
+    assets = {
+        name: config.collection_name(name) if name in collections else f"{endpoint}-{deployment}-{name}"
+        for name in ("model_inputs", "model_outputs")
+    }
     signals = {}
     for name, signal in document["create_monitor"]["monitoring_signals"].items():
         days = {"lookback_window_size": f"P{config.monitor.lookback_days}D"}
         reference_days = {**days, "lookback_window_offset": f"P{config.monitor.lookback_days}D"}
         signals[name] = {
             **signal,
-            "production_data": _collected_data(signal["production_data"], endpoint, deployment, days),
-            "reference_data": _collected_data(signal["reference_data"], endpoint, deployment, reference_days),
+            "production_data": _collected_data(signal["production_data"], assets, days),
+            "reference_data": _collected_data(signal["reference_data"], assets, reference_days),
         }
         if signal["type"] in ("data_drift", "prediction_drift"):
             kinds = signal["metric_thresholds"]
@@ -399,11 +486,11 @@ def monitor_definition(
     return {**document, "trigger": trigger, "create_monitor": monitor}
 
 
-def _collected_data(data: Mapping[str, Any], endpoint: str, deployment: str, days: Mapping[str, str]) -> dict[str, Any]:
-    """Point a signal's data at what the collector of a deployment writes, unless it names an asset of our own."""
+def _collected_data(data: Mapping[str, Any], assets: Mapping[str, str], days: Mapping[str, str]) -> dict[str, Any]:
+    """Point a signal's data at what is collected of its context, unless it names an asset of the project."""
     if not re.search(r"-model_(inputs|outputs):", data["input_data"]["path"]):
         return dict(data)
-    path = f"azureml:{endpoint}-{deployment}-{data['data_context']}:1"
+    path = f"azureml:{assets[data['data_context']]}:1"
     return {
         **data,
         "input_data": {**data["input_data"], "path": path},

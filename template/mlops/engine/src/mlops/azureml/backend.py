@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from mlops.azureml.monitor_runs import Breach, MonitorRun
 from mlops.azureml.storage import Container, StoredFile
 from mlops.config import DriftRules, EnvironmentConfig, Sweep
 from mlops.errors import UserError
@@ -29,11 +30,21 @@ class ModelVersion:
 
 @dataclass(frozen=True)
 class Deployment:
-    """A deployment behind an endpoint. Of two, the one with the higher `generation` is the newer one."""
+    """A deployment behind an endpoint. Of two, the one with the higher `generation` is the newer one.
+
+    The `fingerprint` is that of what is deployed beside the model; "" for a deployment of a release until v0.8.0.
+    """
 
     name: str
     model_version: str
     generation: int = 0
+    fingerprint: str = ""
+
+    @classmethod
+    def of(cls, name: str, model: object, tags: Mapping[str, str] | None) -> "Deployment":
+        """Return the deployment that Azure describes with a reference to a model and with tags."""
+        known = tags or {}
+        return cls(name, model_version(model), int(known.get("generation", 0)), known.get("fingerprint", ""))
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,9 @@ class Backend(Protocol):
 
         Returns:
             The job's name: `job`, unless Azure chooses one itself.
+
+        Raises:
+            UserError: It cannot be started; or a job was started under this name, of which there is never a second.
         """
 
     def submit_tuning(self, job: str, data: Mapping[str, str], overrides: str, sweep: Sweep, *, rerun: bool) -> str:
@@ -89,6 +103,12 @@ class Backend(Protocol):
 
     def job(self, name: str) -> Job:
         """Return a job's present state."""
+
+    def find_job(self, name: str) -> Job | None:
+        """Return the state of the training that was started under a name, None when there is none.
+
+        The name in the state is the one that Azure has for it.
+        """
 
     def download_output(self, job: str, output: str, folder: Path) -> None:
         """Put an output of a job below `folder`."""
@@ -117,13 +137,16 @@ class Backend(Protocol):
     def online_traffic(self) -> dict[str, int] | None:
         """Return the online endpoint's traffic in percent by deployment, or None when there is no endpoint."""
 
+    def online_address(self) -> str:
+        """Return the address that the online endpoint is called at, "" when there is none."""
+
     def create_online_endpoint(self) -> None:
         """Create the online endpoint: Entra ID tokens only, with the identity and the openness of the configuration."""
 
     def online_deployments(self) -> list[Deployment]:
         """Return the deployments behind the online endpoint."""
 
-    def create_online_deployment(self, name: str, model: ModelVersion, generation: int) -> None:
+    def create_online_deployment(self, name: str, model: ModelVersion, tags: Mapping[str, str]) -> None:
         """Create a deployment without traffic."""
 
     def delete_online_deployment(self, name: str) -> None:
@@ -158,6 +181,12 @@ class Backend(Protocol):
 
     def create_monitor(self, name: str, deployment: str, task: str, drift: DriftRules) -> None:
         """Create or update the monitor of an online deployment; `task` is "regression" or "classification"."""
+
+    def monitor_runs(self, schedule: str) -> list[MonitorRun]:
+        """Return the runs that the monitor's schedule has created, the newest first."""
+
+    def breaches(self, run: MonitorRun) -> list[Breach] | None:
+        """Return the thresholds that a run of the monitor found exceeded, None when it compared nothing."""
 
     def disable_schedule(self, name: str) -> None:
         """Switch a schedule off."""

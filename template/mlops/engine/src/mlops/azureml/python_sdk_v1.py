@@ -8,7 +8,9 @@ for these a project has the definitions and the calls of the Python SDK v2. Each
 
 import contextlib
 import hashlib
+import json
 import logging
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops.azureml.backend import ASSUMED_BATCH, Deployment, Job, ModelVersion, model_files
+from mlops.azureml.monitor_runs import Breach, MonitorRun, moment
 from mlops.azureml.python_sdk_v2 import PythonSdk, credential, subscription
 from mlops.azureml.remedies import remedy
 from mlops.config import DriftRules, EnvironmentConfig, Sweep
@@ -56,6 +59,12 @@ COMPARED = 10
 
 LOOK = 10
 """Seconds between two looks at a run."""
+
+STARTED = "mlops/jobs"
+"""Where, in the default datastore, a file for each name of a training says which run was started under it."""
+
+LOOKS = 30
+"""How often is looked whether a training that is being started by another has its run."""
 
 _CLOSED = {"Finished": "Completed", "Failed": "Failed", "Canceled": "Canceled"}
 
@@ -138,9 +147,28 @@ class PythonSdkV1(PythonSdk):
         self._show("PipelineEndpoint.submit", shown)
         if endpoint is None:
             return job
+        # SDK v1 lets Azure name a run. So that there is one run for a name, also when two are started at once, a file
+        # of the name is created first, which the storage does for one of them only.
+        self._claim(job)
         with sdk_errors(self._config):
-            # SDK v1 lets Azure name a run.
-            return str(endpoint.submit(experiment, pipeline_parameters=values).id)
+            try:
+                run = str(endpoint.submit(experiment, pipeline_parameters=values).id)
+            except BaseException as error:
+                # What Azure refuses has not started; after another error that is not known, and the name stays taken.
+                if 400 <= getattr(getattr(error, "response", None), "status_code", 0) < 500:
+                    container(self._store).delete_blob(f"{STARTED}/{job}")
+                raise
+            container(self._store).upload_blob(f"{STARTED}/{job}", run, overwrite=True)
+            return run
+
+    def _claim(self, job: str) -> None:
+        from azure.core.exceptions import ResourceExistsError
+
+        with sdk_errors(self._config):
+            try:
+                container(self._store).upload_blob(f"{STARTED}/{job}", b"", overwrite=False)
+            except ResourceExistsError as error:
+                raise UserError(f"a job named {job} already exists") from error
 
     def submit_tuning(self, job: str, data: Mapping[str, str], overrides: str, sweep: Sweep, *, rerun: bool) -> str:
         experiment = self._config.model.experiment
@@ -182,6 +210,34 @@ class PythonSdkV1(PythonSdk):
             run = self._run(name)
             status = run.get_status()
             return Job(name, _CLOSED.get(status, status), run.get_portal_url())
+
+    def find_job(self, name: str) -> Job | None:
+        """Look for the file of the name, and wait for its content when another is starting the run at this moment.
+
+        Raises:
+            UserError: The file names no run, because its start broke off.
+        """
+        from azure.core.exceptions import ResourceNotFoundError
+
+        if self._dry_run:
+            return None
+        for look in range(LOOKS):
+            with sdk_errors(self._config):
+                try:
+                    run = container(self._store).download_blob(f"{STARTED}/{name}").readall().decode()
+                except ResourceNotFoundError as error:
+                    if "ContainerNotFound" in str(error):
+                        raise
+                    return None
+            if run:
+                return self.job(run)
+            if look == 0:
+                print(f"{name} is being started by another.", flush=True)
+            time.sleep(LOOK)
+        raise UserError(
+            f"the start of {name} broke off before its run was known: look in the studio whether one runs, and if none "
+            f"does, name another job, or delete the file {STARTED}/{name} from the default datastore"
+        )
 
     def download_output(self, job: str, output: str, folder: Path) -> None:
         self._show("StepRun.download", f"{job}: {output}")
@@ -357,6 +413,36 @@ class PythonSdkV1(PythonSdk):
             data = {key: (self._workspace, key) for key in data_assets(self._project)}
             steps = build(self._project, "drift", self._config, data)
         self._schedule(name, self._publish(name, name, steps))
+
+    def monitor_runs(self, schedule: str) -> list[MonitorRun]:
+        found = None if self._dry_run else self._schedules().get(schedule)
+        if found is None:
+            return []
+        with sdk_errors(self._config):
+            # Not `get_pipeline_runs`, which makes two more queries for each run.
+            listed = found._schedule_provider._service_caller.get_pipeline_runs_by_schedule_id_async(found.id)
+        runs = [
+            MonitorRun(run.id, moment(run.created_date), _CLOSED.get(run.status.status_code, run.status.status_code))
+            for run in listed
+        ]
+        return sorted(runs, key=lambda run: run.time, reverse=True)
+
+    def breaches(self, run: MonitorRun) -> list[Breach] | None:
+        """Read what the step `drift` wrote, also when it failed: that some columns drifted is why it fails."""
+        if self._dry_run:
+            return []
+        with tempfile.TemporaryDirectory() as name, sdk_errors(self._config):
+            for step in self._run(run.name).find_step_run("drift"):
+                self._download(f"dataset/{step.id}/drift/", Path(name))
+            file = Path(name) / "drift.json"
+            if not file.is_file():
+                return None
+            results = json.loads(file.read_text(encoding="utf-8"))["results"]
+        return [
+            Breach("drift", result["feature"], result["metric"], result["value"], result["threshold"])
+            for result in results
+            if result["drifted"]
+        ] or ([] if results else None)
 
     def disable_schedule(self, name: str) -> None:
         self._show("Schedule.disable", name)

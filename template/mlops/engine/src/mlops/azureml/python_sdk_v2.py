@@ -24,6 +24,7 @@ from mlops.azureml.backend import (
     assumed_model,
     model_version,
 )
+from mlops.azureml.monitor_runs import ERROR_TAG, Breach, MonitorRun, find_breaches, is_of_schedule, moment
 from mlops.azureml.remedies import Remedy, remedy, storage_remedy
 from mlops.azureml.storage import Container, StoredFile
 from mlops.config import DriftRules, EnvironmentConfig, Sweep
@@ -37,7 +38,7 @@ from mlops.shell import Shell
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
-    from azure.ai.ml.entities import PipelineJob
+    from azure.ai.ml.entities import OnlineEndpoint, PipelineJob
     from azure.core.credentials import TokenCredential
 
 INSTALL = (
@@ -174,8 +175,19 @@ class PythonSdk:
         if self._dry_run:
             return Job(name, "Completed")
         found = self._call("jobs.get", name)
-        # An enum whose text is its own name.
-        return Job(name, str(getattr(found.status, "value", found.status)), found.studio_url or "")
+        return Job(name, _status(found), found.studio_url or "")
+
+    def find_job(self, name: str) -> Job | None:
+        from azure.core.exceptions import ResourceNotFoundError
+
+        try:
+            return None if self._dry_run else self.job(name)
+        except UserError as error:
+            cause = error.__cause__
+            # Of a workspace that is not there Azure says the same, but for that there is a remedy.
+            if isinstance(cause, ResourceNotFoundError) and remedy(str(cause), self._config) is None:
+                return None
+            raise
 
     def download_output(self, job: str, output: str, folder: Path) -> None:
         options: dict[str, Any] = {"output_name": output, "download_path": folder}
@@ -226,10 +238,17 @@ class PythonSdk:
     def online_traffic(self) -> dict[str, int] | None:
         if self._dry_run:
             return {ASSUMED_ONLINE.name: 100}
-        for endpoint in self._list("online_endpoints.list"):
-            if endpoint.name == self._names.online_endpoint:
-                return {name: int(share) for name, share in (endpoint.traffic or {}).items()}
-        return None
+        endpoint = self._online_endpoint()
+        if endpoint is None:
+            return None
+        return {name: int(share) for name, share in (endpoint.traffic or {}).items()}
+
+    def online_address(self) -> str:
+        return getattr(self._online_endpoint(), "scoring_uri", None) or ""
+
+    def _online_endpoint(self) -> "OnlineEndpoint | None":
+        name = self._names.online_endpoint
+        return next((endpoint for endpoint in self._list("online_endpoints.list") if endpoint.name == name), None)
 
     def create_online_endpoint(self) -> None:
         ask = (lambda: "SUBSCRIPTION-ID") if self._dry_run else partial(subscription, self._config)
@@ -245,13 +264,12 @@ class PythonSdk:
         for listed in self._list("online_deployments.list", **endpoint):
             # The list leaves the tags out.
             found = self._call("online_deployments.get", listed.name, **endpoint)
-            generation = int((found.tags or {}).get("generation", 0))
-            deployments.append(Deployment(found.name, model_version(found.model), generation))
+            deployments.append(Deployment.of(found.name, found.model, found.tags))
         return deployments
 
-    def create_online_deployment(self, name: str, model: ModelVersion, generation: int) -> None:
+    def create_online_deployment(self, name: str, model: ModelVersion, tags: Mapping[str, str]) -> None:
         reference = model_reference(self._config, model.version, model.registry)
-        deployment = call_definition(self._project, "online", "deployment", self._config, name, reference, generation)
+        deployment = call_definition(self._project, "online", "deployment", self._config, name, reference, tags)
         if deployment.environment_variables.get(STORAGE_HOSTS) and not self._dry_run:
             # A user-assigned identity gives a token only to who names it.
             identity = self._call("online_endpoints.get", self._names.online_endpoint).identity
@@ -345,6 +363,33 @@ class PythonSdk:
         monitor = call_definition(self._project, "schedules", "monitor", self._config, name, deployment, task, drift)
         self._change("schedules.begin_create_or_update", monitor, shown=f"{name}: {deployment}")
 
+    def monitor_runs(self, schedule: str) -> list[MonitorRun]:
+        """Look through all jobs of the workspace: the SDK can list those of one schedule only no more.
+
+        Of Azure's behavior no recording exists: that a monitor's jobs are named after its schedule is known of other
+        schedules. A job that the SDK cannot read is None in its list.
+        """
+        runs = [
+            MonitorRun(
+                job.name,
+                moment(job.creation_context.created_at),
+                _status(job),
+                (job.tags or {}).get(ERROR_TAG) or "",
+                job.studio_url or "",
+            )
+            for job in self._list("jobs.list")
+            if job and is_of_schedule(schedule, (job.name, job.display_name), job.properties or {})
+        ]
+        return sorted(runs, key=lambda run: run.time, reverse=True)
+
+    def breaches(self, run: MonitorRun) -> list[Breach] | None:
+        """Read the tags of the steps of a run, as Azure ML's monitoring components write them (azureml-assets)."""
+
+        def children(parent: str) -> list[tuple[str, Mapping[str, str] | None]]:
+            return [(job.name, job.tags) for job in self._list("jobs.list", parent_job_name=parent) if job]
+
+        return find_breaches(run.name, children) or (None if run.problem else [])
+
     def disable_schedule(self, name: str) -> None:
         self._change("schedules.begin_disable", name, shown=name)
 
@@ -379,6 +424,11 @@ class PythonSdk:
     def _shown(self, model: ModelVersion) -> str:
         place = f" in {model.registry}" if model.registry else ""
         return f"{self._config.model.name}:{model.version}{place}"
+
+
+def _status(job: Any) -> str:
+    """Return a job's status: an enum whose text is its own name, or that name."""
+    return str(getattr(job.status, "value", job.status))
 
 
 @contextlib.contextmanager

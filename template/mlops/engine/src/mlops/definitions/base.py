@@ -16,6 +16,7 @@ from textwrap import shorten
 from types import ModuleType
 from typing import Any, Protocol
 
+from mlops.config import EnvironmentConfig
 from mlops.errors import UserError
 from mlops.pipeline import Pipeline
 
@@ -41,6 +42,13 @@ class Definitions(Protocol):
 
     def tuning(self) -> Pipeline:
         """Return the pipeline that searches hyperparameters, as it runs on this machine: one step does all trials.
+
+        Raises:
+            UserError: It cannot be read or built.
+        """
+
+    def online_deployment(self, config: EnvironmentConfig) -> "Document":
+        """Return a deployment behind an environment's online endpoint, with all of what it runs in.
 
         Raises:
             UserError: It cannot be read or built.
@@ -152,6 +160,9 @@ def _finding(error: Exception, folder: Path) -> Finding:
 def quiet() -> Iterator[None]:
     """Keep the notices of azure-ai-ml (experimental classes, anonymous assets) off the screen."""
     disabled = logging.root.manager.disable
+    if disabled >= logging.CRITICAL:  # it is quiet: each change of the level goes through the thousands of loggers
+        yield
+        return
     logging.disable(logging.CRITICAL)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):

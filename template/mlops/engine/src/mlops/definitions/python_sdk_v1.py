@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlops.config import EnvironmentConfig, load_environment
 from mlops.definitions import cron
-from mlops.definitions.base import load_module, require, running_in
-from mlops.definitions.python_sdk_v2 import folder
+from mlops.definitions.base import Document, load_module, require, running_in
+from mlops.definitions.python_sdk_v2 import folder, online_document
 from mlops.errors import UserError
 from mlops.pipeline import DataAsset, Pipeline, is_local
 from mlops.project import Project
@@ -77,6 +77,14 @@ class PythonSdkV1Definitions:
             UserError: They cannot be built, or use what has no plain form.
         """
         return plain_pipeline(self.project, "tuning", None)
+
+    def online_deployment(self, config: EnvironmentConfig) -> Document:
+        """Build a deployment, which has the definitions of SDK v2; see `Definitions.online_deployment`.
+
+        Raises:
+            UserError: It cannot be built, or not be written as a document.
+        """
+        return online_document(self.project, config)
 
 
 def plain_pipeline(project: Project, function: str, *arguments: object) -> Pipeline:

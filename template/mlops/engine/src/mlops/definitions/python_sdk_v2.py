@@ -80,6 +80,17 @@ def tuning_job(project: Project, config: EnvironmentConfig, sweep: Sweep | None)
     return job
 
 
+def online_document(project: Project, config: EnvironmentConfig) -> Document:
+    """Build a deployment behind the online endpoint; return it as a document with its environment in it.
+
+    Raises:
+        UserError: It cannot be built, or not be written as a document.
+    """
+    model = model_reference(config, MODEL_VERSION)
+    entity = call_definition(project, "online", "deployment", config, DEPLOYMENT, model, {})
+    return document(entity, "onlineDeployment", folder(project) / "online.py", "deployment")
+
+
 def data_assets(project: Project) -> dict[str, DataAsset]:
     """Return the data assets of the definitions by name."""
     source, assets = project.definitions / "data.py", {}
@@ -114,6 +125,14 @@ class PythonSdkDefinitions:
             UserError: It cannot be built.
         """
         return self._plain(tuning_job(self.project, self.config, None))
+
+    def online_deployment(self, config: EnvironmentConfig) -> Document:
+        """Build a deployment; see `Definitions.online_deployment`.
+
+        Raises:
+            UserError: It cannot be built, or not be written as a document.
+        """
+        return online_document(self.project, config)
 
     def _plain(self, job: "PipelineJob") -> Pipeline:
         source = self.project.definitions / "pipeline.py"
@@ -183,7 +202,7 @@ class PythonSdkDefinitions:
     def _online_documents(self, path: Path) -> list[Document]:
         endpoint = self._call("online", "endpoint", endpoint_identity(self.config, lambda: SUBSCRIPTION))
         model = model_reference(self.config, MODEL_VERSION)
-        deployment = self._call("online", "deployment", DEPLOYMENT, model, 1)
+        deployment = self._call("online", "deployment", DEPLOYMENT, model, {"generation": "1"})
         return [
             document(endpoint, "onlineEndpoint", path, "endpoint"),
             document(deployment, "onlineDeployment", path, "deployment", self._environments.values()),

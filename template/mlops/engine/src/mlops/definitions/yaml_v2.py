@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops.config import EnvironmentConfig, Sweep
+from mlops.definitions.base import Document
 from mlops.errors import UserError
 from mlops.pipeline import OPTIONAL, Pipeline, is_local, mapping
 from mlops.project import Project, load_yaml
@@ -44,6 +45,21 @@ class YamlDefinitions:
             UserError: The file is missing, or holds no YAML mapping.
         """
         return Pipeline.load(self.project.definitions / TUNING_FILE)
+
+    def online_deployment(self, config: EnvironmentConfig) -> Document:
+        """Read a deployment with the environment that its file refers to; see `Definitions.online_deployment`.
+
+        Raises:
+            UserError: A file is missing, or holds no YAML mapping.
+        """
+        path = self.project.definitions / "online" / "deployment.yml"
+        online = config.compute.online
+        content = load_yaml(path) | {"instance_type": online.vm_size, "instance_count": online.instance_count}
+        environment = content.get("environment")
+        if isinstance(environment, str) and is_local(environment):
+            file = path.parent / environment.removeprefix("file:")
+            content["environment"] = _moved(load_yaml(file), file.parent, path.parent)
+        return Document(path, "onlineDeployment", content)
 
 
 def sweep_document(project: Project, sweep: Sweep, config: EnvironmentConfig, folder: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from mlops.infrastructure.workspace import (
 )
 from mlops.project import Project
 from mlops.shell import Shell
-from mlops.subscription.account import LOCK, REMEDIES, find
+from mlops.subscription.account import LOCK, REMEDIES, account, find
 from mlops.subscription.checks import Context
 from mlops.subscription.checks.tools import Tool
 from mlops.subscription.choices import Action
@@ -54,6 +54,8 @@ class Bicep(Provisioned):
             values.append(f"existingInstances={instances}")
         if deployer:
             values.append(f"deployerPrincipalId={deployer}")
+        elif not dry_run and account(shell).user_type == "servicePrincipal":
+            values.append("deployerPrincipalType=ServicePrincipal")
         if start := _budget_start(shell, config):
             values.append(f"budgetStart={start}")
         # One name for all deployments of an environment: Azure then refuses a second one at the same time.

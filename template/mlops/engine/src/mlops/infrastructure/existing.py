@@ -163,7 +163,9 @@ def missing_user_rights(context: Context, granted: Granted) -> Iterator[str]:
         yield f"Contributor on {context.subscription}"
     needed = _needed_roles(context)
     for place in dict.fromkeys(scope for _, scope in needed):
-        yield from granted.missing_to_grant(place, {role: ROLES[role] for role, scope in needed if scope == place})
+        yield from granted.missing_to_grant(
+            place, {role: ROLES[role] for role, scope in needed if scope == place}, ["ServicePrincipal"]
+        )
 
 
 def missing_workflow_rights(context: Context, granted: Granted) -> Iterator[str]:

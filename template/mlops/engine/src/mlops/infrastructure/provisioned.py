@@ -3,7 +3,7 @@
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,6 +21,9 @@ from mlops.subscription.steps import PAUSE_SECONDS, Cloud, Identity, RoleAssignm
 
 NO_RIGHT = "AuthorizationFail|AuthorizationPermissionMismatch|does not have authorization"
 """What Azure writes while a role that was just granted has not taken effect."""
+
+ASSIGNMENTS = "Microsoft.Authorization/roleAssignments"
+INSTANCES = "user-with-compute-instance"
 
 
 class Provisioned(ABC):
@@ -160,7 +163,8 @@ class Provisioned(ABC):
             yield f"Contributor on {scope}"
         document = self._roles()
         names = {entry["role"] for entry in document["assignments"].values()}
-        yield from granted.missing_to_grant(scope, {name: document["roles"][name] for name in names})
+        kinds = ["ServicePrincipal", *(["User"] if INSTANCES in self.project.add_ons else [])]
+        yield from granted.missing_to_grant(scope, {name: document["roles"][name] for name in names}, kinds)
         if _locks(context.config) and not granted.at(scope, "Owner", "User Access Administrator", "Locks Contributor"):
             yield f"Locks Contributor on {scope}"
 
@@ -168,17 +172,35 @@ class Provisioned(ABC):
         return load_yaml(self.project.root / "infrastructure" / "shared" / "roles.yml")
 
     def _condition(self) -> str:
-        """Return the condition that limits granting and revoking of roles to those of the infrastructure."""
-        roles = self._roles().get("roles")
+        """Return the condition that limits granting and revoking of roles to those of the infrastructure.
+
+        Roles are granted to services alone; where users own compute instances, their own few roles to users as well.
+        """
+        document = self._roles()
+        roles = document.get("roles")
         if not isinstance(roles, dict):
             raise UserError("infrastructure/shared/roles.yml: roles: the key is missing")
-        ids = ", ".join(sorted(str(role) for role in roles.values()))
+        granted = [_one_of(roles.values(), "ServicePrincipal")]
+        if INSTANCES in self.project.add_ons:
+            granted.append(_one_of({roles[role] for role in _roles_of(document, "user")}, "User"))
+        # Revoking is not limited by the kind: the one of a person's who built the environment first goes, too.
+        allowed = {"write": " OR ".join(granted), "delete": _one_of(roles.values())}
         # In one line: a line break in an argument does not survive the az of Windows, which is a batch file.
         return " AND ".join(
-            f"(!(ActionMatches{{'Microsoft.Authorization/roleAssignments/{action}'}}) OR @{source}"
-            f"[Microsoft.Authorization/roleAssignments:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals {{{ids}}})"
-            for action, source in (("write", "Request"), ("delete", "Resource"))
+            f"(!(ActionMatches{{'{ASSIGNMENTS}/{action}'}}) OR {which})" for action, which in allowed.items()
         )
+
+
+def _one_of(roles: Iterable[object], kind: str = "") -> str:
+    """Return the part of a condition for assignments of these roles; `kind` is what they are granted to."""
+    source, ids = "@Request" if kind else "@Resource", ", ".join(sorted(map(str, roles)))
+    which = f"{source}[{ASSIGNMENTS}:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals {{{ids}}}"
+    whom = f"{source}[{ASSIGNMENTS}:PrincipalType] ForAnyOfAnyValues:StringEqualsIgnoreCase {{'{kind}'}}"
+    return f"({which} AND {whom})" if kind else which
+
+
+def _roles_of(document: dict[str, Any], identity: str) -> set[str]:
+    return {entry["role"] for entry in document["assignments"].values() if entry["identity"] == identity}
 
 
 @dataclass

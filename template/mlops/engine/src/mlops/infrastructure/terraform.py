@@ -146,6 +146,8 @@ class Terraform(Provisioned):
         arguments = ["-input=false", lock, "-var", f"environment={config.environment}"]
         if deployer:
             arguments += ["-var", f"deployer_principal_id={deployer}"]
+        elif _service():
+            arguments += ["-var", "deployer_principal_type=ServicePrincipal"]
         if action == "destroy":
             for instance in existing_instances(shell, self.project, config):
                 delete_instance(shell, config, instance)
@@ -215,6 +217,12 @@ def _login(shell: Shell) -> dict[str, str]:
 
 def _oidc() -> bool:
     return os.environ.get("ARM_USE_OIDC", "").lower() in ("true", "1")
+
+
+def _service() -> bool:
+    """Return whether Terraform signs in as a service, and not as the person who is signed in to `az`."""
+    msi = os.environ.get("ARM_USE_MSI", "").lower() in ("true", "1")
+    return _oidc() or msi or bool(os.environ.get("ARM_CLIENT_ID"))
 
 
 def _place(state: TerraformState) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mlops import definitions
 from mlops.config import EnvironmentConfig, Sweep, TrainingCompute, load_environment, read_environment, successor
@@ -46,7 +47,7 @@ def environment_findings(project: Project) -> list[Finding]:
         path = project.root / "config" / f"{name}.yml"
         content, unreadable = read(path)
         findings += unreadable
-        if content is not None:
+        if content is not None and not unreadable:
             config, problems = read_environment(project, name)
             findings += [Finding(path, *problem) for problem in problems]
             configs += [config] if config else []
@@ -135,19 +136,9 @@ def check_overrides(project: Project, overrides: str, schema: Path | None = None
     Raises:
         UserError: One is malformed, names an unknown setting, or makes the settings wrong.
     """
-    if not overrides.strip():
-        return
-    files = schema or project.schema, settings or project.settings
-    try:
-        problems = _settings_problems(project, *files, overrides)
-        known = _settings_problems(project, *files) if problems else []
-    except Exception as error:  # code of the project, which may have any mistake in it
-        raise UserError(f"--overrides {overrides}: they cannot be checked: {error_line(error)}") from error
-    searched = "tuning." in overrides
-    new = [problem for problem in problems if problem not in known and (searched or "tuning.space." not in problem)]
-    if new:
-        lines = (problem.removeprefix(f"{files[1]}: ") for problem in new)
-        raise UserError(f"--overrides {overrides}: {'; '.join(lines)}")
+    if overrides.strip():
+        files = schema or project.schema, settings or project.settings
+        _refuse_new_problems(project, files, overrides, _problems_with(project, files, overrides))
 
 
 def check_tuning(project: Project, overrides: str) -> None:
@@ -156,17 +147,38 @@ def check_tuning(project: Project, overrides: str) -> None:
     Raises:
         UserError: An override is wrong, or the section.
     """
-    check_overrides(project, overrides)
-    try:
-        problems = _settings_problems(project, project.schema, project.settings, overrides)
-    except Exception as error:  # code of the project, which may have any mistake in it
-        raise UserError(f"config/model.yml: it cannot be checked: {error_line(error)}") from error
-    if wrong := [problem for problem in problems if "tuning." in problem]:
+    files = project.schema, project.settings
+    problems = _problems_with(project, files, overrides)
+    if overrides.strip():
+        _refuse_new_problems(project, files, overrides, problems)
+    if wrong := [problem for problem in problems if _is_of(problem, "tuning")]:
         raise UserError("; ".join(problem.removeprefix(f"{project.settings}: ") for problem in wrong))
 
 
-def _settings_problems(project: Project, schema: Path, settings: Path, overrides: str = "") -> list[str]:
+def _problems_with(project: Project, files: tuple[Path, Path], overrides: str) -> list[Any]:
+    try:
+        return _settings_problems(project, *files, overrides)
+    except Exception as error:  # code of the project, which may have any mistake in it
+        place = f"--overrides {overrides}: they" if overrides.strip() else "config/model.yml: it"
+        raise UserError(f"{place} cannot be checked: {error_line(error)}") from error
+
+
+def _refuse_new_problems(project: Project, files: tuple[Path, Path], overrides: str, problems: list[Any]) -> None:
+    known = _problems_with(project, files, "") if problems else []
+    searched = any(word.startswith("tuning.") for word in overrides.split())
+    new = [each for each in problems if each not in known and (searched or not _is_of(each, "tuning.space"))]
+    if new:
+        lines = (problem.removeprefix(f"{files[1]}: ") for problem in new)
+        raise UserError(f"--overrides {overrides}: {'; '.join(lines)}")
+
+
+def _is_of(problem: Any, key: str) -> bool:
+    return f"{problem.key}.".startswith(f"{key}.")
+
+
+def _settings_problems(project: Project, schema: Path, settings: Path, overrides: str = "") -> list[Any]:
+    """Return lines, each of which has the `key` that it is about; see `core.endpoint` of the project."""
     with quiet():
         check = project.module("core.endpoint").check_settings
-        found: list[str] = check(project.module("modality").MODALITY, schema, settings, overrides)
+        found: list[Any] = check(project.module("modality").MODALITY, schema, settings, overrides)
     return found

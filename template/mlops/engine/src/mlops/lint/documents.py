@@ -13,12 +13,7 @@ import yaml
 from mlops.definitions.base import Document, Finding
 from mlops.errors import UserError
 from mlops.pipeline import Component, mapping
-
-try:  # the loader on libyaml is ten times as fast; PyYAML may have been built without it
-    from yaml import CSafeLoader as _FastLoader
-except ImportError:
-    from yaml import SafeLoader as _FastLoader  # type: ignore[assignment]
-
+from mlops.project import parse_yaml
 
 SCHEMAS = {
     "commandjob": "commandJob",
@@ -88,25 +83,8 @@ _KEYS = {  # a key that gives the kind away, tried in this order
 
 def read(path: Path) -> tuple[dict[str, Any] | None, list[Finding]]:
     """Return the mapping in a file and the findings in its text: broken YAML, doubled keys, no mapping."""
-    findings: list[Finding] = []
-
-    class Loader(_FastLoader):
-        """Reports doubled keys, of which PyYAML silently keeps the last one."""
-
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-            seen: set[object] = set()
-            for key, _ in node.value:
-                if isinstance(key, yaml.ScalarNode) and key.value != "<<":
-                    if key.value in seen:
-                        where = f"line {key.start_mark.line + 1}"
-                        findings.append(
-                            Finding(path, where, f'the key "{key.value}" stands here twice; only one can count')
-                        )
-                    seen.add(key.value)
-            return super().construct_mapping(node, deep)
-
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader)
+        content, doubled = parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None, [Finding(path, "", "no such file")]
     except UnicodeDecodeError:
@@ -117,6 +95,8 @@ def read(path: Path) -> tuple[dict[str, Any] | None, list[Finding]]:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         where = f"line {mark.line + 1}" if mark else ""
         return None, [Finding(path, where, f"not valid YAML: {problem or str(error).splitlines()[0]}")]
+    message = 'the key "{}" stands here twice; only one can count'
+    findings = [Finding(path, f"line {line}", message.format(key)) for line, key in doubled]
     if not isinstance(content, dict):
         return None, [*findings, Finding(path, "", "keys and values are expected in this file")]
     return {str(key): value for key, value in content.items()}, findings
@@ -190,13 +170,18 @@ class Catalogue:
 
     @cached_property
     def collected_assets(self) -> dict[str, bool]:
-        """Data assets that deployments fill, `<endpoint>-<deployment>-<collection>`, and whether they are enabled."""
+        """Data assets that deployments fill, and whether they are enabled.
+
+        Without a name of its own that of a collection is `<endpoint>-<deployment>-<collection>`.
+        """
         found = {}
         for document in self.of_kind("onlineDeployment"):
             base = f"{document.content.get('endpoint_name')}-{document.content.get('name')}"
             collections = mapping(mapping(document.content.get("data_collector")).get("collections"))
             for name, collection in collections.items():
-                found[f"{base}-{name}"] = str(mapping(collection).get("enabled", "")).lower() == "true"
+                content = mapping(collection)
+                asset = mapping(content.get("data")).get("name") or f"{base}-{name}"
+                found[str(asset)] = str(content.get("enabled", "")).lower() == "true"
         return found
 
     @cached_property

@@ -4,8 +4,8 @@ import ast
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from importlib import metadata
-from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -70,29 +70,33 @@ def _python_problems(lines: Iterable[object], table: Mapping[str, object]) -> It
 
 def _missing(project: Project, ranges: Iterable[str], installed: set[str]) -> Iterator[str]:
     """Find packages that modules import when they are loaded, and that nothing in the environments brings along."""
-    code = project.root / "data-science" / "src" / project.package
-    imports = {name: path for path in sorted(code.rglob("*.py")) for name in _imports(path)}
     absent = [name for name in ranges if name not in installed]
     brought = _closure(installed) if absent else installed
-    for name in absent:
-        found = [each for each in _packages(name) if each in imports] if name not in brought else []
-        if found:
+    sought = {name: _packages(name) for name in absent if name not in brought}
+    if not any(sought.values()):
+        return
+    code = project.root / "data-science" / "src" / project.package
+    imports = {name: path for path in sorted(code.rglob("*.py")) for name in _imports(path.read_bytes())}
+    for name, packages in sought.items():
+        if found := [each for each in packages if each in imports]:
             module = imports[found[0]].relative_to(code).as_posix()
             yield f"no environment has {name}, which pyproject.toml names and {module} imports: add it with its version"
 
 
-def _imports(path: Path) -> Iterator[str]:
+@cache
+def _imports(source: bytes) -> frozenset[str]:
+    """Return the packages that a module imports when it is loaded."""
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = ast.parse(source.decode("utf-8"))
     except (SyntaxError, UnicodeDecodeError):
-        return  # reported with the commands
-    for node in tree.body:
-        if isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module.partition(".")[0]
+        return frozenset()  # reported with the commands
+    names = [alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names]
+    names += [str(node.module) for node in tree.body if isinstance(node, ast.ImportFrom) and not node.level]
+    return frozenset(name.partition(".")[0] for name in names)
 
 
+# What is installed stays as it is while the lint runs.
+@cache
 def _packages(name: str) -> list[str]:
     """Return what an installed distribution is imported by; nothing where several share that name, such as azure."""
     try:
@@ -113,10 +117,15 @@ def _closure(names: set[str]) -> set[str]:
         if name in found:
             continue
         found.add(name)
-        try:
-            lines = metadata.requires(name) or []
-        except metadata.PackageNotFoundError:
-            continue
-        required = [each for each in _requirements(lines) if not each.marker or each.marker.evaluate({"extra": ""})]
-        waiting += [canonicalize_name(each.name) for each in required]
+        waiting += _required(name)
     return found
+
+
+@cache
+def _required(name: str) -> list[str]:
+    try:
+        lines = metadata.requires(name) or []
+    except metadata.PackageNotFoundError:
+        return []
+    required = [each for each in _requirements(lines) if not each.marker or each.marker.evaluate({"extra": ""})]
+    return [canonicalize_name(each.name) for each in required]

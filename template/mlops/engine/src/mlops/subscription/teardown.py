@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mlops import verbs
+from mlops import outputs, verbs
 from mlops.config import EnvironmentConfig, load_environment
 from mlops.errors import UserError
 from mlops.project import Project
@@ -54,7 +54,8 @@ def remove(
         dry_run: Show the commands and run none.
 
     Raises:
-        UserError: The workspace is not the project's own, or its group holds what this project did not make.
+        UserError: The workspace is not the project's own, its group holds what this project did not make, or another
+            environment reads the registry in it.
     """
     if not infrastructure.provisions:
         raise UserError(
@@ -70,6 +71,7 @@ def remove(
     if not dry_run:
         _show(project, config, resources, verbs.remains(session) if session else [])
         _refuse(shell, config, resources)
+        _refuse_while_read(shell, project, config, resources)
         agree()
     if session:
         verbs.teardown(session)
@@ -83,6 +85,9 @@ def remove(
     _purge_vault(shell, config)
     end = f"{config.environment} is gone. `uv run mlops provision --environment {config.environment}` builds it again."
     print(f"# {end}" if dry_run else end, flush=True)
+    if not dry_run:
+        lines = "\n".join(f"- {line}" for line in _stays(project, config))
+        outputs.add_summary(f"## Teardown of {config.environment}\n\n{end} What stays:\n\n{lines}")
 
 
 def find_resources(shell: Shell, config: EnvironmentConfig) -> list[Resource] | None:
@@ -133,10 +138,6 @@ def _show(project: Project, config: EnvironmentConfig, resources: list[Resource]
     print("What stays:")
     for line in _stays(project, config):
         print(f"  {line}")
-    for registry in (resource.name for resource in resources if resource.kind == REGISTRY):
-        others = ", ".join(_readers(project, config, registry))
-        if others:
-            print(f"WARNING: the model registry {registry} is deleted too, and {others} get their models from it.")
     print(flush=True)
 
 
@@ -150,11 +151,50 @@ def _stays(project: Project, config: EnvironmentConfig) -> Iterator[str]:
     yield f"{what}; `uv run mlops bootstrap --environment {config.environment} --undo` removes that"
 
 
+def _refuse_while_read(shell: Shell, project: Project, config: EnvironmentConfig, resources: list[Resource]) -> None:
+    """Keep a registry in the group that another environment gets its models from."""
+    for registry in (resource for resource in resources if resource.kind == REGISTRY):
+        if readers := [name for name in _readers(project, config, registry.name) if _stands(shell, project, name)]:
+            commands = " and ".join(f"`uv run mlops teardown --environment {name} --all`" for name in readers)
+            raise UserError(
+                f"the model registry {registry.name} would go too, with the models of {', '.join(readers)}: first run "
+                f"{commands}"
+            )
+        # An environment in another subscription cannot be seen from here, but the role that it needs can.
+        if roles := _foreign_roles(shell, config, registry.id):
+            raise UserError(
+                f"the model registry {registry.name} would go too, and identities of other environments have a role on "
+                f"it: once these are gone, run `az role assignment delete --ids {' '.join(roles)}`"
+            )
+
+
 def _readers(project: Project, config: EnvironmentConfig, registry: str) -> list[str]:
     """Return the other environments that get their models from a registry."""
     others = [load_environment(project, name) for name in project.environments if name != config.environment]
     readers = [other for other in others if other.names.registry == registry and other.model.source == "registry"]
     return [other.environment for other in readers]
+
+
+def _stands(shell: Shell, project: Project, name: str) -> bool:
+    """Return whether the workspace of another environment is in this subscription."""
+    names = load_environment(project, name).names
+    place = ("--resource-group", names.resource_group, "--name", names.workspace)
+    return find(shell, "resource", "show", *place, "--resource-type", azure.WORKSPACES) is not None
+
+
+def _foreign_roles(shell: Shell, config: EnvironmentConfig, scope: str) -> list[str]:
+    """Return the role assignments on a resource that a service has, other than the environment's own deployer."""
+    deployer = config.deployer
+    own = find(shell, "identity", "show", "--name", deployer.identity, "--resource-group", deployer.resource_group)
+    names = ("--fill-principal-name", "false", "--fill-role-definition-name", "false")
+    found = find(shell, "role", "assignment", "list", "--scope", scope, *names) or []
+    return [
+        item["id"]
+        for item in found
+        if item["scope"].casefold() == scope.casefold()
+        and item["principalType"] == "ServicePrincipal"
+        and item["principalId"] != (own or {}).get("principalId")
+    ]
 
 
 def _refuse(shell: Shell, config: EnvironmentConfig, resources: list[Resource]) -> None:

@@ -2,20 +2,28 @@
 
 from mlops.verbs.batch import deploy_batch
 from mlops.verbs.data import ensure_data
+from mlops.verbs.delivery import deliver
+from mlops.verbs.drift import drift
 from mlops.verbs.models import promote
-from mlops.verbs.online import SMOKE_TEST_ROWS, deploy_online, logs, rollback, shift_traffic, smoke_test
+from mlops.verbs.online import SMOKE_TEST_ROWS, deploy_online, logs, shift_traffic, smoke_test
+from mlops.verbs.recovery import abort, rollback
 from mlops.verbs.removal import remains, teardown
 from mlops.verbs.schedules import monitor
 from mlops.verbs.session import Session
 from mlops.verbs.training import train
 from mlops.verbs.tuning import tune
+from mlops.verbs.versions import list_models
 
 __all__ = [
     "SMOKE_TEST_ROWS",
     "Session",
+    "abort",
+    "deliver",
     "deploy_batch",
     "deploy_online",
+    "drift",
     "ensure_data",
+    "list_models",
     "logs",
     "monitor",
     "promote",

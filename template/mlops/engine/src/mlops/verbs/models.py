@@ -1,6 +1,14 @@
-"""Which version of the model is used, and how one gets to another environment."""
+"""Which version of the model is used, and how one gets to another environment.
 
+What is known of a version is in its tags, where the environment takes its models from. Those of one environment end in
+its name: `promoted_<E>` is the sha256 of the files that it may take, `deployed_<E>` the time since which the version
+has all its traffic. `rejected_<E>` and `pinned_<E>` are "true" or "false", because a tag can be set and not removed.
+"""
+
+import re
+from collections.abc import Iterable
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from mlops.azureml.backend import ModelVersion, model_files
 from mlops.config import choose, load_environment
@@ -8,39 +16,64 @@ from mlops.errors import UserError
 from mlops.verbs.session import Session
 
 
-def choose_model(session: Session, version: str | None = None) -> ModelVersion:
-    """Return the model version to deploy or promote: the given one, or else the newest that may be used.
+class RejectedError(UserError):
+    """An environment has rejected the model version."""
 
-    A version tagged `rejected=true` may not be used; one in the registry only after its promotion to this environment.
+
+def choose_model(session: Session, version: str | None = None, *, pins: bool = True) -> ModelVersion:
+    """Return the model version to deploy or promote: the given one, or else the pinned or the newest that may be used.
+
+    A version that was rejected, everywhere or in this environment, may not be used; one in the registry only after its
+    promotion to this environment. Without `pins` a pinned version is one like the others.
 
     Raises:
         UserError: There is no such version, or it may not be used.
     """
     config, registry = session.config, session.registry
-    place = f"registry {registry}" if registry else f"workspace {config.names.workspace}"
     models = session.backend.model_versions(registry)
     usable = [model for model in models if obstacle(session, model) is None]
+    pinned = [model for model in usable if pins and is_set(model, f"pinned_{config.environment}")]
     if version is None and usable:
-        return max(usable, key=number)
+        return max(pinned or usable, key=number)
     if version is None:
         command = f"uv run mlops promote --to {config.environment}" if registry else session.command("train")
-        raise UserError(f"{place} has no usable version of {config.model.name}: run `{command}`")
-    chosen = next((model for model in models if model.version == version), None)
-    if session.dry_run and chosen is None:
-        return replace(models[0], version=version)
-    if chosen is None:
-        known = ", ".join(model.version for model in sorted(models, key=number)) or "none"
-        raise UserError(f"{place} has no version {version} of {config.model.name}: it has {known}")
+        raise UserError(f"{place_of_models(session)} has no usable version of {config.model.name}: run `{command}`")
+    chosen = find_version(session, models, version)
     if reason := obstacle(session, chosen):
         raise UserError(f"version {version} of {config.model.name} {reason}")
     return chosen
 
 
+def find_version(session: Session, models: list[ModelVersion], version: str) -> ModelVersion:
+    """Return the version of a number.
+
+    Raises:
+        UserError: It is not there.
+    """
+    for model in models:
+        if model.version == version:
+            return model
+    if session.dry_run:
+        return replace(models[0], version=version)
+    known = ", ".join(model.version for model in sorted(models, key=number)) or "none"
+    raise UserError(
+        f"{place_of_models(session)} has no version {version} of {session.config.model.name}: it has {known}"
+    )
+
+
+def place_of_models(session: Session) -> str:
+    """Return the words for where the environment takes its models from."""
+    return f"registry {session.registry}" if session.registry else f"workspace {session.config.names.workspace}"
+
+
 def obstacle(session: Session, model: ModelVersion) -> str | None:
     """Return why a model version may not be used, or None when it may."""
     environment = session.config.environment
-    if model.tags.get("rejected") == "true":
+    if is_set(model, "rejected"):
         return "was rejected: choose another one"
+    if is_set(model, f"rejected_{environment}"):
+        command = session.command("models", "--accept", model.version)
+        return f"was rejected in {environment}: choose another one, or take that back with `{command}`"
     if model.registry and f"promoted_{environment}" not in model.tags:
         command = f"uv run mlops promote --to {environment} --model-version {model.version}"
         return f"was not promoted to {environment}: run `{command}`"
@@ -52,13 +85,87 @@ def number(model: ModelVersion) -> int:
     return int(model.version) if model.version.isdigit() else -1
 
 
-def promote(session: Session, target: str, *, model_version: str | None = None) -> None:
+def is_set(model: ModelVersion, tag: str) -> bool:
+    """Return whether a tag of a model version says "true"."""
+    return str(model.tags.get(tag, "")).lower() == "true"
+
+
+def known_hash(session: Session, model: ModelVersion) -> str:
+    """Return the sha256 that the tags have for the files of a model version, "" when they have none."""
+    return model.tags.get(f"promoted_{session.config.environment}" if model.registry else "sha256") or ""
+
+
+def check_files(session: Session, model: ModelVersion, expected: str) -> None:
+    """Compare the files of a model version, where the environment takes it from, with a hash.
+
+    Raises:
+        UserError: They have another one.
+    """
+    actual = _hash(session, model)
+    if actual != expected and not session.dry_run:
+        command = session.command("models")
+        raise UserError(
+            f"version {model.version} in {place_of_models(session)} is not the model that was named (sha256 "
+            f"{actual[:12]}, expected {expected[:12]}): nothing was changed; `{command}` shows the hashes"
+        )
+    if not session.dry_run:
+        session.say(f"Version {model.version} is the model that was named: sha256 {expected[:12]}.")
+
+
+def pinned_versions(session: Session) -> list[ModelVersion]:
+    """Return the versions that the environment is pinned to: one, or two while a pin is moved."""
+    tag = f"pinned_{session.config.environment}"
+    return [model for model in session.backend.model_versions(session.registry) if is_set(model, tag)]
+
+
+def set_pin(session: Session, models: Iterable[ModelVersion], *, on: bool) -> None:
+    """Pin the environment to model versions, or end the pins to them."""
+    for model in models:
+        session.backend.tag_model(model, {f"pinned_{session.config.environment}": str(on).lower()})
+
+
+def since(session: Session, model: ModelVersion) -> str:
+    """Return the time at which a model version last got all traffic of the environment, "" if it never did."""
+    return model.tags.get(f"deployed_{session.config.environment}") or ""
+
+
+def record_deployment(session: Session, model: ModelVersion) -> None:
+    """Note that a model version has all traffic of the environment, with the time, unless that is known."""
+    known = [other for other in session.backend.model_versions(session.registry) if since(session, other)]
+    last = max(known, key=lambda other: since(session, other), default=None)
+    if last is None or last.version != model.version:
+        session.backend.tag_model(model, {f"deployed_{session.config.environment}": now()})
+
+
+def now() -> str:
+    """Return the present time in UTC, as tags have it: texts of it are in the order of the times."""
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def check_sha256(sha256: str) -> None:
+    """Check that a text can be a hash.
+
+    Raises:
+        UserError: It cannot.
+    """
+    if not re.fullmatch("[0-9a-f]{64}", sha256):
+        raise UserError(f"--sha256 {sha256}: write all its 64 hexadecimal digits, as `mlops models` shows them")
+
+
+def promote(session: Session, target: str, *, model_version: str | None = None, sha256: str = "") -> None:
     """Bring a model version, as it is, from the session's environment within reach of the `target` environment.
 
     Copies it to the registry if it is not there yet, compares the copy with the original by hash, and only then marks
-    it for the target.
+    it for the target. The mark is a record: a delivery to a protected environment names version and hash all the same.
+
+    Args:
+        session: The environment that the model comes from.
+        target: The environment that may take it from then on.
+        model_version: The version; by default the pinned one, or else the newest that may be used.
+        sha256: The hash of its files, if they were compared with it already; by default that of its tags.
 
     Raises:
+        RejectedError: The target has rejected the version.
         UserError: The hashes differ, and the copy is rejected; or the environments do not fit together.
     """
     config = load_environment(session.project, target)
@@ -68,11 +175,14 @@ def promote(session: Session, target: str, *, model_version: str | None = None) 
     if registry != session.config.names.registry:
         raise UserError(f"config/{target}.yml names another registry than the environment to promote from: use one")
     model = choose_model(session, model_version)
-    expected = model.tags.get(f"promoted_{session.config.environment}" if model.registry else "sha256")
-    if expected is None:
+    expected = sha256 or known_hash(session, model)
+    if not expected and not session.dry_run:
         raise UserError(f"version {model.version} has no tag sha256: promote one that the pipeline registered")
     if model.registry is None:
         model = _copy_to_registry(session, model, registry)
+    if is_set(model, f"rejected_{target}"):
+        command = f"uv run mlops models --environment {target} --accept {model.version}"
+        raise RejectedError(f"version {model.version} was rejected in {target}: `{command}` takes that back")
     actual = _hash(session, model)
     if actual != expected and not session.dry_run:
         session.backend.tag_model(model, {"rejected": "true"})
@@ -102,7 +212,7 @@ def _copy_to_registry(session: Session, model: ModelVersion, registry: str) -> M
         else:
             backend.share_model(model.version, registry)
         return copy
-    if copy.tags.get("rejected") == "true":
+    if is_set(copy, "rejected"):
         raise UserError(f"version {model.version} was rejected in registry {registry}: train and promote a new version")
     session.say(f"Version {model.version} is in registry {registry} already.")
     return copy

@@ -2,21 +2,54 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mlops import definitions
 from mlops.azureml.backend import Deployment, ModelVersion
 from mlops.errors import UserError
+from mlops.fingerprint import fingerprint
 from mlops.local.runner import input_path
 from mlops.local.serving import sample_request
 from mlops.verbs import rollout
-from mlops.verbs.models import choose_model, number, obstacle
+from mlops.verbs.models import choose_model, record_deployment
 from mlops.verbs.rollout import Step
 from mlops.verbs.session import Session
 
 SMOKE_TEST_ROWS = 5
 LOG_LINES = 50
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """The online endpoint as it is: the traffic in percent by deployment (None: no endpoint), and the deployments.
+
+    The older deployments come first.
+    """
+
+    traffic: Mapping[str, int] | None
+    deployments: Mapping[str, Deployment]
+
+    @classmethod
+    def look(cls, session: Session) -> "Endpoint":
+        """Ask Azure for it."""
+        traffic = session.backend.online_traffic()
+        found = [] if traffic is None else session.backend.online_deployments()
+        return cls(traffic, {item.name: item for item in sorted(found, key=lambda item: item.generation)})
+
+    @property
+    def serving(self) -> Deployment | None:
+        """The deployment that gets most of the traffic; of equals the older one."""
+        name = rollout.serving_deployment(self.traffic or {}, self.deployments)
+        return self.deployments[name] if name else None
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What a rollout came to: whether the version has all traffic, and what it changed, which may be nothing."""
+
+    serves: bool
+    changes: tuple[str, ...] = ()
 
 
 def deploy_online(
@@ -32,34 +65,79 @@ def deploy_online(
 
     Args:
         session: The environment.
-        model_version: The version; by default the newest that may be used.
+        model_version: The version; by default the pinned one, or else the newest that may be used.
         bake_minutes: Length of the canary stage; by default that of the configuration.
         hold: Stop before traffic moves.
-        force: Roll out also when the version is served already, for a change of the scoring script or its environment.
+        force: Roll out also when nothing has changed since the version was deployed.
         sleep: Waits for some seconds.
 
     Raises:
         UserError: The new deployment is not the one that serves at the end.
     """
-    backend, config = session.backend, session.config
     model = choose_model(session, model_version)
-    traffic = backend.online_traffic()
-    if traffic is None:
+    endpoint = Endpoint.look(session)
+    roll_out(session, model, endpoint, bake_minutes=bake_minutes, hold=hold, force=force, sleep=sleep)
+
+
+def roll_out(
+    session: Session,
+    model: ModelVersion,
+    endpoint: Endpoint,
+    *,
+    bake_minutes: float | None = None,
+    hold: bool = False,
+    force: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Deployed:
+    """Put a model version behind the online endpoint, unless it is there with all that is deployed beside it.
+
+    Arguments are as in `deploy_online`; `endpoint` is how the endpoint was found.
+
+    Raises:
+        UserError: The new deployment is not the one that serves at the end.
+    """
+    backend, config = session.backend, session.config
+    content = fingerprint(session.project, config)
+    if endpoint.traffic is None:
         backend.create_online_endpoint()
         session.say(f"Created endpoint {config.names.online_endpoint}.")
-    found = [] if traffic is None else backend.online_deployments()
-    # Older ones first: when traffic is shared in halves, the older deployment is the one to keep.
-    deployments = {item.name: item for item in sorted(found, key=lambda item: item.generation)}
-    plan = rollout.plan(traffic or {}, deployments, canary_percent=config.rollout.canary_percent, hold=hold)
-    if plan.old and plan.settled and deployments[plan.old].model_version == model.version and not force:
+    traffic, deployments = endpoint.traffic or {}, endpoint.deployments
+    plan = rollout.plan(traffic, deployments, canary_percent=config.rollout.canary_percent, hold=hold)
+    old = deployments[plan.old] if plan.old else None
+    changes = _changes(old, model, content)
+    if old and not changes and not force:
+        if not plan.settled:
+            backend.set_traffic({old.name: 100})
         for name in plan.leftovers:
             backend.delete_online_deployment(name)
             session.say(f"Removed {name}, which had no traffic.")
         session.say(f"{plan.old} already serves version {model.version}: nothing to deploy.")
-        return
+        record_deployment(session, model)
+        return Deployed(serves=True)
+    for change in changes:
+        session.say(f"To deploy: {change}.")
     minutes = config.rollout.canary_minutes if bake_minutes is None else bake_minutes
     generation = 1 + max((deployment.generation for deployment in deployments.values()), default=0)
-    Rollout(session, plan, model, generation, minutes, sleep).run()
+    serves = Rollout(session, plan, model, generation, content, minutes, sleep).run()
+    if serves:
+        record_deployment(session, model)
+    return Deployed(serves, changes or ("the same once more (--force)",))
+
+
+def _changes(old: Deployment | None, model: ModelVersion, content: str) -> tuple[str, ...]:
+    """Return what a deployment of the model would change."""
+    if old is None:
+        return (f"version {model.version}, and nothing serves yet",)
+    if old.model_version != model.version:
+        return (f"version {model.version} in the place of version {old.model_version}",)
+    if not old.fingerprint:
+        return (
+            f"version {model.version} once more, because {old.name} is of a release that did not note what it deployed "
+            "beside the model",
+        )
+    if old.fingerprint != content:
+        return ("other scoring code, environment, definition, size or number of machines",)
+    return ()
 
 
 @dataclass(frozen=True)
@@ -70,11 +148,12 @@ class Rollout:
     plan: rollout.Plan
     model: ModelVersion
     generation: int
+    fingerprint: str
     bake_minutes: float
     sleep: Callable[[float], None]
 
-    def run(self) -> None:
-        """Go from step to step until an end.
+    def run(self) -> bool:
+        """Go from step to step until an end; return whether the new deployment has all traffic then.
 
         Raises:
             UserError: The rollout does not reach its goal.
@@ -92,6 +171,7 @@ class Rollout:
                 succeeded = False
             step = rollout.next_step(self.plan, step, succeeded=succeeded)
         self._conclude(step, problem)
+        return step is Step.DONE
 
     def _do(self, step: Step) -> None:
         backend, plan = self.session.backend, self.plan
@@ -102,8 +182,11 @@ class Rollout:
             for name in plan.leftovers:
                 backend.delete_online_deployment(name)
         elif step is Step.CREATE:
-            backend.create_online_deployment(plan.new, self.model, self.generation)
+            tags = {"generation": str(self.generation), "fingerprint": self.fingerprint}
+            backend.create_online_deployment(plan.new, self.model, tags)
         elif step in (Step.SMOKE_TEST, Step.CONFIRM):
+            if step is Step.CONFIRM:
+                self._check_new()
             smoke_test(self.session, deployment=plan.new)
         elif step is Step.BAKE:
             self._bake()
@@ -111,6 +194,18 @@ class Rollout:
             backend.delete_online_deployment(plan.old)
         elif step is Step.REMOVE_NEW:
             self._remove_new()
+
+    def _check_new(self) -> None:
+        """Check that what gets all traffic next is what this rollout created, and not what another one made meanwhile.
+
+        Raises:
+            UserError: It is not.
+        """
+        if self.session.dry_run:
+            return
+        found = {each.name: each.generation for each in self.session.backend.online_deployments()}
+        if found.get(self.plan.new) != self.generation:
+            raise UserError(f"another rollout has replaced {self.plan.new} meanwhile: wait for the end of that")
 
     def _bake(self) -> None:
         if self.session.dry_run:
@@ -188,7 +283,7 @@ def logs(session: Session, *, deployment: str | None = None, lines: int = 200) -
 
 def shift_traffic(session: Session, percent: int) -> None:
     """Give the newer of two deployments `percent` of the traffic, the older one the rest."""
-    old, new = _old_and_new(session)
+    old, new = old_and_new(session)
     if old is None or new is None:
         command = session.command("deploy-online", "--hold")
         raise UserError(f"there are not two deployments to share traffic: run `{command}`")
@@ -196,37 +291,12 @@ def shift_traffic(session: Session, percent: int) -> None:
     session.say(f"Version {new.model_version} ({new.name}) has {percent} % of the traffic, {old.name} the rest.")
 
 
-def rollback(session: Session) -> None:
-    """Go back to the older of two deployments: all traffic to it, the newer one away and its model version rejected."""
-    old, new = _old_and_new(session)
-    if new is None:
-        raise UserError(f"there is no deployment to go back from: run `{session.command('deploy-online')}`")
-    if old is None:
-        raise UserError(_previous_version(session, new))
-    session.backend.set_traffic({old.name: 100})
-    session.backend.delete_online_deployment(new.name)
-    session.say(f"{old.name} has all traffic with version {old.model_version}; {new.name} is deleted.")
-    # The same version twice means that the scoring script was wrong, not the model.
-    if new.model_version != old.model_version:
-        session.backend.tag_model(ModelVersion(new.model_version, registry=session.registry), {"rejected": "true"})
-        session.say(f"Version {new.model_version} is rejected: it will not be deployed again.")
+def old_and_new(session: Session) -> tuple[Deployment | None, Deployment | None]:
+    """Return the older of two deployments, None when there are not two, and the newer or only one.
 
-
-def _previous_version(session: Session, only: Deployment) -> str:
-    models = session.backend.model_versions(session.registry)
-    earlier = [
-        model
-        for model in models
-        if number(model) < number(ModelVersion(only.model_version)) and obstacle(session, model) is None
-    ]
-    text = f"only {only.name} with version {only.model_version} is there, so there is no deployment to go back to"
-    if not earlier:
-        return f"{text}, and no earlier version of the model either: run `{session.command('train')}`"
-    version = max(earlier, key=number).version
-    return f"{text}: run `{session.command('deploy-online', '--model-version', version)}`"
-
-
-def _old_and_new(session: Session) -> tuple[Deployment | None, Deployment | None]:
+    Raises:
+        UserError: There are more than two.
+    """
     deployments = session.backend.online_deployments() if session.backend.online_traffic() is not None else []
     if session.dry_run:
         deployments = [Deployment("blue", "0"), Deployment("green", "1", 1)]

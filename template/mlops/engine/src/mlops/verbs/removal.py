@@ -1,5 +1,6 @@
 """The end of an environment's endpoints and schedules."""
 
+from mlops import outputs
 from mlops.verbs.schedules import remove_schedules
 from mlops.verbs.session import Session
 
@@ -18,12 +19,18 @@ def remains(session: Session) -> list[str]:
 
 def teardown(session: Session) -> None:
     """Delete the environment's endpoints and schedules. Models, data and infrastructure stay."""
-    backend, names = session.backend, session.config.names
+    backend, names, deleted = session.backend, session.config.names, []
     remove_schedules(session, session.retraining_name, session.monitor_name)
     if backend.online_traffic() is not None:
         backend.delete_online_endpoint()
+        deleted.append(names.online_endpoint)
         session.say(f"Deleted endpoint {names.online_endpoint}.")
     if backend.batch_default() is not None:
         backend.delete_batch_endpoint()
+        deleted.append(names.batch_endpoint)
         session.say(f"Deleted endpoint {names.batch_endpoint}.")
-    session.say(f"{session.config.environment} has no endpoint and no schedule of this project.")
+    end = f"{session.config.environment} has no endpoint and no schedule of this project."
+    session.say(end)
+    if not session.dry_run:
+        lines = "".join(f"\n- deleted endpoint {name}" for name in deleted)
+        outputs.add_summary(f"## Teardown of {session.config.environment}\n\n{end}\n{lines}")

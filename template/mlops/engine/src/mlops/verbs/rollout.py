@@ -4,7 +4,7 @@ A new deployment gets no traffic until it has passed a smoke test, then a canary
 the old one goes. Until the new one has all the traffic, any failure sends everything back to the old one.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -107,6 +107,18 @@ def plan(traffic: Mapping[str, int], deployments: Collection[str], *, canary_per
     leftovers = tuple(name for name in COLOURS if name in deployments and name != old)
     new = next(name for name in COLOURS if name != old)
     return Plan(old, new, leftovers, old is None or traffic.get(old, 0) == 100, canary_percent, hold)
+
+
+def unfinished(traffic: Mapping[str, int], deployments: Sequence[str]) -> tuple[str | None, str | None]:
+    """Return the deployment to keep and the one of a rollout that was not completed, None where there is none.
+
+    `deployments` are in the order of their age, the newest last. When that has all traffic, its rollout was completed,
+    whatever is left of the older one; when it has no name of ours, it is none of a rollout.
+    """
+    newest = deployments[-1] if deployments else None
+    if newest not in COLOURS or traffic.get(newest, 0) == 100:
+        return newest, None
+    return serving_deployment(traffic, deployments[:-1]), newest
 
 
 def first_step(plan: Plan) -> Step:

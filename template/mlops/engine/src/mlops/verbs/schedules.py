@@ -8,7 +8,17 @@ from mlops.verbs.session import Session
 
 
 def monitor(session: Session) -> None:
-    """Create or update the monitor of the deployment that serves, with the thresholds of config/model.yml."""
+    """Create or update the monitor of the deployment that serves, with the thresholds of config/model.yml.
+
+    Where `monitor.enabled` is false, delete it.
+
+    Raises:
+        UserError: Nothing serves.
+    """
+    if not session.config.monitor.enabled:
+        remove_schedules(session, session.monitor_name)
+        session.say(f"Nothing is watched: monitor.enabled is false in config/{session.config.environment}.yml.")
+        return
     traffic = session.backend.online_traffic()
     deployment = rollout.serving_deployment(traffic or {}, list(traffic or {}))
     if deployment is None:

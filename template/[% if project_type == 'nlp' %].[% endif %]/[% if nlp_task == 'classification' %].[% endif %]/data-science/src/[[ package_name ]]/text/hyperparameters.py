@@ -1,13 +1,13 @@
 """The hyperparameters of the models for texts: which there are, and which values they take. It imports no PyTorch."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..core.hyperparameters import Rules, choice, integer, number
-from ..core.step import StepError
-from ..neural.settings import LOOP_RULES, LoopSettings
-from .choices import HUB, check_choice, hub_name, revision_problem, width_problem
+from ..neural.settings import LOOP_RULES
+from .choices import HUB, NetworkSettings, check_choice, revision_problem, width_problem
+from .choices import load as load_choice
 
 TFIDF, SMALL = "tfidf", "small_transformer"
 
@@ -18,34 +18,24 @@ class Linear:
 
     model: str = TFIDF
     analyzer: str | None = None
-    ngrams: tuple[int, int] | None = None
+    ngrams: Sequence[int] | None = None
     max_features: int = 50_000
     C: float = 50.0
     class_weights: str = "none"
 
 
-@dataclass(frozen=True)
-class Transformer(LoopSettings):
+@dataclass(frozen=True, kw_only=True)
+class Transformer(NetworkSettings):
     """The settings of a transformer; config/model.yml says what they mean."""
 
     model: str = SMALL
-    revision: str | None = None
-    max_tokens: int = 256
-    vocabulary: int = 8000
-    layers: int = 2
-    width: int = 128
-    dropout: float = 0.1
-
-    @property
-    def hub_name(self) -> str | None:
-        """What follows `hub:`; None for the small transformer."""
-        return hub_name(self.model)
 
 
 # What is learned already must not be forgotten in large steps.
-_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    SMALL: {"epochs": 10, "batch_size": 32, "learning_rate": 0.001},
-    HUB: {"epochs": 4, "batch_size": 16, "learning_rate": 5e-5, "weight_decay": 0.01},
+_MODELS: Mapping[str, tuple[Callable[..., Linear | Transformer], Mapping[str, Any]]] = {
+    TFIDF: (Linear, {}),
+    SMALL: (Transformer, {"epochs": 10, "batch_size": 32, "learning_rate": 0.001}),
+    HUB: (Transformer, {"epochs": 4, "batch_size": 16, "learning_rate": 5e-5, "weight_decay": 0.01}),
 }
 
 
@@ -92,12 +82,4 @@ def load(given: Mapping[str, Any]) -> Linear | Transformer:
     Raises:
         StepError: a setting is unknown, or has a wrong value.
     """
-    if wrong := check(given):
-        raise StepError("; ".join(wrong))
-    known: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    model = known.get("model", TFIDF)
-    if model != TFIDF:
-        return Transformer(**{**_DEFAULTS[SMALL if model == SMALL else HUB], **known})
-    if "ngrams" in known:
-        known["ngrams"] = tuple(known["ngrams"])
-    return Linear(**known)
+    return load_choice(given, check, _MODELS)

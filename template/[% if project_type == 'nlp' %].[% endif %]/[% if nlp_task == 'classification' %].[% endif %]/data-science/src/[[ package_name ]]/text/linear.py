@@ -122,7 +122,7 @@ def fit(
     return TrainedLinear(names, schema, threshold, pipeline, vectorizers, seed)
 
 
-def _kinds(settings: Linear, analyzer: str) -> dict[str, tuple[int, int]]:
+def _kinds(settings: Linear, analyzer: str) -> dict[str, Sequence[int]]:
     """Return the kinds of terms, as `text_model.vectorizers` takes them; of both, `ngrams` is about the characters."""
     if analyzer == "words":
         return {"words": settings.ngrams or _WORDS}

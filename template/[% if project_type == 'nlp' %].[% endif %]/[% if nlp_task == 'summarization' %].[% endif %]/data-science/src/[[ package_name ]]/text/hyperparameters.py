@@ -1,13 +1,13 @@
 """The hyperparameters of the models that summarize: which there are, and what they may be. It imports no PyTorch."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..core.hyperparameters import Rules, integer, number
-from ..core.step import StepError
-from ..neural.settings import LOOP_RULES, LoopSettings
-from .choices import HUB, check_choice, hub_name, revision_problem, width_problem
+from ..neural.settings import LOOP_RULES
+from .choices import HUB, NetworkSettings, check_choice, revision_problem, width_problem
+from .choices import load as load_choice
 
 EXTRACTIVE, SMALL = "extractive", "small_seq2seq"
 
@@ -22,31 +22,25 @@ class Selection:
     max_features: int = 20_000
 
 
-@dataclass(frozen=True)
-class Generation(LoopSettings):
+@dataclass(frozen=True, kw_only=True)
+class Generation(NetworkSettings):
     """The settings of an encoder with a decoder; config/model.yml says what they mean."""
 
     model: str = SMALL
-    revision: str | None = None
     prefix: str = ""
-    max_tokens: int = 256
     max_new_tokens: int = 64
     beams: int = 1
     vocabulary: int = 4000
-    layers: int = 2
-    width: int = 128
-    dropout: float = 0.1
-
-    @property
-    def hub_name(self) -> str | None:
-        """What follows `hub:`; None for the small network."""
-        return hub_name(self.model)
 
 
 # What is learned already must not be forgotten in large steps.
-_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    SMALL: {"epochs": 10, "batch_size": 16, "learning_rate": 0.001},
-    HUB: {"epochs": 3, "batch_size": 8, "learning_rate": 5e-5, "weight_decay": 0.01, "beams": 4, "max_tokens": 512},
+_MODELS: Mapping[str, tuple[Callable[..., Selection | Generation], Mapping[str, Any]]] = {
+    EXTRACTIVE: (Selection, {}),
+    SMALL: (Generation, {"epochs": 10, "batch_size": 16, "learning_rate": 0.001}),
+    HUB: (
+        Generation,
+        {"epochs": 3, "batch_size": 8, "learning_rate": 5e-5, "weight_decay": 0.01, "beams": 4, "max_tokens": 512},
+    ),
 }
 
 
@@ -89,10 +83,4 @@ def load(given: Mapping[str, Any]) -> Selection | Generation:
     Raises:
         StepError: a setting is unknown, or has a wrong value.
     """
-    if wrong := check(given):
-        raise StepError("; ".join(wrong))
-    known: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    model = known.get("model", EXTRACTIVE)
-    if model == EXTRACTIVE:
-        return Selection(**known)
-    return Generation(**{**_DEFAULTS[SMALL if model == SMALL else HUB], **known})
+    return load_choice(given, check, _MODELS)

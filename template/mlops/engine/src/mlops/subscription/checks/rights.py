@@ -22,14 +22,23 @@ class Granted:
         ids = [ROLES[role] for role in roles]
         return [item for item in self.assignments if _role(item) in ids and _covers(item["scope"], scope)]
 
-    def missing_to_grant(self, scope: str, roles: dict[str, str]) -> Iterator[str]:
-        """Yield what is missing of the right to grant these roles (id by name), which a condition may limit."""
+    def missing_to_grant(self, scope: str, roles: dict[str, str], kinds: Iterable[str]) -> Iterator[str]:
+        """Yield what is missing of the right to grant these roles, which a condition may limit.
+
+        Args:
+            scope: Where.
+            roles: The roles, id by name.
+            kinds: To what: `ServicePrincipal`, `User`.
+        """
         administrators = self.at(scope, "Owner", "User Access Administrator", "Role Based Access Control Administrator")
         if not administrators:
             yield f"Role Based Access Control Administrator on {scope}"
             return
         conditions = [(item.get("condition") or "").lower() for item in administrators]
-        refused = [sorted(name for name in roles if text and roles[name] not in text) for text in conditions]
+        refused = [
+            [*sorted(name for name in roles if text and roles[name] not in text), *_refused_kinds(text, kinds)]
+            for text in conditions
+        ]
         if least := min(refused, key=len):
             yield f"a condition of Role Based Access Control Administrator that also allows {', '.join(least)}"
 
@@ -108,6 +117,12 @@ def workflow_rights(context: Context, missing: Missing, *, reads: bool = False) 
         return
     granted = Granted(context, found["principalId"])
     yield from granted.findings(name, missing(context, granted), error, f"{context.command('bootstrap')} grants it")
+
+
+def _refused_kinds(condition: str, kinds: Iterable[str]) -> list[str]:
+    """Return the kinds of principals to which a condition, in lower case, lets nothing be granted."""
+    limited = "principaltype]" in condition
+    return [f"the principal type {kind}" for kind in kinds if limited and f"'{kind.lower()}'" not in condition]
 
 
 def _role(assignment: dict[str, Any]) -> str:

@@ -1,0 +1,207 @@
+"""The delivery of one model to an environment, from the comparison of its files to the next environment."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from functools import partial
+
+from mlops.azureml.backend import Deployment, ModelVersion
+from mlops.errors import UserError
+from mlops.outputs import add_summary, annotate, in_pipeline, set_outputs, table
+from mlops.verbs.batch import deploy_batch
+from mlops.verbs.models import (
+    RejectedError,
+    check_files,
+    check_sha256,
+    choose_model,
+    known_hash,
+    number,
+    pinned_versions,
+    promote,
+    set_pin,
+)
+from mlops.verbs.online import Deployed, Endpoint, roll_out, smoke_test
+from mlops.verbs.schedules import monitor
+from mlops.verbs.session import Session
+
+NOT_DEPLOYED = Deployed(serves=False)
+
+
+def deliver(
+    session: Session,
+    *,
+    model_version: str | None = None,
+    sha256: str = "",
+    force: bool = False,
+    hold: bool = False,
+    pin: bool = False,
+    unpin: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Bring a model version into an environment: online, batch, monitor, and then within reach of the next one.
+
+    Each step can be repeated, so a delivery that broke off is completed by the next one. What serves already, with the
+    same scoring code, environment, definition, size and number of machines, is not deployed again.
+
+    Args:
+        session: The environment.
+        model_version: The version; by default the pinned one, or else the newest that may be used.
+        sha256: The hash that the files of the version must have. A protected environment needs it, and the version.
+        force: Roll out also when nothing has changed.
+        hold: Stop when the new deployment is ready, before it gets traffic.
+        pin: Keep the environment at this version, which may be older than the one that serves: other deliveries change
+            nothing there.
+        unpin: End such a pin first.
+        sleep: Waits for some seconds.
+
+    Raises:
+        UserError: The version may not be used, is older than the one that serves, or has other files; or a step failed.
+    """
+    _check_options(session, model_version, sha256, hold=hold, pin=pin, unpin=unpin)
+    model = choose_model(session, model_version, pins=not unpin)
+    expected = sha256 or known_hash(session, model)
+    finish = partial(_finish, session, model, expected)
+    pinned = pinned_versions(session)
+    others = [each for each in pinned if each.version != model.version]
+    if others and not (pin or unpin):
+        annotate("notice", "mlops deliver", _stays(session, others, model))
+        finish(f"nothing was done: the environment is pinned to version {others[0].version}")
+        return
+    endpoint = Endpoint.look(session)
+    if endpoint.serving and not pin:
+        _check_order(session, model, endpoint.serving)
+    if sha256 or (session.registry and expected):
+        check_files(session, model, expected)
+    if unpin:
+        set_pin(session, pinned, on=False)
+        session.say(f"{session.config.environment} is not pinned to a version.")
+    new_pin = [model] if pin and model.version not in [each.version for each in pinned] else []
+    # Before the rollout: if that is killed half-way, the next delivery must not go on to another version.
+    set_pin(session, new_pin, on=True)
+    try:
+        deployed = roll_out(session, model, endpoint, hold=hold, force=force, sleep=sleep)
+    except UserError:
+        _take_back(session, new_pin)
+        raise
+    if not deployed.serves:
+        _say_next(session, model, expected)
+        finish("held: the new deployment is ready, without traffic", deployed)
+        return
+    if pin:
+        set_pin(session, others, on=False)
+        session.say(f"{session.config.environment} is pinned to version {model.version}.")
+    smoke_test(session)
+    deploy_batch(session, model_version=model.version)
+    if getattr(session.config.monitor, "enabled", True):
+        monitor(session)
+    passed_on = _pass_on(session, model, expected)
+    finish("delivered" if deployed.changes else "delivered before: nothing to deploy", deployed, passed_on)
+
+
+def _check_options(
+    session: Session, model_version: str | None, sha256: str, *, hold: bool, pin: bool, unpin: bool
+) -> None:
+    config = session.config
+    if config.protected and not (model_version and sha256):
+        command = session.command("deliver", "--model-version", "VERSION", "--sha256", "HASH")
+        raise UserError(
+            f"{config.environment} is protected, so a delivery names its model: `{command}`; "
+            f"`{session.command('models')}` shows both"
+        )
+    if sha256:
+        check_sha256(sha256)
+    if sha256 and not model_version:
+        raise UserError("--sha256 is the hash of one version: name it with --model-version")
+    for one, other, both in (("--pin", "--unpin", pin and unpin), ("--hold", "--pin", hold and pin)):
+        if both:
+            raise UserError(f"{one} and {other} exclude each other: choose one")
+
+
+def _check_order(session: Session, model: ModelVersion, serving: Deployment) -> None:
+    """Check that a delivery does not go back: the run that asked for it may be older than the one that came first.
+
+    Raises:
+        UserError: It does.
+    """
+    served = ModelVersion(serving.model_version)
+    if number(model) < number(served):
+        back = session.command("rollback", "--model-version", model.version)
+        raise UserError(
+            f"{session.config.environment} serves version {served.version}, which is newer than {model.version}: if it "
+            f"is bad, `{back}` goes back and rejects it; with --pin the older version is delivered, and kept"
+        )
+
+
+def _take_back(session: Session, new_pin: list[ModelVersion]) -> None:
+    """End the pin to a version whose rollout failed, unless it serves all the same."""
+    for model in new_pin:
+        # Where Azure does not answer, the pin stays: other deliveries change nothing until it is clear what serves.
+        with contextlib.suppress(UserError):
+            serving = Endpoint.look(session).serving
+            if serving is None or serving.model_version != model.version:
+                set_pin(session, [model], on=False)
+
+
+def _stays(session: Session, pinned: list[ModelVersion], model: ModelVersion) -> str:
+    environment, version = session.config.environment, pinned[0].version
+    return (
+        f"{environment} is pinned to version {version}, so version {model.version} was not delivered. `mlops deliver "
+        f"--environment {environment}` with --unpin delivers it, with --pin pins to it"
+    )
+
+
+def _say_next(session: Session, model: ModelVersion, sha256: str) -> None:
+    shift, end = session.command("shift-traffic", "--percent", "100"), session.command("deliver", "--abort")
+    options = ("--model-version", model.version, *(("--sha256", sha256) if sha256 else ()))
+    session.say(f"`{shift}` and then `{session.command('deliver', *options)}` complete the delivery; `{end}` ends it.")
+
+
+def _pass_on(session: Session, model: ModelVersion, sha256: str) -> str:
+    """Promote a version to the next environment; return the name of that, "" when the model stays here."""
+    environment, target = session.config.environment, session.config.delivery.next
+    if not target:
+        session.say(f"The model stays in {environment}: config/{environment}.yml names no delivery.next.")
+        return ""
+    try:
+        promote(session, target, model_version=model.version, sha256=sha256)
+    except RejectedError as error:
+        annotate("notice", "mlops deliver", f"The model stays in {environment}: {error}")
+        return ""
+    return target
+
+
+def _finish(
+    session: Session,
+    model: ModelVersion,
+    sha256: str,
+    decision: str,
+    deployed: Deployed = NOT_DEPLOYED,
+    passed_on: str = "",
+) -> None:
+    """Hand on what came of a delivery, and describe it on the page of the run."""
+    set_outputs(delivered=deployed.serves, next=passed_on, model_version=model.version, sha256=sha256)
+    summarise(session, model, sha256, decision, deployed.changes, passed_on)
+
+
+def summarise(
+    session: Session,
+    model: ModelVersion,
+    sha256: str,
+    decision: str,
+    changes: tuple[str, ...] = (),
+    passed_on: str = "",
+) -> None:
+    """Describe what happened to an environment on the page of the run: the model, the decision, and what changed."""
+    if not in_pipeline():
+        return  # a terminal has the lines, and Azure is not asked for what only the page shows
+    shares, address = session.backend.online_traffic() or {}, session.backend.online_address()
+    rows = [
+        ["Model", f"{session.config.model.name} version {model.version}"],
+        ["sha256", f"`{sha256}`" if sha256 else "unknown"],
+        ["Decision", decision],
+        ["Changed", "; ".join(changes) or "nothing"],
+        ["Traffic", ", ".join(f"{name}: {share} %" for name, share in shares.items() if share) or "none"],
+        ["Endpoint", address],
+        ["Next environment", passed_on or "none: the model stays here"],
+    ]
+    add_summary(f"### {session.config.environment}\n\n{table(['', ''], [row for row in rows if row[1]])}")

@@ -1,0 +1,191 @@
+"""Back to what served before: the rollback of a version, and the end of a rollout that was not completed."""
+
+import time
+from collections.abc import Callable
+
+from mlops.azureml.backend import Deployment, ModelVersion
+from mlops.errors import UserError
+from mlops.outputs import set_outputs
+from mlops.verbs import rollout
+from mlops.verbs.batch import deploy_batch
+from mlops.verbs.delivery import summarise
+from mlops.verbs.models import (
+    check_files,
+    choose_model,
+    is_set,
+    known_hash,
+    number,
+    obstacle,
+    pinned_versions,
+    set_pin,
+    since,
+)
+from mlops.verbs.online import Endpoint, old_and_new, roll_out
+from mlops.verbs.schedules import monitor
+from mlops.verbs.session import Session
+
+
+def rollback(
+    session: Session, *, model_version: str | None = None, sleep: Callable[[float], None] = time.sleep
+) -> None:
+    """Go back to the model version that served before, and reject the one that serves, in this environment.
+
+    While two deployments are there, the older one gets all traffic and the newer one is deleted. When a rollout was
+    completed and the older one is gone, the version is deployed again by the same safe rollout, only without waiting
+    for the canary, and with the scoring code of this checkout. A rejected version is not deployed here again, until
+    `mlops models --accept` takes that back. Of two deployments of the same version the scoring code was wrong, not the
+    model: then nothing is rejected.
+
+    Args:
+        session: The environment.
+        model_version: Where to go back to; by default the version that had all traffic before, or, when the tags do not
+            tell, the newest one before the present that may be used.
+        sleep: Waits for some seconds.
+
+    Raises:
+        UserError: There is no such version, or it cannot be deployed.
+    """
+    old, new = old_and_new(session)
+    if new is None:
+        raise UserError(f"there is no deployment to go back from: run `{session.command('deploy-online')}`")
+    changes: list[str] = []
+    # A version that a rollback has rejected already: that broke off, and the newer one is where it went back to.
+    if old is None or _is_rejected(session, old):
+        served, target = (old or new).model_version, _target(session, old or new, model_version)
+    else:
+        served, target = old.model_version, None
+        if model_version == new.model_version != served:
+            raise UserError(f"version {model_version} is what a rollback rejects now: name another one, or none")
+        if model_version is not None:
+            target = _target(session, old, model_version)
+        changes.append(_go_back_to_the_older(session, old, new))
+    if target is not None and target.version != served:
+        changes.append(_deploy_again(session, served, target, sleep))
+        served = target.version
+    if not changes:
+        session.say(f"Version {served} serves already: there is nothing to go back from.")
+    _conclude(session, served, changes)
+
+
+def _is_rejected(session: Session, deployment: Deployment) -> bool:
+    tag, version = f"rejected_{session.config.environment}", deployment.model_version
+    models = session.backend.model_versions(session.registry)
+    return any(is_set(model, tag) for model in models if model.version == version)
+
+
+def _go_back_to_the_older(session: Session, old: Deployment, new: Deployment) -> str:
+    session.backend.set_traffic({old.name: 100})
+    # The same version twice means that the scoring script was wrong, not the model.
+    other = new.model_version != old.model_version
+    if other:
+        _reject(session, new.model_version)
+    session.backend.delete_online_deployment(new.name)
+    session.say(f"{old.name} has all traffic with version {old.model_version}; {new.name} is deleted.")
+    if other:
+        _take_batch_back(session, new.model_version, old.model_version)
+    return f"all traffic to version {old.model_version}; the deployment of version {new.model_version} is deleted"
+
+
+def _deploy_again(session: Session, bad: str, target: ModelVersion, sleep: Callable[[float], None]) -> str:
+    if sha256 := known_hash(session, target):
+        check_files(session, target, sha256)
+    # Before the rollout: if that is killed half-way, no delivery brings the bad version back.
+    _reject(session, bad)
+    # Without waiting for the canary: the bad version answers most requests until the end.
+    roll_out(session, target, Endpoint.look(session), bake_minutes=0, sleep=sleep)
+    session.say(f"Version {target.version} serves again, in the place of version {bad}.")
+    _take_batch_back(session, bad, target.version)
+    if session.monitor_name in session.backend.schedules():
+        monitor(session)
+    return f"version {target.version} is deployed again in the place of version {bad}"
+
+
+def _reject(session: Session, version: str) -> None:
+    environment = session.config.environment
+    tags = {f"rejected_{environment}": "true"}
+    if version in [model.version for model in pinned_versions(session)]:
+        tags[f"pinned_{environment}"] = "false"
+    session.backend.tag_model(ModelVersion(version, registry=session.registry), tags)
+    session.say(
+        f"Version {version} is rejected: it will not be deployed in {environment} again, until "
+        f"`{session.command('models', '--accept', version)}`."
+    )
+
+
+def _take_batch_back(session: Session, bad: str, good: str) -> None:
+    """Make the good version the default of the batch endpoint if that is the bad one."""
+    if session.backend.batch_default() == f"model-{bad}":
+        deploy_batch(session, model_version=good)
+
+
+def _target(session: Session, serving: Deployment, version: str | None) -> ModelVersion:
+    """Return the version to go back to.
+
+    Raises:
+        UserError: There is none, or the given one cannot be it.
+    """
+    present = number(ModelVersion(serving.model_version))
+    if version is not None:
+        chosen = choose_model(session, version)
+        if number(chosen) > present and not since(session, chosen) and not session.dry_run:
+            raise UserError(
+                f"version {version} is newer than {serving.model_version}, which serves, and never served in "
+                f"{session.config.environment}: run `{session.command('deliver', '--model-version', version)}`"
+            )
+        return chosen
+    models = [
+        model
+        for model in session.backend.model_versions(session.registry)
+        if model.version != serving.model_version and obstacle(session, model) is None
+    ]
+    if served := [model for model in models if since(session, model)]:
+        return max(served, key=lambda model: since(session, model))
+    earlier = [model for model in models if number(model) < present]
+    if not earlier:
+        raise UserError(
+            f"only {serving.name} with version {serving.model_version} is there, and no earlier version of the model "
+            f"that may be used: run `{session.command('train')}`"
+        )
+    return max(earlier, key=number)
+
+
+def _conclude(session: Session, version: str, changes: list[str]) -> None:
+    """Hand on which version serves now."""
+    unknown = ModelVersion(version, registry=session.registry)
+    known = session.backend.model_versions(session.registry)
+    model = next((model for model in known if model.version == version), unknown)
+    sha256 = known_hash(session, model)
+    set_outputs(model_version=version, sha256=sha256)
+    summarise(session, model, sha256, "rolled back" if changes else "nothing to go back from", tuple(changes))
+
+
+def abort(session: Session) -> None:
+    """End a rollout that is in progress: all traffic to the older deployment, the newer one away.
+
+    It can be repeated, and does nothing where a rollout was completed or none was begun.
+
+    Raises:
+        UserError: Azure does not do it.
+    """
+    endpoint = Endpoint.look(session)
+    if session.dry_run:
+        usual = {name: Deployment(name, str(number), number) for number, name in enumerate(rollout.COLOURS)}
+        endpoint = Endpoint(dict(zip(rollout.COLOURS, (90, 10), strict=True)), usual)
+    traffic = endpoint.traffic or {}
+    kept, new = rollout.unfinished(traffic, list(endpoint.deployments))
+    if new is None:
+        session.say(f"No rollout is in progress in {session.config.environment}.")
+        return
+    if kept is not None and traffic.get(kept) != 100:
+        session.backend.set_traffic({kept: 100})
+    state = f"{kept} has all traffic" if kept else "no deployment has traffic"
+    try:
+        session.backend.delete_online_deployment(new)
+    except UserError as error:
+        again = session.command("deliver", "--abort")
+        raise UserError(f"{state}, but {new} could not be removed ({error}): run `{again}` again") from error
+    session.say(f"{state}; {new}, whose rollout was not completed, is removed.")
+    version = endpoint.deployments[new].model_version
+    if kept is None or version != endpoint.deployments[kept].model_version:
+        # That of a delivery with --pin, which is set before the rollout.
+        set_pin(session, [model for model in pinned_versions(session) if model.version == version], on=False)

@@ -1,0 +1,369 @@
+"""Deliveries and rollbacks: what they hand on, what they remember in tags, and what happens with two at once.
+
+What they leave in Azure is in test_every_version.py.
+"""
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from command_line import run
+from fake_az import FakeAzure
+from small_project import write_yaml
+
+from mlops import verbs
+from mlops.config import Project, load_yaml
+from mlops.errors import UserError
+from mlops.verbs import Session
+from mlops.verbs.online import Endpoint
+
+
+@pytest.fixture
+def dev(project: Project, azure: FakeAzure) -> Session:
+    """The environment in which models are trained."""
+    return Session.open("dev", root=project.root)
+
+
+@pytest.fixture
+def sha256(project: Project, azure: FakeAzure, tmp_path: Path) -> str:
+    """The hash of version 1, which is registered."""
+    model = tmp_path / "a-trained-model"
+    model.mkdir()
+    (model / "MLmodel").write_text("flavors: {}\n", encoding="utf-8")
+    azure.load()["copies"] = {"": str(model)}
+    azure.save()
+    found: str = importlib.import_module(f"{project.package}.core.endpoint").model_hash(model)
+    register(azure, "1", sha256=found)
+    return found
+
+
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """GitHub runs the verbs; the page of the run, beside which the outputs are."""
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "outputs"))
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
+    return tmp_path / "summary"
+
+
+def outputs(page: Path) -> dict[str, str]:
+    """What the verbs handed on, the last value of each output."""
+    lines = (page.parent / "outputs").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def register(azure: FakeAzure, *versions: str, **tags: str) -> None:
+    """Put model versions into the workspace."""
+    azure.load()["models"].update({version: dict(tags) for version in versions})
+    azure.save()
+
+
+def pass_on(session: Session, target: str) -> None:
+    """Name the environment that gets the model afterwards."""
+    file = session.project.root / "config" / f"{session.config.environment}.yml"
+    write_yaml(file, {**load_yaml(file), "delivery": {"next": target}})
+
+
+def serves(session: Session) -> tuple[dict[str, int], dict[str, str]]:
+    """The traffic, and the model version of each deployment."""
+    endpoint = Endpoint.look(session)
+    traffic = {name: share for name, share in (endpoint.traffic or {}).items() if share}
+    return traffic, {name: each.model_version for name, each in endpoint.deployments.items()}
+
+
+def failure(action: Callable[[], None]) -> str:
+    """Run what must fail and return its one line."""
+    with pytest.raises(UserError) as error:
+        action()
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+# What is handed on.
+
+
+def test_a_delivery_hands_on_what_it_did_and_who_has_the_model_now(
+    dev: Session, sha256: str, page: Path, azure: FakeAzure
+) -> None:
+    pass_on(dev, "test")
+    verbs.deliver(Session.open("dev"), model_version="1", sha256=sha256)
+    assert outputs(page) == {"delivered": "true", "next": "test", "model_version": "1", "sha256": sha256}
+    azure.load()["online"] = None  # it knows one endpoint
+    azure.save()
+    verbs.deliver(Session.open("test"), model_version="1", sha256=sha256)
+    assert outputs(page) == {"delivered": "true", "next": "", "model_version": "1", "sha256": sha256}
+    text = page.read_text(encoding="utf-8")
+    assert text.count("### ") == 2
+    for line in [
+        "### dev",
+        "| Model | a-model version 1 |",
+        f"| sha256 | `{sha256}` |",
+        "| Decision | delivered |",
+        "| Changed | version 1, and nothing serves yet |",
+        "| Traffic | blue: 100 % |",
+        "| Endpoint | https://online-dev.westeurope.inference.ml.azure.com/score |",
+        "| Next environment | test |",
+        "| Next environment | none: the model stays here |",
+    ]:
+        assert line in text.splitlines()
+
+
+def test_a_protected_environment_gets_the_version_and_the_hash_that_were_approved(
+    dev: Session, sha256: str, page: Path, azure: FakeAzure
+) -> None:
+    for source, target in (("dev", "test"), ("test", "prod")):
+        verbs.promote(Session.open(source), target)
+    prod = Session.open("prod")
+    for given in ({}, {"model_version": "1"}, {"sha256": sha256}):
+        assert "prod is protected, so a delivery names its model" in failure(
+            lambda given=given: verbs.deliver(prod, **given)
+        )
+    assert "is not the model that was named" in failure(
+        lambda: verbs.deliver(prod, model_version="1", sha256=sha256[::-1])
+    )
+    assert azure.load()["online"] is None
+    verbs.deliver(prod, model_version="1", sha256=sha256)
+    assert serves(prod) == ({"blue": 100}, {"blue": "1"})
+
+
+def test_a_delivery_that_changes_nothing_says_why(dev: Session, azure: FakeAzure, page: Path, sha256: str) -> None:
+    register(azure, "2", sha256=sha256)
+    verbs.deliver(dev, model_version="1", pin=True)
+    verbs.deliver(dev, model_version="2")
+    assert outputs(page) == {"delivered": "false", "next": "", "model_version": "2", "sha256": sha256}
+    assert "| Decision | nothing was done: the environment is pinned to version 1 |" in page.read_text(encoding="utf-8")
+
+
+def test_a_held_delivery_is_none_yet(dev: Session, page: Path, sha256: str) -> None:
+    pass_on(dev, "test")
+    verbs.deliver(Session.open("dev"), hold=True)
+    assert outputs(page)["delivered"] == "false"
+    assert outputs(page)["next"] == ""
+
+
+def test_a_pin_is_a_notice_on_the_page_of_the_run(
+    dev: Session, azure: FakeAzure, page: Path, sha256: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    verbs.deliver(dev, pin=True)
+    register(azure, "2")
+    verbs.deliver(dev, model_version="2")
+    assert "::notice title=mlops deliver::dev is pinned to version 1" in capfd.readouterr().out
+
+
+def test_the_list_of_models_hands_on_the_chosen_one_and_shows_what_the_tags_tell(
+    dev: Session, azure: FakeAzure, page: Path, sha256: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    verbs.deploy_online(dev)
+    register(azure, "2", sha256="2" * 64, rejected_dev="true")
+    register(azure, "3", sha256="3" * 64, rejected_dev="false", pinned_dev="true")
+    capfd.readouterr()
+    verbs.list_models(dev)
+    assert outputs(page) == {"model_version": "3", "sha256": "3" * 64}
+    lines = [line.split() for line in capfd.readouterr().out.splitlines() if not line.startswith("az ")]
+    assert lines[:4] == [
+        ["version", "sha256", "serves", "since", "promoted", "to", "rejected", "in", "pinned", "in"],
+        ["3", "333333333333", "dev"],
+        ["2", "222222222222", "dev"],
+        ["1", sha256[:12], "dev:", "2026-01-01", "00:00"],
+    ]
+    assert "3" * 64 in " ".join(lines[4])
+    table = page.read_text(encoding="utf-8")
+    assert "| 3 | 333333333333 |  |  |  | dev |" in table
+    assert "| 2 | 222222222222 |  |  | dev |  |" in table
+    verbs.list_models(dev, model_version="1")
+    assert outputs(page)["sha256"] == sha256
+    assert "was rejected in dev" in failure(lambda: verbs.list_models(dev, model_version="2"))
+
+
+def test_a_rollback_hands_on_what_serves_now(dev: Session, azure: FakeAzure, page: Path, sha256: str) -> None:
+    verbs.deploy_online(dev)
+    register(azure, "2", sha256="2" * 64)
+    verbs.deploy_online(dev)
+    verbs.rollback(dev)
+    assert outputs(page) == {"model_version": "1", "sha256": sha256}
+    text = page.read_text(encoding="utf-8")
+    assert "| Changed | version 1 is deployed again in the place of version 2 |" in text
+
+
+def test_an_error_is_on_the_page_of_a_run_too(dev: Session, page: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run("deliver", "--environment", "prod") == 1
+    shown = capfd.readouterr()
+    assert shown.err.startswith("error: prod is protected")
+    assert "::error title=mlops deliver::prod is protected" in shown.out
+
+
+# What cannot be meant.
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"model_version": "1", "sha256": "abc"}, "write all its 64 hexadecimal digits"),
+        ({"sha256": "0" * 64}, "name it with --model-version"),
+        ({"pin": True, "unpin": True}, "--pin and --unpin exclude each other"),
+        ({"pin": True, "hold": True}, "--hold and --pin exclude each other"),
+    ],
+)
+def test_options_that_contradict_each_other_change_nothing(
+    dev: Session, azure: FakeAzure, options: dict[str, object], words: str
+) -> None:
+    assert words in failure(lambda: verbs.deliver(dev, **options))  # type: ignore[arg-type]
+    assert azure.log == []
+
+
+def test_the_end_of_a_rollout_takes_no_other_options(project: Project, azure: FakeAzure) -> None:
+    assert run("deliver", "--abort", "--force") == 1
+    assert azure.log == []
+
+
+def test_a_rollback_goes_to_no_version_that_never_served_or_is_bad(dev: Session, azure: FakeAzure) -> None:
+    register(azure, "1")
+    verbs.deploy_online(dev)
+    register(azure, "2")
+    assert "version 2 is newer than 1, which serves, and never served in dev" in failure(
+        lambda: verbs.rollback(dev, model_version="2")
+    )
+    verbs.deploy_online(dev, hold=True)
+    assert "version 2 is what a rollback rejects now" in failure(lambda: verbs.rollback(dev, model_version="2"))
+    assert "has no version 9" in failure(lambda: verbs.rollback(dev, model_version="9"))
+    assert serves(dev) == ({"blue": 100}, {"blue": "1", "green": "2"})
+
+
+def test_a_rollback_during_a_rollout_can_go_further_back(dev: Session, azure: FakeAzure) -> None:
+    for version in "123":
+        register(azure, version)
+        verbs.deploy_online(dev, hold=version == "3")
+    verbs.rollback(dev, model_version="1")
+    assert serves(dev) == ({"blue": 100}, {"blue": "1"})
+    rejected = {version: tags.get("rejected_dev") for version, tags in azure.load()["models"].items()}
+    assert rejected == {"1": None, "2": "true", "3": "true"}
+
+
+def test_a_rollback_compares_the_files_before_it_deploys(dev: Session, azure: FakeAzure, sha256: str) -> None:
+    verbs.deploy_online(dev)
+    register(azure, "2")
+    verbs.deploy_online(dev)
+    azure.load()["models"]["1"]["sha256"] = "0" * 64
+    azure.save()
+    assert "version 1 in workspace mlw-dev is not the model that was named" in failure(lambda: verbs.rollback(dev))
+    assert "rejected_dev" not in azure.load()["models"]["2"]
+    assert serves(dev) == ({"green": 100}, {"green": "2"})
+
+
+def test_a_rollback_waits_for_no_canary(dev: Session, azure: FakeAzure) -> None:
+    file = dev.project.root / "config" / "dev.yml"
+    write_yaml(file, {**load_yaml(file), "rollout": {"canary_percent": 10, "canary_minutes": 30}})
+    session, slept = Session.open("dev"), []
+    for version in "12":
+        register(azure, version)
+        verbs.deploy_online(session, sleep=slept.append)
+    assert slept
+    slept.clear()
+    verbs.rollback(session, sleep=slept.append)
+    assert slept == []
+
+
+def test_what_is_rejected_in_one_environment_may_be_used_in_the_others(
+    dev: Session, azure: FakeAzure, sha256: str
+) -> None:
+    register(azure, "2", sha256=sha256)
+    for version in "12":
+        for source, target in (("dev", "test"), ("test", "prod")):
+            verbs.promote(Session.open(source), target, model_version=version)
+        verbs.deploy_online(Session.open("test"), model_version=version)
+    verbs.rollback(Session.open("test"))
+    assert "was rejected in test" in failure(lambda: verbs.deliver(Session.open("test"), model_version="2"))
+    azure.load()["online"] = None
+    azure.save()
+    verbs.deliver(Session.open("prod"), model_version="2", sha256=sha256)
+
+
+# What the tags remember.
+
+
+def test_a_version_has_the_time_since_which_it_has_all_traffic(dev: Session, azure: FakeAzure) -> None:
+    def times() -> dict[str, str | None]:
+        return {version: tags.get("deployed_dev") for version, tags in azure.load()["models"].items()}
+
+    register(azure, "1")
+    verbs.deploy_online(dev, hold=True)
+    assert times() == {"1": None}
+    verbs.deploy_online(dev)
+    verbs.deploy_online(dev)
+    assert times() == {"1": "2026-01-01T00:00:00Z"}
+    register(azure, "2")
+    verbs.deploy_online(dev)
+    verbs.deploy_online(dev, model_version="1")
+    assert times() == {"1": "2026-01-01T00:00:02Z", "2": "2026-01-01T00:00:01Z"}
+
+
+def test_a_time_that_could_not_be_noted_is_noted_by_the_next_delivery(dev: Session, azure: FakeAzure) -> None:
+    register(azure, "1")
+    azure.fail("az ml model update")
+    failure(lambda: verbs.deliver(dev))
+    azure.works_again()
+    verbs.deliver(dev)
+    assert azure.load()["models"]["1"] == {"deployed_dev": "2026-01-01T00:00:01Z"}
+
+
+def test_the_new_pin_of_a_rollout_that_was_killed_ends_with_it(dev: Session, azure: FakeAzure) -> None:
+    for version in "12":
+        register(azure, version)
+        verbs.deploy_online(dev)
+    verbs.deploy_online(dev, model_version="1", hold=True)
+    azure.load()["models"]["1"]["pinned_dev"] = "true"
+    azure.save()
+    verbs.abort(dev)
+    assert azure.load()["models"]["1"]["pinned_dev"] == "false"
+    assert serves(dev) == ({"green": 100}, {"green": "2"})
+
+
+def test_a_pin_stays_when_only_the_old_deployment_could_not_be_removed(dev: Session, azure: FakeAzure) -> None:
+    for version in "12":
+        register(azure, version)
+        verbs.deploy_online(dev)
+    azure.fail("az ml online-deployment delete")
+    assert "could not be removed" in failure(lambda: verbs.deliver(dev, model_version="1", pin=True))
+    assert azure.load()["models"]["1"]["pinned_dev"] == "true"
+    azure.works_again()
+    verbs.abort(dev)
+    assert serves(dev)[0] == {"blue": 100}
+    verbs.deliver(dev)
+    assert serves(dev) == ({"blue": 100}, {"blue": "1"})
+
+
+# Two at once: the workflow keeps them apart; a terminal does not.
+
+
+def test_a_second_rollout_that_fails_leaves_the_old_deployment_serving(dev: Session, azure: FakeAzure) -> None:
+    for version in "12":
+        register(azure, version)
+        verbs.deploy_online(dev, hold=version == "2")
+    register(azure, "3")
+
+    def second(seconds: float) -> None:
+        azure.load()["answers"] = {"green": 1e9}
+        azure.save()
+        failure(lambda: verbs.deploy_online(dev, model_version="3"))
+        azure.load()["answers"] = {}
+        azure.save()
+
+    failure(lambda: verbs.deploy_online(dev, model_version="2", bake_minutes=1, sleep=second))
+    assert serves(dev) == ({"blue": 100}, {"blue": "1"})
+
+
+def test_a_rollout_gives_no_traffic_to_what_another_one_has_put_in_the_place_of_its_own(
+    dev: Session, azure: FakeAzure
+) -> None:
+    register(azure, "1")
+    verbs.deploy_online(dev)
+    register(azure, "2", "3")
+
+    def second(seconds: float) -> None:
+        verbs.deploy_online(dev, model_version="3", hold=True)
+
+    message = failure(lambda: verbs.deploy_online(dev, model_version="2", bake_minutes=1, sleep=second))
+    assert "blue still has all traffic: another rollout has replaced green meanwhile" in message
+    assert serves(dev)[0] == {"blue": 100}
+    assert "deployed_dev" not in azure.load()["models"]["2"]
