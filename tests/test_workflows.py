@@ -107,7 +107,7 @@ STAND_IN = """#!/bin/sh
 echo "{program} $*" >> "{folder}/calls.log"
 if grep -qxF "{program} $*" "{folder}/failing"; then exit 1; fi
 case "{program} $3" in
-"uv connected" | "uv summary" | "uv button") exec "{python}" "{folder}/driver.py" "$@";;
+"uv connected" | "uv summary" | "uv button") exec "{python}" -B "{folder}/driver.py" "$@";;
 esac
 case "$*" in
 *"--summary .local/plan.md"*) printf '## Infrastructure\\n\\nPlan: 42 to add\\n' > .local/plan.md;;
