@@ -96,6 +96,8 @@ def own_tests(flavour: Path, render: Render) -> list[str]:
     names = [] if flavour == render(**flavours()[0]) else ["core"]
     if names and answers["mlops_version"] == FIRST["mlops_version"]:
         names += ALIKE
+    if answers == answers_of(render(**SUMMARIES)):
+        names.append("neural")  # the loop that trains networks, which images and classes of texts run
     shared = [f"--ignore=data-science/tests/{name}" for name in names]
     both = [tomllib.loads((each / "pyproject.toml").read_text(encoding="utf-8")) for each in (first, flavour)]
     if flavour == first:
