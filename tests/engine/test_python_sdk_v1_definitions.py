@@ -673,7 +673,8 @@ VERBS = {
     "shift-traffic --percent 30": ["MLClient.online_endpoints.begin_create_or_update({online}: blue=70 green=30)"],
     "rollback": ["({online}: blue=100)", "MLClient.models.create_or_update({model}:1, rejected=true)"],
     "promote --to test": ["MLClient.models.share({model}:1 to {registry})"],
-    "monitor": [
+    "drift": ["an alert of the last 14 days"],
+    "monitor --environment prod": [
         "PipelineEndpoint.publish({model}-monitor: {model}-monitor)",
         "Schedule.create_for_pipeline_endpoint({model}-monitor: 0 6 * * *)",
         "because SDK v1 cannot watch blue; a run that finds drift fails.",
