@@ -1,6 +1,7 @@
 """The command line: what is offered, how errors are shown, and when it asks before it deletes."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from mlops.project import Project
 
 VERBS = [
     "train", "deploy-online", "smoke-test", "shift-traffic", "rollback", "deploy-batch", "promote", "monitor",
-    "teardown", "models", "deliver",
+    "drift", "teardown", "models", "deliver",
 ]  # fmt: skip
 INFRASTRUCTURE = ["bootstrap", "doctor", "provision"]
 
@@ -72,6 +73,16 @@ def test_options_reach_the_verb(project: Project, azure: FakeAzure, capsys: pyte
     shown = capsys.readouterr().out
     assert "model=azureml:a-model:8" in shown
     assert "--traffic" not in shown
+
+
+def test_the_name_of_a_training_and_the_days_of_an_alert_reach_their_verbs(
+    project: Project, azure: FakeAzure, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("train", "--job", "a-model-drift-1", "--dry-run") == 0
+    assert re.search(r"az ml job create --file \S+ --name a-model-drift-1 ", capsys.readouterr().out)
+    assert run("drift", "--days", "3", "--dry-run") == 0
+    assert "an alert of the last 3 days" in capsys.readouterr().out
+    assert run("drift", "--days", "0") == 2
 
 
 @pytest.mark.parametrize("percent", ["-1", "101", "half"])

@@ -675,7 +675,8 @@ VERBS = {
     "models": [],
     "deliver": ["MLClient.models.create_or_update({model}:1, deployed_dev="],
     "promote --to test": ["MLClient.models.share({model}:1 to {registry})"],
-    "monitor": [
+    "drift": ["an alert of the last 14 days"],
+    "monitor --environment prod": [
         "PipelineEndpoint.publish({model}-monitor: {model}-monitor)",
         "Schedule.create_for_pipeline_endpoint({model}-monitor: 0 6 * * *)",
         "because SDK v1 cannot watch blue; a run that finds drift fails.",

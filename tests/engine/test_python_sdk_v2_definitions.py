@@ -396,7 +396,12 @@ SEEDS = {
             'emails=["me"]) if True else',
             "alert_notification.emails[0] no mail address",
         ),
-        ("data that is not collected", "-{context}:1", "-{context}s:1", "input_data.path no file data"),
+        (
+            "data that is not collected",
+            "collection_name(context)}:1",
+            "collection_name(context)}s:1",
+            "input_data.path no file data",
+        ),
         ("a wrong keyword", "expression=", "expresion=", 'line no keyword "expresion" mean "expression"'),
         (
             "no trigger",
@@ -652,7 +657,9 @@ VERBS = {
         "models.create_or_update({model}:1, promoted_test=",
     ],
     "logs": ["online_deployments.get_logs(blue: "],
-    "monitor": ["schedules.begin_create_or_update({model}-monitor: blue)"],
+    "monitor --environment prod": ["schedules.begin_create_or_update({model}-monitor: blue)"],
+    "monitor": ["schedules.begin_delete({model}-monitor)", "monitor.enabled is false in config/dev.yml"],
+    "drift": ["an alert of the last 14 days"],
     "teardown": ["schedules.begin_delete({model}-monitor)", "online_endpoints.begin_delete({online})"],
 }
 

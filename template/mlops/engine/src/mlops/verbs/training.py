@@ -165,8 +165,6 @@ def _report(session: Session, job: Job, registration: Mapping[str, Any], *, newe
 
 def _newest_usable(session: Session) -> tuple[str, str]:
     """Return version and hash of the newest version that may be used, empty when there is none."""
-    if not session.backend.model_versions(session.registry):
-        return "", ""
     try:
         model = choose_model(session)
     except UserError as error:
