@@ -241,7 +241,7 @@ def test_a_name_is_started_once_and_its_result_is_reported_each_time(
     capfd.readouterr()
     assert train(play)
     assert "was started before and is Completed" in capfd.readouterr().out
-    assert page.outputs["registered"] == "true"
+    assert (page.outputs["registered"], page.outputs["started"]) == ("true", "false")
     assert [job["status"] for job in seen(play)["jobs"]] == ["Completed"]
 
 
@@ -324,7 +324,7 @@ def test_a_start_that_broke_off_is_one_line_with_the_remedy(play: Play) -> None:
 def test_a_new_version_is_handed_on_with_the_hash_of_its_registration(play: Play, page: Page) -> None:
     job_ends(registered=True, name="a-model", version="4", sha256="abc", reasons=[])(play)
     verbs.train(play.dev)
-    assert page.outputs == {"registered": "true", "model_version": "4", "sha256": "abc"}
+    assert page.outputs == {"registered": "true", "started": "true", "model_version": "4", "sha256": "abc"}
 
 
 def test_without_a_hash_in_the_registration_that_of_the_tag_is_handed_on(play: Play, page: Page) -> None:
@@ -339,7 +339,7 @@ def test_when_the_champion_stays_the_newest_usable_version_is_handed_on(play: Pl
     play.cloud.register("3", sha256="three", rejected="true")
     WORSE(play)
     verbs.train(play.dev)
-    assert page.outputs == {"registered": "false", "model_version": "2", "sha256": "two"}
+    assert page.outputs == {"registered": "false", "started": "true", "model_version": "2", "sha256": "two"}
 
 
 @pytest.mark.parametrize("versions", [(), ("1",)], ids=["no version", "only a rejected one"])
@@ -349,7 +349,7 @@ def test_when_there_is_no_usable_version_nothing_is_handed_on(
     play.cloud.register(*versions, rejected="true")
     WORSE(play)
     verbs.train(play.dev)
-    assert page.outputs == {"registered": "false", "model_version": "", "sha256": ""}
+    assert page.outputs == {"registered": "false", "started": "true", "model_version": "", "sha256": ""}
 
 
 def test_a_job_of_some_time_ago_hands_on_the_newest_version_and_not_its_own(play: Play, page: Page) -> None:

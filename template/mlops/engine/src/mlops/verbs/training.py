@@ -46,7 +46,7 @@ def train(session: Session, *, overrides: str = "", wait: bool = True, job: str 
         raise UserError(f"--job {job}: use up to 255 letters, digits, dashes and underscores")
     check_overrides(session.project, overrides)
     found = session.backend.find_job(job) if job else None
-    completed_before = found is not None and found.status == "Completed"
+    started, completed_before = found is None, found is not None and found.status == "Completed"
     if found is None:
         found = _start(session, job or new_job(session), overrides, named=bool(job))
     else:
@@ -57,7 +57,7 @@ def train(session: Session, *, overrides: str = "", wait: bool = True, job: str 
     if not completed_before:
         wait_for(session, found.name)
     registration = _registration(session, found.name)
-    return registration is not None and _report(session, found, registration, newest=completed_before)
+    return registration is not None and _report(session, found, registration, started=started, newest=completed_before)
 
 
 def _start(session: Session, job: str, overrides: str, *, named: bool) -> Job:
@@ -140,11 +140,11 @@ def _output(session: Session, job: str, output: str, file: str) -> dict[str, Any
     return content
 
 
-def _report(session: Session, job: Job, registration: Mapping[str, Any], *, newest: bool) -> bool:
+def _report(session: Session, job: Job, registration: Mapping[str, Any], *, started: bool, newest: bool) -> bool:
     """Print, sum up and hand on what became of the model.
 
     With `newest` the version that is handed on is the newest usable one, also after a registration: of a job that has
-    completed some time ago the version may be an old one by now.
+    completed some time ago the version may be an old one by now. `started` is whether this run has started the job.
     """
     registered, reasons = bool(registration["registered"]), registration.get("reasons") or []
     version, sha256 = "", ""
@@ -158,7 +158,7 @@ def _report(session: Session, job: Job, registration: Mapping[str, Any], *, newe
     elif not sha256:
         models = session.backend.model_versions(session.registry)
         sha256 = next((model.tags.get("sha256", "") for model in models if model.version == version), "")
-    outputs.set_outputs(registered=registered, model_version=version, sha256=sha256)
+    outputs.set_outputs(registered=registered, started=started, model_version=version, sha256=sha256)
     outputs.add_summary(_summary(session, job, registration, version))
     return registered
 

@@ -32,13 +32,14 @@ def list_models(session: Session, *, model_version: str | None = None, accept: s
     sha256 = known_hash(session, chosen)
     options = ("--model-version", chosen.version, *(["--sha256", sha256] if sha256 else []))
     session.say(f"Chosen: version {chosen.version}. `{session.command('deliver', *options)}`")
-    set_outputs(model_version=chosen.version, sha256=sha256)
-    title = f"### {session.config.model.name} version {chosen.version}, sha256 {sha256[:12] or 'unknown'}"
+    label = f"version {chosen.version}, sha256 {sha256[:12] or 'unknown'}"
+    set_outputs(model_version=chosen.version, sha256=sha256, label=label)
+    title = f"### {session.config.model.name} {label}"
     add_summary(f"{title}\n\n{table(head, rows)}")
 
 
 def _row(session: Session, model: ModelVersion) -> list[str]:
-    """Return the cells of a version: what its tags tell of each environment."""
+    """Return the cells of a version: what its tags say about each environment."""
     named: dict[str, dict[str, str]] = {"deployed": {}, "promoted": {}, "rejected": {}, "pinned": {}}
     for tag, value in sorted(model.tags.items()):
         kind, _, environment = tag.partition("_")
