@@ -37,9 +37,14 @@ def change_settings(folders: Folders, section: str, **values: Any) -> None:
 # --- prep
 
 
-def run_prep(folders: Folders) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Run the step; return the rows for training and those for testing."""
+def prepare(folders: Folders) -> None:
+    """Run the step."""
     module("prep").main(folders.arguments(*PREP))
+
+
+def run_prep(folders: Folders) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Run the step of a type whose rows become tables; return those for training and those for testing."""
+    prepare(folders)
     train, test = (pd.read_parquet(*folder.glob("*.parquet")) for folder in (folders.train, folders.test))
     return train, test
 
@@ -47,7 +52,7 @@ def run_prep(folders: Folders) -> tuple[pd.DataFrame, pd.DataFrame]:
 def prep_error(folders: Folders, capsys: pytest.CaptureFixture[str]) -> str:
     """Run the step, which must stop in one line and write no rows; return the line."""
     with pytest.raises(SystemExit) as stop:
-        module("prep").main(folders.arguments(*PREP))
+        prepare(folders)
     assert stop.value.code == 1
     assert not list(folders.train.rglob("*.parquet"))
     [line] = capsys.readouterr().err.splitlines()
@@ -64,7 +69,7 @@ def sides(folders: Folders, column: str) -> dict[Any, str]:
 def prepare_once(folders: Folders, store: Store) -> Folders:
     """Run the step for several tests, which copy the project, and what is in the store."""
     store.load()
-    run_prep(folders)
+    prepare(folders)
     store.save(folders.root)
     return folders
 
@@ -74,7 +79,7 @@ def prepare_once(folders: Folders, store: Store) -> Folders:
 
 def prepared_examples(folders: Folders) -> Any:
     """Run prep; return the training examples."""
-    run_prep(folders)
+    prepare(folders)
     return modality.load_examples(MODALITY, folders.train, load_schema(folders.schema))
 
 
