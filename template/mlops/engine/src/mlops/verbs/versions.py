@@ -38,7 +38,7 @@ def list_models(session: Session, *, model_version: str | None = None, accept: s
 
 
 def _row(session: Session, model: ModelVersion) -> list[str]:
-    """Return the cells of a version: what its tags tell of each environment."""
+    """Return the cells of a version: what its tags say about each environment."""
     named: dict[str, dict[str, str]] = {"deployed": {}, "promoted": {}, "rejected": {}, "pinned": {}}
     for tag, value in sorted(model.tags.items()):
         kind, _, environment = tag.partition("_")
