@@ -188,7 +188,9 @@ class OuterLoop(RuleBasedStateMachine):
 
     def marked(self, environment: str, mark: str) -> set[str]:
         """The versions that a tag of the environment says "true" of."""
-        return {version for version, tags in self.tags(environment).items() if tags.get(f"{mark}_{environment}") == "true"}
+        return {
+            version for version, tags in self.tags(environment).items() if tags.get(f"{mark}_{environment}") == "true"
+        }
 
     def hash(self, version: str, *, registry: bool) -> str:
         """The hash of the files."""
@@ -364,7 +366,11 @@ class OuterLoop(RuleBasedStateMachine):
                 if job not in jobs:
                     self.train()
                     version = str(self.world.versions)
-                    self.azure.spaces["dev"]["registration"] = {"registered": True, "name": "a-model", "version": version}
+                    self.azure.spaces["dev"]["registration"] = {
+                        "registered": True,
+                        "name": "a-model",
+                        "version": version,
+                    }
                 verbs.train(self.sessions["dev"], job=job)
         assert len(jobs) == before + 1
 
