@@ -1033,6 +1033,12 @@ DELIVERY_CASES = {
         given=(trained, failing("create batch deployment"), failed(deliver())),
         says="blue already serves version 1: nothing to deploy",
     ),
+    "a delivery deletes a monitor that the configuration has switched off": Case(
+        deliver(),
+        lambda play: {name: state for name, state in delivered(play).items() if name != "schedules"},
+        given=(trained, deliver(), lambda play: play.configure("dev", "monitor", enabled=False)),
+        says="Deleted schedule",
+    ),
     "a delivery passes the model on to the next environment": Case(
         deliver(),
         lambda play: {**delivered(play), **in_registry(play, promoted_test=play.sha256)},
