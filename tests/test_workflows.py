@@ -1343,6 +1343,27 @@ def test_an_app_opens_a_pull_request_with_the_change_unless_it_has_conflicts(
         assert git(remote, "ls-tree", "--name-only", "template-update/v9.0.0").split() == ["README.md"]
 
 
+def test_a_branch_with_an_update_keeps_what_was_pushed_to_it_since(run_workflow: GitHub, tmp_path: Path) -> None:
+    work, remote, branch = run_workflow.work, tmp_path / "remote", "template-update/v9.0.0"
+    git(tmp_path, "init", "--quiet", "--bare", str(remote))
+    git(work, "init", "--quiet", "--initial-branch", branch)
+    (work / "README.md").write_text("mended\n", encoding="utf-8")
+    git(work, "add", "README.md")
+    git(work, "commit", "--quiet", "--message", "project")
+    git(work, "remote", "add", "origin", str(remote))
+    git(work, "push", "--quiet", "origin", branch)
+    git(work, "branch", "--quiet", "--move", "main")
+    (work / "README.md").write_text("new\n", encoding="utf-8")
+    (work / "update").mkdir()
+    (work / "update" / "update.patch").write_text(git(work, "diff"), encoding="utf-8")
+    git(work, "checkout", "--quiet", ".")
+    decided = {"template-update": {"update": "true", "version": "v9.0.0", "clean": "true"}}
+    secrets = {"TEMPLATE_APP_PRIVATE_KEY": "key"}
+    outcome = run_workflow.run("template-update.yml", vars=APP, secrets=secrets, outputs=decided)
+    assert results(outcome)["pull-request"] == "success", output(outcome)
+    assert git(remote, "show", f"{branch}:README.md") == "mended\n"
+
+
 # The Deploy to Azure button.
 
 PUBLIC = {"repository": {"visibility": "public"}}
