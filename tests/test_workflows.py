@@ -336,6 +336,20 @@ def test_what_runs_new_packages_or_a_new_release_may_only_read(github: Path) -> 
         assert set(yaml.safe_load(path.read_text(encoding="utf-8"))[True]) == {"schedule", "workflow_dispatch"}
 
 
+def test_only_jobs_that_may_do_no_more_than_read_take_packages_from_a_cache(github: Path) -> None:
+    action = yaml.safe_load((github / "actions" / "setup" / "action.yml").read_text(encoding="utf-8"))
+    (cached,) = [step["with"]["enable-cache"] for step in action["runs"]["steps"] if "setup-uv" in step.get("uses", "")]
+    assert (cached, action["inputs"]["cache"]["default"]) == ("${{ inputs.cache }}", "false")
+    # Whatever ran in a job of main can change what it saves, whatever its token may do.
+    found = {
+        name: job["permissions"]
+        for name, job in jobs(github)
+        if any((step.get("with") or {}).get("cache") for step in job.get("steps", []))
+    }
+    assert "pull-request.yml: project" in found
+    assert {name for name, permissions in found.items() if permissions != {"contents": "read"}} == set()
+
+
 def test_every_job_has_a_timeout_a_fixed_image_and_keeps_no_token(github: Path) -> None:
     for name, job in jobs(github):
         if "uses" in job:
@@ -375,7 +389,7 @@ def test_a_condition_asks_for_a_name_or_for_true(github: Path) -> None:
     for name, job in jobs(github):
         for condition in [job.get("if", ""), *(step.get("if", "") for step in job.get("steps", []))]:
             for compared in re.findall(r"(?:steps|needs)\.[\w.]+ *[!=]= *('[^']*')", str(condition)):
-                assert compared in ("'true'", "'success'", "'test'", "'prod'", "''"), f"{name}: {condition}"
+                assert compared in ("'true'", "'success'", "'skipped'", "'test'", "'prod'", "''"), f"{name}: {condition}"
 
 
 def test_only_reading_identities_run_without_an_approval_or_for_a_branch(github: Path) -> None:
@@ -796,10 +810,25 @@ def test_a_version_that_is_not_there_reaches_no_approval(run_workflow: GitHub) -
     assert results(outcome) == {"choose": "failure", "dev": "skipped", "test": "skipped", "prod": "skipped"}
 
 
+@pytest.mark.parametrize("environment", ["test", "prod"])
+def test_a_version_that_is_not_there_asks_no_user_where_a_delivery_begins(
+    run_workflow: GitHub, environment: str
+) -> None:
+    typed = {"environment": environment, "model-version": "99"}
+    models = f"uv run mlops models --environment {environment} --model-version 99"
+    outcome = run_workflow.run("deliver.yml", vars=AZURE, inputs=typed, fail=models, **BY_HAND)
+    assert results(outcome) == {"choose": "failure", "dev": "skipped", "test": "skipped", "prod": "skipped"}
+
+
 def test_without_reviewers_nothing_reaches_prod_by_itself(run_workflow: GitHub) -> None:
     outcome = run_workflow.run("deliver.yml", vars=AZURE, fail="uv run mlops approval --environment prod", **BY_HAND)
     assert results(outcome) == THROUGH | {"prod": "failure"}
     assert delivery("prod")[1] not in run_workflow.verbs
+
+
+def test_a_delivery_without_an_approval_ends_no_rollout_of_another_one(run_workflow: GitHub) -> None:
+    run_workflow.run("deliver.yml", vars=AZURE, fail="uv run mlops approval --environment prod", **BY_HAND)
+    assert run_workflow.verbs[-1] == "approval --environment prod"
 
 
 TYPED = {"environment": "prod", "model-version": "7", "sha256": HASH}
