@@ -389,7 +389,9 @@ def test_a_condition_asks_for_a_name_or_for_true(github: Path) -> None:
     for name, job in jobs(github):
         for condition in [job.get("if", ""), *(step.get("if", "") for step in job.get("steps", []))]:
             for compared in re.findall(r"(?:steps|needs)\.[\w.]+ *[!=]= *('[^']*')", str(condition)):
-                assert compared in ("'true'", "'success'", "'skipped'", "'test'", "'prod'", "''"), f"{name}: {condition}"
+                assert compared in ("'true'", "'success'", "'skipped'", "'test'", "'prod'", "''"), (
+                    f"{name}: {condition}"
+                )
 
 
 def test_only_reading_identities_run_without_an_approval_or_for_a_branch(github: Path) -> None:

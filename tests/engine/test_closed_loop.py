@@ -312,9 +312,9 @@ def test_the_name_that_drift_gives_is_one_that_azure_accepts(watched: Play, page
 
 @pytest.mark.skipif(VERSION != "python-sdk-v1", reason="only there a file says which run a name has")
 def test_a_start_that_broke_off_is_one_line_with_the_remedy(play: Play) -> None:
-    play.cloud.put_file(f"mlops/jobs/{JOB}", "")
+    play.cloud.put_file(f"started-jobs/{JOB}", "")
     message = failure(play, train)
-    assert f"delete the file mlops/jobs/{JOB} from the default datastore" in message
+    assert f"delete the file started-jobs/{JOB} from the default datastore" in message
     assert seen(play)["jobs"] == []
 
 

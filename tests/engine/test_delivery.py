@@ -279,6 +279,53 @@ def test_what_is_rejected_in_one_environment_may_be_used_in_the_others(
     verbs.deliver(Session.open("prod"), model_version="2", sha256=sha256)
 
 
+@pytest.mark.parametrize(
+    "words", ["az ml batch-deployment create", "az ml model update --name a-model --version 2", "batch-endpoint list"]
+)
+def test_a_rollback_that_broke_off_is_completed_and_goes_no_further_back(
+    dev: Session, azure: FakeAzure, words: str
+) -> None:
+    for version in "123":
+        register(azure, version)
+        verbs.deliver(dev, model_version=version)
+    azure.fail(words)
+    failure(lambda: verbs.rollback(dev))
+    azure.works_again()
+    verbs.rollback(dev)
+    found = azure.load()
+    assert list(serves(dev)[1].values()) == ["2"]
+    assert found["batch"]["default"] == "model-2"
+    assert "rejected_dev" not in found["models"]["2"]
+    verbs.rollback(dev)
+    assert list(serves(dev)[1].values()) == ["1"], "the next one goes further back"
+
+
+def test_a_rollback_whose_deployment_went_although_azure_says_no_is_none_that_broke_off(
+    dev: Session, azure: FakeAzure
+) -> None:
+    for version in "123":
+        register(azure, version)
+        verbs.deploy_online(dev, hold=version == "3")
+    azure.fail("az ml online-deployment delete", after=True)
+    verbs.rollback(dev)
+    assert list(serves(dev)[1].values()) == ["2"]
+
+
+def test_a_version_whose_predecessor_could_not_be_removed_is_what_a_rollback_comes_back_to(
+    dev: Session, azure: FakeAzure
+) -> None:
+    for version in "12":
+        register(azure, version)
+        verbs.deploy_online(dev)
+    azure.fail("az ml online-deployment delete")
+    failure(lambda: verbs.deliver(dev, model_version="1", pin=True))
+    azure.works_again()
+    register(azure, "3")
+    verbs.deliver(dev, model_version="3", unpin=True)
+    verbs.rollback(dev)
+    assert list(serves(dev)[1].values()) == ["1"]
+
+
 # What the tags remember.
 
 

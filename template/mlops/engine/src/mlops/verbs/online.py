@@ -1,5 +1,6 @@
 """The online endpoint: safe rollouts, a smoke test, logs, and manual traffic."""
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -239,6 +240,9 @@ class Rollout:
         elif end is Step.HELD:
             session.say(f"{plan.new} is ready with version {version}, without traffic. Next: `{shift}`.")
         elif end is Step.OLD_KEPT:
+            # The next delivery may be of another version, and a rollback of that has to come back to this one.
+            with contextlib.suppress(UserError):
+                record_deployment(session, self.model)
             raise UserError(
                 f"{plan.new} serves version {version}, but {plan.old} could not be removed ({problem}): run `{again}`"
             )

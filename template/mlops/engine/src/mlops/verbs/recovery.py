@@ -12,11 +12,13 @@ from mlops.verbs.delivery import summarise
 from mlops.verbs.models import (
     check_files,
     choose_model,
+    find_version,
     is_set,
     known_hash,
     number,
     obstacle,
     pinned_versions,
+    record_deployment,
     set_pin,
     since,
 )
@@ -34,7 +36,7 @@ def rollback(
     completed and the older one is gone, the version is deployed again by the same safe rollout, only without waiting
     for the canary, and with the scoring code of this checkout. A rejected version is not deployed here again, until
     `mlops models --accept` takes that back. Of two deployments of the same version the scoring code was wrong, not the
-    model: then nothing is rejected.
+    model: then nothing is rejected. A rollback that broke off is completed by the next one, which goes no further back.
 
     Args:
         session: The environment.
@@ -50,7 +52,10 @@ def rollback(
         raise UserError(f"there is no deployment to go back from: run `{session.command('deploy-online')}`")
     changes: list[str] = []
     # A version that a rollback has rejected already: that broke off, and the newer one is where it went back to.
-    if old is None or _is_rejected(session, old):
+    if old is None and (bad := _unfinished(session, new)):
+        served, target = new.model_version, _target(session, new, model_version) if model_version else None
+        changes.append(_complete(session, bad, served))
+    elif old is None or _is_rejected(session, old):
         served, target = (old or new).model_version, _target(session, old or new, model_version)
     else:
         served, target = old.model_version, None
@@ -73,13 +78,40 @@ def _is_rejected(session: Session, deployment: Deployment) -> bool:
     return any(is_set(model, tag) for model in models if model.version == version)
 
 
+def _unfinished(session: Session, serving: Deployment) -> str | None:
+    """Return the version that an earlier rollback went back from without reaching its end, None when it did.
+
+    That version is rejected, and still the last one in the tags or the one that the batch endpoint scores with.
+    """
+    models, tag = session.backend.model_versions(session.registry), f"rejected_{session.config.environment}"
+    present = number(ModelVersion(serving.model_version))
+    rejected = {model.version for model in models if is_set(model, tag) and number(model) > present}
+    last = max((model for model in models if since(session, model)), key=lambda model: since(session, model), default=None)
+    if last is not None and last.version in rejected:
+        return last.version
+    batch = (session.backend.batch_default() or "").removeprefix("model-") if rejected else ""
+    return batch if batch in rejected else None
+
+
+def _complete(session: Session, bad: str, good: str) -> str:
+    session.say(f"Version {good} serves already in the place of version {bad}: only the rest of that rollback is done.")
+    record_deployment(session, find_version(session, session.backend.model_versions(session.registry), good))
+    _take_along(session, bad, good)
+    return f"the rollback from version {bad} to {good}, which broke off, is complete"
+
+
 def _go_back_to_the_older(session: Session, old: Deployment, new: Deployment) -> str:
     session.backend.set_traffic({old.name: 100})
     # The same version twice means that the scoring script was wrong, not the model.
     other = new.model_version != old.model_version
     if other:
         _reject(session, new.model_version)
-    session.backend.delete_online_deployment(new.name)
+    try:
+        session.backend.delete_online_deployment(new.name)
+    except UserError:
+        # Azure may have done it all the same, and then a repeated rollback would go back once more.
+        if new.name in Endpoint.look(session).deployments:
+            raise
     session.say(f"{old.name} has all traffic with version {old.model_version}; {new.name} is deleted.")
     if other:
         _take_batch_back(session, new.model_version, old.model_version)
@@ -94,9 +126,7 @@ def _deploy_again(session: Session, bad: str, target: ModelVersion, sleep: Calla
     # Without waiting for the canary: the bad version answers most requests until the end.
     roll_out(session, target, Endpoint.look(session), bake_minutes=0, sleep=sleep)
     session.say(f"Version {target.version} serves again, in the place of version {bad}.")
-    _take_batch_back(session, bad, target.version)
-    if session.monitor_name in session.backend.schedules():
-        monitor(session)
+    _take_along(session, bad, target.version)
     return f"version {target.version} is deployed again in the place of version {bad}"
 
 
@@ -110,6 +140,13 @@ def _reject(session: Session, version: str) -> None:
         f"Version {version} is rejected: it will not be deployed in {environment} again, until "
         f"`{session.command('models', '--accept', version)}`."
     )
+
+
+def _take_along(session: Session, bad: str, good: str) -> None:
+    """Have the monitor and the batch endpoint follow; the batch endpoint is the last because `_unfinished` asks it."""
+    if session.monitor_name in session.backend.schedules():
+        monitor(session)
+    _take_batch_back(session, bad, good)
 
 
 def _take_batch_back(session: Session, bad: str, good: str) -> None:
