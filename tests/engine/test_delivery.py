@@ -280,7 +280,13 @@ def test_what_is_rejected_in_one_environment_may_be_used_in_the_others(
 
 
 @pytest.mark.parametrize(
-    "words", ["az ml batch-deployment create", "az ml model update --name a-model --version 2", "batch-endpoint list"]
+    "words",
+    [
+        "az ml model update --name a-model --version 2",
+        "az ml batch-endpoint list",
+        "az ml batch-deployment create",
+        "az ml batch-deployment delete",
+    ],
 )
 def test_a_rollback_that_broke_off_is_completed_and_goes_no_further_back(
     dev: Session, azure: FakeAzure, words: str
@@ -378,6 +384,21 @@ def test_a_pin_stays_when_only_the_old_deployment_could_not_be_removed(dev: Sess
     assert serves(dev)[0] == {"blue": 100}
     verbs.deliver(dev)
     assert serves(dev) == ({"blue": 100}, {"blue": "1"})
+
+
+@pytest.mark.parametrize(("old", "new"), [("1", "2"), ("2", "1")])
+def test_the_end_of_a_rollout_leaves_no_pin_to_a_version_that_does_not_serve(
+    dev: Session, azure: FakeAzure, old: str, new: str
+) -> None:
+    register(azure, "1", "2")
+    verbs.deliver(dev, model_version=old, pin=True)
+    azure.fail("az ml online-deployment delete")
+    assert "could not be removed" in failure(lambda: verbs.deliver(dev, model_version=new, pin=True))
+    azure.works_again()
+    verbs.abort(dev)
+    assert [azure.load()["models"][version]["pinned_dev"] for version in (old, new)] == ["false", "true"]
+    verbs.deliver(dev, model_version=new)
+    assert list(serves(dev)[1].values()) == [new], "the delivery is completed"
 
 
 # Two at once: the workflow keeps them apart; a terminal does not.

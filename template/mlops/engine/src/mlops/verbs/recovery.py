@@ -81,16 +81,16 @@ def _is_rejected(session: Session, deployment: Deployment) -> bool:
 def _unfinished(session: Session, serving: Deployment) -> str | None:
     """Return the version that an earlier rollback went back from without reaching its end, None when it did.
 
-    That version is rejected, and still the last one in the tags or the one that the batch endpoint scores with.
+    That version is rejected, and still the last one in the tags, or behind the batch endpoint.
     """
     models, tag = session.backend.model_versions(session.registry), f"rejected_{session.config.environment}"
     present = number(ModelVersion(serving.model_version))
-    rejected = {model.version for model in models if is_set(model, tag) and number(model) > present}
-    last = max((model for model in models if since(session, model)), key=lambda model: since(session, model), default=None)
+    rejected = [model.version for model in models if is_set(model, tag) and number(model) > present]
+    known = [model for model in models if since(session, model)]
+    last = max(known, key=lambda model: since(session, model), default=None)
     if last is not None and last.version in rejected:
         return last.version
-    batch = (session.backend.batch_default() or "").removeprefix("model-") if rejected else ""
-    return batch if batch in rejected else None
+    return next((version for version in rejected if _is_behind_batch(session, version)), None)
 
 
 def _complete(session: Session, bad: str, good: str) -> str:
@@ -150,9 +150,15 @@ def _take_along(session: Session, bad: str, good: str) -> None:
 
 
 def _take_batch_back(session: Session, bad: str, good: str) -> None:
-    """Make the good version the default of the batch endpoint if that is the bad one."""
-    if session.backend.batch_default() == f"model-{bad}":
+    """Put the good version behind the batch endpoint in the place of the bad one, if that is there."""
+    if _is_behind_batch(session, bad):
         deploy_batch(session, model_version=good)
+
+
+def _is_behind_batch(session: Session, version: str) -> bool:
+    """Return whether a version is behind the batch endpoint, or is still to be removed there after another one came."""
+    default, name = session.backend.batch_default(), f"model-{version}"
+    return bool(default) and name in {default, *(each.name for each in session.backend.batch_deployments())}
 
 
 def _target(session: Session, serving: Deployment, version: str | None) -> ModelVersion:
@@ -212,6 +218,10 @@ def abort(session: Session) -> None:
     kept, new = rollout.unfinished(traffic, list(endpoint.deployments))
     if new is None:
         session.say(f"No rollout is in progress in {session.config.environment}.")
+        if kept is not None and traffic.get(kept) == 100 and not session.dry_run:
+            # A delivery with --pin was killed before its rollout, or before it ended the pin to the version before.
+            served = endpoint.deployments[kept].model_version
+            set_pin(session, [model for model in pinned_versions(session) if model.version != served], on=False)
         return
     if kept is not None and traffic.get(kept) != 100:
         session.backend.set_traffic({kept: 100})
