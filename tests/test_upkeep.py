@@ -125,7 +125,10 @@ def test_conflicts_and_edited_files_that_go_are_named_and_moved_edits_are_not_am
     table.write_text(table.read_text(encoding="utf-8") + moved, encoding="utf-8")
     settings = template / "copier.yml"
     text = settings.read_text(encoding="utf-8")
-    settings.write_text(text.replace("version: v0.7.0", "version: v1001.0.0"), encoding="utf-8")
+    # The migration that carries edits along has the version of the last release that moved a file.
+    before, carries, after = text.partition("migrations/moves.py")
+    head, _, tail = before.rpartition("version: v")
+    settings.write_text(f"{head}version: v1001.0.0\n{tail.partition(chr(10))[2]}{carries}{after}", encoding="utf-8")
     release(template, "v1001.0.0")
     file, patch = tmp_path / "issue.md", tmp_path / "update.patch"
     report_update(Project.load(project), file, patch)
