@@ -342,6 +342,14 @@ def test_when_the_champion_stays_the_newest_usable_version_is_handed_on(play: Pl
     assert page.outputs == {"registered": "false", "started": "true", "model_version": "2", "sha256": "two"}
 
 
+def test_a_pin_of_the_training_environment_is_not_handed_on_to_the_others(play: Play, page: Page) -> None:
+    play.cloud.register("1", sha256="one", pinned_dev="true")
+    play.cloud.register("2", sha256="two")
+    WORSE(play)
+    verbs.train(play.dev)
+    assert (page.outputs["model_version"], page.outputs["sha256"]) == ("2", "two")
+
+
 @pytest.mark.parametrize("versions", [(), ("1",)], ids=["no version", "only a rejected one"])
 def test_when_there_is_no_usable_version_nothing_is_handed_on(
     play: Play, page: Page, versions: tuple[str, ...]

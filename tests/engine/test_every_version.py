@@ -1767,7 +1767,8 @@ def test_a_dry_run_asks_azure_for_nothing_and_names_all_that_it_shows(
 def test_each_verb_of_the_command_line_is_tried() -> None:
     commands = [command for command in cli.app.registered_commands if command.rich_help_panel == cli.AZURE]
     names = {command.callback.__name__.replace("_", "-") for command in commands if command.callback}
-    assert names | {"teardown", "tune"} == VERBS.keys()
+    # `connected` and `approval` look at the pipeline that runs them, and at no workspace.
+    assert (names | {"teardown", "tune"}) - {"approval", "connected"} == VERBS.keys()
 
 
 def test_the_definitions_are_made_for_the_first_environment_whatever_its_name(project: Project) -> None:
