@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from combinations import EXISTING, add_ons, label, tools, with_add_ons
 from conftest import Render, Run, refused_commands
 
@@ -96,3 +97,11 @@ def test_no_command_follows_the_steps_to_a_live_endpoint(documented: Path) -> No
         assert [line for line in blocks[1].splitlines() if "gh workflow run" in line] == ["gh workflow run train.yml"]
     else:
         assert len(blocks) == 1
+
+
+def test_the_documentation_says_what_each_workflow_is_for(documented: Path) -> None:
+    text = (documented / "docs" / "operate.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\|[^|]*\| ([A-Z][\w ]*\w) \|", text, flags=re.MULTILINE)) - {"Azure", "GitHub"}
+    files = [yaml.safe_load(path.read_text("utf-8")) for path in (documented / ".github" / "workflows").glob("*.yml")]
+    # One that others call alone is not started by anyone.
+    assert named == {file["name"] for file in files if set(file[True]) != {"workflow_call"}}

@@ -94,6 +94,19 @@ def test_an_untouched_project_gets_the_changelog_and_the_command_and_stays_as_it
     assert different(project, new_project(template, tmp_path / "fresh")) == set()
 
 
+def test_the_change_has_the_lock_file_of_the_new_packages(template: Path, tmp_path: Path, uvx: Path) -> None:
+    project = new_project(template, tmp_path / "project")
+    (project / "uv.lock").write_text("old packages\n", encoding="utf-8")
+    commit_all(project, "locked")
+    release(template, "v1001.0.0")
+    uv, patch = uvx.with_name("uv"), tmp_path / "update.patch"
+    uv.write_text('#!/bin/sh\n[ "$*" = lock ] && echo "new packages" > uv.lock\n', encoding="utf-8")
+    uv.chmod(0o755)
+    report_update(Project.load(project), tmp_path / "issue.md", patch)
+    git(project, "apply", "--index", str(patch))
+    assert (project / "uv.lock").read_text(encoding="utf-8") == "new packages\n"
+
+
 def test_conflicts_and_edited_files_that_go_are_named_and_moved_edits_are_not_among_them(
     template: Path, tmp_path: Path, outputs: Callable[[], dict[str, str]]
 ) -> None:
@@ -112,7 +125,10 @@ def test_conflicts_and_edited_files_that_go_are_named_and_moved_edits_are_not_am
     table.write_text(table.read_text(encoding="utf-8") + moved, encoding="utf-8")
     settings = template / "copier.yml"
     text = settings.read_text(encoding="utf-8")
-    settings.write_text(text.replace("version: v0.7.0", "version: v1001.0.0"), encoding="utf-8")
+    # The migration that carries edits along has the version of the last release that moved a file.
+    before, carries, after = text.partition("migrations/moves.py")
+    head, _, tail = before.rpartition("version: v")
+    settings.write_text(f"{head}version: v1001.0.0\n{tail.partition(chr(10))[2]}{carries}{after}", encoding="utf-8")
     release(template, "v1001.0.0")
     file, patch = tmp_path / "issue.md", tmp_path / "update.patch"
     report_update(Project.load(project), file, patch)

@@ -336,6 +336,20 @@ def test_what_runs_new_packages_or_a_new_release_may_only_read(github: Path) -> 
         assert set(yaml.safe_load(path.read_text(encoding="utf-8"))[True]) == {"schedule", "workflow_dispatch"}
 
 
+def test_only_jobs_that_may_do_no_more_than_read_take_packages_from_a_cache(github: Path) -> None:
+    action = yaml.safe_load((github / "actions" / "setup" / "action.yml").read_text(encoding="utf-8"))
+    (cached,) = [step["with"]["enable-cache"] for step in action["runs"]["steps"] if "setup-uv" in step.get("uses", "")]
+    assert (cached, action["inputs"]["cache"]["default"]) == ("${{ inputs.cache }}", "false")
+    # Whatever ran in a job of main can change what it saves, whatever its token may do.
+    found = {
+        name: job["permissions"]
+        for name, job in jobs(github)
+        if any((step.get("with") or {}).get("cache") for step in job.get("steps", []))
+    }
+    assert "pull-request.yml: project" in found
+    assert {name for name, permissions in found.items() if permissions != {"contents": "read"}} == set()
+
+
 def test_every_job_has_a_timeout_a_fixed_image_and_keeps_no_token(github: Path) -> None:
     for name, job in jobs(github):
         if "uses" in job:
@@ -375,7 +389,9 @@ def test_a_condition_asks_for_a_name_or_for_true(github: Path) -> None:
     for name, job in jobs(github):
         for condition in [job.get("if", ""), *(step.get("if", "") for step in job.get("steps", []))]:
             for compared in re.findall(r"(?:steps|needs)\.[\w.]+ *[!=]= *('[^']*')", str(condition)):
-                assert compared in ("'true'", "'success'", "'test'", "'prod'", "''"), f"{name}: {condition}"
+                assert compared in ("'true'", "'success'", "'skipped'", "'test'", "'prod'", "''"), (
+                    f"{name}: {condition}"
+                )
 
 
 def test_only_reading_identities_run_without_an_approval_or_for_a_branch(github: Path) -> None:
@@ -796,10 +812,25 @@ def test_a_version_that_is_not_there_reaches_no_approval(run_workflow: GitHub) -
     assert results(outcome) == {"choose": "failure", "dev": "skipped", "test": "skipped", "prod": "skipped"}
 
 
+@pytest.mark.parametrize("environment", ["test", "prod"])
+def test_a_version_that_is_not_there_asks_no_user_where_a_delivery_begins(
+    run_workflow: GitHub, environment: str
+) -> None:
+    typed = {"environment": environment, "model-version": "99"}
+    models = f"uv run mlops models --environment {environment} --model-version 99"
+    outcome = run_workflow.run("deliver.yml", vars=AZURE, inputs=typed, fail=models, **BY_HAND)
+    assert results(outcome) == {"choose": "failure", "dev": "skipped", "test": "skipped", "prod": "skipped"}
+
+
 def test_without_reviewers_nothing_reaches_prod_by_itself(run_workflow: GitHub) -> None:
     outcome = run_workflow.run("deliver.yml", vars=AZURE, fail="uv run mlops approval --environment prod", **BY_HAND)
     assert results(outcome) == THROUGH | {"prod": "failure"}
     assert delivery("prod")[1] not in run_workflow.verbs
+
+
+def test_a_delivery_without_an_approval_ends_no_rollout_of_another_one(run_workflow: GitHub) -> None:
+    run_workflow.run("deliver.yml", vars=AZURE, fail="uv run mlops approval --environment prod", **BY_HAND)
+    assert run_workflow.verbs[-1] == "approval --environment prod"
 
 
 TYPED = {"environment": "prod", "model-version": "7", "sha256": HASH}
@@ -1312,6 +1343,27 @@ def test_an_app_opens_a_pull_request_with_the_change_unless_it_has_conflicts(
     if opened:
         assert git(remote, "show", "template-update/v9.0.0:README.md") == "new\n"
         assert git(remote, "ls-tree", "--name-only", "template-update/v9.0.0").split() == ["README.md"]
+
+
+def test_a_branch_with_an_update_keeps_what_was_pushed_to_it_since(run_workflow: GitHub, tmp_path: Path) -> None:
+    work, remote, branch = run_workflow.work, tmp_path / "remote", "template-update/v9.0.0"
+    git(tmp_path, "init", "--quiet", "--bare", str(remote))
+    git(work, "init", "--quiet", "--initial-branch", branch)
+    (work / "README.md").write_text("mended\n", encoding="utf-8")
+    git(work, "add", "README.md")
+    git(work, "commit", "--quiet", "--message", "project")
+    git(work, "remote", "add", "origin", str(remote))
+    git(work, "push", "--quiet", "origin", branch)
+    git(work, "branch", "--quiet", "--move", "main")
+    (work / "README.md").write_text("new\n", encoding="utf-8")
+    (work / "update").mkdir()
+    (work / "update" / "update.patch").write_text(git(work, "diff"), encoding="utf-8")
+    git(work, "checkout", "--quiet", ".")
+    decided = {"template-update": {"update": "true", "version": "v9.0.0", "clean": "true"}}
+    secrets = {"TEMPLATE_APP_PRIVATE_KEY": "key"}
+    outcome = run_workflow.run("template-update.yml", vars=APP, secrets=secrets, outputs=decided)
+    assert results(outcome)["pull-request"] == "success", output(outcome)
+    assert git(remote, "show", f"{branch}:README.md") == "mended\n"
 
 
 # The Deploy to Azure button.

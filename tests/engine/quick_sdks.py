@@ -3,9 +3,10 @@
 What goes to Azure stays the same.
 """
 
-import copy
 import importlib
 import inspect
+import logging
+import pickle
 import sys
 import traceback
 from collections.abc import Callable
@@ -16,6 +17,7 @@ _done: set[str] = set()
 
 def hasten() -> None:
     """Change each SDK once, as soon as it is imported."""
+    logging.Manager._clear_cache = _clear_cache  # type: ignore[attr-defined]
     for module, change in _CHANGES.items():
         if module in sys.modules and module not in _done:
             _done.add(module)
@@ -31,6 +33,13 @@ def short_stack(*_: object, **__: object) -> list[inspect.FrameInfo]:
     return [
         inspect.FrameInfo(each, each.f_code.co_filename, line, each.f_code.co_name, None, None) for each, line in frames
     ]
+
+
+def _clear_cache(manager: logging.Manager) -> None:
+    # The SDKs have thousands of loggers, of which few were ever asked, and levels change in each call.
+    for logger in [manager.root, *manager.loggerDict.values()]:
+        if cache := getattr(logger, "_cache", None):
+            cache.clear()
 
 
 def _component(module: Any) -> None:
@@ -54,15 +63,15 @@ def _yaml(module: Any) -> None:
 
 
 def _loaded_once(load: Callable[..., Any]) -> Callable[..., Any]:
-    known: dict[str | bytes, Any] = {}
+    known: dict[str | bytes, bytes] = {}
 
     def load_once(stream: Any, *arguments: object, **options: object) -> Any:
         text = stream.read() if hasattr(stream, "read") else stream
         if arguments or options:
             return load(text, *arguments, **options)
         if text not in known:
-            known[text] = load(text)
-        return copy.deepcopy(known[text])
+            known[text] = pickle.dumps(load(text))
+        return pickle.loads(known[text])
 
     return load_once
 

@@ -8,8 +8,11 @@ from pathlib import Path
 
 from rendered import ROOT
 
-from mlops.config import Project
+from mlops.config import Project, Sweep
 from mlops.lint import Finding
+from mlops.lint.configuration import settings_results
+
+_RESULTS: dict[tuple[str, ...], tuple[list[Finding], Sweep | None]] = {}
 
 
 def copied(root: Path, *names: str) -> Project:
@@ -40,6 +43,14 @@ def assert_named(findings: list[Finding], words: list[str]) -> None:
     lines = [str(finding) for finding in findings]
     assert any(all(word in line for word in words) for line in lines), lines or "no finding"
     assert all("\n" not in line for line in lines)
+
+
+def settings_results_once(project: Project) -> tuple[list[Finding], Sweep | None]:
+    """Check the settings as the lint does, but the same text once: few seeds are errors in it."""
+    key = tuple(path.read_text(encoding="utf-8") for path in (project.settings, project.schema))
+    if key not in _RESULTS:
+        _RESULTS[key] = settings_results(project)
+    return _RESULTS[key]
 
 
 def forget_definitions() -> None:

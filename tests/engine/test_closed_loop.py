@@ -312,9 +312,9 @@ def test_the_name_that_drift_gives_is_one_that_azure_accepts(watched: Play, page
 
 @pytest.mark.skipif(VERSION != "python-sdk-v1", reason="only there a file says which run a name has")
 def test_a_start_that_broke_off_is_one_line_with_the_remedy(play: Play) -> None:
-    play.cloud.put_file(f"mlops/jobs/{JOB}", "")
+    play.cloud.put_file(f"started-jobs/{JOB}", "")
     message = failure(play, train)
-    assert f"delete the file mlops/jobs/{JOB} from the default datastore" in message
+    assert f"delete the file started-jobs/{JOB} from the default datastore" in message
     assert seen(play)["jobs"] == []
 
 
@@ -340,6 +340,14 @@ def test_when_the_champion_stays_the_newest_usable_version_is_handed_on(play: Pl
     WORSE(play)
     verbs.train(play.dev)
     assert page.outputs == {"registered": "false", "started": "true", "model_version": "2", "sha256": "two"}
+
+
+def test_a_pin_of_the_training_environment_is_not_handed_on_to_the_others(play: Play, page: Page) -> None:
+    play.cloud.register("1", sha256="one", pinned_dev="true")
+    play.cloud.register("2", sha256="two")
+    WORSE(play)
+    verbs.train(play.dev)
+    assert (page.outputs["model_version"], page.outputs["sha256"]) == ("2", "two")
 
 
 @pytest.mark.parametrize("versions", [(), ("1",)], ids=["no version", "only a rejected one"])

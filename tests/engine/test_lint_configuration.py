@@ -18,7 +18,10 @@ from mlops.removed_keys import REMOVED_KEYS
 
 def lines(project: Project) -> list[str]:
     """The findings of the lint, but those in the definitions, which are made for clusters of other names."""
-    return [str(finding) for finding in lint(project) if finding.path.parts[0] != "mlops"]
+    with pytest.MonkeyPatch.context() as patch:
+        # It would take most of the time to check definitions with azure-ai-ml that are the same in each test.
+        patch.setattr("mlops.lint.sdk.check", lambda document: [])
+        return [str(finding) for finding in lint(project) if finding.path.parts[0] != "mlops"]
 
 
 def test_the_small_project_has_no_finding(project: Project) -> None:

@@ -22,7 +22,7 @@ from fake_azure_v1 import V1Cloud, stored
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 from rendered import ROOT, TORCH
-from seeded import assert_named, copied, edited, forget_definitions
+from seeded import assert_named, copied, edited, forget_definitions, settings_results_once
 from sklearn.linear_model import LinearRegression
 
 from mlops import cli, definitions, verbs
@@ -274,6 +274,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def _fresh_modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Import the definitions anew in each test, from their source: they are edited within a second."""
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setattr("mlops.lint.configuration.settings_results", settings_results_once)
     yield
     forget_definitions()
 

@@ -11,21 +11,19 @@ from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, 
 from azure.identity import CredentialUnavailableError
 from expected_pipeline import EXPECTED, facts
 from rendered import TORCH
-from seeded import assert_named, copied, edited, forget_definitions
+from seeded import assert_named, copied, edited, forget_definitions, settings_results_once
 
 from mlops import cli, definitions
 from mlops.azureml.python_sdk_v2 import PythonSdk, credential, subscription
-from mlops.config import Sweep, load_environment
+from mlops.config import load_environment
 from mlops.definitions.base import Document, line
 from mlops.definitions.python_sdk_v2 import folder
 from mlops.errors import UserError
 from mlops.lint import Finding, lint
-from mlops.lint.configuration import settings_results
 from mlops.lint.sdk import check as check_document
 from mlops.project import Project
 
 CHECKED: dict[tuple[object, ...], list[Finding]] = {}
-RESULTS: dict[tuple[str, ...], tuple[list[Finding], Sweep | None]] = {}
 BOTH = ["AzureCliCredential", "ManagedIdentityCredential"]
 
 # Edits of the definitions: what is wrong then, the text, what stands in its place, words of the line that names it.
@@ -558,13 +556,6 @@ def check_once(document: Document) -> list[Finding]:
     if key not in CHECKED:
         CHECKED[key] = check_document(document)
     return CHECKED[key]
-
-
-def settings_results_once(project: Project) -> tuple[list[Finding], Sweep | None]:
-    key = tuple(path.read_text(encoding="utf-8") for path in (project.settings, project.schema))
-    if key not in RESULTS:
-        RESULTS[key] = settings_results(project)
-    return RESULTS[key]
 
 
 def findings_after(project: Project, file: str, old: str, new: str) -> list[Finding]:

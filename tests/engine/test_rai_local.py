@@ -334,7 +334,7 @@ class Loop:
 @pytest.fixture(scope="module")
 def loop(tmp_path_factory: pytest.TempPathFactory) -> Loop:
     project, results, lines = HERE, [], []
-    few = "responsible_ai.train_rows=200 responsible_ai.test_rows=12"
+    few = "responsible_ai.train_rows=200 responsible_ai.test_rows=10"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLOPS_LOCAL_DIR", str(tmp_path_factory.mktemp("a user's folder") / ".local"))
         for skip in (False, True):
@@ -359,7 +359,7 @@ def test_the_report_links_the_dashboard_and_the_score_card(loop: Loop) -> None:
 
 def test_the_loop_analyses_the_model_that_it_has_registered(loop: Loop) -> None:
     assert loop.results[0].registered
-    assert "flight-delays version 1, on 200 training and 12 held-out rows" in step(loop.lines[0], "analysis")
+    assert "flight-delays version 1, on 200 training and 10 held-out rows" in step(loop.lines[0], "analysis")
 
 
 def test_without_a_promotion_the_champion_is_analysed(loop: Loop) -> None:

@@ -1,19 +1,21 @@
 """The search for hyperparameters on this machine: what is printed, what is trained, and what config/model.yml keeps."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from command_line import run
+from mlflow import MlflowClient
 from small_project import set_key
 
 from mlops import hyperparameters
 from mlops.config import Project, load_yaml
 from mlops.errors import UserError
 from mlops.local import tuning
-from mlops.local.runner import RunResult
+from mlops.local.runner import RunResult, local_folder
 
 BEST = {"rate": 0.05, "kind": "b", "tree.depth": 3}
 OVERRIDES = "training.hyperparameters.rate=0.05 training.hyperparameters.kind=b training.hyperparameters.tree.depth=3"
@@ -56,8 +58,18 @@ class Steps:
         self.trained.append(overrides)
 
 
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of MLflow, which takes seconds to create."""
+    store = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{store.as_posix()}").search_experiments()
+    return store
+
+
 @pytest.fixture
-def steps(project: Project, monkeypatch: pytest.MonkeyPatch) -> Steps:
+def steps(project: Project, monkeypatch: pytest.MonkeyPatch, empty_store: Path) -> Steps:
+    local_folder(project).mkdir()
+    shutil.copy(empty_store, local_folder(project))
     steps = Steps()
     monkeypatch.setattr(tuning, "run_pipeline", steps.search)
     monkeypatch.setattr(tuning, "run_local", steps.train)

@@ -60,7 +60,7 @@ COMPARED = 10
 LOOK = 10
 """Seconds between two looks at a run."""
 
-STARTED = "mlops/jobs"
+STARTED = "started-jobs"
 """Where, in the default datastore, a file for each name of a training says which run was started under it."""
 
 LOOKS = 30

@@ -27,6 +27,9 @@ class Definitions(Protocol):
     notice: str
     """A line that each command shows first, unless it is empty."""
 
+    monitor_writes_files: bool
+    """Whether the monitor leaves what it found in the storage account, so that its reader needs a role there."""
+
     needs_az_extension: bool
     """Whether the verbs run `az ml`, which comes with an extension of `az`."""
 

@@ -59,6 +59,7 @@ class PythonSdkV1Definitions:
 
     project: Project
     notice = NOTICE
+    monitor_writes_files = True
     needs_az_extension = False
     monitor_fails_on_drift = True
 

@@ -107,6 +107,7 @@ class PythonSdkDefinitions:
 
     project: Project
     notice = ""
+    monitor_writes_files = False
     needs_az_extension = False
     monitor_fails_on_drift = False
 

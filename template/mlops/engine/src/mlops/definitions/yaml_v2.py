@@ -27,6 +27,7 @@ class YamlDefinitions:
 
     project: Project
     notice = ""
+    monitor_writes_files = False
     needs_az_extension = True
     monitor_fails_on_drift = False
 

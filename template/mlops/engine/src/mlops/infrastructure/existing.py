@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from mlops import definitions
 from mlops.config import EnvironmentConfig
 from mlops.errors import UserError
 from mlops.infrastructure.workspace import ENDPOINT_PROVIDERS
@@ -95,7 +96,7 @@ class Existing:
         steps: list[Step] = [
             RoleAssignment(cloud, identity, role, scope, scope.rsplit("/", 1)[-1]) for role, scope in needed
         ]
-        if self.project.version == "python-sdk-v1":  # its monitor leaves what it found in the storage account
+        if definitions.of(self.project).monitor_writes_files:
             storage = str(found["properties"]["storageAccount"])
             steps.append(RoleAssignment(cloud, reader, "Storage Blob Data Reader", storage, storage.rsplit("/", 1)[-1]))
         for scope in (found["id"], *(item["id"] for item in known or ())):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from mlops import definitions
 from mlops.config import EnvironmentConfig
 from mlops.errors import CommandError, UserError
 from mlops.infrastructure import checks, preview
@@ -115,7 +116,7 @@ class Provisioned(ABC):
         if _locks(config):
             steps.append(RoleAssignment(cloud, identity, "Locks Contributor", scope, place))
         steps.append(RoleAssignment(cloud, reader, "Reader", scope, place))
-        if self.project.version == "python-sdk-v1":
+        if definitions.of(self.project).monitor_writes_files:
             steps.append(ResultsReader(cloud, config, reader))
         return [*steps, *preview.steps(cloud, reader)] if self.previews(config) else steps
 

@@ -58,6 +58,9 @@ def report_update(project: Project, file: Path | None = None, patch: Path | None
     with scratch(project) as folder:
         update = _try(folder, answers)
         if patch and not update.conflicts:
+            if (folder / "uv.lock").is_file():
+                # The checks of the pull request install from it and refuse one that is older than pyproject.toml.
+                attempt(folder, "uv", "lock")
             git = Shell(folder, quiet=True)
             git.read("git", "add", "--all", ".")
             git.read("git", "diff", "--cached", "--binary", f"--output={patch.resolve()}", "HEAD")

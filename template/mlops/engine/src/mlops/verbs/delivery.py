@@ -92,8 +92,7 @@ def deliver(
         session.say(f"{session.config.environment} is pinned to version {model.version}.")
     smoke_test(session)
     deploy_batch(session, model_version=model.version)
-    if getattr(session.config.monitor, "enabled", True):
-        monitor(session)
+    monitor(session)
     passed_on = _pass_on(session, model, expected)
     finish("delivered" if deployed.changes else "delivered before: nothing to deploy", deployed, passed_on)
 

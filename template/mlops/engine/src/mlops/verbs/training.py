@@ -166,7 +166,7 @@ def _report(session: Session, job: Job, registration: Mapping[str, Any], *, star
 def _newest_usable(session: Session) -> tuple[str, str]:
     """Return version and hash of the newest version that may be used, empty when there is none."""
     try:
-        model = choose_model(session)
+        model = choose_model(session, pins=False)  # a pin is of one environment, and this goes to all
     except UserError as error:
         session.say(f"There is no version to deploy: {error}")
         return "", ""
