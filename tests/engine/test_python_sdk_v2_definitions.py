@@ -637,7 +637,7 @@ VERBS = {
         "online_deployments.begin_create_or_update(green: {model}:1, Standard_",
         "models.create_or_update({model}:1, deployed_dev=",
         "({batch}: default model-1)",
-        "schedules.begin_create_or_update({model}-monitor: blue)",
+        "schedules.begin_delete({model}-monitor)",
     ],
     "deliver --model-version 1 --pin": ["models.create_or_update({model}:1, pinned_dev=true)"],
     "deliver --abort": ["({online}: blue=100)", "online_deployments.begin_delete(green)"],
