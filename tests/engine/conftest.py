@@ -36,7 +36,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the SDKs from work that nobody uses here."""
+    """Keep the SDKs from work that is not used here."""
     monkeypatch.setattr("inspect.stack", quick_sdks.short_stack)
     quick_sdks.hasten()
 
