@@ -124,7 +124,7 @@ def trainer(package: str, examples: Any, schema: Any) -> float:
     torch.set_num_threads(THREADS)
     texts, names = examples.frame["text"].tolist(), examples.frame["label"].tolist()
     places = {name: place for place, name in enumerate(sorted(set(names)))}
-    given = TRANSFORMER
+    given: dict[str, Any] = TRANSFORMER
     started = time.perf_counter()
     trained = pretrained.train_tokenizer(texts, given["vocabulary"])
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=trained, pad_token=pretrained.PAD)

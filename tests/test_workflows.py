@@ -1271,8 +1271,8 @@ def test_endpoints_are_deleted_inside_the_private_network_and_the_network_from_o
 
 
 def test_a_teardown_without_azure_fails_with_the_remedy(run_workflow: GitHub) -> None:
-    context = {"inputs": {"environment": "test", "everything": False}, "github": {"event_name": "workflow_dispatch"}}
-    outcome = run_workflow.run("teardown.yml", **context)
+    inputs = {"environment": "test", "everything": False}
+    outcome = run_workflow.run("teardown.yml", inputs=inputs, github={"event_name": "workflow_dispatch"})
     assert results(outcome) == {"teardown": "failure"}
     assert stages(run_workflow) == []
     assert "AZURE_CLIENT_ID" in output(outcome)

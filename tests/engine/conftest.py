@@ -37,7 +37,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the SDKs from work whose results are not used here."""
+    """Keep the SDKs from work that is not used here."""
     monkeypatch.setattr("inspect.stack", quick_sdks.short_stack)
     quick_sdks.hasten()
 

@@ -1,4 +1,4 @@
-"""What the SDKs do in each call without a use here, left out or done once: it took half of the time of these tests.
+"""What the SDKs do in each call although it is not used here, left out or done once: it took half of the time.
 
 What goes to Azure stays the same.
 """
