@@ -43,9 +43,10 @@ def prepare(folders: Folders) -> None:
 
 
 def run_prep(folders: Folders) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Run the step of a type whose rows become tables; return those for training and those for testing."""
+    """Run the step; return the rows for training and those for testing."""
     prepare(folders)
-    train, test = (pd.read_parquet(*folder.glob("*.parquet")) for folder in (folders.train, folders.test))
+    schema = load_schema(folders.schema)
+    train, test = (MODALITY.read(folder, schema).frame for folder in (folders.train, folders.test))
     return train, test
 
 
@@ -54,7 +55,7 @@ def prep_error(folders: Folders, capsys: pytest.CaptureFixture[str]) -> str:
     with pytest.raises(SystemExit) as stop:
         prepare(folders)
     assert stop.value.code == 1
-    assert not list(folders.train.rglob("*.parquet"))
+    assert not [path for path in folders.train.rglob("*") if path.is_file()]
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     return line
