@@ -24,19 +24,19 @@ API = f"/mlflow/v2.0{WORKSPACE}/api/2.0/mlflow"
 EXPERIMENT, RUN = "an-experiment-id", "a-job"
 
 
-def job_variables(azure: FakeAzure, workspace: str) -> dict[str, str]:
+def job_variables(azure: FakeAzure, workspace: str, run: str = RUN) -> dict[str, str]:
     """Start a job with one run in it and return the variables that Azure sets in its steps."""
     region = azure.get(workspace)["location"]
     uri = f"azureml://{region}.api.azureml.ms/mlflow/v2.0{workspace}"
-    info = {"run_id": RUN, "run_uuid": RUN, "experiment_id": EXPERIMENT, "status": "RUNNING", "run_name": RUN}
-    info |= {"lifecycle_stage": "active", "artifact_uri": f"{uri}/experiments/{EXPERIMENT}/runs/{RUN}/artifacts"}
+    info = {"run_id": run, "run_uuid": run, "experiment_id": EXPERIMENT, "status": "RUNNING", "run_name": run}
+    info |= {"lifecycle_stage": "active", "artifact_uri": f"{uri}/experiments/{EXPERIMENT}/runs/{run}/artifacts"}
     data: Document = {"metrics": [], "params": [], "tags": []}
-    azure.kept[f"{workspace}/runs".lower()] = {RUN: {"info": info, "data": data}}
+    azure.kept.setdefault(f"{workspace}/runs".lower(), {})[run] = {"info": info, "data": data}
     return {
         "MLFLOW_TRACKING_URI": uri,
         "MLFLOW_TRACKING_TOKEN": token("https://ml.azure.com"),
         "MLFLOW_EXPERIMENT_ID": EXPERIMENT,
-        "MLFLOW_RUN_ID": RUN,
+        "MLFLOW_RUN_ID": run,
     }
 
 

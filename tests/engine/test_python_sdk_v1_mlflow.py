@@ -95,11 +95,13 @@ def test_a_model_that_is_not_promoted_is_not_registered(azure: FakeAzure, job: d
 
 
 def test_the_champion_is_the_newest_version_that_is_not_rejected(
-    job: dict, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    azure: FakeAzure, job: dict, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for met in (None, "1"):
+    (workspace,) = [item["id"] for item in azure.resources.values() if item["name"] == "ws"]
+    for met, run in ((None, fake_azure_mlflow.RUN), ("1", "another-job")):
         # Each step is a program of its own; MLflow takes the run's name away once it has seen it.
-        monkeypatch.setenv("MLFLOW_RUN_ID", fake_azure_mlflow.RUN)
+        fake_azure_mlflow.job_variables(azure, workspace, run)
+        monkeypatch.setenv("MLFLOW_RUN_ID", run)
         register(model, met=met)
     client = mlflow.MlflowClient()
     assert step("core.endpoint").champion(client, "a-model").version == "2"
