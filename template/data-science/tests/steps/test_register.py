@@ -180,11 +180,10 @@ def test_a_version_that_a_rollback_rejected_is_no_champion_until_it_is_accepted(
     run(candidate)
     decide(candidate, True, met="1")
     run(candidate)
-    client = MlflowClient()
-    client.set_model_version_tag(NAME, "2", "rejected_dev", "true")
-    assert str(champion(client, NAME).version) == "1"
-    client.set_model_version_tag(NAME, "2", "rejected_dev", "false")
-    assert str(champion(client, NAME).version) == "2"
+    registry = MlflowClient()
+    for rejected, newest in (("true", "1"), ("false", "2")):
+        registry.set_model_version_tag(NAME, "2", "rejected_dev", rejected)
+        assert str(champion(registry, NAME).version) == newest
 
 
 def test_an_unknown_model_has_no_champion(folders):
