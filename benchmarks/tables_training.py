@@ -5,9 +5,8 @@
 Both train boosted trees on the same generated rows, of which one column in six is a category: the project by
 `tabular.model`, as its step `train` does, and scikit-learn by itself with the same encoder, hyperparameters and its own
 number of threads. Neither stops early, so neither keeps validation rows. The project uses one thread for fewer than
-200,000 rows and half of the processors for more, scikit-learn all of them: where nothing else runs, a second thread
-puts it ahead; where something does, it is many times slower. OMP_NUM_THREADS=1 compares the rest, which in seconds of
-the processor was 0.96 to 0.97 for 2,000 rows and 0.97 to 0.98 for 20,000 (best of 9 to 21).
+10,000 rows, where more gain nothing. OMP_NUM_THREADS=1 compares the rest, which in seconds of the processor was 0.96 to
+0.97 for 2,000 rows and 0.97 to 0.98 for 20,000 (best of 9 to 21).
 
 They take turns in one process after a first round that is not counted. The time is that of the training alone. The
 ratio is the median of the turns' ratios, because the speed of a shared machine drifts; 0.95 or more is the aim. With

@@ -1,5 +1,8 @@
 """The model of a table: categories and missing values, and what is saved of it."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import mlflow
 import numpy as np
 import pandas as pd
@@ -61,6 +64,16 @@ def test_the_libraries_with_threads_are_looked_for_once(tmp_path, monkeypatch):
     fitted(REGRESSION, flights(), tmp_path)  # what else looks for them, such as scikit-learn, does so once too
     monkeypatch.setattr(model.ThreadpoolController, "__init__", lambda self: pytest.fail("again"))
     fitted(REGRESSION, flights(), tmp_path)
+
+
+@pytest.mark.parametrize(("rows", "limit"), [(1_000_000, 1), (10, None)], ids=["few rows", "many rows"])
+def test_only_many_rows_are_worth_the_threads_of_scikit_learn(tmp_path, monkeypatch, rows, limit):
+    found = []
+    pools = SimpleNamespace(limit=lambda *, limits: found.append(limits) or nullcontext())
+    monkeypatch.setattr(model, "_ROWS_WORTH_THREADS", rows)
+    monkeypatch.setattr(model, "_pools", lambda: pools)
+    fitted(REGRESSION, flights(), tmp_path)
+    assert found == [limit]
 
 
 @pytest.mark.parametrize(

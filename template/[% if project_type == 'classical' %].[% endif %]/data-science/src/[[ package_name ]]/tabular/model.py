@@ -3,7 +3,6 @@
 import functools
 import io
 import json
-import os
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -32,8 +31,10 @@ from ..core.step import StepError
 # What a model needs where it is loaded.
 _REQUIREMENTS = ("mlflow-skinny", "scikit-learn", "skops", "numpy", "pandas")
 
-# With fewer rows, training is over before a second thread has helped.
-_ROWS_WORTH_THREADS = 200_000
+# With fewer rows a second thread gains nothing, and costs most of the time where another program uses its processor:
+# threads of OpenMP wait for each other without sleeping. On 2 cores that others used too, 20,000 rows took one thread
+# 0.24 to 1.4 seconds and two threads 1.2 to 21; where nothing else ran, 0.25 and 0.19. OMP_NUM_THREADS is a limit.
+_ROWS_WORTH_THREADS = 10_000
 
 # What follows from the schema and the settings is no hyperparameter.
 _ARGUMENTS_OF_OURS = ("random_state", "categorical_features")
@@ -101,10 +102,7 @@ def fit(frame: pd.DataFrame, schema: Schema, training: Mapping[str, Any]) -> Bas
     if offset is not None:
         target = target - features[offset]
     try:
-        # Half of the processors: threads of OpenMP wait for each other without sleeping. On 2 cores that other programs
-        # used too, 20,000 rows took one thread 0.24 to 1.4 seconds, and two threads 1.2 to 21.
-        threads = max(1, (os.cpu_count() or 1) // 2) if len(frame) >= _ROWS_WORTH_THREADS else 1
-        with _pools().limit(limits=threads):
+        with _pools().limit(limits=1 if len(frame) < _ROWS_WORTH_THREADS else None):
             model.fit(features, target)
     except (TypeError, ValueError) as error:
         raise StepError(f"training failed, check training.hyperparameters: {error}") from error
