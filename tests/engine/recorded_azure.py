@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import command_line
 from small_project import configuration, create_project, write_yaml
 
 from mlops.infrastructure.existing import needed_roles
@@ -78,6 +79,11 @@ class Recorded:
         """Answer instead of the real programs."""
         with mock.patch("mlops.shell.execute", self.execute), mock.patch("shutil.which", self.which):
             yield
+
+    def run(self, *words: str) -> int:
+        """Run a command line against these answers and return its exit code."""
+        with self.in_place():
+            return command_line.run(*words)
 
 
 def equipped(root: Path, infrastructure: str, add_ons: list[str] | None = None) -> Project:

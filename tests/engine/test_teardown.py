@@ -8,7 +8,6 @@ import pytest
 from recorded_azure import BUILT, GROUP, HEALTHY, ML, PRINCIPAL, TOOLS, Recorded, Refusal, equipped, resource
 from small_project import write_yaml
 
-from mlops import cli
 from mlops.project import load_yaml
 
 Teardown = Callable[..., int]
@@ -59,23 +58,13 @@ def teardown(tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recorde
     monkeypatch.setenv("ARM_SUBSCRIPTION_ID", "s")
 
     def run(*words: str) -> int:
-        return command(recorded, "teardown", "--all", *words)
+        return recorded.run("teardown", "--all", *words)
 
     return run
 
 
 # In a workflow there is no question.
 AGREED = ("--yes", "--confirm", "dev")
-
-
-def command(recorded: Recorded, *words: str) -> int:
-    """Run a command line against recorded answers and return its exit code."""
-    with recorded.in_place():
-        try:
-            cli.main(list(words))
-        except SystemExit as end:
-            return int(end.code or 0)
-    return 0
 
 
 def changes(recorded: Recorded) -> list[str]:
@@ -315,7 +304,7 @@ def test_another_owners_workspace_is_left_alone(
 ) -> None:
     monkeypatch.chdir(equipped(tmp_path / "project", "existing", []).root)
     recorded = Recorded(STANDING)
-    assert command(recorded, "teardown", "--all", "--yes") == 1
+    assert recorded.run("teardown", "--all", "--yes") == 1
     assert (
         "workspace mlw-dev is not the project's own: run `uv run mlops teardown --environment dev`"
         in capsys.readouterr().err

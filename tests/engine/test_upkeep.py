@@ -8,23 +8,12 @@ import pytest
 from recorded_azure import Recorded, Refusal
 from small_project import create_project
 
-from mlops import cli
 from mlops.upkeep.freshness import Packages, describe
 from mlops.upkeep.scratch import Attempt
 
 TITLE = "The project has aged"
 LIST = "gh issue list --app github-actions --state open"
 OURS = [{"number": 3, "title": "another"}, {"number": 7, "title": TITLE}]
-
-
-def run(recorded: Recorded, *words: str) -> int:
-    """Run a command line against recorded answers and return its exit code."""
-    with recorded.in_place():
-        try:
-            cli.main(list(words))
-        except SystemExit as end:
-            return int(end.code or 0)
-    return 0
 
 
 @pytest.fixture
@@ -53,7 +42,7 @@ def test_there_is_one_issue_as_long_as_there_is_something_to_report(
 ) -> None:
     text.write_text(content, encoding="utf-8")
     recorded = Recorded({LIST: open_issues})
-    assert run(recorded, "issue", "--title", TITLE, "--file", str(text)) == 0
+    assert recorded.run("issue", "--title", TITLE, "--file", str(text)) == 0
     listed, *changed = recorded.ran("gh")
     assert listed.startswith(LIST)
     assert changed == [change.replace("FILE", str(text)) for change in changes]
@@ -61,7 +50,7 @@ def test_there_is_one_issue_as_long_as_there_is_something_to_report(
 
 def test_a_text_that_was_never_written_closes_no_issue(text: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recorded = Recorded({LIST: OURS})
-    assert run(recorded, "issue", "--title", TITLE, "--file", str(text)) == 1
+    assert recorded.run("issue", "--title", TITLE, "--file", str(text)) == 1
     assert recorded.log == []
     assert "issue.md is missing" in capsys.readouterr().err
 
@@ -69,7 +58,7 @@ def test_a_text_that_was_never_written_closes_no_issue(text: Path, capsys: pytes
 def test_a_refusal_of_github_is_one_line(text: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text.write_text("old\n", encoding="utf-8")
     recorded = Recorded({LIST: Refusal("HTTP 410: Issues are disabled for this repository")})
-    assert run(recorded, "issue", "--title", TITLE, "--file", str(text)) == 1
+    assert recorded.run("issue", "--title", TITLE, "--file", str(text)) == 1
     assert capsys.readouterr().err == (
         "error: `gh issue list` failed: HTTP 410: Issues are disabled for this repository\n"
     )
@@ -78,7 +67,7 @@ def test_a_refusal_of_github_is_one_line(text: Path, capsys: pytest.CaptureFixtu
 def test_a_dry_run_only_shows_what_it_would_ask(text: Path) -> None:
     text.write_text("old\n", encoding="utf-8")
     recorded = Recorded({})
-    assert run(recorded, "issue", "--title", TITLE, "--file", str(text), "--dry-run") == 0
+    assert recorded.run("issue", "--title", TITLE, "--file", str(text), "--dry-run") == 0
     assert recorded.log == []
 
 
@@ -89,7 +78,7 @@ def test_a_missing_program_is_named_with_where_to_get_it(
     Path(".copier-answers.yml").write_text("_commit: v1\n_src_path: gh:o/r\n", encoding="utf-8")
     recorded = Recorded({"git rev-parse": "/top\n\nabc\n", "git status": "", "git clone": "", "git ls-files": ""})
     recorded.missing = {"uv", "uvx"}
-    assert run(recorded, verb) == 1
+    assert recorded.run(verb) == 1
     assert "is not installed: see https://docs.astral.sh/uv" in capsys.readouterr().err
 
 
