@@ -53,6 +53,10 @@ def remedy(output: str, config: EnvironmentConfig) -> UserError | None:
         r"'ml' is (misspelled|not in)|requires the extension ml": (
             "the Azure CLI lacks its Azure ML extension: run `az extension add --name ml`"
         ),
+        rf"[Rr]esource group '?{re.escape(names.registry_resource_group or 'of a registry')}'? could not be found": (
+            f"there is no resource group {names.registry_resource_group} for the model registry yet: run `uv run mlops "
+            f"bootstrap --environment {environment}`, which makes it"
+        ),
         rf"ResourceGroupNotFound|Workspace not found|workspaces/{re.escape(workspace)}'? .*not (be )?found": (
             f"there is no workspace {workspace} in your subscription: {provide}, or choose the subscription with `az "
             "account set --subscription NAME`"
