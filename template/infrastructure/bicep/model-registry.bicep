@@ -22,11 +22,9 @@ var names = config.names
 var tags = union(config.tags, { environment: 'shared' })
 
 var roles = any(loadYamlContent('../shared/roles.yml'))
+var ofDeployer = filter(items(roles.assignments), one => one.value.identity == 'deployer')
 var rights = map(
-  filter(
-    items(roles.assignments),
-    one => one.value.identity == 'deployer' && one.value.on == 'model_registry'
-  ),
+  filter(ofDeployer, one => one.value.on == 'model_registry'),
   one => {
     on: one.value.on
     role: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.roles[one.value.role])

@@ -242,7 +242,7 @@ class Network(Section):
 
 
 class ModelRegistry(Section):
-    """The Azure ML registry that is built with this environment: its regions, who reaches it, how long logs are kept."""
+    """The Azure ML registry that is built with this environment: its regions, who reaches it, its log."""
 
     locations: Annotated[list[Text], Field(min_length=1)]
     public_network_access: bool
@@ -316,6 +316,11 @@ class EnvironmentConfig(Section):
         return self.model_registry is not None and self.names.registry_resource_group is not None
 
     @property
+    def shared_tags(self) -> dict[str, str]:
+        """The tags of what belongs to all environments."""
+        return self.tags | {"environment": "shared"}
+
+    @property
     def closed(self) -> bool:
         """Whether nothing of the environment can be reached from the internet."""
         return self.network is not None
@@ -338,6 +343,11 @@ def load_environment(project: Project, name: str) -> EnvironmentConfig:
     if config is None or problems:
         raise UserError(f"config/{name}.yml: {problems[0]}")
     return config
+
+
+def builds_registry_apart(project: Project) -> bool:
+    """Return whether an environment builds the model registry in a resource group of its own."""
+    return any(load_environment(project, name).builds_registry_apart for name in project.environments)
 
 
 def read_environment(project: Project, name: str) -> tuple[EnvironmentConfig | None, list[Problem]]:
