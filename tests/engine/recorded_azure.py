@@ -235,6 +235,11 @@ HEALTHY: dict[str, Any] = {
         "created_at": "2026-11-01T00:00:00Z",
     },
     "gh api repos/{owner}/{repo}/actions/oidc/customization/sub": {"use_default": True},
+    "gh api repos/{owner}/{repo}/environments/dev": {
+        "name": "dev",
+        "deployment_branch_policy": {"protected_branches": False, "custom_branch_policies": True},
+    },
+    "gh api repos/{owner}/{repo}/environments/dev/deployment-branch-policies": {"branch_policies": [{"name": "main"}]},
     "gh variable list --json": [
         {"name": "AZURE_TENANT_ID", "value": TENANT}, {"name": "AZURE_SUBSCRIPTION_ID", "value": SUBSCRIPTION},
         {"name": "MLOPS_RUNNER", "value": "in-the-network"},

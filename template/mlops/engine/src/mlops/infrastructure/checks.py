@@ -92,7 +92,7 @@ def registry(context: Context) -> Iterator[Finding]:
         )
     else:
         yield ok(f"{name} in {item['resourceGroup']}")
-        if wanted:
+        if wanted or context.config.environment == project.first_environment:
             yield _lock(context, item)
 
 

@@ -129,7 +129,8 @@ class Provisioned(ABC):
             steps.append(group)
             if config.builds_registry_apart:  # which sets locks there, and may do so there alone
                 scope_of_group = f"{cloud.subscription}/resourceGroups/{group.group}"
-                steps.append(RoleAssignment(cloud, identity, "Locks Contributor", scope_of_group, group.name))
+                locks = RoleAssignment(cloud, identity, "Locks Contributor", scope_of_group, group.name, within=group)
+                steps.append(locks)
         steps.append(RoleAssignment(cloud, reader, "Reader", scope, place))
         if definitions.of(self.project).monitor_writes_files:
             steps.append(ResultsReader(cloud, config, reader))
