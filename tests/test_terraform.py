@@ -103,7 +103,8 @@ LOOSENED = {
     },
     "model-registry.tf": {
         "registries/${local.names.registry}": "registries/mlr-mine",
-        "local.model_registry != null && local.registry_group == null ?": "local.registry_group != null ?",
+        "local.model_registry != null && local.registry_group == null ?": "true ?",
+        "= local.model_registry.": f"= {DEV}.model_registry.",
         "? false : !local.model_registry.public": f"? true : !{DEV}.model_registry.public",
         "storageAccountDetails[0].systemCreated": "storageAccountDetails[0].userCreated",
         "    model_registry         = try(module.model_registry[0].id, local.registry_id)\n": "",
