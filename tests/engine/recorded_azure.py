@@ -251,6 +251,7 @@ HEALTHY: dict[str, Any] = {
     "terraform -chdir=infrastructure/terraform show -no-color -json": {"resource_changes": []},
     "terraform -chdir=infrastructure/terraform/model-registry show": "Plan: 5 to add, 0 to change, 0 to destroy.",
     "terraform -chdir=infrastructure/terraform/model-registry show -no-color -json": {"resource_changes": []},
+    "az deployment group show": None,
     "az deployment sub show": {"workspace": {"type": "String", "value": "mlw-dev"}},
     "az resource show": None,
     "az lock list": [],

@@ -93,8 +93,8 @@ class Terraform(Provisioned):
         return [*steps, *super().steps(cloud, config, identity, reader, undo=undo)]
 
     def previews(self, config: EnvironmentConfig) -> bool:
-        """Return whether there are compute instances, which are deployments of a template."""
-        return config.compute.instances is not None
+        """Return whether there are deployments of a template: compute instances, or the model registry."""
+        return config.compute.instances is not None or config.model_registry is not None
 
     def missing_user_rights(self, context: Context, granted: Granted) -> Iterator[str]:
         """Yield the rights that a user lacks to provision and to keep the state."""

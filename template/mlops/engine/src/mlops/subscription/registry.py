@@ -25,11 +25,17 @@ def prepare_registry_group(shell: Shell, config: EnvironmentConfig, *, apply: bo
 
 
 def delete_registry(shell: Shell, config: EnvironmentConfig) -> None:
-    """Delete what is in the resource group of the model registry, our locks first; the group itself stays."""
+    """Delete what is in the resource group of the model registry, our locks first; the group itself stays.
+
+    Without the record of its deployment, too, by which Terraform would take the registry to be there.
+    """
     delete_locks(shell, config.registry_group)
     found = azure.find(shell, "resource", "list", "--resource-group", config.registry_group) or []
     for resource in sorted(found, key=lambda resource: resource["type"].casefold() != azure.REGISTRIES.casefold()):
         shell.run("az", "resource", "delete", "--ids", resource["id"])
+    record = ("--resource-group", config.registry_group, "--name", config.names.registry)
+    if not shell.dry_run and azure.find(shell, "deployment", "group", "show", *record):
+        shell.run("az", "deployment", "group", "delete", *record)
 
 
 def delete_locks(shell: Shell, group: str, kind: str = "") -> None:
