@@ -44,11 +44,11 @@ module registry 'modules/model-registry.bicep' = {
     locations: config.model_registry.locations
     tags: tags
     publicNetworkAccess: config.model_registry.public_network_access
-    rights: rights
+    rights: []
   }
 }
 
-// A lock also keeps role assignments and diagnostic settings from being deleted, so it comes last.
+// A lock also keeps diagnostic settings from being deleted, so it comes last.
 module protection 'modules/model-registry-protection.bicep' = {
   name: 'model-registry-protection'
   scope: resourceGroup(names.registry_resource_group)
@@ -59,6 +59,7 @@ module protection 'modules/model-registry-protection.bicep' = {
     tags: tags
     logDays: config.model_registry.log_days
     logCategories: logs.model_registry
+    rights: rights
   }
   dependsOn: [
     registry

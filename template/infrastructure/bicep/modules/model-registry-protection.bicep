@@ -1,3 +1,5 @@
+import { right } from '../types.bicep'
+
 @description('Name of the registry, which exists.')
 param registryName string
 
@@ -15,6 +17,9 @@ param logDays int
 
 @description('What the registry logs.')
 param logCategories string[]
+
+@description('The role assignments of the deployer; the name is an object id.')
+param rights right[]
 
 resource registry 'Microsoft.MachineLearningServices/registries@2026-05-01' existing = {
   name: registryName
@@ -50,6 +55,19 @@ resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' 
     ]
   }
 }
+
+// On the group and not on the registry: there the lock would keep the right of an earlier deployer, who may be a person,
+// from being deleted.
+resource groupRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for each in rights: {
+    name: guid(resourceGroup().id, each.name, each.role)
+    properties: {
+      roleDefinitionId: each.role
+      principalId: each.name
+      principalType: each.kind
+    }
+  }
+]
 
 var notes = 'Production deploys models from here. `mlops teardown --all` removes this lock once no other environment reads them.'
 

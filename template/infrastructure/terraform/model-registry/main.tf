@@ -11,7 +11,8 @@ locals {
     tags           = merge(local.config.tags, { environment = "shared" })
   }
 
-  subscription_id = "/subscriptions/${data.azurerm_client_config.current.subscription_id}"
+  subscription_id   = "/subscriptions/${data.azurerm_client_config.current.subscription_id}"
+  resource_group_id = "${local.subscription_id}/resourceGroups/${local.names.registry_resource_group}"
 }
 
 data "azurerm_client_config" "current" {}
@@ -21,19 +22,24 @@ module "model_registry" {
 
   name                  = local.names.registry
   place                 = local.place
-  resource_group_id     = "${local.subscription_id}/resourceGroups/${local.place.resource_group}"
+  resource_group_id     = local.resource_group_id
   locations             = local.config.model_registry.locations
   public_network_access = local.config.model_registry.public_network_access
+  assignments           = {}
+}
 
-  assignments = {
-    for key, assignment in local.rights.assignments : key => {
-      role_definition_id               = "${local.subscription_id}/providers/Microsoft.Authorization/roleDefinitions/${local.rights.roles[assignment.role]}"
-      principal_id                     = coalesce(var.deployer_principal_id, data.azurerm_client_config.current.object_id)
-      principal_type                   = var.deployer_principal_type
-      skip_service_principal_aad_check = false
-    }
+# On the group and not on the registry: there the lock would keep the right of an earlier deployer, who may be a person,
+# from being replaced.
+resource "azurerm_role_assignment" "this" {
+  for_each = {
+    for key, assignment in local.rights.assignments : key => local.rights.roles[assignment.role]
     if assignment.identity == "deployer" && assignment.on == "model_registry"
   }
+
+  scope              = local.resource_group_id
+  role_definition_id = "${local.subscription_id}/providers/Microsoft.Authorization/roleDefinitions/${each.value}"
+  principal_id       = coalesce(var.deployer_principal_id, data.azurerm_client_config.current.object_id)
+  principal_type     = var.deployer_principal_type
 }
 
 # Not that of an environment: an identity that may delete that one could delete the record of what it did here.
@@ -72,6 +78,6 @@ resource "azurerm_management_lock" "this" {
   lock_level = "CanNotDelete"
   notes      = "Production deploys models from here. `mlops teardown --all` removes this lock once no other environment reads them."
 
-  # A lock also keeps role assignments and diagnostic settings from being deleted, so it comes last and goes first.
+  # A lock also keeps diagnostic settings from being deleted, so it comes last and goes first.
   depends_on = [module.model_registry, azurerm_monitor_diagnostic_setting.this]
 }

@@ -42,6 +42,17 @@ run "it_cannot_be_deleted_by_accident" {
   }
 }
 
+run "another_deployer_takes_over_in_spite_of_the_lock" {
+  command = plan
+
+  assert {
+    condition = [for each in azurerm_role_assignment.this : [basename(each.scope), basename(each.role_definition_id), each.principal_id]] == [
+      [yamldecode(file("../../../config/dev.yml")).names.registry_resource_group, "1823dd4f-9b8c-4ab6-ab4e-7397a3684615", "00000000-0000-0000-0000-0000000000d1"],
+    ]
+    error_message = "The deployer may use the registry, by a right on what is not locked."
+  }
+}
+
 run "who_wrote_a_model_is_known" {
   command = plan
 
