@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import fake_azure
 import pytest
 from clouds import PROBLEMS, Cloud, State
 from fake_azure import SUBSCRIPTION
@@ -1331,6 +1332,22 @@ def test_a_verb_does_the_same_in_the_workspaces_of_others_and_in_closed_ones(
         for deployment in (each for content in online.values() for each in content["deployments"].values()):
             deployment["variables"] = {"MLOPS_STORAGE_HOSTS": ""}
     assert seen(play) == {**leaves, "online": online}
+
+
+def test_the_first_promotion_creates_the_registry_in_the_group_that_no_environment_deletes(
+    play: Play, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = CASES["a promotion copies the model and lets the target use it"]
+    for name in ("dev", "test"):
+        play.configure(name, "names", registry_resource_group="rg-shared")
+    for action in case.given:
+        action(play)
+    if azure := getattr(play.cloud, "azure", None):
+        assert "run `uv run mlops bootstrap --environment dev`" in failure(play, case.does)
+        azure.groups.add("rg-shared")
+    carry_out(play, case)
+    place = fake_azure.registries(azure)["the-registry"]["id"] if azure else capsys.readouterr().out
+    assert ("/resourceGroups/rg-shared/" if azure else "--name the-registry --resource-group rg-shared") in place
 
 
 @pytest.mark.parametrize("verb", ["train", "deploy-online", "deploy-batch", "promote", "monitor", "teardown"])
