@@ -5,6 +5,7 @@
 import json
 import re
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,15 @@ from mlops.azureml.backend import (
 )
 from mlops.azureml.monitor_runs import ERROR_TAG, Breach, MonitorRun, find_breaches, is_of_schedule, moment
 from mlops.azureml.remedies import Remedy, remedy, storage_remedy
+from mlops.azureml.request_metrics import (
+    AGGREGATION,
+    INTERVAL,
+    MOST_SERIES,
+    RequestMetrics,
+    endpoint_id,
+    read_requests,
+    time_text,
+)
 from mlops.azureml.storage import Container, StoredFile
 from mlops.config import DriftRules, EnvironmentConfig, Sweep
 from mlops.definitions.values import CLIENT_ID, STORAGE_HOSTS, endpoint_identity, model_reference
@@ -272,6 +282,17 @@ class AzureCli:
             return json.loads(answer) if isinstance(answer, str) else answer
         except json.JSONDecodeError:
             return answer
+
+    def request_metrics(self, deployment: str, since: datetime, until: datetime) -> RequestMetrics:
+        endpoint = endpoint_id(self._config, self._subscription())
+
+        def query(metric: str, series: str) -> Any:
+            times = ("--start-time", time_text(since), "--end-time", time_text(until), "--interval", INTERVAL)
+            wanted = ("--metrics", metric, "--filter", series, "--top", MOST_SERIES, "--aggregation", AGGREGATION)
+            command = ("az", "monitor", "metrics", "list", "--resource", endpoint, *wanted, *times)
+            return self._json(*command, assumed={"value": []})
+
+        return read_requests(query, deployment, since)
 
     def show_log(self, deployment: str, lines: int) -> None:
         options = (*self._online(deployment), "--lines", str(lines))

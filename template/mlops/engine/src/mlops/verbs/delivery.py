@@ -150,7 +150,7 @@ def _stays(session: Session, pinned: list[ModelVersion], model: ModelVersion) ->
 
 
 def _say_next(session: Session, model: ModelVersion, sha256: str) -> None:
-    shift, end = session.command("shift-traffic", "--percent", "100"), session.command("deliver", "--abort")
+    shift, end = session.command("shift-traffic", "--percent", "100"), session.command("deliver", "--abort", "--hold")
     options = ("--model-version", model.version, *(("--sha256", sha256) if sha256 else ()))
     session.say(f"`{shift}` and then `{session.command('deliver', *options)}` complete the delivery; `{end}` ends it.")
 
@@ -179,7 +179,7 @@ def _finish(
 ) -> None:
     """Hand on what came of a delivery, and describe it on the page of the run."""
     set_outputs(delivered=deployed.serves, next=passed_on, model_version=model.version, sha256=sha256)
-    summarise(session, model, sha256, decision, deployed.changes, passed_on)
+    summarise(session, model, sha256, decision, deployed, passed_on)
 
 
 def summarise(
@@ -187,7 +187,7 @@ def summarise(
     model: ModelVersion,
     sha256: str,
     decision: str,
-    changes: tuple[str, ...] = (),
+    deployed: Deployed = NOT_DEPLOYED,
     passed_on: str = "",
 ) -> None:
     """Describe what happened to an environment on the page of the run: the model, the decision, and what changed."""
@@ -198,7 +198,8 @@ def summarise(
         ["Model", f"{session.config.model.name} version {model.version}"],
         ["sha256", f"`{sha256}`" if sha256 else "unknown"],
         ["Decision", decision],
-        ["Changed", "; ".join(changes) or "nothing"],
+        ["Changed", "; ".join(deployed.changes) or "nothing"],
+        ["Canary", deployed.canary],
         ["Traffic", ", ".join(f"{name}: {share} %" for name, share in shares.items() if share) or "none"],
         ["Endpoint", address],
         ["Next environment", passed_on or "none: the model stays here"],

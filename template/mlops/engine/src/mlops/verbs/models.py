@@ -2,7 +2,8 @@
 
 What is known of a version is in its tags, where the environment takes its models from. Those of one environment end in
 its name: `promoted_<E>` is the sha256 of the files that it may take, `deployed_<E>` the time since which the version
-has all its traffic. `rejected_<E>` and `pinned_<E>` are "true" or "false", because a tag can be set and not removed.
+has all its traffic. `rejected_<E>`, `pinned_<E>` and `held_<E>` are "true" or "false", because a tag can be set and not
+removed; the last one says of a deployment of the version that was not completed that it was left so on purpose.
 """
 
 import re
@@ -122,6 +123,17 @@ def set_pin(session: Session, models: Iterable[ModelVersion], *, on: bool) -> No
     """Pin the environment to model versions, or end the pins to them."""
     for model in models:
         session.backend.tag_model(model, {f"pinned_{session.config.environment}": str(on).lower()})
+
+
+def is_held(session: Session, model: ModelVersion) -> bool:
+    """Return whether the last rollout of a model version in the environment stopped on purpose, before any traffic."""
+    return is_set(model, f"held_{session.config.environment}")
+
+
+def set_held(session: Session, model: ModelVersion, *, on: bool) -> None:
+    """Note whether a deployment of a model version is held, unless that is known."""
+    if is_held(session, model) != on:
+        session.backend.tag_model(model, {f"held_{session.config.environment}": str(on).lower()})
 
 
 def since(session: Session, model: ModelVersion) -> str:

@@ -22,7 +22,7 @@ from mlops.verbs.models import (
     set_pin,
     since,
 )
-from mlops.verbs.online import Endpoint, old_and_new, roll_out
+from mlops.verbs.online import Deployed, Endpoint, held_deployment, old_and_new, roll_out
 from mlops.verbs.schedules import monitor
 from mlops.verbs.session import Session
 
@@ -199,13 +199,19 @@ def _conclude(session: Session, version: str, changes: list[str]) -> None:
     model = next((model for model in known if model.version == version), unknown)
     sha256 = known_hash(session, model)
     set_outputs(model_version=version, sha256=sha256)
-    summarise(session, model, sha256, "rolled back" if changes else "nothing to go back from", tuple(changes))
+    decision = "rolled back" if changes else "nothing to go back from"
+    summarise(session, model, sha256, decision, Deployed(serves=True, changes=tuple(changes)))
 
 
-def abort(session: Session) -> None:
+def abort(session: Session, *, held: bool = False) -> None:
     """End a rollout that is in progress: all traffic to the older deployment, the newer one away.
 
-    It can be repeated, and does nothing where a rollout was completed or none was begun.
+    It can be repeated, and does nothing where a rollout was completed or none was begun. What an earlier run holds on
+    purpose stays: the run that ends here may be another one.
+
+    Args:
+        session: The environment.
+        held: Whether a deployment that is held goes, too.
 
     Raises:
         UserError: Azure does not do it.
@@ -216,8 +222,12 @@ def abort(session: Session) -> None:
         endpoint = Endpoint(dict(zip(rollout.COLOURS, (90, 10), strict=True)), usual)
     traffic = endpoint.traffic or {}
     kept, new = rollout.unfinished(traffic, list(endpoint.deployments))
-    if new is None:
+    waiting = held_deployment(session, endpoint)
+    if new is None or (waiting and not held):
         session.say(f"No rollout is in progress in {session.config.environment}.")
+        if waiting:
+            end = session.command("deliver", "--abort", "--hold")
+            session.say(f"{waiting.name} is held with version {waiting.model_version}: `{end}` removes it.")
         if kept is not None and traffic.get(kept) == 100 and not session.dry_run:
             # A delivery with --pin was killed before its rollout, or before it ended the pin to the version before.
             served = endpoint.deployments[kept].model_version
@@ -229,7 +239,7 @@ def abort(session: Session) -> None:
     try:
         session.backend.delete_online_deployment(new)
     except UserError as error:
-        again = session.command("deliver", "--abort")
+        again = session.command("deliver", "--abort", *(["--hold"] if waiting else []))
         raise UserError(f"{state}, but {new} could not be removed ({error}): run `{again}` again") from error
     session.say(f"{state}; {new}, whose rollout was not completed, is removed.")
     version = endpoint.deployments[new].model_version
