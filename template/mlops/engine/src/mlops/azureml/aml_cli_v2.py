@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +204,7 @@ class AzureCli:
 
     def create_online_endpoint(self) -> None:
         values = {"public_network_access": "disabled"} if self._config.closed else {}
-        if identity := endpoint_identity(self._config, self._subscription):
+        if identity := endpoint_identity(self._config, lambda: self._subscription):
             values["identity.type"] = "user_assigned"
             values["identity.user_assigned_identities[0].resource_id"] = identity
         options = ("--file", self._definition("online/endpoint.yml"), "--name", self._names.online_endpoint)
@@ -284,7 +285,7 @@ class AzureCli:
             return answer
 
     def request_metrics(self, deployment: str, since: datetime, until: datetime) -> RequestMetrics:
-        endpoint = endpoint_id(self._config, self._subscription())
+        endpoint = endpoint_id(self._config, self._subscription)
 
         def query(metric: str, series: str) -> Any:
             times = ("--start-time", time_text(since), "--end-time", time_text(until), "--interval", INTERVAL)
@@ -405,6 +406,7 @@ class AzureCli:
             return assumed
         return json.loads(output) if output.strip() else None
 
+    @cached_property
     def _subscription(self) -> str:
         return str(self._json("az", "account", "show", assumed={"id": "SUBSCRIPTION-ID"})["id"])
 

@@ -431,17 +431,13 @@ class PythonSdk:
 
     def _management(self, path: str, parameters: Mapping[str, str]) -> Any:
         """Read from a service of Azure for which this project has no SDK."""
-        from azure.core.pipeline.policies import BearerTokenCredentialPolicy, RetryPolicy
-        from azure.core.pipeline.transport import RequestsTransport
         from azure.core import PipelineClient
+        from azure.core.pipeline.policies import BearerTokenCredentialPolicy, RetryPolicy
         from azure.core.rest import HttpRequest
 
-        signed_in = BearerTokenCredentialPolicy(credential(), f"{MANAGEMENT}/.default")
-        with (
-            azure_errors(self._config),
-            PipelineClient(MANAGEMENT, policies=[RetryPolicy(), signed_in], transport=RequestsTransport()) as found,
-        ):
-            answer = found.send_request(HttpRequest("GET", path, params=dict(parameters)))
+        policies = [RetryPolicy(), BearerTokenCredentialPolicy(credential(), f"{MANAGEMENT}/.default")]
+        with azure_errors(self._config), PipelineClient(MANAGEMENT, policies=policies) as service:
+            answer = service.send_request(HttpRequest("GET", f"{MANAGEMENT}{path}", params=dict(parameters)))
             answer.raise_for_status()
             return answer.json()
 
