@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from command_line import run
 from fake_az import FakeAzure
-from small_project import write_yaml
+from small_project import set_key, write_yaml
 
 from mlops import verbs
 from mlops.config import Project, load_yaml
@@ -78,6 +78,20 @@ def failure(action: Callable[[], None]) -> str:
         action()
     assert "\n" not in str(error.value)
     return str(error.value)
+
+
+class KilledError(BaseException):
+    """The machine that ran the verb is gone."""
+
+
+def kill(session: Session, version: str) -> None:
+    """Roll out until the new deployment is a canary, when nothing of the verb runs any more."""
+
+    def die(seconds: float) -> None:
+        raise KilledError
+
+    with pytest.raises(KilledError):
+        verbs.deploy_online(session, model_version=version, bake_minutes=1, sleep=die)
 
 
 # What is handed on.
@@ -364,7 +378,7 @@ def test_the_new_pin_of_a_rollout_that_was_killed_ends_with_it(dev: Session, azu
     for version in "12":
         register(azure, version)
         verbs.deploy_online(dev)
-    verbs.deploy_online(dev, model_version="1", hold=True)
+    kill(dev, "1")
     azure.load()["models"]["1"]["pinned_dev"] = "true"
     azure.save()
     verbs.abort(dev)
@@ -399,6 +413,50 @@ def test_the_end_of_a_rollout_leaves_no_pin_to_a_version_that_does_not_serve(
     assert [azure.load()["models"][version]["pinned_dev"] for version in (old, new)] == ["false", "true"]
     verbs.deliver(dev, model_version=new)
     assert list(serves(dev)[1].values()) == [new], "the delivery is completed"
+
+
+# What is not completed.
+
+
+@pytest.mark.parametrize("percent", [10, 60])
+def test_a_canary_that_was_killed_is_none_that_serves(dev: Session, azure: FakeAzure, percent: int) -> None:
+    set_key(dev.project.root / "config" / "dev.yml", "rollout.canary_percent", percent)
+    session = Session.open("dev")
+    register(azure, "1", "2")
+    verbs.deploy_online(session, model_version="1")
+    kill(session, "2")
+    assert serves(session)[0] == {"blue": 100 - percent, "green": percent}
+    assert Endpoint.look(session).serving.model_version == "1"  # type: ignore[union-attr]
+    verbs.deliver(session, model_version="1")
+    assert serves(session) == ({"blue": 100}, {"blue": "1"})
+    kill(session, "2")
+    verbs.abort(session)
+    assert serves(session) == ({"blue": 100}, {"blue": "1"})
+
+
+def test_a_run_that_fails_leaves_what_an_earlier_one_holds(dev: Session, azure: FakeAzure) -> None:
+    register(azure, "1")
+    verbs.deploy_online(dev)
+    register(azure, "2")
+    verbs.deliver(dev, model_version="2", hold=True)
+    failure(lambda: verbs.deliver(dev, model_version="9"))
+    verbs.abort(dev)
+    assert serves(dev) == ({"blue": 100}, {"blue": "1", "green": "2"})
+    assert run("deliver", "--abort", "--hold") == 0
+    assert serves(dev) == ({"blue": 100}, {"blue": "1"})
+    kill(dev, "2")
+    verbs.abort(dev)
+    assert serves(dev) == ({"blue": 100}, {"blue": "1"}), "what was held before is not held for ever"
+
+
+def test_what_is_to_be_held_and_was_killed_before_is_not_held(dev: Session, azure: FakeAzure) -> None:
+    register(azure, "1", "2")
+    verbs.deploy_online(dev, model_version="1")
+    azure.fail("az ml model update")
+    failure(lambda: verbs.deliver(dev, model_version="2", hold=True))
+    azure.works_again()
+    verbs.abort(dev)
+    assert serves(dev) == ({"blue": 100}, {"blue": "1"})
 
 
 # Two at once: the workflow keeps them apart; a terminal does not.
