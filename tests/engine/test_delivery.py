@@ -130,7 +130,7 @@ def test_a_protected_environment_gets_the_version_and_the_hash_that_were_approve
         verbs.promote(Session.open(source), target)
     prod = Session.open("prod")
     for given in ({}, {"model_version": "1"}, {"sha256": sha256}):
-        assert "prod is protected, so a delivery names its model" in failure(
+        assert "prod is protected, so `mlops deliver` names its model" in failure(
             lambda given=given: verbs.deliver(prod, **given)
         )
     assert "is not the model that was named" in failure(
@@ -139,6 +139,78 @@ def test_a_protected_environment_gets_the_version_and_the_hash_that_were_approve
     assert azure.load()["online"] is None
     verbs.deliver(prod, model_version="1", sha256=sha256)
     assert serves(prod) == ({"blue": 100}, {"blue": "1"})
+
+
+@pytest.mark.parametrize("verb", [verbs.deploy_online, verbs.deploy_batch, verbs.deliver])
+def test_each_verb_that_deploys_to_a_protected_environment_wants_version_and_hash(
+    dev: Session, sha256: str, azure: FakeAzure, verb: Callable[..., None]
+) -> None:
+    for source, target in (("dev", "test"), ("test", "prod")):
+        verbs.promote(Session.open(source), target)
+    prod = Session.open("prod")
+    for given in ({}, {"model_version": "1"}, {"sha256": sha256}):
+        assert "prod is protected, so `mlops" in failure(lambda given=given: verb(prod, **given))
+    assert "write all its 64" in failure(lambda: verb(prod, model_version="1", sha256="abc"))
+    azure.load()["registries"]["the-registry"]["1"]["promoted_prod"] = "0" * 64
+    azure.save()
+    named = {"model_version": "1", "sha256": sha256}
+    assert "its tag says sha256 000000000000, and --sha256" in failure(lambda: verb(prod, **named))
+    named["sha256"] = "0" * 64
+    assert f"(sha256 {sha256[:12]}, expected 000000000000)" in failure(lambda: verb(prod, **named))
+    assert (azure.load()["online"], azure.load()["batch"]) == (None, None)
+    azure.load()["registries"]["the-registry"]["1"]["promoted_prod"] = sha256
+    azure.save()
+    verb(prod, model_version="1", sha256=sha256)
+    assert azure.load()["online"] or azure.load()["batch"]
+
+
+def test_a_deployment_from_a_registry_is_of_the_files_that_were_promoted(
+    dev: Session, sha256: str, azure: FakeAzure, tmp_path: Path
+) -> None:
+    verbs.promote(dev, "test")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "MLmodel").write_text("flavors: {other: {}}\n", encoding="utf-8")
+    azure.load()["copies"]["the-registry"] = str(other)
+    azure.save()
+    for verb in (verbs.deploy_online, verbs.deploy_batch):
+        assert "is not the model that was named" in failure(lambda verb=verb: verb(Session.open("test")))
+    assert (azure.load()["online"], azure.load()["batch"]) == (None, None)
+
+
+def test_a_hash_that_contradicts_the_tag_is_refused_although_the_files_have_it(
+    dev: Session, sha256: str, azure: FakeAzure
+) -> None:
+    register(azure, "1", sha256="1" * 64)
+    message = failure(lambda: verbs.deliver(dev, model_version="1", sha256=sha256))
+    assert "its tag says sha256 111111111111" in message
+    assert azure.load()["online"] is None
+
+
+def test_a_delivery_that_ends_a_pin_is_of_the_newest_version(
+    dev: Session, azure: FakeAzure, page: Path, sha256: str
+) -> None:
+    register(azure, "2", sha256="2" * 64)
+    register(azure, "1", sha256=sha256, pinned_dev="true")
+    assert run("models") == 0
+    assert outputs(page)["model_version"] == "1"
+    assert run("models", "--unpin") == 0
+    assert outputs(page)["model_version"] == "2"
+
+
+def test_the_page_of_a_run_says_how_the_canary_did(dev: Session, azure: FakeAzure, page: Path, sha256: str) -> None:
+    set_key(dev.project.root / "config" / "dev.yml", "rollout.canary_minutes", 1)
+    session = Session.open("dev")
+    verbs.deliver(session, model_version="1")
+    assert "| Canary |" not in page.read_text(encoding="utf-8"), "the first deployment has none"
+    register(azure, "2", "3", sha256="2" * 64)
+    verbs.deliver(session, model_version="2", sleep=lambda seconds: None)
+    text = "no request reached the canary in 1 minute: nothing is known of it under load"
+    assert f"| Canary | {text} |" in page.read_text(encoding="utf-8")
+    azure.load()["callers"] = {"blue": {"codes": {"200": 10}, "latency": 90, "late": 0}}
+    azure.save()
+    verbs.deliver(session, model_version="3", sleep=lambda seconds: None)
+    assert "| Canary | 30 requests, 0 failed (0.0 %), 95 % faster than 90 ms |" in page.read_text(encoding="utf-8")
 
 
 def test_a_delivery_that_changes_nothing_says_why(dev: Session, azure: FakeAzure, page: Path, sha256: str) -> None:
@@ -242,6 +314,20 @@ def test_a_rollback_goes_to_no_version_that_never_served_or_is_bad(dev: Session,
     assert "version 2 is what a rollback rejects now" in failure(lambda: verbs.rollback(dev, model_version="2"))
     assert "has no version 9" in failure(lambda: verbs.rollback(dev, model_version="9"))
     assert serves(dev) == ({"blue": 100}, {"blue": "1", "green": "2"})
+
+
+def test_a_rollback_to_a_named_version_is_not_undone_by_the_next_delivery(dev: Session, azure: FakeAzure) -> None:
+    for version in "123":
+        register(azure, version)
+        verbs.deliver(dev, model_version=version)
+    register(azure, "4")
+    verbs.rollback(dev, model_version="1")
+    tags = azure.load()["models"]
+    assert [tags[version].get("rejected_dev") for version in "1234"] == [None, "true", "true", None]
+    azure.load()["models"].pop("4")
+    azure.save()
+    verbs.deliver(dev)
+    assert list(serves(dev)[1].values()) == ["1"]
 
 
 def test_a_rollback_during_a_rollout_can_go_further_back(dev: Session, azure: FakeAzure) -> None:

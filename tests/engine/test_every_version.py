@@ -1226,7 +1226,7 @@ DELIVERY_CASES = {
     "a rollback goes to the version that was named": Case(
         lambda play: verbs.rollback(play.dev, model_version="1"),
         {
-            "models": {"1": {}, "2": {}, "3": {"rejected_dev": "true"}},
+            "models": {"1": {}, "2": {"rejected_dev": "true"}, "3": {"rejected_dev": "true"}},
             **online({"green": 100}, green=served("1", 4)),
         },
         given=(serving, deploy(), registered("3"), deploy()),

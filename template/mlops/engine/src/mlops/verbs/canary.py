@@ -45,7 +45,7 @@ def watch(session: Session, deployment: str, minutes: float, sleep: Callable[[fl
     elapsed, missed, found = 0.0, False, RequestMetrics(0, 0, None)
     while missed or elapsed < minutes + LATE_MINUTES:
         left = minutes - elapsed
-        session.say(f"   {left:g} minutes to go" if left > 0 else "   waiting for the metrics of the last minutes")
+        session.say(f"   {_minutes(left)} to go" if left > 0 else "   waiting for the metrics of the last minutes")
         step = min(left, 1) if left > 0 else 1
         sleep(60 * step)
         elapsed += step
@@ -100,7 +100,7 @@ def describe(found: RequestMetrics) -> str:
 
 
 def _without_traffic(session: Session, minutes: float) -> str:
-    text = f"no request reached the canary in {minutes:g} minutes: nothing is known of it under load"
+    text = f"no request reached the canary in {_minutes(minutes)}: nothing is known of it under load"
     if session.config.rollout.without_traffic == "stop":
         raise UserError(
             f"{text}; repeat it while the endpoint has callers, or write rollout.without_traffic: warn into "
@@ -108,6 +108,10 @@ def _without_traffic(session: Session, minutes: float) -> str:
         )
     annotate("warning", f"canary in {session.config.environment}", text)
     return text
+
+
+def _minutes(number: float) -> str:
+    return f"{number:g} minute" if number == 1 else f"{number:g} minutes"
 
 
 def clock() -> datetime:

@@ -8,11 +8,11 @@ from functools import partial
 from mlops.azureml.backend import Deployment, ModelVersion
 from mlops.errors import UserError
 from mlops.outputs import add_summary, annotate, in_pipeline, set_outputs, table
-from mlops.verbs.batch import deploy_batch
+from mlops.verbs.batch import score_files_with
 from mlops.verbs.models import (
     RejectedError,
-    check_files,
-    check_sha256,
+    check_model,
+    check_named,
     choose_model,
     known_hash,
     number,
@@ -70,8 +70,7 @@ def deliver(
     endpoint = Endpoint.look(session)
     if endpoint.serving and not pin:
         _check_order(session, model, endpoint.serving)
-    if sha256 or (session.registry and expected):
-        check_files(session, model, expected)
+    check_model(session, model, sha256)
     if unpin:
         set_pin(session, pinned, on=False)
         session.say(f"{session.config.environment} is not pinned to a version.")
@@ -91,7 +90,7 @@ def deliver(
         set_pin(session, others, on=False)
         session.say(f"{session.config.environment} is pinned to version {model.version}.")
     smoke_test(session)
-    deploy_batch(session, model_version=model.version)
+    score_files_with(session, model)
     monitor(session)
     passed_on = _pass_on(session, model, expected)
     finish("delivered" if deployed.changes else "delivered before: nothing to deploy", deployed, passed_on)
@@ -100,17 +99,7 @@ def deliver(
 def _check_options(
     session: Session, model_version: str | None, sha256: str, *, hold: bool, pin: bool, unpin: bool
 ) -> None:
-    config = session.config
-    if config.protected and not (model_version and sha256):
-        command = session.command("deliver", "--model-version", "VERSION", "--sha256", "HASH")
-        raise UserError(
-            f"{config.environment} is protected, so a delivery names its model: `{command}`; "
-            f"`{session.command('models')}` shows both"
-        )
-    if sha256:
-        check_sha256(sha256)
-    if sha256 and not model_version:
-        raise UserError("--sha256 is the hash of one version: name it with --model-version")
+    check_named(session, "deliver", model_version, sha256)
     for one, other, both in (("--pin", "--unpin", pin and unpin), ("--hold", "--pin", hold and pin)):
         if both:
             raise UserError(f"{one} and {other} exclude each other: choose one")

@@ -14,7 +14,7 @@ from mlops.local.runner import input_path
 from mlops.local.serving import sample_request
 from mlops.verbs import rollout
 from mlops.verbs.canary import watch
-from mlops.verbs.models import choose_model, is_held, record_deployment, set_held
+from mlops.verbs.models import check_model, check_named, choose_model, is_held, known_hash, record_deployment, set_held
 from mlops.verbs.rollout import Step
 from mlops.verbs.session import Session
 
@@ -59,6 +59,7 @@ def deploy_online(
     session: Session,
     *,
     model_version: str | None = None,
+    sha256: str = "",
     bake_minutes: float | None = None,
     hold: bool = False,
     force: bool = False,
@@ -69,15 +70,19 @@ def deploy_online(
     Args:
         session: The environment.
         model_version: The version; by default the pinned one, or else the newest that may be used.
+        sha256: The hash that the files of the version must have. A protected environment needs it, and the version.
         bake_minutes: Length of the canary stage; by default that of the configuration.
         hold: Stop before traffic moves.
         force: Roll out also when nothing has changed since the version was deployed.
         sleep: Waits for some seconds.
 
     Raises:
-        UserError: The new deployment is not the one that serves at the end.
+        UserError: The version may not be used, or has other files; or the new deployment is not the one that serves at
+            the end.
     """
+    check_named(session, "deploy-online", model_version, sha256)
     model = choose_model(session, model_version)
+    check_model(session, model, sha256)
     endpoint = Endpoint.look(session)
     roll_out(session, model, endpoint, bake_minutes=bake_minutes, hold=hold, force=force, sleep=sleep)
 
@@ -241,7 +246,9 @@ class Rollout:
 
     def _conclude(self, end: Step, problem: str) -> None:
         plan, version, session = self.plan, self.model.version, self.session
-        again = session.command("deploy-online", "--model-version", version)
+        sha256 = known_hash(session, self.model)
+        named = ("--model-version", version, *(("--sha256", sha256) if sha256 else ()))
+        again = session.command("deploy-online", *named)
         shift = session.command("shift-traffic", "--percent", str(plan.canary_percent))
         stays = f"{plan.old} still has all traffic" if plan.old else "the endpoint has no deployment"
         if end is Step.DONE:
