@@ -400,6 +400,7 @@ def test_in_an_existing_workspace_the_workflows_get_the_rights_to_use_it_and_no_
     assert granted(cloud, "principal-of-id-deploy-dev") == {
         ("AzureML Data Scientist", "/the/workspace"),
         ("AzureML Registry User", "/the/registry"),
+        ("Reader", "/the/workspace"),
         ("Storage Blob Data Contributor", "/subscriptions/s/storageAccounts/theirs"),
         ("Storage File Data Privileged Contributor", "/subscriptions/s/storageAccounts/theirs"),
     }

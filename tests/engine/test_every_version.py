@@ -355,7 +355,12 @@ def train(**options: Any) -> Action:
 
 
 def deploy(environment: str = "dev", **options: Any) -> Action:
-    return lambda play: verbs.deploy_online(play.session(environment), **options)
+    """Roll a model out; `sha256=True` names the hash of its files."""
+    return lambda play: verbs.deploy_online(play.session(environment), **with_hash(play, options))
+
+
+def with_hash(play: Play, options: Mapping[str, Any]) -> dict[str, Any]:
+    return {**options, "sha256": play.sha256} if options.get("sha256") is True else dict(options)
 
 
 def deploy_batch(**options: Any) -> Action:
@@ -725,7 +730,7 @@ PROMOTION_CASES = {
         leaves=lambda play: in_registry(play, promoted_test=play.sha256, promoted_prod=play.sha256),
     ),
     "what was promoted to prod is deployed there": Case(
-        deploy("prod"),
+        deploy("prod", model_version="1", sha256=True),
         given=(promoted, promote("test", "prod")),
         leaves=lambda play: {
             **in_registry(play, promoted_test=play.sha256, promoted_prod=play.sha256),
@@ -751,10 +756,10 @@ PROMOTION_CASES = {
         fails="names another registry",
     ),
     "what was not promoted is not deployed": Case(
-        deploy("prod"),
+        deploy("prod", model_version="1", sha256=True),
         given=(promoted,),
         leaves=lambda play: in_registry(play, promoted_test=play.sha256),
-        fails="run `uv run mlops promote --to prod`",
+        fails="was not promoted to prod: run `uv run mlops promote --to prod --model-version 1`",
     ),
     "a copy with other files is rejected": Case(
         promote("dev", "test"),
@@ -944,12 +949,7 @@ def watching(deployment: str) -> State:
 
 def deliver(environment: str = "dev", **options: Any) -> Action:
     """Deliver a model; `sha256=True` names the hash of its files."""
-
-    def act(play: Play) -> None:
-        given = {**options, "sha256": play.sha256} if options.get("sha256") is True else options
-        verbs.deliver(play.session(environment), **given)
-
-    return act
+    return lambda play: verbs.deliver(play.session(environment), **with_hash(play, options))
 
 
 def then(target: str) -> Action:
