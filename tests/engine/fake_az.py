@@ -171,7 +171,9 @@ def metric(callers: Mapping[str, Any], name: str, series: str, start: str, end: 
             minute += timedelta(minutes=1)
     shown = [
         {
-            "metadatavalues": [{"name": {"value": key}, "value": value} for key, value in (x.split("=") for x in split)],
+            "metadatavalues": [
+                {"name": {"value": key}, "value": value} for key, value in (x.split("=") for x in split)
+            ],
             # A minute of which nothing is known is there without a value.
             "data": [{"timeStamp": time, **({"average": value} if value else {})} for time, value in points.items()],
         }

@@ -87,7 +87,9 @@ def test_the_requests_of_the_smoke_test_are_not_counted(watch: Callable[..., Wat
 
 
 def test_a_canary_that_fails_ends_before_its_time(watch: Callable[..., Watch]) -> None:
-    done = watch(BAD, minutes=30, raises="50 of 100 requests to the canary failed, 50.0 % (rollout.max_error_percent is 5)")
+    done = watch(
+        BAD, minutes=30, raises="50 of 100 requests to the canary failed, 50.0 % (rollout.max_error_percent is 5)"
+    )
     assert done.slept == [60]
 
 
@@ -104,7 +106,9 @@ def test_an_error_that_azure_learns_of_at_the_end_counts(watch: Callable[..., Wa
 def test_what_is_exactly_at_a_threshold_does_not_exceed_it(watch: Callable[..., Watch]) -> None:
     watch(*[RequestMetrics(100, 5, 300.0)] * 5, max_latency_ms=300)
     watch(RequestMetrics(100, 6, 300.0), raises="6 of 100", max_latency_ms=300)
-    watch(RequestMetrics(100, 5, 301.0), raises="longer than 301 ms (rollout.max_latency_ms is 300)", max_latency_ms=300)
+    watch(
+        RequestMetrics(100, 5, 301.0), raises="longer than 301 ms (rollout.max_latency_ms is 300)", max_latency_ms=300
+    )
     watch(RequestMetrics(1000, 1, 1.0), raises="1 of 1000", max_error_percent=0)
 
 
@@ -113,7 +117,10 @@ def test_both_thresholds_are_named_when_both_are_exceeded(watch: Callable[..., W
 
 
 def test_the_remedy_names_the_file_with_the_threshold(watch: Callable[..., Watch]) -> None:
-    watch(BAD, raises="correct the model or its scoring code, whose log is above, or raise the threshold in config/dev.yml")
+    watch(
+        BAD,
+        raises="correct the model or its scoring code, whose log is above, or raise the threshold in config/dev.yml",
+    )
 
 
 def test_without_a_latency_the_errors_decide(watch: Callable[..., Watch]) -> None:
@@ -192,7 +199,9 @@ def test_a_minute_that_azure_does_not_know_of_yet_is_no_minute_without_errors() 
 def test_a_minute_with_many_requests_decides_more_about_the_latency() -> None:
     def query(name: str, series: str) -> Mapping[str, Any]:
         values = {"RequestsPerMinute": (90, 10), "RequestLatency_P95": (100, 1100)}[name]
-        points = [{"timeStamp": f"2026-01-01T12:0{minute}:00Z", "average": value} for minute, value in enumerate(values)]
+        points = [
+            {"timeStamp": f"2026-01-01T12:0{minute}:00Z", "average": value} for minute, value in enumerate(values)
+        ]
         label = {"name": {"value": "statuscode"}, "value": "200"}
         return {"value": [{"timeseries": [{"metadatavalues": [label], "data": points}]}]}
 

@@ -1589,13 +1589,19 @@ def limits(**values: object) -> Action:
 
 
 CANARIES: dict[str, tuple[tuple[Action, ...], str]] = {
-    "too many errors": ((calling("green", _200=9, _500=1),), "2 of 20 requests to the canary failed, 10.0 % (rollout.max_"),
+    "too many errors": (
+        (calling("green", _200=9, _500=1),),
+        "2 of 20 requests to the canary failed, 10.0 % (rollout.max_",
+    ),
     "errors of the model": ((calling("green", _200=9, _424_500=1),), "2 of 20 requests to the canary failed"),
     "too slow": (
         (calling("green", 900, _200=9), limits(max_latency_ms=800)),
         "one request in twenty to the canary took longer than 900 ms (rollout.max_latency_ms is 800)",
     ),
-    "errors that Azure learns of late": ((calling("green", late=2, _200=9, _503=1),), "requests to the canary failed, 10.0 %"),
+    "errors that Azure learns of late": (
+        (calling("green", late=2, _200=9, _503=1),),
+        "requests to the canary failed, 10.0 %",
+    ),
     "no request, where that counts": (
         (limits(without_traffic="stop"),),
         "no request reached the canary in 2 minutes: nothing is known of it under load; repeat it",
