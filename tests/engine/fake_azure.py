@@ -196,7 +196,7 @@ class FakeAzure:
 
     `login` is "fine", "missing" or "expired"; `rights` says whether the person may do anything here, and `readable`
     whether the storage may be listed, and `watchable` whether the metrics may be read. `callers` is what
-    `fake_az.metric` takes. `answers` has what a deployment predicts for every row, `prediction` what all others predict.
+    `fake_az.metric` takes. `answers` has what a deployment predicts for every row, `prediction` what others predict.
     `next_status` is how jobs end, `registration` and `evaluation` what their steps write, and `search` what the best
     trial of a search writes. `runs` are those of the monitor, as `monitor_runs` makes them. `copied` is what arrives in
     a registry instead of the model.

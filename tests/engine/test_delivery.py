@@ -532,7 +532,7 @@ def test_a_run_that_fails_leaves_what_an_earlier_one_holds(dev: Session, azure: 
     assert serves(dev) == ({"blue": 100}, {"blue": "1"})
     kill(dev, "2")
     verbs.abort(dev)
-    assert serves(dev) == ({"blue": 100}, {"blue": "1"}), "what was held before is not held for ever"
+    assert serves(dev) == ({"blue": 100}, {"blue": "1"}), "what was held before is not held now"
 
 
 def test_what_is_to_be_held_and_was_killed_before_is_not_held(dev: Session, azure: FakeAzure) -> None:

@@ -187,7 +187,7 @@ def deliver(
     hold: Annotated[bool, typer.Option("--hold", help="Stop after the smoke test, before traffic moves.")] = False,
     pin: Annotated[bool, typer.Option("--pin", help="Keep this version, which may be an older one.")] = False,
     unpin: Annotated[bool, typer.Option("--unpin", help="End such a pin first.")] = False,
-    abort: Annotated[bool, typer.Option("--abort", help="Only end a rollout in progress; with --hold one that is held.")] = False,
+    abort: Annotated[bool, typer.Option("--abort", help="End a rollout in progress, with --hold a held one.")] = False,
     dry_run: DryRunOption = False,
 ) -> None:
     """Bring a model into an environment (online, batch, monitor), then to the next one."""

@@ -128,8 +128,8 @@ def check_model(session: Session, model: ModelVersion, sha256: str) -> None:
     if sha256 and known and sha256 != known:
         raise UserError(
             f"version {model.version} in {place_of_models(session)} is not the model that was named: its tag says "
-            f"sha256 {known[:12]}, and --sha256 {sha256[:12]}: nothing was changed; `{session.command('models')}` shows "
-            "the hashes"
+            f"sha256 {known[:12]}, and --sha256 {sha256[:12]}: nothing was changed; `{session.command('models')}` "
+            "shows the hashes"
         )
     if expected := sha256 or (known if session.registry else ""):
         check_files(session, model, expected)
