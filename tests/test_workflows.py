@@ -760,6 +760,11 @@ def test_version_and_hash_that_were_typed_are_delivered(run_workflow: GitHub) ->
     assert f"deliver --environment prod --model-version 5 --sha256 {'f' * 64}" in run_workflow.verbs
 
 
+def test_a_delivery_that_ends_a_pin_chooses_as_if_there_were_none(run_workflow: GitHub) -> None:
+    run_workflow.run("deliver.yml", vars=AZURE, inputs={"environment": "dev", "option": "--unpin"}, **BY_HAND)
+    assert stages(run_workflow)[0] == "models --environment dev --unpin"
+
+
 @pytest.mark.parametrize(("stays_in", "last"), [("dev", "test"), ("test", "prod")])
 def test_a_model_goes_no_further_than_the_configuration_says(run_workflow: GitHub, stays_in: str, last: str) -> None:
     outcome = run_workflow.run(
