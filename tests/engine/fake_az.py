@@ -154,7 +154,7 @@ def metric(callers: Mapping[str, Any], name: str, series: str, start: str, end: 
     require(" and ".join(f"{key} eq '{value}'" for key, value in wanted.items()) == series, "(BadRequest) bad filter")
     require(set(wanted) <= set(DIMENSIONS[name]), f"(BadRequest) {name} does not have a dimension of {series}")
     times = [datetime.fromisoformat(time.replace("Z", "+00:00")) for time in (start, end)]
-    require(times[0] <= times[1], "(BadRequest) The start time must be before the end time")
+    require(times[0] + timedelta(minutes=1) <= times[1], "(BadRequest) The time span is shorter than the interval")
     found: dict[tuple[str, ...], dict[str, float]] = {}
     for deployment, calls in callers.items():
         minute = times[0].replace(second=0)

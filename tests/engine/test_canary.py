@@ -83,7 +83,8 @@ def test_the_requests_of_the_smoke_test_are_not_counted(watch: Callable[..., Wat
     asked = watch(*[GOOD] * 5).asked
     # The clock of the tests begins half a minute after noon.
     assert {since for _, since, _ in asked} == {NOON + timedelta(minutes=1)}
-    assert [until - NOON for _, _, until in asked] == [timedelta(minutes=number, seconds=30) for number in range(1, 6)]
+    ends = [timedelta(minutes=2), *(timedelta(minutes=number, seconds=30) for number in range(2, 6))]
+    assert [until - NOON for _, _, until in asked] == ends, "a query is for a full minute at least"
 
 
 def test_a_canary_that_fails_ends_before_its_time(watch: Callable[..., Watch]) -> None:

@@ -8,6 +8,8 @@ from mlops.errors import UserError
 from mlops.outputs import annotate
 from mlops.verbs.session import Session
 
+MINUTE = timedelta(minutes=1)
+
 LATE_MINUTES = 3
 """How long Azure Monitor is given to learn of the last minutes.
 
@@ -34,14 +36,14 @@ def watch(session: Session, deployment: str, minutes: float, sleep: Callable[[fl
         UserError: A threshold is exceeded; no request came, and the configuration does not accept that; or Azure
             Monitor refuses to answer two times in a row.
     """
-    # The smoke test before the canary was in an earlier minute.
-    since = clock().replace(second=0, microsecond=0) + timedelta(minutes=1)
-    if session.dry_run:
-        session.backend.request_metrics(deployment, since, since + timedelta(minutes=minutes))
-        return ""
     if not minutes:
         session.say("   for 0 minutes: it is not watched")
         return "not watched"
+    # The smoke test before the canary was in an earlier minute.
+    since = clock().replace(second=0, microsecond=0) + MINUTE
+    if session.dry_run:
+        session.backend.request_metrics(deployment, since, since + MINUTE)
+        return ""
     elapsed, missed, found = 0.0, False, RequestMetrics(0, 0, None)
     while missed or elapsed < minutes + LATE_MINUTES:
         left = minutes - elapsed
@@ -50,7 +52,7 @@ def watch(session: Session, deployment: str, minutes: float, sleep: Callable[[fl
         sleep(60 * step)
         elapsed += step
         try:
-            found = session.backend.request_metrics(deployment, since, clock())
+            found = session.backend.request_metrics(deployment, since, max(clock(), since + MINUTE))
         except UserError as error:
             if missed:
                 raise UserError(f"the canary cannot be watched: {error}") from error
