@@ -382,6 +382,24 @@ def test_each_release_updates_to_this_commit_and_equals_a_fresh_copy(
     assert different(project, fresh) == set()
 
 
+@pytest.mark.parametrize("tool", ["terraform", "bicep"])
+def test_an_update_leaves_the_registry_where_the_release_built_it(history: Path, tmp_path: Path, tool: str) -> None:
+    """Azure moves no registry to another group: without the key that a new project has, it stays in that of dev."""
+    start = Start("v0.9.0", {"add_ons": ["model-registry"], "infrastructure_version": tool})
+    project = start.project(history, tmp_path / "project")
+    before = answers(project)["resource_names"]
+    update(project)
+    assert conflicts(project) == []
+    assert answers(project)["resource_names"] == before
+    for name in ("dev", "test", "prod"):
+        names = yaml.safe_load((project / "config" / f"{name}.yml").read_text(encoding="utf-8"))["names"]
+        assert "registry" in names
+        assert not names.keys() & {"registry_resource_group", "registry_log_analytics"}
+    fresh = new_project(history, tmp_path / "fresh", add_ons=["model-registry"], infrastructure_version=tool)
+    names = yaml.safe_load((fresh / "config" / "dev.yml").read_text(encoding="utf-8"))["names"]
+    assert names["registry_resource_group"] == "rg-flight-delays-shared"
+
+
 # ----------------------------------------------------------------------------------------------------------------------
 # Files that a release moved.
 

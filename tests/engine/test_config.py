@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from rendered import HERE, TORCH
-from small_project import Kind, configuration, set_key, write_yaml
+from small_project import Kind, configuration, create_project, set_key, write_yaml
 
 from mlops.config import EnvironmentConfig, Project, drift_rules, load_environment, load_yaml
 from mlops.errors import UserError
@@ -288,6 +288,35 @@ def test_of_a_cluster_of_others_only_the_name_is_written_down(project: Project) 
     assert (
         failure(project) == "config/dev.yml: compute.cluster.max_nodes: the project does not build this: remove the key"
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({}, ""),
+        ({"names.registry_resource_group": None}, ""),  # a file of an older release
+        ({"names.registry_resource_group": "RG-dev"}, "names.registry_resource_group: RG-dev is the environment's own"),
+        ({"names.registry_log_analytics": None}, "names.registry_log_analytics: the key is missing"),
+        ({"model_registry.log_days": None}, "model_registry.log_days: the key is missing"),
+    ],
+)
+def test_a_registry_is_apart_from_its_environment_and_has_a_log(
+    tmp_path: Path, changes: dict[str, str | None], problem: str
+) -> None:
+    project = create_project(tmp_path / "registry", "with a registry")
+    file = project.root / "config" / "dev.yml"
+    apart = {"names.registry_resource_group": "rg-shared", "names.registry_log_analytics": "log-shared"}
+    for key, value in (apart | {"model_registry.log_days": 90}).items():
+        set_key(file, key, value)
+    for key, value in changes.items():
+        set_key(file, key, value)
+    if problem:
+        assert failure(project, "dev").startswith(f"config/dev.yml: {problem}")
+    else:
+        config = load_environment(project, "dev")
+        assert config.builds_registry_apart == (not changes)
+        assert config.registry_group == ("rg-dev" if changes else "rg-shared")
+    assert not load_environment(project, "test").builds_registry_apart
 
 
 @pytest.mark.parametrize(("project", "closed"), [("new", False), ("closed", True)], indirect=["project"])

@@ -217,7 +217,7 @@ def test_a_rollout_works_with_az_as_a_program_of_its_own(
             "Run the command below to authenticate interactively:\naz login",
             "the workflow's sign-in has expired: run the job again",
         ),
-        ("'ml' is misspelled or not recognized by the system.", "run `az extension add --name ml`"),
+        ("'ml' is misspelled or not recognized by the system.", "run `az extension add --name ml --version "),
         ("(ResourceGroupNotFound) Resource group 'rg-dev' could not be found.", "mlops provision --environment dev"),
         ("The Resource 'X/workspaces/mlw-dev' under resource group 'rg-dev' was not found", "mlops provision"),
         ("(AuthorizationFailed) The client does not have authorization", "role AzureML Data Scientist"),

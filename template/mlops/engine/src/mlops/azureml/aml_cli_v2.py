@@ -169,7 +169,7 @@ class AzureCli:
     def create_registry(self, name: str, locations: list[str]) -> None:
         values = {"location": locations[0]}
         values |= {f"replication_locations[{index}].location": location for index, location in enumerate(locations)}
-        options = ("--name", name, "--resource-group", self._names.resource_group)
+        options = ("--name", name, "--resource-group", self._config.registry_group)
         self._change("registry", "create", "--file", self._definition("registry.yml"), *options, values=values)
 
     def share_model(self, version: str, registry: str) -> None:

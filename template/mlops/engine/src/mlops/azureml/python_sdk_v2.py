@@ -70,8 +70,13 @@ def credential() -> "TokenCredential":
     return ChainedTokenCredential(*found)
 
 
-def client(config: EnvironmentConfig, registry: str | None = None) -> "MLClient":
+def client(config: EnvironmentConfig, registry: str | None = None, group: str | None = None) -> "MLClient":
     """Return the client of an environment's workspace, or of a registry.
+
+    Args:
+        config: The environment.
+        registry: The name of the registry; None is the workspace.
+        group: The resource group, by default that of the environment.
 
     Raises:
         UserError: No subscription is known.
@@ -79,7 +84,8 @@ def client(config: EnvironmentConfig, registry: str | None = None) -> "MLClient"
     from azure.ai.ml import MLClient
 
     options: dict[str, Any] = {"registry_name": registry} if registry else {"workspace_name": config.names.workspace}
-    return MLClient(credential(), subscription(config), config.names.resource_group, **options, enable_telemetry=False)
+    place = (credential(), subscription(config), group or config.names.resource_group)
+    return MLClient(*place, **options, enable_telemetry=False)
 
 
 def subscription(config: EnvironmentConfig) -> str:
@@ -117,7 +123,7 @@ class PythonSdk:
         self._config = config
         self._names = config.names
         self._dry_run = dry_run
-        self._clients: dict[str | None, MLClient] = {}
+        self._clients: dict[tuple[str | None, str | None], MLClient] = {}
         # azure-ai-ml warns of each class that it calls experimental or deprecated, its own uses of them included.
         logging.getLogger("azure.ai.ml").setLevel(logging.ERROR)
         warnings.filterwarnings("ignore", module=r"azure\.ai\.ml")
@@ -227,7 +233,8 @@ class PythonSdk:
 
     def create_registry(self, name: str, locations: list[str]) -> None:
         registry = call_definition(self._project, "registry", "registry", name, locations)
-        self._change("registries.begin_create", registry, shown=f"{name} in {', '.join(locations)}")
+        group = self._config.names.registry_resource_group
+        self._change("registries.begin_create", registry, shown=f"{name} in {', '.join(locations)}", group=group)
 
     def share_model(self, version: str, registry: str) -> None:
         name = self._config.model.name
@@ -455,13 +462,16 @@ class PythonSdk:
         print(f"MLClient.{operation}({shown})", flush=True)
         return None if self._dry_run else self._call(operation, *arguments, registry=registry, **options)
 
-    def _call(self, operation: str, *arguments: Any, registry: str | None = None, **options: Any) -> Any:
+    def _call(
+        self, operation: str, *arguments: Any, registry: str | None = None, group: str | None = None, **options: Any
+    ) -> Any:
         """Make a call and wait for the end of what it starts."""
+        place = (registry, group)
         with azure_errors(self._config):
-            if registry not in self._clients:
+            if place not in self._clients:
                 # For a registry this queries Azure where it is.
-                self._clients[registry] = client(self._config, registry)
-            result = operator.attrgetter(operation)(self._clients[registry])(*arguments, **options)
+                self._clients[place] = client(self._config, *place)
+            result = operator.attrgetter(operation)(self._clients[place])(*arguments, **options)
             return result.result() if operation.partition(".")[2].startswith("begin_") else result
 
     def _shown(self, model: ModelVersion) -> str:
