@@ -59,6 +59,13 @@ def in_pipeline() -> bool:
     return os.environ.get("GITHUB_ACTIONS") == "true" or _on_azure_pipelines()
 
 
+def run_address() -> str:
+    """Return the address of the page of this run, empty outside of a pipeline."""
+    names = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")
+    server, repository, number = (os.environ.get(name, "") for name in names)
+    return f"{server}/{repository}/actions/runs/{number}" if number else ""
+
+
 def table(head: list[str], rows: list[list[str]]) -> str:
     """Return a Markdown table; the columns after the first are aligned to the right."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
