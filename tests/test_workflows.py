@@ -43,8 +43,9 @@ COMMENT = "pull-request.yml: comment"
 LONG = {"infrastructure.yml: apply", "teardown.yml: teardown"}
 # Whatever the other jobs uploaded.
 DOWNLOAD = """
-mkdir -p "${INPUT_PATH:-results}"
-for file in .local/report/metrics.md .local/plan.md; do cp $file "${INPUT_PATH:-results}" || true; done
+to="$GITHUB_WORKSPACE/$INPUT_PATH"
+mkdir -p "$to"
+for file in .local/report/metrics.md .local/plan.md; do cp $file "$to" || true; done
 """
 METRICS = {
     "metric": "mae",
@@ -646,7 +647,7 @@ class GitHub:
             "astral-sh/setup-uv": {},
             "hashicorp/setup-terraform": {},
             "azure/login": login,
-            "actions/upload-artifact": {"run": 'test -e "$INPUT_PATH"'},
+            "actions/upload-artifact": {"run": 'test -e "$GITHUB_WORKSPACE/$INPUT_PATH"'},
             "actions/download-artifact": {"run": DOWNLOAD},
             "actions/create-github-app-token": {
                 "required": ["client-id", "private-key"],

@@ -36,7 +36,7 @@ def comment_text(jobs: str, texts: list[str]) -> str:
     parts = [f"## Not passed\n\n{table(['job', 'result'], ended)}"] if ended else []
     parts += [text.strip() for text in texts if text.strip()] or ["Nothing was measured."]
     address = run_address()
-    return "\n\n".join([*parts, *([f"[All of this run]({address})"] if address else [])]) + "\n"
+    return "\n\n".join([_cut("\n\n".join(parts)), *([f"[All of this run]({address})"] if address else [])]) + "\n"
 
 
 def keep_comment(project: Project, markdown: str) -> None:
@@ -44,7 +44,7 @@ def keep_comment(project: Project, markdown: str) -> None:
 
     Args:
         project: The project; of several in a repository each has a comment of its own.
-        markdown: The text.
+        markdown: The text, as `comment_text` returns it.
 
     Raises:
         UserError: This is no run of a pull request.
@@ -52,7 +52,7 @@ def keep_comment(project: Project, markdown: str) -> None:
     """
     repository, number = _pull_request()
     mark = f"<!-- mlops: {place(project).folder or 'comment'} -->"
-    body = f"{mark}\n{_cut(markdown)}"
+    body = f"{mark}\n{markdown}"
     shell = Shell(project.root, remedies=REMEDIES, quiet=True)
     path = f"repos/{repository}/issues"
     try:
@@ -105,4 +105,4 @@ def _cut(text: str) -> str:
         return text
     kept = text[:LIMIT].rpartition("\n")[0]
     closed = "\n```" if kept.count("```") % 2 else ""
-    return f"{kept}{closed}\n\n(cut here: the page of the run has all of it)\n"
+    return f"{kept}{closed}\n\n(cut here: the page of the run has all of it)"
