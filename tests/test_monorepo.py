@@ -2,17 +2,14 @@
 
 import re
 import shutil
-import subprocess
-from collections import Counter
-from collections.abc import Callable, Iterator
-from fnmatch import translate
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import copier
 import pytest
 import yaml
-from conftest import SUFFIX, Render, Run, commit_all, copy_template, git, make_once
+from conftest import SUFFIX, Render, Run, commit_all, git, make_once
 from test_update import conflicts, files, history, released, update
 from test_workflows import (
     AZURE,
@@ -21,7 +18,6 @@ from test_workflows import (
     PULL_REQUEST,
     GitHub,
     environments,
-    jobs,
     language_service,
     machines,
     output,
@@ -46,9 +42,7 @@ def repository(render: Render, run_in: Run, shared_folder: Path) -> Path:
 
     def make(top: Path) -> None:
         (top / ".github" / "workflows").mkdir(parents=True)
-        own = "name: Own\non: push\npermissions: {}\nconcurrency: own\njobs:\n  own:\n    name: Own\n    runs-on: ubuntu-24.04\n"
-        own += "    timeout-minutes: 5\n    permissions: {}\n    steps:\n      - run: 'true'\n"
-        (top / ".github" / "workflows" / "own.yml").write_text(own, encoding="utf-8")
+        (top / ".github" / "workflows" / "own.yml").write_text(OWN, encoding="utf-8")
         (top / ".github" / "dependabot.yml").write_text(DEPENDABOT, encoding="utf-8")
         for folder, answers in PROJECTS.items():
             shutil.copytree(render(**answers), top / folder)
@@ -61,6 +55,19 @@ def repository(render: Render, run_in: Run, shared_folder: Path) -> Path:
     return make_once(shared_folder / "monorepo" / "repository", make)
 
 
+OWN = """name: Own
+on: push
+permissions: {}
+concurrency: own
+jobs:
+  own:
+    name: Own
+    runs-on: ubuntu-24.04
+    timeout-minutes: 5
+    permissions: {}
+    steps:
+      - run: "true"
+"""
 DEPENDABOT = """# the owner's
 version: 2
 updates:
@@ -89,7 +96,8 @@ def project(request: pytest.FixtureRequest, monorepo: Path) -> Path:
 
 
 def test_the_linters_find_nothing(repository: Path) -> None:
-    for linter in (["actionlint", "-no-color", "-oneline"], ["zizmor", "--offline", "--persona", "pedantic", ".github"]):
+    zizmor = ["zizmor", "--offline", "--persona", "pedantic", ".github"]
+    for linter in (["actionlint", "-no-color", "-oneline"], zizmor):
         result = tool(*linter, cwd=repository)
         assert result.returncode == 0, result.stdout + result.stderr
 
@@ -111,7 +119,7 @@ def test_dependabot_and_pre_commit_read_the_parts_of_both_and_the_owners_own(rep
         ["/flights"],
         ["/page"],
     ]
-    for folder in sum(folders[:-1], []):
+    for folder in [folder for each in folders[:-1] for folder in each]:
         assert (repository / folder[1:]).is_dir()
     assert file.read_text(encoding="utf-8").startswith("# the owner's\n")
     hooks = yaml.safe_load((repository / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
@@ -132,7 +140,7 @@ def names(top: Path, prefix: str) -> dict[str, set[str]]:
     """What GitHub knows by name in a whole repository: an expression counts by what stands before it."""
     found: dict[str, set[str]] = {"workflow": set(), "group": set(), "environment": set(), "artifact": set()}
     found |= {"branch": set(), "runner": set()}
-    for path, workflow in of_project(top, prefix):
+    for _, workflow in of_project(top, prefix):
         found["workflow"].add(workflow["name"])
         found["branch"].add((workflow.get("env") or {}).get("BRANCH", ""))
         for job in workflow["jobs"].values():
@@ -171,7 +179,7 @@ def matches(path: str, patterns: list[str]) -> bool:
     decided = False
     for pattern in patterns:
         wanted = pattern.removeprefix("!")
-        expression = "/".join(".*" if part == "**" else translate(part)[4:-3].replace(".*", "[^/]*") for part in wanted.split("/"))
+        expression = re.escape(wanted).replace(r"\*\*", ".*").replace(r"\*", "[^/]*")
         if re.fullmatch(expression, path):
             decided = not pattern.startswith("!")
     return decided
@@ -191,7 +199,11 @@ def started(top: Path, event: str, path: str) -> set[str]:
     ("event", "path", "expected"),
     [
         ("push", "flights/data/raw/flights.csv", {"flights-pull-request.yml", "flights-train.yml"}),
-        ("push", "flights/config/dev.yml", {"flights-pull-request.yml", "flights-train.yml", "flights-infrastructure.yml"}),
+        (
+            "push",
+            "flights/config/dev.yml",
+            {"flights-pull-request.yml", "flights-train.yml", "flights-infrastructure.yml"},
+        ),
         ("push", "flights/config/model.yml", {"flights-pull-request.yml", "flights-train.yml"}),
         ("push", "flights/uv.lock", {"flights-pull-request.yml", "flights-train.yml"}),
         ("pull_request", "flights/README.md", {"flights-pull-request.yml"}),
@@ -226,7 +238,8 @@ def test_every_job_works_in_the_folder_of_its_project(repository: Path) -> None:
             if "run" in step:
                 assert step["working-directory"] == folder, step
         looked_for = re.findall(r"hashFiles\('([^']+)'\)", action.read_text(encoding="utf-8"))
-        assert looked_for and all(each.startswith(f"{folder}/") for each in looked_for)
+        assert looked_for
+        assert all(each.startswith(f"{folder}/") for each in looked_for)
 
 
 # The steps of the copies really run.
@@ -277,9 +290,7 @@ def test_an_alert_leads_through_the_environments_of_the_project(together: tuple[
     ("workflow", "context"),
     [("infrastructure", BY_HAND), ("rollback", BY_HAND), ("teardown", BY_HAND), ("freshness", ON_SCHEDULE)],
 )
-def test_the_other_workflows_run_too(
-    together: tuple[Together, str], workflow: str, context: dict[str, Any]
-) -> None:
+def test_the_other_workflows_run_too(together: tuple[Together, str], workflow: str, context: dict[str, Any]) -> None:
     run_workflow, prefix = together
     outcome = run_workflow.run(f"{prefix}-{workflow}.yml", vars=AZURE, **context)
     assert "failure" not in results(outcome).values(), output(outcome)

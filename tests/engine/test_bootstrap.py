@@ -1295,7 +1295,7 @@ def two(tmp_path: Path, files: dict[str, str], cloud: FakeCloud) -> tuple[Projec
     (top / ".github" / "workflows").mkdir(parents=True)
     projects = []
     for folder in ("flights", "topics"):
-        names = {"id-deploy": f"id-{folder}", "rg-state": f"rg-{folder}", "storage_account: st": f"storage_account: {folder}"}
+        names = {"id-deploy": f"id-{folder}", "rg-state": f"rg-{folder}", "account: st": f"account: {folder}"}
         own = dict(files)
         for old, new in names.items():
             own = {name: text.replace(old, new) for name, text in own.items()}
@@ -1312,10 +1312,10 @@ def test_two_projects_in_a_repository_share_no_environment_identity_or_trust(
 ) -> None:
     for project in two:
         start(project, "dev", "test", create_repository=False)
-    own = [f"{project}-{name}{end}" for project in ("flights", "topics") for name in ("dev", "test") for end in ("", "-read")]
-    assert sorted(cloud.environments) == sorted(own)
+    names = ("dev", "dev-read", "test", "test-read")
+    assert sorted(cloud.environments) == [f"{project}-{name}" for project in ("flights", "topics") for name in names]
     for project in ("flights", "topics"):
-        for name in ("dev", "dev-read", "test", "test-read"):
+        for name in names:
             identity = f"id-{project}-{name}"
             assert cloud.environments[f"{project}-{name}"]["variables"]["AZURE_CLIENT_ID"] == f"client-of-{identity}"
             subjects = {each["subject"] for each in cloud.credentials[identity].values()}
@@ -1326,9 +1326,7 @@ def test_two_projects_in_a_repository_share_no_environment_identity_or_trust(
     assert cloud.protection["required_status_checks"] is None
 
 
-def test_a_second_run_for_one_of_two_projects_changes_nothing(
-    two: tuple[Project, Project], cloud: FakeCloud
-) -> None:
+def test_a_second_run_for_one_of_two_projects_changes_nothing(two: tuple[Project, Project], cloud: FakeCloud) -> None:
     for project in two:
         start(project, create_repository=False)
     before = len(cloud.changes)

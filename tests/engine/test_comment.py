@@ -146,8 +146,8 @@ def test_another_refusal_is_an_error(github: Comments, capsys: pytest.CaptureFix
 def test_a_job_that_failed_comes_first(github: Comments) -> None:
     jobs = {"project": {"result": "failure"}, "infrastructure": {"result": "success"}, "plan": {"result": "cancelled"}}
     assert comment(json.dumps(jobs)) == 0
-    start = "## Not passed\n\n| job | result |\n| --- | ---: |\n| project | failure |\n| plan | cancelled |\n\n\n## Model"
-    assert github.comments[0]["body"].startswith(MARK + start)
+    rows = "| job | result |\n| --- | ---: |\n| project | failure |\n| plan | cancelled |\n"
+    assert github.comments[0]["body"].startswith(f"{MARK}## Not passed\n\n{rows}\n\n## Model")
 
 
 def test_without_any_result_the_comment_says_so(github: Comments) -> None:
@@ -175,8 +175,6 @@ def test_a_run_for_no_pull_request_fails_with_the_reason(
 
 
 @pytest.mark.parametrize("jobs", ["[]", "no json", '{"project": "success"}', '{"project": {}}'])
-def test_results_of_another_form_are_one_line(
-    github: Comments, capsys: pytest.CaptureFixture[str], jobs: str
-) -> None:
+def test_results_of_another_form_are_one_line(github: Comments, capsys: pytest.CaptureFixture[str], jobs: str) -> None:
     assert comment(jobs) == 1
     assert "error: --jobs takes the JSON of a workflow's `needs`" in capsys.readouterr().err

@@ -179,10 +179,10 @@ class GitHub:
         if not self.undo:
             lines.append(f"GitHub signs in as {' or '.join(self._prefixes)}:environment:{'|'.join(names)}")
             if closed := [config.environment for config in self.configs if config.closed]:
+                labels = ", ".join(f"mlops-{self.place.named(name)}" for name in closed)
                 lines.append(
                     "GitHub's machines do not reach the private network: put runners into it, labelled "
-                    f"{', '.join(f'mlops-{self.place.named(name)}' for name in closed)}, and set the variable MLOPS_RUNNER of "
-                    "the repository to mlops"
+                    f"{labels}, and set the variable MLOPS_RUNNER of the repository to mlops"
                 )
             if (self.repository is None or self.private) and self._asks_for_approval:
                 lines.append(
