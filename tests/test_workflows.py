@@ -1170,7 +1170,7 @@ def test_a_pull_request_is_of_use_without_azure(run_workflow: GitHub) -> None:
 def test_a_failing_check_turns_the_pull_request_red_and_is_commented(run_workflow: GitHub, check: str) -> None:
     outcome = run_workflow.run("pull-request.yml", vars=AZURE, fail=f"uv run {check}", **PULL_REQUEST)
     assert results(outcome)["project"] == "failure"
-    assert "## Not passed\n\n| job | result |\n| --- | ---: |\n| project | failure |\n" in run_workflow.comment
+    assert "## Not passed\n\n| job | result |\n| --- | --- |\n| project | failure |\n" in run_workflow.comment
     assert "/o/r/actions/runs/1)" in run_workflow.comment
 
 

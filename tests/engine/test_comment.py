@@ -146,7 +146,7 @@ def test_another_refusal_is_an_error(github: Comments, capsys: pytest.CaptureFix
 def test_a_job_that_failed_comes_first(github: Comments) -> None:
     jobs = {"project": {"result": "failure"}, "infrastructure": {"result": "success"}, "plan": {"result": "cancelled"}}
     assert comment(json.dumps(jobs)) == 0
-    rows = "| job | result |\n| --- | ---: |\n| project | failure |\n| plan | cancelled |\n"
+    rows = "| job | result |\n| --- | --- |\n| project | failure |\n| plan | cancelled |"
     assert github.comments[0]["body"].startswith(f"{MARK}## Not passed\n\n{rows}\n\n## Model")
 
 

@@ -67,9 +67,19 @@ def run_address() -> str:
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
-    """Return a Markdown table; the columns after the first are aligned to the right."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    """Return a Markdown table; columns of numbers, but for the first one, are aligned to the right."""
+    columns = list(zip(*rows, strict=True))[1:] or [()] * (len(head) - 1)
+    lines = [head, ["---", *("---:" if _are_numbers(column) else "---" for column in columns)], *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+
+
+def _are_numbers(cells: tuple[str, ...]) -> bool:
+    return any(cells) and all(re.fullmatch(r"-?[\d.,]+(e[+-]?\d+)?|-|", cell) for cell in cells)
+
+
+def bar(share: float, width: int = 20) -> str:
+    """Return a bar of text that is `width` characters long for a share of 1, and never empty."""
+    return "█" * max(1, round(width * share))
 
 
 def _on_azure_pipelines() -> bool:

@@ -33,7 +33,7 @@ def comment_text(jobs: str, texts: list[str]) -> str:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"--jobs takes the JSON of a workflow's `needs`, not {jobs[:80]!r}") from error
     ended = [[name, result] for name, result in results.items() if result not in ("success", "skipped")]
-    parts = [f"## Not passed\n\n{table(['job', 'result'], ended)}"] if ended else []
+    parts = [f"## Not passed\n\n{table(['job', 'result'], ended).rstrip()}"] if ended else []
     parts += [text.strip() for text in texts if text.strip()] or ["Nothing was measured."]
     address = run_address()
     return "\n\n".join([_cut("\n\n".join(parts)), *([f"[All of this run]({address})"] if address else [])]) + "\n"
