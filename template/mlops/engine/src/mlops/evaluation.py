@@ -25,11 +25,10 @@ def metrics_table(metrics: Mapping[str, Any], champion_version: object = None) -
     if charted := all(value is not None and math.isfinite(value) and value >= 0 for value in values) and any(values):
         rows = [[*row, bar(value / max(values))] for row, value in zip(rows, values, strict=True)]
     text = table(["model", *names, *([""] if charted else [])], rows)
-    details = [f"{metrics['rows']} held-out rows"] if "rows" in metrics else []
-    details.append(f"{decides} decides")
+    details = f"{metrics['rows']} held-out rows; {decides} decides" if "rows" in metrics else f"{decides} decides"
     if "higher_is_better" in metrics:
-        details.append(f"{'higher' if metrics['higher_is_better'] else 'lower'} is better")
-    return f"{text}\n{'; '.join(details)}.\n"
+        details += f", {'higher' if metrics['higher_is_better'] else 'lower'} is better"
+    return f"{text}\n{details}.\n"
 
 
 def _number(value: float | None) -> str:
