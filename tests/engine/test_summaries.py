@@ -62,7 +62,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def loop(play: Play, page: Page, monkeypatch: pytest.MonkeyPatch) -> Iterator[Play]:
+def loop(play: Play, page: Page, monkeypatch: pytest.MonkeyPatch) -> Play:
     """A run of GitHub Actions, in a project whose models go from dev to test to prod."""
     for name, value in {
         "GITHUB_ACTIONS": "true",
@@ -74,7 +74,7 @@ def loop(play: Play, page: Page, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pl
     for name, target in (("dev", "test"), ("test", "prod")):
         file = play.project.root / "config" / f"{name}.yml"
         write_yaml(file, {**load_yaml(file), "delivery": {"next": target}})
-    yield play
+    return play
 
 
 def shown(page: Page) -> str:
@@ -98,9 +98,7 @@ def sections(loop: Play, page: Page) -> Iterator[str]:
     leave(loop.project.root, "20260101-000000", metrics, DECISION | {"promote": True, "reasons": REASONS, "note": None})
     assert run("summary") == 0
     checked = shown(page)
-    yield part(
-        "Pull request", checked, "The job Project, and the comment under the pull request, which has the plan too."
-    )
+    yield part("Pull request", checked, "The job Project; the comment under the pull request has it and the plan.")
     jobs = {name: {"result": result} for name, result in (("project", "failure"), ("infrastructure", "success"))}
     yield part(
         "Comment under a pull request with a problem",
@@ -150,10 +148,8 @@ def sections(loop: Play, page: Page) -> Iterator[str]:
 
 
 def test_the_document_has_what_each_workflow_shows_on_its_page(loop: Play, page: Page) -> None:
-    head = (
-        "# What the pages of the workflows show\n\nWritten by `tests/engine/test_summaries.py`, with the verbs of the"
-    )
-    head += " workflows against a fake Azure and small\nnumbers: change the verbs, not this file."
+    head = "# What the pages of the workflows show\n\nWritten by `tests/engine/test_summaries.py`, with the verbs of the\n"
+    head += "workflows against a fake Azure and small numbers: change the verbs, not this file."
     text = "\n\n".join([head, *(each.strip() for each in sections(loop, page))]) + "\n"
     if os.environ.get("MLOPS_WRITE_SUMMARIES"):
         DOCUMENT.write_text(text, encoding="utf-8")
