@@ -148,7 +148,9 @@ def sections(loop: Play, page: Page) -> Iterator[str]:
 
 
 def test_the_document_has_what_each_workflow_shows_on_its_page(loop: Play, page: Page) -> None:
-    head = "# What the pages of the workflows show\n\nWritten by `tests/engine/test_summaries.py`, with the verbs of the\n"
+    head = (
+        "# What the pages of the workflows show\n\nWritten by `tests/engine/test_summaries.py`, with the verbs of the\n"
+    )
     head += "workflows against a fake Azure and small numbers: change the verbs, not this file."
     text = "\n\n".join([head, *(each.strip() for each in sections(loop, page))]) + "\n"
     if os.environ.get("MLOPS_WRITE_SUMMARIES"):

@@ -7,6 +7,7 @@ in one repository share none. The project's files stay the source, and `copier u
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -121,8 +122,7 @@ def action_copy(text: str, where: Place) -> str:
     for step in _items(_value(_value(edits.root, "runs"), "steps")):
         for key, node in _entries(step):
             if key.value == "shell" and _value(step, "working-directory") is None:
-                indent = " " * key.start_mark.column
-                edits.change(node, lambda raw, indent=indent: f"{raw}\n{indent}working-directory: {where.folder}")
+                edits.insert(node.end_mark.index, f"\n{' ' * key.start_mark.column}working-directory: {where.folder}")
         edits.change(_value(step, "working-directory"), _prefixed(f"{where.folder}/"))
         edits.change(_value(_value(step, "with"), "cache-dependency-glob"), _prefixed(f"{where.folder}/"))
         edits.change(_value(step, "uses"), _called(where))
@@ -174,26 +174,27 @@ def _part(text: str, where: Place, key: str) -> str:
     for entry in _items(_value(edits.root, key)):
         ecosystem = _text(entry, "package-ecosystem") or ""
         for node in [_value(entry, "directory"), *_items(_value(entry, "directories"))]:
-            edits.change(node, lambda raw, ecosystem=ecosystem: _directory(raw, ecosystem, where))
+            edits.change(node, partial(_directory, where, ecosystem))
         for hook in _items(_value(entry, "hooks")):
             takes_files = _text(hook, "pass_filenames") != "false"
             # With names of files, which start at the top, a hook runs there; else in the project's folder.
-            option = f"--project {where.folder}" if takes_files else f"--directory {where.folder}"
-            edits.change(_value(hook, "entry"), lambda raw, option=option: raw.replace("uv run ", f"uv run {option} "))
+            option = "--project" if takes_files else "--directory"
+            edits.change(_value(hook, "entry"), partial(re.sub, r"\buv run ", f"uv run {option} {where.folder} "))
             edits.change(_value(hook, "id"), _prefixed(f"{where.prefix}-"))
             edits.change(_value(hook, "name"), _prefixed(f"{where.prefix} "))
             files = _value(hook, "files")
             edits.change(files, lambda raw: re.sub(r"^(['\"]?)\^?", rf"\g<1>^{where.folder}/", raw))
             if files is None:
                 mark = _entries(hook)[0][0].start_mark
-                separator = ", " if hook.flow_style else "\n" + " " * mark.column
+                inline = isinstance(hook, yaml.MappingNode) and hook.flow_style
+                separator = ", " if inline else "\n" + " " * mark.column
                 edits.insert(mark.index, f"files: ^{where.folder}/{separator}")
     lines = re.split(rf"^{key}:.*\n", edits.text, maxsplit=1, flags=re.MULTILINE)[-1].splitlines()
     depth = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
     return "\n".join(line[depth:] for line in lines).strip("\n")
 
 
-def _directory(raw: str, ecosystem: str, where: Place) -> str:
+def _directory(where: Place, ecosystem: str, raw: str) -> str:
     """Return a folder for Dependabot from the top; `/` stands for the folder of the workflows, but there alone."""
     if raw == "/":
         return f"/{where.folder}/.github/workflows" if ecosystem == "github-actions" else f"/{where.folder}"
