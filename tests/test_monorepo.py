@@ -58,7 +58,7 @@ def repository(render: Render, run_in: Run, shared_folder: Path) -> Path:
 OWN = """name: Own
 on: push
 permissions: {}
-concurrency: own
+concurrency: {group: own, cancel-in-progress: true}
 jobs:
   own:
     name: Own
