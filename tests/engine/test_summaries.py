@@ -30,6 +30,10 @@ from mlops.upkeep import freshness, template
 __all__ = ["page", "play"]
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "summaries.md"
+HEAD = """# What the pages of the workflows show
+
+Written by `tests/engine/test_summaries.py`, with the verbs of the workflows against a fake Azure and small numbers: change
+the verbs, not this file."""
 REASONS = [
     "mae 8.123 reaches the floor 15",
     "better than each baseline",
@@ -148,11 +152,7 @@ def sections(loop: Play, page: Page) -> Iterator[str]:
 
 
 def test_the_document_has_what_each_workflow_shows_on_its_page(loop: Play, page: Page) -> None:
-    head = (
-        "# What the pages of the workflows show\n\nWritten by `tests/engine/test_summaries.py`, with the verbs of the\n"
-    )
-    head += "workflows against a fake Azure and small numbers: change the verbs, not this file."
-    text = "\n\n".join([head, *(each.strip() for each in sections(loop, page))]) + "\n"
+    text = "\n\n".join([HEAD, *(each.strip() for each in sections(loop, page))]) + "\n"
     if os.environ.get("MLOPS_WRITE_SUMMARIES"):
         DOCUMENT.write_text(text, encoding="utf-8")
     assert DOCUMENT.read_text(encoding="utf-8") == text, "docs/summaries.md is not what the verbs write"
