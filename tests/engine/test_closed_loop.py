@@ -381,9 +381,10 @@ def test_the_summary_has_the_decision_its_reasons_the_scores_and_the_job(play: P
     verbs.train(play.dev)
     assert "## a-model: version 4 is registered" in page.summary
     assert "- it is better" in page.summary
-    assert "| metric (rmse decides) | challenger | champion | baseline mean |" in page.summary
-    assert "| rmse | 1.25 | 1.5 | 2 |" in page.summary
-    assert "| r2 | 0.5 |  |  |" in page.summary
+    assert "| model | rmse | r2 |  |" in page.summary
+    assert "| this model | 1.25 | 0.5 | ████████████ |" in page.summary
+    assert "| champion | 1.5 | - | ███████████████ |" in page.summary
+    assert "| baseline mean | 2 | - | ████████████████████ |" in page.summary
     assert re.search(r"Job \[\S+\]\(https://", page.summary)
 
 

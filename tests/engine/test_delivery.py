@@ -108,9 +108,9 @@ def test_a_delivery_hands_on_what_it_did_and_who_has_the_model_now(
     verbs.deliver(Session.open("test"), model_version="1", sha256=sha256)
     assert outputs(page) == {"delivered": "true", "next": "", "model_version": "1", "sha256": sha256}
     text = page.read_text(encoding="utf-8")
-    assert text.count("### ") == 2
+    assert text.count("## ") == 2
     for line in [
-        "### dev",
+        "## dev: delivered",
         "| Model | a-model version 1 |",
         f"| sha256 | `{sha256}` |",
         "| Decision | delivered |",

@@ -63,10 +63,12 @@ def local(
 @app.command(rich_help_panel=LOCAL)
 def lint() -> None:
     """Check configuration, settings and Azure ML definitions, without a cloud account."""
+    from mlops import orchestration
     from mlops.lint import lint as find_errors
     from mlops.project import Project
 
-    findings = find_errors(Project.load(), parallel=True)
+    project = Project.load()
+    findings = find_errors(project, parallel=True) + orchestration.of(project).stale_copies(project)
     for finding in findings:
         print(finding)
     if findings:
@@ -333,6 +335,21 @@ def connected(
     look(environment or project.first_environment, required=required)
 
 
+@app.command(rich_help_panel=UPKEEP)
+def comment(
+    folder: Annotated[Path, typer.Option(help="All its *.md files go into the comment.")],
+    jobs: Annotated[str, typer.Option(help="The jobs before this one with their results, as JSON.")] = "{}",
+) -> None:
+    """Make the one comment under a pull request, in a pipeline, or update it."""
+    from mlops import orchestration
+    from mlops.orchestration.comment import comment_text
+    from mlops.project import Project
+
+    project = Project.load()
+    texts = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.md"))]
+    orchestration.of(project).comment(project, comment_text(jobs, texts))
+
+
 @app.command(rich_help_panel=AZURE)
 def approval(environment: EnvironmentOption = "") -> None:
     """Look, in a pipeline, whether a person approves what reaches a protected environment."""
@@ -340,7 +357,7 @@ def approval(environment: EnvironmentOption = "") -> None:
 
     project, config = _open(environment)
     if config.protected:
-        orchestration.of(project).check_approval(config.environment)
+        orchestration.of(project).check_approval(project, config.environment)
     else:
         print(f"{config.environment} is not protected: no approval is needed.")
 
@@ -473,6 +490,16 @@ def teardown(
     if not dry_run:
         _confirm(session.config, "the endpoints and schedules", yes, confirm)
     verbs.teardown(session)
+
+
+@app.command(rich_help_panel=UPKEEP)
+def workflows() -> None:
+    """Write the workflows of a project in a folder of its repository to the top, where GitHub reads them."""
+    from mlops import orchestration
+    from mlops.project import Project
+
+    project = Project.load()
+    orchestration.of(project).write_copies(project)
 
 
 @app.command(rich_help_panel=UPKEEP)

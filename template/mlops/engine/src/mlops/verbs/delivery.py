@@ -193,4 +193,4 @@ def summarise(
         ["Endpoint", address],
         ["Next environment", passed_on or "none: the model stays here"],
     ]
-    add_summary(f"### {session.config.environment}\n\n{table(['', ''], [row for row in rows if row[1]])}")
+    add_summary(f"## {session.config.environment}: {decision}\n\n{table(['', ''], [row for row in rows if row[1]])}")

@@ -37,7 +37,7 @@ def list_models(
     session.say(f"Chosen: version {chosen.version}. `{session.command('deliver', *options)}`")
     label = f"version {chosen.version}, sha256 {sha256[:12] or 'unknown'}"
     set_outputs(model_version=chosen.version, sha256=sha256, label=label)
-    title = f"### {session.config.model.name} {label}"
+    title = f"## Chosen for {session.config.environment}: {session.config.model.name} {label}"
     add_summary(f"{title}\n\n{table(head, rows)}")
 
 
