@@ -30,6 +30,7 @@ from mlops.fingerprint import fingerprint
 from mlops.lint import lint
 from mlops.pipeline import samples
 from mlops.verbs import Session
+from mlops.verbs.canary import LATE_MINUTES
 
 # What is in Azure, in the words of `clouds`.
 
@@ -305,6 +306,18 @@ def held(play: Play) -> None:
     """Version 1 is served by blue; green is ready with version 2."""
     serving(play)
     verbs.deploy_online(play.dev, hold=True)
+
+
+def killed_rollout(play: Play) -> None:
+    """The machine is gone when green is there with the newest version."""
+    with mock.patch("mlops.verbs.online.smoke_test", side_effect=SystemExit), pytest.raises(SystemExit):
+        verbs.deploy_online(play.dev)
+
+
+def killed(play: Play) -> None:
+    """Version 1 is served by blue; green has version 2, and its rollout was not completed."""
+    serving(play)
+    killed_rollout(play)
 
 
 def trained(play: Play) -> None:
@@ -1107,7 +1120,7 @@ DELIVERY_CASES = {
         deliver(hold=True),
         {**models("1", "2"), **online({"blue": 100}, **BOTH)},
         given=(serving,),
-        says="`uv run mlops deliver --environment dev --abort` ends it",
+        says="`uv run mlops deliver --environment dev --abort --hold` ends it",
         again=False,
     ),
     "a held delivery is completed when it has all traffic": Case(
@@ -1116,9 +1129,37 @@ DELIVERY_CASES = {
         given=(serving, deliver(hold=True), shift(100)),
         says="green already serves version 2",
     ),
-    "an end of a rollout removes what was held": Case(in_dev(verbs.abort), OLD_SERVES, given=(held,)),
+    "an end of a rollout removes what was held when that is meant": Case(
+        lambda play: verbs.abort(play.dev, held=True), OLD_SERVES, given=(held,)
+    ),
+    "an end of a rollout leaves what another one holds": Case(
+        in_dev(verbs.abort),
+        {**models("1", "2"), **online({"blue": 100}, **BOTH)},
+        given=(held,),
+        says="green is held with version 2: `uv run mlops deliver --environment dev --abort --hold` removes it",
+    ),
+    "a delivery of what serves leaves what is held": Case(
+        deploy(model_version="1"),
+        {**models("1", "2"), **online({"blue": 90, "green": 10}, **BOTH)},
+        given=(held, shift(10)),
+        says="green stays as it is: it is held with version 2",
+    ),
     "an end of a rollout returns all traffic": Case(
-        in_dev(verbs.abort), OLD_SERVES, given=(held, sharing(blue=90, green=10)), says="blue has all traffic"
+        in_dev(verbs.abort), OLD_SERVES, given=(killed, sharing(blue=90, green=10)), says="blue has all traffic"
+    ),
+    "an end of a rollout returns all traffic of a canary with most of it": Case(
+        in_dev(verbs.abort), OLD_SERVES, given=(killed, sharing(blue=40, green=60)), says="blue has all traffic"
+    ),
+    "a rollout begins at what served before a canary with most of the traffic": Case(
+        deploy(),
+        {**models("1", "2"), **online({"green": 100}, green=served("2", 3))},
+        given=(killed, sharing(blue=40, green=60)),
+    ),
+    "a rollout of what was held before is none that is held": Case(
+        in_dev(verbs.abort),
+        OLD_SERVES,
+        given=(held, lambda play: verbs.abort(play.dev, held=True), killed_rollout),
+        says="blue has all traffic; green, whose rollout was not completed, is removed",
     ),
     "an end of a rollout leaves a completed one": Case(
         in_dev(verbs.abort),
@@ -1136,7 +1177,7 @@ DELIVERY_CASES = {
     "an end of a rollout that cannot remove the new deployment returns the traffic": Case(
         in_dev(verbs.abort),
         {**models("1", "2"), **online({"blue": 100}, **BOTH)},
-        given=(held, sharing(blue=90, green=10), failing("delete deployment")),
+        given=(killed, sharing(blue=90, green=10), failing("delete deployment")),
         fails="blue has all traffic, but green could not be removed",
     ),
     "other scoring code is a deployment of the same version": Case(
@@ -1185,7 +1226,7 @@ DELIVERY_CASES = {
     "a rollback goes to the version that was named": Case(
         lambda play: verbs.rollback(play.dev, model_version="1"),
         {
-            "models": {"1": {}, "2": {}, "3": {"rejected_dev": "true"}},
+            "models": {"1": {}, "2": {"rejected_dev": "true"}, "3": {"rejected_dev": "true"}},
             **online({"green": 100}, green=served("1", 4)),
         },
         given=(serving, deploy(), registered("3"), deploy()),
@@ -1227,8 +1268,9 @@ def seen(play: Play) -> State:
     state: State = json.loads(text)
     for versions in [state["models"], *(each["versions"] for each in state["registries"].values())]:
         for version, tags in versions.items():
-            # When a version was deployed has tests of its own.
-            versions[version] = {tag: value for tag, value in tags.items() if not tag.startswith("deployed_")}
+            # When a version was deployed has tests of its own, and what is held is seen by what becomes of it.
+            kept = {tag: value for tag, value in tags.items() if not tag.startswith(("deployed_", "held_"))}
+            versions[version] = kept
     for found in state["jobs"]:
         for kind, names in DIFFERENCE.more.items():
             # A search has only some of what a training has more.
@@ -1531,11 +1573,87 @@ def test_a_model_that_predicts_nonsense_never_gets_traffic(play: Play) -> None:
     assert play.cloud.shares == ["blue=100"]
 
 
-def test_the_canary_stage_lasts_as_long_as_asked(play: Play) -> None:
+def test_the_canary_stage_lasts_as_long_as_asked_and_until_its_metrics_are_there(play: Play) -> None:
     serving(play)
     slept: list[float] = []
     verbs.deploy_online(play.dev, bake_minutes=2.5, sleep=slept.append)
-    assert slept == [60, 60, 30]
+    assert slept == [60, 60, 30, *[60] * LATE_MINUTES]
+
+
+def calling(deployment: str, latency: float | None = 100, late: int = 0, **codes: int) -> Action:
+    return lambda play: play.cloud.call(deployment, latency, late, **codes)
+
+
+def limits(**values: object) -> Action:
+    return lambda play: play.configure("dev", "rollout", canary_minutes=2, **values)
+
+
+CANARIES: dict[str, tuple[tuple[Action, ...], str]] = {
+    "too many errors": ((calling("green", _200=9, _500=1),), "2 of 20 requests to the canary failed, 10.0 % (rollout.max_"),
+    "errors of the model": ((calling("green", _200=9, _424_500=1),), "2 of 20 requests to the canary failed"),
+    "too slow": (
+        (calling("green", 900, _200=9), limits(max_latency_ms=800)),
+        "one request in twenty to the canary took longer than 900 ms (rollout.max_latency_ms is 800)",
+    ),
+    "errors that Azure learns of late": ((calling("green", late=2, _200=9, _503=1),), "requests to the canary failed, 10.0 %"),
+    "no request, where that counts": (
+        (limits(without_traffic="stop"),),
+        "no request reached the canary in 2 minutes: nothing is known of it under load; repeat it",
+    ),
+    "only requests that cannot be scored, where that counts": (
+        (calling("green", _424_400=9, _401=3), limits(without_traffic="stop")),
+        "no request reached the canary",
+    ),
+    "metrics that cannot be read": ((failing("read metrics"),), "the canary cannot be watched: "),
+    "metrics that may not be read": (
+        (lambda play: play.cloud.hide_metrics(),),
+        "you may not read the metrics of online-dev: ask for the role Reader, or Monitoring Reader, on mlw-dev",
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "words"), CANARIES.values(), ids=CANARIES)
+def test_a_canary_that_does_badly_under_load_sends_traffic_back(
+    play: Play, given: tuple[Action, ...], words: str
+) -> None:
+    for act in (serving, limits(), *given):
+        act(play)
+    message = failure(play, deploy(sleep=lambda seconds: None))
+    assert "version 2 was not deployed, blue still has all traffic" in message
+    assert words in message
+    assert seen(play) == {**EMPTY, **OLD_SERVES}
+
+
+GOOD_CANARIES: dict[str, tuple[tuple[Action, ...], str]] = {
+    "few errors": (
+        (calling("green", 80, _200=39, _500=1), limits(max_latency_ms=80)),
+        "160 requests, 4 failed (2.5 %), 95 % faster than 80 ms",
+    ),
+    "mistakes of the callers": (
+        (calling("green", _200=9, _424_400=5, _401=5, _404=5), limits(max_error_percent=0)),
+        "36 requests, 0 failed",
+    ),
+    "errors of the old deployment": ((calling("blue", _500=9), calling("green", _200=9)), "36 requests, 0 failed"),
+    "slow where that is allowed": ((calling("green", 9000, _200=9),), "95 % faster than 9000 ms"),
+    "more status codes than Azure shows unasked": (
+        (calling("green", **{f"_2{code:02}": 1 for code in range(12)}),),
+        "48 requests, 0 failed",
+    ),
+    "no request": ((), "no request reached the canary in 2 minutes: nothing is known of it under load"),
+}
+
+
+@pytest.mark.parametrize(("given", "words"), GOOD_CANARIES.values(), ids=GOOD_CANARIES)
+def test_a_canary_that_does_well_under_load_gets_all_traffic(
+    play: Play, given: tuple[Action, ...], words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for act in (serving, limits(), *given):
+        act(play)
+    capfd.readouterr()
+    verbs.deploy_online(play.session("dev"), sleep=lambda seconds: None)
+    shown = capfd.readouterr()
+    assert words in shown.out + shown.err
+    assert seen(play) == {**EMPTY, **NEW_SERVES}
 
 
 def test_the_smoke_test_sends_real_rows(play: Play) -> None:

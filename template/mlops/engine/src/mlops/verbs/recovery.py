@@ -7,7 +7,7 @@ from mlops.azureml.backend import Deployment, ModelVersion
 from mlops.errors import UserError
 from mlops.outputs import set_outputs
 from mlops.verbs import rollout
-from mlops.verbs.batch import deploy_batch
+from mlops.verbs.batch import score_files_with
 from mlops.verbs.delivery import summarise
 from mlops.verbs.models import (
     check_files,
@@ -22,7 +22,7 @@ from mlops.verbs.models import (
     set_pin,
     since,
 )
-from mlops.verbs.online import Endpoint, old_and_new, roll_out
+from mlops.verbs.online import Deployed, Endpoint, held_deployment, old_and_new, roll_out
 from mlops.verbs.schedules import monitor
 from mlops.verbs.session import Session
 
@@ -35,8 +35,10 @@ def rollback(
     While two deployments are there, the older one gets all traffic and the newer one is deleted. When a rollout was
     completed and the older one is gone, the version is deployed again by the same safe rollout, only without waiting
     for the canary, and with the scoring code of this checkout. A rejected version is not deployed here again, until
-    `mlops models --accept` takes that back. Of two deployments of the same version the scoring code was wrong, not the
-    model: then nothing is rejected. A rollback that broke off is completed by the next one, which goes no further back.
+    `mlops models --accept` takes that back. When the version to go back to is named, those between the two are rejected
+    with the bad one: the next delivery would bring the newest of them. Of two deployments of the same version the
+    scoring code was wrong, not the model: then nothing is rejected. A rollback that broke off is completed by the next
+    one, which goes no further back.
 
     Args:
         session: The environment.
@@ -65,7 +67,7 @@ def rollback(
             target = _target(session, old, model_version)
         changes.append(_go_back_to_the_older(session, old, new))
     if target is not None and target.version != served:
-        changes.append(_deploy_again(session, served, target, sleep))
+        changes.append(_deploy_again(session, served, target, sleep, named=model_version is not None))
         served = target.version
     if not changes:
         session.say(f"Version {served} serves already: there is nothing to go back from.")
@@ -73,9 +75,12 @@ def rollback(
 
 
 def _is_rejected(session: Session, deployment: Deployment) -> bool:
-    tag, version = f"rejected_{session.config.environment}", deployment.model_version
     models = session.backend.model_versions(session.registry)
-    return any(is_set(model, tag) for model in models if model.version == version)
+    return any(_rejects(session, model) for model in models if model.version == deployment.model_version)
+
+
+def _rejects(session: Session, model: ModelVersion) -> bool:
+    return is_set(model, f"rejected_{session.config.environment}")
 
 
 def _unfinished(session: Session, serving: Deployment) -> str | None:
@@ -118,16 +123,26 @@ def _go_back_to_the_older(session: Session, old: Deployment, new: Deployment) ->
     return f"all traffic to version {old.model_version}; the deployment of version {new.model_version} is deleted"
 
 
-def _deploy_again(session: Session, bad: str, target: ModelVersion, sleep: Callable[[float], None]) -> str:
+def _deploy_again(
+    session: Session, bad: str, target: ModelVersion, sleep: Callable[[float], None], *, named: bool
+) -> str:
     if sha256 := known_hash(session, target):
         check_files(session, target, sha256)
     # Before the rollout: if that is killed half-way, no delivery brings the bad version back.
-    _reject(session, bad)
+    for version in [*(_between(session, target, bad) if named else ()), bad]:
+        _reject(session, version)
     # Without waiting for the canary: the bad version answers most requests until the end.
     roll_out(session, target, Endpoint.look(session), bake_minutes=0, sleep=sleep)
     session.say(f"Version {target.version} serves again, in the place of version {bad}.")
     _take_along(session, bad, target.version)
     return f"version {target.version} is deployed again in the place of version {bad}"
+
+
+def _between(session: Session, target: ModelVersion, bad: str) -> list[str]:
+    """Return the versions that were passed over on the way back: the next delivery would bring the newest of them."""
+    models = sorted(session.backend.model_versions(session.registry), key=number)
+    limits = number(target), number(ModelVersion(bad))
+    return [each.version for each in models if limits[0] < number(each) < limits[1] and not _rejects(session, each)]
 
 
 def _reject(session: Session, version: str) -> None:
@@ -152,7 +167,7 @@ def _take_along(session: Session, bad: str, good: str) -> None:
 def _take_batch_back(session: Session, bad: str, good: str) -> None:
     """Put the good version behind the batch endpoint in the place of the bad one, if that is there."""
     if _is_behind_batch(session, bad):
-        deploy_batch(session, model_version=good)
+        score_files_with(session, choose_model(session, good))
 
 
 def _is_behind_batch(session: Session, version: str) -> bool:
@@ -199,13 +214,19 @@ def _conclude(session: Session, version: str, changes: list[str]) -> None:
     model = next((model for model in known if model.version == version), unknown)
     sha256 = known_hash(session, model)
     set_outputs(model_version=version, sha256=sha256)
-    summarise(session, model, sha256, "rolled back" if changes else "nothing to go back from", tuple(changes))
+    decision = "rolled back" if changes else "nothing to go back from"
+    summarise(session, model, sha256, decision, Deployed(serves=True, changes=tuple(changes)))
 
 
-def abort(session: Session) -> None:
+def abort(session: Session, *, held: bool = False) -> None:
     """End a rollout that is in progress: all traffic to the older deployment, the newer one away.
 
-    It can be repeated, and does nothing where a rollout was completed or none was begun.
+    It can be repeated, and does nothing where a rollout was completed or none was begun. What an earlier run holds on
+    purpose stays: the run that ends here may be another one.
+
+    Args:
+        session: The environment.
+        held: Whether a deployment that is held goes, too.
 
     Raises:
         UserError: Azure does not do it.
@@ -216,8 +237,12 @@ def abort(session: Session) -> None:
         endpoint = Endpoint(dict(zip(rollout.COLOURS, (90, 10), strict=True)), usual)
     traffic = endpoint.traffic or {}
     kept, new = rollout.unfinished(traffic, list(endpoint.deployments))
-    if new is None:
+    waiting = held_deployment(session, endpoint)
+    if new is None or (waiting and not held):
         session.say(f"No rollout is in progress in {session.config.environment}.")
+        if waiting:
+            end = session.command("deliver", "--abort", "--hold")
+            session.say(f"{waiting.name} is held with version {waiting.model_version}: `{end}` removes it.")
         if kept is not None and traffic.get(kept) == 100 and not session.dry_run:
             # A delivery with --pin was killed before its rollout, or before it ended the pin to the version before.
             served = endpoint.deployments[kept].model_version
@@ -229,7 +254,7 @@ def abort(session: Session) -> None:
     try:
         session.backend.delete_online_deployment(new)
     except UserError as error:
-        again = session.command("deliver", "--abort")
+        again = session.command("deliver", "--abort", *(["--hold"] if waiting else []))
         raise UserError(f"{state}, but {new} could not be removed ({error}): run `{again}` again") from error
     session.say(f"{state}; {new}, whose rollout was not completed, is removed.")
     version = endpoint.deployments[new].model_version
