@@ -20,13 +20,14 @@ from typing import Any, Protocol
 
 from mlops.azureml.backend import Deployment, Job, ModelVersion
 from mlops.azureml.monitor_runs import Breach, MonitorRun
+from mlops.azureml.request_metrics import RequestMetrics
 from mlops.azureml.storage import Container, StoredFile
 from mlops.config import DriftRules, EnvironmentConfig, Sweep
 from mlops.errors import UserError
 from mlops.pipeline import DataAsset
 
-BROKEN = "gives no predictions"
-"""What the files of a model say that no smoke test lets through."""
+BROKEN, FAILING = "gives no predictions", "fails under load"
+"""What the files of a model say that no smoke test lets through, and of one that only the metrics of requests show."""
 
 GOOD, BAD = 5.0, "no number"
 """What a deployment answers for a row: a prediction, or what no smoke test takes for one."""
@@ -342,6 +343,15 @@ class Memory:
             found = endpoint.deployments[name]
             refuse(not found.works, f"(ModelNotReady) {name} is in a failed state")
             return {"predictions": [BAD if BROKEN in found.files else GOOD] * len(rows)}
+
+    def request_metrics(self, deployment: str, since: datetime, until: datetime) -> RequestMetrics:
+        with self._connection.read("read metrics"):
+            endpoint = self._endpoint()
+            # Known of are the minutes until three minutes ago.
+            known = (until - since).total_seconds() / 60 - 3
+            requests = int(max(known, 0) * endpoint.traffic.get(deployment, 0))
+            failing = FAILING in endpoint.deployments[deployment].files
+            return RequestMetrics(requests, requests // 2 if failing else 0, 20.0 if requests else None)
 
     def show_log(self, deployment: str, lines: int) -> None:
         with self._connection.read("read log"):

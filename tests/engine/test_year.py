@@ -30,6 +30,7 @@ def a_project(project: Project) -> Project:
         file = project.root / "config" / f"{environment}.yml"
         set_key(file, "delivery", {"next": following})
         set_key(file, "monitor.enabled", environment == CHAIN[-1])
+        set_key(file, "rollout.canary_minutes", 2)
     return project
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from azure_ml import BROKEN, Azure, Memory, Model, Online, Training, Workspace
+from azure_ml import BROKEN, FAILING, Azure, Memory, Model, Online, Training, Workspace
 from troubles import KilledError, Trouble, Turns
 
 from mlops.config import Project, load_environment
@@ -88,6 +88,7 @@ class World:
         self._begin_watch()
         self._patch = pytest.MonkeyPatch()
         self._patch.setattr("mlops.verbs.models.now", self._tag_time)
+        self._patch.setattr("mlops.verbs.canary.clock", lambda: self.people.time)
         self._patch.setattr("mlops.outputs._append", self._keep)
         for name, value in (("ACTIONS", "true"), ("OUTPUT", "output"), ("STEP_SUMMARY", "summary")):
             self._patch.setenv(f"GITHUB_{name}", value)
@@ -280,6 +281,10 @@ class World:
             name, _, value = text.strip().partition("=")
             self._outputs[name] = value
 
+    def sleep(self, seconds: float) -> None:
+        """Let time pass for a verb that waits."""
+        self.people.time += timedelta(seconds=seconds)
+
     def _tag_time(self) -> str:
         self.people.time += timedelta(seconds=1)
         return f"{self.people.time:%Y-%m-%dT%H:%M:%SZ}"
@@ -337,6 +342,9 @@ class World:
             self.require(not able, f"{each}: no deployment has traffic, although {able} could answer")
         silent = [name for name in serving if BROKEN in deployments[name].files]
         self.require(not silent, f"{each}: requests get no predictions from {silent}")
+        if self._answered[each]:
+            slow = [name for name, share in traffic.items() if share == 100 and FAILING in deployments[name].files]
+            self.require(not slow or self._settled[each] in {deployments[name].version for name in slow}, f"{each}: requests fail at {slow}, and its metrics said so")
         new = self.answering(each) - self._answered[each]
         back = new & self._rejected[each]
         self.require(not back, f"{each}: version {back} is back, although it was rejected")
