@@ -5,13 +5,15 @@ import importlib.util
 import os
 import re
 import sys
+from collections.abc import Iterable
 from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
+import hypothesis
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, reproduce_failure, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 from small_project import set_key
 from year import Year
@@ -20,7 +22,15 @@ from year_world import CHAIN
 
 from mlops.config import Project
 
-SEQUENCES = int(os.environ.get("SEQUENCES", "60"))
+SEQUENCES = int(os.environ.get("SEQUENCES", "30"))
+PART = os.environ.get("PART", "1/1")
+"""Which part of the sequences, or of the seeded errors, this process takes."""
+
+ENOUGH = 60
+"""After how many sequences a seeded error must be found."""
+
+REPLAY = os.environ.get("REPLAY", "")
+"""What the report of a failure names: the sequence that failed."""
 
 
 @pytest.fixture
@@ -34,32 +44,42 @@ def a_project(project: Project) -> Project:
     return project
 
 
-def live(machine: type[Year], project: Project, sequences: int) -> None:
+def live(machine: type[Year], project: Project, sequences: int, *, shrink: bool = False) -> None:
     """Let the project live through years."""
     machine.project, machine.begun = project, None
-    phases = [Phase.generate, Phase.shrink] if "SHRINK" in os.environ else [Phase.generate]
+    part, parts = map(int, PART.split("/"))
+    if REPLAY:
+        machine = reproduce_failure(hypothesis.__version__, REPLAY.encode())(machine)
     run_state_machine_as_test(
-        machine,
+        seed(part)(machine),
         settings=settings(
-            max_examples=sequences,
+            max_examples=-(-sequences // parts),
             stateful_step_count=30,
-            derandomize=True,
+            derandomize=False,
+            database=None,
             deadline=None,
+            print_blob=True,
             suppress_health_check=list(HealthCheck),
-            phases=phases,
+            phases=[Phase.generate, Phase.shrink] if shrink else [Phase.generate],
         ),
     )
 
 
-def test_nothing_that_a_year_brings_breaks_the_promises(a_project: Project) -> None:
-    live(Year, a_project, SEQUENCES)
-    events, idle = Year.totals["all"], Year.totals["idle"]
-    effective = 1 - idle / events
-    print(f"{Year.totals['sequences']} sequences, {events} events, {effective:.0%} effective, 0 violations")
+def test_nothing_that_a_year_brings_breaks_a_promise(a_project: Project) -> None:
+    live(Year, a_project, SEQUENCES, shrink=True)
+    found = Year.totals
+    effective = 1 - found["idle"] / found["all"]
+    print(f"year: {found['sequences']} sequences, {found['all']} events, {effective:.0%} effective, 0 violations")
     assert effective > 0.8, Year.idle.most_common(5)
 
 
-@pytest.mark.parametrize("name", BUGS)
+def own_part(names: Iterable[str]) -> list[str]:
+    """Return the part of the names that this process takes."""
+    part, parts = map(int, PART.split("/"))
+    return sorted(names)[part - 1 :: parts]
+
+
+@pytest.mark.parametrize("name", own_part(BUGS))
 def test_a_seeded_error_breaks_a_promise(name: str, a_project: Project) -> None:
     """In a child of this process, because the modules with the error stay where they were imported."""
     bug, (reader, writer) = BUGS[name], os.pipe()
@@ -68,8 +88,9 @@ def test_a_seeded_error_breaks_a_promise(name: str, a_project: Project) -> None:
         with os.fdopen(reader, encoding="utf-8") as stream:
             found = stream.read()
         os.waitpid(child, 0)
-        print(found)
-        assert bug.breaks in found.partition("\n")[0] and found.startswith("broken"), found[:3000]
+        print(f"{name}: {found.splitlines()[0]}")
+        assert found.startswith("broken after"), found[:3000]
+        assert bug.breaks in found.splitlines()[0], found[:3000]
         return
     try:
         outcome = found_with(bug, a_project)
@@ -87,7 +108,7 @@ def found_with(bug: Bug, project: Project) -> str:
     sys.meta_path.insert(0, Seeded(bug))
     machine = importlib.import_module("year").Year
     try:
-        live(machine, importlib.import_module("mlops.config").Project.load(project.root), SEQUENCES)
+        live(machine, importlib.import_module("mlops.config").Project.load(project.root), ENOUGH)
     except AssertionError as error:
         return f"broken after {machine.totals['sequences'] + 1} sequences: {error}"
     return "nothing is broken"

@@ -255,16 +255,21 @@ class Year(RuleBasedStateMachine):
 
     @rule(environment=st.sampled_from(CHAIN), trouble=TROUBLES)
     def roll_back(self, environment: str, trouble: Trouble | None) -> None:
-        """Go back, because what serves is bad; a rollback that fails is repeated."""
+        """Go back, because what serves is bad; a run that fails is repeated."""
         world = self.world
         world.tell(f"a rollback in {environment}", trouble)
         present, rejected = world.version(environment), world.marked(environment, "rejected")
         alone = len(world.online(environment)[1]) == 1
         served = [each for each in self.people.served[environment] if each not in rejected | {present}]
-        result = world.run(environment, verbs.rollback, trouble)
+
+        def go_back(session: Session) -> None:
+            # The first job of the workflow has looked which version is bad.
+            verbs.rollback(session, bad=present or None, sleep=world.sleep)
+
+        result = world.run(environment, go_back, trouble)
         outcome = result.error[:150] or "done"
-        if result.error and trouble and world.version(environment):
-            result = world.run(environment, verbs.rollback)
+        if trouble and world.version(environment):
+            result = world.run(environment, go_back)
             outcome += f"; once more: {result.error[:150] or 'done'}"
         if present and present not in rejected and alone and served and not result.error:
             after = world.version(environment)

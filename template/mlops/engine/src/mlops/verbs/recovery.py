@@ -29,7 +29,11 @@ from mlops.verbs.session import Session
 
 
 def rollback(
-    session: Session, *, model_version: str | None = None, sleep: Callable[[float], None] = time.sleep
+    session: Session,
+    *,
+    bad: str | None = None,
+    model_version: str | None = None,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Go back to the model version that served before, and reject the one that serves, in this environment.
 
@@ -39,10 +43,11 @@ def rollback(
     `mlops models --accept` takes that back. When the version to go back to is named, those between the two are rejected
     with the bad one: the next delivery would bring the newest of them. Of two deployments of the same version the
     scoring code was wrong, not the model: then nothing is rejected. A rollback that broke off is completed by the next
-    one, which goes no further back.
+    one, which goes no further back; one that names the bad version can be repeated even after it was completed.
 
     Args:
         session: The environment.
+        bad: The version to go back from; by default the one that serves, or the newer one of two.
         model_version: Where to go back to; by default the version that had all traffic before, or, when the tags do not
             tell, the newest one before the present that may be used.
         sleep: Waits for some seconds.
@@ -54,9 +59,14 @@ def rollback(
     if new is None:
         raise UserError(f"there is no deployment to go back from: run `{session.command('deploy-online')}`")
     changes: list[str] = []
-    # A version that a rollback has rejected already: that broke off, and the newer one is where it went back to.
-    if old is None and (bad := _unfinished(session, new)):
-        served, target = new.model_version, _target(session, new, model_version) if model_version else None
+    if bad and not session.dry_run:
+        bad = _left(session, bad, (old, new))
+    elif old is None:
+        bad = _unfinished(session, new)
+    if bad:
+        # A version that a rollback has rejected already: what serves is where that went back to.
+        serving = old or new
+        served, target = serving.model_version, _target(session, serving, model_version) if model_version else None
         changes.append(_complete(session, bad, served))
     elif old is None or _is_rejected(session, old):
         served, target = (old or new).model_version, _target(session, old or new, model_version)
@@ -82,6 +92,24 @@ def _is_rejected(session: Session, deployment: Deployment) -> bool:
 
 def _rejects(session: Session, model: ModelVersion) -> bool:
     return is_set(model, f"rejected_{session.config.environment}")
+
+
+def _left(session: Session, bad: str, deployments: tuple[Deployment | None, Deployment]) -> str | None:
+    """Return the version to go back from if an earlier rollback did so already, None while it is deployed.
+
+    Raises:
+        UserError: It is not deployed, and no rollback was from it.
+    """
+    there = [each.model_version for each in deployments if each]
+    if bad in there:
+        return None
+    model = find_version(session, session.backend.model_versions(session.registry), bad)
+    if not _rejects(session, model):
+        raise UserError(
+            f"version {bad} does not serve in {session.config.environment}, version {' and '.join(there)} does: "
+            f"`{session.command('models')}` shows what serves"
+        )
+    return bad
 
 
 def _unfinished(session: Session, serving: Deployment) -> str | None:
