@@ -263,6 +263,10 @@ def shift_traffic(
 @app.command(rich_help_panel=AZURE)
 def rollback(
     environment: EnvironmentOption = "",
+    bad: Annotated[
+        str | None,
+        typer.Option("--from", help="The version to go back from, which a repeated run needs. Default: what serves."),
+    ] = None,
     model_version: Annotated[
         str | None, typer.Option("--model-version", help="Where to go back to. Default: what served before.")
     ] = None,
@@ -271,7 +275,7 @@ def rollback(
     """Go back to the model that served before, and reject the one that serves."""
     from mlops import verbs
 
-    verbs.rollback(_session(environment, dry_run), model_version=model_version)
+    verbs.rollback(_session(environment, dry_run), bad=bad, model_version=model_version)
 
 
 @app.command(rich_help_panel=AZURE)

@@ -182,15 +182,24 @@ def summarise(
     """Describe what happened to an environment on the page of the run: the model, the decision, and what changed."""
     if not in_pipeline():
         return  # a terminal has the lines, and Azure is not asked for what only the page shows
-    shares, address = session.backend.online_traffic() or {}, session.backend.online_address()
     rows = [
         ["Model", f"{session.config.model.name} version {model.version}"],
         ["sha256", f"`{sha256}`" if sha256 else "unknown"],
         ["Decision", decision],
         ["Changed", "; ".join(deployed.changes) or "nothing"],
         ["Canary", deployed.canary],
-        ["Traffic", ", ".join(f"{name}: {share} %" for name, share in shares.items() if share) or "none"],
-        ["Endpoint", address],
+        *_endpoint_rows(session),
         ["Next environment", passed_on or "none: the model stays here"],
     ]
     add_summary(f"## {session.config.environment}: {decision}\n\n{table(['', ''], [row for row in rows if row[1]])}")
+
+
+def _endpoint_rows(session: Session) -> list[list[str]]:
+    """Describe the online endpoint: what is described is done, so a page that says less turns no run red."""
+    try:
+        shares, address = session.backend.online_traffic() or {}, session.backend.online_address()
+    except UserError as error:
+        session.say(f"The endpoint cannot be described: {error}")
+        return []
+    traffic = ", ".join(f"{name}: {share} %" for name, share in shares.items() if share)
+    return [["Traffic", traffic or "none"], ["Endpoint", address]]

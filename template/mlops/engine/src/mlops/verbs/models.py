@@ -4,6 +4,7 @@ What is known of a version is in its tags, where the environment takes its model
 its name: `promoted_<E>` is the sha256 of the files that it may take, `deployed_<E>` the time since which the version
 has all its traffic. `rejected_<E>`, `pinned_<E>` and `held_<E>` are "true" or "false", because a tag can be set and not
 removed; the last one says of a deployment of the version that was not completed that it was left so on purpose.
+`leaving_<E>` is the version that a rollback in progress goes to from this one.
 """
 
 import re

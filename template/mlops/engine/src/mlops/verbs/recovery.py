@@ -1,5 +1,6 @@
 """Back to what served before: the rollback of a version, and the end of a rollout that was not completed."""
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -28,7 +29,11 @@ from mlops.verbs.session import Session
 
 
 def rollback(
-    session: Session, *, model_version: str | None = None, sleep: Callable[[float], None] = time.sleep
+    session: Session,
+    *,
+    bad: str | None = None,
+    model_version: str | None = None,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Go back to the model version that served before, and reject the one that serves, in this environment.
 
@@ -38,10 +43,11 @@ def rollback(
     `mlops models --accept` takes that back. When the version to go back to is named, those between the two are rejected
     with the bad one: the next delivery would bring the newest of them. Of two deployments of the same version the
     scoring code was wrong, not the model: then nothing is rejected. A rollback that broke off is completed by the next
-    one, which goes no further back.
+    one, which goes no further back; one that names the bad version can be repeated even after it was completed.
 
     Args:
         session: The environment.
+        bad: The version to go back from; by default the one that serves, or the newer one of two.
         model_version: Where to go back to; by default the version that had all traffic before, or, when the tags do not
             tell, the newest one before the present that may be used.
         sleep: Waits for some seconds.
@@ -53,9 +59,14 @@ def rollback(
     if new is None:
         raise UserError(f"there is no deployment to go back from: run `{session.command('deploy-online')}`")
     changes: list[str] = []
-    # A version that a rollback has rejected already: that broke off, and the newer one is where it went back to.
-    if old is None and (bad := _unfinished(session, new)):
-        served, target = new.model_version, _target(session, new, model_version) if model_version else None
+    if bad and not session.dry_run:
+        bad = _left(session, bad, (old, new))
+    elif old is None:
+        bad = _unfinished(session, new)
+    if bad:
+        # A version that a rollback has rejected already: what serves is where that went back to.
+        serving = old or new
+        served, target = serving.model_version, _target(session, serving, model_version) if model_version else None
         changes.append(_complete(session, bad, served))
     elif old is None or _is_rejected(session, old):
         served, target = (old or new).model_version, _target(session, old or new, model_version)
@@ -83,25 +94,36 @@ def _rejects(session: Session, model: ModelVersion) -> bool:
     return is_set(model, f"rejected_{session.config.environment}")
 
 
-def _unfinished(session: Session, serving: Deployment) -> str | None:
-    """Return the version that an earlier rollback went back from without reaching its end, None when it did.
+def _left(session: Session, bad: str, deployments: tuple[Deployment | None, Deployment]) -> str | None:
+    """Return the version to go back from if an earlier rollback did so already, None while it is deployed.
 
-    That version is rejected, and still the last one in the tags, or behind the batch endpoint.
+    Raises:
+        UserError: It is not deployed, and no rollback was from it.
     """
-    models, tag = session.backend.model_versions(session.registry), f"rejected_{session.config.environment}"
-    present = number(ModelVersion(serving.model_version))
-    rejected = [model.version for model in models if is_set(model, tag) and number(model) > present]
-    known = [model for model in models if since(session, model)]
-    last = max(known, key=lambda model: since(session, model), default=None)
-    if last is not None and last.version in rejected:
-        return last.version
-    return next((version for version in rejected if _is_behind_batch(session, version)), None)
+    there = [each.model_version for each in deployments if each]
+    if bad in there:
+        return None
+    model = find_version(session, session.backend.model_versions(session.registry), bad)
+    if not _rejects(session, model):
+        raise UserError(
+            f"version {bad} does not serve in {session.config.environment}, version {' and '.join(there)} does: "
+            f"`{session.command('models')}` shows what serves"
+        )
+    return bad
+
+
+def _unfinished(session: Session, serving: Deployment) -> str | None:
+    """Return the version that an earlier rollback to what serves did not leave completely, None when there is none."""
+    models, tag = session.backend.model_versions(session.registry), f"leaving_{session.config.environment}"
+    left = [each for each in models if _rejects(session, each) and each.tags.get(tag) == serving.model_version]
+    return max(left, key=number).version if left else None
 
 
 def _complete(session: Session, bad: str, good: str) -> str:
     session.say(f"Version {good} serves already in the place of version {bad}: only the rest of that rollback is done.")
     record_deployment(session, find_version(session, session.backend.model_versions(session.registry), good))
     _take_along(session, bad, good)
+    _note_end(session, bad)
     return f"the rollback from version {bad} to {good}, which broke off, is complete"
 
 
@@ -110,7 +132,7 @@ def _go_back_to_the_older(session: Session, old: Deployment, new: Deployment) ->
     # The same version twice means that the scoring script was wrong, not the model.
     other = new.model_version != old.model_version
     if other:
-        _reject(session, new.model_version)
+        _reject(session, new.model_version, leaving_for=old.model_version)
     try:
         session.backend.delete_online_deployment(new.name)
     except UserError:
@@ -120,6 +142,7 @@ def _go_back_to_the_older(session: Session, old: Deployment, new: Deployment) ->
     session.say(f"{old.name} has all traffic with version {old.model_version}; {new.name} is deleted.")
     if other:
         _take_batch_back(session, new.model_version, old.model_version)
+        _note_end(session, new.model_version)
     return f"all traffic to version {old.model_version}; the deployment of version {new.model_version} is deleted"
 
 
@@ -129,12 +152,14 @@ def _deploy_again(
     if sha256 := known_hash(session, target):
         check_files(session, target, sha256)
     # Before the rollout: if that is killed half-way, no delivery brings the bad version back.
-    for version in [*(_between(session, target, bad) if named else ()), bad]:
+    for version in _between(session, target, bad) if named else ():
         _reject(session, version)
+    _reject(session, bad, leaving_for=target.version)
     # Without waiting for the canary: the bad version answers most requests until the end.
     roll_out(session, target, Endpoint.look(session), bake_minutes=0, sleep=sleep)
     session.say(f"Version {target.version} serves again, in the place of version {bad}.")
     _take_along(session, bad, target.version)
+    _note_end(session, bad)
     return f"version {target.version} is deployed again in the place of version {bad}"
 
 
@@ -145,9 +170,12 @@ def _between(session: Session, target: ModelVersion, bad: str) -> list[str]:
     return [each.version for each in models if limits[0] < number(each) < limits[1] and not _rejects(session, each)]
 
 
-def _reject(session: Session, version: str) -> None:
+def _reject(session: Session, version: str, *, leaving_for: str = "") -> None:
+    """Reject a version; `leaving_for` is the one that a rollback goes to, which is noted until that reaches its end."""
     environment = session.config.environment
     tags = {f"rejected_{environment}": "true"}
+    if leaving_for:
+        tags[f"leaving_{environment}"] = leaving_for
     if version in [model.version for model in pinned_versions(session)]:
         tags[f"pinned_{environment}"] = "false"
     session.backend.tag_model(ModelVersion(version, registry=session.registry), tags)
@@ -157,8 +185,19 @@ def _reject(session: Session, version: str) -> None:
     )
 
 
+def _note_end(session: Session, bad: str) -> None:
+    """Note that a rollback from a version has reached its end."""
+    try:
+        session.backend.tag_model(
+            ModelVersion(bad, registry=session.registry), {f"leaving_{session.config.environment}": "false"}
+        )
+    except UserError as error:
+        # All is done: if the rollback failed here, who repeats it would go back once more.
+        session.say(f"The end of the rollback could not be noted, so the next one only completes this one: {error}")
+
+
 def _take_along(session: Session, bad: str, good: str) -> None:
-    """Have the monitor and the batch endpoint follow; the batch endpoint is the last because `_unfinished` asks it."""
+    """Have the monitor and the batch endpoint follow."""
     if session.monitor_name in session.backend.schedules():
         monitor(session)
     _take_batch_back(session, bad, good)
@@ -209,9 +248,10 @@ def _target(session: Session, serving: Deployment, version: str | None) -> Model
 
 def _conclude(session: Session, version: str, changes: list[str]) -> None:
     """Hand on which version serves now."""
-    unknown = ModelVersion(version, registry=session.registry)
-    known = session.backend.model_versions(session.registry)
-    model = next((model for model in known if model.version == version), unknown)
+    model = ModelVersion(version, registry=session.registry)
+    # Where Azure does not answer any more, the rollback is done all the same: who repeats it would go back once more.
+    with contextlib.suppress(UserError):
+        model = find_version(session, session.backend.model_versions(session.registry), version)
     sha256 = known_hash(session, model)
     set_outputs(model_version=version, sha256=sha256)
     decision = "rolled back" if changes else "nothing to go back from"
