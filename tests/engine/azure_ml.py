@@ -4,11 +4,9 @@ It serves the verbs by way of `Memory`, a backend without a client in between, s
 What it is not asked to know raises NotImplementedError. Sources, all on learn.microsoft.com/azure/machine-learning:
 
 - [rollout] how-to-safely-rollout-online-endpoints, [errors] how-to-troubleshoot-online-endpoints,
-- [batch] how-to-use-batch-model-deployments, [schedule] how-to-schedule-pipeline-job, [assets] how-to-create-data-assets,
-- [registry] how-to-share-models-pipelines-across-workspaces-with-registries.
+- [batch] how-to-use-batch-model-deployments, [schedule] how-to-schedule-pipeline-job,
+- [assets] how-to-create-data-assets, [registry] how-to-share-models-pipelines-across-workspaces-with-registries.
 """
-
-# ruff: noqa: D102 - the methods of the backend are described in mlops.azureml.backend.Backend
 
 import contextlib
 import json

@@ -127,7 +127,8 @@ class Seeded:
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
-        assert spec and spec.origin
+        assert spec
+        assert spec.origin
         text = Path(spec.origin).read_text(encoding="utf-8")
         assert text.count(self._bug.old) == 1, f"{name} has this {text.count(self._bug.old)} times: {self._bug.old}"
         return importlib.util.spec_from_loader(name, Altered(text.replace(self._bug.old, self._bug.new)))

@@ -1,4 +1,4 @@
-"""What goes wrong while a verb runs: a call to Azure that fails, a machine that is lost, another verb at the same time."""
+"""What goes wrong while a verb runs: a call to Azure fails, a machine is lost, another verb comes at the same time."""
 
 import threading
 from collections.abc import Callable, Iterable

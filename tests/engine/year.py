@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
+from typing import ClassVar
 
 from azure_ml import BROKEN, FAILING, Azure, Model, Run, Workspace
 from hypothesis import strategies as st
@@ -40,8 +41,8 @@ class Year(RuleBasedStateMachine):
 
     project: Project
     begun: tuple[Azure, People] | None = None
-    totals: Counter[str] = Counter()
-    idle: Counter[str] = Counter()
+    totals: ClassVar[Counter[str]] = Counter()
+    idle: ClassVar[Counter[str]] = Counter()
 
     def __init__(self) -> None:
         """Begin with two models that went all the way, one after the other."""
@@ -83,7 +84,9 @@ class Year(RuleBasedStateMachine):
         options = {"model_version": version, "sha256": delivery.sha256}
         flags = {delivery.option[2:]: True} if delivery.option else {}
         before, pins, shares = world.version(environment), world.marked(environment, "pinned"), world.line()
-        result = world.run(environment, lambda session: verbs.deliver(session, **options, **flags, sleep=world.sleep), trouble)
+        result = world.run(
+            environment, lambda session: verbs.deliver(session, **options, **flags, sleep=world.sleep), trouble
+        )
         moved = world.version(environment)
         if result.error and not result.killed:
             # The last step of the job, which runs after a failure and after a cancellation.
@@ -104,10 +107,27 @@ class Year(RuleBasedStateMachine):
             changed = f"{environment}: traffic moved although the delivery was held"
             world.require(after == before or shares == world.line() or not held, changed)
             world.require(after == before, changed)
+        new_pins = world.marked(environment, "pinned") - pins
+        kept = f"{environment} is pinned to {new_pins}, and version {after} serves"
+        world.require(result.killed or new_pins <= {after}, kept)
         if result.error:
+            excuse = trouble or self._excuse(delivery, before)
+            world.require(excuse, f"{environment}: {delivery} fails although nothing is wrong: {result.error}")
             self.people.failed.append(delivery)
             return f"{environment}: {result.error[:150]}"
         return self._delivered(delivery, result.outputs, options, pins)
+
+    def _excuse(self, delivery: Delivery, before: str) -> bool:
+        """Return whether a delivery must fail: for its model, its hash, or what people decided."""
+        environment, world = delivery.at, self.world
+        model = world.models(environment).get(delivery.version)
+        if model is None or "person" in model.files or re.search(f"{BROKEN}|{FAILING}|{DAMAGED}", model.files):
+            return True
+        promoted = environment == CHAIN[0] or f"promoted_{environment}" in model.tags
+        older = bool(before) and int(delivery.version) < int(before) and delivery.option != "--pin"
+        named = delivery.sha256 == world.hash(model.files) or not (delivery.sha256 or environment == PROTECTED)
+        rejected = delivery.version in world.marked(environment, "rejected") or model.tags.get("rejected") == "true"
+        return not promoted or older or not named or rejected
 
     def _delivered(self, delivery: Delivery, outputs: dict[str, str], options: dict[str, str], pins: set[str]) -> str:
         """Check what a delivery without an error left, and go on to the next environment."""
@@ -144,7 +164,9 @@ class Year(RuleBasedStateMachine):
         if result.error:
             return f"training: {result.error[:150]}"
         outputs, new = result.outputs, "true"
-        if not outputs["model_version"] or (trigger != "push" and not outputs["registered"] == outputs["started"] == new):
+        if not outputs["model_version"] or (
+            trigger != "push" and not outputs["registered"] == outputs["started"] == new
+        ):
             return "the champion stays"
         return self._deliver(self._delivery(outputs["model_version"], outputs["sha256"]), None)
 
@@ -213,9 +235,7 @@ class Year(RuleBasedStateMachine):
         typed=st.sampled_from(("right", "right", "right", "another hash", "no hash")),
         trouble=TROUBLES,
     )
-    def deliver_by_hand(
-        self, environment: str, which: int, option: str, typed: str, trouble: Trouble | None
-    ) -> None:
+    def deliver_by_hand(self, environment: str, which: int, option: str, typed: str, trouble: Trouble | None) -> None:
         """Start the workflow with a version that is there, and perhaps with a hash that is not its own."""
         world, models = self.world, self.world.models(environment)
         version = sorted(models, key=int, reverse=True)[which % len(models)]
@@ -241,7 +261,11 @@ class Year(RuleBasedStateMachine):
         name = max(deployments, key=lambda each: int(deployments[each].tags["generation"]))
         new = deployments[name]
         # A person looks at what is held before all traffic goes there.
-        good = new.works and not re.search(f"{BROKEN}|{FAILING}", new.files) and new.version not in world.marked(environment, "rejected")
+        good = (
+            new.works
+            and not re.search(f"{BROKEN}|{FAILING}", new.files)
+            and new.version not in world.marked(environment, "rejected")
+        )
         if shift and good:
             world.tell(f"a person gives {name} in {environment} all traffic")
             result = world.run(environment, lambda session: verbs.shift_traffic(session, 100))
@@ -278,7 +302,9 @@ class Year(RuleBasedStateMachine):
             world.require(present in marked, f"{environment}: version {present} is not rejected")
             batch = self.azure.workspaces[environment].batch
             behind = batch.default if batch else ""
-            world.require(behind != f"model-{present}", f"{environment}: version {present} is behind the batch endpoint")
+            world.require(
+                behind != f"model-{present}", f"{environment}: version {present} is behind the batch endpoint"
+            )
         world.told(outcome)
 
     @precondition(lambda self: any(self.world.marked(each, "rejected") for each in CHAIN))

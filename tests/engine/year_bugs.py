@@ -17,7 +17,9 @@ BUGS = {
     "a failed smoke test goes on": Bug(
         "verbs.rollout", "Step.SMOKE_TEST: Step.REMOVE_NEW,", "Step.SMOKE_TEST: Step.CANARY,", "get no predictions"
     ),
-    "no smoke test": Bug("verbs.rollout", "Step.CREATE: Step.SMOKE_TEST,", "Step.CREATE: Step.CANARY,", "no predictions"),
+    "no smoke test": Bug(
+        "verbs.rollout", "Step.CREATE: Step.SMOKE_TEST,", "Step.CREATE: Step.CANARY,", "no predictions"
+    ),
     "a failed change of the traffic counts as done": Bug(
         "verbs.rollout", "Step.FULL: Step.RESTORE,", "Step.FULL: Step.DONE,", "does not serve"
     ),
@@ -27,9 +29,7 @@ BUGS = {
     "the old deployment is never removed": Bug(
         "verbs.rollout", "Step.FULL: Step.REMOVE_OLD,", "Step.FULL: Step.DONE,", "a deployment is left"
     ),
-    "what an interrupted rollout left stays": Bug(
-        "verbs.rollout", "return bool(plan.leftovers)", "return False", ""
-    ),
+    "what an interrupted rollout left stays": Bug("verbs.rollout", "return bool(plan.leftovers)", "return False", ""),
     "a rollout begins from any traffic": Bug("verbs.rollout", "return not plan.settled", "return False", ""),
     "a hold is forgotten": Bug(
         "verbs.rollout", "if step is Step.SMOKE_TEST and plan.hold:", "if False:", "although the delivery was held"
@@ -37,13 +37,18 @@ BUGS = {
     "the canary gets all traffic": Bug(
         "verbs.rollout", "{self.old: 100 - self.canary_percent, self.new: self.canary_percent}", "{self.new: 100}", ""
     ),
-    "a deployment has no generation": Bug("verbs.online", "generation = 1 + max(", "generation = 0 * max(", ""),
+    "the newer deployment has the lower number": Bug(
+        "verbs.online", "generation = 1 + max(", "generation = 99 - max(", ""
+    ),
     "changed code is not deployed": Bug("verbs.online", "if old.fingerprint != content:", "if False:", "in the end"),
     "everything is deployed again and again": Bug(
         "verbs.online", "if old and not changes and not force:", "if False:", "once more changes something"
     ),
     "traffic is shifted to the wrong one": Bug(
-        "verbs.online", "{old.name: 100 - percent, new.name: percent}", "{old.name: percent, new.name: 100 - percent}", ""
+        "verbs.online",
+        "{old.name: 100 - percent, new.name: percent}",
+        "{old.name: percent, new.name: 100 - percent}",
+        "",
     ),
     "the time of a deployment is not noted": Bug(
         "verbs.models", "if last is None or last.version != model.version:", "if False:", "back to version"
@@ -59,10 +64,14 @@ BUGS = {
         "never served",
     ),
     "versions are compared as text": Bug(
-        "verbs.models", 'return int(model.version) if model.version.isdigit() else -1', "return model.version", ""
+        "verbs.models", "return int(model.version) if model.version.isdigit() else -1", "return model.version", ""
     ),
-    "files are not compared": Bug("verbs.models", "if actual != expected and not session.dry_run:\n        command", "if False:\n        command", ""),
-    "a damaged copy is promoted": Bug("verbs.models", "if actual != expected and not session.dry_run:\n        session.backend", "if False:\n        session.backend", ""),
+    "files are not compared": Bug(
+        "verbs.models",
+        "if actual != expected and not session.dry_run:\n        command",
+        "if False:\n        command",
+        "",
+    ),
     "a copy that is there is made again": Bug("verbs.models", "if copy is None or session.dry_run:", "if True:", ""),
     "the next environment is passed over": Bug(
         "verbs.delivery", "target = environment, session.config.delivery.next", "target = environment, 'prod'", ""
@@ -72,7 +81,9 @@ BUGS = {
         "verbs.delivery", "if config.protected and not (model_version and sha256):", "if False:", "changed something"
     ),
     "a stale run goes back": Bug("verbs.delivery", "if endpoint.serving and not pin:", "if False:", "without a pin"),
-    "a pin counts for nothing": Bug("verbs.delivery", "if others and not (pin or unpin):", "if False:", "was pinned to"),
+    "a pin counts for nothing": Bug(
+        "verbs.delivery", "if others and not (pin or unpin):", "if False:", "was pinned to"
+    ),
     "a pin to what failed stays": Bug("verbs.delivery", "        _take_back(session, new_pin)\n", "        pass\n", ""),
     "the batch endpoint is forgotten": Bug(
         "verbs.delivery", "    deploy_batch(session, model_version=model.version)\n", "", "its batch endpoint"
@@ -81,17 +92,24 @@ BUGS = {
     "every environment is watched": Bug(
         "verbs.schedules", "if not session.config.monitor.enabled:", "if False:", "monitors in the end"
     ),
-    "old batch deployments stay": Bug("verbs.batch", "if deployment.name != name and", "if False and", "its batch endpoint"),
+    "old batch deployments stay": Bug(
+        "verbs.batch", "if deployment.name != name and", "if False and", "its batch endpoint"
+    ),
     # The way back.
-    "a rollback rejects nothing": Bug("verbs.recovery", "    _reject(session, bad)\n", "", "is not rejected"),
+    "a rollback rejects nothing": Bug(
+        "verbs.recovery", "    _reject(session, bad, leaving_for=target.version)\n", "", "is not rejected"
+    ),
     "a rollback forgets the batch endpoint": Bug(
         "verbs.recovery", "if _is_behind_batch(session, bad):", "if False:", "behind the batch endpoint"
     ),
     "a rollback goes to the newest": Bug(
-        "verbs.recovery", "return max(served, key=lambda model: since(session, model))", "return max(models, key=number)", ""
+        "verbs.recovery",
+        "return max(served, key=lambda model: since(session, model))",
+        "return max(models, key=number)",
+        "",
     ),
     "a rollback that broke off goes further back": Bug(
-        "verbs.recovery", "if old is None and (bad := _unfinished(session, new)):", "if False:", ""
+        "verbs.recovery", "if bad in there:", "if True:", "back to version"
     ),
     "the end of a rollout keeps the new one": Bug(
         "verbs.recovery",
@@ -113,9 +131,14 @@ BUGS = {
     ),
     # The closed loop.
     "each look has a name of its own": Bug(
-        "verbs.drift", "sha256(run.name.encode())", "sha256(str(now_()).encode())", "trainings"
+        "verbs.drift",
+        "sha256(run.name.encode())",
+        "sha256(str(session.backend._story.people.time).encode())",
+        "trainings",
     ),
-    "the newest alert has the name": Bug("verbs.drift", "return list(takewhile(", "return series[0] or list(takewhile(", "trainings"),
+    "the newest alert has the name": Bug(
+        "verbs.drift", "return list(takewhile(", "return series[0] or list(takewhile(", "trainings"
+    ),
     "missing data is drift": Bug("verbs.drift", 'verdict = "no data"', 'verdict = "drift"', "trainings"),
     "old alerts are answered too": Bug(
         "verbs.drift",

@@ -64,7 +64,7 @@ class People:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a verb: its error, "" when it did what it should, what it handed on, and whether it changed Azure."""
+    """What came of a verb: its error, "" when it did what it should, what it handed on, and whether its machine was lost."""
 
     error: str
     outputs: dict[str, str]
@@ -344,7 +344,10 @@ class World:
         self.require(not silent, f"{each}: requests get no predictions from {silent}")
         if self._answered[each]:
             slow = [name for name, share in traffic.items() if share == 100 and FAILING in deployments[name].files]
-            self.require(not slow or self._settled[each] in {deployments[name].version for name in slow}, f"{each}: requests fail at {slow}, and its metrics said so")
+            self.require(
+                not slow or self._settled[each] in {deployments[name].version for name in slow},
+                f"{each}: requests fail at {slow}, and its metrics said so",
+            )
         new = self.answering(each) - self._answered[each]
         back = new & self._rejected[each]
         self.require(not back, f"{each}: version {back} is back, although it was rejected")
