@@ -32,6 +32,7 @@ PUSHES = {
     "other code": 0,
     "more machines": 0,
 }
+NEWER = "drift, and newer data is there"
 TROUBLES = st.none() | st.builds(Trouble, st.sampled_from(list(KINDS)), st.integers(1, 40))
 SOME = st.integers(0, 9)
 
@@ -57,7 +58,8 @@ class Year(RuleBasedStateMachine):
                 self._approve(0, None)
             assert {self.world.version(each) for each in CHAIN} == {"10"}, self.world.story
             type(self).begun = copy_of(self.azure, self.people)
-            self.world.story.clear()
+            for begun in (self.world.story, self.world.moments, self.world.history):
+                begun.clear()
             self.world.events.clear()
 
     def teardown(self) -> None:
@@ -114,7 +116,7 @@ class Year(RuleBasedStateMachine):
             excuse = trouble or self._excuse(delivery, before)
             world.require(excuse, f"{environment}: {delivery} fails although nothing is wrong: {result.error}")
             self.people.failed.append(delivery)
-            return f"{environment}: {result.error[:150]}"
+            return f"{environment}: {short(result.error)}"
         return self._delivered(delivery, result.outputs, options, pins)
 
     def _excuse(self, delivery: Delivery, before: str) -> bool:
@@ -162,7 +164,7 @@ class Year(RuleBasedStateMachine):
         started = world.jobs() - jobs
         world.require(len(started) <= 1, f"one run of Train started {len(started)} jobs")
         if result.error:
-            return f"training: {result.error[:150]}"
+            return f"training: {short(result.error)}"
         outputs, new = result.outputs, "true"
         if not outputs["model_version"] or (
             trigger != "push" and not outputs["registered"] == outputs["started"] == new
@@ -186,11 +188,14 @@ class Year(RuleBasedStateMachine):
             people.machines = 1 + people.machines % 5
         else:
             people.data += 1
-            best = max([0, *people.qualities.values()])
-            people.quality = max(best + PUSHES[what], 1) if PUSHES[what] else -1
+            people.quality = max(self._best() + PUSHES[what], 1) if PUSHES[what] else -1
             people.nature = next((nature for nature in (BROKEN, FAILING, DAMAGED) if nature in what), "")
         world.write()
         world.told(self._train(trouble, trigger="push"))
+
+    def _best(self) -> int:
+        """Return how good the best data so far was."""
+        return max([0, *self.people.qualities.values()])
 
     @rule(trouble=TROUBLES)
     def train_on_schedule(self, trouble: Trouble | None) -> None:
@@ -275,7 +280,7 @@ class Year(RuleBasedStateMachine):
             world.tell(f"a person ends the rollout in {environment}")
             result = world.run(environment, verbs.abort)
             world.require(not result.error, f"{environment}: {result.error}")
-        world.told(result.error[:150] or "done")
+        world.told(short(result.error) or "done")
 
     @rule(environment=st.sampled_from(CHAIN), trouble=TROUBLES)
     def roll_back(self, environment: str, trouble: Trouble | None) -> None:
@@ -291,10 +296,10 @@ class Year(RuleBasedStateMachine):
             verbs.rollback(session, bad=present or None, sleep=world.sleep)
 
         result = world.run(environment, go_back, trouble)
-        outcome = result.error[:150] or "done"
+        outcome = short(result.error) or "done"
         if trouble and world.version(environment):
             result = world.run(environment, go_back)
-            outcome += f"; once more: {result.error[:150] or 'done'}"
+            outcome += f"; once more: {short(result.error) or 'done'}"
         if present and present not in rejected and alone and served and not result.error:
             after = world.version(environment)
             world.require(after == served[-1], f"{environment}: back to version {after}, before it was {served[-1]}")
@@ -319,13 +324,16 @@ class Year(RuleBasedStateMachine):
         world.told("done")
 
     @precondition(lambda self: self.azure.workspaces[PROTECTED].schedules)
-    @rule(kind=st.sampled_from(("drift", "drift, told late", "no drift", "no data")), trouble=TROUBLES)
+    @rule(kind=st.sampled_from(("drift", "drift, told late", NEWER, "no drift", "no data")), trouble=TROUBLES)
     def monitor_runs(self, kind: str, trouble: Trouble | None) -> None:
         """Let the monitor of prod run on three days, and the workflow look each day."""
         world, runs = self.world, self.azure.workspaces[PROTECTED].runs
         self.people.time += timedelta(days=30)
         world.tell(f"the monitor of {PROTECTED} finds {kind}", trouble)
         ends, jobs, drift = [], world.jobs(), kind.startswith("drift")
+        if kind == NEWER:
+            self.people.data, self.people.quality = self.people.data + 1, 1 + self._best()
+            world.write()
         for day in range(3):
             problem = "no data" if kind == "no data" else ""
             late = kind == "drift, told late" and day == 0
@@ -341,7 +349,7 @@ class Year(RuleBasedStateMachine):
     def _look(self, trouble: Trouble | None) -> str:
         result = self.world.run(PROTECTED, lambda session: verbs.drift(session, now=self.people.time), trouble)
         if result.error or result.outputs["retrain"] != "true":
-            return result.error[:150] or "no training"
+            return short(result.error) or "no training"
         return self._train(None, job=result.outputs["job"], trigger="alert")
 
     @rule(which=SOME)
@@ -369,7 +377,7 @@ class Year(RuleBasedStateMachine):
         workspace = self.azure.workspaces[environment]
         left = [workspace.online, workspace.batch, *workspace.schedules]
         self.world.require(result.error or not any(left), f"{environment}: something is left after the teardown")
-        self.world.told(result.error[:150] or "done")
+        self.world.told(short(result.error) or "done")
 
     @precondition(lambda self: self.people.waiting)
     @rule(
@@ -391,7 +399,7 @@ class Year(RuleBasedStateMachine):
             world.run(PROTECTED, verbs.abort)
         traffic, deployments = world.online(PROTECTED)
         world.require(not deployments or 100 in traffic.values(), f"{PROTECTED}: no deployment has all traffic")
-        world.told(" / ".join(error[:100] or "done" for error in errors))
+        world.told(" / ".join(short(error) or "done" for error in errors))
 
     # The end.
 
@@ -415,3 +423,8 @@ class Year(RuleBasedStateMachine):
             self._check_batch(each)
             schedules = len(self.azure.workspaces[each].schedules)
             world.require(schedules == int(each == PROTECTED), f"{each} has {schedules} monitors in the end")
+
+
+def short(text: str) -> str:
+    """Return the beginning of a text."""
+    return text if len(text) <= 90 else f"{text[:90].rstrip()} ..."

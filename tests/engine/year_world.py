@@ -64,7 +64,7 @@ class People:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a verb: its error, "" when it did what it should, what it handed on, and whether its machine was lost."""
+    """What came of a verb: its error, "" when it did what it should, what it handed on, and whether it was killed."""
 
     error: str
     outputs: dict[str, str]
@@ -78,6 +78,8 @@ class World:
         """Take what is there; nothing runs yet."""
         self.project, self.azure, self.people = project, azure, people
         self.story: list[str] = []
+        self.moments: list[datetime] = []  # of the events
+        self.history: list[tuple[datetime, str, str]] = []  # which version serves where from when on
         self.events: Counter[str] = Counter()
         self.idle: Counter[str] = Counter()
         self.violation = ""
@@ -294,6 +296,7 @@ class World:
     def tell(self, sentence: str, trouble: Trouble | None = None) -> None:
         """Begin an event."""
         self.story.append(f"{self.people.time:%d %b}: {sentence}" + (f"; {trouble}" if trouble else ""))
+        self.moments.append(self.people.time)
         self.events["all"] += 1
         self._mark = self.snapshot()
 
@@ -323,6 +326,9 @@ class World:
         for each in CHAIN:
             self._check_callers(each)
             version = self.version(each)
+            last = next((known for _, where, known in reversed(self.history) if where == each), "")
+            if version != last:
+                self.history.append((self.people.time, each, version))
             if version and version not in self.people.served[each][-1:]:
                 self.people.served[each].append(version)
             traffic, deployments = self.online(each)
