@@ -32,8 +32,8 @@ __all__ = ["page", "play"]
 DOCUMENT = Path(__file__).parents[2] / "docs" / "summaries.md"
 HEAD = """# What the pages of the workflows show
 
-Written by `tests/engine/test_summaries.py`, with the verbs of the workflows against a fake Azure and small numbers: change
-the verbs, not this file."""
+Written by `tests/engine/test_summaries.py`, with the verbs of the workflows against a fake Azure and small numbers:
+change the verbs, not this file."""
 REASONS = [
     "mae 8.123 reaches the floor 15",
     "better than each baseline",
