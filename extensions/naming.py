@@ -243,6 +243,8 @@ def resource_names(project: str, suffix: str) -> dict[str, dict[str, str]]:
             "compute_identity": f"id-{project}-{environment.name}-compute",
             "endpoint_identity": f"id-{project}-{environment.name}-endpoint",
             "registry": f"mlr-{shorten(project, 20)}-{suffix}",  # 3-33, shared by the environments
+            "registry_resource_group": f"rg-{project}-shared",
+            "registry_log_analytics": f"log-{project}-shared",  # 4-63
             "online_endpoint": f"{shorten(project, 20)}-{environment.name}-{suffix}",  # 3-32
             "batch_endpoint": f"{shorten(project, 16)}-bat-{environment.name}-{suffix}",  # 3-32
             "state_resource_group": f"rg-{project}-tfstate",

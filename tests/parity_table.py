@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from bicep_eval import Deployment, resource_id
+from bicep_eval import SUBSCRIPTION, Deployment, resource_id
 from terraform_plan import Environment
 
 Values = dict[str, Any]
@@ -540,14 +540,13 @@ Table = dict[tuple[str, str], Values]
 
 def terraform_table(environment: Environment) -> Table:
     """What Terraform builds."""
-    groups = {each.values["id"] for each in environment.resources if each.type == "azurerm_resource_group"}
     found = [Found(each.type, dict(each.values)) for each in environment.resources]
     by_id = {each.values["id"]: each.values for each in found if each.type not in ASSOCIATIONS}
     for each in found:
         if each.type in ASSOCIATIONS:
             owner, value = ASSOCIATIONS[each.type]
             by_id[each.values[owner]][value] = each.values[value]
-    handed_on = [one for each in found if each.type == HANDED_ON for one in opened(each.values, *groups)]
+    handed_on = [one for each in found if each.type == HANDED_ON for one in opened(each.values)]
     own = [each for each in found if each.type not in (*ASSOCIATIONS, HANDED_ON)]
     kinds = {kind.terraform: name for name, kind in KINDS.items() if kind.terraform}
     return table(own, kinds, 0) | azure_table(handed_on) | outputs(environment.outputs)
@@ -563,8 +562,9 @@ def bicep_table(deployment: Deployment) -> Table:
     return azure_table(found) | outputs(named)
 
 
-def opened(deployment: Values, group: str) -> Iterator[Found]:
+def opened(deployment: Values) -> Iterator[Found]:
     """The resources that Terraform hands on to Azure in Azure's own words."""
+    group = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{deployment['resource_group_name']}"
     template = json.loads(deployment["template_content"])
     assert deployment["deployment_mode"] == "Incremental", "another mode deletes what the template does not name"
     # What a template without resources returns is read in terraform_plan.py.

@@ -104,7 +104,7 @@ def environment(plan: dict[str, Any], state: dict[str, Any]) -> Environment:
         return None if hidden is True else value
 
     planned = [Planned(each["type"], each["address"], read(each["values"], unknown[each["address"]])) for each in made]
-    return Environment(planned, {name: read(each["value"], None) for name, each in state["outputs"].items()})
+    return Environment(planned, {name: read(each["value"], None) for name, each in state.get("outputs", {}).items()})
 
 
 def resources(module: dict[str, Any]) -> Iterator[dict[str, Any]]:

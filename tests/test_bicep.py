@@ -24,6 +24,7 @@ BICEP = "infrastructure/bicep"
 ENVIRONMENTS = ("dev", "test", "prod")
 NONE, ALL = add_on_sets()[:2]
 OPEN = [each for each in ALL if each != "private-network"]
+SHARED = "/resourceGroups/rg-flight-delays-shared/"
 RIGHT = "Microsoft.Authorization/roleAssignments"
 
 OWN_TYPES = Path(__file__).with_name("bicep_types.json")
@@ -58,7 +59,7 @@ def errors(tools: Path, types: Path) -> Callable[[Path], list[str]]:
 
     def errors(project: Path) -> list[str]:
         folder = project / BICEP
-        files = ["main.bicep", *(f"{each}.bicepparam" for each in ENVIRONMENTS)]
+        files = [*(path.name for path in entries(project)), *(f"{each}.bicepparam" for each in ENVIRONMENTS)]
         run = subprocess.run(
             [sys.executable, str(tools / "bicep_check.py"), str(types), *files],
             cwd=folder,
@@ -87,6 +88,12 @@ def copy_of(project_with: Project, tmp_path: Path) -> Callable[..., Path]:
     return copy
 
 
+def entries(project: Path) -> list[Path]:
+    """The files that are deployed: the environment, and the registry of all of them."""
+    names = ("main.bicep", "model-registry.bicep")
+    return [project / BICEP / name for name in names if (project / BICEP / name).exists()]
+
+
 def sources(project: Path) -> dict[str, str]:
     """The Bicep files of a project: path below the folder -> text."""
     folder = project / BICEP
@@ -97,8 +104,14 @@ def sources(project: Path) -> dict[str, str]:
 
 
 def deployment(project: Path, environment: str = "prod", **parameters: Any) -> Deployment:
-    """What the project requests from Azure for an environment."""
-    return evaluate(project / BICEP / f"{environment}.bicepparam", **parameters)
+    """What the project requests from Azure for an environment; for dev with the registry that is built before it."""
+    found = evaluate(project / BICEP / f"{environment}.bicepparam", **parameters)
+    registry = project / BICEP / "model-registry.bicep"
+    if environment != "dev" or not registry.exists():
+        return found
+    known = {name: value for name, value in parameters.items() if name.startswith("deployer")}
+    apart = evaluate(registry, environment=environment, **known)
+    return Deployment([*apart.resources, *found.resources], found.outputs)
 
 
 # --- The files --------------------------------------------------------------------------------------------------------
@@ -109,9 +122,9 @@ def test_bicep_fits_the_types_of_azure(project_with: Project, errors: Callable, 
 
 @pytest.mark.parametrize("add_ons", [NONE, ALL], ids=["none", "all"])
 def test_every_module_is_used(project_with: Project, add_ons: list[str]) -> None:
-    files = sources(project_with(add_ons))
-    used = set(re.findall(r"^module \w+ '(.+?)'", files["main.bicep"], re.MULTILINE))
-    assert used | {"main.bicep", "types.bicep"} == files.keys()
+    files, own = sources(project_with(add_ons)), {path.name for path in entries(project_with(add_ons))}
+    used = {each for name in own for each in re.findall(r"^module \w+ '(.+?)'", files[name], re.MULTILINE)}
+    assert used | own | {"types.bicep"} == files.keys()
 
 
 def test_an_add_on_that_was_not_chosen_leaves_no_word(project_with: Project) -> None:
@@ -542,6 +555,7 @@ LOOSENED: dict[str, dict[str, str]] = {
         "action: 'Stop'\n              status: 'Enabled'": "action: 'Stop'\n              status: 'Disabled'",
     },
     "model-registry": {": 'Disabled'": ": 'Enabled'", "PublicAccess: false": "PublicAccess: true"},
+    "model-registry-protection": {"disableLocalAuth: true": "disableLocalAuth: false"},
     "logs": {
         "disableLocalAuth: true": "disableLocalAuth: false",
         "DisableLocalAuth: true": "DisableLocalAuth: false",
@@ -667,12 +681,20 @@ def test_locks_are_where_the_config_wants_them(project_with: Project) -> None:
         environment: {
             each.scope.split("/")[-2]
             for each in deployment(project_with(ALL), environment).resources
-            if each.type.endswith("/locks")
+            if each.type.endswith("/locks") and SHARED not in each.scope
         }
         for environment in ENVIRONMENTS
     }
     everything = {"storageAccounts", "vaults", "registries", "workspaces"}
     assert locked == {"dev": set(), "test": set(), "prod": everything}
+
+
+def test_the_registry_of_all_environments_is_apart_and_locked_in_every_config(project_with: Project) -> None:
+    resources = deployment(project_with(ALL), "dev").resources
+    locked = [each.scope.split("/")[-2:] for each in resources if each.type.endswith("/locks")]
+    assert locked == [["registries", "mlr-flight-delays-a1b2c3"], ["workspaces", "log-flight-delays-shared"]]
+    registries = [each.id for each in resources if each.type == "Microsoft.MachineLearningServices/registries"]
+    assert [SHARED in each for each in registries] == [True]
 
 
 # --- The portal -------------------------------------------------------------------------------------------------------

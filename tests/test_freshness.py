@@ -49,9 +49,20 @@ def test_nor_does_the_template(source: Path) -> None:
 
 def test_every_kind_of_thing_is_found_where_it_is_used(responsible: Path, source: Path) -> None:
     used = {kind for name, text in texts(responsible).items() for kind, _ in uses(name, text)}
-    assert used == {"image", "component", "Python", "machine", "runner"}
+    assert used == {"image", "component", "Python", "machine", "runner", "extension of az"}
     used = {kind for name, text in texts(source, OURS).items() for kind, _ in uses(name, text)}
     assert used == {"Python", "machine", "runner"}
+
+
+def test_the_extension_of_az_is_pinned_to_one_version_wherever_it_is_named(responsible: Path) -> None:
+    found = {
+        (path.name, line)
+        for path in responsible.rglob("*")
+        if path.suffix in (".py", ".yml", ".md") and ".venv" not in path.parts
+        for line in re.findall(r"az extension add --name ml(?: --version [\d.]+)?", path.read_text(encoding="utf-8"))
+    }
+    assert {name for name, _ in found} >= {"action.yml", "remedies.py", "operate.md"}
+    assert {line for _, line in found} == {"az extension add --name ml --version 2.44.1"}
 
 
 @pytest.fixture(scope="session")
@@ -75,6 +86,7 @@ def responsible(render: Render) -> Path:
         ("Standard_D2as_v4", "Standard_X1", "machine Standard_X1 is in no table"),
         ("ubuntu-24.04", "ubuntu-22.04", "workflows/train.yml: runner ubuntu-22.04 ends on 2027-04-17"),
         ("ubuntu-24.04", "ubuntu-latest", "runner ubuntu-latest is in no table"),
+        ("--name ml --version 2.44.1", "--name ml --version 2.45.0", "extension of az 2.45.0 is in no table"),
         ("versions/0.22.0", "versions/0.21.0", "component rai_tabular_causal@0.21.0 ended on 2025-12-08"),
         ("components/rai_tabular_causal", "environments/sklearn-1.0", "environment sklearn-1.0 ended on 2024-07-31"),
     ],

@@ -32,6 +32,8 @@ RULES = {
     "compute_identity": r"[A-Za-z0-9][\w-]{2,127}",
     "endpoint_identity": r"[A-Za-z0-9][\w-]{2,127}",
     "registry": r"[A-Za-z0-9][A-Za-z0-9_-]{2,32}",
+    "registry_resource_group": r"[-\w._()]{1,89}[-\w_()]",
+    "registry_log_analytics": r"[A-Za-z0-9][A-Za-z0-9-]{2,61}[A-Za-z0-9]",
     "online_endpoint": r"[A-Za-z][A-Za-z0-9-]{1,30}[A-Za-z0-9]",
     "batch_endpoint": r"[A-Za-z][A-Za-z0-9-]{1,30}[A-Za-z0-9]",
     "state_resource_group": r"[-\w._()]{1,89}[-\w_()]",
@@ -45,7 +47,7 @@ BAD_NAMES = [
     "`id`", "  ", "é", "模型",
 ]
 # fmt: on
-SHARED = {"registry", "state_resource_group"}
+SHARED = {"registry", "registry_resource_group", "registry_log_analytics", "state_resource_group"}
 LETTERS = "abcxyzABCXYZ0123456789 -_éüñçßæøłÅŒ"
 accepted = st.text(alphabet=LETTERS, min_size=3, max_size=50).filter(lambda name: not naming.project_name_error(name))
 suffixes = st.from_regex(r"[a-z][a-z0-9]{5}", fullmatch=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from bicep_eval import evaluate
 from combinations import USERS, add_on_sets
 from conftest import Render
@@ -154,12 +155,24 @@ EDITS = {
         ("governance.tf", '"CanNotDelete"', '"ReadOnly"'),
         ("modules/locks.bicep", "level: 'CanNotDelete'", "level: 'ReadOnly'"),
     ),
+    "lock on .*registries/mlr.*: level": (
+        ("model-registry/main.tf", '"CanNotDelete"', '"ReadOnly"'),
+        ("modules/model-registry-protection.bicep", "level: 'CanNotDelete'", "level: 'ReadOnly'"),
+    ),
+    "Log Analytics log-flight-delays-shared: days": (
+        ("model-registry/main.tf", "local.config.model_registry.log_days", "31"),
+        ("model-registry.bicep", "config.model_registry.log_days", "31"),
+    ),
+    "model registry .*: tags.environment": (
+        ("model-registry/main.tf", 'environment = "shared"', 'environment = "dev"'),
+        ("model-registry.bicep", "environment: 'shared'", "environment: 'dev'"),
+    ),
     "model registry .*: properties.publicNetworkAccess": (
         ("modules/model-registry/main.tf", ': "Disabled"', ': "Enabled"'),
         ("modules/model-registry.bicep", ": 'Disabled'", ": 'Enabled'"),
     ),
     "private endpoint pe-model-registry-blob: leads to": (
-        ("modules/model-registry/main.tf", "armResourceId.resourceId", "storageAccountName"),
+        ("model-registry.tf", "armResourceId.resourceId", "storageAccountName"),
         ("modules/private-network.bicep", "armResourceId.resourceId", "storageAccountName"),
     ),
     "compute instance .*: properties.properties.idleTimeBeforeShutdown": (
@@ -221,20 +234,37 @@ def built(render: Render, tools: Path, tmp_path_factory: pytest.TempPathFactory)
             for name in ("infrastructure", "config"):
                 shutil.copytree(project / name, folder / name)
             folders[tool] = folder
-        started = terraform(folders["terraform"] / "infrastructure" / "terraform", tools, "init", "-backend=false")
-        assert started.returncode == 0, started.stdout + started.stderr
+        for module in modules(folders["terraform"]):
+            started = terraform(module, tools, "init", "-backend=false")
+            assert started.returncode == 0, started.stdout + started.stderr
         return folders
 
     return build
 
 
+def modules(folder: Path) -> list[Path]:
+    """The folders that Terraform applies: the environment, and the registry of all of them."""
+    module = folder / "infrastructure" / "terraform"
+    return [each for each in (module, module / "model-registry") if each.exists()]
+
+
+def builds_registry_apart(folder: Path, environment: str) -> bool:
+    config = yaml.safe_load((folder / "config" / f"{environment}.yml").read_text(encoding="utf-8"))
+    return "model_registry" in config and "registry_resource_group" in config["names"]
+
+
 def compared(folders: dict[str, Path], tools: Path, environments: tuple[str, ...], **inputs: Any) -> dict[str, Any]:
-    """Both tables of each environment."""
-    module = folders["terraform"] / "infrastructure" / "terraform"
-    found = plans(
-        module, environments, lambda *arguments: terraform(module, tools, "test", *arguments).stdout, **inputs
-    )
-    return {each: (terraform_table(found[each]), in_bicep(folders["bicep"], each, **inputs)) for each in environments}
+    """Both tables of each environment, each with the registry that is built before it."""
+    tables: dict[str, Table] = {each: {} for each in environments}
+    for module in modules(folders["terraform"]):
+        run = lambda *arguments, module=module: terraform(module, tools, "test", *arguments).stdout  # noqa: E731
+        given, built = inputs, environments
+        if module.name == "model-registry":
+            given = {name: value for name, value in inputs.items() if name.startswith("deployer")}
+            built = tuple(each for each in environments if builds_registry_apart(folders["terraform"], each))
+        for each, planned in (plans(module, built, run, **given) if built else {}).items():
+            tables[each] |= terraform_table(planned)
+    return {each: (tables[each], in_bicep(folders["bicep"], each, **inputs)) for each in environments}
 
 
 def in_bicep(folder: Path, environment: str, **inputs: Any) -> Table:
@@ -242,7 +272,11 @@ def in_bicep(folder: Path, environment: str, **inputs: Any) -> Table:
     if not (bicep / "modules" / "monitoring.bicep").exists():  # the only one that needs it
         inputs.pop("online_endpoint_exists", None)
     parameters = {re.sub("_(.)", lambda found: found[1].upper(), name): value for name, value in inputs.items()}
-    return bicep_table(evaluate(bicep / f"{environment}.bicepparam", **parameters))
+    rows = bicep_table(evaluate(bicep / f"{environment}.bicepparam", **parameters))
+    if builds_registry_apart(folder, environment):
+        known = {name: value for name, value in parameters.items() if name.startswith("deployer")}
+        rows |= bicep_table(evaluate(bicep / "model-registry.bicep", environment=environment, **known))
+    return rows
 
 
 @pytest.fixture(scope="session")
@@ -298,7 +332,7 @@ def other_tables(other: dict[str, Path], tools: Path) -> tuple[Table, Table]:
 def test_both_tools_follow_the_config_and_their_inputs(other_tables: tuple[Table, Table]) -> None:
     same(other_tables)
     kinds = [kind for kind, _ in other_tables[0]]
-    assert kinds.count("lock") == 5
+    assert kinds.count("lock") == 5 + 2  # of the environment, and of the registry
     assert kinds.count("outbound host") == 2
     assert not any("onlineEndpoints" in name for _, name in other_tables[0])
     assert any(OTHER_DEPLOYER in name for kind, name in other_tables[0] if kind == "role assignment")
@@ -332,6 +366,31 @@ def test_an_open_model_registry_has_no_private_endpoint(other: dict[str, Path], 
     assert {name for name in endpoints if "registry" in name} == {"pe-container-registry"}
     [registry] = [row for (kind, _), row in pair[0].items() if kind == "model registry"]
     assert registry["properties.publicNetworkAccess"] == "Enabled"
+
+
+# A project from before the registry had a resource group of its own has no such keys.
+FROM_BEFORE = [r"  registry_resource_group: .*\n", r"  registry_log_analytics: .*\n", r"  log_days: 90 # how .*\n"]
+
+
+def without_group(folder: Path) -> None:
+    """Take the resource group of the registry out of the config, as an update from an older release leaves it."""
+    for path in (folder / "config").glob("*.yml"):
+        path.write_text(re.sub("|".join(FROM_BEFORE), "", path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def test_a_project_from_before_keeps_the_registry_in_the_group_of_dev(
+    other: dict[str, Path], tools: Path, tmp_path: Path
+) -> None:
+    folders = copies(other, tmp_path)
+    for folder in folders.values():
+        without_group(folder)
+    pair = compared(folders, tools, ("dev",))["dev"]
+    same(pair)
+    [name] = [name for kind, name in pair[0] if kind == "model registry"]
+    assert "/resourceGroups/rg-flight-delays-dev/" in name or "mlr-" in name
+    kinds = [kind for kind, _ in pair[0]]
+    assert (kinds.count("Log Analytics"), kinds.count("lock")) == (1, 5)
+    assert ("private endpoint", "pe-model-registry-blob") in pair[0]
 
 
 def test_an_instance_comes_after_the_rights_of_its_owner(built: Built) -> None:

@@ -260,8 +260,8 @@ def _read_by_lint_and_loop(project: Path) -> dict[str, str]:
     return {path.as_posix(): text for path, text in found.items() if path.parts[0] in ("data", "data-science", "mlops")}
 
 
-def test_the_lint_of_a_project_for_existing_workspaces_finds_nothing(render: Render, run_in: Run) -> None:
-    result = run_in(render(**EXISTING), "mlops.cli", "lint")
+def test_the_lint_of_a_project_for_existing_workspaces_finds_nothing(render: Render, run_with_others: Run) -> None:
+    result = run_with_others(render(**EXISTING), "mlops.cli", "lint")
     assert result.returncode == 0, result.stdout + result.stderr
 
 

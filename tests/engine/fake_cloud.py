@@ -392,6 +392,8 @@ class FakeCloud:
     def _gh_environment(self, method: str, name: str, rest: list[str], fields: list[str]) -> object:
         if method == "PUT":
             return self._put_environment(name, fields)
+        if rest == ["deployment-branch-policies"]:
+            return self._gh_branch_policies(method, name, fields)
         found = _there(self.environments, name, "gh: Not Found (HTTP 404)")
         if method == "DELETE":
             del self.environments[name]
@@ -408,6 +410,8 @@ class FakeCloud:
         if people:
             alone = more.get("prevent_self_review", False)
             rules.append({"type": "required_reviewers", "prevent_self_review": alone, "reviewers": people})
+        if found["policy"]:
+            rules.append({"type": "branch_policy"})
         if "wait_timer" in more:
             rules.append({"type": "wait_timer", "wait_timer": more["wait_timer"]})
         kind = found["policy"]
@@ -417,6 +421,18 @@ class FakeCloud:
         bypass = more.get("can_admins_bypass", True)
         shown = {"protection_rules": rules, "deployment_branch_policy": policy, "can_admins_bypass": bypass}
         return {"name": name, **shown}
+
+    def _gh_branch_policies(self, method: str, name: str, fields: list[str]) -> object:
+        """The branches that an environment names, which it can only while its policy is a custom one."""
+        found = _there(self.environments, name, "gh: Not Found (HTTP 404)")
+        _require(found["policy"] == "custom" or method == "GET", "gh: Not Found (HTTP 404)")
+        if method == "POST":
+            given = dict(each.split("=", 1) for each in fields)
+            _require(given.keys() == {"name", "type"} and given["type"] == "branch", "gh: Invalid request. (HTTP 422)")
+            _require(given["name"] not in found["branches"], "gh: See Other (HTTP 303)")
+            found["branches"].append(given["name"])
+        listed = [{"id": number, "name": each, "type": "branch"} for number, each in enumerate(found["branches"])]
+        return {"total_count": len(listed), "branch_policies": listed}
 
     def _put_environment(self, name: str, fields: list[str]) -> object:
         """Make an environment, or set its rules anew: what the call does not name goes back to GitHub's default."""
@@ -429,15 +445,20 @@ class FakeCloud:
         known = r"(reviewers\[\]\[(type|id)\]|deployment_branch_policy\[(protected|custom)_branch\w*\])=.*"
         kinds = {"protected_branches": "protected", "custom_branch_policies": "custom"}
         chosen = [kind for key, kind in kinds.items() if f"deployment_branch_policy[{key}]=true" in fields]
+        given = [each for each in fields if each.startswith("deployment_branch_policy")]
+        _require(not given or (len(given) == 2 and len(chosen) == 1), "gh: Both cannot have the same value. (HTTP 422)")
         fits = all(re.fullmatch(known, each) for each in fields if "[" in each)
         _require(fits and {*flags} <= MORE, "gh: Invalid request. (HTTP 422)")
-        new = self.environments.setdefault(name, {"variables": {}, "secrets": 0, "reviewers": [], "policy": ""})
+        empty = {"variables": {}, "secrets": 0, "reviewers": [], "policy": "", "branches": []}
+        new = self.environments.setdefault(name, empty)
         # Named at all, even with its default, it is refused (alchemy-run/alchemy#1373).
         private = self.repository["private"]
         _require(not private or self.plan == "enterprise" or not (reviewers or flags), REVIEWERS)
         _require(not private or self.plan != "free" or not chosen, UPGRADE)
         new.pop("more", None)
         new.update(reviewers=reviewers, policy="".join(chosen))
+        if chosen != ["custom"]:
+            new["branches"] = []
         if flags:
             new["more"] = {key: json.loads(value) for key, value in flags.items()}
         return {}

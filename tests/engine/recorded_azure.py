@@ -8,10 +8,10 @@ from typing import Any
 from unittest import mock
 
 import command_line
-from small_project import configuration, create_project, write_yaml
+from small_project import configuration, create_project, set_key, write_yaml
 
 from mlops.infrastructure.existing import needed_roles
-from mlops.project import Project
+from mlops.project import Project, load_yaml
 from mlops.subscription.account import ROLES
 
 SUBSCRIPTION, TENANT = "00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"
@@ -235,6 +235,11 @@ HEALTHY: dict[str, Any] = {
         "created_at": "2026-11-01T00:00:00Z",
     },
     "gh api repos/{owner}/{repo}/actions/oidc/customization/sub": {"use_default": True},
+    "gh api repos/{owner}/{repo}/environments/dev": {
+        "name": "dev",
+        "deployment_branch_policy": {"protected_branches": False, "custom_branch_policies": True},
+    },
+    "gh api repos/{owner}/{repo}/environments/dev/deployment-branch-policies": {"branch_policies": [{"name": "main"}]},
     "gh variable list --json": [
         {"name": "AZURE_TENANT_ID", "value": TENANT}, {"name": "AZURE_SUBSCRIPTION_ID", "value": SUBSCRIPTION},
         {"name": "MLOPS_RUNNER", "value": "in-the-network"},
@@ -243,6 +248,10 @@ HEALTHY: dict[str, Any] = {
     "gh variable list --env dev-read": [{"name": "AZURE_CLIENT_ID", "value": READING_CLIENT}],
     "az deployment sub what-if": "Resource changes: 1 to create.",
     "terraform -chdir=infrastructure/terraform show": "Plan: 1 to add, 0 to change, 0 to destroy.",
+    "terraform -chdir=infrastructure/terraform show -no-color -json": {"resource_changes": []},
+    "terraform -chdir=infrastructure/terraform/model-registry show": "Plan: 5 to add, 0 to change, 0 to destroy.",
+    "terraform -chdir=infrastructure/terraform/model-registry show -no-color -json": {"resource_changes": []},
+    "az deployment group show": None,
     "az deployment sub show": {"workspace": {"type": "String", "value": "mlw-dev"}},
     "az resource show": None,
     "az lock list": [],
@@ -263,6 +272,31 @@ EXISTING = HEALTHY | {
         granted(ROLES[role], scope) for role, scope in needed_roles(WORKSPACE, REGISTRY["id"])
     ],
 }
+
+# The model registry in a resource group of its own.
+SHARED = f"{SCOPE}/resourceGroups/rg-shared"
+APART = [
+    resource(name, kind) | {"id": f"{SHARED}/providers/{kind}/{name}", "resourceGroup": "rg-shared"}
+    for name, kind in {
+        "log-shared": "Microsoft.OperationalInsights/workspaces",
+        "the-registry": f"{ML}/registries",
+    }.items()
+]
+LOCKED = [
+    {"id": f"{item['id']}/providers/Microsoft.Authorization/locks/cannot-delete", "name": "cannot-delete"}
+    for item in APART
+]
+
+
+def put_registry_apart(root: Path) -> None:
+    """Give the registry of a project its own resource group, as a new project has it."""
+    for name in ("dev", "test", "prod"):
+        set_key(root / "config" / f"{name}.yml", "names.registry_resource_group", "rg-shared")
+    dev = root / "config" / "dev.yml"
+    if load_yaml(dev).get("model_registry"):
+        set_key(dev, "names.registry_log_analytics", "log-shared")
+        set_key(dev, "model_registry.log_days", 90)
+
 
 # A whole environment, with what Azure adds by itself.
 BUILT = [

@@ -21,7 +21,7 @@ from fake_cloud import (
     sent_fields,
 )
 from rendered import HERE
-from small_project import configuration, write_yaml
+from small_project import configuration, set_key, write_yaml
 
 from mlops import infrastructure, orchestration
 from mlops.config import load_environment
@@ -34,6 +34,7 @@ from mlops.subscription.bootstrap import bootstrap
 
 IDS = "repo:ada@101/a-project@202"
 NAMES = "repo:ada/a-project"
+SHARED = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-shared"
 STATE = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-state/providers/Microsoft.Storage/storageAccounts/stdev"
 
 
@@ -47,6 +48,10 @@ def files() -> dict[str, str]:
     for name in ("dev", "test", "prod"):
         settings = configuration(name, "workspace" if name == "dev" else "registry")
         settings["terraform_state"] |= {"storage_account": f"st{name}", "container": "tfstate"}
+        settings["names"]["registry_resource_group"] = "rg-shared"
+        if name == "dev":
+            settings["names"]["registry_log_analytics"] = "log-shared"
+            settings["model_registry"] = {"locations": ["westeurope"], "public_network_access": True, "log_days": 90}
         found[f"config/{name}.yml"] = yaml.safe_dump(settings)
     return found
 
@@ -63,7 +68,8 @@ def written(root: Path, files: dict[str, str]) -> Project:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text, encoding="utf-8")
     order = ("dev", "test", "prod")
-    return Project(root, "package", "aml-cli-v2", "terraform", repository="ada/a-project", environment_order=order)
+    chosen = {"add_ons": ("model-registry",), "repository": "ada/a-project", "environment_order": order}
+    return Project(root, "package", "aml-cli-v2", "terraform", **chosen)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -86,7 +92,12 @@ def start(project: Project, *environments: str, **options: bool) -> None:
 
 def environment(**values: Any) -> dict[str, Any]:
     """An environment on GitHub, with nothing in it but these."""
-    return {"variables": {}, "secrets": 0, "reviewers": [], "policy": "", **values}
+    return {"variables": {}, "secrets": 0, "reviewers": [], "policy": "", "branches": [], **values}
+
+
+def branches(there: dict[str, Any]) -> list[str] | str:
+    """The branches that may use an environment on GitHub, or what else it says of them."""
+    return there["branches"] if there["policy"] == "custom" else there["policy"]
 
 
 def connected(cloud: FakeCloud, *, private: bool = True) -> None:
@@ -115,6 +126,7 @@ def test_one_command_makes_everything_from_nothing(fresh: Project, cloud: FakeCl
     assert granted(cloud, "principal-of-id-deploy-dev") == {
         ("Contributor", subscription),
         ("Role Based Access Control Administrator", subscription),
+        ("Locks Contributor", SHARED),
         ("Storage Blob Data Contributor", STATE),
     }
     assert granted(cloud, PERSON) == {("Storage Blob Data Contributor", STATE)}
@@ -168,16 +180,16 @@ def test_the_identity_that_changes_an_environment_trusts_that_environment_alone(
         assert [each["subject"] for each in cloud.credentials[f"id-deploy-{name}"].values()] == [
             f"{IDS}:environment:{name}"
         ]
-        assert cloud.environments[name]["policy"] == "protected"
+        assert branches(cloud.environments[name]) == ["main"]
 
 
 def test_only_the_first_environment_can_be_read_from_every_branch(fresh: Project, cloud: FakeCloud) -> None:
     start(fresh, "dev", "test", "prod")
-    policies = {name: (there["reviewers"], there["policy"]) for name, there in cloud.environments.items()}
+    policies = {name: (there["reviewers"], branches(there)) for name, there in cloud.environments.items()}
     assert {name: rules for name, rules in policies.items() if name.endswith("-read")} == {
         "dev-read": ([], ""),
-        "test-read": ([], "protected"),
-        "prod-read": ([], "protected"),
+        "test-read": ([], ["main"]),
+        "prod-read": ([], ["main"]),
     }
 
 
@@ -230,7 +242,8 @@ def test_an_identity_grants_the_roles_of_the_infrastructure_and_no_others_and_to
     path = fresh.root / "infrastructure" / "shared" / "roles.yml"
     document = load_yaml(path)
     blobs, vault = document["roles"]["storage_blob_contributor"], document["roles"]["key_vault_administrator"]
-    project = dataclasses.replace(fresh, add_ons=("user-with-compute-instance",) if users else ())
+    more = ("user-with-compute-instance",) if users else ()
+    project = dataclasses.replace(fresh, add_ons=(*fresh.add_ons, *more))
     start(project)
     (condition,) = [role["condition"] for role in cloud.roles if role["condition"]]
     for role in document["roles"].values():
@@ -261,6 +274,51 @@ def test_a_lock_on_prod_needs_the_right_to_lock(fresh: Project, cloud: FakeCloud
     locking = ("Locks Contributor", f"/subscriptions/{SUBSCRIPTION}")
     assert locking in granted(cloud, "principal-of-id-deploy-prod")
     assert locking not in granted(cloud, "principal-of-id-deploy-dev")
+
+
+def test_the_registry_has_a_group_that_no_environment_deletes_and_dev_alone_may_lock_there(
+    fresh: Project, cloud: FakeCloud
+) -> None:
+    start(fresh, "dev", "test", "prod")
+    assert {*cloud.groups} == {"rg-state", "rg-shared"}
+    locking = {
+        name: {scope for role, scope in granted(cloud, f"principal-of-id-deploy-{name}") if role == "Locks Contributor"}
+        for name in ("dev", "test", "prod")
+    }
+    assert locking == {"dev": {SHARED}, "test": set(), "prod": {f"/subscriptions/{SUBSCRIPTION}"}}
+
+
+def test_a_registry_that_the_first_promotion_creates_has_its_group_too_and_no_lock(
+    fresh: Project, cloud: FakeCloud
+) -> None:
+    set_key(fresh.root / "config" / "dev.yml", "model_registry", None)
+    start(dataclasses.replace(fresh, add_ons=()))
+    assert {*cloud.groups} == {"rg-state", "rg-shared"}
+    assert ("Locks Contributor", SHARED) not in granted(cloud, "principal-of-id-deploy-dev")
+
+
+def test_another_subscription_gets_no_group_for_the_registry(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh, "prod")
+    assert {*cloud.groups} == {"rg-state"}
+
+
+def test_a_project_from_before_the_registry_had_a_group_gets_none(fresh: Project, cloud: FakeCloud) -> None:
+    for name in ("dev", "test", "prod"):
+        set_key(fresh.root / "config" / f"{name}.yml", "names.registry_resource_group", None)
+    start(fresh)
+    assert {*cloud.groups} == {"rg-state"}
+    assert "Locks Contributor" not in {role for role, _ in granted(cloud, "principal-of-id-deploy-dev")}
+
+
+def test_undo_keeps_the_group_of_a_registry_that_is_still_there(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start(fresh, "dev")
+    registry = {"name": "the-registry", "type": azure.REGISTRIES, "group": "rg-shared", "tags": None}
+    cloud.resources.append(registry)
+    start(fresh, "dev", undo=True)
+    assert {*cloud.groups} == {"rg-shared"}
+    assert "resource group rg-shared stays: it holds the-registry" in capsys.readouterr().out
 
 
 def test_bicep_keeps_no_state(fresh: Project, cloud: FakeCloud) -> None:
@@ -336,20 +394,62 @@ def test_who_may_make_no_role_is_told_who_may(fresh: Project, cloud: FakeCloud) 
 
 def test_test_and_prod_need_an_approval_and_dev_does_not(fresh: Project, cloud: FakeCloud) -> None:
     start(fresh, "dev", "test", "prod")
-    assert (cloud.environments["dev"]["reviewers"], cloud.environments["dev"]["policy"]) == ([], "protected")
+    assert (cloud.environments["dev"]["reviewers"], branches(cloud.environments["dev"])) == ([], ["main"])
     for name in ("test", "prod"):
-        assert (cloud.environments[name]["reviewers"], cloud.environments[name]["policy"]) == (["7"], "protected")
+        assert (cloud.environments[name]["reviewers"], branches(cloud.environments[name])) == (["7"], ["main"])
 
 
-@pytest.mark.parametrize(("reviewers", "policy"), [(["55"], ""), (["55", "66"], ""), ([], "custom")])
+@pytest.mark.parametrize(
+    ("before", "reviewers", "named"),
+    [
+        ({"reviewers": ["55"]}, ["55"], ["main"]),
+        ({"reviewers": ["55", "66"]}, ["55", "66"], ["main"]),
+        ({"policy": "custom", "branches": ["release/*"]}, ["7"], ["release/*"]),
+        ({"policy": "custom", "branches": ["main", "release/*"], "reviewers": ["55"]}, ["55"], ["main", "release/*"]),
+    ],
+)
 def test_reviewers_and_branches_that_a_user_chose_stay(
-    fresh: Project, cloud: FakeCloud, reviewers: list[str], policy: str
+    fresh: Project, cloud: FakeCloud, before: dict[str, Any], reviewers: list[str], named: list[str]
 ) -> None:
     connected(cloud, private=False)
-    cloud.environments["test"] = environment(reviewers=reviewers, policy=policy)
+    cloud.environments["test"] = environment(**before)
     start(fresh, "test")
     there = cloud.environments["test"]
-    assert (there["reviewers"], there["policy"]) == (reviewers or ["7"], policy or "protected")
+    assert (there["reviewers"], branches(there)) == (reviewers, named)
+
+
+@pytest.mark.parametrize("reviewers", [[], ["55"]])
+def test_an_environment_that_trusted_protected_branches_names_main_from_now_on(
+    fresh: Project, cloud: FakeCloud, reviewers: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Releases up to 0.9 set that, and whether a ruleset alone protects a branch is written nowhere."""
+    connected(cloud, private=False)
+    more = {"wait_timer": 30}
+    cloud.environments |= {
+        "dev": environment(policy="protected"),
+        "test": environment(policy="protected", reviewers=reviewers, more=more),
+        "test-read": environment(policy="protected"),
+    }
+    start(fresh, "dev", "test")
+    assert "to do  branches of dev: main only" in capsys.readouterr().out
+    assert {name: branches(cloud.environments[name]) for name in ("dev", "test", "test-read")} == {
+        "dev": ["main"],
+        "test": ["main"],
+        "test-read": ["main"],
+    }
+    assert (cloud.environments["test"]["reviewers"], cloud.environments["test"]["more"]) == (reviewers or ["7"], more)
+    before = len(cloud.changes)
+    start(fresh, "dev", "test", yes=False)
+    assert len(cloud.changes) == before
+
+
+def test_an_environment_that_no_branch_may_use_yet_gets_main(fresh: Project, cloud: FakeCloud) -> None:
+    """A run that stopped between its two calls leaves that."""
+    connected(cloud, private=False)
+    cloud.environments["test"] = environment(policy="custom", reviewers=["55"])
+    start(fresh, "test")
+    assert branches(cloud.environments["test"]) == ["main"]
+    assert cloud.ran("gh api --method PUT repos/ada/a-project/environments/test ") == []
 
 
 def test_gh_sends_raw_fields_first_so_that_mixed_pairs_of_a_list_would_break() -> None:
@@ -364,7 +464,7 @@ def test_what_else_a_user_chose_for_approvals_stays(fresh: Project, cloud: FakeC
     more = {"wait_timer": 30, "prevent_self_review": True, "can_admins_bypass": False}
     cloud.environments["test"] = environment(reviewers=["55"], more=more)
     start(fresh, "test")
-    assert cloud.environments["test"]["policy"] == "protected"
+    assert branches(cloud.environments["test"]) == ["main"]
     assert cloud.environments["test"]["more"] == more
 
 
@@ -401,6 +501,7 @@ def test_in_an_existing_workspace_the_workflows_get_the_rights_to_use_it_and_no_
     assert granted(cloud, "principal-of-id-deploy-dev") == {
         ("AzureML Data Scientist", "/the/workspace"),
         ("AzureML Registry User", "/the/registry"),
+        ("Reader", "/the/workspace"),
         ("Storage Blob Data Contributor", "/subscriptions/s/storageAccounts/theirs"),
         ("Storage File Data Privileged Contributor", "/subscriptions/s/storageAccounts/theirs"),
     }
@@ -516,7 +617,7 @@ def test_a_second_run_has_nothing_to_do(fresh: Project, cloud: FakeCloud, capsys
     assert "Nothing to do." in capsys.readouterr().out
 
 
-CHANGES = 69  # of a run for dev and prod; the test below sees when this is wrong
+CHANGES = 76  # of a run for dev and prod; the test below sees when this is wrong
 
 
 @pytest.fixture(scope="module")
@@ -670,7 +771,9 @@ def test_undo_leaves_and_names_ones_own_role_on_another_owners_account(
     assert "  stays  role Storage Blob Data Contributor on storage account stdev for you" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("rules", [{"reviewers": ["55"]}, {"policy": "custom"}, {"more": {"wait_timer": 30}}])
+@pytest.mark.parametrize(
+    "rules", [{"reviewers": ["55"]}, {"policy": "custom", "branches": ["x"]}, {"more": {"wait_timer": 30}}]
+)
 def test_undo_keeps_an_environment_that_was_there_before(
     fresh: Project, cloud: FakeCloud, rules: dict[str, Any]
 ) -> None:
@@ -679,7 +782,7 @@ def test_undo_keeps_an_environment_that_was_there_before(
     start(fresh)
     start(fresh, undo=True)
     # The rule for branches stays, too, as in test and prod.
-    assert cloud.environments == {"dev": environment(**{"policy": "protected", **rules})}
+    assert cloud.environments == {"dev": environment(**{"policy": "custom", "branches": ["main"], **rules})}
 
 
 @pytest.mark.parametrize("kind", [ACCOUNTS, "Microsoft.Compute/virtualMachines/extensions"])
@@ -766,7 +869,7 @@ def test_a_new_identity_is_waited_for(fresh: Project, cloud: FakeCloud, capsys: 
     cloud.unknown_for = 3
     start(fresh)
     assert capsys.readouterr().out.count("the directory does not know the new identity yet") == 1
-    assert len(granted(cloud, "principal-of-id-deploy-dev")) == 3
+    assert len(granted(cloud, "principal-of-id-deploy-dev")) == 4
 
 
 def test_but_not_forever(fresh: Project, cloud: FakeCloud) -> None:
@@ -816,9 +919,9 @@ def test_yes_goes_ahead_and_each_step_is_one_line(
     start(fresh, yes=False)
     assert len(asked) == 1
     steps = [line for line in capsys.readouterr().out.splitlines() if line.startswith("[")]
-    assert steps[0] == "[ 1/25] uv.lock, which the workflows insist on"
-    assert steps[-1].startswith("[25/25] protection of main")
-    assert len(steps) == 25
+    assert steps[0] == "[ 1/29] uv.lock, which the workflows insist on"
+    assert steps[-1].startswith("[29/29] protection of main")
+    assert len(steps) == 29
 
 
 def test_undo_asks_too(
@@ -1038,22 +1141,22 @@ def test_a_check_that_no_workflow_reports_is_not_waited_for(
 
 
 @pytest.mark.parametrize(
-    ("plan", "reviewers", "policy", "protected"),
-    [("enterprise", ["7"], "protected", True), ("team", [], "protected", True), ("free", [], "", False)],
+    ("plan", "reviewers", "named", "protected"),
+    [("enterprise", ["7"], ["main"], True), ("team", [], ["main"], True), ("free", [], "", False)],
 )
 def test_what_githubs_plan_lacks_is_a_warning_and_no_failure(
     fresh: Project,
     cloud: FakeCloud,
     plan: str,
     reviewers: list[str],
-    policy: str,
+    named: list[str] | str,
     protected: bool,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     cloud.plan = plan
     start(fresh, "prod")
     shown = capsys.readouterr().out
-    assert (cloud.environments["prod"]["reviewers"], cloud.environments["prod"]["policy"]) == (reviewers, policy)
+    assert (cloud.environments["prod"]["reviewers"], branches(cloud.environments["prod"])) == (reviewers, named)
     assert (cloud.protection is not None) == protected
     assert ("warning: prod is changed without approval" in shown) == (not reviewers)
     assert ("warning: GitHub's plan has no protection" in shown) == (not protected)
@@ -1266,12 +1369,12 @@ def test_the_first_environment_can_be_read_from_every_branch_whatever_its_name(
         settings["terraform_state"] |= {"storage_account": f"st{name}", "container": "tfstate"}
         write_yaml(fresh.root / "config" / f"{name}.yml", settings)
     start(dataclasses.replace(fresh, environment_order=("sandbox", "live")), "sandbox", "live")
-    policies = {name: (there["reviewers"], there["policy"]) for name, there in cloud.environments.items()}
+    policies = {name: (there["reviewers"], branches(there)) for name, there in cloud.environments.items()}
     assert policies == {
-        "sandbox": ([], "protected"),
+        "sandbox": ([], ["main"]),
         "sandbox-read": ([], ""),
-        "live": (["7"], "protected"),
-        "live-read": ([], "protected"),
+        "live": (["7"], ["main"]),
+        "live-read": ([], ["main"]),
     }
     shown = capsys.readouterr().out
     assert "can also read live in this subscription" in shown

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from rendered import HERE, TORCH
-from small_project import Kind, configuration, set_key, write_yaml
+from small_project import Kind, configuration, create_project, set_key, write_yaml
 
 from mlops.config import EnvironmentConfig, Project, drift_rules, load_environment, load_yaml
 from mlops.errors import UserError
@@ -114,6 +114,14 @@ def test_an_unknown_environment_is_answered_with_the_known_ones(project: Project
         ("names.workspce", "w", "config/dev.yml: names.workspce: unknown key"),
         ("compute.online.instance_count", "two", "compute.online.instance_count: input should be a valid integer"),
         ("rollout.canary_percent", 100, "rollout.canary_percent: input should be less than or equal to 99"),
+        ("rollout.max_error_percent", 101, "rollout.max_error_percent: input should be less than or equal to 100"),
+        ("rollout.max_latency_ms", 0, "rollout.max_latency_ms: input should be greater than or equal to 1"),
+        ("rollout.without_traffic", "fail", "rollout.without_traffic: input should be 'warn' or 'stop'"),
+        (
+            "rollout.without_traffic",
+            "stop",
+            'is "stop", but a canary of 0 minutes is not watched: raise rollout.canary_minutes, or choose "warn"',
+        ),
         ("model.source", "storage", "model.source: input should be 'workspace' or 'registry'"),
         ("names.online_endpoint", "My_Endpoint", "names.online_endpoint: string should match pattern"),
         ("environment", "prod", "environment: is 'prod', but must be 'dev'"),
@@ -160,6 +168,12 @@ def test_a_file_of_an_older_release_trains_in_one_process_and_stops_at_a_bad_fil
     assert (compute.training.nodes, compute.training.processes_per_node) == (1, 1)
     assert (compute.training_cluster, compute.batch_cluster) == ("cluster", "cluster")
     assert compute.batch.bad_files == "stop"
+
+
+def test_a_file_of_an_older_release_ends_a_canary_for_its_errors_alone(project: Project) -> None:
+    assert load_yaml(project.root / "config" / "dev.yml")["rollout"].keys() == {"canary_percent", "canary_minutes"}
+    rollout = load_environment(project, "dev").rollout
+    assert (rollout.max_error_percent, rollout.max_latency_ms, rollout.without_traffic) == (5, None, "warn")
 
 
 def test_a_file_of_an_older_release_passes_no_model_on(project: Project) -> None:
@@ -274,6 +288,35 @@ def test_of_a_cluster_of_others_only_the_name_is_written_down(project: Project) 
     assert (
         failure(project) == "config/dev.yml: compute.cluster.max_nodes: the project does not build this: remove the key"
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({}, ""),
+        ({"names.registry_resource_group": None}, ""),  # a file of an older release
+        ({"names.registry_resource_group": "RG-dev"}, "names.registry_resource_group: RG-dev is the environment's own"),
+        ({"names.registry_log_analytics": None}, "names.registry_log_analytics: the key is missing"),
+        ({"model_registry.log_days": None}, "model_registry.log_days: the key is missing"),
+    ],
+)
+def test_a_registry_is_apart_from_its_environment_and_has_a_log(
+    tmp_path: Path, changes: dict[str, str | None], problem: str
+) -> None:
+    project = create_project(tmp_path / "registry", "with a registry")
+    file = project.root / "config" / "dev.yml"
+    apart = {"names.registry_resource_group": "rg-shared", "names.registry_log_analytics": "log-shared"}
+    for key, value in (apart | {"model_registry.log_days": 90}).items():
+        set_key(file, key, value)
+    for key, value in changes.items():
+        set_key(file, key, value)
+    if problem:
+        assert failure(project, "dev").startswith(f"config/dev.yml: {problem}")
+    else:
+        config = load_environment(project, "dev")
+        assert config.builds_registry_apart == (not changes)
+        assert config.registry_group == ("rg-dev" if changes else "rg-shared")
+    assert not load_environment(project, "test").builds_registry_apart
 
 
 @pytest.mark.parametrize(("project", "closed"), [("new", False), ("closed", True)], indirect=["project"])

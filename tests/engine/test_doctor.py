@@ -67,6 +67,9 @@ def test_a_healthy_environment_has_no_finding_in_any_check(tmp_path: Path, tool:
     assert list(dict.fromkeys(name for name, _ in found)) == checks(project)
 
 
+ON_GITHUB = "gh api repos/{owner}/{repo}/environments/dev"
+PROTECTED = {"protected_branches": True, "custom_branch_policies": False}
+NAMED = {"protected_branches": False, "custom_branch_policies": True}
 SIZES = HEALTHY[f"{azure.LISTED}/vmSizes"]["value"]
 TAKEN = {"nameAvailable": False, "reason": "AlreadyExists", "message": "The name is\nalready taken."}
 ASSIGNED = f"az role assignment list --all --assignee {PRINCIPAL}"
@@ -225,6 +228,10 @@ DEFECTS = {
     "a deleted workspace": (
         {f"providers/{ML}/workspaces --url-parameters": DELETED},
         "deleted workspace", "error", "still holds the name mlw-dev", "forceToPurge=true",
+    ),
+    "an environment that trusts protected branches": (
+        {ON_GITHUB: {"name": "dev", "deployment_branch_policy": PROTECTED}},
+        "branches on GitHub", "warning", "trusts protected branches", "mlops bootstrap",
     ),
     "a registry elsewhere": (
         {f"az resource list --resource-type {ML}/registries": [ELSEWHERE]},
@@ -385,8 +392,11 @@ def test_what_is_built_already_is_ours_and_no_name_is_asked_for(new: Project) ->
     recorded = Recorded(HEALTHY | {"az resource list --resource-group rg-dev": azure.BUILT, "az group show": {}})
     recorded.answers[f"providers/{ML}/workspaces --url-parameters"] = DELETED
     recorded.answers[f"az resource list --resource-type {ML}/registries"] = [azure.BUILT[5]]
+    lock = {"id": f"{azure.BUILT[5]['id']}/providers/Microsoft.Authorization/locks/cannot-delete", "name": "by-hand"}
+    recorded.answers["az lock list"] = [lock]
     found = look(new, recorded)
     assert bad(found) == []
+    assert ("model registry", ok("the-registry is locked")) in found
     assert recorded.ran("check-name --name storage_account-dev", "az acr check-name", "checkNameAvailability") == []
     assert ("deleted workspace", ok("mlw-dev is ours")) in found
 
@@ -523,7 +533,13 @@ def test_without_gh_all_of_azure_is_looked_at(new: Project) -> None:
     recorded.missing = {"gh"}
     found = look(new, recorded)
     assert {finding.level for _, finding in bad(found)} == {"warning"}
-    assert {name for name, _ in bad(found)} == {"tools", "trust in GitHub", "GitHub variables", "runner"}
+    assert {name for name, _ in bad(found)} == {
+        "tools",
+        "trust in GitHub",
+        "branches on GitHub",
+        "GitHub variables",
+        "runner",
+    }
     assert {name for name, _ in found} > set(infrastructure.of(new).checks())
 
 
@@ -598,3 +614,81 @@ def test_an_answer_in_another_form_than_expected_is_a_warning_and_no_traceback(n
         ("quota", "warning"),
     }
     assert [name for name, _ in found][-1] == "runner"
+
+
+def test_a_registry_without_a_lock_is_reported_with_the_command_that_sets_one(new: Project) -> None:
+    recorded = Recorded(HEALTHY | {f"az resource list --resource-type {ML}/registries": [azure.BUILT[5]]})
+    elsewhere = f"{GROUP}/providers/Microsoft.Storage/storageAccounts/the-registry/providers/Microsoft.Authorization"
+    recorded.answers["az lock list"] = [{"id": f"{elsewhere}/locks/cannot-delete", "name": "cannot-delete"}]
+    [(check, finding)] = bad(look(new, recorded))
+    assert (check, finding.level) == ("model registry", "warning")
+    assert finding.remedy == (
+        "`az lock create --name cannot-delete --lock-type CanNotDelete --resource-group rg-dev --resource the-registry "
+        f"--resource-type {ML}/registries`"
+    )
+
+
+@pytest.fixture
+def apart(new: Project) -> Project:
+    """The same with a registry in a resource group of its own."""
+    azure.put_registry_apart(new.root)
+    return new
+
+
+LOCKS_THERE = azure.granted(azure.LOCKS, azure.SHARED)
+
+
+def test_the_registry_is_looked_for_in_its_own_group(apart: Project) -> None:
+    recorded = Recorded(HEALTHY | {"az lock list --resource-group rg-shared": azure.LOCKED})
+    listed = f"az resource list --resource-type {ML}/registries"
+    recorded.answers[listed] = [azure.APART[1]]
+    found = look(apart, recorded)
+    assert bad(found) == []
+    assert ("model registry", ok("the-registry in rg-shared")) in found
+    recorded.answers[listed] = [azure.BUILT[5]]
+    [(check, finding)] = bad(look(apart, recorded))
+    assert (check, finding.text) == ("model registry", "the-registry is in another resource group: rg-dev")
+
+
+def test_the_workflows_of_dev_need_the_right_to_lock_in_the_group_of_the_registry(apart: Project) -> None:
+    enough = [role for role in azure.ENOUGH if not role["roleDefinitionId"].endswith(azure.LOCKS)]
+    recorded = Recorded(HEALTHY | {ASSIGNED: enough})
+    lacking = [finding.text for name, finding in bad(look(apart, recorded)) if name == "workflows' rights"]
+    assert lacking == [f"id-deploy-dev: lacks Locks Contributor on {azure.SHARED}"]
+    recorded.answers[ASSIGNED] = [*enough, LOCKS_THERE]
+    assert bad(look(apart, recorded)) == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "names", "text"),
+    [
+        (None, [], "every branch may use dev"),
+        (PROTECTED, [], "dev trusts protected branches, and a ruleset alone may make none"),
+        (NAMED, [], "no branch may use dev"),
+        (NAMED, ["main", "release/*"], ""),
+    ],
+)
+def test_which_branches_reach_an_environment_is_reported(
+    new: Project, policy: dict[str, bool] | None, names: list[str], text: str
+) -> None:
+    recorded = Recorded(HEALTHY)
+    recorded.answers[ON_GITHUB] = {"name": "dev", "protection_rules": [], "deployment_branch_policy": policy}
+    recorded.answers[f"{ON_GITHUB}/deployment-branch-policies"] = {
+        "branch_policies": [{"name": name} for name in names]
+    }
+    found = bad(look(new, recorded))
+    assert [(check, finding.level, finding.text) for check, finding in found] == (
+        [("branches on GitHub", "warning", text)] if text else []
+    )
+    assert all("`uv run mlops bootstrap --environment dev`" in finding.remedy for _, finding in found)
+
+
+def test_pull_requests_plan_from_their_own_branches_so_that_no_rule_is_missing_there(new: Project) -> None:
+    recorded = Recorded(HEALTHY)
+    look(new, recorded)
+    assert recorded.ran("environments/dev-read") == []
+
+
+def test_an_environment_that_github_does_not_have_yet_is_the_variables_finding(new: Project) -> None:
+    recorded = Recorded(HEALTHY | {ON_GITHUB: Refusal("gh: Not Found (HTTP 404)")})
+    assert bad(look(new, recorded)) == []

@@ -40,6 +40,7 @@ FAILING = (
     "online-endpoint invoke",
     "model update",
     "batch-deployment create",
+    "metrics list",
 )
 """The commands that fail at some point of a verb."""
 
@@ -59,7 +60,18 @@ class Trouble:
 
 
 class Commands(fake_az.Commands):
-    """The commands, with other files for each version."""
+    """The commands, with other files for each version, and requests that some versions fail with."""
+
+    def monitor_metrics_list(self) -> object:
+        online = self.state["online"]
+        models = {name: made["model"].rsplit("/", 1)[-1] for name, made in online["deployments"].items()}
+        calls = {
+            name: {"codes": {"200": 9, "424 500": 9 * fails_under_load(version)}, "latency": 100, "late": 1}
+            for name, version in models.items()
+            if online["traffic"].get(name) and self.state["busy"]
+        }
+        self.state = {**self.state, "callers": calls}
+        return super().monitor_metrics_list()
 
     def model_download(self) -> object:
         version = self.option("--version")
@@ -76,7 +88,8 @@ class Subscription:
     def __init__(self) -> None:
         """Begin with empty workspaces."""
         shared = {"registries": {REGISTRY: {}}}
-        self.spaces = {each: {**copy.deepcopy(fake_az.EMPTY), **shared} for each in CHAIN}
+        # Whether anyone calls the endpoint now.
+        self.spaces = {each: {**copy.deepcopy(fake_az.EMPTY), **shared, "busy": True} for each in CHAIN}
         self.trouble: Trouble | None = None
         self.seen = 0
 
@@ -114,7 +127,8 @@ class Subscription:
         assert not fake_az.mistakes(line), line
         name = next(name for name in fake_az.TABLE if line[: len(name.split())] == name.split())
         given = fake_az.options(line[len(name.split()) :])
-        place = (given.get("--workspace-name") or given.get("--resource-group") or ["-dev"])[0]
+        places = (given.get(option) for option in ("--workspace-name", "--resource-group", "--resource"))
+        place = next((found[0] for found in places if found), "-dev")
         words = [word for word in name.split()[1:] if word != "ml"]
         commands = Commands(self.spaces[place.rsplit("-", 1)[-1]], given)
         return getattr(commands, "_".join(words).replace("-", "_"))()
@@ -130,6 +144,11 @@ def quiet() -> Iterator[None]:
 def content(version: str, registry: str) -> str:
     """Return the files of a model version; every fourth one does not arrive in the registry as it was."""
     return f"version: {version}\n" + ("broken: true\n" if registry and int(version) % 4 == 0 else "")
+
+
+def fails_under_load(version: str) -> bool:
+    """Return whether a version passes each smoke test and fails with half of its requests: every fifth one."""
+    return int(version) % 5 == 0
 
 
 @dataclass
@@ -238,10 +257,21 @@ class OuterLoop(RuleBasedStateMachine):
             assert rejected[each] <= self.marked(each, "rejected"), "a rejection is taken back by --accept alone"
         return error
 
+    def held(self, environment: str) -> str:
+        """The version that is held on purpose, "" for none."""
+        online = self.online(environment)
+        newest = max(online["deployments"].items(), key=lambda item: int(item[1]["tags"]["generation"]), default=None)
+        if newest is None or online["traffic"].get(newest[0]) == 100:
+            return ""
+        version: str = newest[1]["model"].rsplit("/", 1)[-1]
+        return version if version in self.marked(environment, "held") else ""
+
     def abort(self, environment: str) -> None:
         """Do what the workflow does after a failure; twice, as after a failure of itself."""
+        held = self.held(environment)
         for _ in range(2):
             assert self.attempt(environment, verbs.abort, None) == ""
+            assert self.held(environment) == held, "what is held stays"
         if deployments := self.online(environment)["deployments"]:
             shares = self.online(environment)["traffic"]
             assert sorted(shares.get(name, 0) for name in deployments)[-1] == 100, "one has all traffic"
@@ -250,18 +280,21 @@ class OuterLoop(RuleBasedStateMachine):
         """Deliver; return whether the version serves for good."""
         before, pins = self.serving(environment), self.marked(environment, "pinned")
         sha256 = self.hash(version, registry=environment != "dev")
-        given = {"model_version": version, "sha256": sha256, **options}
+        given = {"model_version": version, "sha256": sha256, **options, "sleep": lambda seconds: None}
+        busy = self.azure.spaces[environment]["busy"]
         error = self.attempt(environment, lambda session: verbs.deliver(session, **given), trouble)
         if error and not options.get("hold"):
             self.abort(environment)
         after = self.serving(environment)
         assert after == before or (after and after[0] == version), "what serves is the old one, or the new one"
+        if before and after != before and busy:
+            assert not fails_under_load(version), "no version that fails under load gets all traffic"
         if after != before and not options.get("pin"):
             assert not before or int(version) >= int(before[0]), "only a pin brings an older version"
             assert options.get("unpin") or pins <= {version}, "a pinned environment keeps its version"
         if error or after is None or after[0] != version or options.get("hold"):
             return False
-        assert len(self.online(environment)["deployments"]) == 1
+        assert len(self.online(environment)["deployments"]) == 1 + bool(self.held(environment))
         if not pins - {version} or options.get("pin") or options.get("unpin"):
             assert self.azure.spaces[environment]["batch"]["default"] == f"model-{version}"
             if environment != "prod":
@@ -294,6 +327,12 @@ class OuterLoop(RuleBasedStateMachine):
         self.world.code += 1
         self._write_code()
 
+    @rule(environment=st.sampled_from(CHAIN))
+    def callers_come_or_go(self, environment: str) -> None:
+        """It is night, or day again."""
+        space = self.azure.spaces[environment]
+        space["busy"] = not space["busy"]
+
     @precondition(lambda self: self.world.versions)
     @rule(data=st.data(), environment=st.sampled_from(CHAIN), trouble=troubles, stale=st.booleans())
     def deliver_one(self, data: st.DataObject, environment: str, trouble: Trouble | None, stale: bool) -> None:
@@ -324,7 +363,8 @@ class OuterLoop(RuleBasedStateMachine):
         version = self.world.offers[environment][-1]
         self.deliver(environment, version, None, hold=True)
         if end == "abort":
-            self.abort(environment)
+            assert self.attempt(environment, lambda session: verbs.abort(session, held=True), None) == ""
+            assert len(self.online(environment)["deployments"]) < 2
         elif end == "shift" and len(self.online(environment)["deployments"]) == 2:
             assert self.attempt(environment, lambda session: verbs.shift_traffic(session, 100), None) == ""
             self.deliver(environment, version, None)
@@ -404,6 +444,8 @@ def months(project: Project, monkeypatch: pytest.MonkeyPatch) -> type[OuterLoop]
         file = project.root / "config" / f"{environment}.yml"
         set_key(file, "delivery", {"next": following})
         set_key(file, "monitor.enabled", environment == "prod")
+        # A canary with most of the traffic is a canary still.
+        set_key(file, "rollout", {"canary_percent": 60 if environment == "test" else 10, "canary_minutes": 1})
     monkeypatch.setattr("mlops.shell.shutil.which", lambda program: f"/bin/{program}")
     monkeypatch.setattr(OuterLoop, "project", project, raising=False)
     return OuterLoop

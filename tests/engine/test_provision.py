@@ -6,7 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recorded_azure import GROUP, HEALTHY, ML, PERSON, PRINCIPAL, SUBSCRIPTION, TOOLS, Recorded, Refusal, equipped
+from recorded_azure import (
+    GROUP,
+    HEALTHY,
+    ML,
+    PERSON,
+    PRINCIPAL,
+    SUBSCRIPTION,
+    TOOLS,
+    Recorded,
+    Refusal,
+    equipped,
+    put_registry_apart,
+)
 
 from mlops import cli, infrastructure
 from mlops.config import load_environment
@@ -56,7 +68,7 @@ def provision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recorded: Recorde
 
 def test_terraform_applies_the_plan_that_it_showed(provision: Provision, recorded: Recorded) -> None:
     assert provision("terraform", "--environment", "test") == 0
-    init, plan, apply = recorded.ran("terraform")
+    init, plan, show, apply = recorded.ran("terraform")
     assert init.startswith(
         "terraform -chdir=infrastructure/terraform init -input=false -reconfigure "
         "-backend-config=resource_group_name=rg-state "
@@ -68,7 +80,144 @@ def test_terraform_applies_the_plan_that_it_showed(provision: Provision, recorde
     file = "../../.local/terraform/test.tfplan"
     lock = "-lock-timeout=10m"
     assert plan == f"terraform -chdir=infrastructure/terraform plan -input=false {lock} {variables} -out={file}"
+    assert show == f"terraform -chdir=infrastructure/terraform show -no-color -json {file}"
     assert apply == f"terraform -chdir=infrastructure/terraform apply -input=false {lock} {file}"
+
+
+@pytest.mark.parametrize("address", ["module.model_registry[0]", "module.model_registry"])
+def test_terraform_applies_no_plan_that_deletes_the_model_registry(
+    provision: Provision, recorded: Recorded, address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As one without the add-on would be, or with another place for the registry."""
+    registry = {"address": f"{address}.azurerm_resource_group_template_deployment.this"}
+    show = "terraform -chdir=infrastructure/terraform show -no-color -json"
+    for actions in (["delete"], ["delete", "create"], ["create", "delete"]):
+        recorded.answers[show] = {"resource_changes": [registry | {"change": {"actions": actions}}]}
+        assert provision("terraform") == 1
+        assert recorded.ran("terraform -chdir=infrastructure/terraform apply") == []
+        error = capsys.readouterr().err
+        assert error.startswith(
+            "error: this would delete the model registry the-registry with its models (module.model"
+        )
+        assert error.count("\n") == 1
+    for change in (
+        registry | {"change": {"actions": ["update"]}},
+        {
+            "address": "azurerm_resource_group_template_deployment.registry_storage[0]",
+            "change": {"actions": ["delete"]},
+        },
+    ):
+        recorded.answers[show] = {"resource_changes": [change]}
+        assert provision("terraform") == 0
+
+
+APART = ("model-registry",)
+
+
+@pytest.fixture
+def apart(provision: Provision, recorded: Recorded, tmp_path: Path) -> Provision:
+    """The same in a project whose model registry has a resource group of its own, which is there."""
+    recorded.answers["az group show"] = {"name": "rg-shared"}
+
+    def run(infrastructure: str, *words: str) -> int:
+        root = tmp_path / "project"
+        if not root.exists():
+            equipped(root, infrastructure, list(APART))
+            put_registry_apart(root)
+        return provision(infrastructure, *words, add_ons=APART)
+
+    return run
+
+
+def test_terraform_builds_the_registry_before_the_environment_and_in_a_state_of_its_own(
+    apart: Provision, recorded: Recorded
+) -> None:
+    assert apart("terraform") == 0
+    lines = recorded.ran("terraform")
+    first = "terraform -chdir=infrastructure/terraform/model-registry"
+    assert [line.removeprefix(f"{first} ").split()[0] for line in lines[:4]] == ["init", "plan", "show", "apply"]
+    assert all(line.startswith("terraform -chdir=infrastructure/terraform ") for line in lines[4:])
+    assert " -backend-config=container_name=c -backend-config=key=shared.tfstate " in lines[0]
+    assert " -backend-config=key=dev " in lines[4]
+    assert "-var environment=dev -out=../../../.local/terraform/model-registry.tfplan" in lines[1]
+    assert "online_endpoint_exists" not in lines[1]
+    assert recorded.ran("az group create") == []
+
+
+def test_bicep_deploys_the_registry_before_the_environment(apart: Provision, recorded: Recorded) -> None:
+    assert apart("bicep") == 0
+    first, second = recorded.ran("deployment sub create")
+    assert first == (
+        "az deployment sub create --name the-registry --location westeurope --template-file "
+        "infrastructure/bicep/model-registry.bicep --parameters environment=dev --output none"
+    )
+    assert " --name mlw-dev " in second
+
+
+@pytest.mark.parametrize(
+    ("infrastructure", "deployer"),
+    [("terraform", f"-var deployer_principal_id={PERSON}"), ("bicep", f"deployerPrincipalId={PERSON}")],
+)
+def test_who_promotes_models_has_the_registry_too(
+    apart: Provision, recorded: Recorded, infrastructure: str, deployer: str
+) -> None:
+    assert apart(infrastructure, "--deployer", PERSON) == 0
+    assert [deployer in line for line in recorded.ran("model-registry plan", "model-registry.bicep")] == [True]
+
+
+@pytest.mark.parametrize("infrastructure", ["terraform", "bicep"])
+def test_only_the_environment_that_builds_the_registry_touches_it(
+    apart: Provision, recorded: Recorded, infrastructure: str
+) -> None:
+    for words in (["--environment", "test"], ["--environment", "prod", "--plan"]):
+        assert apart(infrastructure, *words) == 0
+    assert recorded.ran("model-registry", "the-registry", "rg-shared") == []
+
+
+@pytest.mark.parametrize("infrastructure", ["terraform", "bicep"])
+def test_a_plan_shows_the_registry_too_and_changes_nothing(
+    apart: Provision, recorded: Recorded, infrastructure: str, page: Path
+) -> None:
+    assert apart(infrastructure, "--plan") == 0
+    text = (page / "summary").read_text(encoding="utf-8")
+    shown = {
+        "terraform": "Plan: 5 to add, 0 to change, 0 to destroy. Plan: 1 to add",
+        "bicep": "Resource changes: 1 to",
+    }
+    assert text.startswith(f"## Infrastructure of dev\n\n{shown[infrastructure]}")
+    assert recorded.ran(" apply ", " create ", "az lock") == []
+
+
+@pytest.mark.parametrize("infrastructure", ["terraform", "bicep"])
+def test_without_bootstrap_the_group_of_the_registry_is_made_by_a_change_and_not_by_a_plan(
+    apart: Provision, recorded: Recorded, infrastructure: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded.answers["az group show"] = None
+    assert apart(infrastructure, "--plan") == 0
+    missing = "Resource group rg-shared and the model registry the-registry in it: to create."
+    assert missing in capsys.readouterr().out
+    assert plan_summary("dev", f"{missing}\nPlan: 1 to add.").splitlines()[2] == f"{missing} Plan: 1 to add."
+    assert recorded.ran("group create", "model-registry", "the-registry") == []
+    assert apart(infrastructure) == 0
+    [created] = recorded.ran("az group create")
+    assert created.startswith("az group create --name rg-shared --location westeurope --tags ")
+    assert " environment=shared " in created
+
+
+def test_the_files_of_the_registry_are_checked_too(apart: Provision, recorded: Recorded) -> None:
+    assert apart("terraform", "--check") == 0
+    assert recorded.ran("")[4:] == [
+        f"terraform -chdir=infrastructure/terraform/model-registry {words}"
+        for words in ("fmt -check -recursive", "init -input=false -backend=false", "validate", "test")
+    ]
+
+
+def test_the_registrys_bicep_is_compiled_too(apart: Provision, recorded: Recorded) -> None:
+    assert apart("bicep", "--check") == 0
+    assert recorded.ran("model-registry.bicep") == [
+        "az bicep lint --file infrastructure/bicep/model-registry.bicep",
+        "az bicep build --file infrastructure/bicep/model-registry.bicep --outfile .local/bicep/model-registry.json",
+    ]
 
 
 def test_terraform_plans_and_applies_nothing(provision: Provision, recorded: Recorded) -> None:
@@ -166,7 +315,7 @@ def test_bicep_brings_a_deleted_vault_back_before_it_deploys(provision: Provisio
     recorded.answers["az keyvault show-deleted"] = {"name": "key_vault-dev"}
     assert provision("bicep") == 0
     assert [" ".join(line.split()[1:3]) for line in recorded.ran("az ")] == [
-        "keyvault show-deleted", "group create", "keyvault recover", "account show",
+        "account show", "keyvault show-deleted", "group create", "keyvault recover",
         "resource show", "deployment sub", "deployment sub", "resource show",
     ]  # fmt: skip
     assert "--tags managed_by=mlops-template project=a-project" in recorded.ran("group create")[0]

@@ -5,8 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recorded_azure import BUILT, GROUP, HEALTHY, ML, PRINCIPAL, TOOLS, Recorded, Refusal, equipped, resource
-from small_project import write_yaml
+from recorded_azure import (
+    APART,
+    BUILT,
+    GROUP,
+    HEALTHY,
+    LOCKED,
+    ML,
+    PRINCIPAL,
+    TOOLS,
+    Recorded,
+    Refusal,
+    equipped,
+    put_registry_apart,
+    resource,
+)
+from small_project import set_key, write_yaml
 
 from mlops.project import load_yaml
 
@@ -158,6 +172,141 @@ def test_the_registry_stays_while_the_identity_of_an_environment_elsewhere_has_a
     assert "once these are gone, run `az role assignment delete --ids /assignment/elsewhere`" in capsys.readouterr().err
     recorded.answers["az role assignment list --scope"] = own
     assert teardown(*AGREED) == 0
+
+
+# The registry in a resource group of its own.
+
+
+@pytest.fixture
+def apart(teardown: Teardown, recorded: Recorded) -> Teardown:
+    """The same for a project whose registry is not in the group of dev."""
+    put_registry_apart(Path())
+    own = [item for item in BUILT if item["name"] != "the-registry"]
+    recorded.answers |= {
+        "az resource list --resource-group rg-dev": own,
+        "az resource list --resource-group rg-shared": APART,
+        "az lock list --resource-group rg-shared": LOCKED,
+    }
+    return teardown
+
+
+REGISTRY_GOES = {
+    "terraform": [
+        "terraform -chdir=infrastructure/terraform/model-registry init",
+        "terraform -chdir=infrastructure/terraform/model-registry destroy",
+    ],
+    "bicep": [
+        f"lock delete --ids {LOCKED[0]['id']}",
+        f"lock delete --ids {LOCKED[1]['id']}",
+        f"resource delete --ids {APART[1]['id']}",
+        f"resource delete --ids {APART[0]['id']}",
+    ],
+}
+
+
+def test_the_registry_goes_last_and_its_locks_before_it(apart: Teardown, tool: str, recorded: Recorded) -> None:
+    assert apart(*AGREED) == 0
+    done, expected = changes(recorded), [*ENDPOINTS, SMART_DETECTION, *BY_TOOL[tool], *REGISTRY_GOES[tool]]
+    assert len(done) == len(expected), done
+    for line, beginning in zip(done, expected, strict=True):
+        assert line.startswith(beginning)
+
+
+def test_its_own_group_is_listed_before_the_question_and_stays_empty(
+    apart: Teardown, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("typer.confirm", lambda question: False)
+    assert apart() == 1
+    shown = capsys.readouterr().out
+    assert "And last, in resource group rg-shared, with the models of all environments:\n" in shown
+    assert "  microsoft.machinelearningservices/registries: the-registry\n" in shown
+    assert "resource group rg-state: identity id-deploy-dev" in shown
+    assert "resource group rg-shared, empty; `uv run mlops bootstrap --environment dev --undo`" in shown
+
+
+@pytest.mark.parametrize("name", ["test", "prod"])
+def test_no_other_environment_takes_the_registry_along(apart: Teardown, recorded: Recorded, name: str) -> None:
+    workspace = resource(f"mlw-{name}", f"{ML}/workspaces")
+    recorded.answers[f"az resource list --resource-group rg-{name}"] = [workspace]
+    recorded.answers[f"az resource show --resource-group rg-{name}"] = workspace
+    assert apart("--environment", name, "--yes", "--confirm", name) == 0
+    assert recorded.ran("rg-shared", "model-registry") == []
+
+
+def test_a_registry_of_its_own_group_stays_while_another_environment_reads_it(
+    apart: Teardown, tool: str, recorded: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = "az resource show --resource-group rg-prod --name mlw-prod"
+    recorded.answers[shown] = resource("mlw-prod", f"{ML}/workspaces")
+    assert apart(*AGREED) == 1
+    assert changes(recorded) == []
+    assert "first run `uv run mlops teardown --environment prod --all`" in capsys.readouterr().err
+    recorded.answers[shown] = None
+    recorded.answers["az role assignment list --scope"] = [role("elsewhere", scope=APART[1]["id"])]
+    assert apart(*AGREED) == 1
+    assert changes(recorded) == []
+    assert "identities of other environments have a role on it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["a lock", "a resource"])
+def test_what_another_user_put_beside_the_registry_stops_it(
+    apart: Teardown, recorded: Recorded, what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if what == "a lock":
+        recorded.answers["az lock list --resource-group rg-shared"] = [{"id": "/x", "name": "audit"}, *LOCKED]
+    else:
+        notes = resource("notes", "Microsoft.Storage/storageAccounts", ours=False)
+        recorded.answers["az resource list --resource-group rg-shared"] = [*APART, notes]
+    assert apart(*AGREED) == 1
+    assert changes(recorded) == []
+    assert "error: rg-shared " in capsys.readouterr().err
+
+
+def test_after_a_failure_at_the_registry_it_goes_on_with_the_registry(
+    apart: Teardown, tool: str, recorded: Recorded
+) -> None:
+    failing = REGISTRY_GOES[tool][-2]
+    recorded.answers[failing] = Refusal("(Conflict) not now")
+    assert apart(*AGREED) == 1
+    del recorded.answers[failing]
+    recorded.log.clear()
+    # By now the environment is gone, its resource group, too.
+    recorded.answers |= {"az resource list --resource-group rg-dev": None, "az group show": None}
+    assert apart(*AGREED) == 0
+    assert changes(recorded)[-1].startswith(REGISTRY_GOES[tool][-1])
+    assert recorded.ran("az ml") == []
+
+
+def test_a_registry_that_a_promotion_created_in_its_own_group_goes_last_too(
+    apart: Teardown, tool: str, recorded: Recorded
+) -> None:
+    file = Path("pyproject.toml")
+    file.write_text(file.read_text(encoding="utf-8").replace('"model-registry", ', ""), encoding="utf-8")
+    set_key(Path("config/dev.yml"), "model_registry", None)
+    recorded.answers["az resource list --resource-group rg-shared"] = [APART[1] | {"tags": None}]
+    recorded.answers["az lock list --resource-group rg-shared"] = LOCKED[1:]
+    assert apart(*AGREED) == 0
+    lock, registry = f"lock delete --ids {LOCKED[1]['id']}", f"resource delete --ids {APART[1]['id']}"
+    assert changes(recorded)[-2:] == [lock, registry]
+    assert recorded.ran("terraform/model-registry") == []
+    # Terraform built it when the project had the add-on, and would take it to be there still.
+    recorded.answers["az deployment group show"] = {"name": "the-registry"}
+    assert apart(*AGREED) == 0
+    assert changes(recorded)[-1] == "deployment group delete --resource-group rg-shared --name the-registry"
+
+
+def test_a_lock_that_was_set_by_hand_on_a_registry_in_the_group_of_dev_is_no_obstacle(
+    teardown: Teardown, tool: str, recorded: Recorded
+) -> None:
+    """As docs/infrastructure.md sets it in projects from before the registry had a group of its own."""
+    lock = f"{GROUP}/providers/{ML}/registries/the-registry/providers/Microsoft.Authorization/locks/cannot-delete"
+    recorded.answers["az lock list"] = [{"id": lock, "name": "cannot-delete"}]
+    assert teardown(*AGREED) == 0
+    done = changes(recorded)
+    assert done.index(f"lock delete --ids {lock}") < done.index(
+        next(line for line in done if BY_TOOL[tool][-1] in line)
+    )
 
 
 def test_the_page_of_the_run_shows_what_went_and_what_stays(

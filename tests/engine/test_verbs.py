@@ -133,6 +133,9 @@ def play_everything(dev: Session, azure: FakeAzure, folder: Path) -> None:
     azure.fail("az ml online-deployment create", after=True)
     failure(lambda: verbs.deploy_online(dev, model_version="2"))
     azure.works_again()
+    azure.load()["callers"] = {"green": {"codes": {"424 500": 30}, "latency": 100, "late": 0}}
+    azure.save()
+    failure(lambda: verbs.deploy_online(dev, model_version="2", bake_minutes=1, sleep=lambda seconds: None))
     verbs.deploy_online(dev, model_version="2", hold=True)
     verbs.shift_traffic(dev, 50)
     verbs.smoke_test(dev)
@@ -214,7 +217,7 @@ def test_a_rollout_works_with_az_as_a_program_of_its_own(
             "Run the command below to authenticate interactively:\naz login",
             "the workflow's sign-in has expired: run the job again",
         ),
-        ("'ml' is misspelled or not recognized by the system.", "run `az extension add --name ml`"),
+        ("'ml' is misspelled or not recognized by the system.", "run `az extension add --name ml --version "),
         ("(ResourceGroupNotFound) Resource group 'rg-dev' could not be found.", "mlops provision --environment dev"),
         ("The Resource 'X/workspaces/mlw-dev' under resource group 'rg-dev' was not found", "mlops provision"),
         ("(AuthorizationFailed) The client does not have authorization", "role AzureML Data Scientist"),

@@ -15,6 +15,12 @@ type environmentNames = {
   action_group: string
   budget: string
   registry: string
+
+  @description('Resource group of the registry; without it the registry is in the group of its environment.')
+  registry_resource_group: string?
+
+  @description('Where the log of the registry goes.')
+  registry_log_analytics: string?
   online_endpoint: string
 
   @description('Only with the add-on data-lake.')

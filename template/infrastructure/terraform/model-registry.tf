@@ -1,13 +1,57 @@
-# Add-on "model-registry": the registry that carries models from dev to test and prod is built with the environment
-# whose config has a section `model_registry`, and serves all of them.
+# Add-on "model-registry": the registry that carries models from dev to test and prod serves all of them. The folder
+# model-registry builds it, in a resource group and a state of its own, so that no environment can delete it. Where the
+# config has no `registry_resource_group`, as in projects from before that key, it stays in the environment's own group.
+locals {
+  model_registry = try(local.config.model_registry, null)
+  registry_group = try(local.names.registry_resource_group, null)
+  registry_id    = "/subscriptions/${data.azurerm_client_config.current.subscription_id}/resourceGroups/${coalesce(local.registry_group, local.names.resource_group)}/providers/Microsoft.MachineLearningServices/registries/${local.names.registry}"
+
+  # What the internet does not reach needs private endpoints in the network of this environment.
+  closed_registry = local.model_registry == null ? false : !local.model_registry.public_network_access
+  closed_registry_resources = local.closed_registry ? {
+    model_registry         = try(module.model_registry[0].id, local.registry_id)
+    model_registry_storage = jsondecode(azurerm_resource_group_template_deployment.registry_storage[0].output_content).id.value
+  } : {}
+}
+
 module "model_registry" {
   source = "./modules/model-registry"
-  count  = try(local.config.model_registry, null) == null ? 0 : 1
+  count  = local.model_registry != null && local.registry_group == null ? 1 : 0
 
   name                  = local.names.registry
   place                 = local.place
   resource_group_id     = azurerm_resource_group.this.id
-  locations             = local.config.model_registry.locations
-  public_network_access = local.config.model_registry.public_network_access
+  locations             = local.model_registry.locations
+  public_network_access = local.model_registry.public_network_access
   assignments           = { for key, assignment in local.assignments : key => assignment if assignment.on == "model_registry" }
+}
+
+# Models get into the registry, and out of it, through a storage account that Azure created, in a group of its own. A
+# separate deployment looks it up: azurerm forgets what a deployment returned as soon as its definition changes, and
+# would replace the private endpoint to the account.
+resource "azurerm_resource_group_template_deployment" "registry_storage" {
+  count = local.closed_registry ? 1 : 0
+
+  name                = "${local.names.registry}-storage"
+  resource_group_name = azurerm_resource_group.this.name
+  deployment_mode     = "Incremental"
+
+  template_content = jsonencode({
+    "$schema"      = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
+    contentVersion = "1.0.0.0"
+    resources      = []
+    outputs = {
+      id = {
+        type  = "string"
+        value = "[reference('${local.registry_id}', '2026-05-01').regionDetails[0].storageAccountDetails[0].systemCreatedStorageAccount.armResourceId.resourceId]"
+      }
+    }
+  })
+
+  depends_on = [module.model_registry]
+}
+
+moved {
+  from = module.model_registry[0].azurerm_resource_group_template_deployment.storage[0]
+  to   = azurerm_resource_group_template_deployment.registry_storage[0]
 }

@@ -21,6 +21,9 @@ param rights right[]
 @description('Whether the Azure ML registry is in this environment, and reached from here alone.')
 param hasModelRegistry bool
 
+@description('Resource group of that registry.')
+param registryGroup string
+
 resource workspace 'Microsoft.MachineLearningServices/workspaces@2026-05-01' existing = {
   name: names.workspace
 }
@@ -43,6 +46,7 @@ resource lake 'Microsoft.Storage/storageAccounts@2026-04-01' existing = if (cont
 
 resource modelRegistry 'Microsoft.MachineLearningServices/registries@2026-05-01' existing = if (hasModelRegistry) {
   name: names.registry
+  scope: resourceGroup(registryGroup)
 }
 
 // By the key that shared/private-network.yml has for them.

@@ -1,4 +1,4 @@
-# The add-on "model-registry": built with dev, for all environments.
+# The add-on "model-registry": the registry itself, and what an environment has of it.
 
 mock_provider "azurerm" {
   source          = "./tests/mocks"
@@ -65,12 +65,12 @@ run "the_registry_is_in_every_region_of_the_list" {
   }
 
   assert {
-    condition     = jsondecode(azurerm_resource_group_template_deployment.this.template_content).resources[0].properties.publicNetworkAccess == "Enabled" && output.closed_resources == {}
-    error_message = "An open registry needs no private endpoint."
+    condition     = jsondecode(azurerm_resource_group_template_deployment.this.template_content).resources[0].properties.publicNetworkAccess == "Enabled"
+    error_message = "The internet reaches an open registry."
   }
 }
 
-run "a_closed_registry_is_reached_through_private_endpoints_only" {
+run "a_closed_registry_is_closed_to_the_public_network" {
   command = plan
 
   module {
@@ -84,18 +84,6 @@ run "a_closed_registry_is_reached_through_private_endpoints_only" {
   assert {
     condition     = jsondecode(azurerm_resource_group_template_deployment.this.template_content).resources[0].properties.publicNetworkAccess == "Disabled"
     error_message = "The model registry is closed to the public network."
-  }
-
-  assert {
-    condition = jsondecode(azurerm_resource_group_template_deployment.storage[0].template_content).outputs.id.value == (
-      "[reference('${output.id}', '2026-05-01').regionDetails[0].storageAccountDetails[0].systemCreatedStorageAccount.armResourceId.resourceId]"
-    )
-    error_message = "The account that Azure created is looked up."
-  }
-
-  assert {
-    condition     = { for key, id in output.closed_resources : key => basename(id) } == { model_registry = "mlr-test", model_registry_storage = "registry" }
-    error_message = "The registry and its models are to be reached by private endpoints."
   }
 }
 
@@ -113,7 +101,7 @@ run "a_registry_without_a_region_is_refused" {
   expect_failures = [var.locations]
 }
 
-run "dev_builds_the_registry" {
+run "an_environment_that_is_deleted_leaves_the_registry" {
   command = plan
 
   variables {
@@ -121,12 +109,32 @@ run "dev_builds_the_registry" {
   }
 
   assert {
-    condition     = [for each in module.model_registry : basename(each.id)] == [yamldecode(file("../../config/dev.yml")).names.registry]
-    error_message = "The registry takes its name from the config."
+    condition     = length(module.model_registry) == (can(yamldecode(file("../../config/dev.yml")).names.registry_resource_group) ? 0 : 1)
+    error_message = "A registry with a resource group of its own is not in the state of an environment."
+  }
+
+  assert {
+    condition = keys(local.closed_registry_resources) == (
+      yamldecode(file("../../config/dev.yml")).model_registry.public_network_access ? [] : ["model_registry", "model_registry_storage"]
+    )
+    error_message = "A closed registry and its models are to be reached by private endpoints, an open one by none."
+  }
+
+  assert {
+    condition     = !local.closed_registry || strcontains(try(azurerm_resource_group_template_deployment.registry_storage[0].template_content, ""), "[reference('${local.registry_id}', '2026-05-01').regionDetails[0].storageAccountDetails[0].systemCreatedStorageAccount.armResourceId.resourceId]")
+    error_message = "The account that Azure created is looked up."
+  }
+
+  assert {
+    condition = [split("/", local.registry_id)[4], basename(local.registry_id)] == [
+      try(yamldecode(file("../../config/dev.yml")).names.registry_resource_group, yamldecode(file("../../config/dev.yml")).names.resource_group),
+      yamldecode(file("../../config/dev.yml")).names.registry,
+    ]
+    error_message = "The registry has its name and its resource group from the config."
   }
 }
 
-run "the_other_environments_use_that_of_dev" {
+run "the_other_environments_build_no_registry" {
   command = plan
 
   variables {
@@ -134,7 +142,7 @@ run "the_other_environments_use_that_of_dev" {
   }
 
   assert {
-    condition     = length(module.model_registry) == 0
+    condition     = length(module.model_registry) == 0 && length(local.closed_registry_resources) == 0
     error_message = "There is one registry for all environments."
   }
 }

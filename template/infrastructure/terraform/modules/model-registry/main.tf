@@ -48,31 +48,6 @@ resource "azurerm_resource_group_template_deployment" "this" {
   })
 }
 
-# Models get into the registry, and out of it, through the storage account that Azure created. A separate deployment
-# looks it up: azurerm forgets what a deployment returned as soon as its definition changes, and would replace the
-# private endpoint to the account.
-resource "azurerm_resource_group_template_deployment" "storage" {
-  count = var.public_network_access ? 0 : 1
-
-  name                = "${var.name}-storage"
-  resource_group_name = var.place.resource_group
-  deployment_mode     = "Incremental"
-
-  template_content = jsonencode({
-    "$schema"      = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
-    contentVersion = "1.0.0.0"
-    resources      = []
-    outputs = {
-      id = {
-        type  = "string"
-        value = "[reference('${local.id}', '2026-05-01').regionDetails[0].storageAccountDetails[0].systemCreatedStorageAccount.armResourceId.resourceId]"
-      }
-    }
-  })
-
-  depends_on = [azurerm_resource_group_template_deployment.this]
-}
-
 resource "azurerm_role_assignment" "this" {
   for_each = var.assignments
 

@@ -43,6 +43,9 @@ class Names(Section):
     data_lake: Text | None = None
     virtual_network: Text | None = None
     registry: Text
+    registry_resource_group: Text | None = None
+    """None in projects from before the key, whose registry is in the group of the environment that builds it."""
+    registry_log_analytics: Text | None = None
     online_endpoint: EndpointName
     batch_endpoint: EndpointName
 
@@ -174,10 +177,17 @@ class Delivery(Section):
 
 
 class Rollout(Section):
-    """The canary stage of a deployment: its share of the traffic in percent and its length in minutes."""
+    """The canary stage of a deployment, and what ends it.
+
+    Its share of the traffic in percent and its length in minutes; the share of failed requests in percent and the
+    latency in milliseconds (None: any) that it may not exceed; and what is done when no request comes.
+    """
 
     canary_percent: Percent
     canary_minutes: Annotated[float, Field(ge=0)]
+    max_error_percent: Annotated[float, Field(ge=0, le=100)] = 5
+    max_latency_ms: Count | None = None  # files from before the key say nothing of how slow is too slow
+    without_traffic: Literal["warn", "stop"] = "warn"
 
 
 class Schedule(Section):
@@ -239,10 +249,11 @@ class Network(Section):
 
 
 class ModelRegistry(Section):
-    """The Azure ML registry that is built with this environment: its regions, and whether the internet reaches it."""
+    """The Azure ML registry that is built with this environment: its regions, who reaches it, its log."""
 
     locations: Annotated[list[Text], Field(min_length=1)]
     public_network_access: bool
+    log_days: Count | None = None  # only where the registry has a resource group of its own
 
 
 class Retention(Section):
@@ -302,6 +313,21 @@ class EnvironmentConfig(Section):
         return f"{COLLECTED}/{self.names.online_endpoint}/{collection}"
 
     @property
+    def registry_group(self) -> str:
+        """The resource group of the model registry that this environment builds or creates by a promotion."""
+        return self.names.registry_resource_group or self.names.resource_group
+
+    @property
+    def builds_registry_apart(self) -> bool:
+        """Whether the model registry is built with this environment, but in a resource group and a state of its own."""
+        return self.model_registry is not None and self.names.registry_resource_group is not None
+
+    @property
+    def shared_tags(self) -> dict[str, str]:
+        """The tags of what belongs to all environments."""
+        return self.tags | {"environment": "shared"}
+
+    @property
     def closed(self) -> bool:
         """Whether nothing of the environment can be reached from the internet."""
         return self.network is not None
@@ -324,6 +350,11 @@ def load_environment(project: Project, name: str) -> EnvironmentConfig:
     if config is None or problems:
         raise UserError(f"config/{name}.yml: {problems[0]}")
     return config
+
+
+def builds_registry_apart(project: Project) -> bool:
+    """Return whether an environment builds the model registry in a resource group of its own."""
+    return any(load_environment(project, name).builds_registry_apart for name in project.environments)
 
 
 def read_environment(project: Project, name: str) -> tuple[EnvironmentConfig | None, list[Problem]]:
@@ -512,11 +543,35 @@ def _delivery_problems(project: Project, config: EnvironmentConfig) -> Iterator[
             yield Problem("delivery.next", problem)
 
 
+def _rollout_problems(config: EnvironmentConfig) -> Iterator[Problem]:
+    """Find a canary that no request could ever reach."""
+    if config.rollout.without_traffic == "stop" and not config.rollout.canary_minutes:
+        problem = 'is "stop", but a canary of 0 minutes is not watched: raise rollout.canary_minutes, or choose "warn"'
+        yield Problem("rollout.without_traffic", problem)
+
+
+OF_THE_REGISTRY = ("names.registry_resource_group", "names.registry_log_analytics")
+"""Names that an environment may lack: projects from before them have the registry in an environment's group."""
+
+
+def _registry_problems(config: EnvironmentConfig) -> Iterator[Problem]:
+    """Find a registry that would not be apart from the environment, or would be without its log."""
+    group = config.names.registry_resource_group
+    if group and group.casefold() == config.names.resource_group.casefold():
+        yield Problem(OF_THE_REGISTRY[0], f"{group} is the environment's own group, which a teardown deletes")
+    if config.builds_registry_apart and config.names.registry_log_analytics is None:
+        yield Problem(OF_THE_REGISTRY[1], "the key is missing, and the registry in a group of its own needs it")
+    if config.builds_registry_apart and config.model_registry and config.model_registry.log_days is None:
+        yield Problem("model_registry.log_days", "the key is missing, and the registry in a group of its own needs it")
+
+
 def _section_problems(project: Project, config: EnvironmentConfig) -> Iterator[Problem]:
     """Find parts of the file that nothing would build, and infrastructure without its settings."""
     yield from _cluster_problems(config.compute)
     yield from _delivery_problems(project, config)
-    optional = {path for paths in ADD_ONS.values() for path in paths}
+    yield from _rollout_problems(config)
+    yield from _registry_problems(config)
+    optional = {path for paths in ADD_ONS.values() for path in paths} | {*OF_THE_REGISTRY}
     for add_on, paths in ADD_ONS.items():
         for path in paths:
             there = operator.attrgetter(path)(config) is not None

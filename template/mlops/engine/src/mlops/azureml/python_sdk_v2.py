@@ -11,6 +11,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,15 @@ from mlops.azureml.backend import (
 )
 from mlops.azureml.monitor_runs import ERROR_TAG, Breach, MonitorRun, find_breaches, is_of_schedule, moment
 from mlops.azureml.remedies import Remedy, remedy, storage_remedy
+from mlops.azureml.request_metrics import (
+    AGGREGATION,
+    INTERVAL,
+    MOST_SERIES,
+    RequestMetrics,
+    endpoint_id,
+    read_requests,
+    time_text,
+)
 from mlops.azureml.storage import Container, StoredFile
 from mlops.config import DriftRules, EnvironmentConfig, Sweep
 from mlops.definitions.base import error_line, require
@@ -45,6 +55,7 @@ INSTALL = (
     "see https://learn.microsoft.com/cli/azure/install-azure-cli and run `az login`, or set AZURE_SUBSCRIPTION_ID to "
     "the id of your subscription"
 )
+MANAGEMENT, METRICS_API = "https://management.azure.com", "2023-10-01"
 _NOT_FOUND = r"not (be )?found|NotFound|does not exist"
 
 
@@ -59,8 +70,13 @@ def credential() -> "TokenCredential":
     return ChainedTokenCredential(*found)
 
 
-def client(config: EnvironmentConfig, registry: str | None = None) -> "MLClient":
+def client(config: EnvironmentConfig, registry: str | None = None, group: str | None = None) -> "MLClient":
     """Return the client of an environment's workspace, or of a registry.
+
+    Args:
+        config: The environment.
+        registry: The name of the registry; None is the workspace.
+        group: The resource group, by default that of the environment.
 
     Raises:
         UserError: No subscription is known.
@@ -68,7 +84,8 @@ def client(config: EnvironmentConfig, registry: str | None = None) -> "MLClient"
     from azure.ai.ml import MLClient
 
     options: dict[str, Any] = {"registry_name": registry} if registry else {"workspace_name": config.names.workspace}
-    return MLClient(credential(), subscription(config), config.names.resource_group, **options, enable_telemetry=False)
+    place = (credential(), subscription(config), group or config.names.resource_group)
+    return MLClient(*place, **options, enable_telemetry=False)
 
 
 def subscription(config: EnvironmentConfig) -> str:
@@ -106,7 +123,7 @@ class PythonSdk:
         self._config = config
         self._names = config.names
         self._dry_run = dry_run
-        self._clients: dict[str | None, MLClient] = {}
+        self._clients: dict[tuple[str | None, str | None], MLClient] = {}
         # azure-ai-ml warns of each class that it calls experimental or deprecated, its own uses of them included.
         logging.getLogger("azure.ai.ml").setLevel(logging.ERROR)
         warnings.filterwarnings("ignore", module=r"azure\.ai\.ml")
@@ -216,7 +233,8 @@ class PythonSdk:
 
     def create_registry(self, name: str, locations: list[str]) -> None:
         registry = call_definition(self._project, "registry", "registry", name, locations)
-        self._change("registries.begin_create", registry, shown=f"{name} in {', '.join(locations)}")
+        group = self._config.names.registry_resource_group
+        self._change("registries.begin_create", registry, shown=f"{name} in {', '.join(locations)}", group=group)
 
     def share_model(self, version: str, registry: str) -> None:
         name = self._config.model.name
@@ -301,6 +319,26 @@ class PythonSdk:
             return json.loads(answer) if isinstance(answer, str) else answer
         except json.JSONDecodeError:
             return answer
+
+    def request_metrics(self, deployment: str, since: datetime, until: datetime) -> RequestMetrics:
+        """Ask Azure Monitor by its REST API, with the credential of all calls: the SDK of Azure ML has no metrics."""
+        if self._dry_run:
+            return RequestMetrics(0, 0, None)
+        endpoint = endpoint_id(self._config, subscription(self._config))
+
+        def query(metric: str, series: str) -> Any:
+            parameters = {
+                "api-version": METRICS_API,
+                "metricnames": metric,
+                "$filter": series,
+                "top": MOST_SERIES,
+                "aggregation": AGGREGATION,
+                "interval": INTERVAL,
+                "timespan": f"{time_text(since)}/{time_text(until)}",
+            }
+            return self._management(f"{endpoint}/providers/Microsoft.Insights/metrics", parameters)
+
+        return read_requests(query, deployment, since)
 
     def show_log(self, deployment: str, lines: int) -> None:
         options: dict[str, Any] = {"endpoint_name": self._names.online_endpoint, "lines": lines}
@@ -398,6 +436,18 @@ class PythonSdk:
 
     # How a call is made.
 
+    def _management(self, path: str, parameters: Mapping[str, str]) -> Any:
+        """Read from a service of Azure for which this project has no SDK."""
+        from azure.core import PipelineClient
+        from azure.core.pipeline.policies import BearerTokenCredentialPolicy, RetryPolicy
+        from azure.core.rest import HttpRequest
+
+        policies = [RetryPolicy(), BearerTokenCredentialPolicy(credential(), f"{MANAGEMENT}/.default")]
+        with azure_errors(self._config), PipelineClient(MANAGEMENT, policies=policies) as service:
+            answer = service.send_request(HttpRequest("GET", f"{MANAGEMENT}{path}", params=dict(parameters)))
+            answer.raise_for_status()
+            return answer.json()
+
     def _list(self, operation: str, *, registry: str | None = None, **options: Any) -> list[Any]:
         """Read all of a list; it is empty in a dry run."""
         if self._dry_run:
@@ -412,13 +462,16 @@ class PythonSdk:
         print(f"MLClient.{operation}({shown})", flush=True)
         return None if self._dry_run else self._call(operation, *arguments, registry=registry, **options)
 
-    def _call(self, operation: str, *arguments: Any, registry: str | None = None, **options: Any) -> Any:
+    def _call(
+        self, operation: str, *arguments: Any, registry: str | None = None, group: str | None = None, **options: Any
+    ) -> Any:
         """Make a call and wait for the end of what it starts."""
+        place = (registry, group)
         with azure_errors(self._config):
-            if registry not in self._clients:
+            if place not in self._clients:
                 # For a registry this queries Azure where it is.
-                self._clients[registry] = client(self._config, registry)
-            result = operator.attrgetter(operation)(self._clients[registry])(*arguments, **options)
+                self._clients[place] = client(self._config, *place)
+            result = operator.attrgetter(operation)(self._clients[place])(*arguments, **options)
             return result.result() if operation.partition(".")[2].startswith("begin_") else result
 
     def _shown(self, model: ModelVersion) -> str:

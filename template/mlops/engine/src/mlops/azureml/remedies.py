@@ -6,6 +6,10 @@ from typing import Protocol
 from mlops.config import EnvironmentConfig
 from mlops.errors import UserError
 
+# The newest version in the changelog of Azure/azure-cli-extensions (July 2026). Users of 2.45.0 report that
+# `az ml job stream` breaks off while a job runs; 2.44.0 cannot create a datastore.
+INSTALL_EXTENSION = "az extension add --name ml --version 2.44.1"
+
 
 class Remedy(Protocol):
     """Returns the one line that helps against an error of Azure, or None when there is no known remedy."""
@@ -51,7 +55,11 @@ def remedy(output: str, config: EnvironmentConfig) -> UserError | None:
             "you are not signed in to Azure: run `az login`"
         ),
         r"'ml' is (misspelled|not in)|requires the extension ml": (
-            "the Azure CLI lacks its Azure ML extension: run `az extension add --name ml`"
+            f"the Azure CLI lacks its Azure ML extension: run `{INSTALL_EXTENSION}`"
+        ),
+        rf"[Rr]esource group '?{re.escape(names.registry_resource_group or 'of a registry')}'? could not be found": (
+            f"there is no resource group {names.registry_resource_group} for the model registry yet: run `uv run mlops "
+            f"bootstrap --environment {environment}`, which makes it"
         ),
         rf"ResourceGroupNotFound|Workspace not found|workspaces/{re.escape(workspace)}'? .*not (be )?found": (
             f"there is no workspace {workspace} in your subscription: {provide}, or choose the subscription with `az "
@@ -65,6 +73,10 @@ def remedy(output: str, config: EnvironmentConfig) -> UserError | None:
         rf"RegistryNotFound|registr(y|ies)\W+{re.escape(names.registry)}\b.*not (be )?found": (
             f"there is no registry {names.registry} for you: correct names.registry in config/{environment}.yml, or "
             "ask for the role AzureML Registry User"
+        ),
+        r"(?i)Microsoft\.Insights/metrics/read": (
+            f"you may not read the metrics of {names.online_endpoint}: ask for the role Reader, or Monitoring Reader, "
+            f"on {workspace}"
         ),
         r"AuthorizationFailed|does not have authorization": (
             f"you may not do this in {workspace}: ask for the role AzureML Data Scientist"

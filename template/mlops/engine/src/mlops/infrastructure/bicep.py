@@ -1,8 +1,9 @@
 """Bicep: a deployment at the subscription, which makes the resource group and all in it."""
 
 import json
+from collections.abc import Sequence
 
-from mlops.config import EnvironmentConfig
+from mlops.config import EnvironmentConfig, builds_registry_apart
 from mlops.errors import CommandError
 from mlops.infrastructure.provisioned import Provisioned
 from mlops.infrastructure.workspace import (
@@ -13,10 +14,11 @@ from mlops.infrastructure.workspace import (
 )
 from mlops.project import Project
 from mlops.shell import Shell
-from mlops.subscription.account import LOCK, REMEDIES, account, find
+from mlops.subscription.account import REMEDIES, account, find
 from mlops.subscription.checks import Context
 from mlops.subscription.checks.tools import Tool
 from mlops.subscription.choices import Action
+from mlops.subscription.registry import delete_locks, delete_registry, prepare_registry_group
 
 FOLDER = "infrastructure/bicep"
 
@@ -44,7 +46,15 @@ class Bicep(Provisioned):
             return ""
         if action == "destroy":
             _destroy(shell, config)
+            if config.builds_registry_apart:  # after the private endpoints to it
+                delete_registry(shell, config)
             return ""
+        who = []
+        if deployer:
+            who = [f"deployerPrincipalId={deployer}"]
+        elif not dry_run and account(shell).user_type == "servicePrincipal":
+            who = ["deployerPrincipalType=ServicePrincipal"]
+        plans = [_deploy_registry(shell, config, action, who)] if config.builds_registry_apart else []
         if action == "apply":
             _recover_vault(shell, config)
         # A template knows the first two of these parameters only with the add-ons that need them.
@@ -52,10 +62,7 @@ class Bicep(Provisioned):
         if instances := existing_instances(shell, self.project, config):
             # `az` takes single quotes as well, and cmd.exe, which runs it on Windows, leaves them alone.
             values.append(f"existingInstances={instances}")
-        if deployer:
-            values.append(f"deployerPrincipalId={deployer}")
-        elif not dry_run and account(shell).user_type == "servicePrincipal":
-            values.append("deployerPrincipalType=ServicePrincipal")
+        values += who
         if start := _budget_start(shell, config):
             values.append(f"budgetStart={start}")
         # One name for all deployments of an environment: Azure then refuses a second one at the same time.
@@ -65,17 +72,34 @@ class Bicep(Provisioned):
         arguments = [*name, "--location", config.location, "--parameters", file]
         if values:
             arguments += ["--parameters", *values]
+        plans.append(_deploy(shell, action, arguments))
         if action == "plan":
-            # What may change is compared with what may be read: an identity that plans has no right to change anything.
-            text = shell.read("az", "deployment", "sub", "what-if", *arguments, "--validation-level", "ProviderNoRbac")
-            print(text, flush=True)
-            return text
-        shell.run("az", "deployment", "sub", "create", *arguments, "--output", "none")
+            return "\n".join(plan for plan in plans if plan)
         enable_serverless_spark(shell, config)
         outputs = find(shell, "deployment", "sub", "show", *name, "--query", "properties.outputs")
         for key, output in sorted((outputs or {}).items()):
             print(f"{key} = {json.dumps(output['value'])}", flush=True)
         return ""
+
+
+def _deploy(shell: Shell, action: Action, arguments: Sequence[str]) -> str:
+    """Deploy, or return the text of what that would change."""
+    if action == "apply":
+        shell.run("az", "deployment", "sub", "create", *arguments, "--output", "none")
+        return ""
+    # What may change is compared with what may be read: an identity that plans has no right to change anything.
+    text = shell.read("az", "deployment", "sub", "what-if", *arguments, "--validation-level", "ProviderNoRbac")
+    print(text, flush=True)
+    return text
+
+
+def _deploy_registry(shell: Shell, config: EnvironmentConfig, action: Action, who: Sequence[str]) -> str:
+    """Deploy the model registry into its own resource group, or return the text of what that would change."""
+    if missing := prepare_registry_group(shell, config, apply=action == "apply"):
+        return missing
+    name = ["--name", config.names.registry, "--location", config.location]
+    file = ["--template-file", f"{FOLDER}/model-registry.bicep"]
+    return _deploy(shell, action, [*name, *file, "--parameters", f"environment={config.environment}", *who])
 
 
 def _check(shell: Shell, project: Project) -> None:
@@ -85,6 +109,10 @@ def _check(shell: Shell, project: Project) -> None:
     output = folder.relative_to(project.root).as_posix()
     shell.run("az", "bicep", "lint", "--file", f"{FOLDER}/main.bicep")
     shell.run("az", "bicep", "build", "--file", f"{FOLDER}/main.bicep", "--outfile", f"{output}/main.json")
+    if builds_registry_apart(project):
+        file, target = f"{FOLDER}/model-registry.bicep", f"{output}/model-registry.json"
+        shell.run("az", "bicep", "lint", "--file", file)
+        shell.run("az", "bicep", "build", "--file", file, "--outfile", target)
     for environment in project.environments:
         file, target = f"{FOLDER}/{environment}.bicepparam", f"{output}/{environment}.json"
         shell.run("az", "bicep", "build-params", "--file", file, "--outfile", target)
@@ -123,8 +151,6 @@ def _destroy(shell: Shell, config: EnvironmentConfig) -> None:
     if not shell.dry_run and find(shell, "group", "show", "--name", group) is None:
         print(f"# There is no resource group {group}.", flush=True)
         return
-    for lock in find(shell, "lock", "list", "--resource-group", group) or []:
-        if lock["name"] == LOCK:
-            shell.run("az", "lock", "delete", "--ids", lock["id"])
+    delete_locks(shell, group)
     purge_workspace(shell, config)
     shell.run("az", "group", "delete", "--name", group, "--yes")

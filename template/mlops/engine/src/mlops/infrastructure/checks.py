@@ -85,11 +85,26 @@ def registry(context: Context) -> Iterator[Finding]:
     elif item is None:
         later = f"it comes with {project.first_environment} or the first `mlops promote`"
         yield ok(f"{name} is not there yet: {'`mlops provision` makes it' if wanted else later}")
-    elif wanted and not context.has_resource(name, azure.REGISTRIES):
-        remedy = f"write another names.registry into {context.file}"
-        yield error(f"{name} is in another resource group: {item['resourceGroup']}", remedy)
+    elif wanted and item["resourceGroup"].casefold() != context.config.registry_group.casefold():
+        yield error(
+            f"{name} is in another resource group: {item['resourceGroup']}",
+            f"write another names.registry into {context.file}",
+        )
     else:
         yield ok(f"{name} in {item['resourceGroup']}")
+        if wanted or context.config.environment == project.first_environment:
+            yield _lock(context, item)
+
+
+def _lock(context: Context, registry: dict[str, Any]) -> Finding:
+    """Look whether a lock keeps the registry from being deleted."""
+    group, name = registry["resourceGroup"], registry["name"]
+    locks = context.az("lock", "list", "--resource-group", group) or []
+    if any(lock["id"].casefold().startswith(f"{registry['id']}/".casefold()) for lock in locks):
+        return ok(f"{name} is locked")
+    place = f"--resource-group {group} --resource {name} --resource-type {azure.REGISTRIES}"
+    command = f"az lock create --name {azure.LOCK} --lock-type CanNotDelete {place}"
+    return warning(f"{name} has no lock: a wrong command deletes the models of all environments", f"`{command}`")
 
 
 def networks(context: Context) -> Iterator[Finding]:

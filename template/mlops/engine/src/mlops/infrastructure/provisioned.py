@@ -18,7 +18,15 @@ from mlops.subscription.checks import Check, Context, machines, rights
 from mlops.subscription.checks.rights import Granted
 from mlops.subscription.checks.tools import Tool
 from mlops.subscription.choices import WORKFLOWS, Action
-from mlops.subscription.steps import PAUSE_SECONDS, Cloud, Identity, RoleAssignment, SkippedError, Step
+from mlops.subscription.steps import (
+    PAUSE_SECONDS,
+    Cloud,
+    Identity,
+    ResourceGroup,
+    RoleAssignment,
+    SkippedError,
+    Step,
+)
 
 NO_RIGHT = "AuthorizationFail|AuthorizationPermissionMismatch|does not have authorization"
 """What Azure writes while a role that was just granted has not taken effect."""
@@ -115,6 +123,14 @@ class Provisioned(ABC):
         ]
         if _locks(config):
             steps.append(RoleAssignment(cloud, identity, "Locks Contributor", scope, place))
+        keeps_registry = config.environment == self.project.first_environment or config.builds_registry_apart
+        if config.names.registry_resource_group and keeps_registry:
+            group = ResourceGroup(cloud, config, config.registry_group)
+            steps.append(group)
+            if config.builds_registry_apart:  # which sets locks there, and may do so there alone
+                scope_of_group = f"{cloud.subscription}/resourceGroups/{group.group}"
+                locks = RoleAssignment(cloud, identity, "Locks Contributor", scope_of_group, group.name, within=group)
+                steps.append(locks)
         steps.append(RoleAssignment(cloud, reader, "Reader", scope, place))
         if definitions.of(self.project).monitor_writes_files:
             steps.append(ResultsReader(cloud, config, reader))
@@ -166,8 +182,15 @@ class Provisioned(ABC):
         names = {entry["role"] for entry in document["assignments"].values()}
         kinds = ["ServicePrincipal", *(["User"] if INSTANCES in self.project.add_ons else [])]
         yield from granted.missing_to_grant(scope, {name: document["roles"][name] for name in names}, kinds)
-        if _locks(context.config) and not granted.at(scope, "Owner", "User Access Administrator", "Locks Contributor"):
+        to_lock = ("Owner", "User Access Administrator", "Locks Contributor")
+        if _locks(context.config) and not granted.at(scope, *to_lock):
             yield f"Locks Contributor on {scope}"
+        if context.config.builds_registry_apart:
+            shared = f"{context.subscription}/resourceGroups/{context.config.registry_group}"
+            if not granted.at(shared, "Owner", "Contributor"):
+                yield f"Contributor on {shared}"
+            if not granted.at(shared, *to_lock):
+                yield f"Locks Contributor on {shared}"
 
     def _roles(self) -> dict[str, Any]:
         return load_yaml(self.project.root / "infrastructure" / "shared" / "roles.yml")

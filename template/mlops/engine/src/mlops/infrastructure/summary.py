@@ -12,10 +12,11 @@ def plan_summary(environment: str, plan: str) -> str:
     """Return the plan, cut where it is too long, below the line that says how much it changes."""
     text = _ESCAPE.sub("", plan).strip()
     # Terraform's last line; Bicep's names the numbers, too.
-    found = re.findall(r"^(?:Plan: .*|No changes\..*|Resource changes: .*)$", text, re.MULTILINE)
+    found = re.findall(r"^(?:Plan: .*|No changes\..*|Resource changes: .*|.*: to create\.)$", text, re.MULTILINE)
     if len(text) > LIMIT:
         text = f"{text[:LIMIT]}\n... the rest is in the log of the run"
     # Longer than any row of backticks in the plan, which would end the block.
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
-    head = [f"## Infrastructure of {environment}", "", found[-1] if found else "See the plan.", ""]
+    # One line for the model registry, where that has a plan of its own, and one for the environment.
+    head = [f"## Infrastructure of {environment}", "", " ".join(found) or "See the plan.", ""]
     return "\n".join([*head, "<details><summary>Plan</summary>", "", f"{fence}text", text, fence, "", "</details>", ""])

@@ -1,12 +1,14 @@
 """Terraform: each step is one command, shown before it runs; and the storage account that keeps its state."""
 
+import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from mlops.config import EnvironmentConfig, TerraformState
+from mlops.config import EnvironmentConfig, TerraformState, builds_registry_apart
 from mlops.errors import CommandError, UserError
 from mlops.infrastructure.provisioned import Provisioned
 from mlops.infrastructure.workspace import (
@@ -21,6 +23,7 @@ from mlops.subscription.checks import Context
 from mlops.subscription.checks.rights import Granted
 from mlops.subscription.checks.tools import Tool
 from mlops.subscription.choices import Action
+from mlops.subscription.registry import prepare_registry_group
 from mlops.subscription.steps import (
     Cloud,
     Identity,
@@ -33,9 +36,15 @@ from mlops.subscription.steps import (
 )
 
 FOLDER = "infrastructure/terraform"
+REGISTRY_FOLDER = f"{FOLDER}/model-registry"
+
+REGISTRY_STATE = "shared.tfstate"
+"""The state of the model registry: a blob beside that of the environment which builds it."""
 
 NO_STATE = "no such host|ResourceNotFound|ContainerNotFound|AuthorizationFailure|AuthorizationPermissionMismatch"
 """What `terraform init` writes without account or container of the state, and without the right to them."""
+
+REGISTRY_ADDRESS = r"\bmodule\.model_registry(\[0\])?\.azurerm_resource_group_template_deployment\.this\b"
 
 STATE_ROLE, STATE_READER = "Storage Blob Data Contributor", "Storage Blob Data Reader"
 
@@ -84,8 +93,8 @@ class Terraform(Provisioned):
         return [*steps, *super().steps(cloud, config, identity, reader, undo=undo)]
 
     def previews(self, config: EnvironmentConfig) -> bool:
-        """Return whether there are compute instances, which are deployments of a template."""
-        return config.compute.instances is not None
+        """Return whether there are deployments of a template: compute instances, or the model registry."""
+        return config.compute.instances is not None or config.model_registry is not None
 
     def missing_user_rights(self, context: Context, granted: Granted) -> Iterator[str]:
         """Yield the rights that a user lacks to provision and to keep the state."""
@@ -129,17 +138,12 @@ class Terraform(Provisioned):
         """Initialise Terraform for the environment's state, then apply, plan or destroy; a check needs no account."""
         shell = Shell(self.project.root, dry_run, {**azure.REMEDIES, "terraform": INSTALL})
         if action == "check":
-            _check(shell)
+            _check(shell, FOLDER)
+            if builds_registry_apart(self.project):
+                _check(shell, REGISTRY_FOLDER)
             return ""
-        variables = _login(shell)
-        plan = self.project.root / ".local" / "terraform" / f"{config.environment}.tfplan"
-        plan.parent.mkdir(parents=True, exist_ok=True)
-
-        def terraform(*words: str) -> None:
-            shell.run("terraform", f"-chdir={FOLDER}", *words, variables=variables)
-
-        # -reconfigure: each environment has its own state, and none is ever copied into another's.
-        terraform("init", "-input=false", "-reconfigure", *_backend(config))
+        environment = Module(shell, config, FOLDER, _state(config).key, _login(shell))
+        registry = Module(shell, config, REGISTRY_FOLDER, REGISTRY_STATE, environment.sign_in)
         # A plan may be cut off, as that of a pull request is by the next push, and its lock would stay and block the
         # next apply (hashicorp/setup-terraform#441).
         lock = "-lock=false" if action == "plan" else "-lock-timeout=10m"
@@ -149,27 +153,91 @@ class Terraform(Provisioned):
         elif _service():
             arguments += ["-var", "deployer_principal_type=ServicePrincipal"]
         if action == "destroy":
+            environment.initialise()
             for instance in existing_instances(shell, self.project, config):
                 delete_instance(shell, config, instance)
-            terraform("destroy", "-auto-approve", *arguments)
+            environment.run("destroy", "-auto-approve", *arguments)
+            if config.builds_registry_apart:  # after the private endpoints to it
+                registry.initialise()
+                registry.run("destroy", "-auto-approve", *arguments)
             return ""
+        plans = []
+        if config.builds_registry_apart:
+            if missing := prepare_registry_group(shell, config, apply=action == "apply"):
+                plans.append(missing)
+            else:
+                registry.initialise()
+                plans.append(registry.plan(arguments, apply=action == "apply", lock=lock))
+        environment.initialise()
         exists = online_endpoint_exists(shell, self.project, config)
         arguments += ["-var", f"online_endpoint_exists={str(exists).lower()}"]
-        # Terraform starts in its own folder, so the plan's path is seen from there.
-        file = f"../../{plan.relative_to(self.project.root).as_posix()}"
-        terraform("plan", *arguments, f"-out={file}")
+        plans.append(environment.plan(arguments, apply=action == "apply", lock=lock))
         if action == "apply":
-            # Azure loses rules of a managed network that are made at once (Azure/terraform-provider-azapi#453).
-            pace = ["-parallelism=1"] if config.closed else []
-            # What is applied is the plan that was shown, and no other.
-            terraform("apply", "-input=false", lock, *pace, file)
-            plan.unlink(missing_ok=True)
             enable_serverless_spark(shell, config)
-            return ""
-        return shell.read("terraform", f"-chdir={FOLDER}", "show", "-no-color", file)
+        return "\n".join(plan for plan in plans if plan)
 
 
-def _check(shell: Shell) -> None:
+@dataclass(frozen=True)
+class Module:
+    """A folder that Terraform applies, with a state of its own."""
+
+    shell: Shell
+    config: EnvironmentConfig
+    folder: str
+    key: str
+    """The blob of its state."""
+    sign_in: Mapping[str, str]
+    """Variables for Terraform, beside those of the terminal."""
+
+    def run(self, *words: str) -> None:
+        """Run a command."""
+        self.shell.run("terraform", f"-chdir={self.folder}", *words, variables=dict(self.sign_in))
+
+    def initialise(self) -> None:
+        """Connect the folder with its state."""
+        # -reconfigure: each environment has its own state, and none is ever copied into another's.
+        self.run("init", "-input=false", "-reconfigure", *_backend(self.config, self.key))
+
+    def plan(self, arguments: Sequence[str], *, apply: bool, lock: str) -> str:
+        """Plan, and then apply that plan or return its text.
+
+        Raises:
+            UserError: The plan would delete the model registry.
+        """
+        root = self.shell.folder
+        name = self.config.environment if self.folder == FOLDER else Path(self.folder).name
+        plan = root / ".local" / "terraform" / f"{name}.tfplan"
+        plan.parent.mkdir(parents=True, exist_ok=True)
+        # Terraform starts in its own folder, so the plan's path is seen from there.
+        file = f"{'../' * len(Path(self.folder).parts)}{plan.relative_to(root).as_posix()}"
+        self.run("plan", *arguments, f"-out={file}")
+        show = ("terraform", f"-chdir={self.folder}", "show", "-no-color")
+        if not apply:
+            return self.shell.read(*show, file)
+        if not self.shell.dry_run:
+            _refuse_without_registry(self.config, self.shell.read(*show, "-json", file))
+        # Azure loses rules of a managed network that are made at once (Azure/terraform-provider-azapi#453).
+        pace = ["-parallelism=1"] if self.config.closed and self.folder == FOLDER else []
+        # What is applied is the plan that was shown, and no other.
+        self.run("apply", "-input=false", lock, *pace, file)
+        plan.unlink(missing_ok=True)
+        return ""
+
+
+def _refuse_without_registry(config: EnvironmentConfig, plan: str) -> None:
+    """Refuse a plan that deletes the model registry: without the add-on, or with another place for it.
+
+    Azure deletes the registry with the record of its deployment, and all models in it.
+    """
+    for change in json.loads(plan).get("resource_changes", ()):
+        if "delete" in change["change"]["actions"] and re.search(REGISTRY_ADDRESS, change["address"]):
+            raise UserError(
+                f"this would delete the model registry {config.names.registry} with its models ({change['address']}): "
+                "docs/infrastructure.md says how to keep it; only `mlops teardown --all` deletes it"
+            )
+
+
+def _check(shell: Shell, folder: str) -> None:
     """Run what needs no account: format, validity, and the project's own tests."""
     for words in (
         ["fmt", "-check", "-recursive"],
@@ -177,7 +245,7 @@ def _check(shell: Shell) -> None:
         ["validate"],
         ["test"],
     ):
-        shell.run("terraform", f"-chdir={FOLDER}", *words)
+        shell.run("terraform", f"-chdir={folder}", *words)
 
 
 def _state(config: EnvironmentConfig) -> TerraformState:
@@ -186,13 +254,13 @@ def _state(config: EnvironmentConfig) -> TerraformState:
     return config.terraform_state
 
 
-def _backend(config: EnvironmentConfig) -> list[str]:
+def _backend(config: EnvironmentConfig, key: str) -> list[str]:
     state = _state(config)
     values = {
         "resource_group_name": state.resource_group,
         "storage_account_name": state.storage_account,
         "container_name": state.container,
-        "key": state.key,
+        "key": key,
         "use_azuread_auth": "true",
     }
     if _oidc():

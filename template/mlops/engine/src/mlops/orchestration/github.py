@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -31,7 +31,9 @@ VARIABLES = ("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_SUBSCRIPTION_ID")
 # An environment has no tags: this variable records that `bootstrap` made it.
 MARK, MARK_VALUE = "MLOPS_CREATED_BY", BOOTSTRAP_TAGS["created_by"]
 
-PROTECTED_ONLY = {"protected_branches": True, "custom_branch_policies": False}
+# Branches by name, not "protected branches": nothing says that a ruleset alone makes a branch a protected one.
+BY_NAME = {"protected_branches": False, "custom_branch_policies": True}
+BRANCH = "main"
 
 # What an environment may have beside reviewers and branches, and what a new one has.
 DEFAULTS = {"wait_timer": 0, "prevent_self_review": False, "can_admins_bypass": True}
@@ -60,7 +62,12 @@ class GitHubActions:
 
     def checks(self) -> Mapping[str, Check]:
         """Return the checks of what connects the workflows with Azure."""
-        return {"trust in GitHub": check_trust, "GitHub variables": check_variables, "runner": check_runner}
+        return {
+            "trust in GitHub": check_trust,
+            "branches on GitHub": check_branches,
+            "GitHub variables": check_variables,
+            "runner": check_runner,
+        }
 
     def check_approval(self, project: Project, environment: str) -> None:
         """Look whether the environment has reviewers, as a run of GitHub Actions.
@@ -669,12 +676,12 @@ class Rules(Step):
     def name(self) -> str:
         """The environment's name."""
         start = f"approvals for {self.environment}: you, and" if self.reviewed else f"branches of {self.environment}:"
-        return f"{start} protected branches only"
+        return f"{start} {BRANCH} only"
 
     def done(self) -> bool:
-        """Return whether the environment has a rule for branches, and reviewers if it should."""
+        """Return whether the environment names its branches, and has reviewers if it should."""
         found = self._find()
-        restricted = found.get("deployment_branch_policy")
+        restricted = bool(self._branches(found))
         if restricted and (_reviewers(found) or not self.reviewed):
             return True
         # No answer names the plan. This is what `make` leaves where reviewers were refused.
@@ -683,10 +690,21 @@ class Rules(Step):
         return False
 
     def make(self) -> None:
-        """Set what is missing; what the user chose stays."""
+        """Set what is missing; reviewers and branches that the user named stay."""
         found = self._find()
-        policy = found.get("deployment_branch_policy") or PROTECTED_ONLY
-        kept = {f"deployment_branch_policy[{key}]": value for key, value in policy.items()}
+        skipped = None
+        if not (_restricts_by_name(found) and (_reviewers(found) or not self.reviewed)):
+            skipped = self._restrict(found)
+        # Without a name no branch may use the environment at all.
+        if not self._branches(found):
+            name = ("-f", f"name={BRANCH}", "-f", "type=branch")
+            self.github.run("gh", "api", "--method", "POST", f"{self._path}/deployment-branch-policies", *name)
+        if skipped:
+            raise skipped
+
+    def _restrict(self, found: dict[str, Any]) -> SkippedError | None:
+        """Set reviewers, and that branches are named; return what GitHub's plan lacks of that."""
+        kept = {f"deployment_branch_policy[{key}]": value for key, value in BY_NAME.items()}
         for part in (found, *found.get("protection_rules", ())):
             # Left out, it may go back to GitHub's default; and some plans refuse to be given even that.
             kept |= {key: part[key] for key, default in DEFAULTS.items() if part.get(key, default) != default}
@@ -695,16 +713,20 @@ class Rules(Step):
         for kind, number in _reviewers(found) or self.reviewed * [("User", self.github.user["id"])]:
             # With -f for one of the two, gh would send all of those first, and so break the pairs apart.
             reviewers += ["-F", f"reviewers[][type]={kind}", "-F", f"reviewers[][id]={number}"]
-        if not reviewers:
-            self.github.run_within_plan(self._unrestricted, "gh", "api", "--method", "PUT", self._path, *rest)
-            return
-        try:
-            self.github.run("gh", "api", "--method", "PUT", self._path, *reviewers, *rest)
-        except CommandError as failure:
-            if not re.search(PLAN, failure.output):
-                raise
-            self.github.run_within_plan(self._unrestricted, "gh", "api", "--method", "PUT", self._path, *rest)
-            raise SkippedError(self._unrestricted) from failure
+        if reviewers:
+            try:
+                self.github.run("gh", "api", "--method", "PUT", self._path, *reviewers, *rest)
+            except CommandError as failure:
+                if not re.search(PLAN, failure.output):
+                    raise
+            else:
+                return None
+        self.github.run_within_plan(self._unrestricted, "gh", "api", "--method", "PUT", self._path, *rest)
+        return SkippedError(self._unrestricted) if reviewers else None
+
+    def _branches(self, found: dict[str, Any]) -> list[str]:
+        """Return the branches that the environment names."""
+        return branches_by_name(found, lambda: self.github.query(f"{self._path}/deployment-branch-policies"))
 
     @property
     def _path(self) -> str:
@@ -782,6 +804,22 @@ class Protection(RemovableStep):
         return f"{self.github.api}/branches/main/protection"
 
 
+def branches_by_name(environment: Mapping[str, Any], names: Callable[[], Any]) -> list[str]:
+    """Return the branches that an environment on GitHub names; none if it says something else of its branches.
+
+    Args:
+        environment: The answer of GitHub's API about the environment.
+        names: A function that returns its answer about the names.
+    """
+    if not _restricts_by_name(environment):
+        return []
+    return [each["name"] for each in (names() or {}).get("branch_policies", ())]
+
+
+def _restricts_by_name(environment: Mapping[str, Any]) -> bool:
+    return bool((environment.get("deployment_branch_policy") or {}).get("custom_branch_policies"))
+
+
 def _reviewers(environment: dict[str, Any]) -> list[tuple[str, int]]:
     people = [each for rule in environment.get("protection_rules", ()) for each in rule.get("reviewers", ())]
     return [(each["type"], each["reviewer"]["id"]) for each in people]
@@ -846,6 +884,35 @@ def check_trust(context: Context) -> Iterator[Finding]:
                     f"{name} trusts {subject}, too",
                     f"unless you want that, remove it: `az identity federated-credential list {' '.join(words)}`",
                 )
+
+
+def check_branches(context: Context) -> Iterator[Finding]:
+    """Look which branches the workflows of each environment may come from."""
+    for environment, _, _ in _identities(context):
+        if environment == reading(context.project.first_environment):
+            continue  # pull requests plan under it, from their own branches
+        path = f"repos/{{owner}}/{{repo}}/environments/{environment}"
+        try:
+            found = json.loads(context.read("gh", "api", path))
+        except CommandError as failure:
+            if "HTTP 404" not in failure.output:
+                raise
+            continue  # the check of the variables reports it
+        listed = f"{path}/deployment-branch-policies"
+        if names := branches_by_name(found, lambda listed=listed: json.loads(context.read("gh", "api", listed))):  # type: ignore[misc]
+            yield ok(f"{environment}: {', '.join(names)}")
+        elif _restricts_by_name(found):
+            yield warning(f"no branch may use {environment}", context.command("bootstrap"))
+        elif found.get("deployment_branch_policy"):
+            yield warning(
+                f"{environment} trusts protected branches, and a ruleset alone may make none",
+                context.command("bootstrap"),
+            )
+        else:
+            yield warning(
+                f"every branch may use {environment}",
+                f"{context.command('bootstrap')}; a private repository needs a plan of GitHub that has branch rules",
+            )
 
 
 def check_variables(context: Context) -> Iterator[Finding]:

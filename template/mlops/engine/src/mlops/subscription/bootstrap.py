@@ -89,7 +89,10 @@ def _bootstrap(
     steps.append(Providers(cloud, infrastructure.providers()))
     for config in configs:
         identity, reader = Identity(cloud, config), Identity(cloud, config, reads=True)
-        steps += [ResourceGroup(cloud, config), ManagedIdentity(cloud, config, identity)]
+        steps += [
+            ResourceGroup(cloud, config, config.deployer.resource_group),
+            ManagedIdentity(cloud, config, identity),
+        ]
         steps += [ManagedIdentity(cloud, config, reader)]
         steps += infrastructure.steps(cloud, config, identity, reader, undo=undo)
         steps += connection.environment(config, identity, reader)

@@ -184,15 +184,12 @@ class Providers(Step):
 
 @dataclass
 class ResourceGroup(RemovableStep):
-    """The group of what has to exist before the infrastructure. Environments may share it."""
+    """A group of what has to exist before the infrastructure, or of what outlives it. Environments may share it."""
 
     cloud: Cloud
     config: EnvironmentConfig
-
-    @property
-    def group(self) -> str:
-        """The group's own name."""
-        return self.config.deployer.resource_group
+    group: str
+    """The group's own name."""
 
     @property
     def name(self) -> str:

@@ -13,6 +13,7 @@ from mlops.shell import Shell
 from mlops.subscription import account as azure
 from mlops.subscription.account import LOCK, REMEDIES, find
 from mlops.subscription.choices import Infrastructure
+from mlops.subscription.registry import delete_locks, delete_registry
 
 TAG = ("managed_by", "mlops-template")
 WORKSPACE, REGISTRY = azure.WORKSPACES.casefold(), azure.REGISTRIES.casefold()
@@ -65,23 +66,28 @@ def remove(
     # A dry run shows every command; otherwise those that only read would hide the question.
     shell = Shell(project.root, dry_run, REMEDIES, quiet=not dry_run)
     found = find_resources(shell, config)
-    resources = found or []
+    resources, registry = found or [], find_registry(shell, project, config)
     workspace = dry_run or _has_workspace(shell, config, resources)
     session = verbs.Session.open(config.environment, dry_run=dry_run, root=project.root) if workspace else None
     if not dry_run:
-        _show(project, config, resources, verbs.remains(session) if session else [])
-        _refuse(shell, config, resources)
-        _refuse_while_read(shell, project, config, resources)
+        _show(project, config, resources, registry, verbs.remains(session) if session else [])
+        _refuse(shell, config.names.resource_group, resources)
+        _refuse(shell, config.registry_group, registry)
+        _refuse_while_read(shell, project, config, [*resources, *registry])
         agree()
     if session:
         verbs.teardown(session)
     shell = Shell(project.root, dry_run, REMEDIES)
+    if any(resource.kind == REGISTRY for resource in resources):
+        delete_locks(shell, config.names.resource_group, REGISTRY)
     for resource in resources:
         # Terraform knows nothing of these, and deletes no group that still holds something.
         if resource.added_by_azure or (resource.kind == REGISTRY and "model-registry" not in project.add_ons):
             shell.run("az", "resource", "delete", "--ids", resource.id)
-    if found is not None or dry_run:
+    if found is not None or registry or dry_run:
         infrastructure.provision(config, "destroy", dry_run=dry_run)
+    if registry and not config.builds_registry_apart:  # a promotion created it
+        delete_registry(shell, config)
     _purge_vault(shell, config)
     end = f"{config.environment} is gone. `uv run mlops provision --environment {config.environment}` builds it again."
     print(f"# {end}" if dry_run else end, flush=True)
@@ -90,9 +96,9 @@ def remove(
         outputs.add_summary(f"## Teardown of {config.environment}\n\n{end} What stays:\n\n{lines}")
 
 
-def find_resources(shell: Shell, config: EnvironmentConfig) -> list[Resource] | None:
-    """Return what is in the environment's resource group, by kind and name; None when there is no such group."""
-    found = find(shell, "resource", "list", "--resource-group", config.names.resource_group)
+def find_resources(shell: Shell, config: EnvironmentConfig, group: str | None = None) -> list[Resource] | None:
+    """Return what is in a resource group, by default the environment's; None when there is no such group."""
+    found = find(shell, "resource", "list", "--resource-group", group or config.names.resource_group)
     if found is None:
         return None
     names = {name.casefold() for _, name in config.names if name}
@@ -102,6 +108,14 @@ def find_resources(shell: Shell, config: EnvironmentConfig) -> list[Resource] | 
         for item in found
     ]
     return sorted(resources, key=lambda resource: (resource.kind, resource.name))
+
+
+def find_registry(shell: Shell, project: Project, config: EnvironmentConfig) -> list[Resource]:
+    """Return what is in the registry's own resource group, which goes with the environment that builds the registry."""
+    keeps = config.builds_registry_apart or config.environment == project.first_environment
+    if config.names.registry_resource_group is None or not keeps:
+        return []
+    return find_resources(shell, config, config.registry_group) or []
 
 
 def _has_workspace(shell: Shell, config: EnvironmentConfig, resources: list[Resource]) -> bool:
@@ -123,22 +137,34 @@ def _belongs(item: dict[str, Any], owner: str) -> bool:
     return identifier == owner or identifier.startswith(f"{owner}/") or (card and f"/{name}.nic." in identifier)
 
 
-def _show(project: Project, config: EnvironmentConfig, resources: list[Resource], made: list[str]) -> None:
-    names = config.names
-    print(f"Deleted for good, in resource group {names.resource_group}:")
-    kinds: dict[str, list[str]] = defaultdict(list)
-    for resource in resources:
-        kinds[resource.kind].append(resource.name)
+def _show(
+    project: Project,
+    config: EnvironmentConfig,
+    resources: list[Resource],
+    registry: list[Resource],
+    made: list[str],
+) -> None:
+    print(f"Deleted for good, in resource group {config.names.resource_group}:")
     for line in made:
         print(f"  {line}")
-    for kind, group in kinds.items():
-        print(f"  {kind}: {', '.join(group)}")
+    _list(resources)
     if not resources:
         print("  nothing: there is no such group, or it is empty")
+    if registry:
+        print(f"And last, in resource group {config.registry_group}, with the models of all environments:")
+        _list(registry)
     print("What stays:")
     for line in _stays(project, config):
         print(f"  {line}")
     print(flush=True)
+
+
+def _list(resources: list[Resource]) -> None:
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for resource in resources:
+        kinds[resource.kind].append(resource.name)
+    for kind, names in kinds.items():
+        print(f"  {kind}: {', '.join(names)}")
 
 
 def _stays(project: Project, config: EnvironmentConfig) -> Iterator[str]:
@@ -148,11 +174,13 @@ def _stays(project: Project, config: EnvironmentConfig) -> Iterator[str]:
     yield f"Log Analytics {names.log_analytics}: deleted, but Azure keeps it for 14 days; `{provision}` recovers it"
     state = f", storage account {config.terraform_state.storage_account}" if config.terraform_state else ""
     what = f"resource group {config.deployer.resource_group}: identity {config.deployer.identity}{state}"
+    if names.registry_resource_group and config.environment == project.first_environment:
+        what += f"; resource group {names.registry_resource_group}, empty"
     yield f"{what}; `uv run mlops bootstrap --environment {config.environment} --undo` removes that"
 
 
 def _refuse_while_read(shell: Shell, project: Project, config: EnvironmentConfig, resources: list[Resource]) -> None:
-    """Keep a registry in the group that another environment gets its models from."""
+    """Keep a registry that another environment gets its models from."""
     for registry in (resource for resource in resources if resource.kind == REGISTRY):
         if readers := [name for name in _readers(project, config, registry.name) if _stands(shell, project, name)]:
             commands = " and ".join(f"`uv run mlops teardown --environment {name} --all`" for name in readers)
@@ -197,8 +225,7 @@ def _foreign_roles(shell: Shell, config: EnvironmentConfig, scope: str) -> list[
     ]
 
 
-def _refuse(shell: Shell, config: EnvironmentConfig, resources: list[Resource]) -> None:
-    group = config.names.resource_group
+def _refuse(shell: Shell, group: str, resources: list[Resource]) -> None:
     foreign = [item for item in resources if not item.ours and not item.added_by_azure]
     if foreign:
         named = ", ".join(f"{item.name} ({item.kind})" for item in foreign)

@@ -82,6 +82,10 @@ RUNNERS = (
     Line(r"ubuntu-22\.04", date(2027, 4, 17), "actions/runner-images #14254"),
     Line(r"ubuntu-24\.04", None, "actions/runner-images, README, 21 August 2026"),
 )
+# No version has an end of support: those that are listed work, and another one is a reason to look at its changes.
+EXTENSIONS = (
+    Line(r"2\.44\.1", None, "Azure/azure-cli-extensions, src/machinelearningservices/CHANGELOG.rst, 16 July 2026"),
+)
 
 
 class Kind(NamedTuple):
@@ -105,6 +109,7 @@ KINDS = {
     ),
     "Python": Kind(re.compile(r"python(?:[-_]version)?[\"']?(?:\s*[=:]=?\s*|\s)[\"']?(3\.\d+)", re.I), PYTHON, MOVE),
     "machine": Kind(re.compile(r"\b(standard_[a-z]+\d\w*(?:-\d\w*)?)", re.I), MACHINES, NEVER),
+    "extension of az": Kind(re.compile(r"extension add --name ml --version ([\d.]+)"), EXTENSIONS, NEVER),
     # Of an expression, what it falls back on.
     "runner": Kind(re.compile(r"(?:runs-on|vmImage):\s*(?:\$\{\{.*\|\|\s*)?[\"']?([\w.-]+)"), RUNNERS, NEVER),
 }

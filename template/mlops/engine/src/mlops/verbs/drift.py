@@ -61,20 +61,20 @@ def drift(session: Session, *, days: int | None = None, now: datetime | None = N
         last = f" (the last run was on {_time(ended[0])})" if ended else ""
         return _nothing(session, "warning", f"The monitor of {environment} {what}{last}: there is nothing to judge.")
     session.say(f"Looking at the runs of {session.monitor_name} of the last {days} days ...")
-    newest, alert, series = None, None, []
+    newest, series = None, []
     for finding in _findings(session, ended):
         newest = newest or finding
-        if alert is None and finding.run.time < since:
+        # What was found long before is another change, also when the monitor did not run or had no data meanwhile.
+        if finding.run.time < (series[-1].run.time - timedelta(days=days) if series else since):
             break
         if finding.verdict == "drift":
-            alert = alert or finding
             series.append(finding)
-        elif alert and finding.verdict == "no drift":
+        elif series and finding.verdict == "no drift":
             break
     assert newest is not None
-    if alert is None:
+    if not series:
         return _nothing(session, *_no_alert(environment, days, newest))
-    _say_drift(session, alert, job_name(session, _answered(series, days).run))
+    _say_drift(session, series[0], job_name(session, _answered(series, days).run))
     return True
 
 

@@ -7,7 +7,9 @@ from mlops.verbs.models import choose_model, find_version, is_set, known_hash, n
 from mlops.verbs.session import Session
 
 
-def list_models(session: Session, *, model_version: str | None = None, accept: str | None = None) -> None:
+def list_models(
+    session: Session, *, model_version: str | None = None, unpin: bool = False, accept: str | None = None
+) -> None:
     """Show the model's versions and which one is chosen, with its hash: what `deliver` has to be told.
 
     They are those of the environment's workspace or, where it takes its models from a registry, of that.
@@ -15,6 +17,7 @@ def list_models(session: Session, *, model_version: str | None = None, accept: s
     Args:
         session: The environment.
         model_version: The version to choose; by default the pinned one, or else the newest that may be used.
+        unpin: Choose as if no version were pinned, for a delivery that ends the pin.
         accept: A version whose rejection in this environment is taken back first.
 
     Raises:
@@ -28,7 +31,7 @@ def list_models(session: Session, *, model_version: str | None = None, accept: s
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     for row in [head, *rows]:
         session.say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    chosen = choose_model(session, model_version)
+    chosen = choose_model(session, model_version, pins=not unpin)
     sha256 = known_hash(session, chosen)
     options = ("--model-version", chosen.version, *(["--sha256", sha256] if sha256 else []))
     session.say(f"Chosen: version {chosen.version}. `{session.command('deliver', *options)}`")

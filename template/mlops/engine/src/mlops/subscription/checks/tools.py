@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from mlops.azureml.remedies import INSTALL_EXTENSION
 from mlops.errors import CommandError, UserError
 from mlops.subscription.account import REMEDIES
 from mlops.subscription.checks import Context, Finding, error, ok, warning
@@ -46,7 +47,7 @@ ML_EXTENSION = Tool(
     AZ.command,
     r'"ml": "([\d.]+)"',
     "2.26",
-    "`az extension add --name ml --upgrade`",
+    f"`{INSTALL_EXTENSION} --upgrade`",
 )
 UV = Tool("uv", ("uv", "--version"), r"([\d.]+\.\d+)", "0", REMEDIES["uv"])
 
