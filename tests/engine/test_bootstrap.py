@@ -1398,7 +1398,12 @@ def two(tmp_path: Path, files: dict[str, str], cloud: FakeCloud) -> tuple[Projec
     (top / ".github" / "workflows").mkdir(parents=True)
     projects = []
     for folder in ("flights", "topics"):
-        names = {"id-deploy": f"id-{folder}", "rg-state": f"rg-{folder}", "account: st": f"account: {folder}"}
+        names = {
+            "id-deploy": f"id-{folder}",
+            "rg-state": f"rg-{folder}",
+            "-shared": f"-shared-{folder}",
+            "account: st": f"account: {folder}",
+        }
         own = dict(files)
         for old, new in names.items():
             own = {name: text.replace(old, new) for name, text in own.items()}
