@@ -111,7 +111,7 @@ def granted(cloud: FakeCloud, principal: str) -> set[tuple[str, str]]:
     """The roles of a principal: name and scope."""
     names = {number: name for name, number in azure.ROLES.items()}
     return {
-        (names[role["roleDefinitionId"].rsplit("/", 1)[-1]], role["scope"])
+        (names.get(role["roleDefinitionId"].rsplit("/", 1)[-1], "to preview"), role["scope"])
         for role in cloud.roles
         if role["principalId"] == principal
     }
@@ -154,7 +154,16 @@ def test_what_pull_requests_run_with_may_read_and_change_nothing(fresh: Project,
     assert granted(cloud, "principal-of-id-deploy-dev-read") == {
         ("Reader", subscription),
         ("Storage Blob Data Reader", STATE),
+        ("to preview", subscription),  # Terraform reads the deployment of the registry
     }
+
+
+def test_without_a_deployment_of_a_template_terraform_plans_with_the_role_reader_alone(
+    fresh: Project, cloud: FakeCloud
+) -> None:
+    set_key(fresh.root / "config" / "dev.yml", "model_registry", None)
+    start(dataclasses.replace(fresh, add_ons=()))
+    assert cloud.definitions == {}
 
 
 def test_what_the_monitor_of_sdk_v1_found_can_be_read_once_its_storage_account_is_there(
