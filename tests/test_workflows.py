@@ -29,6 +29,7 @@ IN_THE_NETWORK = {
     "deliver-environment.yml: deliver",
     "deliver.yml: choose",
     "monitor.yml: drift",
+    "rollback.yml: look",
     "rollback.yml: rollback",
     "teardown.yml: teardown",
     "train.yml: train",
@@ -36,7 +37,13 @@ IN_THE_NETWORK = {
 # A run of these must not be dropped for a newer one; a teardown waits as a whole.
 QUEUED = IN_THE_NETWORK | {"infrastructure.yml: apply", "infrastructure.yml: plan"}
 # They may do no more than read, so that no approval is needed, and pull requests may run them.
-READING = {"deliver.yml: choose", "infrastructure.yml: plan", "monitor.yml: drift", "pull-request.yml: plan"}
+READING = {
+    "deliver.yml: choose",
+    "infrastructure.yml: plan",
+    "monitor.yml: drift",
+    "pull-request.yml: plan",
+    "rollback.yml: look",
+}
 UPKEEP = {"freshness.yml: issue", "template-update.yml: issue"}
 COMMENT = "pull-request.yml: comment"
 # A managed network and its firewall may take 90 minutes each.
@@ -68,7 +75,7 @@ HASH = "1a2b3c4d5e6f" + "0" * 52
 LABEL = "version 7, sha256 1a2b3c4d5e6f"
 # What the verbs hand on; a name with an environment counts for that one.
 OUTPUTS = {
-    "models": {"model_version": "7", "sha256": HASH, "label": LABEL},
+    "models": {"model_version": "7", "sha256": HASH, "label": LABEL, "deployed": "7"},
     "train": {"registered": "true", "started": "true", "model_version": "7", "sha256": HASH},
     "deliver-dev": {"delivered": "true", "next": "test"},
     "deliver-test": {"delivered": "true", "next": "prod"},
@@ -1029,11 +1036,11 @@ def test_a_monitor_without_an_answer_trains_nothing(run_workflow: GitHub) -> Non
 @pytest.mark.parametrize(
     ("inputs", "verb", "name"),
     [
-        ({}, "rollback --environment prod", "prod: back to the version before"),
+        ({}, "rollback --environment prod --from 7", "prod: from version 7 back to the version before"),
         (
             {"environment": "test", "model-version": "6"},
-            "rollback --environment test --model-version 6",
-            "test: back to 6",
+            "rollback --environment test --from 7 --model-version 6",
+            "test: from version 7 back to 6",
         ),
     ],
 )
@@ -1041,15 +1048,16 @@ def test_a_rollback_is_one_run_with_an_approval(
     run_workflow: GitHub, inputs: dict[str, str], verb: str, name: str
 ) -> None:
     outcome = run_workflow.run("rollback.yml", vars=AZURE, inputs=inputs, **BY_HAND)
-    assert results(outcome) == {"rollback": "success"}
-    assert stages(run_workflow) == [verb]
+    environment = verb.split()[2]
+    assert results(outcome) == {"look": "success", "rollback": "success"}
+    assert stages(run_workflow) == [f"models --environment {environment}", verb]
     assert begun(outcome)["rollback"][0] == name
-    assert environments(outcome) == {"rollback": verb.split()[2]}
+    assert environments(outcome) == {"look": f"{environment}-read", "rollback": environment}
 
 
 def test_a_rollback_that_fails_is_red(run_workflow: GitHub) -> None:
-    outcome = run_workflow.run("rollback.yml", vars=AZURE, fail="uv run mlops rollback --environment prod", **BY_HAND)
-    assert results(outcome) == {"rollback": "failure"}
+    outcome = run_workflow.run("rollback.yml", vars=AZURE, fail="uv run mlops rollback --environment prod --from 7", **BY_HAND)
+    assert results(outcome) == {"look": "success", "rollback": "failure"}
 
 
 # Without Azure.
@@ -1242,7 +1250,10 @@ def test_jobs_that_need_the_private_network_run_in_the_one_of_their_environment(
     assert machines(run_workflow.run("deliver.yml", vars=inside, **BY_HAND)) == {"choose": "ml-dev"} | each
     alerted = machines(run_workflow.run("monitor.yml", vars=inside, **ON_SCHEDULE))
     assert (alerted["drift"], alerted["train_train"]) == ("ml-prod", "ml-dev")
-    assert machines(run_workflow.run("rollback.yml", vars=inside, **BY_HAND)) == {"rollback": "ml-prod"}
+    assert machines(run_workflow.run("rollback.yml", vars=inside, **BY_HAND)) == {
+        "look": "ml-prod",
+        "rollback": "ml-prod",
+    }
     built = machines(run_workflow.run("infrastructure.yml", vars=inside))
     assert built == {"plan": OPEN_MACHINE, "apply": OPEN_MACHINE}
     assert set(machines(run_workflow.run("pull-request.yml", vars=inside, **PULL_REQUEST)).values()) == {OPEN_MACHINE}

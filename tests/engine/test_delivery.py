@@ -245,7 +245,12 @@ def test_the_list_of_models_hands_on_the_chosen_one_and_shows_what_the_tags_tell
     register(azure, "3", sha256="3" * 64, rejected_dev="false", pinned_dev="true")
     capfd.readouterr()
     verbs.list_models(dev)
-    assert outputs(page) == {"model_version": "3", "sha256": "3" * 64, "label": "version 3, sha256 333333333333"}
+    assert outputs(page) == {
+        "model_version": "3",
+        "sha256": "3" * 64,
+        "label": "version 3, sha256 333333333333",
+        "deployed": "1",
+    }
     lines = [line.split() for line in capfd.readouterr().out.splitlines() if not line.startswith("az ")]
     assert lines[:4] == [
         ["version", "sha256", "serves", "since", "promoted", "to", "rejected", "in", "pinned", "in"],

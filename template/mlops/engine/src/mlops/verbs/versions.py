@@ -4,6 +4,7 @@ from mlops.azureml.backend import ModelVersion
 from mlops.errors import UserError
 from mlops.outputs import add_summary, set_outputs, table
 from mlops.verbs.models import choose_model, find_version, is_set, known_hash, number
+from mlops.verbs.online import old_and_new
 from mlops.verbs.session import Session
 
 
@@ -12,7 +13,8 @@ def list_models(
 ) -> None:
     """Show the model's versions and which one is chosen, with its hash: what `deliver` has to be told.
 
-    They are those of the environment's workspace or, where it takes its models from a registry, of that.
+    They are those of the environment's workspace or, where it takes its models from a registry, of that. The version of
+    the newest deployment, which a rollback goes back from, is handed on too.
 
     Args:
         session: The environment.
@@ -36,7 +38,13 @@ def list_models(
     options = ("--model-version", chosen.version, *(["--sha256", sha256] if sha256 else []))
     session.say(f"Chosen: version {chosen.version}. `{session.command('deliver', *options)}`")
     label = f"version {chosen.version}, sha256 {sha256[:12] or 'unknown'}"
-    set_outputs(model_version=chosen.version, sha256=sha256, label=label)
+    _, deployed = old_and_new(session)
+    set_outputs(
+        model_version=chosen.version,
+        sha256=sha256,
+        label=label,
+        deployed=deployed.model_version if deployed else "",
+    )
     title = f"## Chosen for {session.config.environment}: {session.config.model.name} {label}"
     add_summary(f"{title}\n\n{table(head, rows)}")
 
