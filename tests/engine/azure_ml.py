@@ -27,7 +27,7 @@ from mlops.pipeline import DataAsset
 BROKEN, FAILING = "gives no predictions", "fails under load"
 """What the files of a model say that no smoke test lets through, and of one that only the metrics of requests show."""
 
-GOOD, BAD = 5.0, "no number"
+GOOD, BAD = 5.0, "not numeric"
 """What a deployment answers for a row: a prediction, or what no smoke test takes for one."""
 
 
