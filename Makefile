@@ -2,6 +2,7 @@
 UV := $(abspath $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv))
 PYTHON ?= python3
 ROUNDS ?= 7
+SEQUENCES ?= 300
 TYPE ?= classical
 DEMO := $(if $(filter classical,$(TYPE)),demo,demo-$(TYPE))
 UV_PACKAGE ?= uv==0.13.9
@@ -17,7 +18,7 @@ endif
 # Without compiled modules each command imports for ten seconds what takes one.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-big test-all lint freshness benchmark clean
+.PHONY: demo test test-big test-all year lint freshness benchmark clean
 
 demo: $(UV)  ## a project with default answers: train, register, serve and report on this machine; `TYPE=cv` with images, `TYPE=nlp` with texts
 	@if [ -e $(DEMO) ]; then echo "$(DEMO)/ is there already: running it again. Delete it to start afresh."; \
@@ -26,12 +27,17 @@ demo: $(UV)  ## a project with default answers: train, register, serve and repor
 	cd $(DEMO) && $(UV) run mlops local
 
 test: $(UV) lint  ## all tests that need no big download
-	$(UV) run pytest -n 2 -m "not big"
+	$(UV) run pytest -n 2 -m "not big and not year"
 
 test-big: $(UV)  ## those that do: environments of their own, resolved afresh
 	$(UV) run pytest -m big
 
-test-all: test test-big
+year: $(UV)  ## a simulated year over the real verbs, in sequences of 30 events (`SEQUENCES=10000`), and errors that it must find
+	@mkdir -p .venvs
+	SEQUENCES=$(SEQUENCES) REPLAY="$(REPLAY)" $(UV) run pytest -m year
+	@cat .venvs/year.txt
+
+test-all: test test-big year
 
 lint: $(UV)
 	$(UV) run ruff check . && $(UV) run ruff format --check . && $(UV) run mypy

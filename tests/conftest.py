@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -274,8 +275,8 @@ def refused_commands(project: Path, run_in: Run, commands: set[str]) -> str:
 
 
 @pytest.fixture(scope="session")
-def run_in(uv: str, render: Render, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Run a Python module in a project, in the environment that the projects with such libraries share.
+def python_of(uv: str, render: Render, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Give the Python that runs a project, in the environment that the projects with such libraries share.
 
     The projects are not installed into it (an editable install names one folder); their sources are on PYTHONPATH.
     """
@@ -296,28 +297,83 @@ def run_in(uv: str, render: Render, tmp_path_factory: pytest.TempPathFactory) ->
                 subprocess.run(more, check=True, env=os.environ | take_local_wheels(project))
         return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
+    return lambda project: python_of(*environment_of(answers_of(project)).values())
+
+
+def variables_of(project: Path, python: Path, more: dict[str, str]) -> dict[str, str]:
+    """The environment variables of a process that runs a project."""
+    path = os.pathsep.join(str(project / folder) for folder in ("mlops/engine/src", "data-science/src"))
+    # The projects, which several tests share, stay as they were rendered; a module is compiled once, when needed.
+    variables = {"PYTHONPYCACHEPREFIX": str(ROOT / ".venvs" / "compiled"), "PYTHONUTF8": "1"}
+    # Each worker of pytest has one core: more threads would wait for each other. `make demo` runs with all of them.
+    variables["OMP_NUM_THREADS"] = "1"
+    everything = os.environ | {"PYTHONPATH": path, "NO_COLOR": "1", "COLUMNS": "120"} | variables | more
+    everything.pop("PYTHONDONTWRITEBYTECODE", None)
+    everything["PATH"] = os.pathsep.join([str(python.parent), everything["PATH"]])
+    return everything
+
+
+@pytest.fixture(scope="session")
+def run_in(python_of: Callable[[Path], Path]) -> Run:
+    """Run a Python module in a project, as a process of its own."""
+
     def run(
         project: Path, *command: str, timeout: float = 600, cwd: Path | None = None, **env: str
     ) -> subprocess.CompletedProcess:
-        python = python_of(*environment_of(answers_of(project)).values())
-        path = os.pathsep.join(str(project / folder) for folder in ("mlops/engine/src", "data-science/src"))
-        # The projects, which several tests share, stay as they were rendered; a module is compiled once, when needed.
-        variables = {"PYTHONPYCACHEPREFIX": str(ROOT / ".venvs" / "compiled"), "PYTHONUTF8": "1"}
-        # Each worker of pytest has one core: more threads would wait for each other. `make demo` runs with all of them.
-        variables["OMP_NUM_THREADS"] = "1"
-        everything = os.environ | {"PYTHONPATH": path, "NO_COLOR": "1", "COLUMNS": "120"} | variables | env
-        everything.pop("PYTHONDONTWRITEBYTECODE", None)
-        everything["PATH"] = os.pathsep.join([str(python.parent), everything["PATH"]])
+        python = python_of(project)
         return subprocess.run(
             [str(python), *(command if command[0] == "-c" else ("-m", *command))],
             cwd=cwd or project,
-            env=everything,
+            env=variables_of(project, python, env),
             capture_output=True,
             text=True,
             timeout=timeout,
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def run_with_others(python_of: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Run a Python module in a project as `run_in` does, in a process that runs those of other projects too.
+
+    A local loop takes half of the processor time then; the process of each environment imports its libraries once.
+    """
+    processes: dict[Path, subprocess.Popen] = {}
+
+    def run(project: Path, *command: str, timeout: float = 600, **env: str) -> subprocess.CompletedProcess:
+        python, folder = python_of(project), tmp_path_factory.mktemp("output")
+        variables = variables_of(project, python, env)
+        if python not in processes:
+            # Without the sources of any project, and with what libraries read when they are imported.
+            first = {name: value for name, value in variables.items() if name != "PYTHONPATH"}
+            processes[python] = subprocess.Popen(
+                [str(python), ROOT / "tests" / "resident.py"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=first,
+                cwd=tmp_path_factory.mktemp("resident"),
+            )
+        files = {"output": folder / "output.txt", "errors": folder / "errors.txt"}
+        request = {"command": command, "project": project, "env": variables, **files}
+        process, timer = processes[python], threading.Timer(timeout, processes[python].kill)
+        assert process.stdin
+        assert process.stdout
+        timer.start()
+        process.stdin.write(json.dumps(request, default=str) + "\n")
+        process.stdin.flush()
+        code = process.stdout.readline()
+        timer.cancel()
+        output, errors = (file.read_text(encoding="utf-8") for file in files.values())
+        assert code, f"{command} ended the process: {output[-3000:]}{errors[-3000:]}"
+        return subprocess.CompletedProcess(command, int(code), output, errors)
+
+    yield run
+    for process in processes.values():
+        with process:
+            assert process.stdin
+            process.stdin.close()
 
 
 def answers_of(project: Path) -> dict[str, Any]:

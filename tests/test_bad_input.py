@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from combinations import EXISTING, ROOT, questions
+from copier._cli import CopierApp
 
 BAD = [
     ("project_name", 'say "hi"'),
@@ -91,15 +92,22 @@ def copier(*arguments: object, env: dict[str, str] | None = None) -> subprocess.
 
 @pytest.mark.parametrize(("question", "answer"), BAD, ids=[f"{name}-{index}" for index, (name, _) in enumerate(BAD)])
 def test_a_bad_answer_is_refused_in_one_line_and_nothing_is_written(
-    question: str, answer: str, source: Path, tmp_path: Path
+    question: str, answer: str, source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """In this process, because each new one imports Copier for most of a second; the tests below start it anew."""
     destination = tmp_path / "project"
     answers = GATES.get(question, {}) | {question: answer}
     data = [word for name, value in answers.items() for word in ("-d", f"{name}={value}")]
-    result = copier("copy", "--trust", "--defaults", "--quiet", *data, source, destination)
-    errors = [line for line in result.stderr.splitlines() if line.strip()]
-    assert result.returncode == 1
-    assert len(errors) == 1, result.stderr
+    words = ["copier", "copy", "--trust", "--defaults", "--quiet", *data, str(source), str(destination)]
+    try:
+        _, code = CopierApp.run(words, exit=False)
+    except Exception as error:  # as the interpreter does at its end
+        sys.excepthook(type(error), error, error.__traceback__)
+        code = 1
+    printed = capfd.readouterr().err
+    errors = [line for line in printed.splitlines() if line.strip()]
+    assert code == 1
+    assert len(errors) == 1, printed
     assert errors[0].startswith("error: ")
     assert question in errors[0]
     message = errors[0].removeprefix("error: ")

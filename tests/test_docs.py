@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from combinations import EXISTING, add_ons, label, tools, with_add_ons
+from combinations import EXISTING, ROOT, add_ons, label, tools, with_add_ons
 from conftest import Render, Run, refused_commands
 
 MOST_STEPS = 5
@@ -19,6 +19,7 @@ NOT_LISTED = (
     "az deployment group delete",
     "az identity show",
     "az resource show",
+    "az storage blob download-batch",
     "az storage blob list",
 )
 EVERYTHING = [with_add_ons(*add_ons(), infrastructure_version=tool) for tool in tools()]
@@ -105,3 +106,47 @@ def test_the_documentation_says_what_each_workflow_is_for(documented: Path) -> N
     files = [yaml.safe_load(path.read_text("utf-8")) for path in (documented / ".github" / "workflows").glob("*.yml")]
     # One that others call alone is not started by anyone.
     assert named == {file["name"] for file in files if set(file[True]) != {"workflow_call"}}
+
+
+# The story and what is there, of the template's own documents.
+
+STORY = ROOT / "docs" / "outer-loop.md"
+
+
+def cells(part: str) -> list[list[str]]:
+    """The rows of the table in a part of the story, without its head."""
+    lines = [line for line in part.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_the_story_has_the_steps_of_the_documentation_and_five_to_a_live_endpoint(render: Render) -> None:
+    story = cells(STORY.read_text(encoding="utf-8").split("\n## ")[1])
+    before = story[: next(number for number, row in enumerate(story) if "a live endpoint in dev" in row[2])]
+    text = (render() / "docs" / "operate.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```bash\n(.*?)```", re.split(r"^## ", text, flags=re.MULTILINE)[1], flags=re.DOTALL)
+    assert [row[1].strip("`") for row in before] == ["copier copy", *block.splitlines()]
+    assert len(before) == MOST_STEPS
+    numbers = [row[0] for row in story if row[0]]
+    assert numbers == [str(number) for number in range(1, len(numbers) + 1)]
+
+
+def test_the_commands_of_the_story_exist(render: Render, run_in: Run, tools: Path, tmp_path: Path) -> None:
+    text = STORY.read_text(encoding="utf-8")
+    assert errors(shell_lines(STORY), tools, tmp_path) == ""
+    found = {command.strip() for command in re.findall(r"`uv run mlops ([^`\n]+)`", text)}
+    assert "bootstrap --environment dev --create-repository" in found
+    assert refused_commands(render(), run_in, found) == ""
+    named = set(re.findall(r"gh workflow run ([\w-]+\.yml)", text))
+    assert named <= {path.name for path in (render() / ".github" / "workflows").iterdir()}
+
+
+def test_nothing_that_was_planned_is_missing_and_each_row_names_a_test_that_is_there() -> None:
+    rows = cells(STORY.read_text(encoding="utf-8").split("\n## ")[2])
+    folders = (ROOT / "tests", ROOT / "template")
+    there = {name for folder in folders for path in folder.rglob("test_*.py") for name in defined(path)}
+    assert len(rows) >= 20
+    assert [row[0] for row in rows if row[1] != "yes" or row[2].strip("`") not in there] == []
+
+
+def defined(path: Path) -> list[str]:
+    return re.findall(r"^def (test_\w+)\(", path.read_text(encoding="utf-8"), flags=re.MULTILINE)

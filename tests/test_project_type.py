@@ -83,10 +83,10 @@ def test_no_shared_file_names_a_type_or_its_sample() -> None:
 
 
 @pytest.fixture(scope="session")
-def local(toy: Path, run_in: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def local(toy: Path, run_with_others: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A copy of the project after a local loop, and what the loop printed."""
     project = shutil.copytree(toy, tmp_path_factory.mktemp("local") / "project")
-    result = run_in(project, "mlops.cli", "local")
+    result = run_with_others(project, "mlops.cli", "local")
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     return project, result.stdout
 
@@ -156,7 +156,9 @@ def test_a_batch_of_files_of_the_type_is_scored(local: tuple[Path, str]) -> None
     assert [float(row["prediction"]) for row in rows] == pytest.approx(expected, abs=1)
 
 
-def test_the_drift_step_reads_the_files_of_the_type(local: tuple[Path, str], run_in: Run, tmp_path: Path) -> None:
+def test_the_drift_step_reads_the_files_of_the_type(
+    local: tuple[Path, str], run_with_others: Run, tmp_path: Path
+) -> None:
     project, _ = local
     package = next((project / "data-science" / "src").glob("*/score.py")).parent.name
     [train] = (project / ".local" / "runs").glob("*/prep/train_data")
@@ -165,13 +167,13 @@ def test_the_drift_step_reads_the_files_of_the_type(local: tuple[Path, str], run
     options = ["--schema", "data/schema.yml", "--settings", "config/model.yml", "--drift", str(tmp_path / "out")]
     folders = ["--train-data", str(train), "--production-data", str(tmp_path)]
     environment = {"MLFLOW_TRACKING_URI": f"sqlite:///{(project / '.local' / 'mlflow.db').as_posix()}"}
-    result = run_in(project, f"{package}.drift", *folders, *options, **environment)
+    result = run_with_others(project, f"{package}.drift", *folders, *options, **environment)
     assert result.returncode == 1, result.stdout + result.stderr
     assert "error: 2 of 2 columns drifted: level, spread" in result.stderr
 
 
 def test_a_task_that_the_type_does_not_have_is_refused_in_one_line(
-    local: tuple[Path, str], run_in: Run, tmp_path: Path
+    local: tuple[Path, str], run_with_others: Run, tmp_path: Path
 ) -> None:
     project, _ = local
     package = next((project / "data-science" / "src").glob("*/score.py")).parent.name
@@ -179,7 +181,7 @@ def test_a_task_that_the_type_does_not_have_is_refused_in_one_line(
     (tmp_path / "schema.yml").write_text(schema, encoding="utf-8")
     options = ["--raw-data", "data/raw", "--schema", str(tmp_path / "schema.yml"), "--settings", "config/model.yml"]
     outputs = ["--train-data", str(tmp_path / "train"), "--test-data", str(tmp_path / "test")]
-    result = run_in(project, f"{package}.prep", *options, *outputs)
+    result = run_with_others(project, f"{package}.prep", *options, *outputs)
     assert result.returncode == 1
     [line] = result.stderr.strip().splitlines()
     assert line.endswith("task 'classification' is unknown; choose one of regression")

@@ -25,14 +25,14 @@ def commands(readme: Path) -> list[str]:
     return [command for line in lines if (command := line.split(" #")[0].strip())]
 
 
-def test_each_command_of_the_projects_readme_works(render: Render, run_in: Run, tmp_path: Path) -> None:
+def test_each_command_of_the_projects_readme_works(render: Render, run_with_others: Run, tmp_path: Path) -> None:
     ran, project = 0, shutil.copytree(render(), tmp_path / "project")
     for command in commands(project / "README.md"):
         if command in RUN_ELSEWHERE:
             continue
         words = shlex.split(command)
         assert words[:3] == ["uv", "run", "mlops"], f"nothing runs: {command}"
-        result = run_in(project, "mlops.cli", *words[3:], MLOPS_LOCAL_DIR=str(tmp_path / "local"))
+        result = run_with_others(project, "mlops.cli", *words[3:], MLOPS_LOCAL_DIR=str(tmp_path / "local"))
         assert result.returncode == 0, f"{command}\n{result.stdout[-2000:]}{result.stderr[-2000:]}"
         ran += 1
     assert ran >= 4

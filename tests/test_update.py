@@ -255,13 +255,13 @@ def test_the_command_that_the_configuration_names_chooses_an_add_on(released: Pa
 
 
 def test_an_update_leads_out_of_sdk_v1_with_the_same_data_and_model(
-    released: Path, tmp_path: Path, run_in: Run
+    released: Path, tmp_path: Path, run_with_others: Run
 ) -> None:
     project = untouched_copy(released, tmp_path / "project", mlops_version="python-sdk-v1")
     settings = project / "config" / "model.yml"
     settings.write_text(settings.read_text(encoding="utf-8").replace("seed: 13", "seed: 14"), encoding="utf-8")
     commit_all(project, "my seed")
-    before = run_in(project, "mlops.cli", "local", "--skip-lint")
+    before = run_with_others(project, "mlops.cli", "local", "--skip-lint")
     assert before.returncode == 0, before.stdout[-3000:] + before.stderr[-3000:]
     assert "python-sdk-v2" in before.stderr, "the start-up line names the way out"
     data, names = hashes(project / "data"), answers(project)["resource_names"]
@@ -271,7 +271,7 @@ def test_an_update_leads_out_of_sdk_v1_with_the_same_data_and_model(
     assert "seed: 14" in settings.read_text(encoding="utf-8")
     assert hashes(project / "data") == data
     assert answers(project)["resource_names"] == names
-    after = run_in(project, "mlops.cli", "local")
+    after = run_with_others(project, "mlops.cli", "local")
     assert after.returncode == 0, after.stdout[-3000:] + after.stderr[-3000:]
     assert "SDK v1" not in after.stderr
     # Same data, same settings: the model of before is the champion, and the new one ties with it.

@@ -29,6 +29,7 @@ IN_THE_NETWORK = {
     "deliver-environment.yml: deliver",
     "deliver.yml: choose",
     "monitor.yml: drift",
+    "rollback.yml: look",
     "rollback.yml: rollback",
     "teardown.yml: teardown",
     "train.yml: train",
@@ -36,12 +37,23 @@ IN_THE_NETWORK = {
 # A run of these must not be dropped for a newer one; a teardown waits as a whole.
 QUEUED = IN_THE_NETWORK | {"infrastructure.yml: apply", "infrastructure.yml: plan"}
 # They may do no more than read, so that no approval is needed, and pull requests may run them.
-READING = {"deliver.yml: choose", "infrastructure.yml: plan", "monitor.yml: drift", "pull-request.yml: plan"}
+READING = {
+    "deliver.yml: choose",
+    "infrastructure.yml: plan",
+    "monitor.yml: drift",
+    "pull-request.yml: plan",
+    "rollback.yml: look",
+}
 UPKEEP = {"freshness.yml: issue", "template-update.yml: issue"}
+COMMENT = "pull-request.yml: comment"
 # A managed network and its firewall may take 90 minutes each.
 LONG = {"infrastructure.yml: apply", "teardown.yml: teardown"}
 # Whatever the other jobs uploaded.
-DOWNLOAD = "mkdir -p results; for file in .local/report/metrics.md .local/plan.md; do cp $file results/ || true; done"
+DOWNLOAD = """
+to="$GITHUB_WORKSPACE/$INPUT_PATH"
+mkdir -p "$to"
+for file in .local/report/metrics.md .local/plan.md; do cp $file "$to" || true; done
+"""
 METRICS = {
     "metric": "mae",
     "higher_is_better": False,
@@ -63,7 +75,7 @@ HASH = "1a2b3c4d5e6f" + "0" * 52
 LABEL = "version 7, sha256 1a2b3c4d5e6f"
 # What the verbs hand on; a name with an environment counts for that one.
 OUTPUTS = {
-    "models": {"model_version": "7", "sha256": HASH, "label": LABEL},
+    "models": {"model_version": "7", "sha256": HASH, "label": LABEL, "deployed": "7"},
     "train": {"registered": "true", "started": "true", "model_version": "7", "sha256": HASH},
     "deliver-dev": {"delivered": "true", "next": "test"},
     "deliver-test": {"delivered": "true", "next": "prod"},
@@ -81,7 +93,7 @@ from mlops.outputs import add_summary, annotate
 
 parser = argparse.ArgumentParser()
 parser.add_argument("verb")
-for option in ("--environment", "--file", "--folder", "--address"):
+for option in ("--environment", "--file", "--folder", "--address", "--jobs"):
     parser.add_argument(option, default="")
 parser.add_argument("--required", action="store_true")
 given = parser.parse_args(sys.argv[3:])
@@ -96,6 +108,10 @@ try:
             from mlops.local.summary import summary
             Path(given.file).write_text(summary(project), encoding="utf-8")
             add_summary(summary(project))
+        elif given.verb == "comment":
+            from mlops.orchestration.comment import comment_text, keep_comment
+            texts = [path.read_text(encoding="utf-8") for path in sorted(Path(given.folder).glob("*.md"))]
+            keep_comment(project, comment_text(given.jobs, texts))
         else:
             from mlops.subscription.button import write_button
             write_button(project, Path(given.folder), given.address)
@@ -107,11 +123,12 @@ STAND_IN = """#!/bin/sh
 echo "{program} $*" >> "{folder}/calls.log"
 if grep -qxF "{program} $*" "{folder}/failing"; then exit 1; fi
 case "{program} $3" in
-"uv connected" | "uv summary" | "uv button") exec "{python}" -B "{folder}/driver.py" "$@";;
+"uv connected" | "uv summary" | "uv button" | "uv comment") exec "{python}" -B "{folder}/driver.py" "$@";;
 esac
 case "$*" in
 *"--summary .local/plan.md"*) printf '## Infrastructure\\n\\nPlan: 42 to add\\n' > .local/plan.md;;
 *" --file "*/issue.md*) mkdir -p update freshness;; # where `mlops template-update` and `mlops freshness` write
+*" --input "*) cp "${{*##* --input }}" "{folder}/comment.json"; echo "{{}}";; # the body of a comment
 *" --outfile "*) echo "{{}}" > "${{*##* --outfile }}";; # what `az bicep build` writes
 esac
 if [ "{program} $2" = "uv mlops" ]; then
@@ -177,7 +194,7 @@ def jobs(github: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def commands(github: Path) -> set[str]:
     """Every `uv run mlops ...` in a workflow, with example values for its variables."""
     examples = {"ENVIRONMENT": "dev", "MODEL_VERSION": "7", "SHA256": HASH, "OPTION": "--force", "JOB": "x"}
-    examples |= {"CONFIRM": "dev", "OVERRIDES": "training.seed=7", "ADDRESS": "https://example.com"}
+    examples |= {"JOBS": "{}", "CONFIRM": "dev", "OVERRIDES": "training.seed=7", "ADDRESS": "https://example.com"}
     texts = [step["run"] for _, step in scripts(github)]
     found = re.findall(r"uv run mlops ([^|&>\n#]+)", "\n".join(texts))
     # Each option that is there only sometimes is there.
@@ -319,8 +336,9 @@ def test_permissions_are_given_job_by_job_and_are_minimal(github: Path) -> None:
         pushes = any(step["env"]["GH_TOKEN"] == "${{ github.token }}" for step in pushing)
         assert (("contents", "write") in permissions) == pushes, f"{name}: contents: write is for jobs that push"
         if permissions & WRITE:
-            code = [step for step in job["steps"] if "checkout" in step.get("uses", "")]
-            assert not code, f"{name}: a job that may write must not have the code of the branch"
+            code = [step["with"].get("ref") for step in job["steps"] if "checkout" in step.get("uses", "")]
+            reviewed = ["${{ github.event.pull_request.base.sha }}"] if name == COMMENT else []
+            assert code == reviewed, f"{name}: a job that may write must not have the code of the branch"
         if ISSUES in permissions:
             verbs = [step["run"] for step in job["steps"] if "mlops" in step.get("run", "")]
             assert [verb.split()[:4] for verb in verbs] == [["uv", "run", "mlops", "issue"]], name
@@ -636,13 +654,12 @@ class GitHub:
             "astral-sh/setup-uv": {},
             "hashicorp/setup-terraform": {},
             "azure/login": login,
-            "actions/upload-artifact": {"run": 'test -e "$INPUT_PATH"'},
+            "actions/upload-artifact": {"run": 'test -e "$GITHUB_WORKSPACE/$INPUT_PATH"'},
             "actions/download-artifact": {"run": DOWNLOAD},
             "actions/create-github-app-token": {
                 "required": ["client-id", "private-key"],
                 "run": 'echo "token=of-the-app" >> "$GITHUB_OUTPUT"',
             },
-            "marocchino/sticky-pull-request-comment": {"required": ["path"], "run": 'cat "$INPUT_PATH"'},
         }
         fixture = {"cwd": str(self.work), "path": [str(self.folder / "bin")], "actions": actions} | context
         workflow = expand(self.github, name)
@@ -662,6 +679,12 @@ class GitHub:
         assert result.stdout, result.stderr
         outcome: dict[str, Any] = json.loads(result.stdout)
         return outcome
+
+    @property
+    def comment(self) -> str:
+        """The body of the comment that was sent last; empty without one."""
+        sent = self.folder / "comment.json"
+        return json.loads(sent.read_text(encoding="utf-8"))["body"] if sent.exists() else ""
 
     @property
     def calls(self) -> list[str]:
@@ -758,6 +781,11 @@ def test_version_and_hash_that_were_typed_are_delivered(run_workflow: GitHub) ->
     run_workflow.run("deliver.yml", vars=AZURE, inputs=typed, outputs=other, **BY_HAND)
     assert stages(run_workflow)[0] == "models --environment dev --model-version 5"
     assert f"deliver --environment prod --model-version 5 --sha256 {'f' * 64}" in run_workflow.verbs
+
+
+def test_a_delivery_that_ends_a_pin_chooses_as_if_there_were_none(run_workflow: GitHub) -> None:
+    run_workflow.run("deliver.yml", vars=AZURE, inputs={"environment": "dev", "option": "--unpin"}, **BY_HAND)
+    assert stages(run_workflow)[0] == "models --environment dev --unpin"
 
 
 @pytest.mark.parametrize(("stays_in", "last"), [("dev", "test"), ("test", "prod")])
@@ -1008,11 +1036,11 @@ def test_a_monitor_without_an_answer_trains_nothing(run_workflow: GitHub) -> Non
 @pytest.mark.parametrize(
     ("inputs", "verb", "name"),
     [
-        ({}, "rollback --environment prod", "prod: back to the version before"),
+        ({}, "rollback --environment prod --from 7", "prod: from version 7 back to the version before"),
         (
             {"environment": "test", "model-version": "6"},
-            "rollback --environment test --model-version 6",
-            "test: back to 6",
+            "rollback --environment test --from 7 --model-version 6",
+            "test: from version 7 back to 6",
         ),
     ],
 )
@@ -1020,15 +1048,16 @@ def test_a_rollback_is_one_run_with_an_approval(
     run_workflow: GitHub, inputs: dict[str, str], verb: str, name: str
 ) -> None:
     outcome = run_workflow.run("rollback.yml", vars=AZURE, inputs=inputs, **BY_HAND)
-    assert results(outcome) == {"rollback": "success"}
-    assert stages(run_workflow) == [verb]
+    environment = verb.split()[2]
+    assert results(outcome) == {"look": "success", "rollback": "success"}
+    assert stages(run_workflow) == [f"models --environment {environment}", verb]
     assert begun(outcome)["rollback"][0] == name
-    assert environments(outcome) == {"rollback": verb.split()[2]}
+    assert environments(outcome) == {"look": f"{environment}-read", "rollback": environment}
 
 
 def test_a_rollback_that_fails_is_red(run_workflow: GitHub) -> None:
-    outcome = run_workflow.run("rollback.yml", vars=AZURE, fail="uv run mlops rollback --environment prod", **BY_HAND)
-    assert results(outcome) == {"rollback": "failure"}
+    outcome = run_workflow.run("rollback.yml", vars=AZURE, fail="uv run mlops rollback --environment prod --from 7", **BY_HAND)
+    assert results(outcome) == {"look": "success", "rollback": "failure"}
 
 
 # Without Azure.
@@ -1120,10 +1149,12 @@ def test_a_pull_request_is_checked_planned_and_commented(run_workflow: GitHub) -
     checks = ["uv run mypy", "uv run pytest", "uv run mlops lint", "uv run mlops local"]
     assert [call for call in run_workflow.calls if call in checks] == checks
     assert "provision --check" in run_workflow.verbs
-    plan = "provision --environment dev --plan --deployer workflows --summary .local/plan.md"
-    assert run_workflow.verbs[-1] == plan
+    plan, comment = run_workflow.verbs[-2:]
+    assert plan == "provision --environment dev --plan --deployer workflows --summary .local/plan.md"
+    assert comment.startswith("comment --folder results --jobs {")
     assert environments(outcome) == {"plan": "dev-read"}
-    comment = outcome["log"][-1]["out"]
+    comment = run_workflow.comment
+    assert comment.startswith("<!-- mlops: comment -->\n## Model\n")
     assert "| this model | 8.123 | 0.9 |" in comment
     assert "| champion, version 3 | 9.5 | 0.8 |" in comment
     assert "| baseline mean | 20 | -8.8e-06 |" in comment
@@ -1144,23 +1175,24 @@ def test_a_push_to_main_is_checked_too_and_comments_nowhere(run_workflow: GitHub
 def test_a_pull_request_is_of_use_without_azure(run_workflow: GitHub) -> None:
     outcome = run_workflow.run("pull-request.yml", **PULL_REQUEST)
     assert set(results(outcome).values()) == {"success"}, output(outcome)
-    comment = outcome["log"][-1]["out"]
-    assert "| this model | 8.123 | 0.9 |" in comment
-    assert "Plan" not in comment
+    assert "| this model | 8.123 | 0.9 |" in run_workflow.comment
+    assert "Plan" not in run_workflow.comment
 
 
 @pytest.mark.parametrize("check", ["ruff check", "mypy", "pytest", "mlops lint", "mlops local"])
-def test_a_failing_check_turns_the_pull_request_red(run_workflow: GitHub, check: str) -> None:
+def test_a_failing_check_turns_the_pull_request_red_and_is_commented(run_workflow: GitHub, check: str) -> None:
     outcome = run_workflow.run("pull-request.yml", vars=AZURE, fail=f"uv run {check}", **PULL_REQUEST)
     assert results(outcome)["project"] == "failure"
-    assert results(outcome)["comment"] == "skipped"
+    assert "## Not passed\n\n| job | result |\n| --- | --- |\n| project | failure |\n" in run_workflow.comment
+    assert "/o/r/actions/runs/1)" in run_workflow.comment
 
 
-def test_a_failing_plan_turns_the_pull_request_red_and_is_not_commented(run_workflow: GitHub) -> None:
+def test_a_failing_plan_turns_the_pull_request_red_and_is_not_shown(run_workflow: GitHub) -> None:
     plan = "uv run mlops provision --environment dev --plan --deployer workflows --summary .local/plan.md"
     outcome = run_workflow.run("pull-request.yml", vars=AZURE, fail=plan, **PULL_REQUEST)
     assert results(outcome)["plan"] == "failure"
-    assert "Plan: 42" not in outcome["log"][-1]["out"]
+    assert "| plan | failure |" in run_workflow.comment
+    assert "Plan: 42" not in run_workflow.comment
 
 
 def test_a_fork_gets_no_token_and_no_comment(run_workflow: GitHub) -> None:
@@ -1218,7 +1250,10 @@ def test_jobs_that_need_the_private_network_run_in_the_one_of_their_environment(
     assert machines(run_workflow.run("deliver.yml", vars=inside, **BY_HAND)) == {"choose": "ml-dev"} | each
     alerted = machines(run_workflow.run("monitor.yml", vars=inside, **ON_SCHEDULE))
     assert (alerted["drift"], alerted["train_train"]) == ("ml-prod", "ml-dev")
-    assert machines(run_workflow.run("rollback.yml", vars=inside, **BY_HAND)) == {"rollback": "ml-prod"}
+    assert machines(run_workflow.run("rollback.yml", vars=inside, **BY_HAND)) == {
+        "look": "ml-prod",
+        "rollback": "ml-prod",
+    }
     built = machines(run_workflow.run("infrastructure.yml", vars=inside))
     assert built == {"plan": OPEN_MACHINE, "apply": OPEN_MACHINE}
     assert set(machines(run_workflow.run("pull-request.yml", vars=inside, **PULL_REQUEST)).values()) == {OPEN_MACHINE}
@@ -1450,11 +1485,11 @@ def test_existing_workspaces_are_never_provisioned(existing: Path) -> None:
 def test_a_pull_request_to_a_project_with_existing_workspaces_is_checked_and_commented(
     existing: Path, runner: Path, tmp_path: Path
 ) -> None:
-    outcome = GitHub(runner, existing, tmp_path).run("pull-request.yml", vars=AZURE, **PULL_REQUEST)
+    run_workflow = GitHub(runner, existing, tmp_path)
+    outcome = run_workflow.run("pull-request.yml", vars=AZURE, **PULL_REQUEST)
     assert results(outcome) == {"project": "success", "comment": "success"}, output(outcome)
-    comment = outcome["log"][-1]["out"]
-    assert "| this model | 8.123 | 0.9 |" in comment
-    assert "Infrastructure" not in comment
+    assert "| this model | 8.123 | 0.9 |" in run_workflow.comment
+    assert "Infrastructure" not in run_workflow.comment
 
 
 def test_a_model_goes_from_dev_through_test_to_prod_in_existing_workspaces(

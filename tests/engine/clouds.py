@@ -74,6 +74,15 @@ class Cloud(Protocol):
     def predict(self, value: object, deployment: str | None = None) -> None:
         """Say what a deployment, or each of them, predicts for every row."""
 
+    def call(self, deployment: str, latency: float | None = 100, late: int = 0, **codes: int) -> None:
+        """Say how many requests a minute a deployment answers with each status code ("_500": that many with 500).
+
+        Azure Monitor learns of a minute `late` minutes after its end.
+        """
+
+    def hide_metrics(self) -> None:
+        """Refuse to tell what Azure Monitor knows."""
+
     def share_traffic(self, **shares: int) -> None:
         """Give the online endpoint of dev this traffic, as if another user had."""
 
@@ -134,6 +143,7 @@ COMMANDS = {
     "delete batch deployment": "az ml batch-deployment delete",
     "create schedule": "az ml schedule create",
     "delete schedule": "az ml schedule delete",
+    "read metrics": "az monitor metrics list",
 }
 """The commands that do what `Cloud.fail` calls by a neutral name."""
 
@@ -197,6 +207,14 @@ class AzCloud:
             self._set(answers={**self._az.load()["answers"], deployment: value})
         else:
             self._set(prediction=value)
+
+    def call(self, deployment: str, latency: float | None = 100, late: int = 0, **codes: int) -> None:
+        self._set(callers={**self._az.load()["callers"], deployment: callers(latency, late, codes)})
+
+    def hide_metrics(self) -> None:
+        action = "Microsoft.Insights/metrics/read"
+        text = f"(AuthorizationFailed) The client does not have authorization to perform action '{action}' over scope"
+        self._az.fail("az monitor metrics list", text)
 
     def share_traffic(self, **shares: int) -> None:
         self._az.load()["online"]["traffic"] = shares
@@ -384,6 +402,12 @@ class AzCloud:
         return text.replace(self._project.package, "package")
 
 
+def callers(latency: float | None, late: int, codes: Mapping[str, int]) -> State:
+    """Return what `fake_az.metric` takes of a deployment: `_424_400` is 424 of the endpoint for 400 of the model."""
+    found = {code.strip("_").replace("_", " "): number for code, number in codes.items()}
+    return {"codes": found, "latency": latency, "late": late}
+
+
 def assign(document: dict[str, Any], key: str, value: str) -> None:
     """Set a value as `az ... --set key=value` does; the key may lead through mappings and lists that are not there."""
     place: Any = document
@@ -515,6 +539,12 @@ class HttpCloud:
             self.azure.answers[deployment] = value
         else:
             self.azure.prediction = value
+
+    def call(self, deployment: str, latency: float | None = 100, late: int = 0, **codes: int) -> None:
+        self.azure.callers[deployment] = callers(latency, late, codes)
+
+    def hide_metrics(self) -> None:
+        self.azure.watchable = False
 
     def share_traffic(self, **shares: int) -> None:
         endpoint = self.azure.get(f"{self.workspaces['dev']}/onlineEndpoints/online-dev")

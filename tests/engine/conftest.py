@@ -4,6 +4,7 @@ import itertools
 import os
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -45,8 +46,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a second pass from one deployment to the next."""
-    seconds = itertools.count()
+    seconds, minutes = itertools.count(), itertools.count()
     monkeypatch.setattr("mlops.verbs.models.now", lambda: f"2026-01-01T00:00:{next(seconds):02}Z")
+    start = datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC)
+    # From one look at a canary to the next it is a minute.
+    monkeypatch.setattr("mlops.verbs.canary.clock", lambda: start + timedelta(minutes=next(minutes)))
 
 
 @pytest.fixture(autouse=True)

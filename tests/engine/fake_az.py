@@ -6,8 +6,10 @@ As a program it uses the standard library alone, so that it starts fast.
 """
 
 import json
+import re
 import sys
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ EMPTY: dict[str, Any] = {
     "failures": [],  # {"words": ..., "message": ..., "after": ...}
     "answers": {},  # deployment: what it predicts for every row
     "prediction": 5.0,
+    "callers": {},  # deployment: what `metric` takes
     "next_status": "Completed",
     "registration": {},
     "evaluation": {},  # what the step of this name writes, if it does
@@ -131,6 +134,52 @@ def require(condition: object, message: str) -> None:
     """Refuse the command with a message unless a condition holds."""
     if not condition:
         raise RefusedError(message)
+
+
+DIMENSIONS = {
+    "RequestsPerMinute": ("deployment", "statusCode", "statusCodeClass", "modelStatusCode"),
+    "RequestLatency_P95": ("deployment",),
+}
+"""The metrics of an online endpoint that are faked, with their dimensions."""
+
+
+def metric(callers: Mapping[str, Any], name: str, series: str, start: str, end: str, top: str | None) -> dict[str, Any]:
+    """Return what Azure Monitor answers to a query in minutes; refuse one that it would refuse.
+
+    `callers` has for each deployment how many requests of each status code it answers in a minute ("424 400": the
+    endpoint answers 424 and the model 400), its latency, and after how many minutes Azure Monitor learns of a minute.
+    """
+    require(name in DIMENSIONS, f"(BadRequest) Failed to find metric configuration for {name}")
+    wanted = dict(re.findall(r"(\w+) eq '([^']*)'", series))
+    require(" and ".join(f"{key} eq '{value}'" for key, value in wanted.items()) == series, "(BadRequest) bad filter")
+    require(set(wanted) <= set(DIMENSIONS[name]), f"(BadRequest) {name} does not have a dimension of {series}")
+    times = [datetime.fromisoformat(time.replace("Z", "+00:00")) for time in (start, end)]
+    require(times[0] + timedelta(minutes=1) <= times[1], "(BadRequest) The time span is shorter than the interval")
+    found: dict[tuple[str, ...], dict[str, float]] = {}
+    for deployment, calls in callers.items():
+        minute = times[0].replace(second=0)
+        while minute < times[1]:
+            known = minute + timedelta(minutes=1 + calls["late"]) <= times[1]
+            for code, number in calls["codes"].items() if name == "RequestsPerMinute" else [("", calls["latency"])]:
+                status, _, of_model = code.partition(" ")
+                labels = {"deployment": deployment, "statusCode": status, "modelStatusCode": of_model or status}
+                if number is not None and all(value in ("*", labels[key]) for key, value in wanted.items()):
+                    split = tuple(f"{key.lower()}={labels[key]}" for key, value in wanted.items())
+                    points = found.setdefault(split, {})
+                    points.setdefault(f"{minute:%Y-%m-%dT%H:%M:%SZ}", 0.0)
+                    points[f"{minute:%Y-%m-%dT%H:%M:%SZ}"] += number if known else 0.0
+            minute += timedelta(minutes=1)
+    shown = [
+        {
+            "metadatavalues": [
+                {"name": {"value": key}, "value": value} for key, value in (x.split("=") for x in split)
+            ],
+            # A minute of which nothing is known is there without a value.
+            "data": [{"timeStamp": time, **({"average": value} if value else {})} for time, value in points.items()],
+        }
+        for split, points in found.items()
+    ]
+    return {"value": [{"name": {"value": name}, "timeseries": shown[: int(top or 10)]}]}
 
 
 class Commands:
@@ -343,6 +392,15 @@ class Commands:
     def online_deployment_get_logs(self) -> object:
         print(f"log of {self.name}")
         return None
+
+    def monitor_metrics_list(self) -> object:
+        endpoint = self.state["online"]
+        require(endpoint and self.option("--resource").endswith(f"/onlineEndpoints/{endpoint['name']}"), "(NotFound)")
+        require(self.option("--aggregation") == "Average", "(BadRequest) Only aggregation Average is supported")
+        require(self.option("--interval") == "PT1M", "another interval")
+        times = (self.option("--start-time"), self.option("--end-time"))
+        top = self.option("--top")
+        return metric(self.state["callers"], self.option("--metrics"), self.option("--filter"), *times, top)
 
     def batch_endpoint_list(self) -> object:
         endpoint = self.state["batch"]

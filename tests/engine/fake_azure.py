@@ -28,6 +28,7 @@ from typing import Any
 from unittest import mock
 from xml.sax.saxutils import escape
 
+import fake_az
 import requests
 import urllib3
 
@@ -194,10 +195,11 @@ class FakeAzure:
     """Azure as one person with one subscription sees it, and a test's way to steer it.
 
     `login` is "fine", "missing" or "expired"; `rights` says whether the person may do anything here, and `readable`
-    whether the storage may be listed. `answers` has what a deployment predicts for every row, `prediction` what all
-    others predict. `next_status` is how jobs end, `registration` and `evaluation` what their steps write, and `search`
-    what the best trial of a search writes. `runs` are those of the monitor, as `monitor_runs` makes them. `copied` is
-    what arrives in a registry instead of the model.
+    whether the storage may be listed, and `watchable` whether the metrics may be read. `callers` is what
+    `fake_az.metric` takes. `answers` has what a deployment predicts for every row, `prediction` what others predict.
+    `next_status` is how jobs end, `registration` and `evaluation` what their steps write, and `search` what the best
+    trial of a search writes. `runs` are those of the monitor, as `monitor_runs` makes them. `copied` is what arrives in
+    a registry instead of the model.
     `shares` has what online traffic was set to, one time after the other.
     """
 
@@ -212,7 +214,8 @@ class FakeAzure:
         self.calls: list[tuple[str, str, int]] = []
         self.unknown: list[str] = []
         self.groups: set[str] = set()
-        self.login, self.rights, self.readable = "fine", True, True
+        self.login, self.rights, self.readable, self.watchable = "fine", True, True, True
+        self.callers: dict[str, Document] = {}
         self.answers: dict[str, object] = {}
         self.prediction: object = 5.0
         self.next_status = "Completed"
@@ -856,6 +859,25 @@ def list_keys(azure: FakeAzure, call: Call) -> object:
     if azure.get(call.path.rsplit("/", 1)[0])["properties"]["authMode"] != "Key":
         raise bad_request("The endpoint has no keys: it takes tokens of Microsoft Entra ID.")
     return {"primaryKey": "key", "secondaryKey": "key"}
+
+
+@MANAGEMENT.route("GET", f"{ONLINE}/providers/Microsoft.Insights/metrics")
+def list_metrics(azure: FakeAzure, call: Call) -> object:
+    """What Azure Monitor has counted of the requests."""
+    with azure.doing("read metrics"):
+        azure.get(call.path.rsplit("/providers/", 1)[0])
+        if not azure.watchable:
+            action = "Microsoft.Insights/metrics/read"
+            text = f"The client 'me@example.com' does not have authorization to perform action '{action}' over scope"
+            raise RefusedError(403, "AuthorizationFailed", text)
+        given = call.query
+        if (given["api-version"], given["aggregation"], given["interval"]) != ("2023-10-01", "Average", "PT1M"):
+            raise bad_request("Another version, or an aggregation or interval that the metric does not have.")
+        start, end = given["timespan"].split("/")
+        try:
+            return fake_az.metric(azure.callers, given["metricnames"], given["$filter"], start, end, given.get("top"))
+        except fake_az.RefusedError as error:
+            raise bad_request(str(error)) from error
 
 
 @SCORING.route("POST", "/score")

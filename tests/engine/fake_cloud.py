@@ -40,6 +40,7 @@ class FakeCloud:
     """What is there, the command lines so far, and where it must fail."""
 
     root: Path
+    folder: Path = Path()  # where the last command ran
     groups: dict[str, dict[str, Any]] = field(default_factory=dict)
     identities: dict[str, dict[str, Any]] = field(default_factory=dict)
     credentials: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
@@ -77,6 +78,7 @@ class FakeCloud:
     ) -> tuple[int, str, str]:
         """Do what `mlops.shell.execute` does."""
         words = [Path(command[0]).name, *command[1:]]
+        self.folder = folder
         self.log.append(words)
         line = " ".join(words)
         number = len(self.changes) - 1 if not READS.match(line) else None
@@ -286,7 +288,7 @@ class FakeCloud:
         _require(place == definitions, "(NotFound)")
         _require(one["--url-parameters"] == "api-version=2022-04-01", "(InvalidApiVersionParameter)")
         if one["--method"] == "put":
-            document = json.loads((self.root / one["--body"].removeprefix("@")).read_text(encoding="utf-8"))
+            document = json.loads((self.folder / one["--body"].removeprefix("@")).read_text(encoding="utf-8"))
             _require(document["properties"]["assignableScopes"] == [f"/subscriptions/{SUBSCRIPTION}"], "(InvalidScope)")
             self.definitions[number] = document
         known = f"(RoleDefinitionDoesNotExist) The specified role definition with ID '{number}' does not exist."

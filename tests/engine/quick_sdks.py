@@ -17,7 +17,8 @@ _done: set[str] = set()
 
 def hasten() -> None:
     """Change each SDK once, as soon as it is imported."""
-    logging.Manager._clear_cache = _clear_cache  # type: ignore[attr-defined]
+    logging.Logger.isEnabledFor = _is_enabled  # type: ignore[method-assign]
+    logging.Manager._clear_cache = lambda _: None  # type: ignore[attr-defined]
     for module, change in _CHANGES.items():
         if module in sys.modules and module not in _done:
             _done.add(module)
@@ -35,11 +36,10 @@ def short_stack(*_: object, **__: object) -> list[inspect.FrameInfo]:
     ]
 
 
-def _clear_cache(manager: logging.Manager) -> None:
-    # The SDKs have thousands of loggers, of which few were ever asked, and levels change in each call.
-    for logger in [manager.root, *manager.loggerDict.values()]:
-        if cache := getattr(logger, "_cache", None):
-            cache.clear()
+def _is_enabled(logger: logging.Logger, level: int) -> bool:
+    # Without the cache of each logger: the SDKs have thousands of them, and levels, which empty all, change in each
+    # call.
+    return not logger.disabled and logger.manager.disable < level and level >= logger.getEffectiveLevel()
 
 
 def _component(module: Any) -> None:
@@ -50,6 +50,11 @@ def _component(module: Any) -> None:
 def _telemetry(module: Any) -> None:
     # SDK v1 writes it to its telemetry, a fifth of a second each time.
     module._LoggerFactory.get_stack = lambda *_, **__: ""
+
+
+def _proxies(module: Any) -> None:
+    # Each request to the Azure of these tests looks for proxies in all variables of the environment.
+    module.get_environ_proxies = lambda *_, **__: {}
 
 
 def _retries(module: Any) -> None:
@@ -80,5 +85,6 @@ _CHANGES: dict[str, Callable[[Any], None]] = {
     "azure.ai.ml.entities._component.component": _component,
     "azureml.dataprep.api._loggerfactory": _telemetry,
     "msrest.universal_http.requests": _retries,
+    "requests.sessions": _proxies,
     "azureml._vendor.ruamel.yaml": _yaml,
 }

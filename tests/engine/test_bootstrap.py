@@ -1,5 +1,6 @@
 """From nothing to an environment that can be provisioned: what is run, asked, said and undone, on clouds of paper."""
 
+import copy
 import dataclasses
 import re
 from collections.abc import Callable
@@ -509,6 +510,7 @@ def test_in_an_existing_workspace_the_workflows_get_the_rights_to_use_it_and_no_
     assert granted(cloud, "principal-of-id-deploy-dev") == {
         ("AzureML Data Scientist", "/the/workspace"),
         ("AzureML Registry User", "/the/registry"),
+        ("Reader", "/the/workspace"),
         ("Storage Blob Data Contributor", "/subscriptions/s/storageAccounts/theirs"),
         ("Storage File Data Privileged Contributor", "/subscriptions/s/storageAccounts/theirs"),
     }
@@ -1392,3 +1394,87 @@ def test_the_first_environment_can_be_read_from_every_branch_whatever_its_name(
 def test_an_environment_named_twice_is_prepared_once(fresh: Project, cloud: FakeCloud) -> None:
     start(fresh, "dev", "dev")
     assert len(cloud.ran("az identity create")) == 2
+
+
+# One of several projects in a repository.
+
+
+@pytest.fixture
+def two(tmp_path: Path, files: dict[str, str], cloud: FakeCloud) -> tuple[Project, Project]:
+    """Two projects in folders of one repository that is on GitHub, with the copies of their workflows at its top."""
+    top = tmp_path / "repository"
+    (top / ".git").mkdir(parents=True)
+    (top / ".github" / "workflows").mkdir(parents=True)
+    projects = []
+    for folder in ("flights", "topics"):
+        names = {
+            "id-deploy": f"id-{folder}",
+            "rg-state": f"rg-{folder}",
+            "-shared": f"-shared-{folder}",
+            "account: st": f"account: {folder}",
+        }
+        own = dict(files)
+        for old, new in names.items():
+            own = {name: text.replace(old, new) for name, text in own.items()}
+        projects.append(written(top / folder, own))
+        orchestration.of(projects[-1]).write_copies(projects[-1])
+    cloud.create_repository("ada/a-project", private=True)
+    cloud.top, cloud.head, cloud.origin = str(top), "1", "git@github.com:ada/a-project.git"
+    cloud.branches["main"] = "1"
+    return projects[0], projects[1]
+
+
+def test_two_projects_in_a_repository_share_no_environment_identity_or_trust(
+    two: tuple[Project, Project], cloud: FakeCloud
+) -> None:
+    for project in two:
+        start(project, "dev", "test", create_repository=False)
+    names = ("dev", "dev-read", "test", "test-read")
+    assert sorted(cloud.environments) == [f"{project}-{name}" for project in ("flights", "topics") for name in names]
+    for project in ("flights", "topics"):
+        for name in names:
+            identity = f"id-{project}-{name}"
+            assert cloud.environments[f"{project}-{name}"]["variables"]["AZURE_CLIENT_ID"] == f"client-of-{identity}"
+            subjects = {each["subject"] for each in cloud.credentials[identity].values()}
+            assert subjects == {f"{IDS}:environment:{project}-{name}"}
+    assert cloud.environments["topics-test"]["reviewers"]
+    # A pull request to the other project runs none of a project's jobs, and would wait for them forever.
+    assert cloud.protection is not None
+    assert cloud.protection["required_status_checks"] is None
+
+
+def test_a_second_run_for_one_of_two_projects_changes_nothing(two: tuple[Project, Project], cloud: FakeCloud) -> None:
+    for project in two:
+        start(project, create_repository=False)
+    before = len(cloud.changes)
+    for project in two:
+        start(project, create_repository=False)
+    assert len(cloud.changes) == before
+
+
+def test_undo_of_one_project_leaves_the_other_and_the_protection(
+    two: tuple[Project, Project], cloud: FakeCloud
+) -> None:
+    start(two[1], create_repository=False)
+    before = copy.deepcopy(cloud.contents())
+    start(two[0], create_repository=False)
+    start(two[0], undo=True, create_repository=False)
+    assert cloud.contents() == before
+    assert cloud.protection is not None
+
+
+def test_a_project_in_a_folder_without_its_copies_is_not_connected(
+    two: tuple[Project, Project], cloud: FakeCloud
+) -> None:
+    for path in (two[0].root.parent / ".github" / "workflows").glob("flights-*"):
+        path.unlink()
+    with pytest.raises(UserError, match="where GitHub reads no workflows: run `uv run mlops workflows`"):
+        start(two[0], create_repository=False)
+    assert cloud.changes == []
+
+
+def test_the_next_commands_name_the_copies(
+    two: tuple[Project, Project], cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start(two[0], create_repository=False)
+    assert "gh workflow run flights-infrastructure.yml -f environment=dev -f action=apply" in capsys.readouterr().out

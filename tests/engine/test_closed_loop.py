@@ -1,5 +1,6 @@
 """From an alert of the monitor to one training, in every mlops version: `drift`, and `train --job`."""
 
+import itertools
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -110,13 +111,16 @@ def test_drift_after_a_run_without_it_is_another_training(watched: Play, page: P
 
 
 def test_drift_that_stays_is_trained_on_again_after_the_days_of_an_alert(watched: Play, page: Page) -> None:
-    names = []
+    names = {}
     for number in range(1, 2 * DAYS + 5):
         watched.cloud.monitor_ran(f"run-{number}", day(number), "data_drift")
-        names.append(look(watched, page, now=datetime(2026, 1, number, 12, tzinfo=UTC)))
-    changes = [number for number in range(1, len(names)) if names[number] != names[number - 1]]
-    assert changes == [DAYS, 2 * DAYS]
-    assert len(set(names)) == 3
+        # A look with an SDK takes a third of a second: there only before and after a change.
+        if VERSION == "aml-cli-v2" or number % DAYS in (0, 1):
+            names[number] = look(watched, page, now=datetime(2026, 1, number, 12, tzinfo=UTC))
+    days = list(names)
+    changes = [later for earlier, later in itertools.pairwise(days) if names[earlier] != names[later]]
+    assert changes == [DAYS + 1, 2 * DAYS + 1]
+    assert len(set(names.values())) == 3
 
 
 def test_an_alert_of_last_month_starts_nothing(watched: Play, page: Page) -> None:
@@ -381,9 +385,10 @@ def test_the_summary_has_the_decision_its_reasons_the_scores_and_the_job(play: P
     verbs.train(play.dev)
     assert "## a-model: version 4 is registered" in page.summary
     assert "- it is better" in page.summary
-    assert "| metric (rmse decides) | challenger | champion | baseline mean |" in page.summary
-    assert "| rmse | 1.25 | 1.5 | 2 |" in page.summary
-    assert "| r2 | 0.5 |  |  |" in page.summary
+    assert "| model | rmse | r2 |  |" in page.summary
+    assert "| this model | 1.25 | 0.5 | ████████████ |" in page.summary
+    assert "| champion | 1.5 | - | ███████████████ |" in page.summary
+    assert "| baseline mean | 2 | - | ████████████████████ |" in page.summary
     assert re.search(r"Job \[\S+\]\(https://", page.summary)
 
 

@@ -114,6 +114,14 @@ def test_an_unknown_environment_is_answered_with_the_known_ones(project: Project
         ("names.workspce", "w", "config/dev.yml: names.workspce: unknown key"),
         ("compute.online.instance_count", "two", "compute.online.instance_count: input should be a valid integer"),
         ("rollout.canary_percent", 100, "rollout.canary_percent: input should be less than or equal to 99"),
+        ("rollout.max_error_percent", 101, "rollout.max_error_percent: input should be less than or equal to 100"),
+        ("rollout.max_latency_ms", 0, "rollout.max_latency_ms: input should be greater than or equal to 1"),
+        ("rollout.without_traffic", "fail", "rollout.without_traffic: input should be 'warn' or 'stop'"),
+        (
+            "rollout.without_traffic",
+            "stop",
+            'is "stop", but a canary of 0 minutes is not watched: raise rollout.canary_minutes, or choose "warn"',
+        ),
         ("model.source", "storage", "model.source: input should be 'workspace' or 'registry'"),
         ("names.online_endpoint", "My_Endpoint", "names.online_endpoint: string should match pattern"),
         ("environment", "prod", "environment: is 'prod', but must be 'dev'"),
@@ -160,6 +168,12 @@ def test_a_file_of_an_older_release_trains_in_one_process_and_stops_at_a_bad_fil
     assert (compute.training.nodes, compute.training.processes_per_node) == (1, 1)
     assert (compute.training_cluster, compute.batch_cluster) == ("cluster", "cluster")
     assert compute.batch.bad_files == "stop"
+
+
+def test_a_file_of_an_older_release_ends_a_canary_for_its_errors_alone(project: Project) -> None:
+    assert load_yaml(project.root / "config" / "dev.yml")["rollout"].keys() == {"canary_percent", "canary_minutes"}
+    rollout = load_environment(project, "dev").rollout
+    assert (rollout.max_error_percent, rollout.max_latency_ms, rollout.without_traffic) == (5, None, "warn")
 
 
 def test_a_file_of_an_older_release_passes_no_model_on(project: Project) -> None:

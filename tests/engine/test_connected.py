@@ -172,11 +172,11 @@ def test_the_summary_compares_the_model_with_champion_and_baselines_and_has_the_
     printed = capsys.readouterr().out
     lines = printed.splitlines()
     assert lines[2:7] == [
-        "| model | mae | r2 |",
-        "| --- | ---: | ---: |",
-        "| this model | 8.123 | 0.9 |",
-        "| champion, version 3 | 9.5 | - |",
-        "| baseline mean | 20 | -8.8e-06 |",
+        "| model | mae | r2 |  |",
+        "| --- | ---: | ---: | --- |",
+        "| this model | 8.123 | 0.9 | ████████ |",
+        "| champion, version 3 | 9.5 | - | ██████████ |",
+        "| baseline mean | 20 | -8.8e-06 | ████████████████████ |",
     ]
     assert "400 held-out rows; mae decides, lower is better." in lines
     rest = printed.partition("**Do not promote:**\n\n")[2].splitlines()

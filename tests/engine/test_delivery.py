@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from command_line import run
 from fake_az import FakeAzure
-from small_project import write_yaml
+from small_project import set_key, write_yaml
 
 from mlops import verbs
 from mlops.config import Project, load_yaml
@@ -80,6 +80,20 @@ def failure(action: Callable[[], None]) -> str:
     return str(error.value)
 
 
+class KilledError(BaseException):
+    """The machine that ran the verb is gone."""
+
+
+def kill(session: Session, version: str) -> None:
+    """Roll out until the new deployment is a canary, when nothing of the verb runs any more."""
+
+    def die(seconds: float) -> None:
+        raise KilledError
+
+    with pytest.raises(KilledError):
+        verbs.deploy_online(session, model_version=version, bake_minutes=1, sleep=die)
+
+
 # What is handed on.
 
 
@@ -94,9 +108,9 @@ def test_a_delivery_hands_on_what_it_did_and_who_has_the_model_now(
     verbs.deliver(Session.open("test"), model_version="1", sha256=sha256)
     assert outputs(page) == {"delivered": "true", "next": "", "model_version": "1", "sha256": sha256}
     text = page.read_text(encoding="utf-8")
-    assert text.count("### ") == 2
+    assert text.count("## ") == 2
     for line in [
-        "### dev",
+        "## dev: delivered",
         "| Model | a-model version 1 |",
         f"| sha256 | `{sha256}` |",
         "| Decision | delivered |",
@@ -116,7 +130,7 @@ def test_a_protected_environment_gets_the_version_and_the_hash_that_were_approve
         verbs.promote(Session.open(source), target)
     prod = Session.open("prod")
     for given in ({}, {"model_version": "1"}, {"sha256": sha256}):
-        assert "prod is protected, so a delivery names its model" in failure(
+        assert "prod is protected, so `mlops deliver` names its model" in failure(
             lambda given=given: verbs.deliver(prod, **given)
         )
     assert "is not the model that was named" in failure(
@@ -125,6 +139,78 @@ def test_a_protected_environment_gets_the_version_and_the_hash_that_were_approve
     assert azure.load()["online"] is None
     verbs.deliver(prod, model_version="1", sha256=sha256)
     assert serves(prod) == ({"blue": 100}, {"blue": "1"})
+
+
+@pytest.mark.parametrize("verb", [verbs.deploy_online, verbs.deploy_batch, verbs.deliver])
+def test_each_verb_that_deploys_to_a_protected_environment_wants_version_and_hash(
+    dev: Session, sha256: str, azure: FakeAzure, verb: Callable[..., None]
+) -> None:
+    for source, target in (("dev", "test"), ("test", "prod")):
+        verbs.promote(Session.open(source), target)
+    prod = Session.open("prod")
+    for given in ({}, {"model_version": "1"}, {"sha256": sha256}):
+        assert "prod is protected, so `mlops" in failure(lambda given=given: verb(prod, **given))
+    assert "write all its 64" in failure(lambda: verb(prod, model_version="1", sha256="abc"))
+    azure.load()["registries"]["the-registry"]["1"]["promoted_prod"] = "0" * 64
+    azure.save()
+    named = {"model_version": "1", "sha256": sha256}
+    assert "its tag says sha256 000000000000, and --sha256" in failure(lambda: verb(prod, **named))
+    named["sha256"] = "0" * 64
+    assert f"(sha256 {sha256[:12]}, expected 000000000000)" in failure(lambda: verb(prod, **named))
+    assert (azure.load()["online"], azure.load()["batch"]) == (None, None)
+    azure.load()["registries"]["the-registry"]["1"]["promoted_prod"] = sha256
+    azure.save()
+    verb(prod, model_version="1", sha256=sha256)
+    assert azure.load()["online"] or azure.load()["batch"]
+
+
+def test_a_deployment_from_a_registry_is_of_the_files_that_were_promoted(
+    dev: Session, sha256: str, azure: FakeAzure, tmp_path: Path
+) -> None:
+    verbs.promote(dev, "test")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "MLmodel").write_text("flavors: {other: {}}\n", encoding="utf-8")
+    azure.load()["copies"]["the-registry"] = str(other)
+    azure.save()
+    for verb in (verbs.deploy_online, verbs.deploy_batch):
+        assert "is not the model that was named" in failure(lambda verb=verb: verb(Session.open("test")))
+    assert (azure.load()["online"], azure.load()["batch"]) == (None, None)
+
+
+def test_a_hash_that_contradicts_the_tag_is_refused_although_the_files_have_it(
+    dev: Session, sha256: str, azure: FakeAzure
+) -> None:
+    register(azure, "1", sha256="1" * 64)
+    message = failure(lambda: verbs.deliver(dev, model_version="1", sha256=sha256))
+    assert "its tag says sha256 111111111111" in message
+    assert azure.load()["online"] is None
+
+
+def test_a_delivery_that_ends_a_pin_is_of_the_newest_version(
+    dev: Session, azure: FakeAzure, page: Path, sha256: str
+) -> None:
+    register(azure, "2", sha256="2" * 64)
+    register(azure, "1", sha256=sha256, pinned_dev="true")
+    assert run("models") == 0
+    assert outputs(page)["model_version"] == "1"
+    assert run("models", "--unpin") == 0
+    assert outputs(page)["model_version"] == "2"
+
+
+def test_the_page_of_a_run_says_how_the_canary_did(dev: Session, azure: FakeAzure, page: Path, sha256: str) -> None:
+    set_key(dev.project.root / "config" / "dev.yml", "rollout.canary_minutes", 1)
+    session = Session.open("dev")
+    verbs.deliver(session, model_version="1")
+    assert "| Canary |" not in page.read_text(encoding="utf-8"), "the first deployment has none"
+    register(azure, "2", "3", sha256="2" * 64)
+    verbs.deliver(session, model_version="2", sleep=lambda seconds: None)
+    text = "no request reached the canary in 1 minute: nothing is known of it under load"
+    assert f"| Canary | {text} |" in page.read_text(encoding="utf-8")
+    azure.load()["callers"] = {"blue": {"codes": {"200": 10}, "latency": 90, "late": 0}}
+    azure.save()
+    verbs.deliver(session, model_version="3", sleep=lambda seconds: None)
+    assert "| Canary | 30 requests, 0 failed (0.0 %), 95 % faster than 90 ms |" in page.read_text(encoding="utf-8")
 
 
 def test_a_delivery_that_changes_nothing_says_why(dev: Session, azure: FakeAzure, page: Path, sha256: str) -> None:
@@ -159,7 +245,12 @@ def test_the_list_of_models_hands_on_the_chosen_one_and_shows_what_the_tags_tell
     register(azure, "3", sha256="3" * 64, rejected_dev="false", pinned_dev="true")
     capfd.readouterr()
     verbs.list_models(dev)
-    assert outputs(page) == {"model_version": "3", "sha256": "3" * 64, "label": "version 3, sha256 333333333333"}
+    assert outputs(page) == {
+        "model_version": "3",
+        "sha256": "3" * 64,
+        "label": "version 3, sha256 333333333333",
+        "deployed": "1",
+    }
     lines = [line.split() for line in capfd.readouterr().out.splitlines() if not line.startswith("az ")]
     assert lines[:4] == [
         ["version", "sha256", "serves", "since", "promoted", "to", "rejected", "in", "pinned", "in"],
@@ -228,6 +319,20 @@ def test_a_rollback_goes_to_no_version_that_never_served_or_is_bad(dev: Session,
     assert "version 2 is what a rollback rejects now" in failure(lambda: verbs.rollback(dev, model_version="2"))
     assert "has no version 9" in failure(lambda: verbs.rollback(dev, model_version="9"))
     assert serves(dev) == ({"blue": 100}, {"blue": "1", "green": "2"})
+
+
+def test_a_rollback_to_a_named_version_is_not_undone_by_the_next_delivery(dev: Session, azure: FakeAzure) -> None:
+    for version in "123":
+        register(azure, version)
+        verbs.deliver(dev, model_version=version)
+    register(azure, "4")
+    verbs.rollback(dev, model_version="1")
+    tags = azure.load()["models"]
+    assert [tags[version].get("rejected_dev") for version in "1234"] == [None, "true", "true", None]
+    azure.load()["models"].pop("4")
+    azure.save()
+    verbs.deliver(dev)
+    assert list(serves(dev)[1].values()) == ["1"]
 
 
 def test_a_rollback_during_a_rollout_can_go_further_back(dev: Session, azure: FakeAzure) -> None:
@@ -364,7 +469,7 @@ def test_the_new_pin_of_a_rollout_that_was_killed_ends_with_it(dev: Session, azu
     for version in "12":
         register(azure, version)
         verbs.deploy_online(dev)
-    verbs.deploy_online(dev, model_version="1", hold=True)
+    kill(dev, "1")
     azure.load()["models"]["1"]["pinned_dev"] = "true"
     azure.save()
     verbs.abort(dev)
@@ -399,6 +504,50 @@ def test_the_end_of_a_rollout_leaves_no_pin_to_a_version_that_does_not_serve(
     assert [azure.load()["models"][version]["pinned_dev"] for version in (old, new)] == ["false", "true"]
     verbs.deliver(dev, model_version=new)
     assert list(serves(dev)[1].values()) == [new], "the delivery is completed"
+
+
+# What is not completed.
+
+
+@pytest.mark.parametrize("percent", [10, 60])
+def test_a_canary_that_was_killed_is_none_that_serves(dev: Session, azure: FakeAzure, percent: int) -> None:
+    set_key(dev.project.root / "config" / "dev.yml", "rollout.canary_percent", percent)
+    session = Session.open("dev")
+    register(azure, "1", "2")
+    verbs.deploy_online(session, model_version="1")
+    kill(session, "2")
+    assert serves(session)[0] == {"blue": 100 - percent, "green": percent}
+    assert Endpoint.look(session).serving.model_version == "1"  # type: ignore[union-attr]
+    verbs.deliver(session, model_version="1")
+    assert serves(session) == ({"blue": 100}, {"blue": "1"})
+    kill(session, "2")
+    verbs.abort(session)
+    assert serves(session) == ({"blue": 100}, {"blue": "1"})
+
+
+def test_a_run_that_fails_leaves_what_an_earlier_one_holds(dev: Session, azure: FakeAzure) -> None:
+    register(azure, "1")
+    verbs.deploy_online(dev)
+    register(azure, "2")
+    verbs.deliver(dev, model_version="2", hold=True)
+    failure(lambda: verbs.deliver(dev, model_version="9"))
+    verbs.abort(dev)
+    assert serves(dev) == ({"blue": 100}, {"blue": "1", "green": "2"})
+    assert run("deliver", "--abort", "--hold") == 0
+    assert serves(dev) == ({"blue": 100}, {"blue": "1"})
+    kill(dev, "2")
+    verbs.abort(dev)
+    assert serves(dev) == ({"blue": 100}, {"blue": "1"}), "what was held before is not held now"
+
+
+def test_what_is_to_be_held_and_was_killed_before_is_not_held(dev: Session, azure: FakeAzure) -> None:
+    register(azure, "1", "2")
+    verbs.deploy_online(dev, model_version="1")
+    azure.fail("az ml model update")
+    failure(lambda: verbs.deliver(dev, model_version="2", hold=True))
+    azure.works_again()
+    verbs.abort(dev)
+    assert serves(dev) == ({"blue": 100}, {"blue": "1"})
 
 
 # Two at once: the workflow keeps them apart; a terminal does not.

@@ -31,6 +31,7 @@ from mlops.fingerprint import fingerprint
 from mlops.lint import lint
 from mlops.pipeline import samples
 from mlops.verbs import Session
+from mlops.verbs.canary import LATE_MINUTES
 
 # What is in Azure, in the words of `clouds`.
 
@@ -308,6 +309,18 @@ def held(play: Play) -> None:
     verbs.deploy_online(play.dev, hold=True)
 
 
+def killed_rollout(play: Play) -> None:
+    """The machine is gone when green is there with the newest version."""
+    with mock.patch("mlops.verbs.online.smoke_test", side_effect=SystemExit), pytest.raises(SystemExit):
+        verbs.deploy_online(play.dev)
+
+
+def killed(play: Play) -> None:
+    """Version 1 is served by blue; green has version 2, and its rollout was not completed."""
+    serving(play)
+    killed_rollout(play)
+
+
 def trained(play: Play) -> None:
     """Version 1 is registered with the hash of its files."""
     sha256 = play.sha256
@@ -343,7 +356,12 @@ def train(**options: Any) -> Action:
 
 
 def deploy(environment: str = "dev", **options: Any) -> Action:
-    return lambda play: verbs.deploy_online(play.session(environment), **options)
+    """Roll a model out; `sha256=True` names the hash of its files."""
+    return lambda play: verbs.deploy_online(play.session(environment), **with_hash(play, options))
+
+
+def with_hash(play: Play, options: Mapping[str, Any]) -> dict[str, Any]:
+    return {**options, "sha256": play.sha256} if options.get("sha256") is True else dict(options)
 
 
 def deploy_batch(**options: Any) -> Action:
@@ -713,7 +731,7 @@ PROMOTION_CASES = {
         leaves=lambda play: in_registry(play, promoted_test=play.sha256, promoted_prod=play.sha256),
     ),
     "what was promoted to prod is deployed there": Case(
-        deploy("prod"),
+        deploy("prod", model_version="1", sha256=True),
         given=(promoted, promote("test", "prod")),
         leaves=lambda play: {
             **in_registry(play, promoted_test=play.sha256, promoted_prod=play.sha256),
@@ -739,10 +757,10 @@ PROMOTION_CASES = {
         fails="names another registry",
     ),
     "what was not promoted is not deployed": Case(
-        deploy("prod"),
+        deploy("prod", model_version="1", sha256=True),
         given=(promoted,),
         leaves=lambda play: in_registry(play, promoted_test=play.sha256),
-        fails="run `uv run mlops promote --to prod`",
+        fails="was not promoted to prod: run `uv run mlops promote --to prod --model-version 1`",
     ),
     "a copy with other files is rejected": Case(
         promote("dev", "test"),
@@ -932,12 +950,7 @@ def watching(deployment: str) -> State:
 
 def deliver(environment: str = "dev", **options: Any) -> Action:
     """Deliver a model; `sha256=True` names the hash of its files."""
-
-    def act(play: Play) -> None:
-        given = {**options, "sha256": play.sha256} if options.get("sha256") is True else options
-        verbs.deliver(play.session(environment), **given)
-
-    return act
+    return lambda play: verbs.deliver(play.session(environment), **with_hash(play, options))
 
 
 def then(target: str) -> Action:
@@ -1108,7 +1121,7 @@ DELIVERY_CASES = {
         deliver(hold=True),
         {**models("1", "2"), **online({"blue": 100}, **BOTH)},
         given=(serving,),
-        says="`uv run mlops deliver --environment dev --abort` ends it",
+        says="`uv run mlops deliver --environment dev --abort --hold` ends it",
         again=False,
     ),
     "a held delivery is completed when it has all traffic": Case(
@@ -1117,9 +1130,37 @@ DELIVERY_CASES = {
         given=(serving, deliver(hold=True), shift(100)),
         says="green already serves version 2",
     ),
-    "an end of a rollout removes what was held": Case(in_dev(verbs.abort), OLD_SERVES, given=(held,)),
+    "an end of a rollout removes what was held when that is meant": Case(
+        lambda play: verbs.abort(play.dev, held=True), OLD_SERVES, given=(held,)
+    ),
+    "an end of a rollout leaves what another one holds": Case(
+        in_dev(verbs.abort),
+        {**models("1", "2"), **online({"blue": 100}, **BOTH)},
+        given=(held,),
+        says="green is held with version 2: `uv run mlops deliver --environment dev --abort --hold` removes it",
+    ),
+    "a delivery of what serves leaves what is held": Case(
+        deploy(model_version="1"),
+        {**models("1", "2"), **online({"blue": 90, "green": 10}, **BOTH)},
+        given=(held, shift(10)),
+        says="green stays as it is: it is held with version 2",
+    ),
     "an end of a rollout returns all traffic": Case(
-        in_dev(verbs.abort), OLD_SERVES, given=(held, sharing(blue=90, green=10)), says="blue has all traffic"
+        in_dev(verbs.abort), OLD_SERVES, given=(killed, sharing(blue=90, green=10)), says="blue has all traffic"
+    ),
+    "an end of a rollout returns all traffic of a canary with most of it": Case(
+        in_dev(verbs.abort), OLD_SERVES, given=(killed, sharing(blue=40, green=60)), says="blue has all traffic"
+    ),
+    "a rollout begins at what served before a canary with most of the traffic": Case(
+        deploy(),
+        {**models("1", "2"), **online({"green": 100}, green=served("2", 3))},
+        given=(killed, sharing(blue=40, green=60)),
+    ),
+    "a rollout of what was held before is none that is held": Case(
+        in_dev(verbs.abort),
+        OLD_SERVES,
+        given=(held, lambda play: verbs.abort(play.dev, held=True), killed_rollout),
+        says="blue has all traffic; green, whose rollout was not completed, is removed",
     ),
     "an end of a rollout leaves a completed one": Case(
         in_dev(verbs.abort),
@@ -1137,7 +1178,7 @@ DELIVERY_CASES = {
     "an end of a rollout that cannot remove the new deployment returns the traffic": Case(
         in_dev(verbs.abort),
         {**models("1", "2"), **online({"blue": 100}, **BOTH)},
-        given=(held, sharing(blue=90, green=10), failing("delete deployment")),
+        given=(killed, sharing(blue=90, green=10), failing("delete deployment")),
         fails="blue has all traffic, but green could not be removed",
     ),
     "other scoring code is a deployment of the same version": Case(
@@ -1186,7 +1227,7 @@ DELIVERY_CASES = {
     "a rollback goes to the version that was named": Case(
         lambda play: verbs.rollback(play.dev, model_version="1"),
         {
-            "models": {"1": {}, "2": {}, "3": {"rejected_dev": "true"}},
+            "models": {"1": {}, "2": {"rejected_dev": "true"}, "3": {"rejected_dev": "true"}},
             **online({"green": 100}, green=served("1", 4)),
         },
         given=(serving, deploy(), registered("3"), deploy()),
@@ -1219,6 +1260,25 @@ DELIVERY_CASES = {
 
 CASES |= DELIVERY_CASES
 
+# A delivery, its way back and its end are made of the operations that the other cases try in each version; how they
+# are put together is the same in all, and tried where a command of Azure takes no time.
+OF_OTHER_OPERATIONS = [
+    "a delivery deploys for single requests and for files and sets up the monitor",
+    "a delivery of other files than those that were named changes nothing",
+    "a delivery deletes a monitor that the configuration has switched off",
+    "a delivery passes the model on to the next environment",
+    "a pin moves to another version",
+    "a rollout that fails leaves no pin",
+    "an end of a rollout returns all traffic",
+    "an end of a first rollout leaves an empty endpoint",
+    "other scoring code is a deployment of the same version",
+    "what an older release deployed is deployed once more",
+    "a rollback goes to what served before and not to the number before",
+    "a rollback takes the batch endpoint and the monitor along",
+    "a rejection is taken back",
+]
+"""The cases of deliveries for the clients that take half a second for what `az` of these tests does at once."""
+
 
 def seen(play: Play) -> State:
     """What is in Azure, in the common names and without what only this version has."""
@@ -1228,8 +1288,9 @@ def seen(play: Play) -> State:
     state: State = json.loads(text)
     for versions in [state["models"], *(each["versions"] for each in state["registries"].values())]:
         for version, tags in versions.items():
-            # When a version was deployed has tests of its own.
-            versions[version] = {tag: value for tag, value in tags.items() if not tag.startswith("deployed_")}
+            # When a version was deployed has tests of its own, and what is held is seen by what becomes of it.
+            kept = {tag: value for tag, value in tags.items() if not tag.startswith(("deployed_", "held_"))}
+            versions[version] = kept
     for found in state["jobs"]:
         for kind, names in DIFFERENCE.more.items():
             # A search has only some of what a training has more.
@@ -1268,9 +1329,18 @@ SAME_CLIENT = TORCH or ANSWERS["mlops_version"] == "rai-aml-cli-v2"
 
 def test_each_case_of_definitions_is_one_of_the_table() -> None:
     assert set(OF_DEFINITIONS) <= CASES.keys()
+    assert set(OF_OTHER_OPERATIONS) <= DELIVERY_CASES.keys()
 
 
-@pytest.mark.parametrize("name", OF_DEFINITIONS if SAME_CLIENT else CASES)
+def chosen() -> list[str]:
+    """The cases that a project of this version runs."""
+    if SAME_CLIENT:
+        return OF_DEFINITIONS
+    left_out = set() if VERSION == "aml-cli-v2" else DELIVERY_CASES.keys() - set(OF_OTHER_OPERATIONS)
+    return [name for name in CASES if name not in left_out]
+
+
+@pytest.mark.parametrize("name", chosen())
 def test_a_verb_leaves_in_azure_what_the_table_says_also_when_it_runs_again(
     play: Play, name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -1548,11 +1618,93 @@ def test_a_model_that_predicts_nonsense_never_gets_traffic(play: Play) -> None:
     assert play.cloud.shares == ["blue=100"]
 
 
-def test_the_canary_stage_lasts_as_long_as_asked(play: Play) -> None:
+def test_the_canary_stage_lasts_as_long_as_asked_and_until_its_metrics_are_there(play: Play) -> None:
     serving(play)
     slept: list[float] = []
     verbs.deploy_online(play.dev, bake_minutes=2.5, sleep=slept.append)
-    assert slept == [60, 60, 30]
+    assert slept == [60, 60, 30, *[60] * LATE_MINUTES]
+
+
+def calling(deployment: str, latency: float | None = 100, late: int = 0, **codes: int) -> Action:
+    return lambda play: play.cloud.call(deployment, latency, late, **codes)
+
+
+def limits(**values: object) -> Action:
+    return lambda play: play.configure("dev", "rollout", canary_minutes=2, **values)
+
+
+CANARIES: dict[str, tuple[tuple[Action, ...], str]] = {
+    "too many errors": (
+        (calling("green", _200=9, _500=1),),
+        "2 of 20 requests to the canary failed, 10.0 % (rollout.max_",
+    ),
+    "errors of the model": ((calling("green", _200=9, _424_500=1),), "2 of 20 requests to the canary failed"),
+    "too slow": (
+        (calling("green", 900, _200=9), limits(max_latency_ms=800)),
+        "one request in twenty to the canary took longer than 900 ms (rollout.max_latency_ms is 800)",
+    ),
+    "errors that Azure learns of late": (
+        (calling("green", late=2, _200=9, _503=1),),
+        "requests to the canary failed, 10.0 %",
+    ),
+    "no request, where that counts": (
+        (limits(without_traffic="stop"),),
+        "no request reached the canary in 2 minutes: nothing is known of it under load; repeat it",
+    ),
+    "only requests that cannot be scored, where that counts": (
+        (calling("green", _424_400=9, _401=3), limits(without_traffic="stop")),
+        "no request reached the canary",
+    ),
+    "metrics that cannot be read": ((failing("read metrics"),), "the canary cannot be watched: "),
+    "metrics that may not be read": (
+        (lambda play: play.cloud.hide_metrics(),),
+        "you may not read the metrics of online-dev: ask for the role Reader, or Monitoring Reader, on mlw-dev",
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "words"), CANARIES.values(), ids=CANARIES)
+def test_a_canary_that_does_badly_under_load_sends_traffic_back(
+    play: Play, given: tuple[Action, ...], words: str
+) -> None:
+    for act in (serving, limits(), *given):
+        act(play)
+    message = failure(play, deploy(sleep=lambda seconds: None))
+    assert "version 2 was not deployed, blue still has all traffic" in message
+    assert words in message
+    assert seen(play) == {**EMPTY, **OLD_SERVES}
+
+
+GOOD_CANARIES: dict[str, tuple[tuple[Action, ...], str]] = {
+    "few errors": (
+        (calling("green", 80, _200=39, _500=1), limits(max_latency_ms=80)),
+        "160 requests, 4 failed (2.5 %), 95 % faster than 80 ms",
+    ),
+    "mistakes of the callers": (
+        (calling("green", _200=9, _424_400=5, _401=5, _404=5), limits(max_error_percent=0)),
+        "36 requests, 0 failed",
+    ),
+    "errors of the old deployment": ((calling("blue", _500=9), calling("green", _200=9)), "36 requests, 0 failed"),
+    "slow where that is allowed": ((calling("green", 9000, _200=9),), "95 % faster than 9000 ms"),
+    "more status codes than Azure shows unasked": (
+        (calling("green", **{f"_2{code:02}": 1 for code in range(12)}),),
+        "48 requests, 0 failed",
+    ),
+    "no request": ((), "no request reached the canary in 2 minutes: nothing is known of it under load"),
+}
+
+
+@pytest.mark.parametrize(("given", "words"), GOOD_CANARIES.values(), ids=GOOD_CANARIES)
+def test_a_canary_that_does_well_under_load_gets_all_traffic(
+    play: Play, given: tuple[Action, ...], words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for act in (serving, limits(), *given):
+        act(play)
+    capfd.readouterr()
+    verbs.deploy_online(play.session("dev"), sleep=lambda seconds: None)
+    shown = capfd.readouterr()
+    assert words in shown.out + shown.err
+    assert seen(play) == {**EMPTY, **NEW_SERVES}
 
 
 def test_the_smoke_test_sends_real_rows(play: Play) -> None:

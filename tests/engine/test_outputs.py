@@ -83,3 +83,9 @@ def test_an_annotation_of_azure_pipelines_ends_where_its_text_does(capsys: pytes
 
 def test_a_table_keeps_its_columns_whatever_is_in_them() -> None:
     assert table(["", "mae"], [["a|b", "1"]]) == "|  | mae |\n| --- | ---: |\n| a\\|b | 1 |\n"
+
+
+def test_numbers_stand_on_the_right_and_texts_on_the_left() -> None:
+    rows = [["a", "1,024", "-8.8e-06", "0.5", "7 days", ""], ["b", "3", "-", "", "8", ""]]
+    assert table(list("abcdef"), rows).splitlines()[1] == "| --- | ---: | ---: | ---: | --- | --- |"
+    assert table(["a", "b"], []).splitlines()[1] == "| --- | --- |"

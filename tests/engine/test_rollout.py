@@ -155,13 +155,40 @@ def test_a_deployment_that_is_not_ours_is_never_removed_for_being_in_the_way() -
         ({"green": 100}, ["blue", "green"], ("green", None)),
         ({"blue": 0}, ["blue"], (None, "blue")),
         ({"theirs": 100}, ["theirs", "blue"], ("theirs", "blue")),
-        ({"blue": 100}, ["blue", "theirs"], ("theirs", None)),
+        ({"blue": 100}, ["blue", "theirs"], ("blue", None)),
+        ({"blue": 40, "green": 60}, ["blue", "green"], ("blue", "green")),
+        ({"blue": 60, "green": 40}, ["green", "blue"], ("green", "blue")),
     ],
 )
 def test_what_is_left_of_a_rollout_is_the_newest_deployment_of_ours_without_all_traffic(
     traffic: dict[str, int], deployments: list[str], found: tuple[str | None, str | None]
 ) -> None:
     assert rollout.unfinished(traffic, deployments) == found
+
+
+@pytest.mark.parametrize("canary", [10, 50, 60, 99])
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("step", [*BEFORE_ALL_TRAFFIC, Step.REMOVE_OLD])
+def test_a_rollout_that_was_killed_goes_back_to_the_old_deployment_until_the_new_one_has_all_traffic(
+    step: Step, when: str, canary: int
+) -> None:
+    world = World(*ONE_SERVES)
+    plan = rollout.plan(world.traffic, world.deployments, canary_percent=canary)
+    current = rollout.first_step(plan)
+    while current is not step:
+        world.do(plan, current)
+        current = rollout.next_step(plan, current, succeeded=True)
+    if when == "after":
+        world.do(plan, step)
+    completed = world.traffic.get("green") == 100
+    kept, new = rollout.unfinished(world.traffic, world.deployments)
+    assert kept == ("green" if completed else "blue")
+    assert new == ("green" if "green" in world.deployments and not completed else None)
+    again = rollout.plan(world.traffic, world.deployments, canary_percent=canary)
+    assert again.old == kept, "a rollout and the end of one agree on who serves"
+    end, _ = play(world, canary=canary)
+    assert end is Step.DONE
+    assert list(world.traffic.values()) == [100]
 
 
 worlds = st.sampled_from(
@@ -171,6 +198,7 @@ worlds = st.sampled_from(
         ({"green": 100, "blue": 0}, ["blue", "green"]),
         ({"blue": 90, "green": 10}, ["blue", "green"]),
         ({"blue": 50, "green": 50}, ["blue", "green"]),
+        ({"blue": 40, "green": 60}, ["blue", "green"]),
         ({"theirs": 100}, ["theirs"]),
         ({}, ["blue"]),
         ({"blue": 0}, ["blue", "green"]),
@@ -186,7 +214,7 @@ def test_no_order_of_failures_leaves_requests_without_an_answer(
     start: tuple[dict[str, int], list[str]], fails: dict[Step, str], canary: int, hold: bool
 ) -> None:
     world = World(*start)
-    old = rollout.serving_deployment(*start)
+    old, _ = rollout.unfinished(*start)
     end, steps = play(world, fails=fails, canary=canary, hold=hold)
     assert len(steps) == len(set(steps)), "a step ran twice"
     if old is not None:
@@ -201,7 +229,7 @@ def test_one_failure_never_leaves_anything_half_way(
     start: tuple[dict[str, int], list[str]], step: Step, how: str, canary: int
 ) -> None:
     world = World(*start)
-    old = rollout.serving_deployment(*start)
+    old, _ = rollout.unfinished(*start)
     end, steps = play(world, fails={step: how}, canary=canary)
     if step in steps:
         assert end is Step.FAILED

@@ -133,6 +133,9 @@ def play_everything(dev: Session, azure: FakeAzure, folder: Path) -> None:
     azure.fail("az ml online-deployment create", after=True)
     failure(lambda: verbs.deploy_online(dev, model_version="2"))
     azure.works_again()
+    azure.load()["callers"] = {"green": {"codes": {"424 500": 30}, "latency": 100, "late": 0}}
+    azure.save()
+    failure(lambda: verbs.deploy_online(dev, model_version="2", bake_minutes=1, sleep=lambda seconds: None))
     verbs.deploy_online(dev, model_version="2", hold=True)
     verbs.shift_traffic(dev, 50)
     verbs.smoke_test(dev)

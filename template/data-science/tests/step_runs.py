@@ -232,4 +232,6 @@ def collect(score: ModuleType, monkeypatch: pytest.MonkeyPatch, ask: Callable[[]
     answer = ask()
     [(inputs, none), (outputs, context)] = collected
     assert (none, context) == (None, "one request")
+    # By this the caller can join what is collected with the outcome.
+    assert answer["request_id"] == "one request"
     return answer, inputs, outputs

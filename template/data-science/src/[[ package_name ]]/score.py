@@ -48,6 +48,7 @@ _model: Any = None
 _columns: dict[str, dict[str, Any]] = {}
 _inputs: Any = None
 _outputs: Any = None
+_not_collected: list[Exception] = []
 
 
 class RequestError(Exception):
@@ -86,9 +87,10 @@ def _request_columns(model: Model) -> dict[str, dict[str, Any]]:
 
 def _ignore(error: Exception) -> None:
     """Continue scoring when a collection is off or full."""
+    _not_collected.append(error)
 
 
-def run(request: str | bytes | list[str]) -> dict[str, list[Any]] | AMLResponse | pd.DataFrame:
+def run(request: str | bytes | list[str]) -> dict[str, Any] | AMLResponse | pd.DataFrame:
     """Score one request (online) or the files of one mini batch (batch).
 
     Args:
@@ -97,7 +99,8 @@ def run(request: str | bytes | list[str]) -> dict[str, list[Any]] | AMLResponse 
 
     Returns:
         Online `{"predictions": [...]}`, or a response with status 400 that names the problem of the request; a model
-        that gives probabilities adds `classes` and, for each row, as many `probabilities`. For files, a table with the
+        that gives probabilities adds `classes` and, for each row, as many `probabilities`; where the request is
+        collected, `request_id` is the `correlationid` of what is stored, for `join`. For files, a table with the
         columns file, row (counted from 0 in its file, or its name there) and prediction, and probability_<class> for
         each class.
 
@@ -113,12 +116,13 @@ def run(request: str | bytes | list[str]) -> dict[str, list[Any]] | AMLResponse 
     output = model_output.predict(_model, features)
     predictions = output.values.tolist()
     # The inputs' context makes Azure ML join inputs and outputs of one request.
+    _not_collected.clear()
     context = _inputs.collect(data_file.describe(features))
     _outputs.collect(model_output.collected(_model, output), context)
-    answer = {"predictions": predictions}
+    answer: dict[str, Any] = {"predictions": predictions}
     if output.probabilities is not None:
         answer |= {"classes": list(output.classes), "probabilities": output.probabilities.tolist()}
-    return answer
+    return answer if _not_collected else answer | {"request_id": str(context)}
 
 
 def _score_files(paths: list[str]) -> pd.DataFrame:

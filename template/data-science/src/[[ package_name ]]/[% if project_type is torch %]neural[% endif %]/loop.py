@@ -1,8 +1,10 @@
 """The training loop of a network: epochs, early stopping, checkpoints, on one process or several."""
 
 import copy
+import ctypes
 import hashlib
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -33,6 +35,8 @@ _BATCHES_SORTED = 50
 # For batches of fewer numbers, a second thread helps less than it costs to wait for it.
 _WORTH_THREADS = 150_000
 _SECONDS_BETWEEN_LINES = 30.0
+# Parameters of `mallopt` in glibc, and the highest values that it takes on all machines.
+_MALLOPT = {"M_TRIM_THRESHOLD": (-1, 2**30), "M_MMAP_THRESHOLD": (-3, 2**25)}
 
 Arrays = tuple[NDArray[Any], ...]
 """A batch as the network takes it: an array for each of its inputs, with a row per example."""
@@ -119,6 +123,7 @@ class Training:
         Raises:
             StepError: the training diverges, or a checkpoint is of another training or cannot be written.
         """
+        keep_memory()
         finished = self._resume()
         parts = f"{len(self.train_places):,} train and {len(self.validation_places):,} tell when to stop"
         self._say(f"{self.title}, {parts}")
@@ -322,6 +327,17 @@ def probabilities(network: nn.Module, source: Source, count: int, classes: int) 
         for places, arrays in zip(parts, source.batches(parts), strict=True):
             result[places] = network(*tensors(arrays, device)).double().softmax(dim=1).cpu().numpy()
     return result
+
+
+def keep_memory() -> None:
+    """Let the C library of Linux keep the memory that a batch frees, for the next one.
+
+    Linux would get it back and hand it out page by page, filled with zeros: a tenth to a third of the time of a batch.
+    A training uses no more memory so, but holds what it used at most until its process ends.
+    """
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
+        for parameter, value in _MALLOPT.values():
+            mallopt(parameter, value)
 
 
 def limit_threads(numbers: int) -> None:

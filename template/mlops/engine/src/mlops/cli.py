@@ -34,6 +34,7 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the commands
 VersionOption = Annotated[
     str | None, typer.Option("--model-version", help="Default: the pinned one, or the newest that may be used.")
 ]
+HashOption = Annotated[str, typer.Option("--sha256", help="What the files must hash to; `mlops models` shows it.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ConfirmOption = Annotated[
     str, typer.Option("--confirm", help="The environment's name, beside --yes: for --all, or if it is protected.")
@@ -62,10 +63,12 @@ def local(
 @app.command(rich_help_panel=LOCAL)
 def lint() -> None:
     """Check configuration, settings and Azure ML definitions, without a cloud account."""
+    from mlops import orchestration
     from mlops.lint import lint as find_errors
     from mlops.project import Project
 
-    findings = find_errors(Project.load(), parallel=True)
+    project = Project.load()
+    findings = find_errors(project, parallel=True) + orchestration.of(project).stale_copies(project)
     for finding in findings:
         print(finding)
     if findings:
@@ -167,35 +170,36 @@ def train(
 def models(
     environment: EnvironmentOption = "",
     model_version: VersionOption = None,
+    unpin: Annotated[bool, typer.Option("--unpin", help="Choose as if none were pinned.")] = False,
     accept: Annotated[str | None, typer.Option(metavar="VERSION", help="Take back the rejection of this one.")] = None,
     dry_run: DryRunOption = False,
 ) -> None:
     """List the model's versions, and show which one is chosen, with its hash."""
     from mlops import verbs
 
-    verbs.list_models(_session(environment, dry_run), model_version=model_version, accept=accept)
+    verbs.list_models(_session(environment, dry_run), model_version=model_version, unpin=unpin, accept=accept)
 
 
 @app.command(rich_help_panel=AZURE)
 def deliver(
     environment: EnvironmentOption = "",
     model_version: VersionOption = None,
-    sha256: Annotated[str, typer.Option("--sha256", help="What the files must hash to; `mlops models` shows it.")] = "",
+    sha256: HashOption = "",
     force: Annotated[bool, typer.Option("--force", help="Also when nothing has changed.")] = False,
     hold: Annotated[bool, typer.Option("--hold", help="Stop after the smoke test, before traffic moves.")] = False,
     pin: Annotated[bool, typer.Option("--pin", help="Keep this version, which may be an older one.")] = False,
     unpin: Annotated[bool, typer.Option("--unpin", help="End such a pin first.")] = False,
-    abort: Annotated[bool, typer.Option("--abort", help="End a rollout in progress, and nothing else.")] = False,
+    abort: Annotated[bool, typer.Option("--abort", help="End a rollout in progress, with --hold a held one.")] = False,
     dry_run: DryRunOption = False,
 ) -> None:
     """Bring a model into an environment (online, batch, monitor), then to the next one."""
     from mlops import verbs
 
-    if abort and (model_version or sha256 or force or hold or pin or unpin):
-        raise UserError("--abort only ends a rollout: leave out the other options, or --abort")
+    if abort and (model_version or sha256 or force or pin or unpin):
+        raise UserError("--abort only ends a rollout: leave out the other options (but --hold), or --abort")
     session = _session(environment, dry_run)
     if abort:
-        verbs.abort(session)
+        verbs.abort(session, held=hold)
         return
     verbs.deliver(session, model_version=model_version, sha256=sha256, force=force, hold=hold, pin=pin, unpin=unpin)
 
@@ -204,6 +208,7 @@ def deliver(
 def deploy_online(
     environment: EnvironmentOption = "",
     model_version: VersionOption = None,
+    sha256: HashOption = "",
     bake_minutes: Annotated[float | None, typer.Option(min=0, help="Length of the canary stage.")] = None,
     hold: Annotated[bool, typer.Option("--hold", help="Stop after the smoke test, before traffic moves.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Also when nothing has changed since.")] = False,
@@ -213,7 +218,9 @@ def deploy_online(
     from mlops import verbs
 
     session = _session(environment, dry_run)
-    verbs.deploy_online(session, model_version=model_version, bake_minutes=bake_minutes, hold=hold, force=force)
+    verbs.deploy_online(
+        session, model_version=model_version, sha256=sha256, bake_minutes=bake_minutes, hold=hold, force=force
+    )
 
 
 @app.command(rich_help_panel=AZURE)
@@ -256,6 +263,10 @@ def shift_traffic(
 @app.command(rich_help_panel=AZURE)
 def rollback(
     environment: EnvironmentOption = "",
+    bad: Annotated[
+        str | None,
+        typer.Option("--from", help="The version to go back from, which a repeated run needs. Default: what serves."),
+    ] = None,
     model_version: Annotated[
         str | None, typer.Option("--model-version", help="Where to go back to. Default: what served before.")
     ] = None,
@@ -264,17 +275,20 @@ def rollback(
     """Go back to the model that served before, and reject the one that serves."""
     from mlops import verbs
 
-    verbs.rollback(_session(environment, dry_run), model_version=model_version)
+    verbs.rollback(_session(environment, dry_run), bad=bad, model_version=model_version)
 
 
 @app.command(rich_help_panel=AZURE)
 def deploy_batch(
-    environment: EnvironmentOption = "", model_version: VersionOption = None, dry_run: DryRunOption = False
+    environment: EnvironmentOption = "",
+    model_version: VersionOption = None,
+    sha256: HashOption = "",
+    dry_run: DryRunOption = False,
 ) -> None:
     """Make a model the default of the batch endpoint."""
     from mlops import verbs
 
-    verbs.deploy_batch(_session(environment, dry_run), model_version=model_version)
+    verbs.deploy_batch(_session(environment, dry_run), model_version=model_version, sha256=sha256)
 
 
 @app.command(rich_help_panel=AZURE)
@@ -325,6 +339,21 @@ def connected(
     look(environment or project.first_environment, required=required)
 
 
+@app.command(rich_help_panel=UPKEEP)
+def comment(
+    folder: Annotated[Path, typer.Option(help="All its *.md files go into the comment.")],
+    jobs: Annotated[str, typer.Option(help="The jobs before this one with their results, as JSON.")] = "{}",
+) -> None:
+    """Make the one comment under a pull request, in a pipeline, or update it."""
+    from mlops import orchestration
+    from mlops.orchestration.comment import comment_text
+    from mlops.project import Project
+
+    project = Project.load()
+    texts = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.md"))]
+    orchestration.of(project).comment(project, comment_text(jobs, texts))
+
+
 @app.command(rich_help_panel=AZURE)
 def approval(environment: EnvironmentOption = "") -> None:
     """Look, in a pipeline, whether a person approves what reaches a protected environment."""
@@ -332,7 +361,7 @@ def approval(environment: EnvironmentOption = "") -> None:
 
     project, config = _open(environment)
     if config.protected:
-        orchestration.of(project).check_approval(config.environment)
+        orchestration.of(project).check_approval(project, config.environment)
     else:
         print(f"{config.environment} is not protected: no approval is needed.")
 
@@ -465,6 +494,16 @@ def teardown(
     if not dry_run:
         _confirm(session.config, "the endpoints and schedules", yes, confirm)
     verbs.teardown(session)
+
+
+@app.command(rich_help_panel=UPKEEP)
+def workflows() -> None:
+    """Write the workflows of a project in a folder of its repository to the top, where GitHub reads them."""
+    from mlops import orchestration
+    from mlops.project import Project
+
+    project = Project.load()
+    orchestration.of(project).write_copies(project)
 
 
 @app.command(rich_help_panel=UPKEEP)

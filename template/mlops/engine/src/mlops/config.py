@@ -177,10 +177,17 @@ class Delivery(Section):
 
 
 class Rollout(Section):
-    """The canary stage of a deployment: its share of the traffic in percent and its length in minutes."""
+    """The canary stage of a deployment, and what ends it.
+
+    Its share of the traffic in percent and its length in minutes; the share of failed requests in percent and the
+    latency in milliseconds (None: any) that it may not exceed; and what is done when no request comes.
+    """
 
     canary_percent: Percent
     canary_minutes: Annotated[float, Field(ge=0)]
+    max_error_percent: Annotated[float, Field(ge=0, le=100)] = 5
+    max_latency_ms: Count | None = None  # files from before the key say nothing of how slow is too slow
+    without_traffic: Literal["warn", "stop"] = "warn"
 
 
 class Schedule(Section):
@@ -536,6 +543,13 @@ def _delivery_problems(project: Project, config: EnvironmentConfig) -> Iterator[
             yield Problem("delivery.next", problem)
 
 
+def _rollout_problems(config: EnvironmentConfig) -> Iterator[Problem]:
+    """Find a canary that no request could ever reach."""
+    if config.rollout.without_traffic == "stop" and not config.rollout.canary_minutes:
+        problem = 'is "stop", but a canary of 0 minutes is not watched: raise rollout.canary_minutes, or choose "warn"'
+        yield Problem("rollout.without_traffic", problem)
+
+
 OF_THE_REGISTRY = ("names.registry_resource_group", "names.registry_log_analytics")
 """Names that an environment may lack: projects from before them have the registry in an environment's group."""
 
@@ -555,6 +569,7 @@ def _section_problems(project: Project, config: EnvironmentConfig) -> Iterator[P
     """Find parts of the file that nothing would build, and infrastructure without its settings."""
     yield from _cluster_problems(config.compute)
     yield from _delivery_problems(project, config)
+    yield from _rollout_problems(config)
     yield from _registry_problems(config)
     optional = {path for paths in ADD_ONS.values() for path in paths} | {*OF_THE_REGISTRY}
     for add_on, paths in ADD_ONS.items():

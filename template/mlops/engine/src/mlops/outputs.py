@@ -59,10 +59,27 @@ def in_pipeline() -> bool:
     return os.environ.get("GITHUB_ACTIONS") == "true" or _on_azure_pipelines()
 
 
+def run_address() -> str:
+    """Return the address of the page of this run, empty outside of a pipeline."""
+    names = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")
+    server, repository, number = (os.environ.get(name, "") for name in names)
+    return f"{server}/{repository}/actions/runs/{number}" if number else ""
+
+
 def table(head: list[str], rows: list[list[str]]) -> str:
-    """Return a Markdown table; the columns after the first are aligned to the right."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    """Return a Markdown table; columns of numbers, but for the first one, are aligned to the right."""
+    columns = list(zip(*rows, strict=True))[1:] or [()] * (len(head) - 1)
+    lines = [head, ["---", *("---:" if _are_numbers(column) else "---" for column in columns)], *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+
+
+def _are_numbers(cells: tuple[str, ...]) -> bool:
+    return any(cells) and all(re.fullmatch(r"-?[\d.,]+(e[+-]?\d+)?|-|", cell) for cell in cells)
+
+
+def bar(share: float, width: int = 20) -> str:
+    """Return a bar of text that is `width` characters long for a share of 1, and never empty."""
+    return "█" * max(1, round(width * share))
 
 
 def _on_azure_pipelines() -> bool:

@@ -71,22 +71,26 @@ class Pictures:
 
     def _take(self, places: NDArray[Any], decoders: ThreadPoolExecutor) -> NDArray[np.uint8]:
         images = np.empty((len(places), *self._shape), dtype=np.uint8)
-        absent = []
+        absent: list[int] = []
         for row, place in enumerate(places.tolist()):
             if self._file is not None and self._kept[place]:
                 self._file.seek(place * self._bytes)
                 self._file.readinto(images[row])
             else:
-                absent.append((row, place))
-        found = decoders.map(self._decoded, [(place, content_at(self._contents, place)) for _, place in absent])
-        for (row, place), image in zip(absent, found, strict=True):
-            images[row] = image
-            self._keep(place, images[row])
+                absent.append(row)
+        # A part for each thread: handing over single images takes as long as decoding small ones.
+        shares = [absent[first :: self._workers] for first in range(min(self._workers, len(absent)))]
+        list(decoders.map(lambda rows: self._decode(images, places, rows), shares))
+        for row in absent:
+            self._keep(int(places[row]), images[row])
         return images
 
-    def _decoded(self, item: tuple[int, bytes]) -> NDArray[np.uint8]:
-        place, content = item
-        return pixels(decoded(content, place), self._shape[1], self._shape[0])
+    def _decode(self, images: NDArray[np.uint8], places: NDArray[Any], rows: Iterable[int]) -> None:
+        channels, size, _ = self._shape
+        for row in rows:
+            place = int(places[row])
+            image = decoded(content_at(self._contents, place), place)
+            images[row] = pixels(image, size, channels)
 
     def _keep(self, place: int, image: NDArray[np.uint8]) -> None:
         if self._file is None:

@@ -5,6 +5,8 @@
 import json
 import re
 from collections.abc import Collection, Mapping
+from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,15 @@ from mlops.azureml.backend import (
 )
 from mlops.azureml.monitor_runs import ERROR_TAG, Breach, MonitorRun, find_breaches, is_of_schedule, moment
 from mlops.azureml.remedies import Remedy, remedy, storage_remedy
+from mlops.azureml.request_metrics import (
+    AGGREGATION,
+    INTERVAL,
+    MOST_SERIES,
+    RequestMetrics,
+    endpoint_id,
+    read_requests,
+    time_text,
+)
 from mlops.azureml.storage import Container, StoredFile
 from mlops.config import DriftRules, EnvironmentConfig, Sweep
 from mlops.definitions.values import CLIENT_ID, STORAGE_HOSTS, endpoint_identity, model_reference
@@ -193,7 +204,7 @@ class AzureCli:
 
     def create_online_endpoint(self) -> None:
         values = {"public_network_access": "disabled"} if self._config.closed else {}
-        if identity := endpoint_identity(self._config, self._subscription):
+        if identity := endpoint_identity(self._config, lambda: self._subscription):
             values["identity.type"] = "user_assigned"
             values["identity.user_assigned_identities[0].resource_id"] = identity
         options = ("--file", self._definition("online/endpoint.yml"), "--name", self._names.online_endpoint)
@@ -272,6 +283,17 @@ class AzureCli:
             return json.loads(answer) if isinstance(answer, str) else answer
         except json.JSONDecodeError:
             return answer
+
+    def request_metrics(self, deployment: str, since: datetime, until: datetime) -> RequestMetrics:
+        endpoint = endpoint_id(self._config, self._subscription)
+
+        def query(metric: str, series: str) -> Any:
+            times = ("--start-time", time_text(since), "--end-time", time_text(until), "--interval", INTERVAL)
+            wanted = ("--metrics", metric, "--filter", series, "--top", MOST_SERIES, "--aggregation", AGGREGATION)
+            command = ("az", "monitor", "metrics", "list", "--resource", endpoint, *wanted, *times)
+            return self._json(*command, assumed={"value": []})
+
+        return read_requests(query, deployment, since)
 
     def show_log(self, deployment: str, lines: int) -> None:
         options = (*self._online(deployment), "--lines", str(lines))
@@ -384,6 +406,7 @@ class AzureCli:
             return assumed
         return json.loads(output) if output.strip() else None
 
+    @cached_property
     def _subscription(self) -> str:
         return str(self._json("az", "account", "show", assumed={"id": "SUBSCRIPTION-ID"})["id"])
 

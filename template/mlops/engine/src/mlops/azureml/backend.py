@@ -9,10 +9,12 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from mlops.azureml.monitor_runs import Breach, MonitorRun
+from mlops.azureml.request_metrics import RequestMetrics
 from mlops.azureml.storage import Container, StoredFile
 from mlops.config import DriftRules, EnvironmentConfig, Sweep
 from mlops.errors import UserError
@@ -157,6 +159,12 @@ class Backend(Protocol):
 
     def invoke(self, request: Path, deployment: str | None) -> object:
         """Send a request to one deployment, or through the endpoint's traffic; return the decoded answer."""
+
+    def request_metrics(self, deployment: str, since: datetime, until: datetime) -> RequestMetrics:
+        """Return how a deployment has answered its requests in full minutes between two times, as far as is known yet.
+
+        Azure Monitor learns of a minute only some minutes later.
+        """
 
     def show_log(self, deployment: str, lines: int) -> None:
         """Show the last lines of an online deployment's log."""

@@ -11,6 +11,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,15 @@ from mlops.azureml.backend import (
 )
 from mlops.azureml.monitor_runs import ERROR_TAG, Breach, MonitorRun, find_breaches, is_of_schedule, moment
 from mlops.azureml.remedies import Remedy, remedy, storage_remedy
+from mlops.azureml.request_metrics import (
+    AGGREGATION,
+    INTERVAL,
+    MOST_SERIES,
+    RequestMetrics,
+    endpoint_id,
+    read_requests,
+    time_text,
+)
 from mlops.azureml.storage import Container, StoredFile
 from mlops.config import DriftRules, EnvironmentConfig, Sweep
 from mlops.definitions.base import error_line, require
@@ -45,6 +55,7 @@ INSTALL = (
     "see https://learn.microsoft.com/cli/azure/install-azure-cli and run `az login`, or set AZURE_SUBSCRIPTION_ID to "
     "the id of your subscription"
 )
+MANAGEMENT, METRICS_API = "https://management.azure.com", "2023-10-01"
 _NOT_FOUND = r"not (be )?found|NotFound|does not exist"
 
 
@@ -309,6 +320,26 @@ class PythonSdk:
         except json.JSONDecodeError:
             return answer
 
+    def request_metrics(self, deployment: str, since: datetime, until: datetime) -> RequestMetrics:
+        """Ask Azure Monitor by its REST API, with the credential of all calls: the SDK of Azure ML has no metrics."""
+        if self._dry_run:
+            return RequestMetrics(0, 0, None)
+        endpoint = endpoint_id(self._config, subscription(self._config))
+
+        def query(metric: str, series: str) -> Any:
+            parameters = {
+                "api-version": METRICS_API,
+                "metricnames": metric,
+                "$filter": series,
+                "top": MOST_SERIES,
+                "aggregation": AGGREGATION,
+                "interval": INTERVAL,
+                "timespan": f"{time_text(since)}/{time_text(until)}",
+            }
+            return self._management(f"{endpoint}/providers/Microsoft.Insights/metrics", parameters)
+
+        return read_requests(query, deployment, since)
+
     def show_log(self, deployment: str, lines: int) -> None:
         options: dict[str, Any] = {"endpoint_name": self._names.online_endpoint, "lines": lines}
         shown = f"{deployment}: {lines} lines"
@@ -404,6 +435,18 @@ class PythonSdk:
         self._change("schedules.begin_delete", name, shown=name)
 
     # How a call is made.
+
+    def _management(self, path: str, parameters: Mapping[str, str]) -> Any:
+        """Read from a service of Azure for which this project has no SDK."""
+        from azure.core import PipelineClient
+        from azure.core.pipeline.policies import BearerTokenCredentialPolicy, RetryPolicy
+        from azure.core.rest import HttpRequest
+
+        policies = [RetryPolicy(), BearerTokenCredentialPolicy(credential(), f"{MANAGEMENT}/.default")]
+        with azure_errors(self._config), PipelineClient(MANAGEMENT, policies=policies) as service:
+            answer = service.send_request(HttpRequest("GET", f"{MANAGEMENT}{path}", params=dict(parameters)))
+            answer.raise_for_status()
+            return answer.json()
 
     def _list(self, operation: str, *, registry: str | None = None, **options: Any) -> list[Any]:
         """Read all of a list; it is empty in a dry run."""

@@ -74,6 +74,10 @@ def remedy(output: str, config: EnvironmentConfig) -> UserError | None:
             f"there is no registry {names.registry} for you: correct names.registry in config/{environment}.yml, or "
             "ask for the role AzureML Registry User"
         ),
+        r"(?i)Microsoft\.Insights/metrics/read": (
+            f"you may not read the metrics of {names.online_endpoint}: ask for the role Reader, or Monitoring Reader, "
+            f"on {workspace}"
+        ),
         r"AuthorizationFailed|does not have authorization": (
             f"you may not do this in {workspace}: ask for the role AzureML Data Scientist"
         ),

@@ -23,6 +23,7 @@ REGISTRY_USER = "AzureML Registry User"
 # Roles that include another one; no owner has the rights to data by itself.
 WIDER = {
     "AzureML Data Scientist": ("Owner", "Contributor"),
+    "Reader": ("Owner", "Contributor"),
     REGISTRY_USER: ("Owner", "Contributor"),
     "Storage Blob Data Contributor": ("Storage Blob Data Owner",),
 }
@@ -153,6 +154,8 @@ def needed_roles(workspace: dict[str, Any], registry: str | None) -> list[tuple[
         ("AzureML Data Scientist", str(workspace["id"])),
         ("Storage Blob Data Contributor", storage),
         ("Storage File Data Privileged Contributor", storage),
+        # AzureML Data Scientist does not include the metrics of the endpoint, which a rollout reads.
+        ("Reader", str(workspace["id"])),
     ]
     return [*needed, (REGISTRY_USER, registry)] if registry else needed
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops.errors import UserError
-from mlops.outputs import table
+from mlops.evaluation import metrics_table
 from mlops.project import Project
 
 
@@ -28,20 +28,10 @@ def summary(project: Project) -> str:
 
 
 def _markdown(metrics: Mapping[str, Any], decision: Mapping[str, Any]) -> str:
-    scores = {"this model": metrics["challenger"]}
-    if metrics["champion"]:
-        version = decision["champion_version"]
-        scores[f"champion, version {version}" if version else "champion"] = metrics["champion"]
-    scores |= {f"baseline {name}": values for name, values in metrics["baselines"].items()}
-    names = list(metrics["challenger"])
-    rows = [[model, *(_number(values.get(name)) for name in names)] for model, values in scores.items()]
-    better = "higher" if metrics["higher_is_better"] else "lower"
     lines = [
         "## Model",
         "",
-        table(["model", *names], rows),
-        f"{metrics['rows']} held-out rows; {metrics['metric']} decides, {better} is better.",
-        "",
+        metrics_table(metrics, decision["champion_version"]),
         f"**{'Promote' if decision['promote'] else 'Do not promote'}:**",
         "",
     ]
@@ -49,10 +39,6 @@ def _markdown(metrics: Mapping[str, Any], decision: Mapping[str, Any]) -> str:
     lines += [f"- {reason}" for reason in reasons if reason]
     lines += ["", "Plots are in the report, `.local/report/index.html`; a pipeline keeps it as the artifact `report`."]
     return "\n".join(lines) + "\n"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
 
 
 def _read(path: Path) -> dict[str, Any]:

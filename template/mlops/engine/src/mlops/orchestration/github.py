@@ -11,8 +11,12 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from mlops.config import EnvironmentConfig
+from mlops.definitions.base import Finding as LintFinding
 from mlops.errors import CommandError, UserError
-from mlops.project import load_yaml
+from mlops.orchestration import monorepo
+from mlops.orchestration.comment import keep_comment
+from mlops.project import Project, load_yaml
+from mlops.repository import place
 from mlops.shell import Shell
 from mlops.subscription.account import NOT_FOUND, REMEDIES
 from mlops.subscription.checks import Check, Context, Finding, error, ok, warning
@@ -65,13 +69,25 @@ class GitHubActions:
             "runner": check_runner,
         }
 
-    def check_approval(self, environment: str) -> None:
+    def check_approval(self, project: Project, environment: str) -> None:
         """Look whether the environment has reviewers, as a run of GitHub Actions.
 
         Raises:
             UserError: It has none, or GitHub gives no answer.
         """
-        require_reviewers(environment)
+        require_reviewers(place(project).named(environment))
+
+    def comment(self, project: Project, markdown: str) -> None:
+        """Keep one comment under the pull request, as a run of GitHub Actions."""
+        keep_comment(project, markdown)
+
+    def write_copies(self, project: Project) -> None:
+        """Write the workflows and settings that GitHub reads at the top of the repository alone."""
+        monorepo.write_copies(project)
+
+    def stale_copies(self, project: Project) -> list[LintFinding]:
+        """Return which of those are not what the project's files say."""
+        return monorepo.stale_copies(project)
 
 
 def reading(environment: str) -> str:
@@ -134,6 +150,7 @@ class GitHub:
         self.create = create_repository
         self.undo = undo
         self.pushed = False
+        self.place = place(cloud.project)
         self._origin: str | None = None
         self._repository: dict[str, Any] | None = None
 
@@ -158,15 +175,21 @@ class GitHub:
             raise UserError(self._forbidden)
         if self.create:
             self._check_git()
+        if not self.undo and self.place.shared and not monorepo.has_copies(self.cloud.project, self.place):
+            raise UserError(
+                f"the project lies in {self.place.folder} of the repository {self.place.top}, where GitHub reads no "
+                f"workflows: run `{monorepo.VERB}`, which writes them at the top, and commit them, or move the project"
+            )
         new = "" if self.repository or self.undo else ", new and private"
         lines = [f"GitHub: {self.name}{new}, {self.user['login']}"]
+        names = [self.place.named(name) for name in self.environments]
         if not self.undo:
-            lines.append(f"GitHub signs in as {' or '.join(self._prefixes)}:environment:{'|'.join(self.environments)}")
+            lines.append(f"GitHub signs in as {' or '.join(self._prefixes)}:environment:{'|'.join(names)}")
             if closed := [config.environment for config in self.configs if config.closed]:
+                labels = ", ".join(f"mlops-{self.place.named(name)}" for name in closed)
                 lines.append(
                     "GitHub's machines do not reach the private network: put runners into it, labelled "
-                    f"{', '.join(f'mlops-{name}' for name in closed)}, and set the variable MLOPS_RUNNER of "
-                    "the repository to mlops"
+                    f"{labels}, and set the variable MLOPS_RUNNER of the repository to mlops"
                 )
             if (self.repository is None or self.private) and self._asks_for_approval:
                 lines.append(
@@ -186,7 +209,8 @@ class GitHub:
 
     def environment(self, config: EnvironmentConfig, identity: Identity, reader: Identity) -> list[Step]:
         """Return an environment for each identity: its trust, its variables, its approvals and branches."""
-        name, is_first = config.environment, config.environment == self.cloud.project.first_environment
+        is_first = config.environment == self.cloud.project.first_environment
+        name = self.place.named(config.environment)
         steps = [*self._connected(name, identity), Rules(self, name, reviewed=not is_first)]
         steps += self._connected(reading(name), reader)
         # A pull request shows its plan for the first environment, so its branch has to get there.
@@ -208,13 +232,14 @@ class GitHub:
     def advice(self, *, provisions: bool) -> list[str]:
         """Return the next commands: the first push builds the first environment, the rest is started manually."""
         if not provisions:
-            return ["Next: `gh workflow run train.yml`"]
+            return [f"Next: `gh workflow run {self.place.named('train.yml')}`"]
         lines = ["New rights need some minutes to arrive: repeat a run that stops with 403 or AADSTS."]
         for name in self.environments:
             if name == self.cloud.project.first_environment and self.pushed:
                 lines.append(f"GitHub builds {name} now, trains and deploys the first model: `gh run watch`")
             else:
-                lines.append(f"Next: `gh workflow run infrastructure.yml -f environment={name} -f action=apply`")
+                workflow = self.place.named("infrastructure.yml")
+                lines.append(f"Next: `gh workflow run {workflow} -f environment={name} -f action=apply`")
         return lines
 
     # The repository.
@@ -281,7 +306,10 @@ class GitHub:
         root = self.cloud.project.root
         top = self.git("rev-parse", "--show-toplevel")
         if top and Path(top).resolve() != root.resolve():
-            raise UserError(f"the project lies inside another Git repository, {top}: move it out of there")
+            raise UserError(
+                f"the project lies inside another Git repository, {top}: move it out of there, or leave out "
+                f"--create-repository and let it be one of several projects there (`{monorepo.VERB}`)"
+            )
         branch = self.git("symbolic-ref", "--short", "HEAD") if top else "main"
         if branch != "main":
             raise UserError(f"the branch is {branch or 'none'}, but the workflows watch main: run `git branch -m main`")
@@ -323,6 +351,8 @@ class GitHub:
     @cached_property
     def required_jobs(self) -> list[str]:
         """The jobs that run for every pull request; one that never ran would block it forever."""
+        if self.place.shared:
+            return []  # a pull request to another project runs none of them, and would wait for them forever
         path = self.cloud.project.root / ".github" / "workflows" / "pull-request.yml"
         jobs = load_yaml(path).get("jobs", {}) if path.is_file() else {}
         if not isinstance(jobs, dict) or not all(isinstance(job, dict) for job in jobs.values()):
@@ -755,7 +785,8 @@ class Protection(RemovableStep):
     def removable(self) -> bool:
         """Return whether the protection is what `make` sets, and no other environment needs it."""
         github = self.github
-        if not github.branch("main") or github.lacks_protection():
+        # The other projects of a repository need it too.
+        if github.place.shared or not github.branch("main") or github.lacks_protection():
             return False
         found = github.query(self._path) or {}
         jobs = (found.get("required_status_checks") or {}).get("contexts", [])
@@ -831,11 +862,11 @@ def require_reviewers(environment: str) -> None:
 
 def check_trust(context: Context) -> Iterator[Finding]:
     """Compare the subjects that each identity trusts with those that the repository's workflows have."""
-    place, connected = context.config.deployer, [each for each in _identities(context) if each[2] is not None]
+    home, connected = context.config.deployer, [each for each in _identities(context) if each[2] is not None]
     prefixes = expected_prefixes(context.shell) if connected else []
     for environment, name, _ in connected:
         expected = [f"{prefix}:environment:{environment}" for prefix in prefixes]
-        words = ["--identity-name", name, "--resource-group", place.resource_group]
+        words = ["--identity-name", name, "--resource-group", home.resource_group]
         known = [item["subject"] for item in context.az("identity", "federated-credential", "list", *words) or []]
         # The comparison is case-sensitive, as that of Entra ID.
         missing = [subject for subject in expected if subject not in known]
@@ -903,15 +934,15 @@ def check_variables(context: Context) -> Iterator[Finding]:
 
 def _identities(context: Context) -> list[tuple[str, str, dict[str, Any] | None]]:
     """Return the environments on GitHub, each with the name of its identity, and the identity if it is there."""
-    name, place = context.config.environment, context.config.deployer
-    return [(name, place.identity, context.deployer), (reading(name), place.reader, context.reader)]
+    name, home = place(context.project).named(context.config.environment), context.config.deployer
+    return [(name, home.identity, context.deployer), (reading(name), home.reader, context.reader)]
 
 
 def check_runner(context: Context) -> Iterator[Finding]:
     """Look whether the workflows have a machine inside the private network."""
     if not context.config.closed:
         return
-    environment = context.config.environment
+    environment = place(context.project).named(context.config.environment)
     if name := _variables(context, environment).get("MLOPS_RUNNER"):
         yield ok(f"the workflows run on {name}-{environment}")
     else:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
 from mlops.config import EnvironmentConfig
+from mlops.definitions.base import Finding
+from mlops.project import Project
 from mlops.subscription.checks import Check
 from mlops.subscription.checks.tools import Tool
 from mlops.subscription.steps import Cloud, Identity, Step
@@ -126,9 +128,30 @@ class Orchestration(Protocol):
     def checks(self) -> Mapping[str, Check]:
         """Return the checks of the doctor, in order, for the workflows. An error of theirs is a warning."""
 
-    def check_approval(self, environment: str) -> None:
+    def check_approval(self, project: Project, environment: str) -> None:
         """Look, in a run of the workflows, whether changes of the environment need an approval.
 
         Raises:
             UserError: They need none, or there is no answer.
+        """
+
+    def comment(self, project: Project, markdown: str) -> None:
+        """Make the project's comment under the pull request of this run of the workflows, or update it.
+
+        Raises:
+            UserError: This is no run for a pull request, or the comment cannot be written.
+        """
+
+    def write_copies(self, project: Project) -> None:
+        """Write what must lie at the top of the repository for a project in one of its folders.
+
+        Raises:
+            UserError: A file of another origin is in the way, or one of the project cannot be read.
+        """
+
+    def stale_copies(self, project: Project) -> list[Finding]:
+        """Return which of the files that `write_copies` wrote are not what the project says today.
+
+        Raises:
+            UserError: As in `write_copies`.
         """

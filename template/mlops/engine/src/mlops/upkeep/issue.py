@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mlops.errors import UserError
 from mlops.project import Project
+from mlops.repository import place
 from mlops.shell import Shell
 from mlops.subscription.account import REMEDIES
 
@@ -17,7 +18,7 @@ def keep_issue(project: Project, title: str, file: Path, *, dry_run: bool = Fals
 
     Args:
         project: The project.
-        title: The issue's title, by which the next run finds it.
+        title: The issue's title, by which the next run finds it; beside other projects it gets the folder's name.
         file: The text, as Markdown.
         dry_run: Show the command that looks for the issue and run none.
 
@@ -27,6 +28,8 @@ def keep_issue(project: Project, title: str, file: Path, *, dry_run: bool = Fals
     if not file.is_file():
         raise UserError(f"{file} is missing: the verb that looks for something writes it, also when it is empty")
     text = file.read_text(encoding="utf-8").strip()
+    if folder := place(project).folder:
+        title = f"{title}: {folder}"
     shell = Shell(project.root, dry_run, REMEDIES)
     wanted = ("--app", AUTHOR, "--state", "open", "--limit", "1000", "--json", "number,title")
     found = json.loads(shell.read("gh", "issue", "list", *wanted) or "[]")

@@ -2,14 +2,31 @@
 
 import re
 
-from mlops.verbs.models import choose_model
+from mlops.azureml.backend import ModelVersion
+from mlops.verbs.models import check_model, check_named, choose_model
 from mlops.verbs.session import Session
 
 
-def deploy_batch(session: Session, *, model_version: str | None = None) -> None:
-    """Make a model version the default of the batch endpoint and remove the deployments of other versions."""
-    backend, names = session.backend, session.config.names
+def deploy_batch(session: Session, *, model_version: str | None = None, sha256: str = "") -> None:
+    """Make a model version the default of the batch endpoint and remove the deployments of other versions.
+
+    Args:
+        session: The environment.
+        model_version: The version; by default the pinned one, or else the newest that may be used.
+        sha256: The hash that the files of the version must have. A protected environment needs it, and the version.
+
+    Raises:
+        UserError: The version may not be used, or has other files.
+    """
+    check_named(session, "deploy-batch", model_version, sha256)
     model = choose_model(session, model_version)
+    check_model(session, model, sha256)
+    score_files_with(session, model)
+
+
+def score_files_with(session: Session, model: ModelVersion) -> None:
+    """Do the same with a version that was chosen and compared already."""
+    backend, names = session.backend, session.config.names
     if backend.batch_default() is None:
         backend.create_batch_endpoint()
         session.say(f"Created endpoint {names.batch_endpoint}.")

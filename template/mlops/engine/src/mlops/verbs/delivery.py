@@ -8,11 +8,11 @@ from functools import partial
 from mlops.azureml.backend import Deployment, ModelVersion
 from mlops.errors import UserError
 from mlops.outputs import add_summary, annotate, in_pipeline, set_outputs, table
-from mlops.verbs.batch import deploy_batch
+from mlops.verbs.batch import score_files_with
 from mlops.verbs.models import (
     RejectedError,
-    check_files,
-    check_sha256,
+    check_model,
+    check_named,
     choose_model,
     known_hash,
     number,
@@ -70,8 +70,7 @@ def deliver(
     endpoint = Endpoint.look(session)
     if endpoint.serving and not pin:
         _check_order(session, model, endpoint.serving)
-    if sha256 or (session.registry and expected):
-        check_files(session, model, expected)
+    check_model(session, model, sha256)
     if unpin:
         set_pin(session, pinned, on=False)
         session.say(f"{session.config.environment} is not pinned to a version.")
@@ -91,7 +90,7 @@ def deliver(
         set_pin(session, others, on=False)
         session.say(f"{session.config.environment} is pinned to version {model.version}.")
     smoke_test(session)
-    deploy_batch(session, model_version=model.version)
+    score_files_with(session, model)
     monitor(session)
     passed_on = _pass_on(session, model, expected)
     finish("delivered" if deployed.changes else "delivered before: nothing to deploy", deployed, passed_on)
@@ -100,17 +99,7 @@ def deliver(
 def _check_options(
     session: Session, model_version: str | None, sha256: str, *, hold: bool, pin: bool, unpin: bool
 ) -> None:
-    config = session.config
-    if config.protected and not (model_version and sha256):
-        command = session.command("deliver", "--model-version", "VERSION", "--sha256", "HASH")
-        raise UserError(
-            f"{config.environment} is protected, so a delivery names its model: `{command}`; "
-            f"`{session.command('models')}` shows both"
-        )
-    if sha256:
-        check_sha256(sha256)
-    if sha256 and not model_version:
-        raise UserError("--sha256 is the hash of one version: name it with --model-version")
+    check_named(session, "deliver", model_version, sha256)
     for one, other, both in (("--pin", "--unpin", pin and unpin), ("--hold", "--pin", hold and pin)):
         if both:
             raise UserError(f"{one} and {other} exclude each other: choose one")
@@ -150,7 +139,7 @@ def _stays(session: Session, pinned: list[ModelVersion], model: ModelVersion) ->
 
 
 def _say_next(session: Session, model: ModelVersion, sha256: str) -> None:
-    shift, end = session.command("shift-traffic", "--percent", "100"), session.command("deliver", "--abort")
+    shift, end = session.command("shift-traffic", "--percent", "100"), session.command("deliver", "--abort", "--hold")
     options = ("--model-version", model.version, *(("--sha256", sha256) if sha256 else ()))
     session.say(f"`{shift}` and then `{session.command('deliver', *options)}` complete the delivery; `{end}` ends it.")
 
@@ -179,7 +168,7 @@ def _finish(
 ) -> None:
     """Hand on what came of a delivery, and describe it on the page of the run."""
     set_outputs(delivered=deployed.serves, next=passed_on, model_version=model.version, sha256=sha256)
-    summarise(session, model, sha256, decision, deployed.changes, passed_on)
+    summarise(session, model, sha256, decision, deployed, passed_on)
 
 
 def summarise(
@@ -187,20 +176,30 @@ def summarise(
     model: ModelVersion,
     sha256: str,
     decision: str,
-    changes: tuple[str, ...] = (),
+    deployed: Deployed = NOT_DEPLOYED,
     passed_on: str = "",
 ) -> None:
     """Describe what happened to an environment on the page of the run: the model, the decision, and what changed."""
     if not in_pipeline():
         return  # a terminal has the lines, and Azure is not asked for what only the page shows
-    shares, address = session.backend.online_traffic() or {}, session.backend.online_address()
     rows = [
         ["Model", f"{session.config.model.name} version {model.version}"],
         ["sha256", f"`{sha256}`" if sha256 else "unknown"],
         ["Decision", decision],
-        ["Changed", "; ".join(changes) or "nothing"],
-        ["Traffic", ", ".join(f"{name}: {share} %" for name, share in shares.items() if share) or "none"],
-        ["Endpoint", address],
+        ["Changed", "; ".join(deployed.changes) or "nothing"],
+        ["Canary", deployed.canary],
+        *_endpoint_rows(session),
         ["Next environment", passed_on or "none: the model stays here"],
     ]
-    add_summary(f"### {session.config.environment}\n\n{table(['', ''], [row for row in rows if row[1]])}")
+    add_summary(f"## {session.config.environment}: {decision}\n\n{table(['', ''], [row for row in rows if row[1]])}")
+
+
+def _endpoint_rows(session: Session) -> list[list[str]]:
+    """Describe the online endpoint: what is described is done, so a page that says less turns no run red."""
+    try:
+        shares, address = session.backend.online_traffic() or {}, session.backend.online_address()
+    except UserError as error:
+        session.say(f"The endpoint cannot be described: {error}")
+        return []
+    traffic = ", ".join(f"{name}: {share} %" for name, share in shares.items() if share)
+    return [["Traffic", traffic or "none"], ["Endpoint", address]]

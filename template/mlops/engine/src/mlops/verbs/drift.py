@@ -61,20 +61,20 @@ def drift(session: Session, *, days: int | None = None, now: datetime | None = N
         last = f" (the last run was on {_time(ended[0])})" if ended else ""
         return _nothing(session, "warning", f"The monitor of {environment} {what}{last}: there is nothing to judge.")
     session.say(f"Looking at the runs of {session.monitor_name} of the last {days} days ...")
-    newest, alert, series = None, None, []
+    newest, series = None, []
     for finding in _findings(session, ended):
         newest = newest or finding
-        if alert is None and finding.run.time < since:
+        # What was found long before is another change, also when the monitor did not run or had no data meanwhile.
+        if finding.run.time < (series[-1].run.time - timedelta(days=days) if series else since):
             break
         if finding.verdict == "drift":
-            alert = alert or finding
             series.append(finding)
-        elif alert and finding.verdict == "no drift":
+        elif series and finding.verdict == "no drift":
             break
     assert newest is not None
-    if alert is None:
+    if not series:
         return _nothing(session, *_no_alert(environment, days, newest))
-    _say_drift(session, alert, job_name(session, _answered(series, days).run))
+    _say_drift(session, series[0], job_name(session, _answered(series, days).run))
     return True
 
 
@@ -140,8 +140,10 @@ def _say_drift(session: Session, alert: Finding, job: str) -> None:
     ]
     signals = ", ".join(dict.fromkeys(each.signal for each in alert.breaches))
     text = f"Drift in {environment}, found by run {run.name} of {_time(run)}: {signals}. The training is {job}."
-    shown = outputs.table(["signal", "feature", "metric", "value", "threshold"], rows)
-    session.say(shown.rstrip())
+    head = ["signal", "feature", "metric", "value", "threshold"]
+    session.say(outputs.table(head, rows).rstrip())
+    charts = [[*row, _times(each.value, each.threshold)] for row, each in zip(rows, alert.breaches, strict=True)]
+    shown = outputs.table([*head, "times the threshold"], charts)
     outputs.annotate("warning", f"Monitor of {environment}", text)
     link = f"\n[The run of the monitor]({run.studio})\n" if run.studio else ""
     outputs.add_summary(f"## Monitor of {environment}\n\n{text}\n\n{shown}{link}")
@@ -150,6 +152,13 @@ def _say_drift(session: Session, alert: Finding, job: str) -> None:
 
 def _time(run: MonitorRun) -> str:
     return f"{run.time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _times(value: float | None, threshold: float | None) -> str:
+    """Return a bar of which five characters are the threshold, and how many times that is; four times fill it."""
+    if value is None or not threshold or value < 0:
+        return ""
+    return f"{outputs.bar(min(value / threshold, 4) / 4)} {value / threshold:.1f}"
 
 
 def _number(value: float | None) -> str:

@@ -2,7 +2,9 @@
 
 What is known of a version is in its tags, where the environment takes its models from. Those of one environment end in
 its name: `promoted_<E>` is the sha256 of the files that it may take, `deployed_<E>` the time since which the version
-has all its traffic. `rejected_<E>` and `pinned_<E>` are "true" or "false", because a tag can be set and not removed.
+has all its traffic. `rejected_<E>`, `pinned_<E>` and `held_<E>` are "true" or "false", because a tag can be set and not
+removed; the last one says of a deployment of the version that was not completed that it was left so on purpose.
+`leaving_<E>` is the version that a rollback in progress goes to from this one.
 """
 
 import re
@@ -95,6 +97,45 @@ def known_hash(session: Session, model: ModelVersion) -> str:
     return model.tags.get(f"promoted_{session.config.environment}" if model.registry else "sha256") or ""
 
 
+def check_named(session: Session, verb: str, version: str | None, sha256: str) -> None:
+    """Check that the model of a deployment is named as the environment demands it: a protected one by version and hash.
+
+    Raises:
+        UserError: It is not.
+    """
+    environment = session.config.environment
+    if session.config.protected and not (version and sha256):
+        command = session.command(verb, "--model-version", "VERSION", "--sha256", "HASH")
+        raise UserError(
+            f"{environment} is protected, so `mlops {verb}` names its model: `{command}`; "
+            f"`{session.command('models')}` shows both"
+        )
+    if sha256 and not re.fullmatch("[0-9a-f]{64}", sha256):
+        raise UserError(f"--sha256 {sha256}: write all its 64 hexadecimal digits, as `mlops models` shows them")
+    if sha256 and not version:
+        raise UserError("--sha256 is the hash of one version: name it with --model-version")
+
+
+def check_model(session: Session, model: ModelVersion, sha256: str) -> None:
+    """Compare the files of a model version, where the environment takes it from, with the hash that was named.
+
+    Where none was, those of a registry are compared with the tag of the promotion. A hash that contradicts the tag is
+    refused, whatever the files are: they are others then than those that were trained or promoted.
+
+    Raises:
+        UserError: They have another one, or it contradicts the tag.
+    """
+    known = known_hash(session, model)
+    if sha256 and known and sha256 != known:
+        raise UserError(
+            f"version {model.version} in {place_of_models(session)} is not the model that was named: its tag says "
+            f"sha256 {known[:12]}, and --sha256 {sha256[:12]}: nothing was changed; `{session.command('models')}` "
+            "shows the hashes"
+        )
+    if expected := sha256 or (known if session.registry else ""):
+        check_files(session, model, expected)
+
+
 def check_files(session: Session, model: ModelVersion, expected: str) -> None:
     """Compare the files of a model version, where the environment takes it from, with a hash.
 
@@ -124,6 +165,17 @@ def set_pin(session: Session, models: Iterable[ModelVersion], *, on: bool) -> No
         session.backend.tag_model(model, {f"pinned_{session.config.environment}": str(on).lower()})
 
 
+def is_held(session: Session, model: ModelVersion) -> bool:
+    """Return whether the last rollout of a model version in the environment stopped on purpose, before any traffic."""
+    return is_set(model, f"held_{session.config.environment}")
+
+
+def set_held(session: Session, model: ModelVersion, *, on: bool) -> None:
+    """Note whether a deployment of a model version is held, unless that is known."""
+    if is_held(session, model) != on:
+        session.backend.tag_model(model, {f"held_{session.config.environment}": str(on).lower()})
+
+
 def since(session: Session, model: ModelVersion) -> str:
     """Return the time at which a model version last got all traffic of the environment, "" if it never did."""
     return model.tags.get(f"deployed_{session.config.environment}") or ""
@@ -140,16 +192,6 @@ def record_deployment(session: Session, model: ModelVersion) -> None:
 def now() -> str:
     """Return the present time in UTC, as tags have it: texts of it are in the order of the times."""
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def check_sha256(sha256: str) -> None:
-    """Check that a text can be a hash.
-
-    Raises:
-        UserError: It cannot.
-    """
-    if not re.fullmatch("[0-9a-f]{64}", sha256):
-        raise UserError(f"--sha256 {sha256}: write all its 64 hexadecimal digits, as `mlops models` shows them")
 
 
 def promote(session: Session, target: str, *, model_version: str | None = None, sha256: str = "") -> None:

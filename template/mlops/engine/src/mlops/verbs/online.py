@@ -13,7 +13,8 @@ from mlops.fingerprint import fingerprint
 from mlops.local.runner import input_path
 from mlops.local.serving import sample_request
 from mlops.verbs import rollout
-from mlops.verbs.models import choose_model, record_deployment
+from mlops.verbs.canary import watch
+from mlops.verbs.models import check_model, check_named, choose_model, is_held, known_hash, record_deployment, set_held
 from mlops.verbs.rollout import Step
 from mlops.verbs.session import Session
 
@@ -40,23 +41,25 @@ class Endpoint:
 
     @property
     def serving(self) -> Deployment | None:
-        """The deployment that gets most of the traffic; of equals the older one."""
-        name = rollout.serving_deployment(self.traffic or {}, self.deployments)
+        """The deployment that all requests belong to, also while a canary has a share of them."""
+        name, _ = rollout.unfinished(self.traffic or {}, list(self.deployments))
         return self.deployments[name] if name else None
 
 
 @dataclass(frozen=True)
 class Deployed:
-    """What a rollout came to: whether the version has all traffic, and what it changed, which may be nothing."""
+    """What a rollout came to: whether the version has all traffic, what it changed, and how its canary did."""
 
     serves: bool
     changes: tuple[str, ...] = ()
+    canary: str = ""
 
 
 def deploy_online(
     session: Session,
     *,
     model_version: str | None = None,
+    sha256: str = "",
     bake_minutes: float | None = None,
     hold: bool = False,
     force: bool = False,
@@ -67,15 +70,19 @@ def deploy_online(
     Args:
         session: The environment.
         model_version: The version; by default the pinned one, or else the newest that may be used.
+        sha256: The hash that the files of the version must have. A protected environment needs it, and the version.
         bake_minutes: Length of the canary stage; by default that of the configuration.
         hold: Stop before traffic moves.
         force: Roll out also when nothing has changed since the version was deployed.
         sleep: Waits for some seconds.
 
     Raises:
-        UserError: The new deployment is not the one that serves at the end.
+        UserError: The version may not be used, or has other files; or the new deployment is not the one that serves at
+            the end.
     """
+    check_named(session, "deploy-online", model_version, sha256)
     model = choose_model(session, model_version)
+    check_model(session, model, sha256)
     endpoint = Endpoint.look(session)
     roll_out(session, model, endpoint, bake_minutes=bake_minutes, hold=hold, force=force, sleep=sleep)
 
@@ -103,13 +110,16 @@ def roll_out(
         backend.create_online_endpoint()
         session.say(f"Created endpoint {config.names.online_endpoint}.")
     traffic, deployments = endpoint.traffic or {}, endpoint.deployments
-    plan = rollout.plan(traffic, deployments, canary_percent=config.rollout.canary_percent, hold=hold)
+    plan = rollout.plan(traffic, list(deployments), canary_percent=config.rollout.canary_percent, hold=hold)
     old = deployments[plan.old] if plan.old else None
     changes = _changes(old, model, content)
     if old and not changes and not force:
-        if not plan.settled:
+        held = held_deployment(session, endpoint)
+        if held:
+            session.say(f"{held.name} stays as it is: it is held with version {held.model_version}.")
+        if not plan.settled and not held:
             backend.set_traffic({old.name: 100})
-        for name in plan.leftovers:
+        for name in () if held else plan.leftovers:
             backend.delete_online_deployment(name)
             session.say(f"Removed {name}, which had no traffic.")
         session.say(f"{plan.old} already serves version {model.version}: nothing to deploy.")
@@ -117,12 +127,24 @@ def roll_out(
         return Deployed(serves=True)
     for change in changes:
         session.say(f"To deploy: {change}.")
+    set_held(session, model, on=False)
     minutes = config.rollout.canary_minutes if bake_minutes is None else bake_minutes
     generation = 1 + max((deployment.generation for deployment in deployments.values()), default=0)
-    serves = Rollout(session, plan, model, generation, content, minutes, sleep).run()
+    progress = Rollout(session, plan, model, generation, content, minutes, sleep)
+    serves = progress.run()
     if serves:
         record_deployment(session, model)
-    return Deployed(serves, changes or ("the same once more (--force)",))
+    return Deployed(serves, changes or ("the same once more (--force)",), progress.canary)
+
+
+def held_deployment(session: Session, endpoint: Endpoint) -> Deployment | None:
+    """Return the deployment that a rollout with --hold left on purpose, None when there is none."""
+    _, name = rollout.unfinished(endpoint.traffic or {}, list(endpoint.deployments))
+    if name is None:
+        return None
+    found = endpoint.deployments[name]
+    models = session.backend.model_versions(session.registry)
+    return found if any(is_held(session, each) for each in models if each.version == found.model_version) else None
 
 
 def _changes(old: Deployment | None, model: ModelVersion, content: str) -> tuple[str, ...]:
@@ -141,9 +163,9 @@ def _changes(old: Deployment | None, model: ModelVersion, content: str) -> tuple
     return ()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Rollout:
-    """A rollout in progress, which does the steps that `mlops.verbs.rollout` decides on."""
+    """A rollout in progress, which does the steps that `mlops.verbs.rollout` decides on; `canary` is what it saw."""
 
     session: Session
     plan: rollout.Plan
@@ -152,6 +174,7 @@ class Rollout:
     fingerprint: str
     bake_minutes: float
     sleep: Callable[[float], None]
+    canary: str = ""
 
     def run(self) -> bool:
         """Go from step to step until an end; return whether the new deployment has all traffic then.
@@ -190,7 +213,7 @@ class Rollout:
                 self._check_new()
             smoke_test(self.session, deployment=plan.new)
         elif step is Step.BAKE:
-            self._bake()
+            self.canary = watch(self.session, plan.new, self.bake_minutes, self.sleep)
         elif step is Step.REMOVE_OLD and plan.old:
             backend.delete_online_deployment(plan.old)
         elif step is Step.REMOVE_NEW:
@@ -208,15 +231,6 @@ class Rollout:
         if found.get(self.plan.new) != self.generation:
             raise UserError(f"another rollout has replaced {self.plan.new} meanwhile: wait for the end of that")
 
-    def _bake(self) -> None:
-        if self.session.dry_run:
-            return
-        remaining = self.bake_minutes
-        while remaining > 0:
-            self.session.say(f"   {remaining:g} minutes to go")
-            self.sleep(60 * min(remaining, 1))
-            remaining -= 1
-
     def _remove_new(self) -> None:
         # The creation may have failed so early that there is nothing to remove.
         if self.plan.new in [deployment.name for deployment in self.session.backend.online_deployments()]:
@@ -232,12 +246,15 @@ class Rollout:
 
     def _conclude(self, end: Step, problem: str) -> None:
         plan, version, session = self.plan, self.model.version, self.session
-        again = session.command("deploy-online", "--model-version", version)
+        sha256 = known_hash(session, self.model)
+        named = ("--model-version", version, *(("--sha256", sha256) if sha256 else ()))
+        again = session.command("deploy-online", *named)
         shift = session.command("shift-traffic", "--percent", str(plan.canary_percent))
         stays = f"{plan.old} still has all traffic" if plan.old else "the endpoint has no deployment"
         if end is Step.DONE:
             session.say(f"{plan.new} serves version {version} with all traffic. Next: `{session.command('monitor')}`.")
         elif end is Step.HELD:
+            set_held(session, self.model, on=True)
             session.say(f"{plan.new} is ready with version {version}, without traffic. Next: `{shift}`.")
         elif end is Step.OLD_KEPT:
             # The next delivery may be of another version, and a rollback of that has to come back to this one.

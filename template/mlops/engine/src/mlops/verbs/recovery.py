@@ -1,5 +1,6 @@
 """Back to what served before: the rollback of a version, and the end of a rollout that was not completed."""
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -7,7 +8,7 @@ from mlops.azureml.backend import Deployment, ModelVersion
 from mlops.errors import UserError
 from mlops.outputs import set_outputs
 from mlops.verbs import rollout
-from mlops.verbs.batch import deploy_batch
+from mlops.verbs.batch import score_files_with
 from mlops.verbs.delivery import summarise
 from mlops.verbs.models import (
     check_files,
@@ -22,24 +23,31 @@ from mlops.verbs.models import (
     set_pin,
     since,
 )
-from mlops.verbs.online import Endpoint, old_and_new, roll_out
+from mlops.verbs.online import Deployed, Endpoint, held_deployment, old_and_new, roll_out
 from mlops.verbs.schedules import monitor
 from mlops.verbs.session import Session
 
 
 def rollback(
-    session: Session, *, model_version: str | None = None, sleep: Callable[[float], None] = time.sleep
+    session: Session,
+    *,
+    bad: str | None = None,
+    model_version: str | None = None,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Go back to the model version that served before, and reject the one that serves, in this environment.
 
     While two deployments are there, the older one gets all traffic and the newer one is deleted. When a rollout was
     completed and the older one is gone, the version is deployed again by the same safe rollout, only without waiting
     for the canary, and with the scoring code of this checkout. A rejected version is not deployed here again, until
-    `mlops models --accept` takes that back. Of two deployments of the same version the scoring code was wrong, not the
-    model: then nothing is rejected. A rollback that broke off is completed by the next one, which goes no further back.
+    `mlops models --accept` takes that back. When the version to go back to is named, those between the two are rejected
+    with the bad one: the next delivery would bring the newest of them. Of two deployments of the same version the
+    scoring code was wrong, not the model: then nothing is rejected. A rollback that broke off is completed by the next
+    one, which goes no further back; one that names the bad version can be repeated even after it was completed.
 
     Args:
         session: The environment.
+        bad: The version to go back from; by default the one that serves, or the newer one of two.
         model_version: Where to go back to; by default the version that had all traffic before, or, when the tags do not
             tell, the newest one before the present that may be used.
         sleep: Waits for some seconds.
@@ -51,9 +59,14 @@ def rollback(
     if new is None:
         raise UserError(f"there is no deployment to go back from: run `{session.command('deploy-online')}`")
     changes: list[str] = []
-    # A version that a rollback has rejected already: that broke off, and the newer one is where it went back to.
-    if old is None and (bad := _unfinished(session, new)):
-        served, target = new.model_version, _target(session, new, model_version) if model_version else None
+    if bad and not session.dry_run:
+        bad = _left(session, bad, (old, new))
+    elif old is None:
+        bad = _unfinished(session, new)
+    if bad:
+        # A version that a rollback has rejected already: what serves is where that went back to.
+        serving = old or new
+        served, target = serving.model_version, _target(session, serving, model_version) if model_version else None
         changes.append(_complete(session, bad, served))
     elif old is None or _is_rejected(session, old):
         served, target = (old or new).model_version, _target(session, old or new, model_version)
@@ -65,7 +78,7 @@ def rollback(
             target = _target(session, old, model_version)
         changes.append(_go_back_to_the_older(session, old, new))
     if target is not None and target.version != served:
-        changes.append(_deploy_again(session, served, target, sleep))
+        changes.append(_deploy_again(session, served, target, sleep, named=model_version is not None))
         served = target.version
     if not changes:
         session.say(f"Version {served} serves already: there is nothing to go back from.")
@@ -73,30 +86,44 @@ def rollback(
 
 
 def _is_rejected(session: Session, deployment: Deployment) -> bool:
-    tag, version = f"rejected_{session.config.environment}", deployment.model_version
     models = session.backend.model_versions(session.registry)
-    return any(is_set(model, tag) for model in models if model.version == version)
+    return any(_rejects(session, model) for model in models if model.version == deployment.model_version)
+
+
+def _rejects(session: Session, model: ModelVersion) -> bool:
+    return is_set(model, f"rejected_{session.config.environment}")
+
+
+def _left(session: Session, bad: str, deployments: tuple[Deployment | None, Deployment]) -> str | None:
+    """Return the version to go back from if an earlier rollback did so already, None while it is deployed.
+
+    Raises:
+        UserError: It is not deployed, and no rollback was from it.
+    """
+    there = [each.model_version for each in deployments if each]
+    if bad in there:
+        return None
+    model = find_version(session, session.backend.model_versions(session.registry), bad)
+    if not _rejects(session, model):
+        raise UserError(
+            f"version {bad} does not serve in {session.config.environment}, version {' and '.join(there)} does: "
+            f"`{session.command('models')}` shows what serves"
+        )
+    return bad
 
 
 def _unfinished(session: Session, serving: Deployment) -> str | None:
-    """Return the version that an earlier rollback went back from without reaching its end, None when it did.
-
-    That version is rejected, and still the last one in the tags, or behind the batch endpoint.
-    """
-    models, tag = session.backend.model_versions(session.registry), f"rejected_{session.config.environment}"
-    present = number(ModelVersion(serving.model_version))
-    rejected = [model.version for model in models if is_set(model, tag) and number(model) > present]
-    known = [model for model in models if since(session, model)]
-    last = max(known, key=lambda model: since(session, model), default=None)
-    if last is not None and last.version in rejected:
-        return last.version
-    return next((version for version in rejected if _is_behind_batch(session, version)), None)
+    """Return the version that an earlier rollback to what serves did not leave completely, None when there is none."""
+    models, tag = session.backend.model_versions(session.registry), f"leaving_{session.config.environment}"
+    left = [each for each in models if _rejects(session, each) and each.tags.get(tag) == serving.model_version]
+    return max(left, key=number).version if left else None
 
 
 def _complete(session: Session, bad: str, good: str) -> str:
     session.say(f"Version {good} serves already in the place of version {bad}: only the rest of that rollback is done.")
     record_deployment(session, find_version(session, session.backend.model_versions(session.registry), good))
     _take_along(session, bad, good)
+    _note_end(session, bad)
     return f"the rollback from version {bad} to {good}, which broke off, is complete"
 
 
@@ -105,7 +132,7 @@ def _go_back_to_the_older(session: Session, old: Deployment, new: Deployment) ->
     # The same version twice means that the scoring script was wrong, not the model.
     other = new.model_version != old.model_version
     if other:
-        _reject(session, new.model_version)
+        _reject(session, new.model_version, leaving_for=old.model_version)
     try:
         session.backend.delete_online_deployment(new.name)
     except UserError:
@@ -115,24 +142,40 @@ def _go_back_to_the_older(session: Session, old: Deployment, new: Deployment) ->
     session.say(f"{old.name} has all traffic with version {old.model_version}; {new.name} is deleted.")
     if other:
         _take_batch_back(session, new.model_version, old.model_version)
+        _note_end(session, new.model_version)
     return f"all traffic to version {old.model_version}; the deployment of version {new.model_version} is deleted"
 
 
-def _deploy_again(session: Session, bad: str, target: ModelVersion, sleep: Callable[[float], None]) -> str:
+def _deploy_again(
+    session: Session, bad: str, target: ModelVersion, sleep: Callable[[float], None], *, named: bool
+) -> str:
     if sha256 := known_hash(session, target):
         check_files(session, target, sha256)
     # Before the rollout: if that is killed half-way, no delivery brings the bad version back.
-    _reject(session, bad)
+    for version in _between(session, target, bad) if named else ():
+        _reject(session, version)
+    _reject(session, bad, leaving_for=target.version)
     # Without waiting for the canary: the bad version answers most requests until the end.
     roll_out(session, target, Endpoint.look(session), bake_minutes=0, sleep=sleep)
     session.say(f"Version {target.version} serves again, in the place of version {bad}.")
     _take_along(session, bad, target.version)
+    _note_end(session, bad)
     return f"version {target.version} is deployed again in the place of version {bad}"
 
 
-def _reject(session: Session, version: str) -> None:
+def _between(session: Session, target: ModelVersion, bad: str) -> list[str]:
+    """Return the versions that were passed over on the way back: the next delivery would bring the newest of them."""
+    models = sorted(session.backend.model_versions(session.registry), key=number)
+    limits = number(target), number(ModelVersion(bad))
+    return [each.version for each in models if limits[0] < number(each) < limits[1] and not _rejects(session, each)]
+
+
+def _reject(session: Session, version: str, *, leaving_for: str = "") -> None:
+    """Reject a version; `leaving_for` is the one that a rollback goes to, which is noted until that reaches its end."""
     environment = session.config.environment
     tags = {f"rejected_{environment}": "true"}
+    if leaving_for:
+        tags[f"leaving_{environment}"] = leaving_for
     if version in [model.version for model in pinned_versions(session)]:
         tags[f"pinned_{environment}"] = "false"
     session.backend.tag_model(ModelVersion(version, registry=session.registry), tags)
@@ -142,8 +185,19 @@ def _reject(session: Session, version: str) -> None:
     )
 
 
+def _note_end(session: Session, bad: str) -> None:
+    """Note that a rollback from a version has reached its end."""
+    try:
+        session.backend.tag_model(
+            ModelVersion(bad, registry=session.registry), {f"leaving_{session.config.environment}": "false"}
+        )
+    except UserError as error:
+        # All is done: if the rollback failed here, who repeats it would go back once more.
+        session.say(f"The end of the rollback could not be noted, so the next one only completes this one: {error}")
+
+
 def _take_along(session: Session, bad: str, good: str) -> None:
-    """Have the monitor and the batch endpoint follow; the batch endpoint is the last because `_unfinished` asks it."""
+    """Have the monitor and the batch endpoint follow."""
     if session.monitor_name in session.backend.schedules():
         monitor(session)
     _take_batch_back(session, bad, good)
@@ -152,7 +206,7 @@ def _take_along(session: Session, bad: str, good: str) -> None:
 def _take_batch_back(session: Session, bad: str, good: str) -> None:
     """Put the good version behind the batch endpoint in the place of the bad one, if that is there."""
     if _is_behind_batch(session, bad):
-        deploy_batch(session, model_version=good)
+        score_files_with(session, choose_model(session, good))
 
 
 def _is_behind_batch(session: Session, version: str) -> bool:
@@ -194,18 +248,25 @@ def _target(session: Session, serving: Deployment, version: str | None) -> Model
 
 def _conclude(session: Session, version: str, changes: list[str]) -> None:
     """Hand on which version serves now."""
-    unknown = ModelVersion(version, registry=session.registry)
-    known = session.backend.model_versions(session.registry)
-    model = next((model for model in known if model.version == version), unknown)
+    model = ModelVersion(version, registry=session.registry)
+    # Where Azure does not answer any more, the rollback is done all the same: who repeats it would go back once more.
+    with contextlib.suppress(UserError):
+        model = find_version(session, session.backend.model_versions(session.registry), version)
     sha256 = known_hash(session, model)
     set_outputs(model_version=version, sha256=sha256)
-    summarise(session, model, sha256, "rolled back" if changes else "nothing to go back from", tuple(changes))
+    decision = "rolled back" if changes else "nothing to go back from"
+    summarise(session, model, sha256, decision, Deployed(serves=True, changes=tuple(changes)))
 
 
-def abort(session: Session) -> None:
+def abort(session: Session, *, held: bool = False) -> None:
     """End a rollout that is in progress: all traffic to the older deployment, the newer one away.
 
-    It can be repeated, and does nothing where a rollout was completed or none was begun.
+    It can be repeated, and does nothing where a rollout was completed or none was begun. What an earlier run holds on
+    purpose stays: the run that ends here may be another one.
+
+    Args:
+        session: The environment.
+        held: Whether a deployment that is held goes, too.
 
     Raises:
         UserError: Azure does not do it.
@@ -216,8 +277,12 @@ def abort(session: Session) -> None:
         endpoint = Endpoint(dict(zip(rollout.COLOURS, (90, 10), strict=True)), usual)
     traffic = endpoint.traffic or {}
     kept, new = rollout.unfinished(traffic, list(endpoint.deployments))
-    if new is None:
+    waiting = held_deployment(session, endpoint)
+    if new is None or (waiting and not held):
         session.say(f"No rollout is in progress in {session.config.environment}.")
+        if waiting:
+            end = session.command("deliver", "--abort", "--hold")
+            session.say(f"{waiting.name} is held with version {waiting.model_version}: `{end}` removes it.")
         if kept is not None and traffic.get(kept) == 100 and not session.dry_run:
             # A delivery with --pin was killed before its rollout, or before it ended the pin to the version before.
             served = endpoint.deployments[kept].model_version
@@ -229,7 +294,7 @@ def abort(session: Session) -> None:
     try:
         session.backend.delete_online_deployment(new)
     except UserError as error:
-        again = session.command("deliver", "--abort")
+        again = session.command("deliver", "--abort", *(["--hold"] if waiting else []))
         raise UserError(f"{state}, but {new} could not be removed ({error}): run `{again}` again") from error
     session.say(f"{state}; {new}, whose rollout was not completed, is removed.")
     version = endpoint.deployments[new].model_version

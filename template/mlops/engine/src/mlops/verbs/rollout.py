@@ -97,28 +97,33 @@ def serving_deployment(traffic: Mapping[str, int], deployments: Collection[str])
     return best if best is not None and shares[best] > 0 else None
 
 
-def plan(traffic: Mapping[str, int], deployments: Collection[str], *, canary_percent: int, hold: bool = False) -> Plan:
-    """Plan a rollout from what is there now.
-
-    `traffic` is in percent by deployment. The deployment that serves stays until the end; another one under one of
-    our names comes from an interrupted rollout and is cleared first.
-    """
-    old = serving_deployment(traffic, deployments)
-    leftovers = tuple(name for name in COLOURS if name in deployments and name != old)
-    new = next(name for name in COLOURS if name != old)
-    return Plan(old, new, leftovers, old is None or traffic.get(old, 0) == 100, canary_percent, hold)
-
-
 def unfinished(traffic: Mapping[str, int], deployments: Sequence[str]) -> tuple[str | None, str | None]:
-    """Return the deployment to keep and the one of a rollout that was not completed, None where there is none.
+    """Return the deployment that all requests belong to, and the one of a rollout that was not completed.
 
-    `deployments` are in the order of their age, the newest last. When that has all traffic, its rollout was completed,
-    whatever is left of the older one; when it has no name of ours, it is none of a rollout.
+    Each is None where there is none. The shares alone do not tell them apart: a canary may have more than half.
+
+    Args:
+        traffic: In percent by deployment.
+        deployments: Those that are there, in the order of their age, the newest last. When that has all traffic, its
+            rollout was completed, whatever is left of the older one; when it has no name of ours, it is none of a
+            rollout.
     """
     newest = deployments[-1] if deployments else None
     if newest not in COLOURS or traffic.get(newest, 0) == 100:
-        return newest, None
+        return serving_deployment(traffic, deployments), None
     return serving_deployment(traffic, deployments[:-1]), newest
+
+
+def plan(traffic: Mapping[str, int], deployments: Sequence[str], *, canary_percent: int, hold: bool = False) -> Plan:
+    """Plan a rollout from what is there now; arguments are as in `unfinished`.
+
+    The deployment that all requests belong to stays until the end; another one under one of our names comes from an
+    interrupted rollout and is cleared first.
+    """
+    old, _ = unfinished(traffic, deployments)
+    leftovers = tuple(name for name in COLOURS if name in deployments and name != old)
+    new = next(name for name in COLOURS if name != old)
+    return Plan(old, new, leftovers, old is None or traffic.get(old, 0) == 100, canary_percent, hold)
 
 
 def first_step(plan: Plan) -> Step:

@@ -4,17 +4,22 @@ from mlops.azureml.backend import ModelVersion
 from mlops.errors import UserError
 from mlops.outputs import add_summary, set_outputs, table
 from mlops.verbs.models import choose_model, find_version, is_set, known_hash, number
+from mlops.verbs.online import old_and_new
 from mlops.verbs.session import Session
 
 
-def list_models(session: Session, *, model_version: str | None = None, accept: str | None = None) -> None:
+def list_models(
+    session: Session, *, model_version: str | None = None, unpin: bool = False, accept: str | None = None
+) -> None:
     """Show the model's versions and which one is chosen, with its hash: what `deliver` has to be told.
 
-    They are those of the environment's workspace or, where it takes its models from a registry, of that.
+    They are those of the environment's workspace or, where it takes its models from a registry, of that. The version of
+    the newest deployment, which a rollback goes back from, is handed on too.
 
     Args:
         session: The environment.
         model_version: The version to choose; by default the pinned one, or else the newest that may be used.
+        unpin: Choose as if no version were pinned, for a delivery that ends the pin.
         accept: A version whose rejection in this environment is taken back first.
 
     Raises:
@@ -28,13 +33,19 @@ def list_models(session: Session, *, model_version: str | None = None, accept: s
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     for row in [head, *rows]:
         session.say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    chosen = choose_model(session, model_version)
+    chosen = choose_model(session, model_version, pins=not unpin)
     sha256 = known_hash(session, chosen)
     options = ("--model-version", chosen.version, *(["--sha256", sha256] if sha256 else []))
     session.say(f"Chosen: version {chosen.version}. `{session.command('deliver', *options)}`")
     label = f"version {chosen.version}, sha256 {sha256[:12] or 'unknown'}"
-    set_outputs(model_version=chosen.version, sha256=sha256, label=label)
-    title = f"### {session.config.model.name} {label}"
+    _, deployed = old_and_new(session)
+    set_outputs(
+        model_version=chosen.version,
+        sha256=sha256,
+        label=label,
+        deployed=deployed.model_version if deployed else "",
+    )
+    title = f"## Chosen for {session.config.environment}: {session.config.model.name} {label}"
     add_summary(f"{title}\n\n{table(head, rows)}")
 
 

@@ -1,0 +1,430 @@
+"""A year of one project as events in any order, told as a story. Hypothesis puts the events together.
+
+The verbs are the real ones, Azure is `azure_ml`, and GitHub is here: which verb runs after which, with whose approval.
+`year_world` has what must hold after each change; what is here must hold after an event, and in the end.
+"""
+
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from typing import ClassVar
+
+from azure_ml import BROKEN, FAILING, Azure, Model, Run, Workspace
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from troubles import KINDS, Trouble
+from year_world import CHAIN, DAMAGED, PROTECTED, Delivery, People, World, copy_of
+
+from mlops import verbs
+from mlops.config import Project
+from mlops.verbs import Session
+
+PUSHES = {
+    "better data": 1,
+    "better data, whose model gives no predictions": 1,
+    "better data, whose model fails under load": 1,
+    "better data, whose model is damaged on its way": 1,
+    "worse data": -3,
+    "broken data": 0,
+    "other code": 0,
+    "more machines": 0,
+}
+NEWER = "drift, and newer data is there"
+TROUBLES = st.none() | st.builds(Trouble, st.sampled_from(list(KINDS)), st.integers(1, 40))
+SOME = st.integers(0, 9)
+
+
+class Year(RuleBasedStateMachine):
+    """A team, its project, and all that happens to it."""
+
+    project: Project
+    begun: tuple[Azure, People] | None = None
+    totals: ClassVar[Counter[str]] = Counter()
+    idle: ClassVar[Counter[str]] = Counter()
+
+    def __init__(self) -> None:
+        """Begin with two models that went all the way, one after the other."""
+        super().__init__()
+        azure = Azure({each: Workspace(each) for each in CHAIN})
+        self.world = World(self.project, *(copy_of(*self.begun) if self.begun else (azure, People())))
+        self.people, self.azure = self.world.people, self.world.azure
+        self.world.write()
+        if not self.begun:
+            for _ in range(2):
+                self._push("better data", None)
+                self._approve(0, None)
+            assert {self.world.version(each) for each in CHAIN} == {"10"}, self.world.story
+            type(self).begun = copy_of(self.azure, self.people)
+            for begun in (self.world.story, self.world.moments, self.world.history):
+                begun.clear()
+            self.world.events.clear()
+
+    def teardown(self) -> None:
+        """Let the year end in quiet, and take the Azure away."""
+        try:
+            if not self.world.violation:
+                self._end()
+        finally:
+            self.world.close()
+            type(self).totals.update({"sequences": 1, **self.world.events})
+            type(self).idle.update(self.world.idle)
+            if "STORY" in os.environ:
+                print("\n".join(self.world.story), file=sys.__stderr__)
+
+    # The workflows: which verb follows which.
+
+    def _delivery(self, version: str, sha256: str, environment: str = CHAIN[0], option: str = "") -> Delivery:
+        self.people.deliveries += 1
+        return Delivery(self.people.deliveries, version, sha256, environment, option)
+
+    def _deliver(self, delivery: Delivery, trouble: Trouble | None) -> str:
+        """Run the job of one environment with its last step, and those that follow; return how they ended."""
+        world, environment, version = self.world, delivery.at, delivery.version
+        options = {"model_version": version, "sha256": delivery.sha256}
+        flags = {delivery.option[2:]: True} if delivery.option else {}
+        before, pins, shares = world.version(environment), world.marked(environment, "pinned"), world.line()
+        result = world.run(
+            environment, lambda session: verbs.deliver(session, **options, **flags, sleep=world.sleep), trouble
+        )
+        moved = world.version(environment)
+        if result.error and not result.killed:
+            # The last step of the job, which runs after a failure and after a cancellation.
+            aborted = world.run(environment, verbs.abort)
+            world.require(not aborted.error, f"{environment}: the last step of a failed run failed: {aborted.error}")
+        after = world.version(environment)
+        if not result.killed and before:
+            world.require(after, f"{environment}: no deployment has all traffic after {delivery}")
+            expected = {before, version} if moved == version else {before}
+            world.require(after in expected, f"{environment}: version {after} serves after {delivery}, before {before}")
+        if after and before and after != before and delivery.option != "--pin":
+            world.require(int(after) > int(before), f"{environment} went back to version {after} without a pin")
+            pinned = pins - {version} and delivery.option != "--unpin"
+            world.require(not pinned, f"{environment} was pinned to {pins}, and version {after} serves")
+        if delivery.option == "--hold" and not result.error:
+            traffic, deployments = world.online(environment)
+            held = [name for name in deployments if not traffic.get(name)]
+            changed = f"{environment}: traffic moved although the delivery was held"
+            world.require(after == before or shares == world.line() or not held, changed)
+            world.require(after == before, changed)
+        new_pins = world.marked(environment, "pinned") - pins
+        kept = f"{environment} is pinned to {new_pins}, and version {after} serves"
+        world.require(result.killed or new_pins <= {after}, kept)
+        if result.error:
+            excuse = trouble or self._excuse(delivery, before)
+            world.require(excuse, f"{environment}: {delivery} fails although nothing is wrong: {result.error}")
+            self.people.failed.append(delivery)
+            return f"{environment}: {short(result.error)}"
+        return self._delivered(delivery, result.outputs, options, pins)
+
+    def _excuse(self, delivery: Delivery, before: str) -> bool:
+        """Return whether a delivery must fail: for its model, its hash, or what people decided."""
+        environment, world = delivery.at, self.world
+        model = world.models(environment).get(delivery.version)
+        if model is None or "person" in model.files or re.search(f"{BROKEN}|{FAILING}|{DAMAGED}", model.files):
+            return True
+        promoted = environment == CHAIN[0] or f"promoted_{environment}" in model.tags
+        older = bool(before) and int(delivery.version) < int(before) and delivery.option != "--pin"
+        named = delivery.sha256 == world.hash(model.files) or not (delivery.sha256 or environment == PROTECTED)
+        rejected = delivery.version in world.marked(environment, "rejected") or model.tags.get("rejected") == "true"
+        return not promoted or older or not named or rejected
+
+    def _delivered(self, delivery: Delivery, outputs: dict[str, str], options: dict[str, str], pins: set[str]) -> str:
+        """Check what a delivery without an error left, and go on to the next environment."""
+        world, environment = self.world, delivery.at
+        if outputs["delivered"] == "true":
+            _, deployments = world.online(environment)
+            world.require(world.version(environment) == delivery.version, f"{environment} does not serve {delivery}")
+            world.require(len(deployments) == 1, f"{environment}: a deployment is left after {delivery}")
+            self._check_batch(environment)
+        if not delivery.option:
+            state = world.snapshot()
+            world.run(environment, lambda session: verbs.deliver(session, **options, sleep=world.sleep))
+            world.require(state == world.snapshot(), f"{environment}: the same delivery once more changes something")
+        if following := outputs["next"]:
+            delivery.at, delivery.option = following, ""
+            if following != PROTECTED:
+                return f"{environment} done, {self._deliver(delivery, None)}"
+            self.people.waiting.append(delivery)
+            return f"{environment} done, waits for an approval"
+        return f"{environment} {'done' if outputs['delivered'] == 'true' else 'stays as it is'}"
+
+    def _check_batch(self, environment: str) -> None:
+        batch, version = self.azure.workspaces[environment].batch, self.world.version(environment)
+        found = batch and (batch.default, list(batch.deployments))
+        expected = (f"model-{version}", [f"model-{version}"])
+        self.world.require(found == expected, f"{environment} serves version {version}, its batch endpoint {found}")
+
+    def _train(self, trouble: Trouble | None, *, job: str = "", trigger: str) -> str:
+        """Run the workflow Train, and the delivery that follows it."""
+        world, jobs = self.world, self.world.jobs()
+        result = world.run("dev", lambda session: verbs.train(session, job=job), trouble)
+        started = world.jobs() - jobs
+        world.require(len(started) <= 1, f"one run of Train started {len(started)} jobs")
+        if result.error:
+            return f"training: {short(result.error)}"
+        outputs, new = result.outputs, "true"
+        if not outputs["model_version"] or (
+            trigger != "push" and not outputs["registered"] == outputs["started"] == new
+        ):
+            return "the champion stays"
+        return self._deliver(self._delivery(outputs["model_version"], outputs["sha256"]), None)
+
+    # What people and machines do.
+
+    @rule(what=st.sampled_from(list(PUSHES)), trouble=TROUBLES)
+    def push(self, what: str, trouble: Trouble | None) -> None:
+        """Push data, code or sizes, which trains and delivers."""
+        self._push(what, trouble)
+
+    def _push(self, what: str, trouble: Trouble | None) -> None:
+        people, world = self.people, self.world
+        world.tell(f"a push with {what}", trouble)
+        if what == "other code":
+            people.code += 1
+        elif what == "more machines":
+            people.machines = 1 + people.machines % 5
+        else:
+            people.data += 1
+            people.quality = max(self._best() + PUSHES[what], 1) if PUSHES[what] else -1
+            people.nature = next((nature for nature in (BROKEN, FAILING, DAMAGED) if nature in what), "")
+        world.write()
+        world.told(self._train(trouble, trigger="push"))
+
+    def _best(self) -> int:
+        """Return how good the best data so far was."""
+        return max([0, *self.people.qualities.values()])
+
+    @rule(trouble=TROUBLES)
+    def train_on_schedule(self, trouble: Trouble | None) -> None:
+        """Let a week pass."""
+        self.people.time += timedelta(days=7)
+        self.world.tell("the weekly training", trouble)
+        self.world.told(self._train(trouble, trigger="schedule"))
+
+    @precondition(lambda self: self.people.waiting)
+    @rule(which=SOME, trouble=TROUBLES)
+    def approve(self, which: int, trouble: Trouble | None) -> None:
+        """Approve a delivery, perhaps late."""
+        self._approve(which, trouble)
+
+    def _approve(self, which: int, trouble: Trouble | None) -> None:
+        delivery = self.people.waiting.pop(which % len(self.people.waiting))
+        self.world.tell(f"a person approves {delivery}", trouble)
+        self.people.approved.add(delivery.sha256)
+        self.world.told(self._deliver(delivery, trouble))
+
+    @precondition(lambda self: self.people.waiting)
+    @rule(which=SOME, expired=st.booleans())
+    def refuse(self, which: int, expired: bool) -> None:
+        """Reject a delivery, or let 30 days pass."""
+        delivery = self.people.waiting.pop(which % len(self.people.waiting))
+        self.people.time += timedelta(days=30 if expired else 0)
+        self.world.tell(f"{delivery} is {'not approved in 30 days' if expired else 'rejected by a person'}")
+        self.world.told("done", effective=True)
+
+    @precondition(lambda self: self.people.failed)
+    @rule(which=SOME, trouble=TROUBLES)
+    def run_again(self, which: int, trouble: Trouble | None) -> None:
+        """Run a failed job again, with the inputs it had."""
+        delivery = self.people.failed.pop(which % len(self.people.failed))
+        self.world.tell(f"{delivery} runs again in {delivery.at}", trouble)
+        self.world.told(self._deliver(delivery, trouble), effective=True)
+
+    @rule(
+        environment=st.sampled_from(CHAIN),
+        which=SOME,
+        option=st.sampled_from(("", "--force", "--hold", "--pin", "--unpin")),
+        typed=st.sampled_from(("right", "right", "right", "another hash", "no hash")),
+        trouble=TROUBLES,
+    )
+    def deliver_by_hand(self, environment: str, which: int, option: str, typed: str, trouble: Trouble | None) -> None:
+        """Start the workflow with a version that is there, and perhaps with a hash that is not its own."""
+        world, models = self.world, self.world.models(environment)
+        version = sorted(models, key=int, reverse=True)[which % len(models)]
+        hashes = {name: world.hash(model.files) for name, model in models.items()}
+        sha256 = {"right": hashes[version], "another hash": min(hashes.values()), "no hash": ""}[typed]
+        delivery = self._delivery(version, sha256, environment, option)
+        words = ["by hand", *([option] if option else []), *(["with " + typed] if typed != "right" else [])]
+        world.tell(f"{delivery} to {environment} {' '.join(words)}", trouble)
+        if environment == PROTECTED:
+            self.people.approved.add(sha256)
+        before = world.snapshot()
+        world.told(self._deliver(delivery, trouble), effective=True)
+        if sha256 != hashes[version] and (sha256 or environment == PROTECTED):
+            world.require(before == world.snapshot(), f"{environment}: a delivery with {typed} changed something")
+
+    @precondition(lambda self: any(len(self.world.online(each)[1]) > 1 for each in CHAIN))
+    @rule(shift=st.booleans())
+    def end_hold(self, shift: bool) -> None:
+        """End what is unfinished, or give it all traffic."""
+        world = self.world
+        environment = next(each for each in CHAIN if len(world.online(each)[1]) > 1)
+        _, deployments = world.online(environment)
+        name = max(deployments, key=lambda each: int(deployments[each].tags["generation"]))
+        new = deployments[name]
+        # A person looks at what is held before all traffic goes there.
+        good = (
+            new.works
+            and not re.search(f"{BROKEN}|{FAILING}", new.files)
+            and new.version not in world.marked(environment, "rejected")
+        )
+        if shift and good:
+            world.tell(f"a person gives {name} in {environment} all traffic")
+            result = world.run(environment, lambda session: verbs.shift_traffic(session, 100))
+            traffic, _ = world.online(environment)
+            world.require(result.error or traffic[name] == 100, f"{environment}: {name} has not all traffic")
+        else:
+            world.tell(f"a person ends the rollout in {environment}")
+            result = world.run(environment, verbs.abort)
+            world.require(not result.error, f"{environment}: {result.error}")
+        world.told(short(result.error) or "done")
+
+    @rule(environment=st.sampled_from(CHAIN), trouble=TROUBLES)
+    def roll_back(self, environment: str, trouble: Trouble | None) -> None:
+        """Go back, because what serves is bad; a run that fails is repeated."""
+        world = self.world
+        world.tell(f"a rollback in {environment}", trouble)
+        present, rejected = world.version(environment), world.marked(environment, "rejected")
+        alone = len(world.online(environment)[1]) == 1
+        served = [each for each in self.people.served[environment] if each not in rejected | {present}]
+
+        def go_back(session: Session) -> None:
+            # The first job of the workflow has looked which version is bad.
+            verbs.rollback(session, bad=present or None, sleep=world.sleep)
+
+        result = world.run(environment, go_back, trouble)
+        outcome = short(result.error) or "done"
+        if trouble and world.version(environment):
+            result = world.run(environment, go_back)
+            outcome += f"; once more: {short(result.error) or 'done'}"
+        if present and present not in rejected and alone and served and not result.error:
+            after = world.version(environment)
+            world.require(after == served[-1], f"{environment}: back to version {after}, before it was {served[-1]}")
+            marked = world.marked(environment, "rejected")
+            world.require(present in marked, f"{environment}: version {present} is not rejected")
+            batch = self.azure.workspaces[environment].batch
+            behind = batch.default if batch else ""
+            world.require(
+                behind != f"model-{present}", f"{environment}: version {present} is behind the batch endpoint"
+            )
+        world.told(outcome)
+
+    @precondition(lambda self: any(self.world.marked(each, "rejected") for each in CHAIN))
+    @rule(which=SOME)
+    def accept(self, which: int) -> None:
+        """Take a rejection back."""
+        world = self.world
+        found = [(each, version) for each in CHAIN for version in sorted(world.marked(each, "rejected"))]
+        environment, version = found[which % len(found)]
+        world.tell(f"version {version} is accepted in {environment} again")
+        world.models(environment)[version].tags[f"rejected_{environment}"] = "false"
+        world.told("done")
+
+    @precondition(lambda self: self.azure.workspaces[PROTECTED].schedules)
+    @rule(kind=st.sampled_from(("drift", "drift, told late", NEWER, "no drift", "no data")), trouble=TROUBLES)
+    def monitor_runs(self, kind: str, trouble: Trouble | None) -> None:
+        """Let the monitor of prod run on three days, and the workflow look each day."""
+        world, runs = self.world, self.azure.workspaces[PROTECTED].runs
+        self.people.time += timedelta(days=30)
+        world.tell(f"the monitor of {PROTECTED} finds {kind}", trouble)
+        ends, jobs, drift = [], world.jobs(), kind.startswith("drift")
+        if kind == NEWER:
+            self.people.data, self.people.quality = self.people.data + 1, 1 + self._best()
+            world.write()
+        for day in range(3):
+            problem = "no data" if kind == "no data" else ""
+            late = kind == "drift, told late" and day == 0
+            runs.append(Run(f"run-{self.people.time:%Y%m%d}", self.people.time, drift, not late, problem))
+            self.people.time += timedelta(hours=3)
+            ends.append(self._look(trouble if day == 0 else None))
+            runs[-1].tagged = True
+            self.people.time += timedelta(hours=21)
+        started = len(world.jobs() - jobs)
+        world.require(started == int(drift), f"{kind} on three days started {started} trainings")
+        world.told("; ".join(ends))
+
+    def _look(self, trouble: Trouble | None) -> str:
+        result = self.world.run(PROTECTED, lambda session: verbs.drift(session, now=self.people.time), trouble)
+        if result.error or result.outputs["retrain"] != "true":
+            return short(result.error) or "no training"
+        return self._train(None, job=result.outputs["job"], trigger="alert")
+
+    @rule(which=SOME)
+    def act_in_the_studio(self, which: int) -> None:
+        """Do without a verb what a person can do."""
+        spaces, models = self.azure.workspaces, self.azure.workspaces["dev"].models
+        possible = ["model", *(each for each in CHAIN if spaces[each].online), *spaces[PROTECTED].schedules]
+        what = possible[which % len(possible)]
+        if what == "model":
+            self.world.tell("a person registers a model in dev")
+            models[str(1 + max(map(int, models)))] = Model("a model of a person, quality 0, fine")
+        elif what in CHAIN:
+            self.world.tell(f"a person deletes the online endpoint of {what}")
+            spaces[what].online = None
+        else:
+            self.world.tell(f"a person deletes the monitor of {PROTECTED}")
+            spaces[PROTECTED].schedules.clear()
+        self.world.told("done")
+
+    @rule(environment=st.sampled_from(CHAIN), trouble=TROUBLES)
+    def tear_down(self, environment: str, trouble: Trouble | None) -> None:
+        """Delete the endpoints of an environment."""
+        self.world.tell(f"the endpoints of {environment} are torn down", trouble)
+        result = self.world.run(environment, verbs.teardown, trouble)
+        workspace = self.azure.workspaces[environment]
+        left = [workspace.online, workspace.batch, *workspace.schedules]
+        self.world.require(result.error or not any(left), f"{environment}: something is left after the teardown")
+        self.world.told(short(result.error) or "done")
+
+    @precondition(lambda self: self.people.waiting)
+    @rule(
+        changes=st.lists(st.booleans(), min_size=10, max_size=60),
+        other=st.sampled_from(("rollback", "delivery", "teardown")),
+    )
+    def two_at_once(self, changes: list[bool], other: str) -> None:
+        """Approve a delivery while a person runs another verb in the same environment."""
+        world, delivery = self.world, self.people.waiting.pop(0)
+        world.tell(f"a person approves {delivery} while another one runs a {other} in {PROTECTED}")
+        self.people.approved.add(delivery.sha256)
+
+        def deliver(session: Session) -> None:
+            verbs.deliver(session, model_version=delivery.version, sha256=delivery.sha256, sleep=world.sleep)
+
+        others: dict[str, Callable[[Session], object]] = {"rollback": verbs.rollback, "teardown": verbs.teardown}
+        errors = world.run_together(PROTECTED, (deliver, others.get(other, deliver)), changes)
+        if any(errors):
+            world.run(PROTECTED, verbs.abort)
+        traffic, deployments = world.online(PROTECTED)
+        world.require(not deployments or 100 in traffic.values(), f"{PROTECTED}: no deployment has all traffic")
+        world.told(" / ".join(short(error) or "done" for error in errors))
+
+    # The end.
+
+    def _end(self) -> None:
+        """After whatever happened, one push with better data and its approval bring everything in order."""
+        world, people = self.world, self.people
+        people.waiting.clear()
+        people.code += 1
+        for each in CHAIN:
+            for version in world.marked(each, "pinned"):
+                world.models(each)[version].tags[f"pinned_{each}"] = "false"
+        self._push("better data", None)
+        version = max(self.azure.workspaces["dev"].models, key=int)
+        world.require(people.waiting, "the last push does not come to an approval")
+        self._approve(-1, None)
+        for each in CHAIN:
+            _, deployments = world.online(each)
+            found = [(deployment.version, deployment.beside) for deployment in deployments.values()]
+            expected = [(version, world.beside(self.azure.workspaces[each]))]
+            world.require(found == expected, f"{each} has {found} in the end, and should have {expected}")
+            self._check_batch(each)
+            schedules = len(self.azure.workspaces[each].schedules)
+            world.require(schedules == int(each == PROTECTED), f"{each} has {schedules} monitors in the end")
+
+
+def short(text: str) -> str:
+    """Return the beginning of a text."""
+    return text if len(text) <= 90 else f"{text[:90].rstrip()} ..."

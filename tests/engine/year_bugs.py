@@ -1,0 +1,154 @@
+"""Errors seeded into the verbs: each has to break a promise of the year soon."""
+
+from typing import NamedTuple
+
+
+class Bug(NamedTuple):
+    """A change of a module's text, and how the violation that it leads to begins or what it contains."""
+
+    module: str
+    old: str
+    new: str
+    breaks: str
+
+
+BUGS = {
+    # The rollout.
+    "a failed smoke test goes on": Bug(
+        "verbs.rollout", "Step.SMOKE_TEST: Step.REMOVE_NEW,", "Step.SMOKE_TEST: Step.CANARY,", "get no predictions"
+    ),
+    "no smoke test": Bug(
+        "verbs.rollout", "Step.CREATE: Step.SMOKE_TEST,", "Step.CREATE: Step.CANARY,", "no predictions"
+    ),
+    "a failed change of the traffic counts as done": Bug(
+        "verbs.rollout", "Step.FULL: Step.RESTORE,", "Step.FULL: Step.DONE,", "does not serve"
+    ),
+    "the old deployment stays unnoticed": Bug(
+        "verbs.rollout", "Step.REMOVE_OLD: Step.OLD_KEPT,", "Step.REMOVE_OLD: Step.DONE,", "a deployment is left"
+    ),
+    "the old deployment is never removed": Bug(
+        "verbs.rollout", "Step.FULL: Step.REMOVE_OLD,", "Step.FULL: Step.DONE,", "a deployment is left"
+    ),
+    "what an interrupted rollout left stays": Bug("verbs.rollout", "return bool(plan.leftovers)", "return False", ""),
+    "a rollout begins from any traffic": Bug("verbs.rollout", "return not plan.settled", "return False", ""),
+    "a hold is forgotten": Bug(
+        "verbs.rollout", "if step is Step.SMOKE_TEST and plan.hold:", "if False:", "although the delivery was held"
+    ),
+    "the canary gets all traffic": Bug(
+        "verbs.rollout", "{self.old: 100 - self.canary_percent, self.new: self.canary_percent}", "{self.new: 100}", ""
+    ),
+    "the newer deployment has the lower number": Bug(
+        "verbs.online", "generation = 1 + max(", "generation = 99 - max(", ""
+    ),
+    "changed code is not deployed": Bug("verbs.online", "if old.fingerprint != content:", "if False:", "in the end"),
+    "everything is deployed again and again": Bug(
+        "verbs.online", "if old and not changes and not force:", "if False:", "once more changes something"
+    ),
+    "traffic is shifted to the wrong one": Bug(
+        "verbs.online",
+        "{old.name: 100 - percent, new.name: percent}",
+        "{old.name: percent, new.name: 100 - percent}",
+        "",
+    ),
+    "the time of a deployment is not noted": Bug(
+        "verbs.models", "if last is None or last.version != model.version:", "if False:", "back to version"
+    ),
+    # The choice of the model.
+    "a rejection counts for nothing": Bug(
+        "verbs.models", 'if is_set(model, f"rejected_{environment}"):', "if False:", "although it was rejected"
+    ),
+    "what was not promoted is taken": Bug(
+        "verbs.models",
+        'if model.registry and f"promoted_{environment}" not in model.tags:',
+        "if False:",
+        "never served",
+    ),
+    "versions are compared as text": Bug(
+        "verbs.models", "return int(model.version) if model.version.isdigit() else -1", "return model.version", ""
+    ),
+    "files are not compared": Bug(
+        "verbs.models",
+        "if actual != expected and not session.dry_run:\n        command",
+        "if False:\n        command",
+        "",
+    ),
+    "a copy that is there is made again": Bug("verbs.models", "if copy is None or session.dry_run:", "if True:", ""),
+    "the next environment is passed over": Bug(
+        "verbs.delivery", "target = environment, session.config.delivery.next", "target = environment, 'prod'", ""
+    ),
+    # Deliveries.
+    "production takes what is newest": Bug(
+        "verbs.delivery", "if config.protected and not (model_version and sha256):", "if False:", "changed something"
+    ),
+    "a stale run goes back": Bug("verbs.delivery", "if endpoint.serving and not pin:", "if False:", "without a pin"),
+    "a pin counts for nothing": Bug(
+        "verbs.delivery", "if others and not (pin or unpin):", "if False:", "was pinned to"
+    ),
+    "a pin to what failed stays": Bug("verbs.delivery", "        _take_back(session, new_pin)\n", "        pass\n", ""),
+    "the batch endpoint is forgotten": Bug(
+        "verbs.delivery", "    deploy_batch(session, model_version=model.version)\n", "", "its batch endpoint"
+    ),
+    "the monitor is forgotten": Bug("verbs.delivery", "    monitor(session)\n", "", "monitors in the end"),
+    "every environment is watched": Bug(
+        "verbs.schedules", "if not session.config.monitor.enabled:", "if False:", "monitors in the end"
+    ),
+    "old batch deployments stay": Bug(
+        "verbs.batch", "if deployment.name != name and", "if False and", "its batch endpoint"
+    ),
+    # The way back.
+    "a rollback rejects nothing": Bug(
+        "verbs.recovery", "    _reject(session, bad, leaving_for=target.version)\n", "", "is not rejected"
+    ),
+    "a rollback forgets the batch endpoint": Bug(
+        "verbs.recovery", "if _is_behind_batch(session, bad):", "if False:", "behind the batch endpoint"
+    ),
+    "a rollback goes to the newest": Bug(
+        "verbs.recovery",
+        "return max(served, key=lambda model: since(session, model))",
+        "return max(models, key=number)",
+        "",
+    ),
+    "a rollback that broke off goes further back": Bug(
+        "verbs.recovery", "if bad in there:", "if True:", "back to version"
+    ),
+    "the end of a rollout keeps the new one": Bug(
+        "verbs.recovery",
+        "kept, new = rollout.unfinished(traffic, list(endpoint.deployments))",
+        "new, kept = rollout.unfinished(traffic, list(endpoint.deployments))",
+        "",
+    ),
+    "the end of a rollout leaves the traffic": Bug(
+        "verbs.recovery", "if kept is not None and traffic.get(kept) != 100:", "if False:", ""
+    ),
+    "a teardown forgets the batch endpoint": Bug(
+        "verbs.removal", "if backend.batch_default() is not None:", "if False:", "left after the teardown"
+    ),
+    "a teardown forgets the monitor": Bug(
+        "verbs.removal",
+        "remove_schedules(session, session.retraining_name, session.monitor_name)",
+        "remove_schedules(session, session.retraining_name)",
+        "left after the teardown",
+    ),
+    # The closed loop.
+    "each look has a name of its own": Bug(
+        "verbs.drift",
+        "sha256(run.name.encode())",
+        "sha256(str(session.backend._story.people.time).encode())",
+        "trainings",
+    ),
+    "the newest alert has the name": Bug(
+        "verbs.drift", "return list(takewhile(", "return series[0] or list(takewhile(", "trainings"
+    ),
+    "missing data is drift": Bug("verbs.drift", 'verdict = "no data"', 'verdict = "drift"', "trainings"),
+    "old alerts are answered too": Bug(
+        "verbs.drift",
+        "(series[-1].run.time - timedelta(days=days) if series else since)",
+        "(series[-1].run.time - timedelta(days=9999) if series else since)",
+        "trainings",
+    ),
+    "an alert is read too soon": Bug("verbs.drift", "if breaches:", "if breaches and False:", "trainings"),
+    "new data is not used": Bug("verbs.data", "return content.hexdigest()[:16]", "return 'always-the-same'", ""),
+    "data is created again": Bug(
+        "verbs.data", "if version in session.backend.data_versions(asset.name):", "if False:", ""
+    ),
+}

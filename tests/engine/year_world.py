@@ -1,0 +1,412 @@
+"""The world of a simulated year: a project, its Azure, what people decided, and what must hold all the time.
+
+What must hold is read from the state of Azure and from the decisions of people, never from what a verb says of itself.
+"""
+
+import contextlib
+import copy
+import io
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from unittest import mock
+
+import pytest
+from azure_ml import BROKEN, FAILING, Azure, Memory, Model, Online, Training, Workspace
+from troubles import KilledError, Trouble, Turns
+
+from mlops.config import Project, load_environment
+from mlops.errors import UserError
+from mlops.verbs import Session
+
+CHAIN = ("dev", "test", "prod")
+PROTECTED = "prod"
+START = datetime(2026, 1, 5, 6, tzinfo=UTC)
+DAMAGED = "damaged on its way"
+"""What the files of a model say that does not arrive in the registry as it was."""
+
+
+@dataclass
+class Delivery:
+    """A run of the workflow Deliver: version and hash, which are chosen once, and the environment it has come to."""
+
+    number: int
+    version: str
+    sha256: str
+    at: str
+    option: str = ""
+
+    def __str__(self) -> str:
+        """Name it as the story does."""
+        return f"delivery {self.number} of version {self.version}"
+
+
+@dataclass
+class People:
+    """What people did and decided, beside what is in Azure."""
+
+    time: datetime = START
+    data: int = 0
+    code: int = 0
+    machines: int = 1
+    quality: int = 0
+    nature: str = ""  # of the next model: BROKEN, DAMAGED or nothing
+    qualities: dict[str, int] = field(default_factory=dict)  # of a data version
+    waiting: list[Delivery] = field(default_factory=list)  # for an approval
+    failed: list[Delivery] = field(default_factory=list)
+    approved: set[str] = field(default_factory=set)  # hashes, for the protected environment
+    served: dict[str, list[str]] = field(default_factory=lambda: {each: [] for each in CHAIN})  # versions, in order
+    passed: dict[str, set[str]] = field(default_factory=lambda: {each: set() for each in CHAIN})  # hashes
+    deliveries: int = 0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a verb: its error, "" when it did what it should, what it handed on, and whether it was killed."""
+
+    error: str
+    outputs: dict[str, str]
+    killed: bool = False
+
+
+class World:
+    """A project with its Azure, in which verbs run; the `Story` of that Azure."""
+
+    def __init__(self, project: Project, azure: Azure, people: People) -> None:
+        """Take what is there; nothing runs yet."""
+        self.project, self.azure, self.people = project, azure, people
+        self.story: list[str] = []
+        self.moments: list[datetime] = []  # of the events
+        self.history: list[tuple[datetime, str, str]] = []  # which version serves where from when on
+        self.events: Counter[str] = Counter()
+        self.idle: Counter[str] = Counter()
+        self.violation = ""
+        self._trouble: Trouble | None = None
+        self._turns: Turns | None = None
+        self._calls = 0
+        self._outputs: dict[str, str] = {}
+        self._begin_watch()
+        self._patch = pytest.MonkeyPatch()
+        self._patch.setattr("mlops.verbs.models.now", self._tag_time)
+        self._patch.setattr("mlops.verbs.canary.clock", lambda: self.people.time)
+        self._patch.setattr("mlops.outputs._append", self._keep)
+        for name, value in (("ACTIONS", "true"), ("OUTPUT", "output"), ("STEP_SUMMARY", "summary")):
+            self._patch.setenv(f"GITHUB_{name}", value)
+
+    def close(self) -> None:
+        """Give the modules and variables back."""
+        self._patch.undo()
+
+    # What surrounds Azure: see `azure_ml.Story`.
+
+    def before(self, operation: str) -> None:
+        self.pause()
+        self._calls += 1
+        trouble, here = self._trouble, self._trouble is not None and self._calls == self._trouble.call
+        if trouble and trouble.kind == "signed out" and self._calls >= trouble.call:
+            raise UserError("AADSTS70043: the login has expired")
+        if here and trouble:
+            if trouble.kind == "refused":
+                raise UserError(f"(Conflict) {operation}: not now")
+            if trouble.kind == "cancelled":
+                raise KeyboardInterrupt
+            if trouble.kind == "killed":
+                raise KilledError
+
+    def after(self, operation: str, *, changed: bool) -> None:
+        if changed:
+            self._watch()
+        trouble = self._trouble
+        if trouble and self._calls == trouble.call:
+            if trouble.kind == "lost":
+                raise UserError(f"(Timeout) {operation}: no answer")
+            if trouble.kind == "killed after":
+                raise KilledError
+
+    def pause(self) -> None:
+        if self._turns:
+            self._turns.pause()
+
+    def has_quota(self) -> bool:
+        return self._trouble is None or self._trouble.kind != "quota"
+
+    def train(self, workspace: Workspace, training: Training) -> None:
+        """Do what the pipeline does: a model as good as its data, registered when it is better than the champion."""
+        people, version = self.people, training.data["raw_data"]
+        quality = people.qualities.setdefault(version, people.quality)
+        if quality < 0:
+            training.status = "Failed"
+            return
+        champion = self.champion()
+        better = champion is None or quality > quality_of(workspace.models[champion].files)
+        training.status = "Completed"
+        training.registration = {"registered": better, "name": "a-model", "reasons": [f"quality {quality}"]}
+        if better:
+            number = str(1 + max(map(int, workspace.models), default=8))  # soon one that as text is before the others
+            files = f"version {number}, quality {quality}, {people.nature or 'fine'}"
+            people.nature, sha256 = "", self.hash(files)
+            workspace.models[number] = Model(files, {"sha256": sha256})
+            training.registration |= {"version": number, "sha256": sha256}
+
+    def copy(self, files: str) -> str:
+        return f"{files} indeed" if DAMAGED in files else files
+
+    def beside(self, workspace: Workspace) -> str:
+        return f"code {self.people.code}, {self.people.machines} machines"
+
+    # What is there.
+
+    def online(self, environment: str) -> tuple[dict[str, int], dict[str, Online]]:
+        """Return the traffic and the deployments of an environment."""
+        endpoint = self.azure.workspaces[environment].online
+        return (endpoint.traffic, endpoint.deployments) if endpoint else ({}, {})
+
+    def version(self, environment: str) -> str:
+        """Return the version that has all traffic, "" for none."""
+        traffic, deployments = self.online(environment)
+        return next((deployments[name].version for name, share in traffic.items() if share == 100), "")
+
+    def answering(self, environment: str) -> set[str]:
+        """Return the versions that have a share of the traffic."""
+        traffic, deployments = self.online(environment)
+        return {deployments[name].version for name, share in traffic.items() if share}
+
+    def models(self, environment: str) -> dict[str, Model]:
+        """Return the versions, where an environment takes them from."""
+        return self.azure.workspaces["dev"].models if environment == "dev" else self.azure.registry or {}
+
+    def marked(self, environment: str, mark: str) -> set[str]:
+        """Return the versions that a tag of the environment says "true" of."""
+        tag = f"{mark}_{environment}"
+        return {version for version, model in self.models(environment).items() if model.tags.get(tag) == "true"}
+
+    def champion(self) -> str | None:
+        """Return the version that a new model has to beat, by the rule of the step `register`."""
+        found = [_Mlflow(version, model.tags) for version, model in self.azure.workspaces["dev"].models.items()]
+        client = mock.Mock(search_model_versions=lambda *_, **__: _Page(found))
+        best = self.project.module("core.endpoint").champion(client, "a-model")
+        return best.version if best else None
+
+    def hash(self, files: str) -> str:
+        """Return the hash of the files of a model."""
+        if files not in _HASHES:
+            folder = self.project.root / ".local" / "files"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "MLmodel").write_text(files, encoding="utf-8")
+            _HASHES[files] = self.project.module("core.endpoint").model_hash(folder)
+        return _HASHES[files]
+
+    def snapshot(self) -> str:
+        """Return all that is in Azure as a text."""
+        return repr(self.azure)
+
+    def jobs(self) -> set[str]:
+        """Return the names of all trainings."""
+        return set(self.azure.workspaces["dev"].jobs)
+
+    def line(self) -> str:
+        """Return what is deployed, as one line."""
+        return " | ".join(f"{each} {self._deployed(each)}" for each in CHAIN)
+
+    def _deployed(self, environment: str) -> str:
+        traffic, deployments = self.online(environment)
+        shown = [
+            f"{name}=v{each.version}:{traffic.get(name, 0)}%" + ("" if each.works else " failed")
+            for name, each in deployments.items()
+        ]
+        return " ".join(shown) or "-"
+
+    def write(self) -> None:
+        """Write data, code and sizes as they are now."""
+        root, people = self.project.root, self.people
+        rows = "".join(f"{row},{people.data}.5\n" for row in range(9))
+        (root / "data" / "raw" / "rows.csv").write_text(f"y,x\n{rows}", encoding="utf-8")
+        score = root / "data-science" / "src" / self.project.package / "score.py"
+        score.write_text(f"CHANGE = {people.code}\n", encoding="utf-8")
+        for each in CHAIN:
+            file = root / "config" / f"{each}.yml"
+            head, key, tail = file.read_text(encoding="utf-8").partition("  online:\n    instance_count: ")
+            file.write_text(f"{head}{key}{people.machines}{tail[1:]}", encoding="utf-8")
+
+    # How a verb runs.
+
+    def session(self, environment: str) -> Session:
+        """Open an environment, as each run does."""
+        config = load_environment(self.project, environment)
+        return Session(self.project, config, Memory(self.azure, self, config))
+
+    def run(self, environment: str, verb: Callable[[Session], object], trouble: Trouble | None = None) -> Result:
+        """Run a verb, and check what holds for each."""
+        kept = self._kept()
+        self._begin_watch()
+        self._trouble, self._calls, self._outputs = trouble, 0, {}
+        error, killed = "", False
+        try:
+            with quiet():
+                verb(self.session(environment))
+        except UserError as problem:
+            error = str(problem)
+        except KeyboardInterrupt:
+            error = "cancelled"
+        except KilledError:
+            error, killed = "killed", True
+        self._trouble = None
+        self._check_kept(kept)
+        return Result(error, self._outputs, killed)
+
+    def run_together(
+        self, environment: str, verbs: tuple[Callable[[Session], object], ...], changes: list[bool]
+    ) -> list[str]:
+        """Run two verbs at once; return their errors."""
+        kept = self._kept()
+        self._begin_watch()
+        errors = ["", ""]
+
+        def act(place: int) -> None:
+            try:
+                verbs[place](self.session(environment))
+            except (UserError, AssertionError) as error:
+                errors[place] = str(error)
+
+        self._turns = Turns(changes)
+        with quiet():
+            self._turns.run(lambda: act(0), lambda: act(1))
+        self._turns = None
+        self.require(not self.violation, self.violation)
+        self._check_kept(kept)
+        return errors
+
+    def _keep(self, path: str, text: str) -> None:
+        if path == "output":
+            name, _, value = text.strip().partition("=")
+            self._outputs[name] = value
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass for a verb that waits."""
+        self.people.time += timedelta(seconds=seconds)
+
+    def _tag_time(self) -> str:
+        self.people.time += timedelta(seconds=1)
+        return f"{self.people.time:%Y-%m-%dT%H:%M:%SZ}"
+
+    # The story.
+
+    def tell(self, sentence: str, trouble: Trouble | None = None) -> None:
+        """Begin an event."""
+        self.story.append(f"{self.people.time:%d %b}: {sentence}" + (f"; {trouble}" if trouble else ""))
+        self.moments.append(self.people.time)
+        self.events["all"] += 1
+        self._mark = self.snapshot()
+
+    def told(self, outcome: str, *, effective: bool = False) -> None:
+        """End an event: with what came of it, and what serves now."""
+        if not effective and self._mark == self.snapshot() and outcome in ("done", ""):
+            self.events["idle"] += 1
+            self.idle[self.story[-1].partition(": ")[2].partition(";")[0]] += 1
+        self.story[-1] += f" -> {outcome}\n     {self.line()}"
+
+    def require(self, condition: object, text: str) -> None:
+        """Check what must hold; the story ends where it does not."""
+        if not condition:
+            self.violation = self.violation or text
+            lines = "\n".join(f"{number:3}. {line}" for number, line in enumerate(self.story, 1))
+            raise AssertionError(f"{text}\n\n{lines}\n     {self.line()}\n")
+
+    # What must hold.
+
+    def _begin_watch(self) -> None:
+        self._rejected = {each: self.marked(each, "rejected") for each in CHAIN}
+        self._answered = {each: self.answering(each) for each in CHAIN}
+        self._settled = {each: self.version(each) for each in CHAIN}
+
+    def _watch(self) -> None:
+        """Check each environment after a change of Azure, as its callers see it."""
+        for each in CHAIN:
+            self._check_callers(each)
+            version = self.version(each)
+            last = next((known for _, where, known in reversed(self.history) if where == each), "")
+            if version != last:
+                self.history.append((self.people.time, each, version))
+            if version and version not in self.people.served[each][-1:]:
+                self.people.served[each].append(version)
+            traffic, deployments = self.online(each)
+            self.people.passed[each] |= {
+                self.hash(deployments[name].files) for name, share in traffic.items() if share == 100
+            }
+
+    def _check_callers(self, each: str) -> None:
+        traffic, deployments = self.online(each)
+        serving = {name for name, share in traffic.items() if share}
+        self.require(sum(traffic.values()) in (0, 100), f"{each}: the traffic does not add up")
+        self.require(serving <= deployments.keys(), f"{each}: requests go to a deployment that is not there")
+        failed = [name for name in serving if not deployments[name].works]
+        self.require(not failed, f"{each}: requests go to {failed}, which failed")
+        if self._answered[each] and not serving:
+            able = [name for name, deployment in deployments.items() if deployment.works]
+            self.require(not able, f"{each}: no deployment has traffic, although {able} could answer")
+        silent = [name for name in serving if BROKEN in deployments[name].files]
+        self.require(not silent, f"{each}: requests get no predictions from {silent}")
+        if self._answered[each]:
+            slow = [name for name, share in traffic.items() if share == 100 and FAILING in deployments[name].files]
+            self.require(
+                not slow or self._settled[each] in {deployments[name].version for name in slow},
+                f"{each}: requests fail at {slow}, and its metrics said so",
+            )
+        new = self.answering(each) - self._answered[each]
+        back = new & self._rejected[each]
+        self.require(not back, f"{each}: version {back} is back, although it was rejected")
+        hashes = {self.hash(deployments[name].files) for name in serving}
+        if each == PROTECTED:
+            self.require(hashes <= self.people.approved, f"{each} serves a model that no person approved")
+        if each != CHAIN[0]:
+            before = CHAIN[CHAIN.index(each) - 1]
+            self.require(hashes <= self.people.passed[before], f"{each} serves what {before} never served")
+
+    def _kept(self) -> list[tuple[str, set[str]]]:
+        """Return what no verb may lose: data, versions, jobs and rejections, by what holds them."""
+        found = [("registry", set(self.azure.registry or {}))]
+        for each in CHAIN:
+            workspace = self.azure.workspaces[each]
+            found += [(f"{each} {name}", set(versions)) for name, versions in workspace.data.items()]
+            found += [(f"{each} models", set(workspace.models)), (f"{each} jobs", set(workspace.jobs))]
+            found += [(f"{each} rejections", self.marked(each, "rejected"))]
+        return found
+
+    def _check_kept(self, before: list[tuple[str, set[str]]]) -> None:
+        after = dict(self._kept())
+        for name, values in before:
+            self.require(values <= after[name], f"{name}: {sorted(values - after[name])} is lost")
+
+
+_HASHES: dict[str, str] = {}
+
+
+@dataclass(frozen=True)
+class _Mlflow:
+    """A version as MLflow shows it."""
+
+    version: str
+    tags: Mapping[str, str]
+
+
+class _Page(list[_Mlflow]):
+    token = None
+
+
+def quality_of(files: str) -> int:
+    """Return how good a model is."""
+    return int(files.partition("quality ")[2].partition(",")[0])
+
+
+def copy_of(azure: Azure, people: People) -> Any:
+    """Return both as they are."""
+    return copy.deepcopy((azure, people))
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the lines of thousands of verbs from the report of a test."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield

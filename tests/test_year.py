@@ -1,0 +1,46 @@
+"""A simulated year: sequences of events over the real verbs (tests/engine/year.py), and errors that they must find."""
+
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+from combinations import ROOT
+from conftest import Render, Run
+from test_engine import assert_passes, run_suite
+
+PARTS = 2
+"""Processes at a time: one for each core."""
+
+SEQUENCES, REPLAY = os.environ.get("SEQUENCES", "300"), os.environ.get("REPLAY", "")
+LINE = ROOT / ".venvs" / "year.txt"
+
+
+@pytest.mark.year
+def test_nothing_that_a_year_brings_breaks_a_promise_and_each_seeded_error_does(
+    render: Render, run_in: Run, tmp_path: Path
+) -> None:
+    project = render(mlops_version="aml-cli-v2")
+
+    def live(part: int) -> CompletedProcess:
+        folder = tmp_path / str(part)
+        folder.mkdir()
+        settings = {"SEQUENCES": SEQUENCES, "PART": f"{part}/{PARTS}", "REPLAY": REPLAY}
+        return run_suite(project, folder, run_in, "year", options=("-s", f"--basetemp={folder}/tests"), **settings)
+
+    with ThreadPoolExecutor(PARTS) as pool:
+        results = list(pool.map(live, range(1, PARTS + 1)))
+    for result in results:
+        assert_passes(result)
+    output = "".join(result.stdout for result in results)
+    found = [
+        list(map(int, numbers)) for numbers in re.findall(r"year: (\d+) sequences, (\d+) events, (\d+) eff", output)
+    ]
+    sequences, events, effective = map(sum, zip(*found, strict=True))
+    errors = len(re.findall(r": broken after \d+ sequences", output))
+    share = effective / events
+    line = f"{sequences} sequences, {events} events, {share:.0%} effective, 0 violations; {errors} seeded errors found"
+    LINE.write_text(f"{line}\n", encoding="utf-8")
+    assert share > 0.8
