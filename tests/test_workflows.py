@@ -1056,7 +1056,8 @@ def test_a_rollback_is_one_run_with_an_approval(
 
 
 def test_a_rollback_that_fails_is_red(run_workflow: GitHub) -> None:
-    outcome = run_workflow.run("rollback.yml", vars=AZURE, fail="uv run mlops rollback --environment prod --from 7", **BY_HAND)
+    verb = "uv run mlops rollback --environment prod --from 7"
+    outcome = run_workflow.run("rollback.yml", vars=AZURE, fail=verb, **BY_HAND)
     assert results(outcome) == {"look": "success", "rollback": "failure"}
 
 

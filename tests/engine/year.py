@@ -138,6 +138,8 @@ class Year(RuleBasedStateMachine):
             _, deployments = world.online(environment)
             world.require(world.version(environment) == delivery.version, f"{environment} does not serve {delivery}")
             world.require(len(deployments) == 1, f"{environment}: a deployment is left after {delivery}")
+            beside, now = next(iter(deployments.values())).beside, world.beside(self.azure.workspaces[environment])
+            world.require(beside == now, f"{environment} has {beside} after {delivery}, and should have {now}")
             self._check_batch(environment)
         if not delivery.option:
             state = world.snapshot()
@@ -211,6 +213,7 @@ class Year(RuleBasedStateMachine):
         self._approve(which, trouble)
 
     def _approve(self, which: int, trouble: Trouble | None) -> None:
+        self.world.require(self.people.waiting, "no delivery waits for an approval")
         delivery = self.people.waiting.pop(which % len(self.people.waiting))
         self.world.tell(f"a person approves {delivery}", trouble)
         self.people.approved.add(delivery.sha256)

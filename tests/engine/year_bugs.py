@@ -21,7 +21,7 @@ BUGS = {
         "verbs.rollout", "Step.CREATE: Step.SMOKE_TEST,", "Step.CREATE: Step.CANARY,", "no predictions"
     ),
     "a failed change of the traffic counts as done": Bug(
-        "verbs.rollout", "Step.FULL: Step.RESTORE,", "Step.FULL: Step.DONE,", "does not serve"
+        "verbs.rollout", "Step.FULL: Step.RESTORE,", "Step.FULL: Step.DONE,", ""
     ),
     "the old deployment stays unnoticed": Bug(
         "verbs.rollout", "Step.REMOVE_OLD: Step.OLD_KEPT,", "Step.REMOVE_OLD: Step.DONE,", "a deployment is left"
@@ -37,10 +37,7 @@ BUGS = {
     "the canary gets all traffic": Bug(
         "verbs.rollout", "{self.old: 100 - self.canary_percent, self.new: self.canary_percent}", "{self.new: 100}", ""
     ),
-    "the newer deployment has the lower number": Bug(
-        "verbs.online", "generation = 1 + max(", "generation = 99 - max(", ""
-    ),
-    "changed code is not deployed": Bug("verbs.online", "if old.fingerprint != content:", "if False:", "in the end"),
+    "changed code is not deployed": Bug("verbs.online", "if old.fingerprint != content:", "if False:", "and should have"),
     "everything is deployed again and again": Bug(
         "verbs.online", "if old and not changes and not force:", "if False:", "once more changes something"
     ),
@@ -66,27 +63,23 @@ BUGS = {
     "versions are compared as text": Bug(
         "verbs.models", "return int(model.version) if model.version.isdigit() else -1", "return model.version", ""
     ),
-    "files are not compared": Bug(
-        "verbs.models",
-        "if actual != expected and not session.dry_run:\n        command",
-        "if False:\n        command",
-        "",
-    ),
     "a copy that is there is made again": Bug("verbs.models", "if copy is None or session.dry_run:", "if True:", ""),
     "the next environment is passed over": Bug(
-        "verbs.delivery", "target = environment, session.config.delivery.next", "target = environment, 'prod'", ""
+        "verbs.delivery",
+        "environment, target = session.config.environment, session.config.delivery.next",
+        "environment, target = session.config.environment, 'prod'",
+        "",
     ),
     # Deliveries.
     "production takes what is newest": Bug(
-        "verbs.delivery", "if config.protected and not (model_version and sha256):", "if False:", "changed something"
+        "verbs.models", "if session.config.protected and not (version and sha256):", "if False:", "changed something"
     ),
     "a stale run goes back": Bug("verbs.delivery", "if endpoint.serving and not pin:", "if False:", "without a pin"),
     "a pin counts for nothing": Bug(
         "verbs.delivery", "if others and not (pin or unpin):", "if False:", "was pinned to"
     ),
-    "a pin to what failed stays": Bug("verbs.delivery", "        _take_back(session, new_pin)\n", "        pass\n", ""),
     "the batch endpoint is forgotten": Bug(
-        "verbs.delivery", "    deploy_batch(session, model_version=model.version)\n", "", "its batch endpoint"
+        "verbs.delivery", "    score_files_with(session, model)\n", "", "its batch endpoint"
     ),
     "the monitor is forgotten": Bug("verbs.delivery", "    monitor(session)\n", "", "monitors in the end"),
     "every environment is watched": Bug(
@@ -108,9 +101,6 @@ BUGS = {
         "return max(models, key=number)",
         "",
     ),
-    "a rollback that broke off goes further back": Bug(
-        "verbs.recovery", "if bad in there:", "if True:", "back to version"
-    ),
     "the end of a rollout keeps the new one": Bug(
         "verbs.recovery",
         "kept, new = rollout.unfinished(traffic, list(endpoint.deployments))",
@@ -121,7 +111,10 @@ BUGS = {
         "verbs.recovery", "if kept is not None and traffic.get(kept) != 100:", "if False:", ""
     ),
     "a teardown forgets the batch endpoint": Bug(
-        "verbs.removal", "if backend.batch_default() is not None:", "if False:", "left after the teardown"
+        "verbs.removal",
+        "if backend.batch_default() is not None:\n        backend",
+        "if False:\n        backend",
+        "left after the teardown",
     ),
     "a teardown forgets the monitor": Bug(
         "verbs.removal",
@@ -140,12 +133,6 @@ BUGS = {
         "verbs.drift", "return list(takewhile(", "return series[0] or list(takewhile(", "trainings"
     ),
     "missing data is drift": Bug("verbs.drift", 'verdict = "no data"', 'verdict = "drift"', "trainings"),
-    "old alerts are answered too": Bug(
-        "verbs.drift",
-        "(series[-1].run.time - timedelta(days=days) if series else since)",
-        "(series[-1].run.time - timedelta(days=9999) if series else since)",
-        "trainings",
-    ),
     "an alert is read too soon": Bug("verbs.drift", "if breaches:", "if breaches and False:", "trainings"),
     "new data is not used": Bug("verbs.data", "return content.hexdigest()[:16]", "return 'always-the-same'", ""),
     "data is created again": Bug(

@@ -6,6 +6,7 @@ What must hold is read from the state of Azure and from the decisions of people,
 import contextlib
 import copy
 import io
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -241,6 +242,8 @@ class World:
         """Run a verb, and check what holds for each."""
         kept = self._kept()
         self._begin_watch()
+        # Each run has a checkout of its own, in which nothing is left of others.
+        shutil.rmtree(self.project.root / ".local" / "azure", ignore_errors=True)
         self._trouble, self._calls, self._outputs = trouble, 0, {}
         error, killed = "", False
         try:
