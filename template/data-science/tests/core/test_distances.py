@@ -195,7 +195,7 @@ WORLD = {
 @pytest.mark.parametrize("count", [30, 100, 500])
 def test_at_most_5_percent_of_checks_report_drift_where_only_chance_differs(count):
     random = np.random.default_rng(count)
-    checks = [check(worlds(600, random), worlds(count, random), WORLD, THRESHOLDS) for _ in range(40)]
+    checks = [check(worlds(600, random), worlds(count, random), WORLD, THRESHOLDS) for _ in range(20)]
     assert sum(bool(each.drifted) for each in checks) <= ALPHA * len(checks)
     # Else there would be nothing to tell apart: most of these samples are beyond a threshold.
     assert count > 100 or all(any(part.value > part.threshold for part in each.results) for each in checks)
@@ -321,7 +321,7 @@ def embedding_drift(reference, current):
 
 def test_at_most_5_percent_of_checks_report_drift_of_an_embedding_that_only_chance_moves():
     random = np.random.default_rng(0)
-    checks = [embedding_drift(embeddings(360, random), embeddings(100, random)) for _ in range(40)]
+    checks = [embedding_drift(embeddings(360, random), embeddings(100, random)) for _ in range(20)]
     assert sum(bool(each.drifted) for each in checks) <= ALPHA * len(checks)
 
 

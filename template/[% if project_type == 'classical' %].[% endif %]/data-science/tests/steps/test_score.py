@@ -248,7 +248,7 @@ RAW = st.one_of(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @example(name="gate", value=7.0)
 @example(name="gate", value=1e16)
 @given(name=st.sampled_from([name for name in COLUMNS if name != "delay"]), value=RAW)

@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import shutil
 
 import mlflow
 import numpy as np
@@ -12,7 +11,7 @@ from helpers import module
 from mlflow import MlflowClient
 
 train, MODALITY, load_examples = module("train"), module("modality").MODALITY, module("core.modality").load_examples
-Schema = module("core.schema").Schema
+Schema, StepError = module("core.schema").Schema, module("core.step").StepError
 OPTIONS = ("train-data", "schema", "settings", "model")
 
 
@@ -42,13 +41,21 @@ def test_the_model_is_complete_pinned_and_logged(trained):
     assert MlflowClient().list_artifacts(run.info.run_id) == []
 
 
-def test_a_finished_training_is_not_repeated_when_the_job_starts_again(prepared, tmp_path, capsys):
+def test_a_finished_training_is_not_repeated_when_the_job_starts_again(prepared, tmp_path, monkeypatch, capsys):
+    """The job ended while the model was written."""
+
+    def stop(*_):
+        raise StepError("the node is gone")
+
     arguments = [*prepared.arguments(*OPTIONS), "--checkpoints", str(tmp_path / "state")]
+    with monkeypatch.context() as first, pytest.raises(SystemExit):
+        first.setattr(module("vision.saving"), "export", stop)
+        train.main(arguments)
+    assert capsys.readouterr().err.splitlines()[-1] == "error: the node is gone"
     train.main(arguments)
-    shutil.rmtree(prepared.model)
-    capsys.readouterr()
-    train.main(arguments)
-    assert "nothing is left to train" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "nothing is left to train" in out
+    assert "epoch 1 of" not in out
     assert (prepared.model / "MLmodel").is_file()
 
 
