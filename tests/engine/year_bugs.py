@@ -37,7 +37,7 @@ BUGS = {
     "the canary gets all traffic": Bug(
         "verbs.rollout", "{self.old: 100 - self.canary_percent, self.new: self.canary_percent}", "{self.new: 100}", ""
     ),
-    "changed code is not deployed": Bug("verbs.online", "if old.fingerprint != content:", "if False:", "and should have"),
+    "changed code is not deployed": Bug("verbs.online", "if old.fingerprint != content:", "if False:", "should have"),
     "everything is deployed again and again": Bug(
         "verbs.online", "if old and not changes and not force:", "if False:", "once more changes something"
     ),
