@@ -123,6 +123,16 @@ def test_drift_that_stays_is_trained_on_again_after_the_days_of_an_alert(watched
     assert len(set(names.values())) == 3
 
 
+def test_drift_after_weeks_without_a_run_is_none_of_the_series_before_them(watched: Play, page: Page) -> None:
+    """Counted from the first run, a training would be due on the 21st."""
+    watched.cloud.monitor_ran("run-1", day(1), "data_drift")
+    names = set()
+    for number in (20, 21, 22):
+        watched.cloud.monitor_ran(f"run-{number}", day(number), "data_drift")
+        names.add(look(watched, page, now=datetime(2026, 1, number, 12, tzinfo=UTC)))
+    assert len(names) == 1
+
+
 def test_an_alert_of_last_month_starts_nothing(watched: Play, page: Page) -> None:
     watched.cloud.monitor_ran("run-1", day(1), "data_drift")
     watched.cloud.monitor_ran("run-2", day(19))

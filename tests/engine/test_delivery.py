@@ -411,6 +411,45 @@ def test_a_rollback_that_broke_off_is_completed_and_goes_no_further_back(
     assert list(serves(dev)[1].values()) == ["1"], "the next one goes further back"
 
 
+@pytest.mark.parametrize("bad", ["3", None])
+def test_a_rollback_whose_end_cannot_be_noted_is_done(dev: Session, azure: FakeAzure, bad: str | None) -> None:
+    for version in "123":
+        register(azure, version)
+        verbs.deploy_online(dev)
+    azure.fail("tags.leaving_dev=false")
+    verbs.rollback(dev)
+    azure.works_again()
+    verbs.rollback(dev, bad=bad)
+    assert list(serves(dev)[1].values()) == ["2"], "the repeated one only completes it"
+    assert azure.load()["models"]["3"]["leaving_dev"] == "false"
+
+
+def test_a_rollback_that_names_the_bad_version_can_be_repeated_after_its_end(dev: Session, azure: FakeAzure) -> None:
+    for version in "123":
+        register(azure, version)
+        verbs.deploy_online(dev)
+    for _ in range(2):
+        verbs.rollback(dev, bad="3")
+        assert list(serves(dev)[1].values()) == ["2"]
+    assert "version 1 does not serve in dev, version 2 does" in failure(lambda: verbs.rollback(dev, bad="1"))
+    assert "no version 9" in failure(lambda: verbs.rollback(dev, bad="9"))
+    assert list(serves(dev)[1].values()) == ["2"]
+
+
+def test_what_only_describes_a_delivery_turns_no_run_red(
+    dev: Session, sha256: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    verbs.deliver(dev)
+    monkeypatch.setattr("mlops.azureml.aml_cli_v2.AzureCli.online_address", refuse)
+    verbs.deliver(dev)
+    assert "The endpoint cannot be described: Azure does not answer" in capsys.readouterr().out
+
+
+def refuse(_: object) -> str:
+    raise UserError("Azure does not answer")
+
+
 def test_a_rollback_whose_deployment_went_although_azure_says_no_is_none_that_broke_off(
     dev: Session, azure: FakeAzure
 ) -> None:
