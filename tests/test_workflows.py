@@ -75,7 +75,8 @@ HASH = "1a2b3c4d5e6f" + "0" * 52
 LABEL = "version 7, sha256 1a2b3c4d5e6f"
 # What the verbs hand on; a name with an environment counts for that one.
 OUTPUTS = {
-    "models": {"model_version": "7", "sha256": HASH, "label": LABEL, "deployed": "7"},
+    "models": {"model_version": "7", "sha256": HASH, "label": LABEL},
+    "rollback": {"bad": "7", "label": "from version 7 to 6, sha256 0123456789ab"},
     "train": {"registered": "true", "started": "true", "model_version": "7", "sha256": HASH},
     "deliver-dev": {"delivered": "true", "next": "test"},
     "deliver-test": {"delivered": "true", "next": "prod"},
@@ -1036,11 +1037,11 @@ def test_a_monitor_without_an_answer_trains_nothing(run_workflow: GitHub) -> Non
 @pytest.mark.parametrize(
     ("inputs", "verb", "name"),
     [
-        ({}, "rollback --environment prod --from 7", "prod: from version 7 back to the version before"),
+        ({}, "rollback --environment prod --from 7", "prod: from version 7 to 6, sha256 0123456789ab"),
         (
             {"environment": "test", "model-version": "6"},
             "rollback --environment test --from 7 --model-version 6",
-            "test: from version 7 back to 6",
+            "test: from version 7 to 6, sha256 0123456789ab",
         ),
     ],
 )
@@ -1050,7 +1051,8 @@ def test_a_rollback_is_one_run_with_an_approval(
     outcome = run_workflow.run("rollback.yml", vars=AZURE, inputs=inputs, **BY_HAND)
     environment = verb.split()[2]
     assert results(outcome) == {"look": "success", "rollback": "success"}
-    assert stages(run_workflow) == [f"models --environment {environment}", verb]
+    looked = verb.replace("--from 7", "--look")
+    assert stages(run_workflow) == [looked, verb]
     assert begun(outcome)["rollback"][0] == name
     assert environments(outcome) == {"look": f"{environment}-read", "rollback": environment}
 

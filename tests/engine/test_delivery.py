@@ -249,7 +249,6 @@ def test_the_list_of_models_hands_on_the_chosen_one_and_shows_what_the_tags_tell
         "model_version": "3",
         "sha256": "3" * 64,
         "label": "version 3, sha256 333333333333",
-        "deployed": "1",
     }
     lines = [line.split() for line in capfd.readouterr().out.splitlines() if not line.startswith("az ")]
     assert lines[:4] == [

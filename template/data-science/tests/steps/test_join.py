@@ -113,6 +113,12 @@ def test_two_outcomes_of_one_row_stop_it(collected):
         join.labelled_rows(TABLES, join.read_collected(collected), known)
 
 
+def test_outcomes_of_a_request_with_several_rows_need_the_place_of_each(collected):
+    known = outcomes(("a", "2026-11-28", "no"), ("a", "2026-11-28", "yes"), columns="request_id day late")
+    with pytest.raises(StepError, match=r"several outcomes have the request_id a: add the column request_row"):
+        join.labelled_rows(TABLES, join.read_collected(collected), known)
+
+
 def test_a_column_that_the_schema_needs_and_no_side_has_is_named(collected):
     known = outcomes(("a", 0, "no"), columns="request_id request_row late")
     with pytest.raises(StepError, match=r"the collected rows and the outcomes lack day, which .* needs: add it"):

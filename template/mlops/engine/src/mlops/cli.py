@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlops.errors import UserError
-from mlops.outputs import annotate, in_pipeline
+from mlops.outputs import add_summary, annotate, in_pipeline
 
 if TYPE_CHECKING:
     from mlops.config import EnvironmentConfig
@@ -270,12 +270,17 @@ def rollback(
     model_version: Annotated[
         str | None, typer.Option("--model-version", help="Where to go back to. Default: what served before.")
     ] = None,
+    look: Annotated[bool, typer.Option("--look", help="Only show from which version to which one it goes.")] = False,
     dry_run: DryRunOption = False,
 ) -> None:
     """Go back to the model that served before, and reject the one that serves."""
     from mlops import verbs
 
-    verbs.rollback(_session(environment, dry_run), bad=bad, model_version=model_version)
+    session = _session(environment, dry_run)
+    if look:
+        verbs.look(session, model_version=model_version)
+    else:
+        verbs.rollback(session, bad=bad, model_version=model_version)
 
 
 @app.command(rich_help_panel=AZURE)
@@ -550,7 +555,9 @@ def main(arguments: list[str] | None = None) -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         if in_pipeline():
-            annotate("error", f"mlops {words[0]}" if words else "mlops", str(error))
+            verb = f"mlops {words[0]}" if words else "mlops"
+            annotate("error", verb, str(error))
+            add_summary(f"## {verb}: failed\n\n{error}")
         sys.exit(1)
 
 

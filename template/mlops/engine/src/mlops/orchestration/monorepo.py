@@ -14,11 +14,14 @@ import yaml
 
 from mlops.definitions.base import Finding
 from mlops.errors import UserError
-from mlops.project import Project
+from mlops.project import Project, load_yaml
 from mlops.repository import Place, place
 
 VERB = "uv run mlops workflows"
 CHECKOUT, ARTIFACTS = "actions/checkout@", ("actions/upload-artifact@", "actions/download-artifact@")
+_MARK = f"# Made by `{VERB}` in {{}}; change this file and run that again: "
+"""How a copy begins: with the folder of its project."""
+
 PARTS = {
     # A file that all projects share, the project's file with its part, and the key of the list that has the parts.
     ".github/dependabot.yml": (".github/dependabot.yml", "updates", "version: 2\nupdates:\n"),
@@ -30,12 +33,15 @@ def write_copies(project: Project) -> None:
     """Write the copies at the top of the repository, and delete those whose source is gone.
 
     Raises:
-        UserError: A file there is not the project's, or a file of the project cannot be read.
+        UserError: A file there is not the project's, a file of the project cannot be read, or another project of the
+            repository has a name in Azure that this one has.
     """
     where = place(project)
     if not where.shared:
         print("The project is the top of its repository: GitHub reads its workflows where they are.", flush=True)
         return
+    if shared := shared_names(project, where):
+        raise UserError(shared[0].message)
     wanted, gone = copies(project, where), leftovers(project, where)
     changed = [name for name, text in wanted.items() if _read(where.top / name) != text]
     for name in changed:
@@ -54,9 +60,49 @@ def stale_copies(project: Project) -> list[Finding]:
     where = place(project)
     if not has_copies(project, where):
         return []
+    shared = shared_names(project, where)
     wanted = copies(project, where)
     stale = [name for name, text in wanted.items() if _read(where.top / name) != text] + leftovers(project, where)
-    return [Finding(where.top / name, "", f"not what {where.folder} says: run `{VERB}`") for name in stale]
+    return [*shared, *(Finding(where.top / name, "", f"not what {where.folder} says: run `{VERB}`") for name in stale)]
+
+
+def shared_names(project: Project, where: Place) -> list[Finding]:
+    """Return which endpoints and resource groups of Azure another project of the repository has, too.
+
+    Two projects whose workspaces are of another owner may share the group, but no endpoint.
+    """
+    found, own = [], _names(project.root, built=project.infrastructure != "existing")
+    for folder in sorted(_others(where)):
+        theirs = _names(where.top / folder)
+        for name, file in own.items():
+            if name in theirs:
+                found.append(
+                    Finding(
+                        file,
+                        "names",
+                        f"{folder} has {name} in Azure, too: give each project a project_name of its own, by "
+                        "`copier update --data project_name=...` before its bootstrap",
+                    )
+                )
+                break
+    return found
+
+
+def _names(root: Path, *, built: bool = True) -> dict[str, Path]:
+    """Return names that a project has in Azure, each with the file that says so."""
+    found = {}
+    for file in sorted((root / "config").glob("*.yml")):
+        names = load_yaml(file).get("names")
+        for key in ("online_endpoint", *(["resource_group"] if built else [])):
+            if isinstance(names, dict) and names.get(key):
+                found[f"{key} {names[key]}"] = file
+    return found
+
+
+def _others(where: Place) -> set[str]:
+    """Return the folders of the other projects with copies at the top."""
+    found = (re.match(_MARK.format(r"(\S+)"), _read(path) or "") for path in _copies_there(where.top))
+    return {match[1] for match in found if match} - {where.folder}
 
 
 def has_copies(project: Project, where: Place) -> bool:
@@ -230,7 +276,7 @@ def _headed(path: Path, where: Place, change: Callable[[str, Place], str]) -> st
 
 
 def _mark(where: Place) -> str:
-    return f"# Made by `{VERB}` in {where.folder}; change this file and run that again: "
+    return _MARK.format(where.folder)
 
 
 def _is_copy(path: Path, where: Place) -> bool:

@@ -168,7 +168,9 @@ def _finish(
 ) -> None:
     """Hand on what came of a delivery, and describe it on the page of the run."""
     set_outputs(delivered=deployed.serves, next=passed_on, model_version=model.version, sha256=sha256)
-    summarise(session, model, sha256, decision, deployed, passed_on)
+    summarise(
+        session, model, sha256, decision, deployed, ["Next environment", passed_on or "none: the model stays here"]
+    )
 
 
 def summarise(
@@ -176,10 +178,13 @@ def summarise(
     model: ModelVersion,
     sha256: str,
     decision: str,
-    deployed: Deployed = NOT_DEPLOYED,
-    passed_on: str = "",
+    deployed: Deployed,
+    last: list[str],
 ) -> None:
-    """Describe what happened to an environment on the page of the run: the model, the decision, and what changed."""
+    """Describe what happened to an environment on the page of the run: the model, the decision, and what changed.
+
+    The `last` row of the table says what follows.
+    """
     if not in_pipeline():
         return  # a terminal has the lines, and Azure is not asked for what only the page shows
     rows = [
@@ -189,7 +194,7 @@ def summarise(
         ["Changed", "; ".join(deployed.changes) or "nothing"],
         ["Canary", deployed.canary],
         *_endpoint_rows(session),
-        ["Next environment", passed_on or "none: the model stays here"],
+        last,
     ]
     add_summary(f"## {session.config.environment}: {decision}\n\n{table(['', ''], [row for row in rows if row[1]])}")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from mlops.azureml.backend import Deployment, ModelVersion
 from mlops.errors import UserError
-from mlops.outputs import set_outputs
+from mlops.outputs import add_summary, set_outputs, table
 from mlops.verbs import rollout
 from mlops.verbs.batch import score_files_with
 from mlops.verbs.delivery import summarise
@@ -59,8 +59,8 @@ def rollback(
     if new is None:
         raise UserError(f"there is no deployment to go back from: run `{session.command('deploy-online')}`")
     changes: list[str] = []
-    if bad and not session.dry_run:
-        bad = _left(session, bad, (old, new))
+    if bad:
+        bad = None if session.dry_run else _left(session, bad, (old, new))
     elif old is None:
         bad = _unfinished(session, new)
     if bad:
@@ -82,7 +82,47 @@ def rollback(
         served = target.version
     if not changes:
         session.say(f"Version {served} serves already: there is nothing to go back from.")
-    _conclude(session, served, changes)
+    gone = next((each for each in (bad, new.model_version, old and old.model_version) if each and each != served), "")
+    _conclude(session, served, changes, gone)
+
+
+def look(session: Session, *, model_version: str | None = None) -> None:
+    """Show from which version to which one a rollback goes, and hand both on; nothing is changed.
+
+    Args:
+        session: The environment.
+        model_version: Where to go back to, as in `rollback`.
+
+    Raises:
+        UserError: There is no way back.
+    """
+    old, new = old_and_new(session)
+    if new is None:
+        raise UserError(f"there is no deployment to go back from: run `{session.command('deploy-online')}`")
+    bad, target = new.model_version, model_version
+    if old is None and (left := _unfinished(session, new)):
+        bad, target = left, model_version or new.model_version
+    elif old is not None and not _is_rejected(session, old):
+        target = model_version or old.model_version
+    if target is None or target == model_version:
+        target = _target(session, old or new, model_version).version
+    model = _known(session, target)
+    sha256 = known_hash(session, model)
+    label = f"from version {bad} to {target}, sha256 {sha256[:12] or 'unknown'}"
+    session.say(f"A rollback of {session.config.environment} goes {label}.")
+    set_outputs(bad=bad, model_version=target, sha256=sha256, label=label)
+    rows = [
+        ["Serves since", since(session, _known(session, bad)) or "unknown"],
+        ["Served before since", since(session, model) or "never"],
+    ]
+    add_summary(f"## {session.config.environment}: a rollback goes {label}\n\n{table(['', ''], rows)}")
+
+
+def _known(session: Session, version: str) -> ModelVersion:
+    """Return a version with its tags, as far as Azure tells."""
+    with contextlib.suppress(UserError):
+        return find_version(session, session.backend.model_versions(session.registry), version)
+    return ModelVersion(version, registry=session.registry)
 
 
 def _is_rejected(session: Session, deployment: Deployment) -> bool:
@@ -246,16 +286,15 @@ def _target(session: Session, serving: Deployment, version: str | None) -> Model
     return max(earlier, key=number)
 
 
-def _conclude(session: Session, version: str, changes: list[str]) -> None:
+def _conclude(session: Session, version: str, changes: list[str], gone: str) -> None:
     """Hand on which version serves now."""
-    model = ModelVersion(version, registry=session.registry)
     # Where Azure does not answer any more, the rollback is done all the same: who repeats it would go back once more.
-    with contextlib.suppress(UserError):
-        model = find_version(session, session.backend.model_versions(session.registry), version)
+    model = _known(session, version)
     sha256 = known_hash(session, model)
     set_outputs(model_version=version, sha256=sha256)
     decision = "rolled back" if changes else "nothing to go back from"
-    summarise(session, model, sha256, decision, Deployed(serves=True, changes=tuple(changes)))
+    accept = f"version {gone}, until `{session.command('models', '--accept', gone)}`" if gone else ""
+    summarise(session, model, sha256, decision, Deployed(serves=True, changes=tuple(changes)), ["Rejected", accept])
 
 
 def abort(session: Session, *, held: bool = False) -> None:

@@ -4,7 +4,6 @@ from mlops.azureml.backend import ModelVersion
 from mlops.errors import UserError
 from mlops.outputs import add_summary, set_outputs, table
 from mlops.verbs.models import choose_model, find_version, is_set, known_hash, number
-from mlops.verbs.online import old_and_new
 from mlops.verbs.session import Session
 
 
@@ -13,8 +12,7 @@ def list_models(
 ) -> None:
     """Show the model's versions and which one is chosen, with its hash: what `deliver` has to be told.
 
-    They are those of the environment's workspace or, where it takes its models from a registry, of that. The version of
-    the newest deployment, which a rollback goes back from, is handed on too.
+    They are those of the environment's workspace or, where it takes its models from a registry, of that.
 
     Args:
         session: The environment.
@@ -38,13 +36,7 @@ def list_models(
     options = ("--model-version", chosen.version, *(["--sha256", sha256] if sha256 else []))
     session.say(f"Chosen: version {chosen.version}. `{session.command('deliver', *options)}`")
     label = f"version {chosen.version}, sha256 {sha256[:12] or 'unknown'}"
-    _, deployed = old_and_new(session)
-    set_outputs(
-        model_version=chosen.version,
-        sha256=sha256,
-        label=label,
-        deployed=deployed.model_version if deployed else "",
-    )
+    set_outputs(model_version=chosen.version, sha256=sha256, label=label)
     title = f"## Chosen for {session.config.environment}: {session.config.model.name} {label}"
     add_summary(f"{title}\n\n{table(head, rows)}")
 
