@@ -211,3 +211,34 @@ def test_a_minute_with_many_requests_decides_more_about_the_latency() -> None:
 
 def test_an_endpoint_without_any_request_has_no_metrics() -> None:
     assert read_requests(lambda name, series: {"value": []}, "green", NOON) == QUIET
+
+
+def test_a_canary_that_refuses_what_the_old_deployment_answers_is_stopped(watch: Callable[..., Watch]) -> None:
+    """As after a change of the schema, which callers do not know of."""
+    refuses = RequestMetrics(10, 0, 200.0, 990)
+    watch(refuses, raises="the canary refused 990 of 1000 requests as mistakes of their callers, 99.0 %")
+    nothing_else = RequestMetrics(0, 0, None, 3)
+    watch(*[nothing_else] * 4, minutes=1, raises="the canary refused 3 of 3 requests")
+
+
+def test_few_mistakes_of_callers_stop_no_canary(watch: Callable[..., Watch]) -> None:
+    few = RequestMetrics(9, 0, 200.0, 2)
+    done = watch(few, few, few, few, few)
+    assert done.said[-1] == "9 requests, 0 failed (0.0 %), 95 % faster than 200 ms, 2 more refused as mistakes"
+
+
+def test_what_the_old_deployment_refuses_too_is_usual() -> None:
+    looks = {"green": RequestMetrics(60, 0, 200.0, 40), "blue": RequestMetrics(600, 0, 200.0, 390)}
+    seen: list[str] = []
+
+    def metrics(deployment: str, since: datetime, until: datetime) -> RequestMetrics:
+        seen.append(deployment)
+        return looks[deployment]
+
+    config = SimpleNamespace(environment="dev", rollout=Rollout(canary_percent=10, canary_minutes=1))
+    backend = SimpleNamespace(request_metrics=metrics)
+    session: Any = SimpleNamespace(backend=backend, config=config, dry_run=False, say=lambda text: None)
+    assert "40 more refused" in canary.watch(session, "green", 1, lambda seconds: None, old="blue")
+    looks["blue"] = RequestMetrics(600, 0, 200.0, 10)
+    with pytest.raises(UserError, match=r"40\.0 % \(the old deployment 1\.6 %"):
+        canary.watch(session, "green", 1, lambda seconds: None, old="blue")

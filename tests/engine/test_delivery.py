@@ -16,7 +16,7 @@ from mlops import verbs
 from mlops.config import Project, load_yaml
 from mlops.errors import UserError
 from mlops.verbs import Session
-from mlops.verbs.online import Endpoint
+from mlops.verbs.online import Endpoint, roll_out
 
 
 @pytest.fixture
@@ -314,10 +314,10 @@ def test_a_rollback_goes_to_no_version_that_never_served_or_is_bad(dev: Session,
     assert "version 2 is newer than 1, which serves, and never served in dev" in failure(
         lambda: verbs.rollback(dev, model_version="2")
     )
-    verbs.deploy_online(dev, hold=True)
+    kill(dev, "2")
     assert "version 2 is what a rollback rejects now" in failure(lambda: verbs.rollback(dev, model_version="2"))
     assert "has no version 9" in failure(lambda: verbs.rollback(dev, model_version="9"))
-    assert serves(dev) == ({"blue": 100}, {"blue": "1", "green": "2"})
+    assert serves(dev) == ({"blue": 90, "green": 10}, {"blue": "1", "green": "2"})
 
 
 def test_a_rollback_to_a_named_version_is_not_undone_by_the_next_delivery(dev: Session, azure: FakeAzure) -> None:
@@ -335,9 +335,11 @@ def test_a_rollback_to_a_named_version_is_not_undone_by_the_next_delivery(dev: S
 
 
 def test_a_rollback_during_a_rollout_can_go_further_back(dev: Session, azure: FakeAzure) -> None:
-    for version in "123":
+    for version in "12":
         register(azure, version)
-        verbs.deploy_online(dev, hold=version == "3")
+        verbs.deploy_online(dev)
+    register(azure, "3")
+    kill(dev, "3")
     verbs.rollback(dev, model_version="1")
     assert serves(dev) == ({"blue": 100}, {"blue": "1"})
     rejected = {version: tags.get("rejected_dev") for version, tags in azure.load()["models"].items()}
@@ -452,9 +454,11 @@ def refuse(_: object) -> str:
 def test_a_rollback_whose_deployment_went_although_azure_says_no_is_none_that_broke_off(
     dev: Session, azure: FakeAzure
 ) -> None:
-    for version in "123":
+    for version in "12":
         register(azure, version)
-        verbs.deploy_online(dev, hold=version == "3")
+        verbs.deploy_online(dev)
+    register(azure, "3")
+    kill(dev, "3")
     azure.fail("az ml online-deployment delete", after=True)
     verbs.rollback(dev)
     assert list(serves(dev)[1].values()) == ["2"]
@@ -622,3 +626,158 @@ def test_a_rollout_gives_no_traffic_to_what_another_one_has_put_in_the_place_of_
     assert "blue still has all traffic: another rollout has replaced green meanwhile" in message
     assert serves(dev)[0] == {"blue": 100}
     assert "deployed_dev" not in azure.load()["models"]["2"]
+
+
+# Two at once, and what is held.
+
+
+def test_a_rollback_goes_back_from_what_serves_while_a_newer_version_is_held(dev: Session, azure: FakeAzure) -> None:
+    for version in "123":
+        register(azure, version)
+        verbs.deploy_online(dev, hold=version == "3")
+    verbs.rollback(dev)
+    assert list(serves(dev)[1].values()) == ["1"]
+    tags = azure.load()["models"]
+    assert tags["2"]["rejected_dev"] == "true"
+    assert "rejected_dev" not in tags["3"]
+
+
+def test_a_rollback_that_names_the_older_of_two_rejects_that_one(dev: Session, azure: FakeAzure) -> None:
+    """Its look was before the rollout of a correction began."""
+    for version in "12":
+        register(azure, version)
+        verbs.deploy_online(dev)
+    register(azure, "3")
+    kill(dev, "3")
+    verbs.rollback(dev, bad="2")
+    assert list(serves(dev)[1].values()) == ["1"]
+    assert "rejected_dev" not in azure.load()["models"]["3"]
+
+
+def test_a_look_names_what_a_rollback_does_and_changes_nothing(
+    dev: Session, azure: FakeAzure, page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in "123":
+        register(azure, version)
+        verbs.deploy_online(dev)
+    before = azure.load()
+    verbs.look(dev)
+    assert azure.load() == before
+    label = "from version 3 to 2, sha256 unknown"
+    assert outputs(page) == {"bad": "3", "model_version": "2", "sha256": "", "label": label}
+    verbs.look(dev, model_version="1")
+    assert outputs(page)["model_version"] == "1"
+    assert "## dev: a rollback goes from version 3 to 1" in page.read_text(encoding="utf-8")
+    azure.fail("az ml schedule list")
+    failure(lambda: verbs.rollback(dev, bad="3"))
+    azure.works_again()
+    verbs.look(dev)
+    assert outputs(page)["bad"] == "3", "a new run completes the one that broke off"
+    verbs.rollback(dev, bad="3")
+    assert list(serves(dev)[1].values()) == ["2"]
+
+
+def test_a_look_during_a_rollback_names_the_same_version(
+    dev: Session, azure: FakeAzure, page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in "123":
+        register(azure, version)
+        verbs.deploy_online(dev)
+    seen = []
+
+    def test(session: Session, deployment: str | None = None) -> None:
+        verbs.look(Session.open("dev"))
+        seen.append(outputs(page)["bad"])
+
+    monkeypatch.setattr("mlops.verbs.online.smoke_test", test)
+    verbs.rollback(dev, bad="3")
+    assert set(seen) == {"3"}
+
+
+def test_the_last_step_of_a_delivery_leaves_a_rollback_in_progress_alone(
+    dev: Session, azure: FakeAzure, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for version in "12":
+        register(azure, version)
+        verbs.deploy_online(dev)
+
+    def test(session: Session, deployment: str | None = None) -> None:
+        verbs.abort(Session.open("dev"))
+
+    monkeypatch.setattr("mlops.verbs.online.smoke_test", test)
+    verbs.rollback(dev, bad="2")
+    assert list(serves(dev)[1].values()) == ["1"]
+    assert "is that of a rollback from version 2" in capsys.readouterr().out
+
+
+def test_a_rollout_takes_no_traffic_from_what_another_one_has_put_in_the_place_of_its_own(
+    dev: Session, azure: FakeAzure
+) -> None:
+    register(azure, "1")
+    verbs.deploy_online(dev)
+    register(azure, "2", "3")
+
+    def second(_: float) -> None:
+        azure.fail("az ml online-deployment delete --name blue")
+        failure(lambda: verbs.deploy_online(dev, model_version="3", bake_minutes=0))
+        azure.works_again()
+
+    words = failure(lambda: verbs.deploy_online(dev, model_version="2", bake_minutes=1, sleep=second))
+    assert "another rollout has replaced green" in words
+    traffic, versions = serves(dev)
+    assert (traffic["green"], versions["green"]) == (100, "3")
+
+
+def test_of_two_rollouts_that_began_together_the_second_one_leaves_the_first_alone(
+    dev: Session, azure: FakeAzure
+) -> None:
+    register(azure, "1")
+    verbs.deploy_online(dev)
+    register(azure, "2", "3")
+    stale = Endpoint.look(dev)
+    models = {each.version: each for each in dev.backend.model_versions(None)}
+    words = []
+
+    def second(_: float) -> None:
+        if not words:
+            words.append(failure(lambda: roll_out(Session.open("dev"), models["3"], stale)))
+
+    roll_out(dev, models["2"], stale, bake_minutes=1, sleep=second)
+    assert "another rollout has made green meanwhile" in words[0]
+    assert list(serves(dev)[1].values()) == ["2"]
+
+
+def test_a_deployment_of_another_origin_is_none_of_a_rollback(dev: Session, azure: FakeAzure) -> None:
+    for version in "12":
+        register(azure, version)
+        verbs.deploy_online(dev)
+    azure.load()["online"]["deployments"]["shadow"] = {"model": "azureml:a-model:1", "tags": {}, "set": {}}
+    azure.save()
+    verbs.rollback(dev)
+    assert sorted(serves(dev)[1].values()) == ["1", "1"]
+    assert serves(dev)[0].get("shadow", 0) == 0
+
+
+def test_an_end_that_was_not_noted_ends_with_the_next_version(dev: Session, azure: FakeAzure) -> None:
+    for version in "123":
+        register(azure, version)
+        verbs.deploy_online(dev)
+    azure.fail("tags.leaving_dev=false")
+    verbs.rollback(dev)
+    azure.works_again()
+    register(azure, "4")
+    verbs.deploy_online(dev)
+    verbs.rollback(dev)
+    verbs.rollback(dev)
+    assert list(serves(dev)[1].values()) == ["1"]
+
+
+def test_the_commands_of_a_rollback_are_the_same_when_the_bad_version_is_named(
+    project: Project, azure: FakeAzure, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = Session.open("dev", dry_run=True)
+    capsys.readouterr()
+    verbs.rollback(session)
+    shown = capsys.readouterr().out
+    verbs.rollback(session, bad="1")
+    assert capsys.readouterr().out == shown

@@ -294,9 +294,13 @@ class Year(RuleBasedStateMachine):
         alone = len(world.online(environment)[1]) == 1
         served = [each for each in self.people.served[environment] if each not in rejected | {present}]
 
+        looked = world.run(environment, verbs.look)
+        if looked.error:
+            world.told(short(looked.error))
+            return
+
         def go_back(session: Session) -> None:
-            # The first job of the workflow has looked which version is bad.
-            verbs.rollback(session, bad=present or None, sleep=world.sleep)
+            verbs.rollback(session, bad=looked.outputs["bad"], sleep=world.sleep)
 
         result = world.run(environment, go_back, trouble)
         outcome = short(result.error) or "done"

@@ -35,18 +35,25 @@ Query = Callable[[str, str], Mapping[str, Any]]
 class RequestMetrics:
     """How many requests a deployment had to answer, with how many it failed, and how slow it was.
 
-    Mistakes of the callers are not among the requests. 95 % of the requests of a minute are faster than `latency_ms`,
-    which is averaged over the minutes by their number of requests; None when Azure has no latency.
+    Requests that it refused, as mistakes of the callers, are not among them: `refused` has their number. 95 % of the
+    requests of a minute are faster than `latency_ms`, which is averaged over the minutes by their number of requests;
+    None when Azure has no latency.
     """
 
     requests: int
     failed: int
     latency_ms: float | None
+    refused: int = 0
 
     @property
     def error_percent(self) -> float:
         """The share of the requests that failed, in percent."""
         return 100 * self.failed / self.requests if self.requests else 0.0
+
+    @property
+    def refused_percent(self) -> float:
+        """The share of all that came, in percent, that was refused as a mistake of the caller."""
+        return 100 * self.refused / (self.requests + self.refused) if self.refused else 0.0
 
 
 def read_requests(query: Query, deployment: str, since: datetime) -> RequestMetrics:
@@ -56,17 +63,20 @@ def read_requests(query: Query, deployment: str, since: datetime) -> RequestMetr
     for code, minute, number in _values(query(REQUESTS, f"{here} and statusCode eq '*'"), "statusCode", since):
         by_code[code] += number
         by_minute[minute] += number
+    refused = 0.0
     if by_code[MODEL_ERROR]:
         # The scoring script answers 400 to a request that cannot be scored, and the caller gets 424 for that, too.
         model = f"{here} and statusCode eq '{MODEL_ERROR}' and modelStatusCode eq '*'"
         answers = _values(query(REQUESTS, model), "modelStatusCode", since)
-        by_code[MODEL_ERROR] -= sum(number for code, _, number in answers if is_mistake(code))
+        refused = sum(number for code, _, number in answers if is_mistake(code))
+        by_code[MODEL_ERROR] -= refused
     failed = sum(number for code, number in by_code.items() if is_failure(code))
     served = sum(number for code, number in by_code.items() if code[:1] in ("2", "3"))
     latency = [(value, by_minute[minute]) for _, minute, value in _values(query(LATENCY, here), "deployment", since)]
     total = sum(number for _, number in latency)
     slow = sum(value * number for value, number in latency) / total if total else None
-    return RequestMetrics(round(served + failed), round(failed), slow)
+    refused += sum(number for code, number in by_code.items() if is_mistake(code))
+    return RequestMetrics(round(served + failed), round(failed), slow, round(refused))
 
 
 def is_failure(code: str) -> bool:

@@ -20,7 +20,9 @@ ENOUGH = 20
 """How many requests end a canary before its time: among fewer, one error by chance would be a large share."""
 
 
-def watch(session: Session, deployment: str, minutes: float, sleep: Callable[[float], None]) -> str:
+def watch(
+    session: Session, deployment: str, minutes: float, sleep: Callable[[float], None], *, old: str | None = None
+) -> str:
     """Look at the requests of a canary each minute, until its time is over and Azure knows of all of it.
 
     Args:
@@ -28,6 +30,7 @@ def watch(session: Session, deployment: str, minutes: float, sleep: Callable[[fl
         deployment: The canary, which has its share of the traffic already.
         minutes: How long it keeps that; a canary of 0 minutes is not watched.
         sleep: Waits for some seconds.
+        old: The deployment that has the rest of the traffic, whose share of refused requests is the usual one.
 
     Returns:
         What was seen, as a sentence for the page of the run.
@@ -61,16 +64,28 @@ def watch(session: Session, deployment: str, minutes: float, sleep: Callable[[fl
             continue
         missed = False
         session.say(f"   {describe(found)}")
-        if found.requests >= ENOUGH:
-            check(session, found)
-    check(session, found)
-    if found.requests:
+        if found.requests + found.refused >= ENOUGH:
+            check(session, found, _usual(session, old, since, found))
+    check(session, found, _usual(session, old, since, found))
+    if found.requests or found.refused:
         return describe(found)
     return _without_traffic(session, minutes)
 
 
-def check(session: Session, found: RequestMetrics) -> None:
+def _usual(session: Session, old: str | None, since: datetime, found: RequestMetrics) -> float:
+    """Return the share in percent of the requests that the old deployment refuses, where it matters."""
+    return session.backend.request_metrics(old, since, clock()).refused_percent if old and found.refused else 0.0
+
+
+def check(session: Session, found: RequestMetrics, usual: float = 0.0) -> None:
     """Compare what was seen of a canary with the thresholds of the configuration.
+
+    A caller's mistake is no error, but a canary that refuses more than the old deployment does wants other requests.
+
+    Args:
+        session: The environment.
+        found: What was seen.
+        usual: The share in percent of the requests that the old deployment refuses.
 
     Raises:
         UserError: One is exceeded.
@@ -80,6 +95,14 @@ def check(session: Session, found: RequestMetrics) -> None:
         problems.append(
             f"{found.failed} of {found.requests} requests to the canary failed, {found.error_percent:.1f} % "
             f"(rollout.max_error_percent is {limits.max_error_percent:g})"
+        )
+    total = found.requests + found.refused
+    # Of a few requests one may be a mistake indeed; where nothing else came it is all that is known.
+    if found.refused_percent > usual + limits.max_error_percent and (total >= ENOUGH or not found.requests):
+        problems.append(
+            f"the canary refused {found.refused} of {total} requests as mistakes of their "
+            f"callers, {found.refused_percent:.1f} % (the old deployment {usual:.1f} %, and "
+            f"rollout.max_error_percent is {limits.max_error_percent:g})"
         )
     if limits.max_latency_ms is not None and (found.latency_ms or 0) > limits.max_latency_ms:
         problems.append(
@@ -95,10 +118,11 @@ def check(session: Session, found: RequestMetrics) -> None:
 
 def describe(found: RequestMetrics) -> str:
     """Return what is known of a canary, as part of a sentence."""
-    if not found.requests:
+    if not (found.requests or found.refused):
         return "no request is known of yet"
     slow = "of unknown latency" if found.latency_ms is None else f"95 % faster than {found.latency_ms:.0f} ms"
-    return f"{found.requests} requests, {found.failed} failed ({found.error_percent:.1f} %), {slow}"
+    refused = f", {found.refused} more refused as mistakes" if found.refused else ""
+    return f"{found.requests} requests, {found.failed} failed ({found.error_percent:.1f} %), {slow}{refused}"
 
 
 def _without_traffic(session: Session, minutes: float) -> str:

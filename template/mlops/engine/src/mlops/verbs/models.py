@@ -183,7 +183,13 @@ def since(session: Session, model: ModelVersion) -> str:
 
 def record_deployment(session: Session, model: ModelVersion) -> None:
     """Note that a model version has all traffic of the environment, with the time, unless that is known."""
-    known = [other for other in session.backend.model_versions(session.registry) if since(session, other)]
+    models = session.backend.model_versions(session.registry)
+    leaving = f"leaving_{session.config.environment}"
+    for other in models:
+        # A rollback to another version, whose end was not noted, is over now.
+        if other.tags.get(leaving, "false") not in ("false", model.version):
+            session.backend.tag_model(other, {leaving: "false"})
+    known = [other for other in models if since(session, other)]
     last = max(known, key=lambda other: since(session, other), default=None)
     if last is None or last.version != model.version:
         session.backend.tag_model(model, {f"deployed_{session.config.environment}": now()})

@@ -175,6 +175,7 @@ class Rollout:
     bake_minutes: float
     sleep: Callable[[float], None]
     canary: str = ""
+    replaced: bool = False
 
     def run(self) -> bool:
         """Go from step to step until an end; return whether the new deployment has all traffic then.
@@ -200,12 +201,15 @@ class Rollout:
     def _do(self, step: Step) -> None:
         backend, plan = self.session.backend, self.plan
         shares = plan.traffic(step)
-        if shares is not None:
+        if step in (Step.RESTORE, Step.REMOVE_NEW) and self._is_replaced():
+            self.session.say(f"   {plan.new} is another rollout's, which decides about the traffic: nothing to do")
+        elif shares is not None:
             backend.set_traffic(shares)
         elif step is Step.CLEAR:
             for name in plan.leftovers:
                 backend.delete_online_deployment(name)
         elif step is Step.CREATE:
+            self._check_free()
             tags = {"generation": str(self.generation), "fingerprint": self.fingerprint}
             backend.create_online_deployment(plan.new, self.model, tags)
         elif step in (Step.SMOKE_TEST, Step.CONFIRM):
@@ -213,7 +217,7 @@ class Rollout:
                 self._check_new()
             smoke_test(self.session, deployment=plan.new)
         elif step is Step.BAKE:
-            self.canary = watch(self.session, plan.new, self.bake_minutes, self.sleep)
+            self.canary = watch(self.session, plan.new, self.bake_minutes, self.sleep, old=plan.old)
         elif step is Step.REMOVE_OLD and plan.old:
             backend.delete_online_deployment(plan.old)
         elif step is Step.REMOVE_NEW:
@@ -225,15 +229,40 @@ class Rollout:
         Raises:
             UserError: It is not.
         """
-        if self.session.dry_run:
-            return
-        found = {each.name: each.generation for each in self.session.backend.online_deployments()}
-        if found.get(self.plan.new) != self.generation:
+        found = self._found()
+        if not self.session.dry_run and (found is None or not self._is_own(found)):
             raise UserError(f"another rollout has replaced {self.plan.new} meanwhile: wait for the end of that")
+
+    def _check_free(self) -> None:
+        """Check that no other rollout has made a deployment of this name meanwhile.
+
+        Raises:
+            UserError: One has.
+        """
+        if self._found():
+            self.replaced = True
+            raise UserError(f"another rollout has made {self.plan.new} meanwhile: wait for the end of that")
+
+    def _is_replaced(self) -> bool:
+        """Return whether the new deployment is another rollout's, which must lose neither its traffic nor itself."""
+        if not self.replaced:
+            # Where Azure does not tell, traffic goes back all the same.
+            with contextlib.suppress(UserError):
+                found = self._found()
+                self.replaced = found is not None and not self._is_own(found)
+        return self.replaced
+
+    def _found(self) -> Deployment | None:
+        """Return what has the name of the new deployment now; None in a dry run."""
+        deployments = [] if self.session.dry_run else self.session.backend.online_deployments()
+        return next((each for each in deployments if each.name == self.plan.new), None)
+
+    def _is_own(self, found: Deployment) -> bool:
+        return (found.generation, found.model_version) == (self.generation, self.model.version)
 
     def _remove_new(self) -> None:
         # The creation may have failed so early that there is nothing to remove.
-        if self.plan.new in [deployment.name for deployment in self.session.backend.online_deployments()]:
+        if self.session.dry_run or self._found():
             try:
                 self.session.backend.show_log(self.plan.new, LOG_LINES)
             except UserError as error:
@@ -321,9 +350,11 @@ def old_and_new(session: Session) -> tuple[Deployment | None, Deployment | None]
     deployments = session.backend.online_deployments() if session.backend.online_traffic() is not None else []
     if session.dry_run:
         deployments = [Deployment("blue", "0"), Deployment("green", "1", 1)]
-    ordered = sorted(deployments, key=lambda deployment: deployment.generation)
+    # What has another name was not made by a rollout.
+    ours = [deployment for deployment in deployments if deployment.name in rollout.COLOURS] or deployments
+    ordered = sorted(ours, key=lambda deployment: deployment.generation)
     if len(ordered) > 2:
         names = ", ".join(deployment.name for deployment in ordered)
-        raise UserError(f"there are more than two deployments ({names}): delete those that are not ours first")
+        raise UserError(f"there are more than two deployments ({names}): delete those that are not needed first")
     old = ordered[0] if len(ordered) == 2 else None
     return old, ordered[-1] if ordered else None

@@ -55,20 +55,19 @@ def rollback(
     Raises:
         UserError: There is no such version, or it cannot be deployed.
     """
-    old, new = old_and_new(session)
-    if new is None:
-        raise UserError(f"there is no deployment to go back from: run `{session.command('deploy-online')}`")
+    old, new = _deployed(session)
     changes: list[str] = []
-    if bad:
-        bad = None if session.dry_run else _left(session, bad, (old, new))
-    elif old is None:
-        bad = _unfinished(session, new)
-    if bad:
+    if bad and not session.dry_run:
+        left = _left(session, bad, (old, new))
+    else:
+        left = _unfinished(session, new) if old is None else None
+    if left:
         # A version that a rollback has rejected already: what serves is where that went back to.
         serving = old or new
         served, target = serving.model_version, _target(session, serving, model_version) if model_version else None
-        changes.append(_complete(session, bad, served))
-    elif old is None or _is_rejected(session, old):
+        changes.append(_complete(session, left, served))
+    # The older of two is the bad one: it was named, or a rollback from it broke off before its deployment got traffic.
+    elif old is None or bad == old.model_version != new.model_version or _is_rejected(session, old):
         served, target = (old or new).model_version, _target(session, old or new, model_version)
     else:
         served, target = old.model_version, None
@@ -82,7 +81,8 @@ def rollback(
         served = target.version
     if not changes:
         session.say(f"Version {served} serves already: there is nothing to go back from.")
-    gone = next((each for each in (bad, new.model_version, old and old.model_version) if each and each != served), "")
+    known = (bad or left, new.model_version, old and old.model_version)
+    gone = next((version for version in known if version and version != served), "")
     _conclude(session, served, changes, gone)
 
 
@@ -96,14 +96,13 @@ def look(session: Session, *, model_version: str | None = None) -> None:
     Raises:
         UserError: There is no way back.
     """
-    old, new = old_and_new(session)
-    if new is None:
-        raise UserError(f"there is no deployment to go back from: run `{session.command('deploy-online')}`")
-    bad, target = new.model_version, model_version
-    if old is None and (left := _unfinished(session, new)):
-        bad, target = left, model_version or new.model_version
-    elif old is not None and not _is_rejected(session, old):
-        target = model_version or old.model_version
+    old, new = _deployed(session)
+    bad, target = (old or new).model_version, model_version
+    if old is None:
+        left = _unfinished(session, new)
+        bad, target = left or bad, target or (new.model_version if left else None)
+    elif not _is_rejected(session, old):
+        bad, target = new.model_version, target or old.model_version
     if target is None or target == model_version:
         target = _target(session, old or new, model_version).version
     model = _known(session, target)
@@ -116,6 +115,22 @@ def look(session: Session, *, model_version: str | None = None) -> None:
         ["Served before since", since(session, model) or "never"],
     ]
     add_summary(f"## {session.config.environment}: a rollback goes {label}\n\n{table(['', ''], rows)}")
+
+
+def _deployed(session: Session) -> tuple[Deployment | None, Deployment]:
+    """Return the deployments as `old_and_new`, without one that is held: what answers no requests is not the bad one.
+
+    Raises:
+        UserError: There is none.
+    """
+    old, new = old_and_new(session)
+    if old and new and not session.dry_run:
+        endpoint = Endpoint.look(session)
+        if held_deployment(session, endpoint) and not (endpoint.traffic or {}).get(new.name):
+            old, new = None, old
+    if new is None:
+        raise UserError(f"there is no deployment to go back from: run `{session.command('deploy-online')}`")
+    return old, new
 
 
 def _known(session: Session, version: str) -> ModelVersion:
@@ -316,6 +331,11 @@ def abort(session: Session, *, held: bool = False) -> None:
         endpoint = Endpoint(dict(zip(rollout.COLOURS, (90, 10), strict=True)), usual)
     traffic = endpoint.traffic or {}
     kept, new = rollout.unfinished(traffic, list(endpoint.deployments))
+    if new and not session.dry_run and (left := _unfinished(session, endpoint.deployments[new])):
+        # The run that ends here may be another one: traffic must not go back to what was rejected.
+        again = session.command("rollback", "--from", left)
+        session.say(f"{new} is that of a rollback from version {left}, which `{again}` completes: it stays.")
+        return
     waiting = held_deployment(session, endpoint)
     if new is None or (waiting and not held):
         session.say(f"No rollout is in progress in {session.config.environment}.")
