@@ -3,6 +3,7 @@
 `MLOPS_WRITE_SUMMARIES=1` writes that document anew; look at it as one who has to approve something.
 """
 
+import importlib
 import json
 import os
 import re
@@ -36,11 +37,6 @@ HEAD = """# What the pages of the workflows show
 
 Written by `tests/engine/test_summaries.py`, with the verbs of the workflows against a fake Azure and small numbers:
 change the verbs, not this file."""
-REASONS = [
-    "mae 8.123 reaches the floor 15",
-    "better than each baseline",
-    "gain 1.377 over the champion, 95 % of resamples between 0.92 and 1.81: significantly above 0",
-]
 # What Terraform prints, shortened.
 PLAN = """Terraform will perform the following actions:
 
@@ -94,6 +90,34 @@ def shown(page: Page) -> str:
     return re.sub(r"\ba-model-\d{8}-\d{6}-[0-9a-f]{4}\b", "a-model-20260101-030000-1a2b", text).strip()
 
 
+def reasons(package: str, metrics: Mapping[str, Any]) -> list[str]:
+    """What the promotion says of these scores."""
+    promotion = importlib.import_module(f"{package}.core.promotion")
+    metric = importlib.import_module(f"{package}.core.metrics").metric("mae", "regression")
+    new, old, mean = (metrics[name] for name in ("challenger", "champion", "baselines"))
+    gain, over_mean = old["mae"] - new["mae"], mean["mean"]["mae"] - new["mae"]
+    decision = promotion.decide(
+        promotion.Policy(metric, floor=15),
+        new["mae"],
+        old["mae"],
+        promotion.Interval(gain, gain - 0.45, gain + 0.43),
+        baselines={"mean": promotion.Interval(over_mean, over_mean - 0.9, over_mean + 0.8)},
+    )
+    assert decision.promote
+    return list(decision.reasons)
+
+
+def files(loop: Play, version: str) -> str:
+    """Have Azure hand out the files of this version from now on, and return their hash."""
+    folder = loop.folder / f"model-{version}"
+    folder.mkdir(exist_ok=True)
+    (folder / "MLmodel").write_text("flavors: {}\n", encoding="utf-8")
+    (folder / "model.bin").write_bytes(f"weights {version}".encode())
+    loop.cloud.copies(folder)
+    sha256: str = importlib.import_module(f"{loop.project.package}.core.endpoint").model_hash(folder)
+    return sha256
+
+
 def part(title: str, text: str, *more: str) -> str:
     """A section: who reads it when, then the page, one level deeper."""
     deeper = re.sub(r"^(?=#+ )", "##", text, flags=re.MULTILINE)
@@ -104,7 +128,8 @@ def sections(loop: Play, page: Page) -> Iterator[str]:
     """Run the verbs of each workflow, one after the other, as in the life of a project."""
     cloud: Cloud = loop.cloud
     metrics: Mapping[str, Any] = METRICS | {"notes": []}
-    leave(loop.project.root, "20260101-000000", metrics, DECISION | {"promote": True, "reasons": REASONS, "note": None})
+    why = reasons(loop.project.package, metrics)
+    leave(loop.project.root, "20260101-000000", metrics, DECISION | {"promote": True, "reasons": why, "note": None})
     assert run("summary") == 0
     checked = shown(page)
     yield part("Pull request", checked, "The job Project; the comment under the pull request has it and the plan.")
@@ -117,12 +142,13 @@ def sections(loop: Play, page: Page) -> Iterator[str]:
     add_summary(plan_summary("prod", PLAN))
     yield part("Infrastructure", shown(page), "The job Plan for prod, before the approval of the job Apply to prod.")
 
-    sha256 = loop.sha256
-    cloud.register("1", sha256=sha256)
-    verbs.deliver(loop.dev, model_version="1", sha256=sha256)
+    first = files(loop, "1")
+    cloud.register("1", sha256=first)
+    verbs.deliver(loop.dev, model_version="1", sha256=first)
+    sha256 = files(loop, "2")
     cloud.register("2", sha256=sha256)
     shown(page)
-    cloud.next_job("Completed", registered=True, name="a-model", version="2", sha256=sha256, reasons=REASONS)
+    cloud.next_job("Completed", registered=True, name="a-model", version="2", sha256=sha256, reasons=why)
     cloud.next_evaluation(**metrics)
     verbs.train(loop.dev)
     yield part("Train", shown(page), "The job Train in dev.")
@@ -136,16 +162,31 @@ def sections(loop: Play, page: Page) -> Iterator[str]:
         "later environment reads version and hash in the name of the job, too.",
     )
 
+    cloud.register("3", sha256=files(loop, "3"))
+    cloud.predict(99)
+    assert run("deliver", "--environment", "dev", "--model-version", "3") == 1
+    cloud.predict(5)
+    yield part("A run that fails", shown(page), "Deliver, with a model whose smoke test fails.")
+
+    # As generated. The fake Azure has one endpoint, that of dev, and shows its monitor in each environment.
+    loop.configure("prod", "monitor", lookback_days=7)
     verbs.monitor(loop.dev)
     cloud.monitor_ran("run-1", "2026-01-18T06:00:00Z")
-    verbs.drift(loop.session("dev"), now=datetime(2026, 1, 18, 12, tzinfo=UTC))
+    verbs.drift(loop.session("prod"), now=datetime(2026, 1, 18, 12, tzinfo=UTC))
     quiet = shown(page)
     cloud.monitor_ran("run-2", "2026-01-19T06:00:00Z", "data_drift", "prediction_drift")
-    verbs.drift(loop.session("dev"), now=datetime(2026, 1, 20, 12, tzinfo=UTC))
+    verbs.drift(loop.session("prod"), now=datetime(2026, 1, 20, 12, tzinfo=UTC))
     yield part("Monitor", f"{quiet}\n\n{shown(page)}", "A morning without drift, and one with an alert.")
 
-    verbs.rollback(loop.session("dev"))
-    yield part("Roll back", shown(page), "The job that goes back.")
+    verbs.look(loop.session("dev"))
+    looked = shown(page)
+    files(loop, "1")
+    verbs.rollback(loop.session("dev"), bad="2")
+    yield part(
+        "Roll back",
+        f"{looked}\n\n{shown(page)}",
+        "The job Find the version to go back to, before the approval, and the job that goes back.",
+    )
     verbs.teardown(loop.session("dev"))
     yield part("Teardown", shown(page), "Endpoints and schedules; with everything, what stays is listed too.")
     packages = freshness.Packages(["ruff 0.17.1 -> 0.17.2"], {})
