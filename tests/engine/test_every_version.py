@@ -309,6 +309,11 @@ def held(play: Play) -> None:
     verbs.deploy_online(play.dev, hold=True)
 
 
+def sharing(**shares: int) -> Action:
+    """Another user has given the deployments these shares."""
+    return lambda play: play.cloud.share_traffic(**shares)
+
+
 def killed_rollout(play: Play) -> None:
     """The machine is gone when green is there with the newest version."""
     with mock.patch("mlops.verbs.online.smoke_test", side_effect=SystemExit), pytest.raises(SystemExit):
@@ -637,13 +642,13 @@ ONLINE_CASES = {
     "a rollback goes to the older one whatever its colour": Case(
         in_dev(verbs.rollback),
         {"models": {"1": {}, "2": {}, "3": {"rejected_dev": "true"}}, **online({"green": 100}, green=served("2", 2))},
-        given=(serving, deploy(), registered("3"), deploy(hold=True)),
+        given=(serving, deploy(), registered("3"), deploy(hold=True), sharing(green=90, blue=10)),
         again=False,
     ),
     "a rollback of the same version rejects no model": Case(
         in_dev(verbs.rollback),
         {**models("1"), **online({"blue": 100}, blue=served("1", 1))},
-        given=(registered("1"), deploy(), deploy(force=True, hold=True)),
+        given=(registered("1"), deploy(), deploy(force=True, hold=True), sharing(blue=90, green=10)),
         again=False,
     ),
     "a rollback after a completed rollout deploys the version before it again": Case(
@@ -802,14 +807,14 @@ PROMOTION_CASES = {
             deploy("test"),
             lambda play: play.cloud.register("2", sha256=play.sha256),
             promote("dev", "test"),
-            deploy("test", hold=True),
+            deploy("test"),
         ),
         leaves=lambda play: {
             **models("1", "2", sha256=play.sha256),
             **registry(
                 **{"1": {"promoted_test": play.sha256}, "2": {"promoted_test": play.sha256, "rejected_test": "true"}}
             ),
-            **online({"blue": 100}, "test", blue=served("the-registry/1", 1, "test")),
+            **online({"blue": 100}, "test", blue=served("the-registry/1", 3, "test")),
         },
         again=False,
     ),
@@ -1288,8 +1293,10 @@ def seen(play: Play) -> State:
     state: State = json.loads(text)
     for versions in [state["models"], *(each["versions"] for each in state["registries"].values())]:
         for version, tags in versions.items():
-            # When a version was deployed has tests of its own, and what is held is seen by what becomes of it.
-            kept = {tag: value for tag, value in tags.items() if not tag.startswith(("deployed_", "held_"))}
+            # When a version was deployed, and which rollback is in progress, have tests of their own; what is held is
+            # seen by what becomes of it.
+            ends = ("deployed_", "held_", "leaving_")
+            kept = {tag: value for tag, value in tags.items() if not tag.startswith(ends)}
             versions[version] = kept
     for found in state["jobs"]:
         for kind, names in DIFFERENCE.more.items():
@@ -1651,9 +1658,9 @@ CANARIES: dict[str, tuple[tuple[Action, ...], str]] = {
         (limits(without_traffic="stop"),),
         "no request reached the canary in 2 minutes: nothing is known of it under load; repeat it",
     ),
-    "only requests that cannot be scored, where that counts": (
-        (calling("green", _424_400=9, _401=3), limits(without_traffic="stop")),
-        "no request reached the canary",
+    "only requests that cannot be scored, which the old deployment scores": (
+        (calling("green", _424_400=9, _401=3),),
+        "the canary refused 24 of 24 requests as mistakes of their callers, 100.0 % (the old deployment 0.0 %",
     ),
     "metrics that cannot be read": ((failing("read metrics"),), "the canary cannot be watched: "),
     "metrics that may not be read": (
@@ -1681,7 +1688,11 @@ GOOD_CANARIES: dict[str, tuple[tuple[Action, ...], str]] = {
         "160 requests, 4 failed (2.5 %), 95 % faster than 80 ms",
     ),
     "mistakes of the callers": (
-        (calling("green", _200=9, _424_400=5, _401=5, _404=5), limits(max_error_percent=0)),
+        (
+            calling("blue", _200=90, _424_400=90, _401=60),
+            calling("green", _200=9, _424_400=5, _401=5, _404=5),
+            limits(max_error_percent=0),
+        ),
         "36 requests, 0 failed",
     ),
     "errors of the old deployment": ((calling("blue", _500=9), calling("green", _200=9)), "36 requests, 0 failed"),

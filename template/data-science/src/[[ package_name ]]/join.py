@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the arguments of this step."""
     arguments = argparse.ArgumentParser(prog="join", description="What became of the requests?")
     arguments.add_argument("--collected", type=Path, help="folder with what the endpoint collected, as JSON lines")
-    arguments.add_argument("--outcomes", type=Path, required=True, help="csv, parquet or JSON lines with the target")
+    arguments.add_argument("--outcomes", type=Path, required=True, help="file with the target: a table, or JSON lines")
     arguments.add_argument("--on", nargs="+", help=f"columns that both have; if left out {REQUEST} and {ROW}")
     arguments.add_argument("--schema", type=Path, required=True, help="data/schema.yml")
     arguments.add_argument("--output", type=Path, required=True, help="file of training data, which ends in .jsonl")
