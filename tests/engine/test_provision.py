@@ -100,6 +100,9 @@ def test_terraform_applies_no_plan_that_deletes_the_model_registry(
             "error: this would delete the model registry the-registry with its models (module.model"
         )
         assert error.count("\n") == 1
+        assert "put the add-on model-registry back (the answer add_ons), or " in error
+        module = address  # with all roles on the registry, which its users keep
+        assert error.endswith(f"`terraform -chdir=infrastructure/terraform state rm '{module}'`\n")
     for change in (
         registry | {"change": {"actions": ["update"]}},
         {
