@@ -397,6 +397,14 @@ def test_a_folder_whose_name_a_filter_would_misread_is_refused(render: Render, r
     )
 
 
+def test_the_lint_of_a_project_without_copies_says_nothing_of_its_folder(
+    render: Render, run_in: Run, tmp_path: Path
+) -> None:
+    git(tmp_path, "init", "--quiet")
+    project = shutil.copytree(render(), tmp_path / "Ablage für Modelle" / "flights")
+    assert stale(project, run_in) == []
+
+
 # Updates, lint and the local loop.
 
 

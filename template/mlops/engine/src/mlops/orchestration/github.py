@@ -175,6 +175,8 @@ class GitHub:
             raise UserError(self._forbidden)
         if self.create:
             self._check_git()
+        if not self.undo:
+            self.place.check()
         if not self.undo and self.place.shared and not monorepo.has_copies(self.cloud.project, self.place):
             raise UserError(
                 f"the project lies in {self.place.folder} of the repository {self.place.top}, where GitHub reads no "

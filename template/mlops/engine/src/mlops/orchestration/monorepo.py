@@ -33,10 +33,11 @@ def write_copies(project: Project) -> None:
     """Write the copies at the top of the repository, and delete those whose source is gone.
 
     Raises:
-        UserError: A file there is not the project's, a file of the project cannot be read, or another project of the
-            repository has a name in Azure that this one has.
+        UserError: A file there is not the project's, a file of the project cannot be read, workflows cannot name its
+            folder, or another project of the repository has a name in Azure that this one has.
     """
     where = place(project)
+    where.check()
     if not where.shared:
         print("The project is the top of its repository: GitHub reads its workflows where they are.", flush=True)
         return
