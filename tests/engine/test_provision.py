@@ -104,8 +104,7 @@ def test_terraform_applies_no_plan_that_deletes_the_model_registry(
         )
         assert error.count("\n") == 1
         assert "put the add-on model-registry back (the answer add_ons), or " in error
-        module = address  # with all roles on the registry, which its users keep
-        assert error.endswith(f"`terraform -chdir=infrastructure/terraform state rm '{module}'`\n")
+        assert error.endswith(f"`terraform -chdir=infrastructure/terraform state rm '{address}'`\n")
     for change in (
         registry | {"change": {"actions": ["update"]}},
         {
