@@ -234,8 +234,11 @@ def _refuse_without_registry(config: EnvironmentConfig, plan: str) -> None:
             module = change["address"].partition(".azurerm_")[0]
             remedy = "undo the change of its name, its place or its group in config/"
             if config.model_registry is None:
-                remedy = "put the add-on model-registry back (the answer add_ons), or let Terraform forget the registry, "
-                remedy += f"which then stays: `terraform -chdir={FOLDER} state rm '{module}'`"
+                command = f"terraform -chdir={FOLDER} state rm '{module}'"
+                remedy = (
+                    "put the add-on model-registry back (the answer add_ons), or let Terraform forget the registry, "
+                    f"which then stays: `{command}`"
+                )
             raise UserError(
                 f"this would delete the model registry {config.names.registry} with its models ({change['address']}), "
                 f"which only `mlops teardown --all` does: {remedy}"

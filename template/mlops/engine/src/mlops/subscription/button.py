@@ -58,8 +58,9 @@ def _registry_note(project: Project) -> str:
     for name in project.environments:
         config = load_environment(project, name)
         if config.builds_registry_apart:
+            command = f"`uv run mlops provision --environment {name}`"
             return (
-                f"The model registry comes first, and not by this button: `uv run mlops provision --environment {name}` "
-                f"builds {config.names.registry}, together with {name}. The button is for the other environments."
+                f"The model registry comes first, and not by this button: {command} builds {config.names.registry}, "
+                f"together with {name}. The button is for the other environments."
             )
     return ""
