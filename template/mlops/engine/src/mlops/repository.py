@@ -7,6 +7,9 @@ from pathlib import Path
 from mlops.errors import UserError
 from mlops.project import Project
 
+VERB = "uv run mlops workflows"
+"""What writes the copies at the top of the repository."""
+
 
 @dataclass(frozen=True)
 class Place:

@@ -15,9 +15,8 @@ import yaml
 from mlops.definitions.base import Finding
 from mlops.errors import UserError
 from mlops.project import Project, load_yaml
-from mlops.repository import Place, place
+from mlops.repository import VERB, Place, place
 
-VERB = "uv run mlops workflows"
 CHECKOUT, ARTIFACTS = "actions/checkout@", ("actions/upload-artifact@", "actions/download-artifact@")
 _MARK = f"# Made by `{VERB}` in {{}}; change this file and run that again: "
 """How a copy begins: with the folder of its project."""
