@@ -9,6 +9,7 @@ from typing import Any
 import copier
 import pytest
 import yaml
+from combinations import EXISTING
 from conftest import SUFFIX, Render, Run, commit_all, git, make_once
 from test_update import conflicts, files, history, released, update
 from test_workflows import (
@@ -31,7 +32,7 @@ __all__ = ["history", "released", "runner", "service"]  # fixtures
 
 PROJECTS: dict[str, dict[str, str]] = {
     "flights": {},
-    "teams/topics": {"project_type": "nlp", "infrastructure_version": "bicep"},
+    "teams/topics": {"project_name": "Topics", "project_type": "nlp", "infrastructure_version": "bicep"},
 }
 PREFIXES = {"flights": "flights", "teams/topics": "teams-topics"}
 
@@ -395,6 +396,67 @@ def test_a_folder_whose_name_a_filter_would_misread_is_refused(render: Render, r
     assert result.stderr == (
         "error: the project's folder is my [project]: use letters, digits, '.', '-' and '_' alone in its name\n"
     )
+
+
+def test_the_lint_of_a_project_without_copies_says_nothing_of_its_folder(
+    render: Render, run_in: Run, tmp_path: Path
+) -> None:
+    git(tmp_path, "init", "--quiet")
+    project = shutil.copytree(render(), tmp_path / "Ablage für Modelle" / "flights")
+    assert stale(project, run_in) == []
+
+
+# Names in Azure.
+
+
+def placed(top: Path, **projects: Path) -> None:
+    """Put copies of renderings into folders of one repository."""
+    (top / ".git").mkdir(parents=True)
+    for folder, rendering in projects.items():
+        shutil.copytree(rendering, top / folder)
+
+
+def second(top: Path, run_in: Run) -> str:
+    """What `mlops workflows` says in the second project after that of the first."""
+    assert run_in(top / "one", "mlops.cli", "workflows").returncode == 0
+    return run_in(top / "two", "mlops.cli", "workflows").stderr
+
+
+AGAIN = "in Azure, too: before its bootstrap, create this project again with another project_name\n"
+
+
+def test_a_second_project_of_the_same_name_is_refused_in_one_line(render: Render, run_in: Run, tmp_path: Path) -> None:
+    placed(tmp_path, one=render(), two=render(name_suffix="d4e5f6"))
+    assert second(tmp_path, run_in) == f"error: one has resource_group rg-flight-delays-dev {AGAIN}"
+    assert list((tmp_path / ".github" / "workflows").glob("two-*")) == []
+
+
+def test_names_that_become_the_same_later_are_a_finding_of_the_lint_of_both(monorepo: Path, run_in: Run) -> None:
+    theirs, own = (monorepo / folder / "config" / "prod.yml" for folder in PROJECTS)
+    endpoint = yaml.safe_load(theirs.read_text(encoding="utf-8"))["names"]["online_endpoint"]
+    text = own.read_text(encoding="utf-8")
+    own.write_text(re.sub(r"(?m)^  online_endpoint: .*", f'  online_endpoint: "{endpoint}"', text), encoding="utf-8")
+    for folder, other in zip(PROJECTS, reversed(PROJECTS), strict=True):
+        (line,) = stale(monorepo / folder, run_in)
+        assert line.endswith(f"config/prod.yml: names: {other} has online_endpoint {endpoint} {AGAIN.strip()}")
+    theirs.write_text("names: [", encoding="utf-8")
+    assert stale(monorepo / "teams/topics", run_in) == []
+
+
+def test_projects_in_workspaces_of_another_owner_may_share_the_group_but_no_endpoint(
+    render: Render, run_in: Run, tmp_path: Path
+) -> None:
+    one, other = (render(**EXISTING, name_suffix=suffix) for suffix in (SUFFIX, "d4e5f6"))
+    groups = {
+        yaml.safe_load((each / "config/dev.yml").read_text("utf-8"))["names"]["resource_group"] for each in (one, other)
+    }
+    assert len(groups) == 1
+    placed(tmp_path / "group", one=one, two=other)
+    assert second(tmp_path / "group", run_in) == ""
+    placed(tmp_path / "endpoint", one=one, two=one)
+    refusal = second(tmp_path / "endpoint", run_in)
+    assert refusal.startswith("error: one has online_endpoint flight-delays-")
+    assert refusal.endswith(AGAIN)
 
 
 # Updates, lint and the local loop.

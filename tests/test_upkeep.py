@@ -94,6 +94,20 @@ def test_an_untouched_project_gets_the_changelog_and_the_command_and_stays_as_it
     assert different(project, new_project(template, tmp_path / "fresh")) == set()
 
 
+def test_beside_other_projects_the_text_says_how_the_copies_at_the_top_follow(template: Path, tmp_path: Path) -> None:
+    project = new_project(template, tmp_path / "repository" / "flights")
+    shutil.rmtree(project / ".git")
+    commit_all(tmp_path / "repository", "one of several")
+    alone = new_project(template, tmp_path / "alone")
+    release(template, "v1001.0.0")
+    texts = []
+    for folder in (project, alone):
+        report_update(Project.load(folder), tmp_path / "issue.md")
+        texts.append((tmp_path / "issue.md").read_text(encoding="utf-8"))
+    assert "Run `uv run mlops workflows` in `flights` on the branch of the update" in texts[0]
+    assert "mlops workflows" not in texts[1]
+
+
 def test_the_change_has_the_lock_file_of_the_new_packages(template: Path, tmp_path: Path, uvx: Path) -> None:
     project = new_project(template, tmp_path / "project")
     (project / "uv.lock").write_text("old packages\n", encoding="utf-8")

@@ -1412,6 +1412,8 @@ def two(tmp_path: Path, files: dict[str, str], cloud: FakeCloud) -> tuple[Projec
             "rg-state": f"rg-{folder}",
             "-shared": f"-shared-{folder}",
             "account: st": f"account: {folder}",
+            "online-": f"online-{folder}-",
+            **{f"rg-{name}": f"rg-{folder}-{name}" for name in ("dev", "test", "prod")},
         }
         own = dict(files)
         for old, new in names.items():
@@ -1470,6 +1472,15 @@ def test_a_project_in_a_folder_without_its_copies_is_not_connected(
         path.unlink()
     with pytest.raises(UserError, match="where GitHub reads no workflows: run `uv run mlops workflows`"):
         start(two[0], create_repository=False)
+    assert cloud.changes == []
+
+
+def test_a_project_in_a_folder_that_workflows_cannot_name_is_not_connected(
+    two: tuple[Project, Project], cloud: FakeCloud
+) -> None:
+    moved = dataclasses.replace(two[0], root=two[0].root.rename(two[0].root.with_name("my flights")))
+    with pytest.raises(UserError, match="the project's folder is my flights: use letters, digits"):
+        start(moved, create_repository=False)
     assert cloud.changes == []
 
 

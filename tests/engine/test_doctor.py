@@ -645,6 +645,9 @@ def test_the_registry_is_looked_for_in_its_own_group(apart: Project) -> None:
     found = look(apart, recorded)
     assert bad(found) == []
     assert ("model registry", ok("the-registry in rg-shared")) in found
+    unlocked = Recorded(HEALTHY | {listed: [azure.APART[1]]})
+    [(check, finding)] = bad(look(apart, unlocked))
+    assert (check, finding.remedy) == ("model registry", "`uv run mlops provision --environment dev`")
     recorded.answers[listed] = [azure.BUILT[5]]
     [(check, finding)] = bad(look(apart, recorded))
     assert (check, finding.text) == ("model registry", "the-registry is in another resource group: rg-dev")

@@ -19,13 +19,16 @@ from recorded_azure import (
     equipped,
     put_registry_apart,
 )
+from small_project import set_key
 
 from mlops import cli, infrastructure
 from mlops.config import load_environment
 from mlops.errors import CommandError
 from mlops.infrastructure.summary import plan_summary
 from mlops.infrastructure.workspace import purge_command
+from mlops.project import Project
 from mlops.shell import Shell
+from mlops.subscription.button import write_button
 
 Provision = Callable[..., int]
 
@@ -100,6 +103,8 @@ def test_terraform_applies_no_plan_that_deletes_the_model_registry(
             "error: this would delete the model registry the-registry with its models (module.model"
         )
         assert error.count("\n") == 1
+        assert "put the add-on model-registry back (the answer add_ons), or " in error
+        assert error.endswith(f"`terraform -chdir=infrastructure/terraform state rm '{address}'`\n")
     for change in (
         registry | {"change": {"actions": ["update"]}},
         {
@@ -112,6 +117,18 @@ def test_terraform_applies_no_plan_that_deletes_the_model_registry(
 
 
 APART = ("model-registry",)
+
+
+def test_another_place_for_the_registry_is_to_be_undone_and_terraform_is_to_forget_nothing(
+    provision: Provision, recorded: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = "module.model_registry[0].azurerm_resource_group_template_deployment.this"
+    show = "terraform -chdir=infrastructure/terraform show -no-color -json"
+    recorded.answers[show] = {"resource_changes": [{"address": address, "change": {"actions": ["delete", "create"]}}]}
+    assert provision("terraform", add_ons=APART) == 1
+    error = capsys.readouterr().err
+    assert error.endswith("undo the change of its name, its place or its group in config/\n")
+    assert "state rm" not in error
 
 
 @pytest.fixture
@@ -210,6 +227,32 @@ def test_the_files_of_the_registry_are_checked_too(apart: Provision, recorded: R
         f"terraform -chdir=infrastructure/terraform/model-registry {words}"
         for words in ("fmt -check -recursive", "init -input=false -backend=false", "validate", "test")
     ]
+
+
+@pytest.mark.parametrize("address", ["https://example.com", ""])
+def test_the_button_says_that_the_registry_comes_first(
+    apart: Provision, recorded: Recorded, tmp_path: Path, capsys: pytest.CaptureFixture[str], address: str
+) -> None:
+    assert apart("bicep", "--check") == 0
+    for name in ("main.bicep", "createUiDefinition.json"):
+        file = tmp_path / "project" / "infrastructure" / "bicep" / name
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    first = "The model registry comes first, and not by this button: `uv run mlops provision --environment dev` builds"
+    with recorded.in_place():
+        write_button(Project.load(), tmp_path / "button", address)
+    assert first in capsys.readouterr().out
+    if address:
+        written = (tmp_path / "button" / "README.md").read_text(encoding="utf-8")
+        assert written.index(first) < written.index("deploytoazurebutton")
+    # In the group of its environment it is a part of the template.
+    for name in ("dev", "test", "prod"):
+        set_key(Path("config") / f"{name}.yml", "names.registry_resource_group", None)
+    for key in ("names.registry_log_analytics", "model_registry.log_days"):
+        set_key(Path("config") / "dev.yml", key, None)
+    with recorded.in_place():
+        write_button(Project.load(), tmp_path / "other", address)
+    assert first not in capsys.readouterr().out
 
 
 def test_the_registrys_bicep_is_compiled_too(apart: Provision, recorded: Recorded) -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 from mlops.errors import UserError
 from mlops.project import Project
 
+VERB = "uv run mlops workflows"
+"""What writes the copies at the top of the repository."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -29,15 +32,19 @@ class Place:
         """Return the name that something of the project has in its repository, such as a GitHub environment."""
         return f"{self.prefix}{separator}{name}" if self.shared else name
 
+    def check(self) -> None:
+        """Look whether workflows can name the folder.
+
+        Raises:
+            UserError: The path has characters that a filter of paths would read in another way.
+        """
+        if not re.fullmatch(r"[A-Za-z0-9._/-]*", self.folder):
+            folder = f"the project's folder is {self.folder}"
+            raise UserError(f"{folder}: use letters, digits, '.', '-' and '_' alone in its name")
+
 
 def place(project: Project) -> Place:
-    """Find the project's place in the Git repository around it; without one, the project is the top.
-
-    Raises:
-        UserError: The path has characters that a filter of paths would read in another way.
-    """
+    """Find the project's place in the Git repository around it; without one, the project is the top."""
     top = next((folder for folder in (project.root, *project.root.parents) if (folder / ".git").exists()), project.root)
     folder = project.root.relative_to(top).as_posix() if top != project.root else ""
-    if not re.fullmatch(r"[A-Za-z0-9._/-]*", folder):
-        raise UserError(f"the project's folder is {folder}: use letters, digits, '.', '-' and '_' alone in its name")
     return Place(top, folder)

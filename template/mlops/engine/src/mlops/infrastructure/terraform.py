@@ -231,9 +231,17 @@ def _refuse_without_registry(config: EnvironmentConfig, plan: str) -> None:
     """
     for change in json.loads(plan).get("resource_changes", ()):
         if "delete" in change["change"]["actions"] and re.search(REGISTRY_ADDRESS, change["address"]):
+            module = change["address"].partition(".azurerm_")[0]
+            remedy = "undo the change of its name, its place or its group in config/"
+            if config.model_registry is None:
+                command = f"terraform -chdir={FOLDER} state rm '{module}'"
+                remedy = (
+                    "put the add-on model-registry back (the answer add_ons), or let Terraform forget the registry, "
+                    f"which then stays: `{command}`"
+                )
             raise UserError(
-                f"this would delete the model registry {config.names.registry} with its models ({change['address']}): "
-                "docs/infrastructure.md says how to keep it; only `mlops teardown --all` deletes it"
+                f"this would delete the model registry {config.names.registry} with its models ({change['address']}), "
+                f"which only `mlops teardown --all` does: {remedy}"
             )
 
 

@@ -16,7 +16,7 @@ from mlops.errors import CommandError, UserError
 from mlops.orchestration import monorepo
 from mlops.orchestration.comment import keep_comment
 from mlops.project import Project, load_yaml
-from mlops.repository import place
+from mlops.repository import VERB, place
 from mlops.shell import Shell
 from mlops.subscription.account import NOT_FOUND, REMEDIES
 from mlops.subscription.checks import Check, Context, Finding, error, ok, warning
@@ -175,10 +175,12 @@ class GitHub:
             raise UserError(self._forbidden)
         if self.create:
             self._check_git()
+        if not self.undo:
+            self.place.check()
         if not self.undo and self.place.shared and not monorepo.has_copies(self.cloud.project, self.place):
             raise UserError(
                 f"the project lies in {self.place.folder} of the repository {self.place.top}, where GitHub reads no "
-                f"workflows: run `{monorepo.VERB}`, which writes them at the top, and commit them, or move the project"
+                f"workflows: run `{VERB}`, which writes them at the top, and commit them, or move the project"
             )
         new = "" if self.repository or self.undo else ", new and private"
         lines = [f"GitHub: {self.name}{new}, {self.user['login']}"]
@@ -308,7 +310,7 @@ class GitHub:
         if top and Path(top).resolve() != root.resolve():
             raise UserError(
                 f"the project lies inside another Git repository, {top}: move it out of there, or leave out "
-                f"--create-repository and let it be one of several projects there (`{monorepo.VERB}`)"
+                f"--create-repository and let it be one of several projects there (`{VERB}`)"
             )
         branch = self.git("symbolic-ref", "--short", "HEAD") if top else "main"
         if branch != "main":

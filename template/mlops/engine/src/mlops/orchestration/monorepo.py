@@ -15,9 +15,8 @@ import yaml
 from mlops.definitions.base import Finding
 from mlops.errors import UserError
 from mlops.project import Project, load_yaml
-from mlops.repository import Place, place
+from mlops.repository import VERB, Place, place
 
-VERB = "uv run mlops workflows"
 CHECKOUT, ARTIFACTS = "actions/checkout@", ("actions/upload-artifact@", "actions/download-artifact@")
 _MARK = f"# Made by `{VERB}` in {{}}; change this file and run that again: "
 """How a copy begins: with the folder of its project."""
@@ -33,10 +32,11 @@ def write_copies(project: Project) -> None:
     """Write the copies at the top of the repository, and delete those whose source is gone.
 
     Raises:
-        UserError: A file there is not the project's, a file of the project cannot be read, or another project of the
-            repository has a name in Azure that this one has.
+        UserError: A file there is not the project's, a file of the project cannot be read, workflows cannot name its
+            folder, or another project of the repository has a name in Azure that this one has.
     """
     where = place(project)
+    where.check()
     if not where.shared:
         print("The project is the top of its repository: GitHub reads its workflows where they are.", flush=True)
         return
@@ -67,33 +67,30 @@ def stale_copies(project: Project) -> list[Finding]:
 
 
 def shared_names(project: Project, where: Place) -> list[Finding]:
-    """Return which endpoints and resource groups of Azure another project of the repository has, too.
-
-    Two projects whose workspaces are of another owner may share the group, but no endpoint.
-    """
-    found, own = [], _names(project.root, built=project.infrastructure != "existing")
+    """Return an endpoint or resource group of the project for each other one of the repository that has it, too."""
+    own = _azure_names(project.root)
+    found = []
     for folder in sorted(_others(where)):
-        theirs = _names(where.top / folder)
-        for name, file in own.items():
-            if name in theirs:
-                found.append(
-                    Finding(
-                        file,
-                        "names",
-                        f"{folder} has {name} in Azure, too: give each project a project_name of its own, by "
-                        "`copier update --data project_name=...` before its bootstrap",
-                    )
-                )
-                break
+        if both := own.keys() & _azure_names(where.top / folder):
+            name = min(both)
+            text = f"{folder} has {name} in Azure, too: before its bootstrap, create this project again with another"
+            found.append(Finding(own[name], "names", f"{text} project_name"))
     return found
 
 
-def _names(root: Path, *, built: bool = True) -> dict[str, Path]:
-    """Return names that a project has in Azure, each with the file that says so."""
+def _azure_names(root: Path) -> dict[str, Path]:
+    """Return the endpoints of a project and the resource groups that it builds, each with the file that names it.
+
+    Projects in workspaces of another owner may share the group, but no endpoint.
+    """
     found = {}
-    for file in sorted((root / "config").glob("*.yml")):
-        names = load_yaml(file).get("names")
-        for key in ("online_endpoint", *(["resource_group"] if built else [])):
+    for file in (root / "config").glob("*.yml"):
+        try:
+            document = load_yaml(file)
+        except UserError:  # the lint of that project reports it
+            continue
+        names, is_built = document.get("names"), document.get("security") is not None
+        for key in ("online_endpoint", "resource_group") if is_built else ("online_endpoint",):
             if isinstance(names, dict) and names.get(key):
                 found[f"{key} {names[key]}"] = file
     return found

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from urllib.parse import quote
 
+from mlops.config import load_environment
 from mlops.errors import UserError
 from mlops.outputs import add_summary, annotate
 from mlops.project import Project
@@ -33,6 +34,9 @@ def write_button(project: Project, folder: Path, address: str) -> None:
     template = folder.resolve() / "template.json"
     shell.run("az", "bicep", "build", "--file", f"{FOLDER}/main.bicep", "--outfile", str(template))
     shutil.copyfile(project.root / FOLDER / "createUiDefinition.json", folder / "createUiDefinition.json")
+    note = _registry_note(project)
+    if note:
+        annotate("notice", "The button builds no model registry", note)
     if not address:
         annotate(
             "notice",
@@ -43,6 +47,20 @@ def write_button(project: Project, folder: Path, address: str) -> None:
         return
     files = [quote(f"{address}/{name}", safe="") for name in ("template.json", "createUiDefinition.json")]
     link = f"{PORTAL}/{files[0]}/createUIDefinitionUri/{files[1]}"
-    page = f"# Deploy to Azure\n\n[![Deploy to Azure]({IMAGE})]({link})\n\nThe next run replaces this.\n"
+    parts = ["# Deploy to Azure", note, f"[![Deploy to Azure]({IMAGE})]({link})", "The next run replaces this."]
+    page = "\n\n".join(part for part in parts if part) + "\n"
     (folder / "README.md").write_text(page, encoding="utf-8")
     add_summary(page)
+
+
+def _registry_note(project: Project) -> str:
+    """Return what comes before the button where the model registry is a deployment of its own; otherwise empty."""
+    for name in project.environments:
+        config = load_environment(project, name)
+        if config.builds_registry_apart:
+            command = f"`uv run mlops provision --environment {name}`"
+            return (
+                f"The model registry comes first, and not by this button: {command} builds {config.names.registry}, "
+                f"together with {name}. The button is for the other environments."
+            )
+    return ""

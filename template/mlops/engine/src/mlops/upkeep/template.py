@@ -14,6 +14,7 @@ from packaging.version import InvalidVersion, Version
 from mlops import outputs
 from mlops.errors import UserError
 from mlops.project import Project, load_yaml
+from mlops.repository import VERB, Place, place
 from mlops.shell import Shell
 from mlops.upkeep.scratch import Attempt, attempt, scratch
 
@@ -21,6 +22,11 @@ ANSWERS = ".copier-answers.yml"
 COPIER = ("uvx", "--with", "copier-template-extensions", "copier")
 UPDATE = (*COPIER, "update", "--trust")
 
+AFTERWARDS = (
+    "GitHub reads the workflows of this project at the top of its repository, which the update does not change. Run "
+    "`{}` in `{}` on the branch of the update, also on that of a pull request that is open already, and commit what it "
+    "writes: until then the lint is red if the update changes `.github`."
+)
 # An issue on GitHub holds 65,536 characters.
 CHANGELOG_LIMIT, PRINTED_LIMIT, LIST_LIMIT = 40_000, 10_000, 100
 
@@ -64,19 +70,20 @@ def report_update(project: Project, file: Path | None = None, patch: Path | None
             git = Shell(folder, quiet=True)
             git.read("git", "add", "--all", ".")
             git.read("git", "diff", "--cached", "--binary", f"--output={patch.resolve()}", "HEAD")
-    text = describe(update)
+    text = describe(update, place(project))
     outputs.add_summary(text)
     if file is None:
         print(text, flush=True)
     _hand_on(file, text, update=True, version=update.new, clean=not update.conflicts)
 
 
-def describe(update: Update) -> str:
-    """Return the description of an update, as Markdown."""
+def describe(update: Update, where: Place) -> str:
+    """Return the description of an update of a project, as Markdown."""
     parts = [
         f"## The template has a newer release: {update.new}",
         f"This project follows {update.old}. The update, which docs/update.md describes:",
         f"```bash\ngit switch --create template-update\n{' '.join(UPDATE)}\n```",
+        *([AFTERWARDS.format(VERB, where.folder)] if where.shared else []),
         "### Conflicts",
         _listed(update.conflicts, "Your edits and the template's are in the same lines of these files:"),
         "### Files with edits of yours that it would delete",
