@@ -48,9 +48,10 @@ def test_a_finished_training_is_not_repeated_when_the_job_starts_again(prepared,
         raise StepError("the node is gone")
 
     arguments = [*prepared.arguments(*OPTIONS), "--checkpoints", str(tmp_path / "state")]
-    with monkeypatch.context() as first, pytest.raises(SystemExit):
+    with monkeypatch.context() as first:
         first.setattr(module("vision.saving"), "export", stop)
-        train.main(arguments)
+        with pytest.raises(SystemExit):
+            train.main(arguments)
     assert capsys.readouterr().err.splitlines()[-1] == "error: the node is gone"
     train.main(arguments)
     out = capsys.readouterr().out
