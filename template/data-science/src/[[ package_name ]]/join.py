@@ -119,9 +119,10 @@ def labelled_rows(
         if not on and ROW not in outcomes:
             ids = outcomes.get(REQUEST, pd.Series(dtype=object))
             if ids.duplicated().any():
+                twice = ids[ids.duplicated()].iloc[0]
                 raise StepError(
-                    f"several outcomes have the {REQUEST} {ids[ids.duplicated()].iloc[0]}: add the column {ROW}, the place "
-                    "of the row in its request, from 0"
+                    f"several outcomes have the {REQUEST} {twice}: add the column {ROW}, the place of the row in its "
+                    "request, from 0"
                 )
             outcomes = outcomes.assign(**{ROW: 0})
         rows = _matched(schema, collected, outcomes, keys)

@@ -61,7 +61,8 @@ def drift(session: Session, *, days: int | None = None, now: datetime | None = N
         last = f" (the last run was on {_time(ended[0])})" if ended else ""
         return _nothing(session, "warning", f"The monitor of {environment} {what}{last}: there is nothing to judge.")
     session.say(f"Looking at the runs of {session.monitor_name} of the last {days} days ...")
-    newest, series = None, []
+    newest: Finding | None = None
+    series: list[Finding] = []
     for finding in _findings(session, ended):
         newest = newest or finding
         # What was found long before is another change, also when the monitor did not run or had no data meanwhile.
