@@ -19,8 +19,8 @@ TABLES = Schema(
     "classification",
     {
         "day": Column("day", "date", role="ignore"),
-        "flight": Column("flight", "integer"),
-        "carrier": Column("carrier", "category", missing=0.2),
+        "trip": Column("trip", "integer"),
+        "line": Column("line", "category", missing=0.2),
         "note": Column("note", "text", role="ignore", missing=1.0),
         "late": Column("late", "category", values=("no", "yes")),
     },
@@ -53,8 +53,8 @@ def write_events(folder: Path, *requests: tuple[str, list[dict[str, Any]]]) -> P
 def collected(tmp_path):
     return write_events(
         tmp_path / "model_inputs",
-        ("a", [{"flight": 7, "carrier": "AA"}, {"flight": 8, "carrier": None}]),
-        ("b", [{"flight": 9, "carrier": "BB"}]),
+        ("a", [{"trip": 7, "line": "AA"}, {"trip": 8, "line": None}]),
+        ("b", [{"trip": 9, "line": "BB"}]),
     )
 
 
@@ -65,10 +65,10 @@ def outcomes(*rows: tuple[Any, ...], columns: str = "request_id request_row day 
 def test_a_request_finds_its_outcome_by_the_id_of_the_answer_and_its_row(collected, capsys):
     known = outcomes(("b", "0", "2026-11-28", "yes"), ("a", "1", "2026-11-28", "no"))
     rows = join.labelled_rows(TABLES, join.read_collected(collected), known)
-    assert list(rows.columns) == ["day", "flight", "carrier", "note", "late"]
+    assert list(rows.columns) == ["day", "trip", "line", "note", "late"]
     assert rows.drop(columns="note").to_dict("records") == [
-        {"day": "2026-11-28", "flight": 8, "carrier": None, "late": "no"},
-        {"day": "2026-11-28", "flight": 9, "carrier": "BB", "late": "yes"},
+        {"day": "2026-11-28", "trip": 8, "line": None, "late": "no"},
+        {"day": "2026-11-28", "trip": 9, "line": "BB", "late": "yes"},
     ]
     assert rows["note"].isna().all()
     assert capsys.readouterr().out == "3 collected rows, 2 outcomes, 2 joined\n"
@@ -78,20 +78,20 @@ def test_without_the_column_of_the_row_each_request_has_one(collected):
     rows = join.labelled_rows(
         TABLES, join.read_collected(collected), outcomes(("a", "2026-11-28", "no"), columns="request_id day late")
     )
-    assert list(rows["flight"]) == [7]
+    assert list(rows["trip"]) == [7]
 
 
-@pytest.mark.parametrize("flight", [9, 9.0, "9", " 9 ", "9.0"])
-def test_other_columns_that_both_have_are_keys_whatever_their_form(collected, flight):
-    known = outcomes((flight, "2026-11-28", "no"), columns="flight day late")
-    rows = join.labelled_rows(TABLES, join.read_collected(collected), known, ["flight"])
-    assert list(rows["carrier"]) == ["BB"]
+@pytest.mark.parametrize("trip", [9, 9.0, "9", " 9 ", "9.0"])
+def test_other_columns_that_both_have_are_keys_whatever_their_form(collected, trip):
+    known = outcomes((trip, "2026-11-28", "no"), columns="trip day late")
+    rows = join.labelled_rows(TABLES, join.read_collected(collected), known, ["trip"])
+    assert list(rows["line"]) == ["BB"]
 
 
 def test_what_is_not_known_yet_and_what_was_not_collected_is_left_out_and_counted(collected, capsys):
     known = outcomes(("a", 0, "2026-11-28", ""), ("b", 0, "2026-11-28", "yes"), ("c", 0, "2026-11-28", "no"))
     rows = join.labelled_rows(TABLES, join.read_collected(collected), known)
-    assert list(rows["flight"]) == [9]
+    assert list(rows["trip"]) == [9]
     assert capsys.readouterr().out.splitlines() == [
         "3 collected rows, 3 outcomes, 1 joined",
         "1 of the outcomes are left out: no request with their keys was collected",
@@ -100,10 +100,10 @@ def test_what_is_not_known_yet_and_what_was_not_collected_is_left_out_and_counte
 
 
 def test_of_a_request_that_was_sent_again_the_last_one_counts(collected, capsys):
-    write_events(collected, ("d", [{"flight": 9, "carrier": "CC"}]))
-    known = outcomes((9, "2026-11-28", "no"), columns="flight day late")
-    rows = join.labelled_rows(TABLES, join.read_collected(collected), known, ["flight"])
-    assert list(rows["carrier"]) == ["CC"]
+    write_events(collected, ("d", [{"trip": 9, "line": "CC"}]))
+    known = outcomes((9, "2026-11-28", "no"), columns="trip day late")
+    rows = join.labelled_rows(TABLES, join.read_collected(collected), known, ["trip"])
+    assert list(rows["line"]) == ["CC"]
     assert "1 of the collected rows are left out: a later one has the same keys" in capsys.readouterr().out
 
 
@@ -157,7 +157,7 @@ def test_a_text_or_a_picture_comes_from_the_outcomes_because_only_numbers_about_
         ("{", "line 1: this is not valid JSON"),
         ("[]", "line 1: this is no event of the data collector"),
         ('{"data": [{}]}', "line 1: this is no event of the data collector, with `data` and `correlationid`"),
-        ('{"flight": 7}', "line 1: this is no event"),
+        ('{"trip": 7}', "line 1: this is no event"),
     ],
 )
 def test_a_file_of_something_else_is_named_with_its_line(tmp_path, line, message):
@@ -189,8 +189,9 @@ def own_outcomes() -> dict[str, Any]:
 
 
 def run_step(tmp_path: Path, *more: str, output: str = "new.jsonl") -> Path:
-    pd.DataFrame([own_outcomes()]).to_csv(tmp_path / "outcomes.csv", index=False)
-    words = ["--outcomes", str(tmp_path / "outcomes.csv"), "--schema", str(OWN), "--output", str(tmp_path / output)]
+    given = tmp_path / "outcomes.jsonl"
+    given.write_text(f"{json.dumps(own_outcomes())}\n", encoding="utf-8")
+    words = ["--outcomes", str(given), "--schema", str(OWN), "--output", str(tmp_path / output)]
     join.main([*words, *more])
     return tmp_path / output
 
@@ -201,14 +202,14 @@ def test_the_file_has_the_columns_of_the_schema_and_is_the_same_after_a_second_r
     assert [json.loads(line) for line in text.splitlines()] == [own_outcomes()]
     assert capsys.readouterr().out == f"1 rows are in {file}; prep checks them\n"
     assert run_step(tmp_path).read_text(encoding="utf-8") == text
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.jsonl", "outcomes.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.jsonl", "outcomes.jsonl"]
 
 
 @pytest.mark.parametrize(
     ("more", "output", "message"),
     [
-        ((), "new.csv", "end its name in .jsonl"),
-        (("--outcomes", "nowhere.csv"), "new.jsonl", "no such file or folder: check the path"),
+        ((), "new.txt", "end its name in .jsonl"),
+        (("--outcomes", "nowhere.jsonl"), "new.jsonl", "no such file or folder: check the path"),
         (("--collected", "nowhere"), "new.jsonl", "nowhere has no file that ends in .jsonl"),
     ],
     ids=["another suffix", "no outcomes", "no folder"],
