@@ -82,16 +82,17 @@ def renamed(project: Project) -> Project:
     return rename_environments(project)
 
 
+NAMED = ["--model-version", "1", "--sha256", "0" * 64]
 VERBS = {
     "train": [],
-    "deploy-online": [],
+    "deploy-online": NAMED,
     "smoke-test": [],
     "logs": [],
     "shift-traffic": ["--percent", "20"],
     "rollback": [],
     "models": [],
-    "deliver": ["--model-version", "1", "--sha256", "0" * 64],
-    "deploy-batch": [],
+    "deliver": NAMED,
+    "deploy-batch": NAMED,
     "promote": ["--to", "live"],
     "monitor": [],
     "teardown": [],

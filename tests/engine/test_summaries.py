@@ -27,6 +27,7 @@ from mlops.config import load_yaml
 from mlops.infrastructure.summary import plan_summary
 from mlops.orchestration.comment import comment_text
 from mlops.outputs import add_summary
+from mlops.repository import place
 from mlops.upkeep import freshness, template
 from mlops.verbs import canary
 
@@ -75,7 +76,7 @@ def loop(play: Play, page: Page, monkeypatch: pytest.MonkeyPatch) -> Play:
         monkeypatch.setenv(name, value)
     # Its minutes take as long as they say.
     seen = canary.describe(RequestMetrics(412, 1, 84))
-    monkeypatch.setattr("mlops.verbs.online.watch", lambda *arguments: seen)
+    monkeypatch.setattr("mlops.verbs.online.watch", lambda *arguments, **options: seen)
     for name, target in (("dev", "test"), ("test", "prod")):
         file = play.project.root / "config" / f"{name}.yml"
         write_yaml(file, {**load_yaml(file), "delivery": {"next": target}})
@@ -193,7 +194,7 @@ def sections(loop: Play, page: Page) -> Iterator[str]:
     near_end = ["pyproject.toml: Python 3.11 ends on 2027-10-31 (PEP 664)"]
     add_summary(freshness.describe(packages, near_end, date(2027, 8, 2)))
     yield part("Freshness", shown(page), "The same text is the issue.")
-    add_summary(template.describe(CHANGES))
+    add_summary(template.describe(CHANGES, place(loop.project)))
     yield part("Template update", shown(page), "The same text is the issue.")
 
 

@@ -110,10 +110,8 @@ def look(session: Session, *, model_version: str | None = None) -> None:
     label = f"from version {bad} to {target}, sha256 {sha256[:12] or 'unknown'}"
     session.say(f"A rollback of {session.config.environment} goes {label}.")
     set_outputs(bad=bad, model_version=target, sha256=sha256, label=label)
-    rows = [
-        ["Serves since", since(session, _known(session, bad)) or "unknown"],
-        ["Served before since", since(session, model) or "never"],
-    ]
+    served = {version: since(session, _known(session, version))[:16].replace("T", " ") for version in (bad, target)}
+    rows = [[f"Version {version} had all traffic since", time or "unknown"] for version, time in served.items()]
     add_summary(f"## {session.config.environment}: a rollback goes {label}\n\n{table(['', ''], rows)}")
 
 
