@@ -1230,6 +1230,16 @@ def test_terraform_is_installed_where_the_project_uses_it(run_workflow: GitHub, 
     assert installing == ({"infrastructure", "plan"} if uses_it else set())
 
 
+def test_a_fixed_release_of_bicep_is_installed_where_the_project_uses_it(run_workflow: GitHub, github: Path) -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in github.rglob("*.yml"))
+    releases = set(re.findall(r"az bicep install --version (\S+)", text))
+    assert len(releases) == 1
+    run_workflow.run("infrastructure.yml", vars=AZURE)
+    uses_it = (github.parent / "infrastructure" / "bicep").is_dir()
+    installing = [call for call in run_workflow.calls if call.startswith("az bicep install")]
+    assert set(installing) == ({f"az bicep install --version {releases.pop()}"} if uses_it else set())
+
+
 @pytest.mark.parametrize(("version", "calls_it"), [("aml-cli-v2", True), ("python-sdk-v2", False)])
 def test_the_ml_extension_is_installed_where_the_verbs_call_it(
     version: str, calls_it: bool, render: Render, runner: Path, tmp_path: Path
