@@ -672,7 +672,7 @@ VERBS = {
     "smoke-test": ["MLClient.online_endpoints.invoke({online})"],
     "logs": ["MLClient.online_deployments.get_logs(blue"],
     "shift-traffic --percent 30": ["MLClient.online_endpoints.begin_create_or_update({online}: blue=70 green=30)"],
-    "rollback": ["({online}: blue=100)", "MLClient.models.create_or_update({model}:1, rejected_dev=true)"],
+    "rollback": ["({online}: blue=100)", "MLClient.models.create_or_update({model}:1, rejected_dev=true"],
     "models": [],
     "deliver": ["MLClient.models.create_or_update({model}:1, deployed_dev="],
     "promote --to test": ["MLClient.models.share({model}:1 to {registry})"],

@@ -631,7 +631,7 @@ VERBS = {
     "deploy-batch": ["batch_deployments.begin_create_or_update(model-1: {model}:1)", "({batch}: default model-1)"],
     "smoke-test": ["online_endpoints.invoke({online})"],
     "shift-traffic --percent 30": ["online_endpoints.begin_create_or_update({online}: blue=70 green=30)"],
-    "rollback": ["({online}: blue=100)", "models.create_or_update({model}:1, rejected_dev=true)"],
+    "rollback": ["({online}: blue=100)", "models.create_or_update({model}:1, rejected_dev=true"],
     "models": [],
     "deliver": [
         "online_deployments.begin_create_or_update(green: {model}:1, Standard_",
