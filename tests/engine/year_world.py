@@ -351,12 +351,12 @@ class World:
             self.require(not able, f"{each}: no deployment has traffic, although {able} could answer")
         silent = [name for name in serving if BROKEN in deployments[name].files]
         self.require(not silent, f"{each}: requests get no predictions from {silent}")
-        if self._answered[each]:
-            slow = [name for name, share in traffic.items() if share == 100 and FAILING in deployments[name].files]
-            self.require(
-                not slow or self._settled[each] in {deployments[name].version for name in slow},
-                f"{each}: requests fail at {slow}, and its metrics said so",
-            )
+        # Where nothing served there was no canary, and what had all traffic before is what a failure goes back to.
+        slow = [name for name, share in traffic.items() if share == 100 and FAILING in deployments[name].files]
+        unknown = {deployments[name].version for name in slow} - set(self.people.served[each])
+        self.require(
+            not (unknown and self._answered[each]), f"{each}: requests fail at {slow}, and its metrics said so"
+        )
         new = self.answering(each) - self._answered[each]
         back = new & self._rejected[each]
         self.require(not back, f"{each}: version {back} is back, although it was rejected")
