@@ -59,6 +59,13 @@ def register(azure: FakeAzure, *versions: str, **tags: str) -> None:
     azure.save()
 
 
+def deploy_each(session: Session, azure: FakeAzure, versions: str) -> None:
+    """Register versions and deploy each of them, one after the other."""
+    for version in versions:
+        register(azure, version)
+        verbs.deploy_online(session)
+
+
 def pass_on(session: Session, target: str) -> None:
     """Name the environment that gets the model afterwards."""
     file = session.project.root / "config" / f"{session.config.environment}.yml"
@@ -335,9 +342,7 @@ def test_a_rollback_to_a_named_version_is_not_undone_by_the_next_delivery(dev: S
 
 
 def test_a_rollback_during_a_rollout_can_go_further_back(dev: Session, azure: FakeAzure) -> None:
-    for version in "12":
-        register(azure, version)
-        verbs.deploy_online(dev)
+    deploy_each(dev, azure, "12")
     register(azure, "3")
     kill(dev, "3")
     verbs.rollback(dev, model_version="1")
@@ -414,9 +419,7 @@ def test_a_rollback_that_broke_off_is_completed_and_goes_no_further_back(
 
 @pytest.mark.parametrize("bad", ["3", None])
 def test_a_rollback_whose_end_cannot_be_noted_is_done(dev: Session, azure: FakeAzure, bad: str | None) -> None:
-    for version in "123":
-        register(azure, version)
-        verbs.deploy_online(dev)
+    deploy_each(dev, azure, "123")
     azure.fail("tags.leaving_dev=false")
     verbs.rollback(dev)
     azure.works_again()
@@ -426,9 +429,7 @@ def test_a_rollback_whose_end_cannot_be_noted_is_done(dev: Session, azure: FakeA
 
 
 def test_a_rollback_that_names_the_bad_version_can_be_repeated_after_its_end(dev: Session, azure: FakeAzure) -> None:
-    for version in "123":
-        register(azure, version)
-        verbs.deploy_online(dev)
+    deploy_each(dev, azure, "123")
     for _ in range(2):
         verbs.rollback(dev, bad="3")
         assert list(serves(dev)[1].values()) == ["2"]
@@ -454,9 +455,7 @@ def refuse(_: object) -> str:
 def test_a_rollback_whose_deployment_went_although_azure_says_no_is_none_that_broke_off(
     dev: Session, azure: FakeAzure
 ) -> None:
-    for version in "12":
-        register(azure, version)
-        verbs.deploy_online(dev)
+    deploy_each(dev, azure, "12")
     register(azure, "3")
     kill(dev, "3")
     azure.fail("az ml online-deployment delete", after=True)
@@ -467,9 +466,7 @@ def test_a_rollback_whose_deployment_went_although_azure_says_no_is_none_that_br
 def test_a_version_whose_predecessor_could_not_be_removed_is_what_a_rollback_comes_back_to(
     dev: Session, azure: FakeAzure
 ) -> None:
-    for version in "12":
-        register(azure, version)
-        verbs.deploy_online(dev)
+    deploy_each(dev, azure, "12")
     azure.fail("az ml online-deployment delete")
     failure(lambda: verbs.deliver(dev, model_version="1", pin=True))
     azure.works_again()
@@ -508,9 +505,7 @@ def test_a_time_that_could_not_be_noted_is_noted_by_the_next_delivery(dev: Sessi
 
 
 def test_the_new_pin_of_a_rollout_that_was_killed_ends_with_it(dev: Session, azure: FakeAzure) -> None:
-    for version in "12":
-        register(azure, version)
-        verbs.deploy_online(dev)
+    deploy_each(dev, azure, "12")
     kill(dev, "1")
     azure.load()["models"]["1"]["pinned_dev"] = "true"
     azure.save()
@@ -520,9 +515,7 @@ def test_the_new_pin_of_a_rollout_that_was_killed_ends_with_it(dev: Session, azu
 
 
 def test_a_pin_stays_when_only_the_old_deployment_could_not_be_removed(dev: Session, azure: FakeAzure) -> None:
-    for version in "12":
-        register(azure, version)
-        verbs.deploy_online(dev)
+    deploy_each(dev, azure, "12")
     azure.fail("az ml online-deployment delete")
     assert "could not be removed" in failure(lambda: verbs.deliver(dev, model_version="1", pin=True))
     assert azure.load()["models"]["1"]["pinned_dev"] == "true"
@@ -644,9 +637,7 @@ def test_a_rollback_goes_back_from_what_serves_while_a_newer_version_is_held(dev
 
 def test_a_rollback_that_names_the_older_of_two_rejects_that_one(dev: Session, azure: FakeAzure) -> None:
     """Its look was before the rollout of a correction began."""
-    for version in "12":
-        register(azure, version)
-        verbs.deploy_online(dev)
+    deploy_each(dev, azure, "12")
     register(azure, "3")
     kill(dev, "3")
     verbs.rollback(dev, bad="2")
@@ -657,9 +648,7 @@ def test_a_rollback_that_names_the_older_of_two_rejects_that_one(dev: Session, a
 def test_a_look_names_what_a_rollback_does_and_changes_nothing(
     dev: Session, azure: FakeAzure, page: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for version in "123":
-        register(azure, version)
-        verbs.deploy_online(dev)
+    deploy_each(dev, azure, "123")
     before = azure.load()
     verbs.look(dev)
     assert azure.load() == before
@@ -680,9 +669,7 @@ def test_a_look_names_what_a_rollback_does_and_changes_nothing(
 def test_a_look_during_a_rollback_names_the_same_version(
     dev: Session, azure: FakeAzure, page: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for version in "123":
-        register(azure, version)
-        verbs.deploy_online(dev)
+    deploy_each(dev, azure, "123")
     seen = []
 
     def test(session: Session, deployment: str | None = None) -> None:
@@ -697,9 +684,7 @@ def test_a_look_during_a_rollback_names_the_same_version(
 def test_the_last_step_of_a_delivery_leaves_a_rollback_in_progress_alone(
     dev: Session, azure: FakeAzure, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for version in "12":
-        register(azure, version)
-        verbs.deploy_online(dev)
+    deploy_each(dev, azure, "12")
 
     def test(session: Session, deployment: str | None = None) -> None:
         verbs.abort(Session.open("dev"))
@@ -748,9 +733,7 @@ def test_of_two_rollouts_that_began_together_the_second_one_leaves_the_first_alo
 
 
 def test_a_deployment_of_another_origin_is_none_of_a_rollback(dev: Session, azure: FakeAzure) -> None:
-    for version in "12":
-        register(azure, version)
-        verbs.deploy_online(dev)
+    deploy_each(dev, azure, "12")
     azure.load()["online"]["deployments"]["shadow"] = {"model": "azureml:a-model:1", "tags": {}, "set": {}}
     azure.save()
     verbs.rollback(dev)
@@ -759,9 +742,7 @@ def test_a_deployment_of_another_origin_is_none_of_a_rollback(dev: Session, azur
 
 
 def test_an_end_that_was_not_noted_ends_with_the_next_version(dev: Session, azure: FakeAzure) -> None:
-    for version in "123":
-        register(azure, version)
-        verbs.deploy_online(dev)
+    deploy_each(dev, azure, "123")
     azure.fail("tags.leaving_dev=false")
     verbs.rollback(dev)
     azure.works_again()
