@@ -23,8 +23,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from combinations import add_ons, with_add_ons  # noqa: E402
 from conftest import SUFFIX, copy_template  # noqa: E402
 from parity_table import differences  # noqa: E402
-from test_parity import compared  # noqa: E402
-from test_terraform import terraform  # noqa: E402
+from test_parity import compared, initialise  # noqa: E402
 
 
 def main() -> None:
@@ -44,7 +43,7 @@ def main() -> None:
             folders[tool] = Path(temporary) / tool
             answers = with_add_ons(*options.add_ons, infrastructure_version=tool, name_suffix=SUFFIX)
             copier.run_copy(str(source), folders[tool], data=answers, defaults=True, quiet=True, unsafe=True)
-        terraform(folders["terraform"] / "infrastructure" / "terraform", tools, "init", "-backend=false")
+        initialise(folders["terraform"], tools)
         table, other = compared(folders, tools, (options.environment,))[options.environment]
     lines = differences(table, other)
     if options.rows:

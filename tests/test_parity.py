@@ -234,12 +234,17 @@ def built(render: Render, tools: Path, tmp_path_factory: pytest.TempPathFactory)
             for name in ("infrastructure", "config"):
                 shutil.copytree(project / name, folder / name)
             folders[tool] = folder
-        for module in modules(folders["terraform"]):
-            started = terraform(module, tools, "init", "-backend=false")
-            assert started.returncode == 0, started.stdout + started.stderr
+        initialise(folders["terraform"], tools)
         return folders
 
     return build
+
+
+def initialise(folder: Path, tools: Path) -> None:
+    """Let Terraform install what the project's modules refer to, without a backend."""
+    for module in modules(folder):
+        started = terraform(module, tools, "init", "-backend=false")
+        assert started.returncode == 0, started.stdout + started.stderr
 
 
 def modules(folder: Path) -> list[Path]:
