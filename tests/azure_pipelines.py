@@ -1,7 +1,7 @@
-"""Azure Pipelines of a rendered project: their templates expanded, and their steps run, as far as the project uses them.
+"""Azure Pipelines of a rendered project: their templates expanded and their steps run, as far as the project uses them.
 
-What Azure DevOps would accept in silence and answer with nothing (an output of a stage that is no dependency, a variable
-that is not set, a parameter that a template does not have) is an error here.
+What Azure DevOps accepts in silence and answers with nothing (an output of a stage that is no dependency, a variable
+that is not set, an output of a step that is not there) is an error here.
 """
 
 import json
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from workflow_runs import Outcome, Work
 
 SUCCESS = ("Succeeded", "SucceededWithIssues")
 TYPES: dict[str, type | tuple[type, ...]] = {
@@ -35,7 +36,20 @@ PREDEFINED = {
     "System.StageAttempt": "1",
     "System.TeamProject": "Delays of flights",
 }
-REASONS = {"push": "IndividualCI", "manual": "Manual", "schedule": "Schedule", "pull request": "PullRequest"}
+REASONS = {
+    "push": "IndividualCI",
+    "manual": "Manual",
+    "schedule": "Schedule",
+    "pull request": "PullRequest",
+    "fork": "PullRequest",
+}
+RESULTS = {
+    "Succeeded": "success",
+    "SucceededWithIssues": "success",
+    "Failed": "failure",
+    "Canceled": "cancelled",
+    "Skipped": "skipped",
+}
 
 
 class PipelineError(Exception):
@@ -174,7 +188,7 @@ class Scope:
 
 
 def expanded(file: Path, given: Mapping[str, Any] | None = None, reason: str = "Manual") -> dict[str, Any]:
-    """A pipeline as Azure DevOps runs it, with the values of its parameters, without templates and their expressions."""
+    """A pipeline as Azure DevOps runs it: with values of its parameters, without templates and template expressions."""
     document = load(file)
     variables = Known("variable", {"Build.Reason": reason})
     parameters = filled(document.pop("parameters", []), given or {}, file.name)
@@ -213,8 +227,7 @@ def filled(declared: list[dict[str, Any]], given: Mapping[str, Any], name: str) 
 def expand(node: Any, scope: Scope, kind: str = "") -> Any:
     if isinstance(node, dict):
         return {
-            str(interpolated(key, scope)): expand(value, scope, key)
-            for key, value in chosen(list(node.items()), scope)
+            str(interpolated(key, scope)): expand(value, scope, key) for key, value in chosen(list(node.items()), scope)
         }
     if isinstance(node, list):
         return list(elements(node, scope, kind))
@@ -411,7 +424,7 @@ class Agent:
             "Pipeline.Workspace": str(self.work.parent),
             "System.AccessToken": "secret-token",
             "System.DefaultWorkingDirectory": str(self.work),
-            "System.PullRequest.IsFork": "False" if event == "pull request" else "",
+            "System.PullRequest.IsFork": {"pull request": "False", "fork": "True"}.get(event, ""),
             **(variables or {}),
         }
         self.variables |= {each["name"]: each["value"] for each in pipeline.get("variables", [])}
@@ -629,3 +642,68 @@ class Steps:
             raise PipelineError(f"$({found[1]}) is no variable here")
 
         return re.sub(r"\$\(([\w.]+)\)", one, str(value))
+
+
+class AzureRuns:
+    """Runs Azure Pipelines as pipelines of either system are run."""
+
+    def __init__(self, project: Path, folder: Path) -> None:
+        self.work = Work(folder, project)
+        self.work.stand_in("python3", "curl", "sha256sum", "unzip")
+        self.pipelines = folder / "pipelines"
+        shutil.copytree(project / ".azuredevops", self.pipelines)
+        self.names = (self.pipelines / "templates" / "names.yml").read_text(encoding="utf-8")
+        variables = yaml.safe_load(self.names)["variables"]
+        (self.project,) = [each["value"] for each in variables if each["name"] == "project"]
+        self.job = f"{self.project}-{PREDEFINED['Build.BuildId']}"
+        self.agent = Agent(self.work.work, self.work.programs, self.work.log)
+
+    def run(
+        self,
+        pipeline: str,
+        event: str = "manual",
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        fail: str = "",
+        cancel: str = "",
+        outputs: Mapping[str, dict[str, str]] | None = None,
+        network: str = "",
+        attempt: int = 1,
+    ) -> Outcome:
+        """Run a pipeline; see `Runs`."""
+        self.work.prepare(fail or cancel, outputs)
+        names = self.names.replace('- name: pool\n    value: ""', f'- name: pool\n    value: "{network}"')
+        (self.pipelines / "templates" / "names.yml").write_text(names, encoding="utf-8")
+        given = {
+            parameter(name): value or "none" if name == "option" else value for name, value in (inputs or {}).items()
+        }
+        document = expanded(self.pipelines / f"{pipeline}.yml", given, REASONS[event])
+        if event in ("pull request", "fork"):
+            self.merge()
+        run = self.agent.run(document, event, cancel=cancel, variables={"System.StageAttempt": str(attempt)})
+        return self.outcome(run)
+
+    def merge(self) -> None:
+        """Have the merge of a pull request, whose first parent is the branch that it goes to."""
+        identity = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+        for command in (["init", "--quiet"], *2 * [[*identity, "commit", "--quiet", "--allow-empty", "--message=x"]]):
+            subprocess.run(["git", *command], cwd=self.work.work, check=True)
+
+    def outcome(self, run: PipelineRun) -> Outcome:
+        """A run in the words of both systems."""
+        results, identities, machines = {}, {}, {}
+        for (stage, job), one in run.runs.items():
+            name = stage or job
+            results[name] = RESULTS[one.result]
+            if one.machine:
+                machines[name] = one.machine
+            if one.connections:
+                (connection,) = set(one.connections)
+                identities[name] = connection.removeprefix(f"{self.project}-")
+        return Outcome(results, identities, machines, run.log)
+
+
+def parameter(name: str) -> str:
+    """The name that an input of a workflow has as a parameter, which may have no dashes."""
+    first, *others = name.split("-")
+    return first + "".join(other.title() for other in others)
