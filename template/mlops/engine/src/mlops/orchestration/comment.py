@@ -15,6 +15,7 @@ from mlops.shell import Shell
 from mlops.subscription.account import REMEDIES
 
 LIMIT = 65_000  # a comment on GitHub holds 65,536 characters
+PASSED = ("success", "succeeded", "succeededwithissues", "skipped")
 REFUSED = r"Resource not accessible by|is locked"
 
 
@@ -32,7 +33,7 @@ def comment_text(jobs: str, texts: list[str]) -> str:
         results = {name: job["result"] for name, job in json.loads(jobs).items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"--jobs takes the JSON of a workflow's `needs`, not {jobs[:80]!r}") from error
-    ended = [[name, result] for name, result in results.items() if result not in ("success", "skipped")]
+    ended = [[name, result] for name, result in results.items() if str(result).lower() not in PASSED]
     parts = [f"## Not passed\n\n{table(['job', 'result'], ended).rstrip()}"] if ended else []
     parts += [text.strip() for text in texts if text.strip()] or ["Nothing was measured."]
     address = run_address()
