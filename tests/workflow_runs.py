@@ -86,7 +86,7 @@ case "{program} $3" in
 esac
 case "$*" in
 *"--summary .local/plan.md"*) printf '## Infrastructure\\n\\nPlan: 42 to add\\n' > .local/plan.md;;
-*" --file "*/issue.md*) mkdir -p update freshness; touch update/issue.md freshness/issue.md;; # as both verbs of upkeep do
+*" --file "*/issue.md*) mkdir -p update freshness && touch update/issue.md freshness/issue.md;; # of upkeep
 *" --input "*) cp "${{*##* --input }}" "{folder}/comment.json"; echo "{{}}";; # the body of a comment
 *" --outfile "*) echo "{{}}" > "${{*##* --outfile }}";; # what `az bicep build` writes
 esac
