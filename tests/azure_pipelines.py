@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,7 @@ class Scope:
 
 def expanded(file: Path, given: Mapping[str, Any] | None = None, reason: str = "Manual") -> dict[str, Any]:
     """A pipeline as Azure DevOps runs it: with values of its parameters, without templates and template expressions."""
-    document = load(file)
+    document = dict(load(file))
     variables = Known("variable", {"Build.Reason": reason})
     parameters = filled(document.pop("parameters", []), given or {}, file.name)
     scope = Scope(file, {"parameters": parameters, "variables": variables})
@@ -202,7 +203,13 @@ def expanded(file: Path, given: Mapping[str, Any] | None = None, reason: str = "
 def load(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise PipelineError(f"there is no template {file.name}")
-    document: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return parsed(file.read_text(encoding="utf-8"))
+
+
+@cache
+def parsed(text: str) -> dict[str, Any]:
+    """A file, which nothing changes afterwards."""
+    document: dict[str, Any] = yaml.safe_load(text)
     return document
 
 
