@@ -87,6 +87,15 @@ def failure(action: Callable[[], None]) -> str:
     return str(error.value)
 
 
+def problem(action: Callable[[], None]) -> str:
+    """Run what may fail and return its error, "" when there is none."""
+    try:
+        action()
+    except UserError as error:
+        return str(error)
+    return ""
+
+
 class KilledError(BaseException):
     """The machine that ran the verb is gone."""
 
@@ -664,6 +673,65 @@ def test_a_look_names_what_a_rollback_does_and_changes_nothing(
     assert outputs(page)["bad"] == "3", "a new run completes the one that broke off"
     verbs.rollback(dev, bad="3")
     assert list(serves(dev)[1].values()) == ["2"]
+
+
+def canary_of_3(dev: Session, azure: FakeAzure) -> None:
+    deploy_each(dev, azure, "12")
+    register(azure, "3")
+    kill(dev, "3")
+
+
+def rejected_beside_a_canary(dev: Session, azure: FakeAzure) -> None:
+    """A rollback from version 2 was killed when the deployment of version 1 was a canary."""
+    canary_of_3(dev, azure)
+    register(azure, "2", rejected_dev="true")
+
+
+def held_beside_what_serves(dev: Session, azure: FakeAzure) -> None:
+    deploy_each(dev, azure, "12")
+    register(azure, "3")
+    verbs.deploy_online(dev, hold=True)
+
+
+def broken_off_before_its_end(dev: Session, azure: FakeAzure) -> None:
+    deploy_each(dev, azure, "123")
+    azure.fail("az ml schedule list")
+    failure(lambda: verbs.rollback(dev))
+    azure.works_again()
+
+
+@pytest.mark.parametrize("model_version", [None, "1", "2", "3"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda dev, azure: deploy_each(dev, azure, "123"),
+        canary_of_3,
+        rejected_beside_a_canary,
+        held_beside_what_serves,
+        broken_off_before_its_end,
+    ],
+)
+def test_a_look_and_a_rollback_go_the_same_way(
+    dev: Session, azure: FakeAzure, page: Path, given: Callable[..., None], model_version: str | None
+) -> None:
+    given(dev, azure)
+    refused = problem(lambda: verbs.look(dev, model_version=model_version))
+    looked = {} if refused else outputs(page)
+    assert problem(lambda: verbs.rollback(dev, model_version=model_version)) == refused
+    if refused:
+        return
+    assert serves(dev)[1][next(iter(serves(dev)[0]))] == looked["model_version"]
+    if looked["bad"] == looked["model_version"]:
+        return
+    assert azure.load()["models"][looked["bad"]]["rejected_dev"] == "true"
+    assert f"| Rejected | version {looked['bad']}, until" in page.read_text(encoding="utf-8")
+
+
+def test_a_look_asks_once_what_is_deployed(dev: Session, azure: FakeAzure) -> None:
+    deploy_each(dev, azure, "12")
+    before = len(azure.ran("online-endpoint list"))
+    verbs.look(dev)
+    assert len(azure.ran("online-endpoint list")) == before + 1
 
 
 def test_a_look_during_a_rollback_names_the_same_version(

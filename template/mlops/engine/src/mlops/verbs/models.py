@@ -181,6 +181,11 @@ def since(session: Session, model: ModelVersion) -> str:
     return model.tags.get(f"deployed_{session.config.environment}") or ""
 
 
+def short_time(time: str) -> str:
+    """Return a time of a tag as people read it, to the minute."""
+    return time[:16].replace("T", " ")
+
+
 def record_deployment(session: Session, model: ModelVersion) -> None:
     """Note that a model version has all traffic of the environment, with the time, unless that is known."""
     models = session.backend.model_versions(session.registry)

@@ -333,7 +333,7 @@ def logs(session: Session, *, deployment: str | None = None, lines: int = 200) -
 
 def shift_traffic(session: Session, percent: int) -> None:
     """Give the newer of two deployments `percent` of the traffic, the older one the rest."""
-    old, new = old_and_new(session)
+    old, new = old_and_new(session, Endpoint.look(session))
     if old is None or new is None:
         command = session.command("deploy-online", "--hold")
         raise UserError(f"there are not two deployments to share traffic: run `{command}`")
@@ -341,18 +341,17 @@ def shift_traffic(session: Session, percent: int) -> None:
     session.say(f"Version {new.model_version} ({new.name}) has {percent} % of the traffic, {old.name} the rest.")
 
 
-def old_and_new(session: Session) -> tuple[Deployment | None, Deployment | None]:
+def old_and_new(session: Session, endpoint: Endpoint) -> tuple[Deployment | None, Deployment | None]:
     """Return the older of two deployments, None when there are not two, and the newer or only one.
 
     Raises:
         UserError: There are more than two.
     """
-    deployments = session.backend.online_deployments() if session.backend.online_traffic() is not None else []
+    found = list(endpoint.deployments.values())
     if session.dry_run:
-        deployments = [Deployment("blue", "0"), Deployment("green", "1", 1)]
+        found = [Deployment("blue", "0"), Deployment("green", "1", 1)]
     # What has another name was not made by a rollout.
-    ours = [deployment for deployment in deployments if deployment.name in rollout.COLOURS] or deployments
-    ordered = sorted(ours, key=lambda deployment: deployment.generation)
+    ordered = [deployment for deployment in found if deployment.name in rollout.COLOURS] or found
     if len(ordered) > 2:
         names = ", ".join(deployment.name for deployment in ordered)
         raise UserError(f"there are more than two deployments ({names}): delete those that are not needed first")
