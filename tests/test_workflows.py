@@ -27,6 +27,7 @@ OPEN_MACHINE = "ubuntu-24.04"
 # These reach data, endpoints and the registry of a workspace, which a private network closes to GitHub's machines.
 IN_THE_NETWORK = {
     "deliver-environment.yml: deliver",
+    "deliver-environment.yml: look",
     "deliver.yml: choose",
     "monitor.yml: drift",
     "rollback.yml: look",
@@ -38,6 +39,7 @@ IN_THE_NETWORK = {
 QUEUED = IN_THE_NETWORK | {"infrastructure.yml: apply", "infrastructure.yml: plan"}
 # They may do no more than read, so that no approval is needed, and pull requests may run them.
 READING = {
+    "deliver-environment.yml: look",
     "deliver.yml: choose",
     "infrastructure.yml: plan",
     "monitor.yml: drift",
@@ -78,6 +80,7 @@ OUTPUTS = {
     "models": {"model_version": "7", "sha256": HASH, "label": LABEL},
     "rollback": {"bad": "7", "label": "from version 7 to 6, sha256 0123456789ab"},
     "train": {"registered": "true", "started": "true", "model_version": "7", "sha256": HASH},
+    "look": {"deliver": "true", "delivered": "false", "next": ""},
     "deliver-dev": {"delivered": "true", "next": "test"},
     "deliver-test": {"delivered": "true", "next": "prod"},
     "deliver-prod": {"delivered": "true", "next": ""},
@@ -133,7 +136,9 @@ case "$*" in
 *" --outfile "*) echo "{{}}" > "${{*##* --outfile }}";; # what `az bicep build` writes
 esac
 if [ "{program} $2" = "uv mlops" ]; then
-  for name in "$3" "$3-$5"; do
+  verb="$3"
+  case "$*" in *" deliver "*" --look "*) verb=look;; esac
+  for name in "$verb" "$verb-$5"; do
     if [ -f "{folder}/outputs/$name" ]; then cat "{folder}/outputs/$name" >> "$GITHUB_OUTPUT"; fi
   done
 fi
@@ -502,6 +507,10 @@ def bundled(script: Path, name: str, packages: list[str]) -> Path:
     return bundle
 
 
+# The job of a called workflow that the name of the call stands for; the others have theirs behind it.
+MAIN = {"deliver-environment.yml": "deliver"}
+
+
 def expand(github: Path, name: str) -> dict[str, Any]:
     """A workflow with the local action and the called workflows written out, as GitHub runs it.
 
@@ -532,7 +541,8 @@ def called_jobs(github: Path, workflow: dict[str, Any]) -> dict[str, Any]:
         path = github / "workflows" / job["uses"].rpartition("/")[2]
         declared = yaml.safe_load(path.read_text(encoding="utf-8"))
         inner = called_jobs(github, declared)
-        names = {each: job_id if len(inner) == 1 else f"{job_id}_{each}" for each in inner}
+        main = next(iter(inner)) if len(inner) == 1 else MAIN.get(path.name)
+        names = {each: job_id if each == main else f"{job_id}_{each}" for each in inner}
         text = json.dumps(inner, default=str)
         for each, name in names.items():
             text = re.sub(rf"\bneeds\.{each}\.", f"needs.{name}.", text)
@@ -545,8 +555,10 @@ def called_jobs(github: Path, workflow: dict[str, Any]) -> dict[str, Any]:
             found[names[each]] = content | {"needs": [*needs, *own_needs], "if": " && ".join(["always()", *conditions])}
         members[job_id] = list(names.values())
         for key, output in (declared[True]["workflow_call"].get("outputs") or {}).items():
-            (source, value) = re.findall(r"jobs\.(\w+)\.outputs\.(\w+)", output["value"])[0]
-            outputs[f"needs.{job_id}.outputs.{key}"] = f"needs.{names[source]}.outputs.{value}"
+            value = as_expression(output["value"])
+            for each, name in names.items():
+                value = re.sub(rf"\bjobs\.{each}\.", f"needs.{name}.", value)
+            outputs[f"needs.{job_id}.outputs.{key}"] = f"({value})"
     text = json.dumps(found, default=str)
     for old, new in outputs.items():
         text = re.sub(rf"\b{re.escape(old)}\b", new, text)
@@ -734,9 +746,13 @@ def stages(run_workflow: GitHub) -> list[str]:
 
 
 def delivery(environment: str, *options: str) -> list[str]:
-    """The verbs of a job that delivers."""
-    one = f"deliver --environment {environment} --model-version 7 --sha256 {HASH}"
-    return [f"approval --environment {environment}", " ".join([one, *options])]
+    """The verbs of the two jobs that look, and deliver."""
+    named = f"--model-version 7 --sha256 {HASH}"
+    return [
+        " ".join([f"deliver --environment {environment} --look {named}", *options]),
+        f"approval --environment {environment}",
+        " ".join([f"deliver --environment {environment} {named}", *options]),
+    ]
 
 
 BY_HAND: dict[str, Any] = {"github": {"event_name": "workflow_dispatch"}}
@@ -745,7 +761,18 @@ PULL_REQUEST: dict[str, Any] = {
     "github": {"event_name": "pull_request", "ref": "refs/pull/1/merge"},
     "event": {"pull_request": {"head": {"repo": {"full_name": "o/r"}}, "user": {"login": "me"}}},
 }
-THROUGH = {"choose": "success", "dev": "success", "test": "success", "prod": "success"}
+CHAIN = ("dev", "test", "prod")
+
+
+def through(choose: str = "success", **others: str) -> dict[str, str]:
+    """The results of a delivery's jobs: the others than success; an environment that is skipped is not looked at."""
+    found = {name: others.get(name, "success") for name in CHAIN}
+    looks = {f"{name}_look": "skipped" if found[name] == "skipped" else "success" for name in CHAIN}
+    return {"choose": choose} | found | looks | {name: result for name, result in others.items() if "_" in name}
+
+
+NOT_BEGUN = through("failure", dev="skipped", test="skipped", prod="skipped")
+UNCHANGED = {"deliver": "false", "delivered": "true"}
 
 
 # Deliveries.
@@ -753,7 +780,7 @@ THROUGH = {"choose": "success", "dev": "success", "test": "success", "prod": "su
 
 def test_one_version_goes_from_dev_through_test_to_prod(run_workflow: GitHub) -> None:
     outcome = run_workflow.run("deliver.yml", vars=AZURE, **BY_HAND)
-    assert results(outcome) == THROUGH, output(outcome)
+    assert results(outcome) == through(), output(outcome)
     assert stages(run_workflow) == [
         "models --environment dev",
         *delivery("dev"),
@@ -767,13 +794,18 @@ def test_who_approves_reads_version_and_hash_in_the_name_of_the_job(run_workflow
     names = {job: name for job, (name, _, _) in begun(outcome).items()}
     assert names == {
         "choose": "Choose the version for dev",
-        **{name: f"{name}: {LABEL}" for name in ("dev", "test", "prod")},
+        **{f"{name}_look": f"Look at what {name} has" for name in CHAIN},
+        **{name: f"{name}: {LABEL}" for name in CHAIN},
     }
 
 
 def test_the_version_is_chosen_once_by_who_may_only_read_and_before_any_approval(run_workflow: GitHub) -> None:
     outcome = run_workflow.run("deliver.yml", vars=AZURE, **BY_HAND)
-    assert environments(outcome) == {"choose": "dev-read", "dev": "dev", "test": "test", "prod": "prod"}
+    assert environments(outcome) == {
+        "choose": "dev-read",
+        **{f"{name}_look": f"{name}-read" for name in CHAIN},
+        **{name: name for name in CHAIN},
+    }
     assert len([verb for verb in run_workflow.verbs if verb.startswith("models")]) == 1
 
 
@@ -803,12 +835,12 @@ def test_an_environment_can_be_left_out(run_workflow: GitHub) -> None:
     outcome = run_workflow.run(
         "deliver.yml", vars=AZURE, outputs={"deliver-dev": {"delivered": "true", "next": "prod"}}, **BY_HAND
     )
-    assert results(outcome) == THROUGH | {"test": "skipped"}
+    assert results(outcome) == through(test="skipped")
 
 
 @pytest.mark.parametrize("environment", ["dev", "test", "prod"])
 def test_a_failed_delivery_returns_the_traffic_and_stops_all_later_ones(run_workflow: GitHub, environment: str) -> None:
-    deliver = f"uv run mlops {delivery(environment)[1]}"
+    deliver = f"uv run mlops {delivery(environment)[-1]}"
     outcome = run_workflow.run("deliver.yml", vars=AZURE, fail=deliver, **BY_HAND)
     assert results(outcome)[environment] == "failure"
     assert run_workflow.verbs[-1] == f"deliver --environment {environment} --abort"
@@ -817,7 +849,7 @@ def test_a_failed_delivery_returns_the_traffic_and_stops_all_later_ones(run_work
 
 
 def test_a_cancelled_delivery_returns_the_traffic(run_workflow: GitHub) -> None:
-    deliver = f"uv run mlops {delivery('test')[1]}"
+    deliver = f"uv run mlops {delivery('test')[-1]}"
     outcome = run_workflow.run("deliver.yml", vars=AZURE, cancel=deliver, **BY_HAND)
     assert run_workflow.verbs[-1] == "deliver --environment test --abort"
     assert results(outcome)["prod"] == "skipped"
@@ -831,7 +863,7 @@ def test_a_delivery_that_was_completed_returns_nothing(run_workflow: GitHub) -> 
 def test_a_failed_sign_in_does_not_try_to_return_traffic(run_workflow: GitHub) -> None:
     fetch = "az account get-access-token --resource https://ml.azure.com --output none"
     outcome = run_workflow.run("deliver.yml", vars=AZURE, fail=fetch, **BY_HAND)
-    assert results(outcome) == {"choose": "failure", "dev": "skipped", "test": "skipped", "prod": "skipped"}
+    assert results(outcome) == NOT_BEGUN
     assert stages(run_workflow) == []
 
 
@@ -839,7 +871,7 @@ def test_a_version_that_is_not_there_reaches_no_approval(run_workflow: GitHub) -
     typed = {"model-version": "99"}
     models = "uv run mlops models --environment dev --model-version 99"
     outcome = run_workflow.run("deliver.yml", vars=AZURE, inputs=typed, fail=models, **BY_HAND)
-    assert results(outcome) == {"choose": "failure", "dev": "skipped", "test": "skipped", "prod": "skipped"}
+    assert results(outcome) == NOT_BEGUN
 
 
 @pytest.mark.parametrize("environment", ["test", "prod"])
@@ -849,13 +881,13 @@ def test_a_version_that_is_not_there_asks_no_user_where_a_delivery_begins(
     typed = {"environment": environment, "model-version": "99"}
     models = f"uv run mlops models --environment {environment} --model-version 99"
     outcome = run_workflow.run("deliver.yml", vars=AZURE, inputs=typed, fail=models, **BY_HAND)
-    assert results(outcome) == {"choose": "failure", "dev": "skipped", "test": "skipped", "prod": "skipped"}
+    assert results(outcome) == NOT_BEGUN
 
 
 def test_without_reviewers_nothing_reaches_prod_by_itself(run_workflow: GitHub) -> None:
     outcome = run_workflow.run("deliver.yml", vars=AZURE, fail="uv run mlops approval --environment prod", **BY_HAND)
-    assert results(outcome) == THROUGH | {"prod": "failure"}
-    assert delivery("prod")[1] not in run_workflow.verbs
+    assert results(outcome) == through(prod="failure")
+    assert delivery("prod")[-1] not in run_workflow.verbs
 
 
 def test_a_delivery_without_an_approval_ends_no_rollout_of_another_one(run_workflow: GitHub) -> None:
@@ -875,10 +907,10 @@ def test_version_and_hash_typed_for_prod_are_an_approval(
     run_workflow: GitHub, inputs: dict[str, str], asked: bool
 ) -> None:
     outcome = run_workflow.run("deliver.yml", vars=AZURE, inputs=inputs, **BY_HAND)
-    assert results(outcome) == {"choose": "success", "dev": "skipped", "test": "skipped", "prod": "success"}
-    assert environments(outcome) == {"choose": "prod-read", "prod": "prod"}
+    assert results(outcome) == through(dev="skipped", test="skipped")
+    assert environments(outcome) == {"choose": "prod-read", "prod_look": "prod-read", "prod": "prod"}
     assert ("approval --environment prod" in run_workflow.verbs) == asked
-    assert run_workflow.verbs[-1] == delivery("prod")[1]
+    assert run_workflow.verbs[-1] == delivery("prod")[-1]
 
 
 @pytest.mark.parametrize("environment", ["dev", "test", "prod"])
@@ -888,8 +920,46 @@ def test_an_option_counts_in_the_environment_that_was_chosen_alone(
 ) -> None:
     run_workflow.run("deliver.yml", vars=AZURE, inputs={"environment": environment, "option": option}, **BY_HAND)
     deliveries = [verb.split() for verb in run_workflow.verbs if verb.startswith("deliver ")]
-    assert (deliveries[0][2], deliveries[0][7:]) == (environment, [option])
-    assert not [verb for verb in deliveries[1:] if option in verb]
+    assert deliveries[:2] == [verb.split() for verb in delivery(environment, option) if verb.startswith("deliver ")]
+    assert not [verb for verb in deliveries[2:] if option in verb]
+
+
+# The look before an approval.
+
+
+@pytest.mark.parametrize("unchanged", [["dev"], ["test"], ["dev", "test"], ["dev", "test", "prod"]])
+def test_no_user_approves_what_serves_completely_and_the_next_environment_gets_it(
+    run_workflow: GitHub, unchanged: list[str]
+) -> None:
+    follows = dict(zip(CHAIN, (*CHAIN[1:], ""), strict=True))
+    looks = {f"look-{name}": UNCHANGED | {"next": follows[name]} for name in unchanged}
+    outcome = run_workflow.run("deliver.yml", vars=AZURE, outputs=looks, **BY_HAND)
+    assert results(outcome) == through(**dict.fromkeys(unchanged, "skipped")) | {
+        f"{name}_look": "success" for name in CHAIN
+    }
+    approved = [verb.split()[2] for verb in run_workflow.verbs if verb.startswith("approval")]
+    assert approved == [name for name in CHAIN if name not in unchanged]
+
+
+def test_where_nothing_is_to_be_done_and_none_follows_the_delivery_ends(run_workflow: GitHub) -> None:
+    looks = {"look-dev": UNCHANGED | {"next": ""}}
+    outcome = run_workflow.run("deliver.yml", vars=AZURE, outputs=looks, **BY_HAND)
+    assert results(outcome) == through(dev="skipped", test="skipped", prod="skipped", dev_look="success")
+
+
+@pytest.mark.parametrize("environment", CHAIN)
+def test_what_a_look_refuses_asks_no_user(run_workflow: GitHub, environment: str) -> None:
+    outcome = run_workflow.run("deliver.yml", vars=AZURE, fail=f"uv run mlops {delivery(environment)[0]}", **BY_HAND)
+    later = CHAIN[CHAIN.index(environment) :]
+    assert results(outcome) == through(**dict.fromkeys(later, "skipped")) | {f"{environment}_look": "failure"}
+    assert f"approval --environment {environment}" not in run_workflow.verbs
+
+
+def test_a_delivery_that_fails_hands_nothing_on_of_what_the_look_saw(run_workflow: GitHub) -> None:
+    looks = {"look-dev": {"deliver": "true", "delivered": "false", "next": ""}, "deliver-dev": {}}
+    verb = f"uv run mlops {delivery('dev')[-1]}"
+    outcome = run_workflow.run("deliver.yml", vars=AZURE, outputs=looks, fail=verb, **BY_HAND)
+    assert results(outcome) == through(dev="failure", test="skipped", prod="skipped")
 
 
 # Trainings.
@@ -916,7 +986,9 @@ def test_what_decides_about_a_model_starts_a_training(github: Path) -> None:
 
 def test_a_training_hands_version_and_hash_to_the_delivery(run_workflow: GitHub) -> None:
     outcome = run_workflow.run("train.yml", vars=AZURE)
-    assert results(outcome) == {"train": "success"} | {f"deliver_{job}": "success" for job in THROUGH}, output(outcome)
+    assert results(outcome) == {"train": "success"} | {f"deliver_{job}": "success" for job in through()}, output(
+        outcome
+    )
     assert stages(run_workflow) == [
         "lint",
         "train --environment dev --overrides  --job ",
@@ -1001,7 +1073,8 @@ def test_an_alert_starts_one_training_whose_model_needs_the_approvals_of_every_o
         *delivery("prod"),
     ]
     # Only where something changes, a reviewer can be asked.
-    assert list(environments(outcome).values()) == ["prod-read", "dev", "dev-read", "dev", "test", "prod"]
+    looked_at = ["prod-read", "dev", "dev-read", *(part for name in CHAIN for part in (f"{name}-read", name))]
+    assert list(environments(outcome).values()) == looked_at
 
 
 def test_without_drift_nothing_is_trained(run_workflow: GitHub) -> None:
@@ -1511,5 +1584,5 @@ def test_a_model_goes_from_dev_through_test_to_prod_in_existing_workspaces(
 ) -> None:
     run_workflow = GitHub(runner, existing, tmp_path)
     outcome = run_workflow.run("deliver.yml", vars=AZURE, **BY_HAND)
-    assert results(outcome) == THROUGH
-    assert run_workflow.verbs[-1] == delivery("prod")[1]
+    assert results(outcome) == through()
+    assert run_workflow.verbs[-1] == delivery("prod")[-1]
