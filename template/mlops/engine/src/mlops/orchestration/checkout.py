@@ -17,7 +17,9 @@ REMEDIES: Mapping[str, str] = {
     r"tell me who you are|auto-detect email": (
         "Git does not know you: run `git config --global user.name NAME` and `git config --global user.email ADDRESS`"
     ),
-    r"non-fast-forward|fetch first": f"the repository has commits that are not here: run `git pull --rebase origin {BRANCH}`",
+    r"non-fast-forward|fetch first": (
+        f"the repository has commits that are not here: run `git pull --rebase origin {BRANCH}`"
+    ),
 }
 """What helps against errors of Git, by a pattern of its message."""
 

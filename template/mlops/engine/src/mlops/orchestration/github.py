@@ -1,18 +1,16 @@
 """GitHub Actions: repository, environments, variables, approvals and protection of main, made and checked."""
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
-from urllib.request import Request, urlopen
 
 from mlops.config import EnvironmentConfig
 from mlops.definitions.base import Finding as LintFinding
 from mlops.errors import CommandError, UserError
-from mlops.orchestration import monorepo
+from mlops.orchestration import github_run, monorepo
 from mlops.orchestration.checkout import BRANCH, Checkout, FirstCommit, FirstPush, LockFile
 from mlops.orchestration.checkout import REMEDIES as GIT_REMEDIES
 from mlops.orchestration.comment import keep_comment
@@ -83,11 +81,15 @@ class GitHubActions:
         Raises:
             UserError: It has none, or GitHub gives no answer.
         """
-        require_reviewers(place(project).named(environment))
+        github_run.require_reviewers(place(project).named(environment))
 
     def comment(self, project: Project, markdown: str) -> None:
         """Keep one comment under the pull request, as a run of GitHub Actions."""
-        keep_comment(project, markdown)
+        keep_comment(github_run.GitHubComments(project), project, markdown)
+
+    def issues(self, project: Project, *, dry_run: bool) -> github_run.GitHubIssues:
+        """Return the open issues that workflows opened."""
+        return github_run.GitHubIssues(project, dry_run=dry_run)
 
     def write_copies(self, project: Project) -> None:
         """Write the workflows and settings that GitHub reads at the top of the repository alone."""
@@ -742,35 +744,6 @@ def _lacks(scope: str) -> UserError:
     return UserError(
         f"your sign-in to GitHub lacks the scope {scope}: run `gh auth refresh --hostname github.com --scopes {scope}`"
     )
-
-
-def require_reviewers(environment: str) -> None:
-    """Ask GitHub, with the token of the run, for the reviewers of an environment.
-
-    Raises:
-        UserError: It has none, or GitHub gives no answer.
-    """
-    variables = ("GITHUB_API_URL", "GITHUB_REPOSITORY", "GH_TOKEN")
-    if missing := [name for name in variables if not os.environ.get(name)]:
-        raise UserError(f"{missing[0]} is not set: this runs in a workflow, with the token of the job as GH_TOKEN")
-    address, repository, token = (os.environ[name] for name in variables)
-    # Not with gh, which a machine of one's own need not have.
-    request = Request(
-        f"{address}/repos/{repository}/environments/{environment}",
-        headers={"Authorization": f"Bearer {token}", "Accept": "application/vnd.github+json"},
-    )
-    try:
-        with urlopen(request, timeout=30) as response:
-            rules = json.load(response).get("protection_rules") or []
-    except (OSError, ValueError) as error:
-        raise UserError(f"GitHub does not say who approves {environment}: {error}; run this job again") from error
-    if not any(rule.get("type") == "required_reviewers" for rule in rules):
-        raise UserError(
-            f"{environment} is protected, and its environment on GitHub has no required reviewers: add them in its "
-            "settings, or start deliver.yml manually with the environment, version and hash typed, which is an "
-            "approval, too (docs/operate.md)"
-        )
-    print(f"{environment} has required reviewers.", flush=True)
 
 
 def check_trust(context: Context) -> Iterator[Finding]:
