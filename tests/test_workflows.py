@@ -3,7 +3,6 @@
 The runner executes the bash steps; actions, `uv`, `az` and `gh` are answered by stand-ins that log their call.
 """
 
-import json
 import os
 import re
 import shutil
@@ -17,10 +16,23 @@ from urllib.parse import unquote
 import pytest
 import yaml
 from combinations import EXISTING, combinations, label
-from conftest import ROOT, Render, Run, answers_of, git, refused_commands
-from filelock import FileLock
+from conftest import Render, Run, answers_of, git, refused_commands
+from github_workflows import (
+    AZURE,
+    BY_HAND,
+    ON_SCHEDULE,
+    PULL_REQUEST,
+    GitHub,
+    begun,
+    bundled,
+    environments,
+    machines,
+    output,
+    results,
+    workflow_runner,
+)
+from workflow_runs import HASH, LABEL, OUTPUTS, THROUGH, delivery
 
-AZURE = {"AZURE_CLIENT_ID": "client", "AZURE_TENANT_ID": "tenant", "AZURE_SUBSCRIPTION_ID": "subscription"}
 READ, WRITE = ("contents", "read"), {("contents", "write"), ("pull-requests", "write")}
 SIGN_IN, REVIEWERS, ISSUES = ("id-token", "write"), ("actions", "read"), ("issues", "write")
 OPEN_MACHINE = "ubuntu-24.04"
@@ -48,96 +60,6 @@ UPKEEP = {"freshness.yml: issue", "template-update.yml: issue"}
 COMMENT = "pull-request.yml: comment"
 # A managed network and its firewall may take 90 minutes each.
 LONG = {"infrastructure.yml: apply", "teardown.yml: teardown"}
-# Whatever the other jobs uploaded.
-DOWNLOAD = """
-to="$GITHUB_WORKSPACE/$INPUT_PATH"
-mkdir -p "$to"
-for file in .local/report/metrics.md .local/plan.md; do cp $file "$to" || true; done
-"""
-METRICS = {
-    "metric": "mae",
-    "higher_is_better": False,
-    "rows": 400,
-    "notes": [],
-    "challenger": {"mae": 8.1234567, "r2": 0.9},
-    "champion": {"mae": 9.5, "r2": 0.8},
-    "baselines": {"mean": {"mae": 20.0, "r2": -8.8e-06}},
-}
-DECISION = {
-    "promote": True,
-    "reasons": ["the gain is significant"],
-    "champion": "champion",
-    "champion_version": 3,
-    "note": None,
-    "better_baselines": [],
-}
-HASH = "1a2b3c4d5e6f" + "0" * 52
-LABEL = "version 7, sha256 1a2b3c4d5e6f"
-# What the verbs hand on; a name with an environment counts for that one.
-OUTPUTS = {
-    "models": {"model_version": "7", "sha256": HASH, "label": LABEL},
-    "rollback": {"bad": "7", "label": "from version 7 to 6, sha256 0123456789ab"},
-    "train": {"registered": "true", "started": "true", "model_version": "7", "sha256": HASH},
-    "deliver-dev": {"delivered": "true", "next": "test"},
-    "deliver-test": {"delivered": "true", "next": "prod"},
-    "deliver-prod": {"delivered": "true", "next": ""},
-    "drift": {"retrain": "true", "job": "model-drift-0123456789ab"},
-    "provision": {"train": "false"},
-}
-# The verbs that are the project's own code here, not a stand-in: all that they need is on this machine.
-DRIVER = """
-import argparse, sys
-from pathlib import Path
-sys.path.insert(0, "SOURCE")
-from mlops.errors import UserError
-from mlops.outputs import add_summary, annotate
-
-parser = argparse.ArgumentParser()
-parser.add_argument("verb")
-for option in ("--environment", "--file", "--folder", "--address", "--jobs"):
-    parser.add_argument(option, default="")
-parser.add_argument("--required", action="store_true")
-given = parser.parse_args(sys.argv[3:])
-try:
-    if given.verb == "connected":
-        from mlops.subscription.connected import connected
-        connected(given.environment, required=given.required)
-    else:
-        from mlops.project import Project
-        project = Project(Path.cwd(), "package", "aml-cli-v2", "bicep")
-        if given.verb == "summary":
-            from mlops.local.summary import summary
-            Path(given.file).write_text(summary(project), encoding="utf-8")
-            add_summary(summary(project))
-        elif given.verb == "comment":
-            from mlops.orchestration.comment import comment_text, keep_comment
-            texts = [path.read_text(encoding="utf-8") for path in sorted(Path(given.folder).glob("*.md"))]
-            keep_comment(project, comment_text(given.jobs, texts))
-        else:
-            from mlops.subscription.button import write_button
-            write_button(project, Path(given.folder), given.address)
-except UserError as error:
-    annotate("error", f"mlops {given.verb}", str(error))
-    sys.exit(1)
-"""
-STAND_IN = """#!/bin/sh
-echo "{program} $*" >> "{folder}/calls.log"
-if grep -qxF "{program} $*" "{folder}/failing"; then exit 1; fi
-case "{program} $3" in
-"uv connected" | "uv summary" | "uv button" | "uv comment") exec "{python}" -B "{folder}/driver.py" "$@";;
-esac
-case "$*" in
-*"--summary .local/plan.md"*) printf '## Infrastructure\\n\\nPlan: 42 to add\\n' > .local/plan.md;;
-*" --file "*/issue.md*) mkdir -p update freshness;; # where `mlops template-update` and `mlops freshness` write
-*" --input "*) cp "${{*##* --input }}" "{folder}/comment.json"; echo "{{}}";; # the body of a comment
-*" --outfile "*) echo "{{}}" > "${{*##* --outfile }}";; # what `az bicep build` writes
-esac
-if [ "{program} $2" = "uv mlops" ]; then
-  for name in "$3" "$3-$5"; do
-    if [ -f "{folder}/outputs/$name" ]; then cat "{folder}/outputs/$name" >> "$GITHUB_OUTPUT"; fi
-  done
-fi
-"""
 
 
 def kinds() -> list[dict[str, str]]:
@@ -478,274 +400,12 @@ def test_an_option_that_does_not_exist_is_noticed(github: Path, run_in: Run) -> 
 
 @pytest.fixture(scope="session")
 def runner(tools: Path) -> Path:
-    """The workflow runner as one file."""
-    return bundled(tools / "gha_run.mjs", "workflow-runner", ["yaml@2.9.1", "@actions/expressions@0.3.61"])
-
-
-def bundled(script: Path, name: str, packages: list[str]) -> Path:
-    """A script for Node.js and its packages as one file."""
-    npm = shutil.which("npm")
-    if not npm:
-        pytest.skip("no Node.js, which GitHub's images have: the tools for workflows need it")
-    folder = ROOT / ".venvs" / name
-    bundle = folder / f"{script.stem}.cjs"
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.parent / f"{name}.lock"):
-        if not bundle.exists():
-            shutil.copy2(script, folder)
-            command = [npm, "install", "--silent", "--no-fund", *packages, "esbuild@0.28.2"]
-            if subprocess.run(command, cwd=folder, check=False).returncode:
-                pytest.skip(f"{name} cannot be installed without a network")
-            esbuild = str(folder / "node_modules" / ".bin" / "esbuild")
-            options = ["--bundle", "--platform=node", "--format=cjs", f"--outfile={bundle}", "--log-level=error"]
-            subprocess.run([esbuild, script.name, *options], cwd=folder, check=True)
-    return bundle
-
-
-def expand(github: Path, name: str) -> dict[str, Any]:
-    """A workflow with the local action and the called workflows written out, as GitHub runs it.
-
-    The first step of a job prints its name, the machine that it runs on, and its environment.
-    """
-    workflow = yaml.safe_load((github / "workflows" / name).read_text(encoding="utf-8"))
-    workflow["jobs"] = called_jobs(github, workflow)
-    for job in workflow["jobs"].values():
-        job["steps"] = [inner for step in job["steps"] for inner in local_action(github, step)]
-        shown = json.dumps([job.get(key, "") for key in ("name", "runs-on", "environment")])
-        job["steps"].insert(0, {"run": f"cat <<'END'\n{shown}\nEND", "shell": "bash"})
-    text = json.dumps(workflow, default=str).replace("steps.setup.outputs.azure", "steps.connected.outputs.azure")
-    # The workflow runner has no files to hash, so the project answers.
-    text = re.sub(r"hashFiles\('([^']+)'\)", lambda found: f"'{'hash' * any(github.parent.glob(found[1]))}'", text)
-    expanded: dict[str, Any] = json.loads(text)
-    return expanded
-
-
-def called_jobs(github: Path, workflow: dict[str, Any]) -> dict[str, Any]:
-    """The jobs of a workflow, with those of the workflows that it calls, under the id of the call and their own."""
-    found: dict[str, Any] = {}
-    outputs: dict[str, str] = {}
-    members: dict[str, list[str]] = {}
-    for job_id, job in workflow["jobs"].items():
-        if "uses" not in job:
-            found[job_id] = job
-            continue
-        path = github / "workflows" / job["uses"].rpartition("/")[2]
-        declared = yaml.safe_load(path.read_text(encoding="utf-8"))
-        inner = called_jobs(github, declared)
-        names = {each: job_id if len(inner) == 1 else f"{job_id}_{each}" for each in inner}
-        text = json.dumps(inner, default=str)
-        for each, name in names.items():
-            text = re.sub(rf"\bneeds\.{each}\.", f"needs.{name}.", text)
-        values = {key: literal(value) for key, value in (job.get("with") or {}).items()}
-        inner = json.loads(filled(text, declared[True]["workflow_call"]["inputs"], values))
-        needs = as_list(job.get("needs"))
-        for each, content in inner.items():
-            own_needs = [names[other] for other in as_list(content.get("needs"))]
-            conditions = [runs_if(job, needs), runs_if(content, own_needs)]
-            found[names[each]] = content | {"needs": [*needs, *own_needs], "if": " && ".join(["always()", *conditions])}
-        members[job_id] = list(names.values())
-        for key, output in (declared[True]["workflow_call"].get("outputs") or {}).items():
-            (source, value) = re.findall(r"jobs\.(\w+)\.outputs\.(\w+)", output["value"])[0]
-            outputs[f"needs.{job_id}.outputs.{key}"] = f"needs.{names[source]}.outputs.{value}"
-    text = json.dumps(found, default=str)
-    for old, new in outputs.items():
-        text = re.sub(rf"\b{re.escape(old)}\b", new, text)
-    jobs_found: dict[str, Any] = json.loads(text)
-    for job in jobs_found.values():
-        job["needs"] = [each for need in as_list(job.get("needs")) for each in members.get(need, [need])]
-    return jobs_found
-
-
-def runs_if(job: dict[str, Any], needs: list[str]) -> str:
-    """When a job runs: after a success of what it needs, unless its condition says otherwise."""
-    condition = as_expression(job.get("if", "true"))
-    if re.search(r"\b(cancelled|always|failure|success)\(", condition):
-        return f"({condition})"
-    return " && ".join([*(f"needs.{each}.result == 'success'" for each in needs), f"({condition})"])
-
-
-def as_list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else [value] if value else []
-
-
-def as_expression(value: object) -> str:
-    text = str(value).strip()
-    return text[3:-2].strip() if text.startswith("${{") and text.endswith("}}") else text
-
-
-def local_action(github: Path, step: dict[str, Any]) -> list[dict[str, Any]]:
-    if not step.get("uses", "").startswith("$/"):
-        return [step]
-    # Unlike those of a workflow, all inputs of an action are texts.
-    values = {key: f"format('{{0}}', {literal(value)})" for key, value in (step.get("with") or {}).items()}
-    path = github.parent / step["uses"].removeprefix("$/") / "action.yml"
-    steps: list[dict[str, Any]] = with_inputs(path, values)["runs"]["steps"]
-    return steps
-
-
-def with_inputs(path: Path, values: dict[str, str]) -> dict[str, Any]:
-    """An action in which each input is replaced by its value, or else by its default."""
-    document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    replaced: dict[str, Any] = json.loads(filled(json.dumps(document), document["inputs"], values))
-    return replaced
-
-
-def filled(text: str, declared: dict[str, Any], values: dict[str, str]) -> str:
-    known = {name: literal(details.get("default", "")) for name, details in declared.items()} | values
-    return re.sub(r"\binputs\.([\w-]+)", lambda match: json.dumps(known[match[1]])[1:-1], text)
-
-
-def literal(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    expression = re.fullmatch(r"\$\{\{\s*(.*?)\s*\}\}\s*", str(value), re.DOTALL)
-    return f"({expression[1]})" if expression else f"'{value}'"
-
-
-class GitHub:
-    """Runs workflows of a project; `calls` has the calls of the jobs to uv, az and gh, in order."""
-
-    def __init__(self, runner: Path, github: Path, folder: Path) -> None:
-        self.runner, self.github, self.folder = runner, github, folder
-        self.work = folder / "work"
-        result = self.work / ".local" / "runs" / "20260102" / "evaluate" / "evaluation"
-        result.mkdir(parents=True)
-        (result / "metrics.json").write_text(json.dumps(METRICS), encoding="utf-8")
-        (result / "decision.json").write_text(json.dumps(DECISION), encoding="utf-8")
-        (self.work / ".local" / "report").mkdir()
-        if (github.parent / "infrastructure").is_dir():
-            shutil.copytree(github.parent / "infrastructure", self.work / "infrastructure")
-        self.log, self.failing = folder / "calls.log", folder / "failing"
-        self.log.touch()
-        self.failing.touch()
-        source = github.parent / "mlops" / "engine" / "src"
-        (folder / "driver.py").write_text(DRIVER.replace("SOURCE", str(source)), encoding="utf-8")
-        (folder / "outputs").mkdir()
-        (folder / "bin").mkdir()
-        for program in ("uv", "az", "gh"):
-            script = folder / "bin" / program
-            script.write_text(STAND_IN.format(program=program, folder=folder, python=sys.executable), encoding="utf-8")
-            script.chmod(0o755)
-
-    def run(
-        self,
-        name: str,
-        *,
-        fail: str = "",
-        cancel: str = "",
-        outputs: dict[str, dict[str, str]] | None = None,
-        **context: Any,
-    ) -> dict[str, Any]:
-        """Run a workflow.
-
-        Args:
-            name: Its file.
-            fail: A command line that fails.
-            cancel: A command line in whose midst the run is cancelled.
-            outputs: What some verbs hand on instead.
-            context: The event, the variables and the inputs.
-        """
-        self.log.write_text("", encoding="utf-8")
-        self.failing.write_text(fail or cancel, encoding="utf-8")
-        for verb, values in (OUTPUTS | (outputs or {})).items():
-            text = "".join(f"{key}={value}\n" for key, value in values.items())
-            (self.folder / "outputs" / verb).write_text(text, encoding="utf-8")
-        login = {"required": ["client-id", "tenant-id", "subscription-id"]}
-        actions: dict[str, Any] = {
-            "actions/checkout": {},
-            "astral-sh/setup-uv": {},
-            "hashicorp/setup-terraform": {},
-            "azure/login": login,
-            "actions/upload-artifact": {"run": 'test -e "$GITHUB_WORKSPACE/$INPUT_PATH"'},
-            "actions/download-artifact": {"run": DOWNLOAD},
-            "actions/create-github-app-token": {
-                "required": ["client-id", "private-key"],
-                "run": 'echo "token=of-the-app" >> "$GITHUB_OUTPUT"',
-            },
-        }
-        fixture = {"cwd": str(self.work), "path": [str(self.folder / "bin")], "actions": actions} | context
-        workflow = expand(self.github, name)
-        if fixture.get("github") == BY_HAND["github"]:
-            declared = workflow["true"]["workflow_dispatch"].get("inputs") or {}
-            defaults = {key: each.get("default", "") for key, each in declared.items()}
-            fixture["inputs"] = defaults | context.get("inputs", {})
-        text = json.dumps(workflow)
-        if cancel:
-            # The runner knows failures only; nothing that needs a failure may run after a cancelled step.
-            for old, new in (("failure()", "false"), ("!cancelled()", "success()"), ("cancelled()", "!success()")):
-                text = text.replace(old, new)
-        for file, content in (("workflow.json", text), ("fixture.json", json.dumps(fixture))):
-            (self.folder / file).write_text(content, encoding="utf-8")
-        files = [str(self.folder / "workflow.json"), str(self.folder / "fixture.json")]
-        result = subprocess.run(["node", str(self.runner), *files], capture_output=True, text=True, timeout=120)
-        assert result.stdout, result.stderr
-        outcome: dict[str, Any] = json.loads(result.stdout)
-        return outcome
-
-    @property
-    def comment(self) -> str:
-        """The body of the comment that was sent last; empty without one."""
-        sent = self.folder / "comment.json"
-        return json.loads(sent.read_text(encoding="utf-8"))["body"] if sent.exists() else ""
-
-    @property
-    def calls(self) -> list[str]:
-        return self.log.read_text(encoding="utf-8").splitlines()
-
-    @property
-    def verbs(self) -> list[str]:
-        return [call.removeprefix("uv run mlops ") for call in self.calls if call.startswith("uv run mlops")]
+    return workflow_runner(tools)
 
 
 @pytest.fixture
 def run_workflow(runner: Path, github: Path, tmp_path: Path) -> GitHub:
     return GitHub(runner, github, tmp_path)
-
-
-def results(outcome: dict[str, Any]) -> dict[str, str]:
-    return {job: details["result"] for job, details in outcome["results"].items()}
-
-
-def output(outcome: dict[str, Any]) -> str:
-    return "\n".join(entry.get("out", "") for entry in outcome["log"])
-
-
-def begun(outcome: dict[str, Any]) -> dict[str, list[str]]:
-    """Name, machine and environment of each job that ran."""
-    first: dict[str, str] = {}
-    for entry in outcome["log"]:
-        first.setdefault(entry["job"], entry.get("out", ""))
-    return {job: json.loads(text) for job, text in first.items() if text.startswith("[")}
-
-
-def machines(outcome: dict[str, Any]) -> dict[str, str]:
-    """The machine of each job that ran."""
-    return {job: machine for job, (_, machine, _) in begun(outcome).items()}
-
-
-def environments(outcome: dict[str, Any]) -> dict[str, str]:
-    """The environment of each job that ran in one."""
-    return {job: environment for job, (_, _, environment) in begun(outcome).items() if environment}
-
-
-def stages(run_workflow: GitHub) -> list[str]:
-    """The verbs, without the look at the ids."""
-    return [verb for verb in run_workflow.verbs if not verb.startswith("connected")]
-
-
-def delivery(environment: str, *options: str) -> list[str]:
-    """The verbs of a job that delivers."""
-    one = f"deliver --environment {environment} --model-version 7 --sha256 {HASH}"
-    return [f"approval --environment {environment}", " ".join([one, *options])]
-
-
-BY_HAND: dict[str, Any] = {"github": {"event_name": "workflow_dispatch"}}
-ON_SCHEDULE: dict[str, Any] = {"github": {"event_name": "schedule"}}
-PULL_REQUEST: dict[str, Any] = {
-    "github": {"event_name": "pull_request", "ref": "refs/pull/1/merge"},
-    "event": {"pull_request": {"head": {"repo": {"full_name": "o/r"}}, "user": {"login": "me"}}},
-}
-THROUGH = {"choose": "success", "dev": "success", "test": "success", "prod": "success"}
 
 
 # Deliveries.
@@ -754,7 +414,7 @@ THROUGH = {"choose": "success", "dev": "success", "test": "success", "prod": "su
 def test_one_version_goes_from_dev_through_test_to_prod(run_workflow: GitHub) -> None:
     outcome = run_workflow.run("deliver.yml", vars=AZURE, **BY_HAND)
     assert results(outcome) == THROUGH, output(outcome)
-    assert stages(run_workflow) == [
+    assert run_workflow.stages == [
         "models --environment dev",
         *delivery("dev"),
         *delivery("test"),
@@ -781,13 +441,13 @@ def test_version_and_hash_that_were_typed_are_delivered(run_workflow: GitHub) ->
     typed = {"environment": "dev", "model-version": "5", "sha256": "f" * 64}
     other = {"models": {"model_version": "5", "sha256": HASH, "label": "version 5"}}
     run_workflow.run("deliver.yml", vars=AZURE, inputs=typed, outputs=other, **BY_HAND)
-    assert stages(run_workflow)[0] == "models --environment dev --model-version 5"
+    assert run_workflow.stages[0] == "models --environment dev --model-version 5"
     assert f"deliver --environment prod --model-version 5 --sha256 {'f' * 64}" in run_workflow.verbs
 
 
 def test_a_delivery_that_ends_a_pin_chooses_as_if_there_were_none(run_workflow: GitHub) -> None:
     run_workflow.run("deliver.yml", vars=AZURE, inputs={"environment": "dev", "option": "--unpin"}, **BY_HAND)
-    assert stages(run_workflow)[0] == "models --environment dev --unpin"
+    assert run_workflow.stages[0] == "models --environment dev --unpin"
 
 
 @pytest.mark.parametrize(("stays_in", "last"), [("dev", "test"), ("test", "prod")])
@@ -832,7 +492,7 @@ def test_a_failed_sign_in_does_not_try_to_return_traffic(run_workflow: GitHub) -
     fetch = "az account get-access-token --resource https://ml.azure.com --output none"
     outcome = run_workflow.run("deliver.yml", vars=AZURE, fail=fetch, **BY_HAND)
     assert results(outcome) == {"choose": "failure", "dev": "skipped", "test": "skipped", "prod": "skipped"}
-    assert stages(run_workflow) == []
+    assert run_workflow.stages == []
 
 
 def test_a_version_that_is_not_there_reaches_no_approval(run_workflow: GitHub) -> None:
@@ -917,7 +577,7 @@ def test_what_decides_about_a_model_starts_a_training(github: Path) -> None:
 def test_a_training_hands_version_and_hash_to_the_delivery(run_workflow: GitHub) -> None:
     outcome = run_workflow.run("train.yml", vars=AZURE)
     assert results(outcome) == {"train": "success"} | {f"deliver_{job}": "success" for job in THROUGH}, output(outcome)
-    assert stages(run_workflow) == [
+    assert run_workflow.stages == [
         "lint",
         "train --environment dev --overrides  --job ",
         "models --environment dev --model-version 7",
@@ -968,7 +628,7 @@ def test_wrong_settings_start_no_machine(run_workflow: GitHub) -> None:
     outcome = run_workflow.run("train.yml", vars=AZURE, fail="uv run mlops lint")
     assert results(outcome)["train"] == "failure"
     assert set(results(outcome).values()) == {"failure", "skipped"}
-    assert stages(run_workflow) == ["lint"]
+    assert run_workflow.stages == ["lint"]
 
 
 def test_the_first_push_which_starts_to_build_the_workspace_trains_nothing(run_workflow: GitHub) -> None:
@@ -991,7 +651,7 @@ def test_a_failed_training_delivers_nothing(run_workflow: GitHub) -> None:
 def test_an_alert_starts_one_training_whose_model_needs_the_approvals_of_every_other_one(run_workflow: GitHub) -> None:
     outcome = run_workflow.run("monitor.yml", vars=AZURE, **ON_SCHEDULE)
     assert set(results(outcome).values()) == {"success"}, output(outcome)
-    assert stages(run_workflow) == [
+    assert run_workflow.stages == [
         "drift --environment prod",
         "lint",
         "train --environment dev --overrides  --job model-drift-0123456789ab",
@@ -1009,7 +669,7 @@ def test_without_drift_nothing_is_trained(run_workflow: GitHub) -> None:
         "monitor.yml", vars=AZURE, outputs={"drift": {"retrain": "false", "job": ""}}, **ON_SCHEDULE
     )
     assert results(outcome).pop("drift") == "success"
-    assert stages(run_workflow) == ["drift --environment prod"]
+    assert run_workflow.stages == ["drift --environment prod"]
 
 
 def test_the_alert_of_yesterday_is_not_delivered_again(run_workflow: GitHub) -> None:
@@ -1023,13 +683,13 @@ def test_the_alert_of_yesterday_is_not_delivered_again(run_workflow: GitHub) -> 
 def test_another_environment_can_be_looked_at_manually(run_workflow: GitHub) -> None:
     outcome = run_workflow.run("monitor.yml", vars=AZURE, inputs={"environment": "dev"}, **BY_HAND)
     assert environments(outcome)["drift"] == "dev-read"
-    assert stages(run_workflow)[0] == "drift --environment dev"
+    assert run_workflow.stages[0] == "drift --environment dev"
 
 
 def test_a_monitor_without_an_answer_trains_nothing(run_workflow: GitHub) -> None:
     outcome = run_workflow.run("monitor.yml", vars=AZURE, fail="uv run mlops drift --environment prod", **ON_SCHEDULE)
     assert results(outcome)["drift"] == "failure"
-    assert stages(run_workflow) == ["drift --environment prod"]
+    assert run_workflow.stages == ["drift --environment prod"]
 
 
 # Back.
@@ -1053,7 +713,7 @@ def test_a_rollback_is_one_run_with_an_approval(
     environment = verb.split()[2]
     assert results(outcome) == {"look": "success", "rollback": "success"}
     looked = verb.replace("--from 7", "--look")
-    assert stages(run_workflow) == [looked, verb]
+    assert run_workflow.stages == [looked, verb]
     assert begun(outcome)["rollback"][0] == name
     assert environments(outcome) == {"look": f"{environment}-read", "rollback": environment}
 
@@ -1073,7 +733,7 @@ ON_AZURE = ["deliver.yml", "infrastructure.yml", "monitor.yml", "rollback.yml", 
 def test_a_run_without_azure_does_nothing_and_says_how_to_connect_it(run_workflow: GitHub, workflow: str) -> None:
     outcome = run_workflow.run(workflow)
     assert set(results(outcome).values()) <= {"success", "skipped"}
-    assert stages(run_workflow) == []
+    assert run_workflow.stages == []
     assert not [call for call in run_workflow.calls if call.startswith("az ")]
     environment = "prod" if workflow == "monitor.yml" else "dev"
     assert f"::notice title={environment} is not connected to Azure%2C nothing to do::" in output(outcome)
@@ -1084,7 +744,7 @@ def test_a_run_without_azure_does_nothing_and_says_how_to_connect_it(run_workflo
 def test_a_manual_run_without_azure_fails_with_the_remedy(run_workflow: GitHub, workflow: str) -> None:
     outcome = run_workflow.run(workflow, **BY_HAND)
     assert "failure" in results(outcome).values()
-    assert stages(run_workflow) == []
+    assert run_workflow.stages == []
     assert "AZURE_CLIENT_ID, AZURE_TENANT_ID, AZURE_SUBSCRIPTION_ID are missing: run `uv run mlops" in output(outcome)
 
 
@@ -1104,7 +764,7 @@ def test_the_plan_is_shown_before_the_approval(run_workflow: GitHub, environment
     outcome = run_workflow.run("infrastructure.yml", vars=AZURE, inputs=inputs, **BY_HAND)
     assert results(outcome)["plan"] == results(outcome)["apply"] == "success", output(outcome)
     assert environments(outcome) == {"plan": f"{environment}-read", "apply": environment}
-    assert stages(run_workflow) == [
+    assert run_workflow.stages == [
         f"provision --environment {environment} --plan --deployer workflows --summary .local/plan.md "
         "--retry-minutes 10",
         f"provision --environment {environment} --retry-minutes 10",
@@ -1122,7 +782,7 @@ def test_a_push_is_applied_to_dev_and_trains_the_first_model(run_workflow: GitHu
     new = {"provision": {"train": "true"}, "deliver-dev": {"delivered": "true", "next": ""}}
     outcome = run_workflow.run("infrastructure.yml", vars=AZURE, outputs=new, event={"created": True})
     assert results(outcome)["apply"] == results(outcome)["train_deliver_dev"] == "success", output(outcome)
-    assert stages(run_workflow)[2:] == [
+    assert run_workflow.stages[2:] == [
         "lint",
         "train --environment dev --overrides  --job ",
         "models --environment dev --model-version 7",
@@ -1255,7 +915,7 @@ def test_tokens_that_a_long_job_needs_late_are_fetched_right_after_the_sign_in(r
     tokens = [call for call in run_workflow.calls if "get-access-token" in call]
     services = [re.findall(r"--resource (\S+)", call)[0] for call in tokens[:2]]
     assert services == ["https://ml.azure.com", "https://storage.azure.com"]
-    assert run_workflow.calls.index(tokens[0]) < run_workflow.calls.index(f"uv run mlops {stages(run_workflow)[0]}")
+    assert run_workflow.calls.index(tokens[0]) < run_workflow.calls.index(f"uv run mlops {run_workflow.stages[0]}")
 
 
 def test_jobs_that_need_the_private_network_run_in_the_one_of_their_environment(run_workflow: GitHub) -> None:
@@ -1299,7 +959,7 @@ def test_a_teardown_deletes_the_endpoints_alone_unless_everything_is_requested(
     }
     outcome = run_workflow.run("teardown.yml", vars=AZURE, **context)
     assert results(outcome) == {"teardown": "success"}, output(outcome)
-    assert stages(run_workflow) == [verb]
+    assert run_workflow.stages == [verb]
 
 
 def test_a_teardown_is_requested_by_hand_and_waits_for_a_change_of_the_infrastructure(github: Path) -> None:
@@ -1323,7 +983,7 @@ def test_a_teardown_without_azure_fails_with_the_remedy(run_workflow: GitHub) ->
     inputs = {"environment": "test", "everything": False}
     outcome = run_workflow.run("teardown.yml", inputs=inputs, github={"event_name": "workflow_dispatch"})
     assert results(outcome) == {"teardown": "failure"}
-    assert stages(run_workflow) == []
+    assert run_workflow.stages == []
     assert "AZURE_CLIENT_ID" in output(outcome)
 
 
@@ -1349,7 +1009,7 @@ def test_what_was_found_is_kept_in_one_issue_and_what_could_not_be_checked_chang
     file = verb.split()[2]
     outcome = run_workflow.run(workflow)
     assert {job for job, result in results(outcome).items() if result == "success"} == {"check", "issue"}
-    assert stages(run_workflow) == [verb, f"issue --title {title} --file {file}"]
+    assert run_workflow.stages == [verb, f"issue --title {title} --file {file}"]
     outcome = run_workflow.run(workflow, fail=f"uv run mlops {verb}")
     assert results(outcome)["check"] == "failure"
     assert results(outcome)["issue"] == "skipped"

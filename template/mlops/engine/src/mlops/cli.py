@@ -346,7 +346,7 @@ def connected(
 
 @app.command(rich_help_panel=UPKEEP)
 def comment(
-    folder: Annotated[Path, typer.Option(help="All its *.md files go into the comment.")],
+    folder: Annotated[Path, typer.Option(help="All *.md files in it go into the comment.")],
     jobs: Annotated[str, typer.Option(help="The jobs before this one with their results, as JSON.")] = "{}",
 ) -> None:
     """Make the one comment under a pull request, in a pipeline, or update it."""
@@ -355,7 +355,7 @@ def comment(
     from mlops.project import Project
 
     project = Project.load()
-    texts = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.md"))]
+    texts = [path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*.md"), key=lambda each: each.name)]
     orchestration.of(project).comment(project, comment_text(jobs, texts))
 
 

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 Level = Literal["notice", "warning", "error"]
 
@@ -59,8 +60,22 @@ def in_pipeline() -> bool:
     return os.environ.get("GITHUB_ACTIONS") == "true" or _on_azure_pipelines()
 
 
+def name_run(text: str) -> None:
+    """Add a text to the name of this run where a job cannot have it in its own: Azure Pipelines names jobs beforehand."""
+    if not _on_azure_pipelines():
+        return
+    # The number that the run began with, which is its own, also when an earlier job has named it.
+    number = os.environ.get("BUILD_BUILDNUMBER", "").partition(" ")[0]
+    allowed = re.sub(r'["/:<>\\|?@*]', "", " ".join(f"{number} {text}".split()))
+    print(f"##vso[build.updatebuildnumber]{_escape(allowed[:255].rstrip('. '))}", flush=True)
+
+
 def run_address() -> str:
     """Return the address of the page of this run, empty outside of a pipeline."""
+    if _on_azure_pipelines():
+        names = ("SYSTEM_COLLECTIONURI", "SYSTEM_TEAMPROJECT", "BUILD_BUILDID")
+        organisation, project, number = (os.environ.get(name, "") for name in names)
+        return f"{organisation.rstrip('/')}/{quote(project)}/_build/results?buildId={number}" if number else ""
     names = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")
     server, repository, number = (os.environ.get(name, "") for name in names)
     return f"{server}/{repository}/actions/runs/{number}" if number else ""

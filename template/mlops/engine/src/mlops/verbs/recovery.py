@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from mlops.azureml.backend import Deployment, ModelVersion
 from mlops.errors import UserError
-from mlops.outputs import add_summary, set_outputs, table
+from mlops.outputs import add_summary, name_run, set_outputs, table
 from mlops.verbs import rollout
 from mlops.verbs.batch import score_files_with
 from mlops.verbs.delivery import summarise
@@ -110,6 +110,7 @@ def look(session: Session, *, model_version: str | None = None) -> None:
     label = f"from version {bad} to {target}, sha256 {sha256[:12] or 'unknown'}"
     session.say(f"A rollback of {session.config.environment} goes {label}.")
     set_outputs(bad=bad, model_version=target, sha256=sha256, label=label)
+    name_run(f"rollback of {session.config.environment} {label}")
     served = {version: since(session, _known(session, version))[:16].replace("T", " ") for version in (bad, target)}
     rows = [[f"Version {version} had all traffic since", time or "unknown"] for version, time in served.items()]
     add_summary(f"## {session.config.environment}: a rollback goes {label}\n\n{table(['', ''], rows)}")

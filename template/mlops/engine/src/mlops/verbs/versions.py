@@ -2,7 +2,7 @@
 
 from mlops.azureml.backend import ModelVersion
 from mlops.errors import UserError
-from mlops.outputs import add_summary, set_outputs, table
+from mlops.outputs import add_summary, name_run, set_outputs, table
 from mlops.verbs.models import choose_model, find_version, is_set, known_hash, number
 from mlops.verbs.session import Session
 
@@ -37,6 +37,7 @@ def list_models(
     session.say(f"Chosen: version {chosen.version}. `{session.command('deliver', *options)}`")
     label = f"version {chosen.version}, sha256 {sha256[:12] or 'unknown'}"
     set_outputs(model_version=chosen.version, sha256=sha256, label=label)
+    name_run(label)
     title = f"## Chosen for {session.config.environment}: {session.config.model.name} {label}"
     add_summary(f"{title}\n\n{table(head, rows)}")
 

@@ -1,0 +1,225 @@
+"""What runs of GitHub workflows and of Azure Pipelines share: stand-ins for programs, what verbs hand on, results."""
+
+import json
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+METRICS = {
+    "metric": "mae",
+    "higher_is_better": False,
+    "rows": 400,
+    "notes": [],
+    "challenger": {"mae": 8.1234567, "r2": 0.9},
+    "champion": {"mae": 9.5, "r2": 0.8},
+    "baselines": {"mean": {"mae": 20.0, "r2": -8.8e-06}},
+}
+DECISION = {
+    "promote": True,
+    "reasons": ["the gain is significant"],
+    "champion": "champion",
+    "champion_version": 3,
+    "note": None,
+    "better_baselines": [],
+}
+HASH = "1a2b3c4d5e6f" + "0" * 52
+LABEL = "version 7, sha256 1a2b3c4d5e6f"
+# What the verbs hand on; a name with an environment counts for that one.
+OUTPUTS = {
+    "models": {"model_version": "7", "sha256": HASH, "label": LABEL},
+    "rollback": {"bad": "7", "label": "from version 7 to 6, sha256 0123456789ab"},
+    "train": {"registered": "true", "started": "true", "model_version": "7", "sha256": HASH},
+    "deliver-dev": {"delivered": "true", "next": "test"},
+    "deliver-test": {"delivered": "true", "next": "prod"},
+    "deliver-prod": {"delivered": "true", "next": ""},
+    "drift": {"retrain": "true", "job": "model-drift-0123456789ab"},
+    "provision": {"train": "false"},
+}
+# The verbs that are the project's own code here, not a stand-in: all that they need is on this machine.
+DRIVER = """
+import argparse, json, os, sys
+from pathlib import Path
+sys.path.insert(0, "SOURCE")
+from mlops.errors import UserError
+from mlops.outputs import add_summary, annotate
+
+parser = argparse.ArgumentParser()
+parser.add_argument("verb")
+for option in ("--environment", "--file", "--folder", "--address", "--jobs"):
+    parser.add_argument(option, default="")
+parser.add_argument("--required", action="store_true")
+given = parser.parse_args(sys.argv[3:])
+try:
+    if given.verb == "connected":
+        from mlops.subscription.connected import connected
+        connected(given.environment, required=given.required)
+    else:
+        from mlops.project import Project
+        project = Project(Path.cwd(), "package", "aml-cli-v2", "bicep")
+        if given.verb == "summary":
+            from mlops.local.summary import summary
+            Path(given.file).write_text(summary(project), encoding="utf-8")
+            add_summary(summary(project))
+        elif given.verb == "comment":
+            from mlops.orchestration.comment import comment_text, keep_comment
+            files = sorted(Path(given.folder).rglob("*.md"), key=lambda path: path.name)
+            text = comment_text(given.jobs, [path.read_text(encoding="utf-8") for path in files])
+            if os.environ.get("TF_BUILD"):
+                Path("FOLDER/comment.json").write_text(json.dumps({"body": text}), encoding="utf-8")
+            else:
+                keep_comment(project, text)
+        else:
+            from mlops.subscription.button import write_button
+            write_button(project, Path(given.folder), given.address)
+except UserError as error:
+    annotate("error", f"mlops {given.verb}", str(error))
+    sys.exit(1)
+"""
+STAND_IN = """#!/bin/sh
+echo "{program} $*" >> "{folder}/calls.log"
+if grep -qxF "{program} $*" "{folder}/failing"; then exit 1; fi
+case "{program} $3" in
+"uv connected" | "uv summary" | "uv button" | "uv comment") exec "{python}" -B "{folder}/driver.py" "$@";;
+esac
+case "$*" in
+*"--summary .local/plan.md"*) printf '## Infrastructure\\n\\nPlan: 42 to add\\n' > .local/plan.md;;
+*" --file "*/issue.md*) mkdir -p update freshness; touch update/issue.md freshness/issue.md;; # as both verbs of upkeep do
+*" --input "*) cp "${{*##* --input }}" "{folder}/comment.json"; echo "{{}}";; # the body of a comment
+*" --outfile "*) echo "{{}}" > "${{*##* --outfile }}";; # what `az bicep build` writes
+esac
+if [ "{program} $2" = "uv mlops" ]; then
+  for name in "$3" "$3-$5"; do
+    if [ ! -f "{folder}/outputs/$name" ]; then continue; fi
+    if [ "$TF_BUILD" ]; then
+      sed 's/^\\([a-z0-9_]*\\)=/##vso[task.setvariable variable=\\1;isOutput=true]/' "{folder}/outputs/$name"
+    else
+      cat "{folder}/outputs/$name" >> "$GITHUB_OUTPUT"
+    fi
+  done
+fi
+"""
+
+
+class Work:
+    """A folder in which the steps of a pipeline run; `calls` has their calls to uv, az and gh, in order.
+
+    Args:
+        folder: An empty folder.
+        project: The rendered project.
+    """
+
+    def __init__(self, folder: Path, project: Path) -> None:
+        self.folder, self.project = folder, project
+        self.work = folder / "work"
+        result = self.work / ".local" / "runs" / "20260102" / "evaluate" / "evaluation"
+        result.mkdir(parents=True)
+        (result / "metrics.json").write_text(json.dumps(METRICS), encoding="utf-8")
+        (result / "decision.json").write_text(json.dumps(DECISION), encoding="utf-8")
+        (self.work / ".local" / "report").mkdir()
+        if (project / "infrastructure").is_dir():
+            shutil.copytree(project / "infrastructure", self.work / "infrastructure")
+        self.log, self.failing, self.programs = folder / "calls.log", folder / "failing", folder / "bin"
+        self.log.touch()
+        self.failing.touch()
+        driver = DRIVER.replace("SOURCE", str(project / "mlops" / "engine" / "src")).replace("FOLDER", str(folder))
+        (folder / "driver.py").write_text(driver, encoding="utf-8")
+        (folder / "outputs").mkdir()
+        self.programs.mkdir()
+        self.stand_in("uv", "az", "gh")
+
+    def stand_in(self, *programs: str) -> None:
+        """Let programs log their calls and do nothing else, but for some verbs."""
+        for program in programs:
+            script = self.programs / program
+            values = {"program": program, "folder": self.folder, "python": sys.executable}
+            script.write_text(STAND_IN.format(**values), encoding="utf-8")
+            script.chmod(0o755)
+
+    def prepare(self, failing: str, outputs: Mapping[str, dict[str, str]] | None) -> None:
+        """Forget the calls so far, and let one command line fail and some verbs hand on something else."""
+        self.log.write_text("", encoding="utf-8")
+        self.failing.write_text(failing, encoding="utf-8")
+        for verb, values in (OUTPUTS | dict(outputs or {})).items():
+            text = "".join(f"{key}={value}\n" for key, value in values.items())
+            (self.folder / "outputs" / verb).write_text(text, encoding="utf-8")
+
+    @property
+    def comment(self) -> str:
+        """The body of the comment that was sent last; empty without one."""
+        sent = self.folder / "comment.json"
+        return json.loads(sent.read_text(encoding="utf-8"))["body"] if sent.exists() else ""
+
+    @property
+    def calls(self) -> list[str]:
+        return self.log.read_text(encoding="utf-8").splitlines()
+
+    @property
+    def verbs(self) -> list[str]:
+        return [call.removeprefix("uv run mlops ") for call in self.calls if call.startswith("uv run mlops")]
+
+    @property
+    def stages(self) -> list[str]:
+        """The verbs, without the look at the ids."""
+        return [verb for verb in self.verbs if not verb.startswith("connected")]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended, in the words of both systems.
+
+    Attributes:
+        results: Of each job of a workflow, of each stage (or job) of a pipeline: success, failure, skipped, cancelled.
+        identities: What each of them that ran in Azure signed in as: `prod`, or `prod-read`, which may only read.
+        machines: The machine or the pool of each that ran.
+        log: What the steps printed.
+    """
+
+    results: dict[str, str]
+    identities: dict[str, str]
+    machines: dict[str, str]
+    log: str
+
+
+class Runs(Protocol):
+    """Runs pipelines of a project, by the name of their file without its ending."""
+
+    work: Work
+    job: str
+    """The name that a training has when none is given."""
+
+    def run(
+        self,
+        pipeline: str,
+        event: str = "manual",
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        fail: str = "",
+        cancel: str = "",
+        outputs: Mapping[str, dict[str, str]] | None = None,
+        network: str = "",
+        attempt: int = 1,
+    ) -> Outcome:
+        """Run a pipeline.
+
+        Args:
+            pipeline: Its name.
+            event: What started it: `manual`, `push`, `schedule`, `pull request`, or `fork`, the request of one.
+            inputs: Of a manual run, with the names that they have on GitHub.
+            fail: A command line that fails.
+            cancel: A command line in whose midst the run is cancelled.
+            outputs: What some verbs hand on instead.
+            network: How the machines in the private networks are called.
+            attempt: How often it has been run.
+        """
+
+
+def delivery(environment: str, *options: str) -> list[str]:
+    """The verbs of a job that delivers."""
+    one = f"deliver --environment {environment} --model-version 7 --sha256 {HASH}"
+    return [f"approval --environment {environment}", " ".join([one, *options])]
+
+
+THROUGH = {"choose": "success", "dev": "success", "test": "success", "prod": "success"}
