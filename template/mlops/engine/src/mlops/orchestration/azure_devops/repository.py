@@ -311,7 +311,8 @@ class AzureRepos(Checkout):
         self, method: str, path: str, document: object = None, *, of: str = "project", place: Parameters | None = None
     ) -> None:
         """Change something through the REST API; `place` has the parameters of the query."""
-        file = () if document is None else body(self.cloud.shell, "azure-devops", document)
+        name = re.sub(r"[^a-z0-9]+", "-", f"{path.rpartition('_apis/')[2]} {_title(document)}".lower()).strip("-")
+        file = () if document is None else body(self.cloud.shell, name, document)
         self.run(*self.api.command(method, path, place, of=of), *file, "--output", "none")
 
     def run(self, *command: str) -> str:
@@ -352,6 +353,14 @@ class AzureRepos(Checkout):
             ),
             **GIT_REMEDIES,
         }
+
+
+def _title(document: object) -> str:
+    """Return what tells a document from others that go to the same place."""
+    if not isinstance(document, dict):
+        return ""
+    resource, kind = document.get("resource") or {}, document.get("type") or {}
+    return str(document.get("name") or " ".join([*map(str, resource.values()), kind.get("id", "")[:8]]))
 
 
 def _because(failure: CommandError) -> str:

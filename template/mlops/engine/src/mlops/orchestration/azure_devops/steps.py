@@ -177,7 +177,7 @@ class Connection(RemovableStep):
         """Create it, or let it sign in as the identity that there is now; its own id, which is trusted, stays."""
         found = self._find()
         if found is None:
-            file = write_document(self.devops.cloud.shell, "service-connection", self._document())
+            file = write_document(self.devops.cloud.shell, self.connection, self._document())
             create = ("az", "devops", "service-endpoint", "create", "--service-endpoint-configuration", file)
             self.devops.run(*create, *self.devops.scope, "--output", "none")
             return
