@@ -205,8 +205,8 @@ class GitHub(Work):
         }
         fixture = {"cwd": str(self.work), "path": [str(self.programs)], "actions": actions} | context
         workflow = expand(self.github, name)
-        if fixture.get("github") == BY_HAND["github"]:
-            declared = workflow["true"]["workflow_dispatch"].get("inputs") or {}
+        if fixture.get("github", {}).get("event_name") == "workflow_dispatch":
+            declared = (workflow["true"]["workflow_dispatch"] or {}).get("inputs") or {}
             defaults = {key: each.get("default", "") for key, each in declared.items()}
             fixture["inputs"] = defaults | context.get("inputs", {})
         text = json.dumps(workflow)

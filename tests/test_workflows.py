@@ -20,18 +20,15 @@ from conftest import Render, Run, answers_of, git, refused_commands
 from github_workflows import (
     AZURE,
     BY_HAND,
-    ON_SCHEDULE,
     PULL_REQUEST,
     GitHub,
     begun,
     bundled,
-    environments,
-    machines,
     output,
     results,
     workflow_runner,
 )
-from workflow_runs import HASH, LABEL, OUTPUTS, THROUGH, delivery
+from workflow_runs import HASH, LABEL, OUTPUTS
 
 READ, WRITE = ("contents", "read"), {("contents", "write"), ("pull-requests", "write")}
 SIGN_IN, REVIEWERS, ISSUES = ("id-token", "write"), ("actions", "read"), ("issues", "write")
@@ -411,17 +408,6 @@ def run_workflow(runner: Path, github: Path, tmp_path: Path) -> GitHub:
 # Deliveries.
 
 
-def test_one_version_goes_from_dev_through_test_to_prod(run_workflow: GitHub) -> None:
-    outcome = run_workflow.run("deliver.yml", vars=AZURE, **BY_HAND)
-    assert results(outcome) == THROUGH, output(outcome)
-    assert run_workflow.stages == [
-        "models --environment dev",
-        *delivery("dev"),
-        *delivery("test"),
-        *delivery("prod"),
-    ]
-
-
 def test_who_approves_reads_version_and_hash_in_the_name_of_the_job(run_workflow: GitHub) -> None:
     outcome = run_workflow.run("deliver.yml", vars=AZURE, **BY_HAND)
     names = {job: name for job, (name, _, _) in begun(outcome).items()}
@@ -431,125 +417,15 @@ def test_who_approves_reads_version_and_hash_in_the_name_of_the_job(run_workflow
     }
 
 
-def test_the_version_is_chosen_once_by_who_may_only_read_and_before_any_approval(run_workflow: GitHub) -> None:
-    outcome = run_workflow.run("deliver.yml", vars=AZURE, **BY_HAND)
-    assert environments(outcome) == {"choose": "dev-read", "dev": "dev", "test": "test", "prod": "prod"}
-    assert len([verb for verb in run_workflow.verbs if verb.startswith("models")]) == 1
-
-
-def test_version_and_hash_that_were_typed_are_delivered(run_workflow: GitHub) -> None:
-    typed = {"environment": "dev", "model-version": "5", "sha256": "f" * 64}
-    other = {"models": {"model_version": "5", "sha256": HASH, "label": "version 5"}}
-    run_workflow.run("deliver.yml", vars=AZURE, inputs=typed, outputs=other, **BY_HAND)
-    assert run_workflow.stages[0] == "models --environment dev --model-version 5"
-    assert f"deliver --environment prod --model-version 5 --sha256 {'f' * 64}" in run_workflow.verbs
-
-
-def test_a_delivery_that_ends_a_pin_chooses_as_if_there_were_none(run_workflow: GitHub) -> None:
-    run_workflow.run("deliver.yml", vars=AZURE, inputs={"environment": "dev", "option": "--unpin"}, **BY_HAND)
-    assert run_workflow.stages[0] == "models --environment dev --unpin"
-
-
-@pytest.mark.parametrize(("stays_in", "last"), [("dev", "test"), ("test", "prod")])
-def test_a_model_goes_no_further_than_the_configuration_says(run_workflow: GitHub, stays_in: str, last: str) -> None:
-    outcome = run_workflow.run(
-        "deliver.yml", vars=AZURE, outputs={f"deliver-{stays_in}": {"delivered": "true", "next": ""}}, **BY_HAND
-    )
-    assert results(outcome)[stays_in] == "success"
-    assert results(outcome)[last] == results(outcome)["prod"] == "skipped"
-
-
-def test_an_environment_can_be_left_out(run_workflow: GitHub) -> None:
-    outcome = run_workflow.run(
-        "deliver.yml", vars=AZURE, outputs={"deliver-dev": {"delivered": "true", "next": "prod"}}, **BY_HAND
-    )
-    assert results(outcome) == THROUGH | {"test": "skipped"}
-
-
-@pytest.mark.parametrize("environment", ["dev", "test", "prod"])
-def test_a_failed_delivery_returns_the_traffic_and_stops_all_later_ones(run_workflow: GitHub, environment: str) -> None:
-    deliver = f"uv run mlops {delivery(environment)[1]}"
-    outcome = run_workflow.run("deliver.yml", vars=AZURE, fail=deliver, **BY_HAND)
-    assert results(outcome)[environment] == "failure"
-    assert run_workflow.verbs[-1] == f"deliver --environment {environment} --abort"
-    later = ["dev", "test", "prod"][["dev", "test", "prod"].index(environment) + 1 :]
-    assert {results(outcome)[name] for name in later} <= {"skipped"}
-
-
-def test_a_cancelled_delivery_returns_the_traffic(run_workflow: GitHub) -> None:
-    deliver = f"uv run mlops {delivery('test')[1]}"
-    outcome = run_workflow.run("deliver.yml", vars=AZURE, cancel=deliver, **BY_HAND)
-    assert run_workflow.verbs[-1] == "deliver --environment test --abort"
-    assert results(outcome)["prod"] == "skipped"
-
-
-def test_a_delivery_that_was_completed_returns_nothing(run_workflow: GitHub) -> None:
-    run_workflow.run("deliver.yml", vars=AZURE, **BY_HAND)
-    assert not [verb for verb in run_workflow.verbs if "--abort" in verb]
-
-
-def test_a_failed_sign_in_does_not_try_to_return_traffic(run_workflow: GitHub) -> None:
-    fetch = "az account get-access-token --resource https://ml.azure.com --output none"
-    outcome = run_workflow.run("deliver.yml", vars=AZURE, fail=fetch, **BY_HAND)
-    assert results(outcome) == {"choose": "failure", "dev": "skipped", "test": "skipped", "prod": "skipped"}
-    assert run_workflow.stages == []
-
-
-def test_a_version_that_is_not_there_reaches_no_approval(run_workflow: GitHub) -> None:
-    typed = {"model-version": "99"}
-    models = "uv run mlops models --environment dev --model-version 99"
-    outcome = run_workflow.run("deliver.yml", vars=AZURE, inputs=typed, fail=models, **BY_HAND)
-    assert results(outcome) == {"choose": "failure", "dev": "skipped", "test": "skipped", "prod": "skipped"}
-
-
-@pytest.mark.parametrize("environment", ["test", "prod"])
-def test_a_version_that_is_not_there_asks_no_user_where_a_delivery_begins(
-    run_workflow: GitHub, environment: str
-) -> None:
-    typed = {"environment": environment, "model-version": "99"}
-    models = f"uv run mlops models --environment {environment} --model-version 99"
-    outcome = run_workflow.run("deliver.yml", vars=AZURE, inputs=typed, fail=models, **BY_HAND)
-    assert results(outcome) == {"choose": "failure", "dev": "skipped", "test": "skipped", "prod": "skipped"}
-
-
-def test_without_reviewers_nothing_reaches_prod_by_itself(run_workflow: GitHub) -> None:
-    outcome = run_workflow.run("deliver.yml", vars=AZURE, fail="uv run mlops approval --environment prod", **BY_HAND)
-    assert results(outcome) == THROUGH | {"prod": "failure"}
-    assert delivery("prod")[1] not in run_workflow.verbs
-
-
-def test_a_delivery_without_an_approval_ends_no_rollout_of_another_one(run_workflow: GitHub) -> None:
-    run_workflow.run("deliver.yml", vars=AZURE, fail="uv run mlops approval --environment prod", **BY_HAND)
-    assert run_workflow.verbs[-1] == "approval --environment prod"
-
-
 TYPED = {"environment": "prod", "model-version": "7", "sha256": HASH}
 
 
-@pytest.mark.parametrize(
-    ("inputs", "asked"),
-    [(TYPED, False), (TYPED | {"sha256": ""}, True), (TYPED | {"model-version": ""}, True)],
-    ids=["both", "no hash", "no version"],
-)
-def test_version_and_hash_typed_for_prod_are_an_approval(
-    run_workflow: GitHub, inputs: dict[str, str], asked: bool
+@pytest.mark.parametrize("environment", ["test", "prod"])
+def test_who_approves_a_rollback_reads_both_versions_in_the_name_of_the_job(
+    run_workflow: GitHub, environment: str
 ) -> None:
-    outcome = run_workflow.run("deliver.yml", vars=AZURE, inputs=inputs, **BY_HAND)
-    assert results(outcome) == {"choose": "success", "dev": "skipped", "test": "skipped", "prod": "success"}
-    assert environments(outcome) == {"choose": "prod-read", "prod": "prod"}
-    assert ("approval --environment prod" in run_workflow.verbs) == asked
-    assert run_workflow.verbs[-1] == delivery("prod")[1]
-
-
-@pytest.mark.parametrize("environment", ["dev", "test", "prod"])
-@pytest.mark.parametrize("option", ["--force", "--hold", "--pin", "--unpin"])
-def test_an_option_counts_in_the_environment_that_was_chosen_alone(
-    run_workflow: GitHub, environment: str, option: str
-) -> None:
-    run_workflow.run("deliver.yml", vars=AZURE, inputs={"environment": environment, "option": option}, **BY_HAND)
-    deliveries = [verb.split() for verb in run_workflow.verbs if verb.startswith("deliver ")]
-    assert (deliveries[0][2], deliveries[0][7:]) == (environment, [option])
-    assert not [verb for verb in deliveries[1:] if option in verb]
+    outcome = run_workflow.run("rollback.yml", vars=AZURE, inputs={"environment": environment}, **BY_HAND)
+    assert begun(outcome)["rollback"][0] == f"{environment}: from version 7 to 6, sha256 0123456789ab"
 
 
 # Trainings.
@@ -574,61 +450,7 @@ def test_what_decides_about_a_model_starts_a_training(github: Path) -> None:
     ]
 
 
-def test_a_training_hands_version_and_hash_to_the_delivery(run_workflow: GitHub) -> None:
-    outcome = run_workflow.run("train.yml", vars=AZURE)
-    assert results(outcome) == {"train": "success"} | {f"deliver_{job}": "success" for job in THROUGH}, output(outcome)
-    assert run_workflow.stages == [
-        "lint",
-        "train --environment dev --overrides  --job ",
-        "models --environment dev --model-version 7",
-        *delivery("dev"),
-        *delivery("test"),
-        *delivery("prod"),
-    ]
-
-
-def test_a_manual_training_can_have_other_settings(run_workflow: GitHub) -> None:
-    run_workflow.run("train.yml", vars=AZURE, inputs={"overrides": "training.seed=7"}, **BY_HAND)
-    assert "train --environment dev --overrides training.seed=7 --job " in run_workflow.verbs
-
-
 STAYS = {"train": OUTPUTS["train"] | {"registered": "false"}}
-
-
-@pytest.mark.parametrize(
-    ("event", "outputs", "delivers"),
-    [
-        ("push", STAYS, True),
-        ("schedule", {}, True),
-        ("schedule", STAYS, False),
-        ("schedule", {"train": OUTPUTS["train"] | {"started": "false"}}, False),
-        ("push", {"train": OUTPUTS["train"] | {"model_version": "", "sha256": "", "registered": "false"}}, False),
-    ],
-    ids=["code changed", "new model", "champion stays", "answered before", "no model"],
-)
-def test_no_user_approves_the_same_model_again_because_of_a_schedule(
-    run_workflow: GitHub, event: str, outputs: dict[str, dict[str, str]], delivers: bool
-) -> None:
-    outcome = run_workflow.run("train.yml", vars=AZURE, outputs=outputs, github={"event_name": event})
-    assert results(outcome)["train"] == "success"
-    assert (results(outcome)["deliver_dev"] == "success") == delivers
-
-
-def test_a_training_that_is_run_again_delivers_also_what_was_trained_before(run_workflow: GitHub) -> None:
-    outcome = run_workflow.run(
-        "train.yml",
-        vars=AZURE,
-        outputs={"train": OUTPUTS["train"] | {"started": "false"}},
-        github={"event_name": "schedule", "run_attempt": 2},
-    )
-    assert results(outcome)["deliver_dev"] == "success"
-
-
-def test_wrong_settings_start_no_machine(run_workflow: GitHub) -> None:
-    outcome = run_workflow.run("train.yml", vars=AZURE, fail="uv run mlops lint")
-    assert results(outcome)["train"] == "failure"
-    assert set(results(outcome).values()) == {"failure", "skipped"}
-    assert run_workflow.stages == ["lint"]
 
 
 def test_the_first_push_which_starts_to_build_the_workspace_trains_nothing(run_workflow: GitHub) -> None:
@@ -638,90 +460,10 @@ def test_the_first_push_which_starts_to_build_the_workspace_trains_nothing(run_w
     assert set(results(outcome).values()) == {"success"}
 
 
-def test_a_failed_training_delivers_nothing(run_workflow: GitHub) -> None:
-    train = "uv run mlops train --environment dev --overrides  --job "
-    outcome = run_workflow.run("train.yml", vars=AZURE, fail=train)
-    assert results(outcome)["train"] == "failure"
-    assert results(outcome)["deliver_choose"] == "skipped"
-
-
 # From an alert of the monitor to production.
 
 
-def test_an_alert_starts_one_training_whose_model_needs_the_approvals_of_every_other_one(run_workflow: GitHub) -> None:
-    outcome = run_workflow.run("monitor.yml", vars=AZURE, **ON_SCHEDULE)
-    assert set(results(outcome).values()) == {"success"}, output(outcome)
-    assert run_workflow.stages == [
-        "drift --environment prod",
-        "lint",
-        "train --environment dev --overrides  --job model-drift-0123456789ab",
-        "models --environment dev --model-version 7",
-        *delivery("dev"),
-        *delivery("test"),
-        *delivery("prod"),
-    ]
-    # Only where something changes, a reviewer can be asked.
-    assert list(environments(outcome).values()) == ["prod-read", "dev", "dev-read", "dev", "test", "prod"]
-
-
-def test_without_drift_nothing_is_trained(run_workflow: GitHub) -> None:
-    outcome = run_workflow.run(
-        "monitor.yml", vars=AZURE, outputs={"drift": {"retrain": "false", "job": ""}}, **ON_SCHEDULE
-    )
-    assert results(outcome).pop("drift") == "success"
-    assert run_workflow.stages == ["drift --environment prod"]
-
-
-def test_the_alert_of_yesterday_is_not_delivered_again(run_workflow: GitHub) -> None:
-    outcome = run_workflow.run(
-        "monitor.yml", vars=AZURE, outputs={"train": OUTPUTS["train"] | {"started": "false"}}, **ON_SCHEDULE
-    )
-    assert results(outcome)["train_train"] == "success"
-    assert not [verb for verb in run_workflow.verbs if verb.startswith("deliver")]
-
-
-def test_another_environment_can_be_looked_at_manually(run_workflow: GitHub) -> None:
-    outcome = run_workflow.run("monitor.yml", vars=AZURE, inputs={"environment": "dev"}, **BY_HAND)
-    assert environments(outcome)["drift"] == "dev-read"
-    assert run_workflow.stages[0] == "drift --environment dev"
-
-
-def test_a_monitor_without_an_answer_trains_nothing(run_workflow: GitHub) -> None:
-    outcome = run_workflow.run("monitor.yml", vars=AZURE, fail="uv run mlops drift --environment prod", **ON_SCHEDULE)
-    assert results(outcome)["drift"] == "failure"
-    assert run_workflow.stages == ["drift --environment prod"]
-
-
 # Back.
-
-
-@pytest.mark.parametrize(
-    ("inputs", "verb", "name"),
-    [
-        ({}, "rollback --environment prod --from 7", "prod: from version 7 to 6, sha256 0123456789ab"),
-        (
-            {"environment": "test", "model-version": "6"},
-            "rollback --environment test --from 7 --model-version 6",
-            "test: from version 7 to 6, sha256 0123456789ab",
-        ),
-    ],
-)
-def test_a_rollback_is_one_run_with_an_approval(
-    run_workflow: GitHub, inputs: dict[str, str], verb: str, name: str
-) -> None:
-    outcome = run_workflow.run("rollback.yml", vars=AZURE, inputs=inputs, **BY_HAND)
-    environment = verb.split()[2]
-    assert results(outcome) == {"look": "success", "rollback": "success"}
-    looked = verb.replace("--from 7", "--look")
-    assert run_workflow.stages == [looked, verb]
-    assert begun(outcome)["rollback"][0] == name
-    assert environments(outcome) == {"look": f"{environment}-read", "rollback": environment}
-
-
-def test_a_rollback_that_fails_is_red(run_workflow: GitHub) -> None:
-    verb = "uv run mlops rollback --environment prod --from 7"
-    outcome = run_workflow.run("rollback.yml", vars=AZURE, fail=verb, **BY_HAND)
-    assert results(outcome) == {"look": "success", "rollback": "failure"}
 
 
 # Without Azure.
@@ -758,82 +500,7 @@ def test_a_forgotten_id_is_an_error_even_on_a_push(run_workflow: GitHub, workflo
 # Infrastructure.
 
 
-@pytest.mark.parametrize("environment", ["dev", "test", "prod"])
-def test_the_plan_is_shown_before_the_approval(run_workflow: GitHub, environment: str) -> None:
-    inputs = {"environment": environment, "action": "apply"}
-    outcome = run_workflow.run("infrastructure.yml", vars=AZURE, inputs=inputs, **BY_HAND)
-    assert results(outcome)["plan"] == results(outcome)["apply"] == "success", output(outcome)
-    assert environments(outcome) == {"plan": f"{environment}-read", "apply": environment}
-    assert run_workflow.stages == [
-        f"provision --environment {environment} --plan --deployer workflows --summary .local/plan.md "
-        "--retry-minutes 10",
-        f"provision --environment {environment} --retry-minutes 10",
-    ]
-
-
-def test_a_plan_changes_nothing_and_needs_no_approval(run_workflow: GitHub) -> None:
-    inputs = {"environment": "prod", "action": "plan"}
-    outcome = run_workflow.run("infrastructure.yml", vars=AZURE, inputs=inputs, **BY_HAND)
-    assert environments(outcome) == {"plan": "prod-read"}
-    assert results(outcome)["apply"] == "skipped"
-
-
-def test_a_push_is_applied_to_dev_and_trains_the_first_model(run_workflow: GitHub) -> None:
-    new = {"provision": {"train": "true"}, "deliver-dev": {"delivered": "true", "next": ""}}
-    outcome = run_workflow.run("infrastructure.yml", vars=AZURE, outputs=new, event={"created": True})
-    assert results(outcome)["apply"] == results(outcome)["train_deliver_dev"] == "success", output(outcome)
-    assert run_workflow.stages[2:] == [
-        "lint",
-        "train --environment dev --overrides  --job ",
-        "models --environment dev --model-version 7",
-        *delivery("dev"),
-    ]
-
-
-def test_a_later_change_of_the_infrastructure_trains_nothing(run_workflow: GitHub) -> None:
-    outcome = run_workflow.run("infrastructure.yml", vars=AZURE)
-    assert results(outcome)["apply"] == "success"
-    assert results(outcome)["train_train"] == "skipped"
-
-
-@pytest.mark.parametrize("part", [" --plan --deployer workflows --summary .local/plan.md", ""], ids=["plan", "apply"])
-def test_infrastructure_that_fails_goes_no_further(run_workflow: GitHub, part: str) -> None:
-    command = f"uv run mlops provision --environment dev{part} --retry-minutes 10"
-    outcome = run_workflow.run("infrastructure.yml", vars=AZURE, fail=command, outputs={"provision": {"train": "true"}})
-    assert results(outcome)["apply"] == ("skipped" if part else "failure")
-    assert results(outcome)["train_train"] == "skipped"
-
-
 # Pull requests.
-
-
-def test_a_pull_request_is_checked_planned_and_commented(run_workflow: GitHub) -> None:
-    outcome = run_workflow.run("pull-request.yml", vars=AZURE, **PULL_REQUEST)
-    assert set(results(outcome).values()) == {"success"}, output(outcome)
-    checks = ["uv run mypy", "uv run pytest", "uv run mlops lint", "uv run mlops local"]
-    assert [call for call in run_workflow.calls if call in checks] == checks
-    assert "provision --check" in run_workflow.verbs
-    plan, comment = run_workflow.verbs[-2:]
-    assert plan == "provision --environment dev --plan --deployer workflows --summary .local/plan.md"
-    assert comment.startswith("comment --folder results --jobs {")
-    assert environments(outcome) == {"plan": "dev-read"}
-    comment = run_workflow.comment
-    assert comment.startswith("<!-- mlops: comment -->\n## Model\n")
-    assert "| this model | 8.123 | 0.9 |" in comment
-    assert "| champion, version 3 | 9.5 | 0.8 |" in comment
-    assert "| baseline mean | 20 | -8.8e-06 |" in comment
-    assert "**Promote:**\n\n- the gain is significant" in comment
-    assert "Plan: 42 to add" in comment
-
-
-def test_a_push_to_main_is_checked_too_and_comments_nowhere(run_workflow: GitHub) -> None:
-    outcome = run_workflow.run("pull-request.yml", vars=AZURE)
-    assert results(outcome) == {
-        "project": "success",
-        "infrastructure": "success",
-        "plan": "skipped",
-        "comment": "skipped",
-    }
 
 
 def test_a_pull_request_is_of_use_without_azure(run_workflow: GitHub) -> None:
@@ -841,44 +508,6 @@ def test_a_pull_request_is_of_use_without_azure(run_workflow: GitHub) -> None:
     assert set(results(outcome).values()) == {"success"}, output(outcome)
     assert "| this model | 8.123 | 0.9 |" in run_workflow.comment
     assert "Plan" not in run_workflow.comment
-
-
-@pytest.mark.parametrize("check", ["ruff check", "mypy", "pytest", "mlops lint", "mlops local"])
-def test_a_failing_check_turns_the_pull_request_red_and_is_commented(run_workflow: GitHub, check: str) -> None:
-    outcome = run_workflow.run("pull-request.yml", vars=AZURE, fail=f"uv run {check}", **PULL_REQUEST)
-    assert results(outcome)["project"] == "failure"
-    assert "## Not passed\n\n| job | result |\n| --- | --- |\n| project | failure |\n" in run_workflow.comment
-    assert "/o/r/actions/runs/1)" in run_workflow.comment
-
-
-def test_a_failing_plan_turns_the_pull_request_red_and_is_not_shown(run_workflow: GitHub) -> None:
-    plan = "uv run mlops provision --environment dev --plan --deployer workflows --summary .local/plan.md"
-    outcome = run_workflow.run("pull-request.yml", vars=AZURE, fail=plan, **PULL_REQUEST)
-    assert results(outcome)["plan"] == "failure"
-    assert "| plan | failure |" in run_workflow.comment
-    assert "Plan: 42" not in run_workflow.comment
-
-
-def test_a_fork_gets_no_token_and_no_comment(run_workflow: GitHub) -> None:
-    fork = {"pull_request": {"head": {"repo": {"full_name": "stranger/r"}}, "user": {"login": "stranger"}}}
-    outcome = run_workflow.run("pull-request.yml", vars=AZURE, **(PULL_REQUEST | {"event": fork}))
-    assert results(outcome) == {
-        "project": "success",
-        "infrastructure": "success",
-        "plan": "skipped",
-        "comment": "skipped",
-    }
-    assert not any(call.startswith("az ") for call in run_workflow.calls)
-
-
-def test_infrastructure_that_is_not_valid_is_not_planned(run_workflow: GitHub) -> None:
-    outcome = run_workflow.run("pull-request.yml", vars=AZURE, fail="uv run mlops provision --check", **PULL_REQUEST)
-    assert results(outcome) == {
-        "project": "success",
-        "infrastructure": "failure",
-        "plan": "skipped",
-        "comment": "success",  # the metrics
-    }
 
 
 # Setting up.
@@ -891,75 +520,7 @@ def test_terraform_is_installed_where_the_project_uses_it(run_workflow: GitHub, 
     assert installing == ({"infrastructure", "plan"} if uses_it else set())
 
 
-def test_a_fixed_release_of_bicep_is_installed_where_the_project_uses_it(run_workflow: GitHub, github: Path) -> None:
-    text = "".join(path.read_text(encoding="utf-8") for path in github.rglob("*.yml"))
-    releases = set(re.findall(r"az bicep install --version (\S+)", text))
-    assert len(releases) == 1
-    run_workflow.run("infrastructure.yml", vars=AZURE)
-    uses_it = (github.parent / "infrastructure" / "bicep").is_dir()
-    installing = [call for call in run_workflow.calls if call.startswith("az bicep install")]
-    assert set(installing) == ({f"az bicep install --version {releases.pop()}"} if uses_it else set())
-
-
-@pytest.mark.parametrize(("version", "calls_it"), [("aml-cli-v2", True), ("python-sdk-v2", False)])
-def test_the_ml_extension_is_installed_where_the_verbs_call_it(
-    version: str, calls_it: bool, render: Render, runner: Path, tmp_path: Path
-) -> None:
-    run_workflow = GitHub(runner, render(mlops_version=version) / ".github", tmp_path)
-    run_workflow.run("train.yml", vars=AZURE)
-    assert any(call.startswith("az extension add --name ml --version ") for call in run_workflow.calls) == calls_it
-
-
-def test_tokens_that_a_long_job_needs_late_are_fetched_right_after_the_sign_in(run_workflow: GitHub) -> None:
-    run_workflow.run("train.yml", vars=AZURE)
-    tokens = [call for call in run_workflow.calls if "get-access-token" in call]
-    services = [re.findall(r"--resource (\S+)", call)[0] for call in tokens[:2]]
-    assert services == ["https://ml.azure.com", "https://storage.azure.com"]
-    assert run_workflow.calls.index(tokens[0]) < run_workflow.calls.index(f"uv run mlops {run_workflow.stages[0]}")
-
-
-def test_jobs_that_need_the_private_network_run_in_the_one_of_their_environment(run_workflow: GitHub) -> None:
-    inside = AZURE | {"MLOPS_RUNNER": "ml"}
-    each = {"dev": "ml-dev", "test": "ml-test", "prod": "ml-prod"}
-    assert machines(run_workflow.run("deliver.yml", vars=inside, **BY_HAND)) == {"choose": "ml-dev"} | each
-    alerted = machines(run_workflow.run("monitor.yml", vars=inside, **ON_SCHEDULE))
-    assert (alerted["drift"], alerted["train_train"]) == ("ml-prod", "ml-dev")
-    assert machines(run_workflow.run("rollback.yml", vars=inside, **BY_HAND)) == {
-        "look": "ml-prod",
-        "rollback": "ml-prod",
-    }
-    built = machines(run_workflow.run("infrastructure.yml", vars=inside))
-    assert built == {"plan": OPEN_MACHINE, "apply": OPEN_MACHINE}
-    assert set(machines(run_workflow.run("pull-request.yml", vars=inside, **PULL_REQUEST)).values()) == {OPEN_MACHINE}
-
-
-@pytest.mark.parametrize("workflow", ["deliver.yml", "monitor.yml", "rollback.yml", "train.yml"])
-def test_without_a_runner_of_ones_own_every_job_runs_on_githubs(run_workflow: GitHub, workflow: str) -> None:
-    assert set(machines(run_workflow.run(workflow, vars=AZURE, **BY_HAND)).values()) == {OPEN_MACHINE}
-
-
 # Teardown.
-
-
-@pytest.mark.parametrize(
-    ("inputs", "verb"),
-    [
-        ({"everything": False, "confirm": ""}, "teardown --environment test --yes --confirm "),
-        ({"everything": True, "confirm": "test"}, "teardown --environment test --all --yes --confirm test"),
-        ({"everything": True, "confirm": ""}, "teardown --environment test --all --yes --confirm "),
-    ],
-    ids=["endpoints", "everything", "everything without its name, which the verb refuses"],
-)
-def test_a_teardown_deletes_the_endpoints_alone_unless_everything_is_requested(
-    run_workflow: GitHub, inputs: dict[str, Any], verb: str
-) -> None:
-    context: dict[str, Any] = {
-        "inputs": {"environment": "test"} | inputs,
-        "github": {"event_name": "workflow_dispatch"},
-    }
-    outcome = run_workflow.run("teardown.yml", vars=AZURE, **context)
-    assert results(outcome) == {"teardown": "success"}, output(outcome)
-    assert run_workflow.stages == [verb]
 
 
 def test_a_teardown_is_requested_by_hand_and_waits_for_a_change_of_the_infrastructure(github: Path) -> None:
@@ -969,14 +530,6 @@ def test_a_teardown_is_requested_by_hand_and_waits_for_a_change_of_the_infrastru
     job = document["jobs"]["teardown"]
     assert job["concurrency"]["group"] == "infrastructure-${{ inputs.environment }}"
     assert job["environment"] == "${{ inputs.environment }}"
-
-
-def test_endpoints_are_deleted_inside_the_private_network_and_the_network_from_outside(run_workflow: GitHub) -> None:
-    inside, here = AZURE | {"MLOPS_RUNNER": "ml"}, {"event_name": "workflow_dispatch"}
-    for everything, machine in ((False, "ml-test"), (True, OPEN_MACHINE)):
-        inputs = {"environment": "test", "everything": everything, "confirm": "test"}
-        outcome = run_workflow.run("teardown.yml", vars=inside, inputs=inputs, github=here)
-        assert machines(outcome) == {"teardown": machine}
 
 
 def test_a_teardown_without_azure_fails_with_the_remedy(run_workflow: GitHub) -> None:
@@ -990,29 +543,6 @@ def test_a_teardown_without_azure_fails_with_the_remedy(run_workflow: GitHub) ->
 # Upkeep.
 
 APP = {"TEMPLATE_APP_CLIENT_ID": "client"}
-
-
-@pytest.mark.parametrize(
-    ("workflow", "verb", "title"),
-    [
-        ("freshness.yml", "freshness --file freshness/issue.md", "The project has aged"),
-        (
-            "template-update.yml",
-            "template-update --file update/issue.md --patch update/update.patch",
-            "Update to the newest template",
-        ),
-    ],
-)
-def test_what_was_found_is_kept_in_one_issue_and_what_could_not_be_checked_changes_none(
-    run_workflow: GitHub, workflow: str, verb: str, title: str
-) -> None:
-    file = verb.split()[2]
-    outcome = run_workflow.run(workflow)
-    assert {job for job, result in results(outcome).items() if result == "success"} == {"check", "issue"}
-    assert run_workflow.stages == [verb, f"issue --title {title} --file {file}"]
-    outcome = run_workflow.run(workflow, fail=f"uv run mlops {verb}")
-    assert results(outcome)["check"] == "failure"
-    assert results(outcome)["issue"] == "skipped"
 
 
 @pytest.mark.parametrize(
@@ -1154,22 +684,3 @@ def test_existing_workspaces_are_never_provisioned(existing: Path) -> None:
     assert not (existing / "workflows" / "infrastructure.yml").exists()
     for path in existing.rglob("*.yml"):
         assert "uv run mlops provision" not in path.read_text(encoding="utf-8"), path.name
-
-
-def test_a_pull_request_to_a_project_with_existing_workspaces_is_checked_and_commented(
-    existing: Path, runner: Path, tmp_path: Path
-) -> None:
-    run_workflow = GitHub(runner, existing, tmp_path)
-    outcome = run_workflow.run("pull-request.yml", vars=AZURE, **PULL_REQUEST)
-    assert results(outcome) == {"project": "success", "comment": "success"}, output(outcome)
-    assert "| this model | 8.123 | 0.9 |" in run_workflow.comment
-    assert "Infrastructure" not in run_workflow.comment
-
-
-def test_a_model_goes_from_dev_through_test_to_prod_in_existing_workspaces(
-    existing: Path, runner: Path, tmp_path: Path
-) -> None:
-    run_workflow = GitHub(runner, existing, tmp_path)
-    outcome = run_workflow.run("deliver.yml", vars=AZURE, **BY_HAND)
-    assert results(outcome) == THROUGH
-    assert run_workflow.verbs[-1] == delivery("prod")[1]
