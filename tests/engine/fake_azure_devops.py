@@ -4,16 +4,31 @@ It keeps its state in plain dictionaries and refuses what the real one refuses: 
 not there, a pipeline without a branch, a delete of what is retained, a right for an account that does not exist yet.
 """
 
+import contextlib
+import io
 import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from email.message import Message
 from typing import Any
-from urllib.parse import unquote
+from urllib.error import HTTPError
+from urllib.parse import parse_qsl, unquote
 
 RESOURCE = "499b84ac-1321-427f-aa17-267ca6975798"
 ORGANISATION, PROJECT, REPOSITORY = "my-org", "Data Science", "a-project"
 HOST, ME, ACCOUNT = "organisation-id", "person-id", "account-id"
+RUN = {
+    "TF_BUILD": "True",
+    "SYSTEM_COLLECTIONURI": "https://dev.azure.com/my-org/",
+    "SYSTEM_TEAMPROJECT": PROJECT,
+    "SYSTEM_ACCESSTOKEN": "token-of-the-run",
+    "BUILD_REPOSITORY_ID": f"id-of-{REPOSITORY}",
+    "BUILD_BUILDID": "5",
+    "SYSTEM_PULLREQUEST_PULLREQUESTID": "12",
+}
+"""The variables of a run for a pull request."""
+
 SETTINGS = {
     # What each kind of check must have in its settings; other spellings are ignored by the real one.
     "8c6f20a7-a545-4486-9777-f762fafe0d4d": {
@@ -75,8 +90,13 @@ class FakeAzureDevOps:
     account_after: int = 0  # how often the account is looked for in vain once a pipeline has run
     retained: set[str] = field(default_factory=set)  # pipelines that cannot be deleted
     denied: str = ""  # a part of a path that the user may not change
+    refusal: tuple[int, str] = (0, "")  # what each call of a run gets
     asked: list[str] = field(default_factory=list)  # method and path of each call
     number: int = 0
+    person: str = ME  # who calls
+    threads: list[dict[str, Any]] = field(default_factory=list)
+    work_items: dict[int, dict[str, Any]] = field(default_factory=dict)
+    states: tuple[tuple[str, str], ...] = (("To Do", "Proposed"), ("Doing", "InProgress"), ("Done", "Completed"))
 
     def contents(self) -> dict[str, object]:
         """Return all that can be made and removed again, without the numbers of things."""
@@ -161,7 +181,7 @@ class FakeAzureDevOps:
         raise RefusedError(404, f"no such path: {rest}")
 
     def on_connectiondata(self, method: str, rest: list[str], given: Mapping[str, str], document: Any) -> Any:
-        return {"instanceId": HOST, "authenticatedUser": {"id": ME, "providerDisplayName": "Ada Lovelace"}}
+        return {"instanceId": HOST, "authenticatedUser": {"id": self.person, "providerDisplayName": "Ada Lovelace"}}
 
     def on_projects(self, method: str, rest: list[str], given: Mapping[str, str], document: Any) -> Any:
         missing = f"TF200016: The following project does not exist: {rest[0]}."
@@ -174,7 +194,41 @@ class FakeAzureDevOps:
         assert found is not None
         if rest[1:] == ["refs"]:
             return {"value": [{"name": f"refs/heads/{name}"} for name in found["branches"]]}
+        if rest[1:2] == ["pullRequests"]:
+            assert rest[2:4] == ["12", "threads"]
+            return self.answer_threads(method, rest[4:], document)
         return {key: found[key] for key in ("id", "name")}
+
+    def answer_threads(self, method: str, rest: list[str], document: Any) -> Any:
+        """Answer a call about the threads of comments under pull request 12."""
+        if method == "get":
+            return {"value": self.threads}
+        if method == "post":
+            assert document.keys() == {"comments", "status"}
+            (comment,) = document["comments"]
+            return self.comment(comment["content"], self.person)
+        thread, what, number = rest
+        assert what == "comments"
+        (found,) = [
+            each
+            for there in self.threads
+            for each in there["comments"]
+            if (str(there["id"]), str(each["id"])) == (thread, number)
+        ]
+        if method == "delete":
+            found["isDeleted"], found["content"] = True, None
+            return None
+        assert document.keys() == {"content"}
+        refuse(len(document["content"]) > 150_000, 400, "The comment is too long.")
+        found["content"] = document["content"]
+        return found
+
+    def comment(self, text: str, author: str | None) -> dict[str, Any]:
+        """Begin a thread with a comment."""
+        refuse(not 0 < len(text) <= 150_000, 400, "The comment is too long.")
+        first = {"id": 1, "content": text, "author": {"id": author} if author else None}
+        self.threads.append({"id": self.take_number(), "comments": [first]})
+        return self.threads[-1]
 
     def on_git_policy_configurations(
         self, method: str, rest: list[str], given: Mapping[str, str], document: Any
@@ -357,6 +411,57 @@ class FakeAzureDevOps:
     def on_wit_classificationnodes(self, method: str, rest: list[str], given: Mapping[str, str], document: Any) -> Any:
         assert rest == ["areas"]
         return {"identifier": "area-id"}
+
+    def on_wit_workitemtypes(self, method: str, rest: list[str], given: Mapping[str, str], document: Any) -> Any:
+        assert rest == ["Task", "states"]
+        return {"value": [{"name": name, "category": category} for name, category in self.states]}
+
+    def on_wit_wiql(self, method: str, rest: list[str], given: Mapping[str, str], document: Any) -> Any:
+        query = document["query"]
+        title = re.search(r"\[System\.Title\] = '((?:[^']|'')*)'", query)
+        closed = re.search(r"\[System\.State\] <> '([^']*)'", query)
+        assert title
+        assert closed
+        assert "[System.CreatedBy] = @Me" in query
+        assert "[System.TeamProject] = @project" in query
+        found = [
+            number
+            for number, each in self.work_items.items()
+            if each["System.Title"] == title[1].replace("''", "'")
+            and each["System.State"] != closed[1]
+            and each["System.CreatedBy"] == self.person
+        ]
+        return {"workItems": [{"id": number} for number in found]}
+
+    def on_wit_workitems(self, method: str, rest: list[str], given: Mapping[str, str], document: Any) -> Any:
+        if method == "post":
+            assert rest == ["$Task"]
+            number = self.take_number()
+            self.work_items[number] = {"System.State": self.states[0][0], "System.CreatedBy": self.person}
+        else:
+            number = int(rest[0])
+        for each in document:
+            assert each["op"] == "add"
+            self.work_items[number][each["path"].removeprefix("/fields/").strip("/")] = each["value"]
+        return {"id": number, "fields": self.work_items[number]}
+
+    # From within a run.
+
+    def urlopen(self, request: Any, timeout: float) -> contextlib.AbstractContextManager[io.BytesIO]:
+        """Answer as `urllib.request.urlopen`, for the account of the pipelines."""
+        assert request.get_header("Authorization") == "Bearer token-of-the-run"
+        url, _, query = request.full_url.partition("?")
+        document = json.loads(request.data) if request.data else None
+        patch = request.get_header("Content-type") == "application/json-patch+json"
+        assert patch == ("/wit/workitems" in url)
+        self.person = ACCOUNT
+        try:
+            refuse(self.refusal[0], self.refusal[0] or 400, self.refusal[1])
+            answer = self.call(request.get_method().lower(), url, dict(parse_qsl(query)), document)
+        except RefusedError as error:
+            body = io.BytesIO(json.dumps({"message": error.message}).encode())
+            raise HTTPError(url, error.code, "refused", Message(), body) from error
+        return contextlib.nullcontext(io.BytesIO(b"" if answer is None else json.dumps(answer).encode()))
 
     # The extension of `az`.
 
