@@ -170,7 +170,9 @@ class FakeAzureDevOps:
         refuse(host != ("vssps.dev.azure.com" if rest == "identities" else "dev.azure.com"), 404, "no such host")
         refuse(self.denied and self.denied in rest and method != "get", 403, "TF401027: You need a permission.")
         if scope:
-            missing = f"TF200016: The following project does not exist: {unquote(scope)}. Verify that the name is right."
+            missing = (
+                f"TF200016: The following project does not exist: {unquote(scope)}. Verify that the name is right."
+            )
             refuse(self.project is None or unquote(scope.strip("/")) != PROJECT, 404, missing)
         parts = [unquote(part) for part in rest.split("/")]
         for size in (3, 2, 1):

@@ -7,9 +7,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import bootstrap_world
 import pytest
-import yaml
-from fake_azure_devops import FakeAzureDevOps
+from bootstrap_world import (
+    DENIED,
+    EMPTY,
+    SHARED,
+    STATE,
+    SYSTEMS,
+    both,
+    fail,
+    granted,
+    on_a_terminal,
+    set_to,
+    start,
+    written,
+)
 from fake_cloud import (
     ACCOUNTS,
     IDENTITIES,
@@ -31,86 +44,17 @@ from mlops.orchestration import github
 from mlops.project import Project, load_yaml
 from mlops.shell import Shell
 from mlops.subscription import account as azure
-from mlops.subscription.bootstrap import bootstrap
 
 IDS = "repo:ada@101/a-project@202"
 NAMES = "repo:ada/a-project"
-SHARED = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-shared"
-STATE = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-state/providers/Microsoft.Storage/storageAccounts/stdev"
 
-
-@pytest.fixture(scope="module")
-def files() -> dict[str, str]:
-    """What bootstrap reads of a project: configuration, roles, the workflow of pull requests, the pipelines."""
-    here = HERE.root
-    found: dict[str, str] = {}
-    found["infrastructure/shared/roles.yml"] = (here / "infrastructure/shared/roles.yml").read_text(encoding="utf-8")
-    jobs = {name.lower(): {"name": name} for name in ("Project", "Infrastructure", "Plan")}
-    found[".github/workflows/pull-request.yml"] = yaml.safe_dump({"jobs": jobs})
-    names = [{"name": "project", "value": "a-project"}, {"name": "pool", "value": ""}]
-    found[".azuredevops/templates/names.yml"] = yaml.safe_dump({"variables": names})
-    for name in PIPELINES:
-        found[f".azuredevops/{name}.yml"] = "trigger: none\n"
-    for name in ("dev", "test", "prod"):
-        settings = configuration(name, "workspace" if name == "dev" else "registry")
-        settings["terraform_state"] |= {"storage_account": f"st{name}", "container": "tfstate"}
-        settings["names"]["registry_resource_group"] = "rg-shared"
-        if name == "dev":
-            settings["names"]["registry_log_analytics"] = "log-shared"
-            settings["model_registry"] = {"locations": ["westeurope"], "public_network_access": True, "log_days": 90}
-        found[f"config/{name}.yml"] = yaml.safe_dump(settings)
-    return found
-
-
-SYSTEMS = ("github-actions", "azure-devops")
-both = pytest.mark.parametrize("system", SYSTEMS, indirect=True)
-"""For tests of what bootstrap does in the same way wherever the workflows run."""
-
-PIPELINES = (
-    "deliver", "freshness", "infrastructure", "monitor", "pull-request", "rollback", "teardown", "template-update",
-    "train",
-)  # fmt: skip
-
-
-@pytest.fixture
-def system(request: pytest.FixtureRequest) -> str:
-    """Where the workflows run."""
-    return str(getattr(request, "param", "github-actions"))
-
-
-@pytest.fixture
-def fresh(tmp_path: Path, files: dict[str, str], system: str) -> Project:
-    """A project that was just made, with Terraform, and without repository and Azure."""
-    return written(tmp_path, files, system)
-
-
-def written(root: Path, files: dict[str, str], system: str = "github-actions") -> Project:
-    """Write the files of a project."""
-    for name, text in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text, encoding="utf-8")
-    order = ("dev", "test", "prod")
-    repository = {"github-actions": "ada/a-project", "azure-devops": "my-org/Data Science/a-project"}[system]
-    chosen = {"add_ons": ("model-registry",), "repository": repository, "environment_order": order}
-    return Project(root, "package", "aml-cli-v2", "terraform", orchestration=system, **chosen)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def cloud(fresh: Project, monkeypatch: pytest.MonkeyPatch) -> FakeCloud:
-    """The clouds, where all programs are installed and no pause is real."""
-    cloud = FakeCloud(fresh.root)
-    monkeypatch.setattr("mlops.shell.execute", cloud.execute)
-    monkeypatch.setattr("mlops.shell.shutil.which", lambda program: program)
-    monkeypatch.setattr("mlops.subscription.steps.time.sleep", lambda seconds: None)
-    monkeypatch.setattr("yaml.SafeLoader", yaml.CSafeLoader)  # the same files again and again: ten times as fast
-    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
-    return cloud
-
-
-def start(project: Project, *environments: str, **options: bool) -> None:
-    """Run bootstrap as in a script: with --yes and --create-repository unless a test says otherwise."""
-    choices = infrastructure.of(project), orchestration.of(project)
-    bootstrap(project, environments or ("dev",), *choices, **{"create_repository": True, "yes": True, **options})
+# Fixtures.
+cloud, files, fresh, system = (
+    bootstrap_world.cloud,
+    bootstrap_world.files,
+    bootstrap_world.fresh,
+    bootstrap_world.system,
+)
 
 
 def environment(**values: Any) -> dict[str, Any]:
@@ -128,16 +72,6 @@ def connected(cloud: FakeCloud, *, private: bool = True) -> None:
     cloud.create_repository("ada/a-project", private=private)
     cloud.top, cloud.head, cloud.origin = str(cloud.root), "1", "git@github.com:ada/a-project.git"
     cloud.branches["main"] = "1"
-
-
-def granted(cloud: FakeCloud, principal: str) -> set[tuple[str, str]]:
-    """The roles of a principal: name and scope."""
-    names = {number: name for name, number in azure.ROLES.items()}
-    return {
-        (names.get(role["roleDefinitionId"].rsplit("/", 1)[-1], "to preview"), role["scope"])
-        for role in cloud.roles
-        if role["principalId"] == principal
-    }
 
 
 # What is made.
@@ -699,19 +633,6 @@ def test_the_number_of_changes_above_is_right(fresh: Project, cloud: FakeCloud, 
     assert len(cloud.changes) == CHANGES[system]
 
 
-EMPTY: dict[str, object] = {
-    "groups": {},
-    "identities": {},
-    "credentials": {},
-    "accounts": {},
-    "roles": [],
-    "definitions": {},
-    "environments": {},
-    "protection": None,
-    **FakeAzureDevOps().contents(),
-}
-
-
 @both
 def test_undo_leaves_nothing_but_the_repository(
     fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
@@ -925,20 +846,6 @@ def test_but_not_forever(fresh: Project, cloud: FakeCloud) -> None:
 
 
 # Asking and saying.
-
-
-def on_a_terminal(monkeypatch: pytest.MonkeyPatch, answer: bool, cloud: FakeCloud) -> list[str]:
-    """A user answers; the questions are recorded, each with the changes so far."""
-    asked: list[str] = []
-
-    def confirm(question: str) -> bool:
-        assert cloud.changes == []
-        asked.append(question)
-        return answer
-
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    monkeypatch.setattr("typer.confirm", confirm)
-    return asked
 
 
 def test_the_plan_is_shown_and_one_question_asked_before_anything_is_changed(
@@ -1248,11 +1155,6 @@ def test_a_public_repository_has_approvals_with_every_plan(fresh: Project, cloud
 # Errors: one line that names the remedy, and nothing changed that could have been known before.
 
 
-def fail(words: str, message: str) -> Callable[[FakeCloud], None]:
-    """A command line with these words says this."""
-    return lambda cloud: cloud.failures.update({words: message})
-
-
 def other_repository(cloud: FakeCloud) -> None:
     """The name is in use, by other code."""
     cloud.create_repository("ada/a-project")
@@ -1305,25 +1207,9 @@ def on_master(cloud: FakeCloud) -> None:
     cloud.top, cloud.branch = str(cloud.root), "master"
 
 
-def set_to(**values: Any) -> Callable[[FakeCloud], None]:
-    """The cloud has this."""
-
-    def prepare(cloud: FakeCloud) -> None:
-        for name, value in values.items():
-            setattr(cloud, name, value)
-
-    return prepare
-
-
 def elsewhere(cloud: FakeCloud) -> None:
     """The code is hosted elsewhere."""
     cloud.top, cloud.head, cloud.origin = str(cloud.root), "1", "https://example.com/ada/a-project.git"
-
-
-DENIED = (
-    "ERROR: (AuthorizationFailed) The client 'ada@example.com' does not have authorization to perform action "
-    "'Microsoft.Authorization/roleAssignments/write' over scope '/subscriptions/x'."
-)
 
 
 @pytest.mark.parametrize(
