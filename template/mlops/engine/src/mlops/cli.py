@@ -544,10 +544,13 @@ def issue(
     dry_run: DryRunOption = False,
 ) -> None:
     """Open an issue in the repository, update it, or close it when there is nothing left."""
+    from mlops import orchestration
     from mlops.project import Project
     from mlops.upkeep.issue import keep_issue
 
-    keep_issue(Project.load(), title, file, dry_run=dry_run)
+    project = Project.load()
+    issues = orchestration.of(project).issues(project, dry_run=dry_run)
+    keep_issue(issues, project, title, file, dry_run=dry_run)
 
 
 def main(arguments: list[str] | None = None) -> None:
