@@ -188,13 +188,25 @@ class Scope:
     contexts: Mapping[str, Any]
 
 
-def expanded(file: Path, given: Mapping[str, Any] | None = None, reason: str = "Manual") -> dict[str, Any]:
-    """A pipeline as Azure DevOps runs it: with values of its parameters, without templates and template expressions."""
+def expanded(
+    file: Path, given: Mapping[str, Any] | None = None, reason: str = "Manual", pool: str = ""
+) -> dict[str, Any]:
+    """A pipeline as Azure DevOps runs it, with values for its parameters and without templates and their expressions.
+
+    Args:
+        file: The pipeline.
+        given: Values of parameters; the others have their defaults.
+        reason: Why it runs: one of the values of REASONS.
+        pool: The variable of that name, for a private network.
+    """
     document = dict(load(file))
     variables = Known("variable", {"Build.Reason": reason})
     parameters = filled(document.pop("parameters", []), given or {}, file.name)
     scope = Scope(file, {"parameters": parameters, "variables": variables})
-    for variable in expand(document.get("variables", []), scope, "variables"):
+    document["variables"] = expand(document.get("variables", []), scope, "variables")
+    for variable in document["variables"]:
+        if variable["name"] == "pool" and pool:
+            variable["value"] = pool
         variables[variable["name"]] = variable["value"]
     found: dict[str, Any] = expand(document, scope)
     return found
@@ -657,10 +669,8 @@ class AzureRuns:
     def __init__(self, project: Path, folder: Path) -> None:
         self.work = Work(folder, project)
         self.work.stand_in("python3", "curl", "sha256sum", "unzip")
-        self.pipelines = folder / "pipelines"
-        shutil.copytree(project / ".azuredevops", self.pipelines)
-        self.names = (self.pipelines / "templates" / "names.yml").read_text(encoding="utf-8")
-        variables = yaml.safe_load(self.names)["variables"]
+        self.pipelines = project / ".azuredevops"
+        variables = load(self.pipelines / "templates" / "names.yml")["variables"]
         (self.project,) = [each["value"] for each in variables if each["name"] == "project"]
         self.job = f"{self.project}-{PREDEFINED['Build.BuildId']}"
         self.agent = Agent(self.work.work, self.work.programs, self.work.log)
@@ -679,12 +689,10 @@ class AzureRuns:
     ) -> Outcome:
         """Run a pipeline; see `Runs`."""
         self.work.prepare(fail or cancel, outputs)
-        names = self.names.replace('- name: pool\n    value: ""', f'- name: pool\n    value: "{network}"')
-        (self.pipelines / "templates" / "names.yml").write_text(names, encoding="utf-8")
         given = {
             parameter(name): value or "none" if name == "option" else value for name, value in (inputs or {}).items()
         }
-        document = expanded(self.pipelines / f"{pipeline}.yml", given, REASONS[event])
+        document = expanded(self.pipelines / f"{pipeline}.yml", given, REASONS[event], network)
         if event in ("pull request", "fork"):
             self.merge()
         run = self.agent.run(document, event, cancel=cancel, variables={"System.StageAttempt": str(attempt)})

@@ -1,4 +1,4 @@
-"""What each pipeline of a project is, whichever system runs it: one table, which GitHub and Azure DevOps must both equal."""
+"""What each pipeline of a project is, whatever system runs it: a table that both GitHub and Azure DevOps must equal."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from azure_pipelines import connections, depends_on, expanded, name_of, parameter, script, stages, steps
+from azure_pipelines import connections, depends_on, expanded, jobs, name_of, parameter, script, steps
 from github_workflows import as_list, expand, short
 
 ENVIRONMENTS = ("dev", "test", "prod")
@@ -21,16 +21,16 @@ class Stage:
     Attributes:
         verbs: What it calls.
         minutes: After which it is ended.
-        needs: The stages that it waits for.
-        identity: What it signs in to Azure as: one that `reads`, or one that `changes` after an approval; nobody if empty.
-        queue: Behind which other stages it waits: those that change the same `environment`, or those of its `own` kind.
+        after: The stages that come before it, directly or not.
+        identity: What it signs in to Azure as, if it does: one that `reads`, or one that `changes`, after an approval.
+        queue: Where it stands in line: with what changes the same `environment`, or with its `own` kind.
         network: Whether it runs in the private network, if there is one.
         token: Whether it may ask the system for something, or tell it something, beside reading the code.
     """
 
     verbs: tuple[str, ...]
     minutes: int
-    needs: tuple[str, ...] = ()
+    after: frozenset[str] = frozenset()
     identity: str = ""
     queue: str = ""
     network: bool = False
@@ -47,55 +47,50 @@ class Pipeline:
     inputs: tuple[tuple[str, Any, tuple[Any, ...]], ...] = ()
 
 
-def looks(*verbs: str, needs: tuple[str, ...] = (), minutes: int = 15, network: bool = True) -> Stage:
-    return Stage(verbs, minutes, needs, "reads", network=network)
+def looks(*verbs: str, after: tuple[str, ...] = (), minutes: int = 15, network: bool = True) -> Stage:
+    return Stage(verbs, minutes, frozenset(after), "reads", network=network)
 
 
 def changes(
     *verbs: str,
-    needs: tuple[str, ...] = (),
+    after: tuple[str, ...] = (),
     minutes: int = 120,
     network: bool = True,
     queue: str = "environment",
     token: bool = False,
 ) -> Stage:
-    return Stage(verbs, minutes, needs, "changes", queue, network, token)
+    return Stage(verbs, minutes, frozenset(after), "changes", queue, network, token)
 
 
 def delivery(*before: str) -> dict[str, Stage]:
     """The stages that deliver, after others."""
-    found = {"choose": looks("models", needs=before)}
+    found = {"choose": looks("models", after=before)}
     for environment in ENVIRONMENTS:
-        needs = (*before, *found)
-        found[f"{environment}_look"] = looks("deliver", needs=needs)
-        found[environment] = changes(
-            "approval", "deliver", "deliver", needs=(*needs, f"{environment}_look"), token=True
-        )
+        found[f"{environment}_look"] = looks("deliver", after=(*before, *found))
+        found[environment] = changes("approval", "deliver", after=(*before, *found), token=True)
     return found
 
 
 def training(*before: str) -> dict[str, Stage]:
     """The stages that train and deliver, after others."""
-    return {"train": changes("lint", "train", needs=before)} | delivery("train")
+    return {"train": changes("lint", "train", after=before)} | delivery(*before, "train")
 
 
 def upkeep(verb: str, minutes: int) -> dict[str, Stage]:
-    return {"check": Stage((verb,), minutes), "issue": Stage(("issue",), 10, ("check",), token=True)}
+    return {"check": Stage((verb,), minutes), "issue": Stage(("issue",), 10, frozenset({"check"}), token=True)}
 
 
 WHERE = ("environment", "dev", ENVIRONMENTS)
 VERSION = ("modelVersion", "", ())
 
 TABLE = {
-    "deliver": Pipeline(
-        delivery(), inputs=(WHERE, VERSION, ("sha256", "", ()), ("option", "", OPTIONS))
-    ),
+    "deliver": Pipeline(delivery(), inputs=(WHERE, VERSION, ("sha256", "", ()), ("option", "", OPTIONS))),
     "freshness": Pipeline(upkeep("freshness", 60), schedule="37 2 * * *"),
     "infrastructure": Pipeline(
         {
             "plan": looks("provision", minutes=30, network=False),
-            "apply": changes("provision", needs=("plan",), minutes=240, network=False),
-            **training("apply"),
+            "apply": changes("provision", after=("plan",), minutes=240, network=False),
+            **training("plan", "apply"),
         },
         pushes=("!config/model.yml", "config", "infrastructure"),
         inputs=(WHERE, ("action", "plan", ("plan", "apply"))),
@@ -109,13 +104,13 @@ TABLE = {
         {
             "project": Stage(("lint", "local", "summary"), 30),
             "infrastructure": Stage(("provision",), 15),
-            "plan": Stage(("provision",), 20, ("infrastructure",), "reads"),
-            "comment": Stage(("comment",), 10, ("project", "infrastructure", "plan"), token=True),
+            "plan": Stage(("provision",), 20, frozenset({"infrastructure"}), "reads"),
+            "comment": Stage(("comment",), 10, frozenset({"project", "infrastructure", "plan"}), token=True),
         },
         pushes=("",),  # and each pull request
     ),
     "rollback": Pipeline(
-        {"look": looks("rollback"), "rollback": changes("rollback", needs=("look",), queue="own")},
+        {"look": looks("rollback"), "rollback": changes("rollback", after=("look",), queue="own")},
         inputs=(("environment", "prod", ENVIRONMENTS), VERSION),
     ),
     "teardown": Pipeline(
@@ -123,7 +118,7 @@ TABLE = {
         inputs=(WHERE, ("everything", False, ()), ("confirm", "", ())),
     ),
     "template-update": Pipeline(
-        upkeep("template-update", 20) | {"pull_request": Stage((), 10, ("check",), token=True)},
+        upkeep("template-update", 20) | {"pull_request": Stage((), 10, frozenset({"check"}), token=True)},
         schedule="41 5 * * 1",
     ),
     "train": Pipeline(
@@ -138,7 +133,15 @@ TABLE = {
 def verbs(scripts: list[str]) -> tuple[str, ...]:
     """The verbs of a job's scripts; on GitHub one looks for ids that service connections have."""
     found = [verb for text in scripts for verb in re.findall(r"uv run mlops ([\w-]+)", text)]
-    return tuple(verb for verb in found if verb != "connected")
+    return tuple(dict.fromkeys(verb for verb in found if verb != "connected"))
+
+
+def closed(needs: dict[str, list[str]]) -> dict[str, frozenset[str]]:
+    """What comes before each stage, directly or not, by what each one waits for."""
+    found: dict[str, frozenset[str]] = {}
+    for name, others in needs.items():  # in their order, so that what comes before is known
+        found[name] = frozenset(others).union(*(found[other] for other in others))
+    return found
 
 
 def commands(scripts: list[str]) -> set[str]:
@@ -155,11 +158,12 @@ def github_pipeline(project: Path, name: str) -> Pipeline:
     started = yaml.safe_load((folder / "workflows" / f"{name}.yml").read_text(encoding="utf-8"))[True]
     jobs = expand(folder, f"{name}.yml")["jobs"]
     names = short({job: job for job in jobs})
-    own = {job: own for own, job in names.items()}
+    own = {job: name for name, job in names.items()}
+    after = closed({own[job]: [own[need] for need in as_list(details.get("needs"))] for job, details in jobs.items()})
     push = started.get("push") or {}
     inputs = ((started.get("workflow_dispatch") or {}).get("inputs") or {}).items()
     return Pipeline(
-        {own[job]: github_stage(details, own) for job, details in jobs.items()},
+        {own[job]: github_stage(details, after[own[job]]) for job, details in jobs.items()},
         tuple(sorted(path.removesuffix("/**") for path in push.get("paths", [""]))) if push else (),
         started["schedule"][0]["cron"] if "schedule" in started else "",
         tuple((parameter(key), each.get("default", ""), tuple(each.get("options", ()))) for key, each in inputs),
@@ -170,7 +174,7 @@ def github_scripts(job: dict[str, Any]) -> list[str]:
     return [step.get("run", "") for step in job["steps"]]
 
 
-def github_stage(job: dict[str, Any], own: dict[str, str]) -> Stage:
+def github_stage(job: dict[str, Any], after: frozenset[str]) -> Stage:
     environment = str(job.get("environment", ""))
     signs_in = any("azure/login" in step.get("uses", "") for step in job["steps"]) and environment
     identity = ("reads" if environment.endswith("-read") else "changes") if signs_in else ""
@@ -179,7 +183,7 @@ def github_stage(job: dict[str, Any], own: dict[str, str]) -> Stage:
     return Stage(
         verbs(github_scripts(job)),
         job["timeout-minutes"],
-        tuple(own[need] for need in as_list(job.get("needs"))),
+        after,
         identity,
         queue,
         "vars.MLOPS_RUNNER" in job["runs-on"],
@@ -214,22 +218,25 @@ def without(value: Any) -> Any:
 
 
 def azure_stages(file: Path) -> dict[str, Stage]:
-    pipeline = expanded(file)
+    pipeline, inside = expanded(file), expanded(file, pool="inside")
+    machines = [job["pool"] for _, job in jobs(inside)]
     names: list[str] = []
-    found = {}
-    for stage in stages(pipeline):
-        for job in stage["jobs"]:
-            needs = depends_on(stage, names) if stage["stage"] else depends_on(job, [])
-            found[stage["stage"] or name_of(job)] = azure_stage(stage, job, needs)
+    needs: dict[str, list[str]] = {}
+    for stage, job in jobs(pipeline):
+        needs[stage["stage"] or name_of(job)] = depends_on(stage, names) if stage["stage"] else depends_on(job, [])
         names.append(stage["stage"])
-    return found
+    after = closed(needs)
+    return {
+        name: azure_stage(stage, job, after[name], "name" in machine)
+        for name, (stage, job), machine in zip(needs, jobs(pipeline), machines, strict=True)
+    }
 
 
 def azure_scripts(job: dict[str, Any]) -> list[str]:
     return [script(step) for step in steps(job)]
 
 
-def azure_stage(stage: dict[str, Any], job: dict[str, Any], needs: list[str]) -> Stage:
+def azure_stage(stage: dict[str, Any], job: dict[str, Any], after: frozenset[str], network: bool) -> Stage:
     signs_in = connections(job)
     identity = ("reads" if signs_in[0].endswith("-read") else "changes") if signs_in else ""
     environment = job.get("environment", "")
@@ -239,9 +246,9 @@ def azure_stage(stage: dict[str, Any], job: dict[str, Any], needs: list[str]) ->
     return Stage(
         verbs(azure_scripts(job)),
         job["timeoutInMinutes"],
-        tuple(needs),
+        after,
         identity,
         queue if stage.get("lockBehavior") == "sequential" else "",
-        False,
+        network,
         any(not any(verb in script(step) for verb in signing) for step in asking),
     )
