@@ -141,7 +141,7 @@ class Environment(RemovableStep):
         return self.devops.find_environment(self.environment) is not None
 
     def make(self) -> None:
-        """Create it: a run fails where nobody made what it names."""
+        """Create it: a run fails that names what is not there."""
         document = {"name": self.environment, "description": MARK}
         self.devops.change("post", "_apis/pipelines/environments", document, title=f"environment {self.environment}")
 
