@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -187,13 +188,25 @@ class Scope:
     contexts: Mapping[str, Any]
 
 
-def expanded(file: Path, given: Mapping[str, Any] | None = None, reason: str = "Manual") -> dict[str, Any]:
-    """A pipeline as Azure DevOps runs it: with values of its parameters, without templates and template expressions."""
-    document = load(file)
+def expanded(
+    file: Path, given: Mapping[str, Any] | None = None, reason: str = "Manual", pool: str = ""
+) -> dict[str, Any]:
+    """A pipeline as Azure DevOps runs it, with values for its parameters and without templates and their expressions.
+
+    Args:
+        file: The pipeline.
+        given: Values of parameters; the others have their defaults.
+        reason: Why it runs: one of the values of REASONS.
+        pool: The variable of that name, for a private network.
+    """
+    document = dict(load(file))
     variables = Known("variable", {"Build.Reason": reason})
     parameters = filled(document.pop("parameters", []), given or {}, file.name)
     scope = Scope(file, {"parameters": parameters, "variables": variables})
-    for variable in expand(document.get("variables", []), scope, "variables"):
+    document["variables"] = expand(document.get("variables", []), scope, "variables")
+    for variable in document["variables"]:
+        if variable["name"] == "pool" and pool:
+            variable["value"] = pool
         variables[variable["name"]] = variable["value"]
     found: dict[str, Any] = expand(document, scope)
     return found
@@ -202,7 +215,13 @@ def expanded(file: Path, given: Mapping[str, Any] | None = None, reason: str = "
 def load(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise PipelineError(f"there is no template {file.name}")
-    document: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return parsed(file.read_text(encoding="utf-8"))
+
+
+@cache
+def parsed(text: str) -> dict[str, Any]:
+    """A file, which nothing changes afterwards."""
+    document: dict[str, Any] = yaml.safe_load(text)
     return document
 
 
@@ -650,10 +669,8 @@ class AzureRuns:
     def __init__(self, project: Path, folder: Path) -> None:
         self.work = Work(folder, project)
         self.work.stand_in("python3", "curl", "sha256sum", "unzip")
-        self.pipelines = folder / "pipelines"
-        shutil.copytree(project / ".azuredevops", self.pipelines)
-        self.names = (self.pipelines / "templates" / "names.yml").read_text(encoding="utf-8")
-        variables = yaml.safe_load(self.names)["variables"]
+        self.pipelines = project / ".azuredevops"
+        variables = load(self.pipelines / "templates" / "names.yml")["variables"]
         (self.project,) = [each["value"] for each in variables if each["name"] == "project"]
         self.job = f"{self.project}-{PREDEFINED['Build.BuildId']}"
         self.agent = Agent(self.work.work, self.work.programs, self.work.log)
@@ -672,12 +689,10 @@ class AzureRuns:
     ) -> Outcome:
         """Run a pipeline; see `Runs`."""
         self.work.prepare(fail or cancel, outputs)
-        names = self.names.replace('- name: pool\n    value: ""', f'- name: pool\n    value: "{network}"')
-        (self.pipelines / "templates" / "names.yml").write_text(names, encoding="utf-8")
         given = {
             parameter(name): value or "none" if name == "option" else value for name, value in (inputs or {}).items()
         }
-        document = expanded(self.pipelines / f"{pipeline}.yml", given, REASONS[event])
+        document = expanded(self.pipelines / f"{pipeline}.yml", given, REASONS[event], network)
         if event in ("pull request", "fork"):
             self.merge()
         run = self.agent.run(document, event, cancel=cancel, variables={"System.StageAttempt": str(attempt)})

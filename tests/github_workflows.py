@@ -64,6 +64,10 @@ def bundled(script: Path, name: str, packages: list[str]) -> Path:
     return bundle
 
 
+# The job of a called workflow that the name of the call stands for; the others have theirs behind it.
+MAIN = {"deliver-environment.yml": "deliver"}
+
+
 def expand(github: Path, name: str) -> dict[str, Any]:
     """A workflow with the local action and the called workflows written out, as GitHub runs it.
 
@@ -94,7 +98,8 @@ def called_jobs(github: Path, workflow: dict[str, Any]) -> dict[str, Any]:
         path = github / "workflows" / job["uses"].rpartition("/")[2]
         declared = yaml.safe_load(path.read_text(encoding="utf-8"))
         inner = called_jobs(github, declared)
-        names = {each: job_id if len(inner) == 1 else f"{job_id}_{each}" for each in inner}
+        main = next(iter(inner)) if len(inner) == 1 else MAIN.get(path.name)
+        names = {each: job_id if each == main else f"{job_id}_{each}" for each in inner}
         text = json.dumps(inner, default=str)
         for each, name in names.items():
             text = re.sub(rf"\bneeds\.{each}\.", f"needs.{name}.", text)
@@ -107,8 +112,10 @@ def called_jobs(github: Path, workflow: dict[str, Any]) -> dict[str, Any]:
             found[names[each]] = content | {"needs": [*needs, *own_needs], "if": " && ".join(["always()", *conditions])}
         members[job_id] = list(names.values())
         for key, output in (declared[True]["workflow_call"].get("outputs") or {}).items():
-            (source, value) = re.findall(r"jobs\.(\w+)\.outputs\.(\w+)", output["value"])[0]
-            outputs[f"needs.{job_id}.outputs.{key}"] = f"needs.{names[source]}.outputs.{value}"
+            value = as_expression(output["value"])
+            for each, name in names.items():
+                value = re.sub(rf"\bjobs\.{each}\.", f"needs.{name}.", value)
+            outputs[f"needs.{job_id}.outputs.{key}"] = f"({value})"
     text = json.dumps(found, default=str)
     for old, new in outputs.items():
         text = re.sub(rf"\b{re.escape(old)}\b", new, text)
@@ -283,4 +290,4 @@ class GitHubRuns:
 
 def short(values: Mapping[str, str]) -> dict[str, str]:
     """Values by job, without the names of the jobs that call its workflow."""
-    return {job.rpartition("_")[2].replace("-", "_"): value for job, value in values.items()}
+    return {re.sub(r"^(?:train_|deliver_)+", "", job).replace("-", "_"): value for job, value in values.items()}

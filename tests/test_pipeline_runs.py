@@ -13,7 +13,7 @@ from combinations import EXISTING, combinations
 from combinations import tools as infrastructures
 from conftest import Render
 from github_workflows import GitHubRuns, workflow_runner
-from workflow_runs import HASH, OUTPUTS, THROUGH, Runs, delivery
+from workflow_runs import CHAIN, HASH, NOT_BEGUN, OUTPUTS, SKIPPED, UNCHANGED, Runs, delivery, through
 
 SYSTEMS = sorted({each["orchestration"] for each in combinations()})
 OPEN_MACHINE = "ubuntu-24.04"
@@ -63,7 +63,7 @@ def training(pipelines: Runs, overrides: str = "", job: str = "") -> list[str]:
 
 def test_one_version_goes_from_dev_through_test_to_prod(pipelines: Runs) -> None:
     outcome = pipelines.run("deliver")
-    assert outcome.results == THROUGH, outcome.log
+    assert outcome.results == through(), outcome.log
     assert pipelines.work.stages == [
         "models --environment dev",
         *delivery("dev"),
@@ -74,7 +74,11 @@ def test_one_version_goes_from_dev_through_test_to_prod(pipelines: Runs) -> None
 
 def test_the_version_is_chosen_once_by_who_may_only_read_and_before_any_approval(pipelines: Runs) -> None:
     outcome = pipelines.run("deliver")
-    assert outcome.identities == {"choose": "dev-read", "dev": "dev", "test": "test", "prod": "prod"}
+    assert outcome.identities == {
+        "choose": "dev-read",
+        **{f"{name}_look": f"{name}-read" for name in CHAIN},
+        **{name: name for name in CHAIN},
+    }
     assert len([verb for verb in pipelines.work.verbs if verb.startswith("models")]) == 1
 
 
@@ -100,20 +104,20 @@ def test_a_model_goes_no_further_than_the_configuration_says(pipelines: Runs, st
 
 def test_an_environment_can_be_left_out(pipelines: Runs) -> None:
     outcome = pipelines.run("deliver", outputs={"deliver-dev": {"delivered": "true", "next": "prod"}})
-    assert outcome.results == THROUGH | {"test": "skipped"}
+    assert outcome.results == through(test="skipped")
 
 
-@pytest.mark.parametrize("environment", ["dev", "test", "prod"])
+@pytest.mark.parametrize("environment", CHAIN)
 def test_a_failed_delivery_returns_the_traffic_and_stops_all_later_ones(pipelines: Runs, environment: str) -> None:
-    outcome = pipelines.run("deliver", fail=f"uv run mlops {delivery(environment)[1]}")
+    outcome = pipelines.run("deliver", fail=f"uv run mlops {delivery(environment)[-1]}")
     assert outcome.results[environment] == "failure"
     assert pipelines.work.verbs[-1] == f"deliver --environment {environment} --abort"
-    later = ["dev", "test", "prod"][["dev", "test", "prod"].index(environment) + 1 :]
+    later = CHAIN[CHAIN.index(environment) + 1 :]
     assert {outcome.results[name] for name in later} <= {"skipped"}
 
 
 def test_a_cancelled_delivery_returns_the_traffic(pipelines: Runs) -> None:
-    outcome = pipelines.run("deliver", cancel=f"uv run mlops {delivery('test')[1]}")
+    outcome = pipelines.run("deliver", cancel=f"uv run mlops {delivery('test')[-1]}")
     assert pipelines.work.verbs[-1] == "deliver --environment test --abort"
     assert outcome.results["prod"] == "skipped"
 
@@ -126,27 +130,27 @@ def test_a_delivery_that_was_completed_returns_nothing(pipelines: Runs) -> None:
 def test_a_failed_sign_in_does_not_try_to_return_traffic(pipelines: Runs) -> None:
     fetch = "az account get-access-token --resource https://ml.azure.com --output none"
     outcome = pipelines.run("deliver", fail=fetch)
-    assert outcome.results == {"choose": "failure", "dev": "skipped", "test": "skipped", "prod": "skipped"}
+    assert outcome.results == NOT_BEGUN
     assert pipelines.work.stages == []
 
 
 def test_a_version_that_is_not_there_reaches_no_approval(pipelines: Runs) -> None:
     models = "uv run mlops models --environment dev --model-version 99"
     outcome = pipelines.run("deliver", inputs={"model-version": "99"}, fail=models)
-    assert outcome.results == {"choose": "failure", "dev": "skipped", "test": "skipped", "prod": "skipped"}
+    assert outcome.results == NOT_BEGUN
 
 
 @pytest.mark.parametrize("environment", ["test", "prod"])
 def test_a_version_that_is_not_there_asks_no_user_where_a_delivery_begins(pipelines: Runs, environment: str) -> None:
     models = f"uv run mlops models --environment {environment} --model-version 99"
     outcome = pipelines.run("deliver", inputs={"environment": environment, "model-version": "99"}, fail=models)
-    assert outcome.results == {"choose": "failure", "dev": "skipped", "test": "skipped", "prod": "skipped"}
+    assert outcome.results == NOT_BEGUN
 
 
 def test_without_an_approval_nothing_reaches_prod_by_itself(pipelines: Runs) -> None:
     outcome = pipelines.run("deliver", fail="uv run mlops approval --environment prod")
-    assert outcome.results == THROUGH | {"prod": "failure"}
-    assert delivery("prod")[1] not in pipelines.work.verbs
+    assert outcome.results == through(prod="failure")
+    assert delivery("prod")[-1] not in pipelines.work.verbs
 
 
 def test_a_delivery_without_an_approval_ends_no_rollout_of_another_one(pipelines: Runs) -> None:
@@ -164,21 +168,56 @@ TYPED = {"environment": "prod", "model-version": "7", "sha256": HASH}
 )
 def test_version_and_hash_typed_for_prod_are_an_approval(pipelines: Runs, inputs: dict[str, str], asked: bool) -> None:
     outcome = pipelines.run("deliver", inputs=inputs)
-    assert outcome.results == {"choose": "success", "dev": "skipped", "test": "skipped", "prod": "success"}
-    assert outcome.identities == {"choose": "prod-read", "prod": "prod"}
+    assert outcome.results == through(dev="skipped", test="skipped")
+    assert outcome.identities == {"choose": "prod-read", "prod_look": "prod-read", "prod": "prod"}
     assert ("approval --environment prod" in pipelines.work.verbs) == asked
-    assert pipelines.work.verbs[-1] == delivery("prod")[1]
+    assert pipelines.work.verbs[-1] == delivery("prod")[-1]
 
 
-@pytest.mark.parametrize("environment", ["dev", "test", "prod"])
+@pytest.mark.parametrize("environment", CHAIN)
 @pytest.mark.parametrize("option", ["--force", "--hold", "--pin", "--unpin"])
 def test_an_option_counts_in_the_environment_that_was_chosen_alone(
     pipelines: Runs, environment: str, option: str
 ) -> None:
     pipelines.run("deliver", inputs={"environment": environment, "option": option})
     deliveries = [verb.split() for verb in pipelines.work.verbs if verb.startswith("deliver ")]
-    assert (deliveries[0][2], deliveries[0][7:]) == (environment, [option])
-    assert not [verb for verb in deliveries[1:] if option in verb]
+    assert deliveries[:2] == [verb.split() for verb in delivery(environment, option) if verb.startswith("deliver ")]
+    assert not [verb for verb in deliveries[2:] if option in verb]
+
+
+# The look before an approval.
+
+
+@pytest.mark.parametrize("unchanged", [["dev"], ["test"], ["dev", "test"], ["dev", "test", "prod"]])
+def test_no_user_approves_what_serves_completely_and_the_next_environment_gets_it(
+    pipelines: Runs, unchanged: list[str]
+) -> None:
+    follows = dict(zip(CHAIN, (*CHAIN[1:], ""), strict=True))
+    looks = {f"look-{name}": UNCHANGED | {"next": follows[name]} for name in unchanged}
+    outcome = pipelines.run("deliver", outputs=looks)
+    looked_at = {f"{name}_look": "success" for name in CHAIN}
+    assert outcome.results == through(**dict.fromkeys(unchanged, "skipped")) | looked_at
+    approved = [verb.split()[2] for verb in pipelines.work.verbs if verb.startswith("approval")]
+    assert approved == [name for name in CHAIN if name not in unchanged]
+
+
+def test_where_nothing_is_to_be_done_and_none_follows_the_delivery_ends(pipelines: Runs) -> None:
+    outcome = pipelines.run("deliver", outputs={"look-dev": UNCHANGED | {"next": ""}})
+    assert outcome.results == through(dev="skipped", test="skipped", prod="skipped", dev_look="success")
+
+
+@pytest.mark.parametrize("environment", CHAIN)
+def test_what_a_look_refuses_asks_no_user(pipelines: Runs, environment: str) -> None:
+    outcome = pipelines.run("deliver", fail=f"uv run mlops {delivery(environment)[0]}")
+    later = CHAIN[CHAIN.index(environment) :]
+    assert outcome.results == through(**dict.fromkeys(later, "skipped")) | {f"{environment}_look": "failure"}
+    assert f"approval --environment {environment}" not in pipelines.work.verbs
+
+
+def test_a_delivery_that_fails_hands_nothing_on_of_what_the_look_saw(pipelines: Runs) -> None:
+    looks = {"look-dev": {"deliver": "true", "delivered": "false", "next": ""}, "deliver-dev": {}}
+    outcome = pipelines.run("deliver", outputs=looks, fail=f"uv run mlops {delivery('dev')[-1]}")
+    assert outcome.results == through(dev="failure", test="skipped", prod="skipped")
 
 
 # Trainings.
@@ -186,7 +225,7 @@ def test_an_option_counts_in_the_environment_that_was_chosen_alone(
 
 def test_a_training_hands_version_and_hash_to_the_delivery(pipelines: Runs) -> None:
     outcome = pipelines.run("train", "push")
-    assert outcome.results == {"train": "success"} | THROUGH, outcome.log
+    assert outcome.results == {"train": "success"} | through(), outcome.log
     assert pipelines.work.stages == [
         *training(pipelines),
         "models --environment dev --model-version 7",
@@ -231,13 +270,13 @@ def test_a_training_that_is_run_again_delivers_also_what_was_trained_before(pipe
 
 def test_wrong_settings_start_no_machine(pipelines: Runs) -> None:
     outcome = pipelines.run("train", "push", fail="uv run mlops lint")
-    assert outcome.results == {"train": "failure"} | dict.fromkeys(THROUGH, "skipped")
+    assert outcome.results == {"train": "failure"} | SKIPPED
     assert pipelines.work.stages == ["lint"]
 
 
 def test_a_failed_training_delivers_nothing(pipelines: Runs) -> None:
     outcome = pipelines.run("train", "push", fail=f"uv run mlops {training(pipelines)[1]}")
-    assert outcome.results == {"train": "failure"} | dict.fromkeys(THROUGH, "skipped")
+    assert outcome.results == {"train": "failure"} | SKIPPED
 
 
 # From an alert of the monitor to production.
@@ -255,7 +294,8 @@ def test_an_alert_starts_one_training_whose_model_needs_the_approvals_of_every_o
         *delivery("prod"),
     ]
     # Only where something changes, a person can be asked for an approval.
-    assert list(outcome.identities.values()) == ["prod-read", "dev", "dev-read", "dev", "test", "prod"]
+    looked_at = ["prod-read", "dev", "dev-read", *(part for name in CHAIN for part in (f"{name}-read", name))]
+    assert list(outcome.identities.values()) == looked_at
 
 
 def test_without_drift_nothing_is_trained(pipelines: Runs) -> None:
@@ -316,7 +356,7 @@ def test_without_a_way_back_no_user_is_asked(pipelines: Runs) -> None:
 # Infrastructure.
 
 
-@pytest.mark.parametrize("environment", ["dev", "test", "prod"])
+@pytest.mark.parametrize("environment", CHAIN)
 def test_the_plan_is_shown_before_the_approval(pipelines: Runs, environment: str) -> None:
     outcome = pipelines.run("infrastructure", inputs={"environment": environment, "action": "apply"})
     assert outcome.results["plan"] == outcome.results["apply"] == "success", outcome.log
@@ -469,8 +509,9 @@ def test_tokens_that_a_long_job_needs_late_are_fetched_right_after_the_sign_in(p
 
 
 def test_jobs_that_need_the_private_network_run_in_the_one_of_their_environment(pipelines: Runs) -> None:
-    each = {"dev": "ml-dev", "test": "ml-test", "prod": "ml-prod"}
-    assert pipelines.run("deliver", network="ml").machines == {"choose": "ml-dev"} | each
+    each = {name: f"ml-{name}" for name in CHAIN}
+    looks = {f"{name}_look": machine for name, machine in each.items()}
+    assert pipelines.run("deliver", network="ml").machines == {"choose": "ml-dev"} | each | looks
     alerted = pipelines.run("monitor", "schedule", network="ml").machines
     assert (alerted["drift"], alerted["train"]) == ("ml-prod", "ml-dev")
     assert pipelines.run("rollback", network="ml").machines == {"look": "ml-prod", "rollback": "ml-prod"}
@@ -546,5 +587,5 @@ def test_a_pull_request_to_a_project_with_existing_workspaces_is_checked_and_com
 
 
 def test_a_model_goes_from_dev_through_test_to_prod_in_existing_workspaces(existing: Runs) -> None:
-    assert existing.run("deliver").results == THROUGH
-    assert existing.work.verbs[-1] == delivery("prod")[1]
+    assert existing.run("deliver").results == through()
+    assert existing.work.verbs[-1] == delivery("prod")[-1]

@@ -28,7 +28,7 @@ from github_workflows import (
     results,
     workflow_runner,
 )
-from workflow_runs import HASH, LABEL, OUTPUTS
+from workflow_runs import CHAIN, HASH, LABEL, OUTPUTS
 
 READ, WRITE = ("contents", "read"), {("contents", "write"), ("pull-requests", "write")}
 SIGN_IN, REVIEWERS, ISSUES = ("id-token", "write"), ("actions", "read"), ("issues", "write")
@@ -36,6 +36,7 @@ OPEN_MACHINE = "ubuntu-24.04"
 # These reach data, endpoints and the registry of a workspace, which a private network closes to GitHub's machines.
 IN_THE_NETWORK = {
     "deliver-environment.yml: deliver",
+    "deliver-environment.yml: look",
     "deliver.yml: choose",
     "monitor.yml: drift",
     "rollback.yml: look",
@@ -47,6 +48,7 @@ IN_THE_NETWORK = {
 QUEUED = IN_THE_NETWORK | {"infrastructure.yml: apply", "infrastructure.yml: plan"}
 # They may do no more than read, so that no approval is needed, and pull requests may run them.
 READING = {
+    "deliver-environment.yml: look",
     "deliver.yml: choose",
     "infrastructure.yml: plan",
     "monitor.yml: drift",
@@ -413,7 +415,8 @@ def test_who_approves_reads_version_and_hash_in_the_name_of_the_job(run_workflow
     names = {job: name for job, (name, _, _) in begun(outcome).items()}
     assert names == {
         "choose": "Choose the version for dev",
-        **{name: f"{name}: {LABEL}" for name in ("dev", "test", "prod")},
+        **{f"{name}_look": f"Look at what {name} has" for name in CHAIN},
+        **{name: f"{name}: {LABEL}" for name in CHAIN},
     }
 
 

@@ -32,6 +32,7 @@ OUTPUTS = {
     "models": {"model_version": "7", "sha256": HASH, "label": LABEL},
     "rollback": {"bad": "7", "label": "from version 7 to 6, sha256 0123456789ab"},
     "train": {"registered": "true", "started": "true", "model_version": "7", "sha256": HASH},
+    "look": {"deliver": "true", "delivered": "false", "next": ""},
     "deliver-dev": {"delivered": "true", "next": "test"},
     "deliver-test": {"delivered": "true", "next": "prod"},
     "deliver-prod": {"delivered": "true", "next": ""},
@@ -92,7 +93,9 @@ case "$*" in
 *" --outfile "*) echo "{{}}" > "${{*##* --outfile }}";; # what `az bicep build` writes
 esac
 if [ "{program} $2" = "uv mlops" ]; then
-  for name in "$3" "$3-$5"; do
+  verb="$3"
+  case "$*" in *" deliver "*" --look "*) verb=look;; esac
+  for name in "$verb" "$verb-$5"; do
     if [ ! -f "{folder}/outputs/$name" ]; then continue; fi
     if [ "$TF_BUILD" ]; then
       sed 's/^\\([a-z0-9_]*\\)=/##vso[task.setvariable variable=\\1;isOutput=true]/' "{folder}/outputs/$name"
@@ -218,9 +221,25 @@ class Runs(Protocol):
 
 
 def delivery(environment: str, *options: str) -> list[str]:
-    """The verbs of a job that delivers."""
-    one = f"deliver --environment {environment} --model-version 7 --sha256 {HASH}"
-    return [f"approval --environment {environment}", " ".join([one, *options])]
+    """The verbs of the two stages that look, and deliver."""
+    named = f"--model-version 7 --sha256 {HASH}"
+    return [
+        " ".join([f"deliver --environment {environment} --look {named}", *options]),
+        f"approval --environment {environment}",
+        " ".join([f"deliver --environment {environment} {named}", *options]),
+    ]
 
 
-THROUGH = {"choose": "success", "dev": "success", "test": "success", "prod": "success"}
+CHAIN = ("dev", "test", "prod")
+
+
+def through(choose: str = "success", **others: str) -> dict[str, str]:
+    """The results of a delivery: the others than success; an environment that is skipped is not looked at."""
+    found = {name: others.get(name, "success") for name in CHAIN}
+    looks = {f"{name}_look": "skipped" if found[name] == "skipped" else "success" for name in CHAIN}
+    return {"choose": choose} | found | looks | {name: result for name, result in others.items() if "_" in name}
+
+
+NOT_BEGUN = through("failure", dev="skipped", test="skipped", prod="skipped")
+SKIPPED = through("skipped", dev="skipped", test="skipped", prod="skipped")
+UNCHANGED = {"deliver": "false", "delivered": "true"}

@@ -87,6 +87,15 @@ def failure(action: Callable[[], None]) -> str:
     return str(error.value)
 
 
+def problem(action: Callable[[], None]) -> str:
+    """Run what may fail and return its error, "" when there is none."""
+    try:
+        action()
+    except UserError as error:
+        return str(error)
+    return ""
+
+
 class KilledError(BaseException):
     """The machine that ran the verb is gone."""
 
@@ -288,6 +297,201 @@ def test_an_error_is_on_the_page_of_a_run_too(dev: Session, page: Path, capfd: p
     shown = capfd.readouterr()
     assert shown.err.startswith("error: prod is protected")
     assert "::error title=mlops deliver::prod is protected" in shown.out
+
+
+# The look before an approval.
+
+
+def look(environment: str = "dev", **options: str) -> None:
+    verbs.preview(Session.open(environment), **options)
+
+
+def delivered_through(azure: FakeAzure, sha256: str) -> None:
+    """Version 1 serves in dev, and test may take it."""
+    pass_on(Session.open("dev"), "test")
+    verbs.deliver(Session.open("dev"), model_version="1", sha256=sha256)
+
+
+def test_an_unchanged_model_that_serves_completely_leaves_nothing_to_do_and_is_handed_on(
+    dev: Session, azure: FakeAzure, page: Path, sha256: str
+) -> None:
+    delivered_through(azure, sha256)
+    before = azure.load()
+    look(model_version="1", sha256=sha256)
+    assert azure.load() == before
+    expected = {"deliver": "false", "delivered": "true", "next": "test", "model_version": "1", "sha256": sha256}
+    assert outputs(page) == expected
+    verbs.deliver(Session.open("dev"), model_version="1", sha256=sha256)
+    assert azure.load() == before, "and a delivery changes nothing"
+
+
+def other_sizes(azure: FakeAzure) -> None:
+    set_key(Path("config/dev.yml"), "compute.online.instance_count", 5)
+
+
+def other_batch_sizes(azure: FakeAzure) -> None:
+    set_key(Path("config/dev.yml"), "compute.batch.mini_batch_size", 9)
+
+
+def other_batch_definition(azure: FakeAzure) -> None:
+    file = Path("mlops/aml-cli-v2/batch/deployment.yml")
+    file.write_text(file.read_text(encoding="utf-8").replace("max_retries: 3", "max_retries: 4"), encoding="utf-8")
+
+
+def another_threshold(azure: FakeAzure) -> None:
+    set_key(Path("config/model.yml"), "drift.numerical.jensen_shannon_distance", 0.9)
+
+
+def no_monitor(azure: FakeAzure) -> None:
+    set_key(Path("config/dev.yml"), "monitor.enabled", False)
+
+
+def another_next_environment(azure: FakeAzure) -> None:
+    pass_on(Session.open("dev"), "prod")
+
+
+def an_older_batch_deployment(azure: FakeAzure) -> None:
+    batch = azure.load()["batch"]
+    batch["deployments"]["model-0"] = batch["deployments"]["model-1"]
+    azure.save()
+
+
+def a_deleted_monitor(azure: FakeAzure) -> None:
+    azure.load()["schedules"].clear()
+    azure.save()
+
+
+def a_canary_that_was_killed(azure: FakeAzure) -> None:
+    register(azure, "2")
+    kill(Session.open("dev"), "2")
+    azure.load()["models"].pop("2")
+    azure.save()
+
+
+def another_deployment_of_the_same(azure: FakeAzure) -> None:
+    """The monitor is of the one before."""
+    verbs.deploy_online(Session.open("dev"), model_version="1", force=True)
+
+
+def a_delivery_that_was_killed_after_other_definitions(azure: FakeAzure) -> None:
+    file = Path("config/dev.yml")
+    before = file.read_text(encoding="utf-8")
+    other_batch_sizes(azure)
+    azure.fail("az ml schedule create")
+    failure(lambda: verbs.deliver(Session.open("dev"), model_version="1"))
+    azure.works_again()
+    file.write_text(before, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (other_sizes, "other scoring code, environment, definition, size or number of machines"),
+        (other_batch_sizes, "batch endpoint and monitor have other definitions or sizes"),
+        (other_batch_definition, "batch endpoint and monitor have other definitions or sizes"),
+        (another_threshold, "batch endpoint and monitor have other definitions or sizes"),
+        (another_deployment_of_the_same, "batch endpoint and monitor have other definitions or sizes"),
+        (a_delivery_that_was_killed_after_other_definitions, "batch endpoint and monitor have other definitions"),
+        (no_monitor, "the monitor is set up as the configuration says"),
+        (a_deleted_monitor, "the monitor is set up as the configuration says"),
+        (another_next_environment, "version 1 is promoted to prod"),
+        (an_older_batch_deployment, "the batch endpoint scores with version 1"),
+        (a_canary_that_was_killed, "all traffic to blue"),
+    ],
+)
+def test_whatever_a_delivery_would_change_is_to_be_done(
+    dev: Session, azure: FakeAzure, page: Path, sha256: str, change: Callable[[FakeAzure], None], words: str
+) -> None:
+    delivered_through(azure, sha256)
+    change(azure)
+    look(model_version="1", sha256=sha256)
+    assert f"- {words}" in page.read_text(encoding="utf-8")
+    assert outputs(page) | {"deliver": "true", "delivered": "false", "next": ""} == outputs(page)
+    verbs.deliver(Session.open("dev"), model_version="1", sha256=sha256)
+    look(model_version="1", sha256=sha256)
+    assert outputs(page)["deliver"] == "false", "the delivery has done it"
+
+
+@pytest.mark.parametrize("option", ["--force", "--hold", "--pin", "--unpin"])
+def test_with_an_option_there_is_something_to_do(
+    dev: Session, azure: FakeAzure, page: Path, sha256: str, option: str
+) -> None:
+    delivered_through(azure, sha256)
+    assert run("deliver", "--look", option) == 0
+    assert outputs(page)["deliver"] == "true"
+
+
+def test_where_another_version_is_pinned_or_the_next_environment_has_rejected_it_nothing_is_to_be_done(
+    dev: Session, azure: FakeAzure, page: Path, sha256: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    delivered_through(azure, sha256)
+    azure.load()["registries"]["the-registry"]["1"]["rejected_test"] = "true"
+    azure.save()
+    look(model_version="1", sha256=sha256)
+    assert outputs(page) | {"deliver": "false", "delivered": "true", "next": ""} == outputs(page)
+    assert (
+        "::notice title=mlops deliver::The model stays in dev: test has rejected version 1" in capsys.readouterr().out
+    )
+    register(azure, "1", sha256=sha256, pinned_dev="true")
+    register(azure, "2")
+    look(model_version="2")
+    assert outputs(page) | {"deliver": "false", "delivered": "false", "next": ""} == outputs(page)
+    assert "::notice title=mlops deliver::dev is pinned to version 1" in capsys.readouterr().out
+
+
+def test_an_approver_reads_what_the_model_replaces_and_why_it_was_registered(
+    dev: Session, azure: FakeAzure, page: Path, sha256: str
+) -> None:
+    notes = {"metrics": "mae=9.5 r2=0.8", "reasons": "no champion yet"}
+    register(azure, "1", sha256=sha256, **notes)
+    for source, target in (("dev", "test"), ("test", "prod")):
+        verbs.promote(Session.open(source), target)
+    prod = Session.open("prod")
+    verbs.preview(prod, model_version="1", sha256=sha256)
+    assert "Nothing serves yet." in page.read_text(encoding="utf-8")
+    verbs.deliver(prod, model_version="1", sha256=sha256)
+    better = {"metrics": "mae=8.123", "reasons": "the floor is reached; the champion is beaten"}
+    register(azure, "2", sha256=sha256, **better)
+    for source, target in (("dev", "test"), ("test", "prod")):
+        verbs.promote(Session.open(source), target)
+    verbs.preview(prod, model_version="2", sha256=sha256)
+    lines = page.read_text(encoding="utf-8").splitlines()
+    for line in [
+        "## prod: version 2 is delivered next",
+        "|  | version 2 | serves now: version 1 |",
+        f"| sha256 | `{sha256[:12]}` | `{sha256[:12]}` |",
+        "| had all traffic since | never | 2026-01-01 00:00 |",
+        "| mae | 8.123 | 9.5 |",
+        "| r2 | unknown | 0.8 |",
+        "- version 2 in the place of version 1",
+        "- the floor is reached",
+        "- the champion is beaten",
+    ]:
+        assert line in lines
+    assert "prod is protected, so `mlops deliver` names its model" in failure(lambda: verbs.preview(prod))
+
+
+def test_a_look_refuses_what_the_delivery_would_refuse(dev: Session, azure: FakeAzure, sha256: str) -> None:
+    register(azure, "2", sha256="2" * 64)
+    verbs.deliver(dev, model_version="1")
+    register(azure, "3", sha256="3" * 64)
+    for given in ({"model_version": "9"}, {"model_version": "3", "sha256": "0" * 64}):
+        words = failure(lambda given=given: look(**given))
+        assert words == failure(lambda given=given: verbs.deliver(dev, **given))
+    verbs.deploy_online(dev, model_version="2")
+    older = {"model_version": "1", "sha256": sha256}
+    assert failure(lambda: look(**older)) == failure(lambda: verbs.deliver(dev, **older))
+
+
+@pytest.mark.parametrize("serves_before", [False, True])
+def test_a_delivery_lists_the_versions_once_and_after_a_rollout_once_more(
+    dev: Session, azure: FakeAzure, sha256: str, serves_before: bool
+) -> None:
+    if serves_before:
+        delivered_through(azure, sha256)
+    before = len(azure.ran("model list --name a-model --resource-group"))
+    delivered_through(azure, sha256)
+    assert len(azure.ran("model list --name a-model --resource-group")) == before + (1 if serves_before else 2)
 
 
 # What cannot be meant.
@@ -501,7 +705,7 @@ def test_a_time_that_could_not_be_noted_is_noted_by_the_next_delivery(dev: Sessi
     failure(lambda: verbs.deliver(dev))
     azure.works_again()
     verbs.deliver(dev)
-    assert azure.load()["models"]["1"] == {"deployed_dev": "2026-01-01T00:00:01Z"}
+    assert azure.load()["models"]["1"]["deployed_dev"] == "2026-01-01T00:00:01Z"
 
 
 def test_the_new_pin_of_a_rollout_that_was_killed_ends_with_it(dev: Session, azure: FakeAzure) -> None:
@@ -664,6 +868,65 @@ def test_a_look_names_what_a_rollback_does_and_changes_nothing(
     assert outputs(page)["bad"] == "3", "a new run completes the one that broke off"
     verbs.rollback(dev, bad="3")
     assert list(serves(dev)[1].values()) == ["2"]
+
+
+def canary_of_3(dev: Session, azure: FakeAzure) -> None:
+    deploy_each(dev, azure, "12")
+    register(azure, "3")
+    kill(dev, "3")
+
+
+def rejected_beside_a_canary(dev: Session, azure: FakeAzure) -> None:
+    """A rollback from version 2 was killed when the deployment of version 1 was a canary."""
+    canary_of_3(dev, azure)
+    register(azure, "2", rejected_dev="true")
+
+
+def held_beside_what_serves(dev: Session, azure: FakeAzure) -> None:
+    deploy_each(dev, azure, "12")
+    register(azure, "3")
+    verbs.deploy_online(dev, hold=True)
+
+
+def broken_off_before_its_end(dev: Session, azure: FakeAzure) -> None:
+    deploy_each(dev, azure, "123")
+    azure.fail("az ml schedule list")
+    failure(lambda: verbs.rollback(dev))
+    azure.works_again()
+
+
+@pytest.mark.parametrize("model_version", [None, "1", "2", "3"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda dev, azure: deploy_each(dev, azure, "123"),
+        canary_of_3,
+        rejected_beside_a_canary,
+        held_beside_what_serves,
+        broken_off_before_its_end,
+    ],
+)
+def test_a_look_and_a_rollback_go_the_same_way(
+    dev: Session, azure: FakeAzure, page: Path, given: Callable[..., None], model_version: str | None
+) -> None:
+    given(dev, azure)
+    refused = problem(lambda: verbs.look(dev, model_version=model_version))
+    looked = {} if refused else outputs(page)
+    assert problem(lambda: verbs.rollback(dev, model_version=model_version)) == refused
+    if refused:
+        return
+    assert serves(dev)[1][next(iter(serves(dev)[0]))] == looked["model_version"]
+    if looked["bad"] == looked["model_version"]:
+        return
+    assert azure.load()["models"][looked["bad"]]["rejected_dev"] == "true"
+    assert f"| Rejected | version {looked['bad']}, until" in page.read_text(encoding="utf-8")
+
+
+def test_a_look_asks_once_what_is_deployed(dev: Session, azure: FakeAzure) -> None:
+    deploy_each(dev, azure, "12")
+    before = len(azure.ran("online-endpoint list"))
+    verbs.look(dev)
+    assert len(azure.ran("online-endpoint list")) == before + 1
 
 
 def test_a_look_during_a_rollback_names_the_same_version(

@@ -32,6 +32,7 @@ from mlops.lint import lint
 from mlops.pipeline import samples
 from mlops.verbs import Session
 from mlops.verbs.canary import LATE_MINUTES
+from mlops.verbs.candidate import Options, find_candidate, left_to_do
 
 # What is in Azure, in the words of `clouds`.
 
@@ -1293,9 +1294,9 @@ def seen(play: Play) -> State:
     state: State = json.loads(text)
     for versions in [state["models"], *(each["versions"] for each in state["registries"].values())]:
         for version, tags in versions.items():
-            # When a version was deployed, and which rollback is in progress, have tests of their own; what is held is
-            # seen by what becomes of it.
-            ends = ("deployed_", "held_", "leaving_")
+            # When a version was deployed, how far its delivery came, and which rollback is in progress have tests of
+            # their own; what is held is seen by what becomes of it.
+            ends = ("deployed_", "delivered_", "held_", "leaving_")
             kept = {tag: value for tag, value in tags.items() if not tag.startswith(ends)}
             versions[version] = kept
     for found in state["jobs"]:
@@ -1369,6 +1370,19 @@ def carry_out(play: Play, case: Case) -> None:
         assert case.fails in failure(play, case.does)
     else:
         case.does(play)
+
+
+def test_what_was_delivered_completely_leaves_nothing_to_do(play: Play) -> None:
+    trained(play)
+    then("test")(play)
+    deliver()(play)
+    session = play.session("dev")
+    assert left_to_do(session, find_candidate(session, None, "", Options())) == []
+    rows = session.project.root / "data" / "raw" / "rows.csv"
+    rows.write_text(rows.read_text(encoding="utf-8") + "1,1.5\n", encoding="utf-8")
+    left = left_to_do(session, find_candidate(session, None, "", Options()))
+    # Where the project's own data is compared, the monitor needs the newest.
+    assert left == (["the monitor is set up as the configuration says"] if session.backend.monitors_data else [])
 
 
 # Workspaces of another owner, and those behind a private network.

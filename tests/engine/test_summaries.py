@@ -144,10 +144,10 @@ def sections(loop: Play, page: Page) -> Iterator[str]:
     yield part("Infrastructure", shown(page), "The job Plan for prod, before the approval of the job Apply to prod.")
 
     first = files(loop, "1")
-    cloud.register("1", sha256=first)
+    cloud.register("1", sha256=first, metrics="mae=9.412 r2=0.81", reasons="there is no champion yet")
     verbs.deliver(loop.dev, model_version="1", sha256=first)
     sha256 = files(loop, "2")
-    cloud.register("2", sha256=sha256)
+    cloud.register("2", sha256=sha256, metrics="mae=8.123 r2=0.9", reasons="; ".join(why))
     shown(page)
     cloud.next_job("Completed", registered=True, name="a-model", version="2", sha256=sha256, reasons=why)
     cloud.next_evaluation(**metrics)
@@ -155,12 +155,15 @@ def sections(loop: Play, page: Page) -> Iterator[str]:
     yield part("Train", shown(page), "The job Train in dev.")
 
     verbs.list_models(loop.dev)
+    verbs.preview(loop.session("dev"), model_version="2", sha256=sha256)
     verbs.deliver(loop.session("dev"), model_version="2", sha256=sha256)
+    verbs.preview(loop.session("dev"), model_version="2", sha256=sha256)
     yield part(
         "Deliver",
         shown(page),
-        "The job Choose the version for dev, before any approval, and the job that delivers to dev. The approver of a "
-        "later environment reads version and hash in the name of the job, too.",
+        "The job Choose the version for dev, before any approval; the job Look at what dev has, which is before the "
+        "approval in each environment; and the job that delivers, which has version and hash in its name. The last "
+        "page is the look when the same version comes again: no approval is asked for.",
     )
 
     cloud.register("3", sha256=files(loop, "3"))

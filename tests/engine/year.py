@@ -86,10 +86,20 @@ class Year(RuleBasedStateMachine):
         options = {"model_version": version, "sha256": delivery.sha256}
         flags = {delivery.option[2:]: True} if delivery.option else {}
         before, pins = world.version(environment), world.marked(environment, "pinned")
+        asked = verbs.Options(**flags)
+        looked = world.run(environment, lambda session: verbs.preview(session, **options, options=asked))
+        state = world.snapshot()
         result = world.run(
             environment, lambda session: verbs.deliver(session, **options, **flags, sleep=world.sleep), trouble
         )
         moved = world.version(environment)
+        refused = f"{environment}: a look refuses {delivery}, which is delivered: {looked.error}"
+        world.require(result.error or not looked.error, refused)
+        if looked.outputs.get("deliver") == "false" and not result.error:
+            # No person was asked, so there was nothing to do, and what is handed on comes from the look.
+            world.require(state == world.snapshot(), f"{environment}: {delivery} changes what a look called complete")
+            for name in ("delivered", "next"):
+                world.require(looked.outputs[name] == result.outputs[name], f"{environment}: another {name} was seen")
         if result.error and not result.killed:
             # The last step of the job, which runs after a failure and after a cancellation.
             aborted = world.run(environment, verbs.abort)
@@ -141,6 +151,8 @@ class Year(RuleBasedStateMachine):
             state = world.snapshot()
             world.run(environment, lambda session: verbs.deliver(session, **options, sleep=world.sleep))
             world.require(state == world.snapshot(), f"{environment}: the same delivery once more changes something")
+            looked = world.run(environment, lambda session: verbs.preview(session, **options)).outputs
+            world.require(looked.get("deliver") == "false", f"{environment}: something is to be done after {delivery}")
         if following := outputs["next"]:
             delivery.at, delivery.option = following, ""
             if following != PROTECTED:

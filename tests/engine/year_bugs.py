@@ -33,7 +33,7 @@ BUGS = {
         "verbs.online", "if old and not changes and not force:", "if False:", "once more changes something"
     ),
     "the time of a deployment is not noted": Bug(
-        "verbs.models", "if last is None or last.version != model.version:", "if False:", "back to version"
+        "verbs.models", "    if not is_known:", "    if False:", "something is to be done"
     ),
     # The choice of the model.
     "a rejection counts for nothing": Bug(
@@ -59,9 +59,11 @@ BUGS = {
     "production takes what is newest": Bug(
         "verbs.models", "if session.config.protected and not (version and sha256):", "if False:", "changed something"
     ),
-    "a stale run goes back": Bug("verbs.delivery", "if endpoint.serving and not pin:", "if False:", "without a pin"),
+    "a stale run goes back": Bug(
+        "verbs.candidate", "if endpoint.serving and not options.pin:", "if False:", "without a pin"
+    ),
     "a pin counts for nothing": Bug(
-        "verbs.delivery", "if others and not (pin or unpin):", "if False:", "was pinned to"
+        "verbs.candidate", "if others and not (options.pin or options.unpin)", "if False", "was pinned to"
     ),
     "the batch endpoint is forgotten": Bug(
         "verbs.delivery", "    score_files_with(session, model)\n", "", "its batch endpoint"
@@ -72,6 +74,16 @@ BUGS = {
     ),
     "old batch deployments stay": Bug(
         "verbs.batch", "if deployment.name != name and", "if False and", "its batch endpoint"
+    ),
+    # The look before an approval.
+    "a look does not see other code": Bug(
+        "verbs.online",
+        "if changes := _changes(old, model, fingerprint(session.project, session.config)):",
+        "if changes := ():",
+        "a look called complete",
+    ),
+    "a look asks for an approval although nothing is left to do": Bug(
+        "verbs.candidate", "if monitor_left(session):", "if True:", "something is to be done"
     ),
     # The way back.
     "a rollback rejects nothing": Bug(

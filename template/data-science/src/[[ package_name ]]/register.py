@@ -2,7 +2,10 @@
 
 import argparse
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import mlflow
@@ -11,6 +14,9 @@ from mlflow.exceptions import MlflowException
 
 from .core.champion import champion, model_hash
 from .core.step import StepError, output_folder, run, step_run
+
+_LONGEST_TAG = 1000
+"""What Azure ML keeps of the value of a tag, in characters."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,7 +45,8 @@ def register(arguments: argparse.Namespace) -> None:
         with output_folder(arguments.registration) as folder:
             if promoted:
                 _refuse_another_champion(client, arguments.model_name, decision["champion_version"])
-                result["version"] = create_version(client, arguments.model_name, arguments.model, sha256)
+                notes = {"reasons": "; ".join(decision["reasons"]), "metrics": _scores(arguments.evaluation)}
+                result["version"] = create_version(client, arguments.model_name, arguments.model, sha256, notes)
                 # Two runs may both have come this far; of them the one with the lower number stays.
                 own = int(result["version"])
                 _refuse_another_champion(client, arguments.model_name, decision["champion_version"], below=own)
@@ -52,8 +59,17 @@ def register(arguments: argparse.Namespace) -> None:
     print(f"{arguments.model_name}: {done}: {'; '.join(decision['reasons'])}", flush=True)
 
 
-def create_version(client: MlflowClient, name: str, model: Path, sha256: str) -> str:
+def create_version(
+    client: MlflowClient, name: str, model: Path, sha256: str, notes: Mapping[str, str] | None = None
+) -> str:
     """Upload the folder `model` and register it as a new version, which has the tag `sha256`.
+
+    Args:
+        client: The registry.
+        name: The model's name there.
+        model: The folder.
+        sha256: The hash of its files.
+        notes: More tags, which tell a person about the version; a long text is cut, and an empty one left out.
 
     Returns:
         The number of the new version. If anything fails there is no new version.
@@ -66,8 +82,10 @@ def create_version(client: MlflowClient, name: str, model: Path, sha256: str) ->
     if not _exists(client, name):
         client.create_registered_model(name)
     version = str(client.create_model_version(name, source, run_id=active.info.run_id).version)
+    told = {tag: shorten(text, _LONGEST_TAG, placeholder=" ...") for tag, text in (notes or {}).items() if text}
     try:
-        client.set_model_version_tag(name, version, "sha256", sha256)
+        for tag, text in {"sha256": sha256, **told}.items():
+            client.set_model_version_tag(name, version, tag, text)
     except BaseException:
         client.delete_model_version(name, version)
         raise
@@ -109,6 +127,16 @@ def _decision(path: Path) -> dict[str, Any]:
         "reasons": [str(reason) for reason in decision.get("reasons", [])],
         "champion_version": None if met is None else str(met),
     }
+
+
+def _scores(evaluation: Path) -> str:
+    """Return the scores of the model on the held-out rows, as "mae=8.123 r2=0.9"; the one that decides is the first."""
+    path = evaluation / "metrics.json"
+    if not path.is_file():
+        return ""
+    document = json.loads(path.read_text(encoding="utf-8"))
+    scores = sorted(document["challenger"].items(), key=lambda item: item[0] != document["metric"])
+    return " ".join(f"{name}={value:.4g}" for name, value in scores if value is not None and math.isfinite(value))
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -56,8 +56,20 @@ def test_a_promoted_model_becomes_a_version_with_its_hash(candidate, capsys):
         "reasons": ["no champion yet"],
     }
     assert str(version.version) == "1"
-    assert version.tags == {"sha256": sha256}
+    assert version.tags == {"sha256": sha256, "reasons": "no champion yet"}
     assert "registered version 1: no champion yet" in capsys.readouterr().out
+
+
+def test_a_version_tells_its_scores_and_why_it_was_promoted(candidate):
+    scored = {"metric": "mae", "challenger": {"r2": 0.91234, "mae": 8.12345, "loss": None}}
+    (candidate.evaluation / "metrics.json").write_text(json.dumps(scored), encoding="utf-8")
+    decide(candidate, True, ["the floor is reached", "the champion is beaten" + " by far" * 200])
+    run(candidate)
+    [version] = versions()
+    assert version.tags["metrics"] == "mae=8.123 r2=0.9123"
+    assert version.tags["reasons"].startswith("the floor is reached; the champion is beaten by far")
+    assert version.tags["reasons"].endswith(" ...")
+    assert len(version.tags["reasons"]) <= 1000
 
 
 def test_the_registered_files_are_those_of_the_model(candidate, tmp_path):

@@ -189,17 +189,22 @@ def deliver(
     hold: Annotated[bool, typer.Option("--hold", help="Stop after the smoke test, before traffic moves.")] = False,
     pin: Annotated[bool, typer.Option("--pin", help="Keep this version, which may be an older one.")] = False,
     unpin: Annotated[bool, typer.Option("--unpin", help="End such a pin first.")] = False,
+    look: Annotated[bool, typer.Option("--look", help="Only show what would change and what it replaces.")] = False,
     abort: Annotated[bool, typer.Option("--abort", help="End a rollout in progress, with --hold a held one.")] = False,
     dry_run: DryRunOption = False,
 ) -> None:
     """Bring a model into an environment (online, batch, monitor), then to the next one."""
     from mlops import verbs
 
-    if abort and (model_version or sha256 or force or pin or unpin):
+    if abort and (model_version or sha256 or force or pin or unpin or look):
         raise UserError("--abort only ends a rollout: leave out the other options (but --hold), or --abort")
     session = _session(environment, dry_run)
     if abort:
         verbs.abort(session, held=hold)
+        return
+    if look:
+        options = verbs.Options(force=force, hold=hold, pin=pin, unpin=unpin)
+        verbs.preview(session, model_version=model_version, sha256=sha256, options=options)
         return
     verbs.deliver(session, model_version=model_version, sha256=sha256, force=force, hold=hold, pin=pin, unpin=unpin)
 

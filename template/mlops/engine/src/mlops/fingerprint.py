@@ -1,4 +1,7 @@
-"""What is deployed beside the model, as one hash: a deployment with another one has to be made anew."""
+"""What is deployed beside the model, as one hash: a deployment with another one has to be made anew.
+
+What a delivery sets up beside that deployment has a hash, too: with another one it has to be set up once more.
+"""
 
 import hashlib
 import json
@@ -7,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from mlops import definitions
-from mlops.config import EnvironmentConfig
+from mlops.config import EnvironmentConfig, drift_rules, model_task
 from mlops.pipeline import is_local, mapping
 from mlops.project import Project, load_yaml
 
@@ -39,6 +42,24 @@ def fingerprint(project: Project, config: EnvironmentConfig) -> str:
     return total.hexdigest()[:16]
 
 
+def setup_fingerprint(project: Project, config: EnvironmentConfig) -> str:
+    """Return a hash of what a delivery sets up beside the online deployment: batch endpoint and monitor.
+
+    It covers their definitions, their sizes and times in the environment's configuration, and what the monitor
+    compares by config/model.yml and data/schema.yml. What both run is in the `fingerprint` of the online deployment.
+
+    Raises:
+        UserError: There are no thresholds for the monitor, or they are malformed.
+    """
+    sizes = config.model_dump(mode="json", include={"compute": {"batch"}, "monitor": True, "schedule": True})
+    content = [sizes, config.compute.batch_cluster, vars(drift_rules(project)), model_task(project)]
+    total = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode())
+    for path in definitions.of(project).beside_online():
+        data = _with_ends_of_git(path.read_bytes())
+        total.update(f"{path.name}\0{len(data)}\0".encode() + data)
+    return total.hexdigest()[:16]
+
+
 def _described(environment: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return an environment with the content of its conda file, and without the name that azure-ai-ml makes up."""
     conda = environment.get("conda_file")
@@ -53,8 +74,11 @@ def _files(root: Path) -> Iterator[tuple[str, bytes]]:
     for path in root.rglob("*"):
         name = path.relative_to(root)
         if path.is_file() and not _is_ignored(name):
-            data = path.read_bytes()
-            yield name.as_posix(), data if b"\0" in data else data.replace(b"\r\n", b"\n")
+            yield name.as_posix(), _with_ends_of_git(path.read_bytes())
+
+
+def _with_ends_of_git(data: bytes) -> bytes:
+    return data if b"\0" in data else data.replace(b"\r\n", b"\n")
 
 
 def _is_ignored(name: PurePath) -> bool:

@@ -57,6 +57,9 @@ class Definitions(Protocol):
             UserError: It cannot be read or built.
         """
 
+    def beside_online(self) -> list[Path]:
+        """Return the files that define what a delivery sets up beside the online deployment: batch and monitor."""
+
 
 @dataclass(frozen=True, order=True)
 class Finding:

@@ -87,6 +87,12 @@ class PythonSdkV1Definitions:
         """
         return online_document(self.project, config)
 
+    def beside_online(self) -> list[Path]:
+        """Return the files of batch endpoint and monitor, which train, too; see `Definitions.beside_online`."""
+        folder = self.project.definitions
+        code = [folder / f"{name}.py" for name in ("pipelines", "batch_score", "run_step")]
+        return [*code, self.project.root / "data-science" / "environment" / "train.yml"]
+
 
 def plain_pipeline(project: Project, function: str, *arguments: object) -> Pipeline:
     """Bring the steps of a pipeline into the form that the local runner and the lint know.

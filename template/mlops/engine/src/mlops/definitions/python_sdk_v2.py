@@ -135,6 +135,10 @@ class PythonSdkDefinitions:
         """
         return online_document(self.project, config)
 
+    def beside_online(self) -> list[Path]:
+        """Return the files of batch endpoint and monitor; see `Definitions.beside_online`."""
+        return [self.file("batch"), self.file("schedules")]
+
     def _plain(self, job: "PipelineJob") -> Pipeline:
         source = self.project.definitions / "pipeline.py"
         try:

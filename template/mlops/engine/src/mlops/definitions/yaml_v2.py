@@ -62,6 +62,11 @@ class YamlDefinitions:
             content["environment"] = _moved(load_yaml(file), file.parent, path.parent)
         return Document(path, "onlineDeployment", content)
 
+    def beside_online(self) -> list[Path]:
+        """Return the files of batch endpoint and monitor; see `Definitions.beside_online`."""
+        folder = self.project.definitions
+        return [*sorted((folder / "batch").glob("*.yml")), folder / "monitor.yml"]
+
 
 def sweep_document(project: Project, sweep: Sweep, config: EnvironmentConfig, folder: Path) -> dict[str, Any]:
     """Return tuning.yml as a file of another folder, with a search, the component of its trials, and where they run.

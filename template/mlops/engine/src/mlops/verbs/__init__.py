@@ -1,6 +1,7 @@
 """The verbs: what each does, whatever backend carries it out. All can be repeated; a second run finds nothing to do."""
 
 from mlops.verbs.batch import deploy_batch
+from mlops.verbs.candidate import Options, preview
 from mlops.verbs.data import ensure_data
 from mlops.verbs.delivery import deliver
 from mlops.verbs.drift import drift
@@ -16,6 +17,7 @@ from mlops.verbs.versions import list_models
 
 __all__ = [
     "SMOKE_TEST_ROWS",
+    "Options",
     "Session",
     "abort",
     "deliver",
@@ -27,6 +29,7 @@ __all__ = [
     "logs",
     "look",
     "monitor",
+    "preview",
     "promote",
     "remains",
     "rollback",

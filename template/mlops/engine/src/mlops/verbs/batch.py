@@ -30,10 +30,23 @@ def score_files_with(session: Session, model: ModelVersion) -> None:
     if backend.batch_default() is None:
         backend.create_batch_endpoint()
         session.say(f"Created endpoint {names.batch_endpoint}.")
-    name = f"model-{model.version}"
-    backend.create_batch_deployment(name, model)
-    for deployment in backend.batch_deployments():
-        if deployment.name != name and re.fullmatch(r"model-\d+", deployment.name):
-            backend.delete_batch_deployment(deployment.name)
-            session.say(f"Removed {deployment.name}.")
+    backend.create_batch_deployment(_name(model), model)
+    for name in _others(session, model):
+        backend.delete_batch_deployment(name)
+        session.say(f"Removed {name}.")
     session.say(f"{names.batch_endpoint} scores with version {model.version}.")
+
+
+def is_behind_batch_alone(session: Session, model: ModelVersion) -> bool:
+    """Return whether a version is the default of the batch endpoint, and no other one is left behind it."""
+    return session.backend.batch_default() == _name(model) and not _others(session, model)
+
+
+def _name(model: ModelVersion) -> str:
+    return f"model-{model.version}"
+
+
+def _others(session: Session, model: ModelVersion) -> list[str]:
+    """Return the names of the batch deployments of other versions."""
+    names = [deployment.name for deployment in session.backend.batch_deployments()]
+    return [name for name in names if name != _name(model) and re.fullmatch(r"model-\d+", name)]

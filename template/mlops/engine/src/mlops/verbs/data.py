@@ -1,6 +1,7 @@
 """The data assets on Azure ML."""
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from mlops import definitions
@@ -23,19 +24,28 @@ def ensure_data(session: Session, pipeline: Pipeline | None = None) -> dict[str,
         UserError: There are no files, or those in Azure cannot be listed.
     """
     assets = {}
-    pipeline = pipeline or definitions.of(session.project).pipeline()
-    for name, value in pipeline.inputs.items():
-        asset = data_asset(value, pipeline)
-        if asset is None:
-            continue
-        version = stored_version(session, asset) if asset.path is None else content_version(asset, asset.path)
-        if version in session.backend.data_versions(asset.name):
+    for name, asset, version, known in data_versions(session, pipeline):
+        if known:
             session.say(f"Data {asset.name}: unchanged, version {version}.")
         else:
             session.backend.create_data(asset, version)
             session.say(f"Data {asset.name}: new version {version}.")
         assets[name] = f"{asset.name}:{version}"
     return assets
+
+
+def data_versions(session: Session, pipeline: Pipeline | None = None) -> Iterator[tuple[str, DataAsset, str, bool]]:
+    """Give each input of a pipeline that is a data asset: its name, the asset, its version, whether Azure has that.
+
+    Raises:
+        UserError: There are no files, or those in Azure cannot be listed.
+    """
+    pipeline = pipeline or definitions.of(session.project).pipeline()
+    for name, value in pipeline.inputs.items():
+        asset = data_asset(value, pipeline)
+        if asset is not None:
+            version = stored_version(session, asset) if asset.path is None else content_version(asset, asset.path)
+            yield name, asset, version, version in session.backend.data_versions(asset.name)
 
 
 def content_version(asset: DataAsset, path: Path) -> str:

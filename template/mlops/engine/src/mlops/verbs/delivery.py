@@ -5,21 +5,12 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from mlops.azureml.backend import Deployment, ModelVersion
+from mlops.azureml.backend import ModelVersion
 from mlops.errors import UserError
 from mlops.outputs import add_summary, annotate, in_pipeline, set_outputs, table
 from mlops.verbs.batch import score_files_with
-from mlops.verbs.models import (
-    RejectedError,
-    check_model,
-    check_named,
-    choose_model,
-    known_hash,
-    number,
-    pinned_versions,
-    promote,
-    set_pin,
-)
+from mlops.verbs.candidate import Options, completion_tag, find_candidate
+from mlops.verbs.models import RejectedError, check_model, promote, set_pin
 from mlops.verbs.online import Deployed, Endpoint, roll_out, smoke_test
 from mlops.verbs.schedules import monitor
 from mlops.verbs.session import Session
@@ -57,19 +48,14 @@ def deliver(
     Raises:
         UserError: The version may not be used, is older than the one that serves, or has other files; or a step failed.
     """
-    _check_options(session, model_version, sha256, hold=hold, pin=pin, unpin=unpin)
-    model = choose_model(session, model_version, pins=not unpin)
-    expected = sha256 or known_hash(session, model)
+    found = find_candidate(session, model_version, sha256, Options(force=force, hold=hold, pin=pin, unpin=unpin))
+    model, expected, pinned = found.model, found.sha256, found.pinned
     finish = partial(_finish, session, model, expected)
-    pinned = pinned_versions(session)
     others = [each for each in pinned if each.version != model.version]
-    if others and not (pin or unpin):
-        annotate("notice", "mlops deliver", _stays(session, others, model))
+    if found.stays:
+        annotate("notice", "mlops deliver", found.stays)
         finish(f"nothing was done: the environment is pinned to version {others[0].version}")
         return
-    endpoint = Endpoint.look(session)
-    if endpoint.serving and not pin:
-        _check_order(session, model, endpoint.serving)
     check_model(session, model, sha256)
     if unpin:
         set_pin(session, pinned, on=False)
@@ -78,7 +64,7 @@ def deliver(
     # Before the rollout: if that is killed half-way, the next delivery must not go on to another version.
     set_pin(session, new_pin, on=True)
     try:
-        deployed = roll_out(session, model, endpoint, hold=hold, force=force, sleep=sleep)
+        deployed = roll_out(session, model, found.endpoint, models=found.models, hold=hold, force=force, sleep=sleep)
     except UserError:
         _take_back(session, new_pin)
         raise
@@ -90,34 +76,9 @@ def deliver(
         set_pin(session, others, on=False)
         session.say(f"{session.config.environment} is pinned to version {model.version}.")
     smoke_test(session)
-    score_files_with(session, model)
-    monitor(session)
-    passed_on = _pass_on(session, model, expected)
+    _set_up(session, model, deployed)
+    passed_on = _pass_on(session, model, expected, deployed)
     finish("delivered" if deployed.changes else "delivered before: nothing to deploy", deployed, passed_on)
-
-
-def _check_options(
-    session: Session, model_version: str | None, sha256: str, *, hold: bool, pin: bool, unpin: bool
-) -> None:
-    check_named(session, "deliver", model_version, sha256)
-    for one, other, both in (("--pin", "--unpin", pin and unpin), ("--hold", "--pin", hold and pin)):
-        if both:
-            raise UserError(f"{one} and {other} exclude each other: choose one")
-
-
-def _check_order(session: Session, model: ModelVersion, serving: Deployment) -> None:
-    """Check that a delivery does not go back: the run that asked for it may be older than the one that came first.
-
-    Raises:
-        UserError: It does.
-    """
-    served = ModelVersion(serving.model_version)
-    if number(model) < number(served):
-        back = session.command("rollback", "--model-version", model.version)
-        raise UserError(
-            f"{session.config.environment} serves version {served.version}, which is newer than {model.version}: if it "
-            f"is bad, `{back}` goes back and rejects it; with --pin the older version is delivered, and kept"
-        )
 
 
 def _take_back(session: Session, new_pin: list[ModelVersion]) -> None:
@@ -130,12 +91,17 @@ def _take_back(session: Session, new_pin: list[ModelVersion]) -> None:
                 set_pin(session, [model], on=False)
 
 
-def _stays(session: Session, pinned: list[ModelVersion], model: ModelVersion) -> str:
-    environment, version = session.config.environment, pinned[0].version
-    return (
-        f"{environment} is pinned to version {version}, so version {model.version} was not delivered. `mlops deliver "
-        f"--environment {environment}` with --unpin delivers it, with --pin pins to it"
-    )
+def _set_up(session: Session, model: ModelVersion, deployed: Deployed) -> None:
+    """Have the batch endpoint and the monitor follow, and note when both are complete: `preview` relies on that."""
+    complete = completion_tag(session, deployed.generation)
+    for tag, value in complete.items():
+        if model.tags.get(tag, "false") not in ("false", value):
+            # If this run is killed, what it has set up by then is not what the tag says.
+            session.backend.tag_model(model, {tag: "false"})
+    score_files_with(session, model)
+    monitor(session)
+    if not complete.items() <= model.tags.items():
+        session.backend.tag_model(model, complete)
 
 
 def _say_next(session: Session, model: ModelVersion, sha256: str) -> None:
@@ -144,14 +110,14 @@ def _say_next(session: Session, model: ModelVersion, sha256: str) -> None:
     session.say(f"`{shift}` and then `{session.command('deliver', *options)}` complete the delivery; `{end}` ends it.")
 
 
-def _pass_on(session: Session, model: ModelVersion, sha256: str) -> str:
+def _pass_on(session: Session, model: ModelVersion, sha256: str, deployed: Deployed) -> str:
     """Promote a version to the next environment; return the name of that, "" when the model stays here."""
     environment, target = session.config.environment, session.config.delivery.next
     if not target:
         session.say(f"The model stays in {environment}: config/{environment}.yml names no delivery.next.")
         return ""
     try:
-        promote(session, target, model_version=model.version, sha256=sha256)
+        promote(session, target, model_version=model.version, sha256=sha256, models=deployed.models)
     except RejectedError as error:
         annotate("notice", "mlops deliver", f"The model stays in {environment}: {error}")
         return ""

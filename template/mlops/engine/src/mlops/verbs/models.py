@@ -4,11 +4,13 @@ What is known of a version is in its tags, where the environment takes its model
 its name: `promoted_<E>` is the sha256 of the files that it may take, `deployed_<E>` the time since which the version
 has all its traffic. `rejected_<E>`, `pinned_<E>` and `held_<E>` are "true" or "false", because a tag can be set and not
 removed; the last one says of a deployment of the version that was not completed that it was left so on purpose.
-`leaving_<E>` is the version that a rollback in progress goes to from this one.
+`leaving_<E>` is the version that a rollback in progress goes to from this one. `delivered_<E>` says with which
+deployment and which definitions a delivery of the version has reached its end. Of no environment are `metrics` and
+`reasons`, which its registration has noted for people.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -17,22 +19,32 @@ from mlops.config import choose, load_environment
 from mlops.errors import UserError
 from mlops.verbs.session import Session
 
+NOTES = ("metrics", "reasons")
+"""The tags of a version that tell people about it, and go along with its copy."""
+
 
 class RejectedError(UserError):
     """An environment has rejected the model version."""
 
 
-def choose_model(session: Session, version: str | None = None, *, pins: bool = True) -> ModelVersion:
+def choose_model(
+    session: Session,
+    version: str | None = None,
+    *,
+    pins: bool = True,
+    models: Sequence[ModelVersion] | None = None,
+) -> ModelVersion:
     """Return the model version to deploy or promote: the given one, or else the pinned or the newest that may be used.
 
     A version that was rejected, everywhere or in this environment, may not be used; one in the registry only after its
-    promotion to this environment. Without `pins` a pinned version is one like the others.
+    promotion to this environment. Without `pins` a pinned version is one like the others. Azure lists the versions,
+    unless `models` are given.
 
     Raises:
         UserError: There is no such version, or it may not be used.
     """
     config, registry = session.config, session.registry
-    models = session.backend.model_versions(registry)
+    models = session.backend.model_versions(registry) if models is None else models
     usable = [model for model in models if obstacle(session, model) is None]
     pinned = [model for model in usable if pins and is_set(model, f"pinned_{config.environment}")]
     if version is None and usable:
@@ -46,7 +58,7 @@ def choose_model(session: Session, version: str | None = None, *, pins: bool = T
     return chosen
 
 
-def find_version(session: Session, models: list[ModelVersion], version: str) -> ModelVersion:
+def find_version(session: Session, models: Sequence[ModelVersion], version: str) -> ModelVersion:
     """Return the version of a number.
 
     Raises:
@@ -116,6 +128,21 @@ def check_named(session: Session, verb: str, version: str | None, sha256: str) -
         raise UserError("--sha256 is the hash of one version: name it with --model-version")
 
 
+def check_tag(session: Session, model: ModelVersion, sha256: str) -> None:
+    """Compare the hash that was named with the tag of the model version.
+
+    Raises:
+        UserError: It contradicts the tag.
+    """
+    known = known_hash(session, model)
+    if sha256 and known and sha256 != known:
+        raise UserError(
+            f"version {model.version} in {place_of_models(session)} is not the model that was named: its tag says "
+            f"sha256 {known[:12]}, and --sha256 {sha256[:12]}: nothing was changed; `{session.command('models')}` "
+            "shows the hashes"
+        )
+
+
 def check_model(session: Session, model: ModelVersion, sha256: str) -> None:
     """Compare the files of a model version, where the environment takes it from, with the hash that was named.
 
@@ -125,14 +152,8 @@ def check_model(session: Session, model: ModelVersion, sha256: str) -> None:
     Raises:
         UserError: They have another one, or it contradicts the tag.
     """
-    known = known_hash(session, model)
-    if sha256 and known and sha256 != known:
-        raise UserError(
-            f"version {model.version} in {place_of_models(session)} is not the model that was named: its tag says "
-            f"sha256 {known[:12]}, and --sha256 {sha256[:12]}: nothing was changed; `{session.command('models')}` "
-            "shows the hashes"
-        )
-    if expected := sha256 or (known if session.registry else ""):
+    check_tag(session, model, sha256)
+    if expected := sha256 or (known_hash(session, model) if session.registry else ""):
         check_files(session, model, expected)
 
 
@@ -153,10 +174,11 @@ def check_files(session: Session, model: ModelVersion, expected: str) -> None:
         session.say(f"Version {model.version} is the model that was named: sha256 {expected[:12]}.")
 
 
-def pinned_versions(session: Session) -> list[ModelVersion]:
+def pinned_versions(session: Session, models: Sequence[ModelVersion] | None = None) -> list[ModelVersion]:
     """Return the versions that the environment is pinned to: one, or two while a pin is moved."""
     tag = f"pinned_{session.config.environment}"
-    return [model for model in session.backend.model_versions(session.registry) if is_set(model, tag)]
+    listed = session.backend.model_versions(session.registry) if models is None else models
+    return [model for model in listed if is_set(model, tag)]
 
 
 def set_pin(session: Session, models: Iterable[ModelVersion], *, on: bool) -> None:
@@ -181,18 +203,35 @@ def since(session: Session, model: ModelVersion) -> str:
     return model.tags.get(f"deployed_{session.config.environment}") or ""
 
 
-def record_deployment(session: Session, model: ModelVersion) -> None:
+def short_time(time: str) -> str:
+    """Return a time of a tag as people read it, to the minute."""
+    return time[:16].replace("T", " ")
+
+
+def record_deployment(session: Session, model: ModelVersion, models: Sequence[ModelVersion] | None = None) -> None:
     """Note that a model version has all traffic of the environment, with the time, unless that is known."""
-    models = session.backend.model_versions(session.registry)
+    listed = session.backend.model_versions(session.registry) if models is None else models
+    ended, is_known = deployment_record(session, model, listed)
+    for other in ended:
+        session.backend.tag_model(other, {f"leaving_{session.config.environment}": "false"})
+    if not is_known:
+        session.backend.tag_model(model, {f"deployed_{session.config.environment}": now()})
+
+
+def deployment_record(
+    session: Session, model: ModelVersion, models: Sequence[ModelVersion]
+) -> tuple[list[ModelVersion], bool]:
+    """Return what the tags know of a version that has all traffic.
+
+    Returns:
+        The versions from which a rollback to another one, whose end was not noted, is over now; and whether it is known
+        that this version was the last one to get all traffic.
+    """
     leaving = f"leaving_{session.config.environment}"
-    for other in models:
-        # A rollback to another version, whose end was not noted, is over now.
-        if other.tags.get(leaving, "false") not in ("false", model.version):
-            session.backend.tag_model(other, {leaving: "false"})
+    ended = [other for other in models if other.tags.get(leaving, "false") not in ("false", model.version)]
     known = [other for other in models if since(session, other)]
     last = max(known, key=lambda other: since(session, other), default=None)
-    if last is None or last.version != model.version:
-        session.backend.tag_model(model, {f"deployed_{session.config.environment}": now()})
+    return ended, last is not None and last.version == model.version
 
 
 def now() -> str:
@@ -200,7 +239,14 @@ def now() -> str:
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def promote(session: Session, target: str, *, model_version: str | None = None, sha256: str = "") -> None:
+def promote(
+    session: Session,
+    target: str,
+    *,
+    model_version: str | None = None,
+    sha256: str = "",
+    models: Sequence[ModelVersion] | None = None,
+) -> None:
     """Bring a model version, as it is, from the session's environment within reach of the `target` environment.
 
     Copies it to the registry if it is not there yet, compares the copy with the original by hash, and only then marks
@@ -211,6 +257,7 @@ def promote(session: Session, target: str, *, model_version: str | None = None, 
         target: The environment that may take it from then on.
         model_version: The version; by default the pinned one, or else the newest that may be used.
         sha256: The hash of its files, if they were compared with it already; by default that of its tags.
+        models: The versions, if they were listed already.
 
     Raises:
         RejectedError: The target has rejected the version.
@@ -222,7 +269,8 @@ def promote(session: Session, target: str, *, model_version: str | None = None, 
         raise UserError(f"{target} takes no models from a registry: choose an environment with model.source registry")
     if registry != session.config.names.registry:
         raise UserError(f"config/{target}.yml names another registry than the environment to promote from: use one")
-    model = choose_model(session, model_version)
+    model = choose_model(session, model_version, models=models)
+    notes = {tag: model.tags[tag] for tag in NOTES if model.tags.get(tag)}
     expected = sha256 or known_hash(session, model)
     if not expected and not session.dry_run:
         raise UserError(f"version {model.version} has no tag sha256: promote one that the pipeline registered")
@@ -238,9 +286,38 @@ def promote(session: Session, target: str, *, model_version: str | None = None, 
             f"version {model.version} in registry {registry} is not the model that was trained (sha256 {actual[:12]}, "
             f"expected {expected[:12]}): it is rejected and will not be used; train again and promote the new version"
         )
-    session.backend.tag_model(model, {f"promoted_{target}": expected})
+    # What is known of the copy is not known of one that Azure has made just now.
+    session.backend.tag_model(model, {f"promoted_{target}": expected, **notes})
     name = session.config.model.name
     session.say(f"Promoted {name} version {model.version} to {target}: the same files, sha256 {expected[:12]}.")
+
+
+def promotion(session: Session, model: ModelVersion, sha256: str, models: Sequence[ModelVersion]) -> tuple[str, str]:
+    """Return how far a model version has come on its way to the environment that follows; nothing is changed.
+
+    Args:
+        session: The environment that it comes from.
+        model: The version.
+        sha256: The hash of its files.
+        models: All versions, where the environment takes them from.
+
+    Returns:
+        The environment that has it within reach already, "" when none has; and what a promotion has to do, "" when
+        there is nothing, because it is done, because no environment follows, or because that has rejected the version.
+    """
+    target, registry = session.config.delivery.next, session.config.names.registry
+    if not target:
+        return "", ""
+    copies = models
+    if model.registry is None:
+        there = not session.config.provisioned or registry in session.backend.registries()
+        copies = session.backend.model_versions(registry) if there else []
+    copy = next((each for each in copies if each.version == model.version), None)
+    if copy is not None and is_set(copy, f"rejected_{target}"):
+        return "", ""
+    if copy is None or is_set(copy, "rejected") or copy.tags.get(f"promoted_{target}") != sha256:
+        return "", f"version {model.version} is promoted to {target}"
+    return target, ""
 
 
 def _copy_to_registry(session: Session, model: ModelVersion, registry: str) -> ModelVersion:

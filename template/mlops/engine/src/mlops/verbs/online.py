@@ -3,7 +3,7 @@
 import contextlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlops import definitions
@@ -48,11 +48,21 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Deployed:
-    """What a rollout came to: whether the version has all traffic, what it changed, and how its canary did."""
+    """What a rollout came to.
+
+    Attributes:
+        serves: Whether the version has all traffic.
+        changes: What was changed.
+        canary: How the canary did.
+        generation: That of the deployment that serves.
+        models: The versions of the model, as they were at the end.
+    """
 
     serves: bool
     changes: tuple[str, ...] = ()
     canary: str = ""
+    generation: int = 0
+    models: Sequence[ModelVersion] = ()
 
 
 def deploy_online(
@@ -81,10 +91,11 @@ def deploy_online(
             the end.
     """
     check_named(session, "deploy-online", model_version, sha256)
-    model = choose_model(session, model_version)
+    models = session.backend.model_versions(session.registry)
+    model = choose_model(session, model_version, models=models)
     check_model(session, model, sha256)
     endpoint = Endpoint.look(session)
-    roll_out(session, model, endpoint, bake_minutes=bake_minutes, hold=hold, force=force, sleep=sleep)
+    roll_out(session, model, endpoint, models=models, bake_minutes=bake_minutes, hold=hold, force=force, sleep=sleep)
 
 
 def roll_out(
@@ -92,6 +103,7 @@ def roll_out(
     model: ModelVersion,
     endpoint: Endpoint,
     *,
+    models: Sequence[ModelVersion] | None = None,
     bake_minutes: float | None = None,
     hold: bool = False,
     force: bool = False,
@@ -99,12 +111,14 @@ def roll_out(
 ) -> Deployed:
     """Put a model version behind the online endpoint, unless it is there with all that is deployed beside it.
 
-    Arguments are as in `deploy_online`; `endpoint` is how the endpoint was found.
+    Arguments are as in `deploy_online`; `endpoint` is how the endpoint was found; `models` are the versions of the
+    model, if they were listed already.
 
     Raises:
         UserError: The new deployment is not the one that serves at the end.
     """
     backend, config = session.backend, session.config
+    models = backend.model_versions(session.registry) if models is None else models
     content = fingerprint(session.project, config)
     if endpoint.traffic is None:
         backend.create_online_endpoint()
@@ -114,7 +128,7 @@ def roll_out(
     old = deployments[plan.old] if plan.old else None
     changes = _changes(old, model, content)
     if old and not changes and not force:
-        held = held_deployment(session, endpoint)
+        held = held_deployment(session, endpoint, models)
         if held:
             session.say(f"{held.name} stays as it is: it is held with version {held.model_version}.")
         if not plan.settled and not held:
@@ -123,8 +137,8 @@ def roll_out(
             backend.delete_online_deployment(name)
             session.say(f"Removed {name}, which had no traffic.")
         session.say(f"{plan.old} already serves version {model.version}: nothing to deploy.")
-        record_deployment(session, model)
-        return Deployed(serves=True)
+        record_deployment(session, model, models)
+        return Deployed(serves=True, generation=old.generation, models=models)
     for change in changes:
         session.say(f"To deploy: {change}.")
     set_held(session, model, on=False)
@@ -133,18 +147,37 @@ def roll_out(
     progress = Rollout(session, plan, model, generation, content, minutes, sleep)
     serves = progress.run()
     if serves:
-        record_deployment(session, model)
-    return Deployed(serves, changes or ("the same once more (--force)",), progress.canary)
+        # A rollout takes a while, in which others have set tags.
+        models = backend.model_versions(session.registry)
+        record_deployment(session, model, models)
+    return Deployed(serves, changes or ("the same once more (--force)",), progress.canary, generation, models)
 
 
-def held_deployment(session: Session, endpoint: Endpoint) -> Deployment | None:
+def rollout_left(
+    session: Session, model: ModelVersion, endpoint: Endpoint, models: Sequence[ModelVersion]
+) -> tuple[str, ...]:
+    """Return what `roll_out` would change, nothing when the version is there with all that is deployed beside it."""
+    traffic, deployments = endpoint.traffic or {}, endpoint.deployments
+    plan = rollout.plan(traffic, list(deployments), canary_percent=session.config.rollout.canary_percent)
+    old = deployments[plan.old] if plan.old else None
+    if changes := _changes(old, model, fingerprint(session.project, session.config)):
+        return changes
+    if held_deployment(session, endpoint, models):
+        return ()
+    returned = () if plan.settled else (f"all traffic to {plan.old}",)
+    return (*returned, *(f"{name} is removed, which an interrupted rollout left" for name in plan.leftovers))
+
+
+def held_deployment(
+    session: Session, endpoint: Endpoint, models: Sequence[ModelVersion] | None = None
+) -> Deployment | None:
     """Return the deployment that a rollout with --hold left on purpose, None when there is none."""
     _, name = rollout.unfinished(endpoint.traffic or {}, list(endpoint.deployments))
     if name is None:
         return None
     found = endpoint.deployments[name]
-    models = session.backend.model_versions(session.registry)
-    return found if any(is_held(session, each) for each in models if each.version == found.model_version) else None
+    listed = session.backend.model_versions(session.registry) if models is None else models
+    return found if any(is_held(session, each) for each in listed if each.version == found.model_version) else None
 
 
 def _changes(old: Deployment | None, model: ModelVersion, content: str) -> tuple[str, ...]:
@@ -333,7 +366,7 @@ def logs(session: Session, *, deployment: str | None = None, lines: int = 200) -
 
 def shift_traffic(session: Session, percent: int) -> None:
     """Give the newer of two deployments `percent` of the traffic, the older one the rest."""
-    old, new = old_and_new(session)
+    old, new = old_and_new(session, Endpoint.look(session))
     if old is None or new is None:
         command = session.command("deploy-online", "--hold")
         raise UserError(f"there are not two deployments to share traffic: run `{command}`")
@@ -341,18 +374,17 @@ def shift_traffic(session: Session, percent: int) -> None:
     session.say(f"Version {new.model_version} ({new.name}) has {percent} % of the traffic, {old.name} the rest.")
 
 
-def old_and_new(session: Session) -> tuple[Deployment | None, Deployment | None]:
+def old_and_new(session: Session, endpoint: Endpoint) -> tuple[Deployment | None, Deployment | None]:
     """Return the older of two deployments, None when there are not two, and the newer or only one.
 
     Raises:
         UserError: There are more than two.
     """
-    deployments = session.backend.online_deployments() if session.backend.online_traffic() is not None else []
+    found = list(endpoint.deployments.values())
     if session.dry_run:
-        deployments = [Deployment("blue", "0"), Deployment("green", "1", 1)]
+        found = [Deployment("blue", "0"), Deployment("green", "1", 1)]
     # What has another name was not made by a rollout.
-    ours = [deployment for deployment in deployments if deployment.name in rollout.COLOURS] or deployments
-    ordered = sorted(ours, key=lambda deployment: deployment.generation)
+    ordered = [deployment for deployment in found if deployment.name in rollout.COLOURS] or found
     if len(ordered) > 2:
         names = ", ".join(deployment.name for deployment in ordered)
         raise UserError(f"there are more than two deployments ({names}): delete those that are not needed first")

@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from mlops.azureml.backend import Deployment, ModelVersion
 from mlops.errors import UserError
@@ -21,6 +22,7 @@ from mlops.verbs.models import (
     pinned_versions,
     record_deployment,
     set_pin,
+    short_time,
     since,
 )
 from mlops.verbs.online import Deployed, Endpoint, held_deployment, old_and_new, roll_out
@@ -55,35 +57,19 @@ def rollback(
     Raises:
         UserError: There is no such version, or it cannot be deployed.
     """
-    old, new = _deployed(session)
+    way = _way(session, bad, model_version)
     changes: list[str] = []
-    if bad and not session.dry_run:
-        left = _left(session, bad, (old, new))
-    else:
-        left = _unfinished(session, new) if old is None else None
-    if left:
-        # A version that a rollback has rejected already: what serves is where that went back to.
-        serving = old or new
-        served, target = serving.model_version, _target(session, serving, model_version) if model_version else None
-        changes.append(_complete(session, left, served))
-    # The older of two is the bad one: it was named, or a rollback from it broke off before its deployment got traffic.
-    elif old is None or bad == old.model_version != new.model_version or _is_rejected(session, old):
-        served, target = (old or new).model_version, _target(session, old or new, model_version)
-    else:
-        served, target = old.model_version, None
-        if model_version == new.model_version != served:
-            raise UserError(f"version {model_version} is what a rollback rejects now: name another one, or none")
-        if model_version is not None:
-            target = _target(session, old, model_version)
-        changes.append(_go_back_to_the_older(session, old, new))
-    if target is not None and target.version != served:
-        changes.append(_deploy_again(session, served, target, sleep, named=model_version is not None))
-        served = target.version
+    if way.broken_off:
+        changes.append(_complete(session, way.bad, way.serving.model_version))
+    elif way.to_older and way.old:
+        changes.append(_go_back_to_the_older(session, way.old, way.new))
+    served = way.serving.model_version
+    if way.target is not None and way.target.version != served:
+        changes.append(_deploy_again(session, served, way.target, sleep, named=model_version is not None))
+        served = way.target.version
     if not changes:
         session.say(f"Version {served} serves already: there is nothing to go back from.")
-    known = (bad or left, new.model_version, old and old.model_version)
-    gone = next((version for version in known if version and version != served), "")
-    _conclude(session, served, changes, gone)
+    _conclude(session, served, changes, way.bad if way.bad != served else "")
 
 
 def look(session: Session, *, model_version: str | None = None) -> None:
@@ -96,24 +82,68 @@ def look(session: Session, *, model_version: str | None = None) -> None:
     Raises:
         UserError: There is no way back.
     """
-    old, new = _deployed(session)
-    bad, target = (old or new).model_version, model_version
-    if old is None:
-        left = _unfinished(session, new)
-        bad, target = left or bad, target or (new.model_version if left else None)
-    elif not _is_rejected(session, old):
-        bad, target = new.model_version, target or old.model_version
-    if target is None or target == model_version:
-        target = _target(session, old or new, model_version).version
+    way = _way(session, None, model_version)
+    bad, target = way.bad, way.target.version if way.target else way.serving.model_version
     model = _known(session, target)
     sha256 = known_hash(session, model)
     label = f"from version {bad} to {target}, sha256 {sha256[:12] or 'unknown'}"
     session.say(f"A rollback of {session.config.environment} goes {label}.")
     set_outputs(bad=bad, model_version=target, sha256=sha256, label=label)
     name_run(f"rollback of {session.config.environment} {label}")
-    served = {version: since(session, _known(session, version))[:16].replace("T", " ") for version in (bad, target)}
+    served = {each.version: short_time(since(session, each)) for each in (_known(session, bad), model)}
     rows = [[f"Version {version} had all traffic since", time or "unknown"] for version, time in served.items()]
     add_summary(f"## {session.config.environment}: a rollback goes {label}\n\n{table(['', ''], rows)}")
+
+
+@dataclass(frozen=True)
+class Way:
+    """From where to where a rollback goes.
+
+    Attributes:
+        old: The older of two deployments, None when there are not two.
+        new: The newer, or only one.
+        bad: The version to go back from.
+        target: The version to deploy again, None when it is enough that the older one gets all traffic.
+        broken_off: An earlier rollback has rejected the bad version and did not reach its end.
+        to_older: The older one gets all traffic, and the newer one goes.
+    """
+
+    old: Deployment | None
+    new: Deployment
+    bad: str
+    target: ModelVersion | None
+    broken_off: bool = False
+    to_older: bool = False
+
+    @property
+    def serving(self) -> Deployment:
+        """The deployment that all requests belong to."""
+        return self.old or self.new
+
+
+def _way(session: Session, bad: str | None, model_version: str | None) -> Way:
+    """Decide from where to where a rollback goes; arguments are as in `rollback`.
+
+    Raises:
+        UserError: There is no way back, or not the one that was named.
+    """
+    old, new = _deployed(session)
+    serving = old or new
+    if bad and not session.dry_run:
+        left = _left(session, bad, (old, new))
+    else:
+        left = _unfinished(session, new) if old is None else None
+    if left:
+        # A version that a rollback has rejected already: what serves is where that went back to.
+        further = _target(session, serving, model_version) if model_version else None
+        return Way(old, new, left, further, broken_off=True)
+    # The older of two is the bad one: it was named, or a rollback from it broke off before its deployment got traffic.
+    if old is None or bad == old.model_version != new.model_version or _is_rejected(session, old):
+        return Way(old, new, serving.model_version, _target(session, serving, model_version))
+    if model_version == new.model_version != old.model_version:
+        raise UserError(f"version {model_version} is what a rollback rejects now: name another one, or none")
+    further = _target(session, old, model_version) if model_version else None
+    return Way(old, new, new.model_version, further, to_older=True)
 
 
 def _deployed(session: Session) -> tuple[Deployment | None, Deployment]:
@@ -122,11 +152,11 @@ def _deployed(session: Session) -> tuple[Deployment | None, Deployment]:
     Raises:
         UserError: There is none.
     """
-    old, new = old_and_new(session)
-    if old and new and not session.dry_run:
-        endpoint = Endpoint.look(session)
-        if held_deployment(session, endpoint) and not (endpoint.traffic or {}).get(new.name):
-            old, new = None, old
+    endpoint = Endpoint.look(session)
+    old, new = old_and_new(session, endpoint)
+    silent = old and new and not session.dry_run and not (endpoint.traffic or {}).get(new.name)
+    if silent and held_deployment(session, endpoint):
+        old, new = None, old
     if new is None:
         raise UserError(f"there is no deployment to go back from: run `{session.command('deploy-online')}`")
     return old, new

@@ -3,7 +3,7 @@
 from mlops.config import drift_rules, model_task
 from mlops.errors import UserError
 from mlops.verbs import rollout
-from mlops.verbs.data import ensure_data
+from mlops.verbs.data import data_versions, ensure_data
 from mlops.verbs.session import Session
 
 
@@ -28,6 +28,14 @@ def monitor(session: Session) -> None:
         ensure_data(session)
     session.backend.create_monitor(session.monitor_name, deployment, task, drift)
     session.say(f"{session.monitor_name} {_monitor_summary(session, deployment)}.")
+
+
+def monitor_left(session: Session) -> bool:
+    """Return whether `monitor` would create or delete the monitor, or bring newer data to it."""
+    enabled, there = session.config.monitor.enabled, session.monitor_name in session.backend.schedules()
+    if enabled != there:
+        return True
+    return there and session.backend.monitors_data and any(not known for *_, known in data_versions(session))
 
 
 def _monitor_summary(session: Session, deployment: str) -> str:

@@ -3,7 +3,7 @@
 from mlops.azureml.backend import ModelVersion
 from mlops.errors import UserError
 from mlops.outputs import add_summary, name_run, set_outputs, table
-from mlops.verbs.models import choose_model, find_version, is_set, known_hash, number
+from mlops.verbs.models import choose_model, find_version, is_set, known_hash, number, short_time
 from mlops.verbs.session import Session
 
 
@@ -49,7 +49,7 @@ def _row(session: Session, model: ModelVersion) -> list[str]:
         kind, _, environment = tag.partition("_")
         if environment and kind in named and (kind in ("deployed", "promoted") or is_set(model, tag)):
             named[kind][environment] = str(value)
-    served = [f"{environment}: {since[:16].replace('T', ' ')}" for environment, since in named["deployed"].items()]
+    served = [f"{environment}: {short_time(since)}" for environment, since in named["deployed"].items()]
     promoted, rejected, pinned = (", ".join(named[kind]) for kind in ("promoted", "rejected", "pinned"))
     if is_set(model, "rejected"):
         rejected = "all"

@@ -1,0 +1,371 @@
+"""What must hold for the Azure Pipelines of a rendered project, beyond the schema that Azure DevOps publishes."""
+
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from azure_pipelines import (
+    PREDEFINED,
+    Expression,
+    Known,
+    Outputs,
+    PipelineError,
+    connections,
+    depends_on,
+    expanded,
+    jobs,
+    name_of,
+    script,
+    stages,
+    steps,
+)
+
+OPEN_MACHINE = "ubuntu-24.04"
+POOL = "inside"
+TASKS = {"AzureCLI@2", "Cache@2", "DownloadPipelineArtifact@2"}
+# A managed network and its firewall may take 90 minutes each.
+LONG = {"apply", "teardown"}
+# The steps that get the token of the run, and what each does with it.
+TOKENS = {
+    "mlops approval": "asks for the checks of an environment",
+    "mlops comment": "comments",
+    "mlops issue": "keeps a work item",
+    "mlops provision": "lets Terraform sign in",
+    "mlops teardown": "lets Terraform sign in",
+    "az repos pr create": "opens a pull request",
+}
+AGENT = {"Agent.TempDirectory", "Pipeline.Workspace", "System.AccessToken", "System.DefaultWorkingDirectory"}
+COMMANDS = r'echo "##vso\[task\.(?:prependpath\][\w$/.]+|setvariable variable=\w+(?:;isOutput=true)?\][\w$]+)"'
+
+
+class UniqueKeys(yaml.SafeLoader):
+    """A loader that refuses a key that is there twice, of which YAML keeps the last one."""
+
+
+def unique(loader: UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:
+    keys = [loader.construct_object(key) for key, _ in node.value]  # type: ignore[no-untyped-call]
+    if double := {key for key in keys if keys.count(key) > 1}:
+        raise PipelineError(f"{sorted(double)[0]} is there twice, in line {node.start_mark.line + 1}")
+    return loader.construct_mapping(node, deep=True)
+
+
+UniqueKeys.add_constructor("tag:yaml.org,2002:map", unique)
+
+
+def findings(project: Path) -> list[str]:
+    """What is wrong, file by file; nothing if all is well."""
+    folder = project / ".azuredevops"
+    found = []
+    for file in sorted(folder.rglob("*.yml")):
+        try:
+            document = yaml.load(file.read_text(encoding="utf-8"), Loader=UniqueKeys)
+            problems = [*raw_findings(file, document)]
+            if file.parent == folder:
+                problems += [each for values in choices(document) for each in expanded_findings(file, values)]
+        except (PipelineError, yaml.YAMLError) as error:
+            problems = [str(error)]
+        found += [f"{file.relative_to(folder).as_posix()}: {each}" for each in dict.fromkeys(problems)]
+    return found
+
+
+def choices(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Values of the parameters: the usual ones, each other one, and all texts that a person can type."""
+    yield {}
+    typed = {}
+    for each in document.get("parameters", []):
+        others = each.get("values") or ([True, False] if each["type"] == "boolean" else [])
+        yield from ({each["name"]: value} for value in others if value != each.get("default"))
+        if not others:
+            typed[each["name"]] = "typed"
+    yield typed
+    protected = [
+        value for each in document.get("parameters", []) for value in each.get("values", []) if value == "prod"
+    ]
+    yield typed | {"environment": each for each in protected}
+
+
+def every_choice(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """All values of the parameters with each other."""
+    values = {
+        each["name"]: each.get("values") or ([True, False] if each["type"] == "boolean" else ["", "typed"])
+        for each in document.get("parameters", [])
+    }
+    for found in itertools.product(*values.values()):
+        yield dict(zip(values, found, strict=True))
+
+
+# Files as they are.
+
+
+def raw_findings(file: Path, document: dict[str, Any]) -> Iterator[str]:
+    is_pipeline = file.parent.name == ".azuredevops"
+    if is_pipeline:
+        yield from (f"{key} is missing" for key in ("name", "trigger", "variables") if key not in document)
+        for each in document.get("parameters", []):
+            yield from (
+                f"parameter {each['name']} has no {key}" for key in ("displayName", "default") if key not in each
+            )
+        if isinstance(document.get("trigger"), dict) and document["trigger"]["branches"] != {"include": ["main"]}:
+            yield "trigger: another branch than main starts it"
+        for schedule in document.get("schedules", []):
+            if schedule.get("always") is not True:
+                yield f"schedule {schedule['cron']}: without `always: true` it does not run after a week without commits"
+            if schedule["branches"] != {"include": ["main"]}:
+                yield f"schedule {schedule['cron']}: it runs for another branch than main"
+            if schedule["cron"].split()[0] in ("0", "00"):
+                yield f"schedule {schedule['cron']}: all the world starts on the hour"
+        if "pr" in document:
+            yield "pr: Azure Repos knows no such key"
+    for each in document.get("parameters", []):
+        if "type" not in each:
+            yield f"parameter {each['name']} has no type"
+    for key in ("extends", "resources"):
+        if key in document:
+            yield f"{key}: nothing comes from another repository"
+    for key, value in values_in(document):
+        if key == "template" and "@" in str(value):
+            yield f"template {value}: nothing comes from another repository"
+        if (
+            key in ("bash", "inlineScript", "run", "undo")
+            and re.sub(r"\$\{\{ parameters\.(run|undo) \}\}", "", value) != value
+        ):
+            continue
+        if key in ("bash", "script", "inlineScript", "run", "undo") and "${{" in value:
+            yield f"a script has a template expression, by which a person's text becomes code: {value.strip()[:60]}"
+
+
+def values_in(node: Any) -> Iterator[tuple[str, Any]]:
+    """Each key with its value, at any depth."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield str(key), value
+            yield from values_in(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from values_in(value)
+
+
+# Pipelines, with the values of their parameters.
+
+
+def expanded_findings(file: Path, given: dict[str, Any]) -> Iterator[str]:
+    pipeline = expanded(file, given)
+    variables = {each["name"]: each["value"] for each in pipeline["variables"]}
+    names = [stage["stage"] for stage in stages(pipeline)]
+    for index, stage in enumerate(stages(pipeline)):
+        where = stage["stage"]
+        needs = depends_on(stage, names[:index])
+        yield from (
+            f"{where}: depends on {need}, which does not come before it" for need in set(needs) - set(names[:index])
+        )
+        yield from condition_findings(where, stage.get("condition", ""), pipeline, stage_contexts(pipeline, needs))
+        for job in stage["jobs"]:
+            yield from job_findings(file.stem, pipeline, stage, job, variables)
+
+
+def stage_contexts(pipeline: dict[str, Any], needs: list[str]) -> dict[str, Any]:
+    """What the condition of a stage may name."""
+    known = {
+        stage["stage"]: {
+            "result": "",
+            "outputs": Outputs({}, {f"{name_of(job)}.{key}" for job in stage["jobs"] for key in keys(job)}),
+        }
+        for stage in stages(pipeline)
+        if stage["stage"] in needs
+    }
+    return {"dependencies": Known("dependency", known)}
+
+
+def job_contexts(pipeline: dict[str, Any], stage: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
+    """What the condition and the variables of a job may name."""
+    names = [each["stage"] for each in stages(pipeline)]
+    needs = depends_on(stage, names[: names.index(stage["stage"])])
+    others = {
+        each["stage"]: Known(
+            "job", {name_of(one): {"result": "", "outputs": Outputs({}, keys(one))} for one in each["jobs"]}
+        )
+        for each in stages(pipeline)
+        if each["stage"] in needs
+    }
+    own = {
+        name_of(each): {"result": "", "outputs": Outputs({}, keys(each))}
+        for each in stage["jobs"]
+        if name_of(each) in depends_on(job, [])
+    }
+    return {"dependencies": Known("dependency", own), "stageDependencies": Known("stage", others)}
+
+
+def keys(job: dict[str, Any]) -> set[str]:
+    """How the outputs of a job's steps begin."""
+    prefix = f"{name_of(job)}." if "deployment" in job else ""
+    return {prefix + step["name"] for step in steps(job) if "name" in step}
+
+
+STATUS: dict[str, Any] = {
+    f"{name}()": lambda *_: True for name in ("always", "canceled", "failed", "succeeded", "succeededOrFailed")
+}
+ASKED = {"Build.Reason": "Manual", "System.PullRequest.IsFork": ""}
+
+
+def condition_findings(where: str, condition: str, pipeline: dict[str, Any], contexts: dict[str, Any]) -> Iterator[str]:
+    if not condition:
+        return
+    try:
+        Expression(condition, {"variables": Known("variable", ASKED), **STATUS, **contexts}).value()
+    except PipelineError as error:
+        yield f"{where}: condition: {error}"
+    compared = set(re.findall(r"'((?:[^']|'')*)'", re.sub(r"\[[^\]]*\]", "", condition)))
+    allowed = {"true", "", "dev", "test", "prod", "plan", "apply", "Succeeded", "SucceededWithIssues", "1", "True"}
+    allowed |= {"Schedule", "PullRequest", "IndividualCI", "BatchedCI"}
+    yield from (f"{where}: condition: {each!r} is no name and not true" for each in sorted(compared - allowed))
+
+
+def job_findings(
+    name: str, pipeline: dict[str, Any], stage: dict[str, Any], job: dict[str, Any], variables: dict[str, str]
+) -> Iterator[str]:
+    where = name_of(job)
+    timeout = job.get("timeoutInMinutes", 0)
+    if not 0 < timeout <= (240 if where in LONG else 120):
+        yield f"{where}: timeoutInMinutes: {timeout}"
+    if job["pool"] not in ({"vmImage": OPEN_MACHINE}, {"name": f"{variables['pool']}-{of(job, variables)}"}):
+        yield f"{where}: pool: {job['pool']}"
+    contexts = job_contexts(pipeline, stage, job)
+    yield from condition_findings(where, job.get("condition", ""), pipeline, contexts)
+    named = {**variables, **(job.get("variables") or {})}
+    for key, value in (job.get("variables") or {}).items():
+        if "$[" in str(value):
+            try:
+                whole = re.fullmatch(r"\$\[(.*)\]", str(value), re.DOTALL)
+                if not whole:
+                    raise PipelineError(f"{value}: an expression must be all of a value")
+                Expression(whole[1], contexts).value()
+            except PipelineError as error:
+                yield f"{where}: variable {key}: {error}"
+    yield from identity_findings(name, where, stage, job, variables)
+    done: list[str] = []
+    for step in steps(job):
+        if step.get("name") in done:
+            yield f"{where}: two steps have the name {step['name']}"
+        done.append(step.get("name", ""))
+        yield from (f"{where}: {each}" for each in step_findings(step, named, job))
+    yield from order_findings(where, job)
+
+
+def of(job: dict[str, Any], variables: dict[str, str]) -> str:
+    """The environment that a job works on; empty without one."""
+    found = {each.removeprefix(f"{variables['project']}-").removesuffix("-read") for each in connections(job)}
+    return found.pop() if len(found) == 1 else ""
+
+
+def identity_findings(
+    name: str, where: str, stage: dict[str, Any], job: dict[str, Any], variables: dict[str, str]
+) -> Iterator[str]:
+    """Whatever changes an environment waits for its approval and its lock, and whatever looks waits for none."""
+    found = set(connections(job))
+    if len(found) > 1:
+        yield f"{where}: more than one service connection: {sorted(found)}"
+    for connection in found:
+        environment = connection.removeprefix(f"{variables['project']}-").removesuffix("-read")
+        if environment not in ("dev", "test", "prod") or not connection.startswith(f"{variables['project']}-"):
+            yield f"{where}: {connection} is no service connection of this project"
+        expected = f"{variables['project']}-{environment}" + ("-rollback" if where == "rollback" else "")
+        if connection.endswith("-read") and "deployment" in job:
+            yield f"{where}: it changes {environment} with an identity that may only read"
+        if not connection.endswith("-read") and job.get("environment") != expected:
+            yield f"{where}: it signs in as {connection} without the environment {expected} and its approval"
+        if name == "pull-request" and connection != f"{variables['project']}-dev-read":
+            yield f"{where}: a pull request signs in as {connection}"
+    if "deployment" in job:
+        if not found:
+            yield f"{where}: it waits for an approval and changes nothing"
+        if stage.get("lockBehavior") != "sequential":
+            yield f"{where}: without `lockBehavior: sequential`, all that wait are cancelled for the newest one"
+        if job.get("cancelTimeoutInMinutes", 5) < 30:
+            yield f"{where}: a cancelled job has no time to return the traffic"
+        if len(stage["jobs"]) != 1:
+            yield f"{where}: another job of this stage waits for its approval"
+
+
+def step_findings(step: dict[str, Any], variables: dict[str, str], job: dict[str, Any]) -> Iterator[str]:
+    label = step.get("displayName") or next(iter(step.values()))
+    if not ({"checkout", "bash", "publish", "download"} & step.keys() or step.get("task") in TASKS):
+        yield f"{label}: {next(iter(step))} {next(iter(step.values()))} is no step of these pipelines"
+    if "displayName" not in step and "download" not in step:
+        yield f"{label}: no displayName"
+    if "checkout" in step:
+        pushes = any("git push" in script(each) for each in steps(job))
+        if step.get("persistCredentials") is not pushes:
+            yield f"{label}: persistCredentials: {step.get('persistCredentials')}"
+        if step.get("fetchDepth") not in (1, 2):
+            yield f"{label}: fetchDepth: {step.get('fetchDepth')}"
+    text = script(step)
+    if text and "workingDirectory" not in {**step, **step.get("inputs", {})}:
+        yield f"{label}: no workingDirectory"
+    yield from script_findings(label, text)
+    texts = [*step.get("env", {}).values(), *step.get("inputs", {}).values(), step.get("workingDirectory", "")]
+    for found in re.findall(r"\$\(([\w.]+)\)", " ".join(map(str, texts)).replace(text, "")):
+        if found not in {*variables, *PREDEFINED, *AGENT}:
+            yield f"{label}: $({found}) is no variable"
+    tokens = [key for key, value in step.get("env", {}).items() if "System.AccessToken" in str(value)]
+    if tokens and not any(each in text for each in TOKENS):
+        yield f"{label}: it gets the token of the run"
+    if not tokens and any(each in text for each in TOKENS if each.split()[1] not in ("provision", "teardown")):
+        yield f"{label}: it needs the token of the run"
+    for key, value in step.get("env", {}).items():
+        if (
+            f"${key}" not in text
+            and f"${{{key}" not in text
+            and key not in (*tokens, "ENVIRONMENT")
+            and not key.startswith(("ARM_", "SYSTEM_"))
+        ):
+            yield f"{label}: nothing reads {key}"
+    if "condition" in step:
+        yield from condition_findings(label, step["condition"], {}, {"variables": Known("variable", {"begun": ""})})
+
+
+def script_findings(label: str, text: str) -> Iterator[str]:
+    """A script calls verbs and tools: it holds no values, no text for people and no decisions about results."""
+    for line in text.splitlines():
+        if "##vso[" in line and not re.fullmatch(COMMANDS, line.strip()):
+            yield f"{label}: {line.strip()} is no command of these pipelines"
+    rest = re.sub(COMMANDS, "", text)
+    rest = rest.replace('echo "$SHA256  terraform.zip" | sha256sum', "")
+    for found in re.findall(r"\b(?:echo|printf|jq)\b|\bif \[|\[\[ ", rest):
+        yield f"{label}: {found} belongs into a verb"
+    for found in re.findall(r"\$\([\w.]+\)", text):
+        yield f"{label}: {found} in a script, which becomes a part of it: use env"
+    lines = [line for line in re.sub(r"(\\|&&|\|\|)\n", " ", text).splitlines() if line.strip()]
+    if len(lines) > 1 and lines[0] != "set -o errexit":
+        yield f"{label}: it goes on after a failure"
+    if len(text) > 5000:
+        yield f"{label}: an inline script has at most 5,000 characters"
+    for tool, pin in {
+        r"\baz extension add\b": r"--version \d+\.\d+\.\d+",
+        r"\baz bicep install\b": r"--version v\d+\.\d+\.\d+",
+        r"\bpip3? install\b": r"--require-hashes",
+        r"\b(?:curl|wget)\b": r"sha256sum --check",
+    }.items():
+        if re.search(tool, text) and not re.search(pin, text):
+            yield f"{label}: no fixed release, or no hash of it"
+
+
+def order_findings(where: str, job: dict[str, Any]) -> Iterator[str]:
+    """A job checks out first, and what may run code of others keeps nothing for the next run."""
+    kinds = [each for each in steps(job) if "download" not in each]
+    if "checkout" not in kinds[0]:
+        yield f"{where}: it does not check out first"
+    if "deployment" in job and {"download": "none"} not in steps(job):
+        yield f"{where}: a deployment job gets all artifacts unless it has `download: none`"
+    cached = any(step.get("task") == "Cache@2" for step in steps(job))
+    tokens = "System.AccessToken" in str(job)
+    if cached and (connections(job) or tokens):
+        yield f"{where}: it takes packages from a cache, which a job that only reads can change"
+    undone = [step for step in steps(job) if step.get("name") == "undo"]
+    if where in ("dev", "test", "prod") and not undone:
+        yield f"{where}: a rollout that stops half-way is not undone"
+    for step in undone:
+        if step["condition"] != "and(or(failed(), canceled()), eq(variables['begun'], 'true'))":
+            yield f"{where}: {step['displayName']}: it must run after a failure and a cancel, once the delivery began"

@@ -1,0 +1,380 @@
+"""Azure Pipelines of a rendered project: the schema, the rules beyond it, and the same pipelines as on GitHub."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from azure_pipelines import AzureRuns, expanded, jobs, script, steps
+from combinations import EXISTING, combinations, tools
+from conftest import Render, Run, answers_of, git, refused_commands
+from github_workflows import expand
+from pipeline_rules import every_choice, findings
+from pipeline_table import TABLE, azure_pipeline, azure_scripts, commands, github_pipeline, github_scripts
+from workflow_runs import HASH
+
+ON_AZURE = {"orchestration": "azure-devops"}
+
+
+@pytest.fixture(scope="session", params=[*tools(), "existing"])
+def built(request: pytest.FixtureRequest, render: Render) -> Path:
+    """A project on Azure DevOps with each infrastructure."""
+    answers = EXISTING if request.param == "existing" else {"infrastructure_version": request.param}
+    return render(**ON_AZURE, **answers)
+
+
+@pytest.fixture(scope="session")
+def azure(render: Render) -> Path:
+    """A project on Azure DevOps."""
+    return render(**ON_AZURE)
+
+
+@pytest.fixture(scope="session")
+def github(render: Render) -> Path:
+    """The same project on GitHub."""
+    return render(orchestration="github-actions")
+
+
+@pytest.fixture
+def pipelines(azure: Path, tmp_path: Path) -> AzureRuns:
+    return AzureRuns(azure, tmp_path)
+
+
+def files(project: Path) -> list[Path]:
+    return sorted((project / ".azuredevops").glob("*.yml"))
+
+
+# Each rendering.
+
+
+def test_the_pipelines_of_each_combination_keep_all_rules(project: Path) -> None:
+    if answers_of(project)["orchestration"] != "azure-devops":
+        pytest.skip("this project has another orchestration")
+    assert len(files(project)) == len(TABLE)
+    assert findings(project) == []
+
+
+def test_there_are_24_combinations_with_azure_devops() -> None:
+    assert len([each for each in combinations() if each["orchestration"] == "azure-devops"]) == 24
+
+
+def test_pipelines_differ_in_the_names_and_answers_of_one_file_alone(render: Render) -> None:
+    text = {
+        **{tool: render(**ON_AZURE, infrastructure_version=tool) for tool in tools()},
+        "sdk": render(**ON_AZURE, mlops_version="python-sdk-v2"),
+        "name": render(**ON_AZURE, project_name="Other Thing"),
+        "type": render(**ON_AZURE, project_type="cv"),
+    }
+    found = [
+        {path.relative_to(each).as_posix(): path.read_text("utf-8") for path in (each / ".azuredevops").rglob("*.*")}
+        for each in text.values()
+    ]
+    for other in found[1:]:
+        assert {name for name in found[0] if found[0][name] != other.get(name)} == {".azuredevops/templates/names.yml"}
+
+
+def test_a_project_has_the_pipelines_of_its_own_system_alone(azure: Path, github: Path) -> None:
+    assert not (azure / ".github").exists()
+    assert not (github / ".azuredevops").exists()
+
+
+# The schema, with every value of each parameter.
+
+
+def as_strings(node: Any) -> Any:
+    """A pipeline as the schema wants it: numbers and some booleans as texts, where Azure DevOps takes either."""
+    if isinstance(node, dict):
+        words = ("always", "persistCredentials", "continueOnError")
+        return {key: str(value).lower() if key in words else as_strings(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [as_strings(value) for value in node]
+    return str(node) if isinstance(node, int | float) and not isinstance(node, bool) else node
+
+
+def check_schema(documents: dict[str, dict[str, Any]], folder: Path) -> str:
+    """What the published schema says about expanded pipelines."""
+    for name, document in documents.items():
+        (folder / f"{name}.json").write_text(json.dumps(as_strings(document)), encoding="utf-8")
+    command = ["check-jsonschema", "--builtin-schema", "vendor.azure-pipelines", "--regex-variant", "nonunicode"]
+    program = shutil.which(command[0], path=str(Path(sys.executable).parent))
+    assert program
+    paths = sorted(map(str, folder.glob("*.json")))
+    return subprocess.run([program, *command[1:], *paths], capture_output=True, text=True).stdout
+
+
+def test_pipelines_match_the_published_schema_with_every_value_of_their_parameters(built: Path, tmp_path: Path) -> None:
+    documents = {
+        f"{file.stem}-{number}": expanded(file, values)
+        for file in files(built)
+        for number, values in enumerate(every_choice(yaml.safe_load(file.read_text(encoding="utf-8"))))
+    }
+    assert len(documents) > 60
+    said = check_schema(documents, tmp_path)
+    assert said.startswith("ok"), said[-3000:]
+
+
+def test_the_schema_sees_a_key_that_no_job_has(azure: Path, tmp_path: Path) -> None:
+    document = expanded(azure / ".azuredevops" / "train.yml")
+    document["stages"][0]["jobs"][0]["timeoutMinutes"] = 60
+    assert "Schema validation errors" in check_schema({"train": document}, tmp_path)
+
+
+def test_another_checker_expands_the_same_and_finds_nothing(built: Path, tools: Path) -> None:
+    for file in files(built):
+        command = [sys.executable, "-c", OTHER, str(tools), str(file)]
+        found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        assert found == [[], json.loads(json.dumps(expanded(file)))]
+
+
+OTHER = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import azp_check
+checker = azp_check.Expander()
+document = checker.pipeline(sys.argv[2], {})
+azp_check.check(document, checker.errs)
+print(json.dumps([checker.errs, document]))
+"""
+
+
+# The same as on GitHub.
+
+
+@pytest.mark.parametrize("pipeline", TABLE)
+@pytest.mark.parametrize("find", [azure_pipeline, github_pipeline])
+def test_both_systems_have_the_pipelines_of_one_table(
+    pipeline: str, find: Callable[[Path, str], Any], azure: Path, github: Path
+) -> None:
+    found = find(azure if find is azure_pipeline else github, pipeline)
+    assert found == TABLE[pipeline]
+
+
+def test_the_table_has_every_pipeline_of_both_systems(azure: Path, github: Path) -> None:
+    assert {file.stem for file in files(azure)} == set(TABLE)
+    workflows = {file.stem for file in (github / ".github" / "workflows").glob("*.yml")}
+    # One is called by another, which Azure Pipelines have as a template.
+    assert workflows - {"deliver-environment"} == set(TABLE)
+
+
+@pytest.mark.parametrize("pipeline", TABLE)
+def test_both_systems_call_the_same_verbs_with_the_same_options(pipeline: str, azure: Path, github: Path) -> None:
+    file = azure / ".azuredevops" / f"{pipeline}.yml"
+    mine = {
+        command
+        for values in every_choice(yaml.safe_load(file.read_text(encoding="utf-8")))
+        for _, job in jobs(expanded(file, values))
+        for command in commands(azure_scripts(job))
+    }
+    theirs = expand(github / ".github", f"{pipeline}.yml")["jobs"].values()
+    assert mine == {command for job in theirs for command in commands(github_scripts(job))}
+
+
+PINS = {
+    "Terraform": (r"terraform_version: (\S+)", r"VERSION: ([\d.]+)"),
+    "Bicep": (r"az bicep install --version (\S+)", r"az bicep install --version (\S+)"),
+    "the ml extension": (r"--name ml --version (\S+)", r"--name ml --version (\S+)"),
+    "the image": (r"'(ubuntu-\d\S+)'", r"vmImage: (\S+)"),
+}
+
+
+@pytest.mark.parametrize("tool", PINS)
+def test_both_systems_have_the_same_release_of(tool: str, azure: Path, github: Path) -> None:
+    found = []
+    for project, folder, pattern in zip((github, azure), (".github", ".azuredevops"), PINS[tool], strict=True):
+        text = "\n".join(path.read_text(encoding="utf-8") for path in (project / folder).rglob("*.yml"))
+        found.append(set(re.findall(pattern, text)))
+    assert len(found[0]) == 1
+    assert found[0] == found[1]
+
+
+def test_uv_is_a_fixed_release_with_hashes(azure: Path) -> None:
+    text = (azure / ".azuredevops" / "uv.txt").read_text(encoding="utf-8")
+    (release, *others) = re.findall(r"^[^#\s]\S*", text, flags=re.MULTILINE)
+    assert re.fullmatch(r"uv==\d+\.\d+\.\d+", release)
+    assert not others
+    assert len(re.findall(r"--hash=sha256:[0-9a-f]{64}\b", text)) == 2  # for both kinds of machine
+
+
+# Scripts.
+
+
+def scripts(project: Path) -> dict[str, str]:
+    """Each script of the pipelines, by what is shown for it."""
+    return {
+        f"{file.stem}: {step['displayName']}": script(step)
+        for file in files(project)
+        for _, job in jobs(expanded(file))
+        for step in steps(job)
+        if script(step)
+    }
+
+
+def test_shellcheck_finds_nothing_in_the_scripts(built: Path, tmp_path: Path) -> None:
+    program = shutil.which("shellcheck", path=str(Path(sys.executable).parent))
+    assert program
+    for number, text in enumerate(sorted(set(scripts(built).values()))):
+        # The agent puts values where a script has $(one).
+        (tmp_path / f"{number}.sh").write_text(f"#!/bin/bash\n{text}\n", encoding="utf-8")
+    result = subprocess.run([program, *tmp_path.glob("*.sh")], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
+
+
+def test_pipelines_call_verbs_that_exist_with_options_that_exist(azure: Path, run_in: Run) -> None:
+    examples = {"ENVIRONMENT": "dev", "MODEL_VERSION": "7", "SHA256": HASH, "OPTION": "--force", "JOB": "x"}
+    examples |= {"JOBS": "{}", "CONFIRM": "dev", "OVERRIDES": "training.seed=7", "UNPIN": "--unpin", "BAD": "6"}
+    found = [re.sub(r"\$\{\w+:\+([^}]*)\}", r"\1", each) for each in commands(list(scripts(azure).values()))]
+    found = [re.sub(r'"\$(\w+)"', lambda match: examples[match[1]], each).strip() for each in found]
+    assert {"lint", "local", "deliver --environment dev --abort"} <= set(found)
+    assert refused_commands(azure, run_in, set(found)) == ""
+
+
+# What Azure DevOps alone does.
+
+
+def test_a_training_that_is_run_again_waits_for_the_job_that_was_started(pipelines: AzureRuns) -> None:
+    verbs = []
+    for attempt in (1, 2):
+        pipelines.run("train", "push", attempt=attempt)
+        verbs += [verb for verb in pipelines.work.verbs if verb.startswith("train ")]
+    assert verbs[0] == verbs[1] == "train --environment dev --overrides  --job flight-delays-20"
+
+
+def test_a_rollback_waits_for_no_delivery(azure: Path) -> None:
+    locks = {
+        job["environment"]
+        for name in ("deliver", "rollback")
+        for _, job in jobs(expanded(azure / ".azuredevops" / f"{name}.yml", {"environment": "prod"}))
+        if "environment" in job
+    }
+    assert {"flight-delays-prod", "flight-delays-prod-rollback"} <= locks
+
+
+def test_terraform_signs_in_with_the_connection_of_its_task_alone(pipelines: AzureRuns, tmp_path: Path) -> None:
+    names = ("ARM_CLIENT_ID", "ARM_TENANT_ID", "ARM_SUBSCRIPTION_ID", "ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID")
+    names += ("ARM_USE_OIDC", "SYSTEM_ACCESSTOKEN", "SYSTEM_OIDCREQUESTURI")
+    (pipelines.work.programs / "az").write_text("#!/bin/sh\necho subscription\n", encoding="utf-8")
+    uv = pipelines.work.programs / "uv"
+    shown = "".join(f'echo "{name}=${name}" >> {tmp_path}/found\n' for name in names)
+    uv.write_text(f'#!/bin/sh\ncase "$3" in provision)\n{shown};; esac\n', encoding="utf-8")
+    pipelines.run("infrastructure")
+    assert (tmp_path / "found").read_text(encoding="utf-8").splitlines() == [
+        "ARM_CLIENT_ID=id",
+        "ARM_TENANT_ID=id",
+        "ARM_SUBSCRIPTION_ID=subscription",
+        "ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID=flight-delays-dev-read",
+        "ARM_USE_OIDC=true",
+        "SYSTEM_ACCESSTOKEN=secret-token",
+        "SYSTEM_OIDCREQUESTURI=https://dev.azure.com/oidc",
+    ]
+
+
+def test_terraform_is_installed_where_the_project_uses_it(built: Path, tmp_path: Path) -> None:
+    runs = AzureRuns(built, tmp_path)
+    runs.run("pull-request", "pull request")
+    downloads = [call for call in runs.work.calls if call.startswith("curl ")]
+    checks = [call for call in runs.work.calls if call.startswith("sha256sum ")]
+    uses_it = (built / "infrastructure" / "terraform").is_dir()
+    assert len(downloads) == len(checks) == (2 if uses_it else 0)
+
+
+def test_a_tool_whose_hash_is_another_one_is_not_used(pipelines: AzureRuns) -> None:
+    outcome = pipelines.run("infrastructure", fail="sha256sum --check --quiet")
+    assert outcome.results["plan"] == "failure"
+    assert not [call for call in pipelines.work.calls if call.startswith("unzip ")]
+    assert pipelines.work.verbs == []
+
+
+def test_what_was_not_written_stops_no_comment(pipelines: AzureRuns) -> None:
+    outcome = pipelines.run("pull-request", "pull request", fail="uv run ruff check")
+    assert (outcome.results["project"], outcome.results["comment"]) == ("failure", "success")
+    assert "Plan: 42" in pipelines.work.comment
+    assert "## Model" not in pipelines.work.comment
+
+
+def test_a_comment_without_any_result_names_what_failed(pipelines: AzureRuns) -> None:
+    document = expanded(pipelines.pipelines / "pull-request.yml", reason="PullRequest")
+    for _, job in jobs(document):
+        steps(job)[:] = [step for step in steps(job) if "publish" not in step]
+    pipelines.work.prepare("uv run mypy", {})
+    pipelines.merge()
+    outcome = pipelines.outcome(pipelines.agent.run(document, "pull request"))
+    assert outcome.results["comment"] == "success", outcome.log
+    assert "| project | Failed |" in pipelines.work.comment
+    assert "Nothing was measured." in pipelines.work.comment
+
+
+def test_the_code_that_comments_is_that_of_the_target_branch(pipelines: AzureRuns) -> None:
+    pipelines.run("pull-request", "pull request")
+    merge, target = git(pipelines.work.work, "log", "--all", "--reflog", "--format=%H").split()[:2]
+    assert git(pipelines.work.work, "rev-parse", "HEAD").strip() in (merge, target)
+    assert git(pipelines.work.work, "rev-parse", "--abbrev-ref", "HEAD").strip() == "HEAD"
+
+
+BRANCH = "template-update/flight-delays-v9.0.0"
+CLEAN = {"update": "true", "version": "v9.0.0", "clean": "true"}
+
+
+def updated(pipelines: AzureRuns, folder: Path, branch: str = "") -> Path:
+    """A repository with a change that an update has written, and perhaps with a branch that has it already."""
+    work, remote = pipelines.work.work, folder / "remote"
+    git(folder, "init", "--quiet", "--bare", str(remote))
+    git(work, "init", "--quiet", "--initial-branch", "main")
+    (work / "README.md").write_text("old\n", encoding="utf-8")
+    git(work, "add", "README.md")
+    git(work, "commit", "--quiet", "--message", "project")
+    git(work, "remote", "add", "origin", str(remote))
+    if branch:
+        git(work, "push", "--quiet", "origin", f"main:{branch}")
+    (work / "README.md").write_text("new\n", encoding="utf-8")
+    (work / "update").mkdir()
+    (work / "update" / "update.patch").write_text(git(work, "diff"), encoding="utf-8")
+    git(work, "checkout", "--quiet", ".")
+    return remote
+
+
+@pytest.mark.parametrize(
+    ("decided", "opened"),
+    [
+        (CLEAN, True),
+        (CLEAN | {"clean": "false"}, False),
+        ({"update": "false", "version": "v8.0.0", "clean": "false"}, False),
+    ],
+    ids=["update", "conflicts", "no update"],
+)
+def test_an_update_without_conflicts_becomes_a_pull_request(
+    pipelines: AzureRuns, tmp_path: Path, decided: dict[str, str], opened: bool
+) -> None:
+    remote = updated(pipelines, tmp_path)
+    outcome = pipelines.run("template-update", "schedule", outputs={"template-update": decided})
+    assert outcome.results["pull_request"] == ("success" if opened else "skipped"), outcome.log
+    created = [call for call in pipelines.work.calls if call.startswith("az repos pr create ")]
+    assert len(created) == opened
+    branches = git(remote, "branch", "--list", "--format", "%(refname:short)").split()
+    assert branches == ([BRANCH] if opened else [])
+    if opened:
+        assert f"--source-branch {BRANCH}" in created[0]
+        assert git(remote, "show", f"{BRANCH}:README.md") == "new\n"
+        assert git(remote, "ls-tree", "--name-only", BRANCH).split() == ["README.md"]
+
+
+def test_a_branch_with_an_update_keeps_what_was_pushed_to_it_since(pipelines: AzureRuns, tmp_path: Path) -> None:
+    remote = updated(pipelines, tmp_path, BRANCH)
+    outcome = pipelines.run("template-update", "schedule", outputs={"template-update": CLEAN})
+    assert outcome.results["pull_request"] == "success", outcome.log
+    assert git(remote, "show", f"{BRANCH}:README.md") == "old\n"
+
+
+def test_a_second_pull_request_is_not_opened(pipelines: AzureRuns, tmp_path: Path) -> None:
+    updated(pipelines, tmp_path, BRANCH)
+    az = pipelines.work.programs / "az"
+    listed = 'case "$*" in "repos pr list "*) echo 7;; esac\n'
+    az.write_text(az.read_text(encoding="utf-8") + listed, encoding="utf-8")
+    outcome = pipelines.run("template-update", "schedule", outputs={"template-update": CLEAN})
+    assert outcome.results["pull_request"] == "success", outcome.log
+    assert not [call for call in pipelines.work.calls if call.startswith("az repos pr create ")]
