@@ -1,8 +1,8 @@
 """Stand-ins for `az`, `gh`, `git` and `uv`, as far as `mlops bootstrap` uses them: a subscription, GitHub, a checkout.
 
-Azure DevOps is in `fake_azure_devops`. They answer in this process, keep their state in plain dictionaries, refuse what the real ones refuse (unknown options,
-a role for an identity that is not there, a name that is taken, a push over another user's), and fail where a test
-wants it.
+Azure DevOps is in `fake_azure_devops`. They answer in this process, keep their state in plain dictionaries, refuse
+what the real ones refuse (unknown options, a role for an identity that is not there, a name that is taken, a push over
+another user's), and fail where a test wants it.
 """
 
 import json

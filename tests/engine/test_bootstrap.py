@@ -936,7 +936,7 @@ def test_no_command_makes_or_shows_a_secret(
     harmless = (
         r"Only ids are stored, no secret",
         r"/environments/[\w-]+/secrets",
-        r"password=\$\(az account get-access-token [^)]*\)",  # which Git runs itself, and shows nobody
+        r"password=\$\(az account get-access-token [^)]*\)",  # which Git runs itself, and does not show
         r"\btoken=(repoV2|vstfs)",  # what Azure DevOps calls the place that a right is for
     )
     text = re.sub("|".join(harmless), "", text)

@@ -1,4 +1,4 @@
-"""What bootstrap makes in Azure DevOps, what it leaves alone there, and what it says; the rest is in test_bootstrap.py."""
+"""What bootstrap makes in Azure DevOps, what it leaves there, and what it says; test_bootstrap.py has the rest."""
 
 import copy
 import dataclasses
@@ -279,7 +279,7 @@ def test_a_project_and_a_repository_that_are_there_are_used_and_not_pushed_to(fr
     pushed(cloud)
     start(fresh, create_repository=False)
     assert not [line for line in cloud.changes if line[0] == "git"]
-    assert cloud.ran("project create") == cloud.ran("repos create") == []
+    assert cloud.ran("devops project create") == cloud.ran("repos create") == []
     assert len(cloud.devops.pipelines) == len(PIPELINES)
 
 
@@ -380,7 +380,8 @@ def test_a_connection_that_was_made_anew_is_trusted_in_place_of_the_old_one(fres
 
 def test_a_connection_of_another_owner_is_not_changed(fresh: Project, cloud: FakeCloud) -> None:
     devops = pushed(cloud)
-    known = {"tenantid": TENANT, "serviceprincipalid": "theirs"}
+    federation = {f"workloadIdentityFederation{each}": "x" for each in ("Issuer", "Subject")}
+    known = {"tenantid": TENANT, "serviceprincipalid": "theirs", **federation}
     devops.connections["x"] = {
         "id": "x",
         "name": "a-project-dev",
@@ -389,9 +390,12 @@ def test_a_connection_of_another_owner_is_not_changed(fresh: Project, cloud: Fak
     }
     with pytest.raises(UserError, match="the service connection a-project-dev signs in as another identity"):
         start(fresh)
-    known["serviceprincipalid"] = "client-of-id-deploy-dev"
+    assert cloud.changes == []
+    known.clear()
+    devops.connections["x"]["description"] = MARK
     with pytest.raises(UserError, match="a-project-dev has no workload identity federation: delete it"):
         start(fresh)
+    devops.connections["x"]["description"] = ""
     start(fresh, undo=True)
     assert [*devops.connections] == ["x"]
 
@@ -403,7 +407,7 @@ def test_two_projects_share_a_project_of_azure_devops_and_nothing_in_it(
     first = copy.deepcopy(cloud.contents())
     own = {
         name: text.replace("a-project", "topics").replace("id-deploy", "id-topics").replace("rg-state", "rg-topics")
-        .replace("account: st", "account: other")
+        .replace("account: st", "account: other").replace("-shared", "-others")
         for name, text in files.items()
     }  # fmt: skip
     other = bootstrap_world.written(tmp_path_factory.mktemp("other"), own, SYSTEMS[1])
@@ -481,7 +485,7 @@ def test_a_dry_run_shows_the_documents_that_it_would_send(
     shown = [line for line in capsys.readouterr().out.splitlines() if line.startswith("# .local/azure/")]
     documents = {line[2:].split(": ", 1)[0]: json.loads(line.split(": ", 1)[1]) for line in shown}
     assert len(documents) == len(shown), "two documents in one file"
-    connection = documents[".local/azure/a-project-prod.json"]
+    connection = documents[".local/azure/connection-a-project-prod.json"]
     assert connection["authorization"]["parameters"] == {"tenantid": "TENANT_ID", "serviceprincipalid": "CLIENT_ID"}
     assert not (fresh.root / ".local").exists()
 
@@ -528,7 +532,7 @@ def other_history(cloud: FakeCloud) -> None:
     """Another user has pushed something else in the meantime."""
     pushed(cloud)
     cloud.devops.repositories["a-project"]["branches"] = {"develop": "x"}
-    cloud.failures["git push"] = " ! [rejected] main -> main (fetch first)"
+    cloud.failures["push --set-upstream"] = " ! [rejected] main -> main (fetch first)"
 
 
 def other_subscription(cloud: FakeCloud) -> None:
@@ -586,7 +590,11 @@ FORBIDDEN = str(DevOpsRefusedError(403, "TF50309: The following account does not
         (changed(denied="pipelines create"), "you need to be its Project Administrator", False),
         (changed(denied="checks/configurations"), "you need to be its Project Administrator", False),
         (changed(denied="policy build create"), "you need to be its Project Administrator", False),
-        (fail("git push", "fatal: Authentication failed for 'https://dev.azure.com/my-org'"), "Git cannot sign", False),
+        (
+            fail("push --set-upstream", "fatal: Authentication failed for 'https://dev.azure.com/my-org'"),
+            "Git cannot sign",
+            False,
+        ),
         (fail("git commit", "*** Please tell me who you are."), "git config --global user.name NAME", False),
         (other_repository, "a-project is in Azure DevOps already, with commits of its own", True),
         (other_history, "run `git pull --rebase origin main`", False),

@@ -60,7 +60,8 @@ class Api:
         try:
             answer = self._run(*self.command("get", path, parameters, of=of), "--output", "json")
         except CommandError as failure:
-            if re.search(_NOT_THERE, failure.output):
+            # The directory uses the words "does not exist" for a user of another tenant, too.
+            if re.search(_NOT_THERE, failure.output) and "AADSTS" not in failure.output:
                 return None
             raise
         try:

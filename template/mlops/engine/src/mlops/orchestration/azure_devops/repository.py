@@ -308,10 +308,26 @@ class AzureRepos(Checkout):
     # Commands.
 
     def change(
-        self, method: str, path: str, document: object = None, *, of: str = "project", place: Parameters | None = None
+        self,
+        method: str,
+        path: str,
+        document: object = None,
+        *,
+        title: str = "",
+        of: str = "project",
+        place: Parameters | None = None,
     ) -> None:
-        """Change something through the REST API; `place` has the parameters of the query."""
-        name = re.sub(r"[^a-z0-9]+", "-", f"{path.rpartition('_apis/')[2]} {_title(document)}".lower()).strip("-")
+        """Change something through the REST API.
+
+        Args:
+            method: That of HTTP.
+            path: From `_apis` on.
+            document: What is sent, if anything.
+            title: What the file with the document is called.
+            of: As in `Api.get`.
+            place: Parameters of the query.
+        """
+        name = re.sub(r"[^a-z0-9]+", "-", title.lower())
         file = () if document is None else body(self.cloud.shell, name, document)
         self.run(*self.api.command(method, path, place, of=of), *file, "--output", "none")
 
@@ -353,14 +369,6 @@ class AzureRepos(Checkout):
             ),
             **GIT_REMEDIES,
         }
-
-
-def _title(document: object) -> str:
-    """Return what tells a document from others that go to the same place."""
-    if not isinstance(document, dict):
-        return ""
-    resource, kind = document.get("resource") or {}, document.get("type") or {}
-    return str(document.get("name") or " ".join([*map(str, resource.values()), kind.get("id", "")[:8]]))
 
 
 def _because(failure: CommandError) -> str:

@@ -153,7 +153,7 @@ class DevOpsComments:
     def add(self, text: str) -> None:
         """Write a comment."""
         comment = {"parentCommentId": 0, "content": text, "commentType": 1}
-        # Nobody has to answer it, and a policy may require that each thread is resolved.
+        # It asks for no answer, and a policy may require that each thread is resolved.
         self._call("POST", self._path, {"comments": [comment], "status": "closed"})
 
     def change(self, comment: Comment, text: str) -> None:

@@ -141,9 +141,9 @@ class Environment(RemovableStep):
         return self.devops.find_environment(self.environment) is not None
 
     def make(self) -> None:
-        """Create it: a run fails where nobody made what it names."""
+        """Create it: a run fails that names what is not there."""
         document = {"name": self.environment, "description": MARK}
-        self.devops.change("post", "_apis/pipelines/environments", document)
+        self.devops.change("post", "_apis/pipelines/environments", document, title=f"environment {self.environment}")
 
     def removable(self) -> bool:
         """Return whether `bootstrap` made it."""
@@ -171,23 +171,26 @@ class Connection(RemovableStep):
     def done(self) -> bool:
         """Return whether it exists and signs in as the identity."""
         found = self._find()
-        return found is not None and self._fits(found)
-
-    def make(self) -> None:
-        """Create it, or let it sign in as the identity that there is now; its own id, which is trusted, stays."""
-        found = self._find()
-        if found is None:
-            file = write_document(self.devops.cloud.shell, self.connection, self._document())
-            create = ("az", "devops", "service-endpoint", "create", "--service-endpoint-configuration", file)
-            self.devops.run(*create, *self.devops.scope, "--output", "none")
-            return
+        if found is None or self._fits(found):
+            return found is not None
         if found.get("description") != MARK:
             raise UserError(
                 f"the service connection {self.connection} signs in as another identity: delete it in the settings of "
                 f"{self.devops.address.project}, or rename it"
             )
+        return False
+
+    def make(self) -> None:
+        """Create it, or let it sign in as the identity that there is now; its own id, which is trusted, stays."""
+        found = self._find()
+        if found is None:
+            file = write_document(self.devops.cloud.shell, f"connection-{self.connection}", self._document())
+            create = ("az", "devops", "service-endpoint", "create", "--service-endpoint-configuration", file)
+            self.devops.run(*create, *self.devops.scope, "--output", "none")
+            return
         path = f"_apis/serviceendpoint/endpoints/{found['id']}"
-        self.devops.change("put", path, {"id": found["id"], **self._document()}, of="organisation")
+        document = {"id": found["id"], **self._document()}
+        self.devops.change("put", path, document, title=f"connection {self.connection}", of="organisation")
 
     def removable(self) -> bool:
         """Return whether `bootstrap` made it."""
@@ -380,7 +383,8 @@ class Permission(Step):
         ids = [known[name]["id"] if name in known else f"ID_OF_{name.upper()}" for name in self._wanted]
         document = {"pipelines": [{"id": each, "authorized": True} for each in ids]}
         place = f"{self.kind.api}/{number or f'{self.kind.word.upper()}_ID'}"
-        devops.change("patch", f"_apis/pipelines/pipelinepermissions/{place}", document)
+        title = f"use of {self.kind.word} {self.resource}"
+        devops.change("patch", f"_apis/pipelines/pipelinepermissions/{place}", document, title=title)
 
     @property
     def _wanted(self) -> list[str]:
@@ -434,7 +438,8 @@ class Checks(Step):
                 "resource": resource,
                 "timeout": 60 * 24 * WAIT_DAYS,
             }
-            devops.change("post", "_apis/pipelines/checks/configurations", document)
+            title = f"check of {self.kind.word} {self.resource} {guard.word}"
+            devops.change("post", "_apis/pipelines/checks/configurations", document, title=title)
         if APPROVAL in self.wanted and not person and APPROVAL in self._missing():
             raise SkippedError(
                 f"{self.resource} is changed without approval, because a service is signed in and cannot approve: add "
@@ -632,7 +637,8 @@ class _Rights(Step):
     def _allow(self, namespace: str, token: str, bits: int) -> None:
         entry = {"descriptor": self._account()["descriptor"], "allow": bits, "deny": 0, "extendedInfo": {}}
         document = {"token": token, "merge": True, "accessControlEntries": [entry]}
-        self.devops.change("post", f"_apis/accesscontrolentries/{namespace}", document, of="organisation")
+        path = f"_apis/accesscontrolentries/{namespace}"
+        self.devops.change("post", path, document, title=self.name, of="organisation")
 
 
 @dataclass
@@ -709,7 +715,7 @@ class ReadingRights(_Rights):
         """Grant the role Reader."""
         found = self.devops.find_environment(self.environment) or {"id": "ENVIRONMENT_ID"}
         document = [{"roleName": "Reader", "userId": self._account()["id"]}]
-        self.devops.change("put", self._path(found["id"]), document, of="organisation")
+        self.devops.change("put", self._path(found["id"]), document, title=self.name, of="organisation")
 
     def _path(self, number: object) -> str:
         scope = f"_apis/securityroles/scopes/{ENVIRONMENT_ROLES}/roleassignments/resources"
