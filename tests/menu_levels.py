@@ -9,6 +9,7 @@ from combinations import AXES, combinations, label
 TYPE, VERSION, SYSTEM, TOOL = AXES
 TERRAFORM, BICEP = {TOOL: "terraform"}, {TOOL: "bicep"}
 ON_GITHUB, ON_AZURE_DEVOPS = {SYSTEM: "github-actions"}, {SYSTEM: "azure-devops"}
+RAI_OF_TEXTS = {TYPE: "nlp", VERSION: "rai-aml-cli-v2"}
 ALL: dict[str, str] = {}
 
 
@@ -64,21 +65,36 @@ LEVELS = (
         "contracts match: verbs, options, inputs, outputs, permissions, resources and what the definitions name",
         (
             *each(AXES, "test_readme.test_the_table_of_commands_names_only_commands_of_the_readme"),
-            *each((SYSTEM, TOOL), "test_pipeline_runs.test_one_version_goes_from_dev_through_test_to_prod"),
-            *each((SYSTEM, TOOL), "test_pipeline_runs.test_a_pull_request_is_checked_planned_and_commented"),
+            *each((SYSTEM,), "test_pipeline_runs.test_one_version_goes_from_dev_through_test_to_prod"),
+            *each((SYSTEM,), "test_pipeline_runs.test_a_pull_request_is_checked_planned_and_commented"),
             Proof((TOOL,), {"test_parity.test_both_tools_build_the_same_in_each_environment": ALL}),
+            Proof(
+                (SYSTEM,),
+                {
+                    "test_workflows.test_workflows_call_verbs_that_exist_with_options_that_exist": ON_GITHUB,
+                    "test_pipelines.test_pipelines_call_verbs_that_exist_with_options_that_exist": ON_AZURE_DEVOPS,
+                },
+            ),
             *each((VERSION,), "test_engine.test_the_engine_passes"),
         ),
     ),
     Level(
         "X",
         "nothing is retired or near its end, and nothing is fetched from another repository's templates",
-        each(AXES, "test_freshness.test_no_project_starts_on_what_is_retired_or_near_its_end"),
+        (
+            *each(AXES, "test_freshness.test_no_project_starts_on_what_is_retired_or_near_its_end"),
+            Proof(
+                (SYSTEM,),
+                {
+                    "test_workflows.test_every_action_is_pinned_by_commit_with_its_release_beside_it": ON_GITHUB,
+                    "test_pipelines.test_the_pipelines_of_each_combination_keep_all_rules": ALL,
+                },
+            ),
+        ),
     ),
     Level(
         "V",
-        "real validators find nothing: Terraform, the types of Bicep, linters of workflows and pipelines, ruff, mypy, "
-        "the parser of the Azure CLI",
+        "validators find nothing: Terraform, the types of Bicep, linters and schemas of the orchestration, ruff, mypy",
         (
             Proof(
                 (TOOL,),
@@ -87,9 +103,31 @@ LEVELS = (
                     "test_bicep.test_bicep_fits_the_types_of_azure": BICEP,
                 },
             ),
-            Proof((SYSTEM, TOOL), {"test_workflows.test_actionlint_and_shellcheck_find_nothing": ON_GITHUB}),
+            Proof(
+                (SYSTEM, TOOL),
+                {
+                    "test_workflows.test_actionlint_and_shellcheck_find_nothing": ON_GITHUB,
+                    "test_pipelines.test_pipelines_match_the_published_schema_with_every_value_of_their_parameters": ON_AZURE_DEVOPS,
+                },
+            ),
+            Proof(
+                (SYSTEM, TOOL),
+                {
+                    "test_workflows.test_zizmor_finds_nothing": ON_GITHUB,
+                    "test_pipelines.test_shellcheck_finds_nothing_in_the_scripts": ON_AZURE_DEVOPS,
+                },
+            ),
             *each((TYPE, VERSION), "test_project.test_ruff_finds_nothing"),
-            *each((TYPE, VERSION), "test_project.test_mypy_finds_nothing"),
+            Proof(
+                (TYPE, VERSION),
+                {
+                    "test_project.test_mypy_finds_nothing": ALL,
+                    "test_project.test_responsible_ai_of_texts_is_that_of_images": {
+                        TYPE: "nlp",
+                        VERSION: "rai-aml-cli-v2",
+                    },
+                },
+            ),
         ),
     ),
     Level(

@@ -17,6 +17,7 @@ COLLECT = """
 import json, sys
 import pytest
 defaults = json.loads(sys.argv[1])
+NAMES = {"version": "mlops_version", "system": "orchestration", "built": "infrastructure_version"}
 
 class Collected:
     def pytest_collection_finish(self, session):
@@ -26,8 +27,8 @@ class Collected:
             for name, value in (item.callspec.params if hasattr(item, "callspec") else {}).items():
                 if isinstance(value, dict):
                     answers |= {key: each for key, each in value.items() if isinstance(each, str)}
-                elif name == "version":
-                    answers["mlops_version"] = value
+                elif isinstance(value, str) and name in NAMES:
+                    answers[NAMES[name]] = value
                 elif isinstance(getattr(value, "answers", None), dict):
                     given = defaults | value.answers  # a project of a release
                     answers |= {key: each for key, each in given.items() if isinstance(each, str)}
