@@ -9,6 +9,7 @@ from combinations import AXES, combinations, label
 TYPE, VERSION, SYSTEM, TOOL = AXES
 TERRAFORM, BICEP = {TOOL: "terraform"}, {TOOL: "bicep"}
 ON_GITHUB, ON_AZURE_DEVOPS = {SYSTEM: "github-actions"}, {SYSTEM: "azure-devops"}
+SCHEMA = "test_pipelines.test_pipelines_match_the_published_schema_with_every_value_of_their_parameters"
 RAI_OF_TEXTS = {TYPE: "nlp", VERSION: "rai-aml-cli-v2"}
 ALL: dict[str, str] = {}
 
@@ -107,7 +108,7 @@ LEVELS = (
                 (SYSTEM, TOOL),
                 {
                     "test_workflows.test_actionlint_and_shellcheck_find_nothing": ON_GITHUB,
-                    "test_pipelines.test_pipelines_match_the_published_schema_with_every_value_of_their_parameters": ON_AZURE_DEVOPS,
+                    SCHEMA: ON_AZURE_DEVOPS,
                 },
             ),
             Proof(
