@@ -384,7 +384,7 @@ def bootstrap(
     ] = None,
     undo: Annotated[bool, typer.Option("--undo", help="Remove what bootstrap made, and nothing else.")] = False,
     create_repository: Annotated[
-        bool, typer.Option("--create-repository", help="Create the repository on GitHub and push to it.")
+        bool, typer.Option("--create-repository", help="Create the repository, and push to it.")
     ] = False,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
