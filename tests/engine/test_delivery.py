@@ -253,6 +253,20 @@ def test_a_pin_is_a_notice_on_the_page_of_the_run(
     assert "::notice title=mlops deliver::dev is pinned to version 1" in capfd.readouterr().out
 
 
+def test_what_is_approved_is_in_the_name_of_a_run_of_azure_pipelines(
+    dev: Session, azure: FakeAzure, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deploy_each(dev, azure, "12")
+    monkeypatch.setenv("TF_BUILD", "True")
+    monkeypatch.setenv("BUILD_BUILDNUMBER", "20261129.1")
+    verbs.list_models(dev, model_version="1")
+    verbs.look(dev)
+    assert [line for line in capsys.readouterr().out.splitlines() if "updatebuildnumber" in line] == [
+        "##vso[build.updatebuildnumber]20261129.1 version 1, sha256 unknown",
+        "##vso[build.updatebuildnumber]20261129.1 rollback of dev from version 2 to 1, sha256 unknown",
+    ]
+
+
 def test_the_list_of_models_hands_on_the_chosen_one_and_shows_what_the_tags_tell(
     dev: Session, azure: FakeAzure, page: Path, sha256: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
