@@ -1135,6 +1135,21 @@ def test_a_rollback_that_fails_is_red(run_workflow: GitHub) -> None:
     verb = "uv run mlops rollback --environment prod --from 7"
     outcome = run_workflow.run("rollback.yml", vars=AZURE, fail=verb, **BY_HAND)
     assert results(outcome) == {"look": "success", "rollback": "failure"}
+    assert run_workflow.verbs[-1] == "rollback --environment prod --abort --from 7"
+
+
+def test_a_cancelled_rollback_is_ended(run_workflow: GitHub) -> None:
+    verb = "uv run mlops rollback --environment prod --from 7"
+    run_workflow.run("rollback.yml", vars=AZURE, cancel=verb, **BY_HAND)
+    assert run_workflow.verbs[-1] == "rollback --environment prod --abort --from 7"
+
+
+def test_a_rollback_that_was_completed_or_not_begun_is_not_ended(run_workflow: GitHub) -> None:
+    run_workflow.run("rollback.yml", vars=AZURE, **BY_HAND)
+    assert run_workflow.verbs[-1] == "rollback --environment prod --from 7"
+    look = "uv run mlops rollback --environment prod --look"
+    run_workflow.run("rollback.yml", vars=AZURE, fail=look, **BY_HAND)
+    assert not [verb for verb in run_workflow.verbs if "--abort" in verb]
 
 
 # Without Azure.

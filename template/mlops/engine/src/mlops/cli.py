@@ -276,14 +276,19 @@ def rollback(
         str | None, typer.Option("--model-version", help="Where to go back to. Default: what served before.")
     ] = None,
     look: Annotated[bool, typer.Option("--look", help="Only show from which version to which one it goes.")] = False,
+    abort: Annotated[bool, typer.Option("--abort", help="End a rollback from --from that stopped half-way.")] = False,
     dry_run: DryRunOption = False,
 ) -> None:
     """Go back to the model that served before, and reject the one that serves."""
     from mlops import verbs
 
+    if abort and (not bad or look or model_version):
+        raise UserError("--abort ends a rollback from one version: name that with --from, and leave out the rest")
     session = _session(environment, dry_run)
     if look:
         verbs.look(session, model_version=model_version)
+    elif abort and bad:
+        verbs.end_rollback(session, bad)
     else:
         verbs.rollback(session, bad=bad, model_version=model_version)
 
