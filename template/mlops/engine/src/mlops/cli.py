@@ -512,12 +512,17 @@ def teardown(
 
 
 @app.command(rich_help_panel=UPKEEP)
-def workflows() -> None:
+def workflows(
+    existing: Annotated[bool, typer.Option("--existing", help="Only where they are there and not up to date.")] = False,
+) -> None:
     """Write the workflows of a project in a folder of its repository to the top, where GitHub reads them."""
     from mlops import orchestration
     from mlops.project import Project
 
     project = Project.load()
+    if existing and not orchestration.of(project).stale_copies(project):
+        print("Nothing of the project at the top of the repository is out of date.", flush=True)
+        return
     orchestration.of(project).write_copies(project)
 
 
