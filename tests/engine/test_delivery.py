@@ -508,6 +508,45 @@ def test_a_delivery_lists_the_versions_once_and_after_a_rollout_once_more(
     assert len(azure.ran("model list --name a-model --resource-group")) == before + (1 if serves_before else 2)
 
 
+# Two projects with a model of one name in one workspace.
+
+
+def test_a_version_of_another_project_is_neither_chosen_nor_delivered_nor_gone_back_to(
+    dev: Session, azure: FakeAzure
+) -> None:
+    register(azure, "1", mlops_project="online-dev")
+    register(azure, "2", mlops_project="online-of-another-team")
+    register(azure, "3")  # of an earlier release
+    verbs.deliver(dev)
+    verbs.rollback(dev)
+    assert list(serves(dev)[1].values()) == ["1"]
+    words = "version 2 of a-model is of another project, online-of-another-team"
+    assert words in failure(lambda: verbs.deliver(dev, model_version="2"))
+
+
+def test_nothing_is_trained_where_another_project_has_a_model_of_this_name(dev: Session, azure: FakeAzure) -> None:
+    register(azure, "1", mlops_project="online-dev")
+    register(azure, "2", mlops_project="online-of-another-team")
+    words = failure(lambda: verbs.train(dev))
+    assert "model a-model in workspace mlw-dev is that of another project, online-of-another-team" in words
+    assert "give model.name in config/*.yml another value" in words
+    assert not azure.ran("az ml job create")
+    assert azure.load()["data"] == {}
+
+
+def test_a_registered_version_is_noted_as_this_projects_and_so_is_its_copy(
+    dev: Session, azure: FakeAzure, sha256: str
+) -> None:
+    result = {"registered": True, "name": "a-model", "version": "1", "sha256": sha256, "reasons": []}
+    azure.load()["registration"] = result
+    azure.save()
+    verbs.train(dev)
+    assert azure.load()["models"]["1"]["mlops_project"] == "online-dev"
+    verbs.train(dev)
+    verbs.promote(dev, "test")
+    assert azure.load()["registries"]["the-registry"]["1"]["mlops_project"] == "online-dev"
+
+
 # What cannot be meant.
 
 
