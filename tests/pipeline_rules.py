@@ -16,7 +16,6 @@ from azure_pipelines import (
     connections,
     depends_on,
     expanded,
-    jobs,
     name_of,
     script,
     stages,
@@ -81,10 +80,8 @@ def choices(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if not others:
             typed[each["name"]] = "typed"
     yield typed
-    protected = [
-        value for each in document.get("parameters", []) for value in each.get("values", []) if value == "prod"
-    ]
-    yield typed | {"environment": each for each in protected}
+    if any("prod" in each.get("values", []) for each in document.get("parameters", [])):
+        yield typed | {"environment": "prod"}
 
 
 def every_choice(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -112,7 +109,7 @@ def raw_findings(file: Path, document: dict[str, Any]) -> Iterator[str]:
             yield "trigger: another branch than main starts it"
         for schedule in document.get("schedules", []):
             if schedule.get("always") is not True:
-                yield f"schedule {schedule['cron']}: without `always: true` it does not run after a week without commits"
+                yield f"schedule {schedule['cron']}: without `always: true` it waits for new commits"
             if schedule["branches"] != {"include": ["main"]}:
                 yield f"schedule {schedule['cron']}: it runs for another branch than main"
             if schedule["cron"].split()[0] in ("0", "00"):
@@ -314,13 +311,10 @@ def step_findings(step: dict[str, Any], variables: dict[str, str], job: dict[str
         yield f"{label}: it gets the token of the run"
     if not tokens and any(each in text for each in TOKENS if each.split()[1] not in ("provision", "teardown")):
         yield f"{label}: it needs the token of the run"
-    for key, value in step.get("env", {}).items():
-        if (
-            f"${key}" not in text
-            and f"${{{key}" not in text
-            and key not in (*tokens, "ENVIRONMENT")
-            and not key.startswith(("ARM_", "SYSTEM_"))
-        ):
+    # What undoes a step gets its variables.
+    read = "".join(script(each) for each in steps(job)) if step.get("name") == "undo" else text
+    for key in step.get("env", {}).keys() - {*tokens, "ENVIRONMENT"}:
+        if not re.search(rf"\$\{{?{key}\b", read) and not key.startswith(("ARM_", "SYSTEM_")):
             yield f"{label}: nothing reads {key}"
     if "condition" in step:
         yield from condition_findings(label, step["condition"], {}, {"variables": Known("variable", {"begun": ""})})
@@ -363,9 +357,13 @@ def order_findings(where: str, job: dict[str, Any]) -> Iterator[str]:
     tokens = "System.AccessToken" in str(job)
     if cached and (connections(job) or tokens):
         yield f"{where}: it takes packages from a cache, which a job that only reads can change"
+    if any("mlops comment" in script(step) for step in steps(job)):
+        target = any("git switch --quiet --detach HEAD^1" in script(step) for step in steps(job))
+        if not target:
+            yield f"{where}: the code of a pull request gets the token"
     undone = [step for step in steps(job) if step.get("name") == "undo"]
-    if where in ("dev", "test", "prod") and not undone:
-        yield f"{where}: a rollout that stops half-way is not undone"
+    if where in ("dev", "test", "prod", "rollback") and not undone:
+        yield f"{where}: a rollout that stops half-way is not ended"
     for step in undone:
         if step["condition"] != "and(or(failed(), canceled()), eq(variables['begun'], 'true'))":
             yield f"{where}: {step['displayName']}: it must run after a failure and a cancel, once the delivery began"
