@@ -311,8 +311,10 @@ def step_findings(step: dict[str, Any], variables: dict[str, str], job: dict[str
         yield f"{label}: it gets the token of the run"
     if not tokens and any(each in text for each in TOKENS if each.split()[1] not in ("provision", "teardown")):
         yield f"{label}: it needs the token of the run"
+    # What undoes a step gets its variables.
+    read = "".join(script(each) for each in steps(job)) if step.get("name") == "undo" else text
     for key in step.get("env", {}).keys() - {*tokens, "ENVIRONMENT"}:
-        if not re.search(rf"\$\{{?{key}\b", text) and not key.startswith(("ARM_", "SYSTEM_")):
+        if not re.search(rf"\$\{{?{key}\b", read) and not key.startswith(("ARM_", "SYSTEM_")):
             yield f"{label}: nothing reads {key}"
     if "condition" in step:
         yield from condition_findings(label, step["condition"], {}, {"variables": Known("variable", {"begun": ""})})
@@ -360,8 +362,8 @@ def order_findings(where: str, job: dict[str, Any]) -> Iterator[str]:
         if not target:
             yield f"{where}: the code of a pull request gets the token"
     undone = [step for step in steps(job) if step.get("name") == "undo"]
-    if where in ("dev", "test", "prod") and not undone:
-        yield f"{where}: a rollout that stops half-way is not undone"
+    if where in ("dev", "test", "prod", "rollback") and not undone:
+        yield f"{where}: a rollout that stops half-way is not ended"
     for step in undone:
         if step["condition"] != "and(or(failed(), canceled()), eq(variables['begun'], 'true'))":
             yield f"{where}: {step['displayName']}: it must run after a failure and a cancel, once the delivery began"

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 from combinations import EXISTING, ROOT, add_ons, label, tools, with_add_ons
-from conftest import Render, Run, refused_commands
+from conftest import Render, Run, answers_of, refused_commands
 
 MOST_STEPS = 5
+TEXTS = (".md", ".yml", ".yaml", ".toml", ".py", ".tf", ".bicep", ".json", ".ipynb", "")
 # In the reference of the Azure CLI, but not in the table that the commands are compared with.
 NOT_LISTED = (
     "az ad user show",
@@ -24,9 +25,11 @@ NOT_LISTED = (
     "az storage blob upload",
 )
 EVERYTHING = [with_add_ons(*add_ons(), infrastructure_version=tool) for tool in tools()]
+KINDS = [{}, *EVERYTHING, EXISTING]
+ON_AZURE = {"orchestration": "azure-devops"}
 
 
-@pytest.fixture(scope="session", params=[{}, *EVERYTHING, EXISTING], ids=label)
+@pytest.fixture(scope="session", params=[*KINDS, *(ON_AZURE | kind for kind in KINDS)], ids=label)
 def documented(request: pytest.FixtureRequest, render: Render) -> Path:
     """A rendered project of each kind that the documents distinguish; read it, do not write to it."""
     return render(**request.param)
@@ -34,6 +37,10 @@ def documented(request: pytest.FixtureRequest, render: Render) -> Path:
 
 def documents(project: Path) -> list[Path]:
     return sorted((project / "docs").glob("*.md"))
+
+
+def on_azure(project: Path) -> bool:
+    return answers_of(project)["orchestration"] == "azure-devops"
 
 
 def shell_lines(path: Path) -> list[str]:
@@ -96,22 +103,64 @@ def test_no_command_follows_the_steps_to_a_live_endpoint(documented: Path) -> No
     settings = (documented / "pyproject.toml").read_text(encoding="utf-8")
     # A runner has to come into a private network first, and a workspace that is there may have a model.
     if "private-network" in settings or 'infrastructure = "existing"' in settings:
-        assert [line for line in blocks[1].splitlines() if "gh workflow run" in line] == ["gh workflow run train.yml"]
+        starts = [line for line in blocks[1].splitlines() if re.match(r"gh workflow run|az pipelines run ", line)]
+        folder = answers_of(documented)["project_slug"]
+        by_hand = f"az pipelines run --name train --folder-path {folder}"
+        assert starts == [by_hand if on_azure(documented) else "gh workflow run train.yml"]
     else:
         assert len(blocks) == 1
 
 
 def test_the_documentation_says_what_each_workflow_is_for(documented: Path) -> None:
     text = (documented / "docs" / "operate.md").read_text(encoding="utf-8")
+    if on_azure(documented):
+        files = {path.stem for path in (documented / ".azuredevops").glob("*.yml")}
+        assert set(re.findall(r"^\|[^|]*\| `([\w-]+)` \|", text, flags=re.MULTILINE)) == files
+        return
     named = set(re.findall(r"^\|[^|]*\| ([A-Z][\w ]*\w) \|", text, flags=re.MULTILINE)) - {"Azure", "GitHub"}
     files = [yaml.safe_load(path.read_text("utf-8")) for path in (documented / ".github" / "workflows").glob("*.yml")]
     # One that others call alone is not started by anyone.
     assert named == {file["name"] for file in files if set(file[True]) != {"workflow_call"}}
 
 
+# What a file says of the system that the project does not use; the engine knows both.
+OTHERS = {
+    "azure-devops": r"(?i)git\s?hub(?!\.com)|\bgh\b|dependabot",
+    "github-actions": r"(?i)azure\s*-?devops|az pipelines",
+}
+
+
+def test_a_project_names_no_system_but_its_own(documented: Path) -> None:
+    other = OTHERS[answers_of(documented)["orchestration"]]
+    found = []
+    for path in sorted(documented.rglob("*")):
+        name = path.relative_to(documented).as_posix()
+        if path.is_file() and not name.startswith(("mlops/engine/", "data/")) and path.suffix in TEXTS:
+            lines = path.read_text(encoding="utf-8").splitlines()
+            found += [f"{name}:{number}: {line}" for number, line in enumerate(lines, 1) if re.search(other, line)]
+    assert found == []
+
+
+def check_parameters(project: Path, text: str) -> None:
+    """Compare the commands in a text that start pipelines with the pipelines of a project."""
+    found = re.findall(r"az pipelines run --name ([\w-]+) --folder-path [\w-]+(?: --parameters ([^`\n#|]+))?", text)
+    assert len(found) > 3
+    for name, given in found:
+        file = yaml.safe_load((project / ".azuredevops" / f"{name}.yml").read_text(encoding="utf-8"))
+        known = {each["name"] for each in file.get("parameters", [])}
+        assert {pair.split("=")[0] for pair in given.split()} <= known, name
+
+
+def test_parameters_of_the_documentation_are_those_of_the_pipelines(documented: Path) -> None:
+    if on_azure(documented):
+        check_parameters(documented, "\n".join(path.read_text(encoding="utf-8") for path in documents(documented)))
+
+
 # The story and what is there, of the template's own documents.
 
 STORY = ROOT / "docs" / "outer-loop.md"
+STORIES = {"github-actions": STORY, "azure-devops": ROOT / "docs" / "azure-devops.md"}
+every_story = pytest.mark.parametrize("system", STORIES)
 
 
 def cells(part: str) -> list[list[str]]:
@@ -120,10 +169,11 @@ def cells(part: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
-def test_the_story_has_the_steps_of_the_documentation_and_five_to_a_live_endpoint(render: Render) -> None:
-    story = cells(STORY.read_text(encoding="utf-8").split("\n## ")[1])
+@every_story
+def test_the_story_has_the_steps_of_the_documentation_and_five_to_a_live_endpoint(system: str, render: Render) -> None:
+    story = cells(STORIES[system].read_text(encoding="utf-8").split("\n## ")[1])
     before = story[: next(number for number, row in enumerate(story) if "a live endpoint in dev" in row[2])]
-    text = (render() / "docs" / "operate.md").read_text(encoding="utf-8")
+    text = (render(orchestration=system) / "docs" / "operate.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```bash\n(.*?)```", re.split(r"^## ", text, flags=re.MULTILINE)[1], flags=re.DOTALL)
     assert [row[1].strip("`") for row in before] == ["copier copy", *block.splitlines()]
     assert len(before) == MOST_STEPS
@@ -131,14 +181,18 @@ def test_the_story_has_the_steps_of_the_documentation_and_five_to_a_live_endpoin
     assert numbers == [str(number) for number in range(1, len(numbers) + 1)]
 
 
-def test_the_commands_of_the_story_exist(render: Render, run_in: Run, tools: Path, tmp_path: Path) -> None:
-    text = STORY.read_text(encoding="utf-8")
-    assert errors(shell_lines(STORY), tools, tmp_path) == ""
+@every_story
+def test_the_commands_of_the_story_exist(system: str, render: Render, run_in: Run, tools: Path, tmp_path: Path) -> None:
+    text, project = STORIES[system].read_text(encoding="utf-8"), render(orchestration=system)
+    assert errors(shell_lines(STORIES[system]), tools, tmp_path) == ""
     found = {command.strip() for command in re.findall(r"`uv run mlops ([^`\n]+)`", text)}
     assert "bootstrap --environment dev --create-repository" in found
-    assert refused_commands(render(), run_in, found) == ""
-    named = set(re.findall(r"gh workflow run ([\w-]+\.yml)", text))
-    assert named <= {path.name for path in (render() / ".github" / "workflows").iterdir()}
+    assert refused_commands(project, run_in, found) == ""
+    if system == "azure-devops":
+        check_parameters(project, text)
+    else:
+        named = set(re.findall(r"gh workflow run ([\w-]+\.yml)", text))
+        assert named <= {path.name for path in (project / ".github" / "workflows").iterdir()}
 
 
 def test_nothing_that_was_planned_is_missing_and_each_row_names_tests_that_are_there() -> None:

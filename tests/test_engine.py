@@ -32,7 +32,7 @@ RUNS: Runs = {
             "every_version",
         ),
         ("config", "definitions", "lint", "lint_configuration", "pipeline", "rollout", "tuning", "upkeep", "verbs"),
-        ("delivery", "canary", "closed_loop", "summaries"),
+        ("delivery", "recovery", "canary", "closed_loop", "summaries"),
         ("local", "runner", "serving"),
     ),
     "python-sdk-v2": (("python_sdk_v2_definitions", "python_sdk_v2_fake_azure", "closed_loop", "every_version"),),

@@ -284,7 +284,7 @@ def test_the_other_workflows_run_too(together: tuple[Together, str], workflow: s
     assert "failure" not in results(outcome).values(), output(outcome)
 
 
-def test_the_pull_request_of_a_template_update_changes_the_project_alone(
+def test_the_pull_request_of_a_template_update_changes_the_project_and_its_copies(
     together: tuple[Together, str], tmp_path: Path
 ) -> None:
     run_workflow, prefix = together
@@ -294,10 +294,14 @@ def test_the_pull_request_of_a_template_update_changes_the_project_alone(
     git(tmp_path, "init", "--quiet", "--bare", str(remote))
     git(work, "init", "--quiet", "--initial-branch", "main")
     (work / folder / "README.md").write_text("old\n", encoding="utf-8")
-    git(work, "add", f"{folder}/README.md")
+    copy = f".github/workflows/{prefix}-train.yml"
+    (work / copy).parent.mkdir(parents=True, exist_ok=True)
+    (work / copy).write_text("old\n", encoding="utf-8")
+    git(work, "add", f"{folder}/README.md", copy)
     git(work, "commit", "--quiet", "--message", "project")
     git(work, "remote", "add", "origin", str(remote))
     (work / folder / "README.md").write_text("new\n", encoding="utf-8")
+    (work / copy).write_text("new\n", encoding="utf-8")
     (work / folder / "update").mkdir()
     (work / folder / "update" / "update.patch").write_text(git(work / folder, "diff"), encoding="utf-8")
     git(work, "checkout", "--quiet", ".")
@@ -310,8 +314,9 @@ def test_the_pull_request_of_a_template_update_changes_the_project_alone(
         outputs={"template-update": {"update": "true", "version": "v9.0.0", "clean": "true"}},
     )
     assert results(outcome)["pull-request"] == "success", output(outcome)
-    assert git(remote, "show", f"{branch}:{folder}/README.md") == "new\n"
-    assert git(remote, "ls-tree", "-r", "--name-only", branch).split() == [f"{folder}/README.md"]
+    for changed in (f"{folder}/README.md", copy):
+        assert git(remote, "show", f"{branch}:{changed}") == "new\n"
+    assert git(remote, "ls-tree", "-r", "--name-only", branch).split() == sorted([copy, f"{folder}/README.md"])
 
 
 # The copies follow their sources.

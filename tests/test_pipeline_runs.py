@@ -346,11 +346,23 @@ def test_a_rollback_is_one_run_with_an_approval(pipelines: Runs, inputs: dict[st
 def test_a_rollback_that_fails_is_red(pipelines: Runs) -> None:
     outcome = pipelines.run("rollback", fail="uv run mlops rollback --environment prod --from 7")
     assert outcome.results == {"look": "success", "rollback": "failure"}
+    assert pipelines.work.verbs[-1] == "rollback --environment prod --abort --from 7"
+
+
+def test_a_cancelled_rollback_is_ended(pipelines: Runs) -> None:
+    pipelines.run("rollback", cancel="uv run mlops rollback --environment prod --from 7")
+    assert pipelines.work.verbs[-1] == "rollback --environment prod --abort --from 7"
+
+
+def test_a_rollback_that_was_completed_is_not_ended(pipelines: Runs) -> None:
+    pipelines.run("rollback")
+    assert pipelines.work.verbs[-1] == "rollback --environment prod --from 7"
 
 
 def test_without_a_way_back_no_user_is_asked(pipelines: Runs) -> None:
     outcome = pipelines.run("rollback", fail="uv run mlops rollback --environment prod --look")
     assert outcome.results == {"look": "failure", "rollback": "skipped"}
+    assert not [verb for verb in pipelines.work.verbs if "--abort" in verb]
 
 
 # Infrastructure.

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 from combinations import ROOT
-from conftest import commit_all, copy_template, git
+from conftest import Render, commit_all, copy_template, git
 from test_update import different, files, new_project, shipped_settings
 
 # What a generated project runs.
 sys.path.insert(0, str(ROOT / "template" / "mlops" / "engine" / "src"))
 from mlops.errors import UserError
+from mlops.orchestration.monorepo import stale_copies, write_copies
 from mlops.project import Project
 from mlops.upkeep import freshness
 from mlops.upkeep.freshness import report_freshness
@@ -94,6 +95,13 @@ def test_an_untouched_project_gets_the_changelog_and_the_command_and_stays_as_it
     assert different(project, new_project(template, tmp_path / "fresh")) == set()
 
 
+@pytest.fixture
+def engine(python_of: Callable[[Path], Path], render: Render, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of a project, in which its engine runs."""
+    monkeypatch.setattr(sys, "executable", str(python_of(render())))
+
+
+@pytest.mark.usefixtures("engine")
 def test_beside_other_projects_the_text_says_how_the_copies_at_the_top_follow(template: Path, tmp_path: Path) -> None:
     project = new_project(template, tmp_path / "repository" / "flights")
     shutil.rmtree(project / ".git")
@@ -105,7 +113,48 @@ def test_beside_other_projects_the_text_says_how_the_copies_at_the_top_follow(te
         report_update(Project.load(folder), tmp_path / "issue.md")
         texts.append((tmp_path / "issue.md").read_text(encoding="utf-8"))
     assert "Run `uv run mlops workflows` in `flights` on the branch of the update" in texts[0]
+    assert "has that already" in texts[0]
     assert "mlops workflows" not in texts[1]
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("copied", [True, False], ids=["with copies", "without copies"])
+def test_the_change_of_a_project_in_a_folder_has_the_copies_at_the_top_that_it_had(
+    template: Path, tmp_path: Path, copied: bool
+) -> None:
+    repository = tmp_path / "repository"
+    project = new_project(template, repository / "flights")
+    shutil.rmtree(project / ".git")
+    (repository / ".git").mkdir()
+    if copied:
+        write_copies(Project.load(project))
+    shutil.rmtree(repository / ".git")
+    commit_all(repository, "one of several")
+    workflow = "template/.github/workflows/train.yml"
+    later = (template / workflow).read_text(encoding="utf-8").replace("23 3 * * 6", "24 3 * * 6")
+    release(template, "v1001.0.0", **{workflow: later})
+    patch = tmp_path / "update.patch"
+    report_update(Project.load(project), tmp_path / "issue.md", patch)
+    git(repository, "apply", "--index", str(patch))
+    assert "24 3 * * 6" in (project / ".github/workflows/train.yml").read_text(encoding="utf-8")
+    assert (repository / ".github").exists() == copied
+    if copied:
+        assert "24 3 * * 6" in (repository / ".github/workflows/flights-train.yml").read_text(encoding="utf-8")
+    assert stale_copies(Project.load(project)) == [], "the lint of the pull request is green"
+
+
+@pytest.mark.usefixtures("engine")
+def test_copies_that_cannot_be_written_are_said_and_the_change_is_there(template: Path, tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    project = new_project(template, repository / "flights")
+    shutil.rmtree(project / ".git")
+    commit_all(repository, "one of several")
+    cli = "template/mlops/engine/src/mlops/cli.py"
+    release(template, "v1001.0.0", **{cli: "raise ImportError('no package new')\n"})
+    patch = tmp_path / "update.patch"
+    report_update(Project.load(project), tmp_path / "issue.md", patch)
+    assert "could not be done: ImportError: no package new." in (tmp_path / "issue.md").read_text(encoding="utf-8")
+    git(repository, "apply", "--index", str(patch))
 
 
 def test_the_change_has_the_lock_file_of_the_new_packages(template: Path, tmp_path: Path, uvx: Path) -> None:

@@ -253,6 +253,20 @@ def test_a_pin_is_a_notice_on_the_page_of_the_run(
     assert "::notice title=mlops deliver::dev is pinned to version 1" in capfd.readouterr().out
 
 
+def test_what_is_approved_is_in_the_name_of_a_run_of_azure_pipelines(
+    dev: Session, azure: FakeAzure, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deploy_each(dev, azure, "12")
+    monkeypatch.setenv("TF_BUILD", "True")
+    monkeypatch.setenv("BUILD_BUILDNUMBER", "20261129.1")
+    verbs.list_models(dev, model_version="1")
+    verbs.look(dev)
+    assert [line for line in capsys.readouterr().out.splitlines() if "updatebuildnumber" in line] == [
+        "##vso[build.updatebuildnumber]20261129.1 version 1, sha256 unknown",
+        "##vso[build.updatebuildnumber]20261129.1 rollback of dev from version 2 to 1, sha256 unknown",
+    ]
+
+
 def test_the_list_of_models_hands_on_the_chosen_one_and_shows_what_the_tags_tell(
     dev: Session, azure: FakeAzure, page: Path, sha256: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -492,6 +506,45 @@ def test_a_delivery_lists_the_versions_once_and_after_a_rollout_once_more(
     before = len(azure.ran("model list --name a-model --resource-group"))
     delivered_through(azure, sha256)
     assert len(azure.ran("model list --name a-model --resource-group")) == before + (1 if serves_before else 2)
+
+
+# Two projects with a model of one name in one workspace.
+
+
+def test_a_version_of_another_project_is_neither_chosen_nor_delivered_nor_gone_back_to(
+    dev: Session, azure: FakeAzure
+) -> None:
+    register(azure, "1", mlops_project="online-dev")
+    register(azure, "2", mlops_project="online-of-another-team")
+    register(azure, "3")  # of an earlier release
+    verbs.deliver(dev)
+    verbs.rollback(dev)
+    assert list(serves(dev)[1].values()) == ["1"]
+    words = "version 2 of a-model is of another project, online-of-another-team"
+    assert words in failure(lambda: verbs.deliver(dev, model_version="2"))
+
+
+def test_nothing_is_trained_where_another_project_has_a_model_of_this_name(dev: Session, azure: FakeAzure) -> None:
+    register(azure, "1", mlops_project="online-dev")
+    register(azure, "2", mlops_project="online-of-another-team")
+    words = failure(lambda: verbs.train(dev))
+    assert "model a-model in workspace mlw-dev is that of another project, online-of-another-team" in words
+    assert "give model.name in config/*.yml another value" in words
+    assert not azure.ran("az ml job create")
+    assert azure.load()["data"] == {}
+
+
+def test_a_registered_version_is_noted_as_this_projects_and_so_is_its_copy(
+    dev: Session, azure: FakeAzure, sha256: str
+) -> None:
+    result = {"registered": True, "name": "a-model", "version": "1", "sha256": sha256, "reasons": []}
+    azure.load()["registration"] = result
+    azure.save()
+    verbs.train(dev)
+    assert azure.load()["models"]["1"]["mlops_project"] == "online-dev"
+    verbs.train(dev)
+    verbs.promote(dev, "test")
+    assert azure.load()["registries"]["the-registry"]["1"]["mlops_project"] == "online-dev"
 
 
 # What cannot be meant.

@@ -33,6 +33,7 @@ from mlops.pipeline import samples
 from mlops.verbs import Session
 from mlops.verbs.canary import LATE_MINUTES
 from mlops.verbs.candidate import Options, find_candidate, left_to_do
+from mlops.verbs.models import OWNER
 
 # What is in Azure, in the words of `clouds`.
 
@@ -1297,7 +1298,7 @@ def seen(play: Play) -> State:
             # When a version was deployed, how far its delivery came, and which rollback is in progress have tests of
             # their own; what is held is seen by what becomes of it.
             ends = ("deployed_", "delivered_", "held_", "leaving_")
-            kept = {tag: value for tag, value in tags.items() if not tag.startswith(ends)}
+            kept = {tag: value for tag, value in tags.items() if not tag.startswith(ends) and tag != OWNER}
             versions[version] = kept
     for found in state["jobs"]:
         for kind, names in DIFFERENCE.more.items():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops.outputs import add_summary, annotate, set_outputs, table
+from mlops.outputs import add_summary, annotate, name_run, run_address, set_outputs, table
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +47,47 @@ def test_azure_pipelines_get_both_as_lines_of_the_log(azure: Path, capsys: pytes
     assert start == "##vso[task.uploadsummary"
     assert Path(path).parent.parent == azure
     assert Path(path).read_text(encoding="utf-8") == "## Model\n"
+
+
+@pytest.mark.parametrize("number", ["20261129.1", "20261129.1 version 6, sha256 0123456789ab"])
+def test_the_name_of_a_run_of_azure_pipelines_says_what_it_delivers(
+    azure: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: str
+) -> None:
+    monkeypatch.setenv("BUILD_BUILDNUMBER", number)
+    name_run("version 7, sha256 1a2b3c4d5e6f")
+    said = "##vso[build.updatebuildnumber]20261129.1 version 7, sha256 1a2b3c4d5e6f\n"
+    assert capsys.readouterr().out == said
+
+
+def test_the_name_of_a_run_has_no_character_that_azure_pipelines_refuse(
+    azure: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BUILD_BUILDNUMBER", "1")
+    name_run('prod: "7/8" <b>|?@*\\\nnext. ' + "x" * 300 + ".")
+    said = capsys.readouterr().out.removeprefix("##vso[build.updatebuildnumber]")
+    assert said.startswith("1 prod 78 b next. xxx")
+    assert len(said) == 255 + 1
+
+
+def test_elsewhere_a_run_keeps_its_name(github: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name_run("version 7")
+    assert capsys.readouterr().out == ""
+
+
+def test_the_address_of_a_run_is_that_of_its_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")
+    names += ("SYSTEM_COLLECTIONURI", "SYSTEM_TEAMPROJECT", "BUILD_BUILDID")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    assert run_address() == ""
+    for name, value in zip(names, ("https://github.com", "o/r", "1"), strict=False):
+        monkeypatch.setenv(name, value)
+    assert run_address() == "https://github.com/o/r/actions/runs/1"
+    monkeypatch.setenv("TF_BUILD", "True")
+    assert run_address() == ""
+    for name, value in zip(names[3:], ("https://dev.azure.com/o/", "Delays of flights", "20"), strict=True):
+        monkeypatch.setenv(name, value)
+    assert run_address() == "https://dev.azure.com/o/Delays%20of%20flights/_build/results?buildId=20"
 
 
 def test_a_terminal_gets_lines_and_no_commands(capsys: pytest.CaptureFixture[str]) -> None:

@@ -312,6 +312,10 @@ class Year(RuleBasedStateMachine):
 
         result = world.run(environment, go_back, trouble)
         outcome = short(result.error) or "done"
+        if result.error and not result.killed:
+            # The last step of the job.
+            ended = world.run(environment, lambda session: verbs.end_rollback(session, looked.outputs["bad"]))
+            world.require(not ended.error, f"{environment}: the last step of a failed rollback failed: {ended.error}")
         if trouble and world.version(environment):
             result = world.run(environment, go_back)
             outcome += f"; once more: {short(result.error) or 'done'}"

@@ -276,14 +276,19 @@ def rollback(
         str | None, typer.Option("--model-version", help="Where to go back to. Default: what served before.")
     ] = None,
     look: Annotated[bool, typer.Option("--look", help="Only show from which version to which one it goes.")] = False,
+    abort: Annotated[bool, typer.Option("--abort", help="End a rollback from --from that stopped half-way.")] = False,
     dry_run: DryRunOption = False,
 ) -> None:
     """Go back to the model that served before, and reject the one that serves."""
     from mlops import verbs
 
+    if abort and (not bad or look or model_version):
+        raise UserError("--abort ends a rollback from one version: name that with --from, and leave out the rest")
     session = _session(environment, dry_run)
     if look:
         verbs.look(session, model_version=model_version)
+    elif abort and bad:
+        verbs.end_rollback(session, bad)
     else:
         verbs.rollback(session, bad=bad, model_version=model_version)
 
@@ -384,7 +389,7 @@ def bootstrap(
     ] = None,
     undo: Annotated[bool, typer.Option("--undo", help="Remove what bootstrap made, and nothing else.")] = False,
     create_repository: Annotated[
-        bool, typer.Option("--create-repository", help="Create the repository on GitHub and push to it.")
+        bool, typer.Option("--create-repository", help="Create the repository, and push to it.")
     ] = False,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
@@ -507,12 +512,17 @@ def teardown(
 
 
 @app.command(rich_help_panel=UPKEEP)
-def workflows() -> None:
+def workflows(
+    existing: Annotated[bool, typer.Option("--existing", help="Only where they are there and not up to date.")] = False,
+) -> None:
     """Write the workflows of a project in a folder of its repository to the top, where GitHub reads them."""
     from mlops import orchestration
     from mlops.project import Project
 
     project = Project.load()
+    if existing and not orchestration.of(project).stale_copies(project):
+        print("Nothing of the project at the top of the repository is out of date.", flush=True)
+        return
     orchestration.of(project).write_copies(project)
 
 

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -28,8 +28,8 @@ class Attempt(NamedTuple):
         return lines[-1].strip() if lines else f"it ended with exit code {self.code}"
 
 
-def attempt(folder: Path, *command: str) -> Attempt:
-    """Run a command that may fail.
+def attempt(folder: Path, *command: str, variables: Mapping[str, str] | None = None) -> Attempt:
+    """Run a command that may fail; `variables` are added to the environment.
 
     Raises:
         UserError: The program is missing.
@@ -39,7 +39,7 @@ def attempt(folder: Path, *command: str) -> Attempt:
     if program is None:
         remedy = REMEDIES.get("uv" if command[0] == "uvx" else command[0], "install it")
         raise UserError(f"{command[0]} is not installed: {remedy}")
-    return Attempt(*shell.execute([program, *command[1:]], folder, {}, captured=True))
+    return Attempt(*shell.execute([program, *command[1:]], folder, variables or {}, captured=True))
 
 
 @contextmanager

@@ -2,9 +2,10 @@
 
 import json
 import re
+import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,11 @@ UPDATE = (*COPIER, "update", "--trust")
 
 AFTERWARDS = (
     "GitHub reads the workflows of this project at the top of its repository, which the update does not change. Run "
-    "`{}` in `{}` on the branch of the update, also on that of a pull request that is open already, and commit what it "
-    "writes: until then the lint is red if the update changes `.github`."
+    "`{}` in `{}` on the branch of the update, and commit what it writes: until then the lint is red if the update "
+    "changes `.github`. "
 )
+WRITTEN = "The pull request of the workflow Template update, where a GitHub App is configured, has that already."
+NOT_WRITTEN = "That goes for the pull request of the workflow Template update, too, where it could not be done: {}."
 # An issue on GitHub holds 65,536 characters.
 CHANGELOG_LIMIT, PRINTED_LIMIT, LIST_LIMIT = 40_000, 10_000, 100
 
@@ -42,6 +45,8 @@ class Update:
     """Files with edits of the user's that the update deletes."""
     printed: str
     changelog: str
+    copies: str = ""
+    """Why the copies of the workflows at the top of the repository could not be written; empty when they are."""
 
 
 def report_update(project: Project, file: Path | None = None, patch: Path | None = None) -> None:
@@ -61,16 +66,19 @@ def report_update(project: Project, file: Path | None = None, patch: Path | None
         print(f"{answers['_commit']} is the newest release of the template.", flush=True)
         _hand_on(file, "", update=False, version=answers["_commit"], clean=False)
         return
+    where = place(project)
     with scratch(project) as folder:
         update = _try(folder, answers)
+        if where.shared and not update.conflicts:
+            update = replace(update, copies=_write_copies(folder))
         if patch and not update.conflicts:
             if (folder / "uv.lock").is_file():
                 # The checks of the pull request install from it and refuse one that is older than pyproject.toml.
                 attempt(folder, "uv", "lock")
             git = Shell(folder, quiet=True)
-            git.read("git", "add", "--all", ".")
+            git.read("git", "add", "--all", ":/")
             git.read("git", "diff", "--cached", "--binary", f"--output={patch.resolve()}", "HEAD")
-    text = describe(update, place(project))
+    text = describe(update, where)
     outputs.add_summary(text)
     if file is None:
         print(text, flush=True)
@@ -79,11 +87,12 @@ def report_update(project: Project, file: Path | None = None, patch: Path | None
 
 def describe(update: Update, where: Place) -> str:
     """Return the description of an update of a project, as Markdown."""
+    told = NOT_WRITTEN.format(update.copies) if update.copies else WRITTEN
     parts = [
         f"## The template has a newer release: {update.new}",
         f"This project follows {update.old}. The update, which docs/update.md describes:",
         f"```bash\ngit switch --create template-update\n{' '.join(UPDATE)}\n```",
-        *([AFTERWARDS.format(VERB, where.folder)] if where.shared else []),
+        *([AFTERWARDS.format(VERB, where.folder) + told] if where.shared else []),
         "### Conflicts",
         _listed(update.conflicts, "Your edits and the template's are in the same lines of these files:"),
         "### Files with edits of yours that it would delete",
@@ -156,6 +165,14 @@ def _try(folder: Path, answers: dict[str, Any]) -> Update:
         printed,
         changelog,
     )
+
+
+def _write_copies(folder: Path) -> str:
+    """Write the copies at the top of the repository, as the new release has them; return why that is not possible."""
+    # Its engine is not installed: with its packages that would take minutes, and it needs none that this one has not.
+    code = {"PYTHONPATH": str(folder / "mlops" / "engine" / "src")}
+    done = attempt(folder, sys.executable, "-m", "mlops.cli", "workflows", "--existing", variables=code)
+    return _reason(done).removeprefix("error: ") if done.code else ""
 
 
 def _edited(folder: Path, answers: dict[str, Any], names: list[str]) -> Iterator[str]:

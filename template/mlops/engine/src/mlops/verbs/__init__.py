@@ -7,7 +7,7 @@ from mlops.verbs.delivery import deliver
 from mlops.verbs.drift import drift
 from mlops.verbs.models import promote
 from mlops.verbs.online import SMOKE_TEST_ROWS, deploy_online, logs, shift_traffic, smoke_test
-from mlops.verbs.recovery import abort, look, rollback
+from mlops.verbs.recovery import abort, end_rollback, look, rollback
 from mlops.verbs.removal import remains, teardown
 from mlops.verbs.schedules import monitor
 from mlops.verbs.session import Session
@@ -24,6 +24,7 @@ __all__ = [
     "deploy_batch",
     "deploy_online",
     "drift",
+    "end_rollback",
     "ensure_data",
     "list_models",
     "logs",

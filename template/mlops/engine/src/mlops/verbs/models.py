@@ -6,7 +6,7 @@ has all its traffic. `rejected_<E>`, `pinned_<E>` and `held_<E>` are "true" or "
 removed; the last one says of a deployment of the version that was not completed that it was left so on purpose.
 `leaving_<E>` is the version that a rollback in progress goes to from this one. `delivered_<E>` says with which
 deployment and which definitions a delivery of the version has reached its end. Of no environment are `metrics` and
-`reasons`, which its registration has noted for people.
+`reasons`, which its registration has noted for people, and `mlops_project`, the project whose training made it.
 """
 
 import re
@@ -19,8 +19,11 @@ from mlops.config import choose, load_environment
 from mlops.errors import UserError
 from mlops.verbs.session import Session
 
-NOTES = ("metrics", "reasons")
-"""The tags of a version that tell people about it, and go along with its copy."""
+OWNER = "mlops_project"
+"""The tag of a version for the project whose training made it: two in one workspace may have a model of one name."""
+
+NOTES = ("metrics", "reasons", OWNER)
+"""The tags of a version that go along with its copy."""
 
 
 class RejectedError(UserError):
@@ -83,6 +86,8 @@ def place_of_models(session: Session) -> str:
 def obstacle(session: Session, model: ModelVersion) -> str | None:
     """Return why a model version may not be used, or None when it may."""
     environment = session.config.environment
+    if _is_of_another(session, model):
+        return f"is of another project, {model.tags[OWNER]}: choose another one"
     if is_set(model, "rejected"):
         return "was rejected: choose another one"
     if is_set(model, f"rejected_{environment}"):
@@ -92,6 +97,38 @@ def obstacle(session: Session, model: ModelVersion) -> str | None:
         command = f"uv run mlops promote --to {environment} --model-version {model.version}"
         return f"was not promoted to {environment}: run `{command}`"
     return None
+
+
+def _is_of_another(session: Session, model: ModelVersion) -> bool:
+    return model.tags.get(OWNER, "") not in ("", session.owner)
+
+
+def check_owner(session: Session) -> None:
+    """Check that the model of this name in the workspace is not another project's, before a training.
+
+    The new model would be compared with that of the other project, and each would deliver what the other one trained.
+    A version without the tag is from an earlier release, and may be this project's.
+
+    Raises:
+        UserError: The newest version with the tag is another project's.
+    """
+    tagged = [model for model in session.backend.model_versions(None) if model.tags.get(OWNER)]
+    newest = max(tagged, key=number, default=None)
+    if newest is not None and _is_of_another(session, newest):
+        name, workspace = session.config.model.name, session.config.names.workspace
+        raise UserError(
+            f"model {name} in workspace {workspace} is that of another project, {newest.tags[OWNER]}: give model.name "
+            "in config/*.yml another value; if it is this one's, whose endpoint had that name before, set the tag "
+            f"{OWNER} of version {newest.version} to {session.owner}"
+        )
+
+
+def note_owner(session: Session, version: str) -> None:
+    """Note that a version of the model in the workspace is this project's."""
+    try:
+        session.backend.tag_model(ModelVersion(version), {OWNER: session.owner})
+    except UserError as error:
+        session.say(f"It could not be noted whose version {version} is: {error}")
 
 
 def number(model: ModelVersion) -> int:

@@ -95,6 +95,49 @@ def look(session: Session, *, model_version: str | None = None) -> None:
     add_summary(f"## {session.config.environment}: a rollback goes {label}\n\n{table(['', ''], rows)}")
 
 
+def end_rollback(session: Session, bad: str) -> None:
+    """End a rollback that stopped half-way, so that no share of the requests is left between two versions.
+
+    Until the version to go back to has all traffic, the state is as before: the other one gets all traffic again, and
+    what was created goes. That takes a minute, where the rest of the rollback would create a deployment, for which a
+    run that was cancelled has no time. From then on the rollback is completed: what is left of it is short, and the bad
+    version must not come back. The bad one stays rejected, because that was approved. It can be repeated, and does
+    nothing where a rollback was completed or had not begun to change anything.
+
+    Args:
+        session: The environment.
+        bad: The version to go back from.
+
+    Raises:
+        UserError: Azure does not do it, or neither of the two versions serves.
+    """
+    environment, tag = session.config.environment, f"leaving_{session.config.environment}"
+    model = find_version(session, session.backend.model_versions(session.registry), bad)
+    good = model.tags.get(tag, "false") if _rejects(session, model) or session.dry_run else "false"
+    endpoint = Endpoint.look(session)
+    traffic, again = endpoint.traffic or {}, session.command("rollback", "--from", bad)
+    kept, new = rollout.unfinished(traffic, list(endpoint.deployments))
+    serving = endpoint.deployments[kept].model_version if kept else ""
+    if good == "false":
+        session.say(f"No rollback from version {bad} is in progress in {environment}.")
+    elif kept and serving == good and traffic.get(kept) == 100:
+        session.say(f"Version {good} has all traffic: the rest of the rollback follows.")
+        rollback(session, bad=bad)
+    elif kept and serving == bad:
+        if traffic.get(kept) != 100:
+            session.backend.set_traffic({kept: 100})
+        if new and endpoint.deployments[new].model_version == good:
+            session.backend.delete_online_deployment(new)
+        session.backend.tag_model(model, {tag: "false"})
+        accept = session.command("models", "--accept", bad)
+        session.say(
+            f"{kept} has all traffic with version {bad}, as before. It stays rejected: `{again}` goes back once more, "
+            f"and `{accept}` keeps it."
+        )
+    else:
+        raise UserError(f"neither version {bad} nor {good} has all traffic in {environment}: run `{again}`")
+
+
 @dataclass(frozen=True)
 class Way:
     """From where to where a rollback goes.
@@ -236,9 +279,9 @@ def _deploy_again(
     if sha256 := known_hash(session, target):
         check_files(session, target, sha256)
     # Before the rollout: if that is killed half-way, no delivery brings the bad version back.
+    _reject(session, bad, leaving_for=target.version)
     for version in _between(session, target, bad) if named else ():
         _reject(session, version)
-    _reject(session, bad, leaving_for=target.version)
     # Without waiting for the canary: the bad version answers most requests until the end.
     roll_out(session, target, Endpoint.look(session), bake_minutes=0, sleep=sleep)
     session.say(f"Version {target.version} serves again, in the place of version {bad}.")

@@ -1,6 +1,7 @@
 """What every verb works with."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from mlops import azureml
@@ -36,6 +37,11 @@ class Session:
     def registry(self) -> str | None:
         """The registry that the environment takes its models from, or None for those of its own workspace."""
         return self.config.names.registry if self.config.model.source == "registry" else None
+
+    @cached_property
+    def owner(self) -> str:
+        """What tells this project from others: the online endpoint of its first environment, a name that stays."""
+        return load_environment(self.project, self.project.first_environment).names.online_endpoint
 
     @property
     def folder(self) -> Path:

@@ -14,7 +14,7 @@ from mlops.evaluation import metrics_table
 from mlops.lint.configuration import check_overrides
 from mlops.pipeline import reads_azure
 from mlops.verbs.data import ensure_data
-from mlops.verbs.models import choose_model
+from mlops.verbs.models import check_owner, choose_model, note_owner
 from mlops.verbs.schedules import remove_schedules
 from mlops.verbs.session import Session
 
@@ -63,6 +63,7 @@ def train(session: Session, *, overrides: str = "", wait: bool = True, job: str 
 def _start(session: Session, job: str, overrides: str, *, named: bool) -> Job:
     """Start a training; return its state, or that of the one that another has started under this name meanwhile."""
     backend = session.backend
+    check_owner(session)
     remove_schedules(session, session.retraining_name)
     data = ensure_data(session)
     pipeline = definitions.of(session.project).pipeline()
@@ -151,6 +152,7 @@ def _report(session: Session, job: Job, registration: Mapping[str, Any], *, star
     if registered:
         session.say(f"Registered {registration['name']} version {registration['version']}: {'; '.join(reasons)}")
         version, sha256 = str(registration["version"]), str(registration.get("sha256") or "")
+        note_owner(session, version)
     else:
         session.say(f"No new version, the champion stays: {'; '.join(reasons)}")
     if newest or not registered:

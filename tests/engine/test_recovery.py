@@ -1,0 +1,129 @@
+"""The end of a rollback that stops half-way: cancelled, failed or killed at any of its calls to Azure."""
+
+import copy
+import itertools
+from collections.abc import Callable, Iterator
+
+import pytest
+from command_line import run
+from fake_az import FakeAzure
+from test_year import a_project
+from troubles import Trouble
+from year import Year
+from year_world import PROTECTED, World
+
+from mlops import verbs
+from mlops.config import Project
+from mlops.verbs import Session
+
+__all__ = ["a_project"]
+
+PEOPLE_WAIT = {"cancelled", "killed", "killed after", "refused", "lost"}
+
+
+@pytest.fixture
+def year(a_project: Project) -> Iterator[Year]:
+    """Version 10 serves in each environment, version 9 did before."""
+    Year.project, Year.begun = a_project, None
+    year = Year()
+    yield year
+    year.world.close()
+
+
+def completed(year: Year) -> World:
+    """The rollout of the bad version is completed."""
+    return year.world
+
+
+def canary(year: Year) -> World:
+    """The bad version is the canary of a rollout that was killed."""
+    year._push("better data", None)
+    (delivery,) = year.people.waiting
+    year.people.approved.add(delivery.sha256)
+    begun = copy.deepcopy(year.azure.workspaces[PROTECTED])
+    for call in itertools.count(1):
+        year.azure.workspaces[PROTECTED] = copy.deepcopy(begun)
+
+        def deliver(session: Session) -> None:
+            verbs.deliver(session, model_version=delivery.version, sha256=delivery.sha256, sleep=year.world.sleep)
+
+        year.world.run(PROTECTED, deliver, Trouble("killed", call))
+        traffic, _ = year.world.online(PROTECTED)
+        if len([share for share in traffic.values() if share]) == 2:
+            break
+    return year.world
+
+
+def held(year: Year) -> World:
+    """The bad version serves, and a newer one is held."""
+    year._push("better data", None)
+    (delivery,) = year.people.waiting
+    year.people.approved.add(delivery.sha256)
+    named = {"model_version": delivery.version, "sha256": delivery.sha256}
+    year.world.run(PROTECTED, lambda session: verbs.deliver(session, **named, hold=True))
+    return year.world
+
+
+@pytest.mark.parametrize("kind", sorted(PEOPLE_WAIT))
+@pytest.mark.parametrize("given", [completed, canary, held])
+def test_a_rollback_that_stops_at_any_call_ends_with_one_version_that_has_all_traffic(
+    year: Year, given: Callable[[Year], World], kind: str
+) -> None:
+    world = given(year)
+    looked = world.run(PROTECTED, verbs.look).outputs
+    bad, good = looked["bad"], looked["model_version"]
+    azure, shared = copy.deepcopy(year.azure), year.azure
+    ends = set()
+
+    def go_back(session: Session) -> None:
+        verbs.rollback(session, bad=bad, sleep=world.sleep)
+
+    def end(session: Session) -> None:
+        verbs.end_rollback(session, bad)
+
+    for call in itertools.count(1):
+        fresh = copy.deepcopy(azure)
+        shared.workspaces, shared.registry = fresh.workspaces, fresh.registry
+        before = world.online(PROTECTED)
+        before = dict(before[0]), {name: each.version for name, each in before[1].items()}
+        world.run(PROTECTED, go_back, Trouble(kind, call))
+        if world._calls < call:
+            break
+        assert not world.run(PROTECTED, end).error
+        traffic, deployments = world.online(PROTECTED)
+        after = {name: share for name, share in traffic.items() if share}
+        versions = {name: each.version for name, each in deployments.items()}
+        begun = bad in world.marked(PROTECTED, "rejected")
+        if 100 in after.values() and begun and world.version(PROTECTED) == good:
+            ends.add("completed")
+            assert list(versions.values()) == [good]
+            batch = shared.workspaces[PROTECTED].batch
+            assert batch is None or batch.default == f"model-{good}"
+        elif given is canary:
+            # The rollback had changed nothing, or only given all traffic back: the delivery decides about the rest.
+            ends.add("as before")
+            assert not begun
+            assert versions == before[1]
+        else:
+            ends.add("as before")
+            assert world.version(PROTECTED) == bad
+            # What was held goes with the begin of a rollout.
+            assert set(versions.items()) <= set(before[1].items())
+        state = world.snapshot()
+        assert not world.run(PROTECTED, end).error
+        assert world.snapshot() == state, "an end can be repeated"
+        assert not world.run(PROTECTED, go_back).error
+        assert world.version(PROTECTED) == good
+        assert bad in world.marked(PROTECTED, "rejected")
+    assert call > 10
+    assert ends == {"as before", "completed"}
+
+
+def test_the_end_of_a_rollback_names_the_bad_version_and_nothing_else(project: Project, azure: FakeAzure) -> None:
+    for words in (
+        ["--abort"],
+        ["--abort", "--from", "2", "--look"],
+        ["--abort", "--from", "2", "--model-version", "1"],
+    ):
+        assert run("rollback", *words) == 1
+    assert azure.log == []
