@@ -97,6 +97,11 @@ github_org_error = _error(
     r"[A-Za-z0-9](?:[A-Za-z0-9]|-(?=[A-Za-z0-9])){0,38}",
     "Use 1-39 letters, digits, -.",
 )
+azure_devops_organisation_error = _error(
+    r"(?=.{1,50}\Z)[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?",
+    # Short, like those below: the name of the question fills most of the line.
+    "Letters, digits, -.",
+)
 location_error = _error(r"[a-z]{4,20}[0-9]?", "Use a name like westeurope.")
 vm_size_error = _error(r"Standard_[A-Z]{1,3}[0-9]{1,3}[A-Za-z0-9_-]{0,30}", "Use e.g. Standard_D4as_v4.")
 # Azure's sizes with a GPU begin with N.
@@ -144,6 +149,20 @@ def project_name_error(name: str) -> str:
     # https://learn.microsoft.com/azure/azure-resource-manager/templates/error-reserved-resource-name
     if reserved := re.search(r"microsoft|windows|^login|^xbox", slug(name)):
         return f"Azure reserves '{reserved[0]}'."
+    return ""
+
+
+def azure_devops_name_error(name: str) -> str:
+    """Return why this cannot be the name of a project or repository in Azure DevOps; empty when it can.
+
+    https://learn.microsoft.com/azure/devops/organizations/settings/naming-restrictions
+    """
+    if not re.fullmatch(r"[\w .-]{1,64}", name):
+        return "Letters, 0-9, . - _"
+    if name != name.strip(" .") or name.startswith("_"):
+        return "No . or _ outside."
+    if name.casefold() in {*WINDOWS_DEVICES, "defaultcollection", "server", "signalr", "web"}:
+        return "It is reserved."
     return ""
 
 
@@ -273,6 +292,8 @@ FILTERS: dict[str, Callable[..., object]] = {
     "slug_error": slug_error,
     "suffix_error": suffix_error,
     "github_org_error": github_org_error,
+    "azure_devops_organisation_error": azure_devops_organisation_error,
+    "azure_devops_name_error": azure_devops_name_error,
     "location_error": location_error,
     "vm_size_error": vm_size_error,
     "gpu_vm_size_error": gpu_vm_size_error,

@@ -20,6 +20,15 @@ BAD = [
     ("project_name", "con"),
     ("project_name", "9 lives"),
     ("github_org_name", "my org; rm -rf ~"),
+    ("azure_devops_organisation", "https://dev.azure.com/my-org"),
+    ("azure_devops_organisation", "my-org-"),
+    ("azure_devops_project", "Data/Science"),
+    ("azure_devops_project", 'Data "Science"'),
+    ("azure_devops_project", "_private"),
+    ("azure_devops_project", "Web"),
+    ("azure_devops_repository", "flights."),
+    ("azure_devops_repository", " flights"),
+    ("azure_devops_repository", "x" * 65),
     ("location", "West Europe"),
     ("training_vm_size", "big one"),
     ("serving_vm_size", "Standard_D2'"),
@@ -72,7 +81,11 @@ BAD = [
     ("gpu_vm_size", "Standard_D4as_v4"),
 ]
 
+ON_AZURE_DEVOPS = {"orchestration": "azure-devops"}
 GATES = {
+    "azure_devops_organisation": ON_AZURE_DEVOPS,
+    "azure_devops_project": ON_AZURE_DEVOPS,
+    "azure_devops_repository": ON_AZURE_DEVOPS,
     "existing_workspaces": EXISTING,
     "existing_registry": EXISTING,
     "existing_cluster": EXISTING,
@@ -148,7 +161,8 @@ def test_every_question_that_is_not_always_asked_has_its_gate_here() -> None:
     hidden = {name for name, details in questions().items() if "infrastructure_version" in str(details.get("when"))}
     hidden |= {name for name, details in questions().items() if "add_ons" in str(details.get("when"))}
     hidden |= {name for name, details in questions().items() if "project_type" in str(details.get("when"))}
-    open_by_default = {"training_vm_size", "monthly_budget", "add_ons"}
+    hidden |= {name for name, details in questions().items() if "orchestration" in str(details.get("when"))}
+    open_by_default = {"training_vm_size", "monthly_budget", "add_ons", "github_org_name"}
     assert hidden - open_by_default == GATES.keys()
 
 

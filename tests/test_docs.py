@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 from combinations import EXISTING, ROOT, add_ons, label, tools, with_add_ons
-from conftest import Render, Run, refused_commands
+from conftest import Render, Run, answers_of, refused_commands
 
 MOST_STEPS = 5
+TEXTS = (".md", ".yml", ".yaml", ".toml", ".py", ".tf", ".bicep", ".json", ".ipynb", "")
 # In the reference of the Azure CLI, but not in the table that the commands are compared with.
 NOT_LISTED = (
     "az ad user show",
@@ -24,9 +25,11 @@ NOT_LISTED = (
     "az storage blob upload",
 )
 EVERYTHING = [with_add_ons(*add_ons(), infrastructure_version=tool) for tool in tools()]
+KINDS = [{}, *EVERYTHING, EXISTING]
+ON_AZURE = {"orchestration": "azure-devops"}
 
 
-@pytest.fixture(scope="session", params=[{}, *EVERYTHING, EXISTING], ids=label)
+@pytest.fixture(scope="session", params=[*KINDS, *(ON_AZURE | kind for kind in KINDS)], ids=label)
 def documented(request: pytest.FixtureRequest, render: Render) -> Path:
     """A rendered project of each kind that the documents distinguish; read it, do not write to it."""
     return render(**request.param)
@@ -34,6 +37,10 @@ def documented(request: pytest.FixtureRequest, render: Render) -> Path:
 
 def documents(project: Path) -> list[Path]:
     return sorted((project / "docs").glob("*.md"))
+
+
+def on_azure(project: Path) -> bool:
+    return answers_of(project)["orchestration"] == "azure-devops"
 
 
 def shell_lines(path: Path) -> list[str]:
@@ -96,17 +103,51 @@ def test_no_command_follows_the_steps_to_a_live_endpoint(documented: Path) -> No
     settings = (documented / "pyproject.toml").read_text(encoding="utf-8")
     # A runner has to come into a private network first, and a workspace that is there may have a model.
     if "private-network" in settings or 'infrastructure = "existing"' in settings:
-        assert [line for line in blocks[1].splitlines() if "gh workflow run" in line] == ["gh workflow run train.yml"]
+        starts = [line for line in blocks[1].splitlines() if re.match(r"gh workflow run|az pipelines run ", line)]
+        folder = answers_of(documented)["project_slug"]
+        by_hand = f"az pipelines run --name train --folder-path {folder}"
+        assert starts == [by_hand if on_azure(documented) else "gh workflow run train.yml"]
     else:
         assert len(blocks) == 1
 
 
 def test_the_documentation_says_what_each_workflow_is_for(documented: Path) -> None:
     text = (documented / "docs" / "operate.md").read_text(encoding="utf-8")
+    if on_azure(documented):
+        files = {path.stem for path in (documented / ".azuredevops").glob("*.yml")}
+        assert set(re.findall(r"^\|[^|]*\| `([\w-]+)` \|", text, flags=re.MULTILINE)) == files
+        return
     named = set(re.findall(r"^\|[^|]*\| ([A-Z][\w ]*\w) \|", text, flags=re.MULTILINE)) - {"Azure", "GitHub"}
     files = [yaml.safe_load(path.read_text("utf-8")) for path in (documented / ".github" / "workflows").glob("*.yml")]
     # One that others call alone is not started by anyone.
     assert named == {file["name"] for file in files if set(file[True]) != {"workflow_call"}}
+
+
+# What a file says of the system that the project does not use; the engine knows both.
+OTHERS = {"azure-devops": r"(?i)git\s?hub(?!\.com)|\bgh\b|dependabot", "github-actions": r"(?i)azure\s*-?devops|az pipelines"}
+
+
+def test_a_project_names_no_system_but_its_own(documented: Path) -> None:
+    other = OTHERS[answers_of(documented)["orchestration"]]
+    found = []
+    for path in sorted(documented.rglob("*")):
+        name = path.relative_to(documented).as_posix()
+        if path.is_file() and not name.startswith(("mlops/engine/", "data/")) and path.suffix in TEXTS:
+            lines = path.read_text(encoding="utf-8").splitlines()
+            found += [f"{name}:{number}: {line}" for number, line in enumerate(lines, 1) if re.search(other, line)]
+    assert found == []
+
+
+def test_parameters_of_the_documentation_are_those_of_the_pipelines(documented: Path) -> None:
+    if not on_azure(documented):
+        return  # `gh` is asked for the inputs of a workflow by other tests
+    text = "\n".join(path.read_text(encoding="utf-8") for path in documents(documented))
+    found = re.findall(r"az pipelines run --name ([\w-]+) --folder-path [\w-]+(?: --parameters ([^`\n#|]+))?", text)
+    assert len(found) > 3
+    for name, given in found:
+        file = yaml.safe_load((documented / ".azuredevops" / f"{name}.yml").read_text(encoding="utf-8"))
+        known = {each["name"] for each in file.get("parameters", [])}
+        assert {pair.split("=")[0] for pair in given.split()} <= known, name
 
 
 # The story and what is there, of the template's own documents.

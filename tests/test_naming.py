@@ -201,6 +201,12 @@ def test_the_random_suffix_is_a_valid_one_and_changes() -> None:
     ("check", "good", "bad"),
     [
         ("github_org_error", ["my-org", "A", "a" * 39], ["", "-a", "a-", "a--b", "a_b", "a" * 40, "a b", 'a"']),
+        ("azure_devops_organisation_error", ["my-org", "A1"], ["", "-a", "a-", "a_b", "a b", "a" * 51, "a/b"]),
+        (
+            "azure_devops_name_error",
+            ["Data Science", "flights", "Météo 2.0", "a-b_c"],
+            ["", " a", "a ", "a.", ".a", "_a", "a/b", 'a"b', "a&b", "a\n", "CON", "web", "a" * 65],
+        ),
         (
             "location_error",
             ["westeurope", "eastus2", "uksouth"],

@@ -65,13 +65,14 @@ try:
             Path(given.file).write_text(summary(project), encoding="utf-8")
             add_summary(summary(project))
         elif given.verb == "comment":
-            from mlops.orchestration.comment import comment_text, keep_comment
+            from mlops import orchestration
+            from mlops.orchestration.comment import comment_text
             files = sorted(Path(given.folder).rglob("*.md"), key=lambda path: path.name)
             text = comment_text(given.jobs, [path.read_text(encoding="utf-8") for path in files])
             if os.environ.get("TF_BUILD"):
                 Path("FOLDER/comment.json").write_text(json.dumps({"body": text}), encoding="utf-8")
             else:
-                keep_comment(project, text)
+                orchestration.of(project).comment(project, text)
         else:
             from mlops.subscription.button import write_button
             write_button(project, Path(given.folder), given.address)

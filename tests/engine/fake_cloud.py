@@ -1,8 +1,8 @@
 """Stand-ins for `az`, `gh`, `git` and `uv`, as far as `mlops bootstrap` uses them: a subscription, GitHub, a checkout.
 
-They answer in this process, keep their state in plain dictionaries, refuse what the real ones refuse (unknown options,
-a role for an identity that is not there, a name that is taken, a push over another user's), and fail where a test
-wants it.
+Azure DevOps is in `fake_azure_devops`. They answer in this process, keep their state in plain dictionaries, refuse
+what the real ones refuse (unknown options, a role for an identity that is not there, a name that is taken, a push over
+another user's), and fail where a test wants it.
 """
 
 import json
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import fake_az
+import fake_azure_devops
+from fake_azure_devops import FakeAzureDevOps
 
 from mlops.subscription import account as azure
 
@@ -68,6 +70,7 @@ class FakeCloud:
     head: str = ""
     origin: str = ""
     tracked: list[str] = field(default_factory=list)
+    devops: FakeAzureDevOps = field(default_factory=FakeAzureDevOps)
     log: list[list[str]] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)  # words of a command line: what it says instead
     fail_at: int | None = None  # the number of the change that fails
@@ -94,7 +97,7 @@ class FakeCloud:
             answer = getattr(self, f"_{words[0]}")(words[1:])
             if fails:
                 raise RefusedError("ERROR: connection lost")
-        except RefusedError as error:
+        except (RefusedError, fake_azure_devops.RefusedError) as error:
             return 1, "", f"{error}\n"
         return 0, answer if isinstance(answer, str) else json.dumps(answer), ""
 
@@ -118,6 +121,7 @@ class FakeCloud:
             "definitions": self.definitions,
             "environments": self.environments,
             "protection": self.protection,
+            **self.devops.contents(),
         }
 
     # Azure.
@@ -128,7 +132,10 @@ class FakeCloud:
         )
         given = fake_az.options(words[len(name.split()) - 1 :])
         first = {key: values[0] for key, values in given.items() if values}
-        answer = getattr(self, name.replace(" ", "_").replace("-", "_"))(first, given)
+        if name.startswith(("az devops ", "az pipelines ", "az repos ")):
+            answer = self.devops.command(name, first, given, self._document(first))
+        else:
+            answer = getattr(self, name.replace(" ", "_").replace("-", "_"))(first, given)
         return "" if first.get("--output") == "none" else answer
 
     def az_account_show(self, one: dict[str, str], many: dict[str, list[str]]) -> object:
@@ -282,13 +289,25 @@ class FakeCloud:
         self.roles = [role for role in self.roles if role["id"] not in many["--ids"]]
         return {}
 
+    def _document(self, one: dict[str, str]) -> Any:
+        """Return the JSON document that a command reads from a file."""
+        name = one.get("--body", one.get("--service-endpoint-configuration", "")).removeprefix("@")
+        return json.loads((self.folder / name).read_text(encoding="utf-8")) if name else None
+
+    def az_extension_show(self, one: dict[str, str], many: dict[str, list[str]]) -> object:
+        _require(self.devops.extension, "ERROR: The extension azure-devops is not installed.")
+        return {"name": one["--name"]}
+
     def az_rest(self, one: dict[str, str], many: dict[str, list[str]]) -> object:
+        if one.get("--resource") == fake_azure_devops.RESOURCE:
+            given = dict(pair.split("=", 1) for pair in many["--url-parameters"])
+            return self.devops.call(one["--method"], one["--url"], given, self._document(one))
         place, _, number = one["--url"].rpartition("/")
         definitions = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions"
         _require(place == definitions, "(NotFound)")
         _require(one["--url-parameters"] == "api-version=2022-04-01", "(InvalidApiVersionParameter)")
         if one["--method"] == "put":
-            document = json.loads((self.folder / one["--body"].removeprefix("@")).read_text(encoding="utf-8"))
+            document = self._document(one)
             _require(document["properties"]["assignableScopes"] == [f"/subscriptions/{SUBSCRIPTION}"], "(InvalidScope)")
             self.definitions[number] = document
         known = f"(RoleDefinitionDoesNotExist) The specified role definition with ID '{number}' does not exist."
@@ -497,6 +516,9 @@ class FakeCloud:
             self.tracked += [each for each in everything if words[1] in ("--all", each)]
         elif words[0] == "commit":
             self.head += "1"
+        elif words[0] == "push" and "dev.azure.com" in self.origin:
+            problem = self.devops.push(self.origin, self.head)
+            _require(not problem, problem)
         elif words[0] == "push":
             there = self.branches.get("main", "")
             _require(self.head.startswith(there), " ! [rejected] main -> main (fetch first)")

@@ -11,7 +11,7 @@ import pytest
 from command_line import run
 from small_project import create_project, write_yaml
 
-from mlops.orchestration import github
+from mlops.orchestration import github_run
 from mlops.project import Project, load_yaml
 
 IDS = ("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_SUBSCRIPTION_ID")
@@ -95,7 +95,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, found: Any) -> list[Any]:
             raise found
         return contextlib.nullcontext(io.BytesIO(json.dumps(found).encode()))
 
-    monkeypatch.setattr(github, "urlopen", urlopen)
+    monkeypatch.setattr(github_run, "urlopen", urlopen)
     variables = {"GITHUB_API_URL": "https://api.github.com", "GITHUB_REPOSITORY": "ada/a-project", "GH_TOKEN": "token"}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

@@ -389,7 +389,7 @@ def bootstrap(
     ] = None,
     undo: Annotated[bool, typer.Option("--undo", help="Remove what bootstrap made, and nothing else.")] = False,
     create_repository: Annotated[
-        bool, typer.Option("--create-repository", help="Create the repository on GitHub and push to it.")
+        bool, typer.Option("--create-repository", help="Create the repository, and push to it.")
     ] = False,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
@@ -554,10 +554,13 @@ def issue(
     dry_run: DryRunOption = False,
 ) -> None:
     """Open an issue in the repository, update it, or close it when there is nothing left."""
+    from mlops import orchestration
     from mlops.project import Project
     from mlops.upkeep.issue import keep_issue
 
-    keep_issue(Project.load(), title, file, dry_run=dry_run)
+    project = Project.load()
+    issues = orchestration.of(project).issues(project, dry_run=dry_run)
+    keep_issue(issues, project, title, file, dry_run=dry_run)
 
 
 def main(arguments: list[str] | None = None) -> None:

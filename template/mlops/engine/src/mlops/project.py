@@ -44,7 +44,7 @@ class Choices(Section):
     infrastructure: Literal["terraform", "bicep", "existing"]
     add_ons: list[AddOn] = []
     orchestration: Text = "github-actions"
-    repository: Annotated[str, StringConstraints(pattern=r"^([^/\s]+/[^/\s]+)?$")] = ""
+    repository: Annotated[str, StringConstraints(pattern=r"^([^/\s]+/([^/\s]([^/]*[^/\s])?/)?[^/\s]+)?$")] = ""
     environments: list[Text] = []
 
 

@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 
 from mlops.errors import UserError
+from mlops.orchestration.azure_devops import AzureDevOps
 from mlops.orchestration.github import GitHubActions
 from mlops.project import Project
 from mlops.subscription.choices import Orchestration
 
-ORCHESTRATIONS: Mapping[str, Orchestration] = {"github-actions": GitHubActions()}
+ORCHESTRATIONS: Mapping[str, Orchestration] = {
+    "github-actions": GitHubActions(),
+    "azure-devops": AzureDevOps(),
+}
 """The choices of `orchestration` in [tool.mlops] of pyproject.toml."""
 
 

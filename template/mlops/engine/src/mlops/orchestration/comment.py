@@ -1,29 +1,53 @@
-"""The one comment that the workflows keep under a pull request on GitHub: made once, then updated."""
+"""The one comment that the workflows keep under a pull request: made once, then updated."""
 
 import json
-import os
-import re
-import tempfile
-from pathlib import Path
-from typing import Any
+from typing import NamedTuple, Protocol
 
-from mlops.errors import CommandError, UserError
+from mlops.errors import UserError
 from mlops.outputs import annotate, run_address, table
 from mlops.project import Project
 from mlops.repository import place
-from mlops.shell import Shell
-from mlops.subscription.account import REMEDIES
 
-LIMIT = 65_000  # a comment on GitHub holds 65,536 characters
+LIMIT = 65_000  # a comment on GitHub holds 65,536 characters, one in Azure DevOps 150,000
 PASSED = ("success", "succeeded", "succeededwithissues", "skipped")
-REFUSED = r"Resource not accessible by|is locked"
+
+
+class NotAllowedError(Exception):
+    """This run may not comment; the message is the reason."""
+
+
+class Comment(NamedTuple):
+    """A comment that is there: by what the system finds it, and its text."""
+
+    key: str
+    text: str
+
+
+class Comments(Protocol):
+    """The comments under the pull request of this run. Each method raises NotAllowedError where a right is missing."""
+
+    number: str
+    """Number of the pull request."""
+
+    def own(self) -> list[Comment]:
+        """Return what the workflows wrote, in order; what a person wrote is none of it."""
+
+    def add(self, text: str) -> None:
+        """Write a comment."""
+
+    def change(self, comment: Comment, text: str) -> None:
+        """Replace the text of a comment."""
+
+    def delete(self, comment: Comment) -> None:
+        """Delete a comment."""
 
 
 def comment_text(jobs: str, texts: list[str]) -> str:
     """Return the text of a comment: the jobs that ended otherwise than well, then what the others have written.
 
     Args:
-        jobs: The jobs of the run with their results, as the workflow knows them (`toJSON(needs)`).
+        jobs: The jobs of the run with their results, as the system of the workflows writes them: `toJSON(needs)` in
+            GitHub Actions, `convertToJson(dependencies)` in Azure Pipelines.
         texts: Markdown of metrics, of a plan.
 
     Raises:
@@ -40,64 +64,33 @@ def comment_text(jobs: str, texts: list[str]) -> str:
     return "\n\n".join([_cut("\n\n".join(parts)), *([f"[All of this run]({address})"] if address else [])]) + "\n"
 
 
-def keep_comment(project: Project, markdown: str) -> None:
+def keep_comment(comments: Comments, project: Project, markdown: str) -> None:
     """Make the project's comment under the pull request of this run, or update it; others of its own are deleted.
 
     Args:
+        comments: Those under the pull request.
         project: The project; of several in a repository each has a comment of its own.
         markdown: The text, as `comment_text` returns it.
 
     Raises:
-        UserError: This is no run of a pull request.
-        CommandError: GitHub refuses for another reason than a right that the token of a fork lacks.
+        UserError: The system refuses for another reason than a right that this run lacks.
     """
-    repository, number = _pull_request()
-    mark = f"<!-- mlops: {place(project).folder or 'comment'} -->"
-    body = f"{mark}\n{markdown}"
-    shell = Shell(project.root, remedies=REMEDIES, quiet=True)
-    path = f"repos/{repository}/issues"
+    mark = f"<!-- mlops: {place(project).folder or 'comment'} -->\n"
+    text = mark + markdown
     try:
-        pages = json.loads(
-            shell.read("gh", "api", "--paginate", "--slurp", f"{path}/{number}/comments?per_page=100") or "[]"
-        )
-        # What a person wrote stays, even with the mark in it.
-        own = [each for page in pages for each in page if _is_own(each, mark)]
+        # A run of a person's own tools may have written other lines.
+        own = [each for each in comments.own() if each.text.replace("\r\n", "\n").startswith(mark)]
         if not own:
-            _send(shell, "POST", f"{path}/{number}/comments", body)
-        elif own[0]["body"] != body:
-            _send(shell, "PATCH", f"{path}/comments/{own[0]['id']}", body)
+            comments.add(text)
+        elif own[0].text != text:
+            comments.change(own[0], text)
         for each in own[1:]:
-            shell.read("gh", "api", "--method", "DELETE", f"{path}/comments/{each['id']}")
-    except CommandError as failure:
-        if not re.search(REFUSED, failure.output):
-            raise
-        reason = failure.output.strip().splitlines()[-1]
-        annotate("notice", "No comment", f"this run may not comment, as one for a fork may not: {reason}")
+            comments.delete(each)
+    except NotAllowedError as reason:
+        annotate("notice", "No comment", str(reason))
         return
-    done = "made" if not own else "updated" if own[0]["body"] != body else "up to date"
-    print(f"The comment under pull request {number} is {done}.", flush=True)
-
-
-def _pull_request() -> tuple[str, str]:
-    """Return the repository and the number of the pull request that this run is for."""
-    found = re.fullmatch(r"refs/pull/(\d+)/\w+", os.environ.get("GITHUB_REF", ""))
-    repository = os.environ.get("GITHUB_REPOSITORY")
-    if not found or not repository:
-        raise UserError("GITHUB_REF names no pull request: this runs in a workflow that a pull request starts")
-    return repository, found[1]
-
-
-def _is_own(comment: dict[str, Any], mark: str) -> bool:
-    user = comment.get("user") or {}  # none, when it was deleted
-    return user.get("type") == "Bot" and comment["body"].replace("\r\n", "\n").startswith(f"{mark}\n")
-
-
-def _send(shell: Shell, method: str, path: str, body: str) -> None:
-    # As JSON in a file: a field of gh would read a text such as @name or true as something else.
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "comment.json")
-        file.write_text(json.dumps({"body": body}), encoding="utf-8")
-        shell.read("gh", "api", "--method", method, path, "--input", str(file))
+    done = "made" if not own else "updated" if own[0].text != text else "up to date"
+    print(f"The comment under pull request {comments.number} is {done}.", flush=True)
 
 
 def _cut(text: str) -> str:

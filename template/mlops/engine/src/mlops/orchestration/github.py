@@ -1,19 +1,18 @@
 """GitHub Actions: repository, environments, variables, approvals and protection of main, made and checked."""
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 
 from mlops.config import EnvironmentConfig
 from mlops.definitions.base import Finding as LintFinding
 from mlops.errors import CommandError, UserError
-from mlops.orchestration import monorepo
+from mlops.orchestration import github_run, monorepo
+from mlops.orchestration.checkout import BRANCH, Checkout, FirstCommit, FirstPush, LockFile
+from mlops.orchestration.checkout import REMEDIES as GIT_REMEDIES
 from mlops.orchestration.comment import keep_comment
 from mlops.project import Project, load_yaml
 from mlops.repository import VERB, place
@@ -21,7 +20,16 @@ from mlops.shell import Shell
 from mlops.subscription.account import NOT_FOUND, REMEDIES
 from mlops.subscription.checks import Check, Context, Finding, error, ok, warning
 from mlops.subscription.checks.tools import Tool
-from mlops.subscription.steps import BOOTSTRAP_TAGS, Cloud, Identity, RemovableStep, SkippedError, Step, Trust
+from mlops.subscription.steps import (
+    BOOTSTRAP_TAGS,
+    Cloud,
+    Credential,
+    Identity,
+    RemovableStep,
+    SkippedError,
+    Step,
+    Trust,
+)
 
 CUSTOM_SUBJECT = "actions/oidc/customization/sub"
 ISSUER = "https://token.actions.githubusercontent.com"
@@ -33,8 +41,6 @@ MARK, MARK_VALUE = "MLOPS_CREATED_BY", BOOTSTRAP_TAGS["created_by"]
 
 # Branches by name, not "protected branches": nothing says that a ruleset alone makes a branch a protected one.
 BY_NAME = {"protected_branches": False, "custom_branch_policies": True}
-BRANCH = "main"
-
 # What an environment may have beside reviewers and branches, and what a new one has.
 DEFAULTS = {"wait_timer": 0, "prevent_self_review": False, "can_admins_bypass": True}
 
@@ -75,11 +81,15 @@ class GitHubActions:
         Raises:
             UserError: It has none, or GitHub gives no answer.
         """
-        require_reviewers(place(project).named(environment))
+        github_run.require_reviewers(place(project).named(environment))
 
     def comment(self, project: Project, markdown: str) -> None:
         """Keep one comment under the pull request, as a run of GitHub Actions."""
-        keep_comment(project, markdown)
+        keep_comment(github_run.GitHubComments(project), project, markdown)
+
+    def issues(self, project: Project, *, dry_run: bool) -> github_run.GitHubIssues:
+        """Return the open issues that workflows opened."""
+        return github_run.GitHubIssues(project, dry_run=dry_run)
 
     def write_copies(self, project: Project) -> None:
         """Write the workflows and settings that GitHub reads at the top of the repository alone."""
@@ -139,19 +149,12 @@ def subject_prefixes(repository: Mapping[str, Any], subject: Mapping[str, Any]) 
     return [ids if immutable else names]
 
 
-class GitHub:
+class GitHub(Checkout):
     """The project's repository, as `gh` and `git` see it."""
 
     def __init__(self, cloud: Cloud, configs: Sequence[EnvironmentConfig], create_repository: bool, undo: bool) -> None:
         """Keep what is to be connected, or disconnected."""
-        self.cloud = cloud
-        self.configs = configs
-        self.environments = [config.environment for config in configs]
-        self.create = create_repository
-        self.undo = undo
-        self.pushed = False
-        self.place = place(cloud.project)
-        self._origin: str | None = None
+        super().__init__(cloud, configs, create_repository, undo)
         self._repository: dict[str, Any] | None = None
 
     def describe(self) -> list[str]:
@@ -222,7 +225,7 @@ class GitHub:
         workflows = f"workflows of {self.name} in {name}"
         is_own = partial(self._is_own_credential, name)
         return [
-            Trust(self.cloud, identity, workflows, ISSUER, partial(self._subjects, name), is_own),
+            Trust(self.cloud, identity, workflows, partial(self._credentials, name), is_own),
             Environment(self, name, identity),
             Variables(self, name, identity),
         ]
@@ -280,19 +283,18 @@ class GitHub:
         return f"repos/{self.name}"
 
     @property
-    def remote(self) -> str:
-        """The address of the remote `origin`, empty without one."""
-        if self._origin is None:
-            self._origin = self.git("remote", "get-url", "origin")
-        return self._origin
-
-    @property
     def ssh(self) -> bool:
         """Whether a push goes over SSH, with a sign-in of its own."""
         if not self.remote and not self.cloud.dry_run:
             # What `gh repo create` will use.
             return self.run("gh", "config", "get", "git_protocol", "--host", "github.com").strip() == "ssh"
         return "git@" in self.remote
+
+    @property
+    def sign_in(self) -> tuple[str, ...]:
+        """The sign-in of gh: an empty helper forgets those of the machine."""
+        helper = "credential.https://github.com.helper="
+        return ("-c", helper, "-c", f"{helper}!gh auth git-credential")
 
     @cached_property
     def user(self) -> dict[str, Any]:
@@ -305,16 +307,7 @@ class GitHub:
         return {**json.loads(body), "scopes": re.split(r", *", scopes[1].strip()) if scopes else None}
 
     def _check_git(self) -> None:
-        root = self.cloud.project.root
-        top = self.git("rev-parse", "--show-toplevel")
-        if top and Path(top).resolve() != root.resolve():
-            raise UserError(
-                f"the project lies inside another Git repository, {top}: move it out of there, or leave out "
-                f"--create-repository and let it be one of several projects there (`{VERB}`)"
-            )
-        branch = self.git("symbolic-ref", "--short", "HEAD") if top else "main"
-        if branch != "main":
-            raise UserError(f"the branch is {branch or 'none'}, but the workflows watch main: run `git branch -m main`")
+        self.check_git()
         if not self.remote and self.repository and self.query(f"{self.api}/branches"):
             raise UserError(
                 f"{self.name} is on GitHub already, with commits of its own: name another one in [tool.mlops] of "
@@ -325,10 +318,6 @@ class GitHub:
         """Return a branch on GitHub, None when there is none."""
         return self.query(f"{self.api}/branches/{name}") if self.repository else None
 
-    def forget_remote(self) -> None:
-        """Query Git for `origin` again next time."""
-        self._origin = None
-
     # Who signs in.
 
     @property
@@ -338,15 +327,19 @@ class GitHub:
             return [f"repo:{owner}@OWNER_ID/{name}@REPOSITORY_ID"]
         return subject_prefixes(self.repository, self.query(f"{self.api}/{CUSTOM_SUBJECT}") or {})
 
-    def _subjects(self, environment: str) -> dict[str, str]:
+    def _credentials(self, environment: str) -> dict[str, Credential]:
         names = (f"github-{environment}", f"github-{environment}-by-name")
         prefixes = ["", ""] if self.undo else self._prefixes
-        return {name: f"{prefix}:environment:{environment}" for name, prefix in zip(names, prefixes, strict=False)}
+        return {
+            name: Credential(ISSUER, f"{prefix}:environment:{environment}")
+            for name, prefix in zip(names, prefixes, strict=False)
+        }
 
-    def _is_own_credential(self, environment: str, name: str, subject: str) -> bool:
+    def _is_own_credential(self, environment: str, name: str, credential: Credential) -> bool:
         """Return whether a credential is of this repository, with or without numeric ids, under a name of ours."""
         expected = f"repo:{self.name}:environment:{environment}".casefold()
-        return name in self._subjects(environment) and re.sub(r"@\d+\b", "", subject).casefold() == expected
+        is_own = re.sub(r"@\d+\b", "", credential.subject).casefold() == expected
+        return credential.issuer == ISSUER and name in self._credentials(environment) and is_own
 
     # The protection of main.
 
@@ -381,15 +374,6 @@ class GitHub:
             if "HTTP 404" in failure.output:
                 return None
             raise
-
-    def git(self, *words: str) -> str:
-        """Query Git; empty when it has no answer, and in a dry run."""
-        if self.cloud.dry_run:
-            return ""
-        try:
-            return self.cloud.shell.read("git", *words).strip()
-        except CommandError:
-            return ""
 
     def run_within_plan(self, otherwise: str, *command: str) -> None:
         """Run a command that needs a plan of GitHub's.
@@ -433,55 +417,8 @@ class GitHub:
         return {
             r"gh auth login|HTTP 401": "you are not signed in to GitHub: run `gh auth login`",
             r"HTTP 403|Must have admin rights|cannot create a repository": self._forbidden,
-            r"tell me who you are|auto-detect email": (
-                "Git does not know you: run `git config --global user.name NAME` and "
-                "`git config --global user.email ADDRESS`"
-            ),
-            r"non-fast-forward|fetch first": (
-                f"{self.name} has commits that are not here: run `git pull --rebase origin main`"
-            ),
+            **GIT_REMEDIES,
         }
-
-
-@dataclass
-class LockFile(Step):
-    """uv's lock file."""
-
-    github: GitHub
-    name = "uv.lock, which the workflows insist on"
-
-    def done(self) -> bool:
-        """Return whether there is a lock file."""
-        return (self.github.cloud.project.root / "uv.lock").is_file()
-
-    def make(self) -> None:
-        """Lock the dependencies."""
-        self.github.run("uv", "lock")
-
-
-@dataclass
-class FirstCommit(Step):
-    """A commit that has the lock file."""
-
-    github: GitHub
-    name = "first commit"
-
-    def done(self) -> bool:
-        """Return whether there is such a commit."""
-        git = self.github.git
-        return bool(git("rev-parse", "--verify", "HEAD") and git("ls-files", "uv.lock"))
-
-    def make(self) -> None:
-        """Commit everything, or after a commit of the user's the lock file alone."""
-        git, run = self.github.git, self.github.run
-        if not git("rev-parse", "--show-toplevel"):
-            run("git", "init", "--initial-branch", "main")
-        if git("rev-parse", "--verify", "HEAD"):
-            run("git", "add", "uv.lock")
-            run("git", "commit", "--message", "Lock the dependencies", "--", "uv.lock")
-        else:
-            run("git", "add", "--all")
-            run("git", "commit", "--message", "First version")
 
 
 @dataclass
@@ -508,30 +445,6 @@ class Repository(Step):
         elif not github.remote:
             github.run("git", "remote", "add", "origin", found["clone_url"])
         github.forget_remote()
-
-
-@dataclass
-class FirstPush(Step):
-    """The project's first push."""
-
-    github: GitHub
-
-    @property
-    def name(self) -> str:
-        """The repository's name."""
-        return f"first push to {self.github.name}"
-
-    def done(self) -> bool:
-        """Return whether main is on GitHub."""
-        return self.github.branch("main") is not None
-
-    def make(self) -> None:
-        """Push main."""
-        # The sign-in of gh, for this command alone: an empty helper forgets those of the machine.
-        helper = "credential.https://github.com.helper="
-        sign_in = () if self.github.ssh else ("-c", helper, "-c", f"{helper}!gh auth git-credential")
-        self.github.run("git", *sign_in, "push", "--set-upstream", "origin", "main")
-        self.github.pushed = True
 
 
 @dataclass
@@ -831,35 +744,6 @@ def _lacks(scope: str) -> UserError:
     return UserError(
         f"your sign-in to GitHub lacks the scope {scope}: run `gh auth refresh --hostname github.com --scopes {scope}`"
     )
-
-
-def require_reviewers(environment: str) -> None:
-    """Ask GitHub, with the token of the run, for the reviewers of an environment.
-
-    Raises:
-        UserError: It has none, or GitHub gives no answer.
-    """
-    variables = ("GITHUB_API_URL", "GITHUB_REPOSITORY", "GH_TOKEN")
-    if missing := [name for name in variables if not os.environ.get(name)]:
-        raise UserError(f"{missing[0]} is not set: this runs in a workflow, with the token of the job as GH_TOKEN")
-    address, repository, token = (os.environ[name] for name in variables)
-    # Not with gh, which a machine of one's own need not have.
-    request = Request(
-        f"{address}/repos/{repository}/environments/{environment}",
-        headers={"Authorization": f"Bearer {token}", "Accept": "application/vnd.github+json"},
-    )
-    try:
-        with urlopen(request, timeout=30) as response:
-            rules = json.load(response).get("protection_rules") or []
-    except (OSError, ValueError) as error:
-        raise UserError(f"GitHub does not say who approves {environment}: {error}; run this job again") from error
-    if not any(rule.get("type") == "required_reviewers" for rule in rules):
-        raise UserError(
-            f"{environment} is protected, and its environment on GitHub has no required reviewers: add them in its "
-            "settings, or start deliver.yml manually with the environment, version and hash typed, which is an "
-            "approval, too (docs/operate.md)"
-        )
-    print(f"{environment} has required reviewers.", flush=True)
 
 
 def check_trust(context: Context) -> Iterator[Finding]:

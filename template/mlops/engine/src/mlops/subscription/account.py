@@ -71,16 +71,24 @@ def find(shell: Shell, *command: str) -> Any:
     return json.loads(output) if output.strip() else None
 
 
-def body(shell: Shell, name: str, document: object) -> tuple[str, str]:
-    """Return the option of `az rest` for a JSON body, which it reads from a file.
+def write_document(shell: Shell, name: str, document: object) -> str:
+    """Write a JSON document for a command that reads a file, and return its path; a dry run shows the document.
 
     cmd.exe, which runs `az` on Windows, would remove the quotes of an argument.
     """
     file = shell.folder / ".local" / "azure" / f"{name}.json"
-    if not shell.dry_run:
+    path = file.relative_to(shell.folder).as_posix()
+    if shell.dry_run:
+        print(f"# {path}: {json.dumps(document)}", flush=True)
+    else:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(document), encoding="utf-8")
-    return "--body", f"@{file.relative_to(shell.folder).as_posix()}"
+    return path
+
+
+def body(shell: Shell, name: str, document: object) -> tuple[str, str]:
+    """Return the option of `az rest` for a JSON body, which it reads from a file."""
+    return "--body", f"@{write_document(shell, name, document)}"
 
 
 def account(shell: Shell) -> Account:

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal, Protocol
 
 from mlops.config import EnvironmentConfig
@@ -114,6 +115,22 @@ class Connection(Protocol):
         """Return what to do next; `provisions` as in `Infrastructure`."""
 
 
+class Issues(Protocol):
+    """The open issues that workflows of the project opened: a person's with the same title is none of them."""
+
+    def find(self, title: str) -> str:
+        """Return the number of the one with this title, empty without one."""
+
+    def open(self, title: str, file: Path) -> None:
+        """Open one with the text of a file."""
+
+    def update(self, number: str, file: Path) -> None:
+        """Replace the text."""
+
+    def close(self, number: str) -> None:
+        """Close it, with a last word."""
+
+
 class Orchestration(Protocol):
     """Where the workflows run."""
 
@@ -141,6 +158,9 @@ class Orchestration(Protocol):
         Raises:
             UserError: This is no run for a pull request, or the comment cannot be written.
         """
+
+    def issues(self, project: Project, *, dry_run: bool) -> Issues:
+        """Return the open issues of the project; with `dry_run` commands are shown, and none is run."""
 
     def write_copies(self, project: Project) -> None:
         """Write what must lie at the top of the repository for a project in one of its folders.

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlops.config import EnvironmentConfig
 from mlops.errors import CommandError
@@ -257,6 +257,13 @@ class ManagedIdentity(RemovableStep):
         self.identity.forget()
 
 
+class Credential(NamedTuple):
+    """Who vouches for the workflows, and as whom; Entra ID compares both letter by letter."""
+
+    issuer: str
+    subject: str
+
+
 @dataclass
 class Trust(RemovableStep):
     """Federated credentials, by which workflows sign in as an identity without a secret."""
@@ -265,11 +272,10 @@ class Trust(RemovableStep):
     identity: Identity
     workflows: str
     """Which workflows, in words."""
-    issuer: str
-    subjects: Callable[[], Mapping[str, str]]
-    """The subjects of the workflows by the name of the credential."""
-    made_by_bootstrap: Callable[[str, str], bool]
-    """Whether `bootstrap` gives a credential this name and subject."""
+    credentials: Callable[[], Mapping[str, Credential]]
+    """What the workflows sign in with, by the name of the credential."""
+    made_by_bootstrap: Callable[[str, Credential], bool]
+    """Whether `bootstrap` gives a credential this name and this content."""
 
     @property
     def name(self) -> str:
@@ -277,15 +283,18 @@ class Trust(RemovableStep):
         return f"sign-in as {self.identity.name}: {self.workflows}"
 
     def done(self) -> bool:
-        """Return whether the identity trusts every subject."""
+        """Return whether the identity trusts all of them."""
         return not self._missing()
 
     def make(self) -> None:
-        """Create the credentials that are missing."""
+        """Create the credentials that are missing, in place of those that `bootstrap` made for what is gone."""
+        known = self._find()
         # Entra ID requires this audience of all such tokens.
         audience = ("--audiences", "api://AzureADTokenExchange")
-        for name, subject in self._missing().items():
-            trust = ("--issuer", self.issuer, "--subject", subject, *audience)
+        for name, new in self._missing().items():
+            if name in known and self.made_by_bootstrap(name, known[name]):
+                self._change("delete", "--name", name, *self.identity.parent, "--yes")
+            trust = ("--issuer", new.issuer, "--subject", new.subject, *audience)
             self._change("create", "--name", name, *self.identity.parent, *trust)
 
     def removable(self) -> bool:
@@ -300,20 +309,20 @@ class Trust(RemovableStep):
     def _change(self, *words: str) -> None:
         self.cloud.az("identity", "federated-credential", *words)
 
-    def _find(self) -> list[dict[str, Any]]:
-        if not self.identity.exists:
-            return []
+    def _find(self) -> dict[str, Credential]:
+        if self.cloud.dry_run or not self.identity.exists:
+            return {}
         found = self.cloud.find("identity", "federated-credential", "list", *self.identity.parent) or []
-        return [each for each in found if each["issuer"] == self.issuer]
+        return {each["name"]: Credential(each["issuer"], each["subject"]) for each in found}
 
-    def _missing(self) -> dict[str, str]:
-        known = [each["subject"] for each in self._find()]
-        return {name: subject for name, subject in self.subjects().items() if subject not in known}
+    def _missing(self) -> dict[str, Credential]:
+        known = self._find().values()
+        return {name: each for name, each in self.credentials().items() if each not in known}
 
     def _own(self) -> list[str]:
         if self.cloud.dry_run:
-            return list(self.subjects())
-        return [each["name"] for each in self._find() if self.made_by_bootstrap(each["name"], each["subject"])]
+            return list(self.credentials())
+        return [name for name, each in self._find().items() if self.made_by_bootstrap(name, each)]
 
 
 @dataclass

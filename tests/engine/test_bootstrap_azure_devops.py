@@ -1,0 +1,656 @@
+"""What bootstrap makes in Azure DevOps, what it leaves there, and what it says; test_bootstrap.py has the rest."""
+
+import copy
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bootstrap_world
+import pytest
+from bootstrap_world import EMPTY, PIPELINES, SYSTEMS, fail, granted, start
+from fake_azure_devops import ACCOUNT, HOST, ME, PROJECT, FakeAzureDevOps
+from fake_azure_devops import RefusedError as DevOpsRefusedError
+from fake_cloud import PERSON, SUBSCRIPTION, TENANT, FakeCloud
+from small_project import configuration, write_yaml
+
+from mlops import infrastructure
+from mlops.errors import UserError
+from mlops.orchestration.azure_devops.names import Address, Names
+from mlops.orchestration.azure_devops.steps import APPROVAL, BRANCHES, LOCK
+from mlops.project import Project, load_yaml
+
+# Fixtures.
+cloud, files, fresh = bootstrap_world.cloud, bootstrap_world.files, bootstrap_world.fresh
+
+MARK = "mlops-bootstrap"
+ISSUER = f"https://login.microsoftonline.com/{TENANT}/v2.0"
+
+
+@pytest.fixture
+def system() -> str:
+    """Where the pipelines run."""
+    return SYSTEMS[1]
+
+
+def pushed(cloud: FakeCloud) -> FakeAzureDevOps:
+    """The project has been pushed to its repository."""
+    devops = cloud.devops
+    devops.create_project()
+    devops.create_repository("a-project")["branches"]["main"] = "1"
+    cloud.top, cloud.head = str(cloud.root), "1"
+    cloud.origin = "https://dev.azure.com/my-org/Data%20Science/_git/a-project"
+    return devops
+
+
+def environment(devops: FakeAzureDevOps, name: str, description: str = "") -> str:
+    """Make an environment, as a person would; return its number."""
+    number = devops.take_number()
+    devops.environments[number] = {"id": number, "name": name, "description": description}
+    return str(number)
+
+
+def guards(devops: FakeAzureDevOps) -> dict[str, set[str]]:
+    """The kinds of checks of each environment and connection."""
+    names = {APPROVAL.type: "approval", BRANCHES.type: "main only", LOCK.type: "lock"}
+    found: dict[str, set[str]] = {}
+    for each in devops.checks:
+        key = f"{each['resource']['type']} {each['resource']['name']}"
+        found.setdefault(key, set()).add(names[each["type"]["id"]])
+    return found
+
+
+# What is made.
+
+
+def test_one_command_makes_everything_from_nothing(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh)
+    devops = cloud.devops
+    assert devops.project is not None
+    assert devops.repositories["a-project"]["branches"] == {"main": "1"}
+    assert cloud.origin == "https://dev.azure.com/my-org/Data%20Science/_git/a-project"
+    for name in ("dev", "dev-read"):
+        (connection,) = [each for each in devops.connections.values() if each["name"] == f"a-project-{name}"]
+        known = connection["authorization"]["parameters"]
+        assert (known["tenantid"], known["serviceprincipalid"]) == (TENANT, f"client-of-id-deploy-{name}")
+        assert connection["data"]["subscriptionId"] == SUBSCRIPTION
+        (credential,) = cloud.credentials[f"id-deploy-{name}"].values()
+        # The subject has the id of the connection, which only the connection knows.
+        assert credential["subject"] == f"/eid1/c/pub/t/x/a/y/sc/{HOST}/{connection['id']}"
+        assert credential["issuer"] == ISSUER
+    assert {each["name"]: each["process"]["yamlFilename"] for each in devops.pipelines.values()} == {
+        name: f".azuredevops/{name}.yml" for name in PIPELINES
+    }
+    assert {each["path"] for each in devops.pipelines.values()} == {"\\a-project"}
+    assert cloud.registered == {*infrastructure.of(fresh).providers()}
+    assert not [line for line in cloud.log if line[0] == "gh"]
+
+
+def test_a_pull_request_has_to_pass_its_pipeline(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh)
+    (policy,) = cloud.devops.policies.values()
+    number = policy["settings"]["buildDefinitionId"]
+    assert cloud.devops.pipelines[number]["name"] == "pull-request"
+    assert (policy["isEnabled"], policy["isBlocking"]) == (True, True)
+    assert policy["settings"]["scope"] == [{"repositoryId": "id-of-a-project", "refName": "refs/heads/main"}]
+
+
+def test_test_and_prod_need_an_approval_and_dev_does_not_and_main_alone_changes_them(
+    fresh: Project, cloud: FakeCloud
+) -> None:
+    start(fresh, "dev", "test", "prod")
+    changing, approved = {"main only", "lock"}, {"main only", "approval", "lock"}
+    assert guards(cloud.devops) == {
+        "environment a-project-dev": changing,
+        "environment a-project-dev-rollback": changing,
+        "environment a-project-test": approved,
+        "environment a-project-test-rollback": approved,
+        "environment a-project-prod": approved,
+        "environment a-project-prod-rollback": approved,
+        "endpoint a-project-dev": {"main only"},
+        # A pull request plans for dev from its own branch, so a-project-dev-read has none.
+        "endpoint a-project-test": {"main only"},
+        "endpoint a-project-test-read": {"main only"},
+        "endpoint a-project-prod": {"main only"},
+        "endpoint a-project-prod-read": {"main only"},
+    }
+    (approval,) = [
+        each
+        for each in cloud.devops.checks
+        if each["type"]["id"] == APPROVAL.type and each["resource"]["name"] == "a-project-prod"
+    ]
+    assert approval["settings"]["approvers"] == [{"id": ME}]
+    assert approval["timeout"] == 30 * 24 * 60
+    (branch,) = [
+        each
+        for each in cloud.devops.checks
+        if each["type"]["id"] == BRANCHES.type and each["resource"]["name"] == "a-project-prod-read"
+    ]
+    assert branch["settings"]["inputs"]["allowedBranches"] == "refs/heads/main"
+
+
+def test_a_pipeline_may_use_what_it_names_and_nothing_else(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh, "dev", "prod")
+    changing = ["deliver", "infrastructure", "monitor", "rollback", "teardown", "train"]
+    through = [name for name in changing if name != "rollback"]
+    assert cloud.devops.contents()["permissions"] == {
+        "environment a-project-dev": through,
+        "environment a-project-dev-rollback": ["rollback"],
+        "environment a-project-prod": through,
+        "environment a-project-prod-rollback": ["rollback"],
+        "endpoint a-project-dev": changing,
+        "endpoint a-project-dev-read": sorted([*changing, "pull-request"]),
+        "endpoint a-project-prod": changing,
+        "endpoint a-project-prod-read": changing,
+    }
+
+
+def test_the_first_run_builds_the_first_environment_when_all_is_ready(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh, "dev", "test")
+    (run,) = cloud.devops.runs
+    assert cloud.devops.pipelines[run["definition"]["id"]]["name"] == "infrastructure"
+    assert run["parameters"] == {"environment": "dev", "action": "apply"}
+    lines = [" ".join(line) for line in cloud.changes]
+    started = next(number for number, line in enumerate(lines) if line.startswith("az pipelines run"))
+    # Only the rights of the account that the first run makes come after it.
+    rights = ("accesscontrolentries", "securityroles")
+    assert [line for line in lines[started + 1 :] if not any(right in line for right in rights)] == []
+    assert len(lines) - started == 5
+
+
+@pytest.mark.parametrize("create", [False, True])
+def test_without_infrastructure_of_its_own_or_a_new_repository_the_first_run_changes_nothing(
+    fresh: Project, cloud: FakeCloud, create: bool
+) -> None:
+    pushed(cloud)
+    if create:
+        (fresh.root / ".azuredevops" / "infrastructure.yml").unlink()
+    start(fresh, create_repository=create)
+    (run,) = cloud.devops.runs
+    assert cloud.devops.pipelines[run["definition"]["id"]]["name"] == "pull-request"
+
+
+def test_the_pipelines_may_comment_push_a_branch_keep_a_work_item_and_look_at_approvals(
+    fresh: Project, cloud: FakeCloud
+) -> None:
+    start(fresh, "dev", "prod")
+    namespaces = {token: bits for (_, token), bits in cloud.devops.rights.items()}
+    assert namespaces == {
+        "repoV2/project-id/id-of-a-project": 16384 + 16 + 4,
+        "vstfs:///Classification/Node/area-id": 1 + 16 + 32,
+    }
+    assert cloud.devops.contents()["environment roles"] == {
+        "a-project-dev": {ACCOUNT: "Reader"},
+        "a-project-prod": {ACCOUNT: "Reader"},
+    }
+
+
+@pytest.mark.parametrize("limited", [True, False])
+def test_the_account_of_the_pipelines_is_that_of_the_project_unless_jobs_are_not_limited_to_it(
+    fresh: Project, cloud: FakeCloud, limited: bool
+) -> None:
+    cloud.devops.limited = limited
+    start(fresh)
+    asked = [line for line in cloud.log if any("_apis/identities" in word for word in line)]
+    assert f"filterValue={'project-id' if limited else HOST}" in asked[0]
+
+
+def test_the_account_of_the_pipelines_is_waited_for(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloud.devops.account_after = 4
+    start(fresh)
+    assert "the account of the pipelines is not there yet: waiting" in capsys.readouterr().out
+    assert cloud.devops.rights
+
+
+def test_but_not_forever_and_the_next_run_grants_its_rights(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloud.devops.account_after = 1000
+    start(fresh)
+    said = capsys.readouterr().out
+    assert "warning: missing: rights of the pipelines: comment on pull requests, push a branch" in said
+    assert "the account of the pipelines appears with their first run: run this again then" in said
+    cloud.devops.account_after = 0
+    cloud.log.clear()
+    start(fresh)
+    assert len(cloud.changes) == 3
+    assert cloud.devops.rights
+
+
+def test_a_machine_that_is_signed_in_cannot_approve_and_says_so(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloud.user_type = "servicePrincipal"
+    start(fresh, "prod")
+    assert guards(cloud.devops)["environment a-project-prod"] == {"main only", "lock"}
+    assert "warning: a-project-prod is changed without approval" in capsys.readouterr().out
+    assert granted(cloud, PERSON) == set()
+
+
+def test_agents_in_a_private_network_are_a_pool_for_each_environment(fresh: Project, cloud: FakeCloud) -> None:
+    use_pool(fresh, "mlops")
+    cloud.devops.pools = {"mlops-dev": [], "mlops-prod": []}
+    start(fresh, "dev", "prod")
+    permissions = cloud.devops.contents()["permissions"]
+    assert isinstance(permissions, dict)
+    changing = ["deliver", "infrastructure", "monitor", "rollback", "teardown", "train"]
+    assert permissions["queue 100"] == permissions["queue 101"] == changing
+
+
+def test_a_pool_that_is_not_there_yet_is_named(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use_pool(fresh, "mlops")
+    start(fresh)
+    assert "warning: no pipeline may use pool mlops-dev, because there is none" in capsys.readouterr().out
+
+
+def use_pool(project: Project, pool: str) -> None:
+    """Let the pipelines run on agents of one's own."""
+    names = [{"name": "project", "value": "a-project"}, {"name": "pool", "value": pool}]
+    write_yaml(project.root / ".azuredevops" / "templates" / "names.yml", {"variables": names})
+
+
+def test_a_private_network_needs_agents_inside_it(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = configuration("dev", "workspace")
+    settings["names"]["virtual_network"] = "vnet"
+    settings["network"] = {
+        "address_space": "10.0.0.0/16",
+        "endpoints_subnet": "10.0.0.0/24",
+        "runners_subnet": "10.0.1.0/24",
+        "outbound": "internet",
+        "outbound_hosts": [],
+    }
+    write_yaml(fresh.root / "config" / "dev.yml", settings)
+    start(dataclasses.replace(fresh, add_ons=("private-network",)))
+    said = capsys.readouterr().out
+    assert "in a pool for each environment, mlops-dev, and write mlops as `pool` into .azuredevops/templates" in said
+
+
+# What is there already.
+
+
+def test_a_project_and_a_repository_that_are_there_are_used_and_not_pushed_to(fresh: Project, cloud: FakeCloud) -> None:
+    pushed(cloud)
+    start(fresh, create_repository=False)
+    assert not [line for line in cloud.changes if line[0] == "git"]
+    assert cloud.ran("devops project create") == cloud.ran("repos create") == []
+    assert len(cloud.devops.pipelines) == len(PIPELINES)
+
+
+def test_a_repository_that_was_made_and_is_still_empty_is_filled(fresh: Project, cloud: FakeCloud) -> None:
+    cloud.devops.create_project()
+    cloud.devops.create_repository("a-project")
+    start(fresh)
+    assert cloud.ran("repos create") == []
+    assert cloud.devops.repositories["a-project"]["branches"] == {"main": "1"}
+
+
+def test_the_repository_that_comes_with_a_new_project_is_taken_where_it_has_the_name(
+    fresh: Project, cloud: FakeCloud
+) -> None:
+    start(dataclasses.replace(fresh, repository=f"my-org/{PROJECT}/{PROJECT}"))
+    assert [*cloud.devops.repositories] == [PROJECT]
+    assert cloud.ran("repos create") == []
+
+
+@pytest.mark.parametrize(
+    ("remote", "address"),
+    [
+        ("https://dev.azure.com/my-org/Data%20Science/_git/a-project", ("my-org", "Data Science", "a-project")),
+        ("https://ada@dev.azure.com/my-org/Data%20Science/_git/a-project/", ("my-org", "Data Science", "a-project")),
+        ("https://dev.azure.com/my-org/_git/a-project", ("my-org", "a-project", "a-project")),
+        ("git@ssh.dev.azure.com:v3/my-org/Data%20Science/a-project", ("my-org", "Data Science", "a-project")),
+        ("https://my-org.visualstudio.com/DefaultCollection/One/_git/two", ("my-org", "One", "two")),
+        ("https://my-org.visualstudio.com/_git/two", ("my-org", "two", "two")),
+        ("my-org@vs-ssh.visualstudio.com:v3/my-org/One/two", ("my-org", "One", "two")),
+        ("", ("o", "p q", "r")),
+    ],
+)
+def test_the_remote_says_which_repository_it_is(remote: str, address: tuple[str, str, str]) -> None:
+    assert Address.of(remote, "o/p q/r") == Address(*address)
+
+
+@pytest.mark.parametrize("remote", ["https://github.com/ada/a-project", "https://dev.azure.com/my-org", "x"])
+def test_a_remote_elsewhere_is_refused(remote: str) -> None:
+    with pytest.raises(UserError, match="the remote origin is not a repository of Azure DevOps"):
+        Address.of(remote, "o/p/r")
+
+
+@pytest.mark.parametrize("setting", ["", "ada/a-project", "a//b"])
+def test_without_an_address_it_says_what_to_write(setting: str) -> None:
+    with pytest.raises(UserError, match="write ORGANISATION/PROJECT/REPOSITORY"):
+        Address.of("", setting)
+
+
+def test_a_push_over_https_uses_the_sign_in_of_az_and_over_ssh_that_of_ssh(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh)
+    (push,) = cloud.ran(" push ")
+    assert "credential.https://dev.azure.com.helper=!f() " in push
+    cloud.devops.repositories["a-project"]["branches"].clear()
+    cloud.origin = "git@ssh.dev.azure.com:v3/my-org/Data%20Science/a-project"
+    cloud.log.clear()
+    start(fresh)
+    assert cloud.ran("push") == ["git push --set-upstream origin main"]
+
+
+def test_approvals_and_branches_that_a_user_chose_stay(fresh: Project, cloud: FakeCloud) -> None:
+    devops = pushed(cloud)
+    number = environment(devops, "a-project-test")
+    resource = {"type": "environment", "id": number, "name": "a-project-test"}
+    theirs = {"type": {"id": APPROVAL.type}, "settings": {"approvers": [{"id": "bob"}]}, "resource": resource}
+    devops.checks.append(copy.deepcopy(theirs))
+    start(fresh, "test")
+    approvals = [each for each in devops.checks if each["type"]["id"] == APPROVAL.type]
+    assert [each["settings"]["approvers"] for each in approvals if each["resource"] == resource] == [[{"id": "bob"}]]
+    assert guards(devops)["environment a-project-test"] == {"approval", "main only", "lock"}
+    start(fresh, "test", undo=True)
+    assert [each["name"] for each in devops.environments.values()] == ["a-project-test"]
+
+
+def test_an_identity_that_was_made_anew_is_what_the_connection_signs_in_as(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh)
+    ids = {each["name"]: each["id"] for each in cloud.devops.connections.values()}
+    cloud.identities["id-deploy-dev"]["clientId"] = "another"
+    cloud.credentials["id-deploy-dev"] = {}
+    start(fresh)
+    connection = cloud.devops.connections[ids["a-project-dev"]]
+    assert connection["authorization"]["parameters"]["serviceprincipalid"] == "another"
+    (credential,) = cloud.credentials["id-deploy-dev"].values()
+    assert credential["subject"].endswith(ids["a-project-dev"])
+
+
+def test_a_connection_that_was_made_anew_is_trusted_in_place_of_the_old_one(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh)
+    (number,) = [key for key, each in cloud.devops.connections.items() if each["name"] == "a-project-dev"]
+    del cloud.devops.connections[number]
+    cloud.devops.forget("endpoint", number)
+    start(fresh)
+    (credential,) = cloud.credentials["id-deploy-dev"].values()
+    assert not credential["subject"].endswith(f"/{number}")
+    before = len(cloud.changes)
+    start(fresh, yes=False)
+    assert len(cloud.changes) == before
+
+
+def test_a_connection_of_another_owner_is_not_changed(fresh: Project, cloud: FakeCloud) -> None:
+    devops = pushed(cloud)
+    federation = {f"workloadIdentityFederation{each}": "x" for each in ("Issuer", "Subject")}
+    known = {"tenantid": TENANT, "serviceprincipalid": "theirs", **federation}
+    devops.connections["x"] = {
+        "id": "x",
+        "name": "a-project-dev",
+        "description": "",
+        "authorization": {"scheme": "ServicePrincipal", "parameters": known},
+    }
+    with pytest.raises(UserError, match="the service connection a-project-dev signs in as another identity"):
+        start(fresh)
+    assert cloud.changes == []
+    known.clear()
+    devops.connections["x"]["description"] = MARK
+    with pytest.raises(UserError, match="a-project-dev has no workload identity federation: delete it"):
+        start(fresh)
+    devops.connections["x"]["description"] = ""
+    start(fresh, undo=True)
+    assert [*devops.connections] == ["x"]
+
+
+def test_two_projects_share_a_project_of_azure_devops_and_nothing_in_it(
+    fresh: Project, cloud: FakeCloud, tmp_path_factory: pytest.TempPathFactory, files: dict[str, str]
+) -> None:
+    start(fresh)
+    first = copy.deepcopy(cloud.contents())
+    own = {
+        name: text.replace("a-project", "topics").replace("id-deploy", "id-topics").replace("rg-state", "rg-topics")
+        .replace("account: st", "account: other").replace("-shared", "-others")
+        for name, text in files.items()
+    }  # fmt: skip
+    other = bootstrap_world.written(tmp_path_factory.mktemp("other"), own, SYSTEMS[1])
+    other = dataclasses.replace(other, repository=f"my-org/{PROJECT}/topics")
+    cloud.root, cloud.top, cloud.head, cloud.origin, cloud.tracked = other.root, "", "", "", []
+    start(other)
+    assert len(cloud.devops.pipelines) == 2 * len(PIPELINES)
+    assert {each["name"] for each in cloud.devops.environments.values()} == {
+        "a-project-dev", "a-project-dev-rollback", "topics-dev", "topics-dev-rollback",
+    }  # fmt: skip
+    start(other, undo=True)
+    assert cloud.contents() == first
+
+
+def test_undo_keeps_pipelines_whose_runs_are_retained_and_goes_on(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start(fresh)
+    cloud.devops.retained = {"train"}
+    start(fresh, undo=True)
+    assert "warning: pipelines train stay: some of their runs are retained" in capsys.readouterr().out
+    assert [each["name"] for each in cloud.devops.pipelines.values()] == ["train"]
+    assert cloud.devops.connections == cloud.devops.environments == {}
+    cloud.devops.retained = set()
+    start(fresh, undo=True)
+    assert cloud.contents() == EMPTY
+
+
+def test_undo_leaves_pipelines_of_another_owner_in_the_folder(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh)
+    theirs = {"id": 999, "name": "theirs", "path": "\\a-project", "process": {"yamlFilename": "x.yml"}}
+    cloud.devops.pipelines[999] = theirs
+    start(fresh, undo=True)
+    assert [*cloud.devops.pipelines] == [999]
+    assert [*cloud.devops.folders] == ["\\a-project"]
+
+
+def test_undo_of_one_environment_leaves_what_the_others_need(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh, "dev", "prod")
+    start(fresh, "dev", undo=True)
+    assert len(cloud.devops.pipelines) == len(PIPELINES)
+    assert cloud.devops.policies
+    assert ("2e9eb7ed-3c0a-47d4-87c1-0ffdd275fd87", "repoV2/project-id/id-of-a-project") in cloud.devops.rights
+    assert {each["name"] for each in cloud.devops.connections.values()} == {"a-project-prod", "a-project-prod-read"}
+    start(fresh, "prod", yes=False)
+
+
+def test_rights_that_a_user_widened_stay(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh)
+    key = ("2e9eb7ed-3c0a-47d4-87c1-0ffdd275fd87", "repoV2/project-id/id-of-a-project")
+    cloud.devops.rights[key] |= 8
+    start(fresh, undo=True)
+    assert cloud.devops.rights[key] == 16384 + 16 + 4 + 8
+
+
+# What is said.
+
+
+def test_the_end_says_what_to_do_next(fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]) -> None:
+    start(fresh, "dev", "test")
+    said = capsys.readouterr().out
+    assert "Azure DevOps: my-org/Data Science/a-project, new and private, Ada Lovelace" in said
+    assert "Azure Pipelines builds dev now, trains and deploys the first model: `az pipelines runs list`" in said
+    assert "https://aka.ms/azpipelines-parallelism-request" in said
+    command = (
+        "az pipelines run --name infrastructure --folder-path a-project --parameters environment=test action=apply"
+    )
+    assert f"Next: `{command}`" in said
+
+
+def test_a_dry_run_shows_the_documents_that_it_would_send(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start(fresh, "prod", dry_run=True)
+    shown = [line for line in capsys.readouterr().out.splitlines() if line.startswith("# .local/azure/")]
+    documents = {line[2:].split(": ", 1)[0]: json.loads(line.split(": ", 1)[1]) for line in shown}
+    assert len(documents) == len(shown), "two documents in one file"
+    connection = documents[".local/azure/connection-a-project-prod.json"]
+    assert connection["authorization"]["parameters"] == {"tenantid": "TENANT_ID", "serviceprincipalid": "CLIENT_ID"}
+    assert not (fresh.root / ".local").exists()
+
+
+def test_main_that_is_not_pushed_yet_has_no_pipelines(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    devops = pushed(cloud)
+    devops.repositories["a-project"]["branches"].clear()
+    start(fresh, create_repository=False)
+    said = capsys.readouterr().out
+    assert (
+        "warning: there are no pipelines, because main is not in Azure DevOps yet: push it and run this again" in said
+    )
+    assert "warning: nothing was started, because main is not in Azure DevOps yet" in said
+    assert devops.pipelines == devops.policies == {}
+    devops.repositories["a-project"]["branches"]["main"] = "1"
+    start(fresh, create_repository=False)
+    assert len(devops.pipelines) == len(PIPELINES)
+    assert devops.policies
+    assert devops.rights
+
+
+# Errors: one line that names the remedy, and nothing changed that could have been known before.
+
+
+def changed(**values: Any) -> Callable[[FakeCloud], None]:
+    """Azure DevOps has this."""
+
+    def prepare(cloud: FakeCloud) -> None:
+        for name, value in values.items():
+            setattr(cloud.devops, name, value)
+
+    return prepare
+
+
+def other_repository(cloud: FakeCloud) -> None:
+    """The name is in use, by other code."""
+    cloud.devops.create_project()
+    cloud.devops.create_repository("a-project")["branches"]["main"] = "another's"
+
+
+def other_history(cloud: FakeCloud) -> None:
+    """Another user has pushed something else in the meantime."""
+    pushed(cloud)
+    cloud.devops.repositories["a-project"]["branches"] = {"develop": "x"}
+    cloud.failures["push --set-upstream"] = " ! [rejected] main -> main (fetch first)"
+
+
+def other_subscription(cloud: FakeCloud) -> None:
+    """The connection was made for another subscription."""
+    pushed(cloud)
+    data = {"subscriptionId": "11111111-1111-1111-1111-111111111111"}
+    cloud.devops.connections["x"] = {"id": "x", "name": "a-project-dev", "description": MARK, "data": data}
+
+
+def elsewhere(cloud: FakeCloud) -> None:
+    """The code is hosted elsewhere."""
+    cloud.top, cloud.head, cloud.origin = str(cloud.root), "1", "https://github.com/ada/a-project.git"
+
+
+def without_names(cloud: FakeCloud) -> None:
+    """The file that all names come from says none."""
+    write_yaml(cloud.root / ".azuredevops" / "templates" / "names.yml", {"variables": []})
+
+
+def without_pipelines(cloud: FakeCloud) -> None:
+    """All files are gone."""
+    for path in (cloud.root / ".azuredevops").glob("*.yml"):
+        path.unlink()
+
+
+def on_master(cloud: FakeCloud) -> None:
+    """Git's old name of the first branch."""
+    cloud.top, cloud.branch = str(cloud.root), "master"
+
+
+FORBIDDEN = str(DevOpsRefusedError(403, "TF50309: The following account does not have sufficient permissions"))
+
+
+@pytest.mark.parametrize(
+    ("prepare", "words", "early"),
+    [
+        (fail("account show", "ERROR: Please run 'az login' to setup account."), "run `az login`", True),
+        (
+            fail("connectionData", "ERROR: AADSTS50020: User account does not exist in tenant."),
+            f"run `az login --tenant {TENANT}`",
+            True,
+        ),
+        (changed(extension=False), "is not installed: run `az extension add --name azure-devops`", True),
+        (changed(organisation="other"), "there is no organisation my-org in Azure DevOps that you can see", True),
+        (changed(signed_in=False), "Azure DevOps does not accept your sign-in for my-org: run `az login`", True),
+        (
+            fail("connectionData", str(DevOpsRefusedError(401, "TF400813: The user '' is not authorized."))),
+            "you may not use the organisation my-org: ask its owner for access",
+            True,
+        ),
+        (fail("devops project create", FORBIDDEN), "you need to be a Project Collection Administrator", False),
+        (changed(denied="repos create"), "you need to be its Project Administrator (TF401027: You need", False),
+        (changed(denied="pipelines/environments"), "you need to be its Project Administrator", False),
+        (changed(denied="service-endpoint create"), "you need to be its Project Administrator", False),
+        (changed(denied="pipelines create"), "you need to be its Project Administrator", False),
+        (changed(denied="checks/configurations"), "you need to be its Project Administrator", False),
+        (changed(denied="policy build create"), "you need to be its Project Administrator", False),
+        (
+            fail("push --set-upstream", "fatal: Authentication failed for 'https://dev.azure.com/my-org'"),
+            "Git cannot sign",
+            False,
+        ),
+        (fail("git commit", "*** Please tell me who you are."), "git config --global user.name NAME", False),
+        (other_repository, "a-project is in Azure DevOps already, with commits of its own", True),
+        (other_history, "run `git pull --rebase origin main`", False),
+        (other_subscription, "run `az account set --subscription 11111111-1111-1111-1111-111111111111`", True),
+        (without_names, ".azuredevops/templates/names.yml: variables: project: the key is missing", True),
+        (without_pipelines, "there are no pipelines in .azuredevops: restore its files from Git", True),
+        (on_master, "run `git branch -m main`", True),
+        (elsewhere, "the remote origin is not a repository of Azure DevOps", True),
+    ],
+)
+def test_each_error_is_one_line_with_its_remedy(
+    fresh: Project, cloud: FakeCloud, prepare: Callable[[FakeCloud], None], words: str, early: bool
+) -> None:
+    prepare(cloud)
+    with pytest.raises(UserError) as error:
+        start(fresh)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+    assert early == (cloud.changes == [])
+
+
+@pytest.mark.parametrize("missing", ["project", "repository"])
+def test_without_a_project_or_repository_it_says_how_to_get_one(fresh: Project, cloud: FakeCloud, missing: str) -> None:
+    if missing == "repository":
+        cloud.devops.create_project()
+    with pytest.raises(UserError, match=rf"there is no {missing} .*`uv run mlops bootstrap --create-repository` makes"):
+        start(fresh, create_repository=False)
+    assert cloud.changes == []
+
+
+def test_a_project_in_a_folder_of_a_repository_is_not_connected(
+    fresh: Project, cloud: FakeCloud, tmp_path: Path
+) -> None:
+    pushed(cloud)
+    moved = tmp_path / "repository" / "flights"
+    moved.parent.mkdir()
+    (tmp_path / "repository" / ".git").mkdir()
+    for name in ("config", "infrastructure", ".azuredevops"):
+        moved.mkdir(exist_ok=True)
+        (fresh.root / name).rename(moved / name)
+    with pytest.raises(UserError, match="has to be the top of a repository of its own"):
+        start(dataclasses.replace(fresh, root=moved), create_repository=False)
+    assert cloud.changes == []
+
+
+def test_undo_where_there_is_no_project_has_nothing_to_remove(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start(fresh, undo=True)
+    assert "Nothing to remove." in capsys.readouterr().out
+    assert cloud.changes == []
+
+
+def test_names_are_read_as_a_list_or_as_a_mapping(fresh: Project) -> None:
+    path = fresh.root / ".azuredevops" / "templates" / "names.yml"
+    assert isinstance(load_yaml(path)["variables"], list)
+    assert Names(fresh).environment("dev") == "a-project-dev"
+    write_yaml(path, {"variables": {"project": "another", "pool": "mine"}})
+    assert (Names(fresh).connection("dev", reads=True), Names(fresh).pool("dev")) == ("another-dev-read", "mine-dev")
