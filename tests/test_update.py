@@ -225,11 +225,13 @@ SWITCHES: dict[str, list[dict[str, Any]]] = {
     ],
     "to existing workspaces and back": [EXISTING, {"infrastructure_version": "terraform"}],
     "from add-ons to existing workspaces": [with_add_ons(*add_ons()), EXISTING],
+    "from GitHub to Azure DevOps and back": [{"orchestration": "azure-devops"}, {"orchestration": "github-actions"}],
+    "to Azure DevOps and Bicep at once": [{"orchestration": "azure-devops", "infrastructure_version": "bicep"}],
 }
 
 
 @pytest.mark.parametrize("steps", SWITCHES.values(), ids=SWITCHES)
-def test_another_infrastructure_is_an_update_and_equals_a_fresh_copy(
+def test_another_infrastructure_or_orchestration_is_an_update_and_equals_a_fresh_copy(
     steps: list[dict[str, Any]], released: Path, tmp_path: Path
 ) -> None:
     project = untouched_copy(released, tmp_path / "project")

@@ -140,9 +140,9 @@ def test_a_pipeline_may_use_what_it_names_and_nothing_else(fresh: Project, cloud
         "environment a-project-prod": through,
         "environment a-project-prod-rollback": ["rollback"],
         "endpoint a-project-dev": changing,
-        "endpoint a-project-dev-read": sorted([*changing, "pull-request"]),
+        "endpoint a-project-dev-read": ["deliver", "infrastructure", "monitor", "pull-request", "rollback", "train"],
         "endpoint a-project-prod": changing,
-        "endpoint a-project-prod-read": changing,
+        "endpoint a-project-prod-read": ["deliver", "infrastructure", "monitor", "rollback", "train"],
     }
 
 

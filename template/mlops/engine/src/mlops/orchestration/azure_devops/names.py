@@ -13,10 +13,13 @@ NAMES = f"{FOLDER}/templates/names.yml"
 """The variables that all pipelines read when they are compiled; `project` begins every name in Azure DevOps."""
 
 CHANGING = ("infrastructure", "train", "deliver", "monitor", "rollback", "teardown")
-"""The pipelines that change an environment: they may use its environment and both of its service connections."""
+"""The pipelines that change an environment: they may use its environments, its connection, and its agents."""
 
-READING = ("pull-request",)
-"""Those that may use the connection that reads the first environment, and nothing else."""
+READING = tuple(each for each in CHANGING if each != "teardown")
+"""Those that look first: they may use the connection that reads, too."""
+
+PLANNING = "pull-request"
+"""May use the connection that reads the first environment, and nothing else."""
 
 ROLLBACK = "rollback"
 """Goes through an environment of its own, with a lock of its own, so that it waits for no delivery."""
@@ -123,7 +126,8 @@ class Names:
 
     def connections(self, name: str, *, is_first: bool) -> dict[str, tuple[str, ...]]:
         """Return the service connections of an environment, each with the pipelines that use it."""
-        readers = (*CHANGING, *READING) if is_first else CHANGING
+        plans = is_first and "infrastructure" in self.pipelines  # a pull request does
+        readers = (*READING, PLANNING) if plans else READING
         return {self.connection(name): CHANGING, self.connection(name, reads=True): readers}
 
     @cached_property
