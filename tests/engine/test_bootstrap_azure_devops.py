@@ -272,6 +272,15 @@ def test_a_private_network_needs_agents_inside_it(
     assert "in a pool for each environment, mlops-dev, and write mlops as `pool` into .azuredevops/templates" in said
 
 
+def test_the_plan_asks_azure_devops_each_question_once(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh, "dev", "prod")
+    cloud.log.clear()
+    start(fresh, "dev", "prod", yes=False)
+    asked = [" ".join(line) for line in cloud.log if line[:4] == ["az", "rest", "--method", "get"]]
+    assert len(asked) > 20
+    assert len(asked) == len(set(asked))
+
+
 # What is there already.
 
 

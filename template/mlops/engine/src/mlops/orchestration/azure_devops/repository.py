@@ -31,6 +31,7 @@ class AzureRepos(Checkout):
         super().__init__(cloud, configs, create_repository, undo)
         self.names = Names(cloud.project)
         self._found: dict[str, Any] = {}
+        self._answers: dict[tuple[str, ...], str | CommandError] = {}
 
     def describe(self) -> list[str]:
         """Return repository, user and connections.
@@ -339,12 +340,32 @@ class AzureRepos(Checkout):
             CommandError: It fails with another one.
         """
         try:
-            return self.cloud.change(*command)
+            return self._answer(command) if command[:4] == ("az", "rest", "--method", "get") else self._change(command)
         except CommandError as failure:
             for pattern, remedy in self._remedies.items():
                 if re.search(pattern, failure.output):
                     raise UserError(f"{remedy}{_because(failure)}") from failure
             raise
+
+    def _change(self, command: tuple[str, ...]) -> str:
+        self.forget_answers()
+        return self.cloud.change(*command)
+
+    def _answer(self, command: tuple[str, ...]) -> str:
+        """Return the answer to a query, which each step of a plan would ask again: a call takes about a second."""
+        if command not in self._answers:
+            try:
+                self._answers[command] = self.cloud.change(*command)
+            except CommandError as failure:
+                self._answers[command] = failure
+        answer = self._answers[command]
+        if isinstance(answer, CommandError):
+            raise answer
+        return answer
+
+    def forget_answers(self) -> None:
+        """Query Azure DevOps again next time."""
+        self._answers.clear()
 
     @property
     def _remedies(self) -> dict[str, str]:
