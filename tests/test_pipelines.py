@@ -11,19 +11,14 @@ from typing import Any
 
 import pytest
 import yaml
-from azure_pipelines import AzureRuns, PipelineError, connections, expanded, jobs, script, steps
+from azure_pipelines import AzureRuns, PipelineError, expanded, jobs, script, steps
 from combinations import EXISTING, combinations
 from combinations import tools as infrastructures
-from conftest import ROOT, Render, Run, answers_of, git, refused_commands
+from conftest import Render, Run, answers_of, git, refused_commands
 from github_workflows import expand
 from pipeline_rules import choices, every_choice, findings
 from pipeline_table import TABLE, azure_pipeline, azure_scripts, commands, github_pipeline, github_scripts
 from workflow_runs import HASH, OUTPUTS, delivery
-
-# What makes the environments and connections that the pipelines name.
-sys.path.insert(0, str(ROOT / "template" / "mlops" / "engine" / "src"))
-from mlops.orchestration.azure_devops.names import Names
-from mlops.project import Project
 
 ON_AZURE = {"orchestration": "azure-devops"}
 
@@ -214,30 +209,6 @@ def test_uv_is_a_fixed_release_with_hashes(azure: Path) -> None:
     assert re.fullmatch(r"uv==\d+\.\d+\.\d+", release)
     assert not others
     assert len(re.findall(r"--hash=sha256:[0-9a-f]{64}\b", text)) == 2  # for both kinds of machine
-
-
-# What bootstrap makes.
-
-
-@pytest.mark.parametrize("pipeline", TABLE)
-def test_bootstrap_makes_whatever_a_pipeline_names_and_lets_it_use_that(pipeline: str, azure: Path) -> None:
-    names = Names(Project.load(azure))
-    file = azure / ".azuredevops" / f"{pipeline}.yml"
-    all_jobs = [
-        job
-        for values in every_choice(yaml.safe_load(file.read_text(encoding="utf-8")))
-        for _, job in jobs(expanded(file, values))
-    ]
-    made: dict[str, set[str]] = {"environments": set(), "connections": set()}
-    for environment in ("dev", "test", "prod"):
-        for kind, found in {
-            "environments": names.environments(environment),
-            "connections": names.connections(environment, is_first=environment == "dev"),
-        }.items():
-            made[kind] |= {name for name, users in found.items() if pipeline in users}
-    assert {job["environment"] for job in all_jobs if "environment" in job} <= made["environments"]
-    assert {connection for job in all_jobs for connection in connections(job)} <= made["connections"]
-    assert pipeline in names.pipelines
 
 
 # Scripts.
