@@ -1,20 +1,27 @@
 """An Azure Machine Learning in memory: what is in it, and the rules by which it refuses, each with its source.
 
 It serves the verbs by way of `Memory`, a backend without a client in between, so that thousands of events take seconds.
-What it is not asked to know raises NotImplementedError. Sources, all on learn.microsoft.com/azure/machine-learning:
+What it is not asked to know raises NotImplementedError. Sources, the first three lines on
+learn.microsoft.com/azure/machine-learning:
 
 - [rollout] how-to-safely-rollout-online-endpoints, [errors] how-to-troubleshoot-online-endpoints,
 - [batch] how-to-use-batch-model-deployments, [schedule] how-to-schedule-pipeline-job,
-- [assets] how-to-create-data-assets, [registry] how-to-share-models-pipelines-across-workspaces-with-registries.
+- [assets] how-to-create-data-assets, [registry] how-to-share-models-pipelines-across-workspaces-with-registries,
+- [throttling] learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling,
+- [retry] azure.core.pipeline.policies.RetryPolicy, by which both the SDK and `az ml` send their requests,
+- [late] hashicorp/terraform-provider-azurerm#18268 (the words of Microsoft's support), Azure/azure-cli#17910,
+- [pages] ModelVersions_List in Azure/azure-rest-api-specs: `nextLink`,
+- [tags] azure.ai.ml ModelOperations.create_or_update, which sends all tags; `az ml model update --set` reads before.
 """
 
 import contextlib
+import copy
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from mlops.azureml.backend import Deployment, Job, ModelVersion
 from mlops.azureml.monitor_runs import Breach, MonitorRun
@@ -24,11 +31,22 @@ from mlops.config import DriftRules, EnvironmentConfig, Sweep
 from mlops.errors import UserError
 from mlops.pipeline import DataAsset
 
+Item = TypeVar("Item")
+
 BROKEN, FAILING = "gives no predictions", "fails under load"
 """What the files of a model say that no smoke test lets through, and of one that only the metrics of requests show."""
 
 GOOD, BAD = 5.0, "not numeric"
 """What a deployment answers for a row: a prediction, or what no smoke test takes for one."""
+
+RETRIES = 10
+"""How many times a client repeats a request that Azure throttles, each time after the seconds that it was told [retry].
+
+It repeats no request that is refused with 404 or 409: what comes of that is for the verb.
+"""
+
+PAGE = 10
+"""How many items a request for a list brings at most; how many Azure does is written nowhere."""
 
 
 @dataclass
@@ -107,14 +125,23 @@ class Workspace:
 class Story(Protocol):
     """What surrounds Azure in a test: it sees each call, and decides what Azure cannot know."""
 
-    def before(self, operation: str) -> None:
-        """A call begins: it can be refused."""
+    def before(self, operation: str) -> int:
+        """A call begins: it can be refused, or throttled, and then this is after how many seconds to ask again."""
+
+    def sleep(self, seconds: float) -> None:
+        """A client waits."""
 
     def after(self, operation: str, *, changed: bool) -> None:
         """A call has done its work."""
 
     def pause(self) -> None:
         """A call takes long."""
+
+    def may_be_late(self) -> bool:
+        """Return whether what a change has made may be known to Azure only some time later."""
+
+    def is_late(self) -> bool:
+        """Return whether that is so for this read."""
 
     def has_quota(self) -> bool:
         """Return whether a deployment gets its machines."""
@@ -138,23 +165,39 @@ class Azure:
 
 
 class Connection:
-    """A login: all calls to Azure go through it."""
+    """A login: all calls to Azure go through it. What a call sees is `seen`."""
 
     def __init__(self, azure: Azure, story: Story) -> None:
         """Keep both."""
         self.azure, self.story = azure, story
+        self.seen = self._earlier = azure
+
+    def ask(self, operation: str) -> None:
+        """Send a request, and send it again while Azure throttles it [throttling] [retry]."""
+        for _ in range(1 + RETRIES):
+            if not (seconds := self.story.before(operation)):
+                return
+            self.story.sleep(seconds)
+        raise UserError(f"(TooManyRequests) {operation}: the limit of requests is reached")
 
     @contextlib.contextmanager
-    def read(self, operation: str) -> Iterator[None]:
-        """Answer a question."""
-        self.story.before(operation)
-        yield
+    def read(self, operation: str, *, late: bool = True) -> Iterator[None]:
+        """Answer a question; one about what is there can be answered as it was before the last change [late]."""
+        self.ask(operation)
+        if late and self.story.is_late():
+            self.seen = self._earlier
+        try:
+            yield
+        finally:
+            self.seen = self.azure
         self.story.after(operation, changed=False)
 
     @contextlib.contextmanager
     def change(self, operation: str, endpoint: Endpoint | None = None) -> Iterator[None]:
         """Carry out a change, which on an online endpoint excludes others until it is done [errors]."""
-        self.story.before(operation)
+        self.ask(operation)
+        if self.story.may_be_late():
+            self._earlier = copy.deepcopy(self.azure)
         if endpoint:
             refuse(endpoint.busy, "(Conflict) another operation on this endpoint is in progress")
             endpoint.busy = True
@@ -181,14 +224,31 @@ class Memory:
 
     def __init__(self, azure: Azure, story: Story, config: EnvironmentConfig) -> None:
         """Keep the Azure, what surrounds it, and the names."""
-        self._connection, self._azure, self._story = Connection(azure, story), azure, story
-        self._names, self._here = config.names, azure.workspaces[config.environment]
+        self._connection, self._story = Connection(azure, story), story
+        self._names, self._environment = config.names, config.environment
+
+    @property
+    def _azure(self) -> Azure:
+        return self._connection.seen
+
+    @property
+    def _here(self) -> Workspace:
+        return self._azure.workspaces[self._environment]
+
+    def _listed(self, operation: str, items: Callable[[], Sequence[Item]]) -> list[Item]:
+        """Read a list page by page: each is a request, and has what is there by then [pages]."""
+        found: list[Item] = []
+        while True:
+            with self._connection.read(operation):
+                there = items()
+                found += there[len(found) : len(found) + PAGE]
+                if len(found) >= len(there):
+                    return found
 
     # Data, jobs and models.
 
     def data_versions(self, name: str) -> list[str]:
-        with self._connection.read("list data"):
-            return list(self._here.data.get(name, []))
+        return self._listed("list data", lambda: self._here.data.get(name, []))
 
     def create_data(self, asset: DataAsset, version: str) -> None:
         with self._connection.change("create data"):
@@ -212,7 +272,7 @@ class Memory:
         raise NotImplementedError(job)
 
     def stream_job(self, job: str) -> None:
-        with self._connection.read("stream job"):
+        with self._connection.read("stream job", late=False):
             training = self._here.jobs[job]
             if training.status == "Running":
                 self._story.pause()
@@ -232,19 +292,21 @@ class Memory:
             return Job(name, training.status) if training else None
 
     def download_output(self, job: str, output: str, folder: Path) -> None:
-        with self._connection.read("download output"):
+        with self._connection.read("download output", late=False):
             refuse(output != "registration", f"(UserError) the job has no output {output}")
             folder.mkdir(parents=True, exist_ok=True)
             (folder / f"{output}.json").write_text(json.dumps(self._here.jobs[job].registration), encoding="utf-8")
 
     def model_versions(self, registry: str | None) -> list[ModelVersion]:
-        with self._connection.read("list models"):
-            models = self._models(registry)
-            return [ModelVersion(version, dict(model.tags), registry) for version, model in models.items()]
+        found = self._listed("list models", lambda: list(self._models(registry).items())[::-1])
+        return [ModelVersion(version, dict(model.tags), registry) for version, model in found]
 
     def tag_model(self, model: ModelVersion, tags: Mapping[str, str]) -> None:
         with self._connection.change("tag model"):
-            self._model(model).tags.update(tags)
+            there = self._model(model)
+            kept = dict(there.tags)
+            self._story.pause()  # what another one has tagged meanwhile is lost [tags]
+            there.tags = {**kept, **tags}
 
     def registries(self) -> list[str]:
         with self._connection.read("list registries"):
@@ -332,7 +394,7 @@ class Memory:
             endpoint.traffic = {name: traffic.get(name, 0) for name in endpoint.deployments}
 
     def invoke(self, request: Path, deployment: str | None) -> object:
-        with self._connection.read("invoke"):
+        with self._connection.read("invoke", late=False):
             endpoint, rows = self._endpoint(), json.loads(request.read_text(encoding="utf-8"))["input_data"]["data"]
             shares = endpoint.traffic
             name = deployment or max(shares, key=lambda each: shares[each], default="")
@@ -343,7 +405,7 @@ class Memory:
             return {"predictions": [BAD if BROKEN in found.files else GOOD] * len(rows)}
 
     def request_metrics(self, deployment: str, since: datetime, until: datetime) -> RequestMetrics:
-        with self._connection.read("read metrics"):
+        with self._connection.read("read metrics", late=False):
             endpoint = self._endpoint()
             # Known of are the minutes until three minutes ago.
             known = (until - since).total_seconds() / 60 - 3
@@ -352,7 +414,7 @@ class Memory:
             return RequestMetrics(requests, requests // 2 if failing else 0, 20.0 if requests else None)
 
     def show_log(self, deployment: str, lines: int) -> None:
-        with self._connection.read("read log"):
+        with self._connection.read("read log", late=False):
             refuse(deployment not in self._endpoint().deployments, f"(UserError) there is no deployment {deployment}")
 
     # The batch endpoint.
@@ -398,9 +460,8 @@ class Memory:
             self._here.schedules[name] = True
 
     def monitor_runs(self, schedule: str) -> list[MonitorRun]:
-        with self._connection.read("list runs"):
-            newest_first = sorted(self._here.runs, key=lambda run: run.time, reverse=True)
-            return [MonitorRun(run.name, run.time, "Completed", run.problem) for run in newest_first]
+        found = self._listed("list runs", lambda: sorted(self._here.runs, key=lambda run: run.time, reverse=True))
+        return [MonitorRun(run.name, run.time, "Completed", run.problem) for run in found]
 
     def breaches(self, run: MonitorRun) -> list[Breach] | None:
         with self._connection.read("show run"):

@@ -109,7 +109,7 @@ class Year(RuleBasedStateMachine):
         kept = f"{environment} is pinned to {new_pins}, and version {after} serves"
         world.require(result.killed or new_pins <= {after}, kept)
         if result.error:
-            excuse = trouble or self._excuse(delivery, before)
+            excuse = (trouble and trouble.excuses) or self._excuse(delivery, before)
             world.require(excuse, f"{environment}: {delivery} fails although nothing is wrong: {result.error}")
             self.people.failed.append(delivery)
             return f"{environment}: {short(result.error)}"

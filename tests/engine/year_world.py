@@ -87,6 +87,7 @@ class World:
         self._trouble: Trouble | None = None
         self._turns: Turns | None = None
         self._calls = 0
+        self._late = False
         self._outputs: dict[str, str] = {}
         self._begin_watch()
         self._patch = pytest.MonkeyPatch()
@@ -102,19 +103,33 @@ class World:
 
     # What surrounds Azure: see `azure_ml.Story`.
 
-    def before(self, operation: str) -> None:
+    def before(self, operation: str) -> int:
         self.pause()
         self._calls += 1
-        trouble, here = self._trouble, self._trouble is not None and self._calls == self._trouble.call
-        if trouble and trouble.kind == "signed out" and self._calls >= trouble.call:
+        trouble = self._trouble
+        if trouble is None or self._calls < trouble.call:
+            return 0
+        if trouble.kind == "throttled long" or (trouble.kind == "throttled" and self._calls < trouble.call + 3):
+            return 20
+        if trouble.kind == "signed out":
             raise UserError("AADSTS70043: the login has expired")
-        if here and trouble:
+        if self._calls == trouble.call:
             if trouble.kind == "refused":
                 raise UserError(f"(Conflict) {operation}: not now")
             if trouble.kind == "cancelled":
                 raise KeyboardInterrupt
             if trouble.kind == "killed":
                 raise KilledError
+        return 0
+
+    def may_be_late(self) -> bool:
+        return self._trouble is not None and self._trouble.kind == "late"
+
+    def is_late(self) -> bool:
+        if self._trouble is None or self._trouble.kind != "late" or self._late or self._calls < self._trouble.call:
+            return False
+        self._late = True
+        return True
 
     def after(self, operation: str, *, changed: bool) -> None:
         if changed:
@@ -244,7 +259,7 @@ class World:
         self._begin_watch()
         # Each run has a checkout of its own, in which nothing is left of others.
         shutil.rmtree(self.project.root / ".local" / "azure", ignore_errors=True)
-        self._trouble, self._calls, self._outputs = trouble, 0, {}
+        self._trouble, self._calls, self._late, self._outputs = trouble, 0, False, {}
         error, killed = "", False
         try:
             with quiet():
@@ -305,6 +320,10 @@ class World:
 
     def told(self, outcome: str, *, effective: bool = False) -> None:
         """End an event: with what came of it, and what serves now."""
+        workspace = self.azure.workspaces["dev"]
+        for training in workspace.jobs.values():
+            if training.status == "Running":
+                self.train(workspace, training)  # which goes on when the run that started it is gone
         if not effective and self._mark == self.snapshot() and outcome in ("done", ""):
             self.events["idle"] += 1
             self.idle[self.story[-1].partition(": ")[2].partition(";")[0]] += 1
@@ -340,6 +359,8 @@ class World:
             }
 
     def _check_callers(self, each: str) -> None:
+        if self.azure.workspaces[each].online is None:
+            self._answered[each] = set()  # a person wanted it so, perhaps in the midst of another verb
         traffic, deployments = self.online(each)
         serving = {name for name, share in traffic.items() if share}
         self.require(sum(traffic.values()) in (0, 100), f"{each}: the traffic does not add up")
