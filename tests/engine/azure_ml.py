@@ -224,22 +224,23 @@ class Memory:
 
     def __init__(self, azure: Azure, story: Story, config: EnvironmentConfig) -> None:
         """Keep the Azure, what surrounds it, and the names."""
-        self._connection, self._story = Connection(azure, story), story
+        self.connection, self._story = Connection(azure, story), story
         self._names, self._environment = config.names, config.environment
 
     @property
     def _azure(self) -> Azure:
-        return self._connection.seen
+        return self.connection.seen
 
     @property
-    def _here(self) -> Workspace:
+    def here(self) -> Workspace:
+        """The workspace of the environment, as a call sees it."""
         return self._azure.workspaces[self._environment]
 
     def _listed(self, operation: str, items: Callable[[], Sequence[Item]]) -> list[Item]:
         """Read a list page by page: each is a request, and has what is there by then [pages]."""
         found: list[Item] = []
         while True:
-            with self._connection.read(operation):
+            with self.connection.read(operation):
                 there = items()
                 found += there[len(found) : len(found) + PAGE]
                 if len(found) >= len(there):
@@ -248,11 +249,15 @@ class Memory:
     # Data, jobs and models.
 
     def data_versions(self, name: str) -> list[str]:
-        return self._listed("list data", lambda: self._here.data.get(name, []))
+        return self._listed("list data", lambda: self.here.data.get(name, []))
 
     def create_data(self, asset: DataAsset, version: str) -> None:
-        with self._connection.change("create data"):
-            versions = self._here.data.setdefault(asset.name, [])
+        self.create_version(asset.name, version)
+
+    def create_version(self, name: str, version: str) -> None:
+        """Create a version of a data asset, whatever is in it."""
+        with self.connection.change("create data"):
+            versions = self.here.data.setdefault(name, [])
             refuse(version in versions, f"(UserError) version {version} exists")  # a version never changes [assets]
             versions.append(version)
 
@@ -263,21 +268,21 @@ class Memory:
         raise NotImplementedError(path)
 
     def submit_pipeline(self, job: str, data: Mapping[str, str], overrides: str, *, rerun: bool) -> str:
-        with self._connection.change("create job"):
-            refuse(job in self._here.jobs, "(UserError) a job with this name exists")
-            self._here.jobs[job] = Training("Running", dict(data))
+        with self.connection.change("create job"):
+            refuse(job in self.here.jobs, "(UserError) a job with this name exists")
+            self.here.jobs[job] = Training("Running", dict(data))
         return job
 
     def submit_tuning(self, job: str, data: Mapping[str, str], overrides: str, sweep: Sweep, *, rerun: bool) -> str:
         raise NotImplementedError(job)
 
     def stream_job(self, job: str) -> None:
-        with self._connection.read("stream job", late=False):
-            training = self._here.jobs[job]
+        with self.connection.read("stream job", late=False):
+            training = self.here.jobs[job]
             if training.status == "Running":
                 self._story.pause()
             if training.status == "Running":
-                self._story.train(self._here, training)
+                self._story.train(self.here, training)
             refuse(training.status != "Completed", "the job failed")
 
     def job(self, name: str) -> Job:
@@ -287,38 +292,38 @@ class Memory:
         return found
 
     def find_job(self, name: str) -> Job | None:
-        with self._connection.read("show job"):
-            training = self._here.jobs.get(name)
+        with self.connection.read("show job"):
+            training = self.here.jobs.get(name)
             return Job(name, training.status) if training else None
 
     def download_output(self, job: str, output: str, folder: Path) -> None:
-        with self._connection.read("download output", late=False):
+        with self.connection.read("download output", late=False):
             refuse(output != "registration", f"(UserError) the job has no output {output}")
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{output}.json").write_text(json.dumps(self._here.jobs[job].registration), encoding="utf-8")
+            (folder / f"{output}.json").write_text(json.dumps(self.here.jobs[job].registration), encoding="utf-8")
 
     def model_versions(self, registry: str | None) -> list[ModelVersion]:
         found = self._listed("list models", lambda: list(self._models(registry).items())[::-1])
         return [ModelVersion(version, dict(model.tags), registry) for version, model in found]
 
     def tag_model(self, model: ModelVersion, tags: Mapping[str, str]) -> None:
-        with self._connection.change("tag model"):
+        with self.connection.change("tag model"):
             there = self._model(model)
             kept = dict(there.tags)
             self._story.pause()  # what another one has tagged meanwhile is lost [tags]
             there.tags = {**kept, **tags}
 
     def registries(self) -> list[str]:
-        with self._connection.read("list registries"):
+        with self.connection.read("list registries"):
             return [] if self._azure.registry is None else [self._names.registry]
 
     def create_registry(self, name: str, locations: list[str]) -> None:
-        with self._connection.change("create registry"):
+        with self.connection.change("create registry"):
             if self._azure.registry is None:
                 self._azure.registry = {}
 
     def share_model(self, version: str, registry: str) -> None:
-        with self._connection.change("share model"):
+        with self.connection.change("share model"):
             models = self._models(registry)
             refuse(version in models, "(Conflict) this version exists in the registry")  # it never changes [registry]
             models[version] = Model(self._story.copy(self._model(ModelVersion(version)).files))
@@ -327,13 +332,13 @@ class Memory:
         raise NotImplementedError(model)
 
     def download_model(self, model: ModelVersion, folder: Path) -> None:
-        with self._connection.read("download model"):
+        with self.connection.read("download model"):
             (folder / "MLmodel").write_text(self._model(model).files, encoding="utf-8")
 
     def _models(self, registry: str | None) -> dict[str, Model]:
         if registry and self._azure.registry is None:
             raise UserError(f"(RegistryNotFound) {registry}")
-        return self._azure.registry if registry else self._here.models  # type: ignore[return-value]
+        return self._azure.registry if registry else self.here.models  # type: ignore[return-value]
 
     def _model(self, model: ModelVersion) -> Model:
         models = self._models(model.registry)
@@ -343,33 +348,33 @@ class Memory:
     # The online endpoint.
 
     def online_traffic(self) -> dict[str, int] | None:
-        with self._connection.read("show endpoint"):
-            return None if self._here.online is None else dict(self._here.online.traffic)
+        with self.connection.read("show endpoint"):
+            return None if self.here.online is None else dict(self.here.online.traffic)
 
     def online_address(self) -> str:
-        with self._connection.read("show endpoint"):
-            return f"https://{self._names.online_endpoint}.example.com/score" if self._here.online else ""
+        with self.connection.read("show endpoint"):
+            return f"https://{self._names.online_endpoint}.example.com/score" if self.here.online else ""
 
     def create_online_endpoint(self) -> None:
-        with self._connection.change("create endpoint"):
-            refuse(self._here.online, "(Conflict) an endpoint with this name exists")
-            self._here.online = Endpoint()
+        with self.connection.change("create endpoint"):
+            refuse(self.here.online, "(Conflict) an endpoint with this name exists")
+            self.here.online = Endpoint()
 
     def _endpoint(self) -> Endpoint:
-        if self._here.online is None:
+        if self.here.online is None:
             raise UserError("(UserError) the online endpoint does not exist")
-        return self._here.online
+        return self.here.online
 
     def online_deployments(self) -> list[Deployment]:
-        with self._connection.read("list deployments"):
+        with self.connection.read("list deployments"):
             found = self._endpoint().deployments.items()
             return [Deployment.of(name, f"azureml:m:{each.version}", each.tags) for name, each in found]
 
     def create_online_deployment(self, name: str, model: ModelVersion, tags: Mapping[str, str]) -> None:
         endpoint = self._endpoint()
-        with self._connection.change("create deployment", endpoint):
+        with self.connection.change("create deployment", endpoint):
             refuse(name in endpoint.deployments, f"(Conflict) a deployment {name} exists")
-            files, beside = self._model(model).files, self._story.beside(self._here)
+            files, beside = self._model(model).files, self._story.beside(self.here)
             made = Online(model.version, files, dict(tags), beside, works=self._story.has_quota())
             endpoint.deployments[name] = made
             endpoint.traffic.setdefault(name, 0)
@@ -377,7 +382,7 @@ class Memory:
 
     def delete_online_deployment(self, name: str) -> None:
         endpoint = self._endpoint()
-        with self._connection.change("delete deployment", endpoint):
+        with self.connection.change("delete deployment", endpoint):
             refuse(name not in endpoint.deployments, f"(UserError) there is no deployment {name}")
             refuse(endpoint.traffic.get(name), f"(BadRequest) {name} has traffic")  # [rollout]
             del endpoint.deployments[name]
@@ -385,7 +390,7 @@ class Memory:
 
     def set_traffic(self, traffic: Mapping[str, int]) -> None:
         endpoint = self._endpoint()
-        with self._connection.change("set traffic", endpoint):
+        with self.connection.change("set traffic", endpoint):
             refuse(sum(traffic.values()) not in (0, 100), "(BadRequest) traffic has to be 0 or 100 percent in all")
             unknown = traffic.keys() - endpoint.deployments.keys()
             refuse(unknown, f"(BadRequest) there is no deployment {unknown}")
@@ -394,7 +399,7 @@ class Memory:
             endpoint.traffic = {name: traffic.get(name, 0) for name in endpoint.deployments}
 
     def invoke(self, request: Path, deployment: str | None) -> object:
-        with self._connection.read("invoke", late=False):
+        with self.connection.read("invoke", late=False):
             endpoint, rows = self._endpoint(), json.loads(request.read_text(encoding="utf-8"))["input_data"]["data"]
             shares = endpoint.traffic
             name = deployment or max(shares, key=lambda each: shares[each], default="")
@@ -405,7 +410,7 @@ class Memory:
             return {"predictions": [BAD if BROKEN in found.files else GOOD] * len(rows)}
 
     def request_metrics(self, deployment: str, since: datetime, until: datetime) -> RequestMetrics:
-        with self._connection.read("read metrics", late=False):
+        with self.connection.read("read metrics", late=False):
             endpoint = self._endpoint()
             # Known of are the minutes until three minutes ago.
             known = (until - since).total_seconds() / 60 - 3
@@ -414,36 +419,36 @@ class Memory:
             return RequestMetrics(requests, requests // 2 if failing else 0, 20.0 if requests else None)
 
     def show_log(self, deployment: str, lines: int) -> None:
-        with self._connection.read("read log", late=False):
+        with self.connection.read("read log", late=False):
             refuse(deployment not in self._endpoint().deployments, f"(UserError) there is no deployment {deployment}")
 
     # The batch endpoint.
 
     def batch_default(self) -> str | None:
-        with self._connection.read("show batch endpoint"):
-            return None if self._here.batch is None else self._here.batch.default
+        with self.connection.read("show batch endpoint"):
+            return None if self.here.batch is None else self.here.batch.default
 
     def create_batch_endpoint(self) -> None:
-        with self._connection.change("create batch endpoint"):
-            self._here.batch = self._here.batch or Batch()
+        with self.connection.change("create batch endpoint"):
+            self.here.batch = self.here.batch or Batch()
 
     def _batch(self) -> Batch:
-        if self._here.batch is None:
+        if self.here.batch is None:
             raise UserError("(UserError) the batch endpoint does not exist")
-        return self._here.batch
+        return self.here.batch
 
     def batch_deployments(self) -> list[Deployment]:
-        with self._connection.read("list batch deployments"):
+        with self.connection.read("list batch deployments"):
             return [Deployment(name, version) for name, version in self._batch().deployments.items()]
 
     def create_batch_deployment(self, name: str, model: ModelVersion) -> None:
-        with self._connection.change("create batch deployment"):
+        with self.connection.change("create batch deployment"):
             self._model(model)
             self._batch().deployments[name] = model.version
             self._batch().default = name
 
     def delete_batch_deployment(self, name: str) -> None:
-        with self._connection.change("delete batch deployment"):
+        with self.connection.change("delete batch deployment"):
             refuse(name == self._batch().default, "(BadRequest) the default deployment cannot be deleted")  # [batch]
             refuse(name not in self._batch().deployments, f"(UserError) there is no deployment {name}")
             del self._batch().deployments[name]
@@ -451,37 +456,37 @@ class Memory:
     # Schedules and the monitor.
 
     def schedules(self) -> dict[str, bool]:
-        with self._connection.read("list schedules"):
-            return dict(self._here.schedules)
+        with self.connection.read("list schedules"):
+            return dict(self.here.schedules)
 
     def create_monitor(self, name: str, deployment: str, task: str, drift: DriftRules) -> None:
-        with self._connection.change("create schedule"):
+        with self.connection.change("create schedule"):
             refuse(deployment not in self._endpoint().deployments, f"(UserError) there is no deployment {deployment}")
-            self._here.schedules[name] = True
+            self.here.schedules[name] = True
 
     def monitor_runs(self, schedule: str) -> list[MonitorRun]:
-        found = self._listed("list runs", lambda: sorted(self._here.runs, key=lambda run: run.time, reverse=True))
+        found = self._listed("list runs", lambda: sorted(self.here.runs, key=lambda run: run.time, reverse=True))
         return [MonitorRun(run.name, run.time, "Completed", run.problem) for run in found]
 
     def breaches(self, run: MonitorRun) -> list[Breach] | None:
-        with self._connection.read("show run"):
-            found = next(each for each in self._here.runs if each.name == run.name)
+        with self.connection.read("show run"):
+            found = next(each for each in self.here.runs if each.name == run.name)
             return [Breach("data_drift")] if found.drift and found.tagged else []
 
     def disable_schedule(self, name: str) -> None:
-        with self._connection.change("disable schedule"):
-            self._here.schedules[name] = False
+        with self.connection.change("disable schedule"):
+            self.here.schedules[name] = False
 
     def delete_schedule(self, name: str) -> None:
-        with self._connection.change("delete schedule"):
-            refuse(self._here.schedules[name], "(BadRequest) an enabled schedule cannot be deleted")  # [schedule]
-            del self._here.schedules[name]
+        with self.connection.change("delete schedule"):
+            refuse(self.here.schedules[name], "(BadRequest) an enabled schedule cannot be deleted")  # [schedule]
+            del self.here.schedules[name]
 
     def delete_online_endpoint(self) -> None:
-        with self._connection.change("delete endpoint", self._endpoint()):
-            self._here.online = None
+        with self.connection.change("delete endpoint", self._endpoint()):
+            self.here.online = None
 
     def delete_batch_endpoint(self) -> None:
-        with self._connection.change("delete batch endpoint"):
+        with self.connection.change("delete batch endpoint"):
             self._batch()
-            self._here.batch = None
+            self.here.batch = None

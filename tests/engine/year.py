@@ -16,7 +16,7 @@ from azure_ml import BROKEN, FAILING, Azure, Model, Run, Workspace
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from troubles import KINDS, Trouble
-from year_world import CHAIN, DAMAGED, PROTECTED, Delivery, People, World, copy_of
+from year_world import CHAIN, DAMAGED, PROTECTED, Delivery, People, Result, World, copy_of
 
 from mlops import verbs
 from mlops.config import Project
@@ -41,6 +41,7 @@ class Year(RuleBasedStateMachine):
     """A team, its project, and all that happens to it."""
 
     project: Project
+    client: str = "memory"
     begun: tuple[Azure, People] | None = None
     totals: ClassVar[Counter[str]] = Counter()
     idle: ClassVar[Counter[str]] = Counter()
@@ -49,7 +50,7 @@ class Year(RuleBasedStateMachine):
         """Begin with two models that went all the way, one after the other."""
         super().__init__()
         azure = Azure({each: Workspace(each) for each in CHAIN})
-        self.world = World(self.project, *(copy_of(*self.begun) if self.begun else (azure, People())))
+        self.world = World(self.project, *(copy_of(*self.begun) if self.begun else (azure, People())), self.client)
         self.people, self.azure = self.world.people, self.world.azure
         self.world.write()
         if not self.begun:
@@ -83,17 +84,9 @@ class Year(RuleBasedStateMachine):
     def _deliver(self, delivery: Delivery, trouble: Trouble | None) -> str:
         """Run the job of one environment with its last step, and those that follow; return how they ended."""
         world, environment, version = self.world, delivery.at, delivery.version
-        options = {"model_version": version, "sha256": delivery.sha256}
-        flags = {delivery.option[2:]: True} if delivery.option else {}
         before, pins = world.version(environment), world.marked(environment, "pinned")
-        result = world.run(
-            environment, lambda session: verbs.deliver(session, **options, **flags, sleep=world.sleep), trouble
-        )
-        moved = world.version(environment)
-        if result.error and not result.killed:
-            # The last step of the job, which runs after a failure and after a cancellation.
-            aborted = world.run(environment, verbs.abort)
-            world.require(not aborted.error, f"{environment}: the last step of a failed run failed: {aborted.error}")
+        answered = world.answering(environment)
+        result, moved = self._job(delivery, trouble)
         after = world.version(environment)
         if not result.killed and before:
             world.require(after, f"{environment}: no deployment has all traffic after {delivery}")
@@ -109,25 +102,48 @@ class Year(RuleBasedStateMachine):
         kept = f"{environment} is pinned to {new_pins}, and version {after} serves"
         world.require(result.killed or new_pins <= {after}, kept)
         if result.error:
-            excuse = (trouble and trouble.excuses) or self._excuse(delivery, before)
+            excuse = (trouble and trouble.excuses) or self._excuse(delivery, answered)
             world.require(excuse, f"{environment}: {delivery} fails although nothing is wrong: {result.error}")
             self.people.failed.append(delivery)
             return f"{environment}: {short(result.error)}"
-        return self._delivered(delivery, result.outputs, options, pins)
+        return self._delivered(delivery, result.outputs)
 
-    def _excuse(self, delivery: Delivery, before: str) -> bool:
+    def _job(self, delivery: Delivery, trouble: Trouble | None) -> tuple[Result, str]:
+        """Run the job of one environment; return what came of it, and the version that served before its last step."""
+        world, environment = self.world, delivery.at
+        flags = {delivery.option[2:]: True} if delivery.option else {}
+        result = world.run(environment, lambda session: self._verb(session, delivery, **flags), trouble)
+        moved = world.version(environment)
+        if result.error and not result.killed:
+            # The last step of the job, which runs after a failure and after a cancellation.
+            self._check_last_step(environment, world.run(environment, verbs.abort))
+        return result, moved
+
+    def _verb(self, session: Session, delivery: Delivery, **flags: bool) -> None:
+        options = {"model_version": delivery.version, "sha256": delivery.sha256}
+        verbs.deliver(session, **options, **flags, sleep=self.world.sleep)
+
+    def _check_last_step(self, environment: str, aborted: Result) -> None:
+        text = f"{environment}: the last step of a failed run failed: {aborted.error}"
+        self.world.require(not aborted.error, text)
+
+    def _following(self, delivery: Delivery, outputs: dict[str, str]) -> str:
+        """Return the environment that a delivery goes to next."""
+        return outputs["next"]
+
+    def _excuse(self, delivery: Delivery, answered: set[str]) -> bool:
         """Return whether a delivery must fail: for its model, its hash, or what people decided."""
         environment, world = delivery.at, self.world
         model = world.models(environment).get(delivery.version)
         if model is None or "person" in model.files or re.search(f"{BROKEN}|{FAILING}|{DAMAGED}", model.files):
             return True
         promoted = environment == CHAIN[0] or f"promoted_{environment}" in model.tags
-        older = bool(before) and int(delivery.version) < int(before) and delivery.option != "--pin"
+        older = any(int(delivery.version) < int(each) for each in answered) and delivery.option != "--pin"
         named = delivery.sha256 == world.hash(model.files) or not (delivery.sha256 or environment == PROTECTED)
         rejected = delivery.version in world.marked(environment, "rejected") or model.tags.get("rejected") == "true"
         return not promoted or older or not named or rejected
 
-    def _delivered(self, delivery: Delivery, outputs: dict[str, str], options: dict[str, str], pins: set[str]) -> str:
+    def _delivered(self, delivery: Delivery, outputs: dict[str, str]) -> str:
         """Check what a delivery without an error left, and go on to the next environment."""
         world, environment = self.world, delivery.at
         if outputs["delivered"] == "true":
@@ -139,15 +155,19 @@ class Year(RuleBasedStateMachine):
             self._check_batch(environment)
         if not delivery.option:
             state = world.snapshot()
-            world.run(environment, lambda session: verbs.deliver(session, **options, sleep=world.sleep))
+            world.run(environment, lambda session: self._verb(session, delivery))
             world.require(state == world.snapshot(), f"{environment}: the same delivery once more changes something")
-        if following := outputs["next"]:
+        if following := self._following(delivery, outputs):
             delivery.at, delivery.option = following, ""
             if following != PROTECTED:
                 return f"{environment} done, {self._deliver(delivery, None)}"
-            self.people.waiting.append(delivery)
+            self._wait(delivery)
             return f"{environment} done, waits for an approval"
         return f"{environment} {'done' if outputs['delivered'] == 'true' else 'stays as it is'}"
+
+    def _wait(self, delivery: Delivery) -> None:
+        """Let a delivery wait for an approval."""
+        self.people.waiting.append(delivery)
 
     def _check_batch(self, environment: str) -> None:
         batch, version = self.azure.workspaces[environment].batch, self.world.version(environment)
@@ -157,10 +177,9 @@ class Year(RuleBasedStateMachine):
 
     def _train(self, trouble: Trouble | None, *, job: str = "", trigger: str) -> str:
         """Run the workflow Train, and the delivery that follows it."""
-        world, jobs = self.world, self.world.jobs()
-        result = world.run("dev", lambda session: verbs.train(session, job=job), trouble)
-        started = world.jobs() - jobs
-        world.require(len(started) <= 1, f"one run of Train started {len(started)} jobs")
+        jobs = self.world.jobs()
+        result = self.world.run("dev", lambda session: verbs.train(session, job=job), trouble)
+        self._check_jobs(jobs)
         if result.error:
             return f"training: {short(result.error)}"
         outputs, new = result.outputs, "true"
@@ -169,6 +188,10 @@ class Year(RuleBasedStateMachine):
         ):
             return "the champion stays"
         return self._deliver(self._delivery(outputs["model_version"], outputs["sha256"]), None)
+
+    def _check_jobs(self, before: set[str]) -> None:
+        started = self.world.jobs() - before
+        self.world.require(len(started) <= 1, f"one run of Train started {len(started)} jobs")
 
     # What people and machines do.
 
@@ -250,9 +273,10 @@ class Year(RuleBasedStateMachine):
         world.tell(f"{delivery} to {environment} {' '.join(words)}", trouble)
         if environment == PROTECTED:
             self.people.approved.add(sha256)
-        before = world.snapshot()
+        before, settled = world.snapshot(), len(world.online(environment)[1]) < 2
         world.told(self._deliver(delivery, trouble), effective=True)
-        if sha256 != hashes[version] and (sha256 or environment == PROTECTED):
+        # What an earlier run left unfinished, the last step of a failed one ends.
+        if sha256 != hashes[version] and (sha256 or environment == PROTECTED) and settled:
             world.require(before == world.snapshot(), f"{environment}: a delivery with {typed} changed something")
 
     @precondition(lambda self: any(len(self.world.online(each)[1]) > 1 for each in CHAIN))
@@ -290,18 +314,14 @@ class Year(RuleBasedStateMachine):
         alone = len(world.online(environment)[1]) == 1
         served = [each for each in self.people.served[environment] if each not in rejected | {present}]
 
-        looked = world.run(environment, verbs.look)
-        if looked.error:
-            world.told(short(looked.error))
+        go_back = self._rollback(environment)
+        if isinstance(go_back, str):
+            world.told(short(go_back))
             return
-
-        def go_back(session: Session) -> None:
-            verbs.rollback(session, bad=looked.outputs["bad"], sleep=world.sleep)
-
-        result = world.run(environment, go_back, trouble)
+        result = go_back(trouble)
         outcome = short(result.error) or "done"
         if trouble and world.version(environment):
-            result = world.run(environment, go_back)
+            result = go_back(None)
             outcome += f"; once more: {short(result.error) or 'done'}"
         if present and present not in rejected and alone and served and not result.error:
             after = world.version(environment)
@@ -314,6 +334,16 @@ class Year(RuleBasedStateMachine):
                 behind != f"model-{present}", f"{environment}: version {present} is behind the batch endpoint"
             )
         world.told(outcome)
+
+    def _rollback(self, environment: str) -> Callable[[Trouble | None], Result] | str:
+        """Look from which version to which one a rollback goes; return the job that goes, or why there is none."""
+        world = self.world
+        looked = world.run(environment, verbs.look)
+
+        def go_back(session: Session) -> None:
+            verbs.rollback(session, bad=looked.outputs["bad"], sleep=world.sleep)
+
+        return looked.error or (lambda trouble: world.run(environment, go_back, trouble))
 
     @precondition(lambda self: any(self.world.marked(each, "rejected") for each in CHAIN))
     @rule(which=SOME)
@@ -350,6 +380,7 @@ class Year(RuleBasedStateMachine):
         world.told("; ".join(ends))
 
     def _look(self, trouble: Trouble | None) -> str:
+        """Run the workflow Monitor, and what follows it."""
         result = self.world.run(PROTECTED, lambda session: verbs.drift(session, now=self.people.time), trouble)
         if result.error or result.outputs["retrain"] != "true":
             return short(result.error) or "no training"
@@ -372,15 +403,25 @@ class Year(RuleBasedStateMachine):
             spaces[PROTECTED].schedules.clear()
         self.world.told("done")
 
-    @rule(environment=st.sampled_from(CHAIN), trouble=TROUBLES)
-    def tear_down(self, environment: str, trouble: Trouble | None) -> None:
-        """Delete the endpoints of an environment."""
+    @precondition(lambda self: self._built())
+    @rule(which=SOME, trouble=TROUBLES)
+    def tear_down(self, which: int, trouble: Trouble | None) -> None:
+        """Delete the endpoints of an environment that has some."""
+        built = self._built()
+        environment = built[which % len(built)]
         self.world.tell(f"the endpoints of {environment} are torn down", trouble)
-        result = self.world.run(environment, verbs.teardown, trouble)
+        result = self._teardown(environment, trouble)
         workspace = self.azure.workspaces[environment]
         left = [workspace.online, workspace.batch, *workspace.schedules]
         self.world.require(result.error or not any(left), f"{environment}: something is left after the teardown")
         self.world.told(short(result.error) or "done")
+
+    def _built(self) -> list[str]:
+        spaces = self.azure.workspaces
+        return [each for each in CHAIN if spaces[each].online or spaces[each].batch or spaces[each].schedules]
+
+    def _teardown(self, environment: str, trouble: Trouble | None) -> Result:
+        return self.world.run(environment, verbs.teardown, trouble)
 
     @precondition(lambda self: self.people.waiting)
     @rule(
@@ -392,17 +433,22 @@ class Year(RuleBasedStateMachine):
         world, delivery = self.world, self.people.waiting.pop(0)
         world.tell(f"a person approves {delivery} while another one runs a {other} in {PROTECTED}")
         self.people.approved.add(delivery.sha256)
-
-        def deliver(session: Session) -> None:
-            verbs.deliver(session, model_version=delivery.version, sha256=delivery.sha256, sleep=world.sleep)
-
-        others: dict[str, Callable[[Session], object]] = {"rollback": verbs.rollback, "teardown": verbs.teardown}
-        errors = world.run_together(PROTECTED, (deliver, others.get(other, deliver)), changes)
-        if any(errors):
-            world.run(PROTECTED, verbs.abort)
+        errors = self._two_at_once(delivery, changes, other)
         traffic, deployments = world.online(PROTECTED)
         world.require(not deployments or 100 in traffic.values(), f"{PROTECTED}: no deployment has all traffic")
         world.told(" / ".join(short(error) or "done" for error in errors))
+
+    def _two_at_once(self, delivery: Delivery, changes: list[bool], other: str) -> list[str]:
+        """Run both, call by call, and then the last step of what failed; return their errors."""
+
+        def deliver(session: Session) -> None:
+            self._verb(session, delivery)
+
+        others: dict[str, Callable[[Session], object]] = {"rollback": verbs.rollback, "teardown": verbs.teardown}
+        errors = self.world.run_together(PROTECTED, (deliver, others.get(other, deliver)), changes)
+        if any(errors):
+            self.world.run(PROTECTED, verbs.abort)
+        return errors
 
     # The end.
 

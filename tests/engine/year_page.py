@@ -51,7 +51,7 @@ class AYear(Year):
         self._after(days=25)
         self.push("better data, whose model is damaged on its way", None)
         self._after(days=6)
-        self.tear_down("test", None)
+        self.tear_down(1, None)
         self._after(days=24)
         self.push("other code", None)
         self._after(days=26)

@@ -7,17 +7,23 @@ import contextlib
 import copy
 import io
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
 import pytest
-from azure_ml import BROKEN, FAILING, Azure, Memory, Model, Online, Training, Workspace
+import typer
+from azure_ml import BROKEN, FAILING, Azure, Model, Online, Training, Workspace
+from github_runs import Run
 from troubles import KilledError, Trouble, Turns
+from year_clients import Clients
 
+from mlops import cli, verbs
 from mlops.config import Project, load_environment
 from mlops.errors import UserError
 from mlops.verbs import Session
@@ -38,6 +44,7 @@ class Delivery:
     sha256: str
     at: str
     option: str = ""
+    run: Run | None = None  # of GitHub
 
     def __str__(self) -> str:
         """Name it as the story does."""
@@ -75,7 +82,7 @@ class Result:
 class World:
     """A project with its Azure, in which verbs run; the `Story` of that Azure."""
 
-    def __init__(self, project: Project, azure: Azure, people: People) -> None:
+    def __init__(self, project: Project, azure: Azure, people: People, client: str = "memory") -> None:
         """Take what is there; nothing runs yet."""
         self.project, self.azure, self.people = project, azure, people
         self.story: list[str] = []
@@ -87,13 +94,21 @@ class World:
         self._trouble: Trouble | None = None
         self._turns: Turns | None = None
         self._calls = 0
-        self._late = False
+        self._late = self.cancelled = False
         self._outputs: dict[str, str] = {}
         self._begin_watch()
         self._patch = pytest.MonkeyPatch()
         self._patch.setattr("mlops.verbs.models.now", self._tag_time)
         self._patch.setattr("mlops.verbs.canary.clock", lambda: self.people.time)
         self._patch.setattr("mlops.outputs._append", self._keep)
+        self._clients = Clients(client, project, azure, self, self._patch)
+        # A verb that is run by its command line, as a workflow does.
+        self._patch.setattr("mlops.azureml.connect", lambda _, config, *, dry_run: self._clients.connect(config))
+        self._patch.setattr(cli, "app", COMMAND)
+        for waits in (verbs.deliver, verbs.rollback):
+            self._patch.setitem(waits.__kwdefaults__, "sleep", self.sleep)
+        now = SimpleNamespace(now=lambda zone: self.people.time.astimezone(zone))
+        self._patch.setattr(sys.modules["mlops.verbs.drift"], "datetime", now)
         for name, value in (("ACTIONS", "true"), ("OUTPUT", "output"), ("STEP_SUMMARY", "summary")):
             self._patch.setenv(f"GITHUB_{name}", value)
 
@@ -117,6 +132,7 @@ class World:
             if trouble.kind == "refused":
                 raise UserError(f"(Conflict) {operation}: not now")
             if trouble.kind == "cancelled":
+                self.cancelled = True
                 raise KeyboardInterrupt
             if trouble.kind == "killed":
                 raise KilledError
@@ -251,7 +267,7 @@ class World:
     def session(self, environment: str) -> Session:
         """Open an environment, as each run does."""
         config = load_environment(self.project, environment)
-        return Session(self.project, config, Memory(self.azure, self, config))
+        return Session(self.project, config, self._clients.connect(config))
 
     def run(self, environment: str, verb: Callable[[Session], object], trouble: Trouble | None = None) -> Result:
         """Run a verb, and check what holds for each."""
@@ -259,7 +275,8 @@ class World:
         self._begin_watch()
         # Each run has a checkout of its own, in which nothing is left of others.
         shutil.rmtree(self.project.root / ".local" / "azure", ignore_errors=True)
-        self._trouble, self._calls, self._late, self._outputs = trouble, 0, False, {}
+        self._trouble, self._calls, self._outputs = trouble, 0, {}
+        self._late = self.cancelled = False
         error, killed = "", False
         try:
             with quiet():
@@ -273,6 +290,19 @@ class World:
         self._trouble = None
         self._check_kept(kept)
         return Result(error, self._outputs, killed)
+
+    def command(self, environment: str, words: list[str], trouble: Trouble | None = None) -> Result:
+        """Run a verb by its command line."""
+
+        def verb(session: Session) -> None:
+            with contextlib.redirect_stderr(io.StringIO()) as errors:
+                try:
+                    cli.main(words)
+                except SystemExit as end:
+                    if end.code:
+                        raise UserError(errors.getvalue().rpartition("error: ")[2].strip() or "cancelled") from end
+
+        return self.run(environment, verb, trouble)
 
     def run_together(
         self, environment: str, verbs: tuple[Callable[[Session], object], ...], changes: list[bool]
@@ -405,6 +435,9 @@ class World:
 
 
 _HASHES: dict[str, str] = {}
+
+COMMAND = typer.main.get_command(cli.app)
+"""The command line, which would be built for each verb again, and for as long as that takes."""
 
 
 @dataclass(frozen=True)
