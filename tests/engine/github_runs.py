@@ -1,9 +1,10 @@
-"""Runs of a project's own GitHub workflows, job by job: what is decided between jobs and steps is read from their files.
+"""Runs of a project's own GitHub workflows: what is decided between jobs and steps is read from their files.
 
 A run knows which job comes next, with its inputs, condition, environment and concurrency group; who drives it carries
 the steps out, and says how the job ended. Its expressions are those that the workflows use; `tests/test_workflows.py`
-runs the same files by GitHub's own engine. Sources, on docs.github.com/actions: reference/workflows-and-actions/expressions,
-/contexts and /workflow-syntax, concepts/workflows-and-actions/concurrency.
+runs the same files by GitHub's own engine. Sources, on docs.github.com/actions:
+concepts/workflows-and-actions/concurrency and, below reference/workflows-and-actions, expressions, contexts and
+workflow-syntax.
 """
 
 import functools

@@ -9,14 +9,15 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from datetime import time as clock
 from typing import ClassVar
 
 from azure_ml import BROKEN, FAILING, Azure, Model, Run, Workspace
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from troubles import KINDS, Trouble
-from year_world import CHAIN, DAMAGED, PROTECTED, Delivery, People, Result, World, copy_of
+from year_world import ADDED, CHAIN, DAMAGED, PROTECTED, ZONE, Delivery, People, Result, World, copy_of
 
 from mlops import verbs
 from mlops.config import Project
@@ -31,8 +32,10 @@ PUSHES = {
     "broken data": 0,
     "other code": 0,
     "more machines": 0,
+    "other packages": 0,
+    "a newer template": 0,
 }
-NEWER = "drift, and newer data is there"
+NEWER, LONG = "drift, and newer data is there", "drift for weeks"
 TROUBLES = st.none() | st.builds(Trouble, st.sampled_from(list(KINDS)), st.integers(1, 40))
 SOME = st.integers(0, 9)
 
@@ -52,6 +55,7 @@ class Year(RuleBasedStateMachine):
         azure = Azure({each: Workspace(each) for each in CHAIN})
         self.world = World(self.project, *(copy_of(*self.begun) if self.begun else (azure, People())), self.client)
         self.people, self.azure = self.world.people, self.world.azure
+        self.world.write_chain()
         self.world.write()
         if not self.begun:
             for _ in range(2):
@@ -207,6 +211,10 @@ class Year(RuleBasedStateMachine):
             people.code += 1
         elif what == "more machines":
             people.machines = 1 + people.machines % 5
+        elif what == "other packages":
+            people.packages += 1
+        elif what == "a newer template":
+            people.template += 1
         else:
             people.data += 1
             people.quality = max(self._best() + PUSHES[what], 1) if PUSHES[what] else -1
@@ -264,6 +272,7 @@ class Year(RuleBasedStateMachine):
     )
     def deliver_by_hand(self, environment: str, which: int, option: str, typed: str, trouble: Trouble | None) -> None:
         """Start the workflow with a version that is there, and perhaps with a hash that is not its own."""
+        environment = self._near(environment)
         world, models = self.world, self.world.models(environment)
         version = sorted(models, key=int, reverse=True)[which % len(models)]
         hashes = {name: world.hash(model.files) for name, model in models.items()}
@@ -279,12 +288,12 @@ class Year(RuleBasedStateMachine):
         if sha256 != hashes[version] and (sha256 or environment == PROTECTED) and settled:
             world.require(before == world.snapshot(), f"{environment}: a delivery with {typed} changed something")
 
-    @precondition(lambda self: any(len(self.world.online(each)[1]) > 1 for each in CHAIN))
+    @precondition(lambda self: any(len(self.world.online(each)[1]) > 1 for each in self.people.chain))
     @rule(shift=st.booleans())
     def end_hold(self, shift: bool) -> None:
         """End what is unfinished, or give it all traffic."""
         world = self.world
-        environment = next(each for each in CHAIN if len(world.online(each)[1]) > 1)
+        environment = next(each for each in self.people.chain if len(world.online(each)[1]) > 1)
         _, deployments = world.online(environment)
         name = max(deployments, key=lambda each: int(deployments[each].tags["generation"]))
         new = deployments[name]
@@ -308,7 +317,7 @@ class Year(RuleBasedStateMachine):
     @rule(environment=st.sampled_from(CHAIN), trouble=TROUBLES)
     def roll_back(self, environment: str, trouble: Trouble | None) -> None:
         """Go back, because what serves is bad; a run that fails is repeated."""
-        world = self.world
+        world, environment = self.world, self._near(environment)
         world.tell(f"a rollback in {environment}", trouble)
         present, rejected = world.version(environment), world.marked(environment, "rejected")
         alone = len(world.online(environment)[1]) == 1
@@ -345,39 +354,42 @@ class Year(RuleBasedStateMachine):
 
         return looked.error or (lambda trouble: world.run(environment, go_back, trouble))
 
-    @precondition(lambda self: any(self.world.marked(each, "rejected") for each in CHAIN))
+    @precondition(lambda self: any(self.world.marked(each, "rejected") for each in self.people.chain))
     @rule(which=SOME)
     def accept(self, which: int) -> None:
         """Take a rejection back."""
         world = self.world
-        found = [(each, version) for each in CHAIN for version in sorted(world.marked(each, "rejected"))]
+        found = [(each, version) for each in self.people.chain for version in sorted(world.marked(each, "rejected"))]
         environment, version = found[which % len(found)]
         world.tell(f"version {version} is accepted in {environment} again")
         world.models(environment)[version].tags[f"rejected_{environment}"] = "false"
         world.told("done")
 
     @precondition(lambda self: self.azure.workspaces[PROTECTED].schedules)
-    @rule(kind=st.sampled_from(("drift", "drift, told late", NEWER, "no drift", "no data")), trouble=TROUBLES)
+    @rule(kind=st.sampled_from(("drift", "drift, told late", NEWER, LONG, "no drift", "no data")), trouble=TROUBLES)
     def monitor_runs(self, kind: str, trouble: Trouble | None) -> None:
-        """Let the monitor of prod run on three days, and the workflow look each day."""
+        """Let the monitor of prod run on some days at the same time there, and the workflow look at the same in UTC."""
         world, runs = self.world, self.azure.workspaces[PROTECTED].runs
         self.people.time += timedelta(days=30)
         world.tell(f"the monitor of {PROTECTED} finds {kind}", trouble)
+        first, days = self.people.time.date() + timedelta(days=1), 25 if kind == LONG else 3
         ends, jobs, drift = [], world.jobs(), kind.startswith("drift")
         if kind == NEWER:
             self.people.data, self.people.quality = self.people.data + 1, 1 + self._best()
             world.write()
-        for day in range(3):
-            problem = "no data" if kind == "no data" else ""
+        for day in range(days):
+            date = first + timedelta(days=day)
+            time = datetime.combine(date, clock(7), ZONE).astimezone(UTC)
             late = kind == "drift, told late" and day == 0
-            runs.append(Run(f"run-{self.people.time:%Y%m%d}", self.people.time, drift, not late, problem))
-            self.people.time += timedelta(hours=3)
+            runs.append(Run(f"run-{date:%Y%m%d}", time, drift, not late, "no data" if kind == "no data" else ""))
+            self.people.time = datetime.combine(date, clock(9, 37), UTC)
             ends.append(self._look(trouble if day == 0 else None))
             runs[-1].tagged = True
-            self.people.time += timedelta(hours=21)
         started = len(world.jobs() - jobs)
-        world.require(started == int(drift), f"{kind} on three days started {started} trainings")
-        world.told("; ".join(ends))
+        # One for twice the days that the monitor looks back, for as long as there is drift.
+        expected = -(-days // 10) if drift else 0
+        world.require(started == expected, f"{kind} on {days} days started {started} trainings")
+        world.told("; ".join(ends if days == 3 else dict.fromkeys(ends)))
 
     def _look(self, trouble: Trouble | None) -> str:
         """Run the workflow Monitor, and what follows it."""
@@ -390,12 +402,12 @@ class Year(RuleBasedStateMachine):
     def act_in_the_studio(self, which: int) -> None:
         """Do without a verb what a person can do."""
         spaces, models = self.azure.workspaces, self.azure.workspaces["dev"].models
-        possible = ["model", *(each for each in CHAIN if spaces[each].online), *spaces[PROTECTED].schedules]
+        possible = ["model", *(each for each in self.people.chain if spaces[each].online), *spaces[PROTECTED].schedules]
         what = possible[which % len(possible)]
         if what == "model":
             self.world.tell("a person registers a model in dev")
             models[str(1 + max(map(int, models)))] = Model("a model of a person, quality 0, fine")
-        elif what in CHAIN:
+        elif what in self.people.chain:
             self.world.tell(f"a person deletes the online endpoint of {what}")
             spaces[what].online = None
         else:
@@ -416,9 +428,42 @@ class Year(RuleBasedStateMachine):
         self.world.require(result.error or not any(left), f"{environment}: something is left after the teardown")
         self.world.told(short(result.error) or "done")
 
+    def _near(self, environment: str) -> str:
+        """Return the environment, or for every other delivery and rollback in test the added one, where that is."""
+        if environment == "test" and ADDED in self.people.chain and self.world.events["all"] % 2:
+            return ADDED
+        return environment
+
+    @rule(trouble=TROUBLES)
+    def add_or_remove_environment(self, trouble: Trouble | None) -> None:
+        """Put an environment before the protected one, or take it away with all that is in it."""
+        world, people, spaces = self.world, self.people, self.azure.workspaces
+        outcome = "done"
+        if ADDED in people.chain:
+            world.tell(f"environment {ADDED} is torn down and removed", trouble)
+            result = self._teardown(ADDED, trouble) if ADDED in self._built() else None
+            if result and result.error:
+                outcome = f"{short(result.error)}; once more: {short(self._teardown(ADDED, None).error) or 'done'}"
+            left = [spaces[ADDED].online, spaces[ADDED].batch, *spaces[ADDED].schedules]
+            world.require(not any(left), f"{ADDED}: something is left after the teardown")
+            people.chain = CHAIN
+            del spaces[ADDED]
+            people.failed = [each for each in people.failed if each.at != ADDED]
+        else:
+            world.tell(f"environment {ADDED} is added before {PROTECTED}")
+            people.chain = (*CHAIN[:-1], ADDED, PROTECTED)
+            spaces[ADDED] = Workspace(ADDED)
+            # What is in reach of the protected one stays so.
+            people.served[ADDED], people.passed[ADDED] = [], set(people.passed["test"])
+        world.write_chain()
+        world.write()
+        world.told(outcome, effective=True)
+
     def _built(self) -> list[str]:
         spaces = self.azure.workspaces
-        return [each for each in CHAIN if spaces[each].online or spaces[each].batch or spaces[each].schedules]
+        return [
+            each for each in self.people.chain if spaces[each].online or spaces[each].batch or spaces[each].schedules
+        ]
 
     def _teardown(self, environment: str, trouble: Trouble | None) -> Result:
         return self.world.run(environment, verbs.teardown, trouble)
@@ -457,14 +502,14 @@ class Year(RuleBasedStateMachine):
         world, people = self.world, self.people
         people.waiting.clear()
         people.code += 1
-        for each in CHAIN:
+        for each in self.people.chain:
             for version in world.marked(each, "pinned"):
                 world.models(each)[version].tags[f"pinned_{each}"] = "false"
         self._push("better data", None)
         version = max(self.azure.workspaces["dev"].models, key=int)
         world.require(people.waiting, "the last push does not come to an approval")
         self._approve(-1, None)
-        for each in CHAIN:
+        for each in self.people.chain:
             _, deployments = world.online(each)
             found = [(deployment.version, deployment.beside) for deployment in deployments.values()]
             expected = [(version, world.beside(self.azure.workspaces[each]))]

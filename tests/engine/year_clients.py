@@ -27,7 +27,7 @@ class Clients:
 
     def __init__(self, client: str, project: Project, azure: Azure, story: Story, patch: pytest.MonkeyPatch) -> None:
         """Take the place of the Azure CLI."""
-        self._client, self._project, self._azure, self._story = client, project, azure, story
+        self._client, self.project, self._azure, self._story = client, project, azure, story
         self._now = threading.local()  # two verbs at once run in threads of their own
         if client == "cli":
             patch.setattr("mlops.shell.shutil", SimpleNamespace(which=lambda program: program))
@@ -39,7 +39,7 @@ class Clients:
         if self._client == "memory":
             return memory
         self._now.az = Az(memory, config)
-        return AzureCli(self._project, config, dry_run=False)
+        return AzureCli(self.project, config, dry_run=False)
 
     def _execute(
         self, command: list[str], folder: Path, variables: Mapping[str, str], *, captured: bool

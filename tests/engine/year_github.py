@@ -20,7 +20,13 @@ from year_world import CHAIN, PROTECTED, Delivery, Result
 Done = list[tuple[Result, str]]
 """What came of the verbs of a job, and the version that served after each."""
 
-PLACES = {"data": "data/raw/rows.csv", "code": "data-science/src/package/score.py", "machines": "config/dev.yml"}
+PLACES = {
+    "data": "data/raw/rows.csv",
+    "code": "data-science/src/package/score.py",
+    "machines": "config/dev.yml",
+    "packages": "data-science/environment/inference.yml",
+    "template": "mlops/aml-cli-v2/online/deployment.yml",
+}
 """Where what a push brings lies."""
 
 WITHOUT_AZURE = {"connected": {"azure": "true"}, "lint": {}, "approval": {}}
@@ -157,6 +163,9 @@ class YearOnGitHub(Year):
         return self._work(run, job, trouble)[0][0]
 
     # What people do otherwise.
+
+    def add_or_remove_environment(self, trouble: Trouble | None) -> None:
+        """Do nothing: the workflows name the environments, and a person edits them for another one."""
 
     def _push(self, what: str, trouble: Trouble | None) -> None:
         paths = document(self.files["workflows/train.yml"])[True]["push"]["paths"]

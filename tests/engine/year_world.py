@@ -6,20 +6,25 @@ What must hold is read from the state of Azure and from the decisions of people,
 import contextlib
 import copy
 import io
+import json
+import re
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
+from zoneinfo import ZoneInfo
 
 import pytest
 import typer
 from azure_ml import BROKEN, FAILING, Azure, Model, Online, Training, Workspace
 from github_runs import Run
+from small_project import set_key, write_yaml
 from troubles import KilledError, Trouble, Turns
 from year_clients import Clients
 
@@ -30,7 +35,13 @@ from mlops.verbs import Session
 
 CHAIN = ("dev", "test", "prod")
 PROTECTED = "prod"
+ADDED = "stage"
+"""An environment that comes before the protected one, and goes again."""
+
 START = datetime(2026, 1, 5, 6, tzinfo=UTC)
+ZONE = ZoneInfo("Europe/Berlin")
+"""Where the monitor runs at the same time of each day, also when the clocks are changed."""
+
 DAMAGED = "damaged on its way"
 """What the files of a model say that does not arrive in the registry as it was."""
 
@@ -58,6 +69,8 @@ class People:
     time: datetime = START
     data: int = 0
     code: int = 0
+    packages: int = 0
+    template: int = 0
     machines: int = 1
     quality: int = 0
     nature: str = ""  # of the next model: BROKEN, DAMAGED or nothing
@@ -68,6 +81,7 @@ class People:
     served: dict[str, list[str]] = field(default_factory=lambda: {each: [] for each in CHAIN})  # versions, in order
     passed: dict[str, set[str]] = field(default_factory=lambda: {each: set() for each in CHAIN})  # hashes
     deliveries: int = 0
+    chain: tuple[str, ...] = CHAIN
 
 
 @dataclass(frozen=True)
@@ -186,7 +200,8 @@ class World:
         return f"{files} indeed" if DAMAGED in files else files
 
     def beside(self, workspace: Workspace) -> str:
-        return f"code {self.people.code}, {self.people.machines} machines"
+        people = self.people
+        return f"code {people.code}, packages {people.packages}, template {people.template}, {people.machines} machines"
 
     # What is there.
 
@@ -240,7 +255,7 @@ class World:
 
     def line(self) -> str:
         """Return what is deployed, as one line."""
-        return " | ".join(f"{each} {self._deployed(each)}" for each in CHAIN)
+        return " | ".join(f"{each} {self._deployed(each)}" for each in self.people.chain)
 
     def _deployed(self, environment: str) -> str:
         traffic, deployments = self.online(environment)
@@ -257,10 +272,32 @@ class World:
         (root / "data" / "raw" / "rows.csv").write_text(f"y,x\n{rows}", encoding="utf-8")
         score = root / "data-science" / "src" / self.project.package / "score.py"
         score.write_text(f"CHANGE = {people.code}\n", encoding="utf-8")
-        for each in CHAIN:
+        packages = {"name": "inference", "dependencies": ["python=3.11", f"a-package={people.packages}"]}
+        write_yaml(root / "data-science" / "environment" / "inference.yml", packages)
+        definition = root / "mlops" / "aml-cli-v2" / "online" / "deployment.yml"
+        text, _, _ = definition.read_text(encoding="utf-8").partition("description: template ")
+        definition.write_text(f"{text.rstrip()}\ndescription: template {people.template}\n", encoding="utf-8")
+        for each in people.chain:
             file = root / "config" / f"{each}.yml"
             head, key, tail = file.read_text(encoding="utf-8").partition("  online:\n    instance_count: ")
             file.write_text(f"{head}{key}{people.machines}{tail[1:]}", encoding="utf-8")
+
+    def write_chain(self) -> None:
+        """Write which environment follows which, and the files of the added one."""
+        root, chain = self.project.root, self.people.chain
+        added = root / "config" / f"{ADDED}.yml"
+        added.unlink(missing_ok=True)
+        if ADDED in chain:
+            text = (root / "config" / "test.yml").read_text(encoding="utf-8")
+            added.write_text(re.sub(r"(?<![a-z])test\b", ADDED, text), encoding="utf-8")
+        for each, following in pairwise((*chain, "")):
+            set_key(root / "config" / f"{each}.yml", "delivery", {"next": following})
+        choices = root / "pyproject.toml"
+        text = choices.read_text(encoding="utf-8")
+        choices.write_text(
+            re.sub("(?m)^environments = .*", f"environments = {json.dumps(chain)}", text), encoding="utf-8"
+        )
+        self.project = self._clients.project = Project.load(root)
 
     # How a verb runs.
 
@@ -369,13 +406,12 @@ class World:
     # What must hold.
 
     def _begin_watch(self) -> None:
-        self._rejected = {each: self.marked(each, "rejected") for each in CHAIN}
-        self._answered = {each: self.answering(each) for each in CHAIN}
-        self._settled = {each: self.version(each) for each in CHAIN}
+        self._rejected = {each: self.marked(each, "rejected") for each in self.people.chain}
+        self._answered = {each: self.answering(each) for each in self.people.chain}
 
     def _watch(self) -> None:
         """Check each environment after a change of Azure, as its callers see it."""
-        for each in CHAIN:
+        for each in self.people.chain:
             self._check_callers(each)
             version = self.version(each)
             last = next((known for _, where, known in reversed(self.history) if where == each), "")
@@ -415,13 +451,13 @@ class World:
         if each == PROTECTED:
             self.require(hashes <= self.people.approved, f"{each} serves a model that no person approved")
         if each != CHAIN[0]:
-            before = CHAIN[CHAIN.index(each) - 1]
+            before = self.people.chain[self.people.chain.index(each) - 1]
             self.require(hashes <= self.people.passed[before], f"{each} serves what {before} never served")
 
     def _kept(self) -> list[tuple[str, set[str]]]:
         """Return what no verb may lose: data, versions, jobs and rejections, by what holds them."""
         found = [("registry", set(self.azure.registry or {}))]
-        for each in CHAIN:
+        for each in self.people.chain:
             workspace = self.azure.workspaces[each]
             found += [(f"{each} {name}", set(versions)) for name, versions in workspace.data.items()]
             found += [(f"{each} models", set(workspace.models)), (f"{each} jobs", set(workspace.jobs))]
