@@ -310,20 +310,52 @@ class Year(RuleBasedStateMachine):
             world.require(result.error or traffic[name] == 100, f"{environment}: {name} has not all traffic")
         else:
             world.tell(f"a person ends the rollout in {environment}")
-            result = world.run(environment, verbs.abort)
+            result = world.run(environment, lambda session: verbs.abort(session, held=True))
             world.require(not result.error, f"{environment}: {result.error}")
+            # That of a rollback stays, for the rollback to be completed.
+            tags = [model.tags for model in world.models(environment).values()]
+            leaving = any(each.get(f"leaving_{environment}") == new.version for each in tags)
+            left = len(world.online(environment)[1]) - 1
+            world.require(not left or leaving, f"{environment}: {left} deployments are left after the end of a rollout")
         world.told(short(result.error) or "done")
 
-    @rule(environment=st.sampled_from(CHAIN), trouble=TROUBLES)
-    def roll_back(self, environment: str, trouble: Trouble | None) -> None:
-        """Go back, because what serves is bad; a run that fails is repeated."""
+    @rule(
+        environment=st.sampled_from(CHAIN),
+        which=SOME,
+        part=st.sampled_from(("online", "batch")),
+        trouble=TROUBLES,
+    )
+    def deploy_by_hand(self, environment: str, which: int, part: str, trouble: Trouble | None) -> None:
+        """Put a version behind one of the two endpoints alone, past the workflows."""
+        environment = self._near(environment)
+        world, models = self.world, self.world.models(environment)
+        version = sorted(models, key=int, reverse=True)[which % len(models)]
+        sha256 = world.hash(models[version].files)
+        world.tell(f"version {version} is put behind the {part} endpoint of {environment} by hand", trouble)
+        if environment == PROTECTED:
+            self.people.approved.add(sha256)
+        deploy = verbs.deploy_online if part == "online" else verbs.deploy_batch
+        waits = {"sleep": world.sleep} if part == "online" else {}
+        result = world.run(
+            environment, lambda session: deploy(session, model_version=version, sha256=sha256, **waits), trouble
+        )
+        batch = self.azure.workspaces[environment].batch
+        behind = world.version(environment) if part == "online" else batch and batch.default.removeprefix("model-")
+        world.require(result.error or behind == version, f"{environment}: {behind} is behind the {part} endpoint")
+        world.told(short(result.error) or "done", effective=True)
+
+    @rule(environment=st.sampled_from(CHAIN), which=st.none() | st.none() | SOME, trouble=TROUBLES)
+    def roll_back(self, environment: str, which: int | None, trouble: Trouble | None) -> None:
+        """Go back, because what serves is bad, perhaps to a version that is named; a run that fails is repeated."""
         world, environment = self.world, self._near(environment)
-        world.tell(f"a rollback in {environment}", trouble)
+        models = sorted(world.models(environment), key=int, reverse=True)
+        target = "" if which is None else models[which % len(models)]
+        world.tell(f"a rollback in {environment}{f' to version {target}' if target else ''}", trouble)
         present, rejected = world.version(environment), world.marked(environment, "rejected")
         alone = len(world.online(environment)[1]) == 1
         served = [each for each in self.people.served[environment] if each not in rejected | {present}]
 
-        go_back = self._rollback(environment)
+        go_back = self._rollback(environment, target)
         if isinstance(go_back, str):
             world.told(short(go_back))
             return
@@ -332,7 +364,13 @@ class Year(RuleBasedStateMachine):
         if trouble and world.version(environment):
             result = go_back(None)
             outcome += f"; once more: {short(result.error) or 'done'}"
-        if present and present not in rejected and alone and served and not result.error:
+        goes = present and present not in rejected and alone and not result.error
+        if goes and target and target != present:
+            after, marked = world.version(environment), world.marked(environment, "rejected")
+            world.require(after == target, f"{environment}: back to version {after}, {target} was named")
+            between = {each for each in models if int(target) < int(each) <= int(present)}
+            world.require(between <= marked, f"{environment}: of {between} only {marked} are rejected")
+        if goes and served and not target:
             after = world.version(environment)
             world.require(after == served[-1], f"{environment}: back to version {after}, before it was {served[-1]}")
             marked = world.marked(environment, "rejected")
@@ -344,13 +382,13 @@ class Year(RuleBasedStateMachine):
             )
         world.told(outcome)
 
-    def _rollback(self, environment: str) -> Callable[[Trouble | None], Result] | str:
+    def _rollback(self, environment: str, target: str) -> Callable[[Trouble | None], Result] | str:
         """Look from which version to which one a rollback goes; return the job that goes, or why there is none."""
-        world = self.world
-        looked = world.run(environment, verbs.look)
+        world, named = self.world, target or None
+        looked = world.run(environment, lambda session: verbs.look(session, model_version=named))
 
         def go_back(session: Session) -> None:
-            verbs.rollback(session, bad=looked.outputs["bad"], sleep=world.sleep)
+            verbs.rollback(session, bad=looked.outputs["bad"], model_version=named, sleep=world.sleep)
 
         return looked.error or (lambda trouble: world.run(environment, go_back, trouble))
 

@@ -141,8 +141,8 @@ class YearOnGitHub(Year):
     def _look(self, trouble: Trouble | None) -> str:
         return self._drive(self._run("monitor.yml", "schedule"), trouble, "drift")
 
-    def _rollback(self, environment: str) -> Callable[[Trouble | None], Result] | str:
-        run = self._run("rollback.yml", "workflow_dispatch", environment=environment)
+    def _rollback(self, environment: str, target: str) -> Callable[[Trouble | None], Result] | str:
+        run = self._run("rollback.yml", "workflow_dispatch", environment=environment, model_version=target)
         look = run.next()
         assert look
         looked, _ = self._work(run, look, None)[0]

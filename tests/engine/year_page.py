@@ -34,7 +34,7 @@ class AYear(Year):
         self.approve(0, Trouble("killed", 16))
         self.run_again(-1, None)
         self._after(days=9)
-        self.roll_back(PROTECTED, Trouble("lost", 16))
+        self.roll_back(PROTECTED, None, Trouble("lost", 16))
         self._after(days=30)
         self.push("better data", None)
         self.refuse(0, expired=True)
