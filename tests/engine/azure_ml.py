@@ -33,8 +33,11 @@ from mlops.pipeline import DataAsset
 
 Item = TypeVar("Item")
 
-BROKEN, FAILING = "gives no predictions", "fails under load"
-"""What the files of a model say that no smoke test lets through, and of one that only the metrics of requests show."""
+BROKEN = "gives no predictions"
+"""What the files of a model say that no smoke test lets through."""
+
+FAILING, SLOW, REFUSING = UNDER_LOAD = "fails under load", "is slow under load", "refuses its callers"
+"""What they say of one that only the metrics of requests show."""
 
 GOOD, BAD = 5.0, "not numeric"
 """What a deployment answers for a row: a prediction, or what no smoke test takes for one."""
@@ -44,6 +47,9 @@ RETRIES = 10
 
 It repeats no request that is refused with 404 or 409: what comes of that is for the verb.
 """
+
+CALLS = 10
+"""How many requests come in a minute for each percent of the traffic: enough for a canary to be judged by."""
 
 PAGE = 10
 """How many items a request for a list brings at most; how many Azure does is written nowhere."""
@@ -209,6 +215,17 @@ class Connection:
             if endpoint:
                 endpoint.busy = False
         self.story.after(operation, changed=True)
+
+
+def answers(requests: int, files: str) -> tuple[int, int, float]:
+    """Return how many of a number of requests a model fails, how many it refuses, and how many ms it takes."""
+    half = requests // 2
+    return half * (FAILING in files), half * (REFUSING in files), 900.0 if SLOW in files else 20.0
+
+
+def is_bad_under_load(files: str) -> bool:
+    """Return whether the metrics of requests say so of a model."""
+    return any(each in files for each in UNDER_LOAD)
 
 
 def refuse(condition: object, message: str) -> None:
@@ -414,9 +431,9 @@ class Memory:
             endpoint = self._endpoint()
             # Known of are the minutes until three minutes ago.
             known = (until - since).total_seconds() / 60 - 3
-            requests = int(max(known, 0) * endpoint.traffic.get(deployment, 0))
-            failing = FAILING in endpoint.deployments[deployment].files
-            return RequestMetrics(requests, requests // 2 if failing else 0, 20.0 if requests else None)
+            requests = int(max(known, 0) * CALLS * endpoint.traffic.get(deployment, 0))
+            failed, refused, latency = answers(requests, endpoint.deployments[deployment].files)
+            return RequestMetrics(requests - refused, failed, latency if requests else None, refused)
 
     def show_log(self, deployment: str, lines: int) -> None:
         with self.connection.read("read log", late=False):

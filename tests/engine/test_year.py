@@ -46,6 +46,7 @@ def a_project(project: Project) -> Project:
         set_key(file, "delivery", {"next": following})
         set_key(file, "monitor.enabled", environment == CHAIN[-1])
         set_key(file, "rollout.canary_minutes", 2)
+        set_key(file, "rollout.max_latency_ms", 500)
         set_key(file, "rollout.canary_percent", 60 if environment == "test" else 10)
     return project
 

@@ -5,7 +5,6 @@ The verbs are the real ones, Azure is `azure_ml`, and GitHub is here: which verb
 """
 
 import os
-import re
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from datetime import time as clock
 from typing import ClassVar
 
-from azure_ml import BROKEN, FAILING, Azure, Model, Run, Workspace
+from azure_ml import BROKEN, UNDER_LOAD, Azure, Model, Run, Workspace
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from troubles import KINDS, Trouble
@@ -27,6 +26,8 @@ PUSHES = {
     "better data": 1,
     "better data, whose model gives no predictions": 1,
     "better data, whose model fails under load": 1,
+    "better data, whose model is slow under load": 1,
+    "better data, whose model refuses its callers": 1,
     "better data, whose model is damaged on its way": 1,
     "worse data": -3,
     "broken data": 0,
@@ -35,6 +36,7 @@ PUSHES = {
     "other packages": 0,
     "a newer template": 0,
 }
+NATURES = (BROKEN, *UNDER_LOAD, DAMAGED)
 NEWER, LONG = "drift, and newer data is there", "drift for weeks"
 TROUBLES = st.none() | st.builds(Trouble, st.sampled_from(list(KINDS)), st.integers(1, 40))
 SOME = st.integers(0, 9)
@@ -139,7 +141,7 @@ class Year(RuleBasedStateMachine):
         """Return whether a delivery must fail: for its model, its hash, or what people decided."""
         environment, world = delivery.at, self.world
         model = world.models(environment).get(delivery.version)
-        if model is None or "person" in model.files or re.search(f"{BROKEN}|{FAILING}|{DAMAGED}", model.files):
+        if model is None or "person" in model.files or any(each in model.files for each in NATURES):
             return True
         promoted = environment == CHAIN[0] or f"promoted_{environment}" in model.tags
         older = any(int(delivery.version) < int(each) for each in answered) and delivery.option != "--pin"
@@ -218,7 +220,7 @@ class Year(RuleBasedStateMachine):
         else:
             people.data += 1
             people.quality = max(self._best() + PUSHES[what], 1) if PUSHES[what] else -1
-            people.nature = next((nature for nature in (BROKEN, FAILING, DAMAGED) if nature in what), "")
+            people.nature = next((nature for nature in NATURES if nature in what), "")
         world.write()
         world.told(self._train(trouble, trigger="push"))
 
@@ -300,7 +302,7 @@ class Year(RuleBasedStateMachine):
         # A person looks at what is held before all traffic goes there.
         good = (
             new.works
-            and not re.search(f"{BROKEN}|{FAILING}", new.files)
+            and not any(each in new.files for each in (BROKEN, *UNDER_LOAD))
             and new.version not in world.marked(environment, "rejected")
         )
         if shift and good:

@@ -12,7 +12,7 @@ from typing import Any
 
 import fake_az
 import pytest
-from azure_ml import FAILING, Azure, Memory, Story, refuse
+from azure_ml import CALLS, Azure, Memory, Story, answers, refuse
 from clouds import MODEL, MONITOR
 from monitor_fakes import monitor_runs
 
@@ -232,9 +232,10 @@ class Az:
             refuse(endpoint is None, "(NotFound)")
             callers = {}
             for name, share in endpoint.traffic.items() if endpoint else ():
-                failed = share // 2 if endpoint and FAILING in endpoint.deployments[name].files else 0
-                codes = {"200": share - failed, "500": failed or None}
-                callers |= {name: {"codes": codes, "latency": 20.0, "late": 3}} if share else {}
+                calls = CALLS * share
+                failed, refused, latency = answers(calls, endpoint.deployments[name].files if endpoint else "")
+                codes = {"200": calls - failed - refused, "500": failed or None, "424 400": refused or None}
+                callers |= {name: {"codes": codes, "latency": latency, "late": 3}} if share else {}
             times = (self._option("--start-time"), self._option("--end-time"), self._option("--top"))
             return fake_az.metric(callers, self._option("--metrics"), self._option("--filter"), *times)
 

@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import typer
-from azure_ml import BROKEN, FAILING, Azure, Model, Online, Training, Workspace
+from azure_ml import BROKEN, Azure, Model, Online, Training, Workspace, is_bad_under_load
 from github_runs import Run
 from small_project import set_key, write_yaml
 from troubles import KilledError, Trouble, Turns
@@ -439,11 +439,9 @@ class World:
         silent = [name for name in serving if BROKEN in deployments[name].files]
         self.require(not silent, f"{each}: requests get no predictions from {silent}")
         # Where nothing served there was no canary, and what had all traffic before is what a failure goes back to.
-        slow = [name for name, share in traffic.items() if share == 100 and FAILING in deployments[name].files]
-        unknown = {deployments[name].version for name in slow} - set(self.people.served[each])
-        self.require(
-            not (unknown and self._answered[each]), f"{each}: requests fail at {slow}, and its metrics said so"
-        )
+        bad = [name for name, share in traffic.items() if share == 100 and is_bad_under_load(deployments[name].files)]
+        unknown = {deployments[name].version for name in bad} - set(self.people.served[each])
+        self.require(not (unknown and self._answered[each]), f"{each}: requests fail at {bad}, and its metrics said so")
         new = self.answering(each) - self._answered[each]
         back = new & self._rejected[each]
         self.require(not back, f"{each}: version {back} is back, although it was rejected")
