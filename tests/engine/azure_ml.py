@@ -8,7 +8,7 @@ learn.microsoft.com/azure/machine-learning:
 - [batch] how-to-use-batch-model-deployments, [schedule] how-to-schedule-pipeline-job,
 - [assets] how-to-create-data-assets, [registry] how-to-share-models-pipelines-across-workspaces-with-registries,
 - [throttling] learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling,
-- [retry] azure.core.pipeline.policies.RetryPolicy, by which both the SDK and `az ml` send their requests,
+- [retry] azure.core.pipeline.policies.RetryPolicy (`retry_status`), by which the SDK and `az ml` send their requests,
 - [late] hashicorp/terraform-provider-azurerm#18268 (the words of Microsoft's support), Azure/azure-cli#17910,
 - [pages] ModelVersions_List in Azure/azure-rest-api-specs: `nextLink`,
 - [tags] azure.ai.ml ModelOperations.create_or_update, which sends all tags; `az ml model update --set` reads before.
@@ -42,7 +42,7 @@ FAILING, SLOW, REFUSING = UNDER_LOAD = "fails under load", "is slow under load",
 GOOD, BAD = 5.0, "not numeric"
 """What a deployment answers for a row: a prediction, or what no smoke test takes for one."""
 
-RETRIES = 10
+RETRIES = 3
 """How many times a client repeats a request that Azure throttles, each time after the seconds that it was told [retry].
 
 It repeats no request that is refused with 404 or 409: what comes of that is for the verb.
