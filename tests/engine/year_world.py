@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -24,7 +25,7 @@ import pytest
 import typer
 from azure_ml import BROKEN, Azure, Model, Online, Training, Workspace, is_bad_under_load
 from github_runs import Run
-from small_project import set_key, write_yaml
+from small_project import write_yaml
 from troubles import KilledError, Trouble, Turns
 from year_clients import Clients
 
@@ -291,12 +292,8 @@ class World:
             text = (root / "config" / "test.yml").read_text(encoding="utf-8")
             added.write_text(re.sub(r"(?<![a-z])test\b", ADDED, text), encoding="utf-8")
         for each, following in pairwise((*chain, "")):
-            set_key(root / "config" / f"{each}.yml", "delivery", {"next": following})
-        choices = root / "pyproject.toml"
-        text = choices.read_text(encoding="utf-8")
-        choices.write_text(
-            re.sub("(?m)^environments = .*", f"environments = {json.dumps(chain)}", text), encoding="utf-8"
-        )
+            replace(root / "config" / f"{each}.yml", "(?m)^  next: .*", f"  next: '{following}'")
+        replace(root / "pyproject.toml", "(?m)^environments = .*", f"environments = {json.dumps(chain)}")
         self.project = self._clients.project = Project.load(root)
 
     # How a verb runs.
@@ -484,6 +481,13 @@ class _Mlflow:
 
 class _Page(list[_Mlflow]):
     token = None
+
+
+def replace(file: Path, pattern: str, text: str) -> None:
+    """Replace one line of a file."""
+    changed, found = re.subn(pattern, text, file.read_text(encoding="utf-8"))
+    assert found == 1, f"{file.name} has {pattern} {found} times"
+    file.write_text(changed, encoding="utf-8")
 
 
 def quality_of(files: str) -> int:
