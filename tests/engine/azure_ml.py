@@ -223,9 +223,9 @@ def answers(requests: int, files: str) -> tuple[int, int, float]:
     return half * (FAILING in files), half * (REFUSING in files), 900.0 if SLOW in files else 20.0
 
 
-def is_bad_under_load(files: str) -> bool:
-    """Return whether the metrics of requests say so of a model."""
-    return any(each in files for each in UNDER_LOAD)
+def is_bad_under_load(files: str, *, refused: bool = False) -> bool:
+    """Return whether the metrics of requests say so of a model; `refused` is whether the old one refuses as much."""
+    return any(each in files for each in UNDER_LOAD if not (refused and each == REFUSING))
 
 
 def refuse(condition: object, message: str) -> None:

@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import typer
-from azure_ml import BROKEN, Azure, Model, Online, Training, Workspace, is_bad_under_load
+from azure_ml import BROKEN, REFUSING, Azure, Model, Online, Training, Workspace, is_bad_under_load
 from github_runs import Run
 from small_project import write_yaml
 from troubles import KilledError, Trouble, Turns
@@ -405,6 +405,8 @@ class World:
     def _begin_watch(self) -> None:
         self._rejected = {each: self.marked(each, "rejected") for each in self.people.chain}
         self._answered = {each: self.answering(each) for each in self.people.chain}
+        serving = {each: [one.files for one in self.online(each)[1].values()] for each in self.people.chain}
+        self._refused = {each: any(REFUSING in files for files in found) for each, found in serving.items()}
 
     def _watch(self) -> None:
         """Check each environment after a change of Azure, as its callers see it."""
@@ -436,7 +438,8 @@ class World:
         silent = [name for name in serving if BROKEN in deployments[name].files]
         self.require(not silent, f"{each}: requests get no predictions from {silent}")
         # Where nothing served there was no canary, and what had all traffic before is what a failure goes back to.
-        bad = [name for name, share in traffic.items() if share == 100 and is_bad_under_load(deployments[name].files)]
+        full = [name for name, share in traffic.items() if share == 100]
+        bad = [name for name in full if is_bad_under_load(deployments[name].files, refused=self._refused[each])]
         unknown = {deployments[name].version for name in bad} - set(self.people.served[each])
         self.require(not (unknown and self._answered[each]), f"{each}: requests fail at {bad}, and its metrics said so")
         new = self.answering(each) - self._answered[each]
