@@ -290,6 +290,21 @@ class Year(RuleBasedStateMachine):
         if sha256 != hashes[version] and (sha256 or environment == PROTECTED) and settled:
             world.require(before == world.snapshot(), f"{environment}: a delivery with {typed} changed something")
 
+    @precondition(lambda self: any(map(self.world.version, CHAIN)))
+    @rule(which=SOME, lost=st.none() | st.integers(12, 36))
+    def leave_unfinished(self, which: int, lost: int | None) -> None:
+        """Change the code, and deliver it with what serves: on hold, or until the machine is lost at a call."""
+        world = self.world
+        serving = [each for each in CHAIN if world.version(each)]
+        environment = serving[which % len(serving)]
+        world.tell("the scoring code is changed, and no workflow runs")
+        self.people.code += 1
+        world.write()
+        world.told("done", effective=True)
+        place = sorted(world.models(environment), key=int, reverse=True).index(world.version(environment))
+        trouble = None if lost is None else Trouble("killed", lost)
+        self.deliver_by_hand(environment, place, "--hold" if lost is None else "--force", "right", trouble)
+
     @precondition(lambda self: any(len(self.world.online(each)[1]) > 1 for each in self.people.chain))
     @rule(shift=st.booleans())
     def end_hold(self, shift: bool) -> None:
@@ -312,13 +327,17 @@ class Year(RuleBasedStateMachine):
             world.require(result.error or traffic[name] == 100, f"{environment}: {name} has not all traffic")
         else:
             world.tell(f"a person ends the rollout in {environment}")
+            unfinished = world.online(environment)[0].get(name) != 100
             result = world.run(environment, lambda session: verbs.abort(session, held=True))
             world.require(not result.error, f"{environment}: {result.error}")
             # That of a rollback stays, for the rollback to be completed.
             tags = [model.tags for model in world.models(environment).values()]
             leaving = any(each.get(f"leaving_{environment}") == new.version for each in tags)
             left = len(world.online(environment)[1]) - 1
-            world.require(not left or leaving, f"{environment}: {left} deployments are left after the end of a rollout")
+            world.require(
+                not unfinished or not left or leaving,
+                f"{environment}: {left} deployments are left after the end of a rollout",
+            )
         world.told(short(result.error) or "done")
 
     @rule(
