@@ -1,20 +1,27 @@
 """An Azure Machine Learning in memory: what is in it, and the rules by which it refuses, each with its source.
 
 It serves the verbs by way of `Memory`, a backend without a client in between, so that thousands of events take seconds.
-What it is not asked to know raises NotImplementedError. Sources, all on learn.microsoft.com/azure/machine-learning:
+What it is not asked to know raises NotImplementedError. Sources, the first three lines on
+learn.microsoft.com/azure/machine-learning:
 
 - [rollout] how-to-safely-rollout-online-endpoints, [errors] how-to-troubleshoot-online-endpoints,
 - [batch] how-to-use-batch-model-deployments, [schedule] how-to-schedule-pipeline-job,
-- [assets] how-to-create-data-assets, [registry] how-to-share-models-pipelines-across-workspaces-with-registries.
+- [assets] how-to-create-data-assets, [registry] how-to-share-models-pipelines-across-workspaces-with-registries,
+- [throttling] learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling,
+- [retry] azure.core.pipeline.policies.RetryPolicy (`retry_status`), by which the SDK and `az ml` send their requests,
+- [late] hashicorp/terraform-provider-azurerm#18268 (the words of Microsoft's support), Azure/azure-cli#17910,
+- [pages] ModelVersions_List in Azure/azure-rest-api-specs: `nextLink`,
+- [tags] azure.ai.ml ModelOperations.create_or_update, which sends all tags; `az ml model update --set` reads before.
 """
 
 import contextlib
+import copy
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from mlops.azureml.backend import Deployment, Job, ModelVersion
 from mlops.azureml.monitor_runs import Breach, MonitorRun
@@ -24,11 +31,28 @@ from mlops.config import DriftRules, EnvironmentConfig, Sweep
 from mlops.errors import UserError
 from mlops.pipeline import DataAsset
 
-BROKEN, FAILING = "gives no predictions", "fails under load"
-"""What the files of a model say that no smoke test lets through, and of one that only the metrics of requests show."""
+Item = TypeVar("Item")
+
+BROKEN = "gives no predictions"
+"""What the files of a model say that no smoke test lets through."""
+
+FAILING, SLOW, REFUSING = UNDER_LOAD = "fails under load", "is slow under load", "refuses its callers"
+"""What they say of one that only the metrics of requests show."""
 
 GOOD, BAD = 5.0, "not numeric"
 """What a deployment answers for a row: a prediction, or what no smoke test takes for one."""
+
+RETRIES = 3
+"""How many times a client repeats a request that Azure throttles, each time after the seconds that it was told [retry].
+
+It repeats no request that is refused with 404 or 409: what comes of that is for the verb.
+"""
+
+CALLS = 10
+"""How many requests come in a minute for each percent of the traffic: enough for a canary to be judged by."""
+
+PAGE = 10
+"""How many items a request for a list brings at most; how many Azure does is written nowhere."""
 
 
 @dataclass
@@ -107,14 +131,23 @@ class Workspace:
 class Story(Protocol):
     """What surrounds Azure in a test: it sees each call, and decides what Azure cannot know."""
 
-    def before(self, operation: str) -> None:
-        """A call begins: it can be refused."""
+    def before(self, operation: str) -> int:
+        """A call begins: it can be refused, or throttled, and then this is after how many seconds to ask again."""
+
+    def sleep(self, seconds: float) -> None:
+        """A client waits."""
 
     def after(self, operation: str, *, changed: bool) -> None:
         """A call has done its work."""
 
     def pause(self) -> None:
         """A call takes long."""
+
+    def may_be_late(self) -> bool:
+        """Return whether what a change has made may be known to Azure only some time later."""
+
+    def is_late(self) -> bool:
+        """Return whether that is so for this read."""
 
     def has_quota(self) -> bool:
         """Return whether a deployment gets its machines."""
@@ -138,23 +171,39 @@ class Azure:
 
 
 class Connection:
-    """A login: all calls to Azure go through it."""
+    """A login: all calls to Azure go through it. What a call sees is `seen`."""
 
     def __init__(self, azure: Azure, story: Story) -> None:
         """Keep both."""
         self.azure, self.story = azure, story
+        self.seen = self._earlier = azure
+
+    def ask(self, operation: str) -> None:
+        """Send a request, and send it again while Azure throttles it [throttling] [retry]."""
+        for _ in range(1 + RETRIES):
+            if not (seconds := self.story.before(operation)):
+                return
+            self.story.sleep(seconds)
+        raise UserError(f"(TooManyRequests) {operation}: the limit of requests is reached")
 
     @contextlib.contextmanager
-    def read(self, operation: str) -> Iterator[None]:
-        """Answer a question."""
-        self.story.before(operation)
-        yield
+    def read(self, operation: str, *, late: bool = True) -> Iterator[None]:
+        """Answer a question; one about what is there can be answered as it was before the last change [late]."""
+        self.ask(operation)
+        if late and self.story.is_late():
+            self.seen = self._earlier
+        try:
+            yield
+        finally:
+            self.seen = self.azure
         self.story.after(operation, changed=False)
 
     @contextlib.contextmanager
     def change(self, operation: str, endpoint: Endpoint | None = None) -> Iterator[None]:
         """Carry out a change, which on an online endpoint excludes others until it is done [errors]."""
-        self.story.before(operation)
+        self.ask(operation)
+        if self.story.may_be_late():
+            self._earlier = copy.deepcopy(self.azure)
         if endpoint:
             refuse(endpoint.busy, "(Conflict) another operation on this endpoint is in progress")
             endpoint.busy = True
@@ -166,6 +215,17 @@ class Connection:
             if endpoint:
                 endpoint.busy = False
         self.story.after(operation, changed=True)
+
+
+def answers(requests: int, files: str) -> tuple[int, int, float]:
+    """Return how many of a number of requests a model fails, how many it refuses, and how many ms it takes."""
+    half = requests // 2
+    return half * (FAILING in files), half * (REFUSING in files), 900.0 if SLOW in files else 20.0
+
+
+def is_bad_under_load(files: str, *, refused: bool = False) -> bool:
+    """Return whether the metrics of requests say so of a model; `refused` is whether the old one refuses as much."""
+    return any(each in files for each in UNDER_LOAD if not (refused and each == REFUSING))
 
 
 def refuse(condition: object, message: str) -> None:
@@ -181,18 +241,40 @@ class Memory:
 
     def __init__(self, azure: Azure, story: Story, config: EnvironmentConfig) -> None:
         """Keep the Azure, what surrounds it, and the names."""
-        self._connection, self._azure, self._story = Connection(azure, story), azure, story
-        self._names, self._here = config.names, azure.workspaces[config.environment]
+        self.connection, self._story = Connection(azure, story), story
+        self._names, self._environment = config.names, config.environment
+
+    @property
+    def _azure(self) -> Azure:
+        return self.connection.seen
+
+    @property
+    def here(self) -> Workspace:
+        """The workspace of the environment, as a call sees it."""
+        return self._azure.workspaces[self._environment]
+
+    def _listed(self, operation: str, items: Callable[[], Sequence[Item]]) -> list[Item]:
+        """Read a list page by page: each is a request, and has what is there by then [pages]."""
+        found: list[Item] = []
+        while True:
+            with self.connection.read(operation):
+                there = items()
+                found += there[len(found) : len(found) + PAGE]
+                if len(found) >= len(there):
+                    return found
 
     # Data, jobs and models.
 
     def data_versions(self, name: str) -> list[str]:
-        with self._connection.read("list data"):
-            return list(self._here.data.get(name, []))
+        return self._listed("list data", lambda: self.here.data.get(name, []))
 
     def create_data(self, asset: DataAsset, version: str) -> None:
-        with self._connection.change("create data"):
-            versions = self._here.data.setdefault(asset.name, [])
+        self.create_version(asset.name, version)
+
+    def create_version(self, name: str, version: str) -> None:
+        """Create a version of a data asset, whatever is in it."""
+        with self.connection.change("create data"):
+            versions = self.here.data.setdefault(name, [])
             refuse(version in versions, f"(UserError) version {version} exists")  # a version never changes [assets]
             versions.append(version)
 
@@ -203,21 +285,21 @@ class Memory:
         raise NotImplementedError(path)
 
     def submit_pipeline(self, job: str, data: Mapping[str, str], overrides: str, *, rerun: bool) -> str:
-        with self._connection.change("create job"):
-            refuse(job in self._here.jobs, "(UserError) a job with this name exists")
-            self._here.jobs[job] = Training("Running", dict(data))
+        with self.connection.change("create job"):
+            refuse(job in self.here.jobs, "(UserError) a job with this name exists")
+            self.here.jobs[job] = Training("Running", dict(data))
         return job
 
     def submit_tuning(self, job: str, data: Mapping[str, str], overrides: str, sweep: Sweep, *, rerun: bool) -> str:
         raise NotImplementedError(job)
 
     def stream_job(self, job: str) -> None:
-        with self._connection.read("stream job"):
-            training = self._here.jobs[job]
+        with self.connection.read("stream job", late=False):
+            training = self.here.jobs[job]
             if training.status == "Running":
                 self._story.pause()
             if training.status == "Running":
-                self._story.train(self._here, training)
+                self._story.train(self.here, training)
             refuse(training.status != "Completed", "the job failed")
 
     def job(self, name: str) -> Job:
@@ -227,36 +309,38 @@ class Memory:
         return found
 
     def find_job(self, name: str) -> Job | None:
-        with self._connection.read("show job"):
-            training = self._here.jobs.get(name)
+        with self.connection.read("show job"):
+            training = self.here.jobs.get(name)
             return Job(name, training.status) if training else None
 
     def download_output(self, job: str, output: str, folder: Path) -> None:
-        with self._connection.read("download output"):
+        with self.connection.read("download output", late=False):
             refuse(output != "registration", f"(UserError) the job has no output {output}")
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{output}.json").write_text(json.dumps(self._here.jobs[job].registration), encoding="utf-8")
+            (folder / f"{output}.json").write_text(json.dumps(self.here.jobs[job].registration), encoding="utf-8")
 
     def model_versions(self, registry: str | None) -> list[ModelVersion]:
-        with self._connection.read("list models"):
-            models = self._models(registry)
-            return [ModelVersion(version, dict(model.tags), registry) for version, model in models.items()]
+        found = self._listed("list models", lambda: list(self._models(registry).items())[::-1])
+        return [ModelVersion(version, dict(model.tags), registry) for version, model in found]
 
     def tag_model(self, model: ModelVersion, tags: Mapping[str, str]) -> None:
-        with self._connection.change("tag model"):
-            self._model(model).tags.update(tags)
+        with self.connection.change("tag model"):
+            there = self._model(model)
+            kept = dict(there.tags)
+            self._story.pause()  # what another one has tagged meanwhile is lost [tags]
+            there.tags = {**kept, **tags}
 
     def registries(self) -> list[str]:
-        with self._connection.read("list registries"):
+        with self.connection.read("list registries"):
             return [] if self._azure.registry is None else [self._names.registry]
 
     def create_registry(self, name: str, locations: list[str]) -> None:
-        with self._connection.change("create registry"):
+        with self.connection.change("create registry"):
             if self._azure.registry is None:
                 self._azure.registry = {}
 
     def share_model(self, version: str, registry: str) -> None:
-        with self._connection.change("share model"):
+        with self.connection.change("share model"):
             models = self._models(registry)
             refuse(version in models, "(Conflict) this version exists in the registry")  # it never changes [registry]
             models[version] = Model(self._story.copy(self._model(ModelVersion(version)).files))
@@ -265,13 +349,13 @@ class Memory:
         raise NotImplementedError(model)
 
     def download_model(self, model: ModelVersion, folder: Path) -> None:
-        with self._connection.read("download model"):
+        with self.connection.read("download model"):
             (folder / "MLmodel").write_text(self._model(model).files, encoding="utf-8")
 
     def _models(self, registry: str | None) -> dict[str, Model]:
         if registry and self._azure.registry is None:
             raise UserError(f"(RegistryNotFound) {registry}")
-        return self._azure.registry if registry else self._here.models  # type: ignore[return-value]
+        return self._azure.registry if registry else self.here.models  # type: ignore[return-value]
 
     def _model(self, model: ModelVersion) -> Model:
         models = self._models(model.registry)
@@ -281,33 +365,33 @@ class Memory:
     # The online endpoint.
 
     def online_traffic(self) -> dict[str, int] | None:
-        with self._connection.read("show endpoint"):
-            return None if self._here.online is None else dict(self._here.online.traffic)
+        with self.connection.read("show endpoint"):
+            return None if self.here.online is None else dict(self.here.online.traffic)
 
     def online_address(self) -> str:
-        with self._connection.read("show endpoint"):
-            return f"https://{self._names.online_endpoint}.example.com/score" if self._here.online else ""
+        with self.connection.read("show endpoint"):
+            return f"https://{self._names.online_endpoint}.example.com/score" if self.here.online else ""
 
     def create_online_endpoint(self) -> None:
-        with self._connection.change("create endpoint"):
-            refuse(self._here.online, "(Conflict) an endpoint with this name exists")
-            self._here.online = Endpoint()
+        with self.connection.change("create endpoint"):
+            refuse(self.here.online, "(Conflict) an endpoint with this name exists")
+            self.here.online = Endpoint()
 
     def _endpoint(self) -> Endpoint:
-        if self._here.online is None:
+        if self.here.online is None:
             raise UserError("(UserError) the online endpoint does not exist")
-        return self._here.online
+        return self.here.online
 
     def online_deployments(self) -> list[Deployment]:
-        with self._connection.read("list deployments"):
+        with self.connection.read("list deployments"):
             found = self._endpoint().deployments.items()
             return [Deployment.of(name, f"azureml:m:{each.version}", each.tags) for name, each in found]
 
     def create_online_deployment(self, name: str, model: ModelVersion, tags: Mapping[str, str]) -> None:
         endpoint = self._endpoint()
-        with self._connection.change("create deployment", endpoint):
+        with self.connection.change("create deployment", endpoint):
             refuse(name in endpoint.deployments, f"(Conflict) a deployment {name} exists")
-            files, beside = self._model(model).files, self._story.beside(self._here)
+            files, beside = self._model(model).files, self._story.beside(self.here)
             made = Online(model.version, files, dict(tags), beside, works=self._story.has_quota())
             endpoint.deployments[name] = made
             endpoint.traffic.setdefault(name, 0)
@@ -315,7 +399,7 @@ class Memory:
 
     def delete_online_deployment(self, name: str) -> None:
         endpoint = self._endpoint()
-        with self._connection.change("delete deployment", endpoint):
+        with self.connection.change("delete deployment", endpoint):
             refuse(name not in endpoint.deployments, f"(UserError) there is no deployment {name}")
             refuse(endpoint.traffic.get(name), f"(BadRequest) {name} has traffic")  # [rollout]
             del endpoint.deployments[name]
@@ -323,7 +407,7 @@ class Memory:
 
     def set_traffic(self, traffic: Mapping[str, int]) -> None:
         endpoint = self._endpoint()
-        with self._connection.change("set traffic", endpoint):
+        with self.connection.change("set traffic", endpoint):
             refuse(sum(traffic.values()) not in (0, 100), "(BadRequest) traffic has to be 0 or 100 percent in all")
             unknown = traffic.keys() - endpoint.deployments.keys()
             refuse(unknown, f"(BadRequest) there is no deployment {unknown}")
@@ -332,7 +416,7 @@ class Memory:
             endpoint.traffic = {name: traffic.get(name, 0) for name in endpoint.deployments}
 
     def invoke(self, request: Path, deployment: str | None) -> object:
-        with self._connection.read("invoke"):
+        with self.connection.read("invoke", late=False):
             endpoint, rows = self._endpoint(), json.loads(request.read_text(encoding="utf-8"))["input_data"]["data"]
             shares = endpoint.traffic
             name = deployment or max(shares, key=lambda each: shares[each], default="")
@@ -343,45 +427,45 @@ class Memory:
             return {"predictions": [BAD if BROKEN in found.files else GOOD] * len(rows)}
 
     def request_metrics(self, deployment: str, since: datetime, until: datetime) -> RequestMetrics:
-        with self._connection.read("read metrics"):
+        with self.connection.read("read metrics", late=False):
             endpoint = self._endpoint()
             # Known of are the minutes until three minutes ago.
             known = (until - since).total_seconds() / 60 - 3
-            requests = int(max(known, 0) * endpoint.traffic.get(deployment, 0))
-            failing = FAILING in endpoint.deployments[deployment].files
-            return RequestMetrics(requests, requests // 2 if failing else 0, 20.0 if requests else None)
+            requests = int(max(known, 0) * CALLS * endpoint.traffic.get(deployment, 0))
+            failed, refused, latency = answers(requests, endpoint.deployments[deployment].files)
+            return RequestMetrics(requests - refused, failed, latency if requests else None, refused)
 
     def show_log(self, deployment: str, lines: int) -> None:
-        with self._connection.read("read log"):
+        with self.connection.read("read log", late=False):
             refuse(deployment not in self._endpoint().deployments, f"(UserError) there is no deployment {deployment}")
 
     # The batch endpoint.
 
     def batch_default(self) -> str | None:
-        with self._connection.read("show batch endpoint"):
-            return None if self._here.batch is None else self._here.batch.default
+        with self.connection.read("show batch endpoint"):
+            return None if self.here.batch is None else self.here.batch.default
 
     def create_batch_endpoint(self) -> None:
-        with self._connection.change("create batch endpoint"):
-            self._here.batch = self._here.batch or Batch()
+        with self.connection.change("create batch endpoint"):
+            self.here.batch = self.here.batch or Batch()
 
     def _batch(self) -> Batch:
-        if self._here.batch is None:
+        if self.here.batch is None:
             raise UserError("(UserError) the batch endpoint does not exist")
-        return self._here.batch
+        return self.here.batch
 
     def batch_deployments(self) -> list[Deployment]:
-        with self._connection.read("list batch deployments"):
+        with self.connection.read("list batch deployments"):
             return [Deployment(name, version) for name, version in self._batch().deployments.items()]
 
     def create_batch_deployment(self, name: str, model: ModelVersion) -> None:
-        with self._connection.change("create batch deployment"):
+        with self.connection.change("create batch deployment"):
             self._model(model)
             self._batch().deployments[name] = model.version
             self._batch().default = name
 
     def delete_batch_deployment(self, name: str) -> None:
-        with self._connection.change("delete batch deployment"):
+        with self.connection.change("delete batch deployment"):
             refuse(name == self._batch().default, "(BadRequest) the default deployment cannot be deleted")  # [batch]
             refuse(name not in self._batch().deployments, f"(UserError) there is no deployment {name}")
             del self._batch().deployments[name]
@@ -389,38 +473,37 @@ class Memory:
     # Schedules and the monitor.
 
     def schedules(self) -> dict[str, bool]:
-        with self._connection.read("list schedules"):
-            return dict(self._here.schedules)
+        with self.connection.read("list schedules"):
+            return dict(self.here.schedules)
 
     def create_monitor(self, name: str, deployment: str, task: str, drift: DriftRules) -> None:
-        with self._connection.change("create schedule"):
+        with self.connection.change("create schedule"):
             refuse(deployment not in self._endpoint().deployments, f"(UserError) there is no deployment {deployment}")
-            self._here.schedules[name] = True
+            self.here.schedules[name] = True
 
     def monitor_runs(self, schedule: str) -> list[MonitorRun]:
-        with self._connection.read("list runs"):
-            newest_first = sorted(self._here.runs, key=lambda run: run.time, reverse=True)
-            return [MonitorRun(run.name, run.time, "Completed", run.problem) for run in newest_first]
+        found = self._listed("list runs", lambda: sorted(self.here.runs, key=lambda run: run.time, reverse=True))
+        return [MonitorRun(run.name, run.time, "Completed", run.problem) for run in found]
 
     def breaches(self, run: MonitorRun) -> list[Breach] | None:
-        with self._connection.read("show run"):
-            found = next(each for each in self._here.runs if each.name == run.name)
+        with self.connection.read("show run"):
+            found = next(each for each in self.here.runs if each.name == run.name)
             return [Breach("data_drift")] if found.drift and found.tagged else []
 
     def disable_schedule(self, name: str) -> None:
-        with self._connection.change("disable schedule"):
-            self._here.schedules[name] = False
+        with self.connection.change("disable schedule"):
+            self.here.schedules[name] = False
 
     def delete_schedule(self, name: str) -> None:
-        with self._connection.change("delete schedule"):
-            refuse(self._here.schedules[name], "(BadRequest) an enabled schedule cannot be deleted")  # [schedule]
-            del self._here.schedules[name]
+        with self.connection.change("delete schedule"):
+            refuse(self.here.schedules[name], "(BadRequest) an enabled schedule cannot be deleted")  # [schedule]
+            del self.here.schedules[name]
 
     def delete_online_endpoint(self) -> None:
-        with self._connection.change("delete endpoint", self._endpoint()):
-            self._here.online = None
+        with self.connection.change("delete endpoint", self._endpoint()):
+            self.here.online = None
 
     def delete_batch_endpoint(self) -> None:
-        with self._connection.change("delete batch endpoint"):
+        with self.connection.change("delete batch endpoint"):
             self._batch()
-            self._here.batch = None
+            self.here.batch = None

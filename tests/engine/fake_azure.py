@@ -200,7 +200,8 @@ class FakeAzure:
     `next_status` is how jobs end, `registration` and `evaluation` what their steps write, and `search` what the best
     trial of a search writes. `runs` are those of the monitor, as `monitor_runs` makes them. `copied` is what arrives in
     a registry instead of the model.
-    `shares` has what online traffic was set to, one time after the other.
+    `shares` has what online traffic was set to, one time after the other. The next `throttled` requests are refused
+    with 429 and the time to wait, and a list of the management plane brings `page` items at a time.
     """
 
     def __init__(self, services: list[Service] | None = None) -> None:
@@ -224,6 +225,7 @@ class FakeAzure:
         self.search: Document = {}
         self.runs: dict[str, Document] = {}
         self.copied: Path | None = None
+        self.throttled, self.page = 0, 50
         self._failures: list[tuple[str, str, bool]] = []
         self._lock = threading.RLock()
 
@@ -387,6 +389,11 @@ class FakeAzure:
         service = next((service for service in self.services if service.host.fullmatch(call.host)), None)
         for route in service.routes if service else []:
             match = route.path.fullmatch(call.path)
+            if service and match and route.method == call.method and self.throttled:
+                self.throttled -= 1
+                refusal = RefusedError(429, "TooManyRequests", "The limit of requests is reached.")
+                # Azure says integers; the client takes this as well, and 0 as "not said".
+                return Answer(refusal.document, 429, {"Retry-After": "0.001"})
             if service and match and route.method == call.method:
                 call = Call(**{**vars(call), "names": match.groupdict()})
                 try:
@@ -406,7 +413,8 @@ class FakeAzure:
                 raise
             failure, result = error, None
         if not route.lasting:
-            return result if isinstance(result, Answer) else Answer(result, 200 if result is not None else 204)
+            found = result if isinstance(result, Answer) else Answer(result, 200 if result is not None else 204)
+            return self._in_pages(call, found)
         operation = uuid.uuid4().hex
         self.operations[operation] = failure
         where = f"{ARM}/subscriptions/{SUBSCRIPTION}{PROVIDER}/locations/any"
@@ -417,6 +425,17 @@ class FakeAzure:
         document = self.resources.get(call.path.lower(), {})
         properties = {**document.get("properties", {}), "provisioningState": "Creating"}
         return Answer({**document, "properties": properties}, 201, headers)
+
+    def _in_pages(self, call: Call, answer: Answer) -> Answer:
+        """Cut a list, and say where the rest is."""
+        items = answer.body.get("value") if isinstance(answer.body, dict) else None
+        if not isinstance(items, list) or len(items) <= self.page or PROVIDER.lower() not in call.path.lower():
+            return answer
+        start = int(call.query.get("$skip", 0))
+        more = {**call.query, "$skip": str(start + self.page)}
+        link = f"https://{call.host}{urllib.parse.quote(call.path)}?{urllib.parse.urlencode(more)}"
+        rest = {"nextLink": link} if len(items) > start + self.page else {}
+        return Answer({"value": items[start : start + self.page], **rest})
 
 
 def missing(path: str) -> RefusedError:

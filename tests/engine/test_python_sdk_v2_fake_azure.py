@@ -26,6 +26,7 @@ from azure.core.exceptions import (
     ResourceNotFoundError,
 )
 from azure.identity import AzureCliCredential
+from azure_ml import RETRIES
 from fake_azure import SUBSCRIPTION, FakeAzure, UnknownRequestError, token
 
 
@@ -338,6 +339,28 @@ def test_a_failure_hits_its_subject_alone_and_ends(azure: FakeAzure) -> None:
     refused(ResourceExistsError, "not now", endpoint)
     azure.works_again()
     endpoint()
+
+
+def test_a_client_waits_while_it_is_throttled_and_gives_up_in_the_end(azure: FakeAzure, tmp_path: Path) -> None:
+    """The rule of `azure_ml.RETRIES`, for reads and for changes."""
+    register(tmp_path / "a")
+    for act in (lambda: list(client().models.list()), endpoint):
+        azure.throttled = RETRIES
+        act()
+        assert azure.throttled == 0
+        azure.throttled = 1 + RETRIES
+        with pytest.raises(HttpResponseError, match="TooManyRequests"):
+            act()
+        assert azure.throttled == 0
+
+
+def test_a_client_reads_all_pages_of_a_list(azure: FakeAzure, tmp_path: Path) -> None:
+    azure.page = 2
+    for version in "12345":
+        register(tmp_path / version, version)
+    before = len(azure.calls)
+    assert [model.version for model in client().models.list(name="a-model")] == list("54321")
+    assert len([path for _, path, _ in azure.calls[before:] if path.endswith("/versions")]) == 3
 
 
 @pytest.mark.parametrize("login", ["missing", "expired"])

@@ -12,6 +12,9 @@ KINDS = {
     "killed after": "the machine is lost after call {}",
     "signed out": "the login expires at call {}",
     "quota": "there is no quota for another deployment",
+    "throttled": "Azure throttles call {} for a minute",
+    "throttled long": "Azure throttles all from call {} on",
+    "late": "Azure answers call {}, or the next that asks what is there, as it was before the last change",
 }
 
 
@@ -25,6 +28,11 @@ class Trouble:
 
     kind: str
     call: int
+
+    @property
+    def excuses(self) -> bool:
+        """Return whether a verb may fail of it."""
+        return self.kind != "throttled"
 
     def __str__(self) -> str:
         """Say it as the story does."""

@@ -5,18 +5,18 @@ The verbs are the real ones, Azure is `azure_ml`, and GitHub is here: which verb
 """
 
 import os
-import re
 import sys
 from collections import Counter
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from datetime import time as clock
 from typing import ClassVar
 
-from azure_ml import BROKEN, FAILING, Azure, Model, Run, Workspace
+from azure_ml import BROKEN, UNDER_LOAD, Azure, Model, Run, Workspace
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from troubles import KINDS, Trouble
-from year_world import CHAIN, DAMAGED, PROTECTED, Delivery, People, World, copy_of
+from year_world import ADDED, CHAIN, DAMAGED, PROTECTED, ZONE, Delivery, People, Result, World, copy_of
 
 from mlops import verbs
 from mlops.config import Project
@@ -26,13 +26,18 @@ PUSHES = {
     "better data": 1,
     "better data, whose model gives no predictions": 1,
     "better data, whose model fails under load": 1,
+    "better data, whose model is slow under load": 1,
+    "better data, whose model refuses its callers": 1,
     "better data, whose model is damaged on its way": 1,
     "worse data": -3,
     "broken data": 0,
     "other code": 0,
     "more machines": 0,
+    "other packages": 0,
+    "a newer template": 0,
 }
-NEWER = "drift, and newer data is there"
+NATURES = (BROKEN, *UNDER_LOAD, DAMAGED)
+NEWER, LONG = "drift, and newer data is there", "drift for weeks"
 TROUBLES = st.none() | st.builds(Trouble, st.sampled_from(list(KINDS)), st.integers(1, 40))
 SOME = st.integers(0, 9)
 
@@ -41,6 +46,7 @@ class Year(RuleBasedStateMachine):
     """A team, its project, and all that happens to it."""
 
     project: Project
+    client: str = "memory"
     begun: tuple[Azure, People] | None = None
     totals: ClassVar[Counter[str]] = Counter()
     idle: ClassVar[Counter[str]] = Counter()
@@ -49,8 +55,9 @@ class Year(RuleBasedStateMachine):
         """Begin with two models that went all the way, one after the other."""
         super().__init__()
         azure = Azure({each: Workspace(each) for each in CHAIN})
-        self.world = World(self.project, *(copy_of(*self.begun) if self.begun else (azure, People())))
+        self.world = World(self.project, *(copy_of(*self.begun) if self.begun else (azure, People())), self.client)
         self.people, self.azure = self.world.people, self.world.azure
+        self.world.write_chain()
         self.world.write()
         if not self.begun:
             for _ in range(2):
@@ -83,27 +90,9 @@ class Year(RuleBasedStateMachine):
     def _deliver(self, delivery: Delivery, trouble: Trouble | None) -> str:
         """Run the job of one environment with its last step, and those that follow; return how they ended."""
         world, environment, version = self.world, delivery.at, delivery.version
-        options = {"model_version": version, "sha256": delivery.sha256}
-        flags = {delivery.option[2:]: True} if delivery.option else {}
         before, pins = world.version(environment), world.marked(environment, "pinned")
-        asked = verbs.Options(**flags)
-        looked = world.run(environment, lambda session: verbs.preview(session, **options, options=asked))
-        state = world.snapshot()
-        result = world.run(
-            environment, lambda session: verbs.deliver(session, **options, **flags, sleep=world.sleep), trouble
-        )
-        moved = world.version(environment)
-        refused = f"{environment}: a look refuses {delivery}, which is delivered: {looked.error}"
-        world.require(result.error or not looked.error, refused)
-        if looked.outputs.get("deliver") == "false" and not result.error:
-            # No person was asked, so there was nothing to do, and what is handed on comes from the look.
-            world.require(state == world.snapshot(), f"{environment}: {delivery} changes what a look called complete")
-            for name in ("delivered", "next"):
-                world.require(looked.outputs[name] == result.outputs[name], f"{environment}: another {name} was seen")
-        if result.error and not result.killed:
-            # The last step of the job, which runs after a failure and after a cancellation.
-            aborted = world.run(environment, verbs.abort)
-            world.require(not aborted.error, f"{environment}: the last step of a failed run failed: {aborted.error}")
+        answered = world.answering(environment)
+        result, moved = self._job(delivery, trouble)
         after = world.version(environment)
         if not result.killed and before:
             world.require(after, f"{environment}: no deployment has all traffic after {delivery}")
@@ -119,25 +108,61 @@ class Year(RuleBasedStateMachine):
         kept = f"{environment} is pinned to {new_pins}, and version {after} serves"
         world.require(result.killed or new_pins <= {after}, kept)
         if result.error:
-            excuse = trouble or self._excuse(delivery, before)
+            excuse = (trouble and trouble.excuses) or self._excuse(delivery, answered)
             world.require(excuse, f"{environment}: {delivery} fails although nothing is wrong: {result.error}")
             self.people.failed.append(delivery)
             return f"{environment}: {short(result.error)}"
-        return self._delivered(delivery, result.outputs, options, pins)
+        return self._delivered(delivery, result.outputs)
 
-    def _excuse(self, delivery: Delivery, before: str) -> bool:
+    def _job(self, delivery: Delivery, trouble: Trouble | None) -> tuple[Result, str]:
+        """Run the job of one environment; return what came of it, and the version that served before its last step."""
+        world, environment = self.world, delivery.at
+        flags = {delivery.option[2:]: True} if delivery.option else {}
+        looked = world.run(environment, lambda session: self._preview(session, delivery, **flags))
+        state = world.snapshot()
+        result = world.run(environment, lambda session: self._verb(session, delivery, **flags), trouble)
+        moved = world.version(environment)
+        refused = f"{environment}: a look refuses {delivery}, which is delivered: {looked.error}"
+        world.require(result.error or not looked.error, refused)
+        if looked.outputs.get("deliver") == "false" and not result.error:
+            # No person was asked, so there was nothing to do, and what is handed on comes from the look.
+            world.require(state == world.snapshot(), f"{environment}: {delivery} changes what a look called complete")
+            for name in ("delivered", "next"):
+                world.require(looked.outputs[name] == result.outputs[name], f"{environment}: another {name} was seen")
+        if result.error and not result.killed:
+            # The last step of the job, which runs after a failure and after a cancellation.
+            self._check_last_step(environment, world.run(environment, verbs.abort))
+        return result, moved
+
+    def _verb(self, session: Session, delivery: Delivery, **flags: bool) -> None:
+        options = {"model_version": delivery.version, "sha256": delivery.sha256}
+        verbs.deliver(session, **options, **flags, sleep=self.world.sleep)
+
+    def _preview(self, session: Session, delivery: Delivery, **flags: bool) -> None:
+        options = {"model_version": delivery.version, "sha256": delivery.sha256}
+        verbs.preview(session, **options, options=verbs.Options(**flags))
+
+    def _check_last_step(self, environment: str, aborted: Result) -> None:
+        text = f"{environment}: the last step of a failed run failed: {aborted.error}"
+        self.world.require(not aborted.error, text)
+
+    def _following(self, delivery: Delivery, outputs: dict[str, str]) -> str:
+        """Return the environment that a delivery goes to next."""
+        return outputs["next"]
+
+    def _excuse(self, delivery: Delivery, answered: set[str]) -> bool:
         """Return whether a delivery must fail: for its model, its hash, or what people decided."""
         environment, world = delivery.at, self.world
         model = world.models(environment).get(delivery.version)
-        if model is None or "person" in model.files or re.search(f"{BROKEN}|{FAILING}|{DAMAGED}", model.files):
+        if model is None or "person" in model.files or any(each in model.files for each in NATURES):
             return True
         promoted = environment == CHAIN[0] or f"promoted_{environment}" in model.tags
-        older = bool(before) and int(delivery.version) < int(before) and delivery.option != "--pin"
+        older = any(int(delivery.version) < int(each) for each in answered) and delivery.option != "--pin"
         named = delivery.sha256 == world.hash(model.files) or not (delivery.sha256 or environment == PROTECTED)
         rejected = delivery.version in world.marked(environment, "rejected") or model.tags.get("rejected") == "true"
         return not promoted or older or not named or rejected
 
-    def _delivered(self, delivery: Delivery, outputs: dict[str, str], options: dict[str, str], pins: set[str]) -> str:
+    def _delivered(self, delivery: Delivery, outputs: dict[str, str]) -> str:
         """Check what a delivery without an error left, and go on to the next environment."""
         world, environment = self.world, delivery.at
         if outputs["delivered"] == "true":
@@ -149,17 +174,21 @@ class Year(RuleBasedStateMachine):
             self._check_batch(environment)
         if not delivery.option:
             state = world.snapshot()
-            world.run(environment, lambda session: verbs.deliver(session, **options, sleep=world.sleep))
+            world.run(environment, lambda session: self._verb(session, delivery))
             world.require(state == world.snapshot(), f"{environment}: the same delivery once more changes something")
-            looked = world.run(environment, lambda session: verbs.preview(session, **options)).outputs
+            looked = world.run(environment, lambda session: self._preview(session, delivery)).outputs
             world.require(looked.get("deliver") == "false", f"{environment}: something is to be done after {delivery}")
-        if following := outputs["next"]:
+        if following := self._following(delivery, outputs):
             delivery.at, delivery.option = following, ""
             if following != PROTECTED:
                 return f"{environment} done, {self._deliver(delivery, None)}"
-            self.people.waiting.append(delivery)
+            self._wait(delivery)
             return f"{environment} done, waits for an approval"
         return f"{environment} {'done' if outputs['delivered'] == 'true' else 'stays as it is'}"
+
+    def _wait(self, delivery: Delivery) -> None:
+        """Let a delivery wait for an approval."""
+        self.people.waiting.append(delivery)
 
     def _check_batch(self, environment: str) -> None:
         batch, version = self.azure.workspaces[environment].batch, self.world.version(environment)
@@ -169,10 +198,9 @@ class Year(RuleBasedStateMachine):
 
     def _train(self, trouble: Trouble | None, *, job: str = "", trigger: str) -> str:
         """Run the workflow Train, and the delivery that follows it."""
-        world, jobs = self.world, self.world.jobs()
-        result = world.run("dev", lambda session: verbs.train(session, job=job), trouble)
-        started = world.jobs() - jobs
-        world.require(len(started) <= 1, f"one run of Train started {len(started)} jobs")
+        jobs = self.world.jobs()
+        result = self.world.run("dev", lambda session: verbs.train(session, job=job), trouble)
+        self._check_jobs(jobs)
         if result.error:
             return f"training: {short(result.error)}"
         outputs, new = result.outputs, "true"
@@ -181,6 +209,10 @@ class Year(RuleBasedStateMachine):
         ):
             return "the champion stays"
         return self._deliver(self._delivery(outputs["model_version"], outputs["sha256"]), None)
+
+    def _check_jobs(self, before: set[str]) -> None:
+        started = self.world.jobs() - before
+        self.world.require(len(started) <= 1, f"one run of Train started {len(started)} jobs")
 
     # What people and machines do.
 
@@ -196,10 +228,14 @@ class Year(RuleBasedStateMachine):
             people.code += 1
         elif what == "more machines":
             people.machines = 1 + people.machines % 5
+        elif what == "other packages":
+            people.packages += 1
+        elif what == "a newer template":
+            people.template += 1
         else:
             people.data += 1
             people.quality = max(self._best() + PUSHES[what], 1) if PUSHES[what] else -1
-            people.nature = next((nature for nature in (BROKEN, FAILING, DAMAGED) if nature in what), "")
+            people.nature = next((nature for nature in NATURES if nature in what), "")
         world.write()
         world.told(self._train(trouble, trigger="push"))
 
@@ -253,6 +289,7 @@ class Year(RuleBasedStateMachine):
     )
     def deliver_by_hand(self, environment: str, which: int, option: str, typed: str, trouble: Trouble | None) -> None:
         """Start the workflow with a version that is there, and perhaps with a hash that is not its own."""
+        environment = self._near(environment)
         world, models = self.world, self.world.models(environment)
         version = sorted(models, key=int, reverse=True)[which % len(models)]
         hashes = {name: world.hash(model.files) for name, model in models.items()}
@@ -262,24 +299,40 @@ class Year(RuleBasedStateMachine):
         world.tell(f"{delivery} to {environment} {' '.join(words)}", trouble)
         if environment == PROTECTED:
             self.people.approved.add(sha256)
-        before = world.snapshot()
+        before, settled = world.snapshot(), len(world.online(environment)[1]) < 2
         world.told(self._deliver(delivery, trouble), effective=True)
-        if sha256 != hashes[version] and (sha256 or environment == PROTECTED):
+        # What an earlier run left unfinished, the last step of a failed one ends.
+        if sha256 != hashes[version] and (sha256 or environment == PROTECTED) and settled:
             world.require(before == world.snapshot(), f"{environment}: a delivery with {typed} changed something")
 
-    @precondition(lambda self: any(len(self.world.online(each)[1]) > 1 for each in CHAIN))
+    @precondition(lambda self: any(map(self.world.version, CHAIN)))
+    @rule(which=SOME, lost=st.none() | st.integers(12, 36))
+    def leave_unfinished(self, which: int, lost: int | None) -> None:
+        """Change the code, and deliver it with what serves: on hold, or until the machine is lost at a call."""
+        world = self.world
+        serving = [each for each in CHAIN if world.version(each)]
+        environment = serving[which % len(serving)]
+        world.tell("the scoring code is changed, and no workflow runs")
+        self.people.code += 1
+        world.write()
+        world.told("done", effective=True)
+        place = sorted(world.models(environment), key=int, reverse=True).index(world.version(environment))
+        trouble = None if lost is None else Trouble("killed", lost)
+        self.deliver_by_hand(environment, place, "--hold" if lost is None else "--force", "right", trouble)
+
+    @precondition(lambda self: any(len(self.world.online(each)[1]) > 1 for each in self.people.chain))
     @rule(shift=st.booleans())
     def end_hold(self, shift: bool) -> None:
         """End what is unfinished, or give it all traffic."""
         world = self.world
-        environment = next(each for each in CHAIN if len(world.online(each)[1]) > 1)
+        environment = next(each for each in self.people.chain if len(world.online(each)[1]) > 1)
         _, deployments = world.online(environment)
         name = max(deployments, key=lambda each: int(deployments[each].tags["generation"]))
         new = deployments[name]
         # A person looks at what is held before all traffic goes there.
         good = (
             new.works
-            and not re.search(f"{BROKEN}|{FAILING}", new.files)
+            and not any(each in new.files for each in (BROKEN, *UNDER_LOAD))
             and new.version not in world.marked(environment, "rejected")
         )
         if shift and good:
@@ -289,37 +342,71 @@ class Year(RuleBasedStateMachine):
             world.require(result.error or traffic[name] == 100, f"{environment}: {name} has not all traffic")
         else:
             world.tell(f"a person ends the rollout in {environment}")
-            result = world.run(environment, verbs.abort)
+            unfinished = world.online(environment)[0].get(name) != 100
+            result = world.run(environment, lambda session: verbs.abort(session, held=True))
             world.require(not result.error, f"{environment}: {result.error}")
+            # That of a rollback stays, for the rollback to be completed.
+            tags = [model.tags for model in world.models(environment).values()]
+            leaving = any(each.get(f"leaving_{environment}") == new.version for each in tags)
+            left = len(world.online(environment)[1]) - 1
+            world.require(
+                not unfinished or not left or leaving,
+                f"{environment}: {left} deployments are left after the end of a rollout",
+            )
         world.told(short(result.error) or "done")
 
-    @rule(environment=st.sampled_from(CHAIN), trouble=TROUBLES)
-    def roll_back(self, environment: str, trouble: Trouble | None) -> None:
-        """Go back, because what serves is bad; a run that fails is repeated."""
-        world = self.world
-        world.tell(f"a rollback in {environment}", trouble)
+    @rule(
+        environment=st.sampled_from(CHAIN),
+        which=SOME,
+        part=st.sampled_from(("online", "batch")),
+        trouble=TROUBLES,
+    )
+    def deploy_by_hand(self, environment: str, which: int, part: str, trouble: Trouble | None) -> None:
+        """Put a version behind one of the two endpoints alone, past the workflows."""
+        environment = self._near(environment)
+        world, models = self.world, self.world.models(environment)
+        version = sorted(models, key=int, reverse=True)[which % len(models)]
+        sha256 = world.hash(models[version].files)
+        world.tell(f"version {version} is put behind the {part} endpoint of {environment} by hand", trouble)
+        if environment == PROTECTED:
+            self.people.approved.add(sha256)
+        deploy = verbs.deploy_online if part == "online" else verbs.deploy_batch
+        waits = {"sleep": world.sleep} if part == "online" else {}
+        result = world.run(
+            environment, lambda session: deploy(session, model_version=version, sha256=sha256, **waits), trouble
+        )
+        batch = self.azure.workspaces[environment].batch
+        behind = world.version(environment) if part == "online" else batch and batch.default.removeprefix("model-")
+        world.require(result.error or behind == version, f"{environment}: {behind} is behind the {part} endpoint")
+        world.told(short(result.error) or "done", effective=True)
+
+    @rule(environment=st.sampled_from(CHAIN), which=st.none() | st.none() | SOME, trouble=TROUBLES)
+    def roll_back(self, environment: str, which: int | None, trouble: Trouble | None) -> None:
+        """Go back, because what serves is bad, perhaps to a version that is named; a run that fails is repeated."""
+        world, environment = self.world, self._near(environment)
+        models = sorted(world.models(environment), key=int, reverse=True)
+        target = "" if which is None else models[which % len(models)]
+        world.tell(f"a rollback in {environment}{f' to version {target}' if target else ''}", trouble)
         present, rejected = world.version(environment), world.marked(environment, "rejected")
         alone = len(world.online(environment)[1]) == 1
         served = [each for each in self.people.served[environment] if each not in rejected | {present}]
 
-        looked = world.run(environment, verbs.look)
-        if looked.error:
-            world.told(short(looked.error))
+        go_back = self._rollback(environment, target)
+        if isinstance(go_back, str):
+            world.told(short(go_back))
             return
-
-        def go_back(session: Session) -> None:
-            verbs.rollback(session, bad=looked.outputs["bad"], sleep=world.sleep)
-
-        result = world.run(environment, go_back, trouble)
+        result = go_back(trouble)
         outcome = short(result.error) or "done"
-        if result.error and not result.killed:
-            # The last step of the job.
-            ended = world.run(environment, lambda session: verbs.end_rollback(session, looked.outputs["bad"]))
-            world.require(not ended.error, f"{environment}: the last step of a failed rollback failed: {ended.error}")
         if trouble and world.version(environment):
-            result = world.run(environment, go_back)
+            result = go_back(None)
             outcome += f"; once more: {short(result.error) or 'done'}"
-        if present and present not in rejected and alone and served and not result.error:
+        goes = present and present not in rejected and alone and not result.error
+        if goes and target and target != present:
+            after, marked = world.version(environment), world.marked(environment, "rejected")
+            world.require(after == target, f"{environment}: back to version {after}, {target} was named")
+            between = {each for each in models if int(target) < int(each) <= int(present)}
+            world.require(between <= marked, f"{environment}: of {between} only {marked} are rejected")
+        if goes and served and not target:
             after = world.version(environment)
             world.require(after == served[-1], f"{environment}: back to version {after}, before it was {served[-1]}")
             marked = world.marked(environment, "rejected")
@@ -331,41 +418,64 @@ class Year(RuleBasedStateMachine):
             )
         world.told(outcome)
 
-    @precondition(lambda self: any(self.world.marked(each, "rejected") for each in CHAIN))
+    def _rollback(self, environment: str, target: str) -> Callable[[Trouble | None], Result] | str:
+        """Look from which version to which one a rollback goes; return the job that goes, or why there is none."""
+        world, named = self.world, target or None
+        looked = world.run(environment, lambda session: verbs.look(session, model_version=named))
+
+        def go_back(session: Session) -> None:
+            verbs.rollback(session, bad=looked.outputs["bad"], model_version=named, sleep=world.sleep)
+
+        def job(trouble: Trouble | None) -> Result:
+            result = world.run(environment, go_back, trouble)
+            if result.error and not result.killed:
+                bad = looked.outputs["bad"]
+                self._check_last_step(
+                    environment, world.run(environment, lambda session: verbs.end_rollback(session, bad))
+                )
+            return result
+
+        return looked.error or job
+
+    @precondition(lambda self: any(self.world.marked(each, "rejected") for each in self.people.chain))
     @rule(which=SOME)
     def accept(self, which: int) -> None:
         """Take a rejection back."""
         world = self.world
-        found = [(each, version) for each in CHAIN for version in sorted(world.marked(each, "rejected"))]
+        found = [(each, version) for each in self.people.chain for version in sorted(world.marked(each, "rejected"))]
         environment, version = found[which % len(found)]
         world.tell(f"version {version} is accepted in {environment} again")
         world.models(environment)[version].tags[f"rejected_{environment}"] = "false"
         world.told("done")
 
     @precondition(lambda self: self.azure.workspaces[PROTECTED].schedules)
-    @rule(kind=st.sampled_from(("drift", "drift, told late", NEWER, "no drift", "no data")), trouble=TROUBLES)
+    @rule(kind=st.sampled_from(("drift", "drift, told late", NEWER, LONG, "no drift", "no data")), trouble=TROUBLES)
     def monitor_runs(self, kind: str, trouble: Trouble | None) -> None:
-        """Let the monitor of prod run on three days, and the workflow look each day."""
+        """Let the monitor of prod run on some days at the same time there, and the workflow look at the same in UTC."""
         world, runs = self.world, self.azure.workspaces[PROTECTED].runs
         self.people.time += timedelta(days=30)
         world.tell(f"the monitor of {PROTECTED} finds {kind}", trouble)
+        first, days = self.people.time.date() + timedelta(days=1), 25 if kind == LONG else 3
         ends, jobs, drift = [], world.jobs(), kind.startswith("drift")
         if kind == NEWER:
             self.people.data, self.people.quality = self.people.data + 1, 1 + self._best()
             world.write()
-        for day in range(3):
-            problem = "no data" if kind == "no data" else ""
+        for day in range(days):
+            date = first + timedelta(days=day)
+            time = datetime.combine(date, clock(7), ZONE).astimezone(UTC)
             late = kind == "drift, told late" and day == 0
-            runs.append(Run(f"run-{self.people.time:%Y%m%d}", self.people.time, drift, not late, problem))
-            self.people.time += timedelta(hours=3)
+            runs.append(Run(f"run-{date:%Y%m%d}", time, drift, not late, "no data" if kind == "no data" else ""))
+            self.people.time = datetime.combine(date, clock(9, 37), UTC)
             ends.append(self._look(trouble if day == 0 else None))
             runs[-1].tagged = True
-            self.people.time += timedelta(hours=21)
         started = len(world.jobs() - jobs)
-        world.require(started == int(drift), f"{kind} on three days started {started} trainings")
-        world.told("; ".join(ends))
+        # One for twice the days that the monitor looks back, for as long as there is drift.
+        expected = -(-days // 10) if drift else 0
+        world.require(started == expected, f"{kind} on {days} days started {started} trainings")
+        world.told("; ".join(ends if days == 3 else dict.fromkeys(ends)))
 
     def _look(self, trouble: Trouble | None) -> str:
+        """Run the workflow Monitor, and what follows it."""
         result = self.world.run(PROTECTED, lambda session: verbs.drift(session, now=self.people.time), trouble)
         if result.error or result.outputs["retrain"] != "true":
             return short(result.error) or "no training"
@@ -375,12 +485,12 @@ class Year(RuleBasedStateMachine):
     def act_in_the_studio(self, which: int) -> None:
         """Do without a verb what a person can do."""
         spaces, models = self.azure.workspaces, self.azure.workspaces["dev"].models
-        possible = ["model", *(each for each in CHAIN if spaces[each].online), *spaces[PROTECTED].schedules]
+        possible = ["model", *(each for each in self.people.chain if spaces[each].online), *spaces[PROTECTED].schedules]
         what = possible[which % len(possible)]
         if what == "model":
             self.world.tell("a person registers a model in dev")
             models[str(1 + max(map(int, models)))] = Model("a model of a person, quality 0, fine")
-        elif what in CHAIN:
+        elif what in self.people.chain:
             self.world.tell(f"a person deletes the online endpoint of {what}")
             spaces[what].online = None
         else:
@@ -388,15 +498,58 @@ class Year(RuleBasedStateMachine):
             spaces[PROTECTED].schedules.clear()
         self.world.told("done")
 
-    @rule(environment=st.sampled_from(CHAIN), trouble=TROUBLES)
-    def tear_down(self, environment: str, trouble: Trouble | None) -> None:
-        """Delete the endpoints of an environment."""
+    @precondition(lambda self: self._built())
+    @rule(which=SOME, trouble=TROUBLES)
+    def tear_down(self, which: int, trouble: Trouble | None) -> None:
+        """Delete the endpoints of an environment that has some."""
+        built = self._built()
+        environment = built[which % len(built)]
         self.world.tell(f"the endpoints of {environment} are torn down", trouble)
-        result = self.world.run(environment, verbs.teardown, trouble)
+        result = self._teardown(environment, trouble)
         workspace = self.azure.workspaces[environment]
         left = [workspace.online, workspace.batch, *workspace.schedules]
         self.world.require(result.error or not any(left), f"{environment}: something is left after the teardown")
         self.world.told(short(result.error) or "done")
+
+    def _near(self, environment: str) -> str:
+        """Return the environment, or for every other delivery and rollback in test the added one, where that is."""
+        if environment == "test" and ADDED in self.people.chain and self.world.events["all"] % 2:
+            return ADDED
+        return environment
+
+    @rule(trouble=TROUBLES)
+    def add_or_remove_environment(self, trouble: Trouble | None) -> None:
+        """Put an environment before the protected one, or take it away with all that is in it."""
+        world, people, spaces = self.world, self.people, self.azure.workspaces
+        outcome = "done"
+        if ADDED in people.chain:
+            world.tell(f"environment {ADDED} is torn down and removed", trouble)
+            result = self._teardown(ADDED, trouble) if ADDED in self._built() else None
+            if result and result.error:
+                outcome = f"{short(result.error)}; once more: {short(self._teardown(ADDED, None).error) or 'done'}"
+            left = [spaces[ADDED].online, spaces[ADDED].batch, *spaces[ADDED].schedules]
+            world.require(not any(left), f"{ADDED}: something is left after the teardown")
+            people.chain = CHAIN
+            del spaces[ADDED]
+            people.failed = [each for each in people.failed if each.at != ADDED]
+        else:
+            world.tell(f"environment {ADDED} is added before {PROTECTED}")
+            people.chain = (*CHAIN[:-1], ADDED, PROTECTED)
+            spaces[ADDED] = Workspace(ADDED)
+            # What is in reach of the protected one stays so.
+            people.served[ADDED], people.passed[ADDED] = [], set(people.passed["test"])
+        world.write_chain()
+        world.write()
+        world.told(outcome, effective=True)
+
+    def _built(self) -> list[str]:
+        spaces = self.azure.workspaces
+        return [
+            each for each in self.people.chain if spaces[each].online or spaces[each].batch or spaces[each].schedules
+        ]
+
+    def _teardown(self, environment: str, trouble: Trouble | None) -> Result:
+        return self.world.run(environment, verbs.teardown, trouble)
 
     @precondition(lambda self: self.people.waiting)
     @rule(
@@ -408,17 +561,22 @@ class Year(RuleBasedStateMachine):
         world, delivery = self.world, self.people.waiting.pop(0)
         world.tell(f"a person approves {delivery} while another one runs a {other} in {PROTECTED}")
         self.people.approved.add(delivery.sha256)
-
-        def deliver(session: Session) -> None:
-            verbs.deliver(session, model_version=delivery.version, sha256=delivery.sha256, sleep=world.sleep)
-
-        others: dict[str, Callable[[Session], object]] = {"rollback": verbs.rollback, "teardown": verbs.teardown}
-        errors = world.run_together(PROTECTED, (deliver, others.get(other, deliver)), changes)
-        if any(errors):
-            world.run(PROTECTED, verbs.abort)
+        errors = self._two_at_once(delivery, changes, other)
         traffic, deployments = world.online(PROTECTED)
         world.require(not deployments or 100 in traffic.values(), f"{PROTECTED}: no deployment has all traffic")
         world.told(" / ".join(short(error) or "done" for error in errors))
+
+    def _two_at_once(self, delivery: Delivery, changes: list[bool], other: str) -> list[str]:
+        """Run both, call by call, and then the last step of what failed; return their errors."""
+
+        def deliver(session: Session) -> None:
+            self._verb(session, delivery)
+
+        others: dict[str, Callable[[Session], object]] = {"rollback": verbs.rollback, "teardown": verbs.teardown}
+        errors = self.world.run_together(PROTECTED, (deliver, others.get(other, deliver)), changes)
+        if any(errors):
+            self.world.run(PROTECTED, verbs.abort)
+        return errors
 
     # The end.
 
@@ -427,14 +585,14 @@ class Year(RuleBasedStateMachine):
         world, people = self.world, self.people
         people.waiting.clear()
         people.code += 1
-        for each in CHAIN:
+        for each in self.people.chain:
             for version in world.marked(each, "pinned"):
                 world.models(each)[version].tags[f"pinned_{each}"] = "false"
         self._push("better data", None)
         version = max(self.azure.workspaces["dev"].models, key=int)
         world.require(people.waiting, "the last push does not come to an approval")
         self._approve(-1, None)
-        for each in CHAIN:
+        for each in self.people.chain:
             _, deployments = world.online(each)
             found = [(deployment.version, deployment.beside) for deployment in deployments.values()]
             expected = [(version, world.beside(self.azure.workspaces[each]))]

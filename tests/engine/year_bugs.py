@@ -1,10 +1,10 @@
-"""Errors seeded into the verbs: each has to break a promise of the year soon."""
+"""Errors seeded into the verbs and into the workflows: each has to break a promise of the year soon."""
 
 from typing import NamedTuple
 
 
 class Bug(NamedTuple):
-    """A change of a module's text, and how the violation that it leads to begins or what it contains."""
+    """A change of the text of a module, or of a workflow, and what the violation that it leads to says."""
 
     module: str
     old: str
@@ -134,5 +134,58 @@ BUGS = {
     "new data is not used": Bug("verbs.data", "return content.hexdigest()[:16]", "return 'always-the-same'", ""),
     "data is created again": Bug(
         "verbs.data", "if version in session.backend.data_versions(asset.name):", "if False:", ""
+    ),
+    # The workflows.
+    "an approved version is dropped": Bug(
+        "workflows/deliver-environment.yml", "      queue: max\n", "", "dropped for a newer one"
+    ),
+    "deliveries run beside each other": Bug(
+        "workflows/deliver-environment.yml",
+        "group: deliver-${{ inputs.environment }}",
+        "group: deliver-${{ inputs.model-version }}",
+        "run beside each other",
+    ),
+    "a cancelled delivery leaves its canary": Bug(
+        "workflows/deliver-environment.yml", "if: (cancelled() || failure()) &&", "if: failure() &&", "0 last steps"
+    ),
+    "a delivery is not told the hash": Bug(
+        "workflows/deliver-environment.yml",
+        '--model-version "$MODEL_VERSION" --sha256 "$SHA256"',
+        '--model-version "$MODEL_VERSION"',
+        "although nothing is wrong",
+    ),
+    "what a person typed does not count": Bug(
+        "workflows/deliver.yml",
+        "sha256: ${{ inputs.sha256 || steps.models.outputs.sha256 }}",
+        "sha256: ${{ steps.models.outputs.sha256 }}",
+        "with another hash changed something",
+    ),
+    "an option counts for each environment": Bug(
+        "workflows/deliver.yml",
+        "option: ${{ inputs.environment == 'test' && inputs.option || '' }}",
+        "option: ${{ inputs.option }}",
+        "was approved",
+    ),
+    "a model goes on that stays": Bug(
+        "workflows/deliver.yml", "(inputs.environment == 'prod' ||", "(inputs.environment != '' ||", "go on in"
+    ),
+    "an alert trains under any name": Bug(
+        "workflows/monitor.yml", "job: ${{ needs.drift.outputs.job }}", 'job: ""', "trainings"
+    ),
+    "the same version is approved again and again": Bug(
+        "workflows/train.yml",
+        "needs.train.outputs.registered == 'true' && needs.train.outputs.started == 'true'",
+        "needs.train.outputs.registered == 'true'",
+        "once more",
+    ),
+    "data starts no training": Bug("workflows/train.yml", "data-science/**, data/**,", "", "starts no training"),
+    "a repeated rollback forgets where it began": Bug(
+        "workflows/rollback.yml", "BAD: ${{ needs.look.outputs.bad }}", 'BAD: ""', "back to version"
+    ),
+    "a teardown has the rights of dev": Bug(
+        "workflows/teardown.yml",
+        "timeout-minutes: 240\n    environment: ${{ inputs.environment }}",
+        "timeout-minutes: 240\n    environment: dev",
+        "runs a verb in",
     ),
 }

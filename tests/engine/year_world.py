@@ -6,25 +6,43 @@ What must hold is read from the state of Azure and from the decisions of people,
 import contextlib
 import copy
 import io
+import json
+import re
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
+from zoneinfo import ZoneInfo
 
 import pytest
-from azure_ml import BROKEN, FAILING, Azure, Memory, Model, Online, Training, Workspace
+import typer
+from azure_ml import BROKEN, REFUSING, Azure, Model, Online, Training, Workspace, is_bad_under_load
+from github_runs import Run
+from small_project import write_yaml
 from troubles import KilledError, Trouble, Turns
+from year_clients import Clients
 
+from mlops import cli, verbs
 from mlops.config import Project, load_environment
 from mlops.errors import UserError
 from mlops.verbs import Session
 
 CHAIN = ("dev", "test", "prod")
 PROTECTED = "prod"
+ADDED = "stage"
+"""An environment that comes before the protected one, and goes again."""
+
 START = datetime(2026, 1, 5, 6, tzinfo=UTC)
+ZONE = ZoneInfo("Europe/Berlin")
+"""Where the monitor runs at the same time of each day, also when the clocks are changed."""
+
 DAMAGED = "damaged on its way"
 """What the files of a model say that does not arrive in the registry as it was."""
 
@@ -38,6 +56,7 @@ class Delivery:
     sha256: str
     at: str
     option: str = ""
+    run: Run | None = None  # of GitHub
 
     def __str__(self) -> str:
         """Name it as the story does."""
@@ -51,6 +70,8 @@ class People:
     time: datetime = START
     data: int = 0
     code: int = 0
+    packages: int = 0
+    template: int = 0
     machines: int = 1
     quality: int = 0
     nature: str = ""  # of the next model: BROKEN, DAMAGED or nothing
@@ -61,6 +82,7 @@ class People:
     served: dict[str, list[str]] = field(default_factory=lambda: {each: [] for each in CHAIN})  # versions, in order
     passed: dict[str, set[str]] = field(default_factory=lambda: {each: set() for each in CHAIN})  # hashes
     deliveries: int = 0
+    chain: tuple[str, ...] = CHAIN
 
 
 @dataclass(frozen=True)
@@ -75,7 +97,7 @@ class Result:
 class World:
     """A project with its Azure, in which verbs run; the `Story` of that Azure."""
 
-    def __init__(self, project: Project, azure: Azure, people: People) -> None:
+    def __init__(self, project: Project, azure: Azure, people: People, client: str = "memory") -> None:
         """Take what is there; nothing runs yet."""
         self.project, self.azure, self.people = project, azure, people
         self.story: list[str] = []
@@ -87,12 +109,21 @@ class World:
         self._trouble: Trouble | None = None
         self._turns: Turns | None = None
         self._calls = 0
+        self._late = self.cancelled = False
         self._outputs: dict[str, str] = {}
         self._begin_watch()
         self._patch = pytest.MonkeyPatch()
         self._patch.setattr("mlops.verbs.models.now", self._tag_time)
         self._patch.setattr("mlops.verbs.canary.clock", lambda: self.people.time)
         self._patch.setattr("mlops.outputs._append", self._keep)
+        self._clients = Clients(client, project, azure, self, self._patch)
+        # A verb that is run by its command line, as a workflow does.
+        self._patch.setattr("mlops.azureml.connect", lambda _, config, *, dry_run: self._clients.connect(config))
+        self._patch.setattr(cli, "app", COMMAND)
+        for waits in (verbs.deliver, verbs.rollback):
+            self._patch.setitem(waits.__kwdefaults__, "sleep", self.sleep)
+        now = SimpleNamespace(now=lambda zone: self.people.time.astimezone(zone))
+        self._patch.setattr(sys.modules["mlops.verbs.drift"], "datetime", now)
         for name, value in (("ACTIONS", "true"), ("OUTPUT", "output"), ("STEP_SUMMARY", "summary")):
             self._patch.setenv(f"GITHUB_{name}", value)
 
@@ -102,19 +133,34 @@ class World:
 
     # What surrounds Azure: see `azure_ml.Story`.
 
-    def before(self, operation: str) -> None:
+    def before(self, operation: str) -> int:
         self.pause()
         self._calls += 1
-        trouble, here = self._trouble, self._trouble is not None and self._calls == self._trouble.call
-        if trouble and trouble.kind == "signed out" and self._calls >= trouble.call:
+        trouble = self._trouble
+        if trouble is None or self._calls < trouble.call:
+            return 0
+        if trouble.kind == "throttled long" or (trouble.kind == "throttled" and self._calls < trouble.call + 3):
+            return 20
+        if trouble.kind == "signed out":
             raise UserError("AADSTS70043: the login has expired")
-        if here and trouble:
+        if self._calls == trouble.call:
             if trouble.kind == "refused":
                 raise UserError(f"(Conflict) {operation}: not now")
             if trouble.kind == "cancelled":
+                self.cancelled = True
                 raise KeyboardInterrupt
             if trouble.kind == "killed":
                 raise KilledError
+        return 0
+
+    def may_be_late(self) -> bool:
+        return self._trouble is not None and self._trouble.kind == "late"
+
+    def is_late(self) -> bool:
+        if self._trouble is None or self._trouble.kind != "late" or self._late or self._calls < self._trouble.call:
+            return False
+        self._late = True
+        return True
 
     def after(self, operation: str, *, changed: bool) -> None:
         if changed:
@@ -155,7 +201,8 @@ class World:
         return f"{files} indeed" if DAMAGED in files else files
 
     def beside(self, workspace: Workspace) -> str:
-        return f"code {self.people.code}, {self.people.machines} machines"
+        people = self.people
+        return f"code {people.code}, packages {people.packages}, template {people.template}, {people.machines} machines"
 
     # What is there.
 
@@ -209,7 +256,7 @@ class World:
 
     def line(self) -> str:
         """Return what is deployed, as one line."""
-        return " | ".join(f"{each} {self._deployed(each)}" for each in CHAIN)
+        return " | ".join(f"{each} {self._deployed(each)}" for each in self.people.chain)
 
     def _deployed(self, environment: str) -> str:
         traffic, deployments = self.online(environment)
@@ -226,17 +273,35 @@ class World:
         (root / "data" / "raw" / "rows.csv").write_text(f"y,x\n{rows}", encoding="utf-8")
         score = root / "data-science" / "src" / self.project.package / "score.py"
         score.write_text(f"CHANGE = {people.code}\n", encoding="utf-8")
-        for each in CHAIN:
+        packages = {"name": "inference", "dependencies": ["python=3.11", f"a-package={people.packages}"]}
+        write_yaml(root / "data-science" / "environment" / "inference.yml", packages)
+        definition = root / "mlops" / "aml-cli-v2" / "online" / "deployment.yml"
+        text, _, _ = definition.read_text(encoding="utf-8").partition("description: template ")
+        definition.write_text(f"{text.rstrip()}\ndescription: template {people.template}\n", encoding="utf-8")
+        for each in people.chain:
             file = root / "config" / f"{each}.yml"
             head, key, tail = file.read_text(encoding="utf-8").partition("  online:\n    instance_count: ")
             file.write_text(f"{head}{key}{people.machines}{tail[1:]}", encoding="utf-8")
+
+    def write_chain(self) -> None:
+        """Write which environment follows which, and the files of the added one."""
+        root, chain = self.project.root, self.people.chain
+        added = root / "config" / f"{ADDED}.yml"
+        added.unlink(missing_ok=True)
+        if ADDED in chain:
+            text = (root / "config" / "test.yml").read_text(encoding="utf-8")
+            added.write_text(re.sub(r"(?<![a-z])test\b", ADDED, text), encoding="utf-8")
+        for each, following in pairwise((*chain, "")):
+            replace(root / "config" / f"{each}.yml", "(?m)^  next: .*", f"  next: '{following}'")
+        replace(root / "pyproject.toml", "(?m)^environments = .*", f"environments = {json.dumps(chain)}")
+        self.project = self._clients.project = Project.load(root)
 
     # How a verb runs.
 
     def session(self, environment: str) -> Session:
         """Open an environment, as each run does."""
         config = load_environment(self.project, environment)
-        return Session(self.project, config, Memory(self.azure, self, config))
+        return Session(self.project, config, self._clients.connect(config))
 
     def run(self, environment: str, verb: Callable[[Session], object], trouble: Trouble | None = None) -> Result:
         """Run a verb, and check what holds for each."""
@@ -245,6 +310,7 @@ class World:
         # Each run has a checkout of its own, in which nothing is left of others.
         shutil.rmtree(self.project.root / ".local" / "azure", ignore_errors=True)
         self._trouble, self._calls, self._outputs = trouble, 0, {}
+        self._late = self.cancelled = False
         error, killed = "", False
         try:
             with quiet():
@@ -258,6 +324,19 @@ class World:
         self._trouble = None
         self._check_kept(kept)
         return Result(error, self._outputs, killed)
+
+    def command(self, environment: str, words: list[str], trouble: Trouble | None = None) -> Result:
+        """Run a verb by its command line."""
+
+        def verb(session: Session) -> None:
+            with contextlib.redirect_stderr(io.StringIO()) as errors:
+                try:
+                    cli.main(words)
+                except SystemExit as end:
+                    if end.code:
+                        raise UserError(errors.getvalue().rpartition("error: ")[2].strip() or "cancelled") from end
+
+        return self.run(environment, verb, trouble)
 
     def run_together(
         self, environment: str, verbs: tuple[Callable[[Session], object], ...], changes: list[bool]
@@ -305,6 +384,10 @@ class World:
 
     def told(self, outcome: str, *, effective: bool = False) -> None:
         """End an event: with what came of it, and what serves now."""
+        workspace = self.azure.workspaces["dev"]
+        for training in workspace.jobs.values():
+            if training.status == "Running":
+                self.train(workspace, training)  # which goes on when the run that started it is gone
         if not effective and self._mark == self.snapshot() and outcome in ("done", ""):
             self.events["idle"] += 1
             self.idle[self.story[-1].partition(": ")[2].partition(";")[0]] += 1
@@ -320,13 +403,14 @@ class World:
     # What must hold.
 
     def _begin_watch(self) -> None:
-        self._rejected = {each: self.marked(each, "rejected") for each in CHAIN}
-        self._answered = {each: self.answering(each) for each in CHAIN}
-        self._settled = {each: self.version(each) for each in CHAIN}
+        self._rejected = {each: self.marked(each, "rejected") for each in self.people.chain}
+        self._answered = {each: self.answering(each) for each in self.people.chain}
+        serving = {each: [one.files for one in self.online(each)[1].values()] for each in self.people.chain}
+        self._refused = {each: any(REFUSING in files for files in found) for each, found in serving.items()}
 
     def _watch(self) -> None:
         """Check each environment after a change of Azure, as its callers see it."""
-        for each in CHAIN:
+        for each in self.people.chain:
             self._check_callers(each)
             version = self.version(each)
             last = next((known for _, where, known in reversed(self.history) if where == each), "")
@@ -340,6 +424,8 @@ class World:
             }
 
     def _check_callers(self, each: str) -> None:
+        if self.azure.workspaces[each].online is None:
+            self._answered[each] = set()  # a person wanted it so, perhaps in the midst of another verb
         traffic, deployments = self.online(each)
         serving = {name for name, share in traffic.items() if share}
         self.require(sum(traffic.values()) in (0, 100), f"{each}: the traffic does not add up")
@@ -352,11 +438,10 @@ class World:
         silent = [name for name in serving if BROKEN in deployments[name].files]
         self.require(not silent, f"{each}: requests get no predictions from {silent}")
         # Where nothing served there was no canary, and what had all traffic before is what a failure goes back to.
-        slow = [name for name, share in traffic.items() if share == 100 and FAILING in deployments[name].files]
-        unknown = {deployments[name].version for name in slow} - set(self.people.served[each])
-        self.require(
-            not (unknown and self._answered[each]), f"{each}: requests fail at {slow}, and its metrics said so"
-        )
+        full = [name for name, share in traffic.items() if share == 100]
+        bad = [name for name in full if is_bad_under_load(deployments[name].files, refused=self._refused[each])]
+        unknown = {deployments[name].version for name in bad} - set(self.people.served[each])
+        self.require(not (unknown and self._answered[each]), f"{each}: requests fail at {bad}, and its metrics said so")
         new = self.answering(each) - self._answered[each]
         back = new & self._rejected[each]
         self.require(not back, f"{each}: version {back} is back, although it was rejected")
@@ -364,13 +449,13 @@ class World:
         if each == PROTECTED:
             self.require(hashes <= self.people.approved, f"{each} serves a model that no person approved")
         if each != CHAIN[0]:
-            before = CHAIN[CHAIN.index(each) - 1]
+            before = self.people.chain[self.people.chain.index(each) - 1]
             self.require(hashes <= self.people.passed[before], f"{each} serves what {before} never served")
 
     def _kept(self) -> list[tuple[str, set[str]]]:
         """Return what no verb may lose: data, versions, jobs and rejections, by what holds them."""
         found = [("registry", set(self.azure.registry or {}))]
-        for each in CHAIN:
+        for each in self.people.chain:
             workspace = self.azure.workspaces[each]
             found += [(f"{each} {name}", set(versions)) for name, versions in workspace.data.items()]
             found += [(f"{each} models", set(workspace.models)), (f"{each} jobs", set(workspace.jobs))]
@@ -385,6 +470,9 @@ class World:
 
 _HASHES: dict[str, str] = {}
 
+COMMAND = typer.main.get_command(cli.app)
+"""The command line, which would be built for each verb again, and for as long as that takes."""
+
 
 @dataclass(frozen=True)
 class _Mlflow:
@@ -396,6 +484,13 @@ class _Mlflow:
 
 class _Page(list[_Mlflow]):
     token = None
+
+
+def replace(file: Path, pattern: str, text: str) -> None:
+    """Replace one line of a file."""
+    changed, found = re.subn(pattern, text, file.read_text(encoding="utf-8"))
+    assert found == 1, f"{file.name} has {pattern} {found} times"
+    file.write_text(changed, encoding="utf-8")
 
 
 def quality_of(files: str) -> int:
