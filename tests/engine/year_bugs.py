@@ -137,7 +137,10 @@ BUGS = {
     ),
     # The workflows.
     "an approved version is dropped": Bug(
-        "workflows/deliver-environment.yml", "      queue: max\n", "", "dropped for a newer one"
+        "workflows/deliver-environment.yml",
+        "group: deliver-${{ inputs.environment }}\n      cancel-in-progress: false\n      queue: max\n",
+        "group: deliver-${{ inputs.environment }}\n      cancel-in-progress: false\n",
+        "dropped for a newer one",
     ),
     "deliveries run beside each other": Bug(
         "workflows/deliver-environment.yml",
@@ -150,8 +153,8 @@ BUGS = {
     ),
     "a delivery is not told the hash": Bug(
         "workflows/deliver-environment.yml",
-        '--model-version "$MODEL_VERSION" --sha256 "$SHA256"',
-        '--model-version "$MODEL_VERSION"',
+        '--environment "$ENVIRONMENT" --model-version "$MODEL_VERSION" --sha256 "$SHA256"',
+        '--environment "$ENVIRONMENT" --model-version "$MODEL_VERSION"',
         "although nothing is wrong",
     ),
     "what a person typed does not count": Bug(
