@@ -150,7 +150,8 @@ def member(holder: Any, key: Any, text: str) -> Any:
 
 
 def truth(value: Any) -> bool:
-    return value.lower() == "true" if isinstance(value, str) and value.lower() in ("true", "false") else bool(value)
+    """What a value is as a boolean: of texts, the empty one alone is false."""
+    return bool(value)
 
 
 def as_text(value: Any) -> str:

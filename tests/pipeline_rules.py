@@ -299,8 +299,6 @@ def step_findings(step: dict[str, Any], variables: dict[str, str], job: dict[str
         if step.get("fetchDepth") not in (1, 2):
             yield f"{label}: fetchDepth: {step.get('fetchDepth')}"
     text = script(step)
-    if text and "workingDirectory" not in {**step, **step.get("inputs", {})}:
-        yield f"{label}: no workingDirectory"
     yield from script_findings(label, text)
     texts = [*step.get("env", {}).values(), *step.get("inputs", {}).values(), step.get("workingDirectory", "")]
     for found in re.findall(r"\$\(([\w.]+)\)", " ".join(map(str, texts)).replace(text, "")):
