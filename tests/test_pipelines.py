@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
-from azure_pipelines import AzureRuns, PipelineError, expanded, jobs, script, steps
+from azure_pipelines import AzureRuns
+from azure_templates import PipelineError, expanded, jobs, script, steps
 from combinations import EXISTING, combinations
 from combinations import tools as infrastructures
 from conftest import Render, Run, answers_of, git, refused_commands
@@ -266,8 +267,8 @@ def test_a_rollback_waits_for_no_delivery(azure: Path) -> None:
 
 
 def test_terraform_signs_in_with_the_connection_of_its_task_alone(pipelines: AzureRuns, tmp_path: Path) -> None:
-    names = ("ARM_CLIENT_ID", "ARM_TENANT_ID", "ARM_SUBSCRIPTION_ID", "ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID")
-    names += ("ARM_USE_OIDC", "SYSTEM_ACCESSTOKEN", "SYSTEM_OIDCREQUESTURI")
+    names = ["ARM_CLIENT_ID", "ARM_TENANT_ID", "ARM_SUBSCRIPTION_ID", "ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID"]
+    names += ["ARM_USE_OIDC", "SYSTEM_ACCESSTOKEN", "SYSTEM_OIDCREQUESTURI"]
     (pipelines.work.programs / "az").write_text("#!/bin/sh\necho subscription\n", encoding="utf-8")
     uv = pipelines.work.programs / "uv"
     shown = "".join(f'echo "{name}=${name}" >> {tmp_path}/found\n' for name in names)
