@@ -115,7 +115,14 @@ class Agent:
         self.artifacts = work.parent / "artifacts"
 
     def run(
-        self, pipeline: dict[str, Any], event: str, *, cancel: str = "", variables: Mapping[str, str] | None = None
+        self,
+        pipeline: dict[str, Any],
+        event: str,
+        *,
+        cancel: str = "",
+        variables: Mapping[str, str] | None = None,
+        broken: dict[str, Any] | None = None,
+        ending: str = "Failed",
     ) -> PipelineRun:
         """Run an expanded pipeline.
 
@@ -124,11 +131,13 @@ class Agent:
             event: What started it: one of REASONS.
             cancel: The command in whose midst the run is cancelled.
             variables: Predefined variables with other values.
+            broken: A step of the pipeline that does nothing, and ends its job.
+            ending: How it does: Failed, or Canceled, together with the whole run.
         """
         shutil.rmtree(self.artifacts, ignore_errors=True)
         self.artifacts.mkdir()
         self.temporary.mkdir(exist_ok=True)
-        self.cancel = cancel
+        self.cancel, self.broken, self.ending = cancel, broken, ending
         self.variables: dict[str, Any] = PREDEFINED | {
             "Agent.TempDirectory": str(self.temporary),
             "Build.Reason": REASONS[event],
@@ -248,15 +257,20 @@ class Steps:
             contexts = {"variables": self.variables} | self.statuses()
             if not truth(Expression(step.get("condition", "succeeded()"), contexts).value()):
                 continue
-            if self.execute(step):
+            broken = step is self.agent.broken
+            if not broken and self.execute(step):
                 continue
-            if self.agent.cancel and self.agent.cancel in self.agent.calls.read_text(encoding="utf-8").splitlines():
+            cancelled = broken and self.agent.ending == "Canceled"
+            if cancelled or (not broken and self.agent.cancel and self.agent.cancel in self.calls()):
                 self.agent.done.cancelled = True
                 self.job_run.result = "Canceled"
             elif step.get("continueOnError"):
                 self.job_run.result = "SucceededWithIssues"
             else:
                 self.job_run.result = "Failed"
+
+    def calls(self) -> list[str]:
+        return self.agent.calls.read_text(encoding="utf-8").splitlines()
 
     def statuses(self) -> dict[str, Callable[[], bool]]:
         result = self.job_run.result

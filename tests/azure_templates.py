@@ -1,4 +1,4 @@
-"""Templates of Azure Pipelines, expanded as Azure DevOps does it before a run, as far as a rendered project uses them."""
+"""Templates of Azure Pipelines, expanded as Azure DevOps does before a run, as far as a rendered project uses them."""
 
 import json
 import re
