@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from azure_pipelines import (
-    PREDEFINED,
+from azure_pipelines import PREDEFINED, Outputs
+from azure_templates import (
     Expression,
     Known,
-    Outputs,
     PipelineError,
     connections,
     depends_on,

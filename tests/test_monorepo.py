@@ -11,7 +11,17 @@ import pytest
 import yaml
 from combinations import EXISTING
 from conftest import SUFFIX, Render, Run, commit_all, git, make_once
-from github_workflows import AZURE, BY_HAND, ON_SCHEDULE, PULL_REQUEST, GitHub, environments, machines, output, results
+from github_workflows import (
+    AZURE,
+    BY_HAND,
+    ON_SCHEDULE,
+    PULL_REQUEST,
+    GitHub,
+    environments,
+    machines,
+    output,
+    results,
+)
 from test_update import conflicts, files, history, released, update
 from test_workflows import language_service, runner, service, tool
 

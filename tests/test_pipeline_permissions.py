@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from azure_pipelines import connections, expanded, jobs
+from azure_templates import connections, expanded, jobs
 from combinations import EXISTING, tools
 from conftest import Render, Run
 from pipeline_rules import every_choice

@@ -5,13 +5,14 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from azure_pipelines import AzureRuns, PipelineError, expanded, jobs, script, steps
+from azure_pipelines import REASONS, AzureRuns, PipelineRun
+from azure_templates import PipelineError, expanded, jobs, name_of, script, steps
 from combinations import EXISTING, combinations
 from combinations import tools as infrastructures
 from conftest import Render, Run, answers_of, git, refused_commands
@@ -266,8 +267,8 @@ def test_a_rollback_waits_for_no_delivery(azure: Path) -> None:
 
 
 def test_terraform_signs_in_with_the_connection_of_its_task_alone(pipelines: AzureRuns, tmp_path: Path) -> None:
-    names = ("ARM_CLIENT_ID", "ARM_TENANT_ID", "ARM_SUBSCRIPTION_ID", "ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID")
-    names += ("ARM_USE_OIDC", "SYSTEM_ACCESSTOKEN", "SYSTEM_OIDCREQUESTURI")
+    names = ["ARM_CLIENT_ID", "ARM_TENANT_ID", "ARM_SUBSCRIPTION_ID", "ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID"]
+    names += ["ARM_USE_OIDC", "SYSTEM_ACCESSTOKEN", "SYSTEM_OIDCREQUESTURI"]
     (pipelines.work.programs / "az").write_text("#!/bin/sh\necho subscription\n", encoding="utf-8")
     uv = pipelines.work.programs / "uv"
     shown = "".join(f'echo "{name}=${name}" >> {tmp_path}/found\n' for name in names)
@@ -326,8 +327,73 @@ def test_the_code_that_comments_is_that_of_the_target_branch(pipelines: AzureRun
     assert git(pipelines.work.work, "rev-parse", "--abbrev-ref", "HEAD").strip() == "HEAD"
 
 
-BRANCH = "template-update/flight-delays-v9.0.0"
+# Each step that fails, or in which the run is cancelled.
+
+STARTED = {
+    "deliver": "manual",
+    "infrastructure": "push",
+    "monitor": "schedule",
+    "pull-request": "pull request",
+    "rollback": "manual",
+    "teardown": "manual",
+    "train": "push",
+    "freshness": "schedule",
+    "template-update": "schedule",
+}
 CLEAN = {"update": "true", "version": "v9.0.0", "clean": "true"}
+NEW = {"provision": {"train": "true"}, "template-update": CLEAN}
+
+
+def broken_runs(
+    runs: AzureRuns, pipeline: str, ending: str
+) -> Iterator[tuple[dict[str, Any], dict[str, Any], PipelineRun]]:
+    """Each job of a pipeline and each step of it that runs when all is well, with the run in which that one is broken.
+
+    Stages that a pipeline shares with another one are run there.
+    """
+    uv = runs.work.programs / "uv"
+    uv.write_text(uv.read_text(encoding="utf-8").replace("exec ", "# "), encoding="utf-8")  # no verb really runs
+    event = STARTED[pipeline]
+    document = expanded(runs.pipelines / f"{pipeline}.yml", reason=REASONS[event])
+    shared = {"monitor": ("drift", "train"), "infrastructure": ("plan", "apply"), "train": ("train",)}
+    for stage, job in jobs(document):
+        if stage["stage"] not in shared.get(pipeline, (stage["stage"],)):
+            continue
+        for step in steps(job):
+            if step.get("name") == "undo" or "download" in step:
+                continue
+            shutil.rmtree(runs.work.work / "results", ignore_errors=True)
+            runs.work.prepare("", NEW)
+            if event == "pull request":
+                runs.merge()
+            yield job, step, runs.agent.run(document, event, broken=step, ending=ending)
+
+
+@pytest.mark.parametrize("ending", ["Failed", "Canceled"])
+@pytest.mark.parametrize("pipeline", TABLE)
+def test_a_step_that_fails_or_is_cancelled_lets_nothing_be_changed_after_it(
+    pipeline: str, ending: str, pipelines: AzureRuns, tmp_path: Path
+) -> None:
+    number = 0
+    if pipeline == "template-update":
+        updated(pipelines, tmp_path)
+    for job, step, run in broken_runs(pipelines, pipeline, ending):
+        number += 1
+        where = f"{name_of(job)}: {step['displayName']}"
+        results = {stage or name: each.result for (stage, name), each in run.runs.items()}
+        expected = "SucceededWithIssues" if step.get("continueOnError") and ending == "Failed" else ending
+        assert results[name_of(job)] == expected, where
+        # A comment says what failed; nothing else comes after a failure.
+        after = [name for name, stage in TABLE[pipeline].stages.items() if name_of(job) in stage.after]
+        allowed = {"comment"} if ending == "Failed" else set()
+        if expected != "SucceededWithIssues":
+            assert {results[name] for name in after if name not in allowed} <= {"Skipped"}, where
+        # What had not begun is not undone.
+        assert not [verb for verb in pipelines.work.verbs if "--abort" in verb], where
+    assert number > 3
+
+
+BRANCH = "template-update/flight-delays-v9.0.0"
 
 
 def updated(pipelines: AzureRuns, folder: Path, branch: str = "") -> Path:

@@ -84,6 +84,7 @@ class FakeAzureDevOps:
     roles: dict[str, dict[str, str]] = field(default_factory=dict)  # by environment: role by account
     pools: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # agents by pool
     timelines: dict[int, list[str]] = field(default_factory=dict)  # messages by run
+    approvals: list[str | None] = field(default_factory=list)  # how those of the newest run ended
     extension: bool = True
     signed_in: bool = True
     limited: bool = True  # whether jobs may do no more than their project allows
@@ -314,7 +315,8 @@ class FakeAzureDevOps:
     def on_build_builds(self, method: str, rest: list[str], given: Mapping[str, str], document: Any) -> Any:
         if rest[1:] == ["timeline"]:
             issues = [{"message": text} for text in self.timelines.get(int(rest[0]), ())]
-            return {"records": [{"issues": None}, {"issues": issues}]}
+            waits = [{"type": "Checkpoint.Approval", "result": each} for each in self.approvals]
+            return {"records": [{"issues": None}, {"issues": issues}, *waits]}
         wanted = [int(each) for each in given["definitions"].split(",")]
         return {"value": [each for each in self.runs if each["definition"]["id"] in wanted]}
 

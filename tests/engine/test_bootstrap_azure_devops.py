@@ -146,6 +146,21 @@ def test_a_pipeline_may_use_what_it_names_and_nothing_else(fresh: Project, cloud
     }
 
 
+def test_nothing_may_be_used_before_its_checks_are_there(
+    fresh: Project, cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    permit, seen = cloud.devops.on_pipelines_pipelinepermissions, []
+
+    def watch(method: str, rest: list[str], *more: Any) -> Any:
+        if method == "patch":
+            seen.append((rest[0], len([each for each in cloud.devops.checks if each["resource"]["id"] == rest[1]])))
+        return permit(method, rest, *more)
+
+    monkeypatch.setattr(cloud.devops, "on_pipelines_pipelinepermissions", watch)
+    start(fresh, "prod")
+    assert seen == [("environment", 3), ("environment", 3), ("endpoint", 1), ("endpoint", 1)]
+
+
 def test_the_first_run_builds_the_first_environment_when_all_is_ready(fresh: Project, cloud: FakeCloud) -> None:
     start(fresh, "dev", "test")
     (run,) = cloud.devops.runs

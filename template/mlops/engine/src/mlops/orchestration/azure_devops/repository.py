@@ -117,14 +117,15 @@ class AzureRepos(Checkout):
         name, is_first = config.environment, config.environment == self.cloud.project.first_environment
         environments, connections = self.names.environments(name), self.names.connections(name, is_first=is_first)
         guarded: list[Step] = []
+        # The checks come first: a run of bootstrap that stops between the two leaves nothing open.
         for each, pipelines in environments.items():
-            guarded.append(steps.Permission(self, steps.ENVIRONMENT, each, pipelines))
             guarded.append(steps.Checks(self, steps.ENVIRONMENT, each, steps.guards(approved=not is_first)))
+            guarded.append(steps.Permission(self, steps.ENVIRONMENT, each, pipelines))
         for each, pipelines in connections.items():
-            guarded.append(steps.Permission(self, steps.CONNECTION, each, pipelines))
             # A pull request shows its plan for the first environment, so its branch has to get there.
             if not is_first or each == self.names.connection(name):
                 guarded.append(steps.Checks(self, steps.CONNECTION, each, (steps.BRANCHES,)))
+            guarded.append(steps.Permission(self, steps.CONNECTION, each, pipelines))
         if pool := self.names.pool(name):
             guarded.append(steps.Permission(self, steps.POOL, pool, CHANGING))
         return guarded
