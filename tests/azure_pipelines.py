@@ -395,9 +395,7 @@ class AzureRuns:
     ) -> Outcome:
         """Run a pipeline; see `Runs`."""
         self.work.prepare(fail or cancel, outputs)
-        given = {
-            parameter(name): value or "none" if name == "option" else value for name, value in (inputs or {}).items()
-        }
+        given = {parameter(name): "none" if value == "" else value for name, value in (inputs or {}).items()}
         document = expanded(self.pipelines / f"{pipeline}.yml", given, REASONS[event], network)
         if event in ("pull request", "fork"):
             self.merge()

@@ -86,7 +86,7 @@ def choices(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def every_choice(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """All values of the parameters with each other."""
     values = {
-        each["name"]: each.get("values") or ([True, False] if each["type"] == "boolean" else ["", "typed"])
+        each["name"]: each.get("values") or ([True, False] if each["type"] == "boolean" else ["none", "typed"])
         for each in document.get("parameters", [])
     }
     for found in itertools.product(*values.values()):
@@ -104,6 +104,8 @@ def raw_findings(file: Path, document: dict[str, Any]) -> Iterator[str]:
             yield from (
                 f"parameter {each['name']} has no {key}" for key in ("displayName", "default") if key not in each
             )
+            if each.get("default") == "":
+                yield f"parameter {each['name']}: who starts a run can leave no text empty: it needs another default"
         if isinstance(document.get("trigger"), dict) and document["trigger"]["branches"] != {"include": ["main"]}:
             yield "trigger: another branch than main starts it"
         for schedule in document.get("schedules", []):
