@@ -124,7 +124,10 @@ def test_the_documentation_says_what_each_workflow_is_for(documented: Path) -> N
 
 
 # What a file says of the system that the project does not use; the engine knows both.
-OTHERS = {"azure-devops": r"(?i)git\s?hub(?!\.com)|\bgh\b|dependabot", "github-actions": r"(?i)azure\s*-?devops|az pipelines"}
+OTHERS = {
+    "azure-devops": r"(?i)git\s?hub(?!\.com)|\bgh\b|dependabot",
+    "github-actions": r"(?i)azure\s*-?devops|az pipelines",
+}
 
 
 def test_a_project_names_no_system_but_its_own(documented: Path) -> None:
@@ -138,21 +141,26 @@ def test_a_project_names_no_system_but_its_own(documented: Path) -> None:
     assert found == []
 
 
-def test_parameters_of_the_documentation_are_those_of_the_pipelines(documented: Path) -> None:
-    if not on_azure(documented):
-        return  # `gh` is asked for the inputs of a workflow by other tests
-    text = "\n".join(path.read_text(encoding="utf-8") for path in documents(documented))
+def check_parameters(project: Path, text: str) -> None:
+    """Compare the commands in a text that start pipelines with the pipelines of a project."""
     found = re.findall(r"az pipelines run --name ([\w-]+) --folder-path [\w-]+(?: --parameters ([^`\n#|]+))?", text)
     assert len(found) > 3
     for name, given in found:
-        file = yaml.safe_load((documented / ".azuredevops" / f"{name}.yml").read_text(encoding="utf-8"))
+        file = yaml.safe_load((project / ".azuredevops" / f"{name}.yml").read_text(encoding="utf-8"))
         known = {each["name"] for each in file.get("parameters", [])}
         assert {pair.split("=")[0] for pair in given.split()} <= known, name
+
+
+def test_parameters_of_the_documentation_are_those_of_the_pipelines(documented: Path) -> None:
+    if on_azure(documented):
+        check_parameters(documented, "\n".join(path.read_text(encoding="utf-8") for path in documents(documented)))
 
 
 # The story and what is there, of the template's own documents.
 
 STORY = ROOT / "docs" / "outer-loop.md"
+STORIES = {"github-actions": STORY, "azure-devops": ROOT / "docs" / "azure-devops.md"}
+every_story = pytest.mark.parametrize("system", STORIES)
 
 
 def cells(part: str) -> list[list[str]]:
@@ -161,10 +169,11 @@ def cells(part: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
-def test_the_story_has_the_steps_of_the_documentation_and_five_to_a_live_endpoint(render: Render) -> None:
-    story = cells(STORY.read_text(encoding="utf-8").split("\n## ")[1])
+@every_story
+def test_the_story_has_the_steps_of_the_documentation_and_five_to_a_live_endpoint(system: str, render: Render) -> None:
+    story = cells(STORIES[system].read_text(encoding="utf-8").split("\n## ")[1])
     before = story[: next(number for number, row in enumerate(story) if "a live endpoint in dev" in row[2])]
-    text = (render() / "docs" / "operate.md").read_text(encoding="utf-8")
+    text = (render(orchestration=system) / "docs" / "operate.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```bash\n(.*?)```", re.split(r"^## ", text, flags=re.MULTILINE)[1], flags=re.DOTALL)
     assert [row[1].strip("`") for row in before] == ["copier copy", *block.splitlines()]
     assert len(before) == MOST_STEPS
@@ -172,14 +181,18 @@ def test_the_story_has_the_steps_of_the_documentation_and_five_to_a_live_endpoin
     assert numbers == [str(number) for number in range(1, len(numbers) + 1)]
 
 
-def test_the_commands_of_the_story_exist(render: Render, run_in: Run, tools: Path, tmp_path: Path) -> None:
-    text = STORY.read_text(encoding="utf-8")
-    assert errors(shell_lines(STORY), tools, tmp_path) == ""
+@every_story
+def test_the_commands_of_the_story_exist(system: str, render: Render, run_in: Run, tools: Path, tmp_path: Path) -> None:
+    text, project = STORIES[system].read_text(encoding="utf-8"), render(orchestration=system)
+    assert errors(shell_lines(STORIES[system]), tools, tmp_path) == ""
     found = {command.strip() for command in re.findall(r"`uv run mlops ([^`\n]+)`", text)}
     assert "bootstrap --environment dev --create-repository" in found
-    assert refused_commands(render(), run_in, found) == ""
-    named = set(re.findall(r"gh workflow run ([\w-]+\.yml)", text))
-    assert named <= {path.name for path in (render() / ".github" / "workflows").iterdir()}
+    assert refused_commands(project, run_in, found) == ""
+    if system == "azure-devops":
+        check_parameters(project, text)
+    else:
+        named = set(re.findall(r"gh workflow run ([\w-]+\.yml)", text))
+        assert named <= {path.name for path in (project / ".github" / "workflows").iterdir()}
 
 
 def test_nothing_that_was_planned_is_missing_and_each_row_names_tests_that_are_there() -> None:

@@ -11,22 +11,19 @@ import pytest
 import yaml
 from combinations import EXISTING
 from conftest import SUFFIX, Render, Run, commit_all, git, make_once
-from test_update import conflicts, files, history, released, update
-from test_workflows import (
+from github_workflows import (
     AZURE,
     BY_HAND,
     ON_SCHEDULE,
     PULL_REQUEST,
     GitHub,
     environments,
-    language_service,
     machines,
     output,
     results,
-    runner,
-    service,
-    tool,
 )
+from test_update import conflicts, files, history, released, update
+from test_workflows import language_service, runner, service, tool
 
 __all__ = ["history", "released", "runner", "service"]  # fixtures
 

@@ -94,8 +94,8 @@ def test_a_project_is_small_enough_to_read(project: Path) -> None:
     # is more code than a model of a library, and so is what reads files in folders and archives; a search for
     # hyperparameters is a step, a page and what chooses candidates; what tests of all types do with steps is a file;
     # each way round the outer loop is a workflow; the join of requests and outcomes is a step with tests; several
-    # projects in one repository are a page; stages that pipelines of Azure DevOps share are templates; the engine is the
-    # template's, and no user needs to read it.
+    # projects in one repository are a page; stages that pipelines of Azure DevOps share are templates; the engine is
+    # the template's, and no user needs to read it.
     engine = project / "mlops" / "engine"
     files = [path for path in texts(project) if not path.is_relative_to(engine)]
     extra = 12 if answers_of(project)["mlops_version"] == "rai-aml-cli-v2" else 0

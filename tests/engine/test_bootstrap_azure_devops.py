@@ -146,6 +146,21 @@ def test_a_pipeline_may_use_what_it_names_and_nothing_else(fresh: Project, cloud
     }
 
 
+def test_nothing_may_be_used_before_its_checks_are_there(
+    fresh: Project, cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    permit, seen = cloud.devops.on_pipelines_pipelinepermissions, []
+
+    def watch(method: str, rest: list[str], *more: Any) -> Any:
+        if method == "patch":
+            seen.append((rest[0], len([each for each in cloud.devops.checks if each["resource"]["id"] == rest[1]])))
+        return permit(method, rest, *more)
+
+    monkeypatch.setattr(cloud.devops, "on_pipelines_pipelinepermissions", watch)
+    start(fresh, "prod")
+    assert seen == [("environment", 3), ("environment", 3), ("endpoint", 1), ("endpoint", 1)]
+
+
 def test_the_first_run_builds_the_first_environment_when_all_is_ready(fresh: Project, cloud: FakeCloud) -> None:
     start(fresh, "dev", "test")
     (run,) = cloud.devops.runs
@@ -270,6 +285,15 @@ def test_a_private_network_needs_agents_inside_it(
     start(dataclasses.replace(fresh, add_ons=("private-network",)))
     said = capsys.readouterr().out
     assert "in a pool for each environment, mlops-dev, and write mlops as `pool` into .azuredevops/templates" in said
+
+
+def test_the_plan_asks_azure_devops_each_question_once(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh, "dev", "prod")
+    cloud.log.clear()
+    start(fresh, "dev", "prod", yes=False)
+    asked = [" ".join(line) for line in cloud.log if line[:4] == ["az", "rest", "--method", "get"]]
+    assert len(asked) > 20
+    assert len(asked) == len(set(asked))
 
 
 # What is there already.

@@ -290,6 +290,21 @@ def test_a_message_before_the_first_job_counts_too(built: Project, cloud: FakeCl
     assert (check, finding.text.split(": ")[0]) == ("runs", "run 20261129.1 of infrastructure failed")
 
 
+@pytest.mark.parametrize("result", ["failed", "canceled"])
+@pytest.mark.parametrize(("approvals", "named"), [(["succeeded", "skipped"], 1), (["succeeded", None], 0), ([], 0)])
+def test_an_approval_that_was_refused_or_came_too_late_is_named(
+    built: Project, cloud: FakeCloud, result: str, approvals: list[str | None], named: int
+) -> None:
+    failed()(cloud)
+    cloud.devops.runs[0]["result"] = result
+    cloud.devops.approvals = approvals
+    found = bad(look(built))
+    assert [finding.text for _, finding in found] == named * [
+        f"run 20261129.1 of infrastructure {result}: it was not approved, or not in time"
+    ]
+    assert all("nothing was changed: start it again" in finding.remedy for _, finding in found)
+
+
 # Agents.
 
 

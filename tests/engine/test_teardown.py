@@ -222,7 +222,7 @@ def test_its_own_group_is_listed_before_the_question_and_stays_empty(
     assert "And last, in resource group rg-shared, with the models of all environments:\n" in shown
     assert "  microsoft.machinelearningservices/registries: the-registry\n" in shown
     assert "resource group rg-state: identity id-deploy-dev" in shown
-    assert "resource group rg-shared, empty; `uv run mlops bootstrap --environment dev --undo`" in shown
+    assert "resource group rg-shared, empty; what connects the workflows with it: `uv run mlops bootstrap" in shown
 
 
 @pytest.mark.parametrize("name", ["test", "prod"])

@@ -61,7 +61,7 @@ def in_pipeline() -> bool:
 
 
 def name_run(text: str) -> None:
-    """Add a text to the name of this run where a job cannot have it in its own: Azure Pipelines names jobs beforehand."""
+    """Add a text to the name of this run where a job cannot have it in its own: Azure Pipelines names jobs before."""
     if not _on_azure_pipelines():
         return
     # The number that the run began with, which is its own, also when an earlier job has named it.

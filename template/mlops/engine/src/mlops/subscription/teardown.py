@@ -176,7 +176,8 @@ def _stays(project: Project, config: EnvironmentConfig) -> Iterator[str]:
     what = f"resource group {config.deployer.resource_group}: identity {config.deployer.identity}{state}"
     if names.registry_resource_group and config.environment == project.first_environment:
         what += f"; resource group {names.registry_resource_group}, empty"
-    yield f"{what}; `uv run mlops bootstrap --environment {config.environment} --undo` removes that"
+    what += "; what connects the workflows with it"
+    yield f"{what}: `uv run mlops bootstrap --environment {config.environment} --undo` removes that"
 
 
 def _refuse_while_read(shell: Shell, project: Project, config: EnvironmentConfig, resources: list[Resource]) -> None:

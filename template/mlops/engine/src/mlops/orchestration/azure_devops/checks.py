@@ -20,6 +20,8 @@ EXTENSION = Tool(
     f"`{INSTALL_EXTENSION}`",
 )
 
+APPROVALS = "Checkpoint.Approval"
+
 AGAIN = "`uv run mlops bootstrap --environment {}`"
 
 # By a pattern of the message of a run: what it means, what helps.
@@ -42,6 +44,10 @@ RUNS = {
     r"could not be found\. The (environment|service connection)|has not been authorized|not authorized for use": (
         "a pipeline names what is not there, or what it may not use",
         AGAIN,
+    ),
+    rf"^{re.escape(APPROVALS)}$": (
+        "it was not approved, or not in time",
+        "nothing was changed: start it again, or run its failed stages again",
     ),
     r"exceeded the maximum execution time|ran longer than the maximum time": (
         "a job took longer than it may",
@@ -216,13 +222,13 @@ def check_runs(context: Context) -> Iterator[Finding]:
     wanted = {"definitions": ",".join(map(str, ids)), "maxBuildsPerDefinition": 1, "queryOrder": "queueTimeDescending"}
     failed = 0
     for run in devops.api.items("_apis/build/builds", wanted):
-        if run.get("result") != "failed":
+        if run.get("result") not in ("failed", "canceled"):
             continue
         failed += 1
         text = "\n".join(_messages(devops, run))
-        known = [(what, remedy) for pattern, (what, remedy) in RUNS.items() if re.search(pattern, text)]
+        known = [(what, remedy) for pattern, (what, remedy) in RUNS.items() if re.search(pattern, text, re.MULTILINE)]
         for what, remedy in known:
-            title = f"run {run['buildNumber']} of {ids[run['definition']['id']]} failed: {what}"
+            title = f"run {run['buildNumber']} of {ids[run['definition']['id']]} {run['result']}: {what}"
             yield warning(title, remedy.replace("{}", context.config.environment))
     if not failed:
         yield ok("no newest run has failed")
@@ -233,6 +239,9 @@ def _messages(devops: AzureRepos, run: dict[str, Any]) -> Iterator[str]:
     records = (devops.api.get(f"_apis/build/builds/{run['id']}/timeline") or {}).get("records") or ()
     for record in records:
         yield from (each.get("message") or "" for each in record.get("issues") or ())
+        # What a stage waits for is a record of its own, which has no message.
+        if record.get("type") == APPROVALS and record.get("result") not in (None, "succeeded"):
+            yield APPROVALS
 
 
 def _connections(context: Context, devops: AzureRepos) -> Iterator[tuple[str, dict[str, Any] | None, Any]]:

@@ -31,6 +31,7 @@ class AzureRepos(Checkout):
         super().__init__(cloud, configs, create_repository, undo)
         self.names = Names(cloud.project)
         self._found: dict[str, Any] = {}
+        self._answers: dict[tuple[str, ...], str | CommandError] = {}
 
     def describe(self) -> list[str]:
         """Return repository, user and connections.
@@ -116,14 +117,15 @@ class AzureRepos(Checkout):
         name, is_first = config.environment, config.environment == self.cloud.project.first_environment
         environments, connections = self.names.environments(name), self.names.connections(name, is_first=is_first)
         guarded: list[Step] = []
+        # The checks come first: a run of bootstrap that stops between the two leaves nothing open.
         for each, pipelines in environments.items():
-            guarded.append(steps.Permission(self, steps.ENVIRONMENT, each, pipelines))
             guarded.append(steps.Checks(self, steps.ENVIRONMENT, each, steps.guards(approved=not is_first)))
+            guarded.append(steps.Permission(self, steps.ENVIRONMENT, each, pipelines))
         for each, pipelines in connections.items():
-            guarded.append(steps.Permission(self, steps.CONNECTION, each, pipelines))
             # A pull request shows its plan for the first environment, so its branch has to get there.
             if not is_first or each == self.names.connection(name):
                 guarded.append(steps.Checks(self, steps.CONNECTION, each, (steps.BRANCHES,)))
+            guarded.append(steps.Permission(self, steps.CONNECTION, each, pipelines))
         if pool := self.names.pool(name):
             guarded.append(steps.Permission(self, steps.POOL, pool, CHANGING))
         return guarded
@@ -339,12 +341,32 @@ class AzureRepos(Checkout):
             CommandError: It fails with another one.
         """
         try:
-            return self.cloud.change(*command)
+            return self._answer(command) if command[:4] == ("az", "rest", "--method", "get") else self._change(command)
         except CommandError as failure:
             for pattern, remedy in self._remedies.items():
                 if re.search(pattern, failure.output):
                     raise UserError(f"{remedy}{_because(failure)}") from failure
             raise
+
+    def _change(self, command: tuple[str, ...]) -> str:
+        self.forget_answers()
+        return self.cloud.change(*command)
+
+    def _answer(self, command: tuple[str, ...]) -> str:
+        """Return the answer to a query, which each step of a plan would ask again: a call takes about a second."""
+        if command not in self._answers:
+            try:
+                self._answers[command] = self.cloud.change(*command)
+            except CommandError as failure:
+                self._answers[command] = failure
+        answer = self._answers[command]
+        if isinstance(answer, CommandError):
+            raise answer
+        return answer
+
+    def forget_answers(self) -> None:
+        """Query Azure DevOps again next time."""
+        self._answers.clear()
 
     @property
     def _remedies(self) -> dict[str, str]:

@@ -620,6 +620,7 @@ class _Rights(Step):
             if not self.devops.pipelines():
                 break
             time.sleep(PAUSE_SECONDS)
+            self.devops.forget_answers()
         raise SkippedError(
             f"missing: {self.name}; the account of the pipelines appears with their first run: run this again then"
         )
