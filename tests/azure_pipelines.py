@@ -140,6 +140,7 @@ class Agent:
         self.cancel, self.broken, self.ending = cancel, broken, ending
         self.variables: dict[str, Any] = PREDEFINED | {
             "Agent.TempDirectory": str(self.temporary),
+            "Build.SourcesDirectory": str(self.work),
             "Build.Reason": REASONS[event],
             "Pipeline.Workspace": str(self.work.parent),
             "System.AccessToken": "secret-token",
@@ -323,7 +324,8 @@ class Steps:
         folder = self.macros(step.get("workingDirectory") or inputs.get("workingDirectory", ""))
         result = subprocess.run(
             ["bash", "--noprofile", "--norc", "-c", self.macros(script(step), lenient=True)],
-            cwd=folder or self.agent.work,
+            # In a deployment job, elsewhere than in the code.
+            cwd=folder or (self.agent.temporary if "deployment" in self.job else self.agent.work),
             capture_output=True,
             text=True,
             env=environment,
@@ -395,9 +397,7 @@ class AzureRuns:
     ) -> Outcome:
         """Run a pipeline; see `Runs`."""
         self.work.prepare(fail or cancel, outputs)
-        given = {
-            parameter(name): value or "none" if name == "option" else value for name, value in (inputs or {}).items()
-        }
+        given = {parameter(name): "none" if value == "" else value for name, value in (inputs or {}).items()}
         document = expanded(self.pipelines / f"{pipeline}.yml", given, REASONS[event], network)
         if event in ("pull request", "fork"):
             self.merge()

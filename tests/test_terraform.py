@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -395,7 +396,9 @@ def test_nothing_that_a_release_built_is_deleted_by_an_update(
     assert planned_deletions(copied(NONE), tools, release) == []
 
 
-WITH_REGISTRY = [release for release in RELEASES if release["version"] in ("v0.3.0", RELEASES[-1]["version"])]
+# Until v0.9.0 a release built the registry with dev.
+LAST_WITH_REGISTRY = next(release for release in RELEASES if release["version"] == "v0.9.0")
+WITH_REGISTRY = [next(release for release in RELEASES if release["version"] == "v0.3.0"), LAST_WITH_REGISTRY]
 REGISTRY = "module.model_registry[0].azurerm_resource_group_template_deployment.this"
 
 
@@ -418,8 +421,158 @@ def test_a_registry_that_is_given_a_group_by_hand_would_be_deleted_which_provisi
     copied: Copied, tools: Path
 ) -> None:
     """So the test above can fail; the refusal is in tests/engine/test_provision.py, with this address."""
-    deleted = planned_deletions(copied(ALL), tools, RELEASES[-1], "dev", add_ons=["model-registry"])
+    deleted = planned_deletions(copied(ALL), tools, LAST_WITH_REGISTRY, "dev", add_ons=["model-registry"])
     assert REGISTRY in [each.replace(".this[0]", ".this") for each in deleted]
+
+
+# The migration of a registry that a release built with dev (docs/infrastructure.md of the project).
+
+LOCAL_STATE = 'terraform {\n  backend "local" {}\n}\n'
+ROLES = "module.model_registry[0].azurerm_role_assignment.this"
+
+
+def moving_commands() -> list[list[str]]:
+    """The commands of the page between the two looks at the plan, without `terraform`."""
+    text = (ROOT / "template" / "docs" / "infrastructure.md.jinja").read_text(encoding="utf-8")
+    blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    (block,) = [block for block in blocks if "state mv" in block]
+    first, *commands, last = [shlex.split(line) for line in block.replace("\\\n", " ").splitlines()]
+    assert first[:6] == last[:6] == ["uv", "run", "mlops", "provision", "--environment", "dev"]
+    assert "--plan" in last
+    return [command[1:] for command in commands]
+
+
+def keep_registry_in_the_group_of_dev(config: Path) -> None:
+    """Write into the config what the page says."""
+    for path in [config / f"{name}.yml" for name in ("dev", "test", "prod")]:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document["names"]["registry_resource_group"] = "rg-flight-delays-dev"
+        path.write_text(yaml.safe_dump(document), encoding="utf-8")
+
+
+def state(*resources: tuple[str, str, str, list[object]]) -> str:
+    """A state with resources: module, type, name, and the keys of the instances."""
+    return json.dumps(
+        {
+            "version": 4,
+            "terraform_version": "1.11.0",
+            "serial": 7,
+            "lineage": "11111111-2222-3333-4444-555555555555",
+            "outputs": {},
+            "resources": [
+                {
+                    **({"module": module} if module else {}),
+                    "mode": "managed",
+                    "type": kind,
+                    "name": name,
+                    "provider": 'provider["registry.terraform.io/hashicorp/azurerm"]',
+                    "instances": [
+                        {"schema_version": 0, "attributes": {"id": f"/{name}/{key}"}, "index_key": key}
+                        if key is not None
+                        else {"schema_version": 0, "attributes": {"id": f"/{name}"}}
+                        for key in keys
+                    ],
+                }
+                for module, kind, name, keys in resources
+            ],
+        }
+    )
+
+
+def test_the_documented_commands_move_the_registry_alone_into_its_own_state(copied: Copied, tools: Path) -> None:
+    module = copied(OPEN)
+    (module.parents[1] / ".local").mkdir()
+    roles = [("azurerm_role_assignment", "this", ["deployer_registry"])]
+    held = [
+        ("", "azurerm_resource_group", "this", [None]),
+        ("module.model_registry[0]", "azurerm_resource_group_template_deployment", "this", [None]),
+        *(("module.model_registry[0]", *role) for role in roles),
+    ]
+    (module / "terraform.tfstate").write_text(state(*held), encoding="utf-8")
+    for folder in (module, module / "model-registry"):
+        (folder / "state_override.tf").write_text(LOCAL_STATE, encoding="utf-8")
+        assert terraform(folder, tools, "init", "-reconfigure", "-input=false").returncode == 0
+    for chdir, *words in moving_commands():
+        folder = module.parents[1] / chdir.removeprefix("-chdir=")
+        *words, _, target = words if ">" in words else (*words, "", "")
+        result = terraform(folder, tools, *[word for word in words if word])
+        assert result.returncode == 0, output(result)
+        if target:
+            (module.parents[1] / target).write_text(result.stdout, encoding="utf-8")
+    assert terraform(module, tools, "state", "list").stdout.split() == ["azurerm_resource_group.this"]
+    moved = terraform(module / "model-registry", tools, "state", "list").stdout.split()
+    assert moved == [REGISTRY.replace("[0]", "")]
+    attributes = json.loads((module / "model-registry" / "terraform.tfstate").read_text(encoding="utf-8"))
+    assert attributes["resources"][0]["instances"][0]["attributes"]["id"] == "/this", "it is the same in Azure"
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["open", "closed"])
+def test_a_plan_of_dev_deletes_nothing_but_what_the_commands_have_taken_out_of_its_state(
+    copied: Copied, tools: Path, closed: bool
+) -> None:
+    module = copied(ALL)
+    keep_registry_in_the_group_of_dev(module.parents[1] / "config")
+    add_ons = ["private-network", "model-registry"] if closed else ["model-registry"]
+    deleted = planned_deletions(module, tools, LAST_WITH_REGISTRY, "dev", add_ons=add_ons)
+    assert REGISTRY in [each.replace(".this[0]", ".this") for each in deleted]
+    assert [each for each in deleted if not each.startswith("module.model_registry[0].")] == []
+
+
+BEFORE = """
+provider "azurerm" {
+  features {}
+}
+
+module "model_registry" {
+  source                = "../../modules/model-registry"
+  name                  = "NAME"
+  place                 = { resource_group = "rg-flight-delays-dev", location = "westeurope", tags = { a = "b" } }
+  resource_group_id     = "/subscriptions/1/resourceGroups/rg-flight-delays-dev"
+  locations             = ["westeurope"]
+  public_network_access = true
+  assignments           = {}
+}
+"""
+MOVED = """
+mock_provider "azurerm" {
+  source = "../tests/mocks"
+}
+
+variables {
+  environment = "dev"
+}
+
+run "built_with_dev" {
+  command   = apply
+  state_key = "moved"
+  module {
+    source = "./before"
+  }
+}
+
+run "planned_by_its_own_module" {
+  command   = plan
+  state_key = "moved"
+}
+"""
+
+
+def test_its_own_module_leaves_name_and_group_of_the_moved_registry(copied: Copied, tools: Path) -> None:
+    """Azure's provider would replace a deployment with another name or group."""
+    module = copied(OPEN) / "model-registry"
+    keep_registry_in_the_group_of_dev(module.parents[2] / "config")
+    name = yaml.safe_load((module.parents[2] / "config" / "dev.yml").read_text(encoding="utf-8"))["names"]["registry"]
+    (module / "before").mkdir()
+    (module / "before" / "main.tf").write_text(BEFORE.replace("NAME", name), encoding="utf-8")
+    (module / "tests" / "moved.tftest.hcl").write_text(MOVED, encoding="utf-8")
+    terraform(module, tools, "init", "-backend=false", "-input=false")
+    result = terraform(module, tools, "test", "-verbose", "-filter=tests/moved.tftest.hcl")
+    assert result.returncode == 0, output(result)
+    planned = result.stdout.partition("planned_by_its_own_module")[2]
+    found = re.findall(r"# (\S+) (?:will be destroyed|must be replaced|will be updated)", planned)
+    assert found == [REGISTRY.replace("[0]", "")]
+    changed = re.findall(r"^ +[-+~] (name|resource_group_name|deployment_mode) +=.*->", planned, re.MULTILINE)
+    assert changed == []
 
 
 def test_without_the_moved_blocks_an_update_would_delete_the_cluster(copied: Copied, tools: Path) -> None:

@@ -290,12 +290,26 @@ def test_of_a_cluster_of_others_only_the_name_is_written_down(project: Project) 
     )
 
 
+def test_terraform_may_leave_a_registry_where_an_older_release_built_it(tmp_path: Path) -> None:
+    project = create_project(tmp_path / "registry", "with a registry")
+    file = project.root / "config" / "dev.yml"
+    set_key(file, "names.registry_resource_group", "RG-dev")
+    set_key(file, "names.registry_log_analytics", "log-shared")
+    set_key(file, "model_registry.log_days", 90)
+    config = load_environment(project, "dev")
+    assert config.builds_registry_apart
+    assert config.keeps_registry_in_own_group
+    set_key(file, "terraform_state", None)  # Bicep has no state that could move
+    assert failure(project, "dev").startswith(
+        "config/dev.yml: names.registry_resource_group: RG-dev is the environment's own group, which a teardown deletes"
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
         ({}, ""),
         ({"names.registry_resource_group": None}, ""),  # a file of an older release
-        ({"names.registry_resource_group": "RG-dev"}, "names.registry_resource_group: RG-dev is the environment's own"),
         ({"names.registry_log_analytics": None}, "names.registry_log_analytics: the key is missing"),
         ({"model_registry.log_days": None}, "model_registry.log_days: the key is missing"),
     ],

@@ -161,6 +161,46 @@ def test_terraform_builds_the_registry_before_the_environment_and_in_a_state_of_
     assert recorded.ran("az group create") == []
 
 
+def keep_in_the_group_of_dev(root: Path) -> None:
+    """Let the registry stay where a release built it, with a state of its own."""
+    for name in ("dev", "test", "prod"):
+        set_key(root / "config" / f"{name}.yml", "names.registry_resource_group", "rg-dev")
+
+
+def test_a_registry_in_the_group_of_dev_is_built_apart_once_its_state_has_moved(
+    apart: Provision, recorded: Recorded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert apart("terraform") == 0
+    keep_in_the_group_of_dev(tmp_path / "project")
+    recorded.answers["az group show"] = {"name": "rg-dev"}
+    assert apart("terraform") == 0
+    address = "module.model_registry[0].azurerm_resource_group_template_deployment.this"
+    show = "terraform -chdir=infrastructure/terraform show -no-color -json"
+    recorded.answers[show] = {"resource_changes": [{"address": address, "change": {"actions": ["delete"]}}]}
+    assert apart("terraform") == 1
+    assert "move its state first, as docs/infrastructure.md says (Model registry)" in capsys.readouterr().err
+
+
+def test_without_the_group_of_dev_there_is_no_registry_that_could_stay_in_it(
+    apart: Provision, recorded: Recorded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert apart("terraform") == 0
+    keep_in_the_group_of_dev(tmp_path / "project")
+    recorded.answers["az group show"] = None
+    assert apart("terraform") == 1
+    assert "no resource group rg-dev, so no model registry in it that could stay there" in capsys.readouterr().err
+    assert recorded.ran("group create") == []
+
+
+def test_bicep_has_no_state_and_refuses_the_group_of_dev(
+    apart: Provision, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert apart("bicep") == 0
+    keep_in_the_group_of_dev(tmp_path / "project")
+    assert apart("bicep") == 1
+    assert "rg-dev is the environment's own group, which a teardown deletes" in capsys.readouterr().err
+
+
 def test_bicep_deploys_the_registry_before_the_environment(apart: Provision, recorded: Recorded) -> None:
     assert apart("bicep") == 0
     first, second = recorded.ran("deployment sub create")

@@ -212,6 +212,21 @@ def test_the_registry_goes_last_and_its_locks_before_it(apart: Teardown, tool: s
         assert line.startswith(beginning)
 
 
+@pytest.mark.parametrize("tool", ["terraform"])
+def test_a_registry_that_stayed_in_the_group_of_dev_goes_before_that_group(
+    apart: Teardown, recorded: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("dev", "test", "prod"):
+        set_key(Path(f"config/{name}.yml"), "names.registry_resource_group", "rg-dev")
+    recorded.answers["az resource list --resource-group rg-dev"] = BUILT
+    assert apart(*AGREED) == 0
+    destroyed = [line for line in recorded.ran("terraform") if " destroy " in line]
+    assert ["model-registry" in line for line in destroyed] == [True, False]
+    shown = capsys.readouterr().out
+    assert "And last, in resource group" not in shown
+    assert ", empty;" not in shown
+
+
 def test_its_own_group_is_listed_before_the_question_and_stays_empty(
     apart: Teardown, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

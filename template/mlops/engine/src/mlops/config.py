@@ -323,6 +323,12 @@ class EnvironmentConfig(Section):
         return self.model_registry is not None and self.names.registry_resource_group is not None
 
     @property
+    def keeps_registry_in_own_group(self) -> bool:
+        """Whether the model registry, which has a state of its own, stays in the environment's resource group."""
+        group = self.names.registry_resource_group
+        return group is not None and group.casefold() == self.names.resource_group.casefold()
+
+    @property
     def shared_tags(self) -> dict[str, str]:
         """The tags of what belongs to all environments."""
         return self.tags | {"environment": "shared"}
@@ -556,8 +562,9 @@ OF_THE_REGISTRY = ("names.registry_resource_group", "names.registry_log_analytic
 
 def _registry_problems(config: EnvironmentConfig) -> Iterator[Problem]:
     """Find a registry that would not be apart from the environment, or would be without its log."""
-    group = config.names.registry_resource_group
-    if group and group.casefold() == config.names.resource_group.casefold():
+    # Of a registry that is there Terraform can move the state, and Azure not the place (docs/infrastructure.md).
+    if config.keeps_registry_in_own_group and config.terraform_state is None:
+        group = config.names.registry_resource_group
         yield Problem(OF_THE_REGISTRY[0], f"{group} is the environment's own group, which a teardown deletes")
     if config.builds_registry_apart and config.names.registry_log_analytics is None:
         yield Problem(OF_THE_REGISTRY[1], "the key is missing, and the registry in a group of its own needs it")

@@ -126,10 +126,12 @@ class Provisioned(ABC):
         keeps_registry = config.environment == self.project.first_environment or config.builds_registry_apart
         if config.names.registry_resource_group and keeps_registry:
             group = ResourceGroup(cloud, config, config.registry_group)
-            steps.append(group)
+            if not config.keeps_registry_in_own_group:  # which the infrastructure makes
+                steps.append(group)
             if config.builds_registry_apart:  # which sets locks there, and may do so there alone
                 scope_of_group = f"{cloud.subscription}/resourceGroups/{group.group}"
-                locks = RoleAssignment(cloud, identity, "Locks Contributor", scope_of_group, group.name, within=group)
+                within = None if config.keeps_registry_in_own_group else group
+                locks = RoleAssignment(cloud, identity, "Locks Contributor", scope_of_group, group.name, within=within)
                 steps.append(locks)
         steps.append(RoleAssignment(cloud, reader, "Reader", scope, place))
         if definitions.of(self.project).monitor_writes_files:

@@ -156,10 +156,14 @@ class Terraform(Provisioned):
             environment.initialise()
             for instance in existing_instances(shell, self.project, config):
                 delete_instance(shell, config, instance)
-            environment.run("destroy", "-auto-approve", *arguments)
-            if config.builds_registry_apart:  # after the private endpoints to it
-                registry.initialise()
-                registry.run("destroy", "-auto-approve", *arguments)
+            modules = [environment]
+            if config.builds_registry_apart:
+                # After the private endpoints to it, but before the group that it is in.
+                modules.insert(0 if config.keeps_registry_in_own_group else 1, registry)
+            for module in modules:
+                if module is registry:
+                    module.initialise()
+                module.run("destroy", "-auto-approve", *arguments)
             return ""
         plans = []
         if config.builds_registry_apart:
@@ -233,6 +237,8 @@ def _refuse_without_registry(config: EnvironmentConfig, plan: str) -> None:
         if "delete" in change["change"]["actions"] and re.search(REGISTRY_ADDRESS, change["address"]):
             module = change["address"].partition(".azurerm_")[0]
             remedy = "undo the change of its name, its place or its group in config/"
+            if config.keeps_registry_in_own_group:
+                remedy = "move its state first, as docs/infrastructure.md says (Model registry)"
             if config.model_registry is None:
                 command = f"terraform -chdir={FOLDER} state rm '{module}'"
                 remedy = (

@@ -1,6 +1,7 @@
 """The resource group of the model registry, which belongs to no environment: made before it, and emptied at the end."""
 
 from mlops.config import EnvironmentConfig
+from mlops.errors import UserError
 from mlops.shell import Shell
 from mlops.subscription import account as azure
 
@@ -10,10 +11,18 @@ def prepare_registry_group(shell: Shell, config: EnvironmentConfig, *, apply: bo
 
     Returns:
         What a plan shows instead of the registry while the group is missing; otherwise empty.
+
+    Raises:
+        UserError: The group is that of the environment, which is gone with the registry in it.
     """
     group = config.registry_group
     if shell.dry_run or azure.find(shell, "group", "show", "--name", group) is not None:
         return ""
+    if config.keeps_registry_in_own_group:
+        raise UserError(
+            f"there is no resource group {group}, so no model registry in it that could stay there: give "
+            f"names.registry_resource_group in config/*.yml a name of its own, such as {group}-shared"
+        )
     if not apply:
         text = f"Resource group {group} and the model registry {config.names.registry} in it: to create."
         print(text, flush=True)

@@ -113,7 +113,7 @@ def find_resources(shell: Shell, config: EnvironmentConfig, group: str | None = 
 def find_registry(shell: Shell, project: Project, config: EnvironmentConfig) -> list[Resource]:
     """Return what is in the registry's own resource group, which goes with the environment that builds the registry."""
     keeps = config.builds_registry_apart or config.environment == project.first_environment
-    if config.names.registry_resource_group is None or not keeps:
+    if config.names.registry_resource_group is None or config.keeps_registry_in_own_group or not keeps:
         return []
     return find_resources(shell, config, config.registry_group) or []
 
@@ -174,7 +174,8 @@ def _stays(project: Project, config: EnvironmentConfig) -> Iterator[str]:
     yield f"Log Analytics {names.log_analytics}: deleted, but Azure keeps it for 14 days; `{provision}` recovers it"
     state = f", storage account {config.terraform_state.storage_account}" if config.terraform_state else ""
     what = f"resource group {config.deployer.resource_group}: identity {config.deployer.identity}{state}"
-    if names.registry_resource_group and config.environment == project.first_environment:
+    own = names.registry_resource_group and not config.keeps_registry_in_own_group
+    if own and config.environment == project.first_environment:
         what += f"; resource group {names.registry_resource_group}, empty"
     what += "; what connects the workflows with it"
     yield f"{what}: `uv run mlops bootstrap --environment {config.environment} --undo` removes that"
