@@ -140,6 +140,7 @@ class Agent:
         self.cancel, self.broken, self.ending = cancel, broken, ending
         self.variables: dict[str, Any] = PREDEFINED | {
             "Agent.TempDirectory": str(self.temporary),
+            "Build.SourcesDirectory": str(self.work),
             "Build.Reason": REASONS[event],
             "Pipeline.Workspace": str(self.work.parent),
             "System.AccessToken": "secret-token",
@@ -323,7 +324,8 @@ class Steps:
         folder = self.macros(step.get("workingDirectory") or inputs.get("workingDirectory", ""))
         result = subprocess.run(
             ["bash", "--noprofile", "--norc", "-c", self.macros(script(step), lenient=True)],
-            cwd=folder or self.agent.work,
+            # In a deployment job, elsewhere than in the code.
+            cwd=folder or (self.agent.temporary if "deployment" in self.job else self.agent.work),
             capture_output=True,
             text=True,
             env=environment,

@@ -35,7 +35,13 @@ TOKENS = {
     "mlops teardown": "lets Terraform sign in",
     "az repos pr create": "opens a pull request",
 }
-AGENT = {"Agent.TempDirectory", "Pipeline.Workspace", "System.AccessToken", "System.DefaultWorkingDirectory"}
+AGENT = {
+    "Agent.TempDirectory",
+    "Build.SourcesDirectory",
+    "Pipeline.Workspace",
+    "System.AccessToken",
+    "System.DefaultWorkingDirectory",
+}
 COMMANDS = r'echo "##vso\[task\.(?:prependpath\][\w$/.]+|setvariable variable=\w+(?:;isOutput=true)?\][\w$]+)"'
 
 
@@ -300,6 +306,9 @@ def step_findings(step: dict[str, Any], variables: dict[str, str], job: dict[str
         if step.get("fetchDepth") not in (1, 2):
             yield f"{label}: fetchDepth: {step.get('fetchDepth')}"
     text = script(step)
+    folders = (step.get("workingDirectory"), step.get("inputs", {}).get("workingDirectory"))
+    if "deployment" in job and re.search(r"\buv (run|sync)\b", text) and "$(Build.SourcesDirectory)" not in folders:
+        yield f"{label}: a deployment job may begin elsewhere than in the code: it needs a workingDirectory"
     yield from script_findings(label, text)
     texts = [*step.get("env", {}).values(), *step.get("inputs", {}).values(), step.get("workingDirectory", "")]
     for found in re.findall(r"\$\(([\w.]+)\)", " ".join(map(str, texts)).replace(text, "")):

@@ -38,10 +38,17 @@ SETTINGS = {
     "2ef31ad6-baa0-403a-8b45-2cbc9b4e5563": set(),
 }  # fmt: skip
 GATES = "0609b952-1397-4640-95ec-e00a01b2c241"
-PREVIEW = (
-    "pipelines/environments", "pipelines/checks", "pipelines/pipelinepermissions", "securityroles", "connectionData",
-    "build/folders", "distributedtask",
-)  # fmt: skip
+# As the reference of the REST API has them; without its flag, a call of what is in preview is refused.
+PREVIEW = {
+    "build/folders": "7.1-preview.2",
+    "build/generalsettings": "7.1-preview.1",
+    "connectionData": "7.1-preview.1",
+    "git/policy": "7.1-preview.1",
+    "pipelines/checks": "7.1-preview.1",
+    "pipelines/environments": "7.2-preview.1",
+    "pipelines/pipelinepermissions": "7.1-preview.1",
+    "securityroles": "7.1-preview.1",
+}
 
 
 class RefusedError(Exception):
@@ -166,8 +173,8 @@ class FakeAzureDevOps:
         if not self.signed_in:
             return "<html>Sign in</html>"
         scope, _, rest = path.rpartition("_apis/")
-        preview = rest.startswith(PREVIEW)
-        refuse(preview != ("preview" in parameters["api-version"]), 400, "VssInvalidPreviewVersionException")
+        version = next((each for start, each in PREVIEW.items() if rest.startswith(start)), "7.1")
+        refuse(parameters["api-version"] != version, 400, "The requested version of the resource is under preview.")
         refuse(host != ("vssps.dev.azure.com" if rest == "identities" else "dev.azure.com"), 404, "no such host")
         refuse(self.denied and self.denied in rest and method != "get", 403, "TF401027: You need a permission.")
         if scope:

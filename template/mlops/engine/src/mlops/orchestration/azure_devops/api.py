@@ -16,13 +16,14 @@ AREA_NAMESPACE = "83e28ad4-2d72-4ceb-97b0-c7726d5502c3"
 ENVIRONMENT_ROLES = "distributedtask.environmentreferencerole"
 
 _VERSIONS = {
-    "_apis/pipelines/environments": "7.2-preview.1",
+    "_apis/build/folders": "7.1-preview.2",
+    "_apis/build/generalsettings": "7.1-preview.1",
+    "_apis/connectionData": "7.1-preview.1",
+    "_apis/git/policy": "7.1-preview.1",
     "_apis/pipelines/checks": "7.1-preview.1",
+    "_apis/pipelines/environments": "7.2-preview.1",
     "_apis/pipelines/pipelinepermissions": "7.1-preview.1",
     "_apis/securityroles": "7.1-preview.1",
-    "_apis/connectionData": "7.1-preview.1",
-    "_apis/build/folders": "7.1-preview.2",
-    "_apis/distributedtask": "7.1-preview.1",
 }
 _NOT_THERE = r"Not Found\(|TF200016|TF401019|VS800075|does not exist"
 _REFUSED = r'"message": ?"((?:[^"\\]|\\.)*)"'
