@@ -190,7 +190,7 @@ class Year(RuleBasedStateMachine):
             return f"training: {short(result.error)}"
         outputs, new = result.outputs, "true"
         if not outputs["model_version"] or (
-            trigger != "push" and not outputs["registered"] == outputs["started"] == new
+            trigger in ("schedule", "alert") and not outputs["registered"] == outputs["started"] == new
         ):
             return "the champion stays"
         return self._deliver(self._delivery(outputs["model_version"], outputs["sha256"]), None)
@@ -234,6 +234,12 @@ class Year(RuleBasedStateMachine):
         self.people.time += timedelta(days=7)
         self.world.tell("the weekly training", trouble)
         self.world.told(self._train(trouble, trigger="schedule"))
+
+    @rule(trouble=TROUBLES)
+    def train_by_hand(self, trouble: Trouble | None) -> None:
+        """Start the workflow that trains."""
+        self.world.tell("a training by hand", trouble)
+        self.world.told(self._train(trouble, trigger="workflow_dispatch"), effective=True)
 
     @precondition(lambda self: self.people.waiting)
     @rule(which=SOME, trouble=TROUBLES)
@@ -461,11 +467,27 @@ class Year(RuleBasedStateMachine):
     def act_in_the_studio(self, which: int) -> None:
         """Do without a verb what a person can do."""
         spaces, models = self.azure.workspaces, self.azure.workspaces["dev"].models
-        possible = ["model", *(each for each in self.people.chain if spaces[each].online), *spaces[PROTECTED].schedules]
+        idle = [
+            (each, name)
+            for each in self.people.chain
+            for name, share in self.world.online(each)[0].items()
+            if not share  # Azure refuses to delete any other one
+        ]
+        possible = [
+            "model",
+            *idle,
+            *(each for each in self.people.chain if spaces[each].online),
+            *spaces[PROTECTED].schedules,
+        ]
         what = possible[which % len(possible)]
         if what == "model":
             self.world.tell("a person registers a model in dev")
             models[str(1 + max(map(int, models)))] = Model("a model of a person, quality 0, fine")
+        elif isinstance(what, tuple):
+            environment, name = what
+            self.world.tell(f"a person deletes the deployment {name} of {environment}, which has no traffic")
+            traffic, deployments = self.world.online(environment)
+            del traffic[name], deployments[name]
         elif what in self.people.chain:
             self.world.tell(f"a person deletes the online endpoint of {what}")
             spaces[what].online = None

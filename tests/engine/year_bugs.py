@@ -155,7 +155,7 @@ BUGS = {
         "was approved",
     ),
     "a model goes on that stays": Bug(
-        "workflows/deliver.yml", "(inputs.environment == 'prod' ||", "(inputs.environment != '' ||", "go on in"
+        "workflows/deliver.yml", "(inputs.environment == 'prod' ||", "(inputs.environment != '' ||", "go"
     ),
     "an alert trains under any name": Bug(
         "workflows/monitor.yml", "job: ${{ needs.drift.outputs.job }}", 'job: ""', "trainings"
