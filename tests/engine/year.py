@@ -106,7 +106,8 @@ class Year(RuleBasedStateMachine):
             world.require(after == before, f"{environment}: traffic moved although the delivery was held")
         new_pins = world.marked(environment, "pinned") - pins
         kept = f"{environment} is pinned to {new_pins}, and version {after} serves"
-        world.require(result.killed or new_pins <= {after}, kept)
+        last = after or "".join(self.people.served[environment][-1:])  # where nothing serves any more
+        world.require(result.killed or new_pins <= {last}, kept)
         if result.error:
             excuse = (trouble and trouble.excuses) or self._excuse(delivery, answered)
             world.require(excuse, f"{environment}: {delivery} fails although nothing is wrong: {result.error}")
