@@ -432,7 +432,10 @@ class Year(RuleBasedStateMachine):
         world.told("done")
 
     @precondition(lambda self: self.azure.workspaces[PROTECTED].schedules)
-    @rule(kind=st.sampled_from(("drift", "drift, told late", NEWER, LONG, "no drift", "no data")), trouble=TROUBLES)
+    @rule(
+        kind=st.sampled_from(("drift", "drift, told late", NEWER, LONG, "no drift", "no data", "no data")),
+        trouble=TROUBLES,
+    )
     def monitor_runs(self, kind: str, trouble: Trouble | None) -> None:
         """Let the monitor of prod run on some days at the same time there, and the workflow look at the same in UTC."""
         world, runs = self.world, self.azure.workspaces[PROTECTED].runs

@@ -125,7 +125,7 @@ BUGS = {
     ),
     # The workflows.
     "an approved version is dropped": Bug(
-        "workflows/deliver-environment.yml", "      queue: max\n", "", "dropped for a newer one"
+        "workflows/deliver-environment.yml", "      queue: max\n", "", "would be dropped"
     ),
     "deliveries run beside each other": Bug(
         "workflows/deliver-environment.yml",
