@@ -798,6 +798,17 @@ def test_the_end_of_a_rollout_leaves_no_pin_to_a_version_that_does_not_serve(
     assert list(serves(dev)[1].values()) == [new], "the delivery is completed"
 
 
+def test_where_nothing_serves_any_more_a_pin_stays_to_what_served_last_alone(dev: Session, azure: FakeAzure) -> None:
+    register(azure, "1", "2")
+    verbs.deliver(dev, model_version="1", pin=True)
+    verbs.teardown(dev)
+    # A delivery of version 2 set its pin, and Azure answered no more.
+    azure.load()["models"]["2"]["pinned_dev"] = "true"
+    azure.save()
+    verbs.abort(dev)
+    assert [azure.load()["models"][version]["pinned_dev"] for version in "12"] == ["true", "false"]
+
+
 # What is not completed.
 
 

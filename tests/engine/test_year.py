@@ -29,7 +29,7 @@ SEQUENCES = int(os.environ.get("SEQUENCES", "30"))
 PART = os.environ.get("PART", "1/1")
 """Which part of the sequences, or of the seeded errors, this process takes."""
 
-ENOUGH = 90
+ENOUGH = 120
 """After how many sequences a seeded error must be found."""
 
 DOCS = Path(__file__).parents[2] / "docs"

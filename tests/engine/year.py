@@ -106,7 +106,8 @@ class Year(RuleBasedStateMachine):
             world.require(after == before, f"{environment}: traffic moved although the delivery was held")
         new_pins = world.marked(environment, "pinned") - pins
         kept = f"{environment} is pinned to {new_pins}, and version {after} serves"
-        world.require(result.killed or new_pins <= {after}, kept)
+        last = after or "".join(self.people.served[environment][-1:])  # where nothing serves any more
+        world.require(result.killed or new_pins <= {last}, kept)
         if result.error:
             excuse = (trouble and trouble.excuses) or self._excuse(delivery, answered)
             world.require(excuse, f"{environment}: {delivery} fails although nothing is wrong: {result.error}")
@@ -205,7 +206,7 @@ class Year(RuleBasedStateMachine):
             return f"training: {short(result.error)}"
         outputs, new = result.outputs, "true"
         if not outputs["model_version"] or (
-            trigger != "push" and not outputs["registered"] == outputs["started"] == new
+            trigger in ("schedule", "alert") and not outputs["registered"] == outputs["started"] == new
         ):
             return "the champion stays"
         return self._deliver(self._delivery(outputs["model_version"], outputs["sha256"]), None)
@@ -249,6 +250,12 @@ class Year(RuleBasedStateMachine):
         self.people.time += timedelta(days=7)
         self.world.tell("the weekly training", trouble)
         self.world.told(self._train(trouble, trigger="schedule"))
+
+    @rule(trouble=TROUBLES)
+    def train_by_hand(self, trouble: Trouble | None) -> None:
+        """Start the workflow that trains."""
+        self.world.tell("a training by hand", trouble)
+        self.world.told(self._train(trouble, trigger="workflow_dispatch"), effective=True)
 
     @precondition(lambda self: self.people.waiting)
     @rule(which=SOME, trouble=TROUBLES)
@@ -449,7 +456,10 @@ class Year(RuleBasedStateMachine):
         world.told("done")
 
     @precondition(lambda self: self.azure.workspaces[PROTECTED].schedules)
-    @rule(kind=st.sampled_from(("drift", "drift, told late", NEWER, LONG, "no drift", "no data")), trouble=TROUBLES)
+    @rule(
+        kind=st.sampled_from(("drift", "drift, told late", NEWER, LONG, "no drift", "no data", "no data")),
+        trouble=TROUBLES,
+    )
     def monitor_runs(self, kind: str, trouble: Trouble | None) -> None:
         """Let the monitor of prod run on some days at the same time there, and the workflow look at the same in UTC."""
         world, runs = self.world, self.azure.workspaces[PROTECTED].runs
@@ -485,11 +495,27 @@ class Year(RuleBasedStateMachine):
     def act_in_the_studio(self, which: int) -> None:
         """Do without a verb what a person can do."""
         spaces, models = self.azure.workspaces, self.azure.workspaces["dev"].models
-        possible = ["model", *(each for each in self.people.chain if spaces[each].online), *spaces[PROTECTED].schedules]
+        idle = [
+            (each, name)
+            for each in self.people.chain
+            for name, share in self.world.online(each)[0].items()
+            if not share  # Azure refuses to delete any other one
+        ]
+        possible = [
+            "model",
+            *idle,
+            *(each for each in self.people.chain if spaces[each].online),
+            *spaces[PROTECTED].schedules,
+        ]
         what = possible[which % len(possible)]
         if what == "model":
             self.world.tell("a person registers a model in dev")
             models[str(1 + max(map(int, models)))] = Model("a model of a person, quality 0, fine")
+        elif isinstance(what, tuple):
+            environment, name = what
+            self.world.tell(f"a person deletes the deployment {name} of {environment}, which has no traffic")
+            traffic, deployments = self.world.online(environment)
+            del traffic[name], deployments[name]
         elif what in self.people.chain:
             self.world.tell(f"a person deletes the online endpoint of {what}")
             spaces[what].online = None

@@ -140,7 +140,7 @@ BUGS = {
         "workflows/deliver-environment.yml",
         "group: deliver-${{ inputs.environment }}\n      cancel-in-progress: false\n      queue: max\n",
         "group: deliver-${{ inputs.environment }}\n      cancel-in-progress: false\n",
-        "dropped for a newer one",
+        "would be dropped",
     ),
     "deliveries run beside each other": Bug(
         "workflows/deliver-environment.yml",
@@ -170,7 +170,7 @@ BUGS = {
         "was approved",
     ),
     "a model goes on that stays": Bug(
-        "workflows/deliver.yml", "(inputs.environment == 'prod' ||", "(inputs.environment != '' ||", "go on in"
+        "workflows/deliver.yml", "(inputs.environment == 'prod' ||", "(inputs.environment != '' ||", "go"
     ),
     "an alert trains under any name": Bug(
         "workflows/monitor.yml", "job: ${{ needs.drift.outputs.job }}", 'job: ""', "trainings"

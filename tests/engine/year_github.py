@@ -133,6 +133,16 @@ class YearOnGitHub(Year):
         asked_twice = alone and delivery.version in waiting
         self.world.require(not asked_twice, f"a person has to approve version {delivery.version} once more")
         super()._wait(delivery)
+        self._check_queue(self.people.waiting)
+
+    def _check_queue(self, waiting: list[Delivery]) -> None:
+        """Check what becomes of deliveries that wait for one that runs: of a group only the newest may be kept."""
+        jobs = [(delivery, delivery.run.next()) for delivery in waiting if delivery.run]
+        groups = {job.group for _, job in jobs if job}
+        self.world.require(len(groups) < 2, f"deliveries to {PROTECTED} run beside each other: {groups}")
+        for delivery, job in jobs[:-1]:
+            kept = job and job.filled("concurrency").get("queue") == "max"
+            self.world.require(kept, f"{delivery} would be dropped for a newer one, once it is approved")
 
     def _following(self, delivery: Delivery, outputs: dict[str, str]) -> str:
         run, expected = delivery.run, outputs["next"]
@@ -241,16 +251,9 @@ class YearOnGitHub(Year):
         world, people = self.world, self.people
         chosen, people.waiting = people.waiting, []
         world.tell(f"a person approves {', '.join(map(str, chosen))} at once")
-        jobs = {delivery.number: delivery.run.next() for delivery in chosen if delivery.run}
-        groups = {job.group for job in jobs.values() if job}
-        world.require(len(groups) == 1, f"deliveries to {PROTECTED} run beside each other: {groups}")
+        self._check_queue(chosen)
         outcomes = []
-        for place, delivery in enumerate(chosen):
-            job = jobs[delivery.number]
-            assert job
-            # The first runs. Of those that wait only the newest is kept, unless the queue is as long as it gets.
-            kept = place in (0, len(chosen) - 1) or job.filled("concurrency").get("queue") == "max"
-            world.require(kept, f"{delivery} was approved, and dropped for a newer one")
+        for delivery in chosen:
             people.approved.add(delivery.sha256)
             outcomes.append(self._deliver(delivery, None))
         world.told("; ".join(outcomes), effective=True)

@@ -336,6 +336,13 @@ def _take_batch_back(session: Session, bad: str, good: str) -> None:
         score_files_with(session, choose_model(session, good))
 
 
+def _last_served(session: Session) -> str:
+    """Return the version that had all traffic last, "" for none: where nothing serves any more, a pin may be to it."""
+    models = session.backend.model_versions(session.registry)
+    served = [model for model in models if since(session, model)]
+    return max(served, key=lambda model: since(session, model)).version if served else ""
+
+
 def _is_behind_batch(session: Session, version: str) -> bool:
     """Return whether a version is behind the batch endpoint, or is still to be removed there after another one came."""
     default, name = session.backend.batch_default(), f"model-{version}"
@@ -414,9 +421,9 @@ def abort(session: Session, *, held: bool = False) -> None:
         if waiting:
             end = session.command("deliver", "--abort", "--hold")
             session.say(f"{waiting.name} is held with version {waiting.model_version}: `{end}` removes it.")
-        if kept is not None and traffic.get(kept) == 100 and not session.dry_run:
+        if (kept is None or traffic.get(kept) == 100) and not session.dry_run:
             # A delivery with --pin was killed before its rollout, or before it ended the pin to the version before.
-            served = endpoint.deployments[kept].model_version
+            served = endpoint.deployments[kept].model_version if kept else _last_served(session)
             set_pin(session, [model for model in pinned_versions(session) if model.version != served], on=False)
         return
     if kept is not None and traffic.get(kept) != 100:
