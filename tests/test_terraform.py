@@ -428,7 +428,6 @@ def test_a_registry_that_is_given_a_group_by_hand_would_be_deleted_which_provisi
 # The migration of a registry that a release built with dev (docs/infrastructure.md of the project).
 
 LOCAL_STATE = 'terraform {\n  backend "local" {}\n}\n'
-ROLES = "module.model_registry[0].azurerm_role_assignment.this"
 
 
 def moving_commands() -> list[list[str]]:
@@ -482,11 +481,10 @@ def state(*resources: tuple[str, str, str, list[object]]) -> str:
 def test_the_documented_commands_move_the_registry_alone_into_its_own_state(copied: Copied, tools: Path) -> None:
     module = copied(OPEN)
     (module.parents[1] / ".local").mkdir()
-    roles = [("azurerm_role_assignment", "this", ["deployer_registry"])]
-    held = [
+    held: list[tuple[str, str, str, list[object]]] = [
         ("", "azurerm_resource_group", "this", [None]),
         ("module.model_registry[0]", "azurerm_resource_group_template_deployment", "this", [None]),
-        *(("module.model_registry[0]", *role) for role in roles),
+        ("module.model_registry[0]", "azurerm_role_assignment", "this", ["deployer_registry"]),
     ]
     (module / "terraform.tfstate").write_text(state(*held), encoding="utf-8")
     for folder in (module, module / "model-registry"):
