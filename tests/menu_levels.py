@@ -142,8 +142,10 @@ LEVELS = (
         (
             *each((TYPE,), "test_update.test_each_release_updates_to_this_commit_and_equals_a_fresh_copy"),
             *each((VERSION,), "test_update.test_another_mlops_version_is_an_update_and_equals_a_fresh_copy"),
-            *each((SYSTEM,), "test_update.test_another_orchestration_is_an_update_and_equals_a_fresh_copy"),
-            *each((TOOL,), "test_update.test_another_infrastructure_is_an_update_and_equals_a_fresh_copy"),
+            *each(
+                (SYSTEM, TOOL),
+                "test_update.test_another_infrastructure_or_orchestration_is_an_update_and_equals_a_fresh_copy",
+            ),
         ),
     ),
 )

@@ -209,16 +209,6 @@ def test_another_task_of_texts_is_an_update_and_equals_a_fresh_copy(released: Pa
         commit_all(project, task)
 
 
-def test_another_orchestration_is_an_update_and_equals_a_fresh_copy(released: Path, tmp_path: Path) -> None:
-    first, *others = questions()["orchestration"]["choices"].values()
-    project = untouched_copy(released, tmp_path / "project")
-    for name in (*others, first):
-        update(project, data={"orchestration": name}, vcs_ref=copier.VcsRef.CURRENT)
-        assert conflicts(project) == []
-        assert different(project, untouched(released, orchestration=name)) == set(), name
-        commit_all(project, name)
-
-
 PRIVATE, DAILY = "private-network", "user-with-compute-instance"
 SWITCHES: dict[str, list[dict[str, Any]]] = {
     "from Terraform to Bicep and back": [{"infrastructure_version": "bicep"}, {"infrastructure_version": "terraform"}],
