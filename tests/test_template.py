@@ -98,8 +98,9 @@ def test_names_are_frozen_so_that_a_better_formula_renames_nothing() -> None:
         name for name, details in questions().items() if "[[" in str(details["default"]).replace("[[ UNSET", "")
     ]
     assert {"project_slug", "package_name", "resource_names", "name_suffix"} <= set(computed)
-    # The one that is asked for: its answer is kept, and another type of data changes only what a new project suggests.
-    assert [name for name in computed if questions()[name].get("ask") is not False] == ["project_name"]
+    # Those that are asked for: the answer is kept, and another one before it changes only what a new project suggests.
+    asked = [name for name in computed if questions()[name].get("ask") is not False]
+    assert asked == ["project_name", "azure_devops_project", "azure_devops_repository"]
 
 
 def test_the_changelog_the_template_and_the_engine_are_of_one_version() -> None:
