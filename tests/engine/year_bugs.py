@@ -82,8 +82,8 @@ BUGS = {
     ),
     "a rollback goes to the newest": Bug(
         "verbs.recovery",
-        "return max(served, key=lambda model: since(session, model))",
-        "return max(models, key=number)",
+        "if last := _last(session, models):",
+        "if last := max(models, key=number, default=None):",
         "",
     ),
     "the end of a rollout keeps the new one": Bug(
