@@ -43,7 +43,7 @@ BUGS = {
         "verbs.models",
         'if model.registry and f"promoted_{environment}" not in model.tags:',
         "if False:",
-        "never served",
+        "was not promoted",
     ),
     "versions are compared as text": Bug(
         "verbs.models", "return int(model.version) if model.version.isdigit() else -1", "return model.version", ""
