@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from datetime import time as clock
 from typing import ClassVar
 
-from azure_ml import BROKEN, UNDER_LOAD, Azure, Model, Run, Workspace
+from azure_ml import BROKEN, UNDER_LOAD, Azure, Model, Run, Workspace, is_bad_under_load
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from troubles import KINDS, Trouble
@@ -169,6 +169,7 @@ class Year(RuleBasedStateMachine):
         if outputs["delivered"] == "true":
             _, deployments = world.online(environment)
             world.require(world.version(environment) == delivery.version, f"{environment} does not serve {delivery}")
+            self._check_promoted(environment, delivery.version)
             world.require(len(deployments) == 1, f"{environment}: a deployment is left after {delivery}")
             beside, now = next(iter(deployments.values())).beside, world.beside(self.azure.workspaces[environment])
             world.require(beside == now, f"{environment} has {beside} after {delivery}, and should have {now}")
@@ -186,6 +187,11 @@ class Year(RuleBasedStateMachine):
             self._wait(delivery)
             return f"{environment} done, waits for an approval"
         return f"{environment} {'done' if outputs['delivered'] == 'true' else 'stays as it is'}"
+
+    def _check_promoted(self, environment: str, version: str) -> None:
+        tags = self.world.models(environment)[version].tags
+        promoted = environment == CHAIN[0] or f"promoted_{environment}" in tags
+        self.world.require(promoted, f"{environment} has version {version}, which was not promoted")
 
     def _wait(self, delivery: Delivery) -> None:
         """Let a delivery wait for an approval."""
@@ -385,6 +391,8 @@ class Year(RuleBasedStateMachine):
         batch = self.azure.workspaces[environment].batch
         behind = world.version(environment) if part == "online" else batch and batch.default.removeprefix("model-")
         world.require(result.error or behind == version, f"{environment}: {behind} is behind the {part} endpoint")
+        if not result.error:
+            self._check_promoted(environment, version)
         world.told(short(result.error) or "done", effective=True)
 
     @rule(environment=st.sampled_from(CHAIN), which=st.none() | st.none() | SOME, trouble=TROUBLES)
@@ -392,7 +400,9 @@ class Year(RuleBasedStateMachine):
         """Go back, because what serves is bad, perhaps to a version that is named; a run that fails is repeated."""
         world, environment = self.world, self._near(environment)
         models = sorted(world.models(environment), key=int, reverse=True)
-        target = "" if which is None else models[which % len(models)]
+        # A rollback does not watch its canary, so no person names what a canary has shown to be bad.
+        fine = [each for each in models if not is_bad_under_load(world.models(environment)[each].files)]
+        target = "" if which is None or not fine else fine[which % len(fine)]
         world.tell(f"a rollback in {environment}{f' to version {target}' if target else ''}", trouble)
         present, rejected = world.version(environment), world.marked(environment, "rejected")
         alone = len(world.online(environment)[1]) == 1

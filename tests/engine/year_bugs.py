@@ -43,7 +43,7 @@ BUGS = {
         "verbs.models",
         'if model.registry and f"promoted_{environment}" not in model.tags:',
         "if False:",
-        "never served",
+        "was not promoted",
     ),
     "versions are compared as text": Bug(
         "verbs.models", "return int(model.version) if model.version.isdigit() else -1", "return model.version", ""
@@ -94,8 +94,8 @@ BUGS = {
     ),
     "a rollback goes to the newest": Bug(
         "verbs.recovery",
-        "return max(served, key=lambda model: since(session, model))",
-        "return max(models, key=number)",
+        "if last := _last(session, models):",
+        "if last := max(models, key=number, default=None):",
         "",
     ),
     "the end of a rollout keeps the new one": Bug(

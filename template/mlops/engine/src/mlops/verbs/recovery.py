@@ -336,11 +336,10 @@ def _take_batch_back(session: Session, bad: str, good: str) -> None:
         score_files_with(session, choose_model(session, good))
 
 
-def _last_served(session: Session) -> str:
-    """Return the version that had all traffic last, "" for none: where nothing serves any more, a pin may be to it."""
-    models = session.backend.model_versions(session.registry)
+def _last(session: Session, models: list[ModelVersion]) -> ModelVersion | None:
+    """Return that of the versions which had all traffic of the environment last, None when none ever had."""
     served = [model for model in models if since(session, model)]
-    return max(served, key=lambda model: since(session, model)).version if served else ""
+    return max(served, key=lambda model: since(session, model), default=None)
 
 
 def _is_behind_batch(session: Session, version: str) -> bool:
@@ -369,8 +368,8 @@ def _target(session: Session, serving: Deployment, version: str | None) -> Model
         for model in session.backend.model_versions(session.registry)
         if model.version != serving.model_version and obstacle(session, model) is None
     ]
-    if served := [model for model in models if since(session, model)]:
-        return max(served, key=lambda model: since(session, model))
+    if last := _last(session, models):
+        return last
     earlier = [model for model in models if number(model) < present]
     if not earlier:
         raise UserError(
@@ -423,7 +422,8 @@ def abort(session: Session, *, held: bool = False) -> None:
             session.say(f"{waiting.name} is held with version {waiting.model_version}: `{end}` removes it.")
         if (kept is None or traffic.get(kept) == 100) and not session.dry_run:
             # A delivery with --pin was killed before its rollout, or before it ended the pin to the version before.
-            served = endpoint.deployments[kept].model_version if kept else _last_served(session)
+            last = None if kept else _last(session, session.backend.model_versions(session.registry))
+            served = endpoint.deployments[kept].model_version if kept else last and last.version
             set_pin(session, [model for model in pinned_versions(session) if model.version != served], on=False)
         return
     if kept is not None and traffic.get(kept) != 100:
