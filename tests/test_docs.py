@@ -114,8 +114,8 @@ def test_no_command_follows_the_steps_to_a_live_endpoint(documented: Path) -> No
 def test_the_documentation_says_what_each_workflow_is_for(documented: Path) -> None:
     text = (documented / "docs" / "operate.md").read_text(encoding="utf-8")
     if on_azure(documented):
-        files = {path.stem for path in (documented / ".azuredevops").glob("*.yml")}
-        assert set(re.findall(r"^\|[^|]*\| `([\w-]+)` \|", text, flags=re.MULTILINE)) == files
+        pipelines = {path.stem for path in (documented / ".azuredevops").glob("*.yml")}
+        assert set(re.findall(r"^\|[^|]*\| `([\w-]+)` \|", text, flags=re.MULTILINE)) == pipelines
         return
     named = set(re.findall(r"^\|[^|]*\| ([A-Z][\w ]*\w) \|", text, flags=re.MULTILINE)) - {"Azure", "GitHub"}
     files = [yaml.safe_load(path.read_text("utf-8")) for path in (documented / ".github" / "workflows").glob("*.yml")]

@@ -243,6 +243,10 @@ def test_a_machine_that_is_signed_in_cannot_approve_and_says_so(
     assert guards(cloud.devops)["environment a-project-prod"] == {"main only", "lock"}
     assert "warning: a-project-prod is changed without approval" in capsys.readouterr().out
     assert granted(cloud, PERSON) == set()
+    start(fresh, "prod", yes=False)
+    said = capsys.readouterr().out
+    assert "  never  checks of environment a-project-prod: main only, approval by you, one run at a time" in said
+    assert "Nothing to do." in said
 
 
 def test_agents_in_a_private_network_are_a_pool_for_each_environment(fresh: Project, cloud: FakeCloud) -> None:

@@ -137,6 +137,28 @@ def without_policy(cloud: FakeCloud) -> None:
         each["isEnabled"] = False
 
 
+def without_right(cloud: FakeCloud) -> None:
+    """A person took back the right to comment, and left the one to read."""
+    key = next(key for key in cloud.devops.rights if key[1].startswith("repoV2"))
+    cloud.devops.rights[key] &= ~16384
+
+
+def without_work_items(cloud: FakeCloud) -> None:
+    """A person took back the right to write work items."""
+    key = next(key for key in cloud.devops.rights if key[1].startswith("vstfs"))
+    del cloud.devops.rights[key]
+
+
+def without_a_look(cloud: FakeCloud) -> None:
+    """A person took back the role on the environment."""
+    cloud.devops.roles.clear()
+
+
+def without_a_run(cloud: FakeCloud) -> None:
+    """The first run could not be started."""
+    cloud.devops.runs.clear()
+
+
 def without_project(cloud: FakeCloud) -> None:
     """The project is gone, or no longer to be seen."""
     cloud.devops.project = None
@@ -215,6 +237,18 @@ DEFECTS: dict[str, tuple[Callable[[FakeCloud], None], str, str, str, str]] = {
     "open to all": (
         open_to_all, "pipelines", "warning", "every pipeline of Data Science may use connection a-project-dev",
         "limit it",
+    ),
+    "a right less": (
+        without_right, "pipelines", "warning", "missing: rights of the pipelines: comment on pull requests", AGAIN,
+    ),
+    "no work items": (
+        without_work_items, "pipelines", "warning", "missing: rights of the pipelines: keep a work item", AGAIN,
+    ),
+    "not looking": (
+        without_a_look, "pipelines", "warning", "rights of the pipelines: look at the checks of a-project-dev", AGAIN,
+    ),
+    "never run": (
+        without_a_run, "pipelines", "warning", "has no rights yet, because none of them has run", AGAIN,
     ),
     "no policy": (without_policy, "pipelines", "warning", "main accepts any push: no policy requires", AGAIN),
     **{

@@ -184,6 +184,12 @@ def check_pipelines(context: Context) -> Iterator[Finding]:
     gate = known.get(steps.GATE)
     if gate and steps.policy(devops, gate["id"]) is None:
         yield warning(f"{BRANCH} accepts any push: no policy requires {steps.GATE}", again)
+    if known and devops.account() is None:
+        yield warning("the account of the pipelines has no rights yet, because none of them has run", again)
+    elif known:
+        looking = steps.ReadingRights(devops, devops.names.environment(name))
+        rights = (steps.RepositoryRights(devops), steps.WorkItemRights(devops), looking)
+        yield from (warning(f"missing: {step.name}", again) for step in rights if not step.done())
     if not missing:
         yield ok(f"{len(known)} pipelines in folder {devops.names.prefix}")
 

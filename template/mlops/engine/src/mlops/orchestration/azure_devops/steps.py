@@ -421,16 +421,19 @@ class Checks(Step):
 
     def done(self) -> bool:
         """Return whether each kind of check is there."""
-        return not self._missing()
+        missing = self._missing()
+        if missing == [APPROVAL] and not self._is_person:
+            raise SkippedError(self._unapproved)
+        return not missing
 
     def make(self) -> None:
         """Add those that are missing."""
         devops = self.devops
         number = identifier(devops, self.kind, self.resource) or f"{self.kind.word.upper()}_ID"
         resource = {"type": self.kind.api, "id": number, "name": self.resource}
-        person = devops.cloud.account.user_type == "user"
-        for guard in self._missing():
-            if guard == APPROVAL and not person:
+        missing = self._missing()
+        for guard in missing:
+            if guard == APPROVAL and not self._is_person:
                 continue
             document = {
                 "type": {"id": guard.type},
@@ -440,12 +443,20 @@ class Checks(Step):
             }
             title = f"check of {self.kind.word} {self.resource} {guard.word}"
             devops.change("post", "_apis/pipelines/checks/configurations", document, title=title)
-        if APPROVAL in self.wanted and not person and APPROVAL in self._missing():
-            raise SkippedError(
-                f"{self.resource} is changed without approval, because a service is signed in and cannot approve: add "
-                "an approval in the environment's settings, or let a person run this. Until then a model reaches a "
-                "protected environment only by a manual run of deliver with its version and hash typed"
-            )
+        if APPROVAL in missing and not self._is_person:
+            raise SkippedError(self._unapproved)
+
+    @property
+    def _is_person(self) -> bool:
+        return self.devops.cloud.account.user_type == "user"
+
+    @property
+    def _unapproved(self) -> str:
+        return (
+            f"{self.resource} is changed without approval, because a service is signed in and cannot approve: add an "
+            "approval in the environment's settings, or let a person run this. Until then a model reaches a protected "
+            "environment only by a manual run of deliver with its version and hash typed"
+        )
 
     def _missing(self) -> list[Guard]:
         number = identifier(self.devops, self.kind, self.resource)
