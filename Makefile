@@ -18,7 +18,20 @@ endif
 # Without compiled modules each command imports for ten seconds what takes one.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-big test-all year lint freshness benchmark clean
+# The parts of `make test` that CI runs beside each other; a test adds them up. `menu` is what no other part has.
+PROJECTS := tests/test_project.py tests/test_readme.py
+PART_workflows := tests/test_workflows.py tests/test_monorepo.py tests/test_upkeep.py
+PART_infrastructure := tests/test_bicep.py tests/test_bicep_eval.py tests/test_parity.py tests/test_terraform.py
+PART_engine := tests/test_engine.py tests/test_project_type.py
+PART_updates := tests/test_update.py
+PART_tables := $(PROJECTS) -k "not cv and not nlp"
+PART_images := $(PROJECTS) -k "cv"
+PART_texts := $(PROJECTS) -k "nlp and not cv"
+PARTS := workflows infrastructure engine updates tables images texts
+OTHERS := $(filter tests/%,$(foreach part,$(PARTS),$(PART_$(part))))
+PART_menu := $(filter-out $(OTHERS),$(sort $(wildcard tests/test_*.py)))
+
+.PHONY: demo test $(PARTS:%=test-%) test-menu test-big test-year test-all year lint freshness benchmark clean
 
 demo: $(UV)  ## a project with default answers: train, register, serve and report on this machine; `TYPE=cv` with images, `TYPE=nlp` with texts
 	@if [ -e $(DEMO) ]; then echo "$(DEMO)/ is there already: running it again. Delete it to start afresh."; \
@@ -29,6 +42,9 @@ demo: $(UV)  ## a project with default answers: train, register, serve and repor
 test: $(UV) lint  ## all tests that need no big download
 	$(UV) run pytest -n 2 -m "not big and not year"
 
+$(PARTS:%=test-%) test-menu: test-%: $(UV)  ## one part of them: menu, workflows, infrastructure, engine, updates, tables, images or texts
+	$(UV) run pytest -n 2 -m "not big and not year" $(PART_$*)
+
 test-big: $(UV)  ## those that do: environments of their own, resolved afresh
 	$(UV) run pytest -m big
 
@@ -36,6 +52,8 @@ year: $(UV)  ## a simulated year over the real verbs, in sequences of 30 events 
 	@mkdir -p .venvs
 	SEQUENCES=$(SEQUENCES) REPLAY="$(REPLAY)" $(UV) run pytest -m year
 	@cat .venvs/year.txt
+
+test-year: year
 
 test-all: test test-big year
 

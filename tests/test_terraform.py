@@ -396,9 +396,8 @@ def test_nothing_that_a_release_built_is_deleted_by_an_update(
     assert planned_deletions(copied(NONE), tools, release) == []
 
 
-# Until v0.9.0 a release built the registry with dev.
-LAST_WITH_REGISTRY = next(release for release in RELEASES if release["version"] == "v0.9.0")
-WITH_REGISTRY = [next(release for release in RELEASES if release["version"] == "v0.3.0"), LAST_WITH_REGISTRY]
+# The first and the last that built it among the resources of dev.
+WITH_REGISTRY = [release for release in RELEASES if release["version"] in ("v0.3.0", "v0.9.0")]
 REGISTRY = "module.model_registry[0].azurerm_resource_group_template_deployment.this"
 
 
@@ -421,14 +420,13 @@ def test_a_registry_that_is_given_a_group_by_hand_would_be_deleted_which_provisi
     copied: Copied, tools: Path
 ) -> None:
     """So the test above can fail; the refusal is in tests/engine/test_provision.py, with this address."""
-    deleted = planned_deletions(copied(ALL), tools, LAST_WITH_REGISTRY, "dev", add_ons=["model-registry"])
+    deleted = planned_deletions(copied(ALL), tools, WITH_REGISTRY[-1], "dev", add_ons=["model-registry"])
     assert REGISTRY in [each.replace(".this[0]", ".this") for each in deleted]
 
 
 # The migration of a registry that a release built with dev (docs/infrastructure.md of the project).
 
 LOCAL_STATE = 'terraform {\n  backend "local" {}\n}\n'
-ROLES = "module.model_registry[0].azurerm_role_assignment.this"
 
 
 def moving_commands() -> list[list[str]]:
@@ -482,11 +480,10 @@ def state(*resources: tuple[str, str, str, list[object]]) -> str:
 def test_the_documented_commands_move_the_registry_alone_into_its_own_state(copied: Copied, tools: Path) -> None:
     module = copied(OPEN)
     (module.parents[1] / ".local").mkdir()
-    roles = [("azurerm_role_assignment", "this", ["deployer_registry"])]
-    held = [
+    held: list[tuple[str, str, str, list[object]]] = [
         ("", "azurerm_resource_group", "this", [None]),
         ("module.model_registry[0]", "azurerm_resource_group_template_deployment", "this", [None]),
-        *(("module.model_registry[0]", *role) for role in roles),
+        ("module.model_registry[0]", "azurerm_role_assignment", "this", ["deployer_registry"]),
     ]
     (module / "terraform.tfstate").write_text(state(*held), encoding="utf-8")
     for folder in (module, module / "model-registry"):
@@ -513,7 +510,7 @@ def test_a_plan_of_dev_deletes_nothing_but_what_the_commands_have_taken_out_of_i
     module = copied(ALL)
     keep_registry_in_the_group_of_dev(module.parents[1] / "config")
     add_ons = ["private-network", "model-registry"] if closed else ["model-registry"]
-    deleted = planned_deletions(module, tools, LAST_WITH_REGISTRY, "dev", add_ons=add_ons)
+    deleted = planned_deletions(module, tools, WITH_REGISTRY[-1], "dev", add_ons=add_ons)
     assert REGISTRY in [each.replace(".this[0]", ".this") for each in deleted]
     assert [each for each in deleted if not each.startswith("module.model_registry[0].")] == []
 
