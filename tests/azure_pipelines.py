@@ -397,12 +397,18 @@ class AzureRuns:
     ) -> Outcome:
         """Run a pipeline; see `Runs`."""
         self.work.prepare(fail or cancel, outputs)
-        given = {parameter(name): "none" if value == "" else value for name, value in (inputs or {}).items()}
-        document = expanded(self.pipelines / f"{pipeline}.yml", given, REASONS[event], network)
+        document = self.document(pipeline, event, inputs, network)
         if event in ("pull request", "fork"):
             self.merge()
         run = self.agent.run(document, event, cancel=cancel, variables={"System.StageAttempt": str(attempt)})
         return self.outcome(run)
+
+    def document(
+        self, pipeline: str, event: str = "manual", inputs: Mapping[str, Any] | None = None, network: str = ""
+    ) -> dict[str, Any]:
+        """What is run."""
+        given = {parameter(name): "none" if value == "" else value for name, value in (inputs or {}).items()}
+        return expanded(self.pipelines / f"{pipeline}.yml", given, REASONS[event], network)
 
     def merge(self) -> None:
         """Have the merge of a pull request, whose first parent is the branch that it goes to."""

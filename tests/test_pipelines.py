@@ -463,6 +463,7 @@ SEEDS = yaml.safe_load(Path(__file__).with_name("pipeline_seeds.yml").read_text(
 RUNS: list[dict[str, Any]] = [
     {"pipeline": "deliver"},
     {"pipeline": "deliver", "inputs": {"environment": "test", "option": "--hold"}},
+    {"pipeline": "deliver", "inputs": {"environment": "dev", "option": "--pin"}},
     {"pipeline": "deliver", "inputs": {"environment": "prod", "model-version": "7", "sha256": "f" * 64}},
     {"pipeline": "deliver", "inputs": {"environment": "prod", "model-version": "7"}},
     {"pipeline": "deliver", "outputs": {"look-dev": {"deliver": "false", "delivered": "false", "next": ""}}},
@@ -488,20 +489,29 @@ RUNS: list[dict[str, Any]] = [
 ]
 
 
-def ran(project: Path, folder: Path, run: dict[str, Any]) -> object:
+def ran(runs: AzureRuns, run: dict[str, Any]) -> object:
     """What a run did, to be compared."""
-    runs = AzureRuns(project, folder)
     outcome = runs.run(**run)
-    return outcome.results, outcome.identities, outcome.machines, runs.work.calls
+    calls = [call.replace(str(runs.work.folder), "") for call in runs.work.calls]
+    return outcome.results, outcome.identities, outcome.machines, calls
+
+
+def document(runs: AzureRuns, run: dict[str, Any]) -> dict[str, Any]:
+    """What a run runs."""
+    return runs.document(**{key: run[key] for key in run.keys() & {"pipeline", "event", "inputs", "network"}})
 
 
 @pytest.fixture(scope="session")
-def usual(azure: Path, tmp_path_factory: pytest.TempPathFactory) -> list[object]:
-    """What the runs do without an error."""
-    return [ran(azure, tmp_path_factory.mktemp("usual"), run) for run in RUNS]
+def usual(azure: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[dict[str, Any], object]]:
+    """What the runs run, and do, without an error."""
+    found = []
+    for run in RUNS:
+        runs = AzureRuns(azure, tmp_path_factory.mktemp("usual"))
+        found.append((document(runs, run), ran(runs, run)))
+    return found
 
 
-def noticed(project: Path, github: Path, usual: list[object], folder: Path) -> str:
+def noticed(project: Path, github: Path, usual: list[tuple[dict[str, Any], object]], folder: Path) -> str:
     """What notices an error, the quickest first; empty if nothing does."""
     if findings(project):
         return "a rule"
@@ -509,19 +519,33 @@ def noticed(project: Path, github: Path, usual: list[object], folder: Path) -> s
         return "the table"
     if any(one != other for one, other in pins(github, project).values()):
         return "the releases of tools"
-    for number, run in enumerate(RUNS):
+    for number, (run, (known, expected)) in enumerate(zip(RUNS, usual, strict=True)):
         (folder / str(number)).mkdir()
+        runs = AzureRuns(project, folder / str(number))
         try:
-            if ran(project, folder / str(number), run) != usual[number]:
+            if document(runs, run) != known and ran(runs, run) != expected:
                 return "a run"
         except PipelineError:
             return "a run"
     return ""
 
 
+def test_a_run_is_the_same_in_another_folder(
+    azure: Path, usual: list[tuple[dict[str, Any], object]], tmp_path: Path
+) -> None:
+    for number, (run, (_, expected)) in enumerate(zip(RUNS, usual, strict=True)):
+        (tmp_path / str(number)).mkdir()
+        assert ran(AzureRuns(azure, tmp_path / str(number)), run) == expected
+
+
 @pytest.mark.parametrize("title", SEEDS)
 def test_an_error_is_noticed(
-    title: str, azure: Path, github: Path, usual: list[object], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    title: str,
+    azure: Path,
+    github: Path,
+    usual: list[tuple[dict[str, Any], object]],
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     project = tmp_path / "project"
     project.mkdir()
