@@ -19,6 +19,7 @@ Runs = dict[str, tuple[tuple[str, ...], ...]]
 # the same in all mlops versions is tested in one.
 RUNS: Runs = {
     "aml-cli-v2": (
+        ("azure_devops_run", "bootstrap_azure_devops", "doctor_azure_devops"),
         (
             "bootstrap",
             "cli",
