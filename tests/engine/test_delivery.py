@@ -632,6 +632,19 @@ def test_a_rollback_waits_for_no_canary(dev: Session, azure: FakeAzure) -> None:
     assert slept == []
 
 
+def test_a_rollback_to_a_version_that_never_served_waits_for_its_canary(dev: Session, azure: FakeAzure) -> None:
+    file = dev.project.root / "config" / "dev.yml"
+    write_yaml(file, {**load_yaml(file), "rollout": {"canary_percent": 10, "canary_minutes": 30}})
+    session, slept = Session.open("dev"), []
+    register(azure, "1")
+    register(azure, "2")
+    verbs.deploy_online(session, model_version="2", sleep=slept.append)
+    slept.clear()
+    verbs.rollback(session, model_version="1", sleep=slept.append)
+    assert sum(slept) >= 30 * 60
+    assert serves(dev) == ({"green": 100}, {"green": "1"})
+
+
 def test_what_is_rejected_in_one_environment_may_be_used_in_the_others(
     dev: Session, azure: FakeAzure, sha256: str
 ) -> None:

@@ -282,8 +282,10 @@ def _deploy_again(
     _reject(session, bad, leaving_for=target.version)
     for version in _between(session, target, bad) if named else ():
         _reject(session, version)
-    # Without waiting for the canary: the bad version answers most requests until the end.
-    roll_out(session, target, Endpoint.look(session), bake_minutes=0, sleep=sleep)
+    # Without waiting for the canary, because the bad version answers most requests until the end; but what never served
+    # here is as new as any other version.
+    minutes = 0 if since(session, target) or session.dry_run else None
+    roll_out(session, target, Endpoint.look(session), bake_minutes=minutes, sleep=sleep)
     session.say(f"Version {target.version} serves again, in the place of version {bad}.")
     _take_along(session, bad, target.version)
     _note_end(session, bad)
