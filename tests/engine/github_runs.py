@@ -10,7 +10,7 @@ workflow-syntax.
 import functools
 import re
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -239,9 +239,8 @@ class Run:
         """Return the next job of a workflow, or how the workflow ended."""
         content, results = self._document(name), dict[str, Ended]()
         github = {"event_name": self.event, "run_attempt": self.attempt, "token": "token", "event": {}}
-        for key, job in content["jobs"].items():
-            needs = job.get("needs", [])
-            before = {each: results[each] for each in ([needs] if isinstance(needs, str) else needs)}
+        for key, job in in_order(content["jobs"]):
+            before = {each: results[each] for each in needs(job)}
             shown = {each: {"result": end.result, "outputs": end.outputs} for each, end in before.items()}
             state = State(all(end.result == "success" for end in before.values()), self.cancelled)
             context = {"github": github, "inputs": inputs, "vars": VARIABLES, "needs": shown}
@@ -271,6 +270,20 @@ class Run:
         declared = (content[True].get("workflow_call") or {}).get("outputs") or {}
         scope = Scope({"jobs": jobs}, State(), Path())
         return {key: text_of(scope.fill(each["value"])) for key, each in declared.items()}
+
+
+def needs(job: Mapping[str, Any]) -> list[str]:
+    """Return the jobs that a job waits for."""
+    found = job.get("needs", [])
+    return [found] if isinstance(found, str) else list(found)
+
+
+def in_order(jobs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield each job of a workflow after those that it needs, wherever they stand in the file."""
+    left = dict(jobs)
+    while left:
+        key = next(name for name, job in left.items() if not set(needs(job)) & set(left))
+        yield key, left.pop(key)
 
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
