@@ -139,10 +139,11 @@ def verbs(scripts: list[str]) -> tuple[str, ...]:
 
 def closed(needs: dict[str, list[str]]) -> dict[str, frozenset[str]]:
     """What comes before each stage, directly or not, by what each one waits for."""
-    found: dict[str, frozenset[str]] = {}
-    for name, others in needs.items():  # in their order, so that what comes before is known
-        found[name] = frozenset(others).union(*(found[other] for other in others))
-    return found
+
+    def before(name: str) -> frozenset[str]:
+        return frozenset(needs[name]).union(*map(before, needs[name]))
+
+    return {name: before(name) for name in needs}
 
 
 def commands(scripts: list[str]) -> set[str]:

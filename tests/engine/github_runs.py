@@ -235,14 +235,20 @@ class Run:
         assert not missing, f"{self.workflow} needs {missing}"
         return {**{key: each.get("default", "") for key, each in declared.items()}, **given}
 
-    def _walk(self, name: str, inputs: Mapping[str, Any], prefix: str) -> Job | Ended:
-        """Return the next job of a workflow, or how the workflow ended."""
-        content, results = self._document(name), dict[str, Ended]()
+    def _walk(self, name: str, inputs: Mapping[str, Any], prefix: str, *, chain: bool = True) -> Job | Ended:
+        """Return the next job of a workflow, or how the workflow ended.
+
+        What has no status function in its condition needs a success of all jobs before it, those before the workflow
+        that calls this one (`chain`) among them: GitHub counts one that was skipped as none (actions/runner#2205).
+        """
+        content, results, fine = self._document(name), dict[str, Ended](), dict[str, bool]()
         github = {"event_name": self.event, "run_attempt": self.attempt, "token": "token", "event": {}}
         for key, job in in_order(content["jobs"]):
             before = {each: results[each] for each in needs(job)}
             shown = {each: {"result": end.result, "outputs": end.outputs} for each, end in before.items()}
-            state = State(all(end.result == "success" for end in before.values()), self.cancelled)
+            fine[key] = all(end.result == "success" and fine[each] for each, end in before.items())
+            fine[key] = fine[key] and (chain or not before)
+            state = State(fine[key], self.cancelled)
             context = {"github": github, "inputs": inputs, "vars": VARIABLES, "needs": shown}
             scope = Scope(context, state, Path())
             if prefix + key in self.ended:
@@ -255,7 +261,7 @@ class Run:
                 called = job["uses"].rpartition("/")[2]
                 declared = self._document(called)[True]["workflow_call"].get("inputs") or {}
                 given = self._with_defaults(declared, scope.fill(job.get("with") or {}))
-                found = self._walk(called, given, f"{prefix}{key}/")
+                found = self._walk(called, given, f"{prefix}{key}/", chain=fine[key])
                 if isinstance(found, Job):
                     return found
                 results[key] = found

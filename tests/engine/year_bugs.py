@@ -142,6 +142,12 @@ BUGS = {
         "group: deliver-${{ inputs.environment }}\n      cancel-in-progress: false\n",
         "would be dropped",
     ),
+    "a delivery is skipped because one before it was": Bug(
+        "workflows/deliver-environment.yml",
+        "if: ${{ !cancelled() && needs.look.result == 'success' && needs.look.outputs.deliver == 'true' }}",
+        "if: needs.look.outputs.deliver == 'true'",
+        "goes to",
+    ),
     "deliveries run beside each other": Bug(
         "workflows/deliver-environment.yml",
         "group: deliver-${{ inputs.environment }}",

@@ -63,7 +63,12 @@ class YearOnGitHub(Year):
                 self._wait(delivery)
                 return "waits for an approval"
             return self._deliver(delivery, mine)
-        errors = [result.error for result, _ in self._work(run, job, mine) if result.error]
+        done = self._work(run, job, mine)
+        errors = [result.error for result, _ in done if result.error]
+        if not errors and any(result.outputs.get("deliver") == "true" for result, _ in done):
+            following, expected = run.next(), job.environment.removesuffix("-read")
+            goes = following.environment if following else "the end"
+            self.world.require(goes == expected, f"after a look at {expected} a delivery that is needed goes to {goes}")
         if errors:
             self.failed_runs.append(run)
         rest = self._drive(run, trouble, at)

@@ -283,8 +283,8 @@ def _deploy_again(
     for version in _between(session, target, bad) if named else ():
         _reject(session, version)
     # Without waiting for the canary, because the bad version answers most requests until the end; but what never served
-    # here is as new as any other version.
-    minutes = 0 if since(session, target) or session.dry_run else None
+    # here is as new as any other version. Of an unnamed one that may be unknown: releases until v0.8.0 noted no times.
+    minutes = None if named and not since(session, target) and not session.dry_run else 0
     roll_out(session, target, Endpoint.look(session), bake_minutes=minutes, sleep=sleep)
     session.say(f"Version {target.version} serves again, in the place of version {bad}.")
     _take_along(session, bad, target.version)
