@@ -76,13 +76,13 @@ def state_store(root: Path, config: dict[str, Any], state: dict[str, str]) -> li
         "--min-tls-version",
         "TLS1_2",
     )
+    signed_in = az(root, "account", "show")
     scope = (
-        f"/subscriptions/{az(root, 'account', 'show')['id']}/resourceGroups/{state['resource_group']}"
+        f"/subscriptions/{signed_in['id']}/resourceGroups/{state['resource_group']}"
         f"/providers/Microsoft.Storage/storageAccounts/{state['storage_account']}"
     )
-    own = ("--assignee-object-id", object_id(root), "--assignee-principal-type", "ServicePrincipal")
-    if az(root, "account", "show")["user"]["type"] == "user":
-        own = (*own[:-1], "User")
+    kind = "User" if signed_in["user"]["type"] == "user" else "ServicePrincipal"
+    own = ("--assignee-object-id", object_id(root), "--assignee-principal-type", kind)
     container = ("--name", state["container"], "--account-name", state["storage_account"], "--auth-mode", "login")
     return [
         group("create", state, "--location", config["location"]),

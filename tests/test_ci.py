@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import stat
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from combinations import ROOT, questions, tools, with_add_ons
 from conftest import Render
 from real_tools import findings
 from release_notes import notes
-from test_workflows import tool
+from test_workflows import check_pins, repository, tool
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 JOBS = {
@@ -28,10 +27,7 @@ PYTHON = sys.executable
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The workflows as a repository of their own."""
-    folder = tmp_path_factory.mktemp("checkout")
-    shutil.copytree(ROOT / ".github", folder / ".github")
-    subprocess.run(["git", "init", "--quiet", folder], check=True)
-    return folder
+    return repository(ROOT / ".github", tmp_path_factory.mktemp("checkout"))
 
 
 def test_actionlint_and_zizmor_find_nothing(checkout: Path) -> None:
@@ -42,10 +38,7 @@ def test_actionlint_and_zizmor_find_nothing(checkout: Path) -> None:
 
 
 def test_every_action_is_pinned_by_commit_with_its_release_beside_it() -> None:
-    for path in WORKFLOWS:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            if re.match(r"\s*(- )?uses:", line):
-                assert re.search(r"uses: (\$/\.github/\S+$|[\w./-]+@[0-9a-f]{40} # v\d)", line), f"{path.name}: {line}"
+    check_pins(ROOT / ".github")
 
 
 def test_a_job_may_write_only_where_it_keeps_an_issue_or_makes_a_release() -> None:

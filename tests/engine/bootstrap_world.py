@@ -1,5 +1,6 @@
 """A project without repository and Azure, the clouds of paper that `mlops bootstrap` connects it with, and a start."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ import yaml
 from fake_azure_devops import FakeAzureDevOps
 from fake_cloud import SUBSCRIPTION, FakeCloud
 from rendered import HERE
-from small_project import configuration
+from small_project import configuration, write_yaml
 
 from mlops import infrastructure, orchestration
+from mlops.errors import UserError
 from mlops.project import Project
 from mlops.subscription import account as azure
 from mlops.subscription.bootstrap import bootstrap
@@ -91,6 +93,37 @@ def start(project: Project, *environments: str, **options: bool) -> None:
     """Run bootstrap as in a script: with --yes and --create-repository unless a test says otherwise."""
     choices = infrastructure.of(project), orchestration.of(project)
     bootstrap(project, environments or ("dev",), *choices, **{"create_repository": True, "yes": True, **options})
+
+
+def fails(project: Project, cloud: FakeCloud, prepare: Callable[[FakeCloud], None], words: str, *, early: bool) -> None:
+    """Check that a start is refused in one line with these words, `early` if before any change."""
+    prepare(cloud)
+    with pytest.raises(UserError) as error:
+        start(project)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+    assert early == (cloud.changes == [])
+
+
+def closed(project: Project) -> Project:
+    """The project with a private network around dev."""
+    settings = configuration("dev", "workspace")
+    settings["names"]["virtual_network"] = "vnet"
+    settings["network"] = {
+        "address_space": "10.0.0.0/16",
+        "endpoints_subnet": "10.0.0.0/24",
+        "runners_subnet": "10.0.1.0/24",
+        "outbound": "internet",
+        "outbound_hosts": [],
+    }
+    write_yaml(project.root / "config" / "dev.yml", settings)
+    return dataclasses.replace(project, add_ons=("private-network",))
+
+
+def use_pool(project: Project, pool: str) -> None:
+    """Let the pipelines run on agents of one's own."""
+    names = [{"name": "project", "value": "a-project"}, {"name": "pool", "value": pool}]
+    write_yaml(project.root / ".azuredevops" / "templates" / "names.yml", {"variables": names})
 
 
 def granted(cloud: FakeCloud, principal: str) -> set[tuple[str, str]]:

@@ -16,7 +16,9 @@ from bootstrap_world import (
     STATE,
     SYSTEMS,
     both,
+    closed,
     fail,
+    fails,
     granted,
     on_a_terminal,
     set_to,
@@ -999,17 +1001,7 @@ def test_in_an_existing_workspace_no_identity_can_change_another_environment(
 def test_a_private_network_needs_runners_inside_it(
     fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = configuration("dev", "workspace")
-    settings["names"]["virtual_network"] = "vnet"
-    settings["network"] = {
-        "address_space": "10.0.0.0/16",
-        "endpoints_subnet": "10.0.0.0/24",
-        "runners_subnet": "10.0.1.0/24",
-        "outbound": "internet",
-        "outbound_hosts": [],
-    }
-    write_yaml(fresh.root / "config" / "dev.yml", settings)
-    start(dataclasses.replace(fresh, add_ons=("private-network",)))
+    start(closed(fresh))
     assert "labelled mlops-dev, and set the variable MLOPS_RUNNER" in capsys.readouterr().out
 
 
@@ -1261,12 +1253,7 @@ def elsewhere(cloud: FakeCloud) -> None:
 def test_each_error_is_one_line_with_its_remedy(
     fresh: Project, cloud: FakeCloud, prepare: Callable[[FakeCloud], None], words: str, early: bool
 ) -> None:
-    prepare(cloud)
-    with pytest.raises(UserError) as error:
-        start(fresh)
-    assert words in str(error.value)
-    assert "\n" not in str(error.value)
-    assert early == (cloud.changes == [])
+    fails(fresh, cloud, prepare, words, early=early)
 
 
 @pytest.mark.parametrize("program", ["az", "gh"])

@@ -9,11 +9,11 @@ from typing import Any
 
 import bootstrap_world
 import pytest
-from bootstrap_world import EMPTY, PIPELINES, SYSTEMS, fail, granted, start
+from bootstrap_world import EMPTY, PIPELINES, SYSTEMS, closed, fail, fails, granted, start, use_pool
 from fake_azure_devops import ACCOUNT, HOST, ME, PROJECT, FakeAzureDevOps
 from fake_azure_devops import RefusedError as DevOpsRefusedError
 from fake_cloud import PERSON, SUBSCRIPTION, TENANT, FakeCloud
-from small_project import configuration, write_yaml
+from small_project import write_yaml
 
 from mlops import infrastructure
 from mlops.errors import UserError
@@ -267,26 +267,10 @@ def test_a_pool_that_is_not_there_yet_is_named(
     assert "warning: no pipeline may use pool mlops-dev, because there is none" in capsys.readouterr().out
 
 
-def use_pool(project: Project, pool: str) -> None:
-    """Let the pipelines run on agents of one's own."""
-    names = [{"name": "project", "value": "a-project"}, {"name": "pool", "value": pool}]
-    write_yaml(project.root / ".azuredevops" / "templates" / "names.yml", {"variables": names})
-
-
 def test_a_private_network_needs_agents_inside_it(
     fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = configuration("dev", "workspace")
-    settings["names"]["virtual_network"] = "vnet"
-    settings["network"] = {
-        "address_space": "10.0.0.0/16",
-        "endpoints_subnet": "10.0.0.0/24",
-        "runners_subnet": "10.0.1.0/24",
-        "outbound": "internet",
-        "outbound_hosts": [],
-    }
-    write_yaml(fresh.root / "config" / "dev.yml", settings)
-    start(dataclasses.replace(fresh, add_ons=("private-network",)))
+    start(closed(fresh))
     said = capsys.readouterr().out
     assert "in a pool for each environment, mlops-dev, and write mlops as `pool` into .azuredevops/templates" in said
 
@@ -636,12 +620,7 @@ FORBIDDEN = str(DevOpsRefusedError(403, "TF50309: The following account does not
 def test_each_error_is_one_line_with_its_remedy(
     fresh: Project, cloud: FakeCloud, prepare: Callable[[FakeCloud], None], words: str, early: bool
 ) -> None:
-    prepare(cloud)
-    with pytest.raises(UserError) as error:
-        start(fresh)
-    assert words in str(error.value)
-    assert "\n" not in str(error.value)
-    assert early == (cloud.changes == [])
+    fails(fresh, cloud, prepare, words, early=early)
 
 
 @pytest.mark.parametrize("missing", ["project", "repository"])

@@ -1,15 +1,13 @@
 """The doctor on Azure DevOps: what bootstrap makes has no finding, and each defect turns its own check red."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import bootstrap_world
 import pytest
-from bootstrap_world import SYSTEMS, start
+from bootstrap_world import SYSTEMS, closed, start, use_pool
 from fake_cloud import SUBSCRIPTION, FakeCloud
 from recorded_azure import HEALTHY, Recorded
-from small_project import configuration, write_yaml
 
 from mlops import orchestration
 from mlops.config import load_environment
@@ -342,23 +340,6 @@ def test_an_approval_that_was_refused_or_came_too_late_is_named(
 # Agents.
 
 
-def closed(project: Project, pool: str) -> Project:
-    """The project with a private network, and a pool of agents or none."""
-    settings = configuration("dev", "workspace")
-    settings["names"]["virtual_network"] = "vnet"
-    settings["network"] = {
-        "address_space": "10.0.0.0/16",
-        "endpoints_subnet": "10.0.0.0/24",
-        "runners_subnet": "10.0.1.0/24",
-        "outbound": "internet",
-        "outbound_hosts": [],
-    }
-    write_yaml(project.root / "config" / "dev.yml", settings)
-    names = [{"name": "project", "value": "a-project"}, {"name": "pool", "value": pool}]
-    write_yaml(project.root / ".azuredevops" / "templates" / "names.yml", {"variables": names})
-    return dataclasses.replace(project, add_ons=("private-network",))
-
-
 @pytest.mark.parametrize(
     ("pool", "pools", "level", "text"),
     [
@@ -379,7 +360,8 @@ def test_agents_are_looked_for_in_the_private_network(
     built: Project, cloud: FakeCloud, pool: str, pools: dict[str, Any], level: str, text: str
 ) -> None:
     cloud.devops.pools = pools
-    ((_, finding),) = [each for each in look(closed(built, pool)) if each[0] == "agents"]
+    use_pool(built, pool)
+    ((_, finding),) = [each for each in look(closed(built)) if each[0] == "agents"]
     assert (finding.level, text in finding.text) == (level, True)
 
 

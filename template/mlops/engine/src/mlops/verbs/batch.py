@@ -30,7 +30,7 @@ def score_files_with(session: Session, model: ModelVersion) -> None:
     if backend.batch_default() is None:
         backend.create_batch_endpoint()
         session.say(f"Created endpoint {names.batch_endpoint}.")
-    backend.create_batch_deployment(_name(model), model)
+    backend.create_batch_deployment(batch_name(model.version), model)
     for name in _others(session, model):
         backend.delete_batch_deployment(name)
         session.say(f"Removed {name}.")
@@ -39,14 +39,15 @@ def score_files_with(session: Session, model: ModelVersion) -> None:
 
 def is_behind_batch_alone(session: Session, model: ModelVersion) -> bool:
     """Return whether a version is the default of the batch endpoint, and no other one is left behind it."""
-    return session.backend.batch_default() == _name(model) and not _others(session, model)
+    return session.backend.batch_default() == batch_name(model.version) and not _others(session, model)
 
 
-def _name(model: ModelVersion) -> str:
-    return f"model-{model.version}"
+def batch_name(version: str) -> str:
+    """Return the name of the batch deployment of a model version."""
+    return f"model-{version}"
 
 
 def _others(session: Session, model: ModelVersion) -> list[str]:
     """Return the names of the batch deployments of other versions."""
-    names = [deployment.name for deployment in session.backend.batch_deployments()]
-    return [name for name in names if name != _name(model) and re.fullmatch(r"model-\d+", name)]
+    own, names = batch_name(model.version), [deployment.name for deployment in session.backend.batch_deployments()]
+    return [name for name in names if name != own and re.fullmatch(r"model-\d+", name)]

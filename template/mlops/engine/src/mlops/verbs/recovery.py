@@ -9,7 +9,7 @@ from mlops.azureml.backend import Deployment, ModelVersion
 from mlops.errors import UserError
 from mlops.outputs import add_summary, name_run, set_outputs, table
 from mlops.verbs import rollout
-from mlops.verbs.batch import score_files_with
+from mlops.verbs.batch import batch_name, score_files_with
 from mlops.verbs.delivery import summarise
 from mlops.verbs.models import (
     check_files,
@@ -346,7 +346,7 @@ def _last(session: Session, models: list[ModelVersion]) -> ModelVersion | None:
 
 def _is_behind_batch(session: Session, version: str) -> bool:
     """Return whether a version is behind the batch endpoint, or is still to be removed there after another one came."""
-    default, name = session.backend.batch_default(), f"model-{version}"
+    default, name = session.backend.batch_default(), batch_name(version)
     return bool(default) and name in {default, *(each.name for each in session.backend.batch_deployments())}
 
 
