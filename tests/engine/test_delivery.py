@@ -1072,6 +1072,138 @@ def test_of_two_rollouts_that_began_together_the_second_one_leaves_the_first_alo
     assert list(serves(dev)[1].values()) == ["2"]
 
 
+def version_2_is_back_beside_3(dev: Session, azure: FakeAzure) -> None:
+    """A rollback to the named version 2 could neither remove version 3 nor note anything; 1 served last before 3."""
+    register(azure, "1", "2", "3")
+    for version in "213":
+        verbs.deploy_online(dev, model_version=version)
+    for words in ("online-deployment delete", "tags.deployed_dev"):
+        azure.fail(words)
+    failure(lambda: verbs.rollback(dev, bad="3", model_version="2"))
+    azure.works_again()
+    assert sorted(serves(dev)[1].values()) == ["2", "3"]
+
+
+@pytest.mark.parametrize(
+    "complete", [lambda dev: verbs.end_rollback(dev, "3"), lambda dev: verbs.rollback(dev, bad="3"), verbs.rollback]
+)
+def test_a_rollback_whose_bad_deployment_is_left_is_completed_and_goes_nowhere_else(
+    dev: Session, azure: FakeAzure, complete: Callable[[Session], None]
+) -> None:
+    version_2_is_back_beside_3(dev, azure)
+    before = len(azure.ran("online-deployment create"))
+    complete(dev)
+    assert list(serves(dev)[1].values()) == ["2"]
+    assert len(azure.ran("online-deployment create")) == before
+    tags = azure.load()["models"]
+    assert (tags["3"]["leaving_dev"], tags["3"]["rejected_dev"]) == ("false", "true")
+    assert "rejected_dev" not in tags["1"]
+
+
+def test_a_rollback_to_a_named_version_that_broke_off_goes_there_although_it_is_not_named_again(
+    dev: Session, azure: FakeAzure, page: Path
+) -> None:
+    register(azure, "1", "2", "3")
+    for version in "213":
+        verbs.deploy_online(dev, model_version=version)
+    azure.fail("online-deployment create")
+    failure(lambda: verbs.rollback(dev, model_version="2"))
+    azure.works_again()
+    verbs.look(dev)
+    assert (outputs(page)["bad"], outputs(page)["model_version"]) == ("3", "2")
+    verbs.rollback(dev, bad="3")
+    assert list(serves(dev)[1].values()) == ["2"]
+
+
+def test_the_end_of_a_rollback_leaves_the_delivery_of_another_run_alone(
+    dev: Session, azure: FakeAzure, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deploy_each(dev, azure, "12")
+    azure.fail("online-deployment create")
+    failure(lambda: verbs.rollback(dev, bad="2"))
+    azure.works_again()
+    register(azure, "3")
+    kill(dev, "3")
+    before = serves(dev)
+    assert len(before[0]) == 2
+    verbs.end_rollback(dev, "2")
+    assert serves(dev) == before
+    assert azure.load()["models"]["2"]["leaving_dev"] == "false"
+    assert "is of another run, which decides about the traffic" in capsys.readouterr().out
+
+
+def test_the_end_of_a_rollback_says_what_stays_rejected_and_how_to_go_on(
+    dev: Session, azure: FakeAzure, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deploy_each(dev, azure, "1234")
+    azure.fail("online-deployment create")
+    failure(lambda: verbs.rollback(dev, bad="4", model_version="1"))
+    verbs.end_rollback(dev, "4")
+    said = capsys.readouterr().out
+    assert "Version 4 stays rejected, and so does 2 and 3 in between: `uv run mlops rollback --environment dev" in said
+    # Without its name the next rollback would find the same version, because those in between are rejected.
+    assert "--from 4` goes back once more" in said
+
+
+def test_the_end_of_a_rollback_names_where_it_went_when_another_one_would_go_elsewhere(
+    dev: Session, azure: FakeAzure, capsys: pytest.CaptureFixture[str]
+) -> None:
+    register(azure, "1", "2", "3")
+    for version in "213":
+        verbs.deploy_online(dev, model_version=version)
+    azure.fail("online-deployment create")
+    failure(lambda: verbs.rollback(dev, model_version="2"))
+    verbs.end_rollback(dev, "3")
+    assert "rollback --environment dev --from 3 --model-version 2` goes back once more" in capsys.readouterr().out
+
+
+def test_a_rollback_that_ended_before_it_rejected_says_that_the_version_may_come_back(
+    dev: Session, azure: FakeAzure, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deploy_each(dev, azure, "12")
+    register(azure, "3")
+    kill(dev, "3")
+    azure.fail("tags.rejected_dev=true")
+    failure(lambda: verbs.rollback(dev, bad="3"))
+    verbs.end_rollback(dev, "3")
+    assert "It is not rejected, so a delivery may bring it: `uv run mlops rollback --environment dev --from 3`" in (
+        capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"expected": "2"}, "goes to version 1 by now, and 2 was approved: nothing was changed; `uv run mlops rollback"),
+        ({"expected": "1", "sha256": "b" * 64}, "its tag says sha256 aaaaaaaaaaaa, and --sha256 bbbbbbbbbbbb"),
+    ],
+)
+def test_a_rollback_goes_to_what_was_approved_or_nowhere(
+    dev: Session, azure: FakeAzure, given: dict[str, str], words: str
+) -> None:
+    register(azure, "1", sha256="a" * 64)
+    verbs.deploy_online(dev)
+    deploy_each(dev, azure, "23")
+    azure.load()["models"]["2"]["rejected_dev"] = "true"  # since the look
+    azure.save()
+    before = azure.load()
+    assert words in failure(lambda: verbs.rollback(dev, bad="3", **given))
+    assert azure.load() == before
+
+
+def test_the_look_of_a_rollback_hands_on_what_the_rollback_is_told_to_expect(
+    dev: Session, azure: FakeAzure, page: Path, sha256: str
+) -> None:
+    verbs.deploy_online(dev)
+    deploy_each(dev, azure, "2")
+    verbs.look(dev)
+    looked = outputs(page)
+    assert run("rollback", "--from", "2", "--expected", looked["model_version"], "--sha256", looked["sha256"]) == 0
+    assert list(serves(dev)[1].values()) == ["1"]
+    # The job runs again, which completes it.
+    assert run("rollback", "--from", "2", "--expected", looked["model_version"], "--sha256", looked["sha256"]) == 0
+
+
 def test_a_deployment_of_another_origin_is_none_of_a_rollback(dev: Session, azure: FakeAzure) -> None:
     deploy_each(dev, azure, "12")
     azure.load()["online"]["deployments"]["shadow"] = {"model": "azureml:a-model:1", "tags": {}, "set": {}}

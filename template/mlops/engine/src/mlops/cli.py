@@ -275,6 +275,10 @@ def rollback(
     model_version: Annotated[
         str | None, typer.Option("--model-version", help="Where to go back to. Default: what served before.")
     ] = None,
+    expected: Annotated[
+        str, typer.Option(metavar="VERSION", help="Stop unless it goes to this one, which was approved.")
+    ] = "",
+    sha256: HashOption = "",
     look: Annotated[bool, typer.Option("--look", help="Only show from which version to which one it goes.")] = False,
     abort: Annotated[bool, typer.Option("--abort", help="End a rollback from --from that stopped half-way.")] = False,
     dry_run: DryRunOption = False,
@@ -282,7 +286,7 @@ def rollback(
     """Go back to the model that served before, and reject the one that serves."""
     from mlops import verbs
 
-    if abort and (not bad or look or model_version):
+    if abort and (not bad or look or model_version or expected or sha256):
         raise UserError("--abort ends a rollback from one version: name that with --from, and leave out the rest")
     session = _session(environment, dry_run)
     if look:
@@ -290,7 +294,7 @@ def rollback(
     elif abort and bad:
         verbs.end_rollback(session, bad)
     else:
-        verbs.rollback(session, bad=bad, model_version=model_version)
+        verbs.rollback(session, bad=bad, model_version=model_version, expected=expected, sha256=sha256)
 
 
 @app.command(rich_help_panel=AZURE)

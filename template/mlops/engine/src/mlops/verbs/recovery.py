@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mlops.azureml.backend import Deployment, ModelVersion
@@ -35,6 +35,8 @@ def rollback(
     *,
     bad: str | None = None,
     model_version: str | None = None,
+    expected: str = "",
+    sha256: str = "",
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Go back to the model version that served before, and reject the one that serves, in this environment.
@@ -52,20 +54,24 @@ def rollback(
         bad: The version to go back from; by default the one that serves, or the newer one of two.
         model_version: Where to go back to; by default the version that had all traffic before, or, when the tags do not
             tell, the newest one before the present that may be used.
+        expected: The version that it must go to, by whichever rule: the one that was approved.
+        sha256: The hash that the files of the version to go back to must have.
         sleep: Waits for some seconds.
 
     Raises:
-        UserError: There is no such version, or it cannot be deployed.
+        UserError: There is no such version, it cannot be deployed, or it is not the expected one.
     """
     way = _way(session, bad, model_version)
+    _check_expected(session, way, expected, sha256)
     changes: list[str] = []
     if way.broken_off:
-        changes.append(_complete(session, way.bad, way.serving.model_version))
+        changes.append(_complete(session, way))
     elif way.to_older and way.old:
         changes.append(_go_back_to_the_older(session, way.old, way.new))
     served = way.serving.model_version
     if way.target is not None and way.target.version != served:
-        changes.append(_deploy_again(session, served, way.target, sleep, named=model_version is not None))
+        named = model_version is not None
+        changes.append(_deploy_again(session, served, way.target, sha256, sleep, named=named))
         served = way.target.version
     if not changes:
         session.say(f"Version {served} serves already: there is nothing to go back from.")
@@ -83,7 +89,7 @@ def look(session: Session, *, model_version: str | None = None) -> None:
         UserError: There is no way back.
     """
     way = _way(session, None, model_version)
-    bad, target = way.bad, way.target.version if way.target else way.serving.model_version
+    bad, target = way.bad, way.goal
     model = _known(session, target)
     sha256 = known_hash(session, model)
     label = f"from version {bad} to {target}, sha256 {sha256[:12] or 'unknown'}"
@@ -112,30 +118,49 @@ def end_rollback(session: Session, bad: str) -> None:
         UserError: Azure does not do it, or neither of the two versions serves.
     """
     environment, tag = session.config.environment, f"leaving_{session.config.environment}"
-    model = find_version(session, session.backend.model_versions(session.registry), bad)
-    good = model.tags.get(tag, "false") if _rejects(session, model) or session.dry_run else "false"
+    models = session.backend.model_versions(session.registry)
+    model = find_version(session, models, bad)
+    is_begun = _rejects(session, model) or session.dry_run
+    good = model.tags.get(tag, "false") if is_begun else "false"
     endpoint = Endpoint.look(session)
     traffic, again = endpoint.traffic or {}, session.command("rollback", "--from", bad)
     kept, new = rollout.unfinished(traffic, list(endpoint.deployments))
     serving = endpoint.deployments[kept].model_version if kept else ""
+    another = endpoint.deployments[new].model_version if new else ""
     if good == "false":
-        session.say(f"No rollback from version {bad} is in progress in {environment}.")
-    elif kept and serving == good and traffic.get(kept) == 100:
+        more = "" if is_begun else f" It is not rejected, so a delivery may bring it: `{again}` goes back from it."
+        session.say(f"No rollback from version {bad} is in progress in {environment}.{more}")
+    elif kept and serving == good and (traffic.get(kept) == 100 or another not in ("", bad)):
         session.say(f"Version {good} has all traffic: the rest of the rollback follows.")
-        rollback(session, bad=bad)
+        leftovers = tuple(each for each in endpoint.deployments.values() if each.model_version == bad)
+        way = Way(None, endpoint.deployments[kept], bad, None, broken_off=True, leftovers=leftovers)
+        _conclude(session, good, [_complete(session, way)], bad)
     elif kept and serving == bad:
-        if traffic.get(kept) != 100:
-            session.backend.set_traffic({kept: 100})
-        if new and endpoint.deployments[new].model_version == good:
-            session.backend.delete_online_deployment(new)
+        state = f"{new} is of another run, which decides about the traffic."
+        if another in ("", good):
+            if traffic.get(kept) != 100:
+                session.backend.set_traffic({kept: 100})
+            if new:
+                session.backend.delete_online_deployment(new)
+            state = f"{kept} has all traffic with version {bad}, as before."
         session.backend.tag_model(model, {tag: "false"})
-        accept = session.command("models", "--accept", bad)
-        session.say(
-            f"{kept} has all traffic with version {bad}, as before. It stays rejected: `{again}` goes back once more, "
-            f"and `{accept}` keeps it."
-        )
+        session.say(f"{state} {_what_stays(session, endpoint.deployments[kept], good)}")
     else:
         raise UserError(f"neither version {bad} nor {good} has all traffic in {environment}: run `{again}`")
+
+
+def _what_stays(session: Session, serving: Deployment, good: str) -> str:
+    """Return in words what a rollback that ended half-way leaves rejected, and how to go on."""
+    bad, models = serving.model_version, session.backend.model_versions(session.registry)
+    limits = number(ModelVersion(good)), number(ModelVersion(bad))
+    rejected = [each for each in sorted(models, key=number) if _rejects(session, each)]
+    between = [each.version for each in rejected if limits[0] < number(each) < limits[1]]
+    others = f", and so does {' and '.join(between)} in between" if between else ""
+    named: tuple[str, ...] = ("--model-version", good)
+    with contextlib.suppress(UserError):
+        named = () if _target(session, serving, None).version == good else named
+    again, accept = session.command("rollback", "--from", bad, *named), session.command("models", "--accept", bad)
+    return f"Version {bad} stays rejected{others}: `{again}` goes back once more, and `{accept}` keeps it."
 
 
 @dataclass(frozen=True)
@@ -149,6 +174,7 @@ class Way:
         target: The version to deploy again, None when it is enough that the older one gets all traffic.
         broken_off: An earlier rollback has rejected the bad version and did not reach its end.
         to_older: The older one gets all traffic, and the newer one goes.
+        leftovers: Deployments of the bad version that an earlier rollback could not remove.
     """
 
     old: Deployment | None
@@ -157,6 +183,12 @@ class Way:
     target: ModelVersion | None
     broken_off: bool = False
     to_older: bool = False
+    leftovers: tuple[Deployment, ...] = ()
+
+    @property
+    def goal(self) -> str:
+        """The version that serves in the end."""
+        return self.target.version if self.target else self.serving.model_version
 
     @property
     def serving(self) -> Deployment:
@@ -170,7 +202,8 @@ def _way(session: Session, bad: str | None, model_version: str | None) -> Way:
     Raises:
         UserError: There is no way back, or not the one that was named.
     """
-    old, new = _deployed(session)
+    endpoint = Endpoint.look(session)
+    old, new = _deployed(session, endpoint)
     serving = old or new
     if bad and not session.dry_run:
         left = _left(session, bad, (old, new))
@@ -180,6 +213,10 @@ def _way(session: Session, bad: str | None, model_version: str | None) -> Way:
         # A version that a rollback has rejected already: what serves is where that went back to.
         further = _target(session, serving, model_version) if model_version else None
         return Way(old, new, left, further, broken_off=True)
+    is_back = old and (endpoint.traffic or {}).get(new.name) == 100 and not session.dry_run
+    if old and is_back and _unfinished(session, new) == old.model_version:
+        further = _target(session, new, model_version) if model_version else None
+        return Way(None, new, old.model_version, further, broken_off=True, leftovers=(old,))
     # The older of two is the bad one: it was named, or a rollback from it broke off before its deployment got traffic.
     if old is None or bad == old.model_version != new.model_version or _is_rejected(session, old):
         return Way(old, new, serving.model_version, _target(session, serving, model_version))
@@ -189,13 +226,35 @@ def _way(session: Session, bad: str | None, model_version: str | None) -> Way:
     return Way(old, new, new.model_version, further, to_older=True)
 
 
-def _deployed(session: Session) -> tuple[Deployment | None, Deployment]:
+def _check_expected(session: Session, way: Way, expected: str, sha256: str) -> None:
+    """Check that a rollback goes to the version that was approved, with the hash that this had then.
+
+    Raises:
+        UserError: It goes elsewhere, because what is deployed, or what the tags say, has changed since.
+    """
+    if session.dry_run:
+        return
+    environment = session.config.environment
+    again = session.command("rollback", "--look")
+    if expected and way.goal != expected:
+        raise UserError(
+            f"a rollback of {environment} goes to version {way.goal} by now, and {expected} was approved: nothing was "
+            f"changed; `{again}` shows where it goes, and a new run asks for an approval of that"
+        )
+    known = known_hash(session, _known(session, way.goal)) if sha256 else ""
+    if known and known != sha256:
+        raise UserError(
+            f"version {way.goal} is not the model that was approved: its tag says sha256 {known[:12]}, and --sha256 "
+            f"{sha256[:12]}: nothing was changed; `{again}` shows where it goes"
+        )
+
+
+def _deployed(session: Session, endpoint: Endpoint) -> tuple[Deployment | None, Deployment]:
     """Return the deployments as `old_and_new`, without one that is held: what answers no requests is not the bad one.
 
     Raises:
         UserError: There is none.
     """
-    endpoint = Endpoint.look(session)
     old, new = old_and_new(session, endpoint)
     silent = old and new and not session.dry_run and not (endpoint.traffic or {}).get(new.name)
     if silent and held_deployment(session, endpoint):
@@ -246,8 +305,11 @@ def _unfinished(session: Session, serving: Deployment) -> str | None:
     return max(left, key=number).version if left else None
 
 
-def _complete(session: Session, bad: str, good: str) -> str:
+def _complete(session: Session, way: Way) -> str:
+    bad, good = way.bad, way.serving.model_version
     session.say(f"Version {good} serves already in the place of version {bad}: only the rest of that rollback is done.")
+    for each in way.leftovers:
+        session.backend.delete_online_deployment(each.name)
     record_deployment(session, find_version(session, session.backend.model_versions(session.registry), good))
     _take_along(session, bad, good)
     _note_end(session, bad)
@@ -274,10 +336,10 @@ def _go_back_to_the_older(session: Session, old: Deployment, new: Deployment) ->
 
 
 def _deploy_again(
-    session: Session, bad: str, target: ModelVersion, sleep: Callable[[float], None], *, named: bool
+    session: Session, bad: str, target: ModelVersion, sha256: str, sleep: Callable[[float], None], *, named: bool
 ) -> str:
-    if sha256 := known_hash(session, target):
-        check_files(session, target, sha256)
+    if expected := sha256 or known_hash(session, target):
+        check_files(session, target, expected)
     # Before the rollout: if that is killed half-way, no delivery brings the bad version back.
     _reject(session, bad, leaving_for=target.version)
     for version in _between(session, target, bad) if named else ():
@@ -365,11 +427,17 @@ def _target(session: Session, serving: Deployment, version: str | None) -> Model
                 f"{session.config.environment}: run `{session.command('deliver', '--model-version', version)}`"
             )
         return chosen
+    listed = session.backend.model_versions(session.registry)
     models = [
         model
-        for model in session.backend.model_versions(session.registry)
+        for model in listed
         if model.version != serving.model_version and obstacle(session, model) is None
     ]
+    tag = f"leaving_{session.config.environment}"
+    goals = [each.tags.get(tag) for each in listed if each.version == serving.model_version and _rejects(session, each)]
+    # A rollback that broke off goes where it went.
+    if goal := next((model for model in models if model.version in goals), None):
+        return goal
     if last := _last(session, models):
         return last
     earlier = [model for model in models if number(model) < present]
