@@ -1132,6 +1132,52 @@ def test_the_end_of_a_rollback_leaves_the_delivery_of_another_run_alone(
     assert "is of another run, which decides about the traffic" in capsys.readouterr().out
 
 
+def test_a_delivery_and_its_look_leave_a_rollback_in_progress_alone(
+    dev: Session, azure: FakeAzure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy_each(dev, azure, "12")
+    register(azure, "3")
+    said = []
+
+    def test(session: Session, deployment: str | None = None) -> None:
+        for verb in (verbs.preview, verbs.deliver, verbs.deploy_online):
+            said.append(failure(lambda verb=verb: verb(Session.open("dev"), model_version="3")))
+
+    monkeypatch.setattr("mlops.verbs.online.smoke_test", test)
+    verbs.rollback(dev, bad="2")
+    assert list(serves(dev)[1].values()) == ["1"]
+    assert len(said) == 6
+    assert {"a rollback from version 2 is in progress in dev: nothing was changed" in each for each in said} == {True}
+    assert "`uv run mlops rollback --environment dev --abort --from 2`" in said[0]
+
+
+def test_after_a_rollback_nothing_is_left_to_do_for_a_delivery_of_what_serves(
+    dev: Session, azure: FakeAzure, page: Path, sha256: str
+) -> None:
+    verbs.deliver(dev)
+    register(azure, "2")
+    verbs.deliver(dev)
+    verbs.rollback(dev)
+    assert serves(dev)[1] == {"blue": "1"}
+    look(model_version="1")
+    assert outputs(page)["deliver"] == "false"
+
+
+def test_the_look_of_a_rollback_announces_a_canary_of_what_never_served(
+    dev: Session, azure: FakeAzure, page: Path
+) -> None:
+    register(azure, "1")
+    deploy_each(dev, azure, "23")
+    set_key(Path("config/dev.yml"), "rollout.canary_minutes", 7)
+    verbs.look(Session.open("dev"), model_version="1")
+    words = "Version 1 never had all traffic in dev: it is a canary for 7 minutes first"
+    assert words in page.read_text(encoding="utf-8")
+    page.unlink()
+    for named in ("2", None):
+        verbs.look(Session.open("dev"), model_version=named)
+    assert "canary" not in page.read_text(encoding="utf-8")
+
+
 def test_the_end_of_a_rollback_says_what_stays_rejected_and_how_to_go_on(
     dev: Session, azure: FakeAzure, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -1174,7 +1220,10 @@ def test_a_rollback_that_ended_before_it_rejected_says_that_the_version_may_come
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"expected": "2"}, "goes to version 1 by now, and 2 was approved: nothing was changed; `uv run mlops rollback"),
+        (
+            {"expected": "2"},
+            "goes to version 1 by now, and 2 was approved: nothing was changed; `uv run mlops rollback",
+        ),
         ({"expected": "1", "sha256": "b" * 64}, "its tag says sha256 aaaaaaaaaaaa, and --sha256 bbbbbbbbbbbb"),
     ],
 )

@@ -20,7 +20,7 @@ from mlops.verbs.models import (
     short_time,
     since,
 )
-from mlops.verbs.online import Endpoint, rollout_left
+from mlops.verbs.online import Endpoint, check_no_rollback, rollout_left
 from mlops.verbs.schedules import monitor_left
 from mlops.verbs.session import Session
 
@@ -84,6 +84,7 @@ def find_candidate(session: Session, model_version: str | None, sha256: str, opt
     stays = _stays(session, others, model) if others and not (options.pin or options.unpin) else ""
     endpoint = Endpoint.look(session)
     if not stays:
+        check_no_rollback(session, endpoint, models)
         if endpoint.serving and not options.pin:
             _check_order(session, model, endpoint.serving)
         check_tag(session, model, sha256)

@@ -271,6 +271,15 @@ def deployment_record(
     return ended, last is not None and last.version == model.version
 
 
+def left_for(session: Session, version: str, models: Sequence[ModelVersion] | None = None) -> str | None:
+    """Return the version from which a rollback to this one has not reached its end, None when there is none."""
+    listed = session.backend.model_versions(session.registry) if models is None else models
+    environment = session.config.environment
+    rejected = [each for each in listed if is_set(each, f"rejected_{environment}")]
+    left = [each for each in rejected if each.tags.get(f"leaving_{environment}") == version]
+    return max(left, key=number).version if left else None
+
+
 def now() -> str:
     """Return the present time in UTC, as tags have it: texts of it are in the order of the times."""
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"

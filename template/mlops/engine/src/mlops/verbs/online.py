@@ -14,7 +14,16 @@ from mlops.local.runner import input_path
 from mlops.local.serving import sample_request
 from mlops.verbs import rollout
 from mlops.verbs.canary import watch
-from mlops.verbs.models import check_model, check_named, choose_model, is_held, known_hash, record_deployment, set_held
+from mlops.verbs.models import (
+    check_model,
+    check_named,
+    choose_model,
+    is_held,
+    known_hash,
+    left_for,
+    record_deployment,
+    set_held,
+)
 from mlops.verbs.rollout import Step
 from mlops.verbs.session import Session
 
@@ -95,6 +104,7 @@ def deploy_online(
     model = choose_model(session, model_version, models=models)
     check_model(session, model, sha256)
     endpoint = Endpoint.look(session)
+    check_no_rollback(session, endpoint, models)
     roll_out(session, model, endpoint, models=models, bake_minutes=bake_minutes, hold=hold, force=force, sleep=sleep)
 
 
@@ -166,6 +176,28 @@ def rollout_left(
         return ()
     returned = () if plan.settled else (f"all traffic to {plan.old}",)
     return (*returned, *(f"{name} is removed, which an interrupted rollout left" for name in plan.leftovers))
+
+
+def rollback_in_progress(
+    session: Session, endpoint: Endpoint, models: Sequence[ModelVersion] | None = None
+) -> str | None:
+    """Return the version from which a rollback goes whose deployment has not all traffic, None when none does."""
+    _, name = rollout.unfinished(endpoint.traffic or {}, list(endpoint.deployments))
+    return left_for(session, endpoint.deployments[name].model_version, models) if name and not session.dry_run else None
+
+
+def check_no_rollback(session: Session, endpoint: Endpoint, models: Sequence[ModelVersion]) -> None:
+    """Check that no rollback is in progress, whose deployment a rollout would remove.
+
+    Raises:
+        UserError: One is.
+    """
+    if bad := rollback_in_progress(session, endpoint, models):
+        complete, end = (session.command("rollback", *words, "--from", bad) for words in ((), ("--abort",)))
+        raise UserError(
+            f"a rollback from version {bad} is in progress in {session.config.environment}: nothing was changed; run "
+            f"this again after its end, or, if its run is gone, after `{complete}`, which completes it, or `{end}`"
+        )
 
 
 def held_deployment(

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mlops.azureml.backend import Deployment, ModelVersion
@@ -10,6 +10,7 @@ from mlops.errors import UserError
 from mlops.outputs import add_summary, name_run, set_outputs, table
 from mlops.verbs import rollout
 from mlops.verbs.batch import batch_name, score_files_with
+from mlops.verbs.candidate import completion_tag
 from mlops.verbs.delivery import summarise
 from mlops.verbs.models import (
     check_files,
@@ -17,6 +18,7 @@ from mlops.verbs.models import (
     find_version,
     is_set,
     known_hash,
+    left_for,
     number,
     obstacle,
     pinned_versions,
@@ -25,8 +27,8 @@ from mlops.verbs.models import (
     short_time,
     since,
 )
-from mlops.verbs.online import Deployed, Endpoint, held_deployment, old_and_new, roll_out
-from mlops.verbs.schedules import monitor
+from mlops.verbs.online import Deployed, Endpoint, held_deployment, old_and_new, roll_out, rollback_in_progress
+from mlops.verbs.schedules import monitor, monitor_left
 from mlops.verbs.session import Session
 
 
@@ -98,7 +100,14 @@ def look(session: Session, *, model_version: str | None = None) -> None:
     name_run(f"rollback of {session.config.environment} {label}")
     served = {each.version: short_time(since(session, each)) for each in (_known(session, bad), model)}
     rows = [[f"Version {version} had all traffic since", time or "unknown"] for version, time in served.items()]
-    add_summary(f"## {session.config.environment}: a rollback goes {label}\n\n{table(['', ''], rows)}")
+    minutes, canary = session.config.rollout.canary_minutes, ""
+    if way.target and minutes and _is_watched(session, way.target, named=model_version is not None):
+        canary = (
+            f"Version {target} never had all traffic in {session.config.environment}: it is a canary for {minutes:g} "
+            f"minutes first, in which version {bad} answers the other requests."
+        )
+        session.say(canary)
+    add_summary(f"## {session.config.environment}: a rollback goes {label}\n\n{table(['', ''], rows)}\n{canary}")
 
 
 def end_rollback(session: Session, bad: str) -> None:
@@ -208,13 +217,13 @@ def _way(session: Session, bad: str | None, model_version: str | None) -> Way:
     if bad and not session.dry_run:
         left = _left(session, bad, (old, new))
     else:
-        left = _unfinished(session, new) if old is None else None
+        left = left_for(session, new.model_version) if old is None else None
     if left:
         # A version that a rollback has rejected already: what serves is where that went back to.
         further = _target(session, serving, model_version) if model_version else None
         return Way(old, new, left, further, broken_off=True)
     is_back = old and (endpoint.traffic or {}).get(new.name) == 100 and not session.dry_run
-    if old and is_back and _unfinished(session, new) == old.model_version:
+    if old and is_back and left_for(session, new.model_version) == old.model_version:
         further = _target(session, new, model_version) if model_version else None
         return Way(None, new, old.model_version, further, broken_off=True, leftovers=(old,))
     # The older of two is the bad one: it was named, or a rollback from it broke off before its deployment got traffic.
@@ -298,13 +307,6 @@ def _left(session: Session, bad: str, deployments: tuple[Deployment | None, Depl
     return bad
 
 
-def _unfinished(session: Session, serving: Deployment) -> str | None:
-    """Return the version that an earlier rollback to what serves did not leave completely, None when there is none."""
-    models, tag = session.backend.model_versions(session.registry), f"leaving_{session.config.environment}"
-    left = [each for each in models if _rejects(session, each) and each.tags.get(tag) == serving.model_version]
-    return max(left, key=number).version if left else None
-
-
 def _complete(session: Session, way: Way) -> str:
     bad, good = way.bad, way.serving.model_version
     session.say(f"Version {good} serves already in the place of version {bad}: only the rest of that rollback is done.")
@@ -344,14 +346,21 @@ def _deploy_again(
     _reject(session, bad, leaving_for=target.version)
     for version in _between(session, target, bad) if named else ():
         _reject(session, version)
-    # Without waiting for the canary, because the bad version answers most requests until the end; but what never served
-    # here is as new as any other version. Of an unnamed one that may be unknown: releases until v0.8.0 noted no times.
-    minutes = None if named and not since(session, target) and not session.dry_run else 0
+    minutes = None if _is_watched(session, target, named=named) else 0
     roll_out(session, target, Endpoint.look(session), bake_minutes=minutes, sleep=sleep)
     session.say(f"Version {target.version} serves again, in the place of version {bad}.")
     _take_along(session, bad, target.version)
     _note_end(session, bad)
     return f"version {target.version} is deployed again in the place of version {bad}"
+
+
+def _is_watched(session: Session, target: ModelVersion, *, named: bool) -> bool:
+    """Return whether a rollback waits for the canary of the version that it deploys.
+
+    It does not, because the bad version answers most requests until the end; but what never served here is as new as
+    any other version. Of an unnamed one that may be unknown: releases until v0.8.0 noted no times.
+    """
+    return named and not since(session, target) and not session.dry_run
 
 
 def _between(session: Session, target: ModelVersion, bad: str) -> list[str]:
@@ -391,13 +400,20 @@ def _take_along(session: Session, bad: str, good: str) -> None:
     """Have the monitor and the batch endpoint follow."""
     if session.monitor_name in session.backend.schedules():
         monitor(session)
-    _take_batch_back(session, bad, good)
+    if not _take_batch_back(session, bad, good) or monitor_left(session):
+        return
+    # What is noted here only spares an approval, so the rollback does not fail of it.
+    with contextlib.suppress(UserError):
+        if serving := Endpoint.look(session).serving:
+            session.backend.tag_model(_known(session, good), completion_tag(session, serving.generation))
 
 
-def _take_batch_back(session: Session, bad: str, good: str) -> None:
-    """Put the good version behind the batch endpoint in the place of the bad one, if that is there."""
-    if _is_behind_batch(session, bad):
+def _take_batch_back(session: Session, bad: str, good: str) -> bool:
+    """Put the good version behind the batch endpoint in the place of the bad one; return whether that was there."""
+    is_there = _is_behind_batch(session, bad)
+    if is_there:
         score_files_with(session, choose_model(session, good))
+    return is_there
 
 
 def _last(session: Session, models: list[ModelVersion]) -> ModelVersion | None:
@@ -428,11 +444,7 @@ def _target(session: Session, serving: Deployment, version: str | None) -> Model
             )
         return chosen
     listed = session.backend.model_versions(session.registry)
-    models = [
-        model
-        for model in listed
-        if model.version != serving.model_version and obstacle(session, model) is None
-    ]
+    models = [model for model in listed if model.version != serving.model_version and obstacle(session, model) is None]
     tag = f"leaving_{session.config.environment}"
     goals = [each.tags.get(tag) for each in listed if each.version == serving.model_version and _rejects(session, each)]
     # A rollback that broke off goes where it went.
@@ -479,7 +491,7 @@ def abort(session: Session, *, held: bool = False) -> None:
         endpoint = Endpoint(dict(zip(rollout.COLOURS, (90, 10), strict=True)), usual)
     traffic = endpoint.traffic or {}
     kept, new = rollout.unfinished(traffic, list(endpoint.deployments))
-    if new and not session.dry_run and (left := _unfinished(session, endpoint.deployments[new])):
+    if new and not session.dry_run and (left := rollback_in_progress(session, endpoint)):
         # The run that ends here may be another one: traffic must not go back to what was rejected.
         again = session.command("rollback", "--from", left)
         session.say(f"{new} is that of a rollback from version {left}, which `{again}` completes: it stays.")
