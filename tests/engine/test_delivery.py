@@ -508,6 +508,138 @@ def test_a_delivery_lists_the_versions_once_and_after_a_rollout_once_more(
     assert len(azure.ran("model list --name a-model --resource-group")) == before + (1 if serves_before else 2)
 
 
+def test_a_page_names_what_is_held_what_is_a_canary_and_what_served_before(
+    dev: Session, azure: FakeAzure, page: Path
+) -> None:
+    def shown() -> str:
+        page.unlink(missing_ok=True)
+        look()
+        return page.read_text(encoding="utf-8")
+
+    deploy_each(dev, azure, "1")
+    register(azure, "2")
+    verbs.deploy_online(dev, hold=True)
+    assert "- green is removed: it is held with version 2" in shown().splitlines(), "by the delivery of version 2"
+    register(azure, "2", rejected_dev="true", held_dev="true")
+    assert "green is held with version 2, and stays." in shown().splitlines()
+    verbs.abort(dev, held=True)
+    register(azure, "3", "4")
+    kill(dev, "3")
+    words = "- green is removed: it is the canary of version 3, with 10 % of the traffic; its rollout is in progress"
+    assert words in shown()
+    verbs.abort(dev)
+    azure.fail("online-deployment delete --name blue")
+    failure(lambda: verbs.deploy_online(dev, model_version="3"))
+    azure.works_again()
+    assert "- blue is removed: it is what served before, version 1, without traffic" in shown().splitlines()
+
+
+def test_a_registry_that_the_look_cannot_read_is_one_to_promote_to(
+    dev: Session, azure: FakeAzure, page: Path, sha256: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    delivered_through(azure, sha256)
+    azure.fail("az ml model list --name a-model --registry-name", "(AuthorizationFailed) no right")
+    capsys.readouterr()
+    look(model_version="1", sha256=sha256)
+    assert outputs(page)["deliver"] == "true"
+    assert "- version 1 is promoted to test" in page.read_text(encoding="utf-8").splitlines()
+    assert "::warning title=mlops deliver::Registry the-registry cannot be read" in capsys.readouterr().out
+
+
+# A run that waited while a newer one passed.
+
+
+class Runs:
+    """Two environments whose endpoints are apart, and the runs of a system of workflows."""
+
+    def __init__(self, azure: FakeAzure, monkeypatch: pytest.MonkeyPatch, system: str) -> None:
+        self._azure, self._patch, self._variable = azure, monkeypatch, system
+        self._parts: dict[str, dict[str, object]] = {}
+        self._at = "dev"
+
+    def begin(self, number: int, machines: int) -> None:
+        """A run, whose commit has this number of machines in test."""
+        self._patch.setenv(self._variable, str(number))
+        set_key(Path("config/test.yml"), "compute.online.instance_count", machines)
+
+    def at(self, environment: str) -> Session:
+        """Open an environment, with the endpoints that it has."""
+        state, keys = self._azure.load(), ("online", "batch", "schedules")
+        self._parts[self._at] = {key: state[key] for key in keys}
+        self._at = environment
+        state.update(self._parts.get(environment, {"online": None, "batch": None, "schedules": {}}))
+        self._azure.save()
+        return Session.open(environment)
+
+
+@pytest.fixture(params=["GITHUB_RUN_ID", "BUILD_BUILDID"])
+def runs(
+    request: pytest.FixtureRequest, dev: Session, azure: FakeAzure, monkeypatch: pytest.MonkeyPatch, sha256: str
+) -> Runs:
+    """Version 1 serves in dev and test, by run 9."""
+    runs = Runs(azure, monkeypatch, request.param)
+    runs.begin(9, 1)
+    pass_on(dev, "test")
+    for environment in ("dev", "test"):
+        verbs.deliver(runs.at(environment), model_version="1", sha256=sha256)
+    return runs
+
+
+def older_run_waits(runs: Runs, page: Path) -> None:
+    """Run 10 of a push waits for its approval in test; run 11, of its revert, finds all there."""
+    for number, machines, expected in ((10, 5, "true"), (11, 1, "false")):
+        runs.begin(number, machines)
+        session = runs.at("dev")
+        look(model_version="1")
+        assert outputs(page)["deliver"] == "true"
+        assert "version 1 is passed on to test with other code" in page.read_text(encoding="utf-8")
+        verbs.deliver(session, model_version="1")
+        look(model_version="1")
+        assert outputs(page) | {"deliver": "false", "next": "test"} == outputs(page)
+        runs.at("test")
+        look("test", model_version="1")
+        assert outputs(page)["deliver"] == expected
+
+
+def test_a_run_that_waited_while_a_newer_one_found_all_there_is_refused(
+    runs: Runs, azure: FakeAzure, page: Path, sha256: str
+) -> None:
+    older_run_waits(runs, page)
+    runs.begin(10, 5)
+    session, before = runs.at("test"), azure.load()
+    words = failure(lambda: verbs.deliver(session, model_version="1", sha256=sha256))
+    assert words.startswith("run 11 is newer than this one, and has passed version 1 on to test with other code")
+    assert failure(lambda: look("test", model_version="1")) == words
+    assert azure.load() == before
+    # What it would pass on again is not newer, either.
+    verbs.deliver(runs.at("dev"), model_version="1")
+    assert words == failure(lambda: verbs.deliver(runs.at("test"), model_version="1", sha256=sha256))
+
+
+@pytest.mark.parametrize(
+    ("number", "machines", "options"),
+    [
+        (11, 1, {}),  # the newest run again
+        (10, 1, {}),  # an older one that brings the same
+        (12, 5, {}),  # a new delivery by hand
+        (10, 5, {"pin": True}),
+        (10, 5, {"force": True}),
+        (0, 5, {}),  # from a terminal
+    ],
+)
+def test_a_delivery_that_is_meant_is_not_refused_because_a_newer_run_passed(
+    runs: Runs, azure: FakeAzure, page: Path, monkeypatch: pytest.MonkeyPatch, number: int, machines: int, options: dict
+) -> None:
+    older_run_waits(runs, page)
+    runs.begin(number, machines)
+    if not number:
+        for name in ("GITHUB_RUN_ID", "BUILD_BUILDID"):
+            monkeypatch.delenv(name, raising=False)
+    session = runs.at("test")
+    verbs.deliver(session, model_version="1", **options)
+    assert list(serves(session)[1].values()) == ["1"]
+
+
 # Two projects with a model of one name in one workspace.
 
 

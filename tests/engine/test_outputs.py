@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops.outputs import add_summary, annotate, name_run, run_address, set_outputs, table
+from mlops.outputs import add_summary, annotate, is_newer, name_run, run_address, run_key, set_outputs, table
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +88,20 @@ def test_the_address_of_a_run_is_that_of_its_system(monkeypatch: pytest.MonkeyPa
     for name, value in zip(names[3:], ("https://dev.azure.com/o/", "Delays of flights", "20"), strict=True):
         monkeypatch.setenv(name, value)
     assert run_address() == "https://dev.azure.com/o/Delays%20of%20flights/_build/results?buildId=20"
+
+
+def test_runs_of_one_system_are_in_the_order_of_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GITHUB_RUN_ID", "BUILD_BUILDID"):
+        monkeypatch.delenv(name, raising=False)
+    assert run_key() == ""
+    monkeypatch.setenv("GITHUB_RUN_ID", "99")
+    assert run_key() == "github-99"
+    assert is_newer("github-100", "github-99")
+    for run, than in (("github-99", "github-100"), ("github-9", "github-9"), ("azure-devops-100", "github-9")):
+        assert not is_newer(run, than)
+    for unknown in ("", "github-", "a person's"):
+        assert not is_newer(unknown, "github-9")
+        assert not is_newer("github-9", unknown)
 
 
 def test_a_terminal_gets_lines_and_no_commands(capsys: pytest.CaptureFixture[str]) -> None:

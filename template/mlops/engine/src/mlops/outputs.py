@@ -81,6 +81,20 @@ def run_address() -> str:
     return f"{server}/{repository}/actions/runs/{number}" if number else ""
 
 
+def run_key() -> str:
+    """Return the system and the number of this run, `github-123`, by which `is_newer` orders runs; empty elsewhere."""
+    for system, name in (("azure-devops", "BUILD_BUILDID"), ("github", "GITHUB_RUN_ID")):
+        if number := os.environ.get(name, ""):
+            return f"{system}-{number}"
+    return ""
+
+
+def is_newer(run: str, than: str) -> bool:
+    """Return whether a run began after another one of the same system, by their keys; false where that is unknown."""
+    (system, _, number), (other, _, limit) = run.rpartition("-"), than.rpartition("-")
+    return bool(system) and system == other and number.isdigit() and limit.isdigit() and int(number) > int(limit)
+
+
 def table(head: list[str], rows: list[list[str]]) -> str:
     """Return a Markdown table; columns of numbers, but for the first one, are aligned to the right."""
     columns = list(zip(*rows, strict=True))[1:] or [()] * (len(head) - 1)

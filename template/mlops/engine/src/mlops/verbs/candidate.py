@@ -10,6 +10,7 @@ from mlops.outputs import add_summary, annotate, set_outputs, table
 from mlops.verbs.batch import is_behind_batch_alone
 from mlops.verbs.models import (
     check_named,
+    check_newest,
     check_tag,
     choose_model,
     deployment_record,
@@ -20,7 +21,7 @@ from mlops.verbs.models import (
     short_time,
     since,
 )
-from mlops.verbs.online import Endpoint, check_no_rollback, rollout_left
+from mlops.verbs.online import Endpoint, check_no_rollback, held_deployment, rollout_left
 from mlops.verbs.schedules import monitor_left
 from mlops.verbs.session import Session
 
@@ -87,6 +88,8 @@ def find_candidate(session: Session, model_version: str | None, sha256: str, opt
         check_no_rollback(session, endpoint, models)
         if endpoint.serving and not options.pin:
             _check_order(session, model, endpoint.serving)
+        if not (options.pin or options.force):
+            check_newest(session, model)
         check_tag(session, model, sha256)
     return Candidate(model, sha256 or known_hash(session, model), models, pinned, endpoint, stays)
 
@@ -209,6 +212,9 @@ def _page(session: Session, found: Candidate, left: list[str]) -> list[str]:
     parts = [table(["", *shown], rows).rstrip()]
     if serving is None:
         parts.append("Nothing serves yet.")
+    stays = held_deployment(session, found.endpoint, found.models)
+    if stays and not any(stays.name in each for each in left):
+        parts.append(f"{stays.name} is held with version {stays.model_version}, and stays.")
     if not names:
         parts.append("Their scores are unknown: releases until v0.10.0 noted none with a version.")
     elif len(shown) > 1:

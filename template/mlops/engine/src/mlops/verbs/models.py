@@ -5,7 +5,8 @@ its name: `promoted_<E>` is the sha256 of the files that it may take, `deployed_
 has all its traffic. `rejected_<E>`, `pinned_<E>` and `held_<E>` are "true" or "false", because a tag can be set and not
 removed; the last one says of a deployment of the version that was not completed that it was left so on purpose.
 `leaving_<E>` is the version that a rollback in progress goes to from this one. `delivered_<E>` says with which
-deployment and which definitions a delivery of the version has reached its end. Of no environment are `metrics` and
+deployment and which definitions a delivery of the version has reached its end, `passed_<E>` with which code and
+definitions the version was passed on to the environment, and by which run. Of no environment are `metrics` and
 `reasons`, which its registration has noted for people, and `mlops_project`, the project whose training made it.
 """
 
@@ -15,8 +16,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from mlops.azureml.backend import ModelVersion, model_files
-from mlops.config import choose, load_environment
+from mlops.config import EnvironmentConfig, choose, load_environment
 from mlops.errors import UserError
+from mlops.fingerprint import fingerprint, setup_fingerprint
+from mlops.outputs import annotate, is_newer, run_key
 from mlops.verbs.session import Session
 
 OWNER = "mlops_project"
@@ -333,9 +336,46 @@ def promote(
             f"expected {expected[:12]}): it is rejected and will not be used; train again and promote the new version"
         )
     # What is known of the copy is not known of one that Azure has made just now.
-    session.backend.tag_model(model, {f"promoted_{target}": expected, **notes})
+    session.backend.tag_model(model, {f"promoted_{target}": expected, **passing_note(session, model, config), **notes})
     name = session.config.model.name
     session.say(f"Promoted {name} version {model.version} to {target}: the same files, sha256 {expected[:12]}.")
+
+
+def passing_note(session: Session, model: ModelVersion, target: EnvironmentConfig) -> dict[str, str]:
+    """Return the tag that says what a version is passed on with, besides its files; none where a newer run has it.
+
+    A delivery that waited for an approval finds there that what it brings is not the newest: the newest run may have
+    had nothing to do where this one goes.
+    """
+    _, known_run = passed_with(model, target.environment)
+    return {} if is_newer(known_run, run_key()) else {f"passed_{target.environment}": _passed(session, target)}
+
+
+def passed_with(model: ModelVersion, environment: str) -> tuple[str, str]:
+    """Return the hash of what a version was passed on to an environment with, and the run; "" where it is not noted."""
+    made, _, run = model.tags.get(f"passed_{environment}", "").partition(" ")
+    return made, run
+
+
+def check_newest(session: Session, model: ModelVersion) -> None:
+    """Check that no newer run has passed the version on with other code or definitions than this one has.
+
+    Raises:
+        UserError: One has.
+    """
+    environment = session.config.environment
+    made, run = passed_with(model, environment)
+    if is_newer(run, run_key()) and made != _passed(session, session.config).partition(" ")[0]:
+        raise UserError(
+            f"run {run.rpartition('-')[2]} is newer than this one, and has passed version {model.version} on to "
+            f"{environment} with other code, definitions or sizes: nothing was changed; approve that run, or start a "
+            "new delivery, which takes what the branch has now"
+        )
+
+
+def _passed(session: Session, target: EnvironmentConfig) -> str:
+    made = f"{fingerprint(session.project, target)}-{setup_fingerprint(session.project, target)}"
+    return f"{made} {run_key()}".rstrip()
 
 
 def promotion(session: Session, model: ModelVersion, sha256: str, models: Sequence[ModelVersion]) -> tuple[str, str]:
@@ -356,13 +396,23 @@ def promotion(session: Session, model: ModelVersion, sha256: str, models: Sequen
         return "", ""
     copies = models
     if model.registry is None:
-        there = not session.config.provisioned or registry in session.backend.registries()
-        copies = session.backend.model_versions(registry) if there else []
+        try:
+            there = not session.config.provisioned or registry in session.backend.registries()
+            copies = session.backend.model_versions(registry) if there else []
+        except UserError as error:
+            # The identity that looks may have no right in the registry, which the one that delivers has.
+            annotate(
+                "warning", "mlops deliver", f"Registry {registry} cannot be read, so it is promoted again: {error}"
+            )
+            return "", f"version {model.version} is promoted to {target}"
     copy = next((each for each in copies if each.version == model.version), None)
     if copy is not None and is_set(copy, f"rejected_{target}"):
         return "", ""
     if copy is None or is_set(copy, "rejected") or copy.tags.get(f"promoted_{target}") != sha256:
         return "", f"version {model.version} is promoted to {target}"
+    note = passing_note(session, copy, load_environment(session.project, target)).get(f"passed_{target}", "")
+    if note and note.partition(" ")[0] != passed_with(copy, target)[0]:
+        return "", f"version {model.version} is passed on to {target} with other code, definitions or sizes there"
     return target, ""
 
 

@@ -170,12 +170,28 @@ def rollout_left(
     traffic, deployments = endpoint.traffic or {}, endpoint.deployments
     plan = rollout.plan(traffic, list(deployments), canary_percent=session.config.rollout.canary_percent)
     old = deployments[plan.old] if plan.old else None
-    if changes := _changes(old, model, fingerprint(session.project, session.config)):
-        return changes
-    if held_deployment(session, endpoint, models):
+    changes = _changes(old, model, fingerprint(session.project, session.config))
+    held = held_deployment(session, endpoint, models)
+    if held and not changes:
         return ()
     returned = () if plan.settled else (f"all traffic to {plan.old}",)
-    return (*returned, *(f"{name} is removed, which an interrupted rollout left" for name in plan.leftovers))
+    removed = [f"{name} is removed: {_what_it_is(endpoint, deployments[name], old, held)}" for name in plan.leftovers]
+    return (*changes, *returned, *removed)
+
+
+def _what_it_is(endpoint: Endpoint, other: Deployment, serving: Deployment | None, held: Deployment | None) -> str:
+    """Return in words what a deployment is that a rollout clears."""
+    share, version = (endpoint.traffic or {}).get(other.name, 0), other.model_version
+    if held and held.name == other.name:
+        return f"it is held with version {version}"
+    if share:
+        return (
+            f"it is the canary of version {version}, with {share} % of the traffic; its rollout is in progress, or was "
+            "interrupted"
+        )
+    if serving and other.generation < serving.generation:
+        return f"it is what served before, version {version}, without traffic"
+    return f"it has version {version} and no traffic; its rollout is in progress, or was interrupted"
 
 
 def rollback_in_progress(
