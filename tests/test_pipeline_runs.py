@@ -13,7 +13,7 @@ from combinations import EXISTING, combinations
 from combinations import tools as infrastructures
 from conftest import Render
 from github_workflows import GitHubRuns, workflow_runner
-from workflow_runs import CHAIN, HASH, NOT_BEGUN, OUTPUTS, SKIPPED, UNCHANGED, Runs, delivery, through
+from workflow_runs import CHAIN, EARLIER, HASH, NOT_BEGUN, OUTPUTS, SKIPPED, UNCHANGED, Runs, delivery, through
 
 SYSTEMS = sorted({each["orchestration"] for each in combinations()})
 OPEN_MACHINE = "ubuntu-24.04"
@@ -325,38 +325,43 @@ def test_a_monitor_without_an_answer_trains_nothing(pipelines: Runs) -> None:
 # Back.
 
 
+APPROVED = f"--from 7 --expected 6 --sha256 {EARLIER}"
+
+
 @pytest.mark.parametrize(
     ("inputs", "verb"),
     [
-        ({}, "rollback --environment prod --from 7"),
+        ({}, f"rollback --environment prod {APPROVED}"),
         (
             {"environment": "test", "model-version": "6"},
-            "rollback --environment test --from 7 --model-version 6",
+            f"rollback --environment test {APPROVED} --model-version 6",
         ),
     ],
 )
-def test_a_rollback_is_one_run_with_an_approval(pipelines: Runs, inputs: dict[str, str], verb: str) -> None:
+def test_a_rollback_is_one_run_with_an_approval_of_the_version_that_it_goes_to(
+    pipelines: Runs, inputs: dict[str, str], verb: str
+) -> None:
     outcome = pipelines.run("rollback", inputs=inputs)
     environment = verb.split()[2]
     assert outcome.results == {"look": "success", "rollback": "success"}, outcome.log
-    assert pipelines.work.stages == [verb.replace("--from 7", "--look"), verb]
+    assert pipelines.work.stages == [verb.replace(APPROVED, "--look"), verb]
     assert outcome.identities == {"look": f"{environment}-read", "rollback": environment}
 
 
 def test_a_rollback_that_fails_is_red(pipelines: Runs) -> None:
-    outcome = pipelines.run("rollback", fail="uv run mlops rollback --environment prod --from 7")
+    outcome = pipelines.run("rollback", fail=f"uv run mlops rollback --environment prod {APPROVED}")
     assert outcome.results == {"look": "success", "rollback": "failure"}
     assert pipelines.work.verbs[-1] == "rollback --environment prod --abort --from 7"
 
 
 def test_a_cancelled_rollback_is_ended(pipelines: Runs) -> None:
-    pipelines.run("rollback", cancel="uv run mlops rollback --environment prod --from 7")
+    pipelines.run("rollback", cancel=f"uv run mlops rollback --environment prod {APPROVED}")
     assert pipelines.work.verbs[-1] == "rollback --environment prod --abort --from 7"
 
 
 def test_a_rollback_that_was_completed_is_not_ended(pipelines: Runs) -> None:
     pipelines.run("rollback")
-    assert pipelines.work.verbs[-1] == "rollback --environment prod --from 7"
+    assert pipelines.work.verbs[-1] == f"rollback --environment prod {APPROVED}"
 
 
 def test_without_a_way_back_no_user_is_asked(pipelines: Runs) -> None:

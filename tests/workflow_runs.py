@@ -26,11 +26,17 @@ DECISION = {
     "better_baselines": [],
 }
 HASH = "1a2b3c4d5e6f" + "0" * 52
+EARLIER = "0123456789ab" + "0" * 52
 LABEL = "version 7, sha256 1a2b3c4d5e6f"
 # What the verbs hand on; a name with an environment counts for that one.
 OUTPUTS = {
     "models": {"model_version": "7", "sha256": HASH, "label": LABEL},
-    "rollback": {"bad": "7", "label": "from version 7 to 6, sha256 0123456789ab"},
+    "rollback": {
+        "bad": "7",
+        "model_version": "6",
+        "sha256": EARLIER,
+        "label": "from version 7 to 6, sha256 0123456789ab",
+    },
     "train": {"registered": "true", "started": "true", "model_version": "7", "sha256": HASH},
     "look": {"deliver": "true", "delivered": "false", "next": ""},
     "deliver-dev": {"delivered": "true", "next": "test"},
