@@ -652,7 +652,9 @@ def test_a_version_of_another_project_is_neither_chosen_nor_delivered_nor_gone_b
     verbs.deliver(dev)
     verbs.rollback(dev)
     assert list(serves(dev)[1].values()) == ["1"]
-    words = "version 2 of a-model is of another project, online-of-another-team"
+    words = (
+        "version 2 of a-model is of another project, online-of-another-team: choose another one; if it is this one's"
+    )
     assert words in failure(lambda: verbs.deliver(dev, model_version="2"))
 
 
@@ -664,6 +666,47 @@ def test_nothing_is_trained_where_another_project_has_a_model_of_this_name(dev: 
     assert "give model.name in config/*.yml another value" in words
     assert not azure.ran("az ml job create")
     assert azure.load()["data"] == {}
+
+
+def test_a_project_whose_endpoint_was_renamed_keeps_its_versions(dev: Session, azure: FakeAzure) -> None:
+    register(azure, "1", mlops_project="the-name-before")
+    words = failure(lambda: verbs.deliver(dev))
+    assert words == "workspace mlw-dev has no usable version of a-model: run `uv run mlops train --environment dev`"
+    words = failure(lambda: verbs.deliver(dev, model_version="1"))
+    remedy = 'former_endpoints = ["the-name-before"]'
+    assert f"add {remedy} to [tool.mlops] in pyproject.toml" in words
+    assert f"add {remedy} to [tool.mlops] in pyproject.toml" in failure(lambda: verbs.train(dev))
+    file = dev.project.root / "pyproject.toml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("[tool.mlops]\n", f"[tool.mlops]\n{remedy}\n"), encoding="utf-8")
+    verbs.deliver(Session.open("dev"))
+    assert list(serves(dev)[1].values()) == ["1"]
+
+
+def test_what_a_person_registered_is_delivered_when_it_is_named(
+    dev: Session, azure: FakeAzure, sha256: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    register(azure, "2")
+    verbs.deliver(dev)
+    assert list(serves(dev)[1].values()) == ["1"]
+    assert "Version 2 is left out: no training registered it. Name it to use it." in capsys.readouterr().out
+    verbs.deliver(dev, model_version="2")
+    assert list(serves(dev)[1].values()) == ["2"]
+
+
+def test_a_shift_of_all_traffic_says_what_is_still_billed(
+    dev: Session, azure: FakeAzure, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deploy_each(dev, azure, "1")
+    register(azure, "2")
+    verbs.deploy_online(dev, hold=True)
+    verbs.shift_traffic(dev, 100)
+    said = capsys.readouterr().out
+    words = "blue has no traffic and is billed all the same, for `uv run mlops rollback --environment dev`"
+    assert words in said
+    assert "such as `uv run mlops deliver --environment dev --model-version 2`" in said
+    verbs.deliver(dev, model_version="2")
+    assert list(serves(dev)[1].values()) == ["2"]
 
 
 def test_a_registered_version_is_noted_as_this_projects_and_so_is_its_copy(

@@ -1295,9 +1295,9 @@ def seen(play: Play) -> State:
     state: State = json.loads(text)
     for versions in [state["models"], *(each["versions"] for each in state["registries"].values())]:
         for version, tags in versions.items():
-            # When a version was deployed, how far its delivery came, and which rollback is in progress have tests of
-            # their own; what is held is seen by what becomes of it.
-            ends = ("deployed_", "delivered_", "held_", "leaving_")
+            # When a version was deployed, how far its delivery came, with what it was passed on, and which rollback is
+            # in progress have tests of their own; what is held is seen by what becomes of it.
+            ends = ("deployed_", "delivered_", "held_", "leaving_", "passed_")
             kept = {tag: value for tag, value in tags.items() if not tag.startswith(ends) and tag != OWNER}
             versions[version] = kept
     for found in state["jobs"]:

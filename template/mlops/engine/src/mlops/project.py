@@ -46,6 +46,7 @@ class Choices(Section):
     orchestration: Text = "github-actions"
     repository: Annotated[str, StringConstraints(pattern=r"^([^/\s]+/([^/\s]([^/]*[^/\s])?/)?[^/\s]+)?$")] = ""
     environments: list[Text] = []
+    former_endpoints: list[Text] = []
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Project:
     orchestration: str = "github-actions"
     repository: str = ""
     environment_order: tuple[str, ...] = ()
+    former_endpoints: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, root: Path | None = None) -> "Project":
@@ -88,7 +90,8 @@ class Project:
                 raise UserError(f"{path}: [tool.mlops] {problems_in(error)[0]}") from error
             if not (folder / "mlops" / choices.version).is_dir():
                 raise UserError(f"{path}: [tool.mlops] version: there is no folder mlops/{choices.version}")
-            chosen = choices.model_dump(exclude={"environments"}) | {"add_ons": tuple(choices.add_ons)}
+            lists = {"add_ons": tuple(choices.add_ons), "former_endpoints": tuple(choices.former_endpoints)}
+            chosen = choices.model_dump(exclude={"environments"}) | lists
             project = cls(folder, **chosen, environment_order=tuple(choices.environments))
             if unknown := [name for name in project.environment_order if name not in project.environments]:
                 raise UserError(f"{path}: [tool.mlops] environments: there is no config/{unknown[0]}.yml")

@@ -42,6 +42,7 @@ def choose_model(
 ) -> ModelVersion:
     """Return the model version to deploy or promote: the given one, or else the pinned or the newest that may be used.
 
+    One that a person registered, and no training, is taken only where there is no other one, or when it is named.
     A version that was rejected, everywhere or in this environment, may not be used; one in the registry only after its
     promotion to this environment. Without `pins` a pinned version is one like the others. Azure lists the versions,
     unless `models` are given.
@@ -54,7 +55,10 @@ def choose_model(
     usable = [model for model in models if obstacle(session, model) is None]
     pinned = [model for model in usable if pins and is_set(model, f"pinned_{config.environment}")]
     if version is None and usable:
-        return max(pinned or usable, key=number)
+        newest, trained = max(usable, key=number), [model for model in usable if known_hash(session, model)]
+        if trained and not known_hash(session, newest) and not pinned:
+            session.say(f"Version {newest.version} is left out: no training registered it. Name it to use it.")
+        return max(pinned or trained or usable, key=number)
     if version is None:
         command = f"uv run mlops promote --to {config.environment}" if registry else session.command("train")
         raise UserError(f"{place_of_models(session)} has no usable version of {config.model.name}: run `{command}`")
@@ -90,7 +94,7 @@ def obstacle(session: Session, model: ModelVersion) -> str | None:
     """Return why a model version may not be used, or None when it may."""
     environment = session.config.environment
     if _is_of_another(session, model):
-        return f"is of another project, {model.tags[OWNER]}: choose another one"
+        return f"is of another project, {model.tags[OWNER]}: choose another one; {_if_own(model)}"
     if is_set(model, "rejected"):
         return "was rejected: choose another one"
     if is_set(model, f"rejected_{environment}"):
@@ -103,7 +107,14 @@ def obstacle(session: Session, model: ModelVersion) -> str | None:
 
 
 def _is_of_another(session: Session, model: ModelVersion) -> bool:
-    return model.tags.get(OWNER, "") not in ("", session.owner)
+    return model.tags.get(OWNER, "") not in ("", session.owner, *session.project.former_endpoints)
+
+
+def _if_own(model: ModelVersion) -> str:
+    return (
+        f"if it is this one's, whose first endpoint had that name before, add former_endpoints = "
+        f'["{model.tags[OWNER]}"] to [tool.mlops] in pyproject.toml'
+    )
 
 
 def check_owner(session: Session) -> None:
@@ -121,8 +132,7 @@ def check_owner(session: Session) -> None:
         name, workspace = session.config.model.name, session.config.names.workspace
         raise UserError(
             f"model {name} in workspace {workspace} is that of another project, {newest.tags[OWNER]}: give model.name "
-            "in config/*.yml another value; if it is this one's, whose endpoint had that name before, set the tag "
-            f"{OWNER} of version {newest.version} to {session.owner}"
+            f"in config/*.yml another value; {_if_own(newest)}"
         )
 
 

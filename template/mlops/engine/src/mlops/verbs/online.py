@@ -420,6 +420,12 @@ def shift_traffic(session: Session, percent: int) -> None:
         raise UserError(f"there are not two deployments to share traffic: run `{command}`")
     session.backend.set_traffic({old.name: 100 - percent, new.name: percent})
     session.say(f"Version {new.model_version} ({new.name}) has {percent} % of the traffic, {old.name} the rest.")
+    if percent == 100:
+        deliver = session.command("deliver", "--model-version", new.model_version)
+        session.say(
+            f"{old.name} has no traffic and is billed all the same, for `{session.command('rollback')}`: the next "
+            f"delivery removes it, such as `{deliver}`."
+        )
 
 
 def old_and_new(session: Session, endpoint: Endpoint) -> tuple[Deployment | None, Deployment | None]:
