@@ -39,7 +39,6 @@ _SOME = 500
 def champion(client: MlflowClient, name: str, below: int | None = None) -> ModelVersion | None:
     """Return the version of the model to beat: the highest one that was not rejected.
 
-    One without the tag `sha256`, which a person registered and no training, counts only where there is no other one.
     `rejected=true` is the tag of one that was, and `rejected_<environment>=true` that of a rollback there. Versions
     compare as numbers, so 10 is higher than 9. With `below` only smaller ones count. The result is None if the model
     has no such version.
@@ -52,8 +51,7 @@ def champion(client: MlflowClient, name: str, below: int | None = None) -> Model
         token = page.token or None
     kept = [version for version in versions if not _is_rejected(version)]
     kept = [version for version in kept if below is None or int(version.version) < below]
-    trained = [version for version in kept if version.tags.get("sha256")]
-    return max(trained or kept, key=lambda version: int(version.version), default=None)
+    return max(kept, key=lambda version: int(version.version), default=None)
 
 
 def _is_rejected(version: ModelVersion) -> bool:
