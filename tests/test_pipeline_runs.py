@@ -338,9 +338,7 @@ APPROVED = f"--from 7 --expected 6 --sha256 {EARLIER}"
         ),
     ],
 )
-def test_a_rollback_is_one_run_with_an_approval_of_the_version_that_it_goes_to(
-    pipelines: Runs, inputs: dict[str, str], verb: str
-) -> None:
+def test_a_rollback_is_one_run_with_an_approval(pipelines: Runs, inputs: dict[str, str], verb: str) -> None:
     outcome = pipelines.run("rollback", inputs=inputs)
     environment = verb.split()[2]
     assert outcome.results == {"look": "success", "rollback": "success"}, outcome.log
