@@ -85,10 +85,17 @@ class Year(RuleBasedStateMachine):
 
     def _delivery(self, version: str, sha256: str, environment: str = CHAIN[0], option: str = "") -> Delivery:
         self.people.deliveries += 1
-        return Delivery(self.people.deliveries, version, sha256, environment, option)
+        return Delivery(self.people.deliveries, version, sha256, environment, option, commit=self.world.commit)
 
     def _deliver(self, delivery: Delivery, trouble: Trouble | None) -> str:
         """Run the job of one environment with its last step, and those that follow; return how they ended."""
+        with self.world.checkout(delivery):
+            serving = self.world.online(delivery.at)[1].values()
+            self._beside_before = next((each.beside for each in serving), "")
+            return self._deliver_here(delivery, trouble)
+
+    def _deliver_here(self, delivery: Delivery, trouble: Trouble | None) -> str:
+        """Do that in the checkout of its run."""
         world, environment, version = self.world, delivery.at, delivery.version
         before, pins = world.version(environment), world.marked(environment, "pinned")
         answered = world.answering(environment)
@@ -158,15 +165,28 @@ class Year(RuleBasedStateMachine):
         if model is None or "person" in model.files or any(each in model.files for each in NATURES):
             return True
         promoted = environment == CHAIN[0] or f"promoted_{environment}" in model.tags
+        run = model.tags.get(f"passed_{environment}", "").rpartition("-")[2]
+        passed = run.isdigit() and int(run) > delivery.number and delivery.option not in ("--pin", "--force")
         older = any(int(delivery.version) < int(each) for each in answered) and delivery.option != "--pin"
         named = delivery.sha256 == world.hash(model.files) or not (delivery.sha256 or environment == PROTECTED)
         rejected = delivery.version in world.marked(environment, "rejected") or model.tags.get("rejected") == "true"
-        return not promoted or older or not named or rejected
+        return not promoted or older or passed or not named or rejected or bool(self._left_rollbacks(environment))
+
+    def _left_rollbacks(self, environment: str) -> list[str]:
+        """Return the versions from which a rollback has not reached its end: its run was lost."""
+        tags = {version: model.tags for version, model in self.world.models(environment).items()}
+        return [each for each in tags if tags[each].get(f"leaving_{environment}", "false") != "false"]
 
     def _delivered(self, delivery: Delivery, outputs: dict[str, str]) -> str:
         """Check what a delivery without an error left, and go on to the next environment."""
         world, environment = self.world, delivery.at
         if outputs["delivered"] == "true":
+            newest = self.people.newest.get(environment, 0)
+            # The first environment has nothing before it that passes a version on, and nobody approves there.
+            stale = environment != CHAIN[0] and not delivery.option and delivery.number < newest
+            same = world.beside(self.azure.workspaces[environment]) == self._beside_before
+            world.require(not stale or same, f"{environment} went back to the code of {delivery}, before run {newest}")
+            self.people.newest[environment] = max(newest, delivery.number)
             _, deployments = world.online(environment)
             world.require(world.version(environment) == delivery.version, f"{environment} does not serve {delivery}")
             self._check_promoted(environment, delivery.version)
@@ -439,7 +459,8 @@ class Year(RuleBasedStateMachine):
         looked = world.run(environment, lambda session: verbs.look(session, model_version=named))
 
         def go_back(session: Session) -> None:
-            verbs.rollback(session, bad=looked.outputs["bad"], model_version=named, sleep=world.sleep)
+            bad, goal, sha256 = (looked.outputs[name] for name in ("bad", "model_version", "sha256"))
+            verbs.rollback(session, bad=bad, model_version=named, expected=goal, sha256=sha256, sleep=world.sleep)
 
         def job(trouble: Trouble | None) -> Result:
             result = world.run(environment, go_back, trouble)
@@ -607,7 +628,8 @@ class Year(RuleBasedStateMachine):
             self._verb(session, delivery)
 
         others: dict[str, Callable[[Session], object]] = {"rollback": verbs.rollback, "teardown": verbs.teardown}
-        errors = self.world.run_together(PROTECTED, (deliver, others.get(other, deliver)), changes)
+        with self.world.checkout(delivery):
+            errors = self.world.run_together(PROTECTED, (deliver, others.get(other, deliver)), changes)
         if any(errors):
             self.world.run(PROTECTED, verbs.abort)
         return errors
@@ -619,6 +641,9 @@ class Year(RuleBasedStateMachine):
         world, people = self.world, self.people
         people.waiting.clear()
         people.code += 1
+        for each in people.chain:
+            for bad in self._left_rollbacks(each):
+                world.run(each, lambda session, bad=bad: verbs.rollback(session, bad=bad, sleep=world.sleep))
         for each in self.people.chain:
             for version in world.marked(each, "pinned"):
                 world.models(each)[version].tags[f"pinned_{each}"] = "false"

@@ -75,6 +75,9 @@ BUGS = {
     "old batch deployments stay": Bug(
         "verbs.batch", "if deployment.name != name and", "if False and", "its batch endpoint"
     ),
+    "a run that waited brings its code back": Bug(
+        "verbs.models", "if is_newer(run, run_key()) and made", "if False and made", "went back to the code"
+    ),
     # The look before an approval.
     "a look does not see other code": Bug(
         "verbs.online",

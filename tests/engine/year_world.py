@@ -7,6 +7,7 @@ import contextlib
 import copy
 import io
 import json
+import os
 import re
 import shutil
 import sys
@@ -57,6 +58,7 @@ class Delivery:
     at: str
     option: str = ""
     run: Run | None = None  # of GitHub
+    commit: tuple[int, ...] = ()  # what its run has checked out
 
     def __str__(self) -> str:
         """Name it as the story does."""
@@ -82,6 +84,7 @@ class People:
     served: dict[str, list[str]] = field(default_factory=lambda: {each: [] for each in CHAIN})  # versions, in order
     passed: dict[str, set[str]] = field(default_factory=lambda: {each: set() for each in CHAIN})  # hashes
     deliveries: int = 0
+    newest: dict[str, int] = field(default_factory=dict)  # the run after which an environment had all that it brought
     chain: tuple[str, ...] = CHAIN
 
 
@@ -124,7 +127,9 @@ class World:
             self._patch.setitem(waits.__kwdefaults__, "sleep", self.sleep)
         now = SimpleNamespace(now=lambda zone: self.people.time.astimezone(zone))
         self._patch.setattr(sys.modules["mlops.verbs.drift"], "datetime", now)
-        for name, value in (("ACTIONS", "true"), ("OUTPUT", "output"), ("STEP_SUMMARY", "summary")):
+        # Each run that begins has a new number; see `checkout`.
+        given = {"ACTIONS": "true", "OUTPUT": "output", "STEP_SUMMARY": "summary", "RUN_ID": "1000000"}
+        for name, value in given.items():
             self._patch.setenv(f"GITHUB_{name}", value)
 
     def close(self) -> None:
@@ -203,6 +208,30 @@ class World:
     def beside(self, workspace: Workspace) -> str:
         people = self.people
         return f"code {people.code}, packages {people.packages}, template {people.template}, {people.machines} machines"
+
+    @property
+    def commit(self) -> tuple[int, ...]:
+        """What a run that begins now checks out, besides data."""
+        people = self.people
+        return people.code, people.packages, people.template, people.machines
+
+    @contextlib.contextmanager
+    def checkout(self, delivery: Delivery) -> Iterator[None]:
+        """Work as the run of a delivery, which has the commit that it began with."""
+        people, newest = self.people, self.commit
+        outside = os.environ["GITHUB_RUN_ID"]
+
+        def go_to(commit: tuple[int, ...], run: str) -> None:
+            os.environ["GITHUB_RUN_ID"] = run
+            if commit != self.commit:
+                people.code, people.packages, people.template, people.machines = commit
+                self.write()
+
+        go_to(delivery.commit, str(delivery.number))
+        try:
+            yield
+        finally:
+            go_to(newest, outside)
 
     # What is there.
 
