@@ -117,7 +117,7 @@ def commands(github: Path) -> set[str]:
     """Every `uv run mlops ...` in a workflow, with example values for its variables."""
     examples = {"ENVIRONMENT": "dev", "MODEL_VERSION": "7", "SHA256": HASH, "OPTION": "--force", "JOB": "x"}
     examples |= {"JOBS": "{}", "CONFIRM": "dev", "OVERRIDES": "training.seed=7", "ADDRESS": "https://example.com"}
-    examples |= {"UNPIN": "--unpin", "BAD": "6"}
+    examples |= {"UNPIN": "--unpin", "BAD": "6", "EXPECTED": "5"}
     texts = [step["run"] for _, step in scripts(github)]
     found = re.findall(r"uv run mlops ([^|&>\n#]+)", "\n".join(texts))
     # Each option that is there only sometimes is there.

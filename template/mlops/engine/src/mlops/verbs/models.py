@@ -352,13 +352,16 @@ def promote(
 
 
 def passing_note(session: Session, model: ModelVersion, target: EnvironmentConfig) -> dict[str, str]:
-    """Return the tag that says what a version is passed on with, besides its files; none where a newer run has it.
+    """Return the tag that says what a version is passed on with, none where it says so or a newer run has set it.
 
     A delivery that waited for an approval finds there that what it brings is not the newest: the newest run may have
     had nothing to do where this one goes.
     """
-    _, known_run = passed_with(model, target.environment)
-    return {} if is_newer(known_run, run_key()) else {f"passed_{target.environment}": _passed(session, target)}
+    made, run = passed_with(model, target.environment)
+    current = _beside(session, target)
+    if made == current or is_newer(run, run_key()):
+        return {}
+    return {f"passed_{target.environment}": f"{current} {run_key()}".rstrip()}
 
 
 def passed_with(model: ModelVersion, environment: str) -> tuple[str, str]:
@@ -375,7 +378,7 @@ def check_newest(session: Session, model: ModelVersion) -> None:
     """
     environment = session.config.environment
     made, run = passed_with(model, environment)
-    if is_newer(run, run_key()) and made != _passed(session, session.config).partition(" ")[0]:
+    if is_newer(run, run_key()) and made != _beside(session, session.config):
         raise UserError(
             f"run {run.rpartition('-')[2]} is newer than this one, and has passed version {model.version} on to "
             f"{environment} with other code, definitions or sizes: nothing was changed; approve that run, or start a "
@@ -383,9 +386,9 @@ def check_newest(session: Session, model: ModelVersion) -> None:
         )
 
 
-def _passed(session: Session, target: EnvironmentConfig) -> str:
-    made = f"{fingerprint(session.project, target)}-{setup_fingerprint(session.project, target)}"
-    return f"{made} {run_key()}".rstrip()
+def _beside(session: Session, target: EnvironmentConfig) -> str:
+    """Return the hashes of all that this checkout brings into an environment beside the model."""
+    return f"{fingerprint(session.project, target)}-{setup_fingerprint(session.project, target)}"
 
 
 def promotion(session: Session, model: ModelVersion, sha256: str, models: Sequence[ModelVersion]) -> tuple[str, str]:
@@ -420,8 +423,7 @@ def promotion(session: Session, model: ModelVersion, sha256: str, models: Sequen
         return "", ""
     if copy is None or is_set(copy, "rejected") or copy.tags.get(f"promoted_{target}") != sha256:
         return "", f"version {model.version} is promoted to {target}"
-    note = passing_note(session, copy, load_environment(session.project, target)).get(f"passed_{target}", "")
-    if note and note.partition(" ")[0] != passed_with(copy, target)[0]:
+    if passing_note(session, copy, load_environment(session.project, target)):
         return "", f"version {model.version} is passed on to {target} with other code, definitions or sizes there"
     return target, ""
 
