@@ -73,7 +73,7 @@ BUGS = {
         "verbs.schedules", "if not session.config.monitor.enabled:", "if False:", "monitors in the end"
     ),
     "old batch deployments stay": Bug(
-        "verbs.batch", "if deployment.name != name and", "if False and", "its batch endpoint"
+        "verbs.batch", "for name in names if name != own and", "for name in names if False and", "its batch endpoint"
     ),
     "a run that waited brings its code back": Bug(
         "verbs.models", "if is_newer(run, run_key()) and made", "if False and made", "went back to the code"
@@ -81,8 +81,8 @@ BUGS = {
     # The look before an approval.
     "a look does not see other code": Bug(
         "verbs.online",
-        "if changes := _changes(old, model, fingerprint(session.project, session.config)):",
-        "if changes := ():",
+        "changes = _changes(old, model, fingerprint(session.project, session.config))",
+        "changes = ()",
         "a look called complete",
     ),
     "a look asks for an approval although nothing is left to do": Bug(
@@ -93,7 +93,7 @@ BUGS = {
         "verbs.recovery", "    _reject(session, bad, leaving_for=target.version)\n", "", "is not rejected"
     ),
     "a rollback forgets the batch endpoint": Bug(
-        "verbs.recovery", "if _is_behind_batch(session, bad):", "if False:", "behind the batch endpoint"
+        "verbs.recovery", "is_there = _is_behind_batch(session, bad)", "is_there = False", "behind the batch endpoint"
     ),
     "a rollback goes to the newest": Bug(
         "verbs.recovery",
@@ -103,8 +103,8 @@ BUGS = {
     ),
     "the end of a rollout keeps the new one": Bug(
         "verbs.recovery",
-        "kept, new = rollout.unfinished(traffic, list(endpoint.deployments))",
-        "new, kept = rollout.unfinished(traffic, list(endpoint.deployments))",
+        "kept, new = rollout.unfinished(traffic, list(endpoint.deployments))\n    if new",
+        "new, kept = rollout.unfinished(traffic, list(endpoint.deployments))\n    if new",
         "",
     ),
     "the end of a rollout leaves the traffic": Bug(
@@ -135,9 +135,7 @@ BUGS = {
     "missing data is drift": Bug("verbs.drift", 'verdict = "no data"', 'verdict = "drift"', "trainings"),
     "an alert is read too soon": Bug("verbs.drift", "if breaches:", "if breaches and False:", "trainings"),
     "new data is not used": Bug("verbs.data", "return content.hexdigest()[:16]", "return 'always-the-same'", ""),
-    "data is created again": Bug(
-        "verbs.data", "if version in session.backend.data_versions(asset.name):", "if False:", ""
-    ),
+    "data is created again": Bug("verbs.data", "version in session.backend.data_versions(asset.name)", "False", ""),
     # The workflows.
     "an approved version is dropped": Bug(
         "workflows/deliver-environment.yml",
