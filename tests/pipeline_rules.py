@@ -57,6 +57,7 @@ TOKENS = {
     "mlops teardown": "lets Terraform sign in",
     "az repos pr create": "opens a pull request",
 }
+TOKEN_NAMES = ("SYSTEM_ACCESSTOKEN", "AZURE_DEVOPS_EXT_PAT")
 AGENT = {
     "Agent.TempDirectory",
     "Build.SourcesDirectory",
@@ -406,6 +407,7 @@ def step_findings(step: dict[str, Any], variables: dict[str, str], job: dict[str
     tokens = [key for key, value in step.get("env", {}).items() if "System.AccessToken" in str(value)]
     if tokens and not any(each in text for each in TOKENS):
         yield f"{label}: it gets the token of the run"
+    yield from (f"{label}: nothing looks for a token in {key}" for key in tokens if key not in TOKEN_NAMES)
     if not tokens and any(each in text for each in TOKENS if each.split()[1] not in ("provision", "teardown")):
         yield f"{label}: it needs the token of the run"
     # What undoes a step gets its variables.
