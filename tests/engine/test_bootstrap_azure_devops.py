@@ -443,6 +443,20 @@ def test_pipelines_of_a_repository_that_is_gone_are_made_for_the_new_one(fresh: 
     start(fresh, "dev", "prod", yes=False)
 
 
+def test_what_bootstrap_did_not_make_is_not_deleted_because_its_repository_is_gone(
+    fresh: Project, cloud: FakeCloud
+) -> None:
+    start(fresh)
+    remade(cloud.devops)
+    next(each for each in cloud.devops.pipelines.values() if each["name"] == "train")["description"] = ""
+    before = len(cloud.changes)
+    with pytest.raises(UserError, match=r"the pipeline train .* runs the repository that was here before: delete it"):
+        start(fresh)
+    assert len(cloud.changes) == before
+    start(fresh, undo=True)
+    assert [each["name"] for each in cloud.devops.pipelines.values()] == ["train"]
+
+
 @pytest.mark.parametrize("undo", [False, True])
 def test_pipelines_of_another_repository_are_nobodys_but_its_own(fresh: Project, cloud: FakeCloud, undo: bool) -> None:
     start(fresh)

@@ -45,8 +45,8 @@ class AzureRepos(Checkout):
         if self.project is None and pushed and not self.undo:
             where = f"{self.address.project} in {self.address.organisation}"
             raise UserError(
-                f"{BRANCH} was pushed to the project {where}, and there is none that you can see: if it was renamed, run "
-                "`git remote set-url origin URL` with its new URL"
+                f"{BRANCH} was pushed to the project {where}, and there is none that you can see: if it was renamed, "
+                "run `git remote set-url origin URL` with its new URL"
             )
         if self.project is None and not made:
             raise UserError(
@@ -262,11 +262,14 @@ class AzureRepos(Checkout):
     def _check_pipelines(self) -> None:
         known = self.pipelines() if self.repository else {}
         for name in self.names.pipelines:
-            if name in known and (other := steps.other_repository(self, known[name])):
+            other = steps.other_repository(self, known[name]) if name in known else None
+            # What `bootstrap` made for a repository that is gone, it makes again.
+            if other or (other is not None and not self.undo and known[name].get("description") != steps.MARK):
                 where = f"folder {self.names.prefix} of {self.address.project}"
+                what = f"the repository {other or 'that was here before'}"
                 raise UserError(
-                    f"the pipeline {name} in {where} runs the repository {other}: delete it if nobody needs it, or give "
-                    f"this project names of its own (`project` in {NAMES})"
+                    f"the pipeline {name} in {where} runs {what}: delete it if nobody needs it, or give this project names "
+                    f"of its own (`project` in {NAMES})"
                 )
 
     def branches(self) -> list[str]:
