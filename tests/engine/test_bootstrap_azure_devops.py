@@ -130,6 +130,14 @@ def test_test_and_prod_need_an_approval_and_dev_does_not_and_main_alone_changes_
     assert branch["settings"]["inputs"]["allowedBranches"] == "refs/heads/main"
 
 
+def test_without_a_plan_in_pull_requests_no_connection_is_open_to_every_branch(
+    fresh: Project, cloud: FakeCloud
+) -> None:
+    (fresh.root / ".azuredevops" / "infrastructure.yml").unlink()
+    start(fresh)
+    assert guards(cloud.devops)["endpoint a-project-dev-read"] == {"main only"}
+
+
 def test_a_pipeline_may_use_what_it_names_and_nothing_else(fresh: Project, cloud: FakeCloud) -> None:
     start(fresh, "dev", "prod")
     changing = ["deliver", "infrastructure", "monitor", "rollback", "teardown", "train"]

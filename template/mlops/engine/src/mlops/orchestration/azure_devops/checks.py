@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mlops.orchestration.azure_devops import steps
-from mlops.orchestration.azure_devops.names import CHANGING, FOLDER, NAMES
+from mlops.orchestration.azure_devops.names import CHANGING, FOLDER, NAMES, PLANNING
 from mlops.orchestration.azure_devops.repository import INSTALL_EXTENSION, NO_AGENTS, AzureRepos
 from mlops.orchestration.checkout import BRANCH
 from mlops.subscription.checks import Context, Finding, error, ok, warning
@@ -136,8 +136,8 @@ def check_guards(context: Context) -> Iterator[Finding]:
     is_first = name == context.project.first_environment
     guards = steps.guards(approved=not is_first)
     guarded = [(steps.ENVIRONMENT, each, guards) for each in devops.names.environments(name)]
-    for each in devops.names.connections(name, is_first=is_first):
-        if not is_first or each == devops.names.connection(name):
+    for each, pipelines in devops.names.connections(name, is_first=is_first).items():
+        if PLANNING not in pipelines:
             guarded.append((steps.CONNECTION, each, (steps.BRANCHES,)))
     if pool := devops.names.pool(name):
         guarded.append((steps.POOL, pool, (steps.BRANCHES,)))

@@ -10,7 +10,7 @@ from mlops.config import EnvironmentConfig
 from mlops.errors import CommandError, UserError
 from mlops.orchestration.azure_devops import steps
 from mlops.orchestration.azure_devops.api import RESOURCE, Api, Parameters, message
-from mlops.orchestration.azure_devops.names import CHANGING, NAMES, Address, Names
+from mlops.orchestration.azure_devops.names import CHANGING, NAMES, PLANNING, Address, Names
 from mlops.orchestration.checkout import BRANCH, Checkout, FirstCommit, FirstPush, LockFile
 from mlops.orchestration.checkout import REMEDIES as GIT_REMEDIES
 from mlops.subscription.account import body
@@ -130,8 +130,8 @@ class AzureRepos(Checkout):
             guarded.append(steps.Checks(self, steps.ENVIRONMENT, each, steps.guards(approved=not is_first)))
             guarded.append(steps.Permission(self, steps.ENVIRONMENT, each, pipelines))
         for each, pipelines in connections.items():
-            # A pull request shows its plan for the first environment, so its branch has to get there.
-            if not is_first or each == self.names.connection(name):
+            # A pull request shows its plan through one of them, so its branch has to get there.
+            if PLANNING not in pipelines:
                 guarded.append(steps.Checks(self, steps.CONNECTION, each, (steps.BRANCHES,)))
             guarded.append(steps.Permission(self, steps.CONNECTION, each, pipelines))
         if pool := self.names.pool(name):
@@ -268,8 +268,8 @@ class AzureRepos(Checkout):
                 where = f"folder {self.names.prefix} of {self.address.project}"
                 what = f"the repository {other or 'that was here before'}"
                 raise UserError(
-                    f"the pipeline {name} in {where} runs {what}: delete it if nobody needs it, or give this project names "
-                    f"of its own (`project` in {NAMES})"
+                    f"the pipeline {name} in {where} runs {what}: delete it if nobody needs it, or give this project "
+                    f"names of its own (`project` in {NAMES})"
                 )
 
     def branches(self) -> list[str]:
