@@ -285,7 +285,8 @@ def test_a_pool_that_is_not_there_yet_is_named(
 ) -> None:
     use_pool(fresh, "mlops")
     start(fresh)
-    assert "warning: no pipeline may use pool mlops-dev, because there is none" in capsys.readouterr().out
+    said = [line for line in capsys.readouterr().out.splitlines() if "mlops-dev" in line and "warning" in line]
+    assert said == ["warning: no pipeline may use pool mlops-dev, because there is none"]
 
 
 def test_a_private_network_needs_agents_inside_it(
@@ -466,7 +467,7 @@ def test_what_bootstrap_did_not_make_is_not_deleted_because_its_repository_is_go
 
 
 @pytest.mark.parametrize("undo", [False, True])
-def test_pipelines_of_another_repository_are_nobodys_but_its_own(fresh: Project, cloud: FakeCloud, undo: bool) -> None:
+def test_pipelines_of_another_repository_are_left_to_it(fresh: Project, cloud: FakeCloud, undo: bool) -> None:
     start(fresh)
     before = compared(cloud)
     other = dataclasses.replace(fresh, repository=f"my-org/{PROJECT}/other")

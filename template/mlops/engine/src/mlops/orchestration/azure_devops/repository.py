@@ -136,7 +136,8 @@ class AzureRepos(Checkout):
             guarded.append(steps.Permission(self, steps.CONNECTION, each, pipelines))
         if pool := self.names.pool(name):
             # What another branch left on an agent would be there when the next run signs in.
-            guarded.append(steps.PoolChecks(self, steps.POOL, pool, (steps.BRANCHES,)))
+            if self.cloud.dry_run or self.find_pool(pool):
+                guarded.append(steps.PoolChecks(self, steps.POOL, pool, (steps.BRANCHES,)))
             guarded.append(steps.Permission(self, steps.POOL, pool, CHANGING))
         return guarded
 
@@ -268,7 +269,7 @@ class AzureRepos(Checkout):
                 where = f"folder {self.names.prefix} of {self.address.project}"
                 what = f"the repository {other or 'that was here before'}"
                 raise UserError(
-                    f"the pipeline {name} in {where} runs {what}: delete it if nobody needs it, or give this project "
+                    f"the pipeline {name} in {where} runs {what}: delete it if it is of no use, or give this project "
                     f"names of its own (`project` in {NAMES})"
                 )
 

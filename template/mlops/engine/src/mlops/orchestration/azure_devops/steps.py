@@ -451,10 +451,7 @@ class Checks(Step):
     def make(self) -> None:
         """Add those that are missing."""
         devops = self.devops
-        number = identifier(devops, self.kind, self.resource)
-        if not number and not devops.cloud.dry_run:
-            raise SkippedError(f"{self.kind.word} {self.resource} has no checks, because there is none")
-        number = number or f"{self.kind.word.upper()}_ID"
+        number = identifier(devops, self.kind, self.resource) or f"{self.kind.word.upper()}_ID"
         resource = {"type": self.kind.api, "id": number, "name": self.resource}
         missing = self._missing()
         for guard in missing:
