@@ -370,7 +370,8 @@ class FakeAzureDevOps:
             refuse(number not in there, 404, f"The {kind} does not exist.")
             assert there[number]["name"] == document["resource"]["name"]
             assert document["settings"].keys() == SETTINGS[document["type"]["id"]]
-            self.checks.append({"id": self.take_number(), **document})
+            added = {"retryInterval": 5} if "inputs" in document["settings"] else {}
+            self.checks.append({"id": self.take_number(), **document, "settings": document["settings"] | added})
             return self.checks[-1]
         if method == "delete":
             self.checks = [each for each in self.checks if str(each["id"]) != rest[0]]

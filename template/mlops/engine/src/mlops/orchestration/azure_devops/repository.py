@@ -136,8 +136,7 @@ class AzureRepos(Checkout):
             guarded.append(steps.Permission(self, steps.CONNECTION, each, pipelines))
         if pool := self.names.pool(name):
             # What another branch left on an agent would be there when the next run signs in.
-            if self.cloud.dry_run or self.find_pool(pool):
-                guarded.append(steps.PoolChecks(self, steps.POOL, pool, (steps.BRANCHES,)))
+            guarded.append(steps.PoolChecks(self, steps.POOL, pool, (steps.BRANCHES,)))
             guarded.append(steps.Permission(self, steps.POOL, pool, CHANGING))
         return guarded
 

@@ -362,7 +362,7 @@ def other_repository(devops: "AzureRepos", pipeline: Mapping[str, Any]) -> str |
     A repository that was deleted and made again has the same name and another id.
     """
     number = str((pipeline.get("repository") or {}).get("id") or "")
-    if not number or not devops.repository or number == devops.ids[1]:
+    if not number or not devops.repository or number.lower() == devops.ids[1].lower():
         return None
     return str((devops.api.get(f"_apis/git/repositories/{number}") or {"name": ""})["name"])
 
@@ -510,6 +510,11 @@ class Checks(Step):
 class PoolChecks(Checks, RemovableStep):
     """The checks of a pool of agents, which stays when they go; other things take theirs with them."""
 
+    def make(self) -> None:
+        """Add those that are missing; that there is no pool, the permission to use it says."""
+        if self.devops.cloud.dry_run or self.devops.find_pool(self.resource):
+            super().make()
+
     def removable(self) -> bool:
         """Return whether there are some as `bootstrap` adds them."""
         return bool(self._own())
@@ -523,8 +528,8 @@ class PoolChecks(Checks, RemovableStep):
     def _own(self) -> list[object]:
         number = identifier(self.devops, self.kind, self.resource)
         found = configurations(self.devops, self.kind, number) if number else []
-        settings = [self._settings(guard) for guard in self.wanted]
-        return [each["id"] for each in found if each.get("settings") in settings]
+        names = [self._settings(guard).get("displayName") for guard in known_guards(found) if guard in self.wanted]
+        return [each["id"] for each in found if (each.get("settings") or {}).get("displayName", "") in names]
 
 
 def guards_of(devops: "AzureRepos", kind: Kind, number: str) -> list[Guard]:
