@@ -158,7 +158,7 @@ def azure_devops_name_error(name: str) -> str:
     https://learn.microsoft.com/azure/devops/organizations/settings/naming-restrictions
     """
     if not re.fullmatch(r"[\w .-]{1,64}", name):
-        return "Letters, 0-9, . - _"
+        return "No signs but . - _"
     if name != name.strip(" .") or name.startswith("_"):
         return "No . or _ outside."
     if name.casefold() in {*WINDOWS_DEVICES, "defaultcollection", "server", "signalr", "web"}:

@@ -172,6 +172,8 @@ def expanded(
     scope = Scope(file, {"parameters": parameters, "variables": variables})
     document["variables"] = expand(document.get("variables", []), scope, "variables")
     for variable in document["variables"]:
+        if variable.keys() != {"name", "value"}:
+            raise PipelineError(f"variables: {variable}: a variable has a name and a value, and comes from no group")
         if variable["name"] == "pool" and pool:
             variable["value"] = pool
         variables[variable["name"]] = variable["value"]
@@ -310,6 +312,8 @@ def name_of(job: dict[str, Any]) -> str:
 
 
 def steps(job: dict[str, Any]) -> list[dict[str, Any]]:
+    if "deployment" in job and [*job.get("strategy", {})] != ["runOnce"]:
+        raise PipelineError(f"{name_of(job)}: a deployment has the strategy runOnce")
     found: list[dict[str, Any]] = job["strategy"]["runOnce"]["deploy"]["steps"] if "deployment" in job else job["steps"]
     return found
 

@@ -24,6 +24,28 @@ from azure_templates import (
 OPEN_MACHINE = "ubuntu-24.04"
 POOL = "inside"
 TASKS = {"AzureCLI@2", "Cache@2", "DownloadPipelineArtifact@2"}
+NUMBER = "$(Date:yyyyMMdd)$(Rev:.r)"
+NAMES = {"template": "templates/names.yml"}
+# With a key that is not here, something is left out, waits for a click, is tried again or multiplied, runs in another
+# machine's image, or fails without stopping anything.
+PIPELINE = {"jobs", "name", "schedules", "stages", "trigger", "variables"}
+STAGE = {"condition", "dependsOn", "displayName", "jobs", "lockBehavior", "stage"}
+JOB = {"condition", "dependsOn", "displayName", "job", "pool", "steps", "timeoutInMinutes", "variables"}
+DEPLOYMENT = JOB - {"job", "steps"} | {"cancelTimeoutInMinutes", "deployment", "environment", "strategy"}
+STEP = {"bash", "condition", "displayName", "env", "name", "workingDirectory"}
+STEPS = {
+    "AzureCLI@2": STEP | {"inputs", "task"},
+    "Cache@2": {"displayName", "inputs", "task"},
+    # What another job has not written stops no comment.
+    "DownloadPipelineArtifact@2": {"continueOnError", "displayName", "inputs", "task"},
+}
+# With one that is not here, the sign-in is in reach of every script, or a warning fails the task.
+SIGN_IN = {"azureSubscription", "inlineScript", "scriptLocation", "scriptType", "workingDirectory"}
+# Otherwise Terraform signs in as on GitHub, and finds nothing.
+TERRAFORM = {"ARM_USE_OIDC", "SYSTEM_ACCESSTOKEN", "SYSTEM_OIDCREQUESTURI"}
+TERRAFORM_SCRIPT = ("ARM_CLIENT_ID", "ARM_TENANT_ID", "ARM_SUBSCRIPTION_ID", "ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID")
+LONGEST_CANCEL = 60
+CODE = "$(System.DefaultWorkingDirectory)"
 # A managed network and its firewall may take 90 minutes each.
 LONG = {"apply", "teardown"}
 # The steps that get the token of the run, and what each does with it.
@@ -35,6 +57,7 @@ TOKENS = {
     "mlops teardown": "lets Terraform sign in",
     "az repos pr create": "opens a pull request",
 }
+TOKEN_NAMES = ("SYSTEM_ACCESSTOKEN", "AZURE_DEVOPS_EXT_PAT")
 AGENT = {
     "Agent.TempDirectory",
     "Build.SourcesDirectory",
@@ -112,9 +135,16 @@ def raw_findings(file: Path, document: dict[str, Any]) -> Iterator[str]:
             )
             if each.get("default") == "":
                 yield f"parameter {each['name']}: who starts a run can leave no text empty: it needs another default"
-        if isinstance(document.get("trigger"), dict) and document["trigger"]["branches"] != {"include": ["main"]}:
-            yield "trigger: another branch than main starts it"
+        if document.get("name") != NUMBER:
+            yield f"name: {document.get('name')} is not the number {NUMBER} that each run has for itself"
+        yield from trigger_findings(document.get("trigger"))
+        if NAMES not in document.get("variables", []):
+            yield f"variables: {NAMES['template']} is missing"
+        if len(document.get("schedules", [])) > 1:
+            yield "schedules: one says when it runs"
         for schedule in document.get("schedules", []):
+            if len(schedule["cron"].split()) != 5:
+                yield f"schedule {schedule['cron']}: it has five fields"
             if schedule.get("always") is not True:
                 yield f"schedule {schedule['cron']}: without `always: true` it waits for new commits"
             if schedule["branches"] != {"include": ["main"]}:
@@ -141,6 +171,17 @@ def raw_findings(file: Path, document: dict[str, Any]) -> Iterator[str]:
             yield f"a script has a template expression, by which a person's text becomes code: {value.strip()[:60]}"
 
 
+def trigger_findings(trigger: Any) -> Iterator[str]:
+    if trigger == "none":
+        return
+    if not isinstance(trigger, dict):
+        yield f"trigger: {trigger}: write none, or branches and paths"
+    elif trigger.get("branches") != {"include": ["main"]}:
+        yield "trigger: another branch than main starts it"
+    elif more := trigger.keys() - {"branches", "paths"}:
+        yield f"trigger: {sorted(more)[0]}: each merge has a run of its own"
+
+
 def values_in(node: Any) -> Iterator[tuple[str, Any]]:
     """Each key with its value, at any depth."""
     if isinstance(node, dict):
@@ -158,6 +199,7 @@ def values_in(node: Any) -> Iterator[tuple[str, Any]]:
 def expanded_findings(file: Path, given: dict[str, Any]) -> Iterator[str]:
     pipeline = expanded(file, given)
     variables = {each["name"]: each["value"] for each in pipeline["variables"]}
+    yield from key_findings("pipeline", pipeline, PIPELINE)
     names = [stage["stage"] for stage in stages(pipeline)]
     for index, stage in enumerate(stages(pipeline)):
         where = stage["stage"]
@@ -165,7 +207,10 @@ def expanded_findings(file: Path, given: dict[str, Any]) -> Iterator[str]:
         yield from (
             f"{where}: depends on {need}, which does not come before it" for need in set(needs) - set(names[:index])
         )
+        yield from key_findings(where, stage, STAGE)
+        yield from name_findings("stage", where or "jobs")
         yield from condition_findings(where, stage.get("condition", ""), pipeline, stage_contexts(pipeline, needs))
+        yield from result_findings(where, stage.get("condition", ""))
         for job in stage["jobs"]:
             yield from job_findings(file.stem, pipeline, stage, job, variables)
 
@@ -208,6 +253,24 @@ def keys(job: dict[str, Any]) -> set[str]:
     return {prefix + step["name"] for step in steps(job) if "name" in step}
 
 
+def key_findings(where: str, found: dict[str, Any], known: set[str]) -> Iterator[str]:
+    yield from (f"{where}: {key}: these pipelines use no such key here" for key in sorted(found.keys() - known))
+
+
+def name_findings(kind: str, name: str) -> Iterator[str]:
+    if not re.fullmatch(r"[A-Za-z_]\w*", name):
+        yield f"{name}: the name of a {kind} has letters, digits and _ alone"
+
+
+def result_findings(where: str, condition: str) -> Iterator[str]:
+    """A stage or a job begins after a success, or looks at results itself; none begins after a cancel."""
+    text = condition.replace(" ", "")
+    if found := re.search(r"\b(always|failed|succeededOrFailed)\(", text):
+        yield f"{where}: condition: with {found[1]}() it begins after a failure"
+    elif text and "succeeded()" not in text and "not(canceled())" not in text:
+        yield f"{where}: condition: without succeeded() or not(canceled()) it begins after a failure or a cancel"
+
+
 STATUS: dict[str, Any] = {
     f"{name}()": lambda *_: True for name in ("always", "canceled", "failed", "succeeded", "succeededOrFailed")
 }
@@ -231,6 +294,8 @@ def job_findings(
     name: str, pipeline: dict[str, Any], stage: dict[str, Any], job: dict[str, Any], variables: dict[str, str]
 ) -> Iterator[str]:
     where = name_of(job)
+    yield from key_findings(where, job, DEPLOYMENT if "deployment" in job else JOB)
+    yield from name_findings("job", where)
     timeout = job.get("timeoutInMinutes", 0)
     if not 0 < timeout <= (240 if where in LONG else 120):
         yield f"{where}: timeoutInMinutes: {timeout}"
@@ -238,6 +303,8 @@ def job_findings(
         yield f"{where}: pool: {job['pool']}"
     contexts = job_contexts(pipeline, stage, job)
     yield from condition_findings(where, job.get("condition", ""), pipeline, contexts)
+    yield from result_findings(where, job.get("condition", ""))
+    yield from artifact_findings(where, stage, job)
     named = {**variables, **(job.get("variables") or {})}
     for key, value in (job.get("variables") or {}).items():
         if "$[" in str(value):
@@ -256,6 +323,18 @@ def job_findings(
         done.append(step.get("name", ""))
         yield from (f"{where}: {each}" for each in step_findings(step, named, job))
     yield from order_findings(where, job)
+
+
+def artifact_findings(where: str, stage: dict[str, Any], job: dict[str, Any]) -> Iterator[str]:
+    """What a job downloads, one that it waits for has published."""
+    needs = depends_on(job, [])
+    published = {step.get("artifact") for each in stage["jobs"] if name_of(each) in needs for step in steps(each)}
+    for step in steps(job):
+        name = step.get("inputs", {}).get("artifactName")
+        if name and name not in published:
+            yield f"{where}: no job that it waits for publishes {name}"
+        if not step.get("inputs", {}).get("targetPath", CODE).startswith(CODE):
+            yield f"{where}: it downloads to another folder than that of the code"
 
 
 def of(job: dict[str, Any], variables: dict[str, str]) -> str:
@@ -287,8 +366,8 @@ def identity_findings(
             yield f"{where}: it waits for an approval and changes nothing"
         if stage.get("lockBehavior") != "sequential":
             yield f"{where}: without `lockBehavior: sequential`, all that wait are cancelled for the newest one"
-        if job.get("cancelTimeoutInMinutes", 5) < 30:
-            yield f"{where}: a cancelled job has no time to return the traffic"
+        if not 30 <= job.get("cancelTimeoutInMinutes", 5) <= LONGEST_CANCEL:
+            yield f"{where}: a cancelled job has no time to return the traffic, or more than there is"
         if len(stage["jobs"]) != 1:
             yield f"{where}: another job of this stage waits for its approval"
 
@@ -299,13 +378,20 @@ def step_findings(step: dict[str, Any], variables: dict[str, str], job: dict[str
         yield f"{label}: {next(iter(step))} {next(iter(step.values()))} is no step of these pipelines"
     if "displayName" not in step and "download" not in step:
         yield f"{label}: no displayName"
+    known = STEP if "bash" in step else STEPS.get(step.get("task", ""), step.keys())
+    yield from key_findings(label, step, known)
+    yield from name_findings("step", step.get("name", "step"))
     if "checkout" in step:
+        if step["checkout"] != "self":
+            yield f"{label}: checkout: {step['checkout']}: the job has no code"
         pushes = any("git push" in script(each) for each in steps(job))
         if step.get("persistCredentials") is not pushes:
             yield f"{label}: persistCredentials: {step.get('persistCredentials')}"
-        if step.get("fetchDepth") not in (1, 2):
+        back = any("HEAD^1" in script(each) for each in steps(job))
+        if step.get("fetchDepth") != (2 if back else 1):
             yield f"{label}: fetchDepth: {step.get('fetchDepth')}"
     text = script(step)
+    yield from task_findings(label, step)
     folders = (step.get("workingDirectory"), step.get("inputs", {}).get("workingDirectory"))
     if "deployment" in job and re.search(r"\buv (run|sync)\b", text) and "$(Build.SourcesDirectory)" not in folders:
         yield f"{label}: a deployment job may begin elsewhere than in the code: it needs a workingDirectory"
@@ -314,9 +400,14 @@ def step_findings(step: dict[str, Any], variables: dict[str, str], job: dict[str
     for found in re.findall(r"\$\(([\w.]+)\)", " ".join(map(str, texts)).replace(text, "")):
         if found not in {*variables, *PREDEFINED, *AGENT}:
             yield f"{label}: $({found}) is no variable"
+    if any("$[" in str(each) for each in texts):
+        yield f"{label}: an expression of the run has a value in the variables of a job, and nowhere else"
+    if "az extension add" in text and "AZURE_EXTENSION_DIR" not in variables:
+        yield f"{label}: a task with a sign-in looks for extensions elsewhere without AZURE_EXTENSION_DIR"
     tokens = [key for key, value in step.get("env", {}).items() if "System.AccessToken" in str(value)]
     if tokens and not any(each in text for each in TOKENS):
         yield f"{label}: it gets the token of the run"
+    yield from (f"{label}: nothing looks for a token in {key}" for key in tokens if key not in TOKEN_NAMES)
     if not tokens and any(each in text for each in TOKENS if each.split()[1] not in ("provision", "teardown")):
         yield f"{label}: it needs the token of the run"
     # What undoes a step gets its variables.
@@ -326,6 +417,19 @@ def step_findings(step: dict[str, Any], variables: dict[str, str], job: dict[str
             yield f"{label}: nothing reads {key}"
     if "condition" in step:
         yield from condition_findings(label, step["condition"], {}, {"variables": Known("variable", {"begun": ""})})
+
+
+def task_findings(label: str, step: dict[str, Any]) -> Iterator[str]:
+    inputs = step.get("inputs", {})
+    if step.get("task") == "AzureCLI@2":
+        if inputs.keys() != SIGN_IN or (inputs["scriptType"], inputs["scriptLocation"]) != ("bash", "inlineScript"):
+            yield f"{label}: a sign-in has other inputs: {sorted(SIGN_IN)}"
+        if "ARM_USE_OIDC" in step.get("env", {}):
+            missing = [key for key in TERRAFORM if key not in step["env"]]
+            missing += [key for key in TERRAFORM_SCRIPT if f"{key}=" not in script(step)]
+            yield from (f"{label}: Terraform cannot sign in without {key}" for key in sorted(missing))
+    if step.get("task") == "Cache@2" and "uv.lock" not in inputs.get("key", ""):
+        yield f"{label}: the key does not change with uv.lock"
 
 
 def script_findings(label: str, text: str) -> Iterator[str]:
@@ -339,6 +443,12 @@ def script_findings(label: str, text: str) -> Iterator[str]:
         yield f"{label}: {found} belongs into a verb"
     for found in re.findall(r"\$\([\w.]+\)", text):
         yield f"{label}: {found} in a script, which becomes a part of it: use env"
+    for found in re.findall(r"\|\| *(?:true|:|exit 0)\b|\bset \+(?:e\b|o errexit)", text):
+        yield f"{label}: {found}: a failure is not noticed"
+    if re.search(r"\bgit push\b.*(?: -f\b| --force| \+)", text):
+        yield f"{label}: it overwrites what another one pushed"
+    if re.search(r"pip3? install\b.*--target|\bunzip\b|az bicep install", text) and "task.prependpath" not in text:
+        yield f"{label}: the steps after it do not find what it installs"
     lines = [line for line in re.sub(r"(\\|&&|\|\|)\n", " ", text).splitlines() if line.strip()]
     if len(lines) > 1 and lines[0] != "set -o errexit":
         yield f"{label}: it goes on after a failure"

@@ -490,7 +490,9 @@ RUNS: list[dict[str, Any]] = [
     {"pipeline": "infrastructure", "event": "push"},
     {"pipeline": "teardown", "inputs": {"everything": True, "confirm": "dev"}, "network": "ml"},
     {"pipeline": "pull-request", "event": "pull request"},
+    {"pipeline": "pull-request", "event": "pull request", "fail": "uv run mypy"},
     {"pipeline": "pull-request", "event": "fork"},
+    {"pipeline": "freshness"},
     {"pipeline": "freshness", "fail": "uv run mlops freshness --file freshness/issue.md"},
     {"pipeline": "template-update", "outputs": {"template-update": CLEAN | {"clean": "false"}}},
 ]
@@ -526,6 +528,9 @@ def noticed(project: Path, github: Path, usual: list[tuple[dict[str, Any], objec
         return "the table"
     if any(one != other for one, other in pins(github, project).values()):
         return "the releases of tools"
+    (folder / "schema").mkdir()
+    if not check_schema({file.stem: expanded(file) for file in files(project)}, folder / "schema").startswith("ok"):
+        return "the schema"
     for number, (run, (known, expected)) in enumerate(zip(RUNS, usual, strict=True)):
         (folder / str(number)).mkdir()
         runs = AzureRuns(project, folder / str(number))

@@ -87,6 +87,7 @@ class FakeAzureDevOps:
     checks: list[dict[str, Any]] = field(default_factory=list)
     policies: dict[int, dict[str, Any]] = field(default_factory=dict)
     runs: list[dict[str, Any]] = field(default_factory=list)
+    has_run: bool = False  # whether some pipeline ever ran, which its deletion does not change
     rights: dict[tuple[str, str], int] = field(default_factory=dict)  # by namespace and token
     roles: dict[str, dict[str, str]] = field(default_factory=dict)  # by environment: role by account
     pools: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # agents by pool
@@ -251,6 +252,13 @@ class FakeAzureDevOps:
                 found.append(each)
         return {"value": found}
 
+    def on_policy_configurations(self, method: str, rest: list[str], given: Mapping[str, str], document: Any) -> Any:
+        assert method == "put"
+        assert document.keys() == {"isEnabled", "isBlocking", "type", "settings"}
+        refuse(int(rest[0]) not in self.policies, 404, "The policy does not exist.")
+        self.policies[int(rest[0])] |= document
+        return self.policies[int(rest[0])]
+
     def on_pipelines_environments(self, method: str, rest: list[str], given: Mapping[str, str], document: Any) -> Any:
         if method == "post":
             assert document.keys() == {"name", "description"}
@@ -358,11 +366,16 @@ class FakeAzureDevOps:
             assert document.keys() == {"type", "settings", "resource", "timeout"}
             kind, number = document["resource"]["type"], document["resource"]["id"]
             there = {**{str(key): each for key, each in self.environments.items()}, **self.connections}
+            there |= {str(100 + index): {"name": name} for index, name in enumerate(self.pools)}
             refuse(number not in there, 404, f"The {kind} does not exist.")
             assert there[number]["name"] == document["resource"]["name"]
             assert document["settings"].keys() == SETTINGS[document["type"]["id"]]
-            self.checks.append({"id": self.take_number(), **document})
+            added = {"retryInterval": 5} if "inputs" in document["settings"] else {}
+            self.checks.append({"id": self.take_number(), **document, "settings": document["settings"] | added})
             return self.checks[-1]
+        if method == "delete":
+            self.checks = [each for each in self.checks if str(each["id"]) != rest[0]]
+            return None
         wanted = (given["resourceType"], given["resourceId"])
         found = [each for each in self.checks if (each["resource"]["type"], each["resource"]["id"]) == wanted]
         if given.get("$expand") != "settings":
@@ -371,7 +384,7 @@ class FakeAzureDevOps:
 
     def account(self) -> dict[str, Any] | None:
         """Return the account of the pipelines, which the first run makes."""
-        if not self.runs:
+        if not self.has_run:
             return None
         if self.account_after:
             self.account_after -= 1
@@ -528,12 +541,15 @@ class FakeAzureDevOps:
         taken = [(each["path"], each["name"]) for each in self.pipelines.values()]
         key = (one["--folder-path"], one["--name"])
         refuse(key in taken, 409, f"Pipeline with name {one['--name']} already exists.")
-        branches = self.repositories[one["--repository"]]["branches"]
+        repository = self.repositories[one["--repository"]]
+        branches = repository["branches"]
         refuse(one["--branch"] not in branches, 404, "The branch does not exist.")
         number = self.take_number()
         process = {"yamlFilename": one["--yml-path"], "type": 2}
         place = {"id": number, "name": one["--name"], "path": one["--folder-path"]}
-        self.pipelines[number] = {**place, "description": one["--description"], "process": process}
+        source = {"id": repository["id"], "name": repository["name"], "type": "TfsGit"}
+        more = {"description": one["--description"], "process": process, "repository": source, "queueStatus": "enabled"}
+        self.pipelines[number] = {**place, **more}
         return self.pipelines[number]
 
     def az_pipelines_delete(self, one: Mapping[str, str], many: Mapping[str, list[str]], document: Any) -> Any:
@@ -552,6 +568,7 @@ class FakeAzureDevOps:
         number = int(one["--id"])
         assert one["--branch"] == "main"
         given = dict(pair.split("=", 1) for pair in many.get("--parameters", []))
+        self.has_run = True
         self.runs.append(
             {"id": self.take_number(), "buildNumber": "1", "definition": {"id": number}, "parameters": given}
         )

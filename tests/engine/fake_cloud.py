@@ -68,6 +68,7 @@ class FakeCloud:
     top: str = ""  # the Git repository around the project
     branch: str = "main"
     head: str = ""
+    tracking: str = ""  # what was pushed last
     origin: str = ""
     tracked: list[str] = field(default_factory=list)
     devops: FakeAzureDevOps = field(default_factory=FakeAzureDevOps)
@@ -504,6 +505,9 @@ class FakeCloud:
             return self.origin
         elif words[:2] == ["rev-parse", "--show-toplevel"]:
             return self.top
+        elif words[:2] == ["rev-parse", "--verify"] and words[2].startswith("refs/remotes/"):
+            _require(self.tracking, "fatal: Needed a single revision")
+            return self.tracking
         elif words[0] == "rev-parse":
             _require(self.head, "fatal: Needed a single revision")
             return self.head
@@ -519,6 +523,7 @@ class FakeCloud:
         elif words[0] == "push" and "dev.azure.com" in self.origin:
             problem = self.devops.push(self.origin, self.head)
             _require(not problem, problem)
+            self.tracking = self.head
         elif words[0] == "push":
             there = self.branches.get("main", "")
             _require(self.head.startswith(there), " ! [rejected] main -> main (fetch first)")

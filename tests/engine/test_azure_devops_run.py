@@ -13,6 +13,7 @@ from mlops.orchestration.azure_devops.steps import APPROVAL, BRANCHES, LOCK, Gua
 from mlops.project import load_yaml
 
 TITLE = "The project's age"
+NAMED = f"{TITLE}: a-project"
 
 
 @pytest.fixture
@@ -73,6 +74,14 @@ def test_without_an_approval_a_protected_environment_is_closed_to_a_run_that_no_
     )
 
 
+def test_an_approval_that_is_switched_off_is_none(devops: FakeAzureDevOps, capsys: pytest.CaptureFixture[str]) -> None:
+    guarded(devops, "a-project-prod", BRANCHES, APPROVAL, LOCK)
+    for each in devops.checks:
+        each["isDisabled"] = True
+    assert run("approval", "--environment", "prod") == 1
+    assert "a-project-prod in Azure DevOps has no approval" in capsys.readouterr().err
+
+
 def test_an_environment_that_is_not_there_approves_nothing(
     devops: FakeAzureDevOps, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -127,29 +136,40 @@ def fields(devops: FakeAzureDevOps) -> list[tuple[str, str, str]]:
 def test_there_is_one_work_item_as_long_as_there_is_something_to_report(devops: FakeAzureDevOps) -> None:
     assert keep("old\n") == 0
     assert keep("older\n") == 0
-    assert fields(devops) == [("To Do", TITLE, "older")]
+    assert fields(devops) == [("To Do", NAMED, "older")]
     (item,) = devops.work_items.values()
     assert item["multilineFieldsFormat/System.Description"] == "Markdown"
     assert keep(" \n") == 0
-    assert fields(devops) == [("Done", TITLE, "older")]
+    assert fields(devops) == [("Done", NAMED, "older")]
     assert item["System.History"] == "Nothing is left of this."
     assert keep("old again\n") == 0
-    assert fields(devops) == [("Done", TITLE, "older"), ("To Do", TITLE, "old again")]
+    assert fields(devops) == [("Done", NAMED, "older"), ("To Do", NAMED, "old again")]
 
 
 def test_the_state_in_which_nothing_is_left_has_the_name_that_the_process_gives_it(devops: FakeAzureDevOps) -> None:
     devops.states = (("New", "Proposed"), ("Active", "InProgress"), ("Closed", "Completed"), ("Removed", "Removed"))
     assert keep("old\n") == keep("") == 0
-    assert fields(devops) == [("Closed", TITLE, "old")]
+    assert fields(devops) == [("Closed", NAMED, "old")]
 
 
-@pytest.mark.parametrize(("title", "author"), [(TITLE, ME), ("another", ACCOUNT)])
+@pytest.mark.parametrize(("title", "author"), [(NAMED, ME), ("another", ACCOUNT)])
 def test_another_work_item_is_left_alone(devops: FakeAzureDevOps, title: str, author: str) -> None:
     devops.work_items[7] = {"System.State": "To Do", "System.Title": title, "System.CreatedBy": author}
     assert keep("") == 0
     assert devops.work_items[7]["System.State"] == "To Do"
     assert keep("old\n") == 0
     assert len(devops.work_items) == 2
+
+
+def test_two_projects_in_a_project_of_azure_devops_keep_one_each(devops: FakeAzureDevOps) -> None:
+    assert keep("old\n") == 0
+    names = Path(".azuredevops/templates/names.yml")
+    first = names.read_text(encoding="utf-8")
+    names.write_text(first.replace("a-project", "topics"), encoding="utf-8")
+    assert keep("older\n") == 0
+    assert keep("") == 0
+    other = f"{TITLE}: topics"
+    assert fields(devops) == [("To Do", NAMED, "old"), ("Done", other, "older")]
 
 
 def test_without_anything_to_report_it_says_so(devops: FakeAzureDevOps, capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,7 +202,7 @@ def test_a_dry_run_only_shows_what_it_would_ask(
     monkeypatch.delenv("SYSTEM_ACCESSTOKEN")
     assert keep("old\n", TITLE, "--dry-run") == 0
     assert devops.asked == []
-    assert "[System.Title] = 'The project''s age'" in capsys.readouterr().out
+    assert "[System.Title] = 'The project''s age: a-project'" in capsys.readouterr().out
 
 
 def test_outside_of_a_pipeline_it_says_what_is_missing(

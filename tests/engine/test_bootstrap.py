@@ -161,6 +161,13 @@ def test_only_the_first_environment_can_be_read_from_every_branch(fresh: Project
     }
 
 
+def test_without_a_plan_in_pull_requests_no_environment_can_be_read_from_every_branch(
+    fresh: Project, cloud: FakeCloud
+) -> None:
+    start(existing(fresh, cloud))
+    assert branches(cloud.environments["dev-read"]) == ["main"]
+
+
 def test_the_first_push_finds_azure_connected_and_only_the_protection_of_main_comes_later(
     fresh: Project, cloud: FakeCloud
 ) -> None:

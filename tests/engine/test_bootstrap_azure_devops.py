@@ -130,6 +130,14 @@ def test_test_and_prod_need_an_approval_and_dev_does_not_and_main_alone_changes_
     assert branch["settings"]["inputs"]["allowedBranches"] == "refs/heads/main"
 
 
+def test_without_a_plan_in_pull_requests_no_connection_is_open_to_every_branch(
+    fresh: Project, cloud: FakeCloud
+) -> None:
+    (fresh.root / ".azuredevops" / "infrastructure.yml").unlink()
+    start(fresh)
+    assert guards(cloud.devops)["endpoint a-project-dev-read"] == {"main only"}
+
+
 def test_a_pipeline_may_use_what_it_names_and_nothing_else(fresh: Project, cloud: FakeCloud) -> None:
     start(fresh, "dev", "prod")
     changing = ["deliver", "infrastructure", "monitor", "rollback", "teardown", "train"]
@@ -259,12 +267,26 @@ def test_agents_in_a_private_network_are_a_pool_for_each_environment(fresh: Proj
     assert permissions["queue 100"] == permissions["queue 101"] == changing
 
 
+def test_only_main_may_use_a_pool_and_undo_opens_it_again(fresh: Project, cloud: FakeCloud) -> None:
+    use_pool(fresh, "mlops")
+    cloud.devops.pools = {"mlops-dev": [], "mlops-prod": []}
+    theirs = {"id": 7, "type": {"id": LOCK.type}, "settings": {}, "resource": {"type": "queue", "id": "101"}}
+    cloud.devops.checks.append({**theirs, "resource": theirs["resource"] | {"name": "mlops-prod"}})
+    start(fresh, "dev", "prod")
+    assert guards(cloud.devops)["queue mlops-dev"] == {"main only"}
+    assert guards(cloud.devops)["queue mlops-prod"] == {"lock", "main only"}
+    start(fresh, "dev", "prod", yes=False)
+    start(fresh, "dev", "prod", undo=True)
+    assert [each["id"] for each in cloud.devops.checks] == [7]
+
+
 def test_a_pool_that_is_not_there_yet_is_named(
     fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
     use_pool(fresh, "mlops")
     start(fresh)
-    assert "warning: no pipeline may use pool mlops-dev, because there is none" in capsys.readouterr().out
+    said = [line for line in capsys.readouterr().out.splitlines() if "mlops-dev" in line and "warning" in line]
+    assert said == ["warning: no pipeline may use pool mlops-dev, because there is none"]
 
 
 def test_a_private_network_needs_agents_inside_it(
@@ -282,6 +304,189 @@ def test_the_plan_asks_azure_devops_each_question_once(fresh: Project, cloud: Fa
     asked = [" ".join(line) for line in cloud.log if line[:4] == ["az", "rest", "--method", "get"]]
     assert len(asked) > 20
     assert len(asked) == len(set(asked))
+
+
+# After something was taken away by hand.
+
+
+def forget(things: dict[Any, dict[str, Any]], name: str) -> Any:
+    """Delete the thing with a name; return its key."""
+    key = next(key for key, each in things.items() if each["name"] == name)
+    del things[key]
+    return key
+
+
+def delete_environment(name: str) -> Callable[[FakeAzureDevOps], None]:
+    """A person deletes an environment, and its checks, permissions and roles with it."""
+
+    def change(devops: FakeAzureDevOps) -> None:
+        number = forget(devops.environments, name)
+        devops.forget("environment", str(number))
+        devops.roles.pop(f"project-id_{number}", None)
+
+    return change
+
+
+def delete_connection(name: str) -> Callable[[FakeAzureDevOps], None]:
+    """A person deletes a service connection."""
+    return lambda devops: devops.forget("endpoint", forget(devops.connections, name))
+
+
+def delete_pipeline(name: str) -> Callable[[FakeAzureDevOps], None]:
+    """A person deletes a pipeline, and its runs, permissions and policies with it."""
+
+    def change(devops: FakeAzureDevOps) -> None:
+        number = forget(devops.pipelines, name)
+        devops.runs = [each for each in devops.runs if each["definition"]["id"] != number]
+        for found in devops.permissions.values():
+            found["pipelines"] = [each for each in found["pipelines"] if each != number]
+        used = [key for key, each in devops.policies.items() if each["settings"]["buildDefinitionId"] == number]
+        for key in used:
+            del devops.policies[key]
+
+    return change
+
+
+def delete_check(kind: str, name: str) -> Callable[[FakeAzureDevOps], None]:
+    """A person deletes a check."""
+
+    def change(devops: FakeAzureDevOps) -> None:
+        devops.checks = [
+            each for each in devops.checks if (each["type"]["id"], each["resource"]["name"]) != (kind, name)
+        ]
+
+    return change
+
+
+def delete_permissions(devops: FakeAzureDevOps) -> None:
+    """A person takes back every permission of a pipeline."""
+    devops.permissions.clear()
+
+
+def switch_policy_off(devops: FakeAzureDevOps) -> None:
+    """A person switches the policy of main off."""
+    for each in devops.policies.values():
+        each["isEnabled"] = False
+
+
+def delete_rights(devops: FakeAzureDevOps) -> None:
+    """A person takes back all rights of the account of the pipelines."""
+    devops.rights.clear()
+    devops.roles.clear()
+
+
+BY_HAND = {
+    "an environment": delete_environment("a-project-prod"),
+    "an environment of rollbacks": delete_environment("a-project-dev-rollback"),
+    "a connection": delete_connection("a-project-prod"),
+    "a connection that reads": delete_connection("a-project-dev-read"),
+    "the pipeline of the policy": delete_pipeline("pull-request"),
+    "the pipeline that ran": delete_pipeline("infrastructure"),
+    "another pipeline": delete_pipeline("rollback"),
+    "an approval": delete_check(APPROVAL.type, "a-project-prod"),
+    "a branch control": delete_check(BRANCHES.type, "a-project-prod-read"),
+    "a lock": delete_check(LOCK.type, "a-project-prod-rollback"),
+    "permissions": delete_permissions,
+    "the policy": switch_policy_off,
+    "rights": delete_rights,
+}
+
+
+def compared(cloud: FakeCloud) -> dict[str, object]:
+    """All that there is; what an identity trusts has the new id of a connection in it, which doctor compares."""
+    trust = {name: sorted(each) for name, each in cloud.credentials.items() if each}
+    return copy.deepcopy(cloud.contents() | {"credentials": trust})
+
+
+@pytest.mark.parametrize("what", BY_HAND)
+def test_what_a_person_took_away_comes_back_as_it_was(fresh: Project, cloud: FakeCloud, what: str) -> None:
+    start(fresh, "dev", "prod")
+    whole = compared(cloud)
+    BY_HAND[what](cloud.devops)
+    start(fresh, "dev", "prod")
+    assert compared(cloud) == whole
+    start(fresh, "dev", "prod", yes=False)
+    start(fresh, "dev", "prod", undo=True)
+    assert cloud.contents() == EMPTY
+
+
+@pytest.mark.parametrize("what", BY_HAND)
+def test_undo_takes_away_what_a_person_left(fresh: Project, cloud: FakeCloud, what: str) -> None:
+    start(fresh, "dev", "prod")
+    BY_HAND[what](cloud.devops)
+    start(fresh, "dev", "prod", undo=True)
+    assert cloud.contents() == EMPTY
+
+
+def test_an_approval_that_was_switched_off_is_asked_for_again(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh, "prod")
+    for each in cloud.devops.checks:
+        each["isDisabled"] = each["type"]["id"] == APPROVAL.type
+    start(fresh, "prod")
+    on = [each["resource"]["name"] for each in cloud.devops.checks if each["type"]["id"] == APPROVAL.type]
+    assert sorted(on) == 2 * ["a-project-prod"] + 2 * ["a-project-prod-rollback"]
+
+
+def remade(devops: FakeAzureDevOps) -> None:
+    """A person deleted the repository, made it again and pushed to it: same name, another id; policies go with it."""
+    devops.repositories["a-project"] |= {"id": "another-id"}
+    devops.policies.clear()
+
+
+def test_pipelines_of_a_repository_that_is_gone_are_made_for_the_new_one(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh, "dev", "prod")
+    whole = compared(cloud)
+    remade(cloud.devops)
+    start(fresh, "dev", "prod")
+    assert {each["repository"]["id"] for each in cloud.devops.pipelines.values()} == {"another-id"}
+    whole["repository rights"] = {
+        (space, token.replace("id-of-a-project", "another-id")): bits
+        for (space, token), bits in cloud.devops.rights.items()
+        if token == "repoV2/project-id/another-id"
+    }
+    found = compared(cloud)
+    found["repository rights"] = {
+        key: bits for key, bits in cloud.devops.rights.items() if key[1] == "repoV2/project-id/another-id"
+    }
+    assert found == whole
+    start(fresh, "dev", "prod", yes=False)
+
+
+def test_what_bootstrap_did_not_make_is_not_deleted_because_its_repository_is_gone(
+    fresh: Project, cloud: FakeCloud
+) -> None:
+    start(fresh)
+    remade(cloud.devops)
+    next(each for each in cloud.devops.pipelines.values() if each["name"] == "train")["description"] = ""
+    before = len(cloud.changes)
+    with pytest.raises(UserError, match=r"the pipeline train .* runs the repository that was here before: delete it"):
+        start(fresh)
+    assert len(cloud.changes) == before
+    start(fresh, undo=True)
+    assert [each["name"] for each in cloud.devops.pipelines.values()] == ["train"]
+
+
+@pytest.mark.parametrize("undo", [False, True])
+def test_pipelines_of_another_repository_are_left_to_it(fresh: Project, cloud: FakeCloud, undo: bool) -> None:
+    start(fresh)
+    before = compared(cloud)
+    other = dataclasses.replace(fresh, repository=f"my-org/{PROJECT}/other")
+    cloud.devops.create_repository("other")["branches"]["main"] = "1"
+    cloud.origin = "https://dev.azure.com/my-org/Data%20Science/_git/other"
+    with pytest.raises(UserError) as error:
+        start(other, create_repository=False, undo=undo)
+    assert "the pipeline deliver in folder a-project of Data Science runs the repository a-project" in str(error.value)
+    assert "(`project` in .azuredevops/templates/names.yml)" in str(error.value)
+    assert compared(cloud) == before
+
+
+@pytest.mark.parametrize("create", [False, True])
+def test_a_project_that_was_renamed_is_not_made_again(fresh: Project, cloud: FakeCloud, create: bool) -> None:
+    start(fresh)
+    cloud.devops.project, before = None, len(cloud.changes)
+    with pytest.raises(UserError, match=r"was pushed to the project Data Science .*`git remote set-url origin URL`"):
+        start(fresh, create_repository=create)
+    assert len(cloud.changes) == before
 
 
 # What is there already.

@@ -129,6 +129,38 @@ def open_to_all(cloud: FakeCloud) -> None:
     cloud.devops.permissions["endpoint", number]["all"] = True
 
 
+def open_to_another(cloud: FakeCloud) -> None:
+    """A person let a pipeline of another project use the connection."""
+    cloud.devops.permissions["endpoint", named(cloud.devops.connections, "a-project-dev")]["pipelines"].append(999)
+
+
+def paused(cloud: FakeCloud) -> None:
+    """A person paused a pipeline."""
+    cloud.devops.pipelines[named(cloud.devops.pipelines, "train")]["queueStatus"] = "paused"
+
+
+def without_file(cloud: FakeCloud) -> None:
+    """An update removed a pipeline's file."""
+    (cloud.root / ".azuredevops" / "monitor.yml").unlink()
+
+
+def of_a_repository_that_is_gone(cloud: FakeCloud) -> None:
+    """The repository was deleted and made again; a person gave the new one its policy and rights."""
+    cloud.devops.pipelines[named(cloud.devops.pipelines, "train")]["repository"]["id"] = "gone"
+
+
+def of_another_repository(cloud: FakeCloud) -> None:
+    """A pipeline of that name is another project's."""
+    cloud.devops.create_repository("theirs")
+    cloud.devops.pipelines[named(cloud.devops.pipelines, "train")]["repository"]["id"] = "id-of-theirs"
+
+
+def switched_off(cloud: FakeCloud) -> None:
+    """A person switched the lock off."""
+    for each in cloud.devops.checks:
+        each["isDisabled"] = (each["type"]["id"], each["resource"]["name"]) == (LOCK.type, "a-project-dev")
+
+
 def without_policy(cloud: FakeCloud) -> None:
     """The policy of main was switched off."""
     for each in cloud.devops.policies.values():
@@ -155,6 +187,7 @@ def without_a_look(cloud: FakeCloud) -> None:
 def without_a_run(cloud: FakeCloud) -> None:
     """The first run could not be started."""
     cloud.devops.runs.clear()
+    cloud.devops.has_run = False
 
 
 def without_project(cloud: FakeCloud) -> None:
@@ -235,6 +268,25 @@ DEFECTS: dict[str, tuple[Callable[[FakeCloud], None], str, str, str, str]] = {
     "open to all": (
         open_to_all, "pipelines", "warning", "every pipeline of Data Science may use connection a-project-dev",
         "limit it",
+    ),
+    "open to another": (
+        open_to_another, "pipelines", "warning", "a-project-dev is open to more pipelines than need it: number 999",
+        "remove them",
+    ),
+    "paused": (paused, "pipelines", "warning", "the pipeline train is paused", "enable it in its settings"),
+    "file gone": (
+        without_file, "pipelines", "warning", "the pipeline monitor runs .azuredevops/monitor.yml, which is not there",
+        "delete it in Azure DevOps",
+    ),
+    "repository gone": (
+        of_a_repository_that_is_gone, "pipelines", "error", "train runs the repository that was here before", AGAIN,
+    ),
+    "another repository": (
+        of_another_repository, "pipelines", "error", "train runs the repository theirs, not my-org/Data Science/",
+        "delete it",
+    ),
+    "switched off": (
+        switched_off, "approvals and branches", "warning", "environment a-project-dev lacks: one run at a time", AGAIN,
     ),
     "a right less": (
         without_right, "pipelines", "warning", "missing: rights of the pipelines: comment on pull requests", AGAIN,
@@ -363,6 +415,26 @@ def test_agents_are_looked_for_in_the_private_network(
     use_pool(built, pool)
     ((_, finding),) = [each for each in look(closed(built)) if each[0] == "agents"]
     assert (finding.level, text in finding.text) == (level, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda cloud: cloud.devops.permissions.pop(("queue", "100")), "may not use pool mlops-dev"),
+        (without_guard(BRANCHES.type, "mlops-dev"), "pool mlops-dev lacks: main only"),
+    ],
+)
+def test_a_pool_is_for_the_pipelines_of_main(
+    fresh: Project, cloud: FakeCloud, change: Callable[[FakeCloud], None], text: str
+) -> None:
+    use_pool(fresh, "mlops")
+    cloud.devops.pools = {"mlops-dev": [{"name": "one", "status": "online"}]}
+    start(fresh)
+    assert bad(look(fresh)) == []
+    change(cloud)
+    ((_, finding),) = bad(look(fresh))
+    assert text in finding.text
+    assert finding.remedy == AGAIN
 
 
 # The program.

@@ -130,6 +130,11 @@ class Project:
         return sorted(found, key=lambda name: order.get(name, len(order)))
 
     @property
+    def planned_environment(self) -> str:
+        """The environment that a pull request plans, from its own branch; empty if the project builds none."""
+        return "" if self.infrastructure == "existing" else self.first_environment
+
+    @property
     def first_environment(self) -> str:
         """The environment where models are trained, and the default of every verb.
 

@@ -218,8 +218,9 @@ class GitHub(Checkout):
         name = self.place.named(config.environment)
         steps = [*self._connected(name, identity), Rules(self, name, reviewed=not is_first)]
         steps += self._connected(reading(name), reader)
-        # A pull request shows its plan for the first environment, so its branch has to get there.
-        return steps if is_first else [*steps, Rules(self, reading(name), reviewed=False)]
+        # A pull request shows its plan for one of them, so its branch has to get there.
+        plans = config.environment == self.cloud.project.planned_environment
+        return steps if plans else [*steps, Rules(self, reading(name), reviewed=False)]
 
     def _connected(self, name: str, identity: Identity) -> list[Step]:
         workflows = f"workflows of {self.name} in {name}"
@@ -775,7 +776,7 @@ def check_trust(context: Context) -> Iterator[Finding]:
 def check_branches(context: Context) -> Iterator[Finding]:
     """Look which branches the workflows of each environment may come from."""
     for environment, _, _ in _identities(context):
-        if environment == reading(context.project.first_environment):
+        if environment == reading(context.project.planned_environment):
             continue  # pull requests plan under it, from their own branches
         path = f"repos/{{owner}}/{{repo}}/environments/{environment}"
         try:

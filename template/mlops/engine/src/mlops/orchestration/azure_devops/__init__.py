@@ -51,7 +51,7 @@ class AzureDevOps:
 
     def issues(self, project: Project, *, dry_run: bool) -> run.DevOpsIssues:
         """Return the open work items that pipelines opened."""
-        return run.DevOpsIssues(dry_run=dry_run)
+        return run.DevOpsIssues(project, dry_run=dry_run)
 
     def write_copies(self, project: Project) -> None:
         """Say that there is nothing to copy: a pipeline is made for the file where it is."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mlops.orchestration.azure_devops import steps
-from mlops.orchestration.azure_devops.names import FOLDER, NAMES
+from mlops.orchestration.azure_devops.names import CHANGING, FOLDER, NAMES, PLANNING
 from mlops.orchestration.azure_devops.repository import INSTALL_EXTENSION, NO_AGENTS, AzureRepos
 from mlops.orchestration.checkout import BRANCH
 from mlops.subscription.checks import Context, Finding, error, ok, warning
@@ -136,9 +136,11 @@ def check_guards(context: Context) -> Iterator[Finding]:
     is_first = name == context.project.first_environment
     guards = steps.guards(approved=not is_first)
     guarded = [(steps.ENVIRONMENT, each, guards) for each in devops.names.environments(name)]
-    for each in devops.names.connections(name, is_first=is_first):
-        if not is_first or each == devops.names.connection(name):
+    for each, pipelines in devops.names.connections(name, is_first=is_first).items():
+        if PLANNING not in pipelines:
             guarded.append((steps.CONNECTION, each, (steps.BRANCHES,)))
+    if pool := devops.names.pool(name):
+        guarded.append((steps.POOL, pool, (steps.BRANCHES,)))
     for kind, resource, wanted in guarded:
         number = steps.identifier(devops, kind, resource)
         if not number:
@@ -158,15 +160,15 @@ def check_pipelines(context: Context) -> Iterator[Finding]:
     known = devops.pipelines()
     if missing := [name for name in devops.names.pipelines if name not in known]:
         yield error(f"there are no pipelines {', '.join(missing)} in folder {devops.names.prefix}", again)
-    for name in devops.names.pipelines:
-        file = f"{FOLDER}/{name}.yml"
-        found = str(((known.get(name) or {}).get("process") or {}).get("yamlFilename", file)).lstrip("/")
-        if found != file:
-            yield error(f"the pipeline {name} runs {found}, not {file}", f"delete it in Azure DevOps, then {again}")
+    for name, found in known.items():
+        yield from _pipeline(context, devops, name, found)
     name = context.config.environment
     is_first = name == context.project.first_environment
     used = [(steps.ENVIRONMENT, *each) for each in devops.names.environments(name).items()]
     used += [(steps.CONNECTION, *each) for each in devops.names.connections(name, is_first=is_first).items()]
+    if pool := devops.names.pool(name):
+        used.append((steps.POOL, pool, CHANGING))
+    ids = {each["id"]: name for name, each in known.items()}
     for kind, resource, wanted in used:
         number = steps.identifier(devops, kind, resource)
         if not number:
@@ -181,6 +183,13 @@ def check_pipelines(context: Context) -> Iterator[Finding]:
         waiting = [each for each in wanted if each in known and known[each]["id"] not in allowed]
         if waiting:
             yield error(f"{', '.join(waiting)} may not use {kind.word} {resource}", again)
+        # Several projects may share a pool.
+        if kind != steps.POOL and (more := sorted(each for each in allowed if ids.get(each) not in wanted)):
+            others = ", ".join(ids.get(each, f"number {each}") for each in more)
+            yield warning(
+                f"{kind.word} {resource} is open to more pipelines than need it: {others}",
+                "unless you want that, remove them: Security, in its settings in Azure DevOps",
+            )
     gate = known.get(steps.GATE)
     if gate and steps.policy(devops, gate["id"]) is None:
         yield warning(f"{BRANCH} accepts any push: no policy requires {steps.GATE}", again)
@@ -192,6 +201,24 @@ def check_pipelines(context: Context) -> Iterator[Finding]:
         yield from (warning(f"missing: {step.name}", again) for step in rights if not step.done())
     if not missing:
         yield ok(f"{len(known)} pipelines in folder {devops.names.prefix}")
+
+
+def _pipeline(context: Context, devops: AzureRepos, name: str, found: dict[str, Any]) -> Iterator[Finding]:
+    """Compare a pipeline with its file; one of a person's own is no concern."""
+    again, delete = context.command("bootstrap"), "delete it in Azure DevOps"
+    file, own = f"{FOLDER}/{name}.yml", found.get("description") == steps.MARK
+    runs = str((found.get("process") or {}).get("yamlFilename", file)).lstrip("/")
+    if name not in devops.names.pipelines:
+        if own:
+            yield warning(f"the pipeline {name} runs {runs}, which is not there", delete)
+        return
+    if runs != file:
+        yield error(f"the pipeline {name} runs {runs}, not {file}", f"{delete}, then {again}")
+    if (other := steps.other_repository(devops, found)) is not None:
+        text = f"the pipeline {name} runs the repository {other or 'that was here before'}, not {devops.name}"
+        yield error(text, f"{delete}, then {again}" if other else again)
+    if (state := found.get("queueStatus", "enabled")) != "enabled":
+        yield warning(f"the pipeline {name} is {state}", "enable it in its settings in Azure DevOps")
 
 
 def check_agents(context: Context) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from mlops.config import EnvironmentConfig
 from mlops.errors import CommandError, UserError
 from mlops.orchestration.azure_devops import steps
 from mlops.orchestration.azure_devops.api import RESOURCE, Api, Parameters, message
-from mlops.orchestration.azure_devops.names import CHANGING, NAMES, Address, Names
+from mlops.orchestration.azure_devops.names import CHANGING, NAMES, PLANNING, Address, Names
 from mlops.orchestration.checkout import BRANCH, Checkout, FirstCommit, FirstPush, LockFile
 from mlops.orchestration.checkout import REMEDIES as GIT_REMEDIES
 from mlops.subscription.account import body
@@ -41,6 +41,13 @@ class AzureRepos(Checkout):
         """
         self.run("az", "extension", "show", "--name", "azure-devops", "--output", "none")
         user, made = self.user, self.create or self.undo
+        pushed = self.git("rev-parse", "--verify", f"refs/remotes/origin/{BRANCH}")
+        if self.project is None and pushed and not self.undo:
+            where = f"{self.address.project} in {self.address.organisation}"
+            raise UserError(
+                f"{BRANCH} was pushed to the project {where}, and there is none that you can see: if it was renamed, "
+                "run `git remote set-url origin URL` with its new URL"
+            )
         if self.project is None and not made:
             raise UserError(
                 f"there is no project {self.address.project} in {self.address.organisation} that you can see: "
@@ -56,6 +63,7 @@ class AzureRepos(Checkout):
                 f"the project lies in {self.place.folder} of the repository {self.place.top}: with Azure DevOps it has "
                 "to be the top of a repository of its own, of which a project of Azure DevOps holds several"
             )
+        self._check_pipelines()
         if self.create:
             self._check_git()
         new = "" if self.repository or self.undo else ", new and private"
@@ -122,11 +130,13 @@ class AzureRepos(Checkout):
             guarded.append(steps.Checks(self, steps.ENVIRONMENT, each, steps.guards(approved=not is_first)))
             guarded.append(steps.Permission(self, steps.ENVIRONMENT, each, pipelines))
         for each, pipelines in connections.items():
-            # A pull request shows its plan for the first environment, so its branch has to get there.
-            if not is_first or each == self.names.connection(name):
+            # A pull request shows its plan through one of them, so its branch has to get there.
+            if PLANNING not in pipelines:
                 guarded.append(steps.Checks(self, steps.CONNECTION, each, (steps.BRANCHES,)))
             guarded.append(steps.Permission(self, steps.CONNECTION, each, pipelines))
         if pool := self.names.pool(name):
+            # What another branch left on an agent would be there when the next run signs in.
+            guarded.append(steps.PoolChecks(self, steps.POOL, pool, (steps.BRANCHES,)))
             guarded.append(steps.Permission(self, steps.POOL, pool, CHANGING))
         return guarded
 
@@ -248,6 +258,19 @@ class AzureRepos(Checkout):
                 f"{self.name} is in Azure DevOps already, with commits of its own: name another one in [tool.mlops] of "
                 f"pyproject.toml, or connect it with `git remote add origin {self.address.clone_url}`"
             )
+
+    def _check_pipelines(self) -> None:
+        known = self.pipelines() if self.repository else {}
+        for name in self.names.pipelines:
+            other = steps.other_repository(self, known[name]) if name in known else None
+            # What `bootstrap` made for a repository that is gone, it makes again.
+            if other or (other is not None and not self.undo and known[name].get("description") != steps.MARK):
+                where = f"folder {self.names.prefix} of {self.address.project}"
+                what = f"the repository {other or 'that was here before'}"
+                raise UserError(
+                    f"the pipeline {name} in {where} runs {what}: delete it if it is of no use, or give this project "
+                    f"names of its own (`project` in {NAMES})"
+                )
 
     def branches(self) -> list[str]:
         """Return the names of the branches in Azure DevOps."""

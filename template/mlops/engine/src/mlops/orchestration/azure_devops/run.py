@@ -178,13 +178,15 @@ class DevOpsComments:
 class DevOpsIssues:
     """The open work items that pipelines of the project opened."""
 
-    def __init__(self, *, dry_run: bool) -> None:
+    def __init__(self, project: Project, *, dry_run: bool) -> None:
         """Find the run; a dry run has none, and only shows what it would look for."""
+        self._name = Names(project).prefix
         self._dry_run = dry_run
         self._run = None if dry_run else Run.here()
 
     def find(self, title: str) -> str:
-        """Return the number of the one with this title."""
+        """Return the number of the one with this title, and this project's name: others share the account."""
+        title = self._named(title)
         wanted = {
             "System.TeamProject": "@project",
             "System.WorkItemType": f"'{ITEM}'",
@@ -203,6 +205,7 @@ class DevOpsIssues:
         """Open one."""
         if self._dry_run:
             return
+        title = self._named(title)
         found = self._call("POST", f"_apis/wit/workitems/${ITEM}", [_field("System.Title", title), *_text(file)])
         print(f"Opened work item {found['id']}: {title}", flush=True)
 
@@ -216,6 +219,9 @@ class DevOpsIssues:
         last_word = _field("System.History", "Nothing is left of this.")
         self._call("PATCH", f"_apis/wit/workitems/{number}", [_field("System.State", self._closed()), last_word])
         print(f"Closed work item {number}.", flush=True)
+
+    def _named(self, title: str) -> str:
+        return f"{title}: {self._name}"
 
     def _closed(self) -> str:
         """Return the name of the state in which nothing is left to do, which each process calls in its own way."""

@@ -304,6 +304,8 @@ class Pipelines(RemovableStep):
         source = ("--repository", devops.address.repository, "--repository-type", "tfsgit", "--branch", BRANCH)
         more = ("--description", MARK, "--skip-first-run", "true", *devops.scope, "--output", "none")
         for name in self._missing():
+            if name in devops.pipelines():  # of the repository that was here before
+                self._delete(devops.pipelines()[name]["id"])
             place = ("--name", name, "--folder-path", devops.folder, "--yml-path", f"{FOLDER}/{name}.yml")
             devops.run("az", "pipelines", "create", *place, *source, *more)
 
@@ -317,7 +319,7 @@ class Pipelines(RemovableStep):
         own = self._own() or ({"": "PIPELINE_ID"} if devops.cloud.dry_run else {})
         for name, number in own.items():
             try:
-                devops.run("az", "pipelines", "delete", "--id", str(number), "--yes", *devops.scope, "--output", "none")
+                self._delete(number)
             except CommandError as failure:
                 if "retained" not in failure.output:
                     raise
@@ -328,8 +330,12 @@ class Pipelines(RemovableStep):
         if kept:
             raise SkippedError(f"pipelines {', '.join(kept)} stay: some of their runs are retained")
 
+    def _delete(self, number: object) -> None:
+        delete = ("az", "pipelines", "delete", "--id", str(number), "--yes")
+        self.devops.run(*delete, *self.devops.scope, "--output", "none")
+
     def _missing(self) -> list[str]:
-        known = {} if self.devops.cloud.dry_run else self.devops.pipelines()
+        known = {} if self.devops.cloud.dry_run else own_pipelines(self.devops)
         return [name for name in self.devops.names.pipelines if name not in known]
 
     def _own(self) -> dict[str, Any]:
@@ -343,6 +349,22 @@ class Pipelines(RemovableStep):
 
     def _own_folder(self) -> bool:
         return any(each.get("description") == MARK for each in self._folders())
+
+
+def own_pipelines(devops: "AzureRepos") -> dict[str, dict[str, Any]]:
+    """Return the pipelines in the project's folder that run the project's repository, by name."""
+    return {name: each for name, each in devops.pipelines().items() if other_repository(devops, each) is None}
+
+
+def other_repository(devops: "AzureRepos", pipeline: Mapping[str, Any]) -> str | None:
+    """Return the name of the repository that a pipeline runs, empty for one that is gone; None if it is the project's.
+
+    A repository that was deleted and made again has the same name and another id.
+    """
+    number = str((pipeline.get("repository") or {}).get("id") or "")
+    if not number or not devops.repository or number.lower() == devops.ids[1].lower():
+        return None
+    return str((devops.api.get(f"_apis/git/repositories/{number}") or {"name": ""})["name"])
 
 
 @dataclass
@@ -364,7 +386,7 @@ class Permission(Step):
         number = identifier(self.devops, self.kind, self.resource)
         if not number:
             return False
-        known = self.devops.pipelines()
+        known = own_pipelines(self.devops)
         if any(name not in known for name in self._wanted):
             return False
         found = permitted(self.devops, self.kind, number)
@@ -484,16 +506,49 @@ class Checks(Step):
         return {}
 
 
+@dataclass
+class PoolChecks(Checks, RemovableStep):
+    """The checks of a pool of agents, which stays when they go; other things take theirs with them."""
+
+    def make(self) -> None:
+        """Add those that are missing; that there is no pool, the permission to use it says."""
+        if self.devops.cloud.dry_run or self.devops.find_pool(self.resource):
+            super().make()
+
+    def removable(self) -> bool:
+        """Return whether there are some as `bootstrap` adds them."""
+        return bool(self._own())
+
+    def remove(self) -> None:
+        """Delete these."""
+        own = ["CHECK_ID"] if self.devops.cloud.dry_run else self._own()
+        for number in own:
+            self.devops.change("delete", f"_apis/pipelines/checks/configurations/{number}")
+
+    def _own(self) -> list[object]:
+        number = identifier(self.devops, self.kind, self.resource)
+        found = configurations(self.devops, self.kind, number) if number else []
+        names = [self._settings(guard).get("displayName") for guard in known_guards(found) if guard in self.wanted]
+        return [each["id"] for each in found if (each.get("settings") or {}).get("displayName", "") in names]
+
+
 def guards_of(devops: "AzureRepos", kind: Kind, number: str) -> list[Guard]:
     """Return which of our kinds of checks something has."""
+    return known_guards(configurations(devops, kind, number))
+
+
+def configurations(devops: "AzureRepos", kind: Kind, number: str) -> list[dict[str, Any]]:
+    """Return all checks of something."""
     wanted = {"resourceType": kind.api, "resourceId": number, "$expand": "settings"}
-    return known_guards(devops.api.items("_apis/pipelines/checks/configurations", wanted))
+    return devops.api.items("_apis/pipelines/checks/configurations", wanted)
 
 
 def known_guards(configurations: Sequence[Mapping[str, Any]]) -> list[Guard]:
-    """Return which of our kinds of checks are among those of an answer."""
+    """Return which of our kinds of checks are among those of an answer; one that is switched off lets all pass."""
     found = []
     for each in configurations:
+        if each.get("isDisabled"):
+            continue
         definition = ((each.get("settings") or {}).get("definitionRef") or {}).get("id", "")
         found += [
             guard
@@ -515,8 +570,12 @@ class Policy(RemovableStep):
         return bool(self._find())
 
     def make(self) -> None:
-        """Add the policy; any policy lets changes in through pull requests alone."""
+        """Add the policy, or switch it on again; any policy lets changes in through pull requests alone."""
         devops = self.devops
+        if off := self._all():
+            document = {"isEnabled": True, "isBlocking": True, "type": off[0]["type"], "settings": off[0]["settings"]}
+            devops.change("put", f"_apis/policy/configurations/{off[0]['id']}", document, title=self.name)
+            return
         known = devops.pipelines()
         if not devops.cloud.dry_run and GATE not in known:
             raise SkippedError(f"{BRANCH} has no policy, because {NOT_PUSHED}")
@@ -537,33 +596,34 @@ class Policy(RemovableStep):
 
     def removable(self) -> bool:
         """Return whether there is one that no other environment needs."""
-        return bool(self._find()) and not self.devops.used_elsewhere()
+        return bool(self._all()) and not self.devops.used_elsewhere()
 
     def remove(self) -> None:
-        """Delete it."""
+        """Delete it, switched on or off: its pipeline goes, and without it no request would ever pass."""
         devops = self.devops
-        number = str((self._find() or {"id": "POLICY_ID"})["id"])
-        devops.run("az", "repos", "policy", "delete", "--policy-id", number, "--yes", *devops.scope, "--output", "none")
+        for each in self._all() or [{"id": "POLICY_ID"}]:
+            delete = ("az", "repos", "policy", "delete", "--policy-id", str(each["id"]), "--yes")
+            devops.run(*delete, *devops.scope, "--output", "none")
 
     def _find(self) -> Any:
         gate = self.devops.pipelines().get(GATE)
         return policy(self.devops, gate["id"]) if gate else None
 
+    def _all(self) -> list[dict[str, Any]]:
+        gate = self.devops.pipelines().get(GATE)
+        return policies(self.devops, gate["id"]) if gate else []
+
 
 def policy(devops: "AzureRepos", pipeline: int) -> Any:
     """Return the policy of main that requires a pipeline to pass, None without one."""
+    return next((each for each in policies(devops, pipeline) if each["isEnabled"] and each["isBlocking"]), None)
+
+
+def policies(devops: "AzureRepos", pipeline: int) -> list[dict[str, Any]]:
+    """Return the policies of main that name a pipeline, those that are switched off, too."""
     wanted = {"repositoryId": devops.ids[1], "refName": f"refs/heads/{BRANCH}", "policyType": BUILD_POLICY}
     found = devops.api.items("_apis/git/policy/configurations", wanted) if devops.repository else []
-    return next(
-        (
-            each
-            for each in found
-            if each["isEnabled"]
-            and each["isBlocking"]
-            and str(each["settings"].get("buildDefinitionId")) == str(pipeline)
-        ),
-        None,
-    )
+    return [each for each in found if str(each["settings"].get("buildDefinitionId")) == str(pipeline)]
 
 
 @dataclass
@@ -579,7 +639,7 @@ class FirstRun(Step):
 
     def done(self) -> bool:
         """Return whether one of the pipelines has run."""
-        ids = [str(each["id"]) for each in self.devops.pipelines().values()]
+        ids = [str(each["id"]) for each in own_pipelines(self.devops).values()]
         wanted = {"definitions": ",".join(ids), "$top": 1}
         return bool(ids) and bool(self.devops.api.items("_apis/build/builds", wanted))
 
