@@ -98,6 +98,12 @@ def fixed(value: Any) -> Read:
     return Read((), lambda: value)
 
 
+def one_of(found: list[Any], key: str) -> Any:
+    """The value that all blocks of a list have."""
+    [value] = {each[key] for each in found}
+    return value
+
+
 Settings = dict[str, tuple[str | Read, str | Read]]
 
 
@@ -128,6 +134,10 @@ ACCESS: Settings = {
     "public access": ("public_network_access_enabled", enabled("properties.publicNetworkAccess")),
 }
 
+CORS = (
+    ("allowed_origins", "allowed_methods", "allowed_headers", "exposed_headers", "max_age_in_seconds"),
+    ("allowedOrigins", "allowedMethods", "allowedHeaders", "exposedHeaders", "maxAgeInSeconds"),
+)
 STORAGE: Settings = {
     **PLACE,
     **ACCESS,
@@ -142,7 +152,15 @@ STORAGE: Settings = {
     "https only": ("https_traffic_only_enabled", "properties.supportsHttpsTrafficOnly"),
     "TLS": ("min_tls_version", "properties.minimumTlsVersion"),
     "firewall": ("network_rules.default_action", "properties.networkAcls.defaultAction"),
-    "bypass": (one("network_rules.bypass"), "properties.networkAcls.bypass"),
+    "bypass": (read("network_rules.bypass", ", ".join), "properties.networkAcls.bypass"),
+    "what a browser may do with blobs": (
+        blocks("blob_properties.cors_rule", *CORS[0]),
+        blocks("blobServices.properties.cors.corsRules", *CORS[1]),
+    ),
+    "what a browser may do with files": (
+        blocks("share_properties.cors_rule", *CORS[0]),
+        blocks("fileServices.properties.cors.corsRules", *CORS[1]),
+    ),
     "versioning": (
         unless("blob_properties.versioning_enabled", False),
         unless("blobServices.properties.isVersioningEnabled", False),
@@ -159,6 +177,25 @@ STORAGE: Settings = {
         "share_properties.retention_policy.days",
         days("fileServices.properties.shareDeleteRetentionPolicy"),
     ),
+}
+ENDS = "definition.actions"
+RETENTION: Settings = {
+    "account": ("storage_account_id", "parent"),
+    "rules": (
+        blocks(
+            "rule",
+            *("name", "enabled", "filters.blob_types", "filters.prefix_match"),
+            "actions.version.delete_after_days_since_creation",
+            "actions.base_blob.delete_after_days_since_modification_greater_than",
+        ),
+        blocks(
+            "properties.policy.rules",
+            *("name", "enabled", "definition.filters.blobTypes", "definition.filters.prefixMatch"),
+            f"{ENDS}.version.delete.daysAfterCreationGreaterThan",
+            f"{ENDS}.baseBlob.delete.daysAfterModificationGreaterThan",
+        ),
+    ),
+    "kind of rules": (fixed("Lifecycle"), read("properties.policy.rules", lambda rules: one_of(rules, "type"))),
 }
 KEY_VAULT: Settings = {
     **PLACE,
@@ -214,6 +251,7 @@ WORKSPACE: Settings = {
     "datastores sign in with": ("storage_account_access_type", "properties.systemDatastoresAuthMode"),
     "images are built on": ("image_build_compute_name", "properties.imageBuildCompute"),
     "managed network": ("managed_network.isolation_mode", "properties.managedNetwork.isolationMode"),
+    "own id": ("workspace_id", read("id", "{}.properties.workspaceId".format)),
     "network at once": ("managed_network.provision_on_creation_enabled", "properties.provisionNetworkNow"),
 }
 CLUSTER: Settings = {
@@ -446,6 +484,12 @@ KINDS = {
         PLACE,
     ),
     "storage account": Kind("azurerm_storage_account", "Microsoft.Storage/storageAccounts", STORAGE),
+    "retention": Kind(
+        "azurerm_storage_management_policy",
+        "Microsoft.Storage/storageAccounts/managementPolicies",
+        RETENTION,
+        (on("storage_account_id"), on("parent")),
+    ),
     "key vault": Kind("azurerm_key_vault", "Microsoft.KeyVault/vaults", KEY_VAULT),
     "container registry": Kind(
         "azurerm_container_registry", "Microsoft.ContainerRegistry/registries", CONTAINER_REGISTRY

@@ -8,5 +8,4 @@ module "data_lake" {
   log_analytics_id = azurerm_log_analytics_workspace.this.id
   log_categories   = local.log_categories.data_lake_blobs
   assignments      = { for key, assignment in local.assignments : key => assignment if assignment.on == "data_lake" }
-  lock_notes       = local.lock_notes
 }

@@ -8,6 +8,9 @@ locals {
   # With a private network nothing here is open to the internet, without one everything is, behind Entra ID.
   closed = try(local.config.network, null) != null
 
+  # Files from before the last two keys have none of them.
+  retention = merge({ version_days = 30, collected_days = 90 }, local.config.retention)
+
   # What every add-on needs to know.
   place = {
     resource_group = azurerm_resource_group.this.name

@@ -75,7 +75,7 @@ resource lake 'Microsoft.Storage/storageAccounts@2026-04-01' = {
     publicNetworkAccess: closed ? 'Disabled' : 'Enabled'
     networkAcls: {
       defaultAction: closed ? 'Deny' : 'Allow'
-      bypass: 'AzureServices'
+      bypass: closed ? 'AzureServices' : 'AzureServices, Logging, Metrics'
     }
   }
 }
@@ -122,7 +122,6 @@ resource datastore 'Microsoft.MachineLearningServices/workspaces/datastores@2026
   name: 'datalake'
   properties: {
     datastoreType: 'AzureDataLakeGen2'
-    tags: tags
     accountName: lake.name
     filesystem: container.name
     protocol: 'https'

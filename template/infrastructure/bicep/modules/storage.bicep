@@ -1,4 +1,4 @@
-import { environmentNames } from '../types.bicep'
+import { environmentNames, studioSettings } from '../types.bicep'
 
 @description('Names of the resources.')
 param names environmentNames
@@ -15,8 +15,23 @@ param closed bool
 @description('Logs of the blobs that go to Log Analytics.')
 param blobLogs string[]
 
+@description('What the pages of the studio may do from a browser: shared/studio.yml.')
+param studio studioSettings
+
 resource logAnalytics 'Microsoft.OperationalInsights/workspaces@2026-03-01' existing = {
   name: names.log_analytics
+}
+
+var cors = {
+  corsRules: [
+    {
+      allowedOrigins: studio.origins
+      allowedMethods: studio.methods
+      allowedHeaders: studio.headers
+      exposedHeaders: studio.headers
+      maxAgeInSeconds: studio.max_age_seconds
+    }
+  ]
 }
 
 resource account 'Microsoft.Storage/storageAccounts@2026-04-01' = {
@@ -39,8 +54,9 @@ resource account 'Microsoft.Storage/storageAccounts@2026-04-01' = {
     publicNetworkAccess: closed ? 'Disabled' : 'Enabled'
     networkAcls: {
       defaultAction: closed ? 'Deny' : 'Allow'
-      // The workspace reaches a closed account as a trusted Azure service.
-      bypass: 'AzureServices'
+      // The workspace reaches a closed account as a trusted Azure service. Nothing is stopped at an open one; there
+      // Terraform needs the longer list.
+      bypass: closed ? 'AzureServices' : 'AzureServices, Logging, Metrics'
     }
   }
 }
@@ -50,6 +66,7 @@ resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2026-04-01' = {
   parent: account
   name: 'default'
   properties: {
+    cors: cors
     isVersioningEnabled: true
     deleteRetentionPolicy: {
       enabled: true
@@ -66,6 +83,7 @@ resource shares 'Microsoft.Storage/storageAccounts/fileServices@2026-04-01' = {
   parent: account
   name: 'default'
   properties: {
+    cors: cors
     shareDeleteRetentionPolicy: {
       enabled: true
       days: 14

@@ -37,9 +37,3 @@ variable "assignments" {
     skip_service_principal_aad_check = bool
   }))
 }
-
-variable "lock_notes" {
-  description = "The setting that requires a lock against deletion; when null, there is no lock."
-  type        = string
-  default     = null
-}

@@ -257,9 +257,11 @@ class ModelRegistry(Section):
 
 
 class Retention(Section):
-    """How long logs are kept."""
+    """Days for which logs, earlier versions of blobs, and collected requests are kept."""
 
     log_days: Count
+    version_days: Count = 30  # files from before these two keys
+    collected_days: Count = 90
 
 
 class Security(Section):
