@@ -5,7 +5,7 @@ from its specifications and from recorded requests, so a finding against it is a
 `WRITTEN` is what Azure and Azure ML change in our resources afterwards, by themselves (azure_writes.yml has the
 decision about each).
 
-One server answers as Resource Manager, Entra ID and cloud metadata; a proxy beside it leads the vault's host there, too.
+One server answers as Resource Manager, Entra ID and cloud metadata; a proxy leads the vault's host there, too.
 """
 
 import base64
@@ -64,7 +64,7 @@ STUDIO = [
 Body = dict[str, Any]
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """An error of Azure: status, code and message."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
@@ -128,7 +128,7 @@ class Azure:
     def need(self, path: str, kind: str = "") -> Body:
         found = self.find(path)
         if found is None or (kind and kind_and_scope(path)[0] != kind):
-            raise Refusal(400, "ValidationError", f"{path} is no {kind or 'resource'}")
+            raise RefusalError(400, "ValidationError", f"{path} is no {kind or 'resource'}")
         return found
 
     def of(self, kind: str, below: str = "") -> Iterator[Body]:
@@ -179,12 +179,12 @@ class Azure:
         parent = container_of(path) if kind.count("/") > 1 else scope
         namespace = kind.partition("/")[0]
         if "/" in kind and namespace not in self.registered:
-            raise Refusal(409, "MissingSubscriptionRegistration", f"not registered to use namespace '{namespace}'")
+            raise RefusalError(409, "MissingSubscriptionRegistration", f"not registered to use namespace '{namespace}'")
         if "/" in kind and parent.count("/") > 2 and self.find(parent) is None:
-            raise Refusal(404, "ParentResourceNotFound", f"{parent} was not found")
+            raise RefusalError(404, "ParentResourceNotFound", f"{parent} was not found")
         old = self.find(path)
         if old and old.get("location") and sent.get("location", old["location"]) != old["location"]:
-            raise Refusal(409, "InvalidResourceLocation", f"{path} is in another location")
+            raise RefusalError(409, "InvalidResourceLocation", f"{path} is in another location")
         path = old["id"] if old else path
         spelled = path.rpartition("/providers/")[2].split("/")
         body = {
@@ -213,9 +213,9 @@ class Azure:
             for each in self.of(LOCK):
                 held = kind_and_scope(each["id"])[1].lower()
                 if path.lower() == held or path.lower().startswith(f"{held}/") or held.startswith(f"{path.lower()}/"):
-                    raise Refusal(409, "ScopeLocked", f"'{path}' cannot perform delete: locked: {held}")
+                    raise RefusalError(409, "ScopeLocked", f"'{path}' cannot perform delete: locked: {held}")
         if kind == f"{ML}/computes" and "underlyingResourceAction" not in query:
-            raise Refusal(400, "BadArgument", "underlyingResourceAction is required")
+            raise RefusalError(400, "BadArgument", "underlyingResourceAction is required")
         self._refuse_used(path, kind)
         if kind == VAULT:
             self.deleted_vaults[last(path).lower()] = copy.deepcopy(found)
@@ -233,11 +233,11 @@ class Azure:
         user, key = uses.get(kind, ("", ""))
         for each in self.of(user) if user else ():
             if (each["properties"].get(key) or {}).get("id", "").lower() == low:
-                raise Refusal(400, "InUse", f"{path} is used by {each['id']}")
+                raise RefusalError(400, "InUse", f"{path} is used by {each['id']}")
         if kind == ZONE and any(self.of(LINK, f"{low}/")):
-            raise Refusal(409, "CannotDeleteResource", "nested resources exist: virtual network links")
+            raise RefusalError(409, "CannotDeleteResource", "nested resources exist: virtual network links")
         if kind == "group" and (left := self.tracked(path)):
-            raise Refusal(409, "Fake", f"what is left in the group would go, too: {left}")
+            raise RefusalError(409, "Fake", f"what is left in the group would go, too: {left}")
 
     def tracked(self, group: str) -> list[str]:
         """What a group lists: no parts of resources, rights and settings."""
@@ -272,7 +272,7 @@ def identity(azure: Azure, path: str, body: Body, old: Body | None) -> Body:
 
 def storage_account(azure: Azure, path: str, body: Body, old: Body | None) -> Body:
     if any(last(each["id"]) == last(path) and each["id"].lower() != path.lower() for each in azure.of(STORAGE)):
-        raise Refusal(409, "StorageAccountAlreadyTaken", f"{last(path)} is taken")
+        raise RefusalError(409, "StorageAccountAlreadyTaken", f"{last(path)} is taken")
     properties = body["properties"] = {**(old or {}).get("properties", {}), **body["properties"]}
     if old:
         body = {**{key: old[key] for key in ("sku", "kind", "tags", "location") if key in old}, **body}
@@ -303,7 +303,7 @@ def blob_service(azure: Azure, path: str, body: Body, old: Body | None) -> Body:
     account = azure.need(container_of(path), STORAGE)
     properties = {**(old or {}).get("properties", {}), **body["properties"]}
     if account["properties"].get("isHnsEnabled") and properties.get("isVersioningEnabled"):
-        raise Refusal(400, "FeatureNotSupportedForAccount", "no versions with a hierarchical namespace")
+        raise RefusalError(400, "FeatureNotSupportedForAccount", "no versions with a hierarchical namespace")
     properties["cors"] = {"corsRules": (properties.get("cors") or {}).get("corsRules") or []}
     return {**body, "properties": properties}
 
@@ -326,12 +326,12 @@ def vault(azure: Azure, path: str, body: Body, old: Body | None) -> Body:
     properties, binned = body["properties"], azure.deleted_vaults.get(last(path).lower())
     recovers = properties.pop("createMode", "default") == "recover"
     if properties.get("enablePurgeProtection") is False:
-        raise Refusal(400, "BadRequest", 'The property "enablePurgeProtection" cannot be set to false.')
+        raise RefusalError(400, "BadRequest", 'The property "enablePurgeProtection" cannot be set to false.')
     if old is None and binned and not recovers:
-        raise Refusal(409, "ConflictError", "A vault with the same name already exists in deleted state.")
+        raise RefusalError(409, "ConflictError", "A vault with the same name already exists in deleted state.")
     if old is None and recovers:
         if not binned:
-            raise Refusal(404, "DeletedVaultNotFound", last(path))
+            raise RefusalError(404, "DeletedVaultNotFound", last(path))
         body = {**azure.deleted_vaults.pop(last(path).lower()), "tags": body.get("tags")}
         properties = body["properties"]
     for key in ("ipRules", "virtualNetworkRules"):
@@ -343,7 +343,7 @@ def vault(azure: Azure, path: str, body: Body, old: Body | None) -> Body:
 def container_registry(azure: Azure, path: str, body: Body, old: Body | None) -> Body:
     premium = body["sku"]["name"] == "Premium"
     if body["properties"].get("publicNetworkAccess") == "Disabled" and not premium:
-        raise Refusal(400, "PublicNetworkAccessNotSupported", "for Premium alone")
+        raise RefusalError(400, "PublicNetworkAccessNotSupported", "for Premium alone")
     off = {"status": "disabled"}
     defaults = {
         "adminUserEnabled": False,
@@ -436,7 +436,7 @@ def action_group(azure: Azure, path: str, body: Body, old: Body | None) -> Body:
 def budget(azure: Azure, path: str, body: Body, old: Body | None) -> Body:
     start = body["properties"]["timePeriod"]["startDate"]
     if old and start[:10] != old["properties"]["timePeriod"]["startDate"][:10]:
-        raise Refusal(400, "400", "the start date of a budget cannot be changed")
+        raise RefusalError(400, "400", "the start date of a budget cannot be changed")
     body["properties"]["timePeriod"].setdefault("endDate", f"{int(start[:4]) + 10}{start[4:]}")
     for each in body["properties"]["notifications"].values():
         each.setdefault("locale", "en-us")
@@ -449,14 +449,14 @@ def role_assignment(azure: Azure, path: str, body: Body, old: Body | None) -> Bo
     known = {each["properties"]["principalId"] for each in azure.of(IDENTITY)}
     kind = "ServicePrincipal" if principal in known | {DEPLOYER} else "User" if principal in USERS else None
     if kind is None or (principal in known and sent.get("principalType") is None):
-        raise Refusal(400, "PrincipalNotFound", f"{principal} is not in the directory")
+        raise RefusalError(400, "PrincipalNotFound", f"{principal} is not in the directory")
     if sent.get("principalType", kind) != kind:
-        raise Refusal(400, "UnmatchedPrincipalType", f"{principal} is a {kind}")
+        raise RefusalError(400, "UnmatchedPrincipalType", f"{principal} is a {kind}")
     for each in azure.of(ASSIGNMENT):
         other = each["properties"]
         same = other["principalId"] == principal and other["roleDefinitionId"].endswith(role)
         if same and other["scope"].lower() == scope.lower() and each["id"].lower() != path.lower():
-            raise Refusal(409, "RoleAssignmentExists", "The role assignment already exists.")
+            raise RefusalError(409, "RoleAssignmentExists", "The role assignment already exists.")
     definition = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/{role}"
     body["properties"] = {
         "roleDefinitionId": definition,
@@ -481,7 +481,7 @@ def workspace(azure: Azure, path: str, body: Body, old: Body | None) -> Body:
     for key, kind in (uses | {"applicationInsights": "microsoft.insights/components"}).items():
         azure.need(properties[key], kind)
         if not old and not azure.granted(primary, CONTRIBUTOR, properties[key]):
-            raise Refusal(400, "FailedIdentityOperation", f"its identity has no Contributor on {properties[key]}")
+            raise RefusalError(400, "FailedIdentityOperation", f"its identity has no Contributor on {properties[key]}")
     user_identities(azure, body)
     now, before = (
         properties.pop("provisionNetworkNow", None),
@@ -489,7 +489,7 @@ def workspace(azure: Azure, path: str, body: Body, old: Body | None) -> Body:
     )
     mode = (properties.get("managedNetwork") or before or {}).get("isolationMode", "Disabled")
     if before.get("isolationMode", "Disabled") not in ("Disabled", mode) and mode != "AllowOnlyApprovedOutbound":
-        raise Refusal(400, "ValidationError", "the managed network of a workspace cannot be opened again")
+        raise RefusalError(400, "ValidationError", "the managed network of a workspace cannot be opened again")
     made = before.get("status", {}).get("status") == "Active" or (bool(now) and not old)
     properties["managedNetwork"] = {
         "isolationMode": mode,
@@ -516,16 +516,16 @@ def compute(azure: Azure, path: str, body: Body, old: Body | None) -> Body:
     network = azure.need(container_of(path), ML)["properties"]["managedNetwork"]
     user_identities(azure, body)
     if inner.get("enableNodePublicIp") is False and network["status"]["status"] != "Active":
-        raise Refusal(400, "BadArgument", "no public address without a managed network that is provisioned")
+        raise RefusalError(400, "BadArgument", "no public address without a managed network that is provisioned")
     if body["properties"]["computeType"] == "ComputeInstance":
         if old:
-            raise Refusal(400, "BadArgument", "an instance that exists cannot be sent again")
+            raise RefusalError(400, "BadArgument", "an instance that exists cannot be sent again")
         if inner["personalComputeInstanceSettings"]["assignedUser"]["objectId"] not in USERS:
-            raise Refusal(400, "BadArgument", "the user is not in the directory")
+            raise RefusalError(400, "BadArgument", "the user is not in the directory")
     elif old:
         for key in ("vmSize", "vmPriority", "enableNodePublicIp", "remoteLoginPortPublicAccess"):
             if inner.get(key) != old["properties"]["properties"].get(key):
-                raise Refusal(400, "BadArgument", f"{key} of a cluster cannot be changed")
+                raise RefusalError(400, "BadArgument", f"{key} of a cluster cannot be changed")
     inner |= {"osType": "Linux", "isolatedNetwork": False, "allocationState": "Steady", "currentNodeCount": 0}
     body.setdefault("location", azure.need(container_of(path), ML)["location"])
     return body
@@ -542,18 +542,18 @@ def outbound_rule(azure: Azure, path: str, body: Body, old: Body | None) -> Body
     owner, properties = azure.need(container_of(path), ML), body["properties"]
     mode = owner["properties"]["managedNetwork"]["isolationMode"]
     if mode == "Disabled":
-        raise Refusal(400, "ValidationError", "the workspace has no managed network")
+        raise RefusalError(400, "ValidationError", "the workspace has no managed network")
     if properties["type"] == "FQDN" and mode != "AllowOnlyApprovedOutbound":
-        raise Refusal(400, "ValidationError", "FQDN rules are for AllowOnlyApprovedOutbound alone")
+        raise RefusalError(400, "ValidationError", "FQDN rules are for AllowOnlyApprovedOutbound alone")
     if properties["type"] == "PrivateEndpoint":
         target = properties["destination"]["serviceResourceId"]
         part = properties["destination"]["subresourceTarget"]
         azure.need(target)
         if part not in PARTS.get(kind_and_scope(target)[0], ()):
-            raise Refusal(400, "ValidationError", f"{target} has no {part}")
+            raise RefusalError(400, "ValidationError", f"{target} has no {part}")
         primary = azure.need(owner["properties"]["primaryUserAssignedIdentity"])["properties"]["principalId"]
         if not azure.granted(primary, APPROVER, target):
-            raise Refusal(400, "ValidationError", f"the workspace may not approve connections to {target}")
+            raise RefusalError(400, "ValidationError", f"the workspace may not approve connections to {target}")
         properties["destination"].setdefault("sparkEnabled", False)
     properties |= {"category": "UserDefined", "status": "Active"}
     return body
@@ -577,7 +577,7 @@ def subnet(azure: Azure, path: str, body: Body, old: Body | None) -> Body:
     mine = ipaddress.ip_network(prefixes[0])
     spaces = [ipaddress.ip_network(each) for each in owner["properties"]["addressSpace"]["addressPrefixes"]]
     if not any(mine.subnet_of(each) for each in spaces):  # type: ignore[arg-type]
-        raise Refusal(400, "NetcfgSubnetRangeOutsideVnet", f"{mine} is not inside the network")
+        raise RefusalError(400, "NetcfgSubnetRangeOutsideVnet", f"{mine} is not inside the network")
     properties["addressPrefix"] = prefixes[0]
     for key, value in (
         ("privateEndpointNetworkPolicies", "Disabled"),
@@ -632,9 +632,9 @@ def private_endpoint(azure: Azure, path: str, body: Body, old: Body | None) -> B
         target, parts = each["properties"]["privateLinkServiceId"], each["properties"]["groupIds"]
         found = azure.need(target)
         if len(parts) != 1 or parts[0] not in PARTS.get(kind_and_scope(target)[0], ()):
-            raise Refusal(400, "PrivateLinkServiceInvalidGroupId", f"{target} has no {parts}")
+            raise RefusalError(400, "PrivateLinkServiceInvalidGroupId", f"{target} has no {parts}")
         if kind_and_scope(target)[0] == ACR and found["sku"]["name"] != "Premium":
-            raise Refusal(400, "PrivateEndpointFeatureNotSupported", "for a Premium registry alone")
+            raise RefusalError(400, "PrivateEndpointFeatureNotSupported", "for a Premium registry alone")
         each["properties"]["privateLinkServiceConnectionState"] = {"status": "Approved", "description": ""}
     card = f"{kind_and_scope(path)[1]}/providers/Microsoft.Network/networkInterfaces/{last(path)}.nic"
     ip = {"name": "ip", "properties": {"privateIPAddress": "10.80.0.5", "subnet": body["properties"]["subnet"]}}
@@ -666,7 +666,7 @@ def query_rule(azure: Azure, path: str, body: Body, old: Body | None) -> Body:
 def model_registry(azure: Azure, path: str, body: Body, old: Body | None) -> Body:
     regions = body["properties"]["regionDetails"]
     if old and len(old["properties"]["regionDetails"]) > len(regions):
-        raise Refusal(400, "ValidationError", "regions of a registry cannot be removed")
+        raise RefusalError(400, "ValidationError", "regions of a registry cannot be removed")
     managed = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/azureml-rg-{last(path)}"
     for number, region in enumerate(regions):
         account = f"{managed}/providers/Microsoft.Storage/storageAccounts/{stable(path, str(number))[:8]}"
@@ -875,7 +875,7 @@ def answer(azure: Azure, base: str, method: str, path: str, query: dict[str, str
     """What the request gets; None where there is no body."""
     low = path.lower()
     if ".vault.azure.net" in host:
-        raise Refusal(403, "Forbidden", "Caller is not authorized to perform action on resource.")
+        raise RefusalError(403, "Forbidden", "Caller is not authorized to perform action on resource.")
     if low == "/metadata/endpoints":
         return metadata(base)
     if "/oauth2/" in low:
@@ -883,7 +883,7 @@ def answer(azure: Azure, base: str, method: str, path: str, query: dict[str, str
     if low.endswith("/.well-known/openid-configuration"):
         return {"issuer": base, "token_endpoint": f"{base}/{TENANT}/oauth2/v2.0/token"}
     if "api-version" not in query:
-        raise Refusal(400, "MissingApiVersionParameter", "api-version is required")
+        raise RefusalError(400, "MissingApiVersionParameter", "api-version is required")
     if re.fullmatch(r"/subscriptions/[^/]+", low):
         return {"id": path, "subscriptionId": SUBSCRIPTION, "tenantId": TENANT, "state": "Enabled"}
     if found := re.fullmatch(r"/subscriptions/[^/]+/providers(?:/([^/]+))?(/register)?", low):
@@ -892,7 +892,7 @@ def answer(azure: Azure, base: str, method: str, path: str, query: dict[str, str
         return provider(azure, found[1]) if found[1] else {"value": [provider(azure, each) for each in NAMESPACES]}
     if found := re.search(r"/deletedvaults/([^/]+)$", low):
         if found[1] not in azure.deleted_vaults:
-            raise Refusal(404, "DeletedVaultNotFound", "The specified deleted vault does not exist")
+            raise RefusalError(404, "DeletedVaultNotFound", "The specified deleted vault does not exist")
         properties = {"vaultId": azure.deleted_vaults[found[1]]["id"], "location": "westeurope"}
         return {"id": path, "name": found[1], "properties": properties}
     if low.endswith("checknameavailability"):
@@ -911,7 +911,7 @@ def answer(azure: Azure, base: str, method: str, path: str, query: dict[str, str
         if method == "PATCH":
             old = azure.find(path)
             if old is None:
-                raise Refusal(404, "ResourceNotFound", path)
+                raise RefusalError(404, "ResourceNotFound", path)
             sent = merged(old, sent)
         azure.puts.append((path, sent))
         return azure.shown(azure.put(path, sent))
@@ -920,7 +920,7 @@ def answer(azure: Azure, base: str, method: str, path: str, query: dict[str, str
         if not azure.delete(path, query):
             return None
         return found_one if ASSIGNMENT in low else {}
-    raise Refusal(405, "MethodNotAllowed", f"{method} {path}")
+    raise RefusalError(405, "MethodNotAllowed", f"{method} {path}")
 
 
 def special_answer(azure: Azure, method: str, path: str, sent: Any) -> Any:
@@ -960,7 +960,7 @@ def found_or_listed(azure: Azure, path: str) -> Body:
     body = azure.find(path)
     if body is None:
         code = "ResourceGroupNotFound" if kind_and_scope(path)[0] == "group" else "ResourceNotFound"
-        raise Refusal(404, code, f"{path} was not found")
+        raise RefusalError(404, code, f"{path} was not found")
     return azure.shown(body)
 
 
@@ -1076,10 +1076,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     document = answer(azure, self.server.base, self.command, path, query, sent, host)
                     if document is None and self.command == "DELETE":
                         status = 204
-            except Refusal as refusal:
+            except RefusalError as refusal:
                 status = refusal.status
                 document = {"error": {"code": refusal.code, "message": refusal.message}}
-            except Exception as error:  # noqa: BLE001 an error of the fake must be seen in what Terraform prints
+            except Exception as error:
                 status, document = 400, {"error": {"code": "FakeFault", "message": f"{error!r} at {path}"}}
             azure.requests.append((self.command, path, status))
         data = b"" if document is None or self.command == "HEAD" else json.dumps(document).encode()

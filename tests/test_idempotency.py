@@ -20,7 +20,7 @@ import pytest
 import yaml
 from combinations import USERS, add_on_sets, add_ons
 from conftest import Render
-from fake_arm import ASSIGNMENT, LOCK, ML, STORAGE, SUBSCRIPTION, WRITTEN, Azure, FakeArm, kind_and_scope
+from fake_arm import ML, SUBSCRIPTION, Azure, FakeArm
 from test_terraform import LOCAL_STATE, RUN_TERRAFORM, edit
 
 NONE, ALL = add_on_sets()[:2]
