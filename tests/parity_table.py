@@ -152,7 +152,17 @@ STORAGE: Settings = {
     "https only": ("https_traffic_only_enabled", "properties.supportsHttpsTrafficOnly"),
     "TLS": ("min_tls_version", "properties.minimumTlsVersion"),
     "firewall": ("network_rules.default_action", "properties.networkAcls.defaultAction"),
-    "bypass": (read("network_rules.bypass", ", ".join), "properties.networkAcls.bypass"),
+    # Where the firewall stops nothing, what passes it counts for nothing, and azurerm needs more there.
+    "bypass": (
+        Read(
+            ("network_rules.default_action", "network_rules.bypass"),
+            lambda action, names: ", ".join(names) if action == "Deny" else "everything",
+        ),
+        Read(
+            ("properties.networkAcls.defaultAction", "properties.networkAcls.bypass"),
+            lambda action, names: names if action == "Deny" else "everything",
+        ),
+    ),
     "what a browser may do with blobs": (
         blocks("blob_properties.cors_rule", *CORS[0]),
         blocks("blobServices.properties.cors.corsRules", *CORS[1]),
@@ -216,6 +226,7 @@ CONTAINER_REGISTRY: Settings = {
     "sku": ("sku", "sku.name"),
     "bypass": ("network_rule_bypass_option", "properties.networkRuleBypassOptions"),
     "admin": ("admin_enabled", "properties.adminUserEnabled"),
+    "roles count": ("role_assignment_mode", "properties.roleAssignmentMode"),
     "anonymous pull": ("anonymous_pull_enabled", "properties.anonymousPullEnabled"),
 }
 LOG_ANALYTICS: Settings = {
@@ -252,6 +263,11 @@ WORKSPACE: Settings = {
     "images are built on": ("image_build_compute_name", "properties.imageBuildCompute"),
     "managed network": ("managed_network.isolation_mode", "properties.managedNetwork.isolationMode"),
     "own id": ("workspace_id", read("id", "{}.properties.workspaceId".format)),
+    # `mlops provision` asks for Spark in a network that Terraform has made.
+    "Spark": (
+        fixed("is asked for"),
+        read("properties.managedNetwork.status.sparkReady", lambda ready: "no" if ready is False else "is asked for"),
+    ),
     "network at once": ("managed_network.provision_on_creation_enabled", "properties.provisionNetworkNow"),
 }
 CLUSTER: Settings = {

@@ -73,6 +73,13 @@ type networkSettings = {
 }
 
 @export()
+@description('Redundancy of the storage accounts, and whether keys open that of the workspace.')
+type storageSettings = {
+  redundancy: 'LRS' | 'ZRS'
+  shared_keys: bool
+}
+
+@export()
 @description('What the pages of the studio may do from a browser: shared/studio.yml.')
 type studioSettings = {
   origins: string[]

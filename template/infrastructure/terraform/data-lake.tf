@@ -4,6 +4,7 @@ module "data_lake" {
 
   name             = local.names.data_lake
   place            = local.place
+  redundancy       = local.storage.redundancy
   workspace_id     = azurerm_machine_learning_workspace.this.id
   log_analytics_id = azurerm_log_analytics_workspace.this.id
   log_categories   = local.log_categories.data_lake_blobs

@@ -10,10 +10,10 @@ resource "azurerm_storage_account" "this" {
 
   account_kind             = "StorageV2"
   account_tier             = "Standard"
-  account_replication_type = "LRS"
+  account_replication_type = local.storage.redundancy
 
-  # A leaked key gives no access: every caller needs an Entra ID role.
-  shared_access_key_enabled       = false
+  # A leaked key gives no access: every caller needs an Entra ID role. Azure ML has workspaces without keys as a preview.
+  shared_access_key_enabled       = local.storage.shared_keys
   default_to_oauth_authentication = true
   local_user_enabled              = false
 

@@ -1,4 +1,4 @@
-import { environmentNames, studioSettings } from '../types.bicep'
+import { environmentNames, storageSettings, studioSettings } from '../types.bicep'
 
 @description('Names of the resources.')
 param names environmentNames
@@ -11,6 +11,9 @@ param tags object
 
 @description('Whether the account is reached through the private network only.')
 param closed bool
+
+@description('Redundancy and keys.')
+param settings storageSettings
 
 @description('Logs of the blobs that go to Log Analytics.')
 param blobLogs string[]
@@ -40,11 +43,12 @@ resource account 'Microsoft.Storage/storageAccounts@2026-04-01' = {
   tags: tags
   kind: 'StorageV2'
   sku: {
-    name: 'Standard_LRS'
+    name: 'Standard_${settings.redundancy}'
   }
   properties: {
-    // A leaked key gives no access: every caller needs an Entra ID role.
-    allowSharedKeyAccess: false
+    // A leaked key gives no access: every caller needs an Entra ID role. Azure ML has workspaces without keys as a
+    // preview.
+    allowSharedKeyAccess: settings.shared_keys
     defaultToOAuthAuthentication: true
     isLocalUserEnabled: false
     allowBlobPublicAccess: false
@@ -54,9 +58,8 @@ resource account 'Microsoft.Storage/storageAccounts@2026-04-01' = {
     publicNetworkAccess: closed ? 'Disabled' : 'Enabled'
     networkAcls: {
       defaultAction: closed ? 'Deny' : 'Allow'
-      // The workspace reaches a closed account as a trusted Azure service. Nothing is stopped at an open one; there
-      // Terraform needs the longer list.
-      bypass: closed ? 'AzureServices' : 'AzureServices, Logging, Metrics'
+      // The workspace reaches a closed account as a trusted Azure service; nothing is stopped at an open one.
+      bypass: 'AzureServices'
     }
   }
 }

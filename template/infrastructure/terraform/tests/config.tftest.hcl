@@ -46,6 +46,11 @@ run "dev_is_built_from_its_config" {
   }
 
   assert {
+    condition     = azurerm_storage_account.this.account_replication_type == try(yamldecode(file("../../config/dev.yml")).storage.redundancy, "LRS")
+    error_message = "The redundancy of storage comes from the config."
+  }
+
+  assert {
     condition     = azurerm_key_vault.this.purge_protection_enabled == yamldecode(file("../../config/dev.yml")).security.purge_protection
     error_message = "Purge protection comes from the config."
   }
@@ -118,6 +123,11 @@ run "test_is_built_from_its_config" {
   }
 
   assert {
+    condition     = azurerm_storage_account.this.account_replication_type == try(yamldecode(file("../../config/test.yml")).storage.redundancy, "LRS")
+    error_message = "The redundancy of storage comes from the config."
+  }
+
+  assert {
     condition     = azurerm_key_vault.this.purge_protection_enabled == yamldecode(file("../../config/test.yml")).security.purge_protection
     error_message = "Purge protection comes from the config."
   }
@@ -187,6 +197,11 @@ run "prod_is_built_from_its_config" {
   assert {
     condition     = azurerm_log_analytics_workspace.this.retention_in_days == yamldecode(file("../../config/prod.yml")).retention.log_days
     error_message = "The retention of logs comes from the config."
+  }
+
+  assert {
+    condition     = azurerm_storage_account.this.account_replication_type == try(yamldecode(file("../../config/prod.yml")).storage.redundancy, "LRS")
+    error_message = "The redundancy of storage comes from the config."
   }
 
   assert {

@@ -13,6 +13,7 @@ variables {
     tags           = { project = "test" }
     closed         = false
   }
+  redundancy       = "ZRS"
   workspace_id     = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-test/providers/Microsoft.MachineLearningServices/workspaces/mlw-test"
   log_analytics_id = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-test/providers/Microsoft.OperationalInsights/workspaces/log-test"
   log_categories   = ["StorageDelete"]
@@ -36,6 +37,16 @@ run "the_lake_needs_an_identity_and_keeps_what_was_deleted" {
   assert {
     condition     = azurerm_storage_account.this.name == var.name && azurerm_storage_account.this.location == "westeurope" && azurerm_storage_account.this.tags == tomap({ project = "test" })
     error_message = "The lake has its name, region and tags."
+  }
+
+  assert {
+    condition     = azurerm_storage_account.this.account_replication_type == "ZRS"
+    error_message = "The lake keeps its copies as it is told."
+  }
+
+  assert {
+    condition     = !can(azurerm_machine_learning_datastore_datalake_gen2.this.tags["project"])
+    error_message = "Another tag does not replace the datastore."
   }
 
   assert {

@@ -16,7 +16,7 @@ resource "azurerm_storage_account" "this" {
 
   account_kind             = "StorageV2"
   account_tier             = "Standard"
-  account_replication_type = "LRS"
+  account_replication_type = var.redundancy
   is_hns_enabled           = true
 
   shared_access_key_enabled       = false

@@ -348,7 +348,14 @@ class StateAccount(RemovableStep):
         """
         safe = ["--https-only", "true", "--min-tls-version", "TLS1_2", "--allow-shared-key-access", "false"]
         safe += ("--allow-blob-public-access", "false", "--allow-cross-tenant-replication", "false")
-        kind = ("--location", self.config.location, "--kind", "StorageV2", "--sku", "Standard_LRS")
+        kind = (
+            "--location",
+            self.config.location,
+            "--kind",
+            "StorageV2",
+            "--sku",
+            f"Standard_{self.config.redundancy}",
+        )
         state = _state(self.config)
         try:
             self._change("create", *_place(state), *kind, *safe, "--tags", *tags(self.config))
