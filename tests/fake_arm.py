@@ -114,10 +114,6 @@ class Azure:
         self.requests: list[tuple[str, str, int]] = []
         self.puts: list[tuple[str, Body]] = []
         self.generation = 0
-        # The scan of Defender for Storage, which a company switches on for a whole subscription.
-        self.defender = False
-        # Application Insights comes with a rule for failures, but not at once, and not everywhere.
-        self.smart_detection = True
         self.lock = threading.RLock()
 
     # Look.
@@ -404,8 +400,6 @@ def component(azure: Azure, path: str, body: Body, old: Body | None) -> Body:
 
 def add_smart_detection(azure: Azure, made: Body) -> None:
     """The rule, and its action group, which our definitions do not have."""
-    if not azure.smart_detection:
-        return
     group = kind_and_scope(made["id"])[1]
     actions = f"{group}/providers/microsoft.insights/actionGroups/Application Insights Smart Detection"
     azure.resources[actions.lower()] = {"id": actions, "name": last(actions), "properties": {"enabled": True}}
@@ -746,7 +740,6 @@ RULES: dict[str, Rule] = {
 AFTERWARDS: dict[str, Callable[[Azure, Body], None]] = {
     STORAGE: fill_storage,
     ZONE: fill_zone,
-    "microsoft.insights/components": add_smart_detection,
 }
 
 
@@ -791,13 +784,34 @@ def workspace_containers(azure: Azure) -> None:
         azure.put(f"{each['id']}/datastores/workspaceblobstore", {"properties": {"datastoreType": "AzureBlob"}})
 
 
+def managed_connections(azure: Azure) -> None:
+    """The managed network connects to what the workspace is built on."""
+    for each in azure.of(ML):
+        for key in ("storageAccount", "keyVault", "containerRegistry"):
+            target = each["properties"][key]
+            link = {"name": "managed", "properties": {"privateLinkServiceId": target}}
+            path = f"/subscriptions/of-azure/providers/Microsoft.Network/privateEndpoints/managed-{key}"
+            properties = {"subnet": {"id": "/of-azure"}, "privateLinkServiceConnections": [link]}
+            azure.resources[path.lower()] = {"id": path, "name": last(path), "properties": properties}
+
+
+def required_rules(azure: Azure) -> None:
+    """The managed network has rules of its own."""
+    for each in azure.of(ML):
+        if each["properties"]["managedNetwork"]["isolationMode"] != "Disabled":
+            path = f"{each['id']}/outboundRules/__SYS_PE_vault"
+            target = {"serviceResourceId": each["properties"]["keyVault"], "subresourceTarget": "vault"}
+            properties = {"type": "PrivateEndpoint", "category": "Required", "status": "Active", "destination": target}
+            azure.resources[path.lower()] = {"id": path, "name": last(path), "properties": properties}
+
+
 def spark_readiness(azure: Azure) -> None:
     """`mlops provision` enables Spark in the managed network, which Azure then reports."""
     for each in azure.of(ML):
         each["properties"]["managedNetwork"]["status"]["sparkReady"] = True
 
 
-def notebook_information(azure: Azure) -> None:
+def workspace_details(azure: Azure) -> None:
     """Azure ML writes the addresses of its services into the workspace."""
     for each in azure.of(ML):
         each["properties"] |= {
@@ -812,10 +826,32 @@ def notebook_information(azure: Azure) -> None:
 def cluster_state(azure: Azure) -> None:
     """A cluster grows and shrinks."""
     for each in azure.of(f"{ML}/computes"):
-        each["properties"]["properties"] |= {"currentNodeCount": 2, "targetNodeCount": 2, "allocationState": "Resizing"}
+        if each["properties"]["computeType"] == "AmlCompute":
+            more = {"currentNodeCount": 2, "targetNodeCount": 2, "allocationState": "Resizing"}
+            each["properties"]["properties"] |= more
 
 
-def billing_details(azure: Azure) -> None:
+def instance_changes(azure: Azure) -> None:
+    """Its owner sets other hours in the studio."""
+    for each in azure.of(f"{ML}/computes"):
+        if each["properties"]["computeType"] == "ComputeInstance":
+            each["properties"]["properties"] |= {"idleTimeBeforeShutdown": "PT3H", "schedules": {}}
+
+
+def log_categories(azure: Azure) -> None:
+    """Azure lists the categories that are off, too."""
+    for each in azure.of("microsoft.insights/diagnosticsettings"):
+        off = {"category": "SomethingElse", "enabled": False, "retentionPolicy": {"enabled": False, "days": 0}}
+        each["properties"]["logs"] = [*each["properties"]["logs"], off]
+
+
+def smart_detection(azure: Azure) -> None:
+    """Application Insights gets its rule some time later."""
+    for each in azure.of("microsoft.insights/components"):
+        add_smart_detection(azure, each)
+
+
+def costs(azure: Azure) -> None:
     """Costs come to the budget."""
     for each in azure.of("microsoft.consumption/budgets"):
         each["properties"] |= {"currentSpend": {"amount": 12.5, "unit": "EUR"}, "forecastSpend": {"amount": 40.0}}
@@ -828,15 +864,23 @@ def endpoint_records(azure: Azure) -> None:
 
 
 WRITTEN: dict[str, Callable[[Azure], None]] = {
-    "studio_rules": studio_rules,
-    "defender_scan": defender_scan,
-    "policy_tags": policy_tags,
-    "workspace_containers": workspace_containers,
-    "spark_readiness": spark_readiness,
-    "notebook_information": notebook_information,
-    "cluster_state": cluster_state,
-    "billing_details": billing_details,
-    "endpoint_records": endpoint_records,
+    each.__name__: each
+    for each in (
+        studio_rules,
+        defender_scan,
+        policy_tags,
+        workspace_containers,
+        managed_connections,
+        required_rules,
+        spark_readiness,
+        workspace_details,
+        cluster_state,
+        instance_changes,
+        log_categories,
+        smart_detection,
+        costs,
+        endpoint_records,
+    )
 }
 
 

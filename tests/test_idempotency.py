@@ -8,6 +8,7 @@ The provider is on no package index, so elsewhere these tests are skipped. CI ru
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,8 @@ import pytest
 import yaml
 from combinations import USERS, add_on_sets, add_ons
 from conftest import Render
-from fake_arm import ML, SUBSCRIPTION, Azure, FakeArm
+from fake_arm import LOCK, ML, SUBSCRIPTION, WRITTEN, Azure, FakeArm
+from parity_table import KINDS
 from test_terraform import LOCAL_STATE, RUN_TERRAFORM, edit
 
 NONE, ALL = add_on_sets()[:2]
@@ -30,7 +32,7 @@ SILENT = [name for name, each in DECISIONS.items() if each["decision"] != "ours"
 """What Azure writes without a change in our next plan."""
 
 OURS = [name for name in DECISIONS if name not in SILENT]
-OUTSIDE = ("smartdetectoralertrules", "application insights smart detection", "/resourcegroups/azureml-rg-")
+OUTSIDE = ("smartdetectoralertrules", "application insights smart detection", "azureml-rg-", "/subscriptions/of-azure/")
 """What Azure makes for our resources, and keeps when they go: `mlops teardown` deletes the first two."""
 
 
@@ -46,6 +48,8 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file.write_text(source, encoding="utf-8")
     return file
 
+
+ACCOUNT = "azurerm_storage_account.this"
 
 Change = tuple[str, list[str], dict[str, Any]]
 """An address, the actions, and each attribute that is another one afterwards, with both values."""
@@ -169,3 +173,75 @@ def test_what_was_built_stays_as_planned(render: Render, tmp_path: Path, provide
 
         built.destroy()
         assert [each for each in built.left() if not any(word in each.lower() for word in OUTSIDE)] == []
+
+
+def test_what_is_ours_is_set_back(render: Render, tmp_path: Path, provider: Path) -> None:
+    """So a plan can be not empty in the test above."""
+    with world(render, tmp_path, provider) as built:
+        built.apply()
+        built.arm.let_azure_write(*OURS)
+        assert {address for address, _, different in built.plan() if different.keys() & {"tags", "tags_all"}}
+
+
+def test_locks_do_not_stop_the_end_where_users_have_rights(render: Render, tmp_path: Path, provider: Path) -> None:
+    """A lock keeps the role assignments of a resource, too: it goes before them."""
+    with world(render, tmp_path, provider, "user-with-compute-instance", "data-lake") as built:
+        built.configure({"delete_lock: false": "delete_lock: true"})
+        built.apply()
+        locks = [each["id"] for each in built.azure.of(LOCK)]
+        assert len(locks) == 5
+        built.destroy()
+        assert not any(built.azure.of(LOCK))
+        refused = [(method, path) for method, path, status in built.azure.requests if status == 409]
+        assert [path for method, path in refused if method == "DELETE"] == []
+
+
+@pytest.mark.parametrize("old", ["LRS", "ZRS"])
+def test_a_plan_that_replaces_a_storage_account_is_one_that_needs_the_name(
+    render: Render, tmp_path: Path, provider: Path, old: str
+) -> None:
+    """Terraform has no other way to another redundancy; `mlops provision` stops it (tests/engine/test_provision.py)."""
+    with world(render, tmp_path, provider) as built:
+        built.configure({'redundancy: "LRS"': f'redundancy: "{old}"'})
+        built.terraform(built.module, "apply", "-auto-approve", "-var=environment=dev", f"-target={ACCOUNT}")
+        built.configure({f'redundancy: "{old}"': f'redundancy: "{"ZRS" if old == "LRS" else "LRS"}"'})
+        [replaced] = [actions for address, actions, _ in built.plan() if address == ACCOUNT]
+        assert replaced == ["delete", "create"]
+
+
+# Without the provider: the list itself, and the fake.
+
+
+def test_each_thing_that_azure_writes_has_a_decision() -> None:
+    assert DECISIONS.keys() == WRITTEN.keys()
+    assert {each["decision"] for each in DECISIONS.values()} == {"declared", "ignored", "ours"}
+    assert all(each["what"] and each["by"] and each["why"] for each in DECISIONS.values())
+
+
+@pytest.mark.parametrize("name", [name for name, each in DECISIONS.items() if "terraform" in each])
+def test_terraform_leaves_alone_what_the_list_says(render: Render, name: str) -> None:
+    module = render(infrastructure_version="terraform", add_ons=ALL, instance_users=USERS) / "infrastructure/terraform"
+    for file, paths in DECISIONS[name]["terraform"].items():
+        text = (module / file).read_text(encoding="utf-8")
+        ignored = re.findall(r"ignore_changes = \[(.*?)\]\n", text, re.DOTALL)
+        named = {each.strip() for block in ignored for each in block.split(",")}
+        assert set(paths) <= named, f"{file} ignores {named}"
+
+
+def test_every_ignored_attribute_is_in_the_list(render: Render) -> None:
+    module = render(infrastructure_version="terraform", add_ons=ALL, instance_users=USERS) / "infrastructure/terraform"
+    listed = {
+        (f, path) for each in DECISIONS.values() for f, paths in each.get("terraform", {}).items() for path in paths
+    }
+    found = set()
+    for path in module.rglob("*.tf"):
+        for block in re.findall(r"ignore_changes = \[(.*?)\]\n", path.read_text(encoding="utf-8"), re.DOTALL):
+            found |= {(path.relative_to(module).as_posix(), each.strip()) for each in block.split(",") if each.strip()}
+    assert found == listed
+
+
+def test_both_tools_declare_what_the_list_says() -> None:
+    for each in DECISIONS.values():
+        assert ("parity" in each) == (each["decision"] == "declared")
+        for kind, settings in each.get("parity", {}).items():
+            assert set(settings) <= KINDS[kind].settings.keys()

@@ -56,8 +56,8 @@ EDITS = {
         ("main.bicep", "= workspace.outputs.workspaceId", "= group.id"),
     ),
     "storage account .*: shared keys": (
-        ("storage.tf", "= local.storage.shared_keys", "= true"),
-        ("modules/storage.bicep", "allowSharedKeyAccess: settings.shared_keys", "allowSharedKeyAccess: true"),
+        ("storage.tf", "= local.storage.shared_keys", "= false"),
+        ("modules/storage.bicep", "allowSharedKeyAccess: settings.shared_keys", "allowSharedKeyAccess: false"),
     ),
     "storage account .*: local users": (  # left to Azure, which is not the same as off
         ("storage.tf", "local_user_enabled              = false", ""),
@@ -96,8 +96,8 @@ EDITS = {
         ("modules/storage.bicep", "'Standard_${settings.redundancy}'", "'Standard_GRS'"),
     ),
     "retention .*: rules": (
-        ("storage.tf", "= local.retention.version_days", "= 7"),
-        ("modules/retention.bicep", "daysAfterCreationGreaterThan: versionDays", "daysAfterCreationGreaterThan: 7"),
+        ("storage.tf", "= local.retention.version_days", "= 8"),
+        ("modules/retention.bicep", "daysAfterCreationGreaterThan: versionDays", "daysAfterCreationGreaterThan: 8"),
     ),
     "key vault .*: firewall": (
         ("main.tf", 'default_action = local.closed ? "Deny"', 'default_action = local.closed ? "Allow"'),
@@ -132,8 +132,8 @@ EDITS = {
         ("modules/key-vault.bicep", "category: category", "category: 'Other'"),
     ),
     "workspace .*: datastores sign in with": (
-        ("workspace.tf", ': "Identity"', ': "AccessKey"'),
-        ("modules/workspace.bicep", ": 'Identity'", ": 'AccessKey'"),
+        ("workspace.tf", '? "AccessKey"', '? "Identity"'),
+        ("modules/workspace.bicep", "? 'AccessKey'", "? 'Identity'"),
     ),
     "workspace .*: managed network": (
         ("workspace.tf", '"AllowOnlyApprovedOutbound"', '"AllowInternetOutbound"'),
