@@ -351,7 +351,6 @@ CONTAINER: Settings = {
     ),
 }
 DATASTORE: Settings = {
-    "tags": ("tags", "properties.tags"),
     "workspace": ("workspace_id", "parent"),
     "container": (
         "storage_container_id",

@@ -17,10 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import copier
 import pytest
 import yaml
-from combinations import USERS, add_on_sets, add_ons
-from conftest import Render
+from combinations import ROOT, USERS, add_on_sets, add_ons
+from conftest import SUFFIX, Render
 from fake_arm import LOCK, ML, SUBSCRIPTION, WRITTEN, Azure, FakeArm
 from parity_table import KINDS
 from test_terraform import LOCAL_STATE, RUN_TERRAFORM, edit
@@ -194,6 +195,37 @@ def test_locks_do_not_stop_the_end_where_users_have_rights(render: Render, tmp_p
         assert not any(built.azure.of(LOCK))
         refused = [(method, path) for method, path, status in built.azure.requests if status == 409]
         assert [path for method, path in refused if method == "DELETE"] == []
+
+
+RELEASE = yaml.safe_load((ROOT / "releases.yml").read_text(encoding="utf-8"))[-1]
+
+
+def test_an_update_replaces_nothing_that_the_last_release_built(render: Render, tmp_path: Path, provider: Path) -> None:
+    """A mock knows no argument that azurerm can only set anew; test_terraform.py looks for the other deletions."""
+    chosen = ["user-with-compute-instance", "monitoring", "gpu-cluster", "data-lake"]
+    with world(render, tmp_path, provider, *chosen) as built:
+        mine = built.root.rename(tmp_path / "mine")
+        answers = {"name_suffix": SUFFIX, "add_ons": chosen, "infrastructure_version": "terraform"}
+        copier.run_copy(
+            str(ROOT),
+            built.root,
+            data={**answers, "instance_users": USERS},
+            defaults=True,
+            quiet=True,
+            unsafe=True,
+            vcs_ref=RELEASE["commit"],
+        )
+        built.initialise()
+        built.apply()
+        built.arm.let_azure_write(*SILENT)
+        state = built.module / "terraform.tfstate"
+        state.rename(mine / "infrastructure" / "terraform" / "terraform.tfstate")
+        shutil.rmtree(built.root)
+        mine.rename(built.root)
+        changed = built.plan()
+        assert [address for address, actions, _ in changed if "delete" in actions] == []
+        built.apply()
+        assert built.plan() == []
 
 
 @pytest.mark.parametrize("old", ["LRS", "ZRS"])

@@ -75,9 +75,13 @@ resource "azurerm_machine_learning_datastore_datalake_gen2" "this" {
   storage_container_id  = azurerm_storage_container.data.id
   service_data_identity = "WorkspaceUserAssignedIdentity"
 
-  # No tags: azurerm replaces a datastore for another tag, and a job that runs in between finds none.
-
   depends_on = [azurerm_role_assignment.this]
+
+  lifecycle {
+    # azurerm replaces a datastore for another tag, and a job that runs in between finds none. So it has no tags; one from
+    # before release 0.12 keeps those that it has.
+    ignore_changes = [tags]
+  }
 }
 
 resource "azurerm_monitor_diagnostic_setting" "this" {
