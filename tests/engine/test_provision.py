@@ -747,6 +747,27 @@ def test_new_rights_are_waited_for_and_then_it_goes_on(
     assert capsys.readouterr().out.count("A right is missing: new ones need some minutes, 10 at most.") == 1
 
 
+@pytest.mark.parametrize(("words", "minutes"), [((), 5), (("--retry-minutes", "2"), 5), (("--retry-minutes", "6"), 6)])
+@pytest.mark.parametrize("infrastructure", ["terraform", "bicep"])
+def test_the_roles_of_the_workspaces_identity_are_waited_for_in_each_apply(
+    provision: Provision,
+    recorded: Recorded,
+    monkeypatch: pytest.MonkeyPatch,
+    infrastructure: str,
+    words: tuple[str, ...],
+    minutes: int,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The same apply has granted them, seconds before Azure makes the workspace with them."""
+    waited: list[float] = []
+    for line in ("apply", "deployment sub create"):
+        recorded.answers[line] = Refusal("(FailedIdentityOperation) Identity operation for resource failed")
+    monkeypatch.setattr("mlops.infrastructure.provisioned.time.sleep", waited.append)
+    assert provision(infrastructure, *words) == 1
+    assert sum(waited) == minutes * 60
+    assert "a role that has not taken effect yet" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("said", "pauses"), [("ERROR CODE: AuthorizationFailure", 8), ("(SkuNotAvailable) no", 0)], ids=["right", "other"]
 )
@@ -897,6 +918,10 @@ ERRORS = {
     "VM size 'Standard_X' is not supported": "choose another vm_size",
     "(MissingSubscriptionRegistration) The subscription is not registered to use namespace 'X'": "mlops doctor",
     "(RequestDisallowedByPolicy) Resource was disallowed by policy.": "a policy of your organisation",
+    "(RoleAssignmentUpdateNotPermitted) Tenant ID, application ID, principal ID, and scope are not allowed to be "
+    "updated.": "Identity not found",
+    "(RoleAssignmentExists) The role assignment already exists.": "az role assignment delete --ids",
+    "(BadArgument) underlyingResourceAction is required": "--confirm dev",
     "(ScopeLocked) The scope cannot perform delete operation": "a lock forbids",
     "(DeploymentActive) Unable to edit or replace deployment": "another run is at work",
     "Error: Error acquiring the state lock": "terraform force-unlock",

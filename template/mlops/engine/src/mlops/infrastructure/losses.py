@@ -48,7 +48,7 @@ class Loss:
 
 
 def losses(plan: str) -> list[Loss]:
-    """Return what a plan, as JSON, deletes of what nobody can make again."""
+    """Return what a plan, as JSON, deletes of what no apply makes again."""
     return list(_losses(plan))
 
 

@@ -46,7 +46,7 @@ class Infrastructure(Protocol):
             deployer: Object id of the identity that runs the verbs later, or `WORKFLOWS` for that of the workflows.
                 Default: the user of this command.
             retry_minutes: How long to repeat while rights are missing: new ones need some minutes to take effect.
-            confirm: The environment's name, which alone lets an `apply` delete what nobody can make again.
+            confirm: The environment's name, which alone lets an `apply` delete what no apply makes again.
 
         Returns:
             The text of a `plan`; empty otherwise.
