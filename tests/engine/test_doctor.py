@@ -63,7 +63,7 @@ def bad(found: Found) -> Found:
 def test_copies_in_three_zones_need_a_region_with_zones(new: Project, zones: list[object], level: str) -> None:
     set_key(new.root / "config" / "dev.yml", "storage", {"redundancy": "ZRS"})
     recorded = Recorded(HEALTHY)
-    recorded.answers["[?name=='westeurope']"] = zones
+    recorded.answers["[?name=='westeurope'].availabilityZoneMappings[]"] = zones
     findings = [finding for name, finding in look(new, recorded) if name == "region"]
     assert findings[-1].level == level
     if level == "error":
