@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # The parts of `make test` that CI runs beside each other; a test adds them up. `menu` is what no other part has.
 PROJECTS := tests/test_project.py tests/test_readme.py
 PART_workflows := tests/test_workflows.py $(sort $(wildcard tests/test_pipeline*.py)) tests/test_monorepo.py tests/test_upkeep.py
-PART_infrastructure := tests/test_bicep.py tests/test_bicep_eval.py tests/test_parity.py tests/test_terraform.py
+PART_infrastructure := tests/test_bicep.py tests/test_bicep_eval.py tests/test_idempotency.py tests/test_parity.py tests/test_terraform.py
 PART_engine := tests/test_engine.py tests/test_project_type.py
 PART_updates := tests/test_update.py
 PART_tables := $(PROJECTS) -k "not cv and not nlp"
@@ -31,7 +31,7 @@ PARTS := workflows infrastructure engine updates tables images texts
 OTHERS := $(filter tests/%,$(foreach part,$(PARTS),$(PART_$(part))))
 PART_menu := $(filter-out $(OTHERS),$(sort $(wildcard tests/test_*.py)))
 
-.PHONY: demo test $(PARTS:%=test-%) test-menu test-big test-year test-all year lint freshness benchmark clean
+.PHONY: demo test $(PARTS:%=test-%) test-menu test-big test-year test-all year lint freshness idempotency benchmark clean
 
 demo: $(UV)  ## a project with default answers: train, register, serve and report on this machine; `TYPE=cv` with images, `TYPE=nlp` with texts
 	@if [ -e $(DEMO) ]; then echo "$(DEMO)/ is there already: running it again. Delete it to start afresh."; \
@@ -63,6 +63,13 @@ lint: $(UV)
 freshness: $(UV)  ## what of the template is retired, near its end or gone from the index by today
 	$(UV) run env TODAY="$$(date -u +%F)" pytest --tb=short tests/test_freshness.py
 
+# A folder of `terraform providers mirror`; the module has nothing but the provider to look for.
+MLOPS_AZURERM ?= $(CURDIR)/.mirror
+
+idempotency: $(UV)  ## apply, plan again, change and destroy with the real azurerm provider, which this downloads, in an Azure that a fake plays
+	@[ -d "$(MLOPS_AZURERM)" ] || terraform -chdir=template/infrastructure/terraform/modules/data-lake providers mirror "$(MLOPS_AZURERM)"
+	MLOPS_AZURERM="$(MLOPS_AZURERM)" $(UV) run pytest -n 4 tests/test_idempotency.py
+
 benchmark: $(UV)  ## render time, overhead of the local runner, Terraform beside Bicep, training of tables, images and texts beside plain libraries
 	@[ -e demo ] || $(MAKE) demo
 	$(UV) run python benchmarks/render.py --rounds $(ROUNDS)
@@ -78,7 +85,7 @@ benchmark: $(UV)  ## render time, overhead of the local runner, Terraform beside
 	$(UV) run --project demo-nlp python benchmarks/growth.py demo-nlp --rounds $(ROUNDS)
 
 clean:
-	rm -rf .uv .venv .venvs demo demo-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .mirror .uv .venv .venvs demo demo-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(abspath .uv/bin/uv):
 	@$(PYTHON) -m venv .uv || { echo "error: $(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; rm -rf .uv; exit 1; }

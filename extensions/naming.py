@@ -254,6 +254,7 @@ def resource_names(project: str, suffix: str) -> dict[str, dict[str, str]]:
             "resource_group": f"rg-{project}-{environment.name}",
             "workspace": f"mlw-{shorten(project, 24)}-{environment.name}",  # 3-33
             "storage_account": f"st{compact[:12]}{environment.name}{suffix}",  # 3-24, letters and digits
+            "storage_redundancy": "ZRS" if environment.protected else "LRS",  # new projects alone: see the config
             "key_vault": f"kv-{shorten(project, 9)}-{environment.name}-{suffix}",  # 3-24
             "container_registry": f"cr{compact[:36]}{environment.name}{suffix}",  # 5-50, letters and digits
             "log_analytics": f"log-{project}-{environment.name}",  # 4-63

@@ -146,7 +146,7 @@ def copy_template(destination: Path) -> Path:
     """The files of this checkout that Git knows or would know, without its history."""
     listed = local["git"]["-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]()
     for name in filter(None, listed.split("\0")):
-        if (ROOT / name).exists():
+        if (ROOT / name).is_file():  # not a link to a folder, such as the environment of another worktree
             (destination / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, destination / name)
     return destination

@@ -98,6 +98,12 @@ def fixed(value: Any) -> Read:
     return Read((), lambda: value)
 
 
+def one_of(found: list[Any], key: str) -> Any:
+    """The value that all blocks of a list have."""
+    [value] = {each[key] for each in found}
+    return value
+
+
 Settings = dict[str, tuple[str | Read, str | Read]]
 
 
@@ -128,6 +134,10 @@ ACCESS: Settings = {
     "public access": ("public_network_access_enabled", enabled("properties.publicNetworkAccess")),
 }
 
+CORS = (
+    ("allowed_origins", "allowed_methods", "allowed_headers", "exposed_headers", "max_age_in_seconds"),
+    ("allowedOrigins", "allowedMethods", "allowedHeaders", "exposedHeaders", "maxAgeInSeconds"),
+)
 STORAGE: Settings = {
     **PLACE,
     **ACCESS,
@@ -142,7 +152,25 @@ STORAGE: Settings = {
     "https only": ("https_traffic_only_enabled", "properties.supportsHttpsTrafficOnly"),
     "TLS": ("min_tls_version", "properties.minimumTlsVersion"),
     "firewall": ("network_rules.default_action", "properties.networkAcls.defaultAction"),
-    "bypass": (one("network_rules.bypass"), "properties.networkAcls.bypass"),
+    # Where the firewall stops nothing, what passes it counts for nothing, and azurerm needs more there.
+    "bypass": (
+        Read(
+            ("network_rules.default_action", "network_rules.bypass"),
+            lambda action, names: ", ".join(names) if action == "Deny" else "everything",
+        ),
+        Read(
+            ("properties.networkAcls.defaultAction", "properties.networkAcls.bypass"),
+            lambda action, names: names if action == "Deny" else "everything",
+        ),
+    ),
+    "what a browser may do with blobs": (
+        blocks("blob_properties.cors_rule", *CORS[0]),
+        blocks("blobServices.properties.cors.corsRules", *CORS[1]),
+    ),
+    "what a browser may do with files": (
+        blocks("share_properties.cors_rule", *CORS[0]),
+        blocks("fileServices.properties.cors.corsRules", *CORS[1]),
+    ),
     "versioning": (
         unless("blob_properties.versioning_enabled", False),
         unless("blobServices.properties.isVersioningEnabled", False),
@@ -159,6 +187,25 @@ STORAGE: Settings = {
         "share_properties.retention_policy.days",
         days("fileServices.properties.shareDeleteRetentionPolicy"),
     ),
+}
+ENDS = "definition.actions"
+RETENTION: Settings = {
+    "account": ("storage_account_id", "parent"),
+    "rules": (
+        blocks(
+            "rule",
+            *("name", "enabled", "filters.blob_types", "filters.prefix_match"),
+            "actions.version.delete_after_days_since_creation",
+            "actions.base_blob.delete_after_days_since_modification_greater_than",
+        ),
+        blocks(
+            "properties.policy.rules",
+            *("name", "enabled", "definition.filters.blobTypes", "definition.filters.prefixMatch"),
+            f"{ENDS}.version.delete.daysAfterCreationGreaterThan",
+            f"{ENDS}.baseBlob.delete.daysAfterModificationGreaterThan",
+        ),
+    ),
+    "kind of rules": (fixed("Lifecycle"), read("properties.policy.rules", lambda rules: one_of(rules, "type"))),
 }
 KEY_VAULT: Settings = {
     **PLACE,
@@ -179,6 +226,7 @@ CONTAINER_REGISTRY: Settings = {
     "sku": ("sku", "sku.name"),
     "bypass": ("network_rule_bypass_option", "properties.networkRuleBypassOptions"),
     "admin": ("admin_enabled", "properties.adminUserEnabled"),
+    "roles count": ("role_assignment_mode", "properties.roleAssignmentMode"),
     "anonymous pull": ("anonymous_pull_enabled", "properties.anonymousPullEnabled"),
 }
 LOG_ANALYTICS: Settings = {
@@ -214,6 +262,12 @@ WORKSPACE: Settings = {
     "datastores sign in with": ("storage_account_access_type", "properties.systemDatastoresAuthMode"),
     "images are built on": ("image_build_compute_name", "properties.imageBuildCompute"),
     "managed network": ("managed_network.isolation_mode", "properties.managedNetwork.isolationMode"),
+    "own id": ("workspace_id", read("id", "{}.properties.workspaceId".format)),
+    # `mlops provision` asks for Spark in a network that Terraform has made.
+    "Spark": (
+        fixed("is asked for"),
+        read("properties.managedNetwork.status.sparkReady", lambda ready: "no" if ready is False else "is asked for"),
+    ),
     "network at once": ("managed_network.provision_on_creation_enabled", "properties.provisionNetworkNow"),
 }
 CLUSTER: Settings = {
@@ -297,7 +351,6 @@ CONTAINER: Settings = {
     ),
 }
 DATASTORE: Settings = {
-    "tags": ("tags", "properties.tags"),
     "workspace": ("workspace_id", "parent"),
     "container": (
         "storage_container_id",
@@ -446,6 +499,12 @@ KINDS = {
         PLACE,
     ),
     "storage account": Kind("azurerm_storage_account", "Microsoft.Storage/storageAccounts", STORAGE),
+    "retention": Kind(
+        "azurerm_storage_management_policy",
+        "Microsoft.Storage/storageAccounts/managementPolicies",
+        RETENTION,
+        (on("storage_account_id"), on("parent")),
+    ),
     "key vault": Kind("azurerm_key_vault", "Microsoft.KeyVault/vaults", KEY_VAULT),
     "container registry": Kind(
         "azurerm_container_registry", "Microsoft.ContainerRegistry/registries", CONTAINER_REGISTRY

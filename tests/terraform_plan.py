@@ -130,6 +130,8 @@ def references(made: Iterable[Any]) -> Iterator[tuple[str, str]]:
             yield values["id"], f"the {kind} {values.get('name', '')}"
         if reference := REFERENCE.search(values.get("template_content") or ""):
             yield RETURNED, f"{reference[1]}.properties.{reference[2].replace('[', '.').replace(']', '')}"
+        if kind == "azurerm_machine_learning_workspace":
+            yield values["workspace_id"], f"{resource_id(group, REFERRED[kind], values['name'])}.properties.workspaceId"
         if kind == "azurerm_user_assigned_identity":
             identity = resource_id(group, REFERRED[kind], values["name"])
             yield values["principal_id"], f"{identity}.properties.principalId"

@@ -351,7 +351,7 @@ SEEDS: dict[str, dict[str, tuple[str, str, str]]] = {  # file -> label -> old, n
     "modules/storage.bicep": {
         "a bracket is missing": ("  name: names.storage_account\n", "  name: (\n", "syntax error"),
         "misspelt property": ("allowSharedKeyAccess", "allowSharedKeysAccess", "no such property"),
-        "no sku": ("  sku: {\n    name: 'Standard_LRS'\n  }\n", "", "'sku' is missing"),
+        "no sku": ("  sku: {\n    name: 'Standard_${settings.redundancy}'\n  }\n", "", "'sku' is missing"),
         "unknown value of an ACL": ("? 'Deny'", "? 'Closed'", "is not one of"),
         "text for a truth": ("allowBlobPublicAccess: false", "allowBlobPublicAccess: 'no'", "expected bool"),
         "text for a number": ("days: 14", "days: '14'", "expected int"),
@@ -390,6 +390,21 @@ DENY = ("Deny", "Allow")
 def two_weeks(policy: dict[str, Any]) -> bool:
     """What was deleted can be brought back for two weeks."""
     return bool(policy.get("enabled")) and policy["days"] >= 14
+
+
+def lets_the_studio_in(cors: dict[str, Any] | None) -> bool:
+    """A browser reads what is in the account, on the pages of Azure ML and on no others."""
+    hosts = {host for rule in (cors or {}).get("corsRules", ()) for host in rule["allowedOrigins"]}
+    return bool(hosts) and all(
+        re.fullmatch(r"https://(\*\.)?(mlworkspace\.azure|ml\.azure|ai\.azure)\.(ai|com)", h) for h in hosts
+    )
+
+
+def ends(rules: list[dict]) -> bool:
+    """Earlier versions end, and what was collected; the other blobs of the account do not."""
+    versions, collected = (rule["definition"] for rule in rules)
+    prefixes = collected["filters"]["prefixMatch"]
+    return "baseBlob" not in versions["actions"] and all(each.endswith("/modelDataCollector/") for each in prefixes)
 
 
 def thrifty(properties: dict[str, Any]) -> bool:
@@ -441,7 +456,6 @@ def at(body: dict[str, Any], path: str) -> Any:
 
 CLOSED_LOOSENED = {"closed ? 'Disabled'": "closed ? 'Enabled'"}
 STORAGE_LOOSENED = CLOSED_LOOSENED | {
-    "allowSharedKeyAccess: false": "allowSharedKeyAccess: true",
     "PublicAccess: false": "PublicAccess: true",
     "TrafficOnly: true": "TrafficOnly: false",
     "'TLS1_2'": "'TLS1_0'",
@@ -466,7 +480,11 @@ DEMANDS: dict[str, dict[str, Any]] = {
         "properties.deleteRetentionPolicy": two_weeks,
         "properties.containerDeleteRetentionPolicy": two_weeks,
     },
-    f"{STORAGE}/fileServices": {"properties.shareDeleteRetentionPolicy": two_weeks},
+    f"{STORAGE}/fileServices": {
+        "properties.shareDeleteRetentionPolicy": two_weeks,
+        "properties.cors": lets_the_studio_in,
+    },
+    f"{STORAGE}/managementPolicies": {"properties.policy.rules": ends},
     f"{STORAGE}/blobServices/containers": {"properties.publicAccess": "None"},
     VAULT: {
         "properties.enableRbacAuthorization": True,
@@ -480,13 +498,17 @@ DEMANDS: dict[str, dict[str, Any]] = {
         "sku.name": ("Premium", "Standard"),
         "properties.adminUserEnabled": False,
         "properties.anonymousPullEnabled": False,
+        "properties.roleAssignmentMode": "LegacyRegistryPermissions",
         "properties.publicNetworkAccess": DISABLED,
     },
     WORKSPACE: {
         "identity.type": "UserAssigned",
         "properties.systemDatastoresAuthMode": "Identity",
         "properties.publicNetworkAccess": DISABLED,
-        "properties.managedNetwork": ({"isolationMode": "AllowInternetOutbound"}, None),
+        "properties.managedNetwork": (
+            {"isolationMode": "AllowInternetOutbound", "status": {"sparkReady": True}},
+            None,
+        ),
         "properties.provisionNetworkNow": (True, None),
         "properties.imageBuildCompute": ("cpu-cluster", None),
     },
@@ -511,11 +533,15 @@ LOOSENED: dict[str, dict[str, str]] = {
         "isLocalUserEnabled: false": "isLocalUserEnabled: true",
         "Replication: false": "Replication: true",
         "'AzureServices'": "'None'",
+        "allowSharedKeyAccess: settings.shared_keys": "allowSharedKeyAccess: true",
+        "studio.origins": "['*']",
         "isVersioningEnabled: true\n    deleteRetentionPolicy: {\n      enabled: true": "deleteRetentionPolicy: {",
         "shareDeleteRetentionPolicy: {\n      enabled: true": "shareDeleteRetentionPolicy: {\n      enabled: false",
     },
+    "retention": {"/modelDataCollector/": "/", "version: {": "baseBlob: {"},
     "data-lake": STORAGE_LOOSENED
     | {
+        "allowSharedKeyAccess: false": "allowSharedKeyAccess: true",
         "enabled: true\n      days": "enabled: false\n      days",
         "publicAccess: 'None'": "publicAccess: 'Blob'",
         "credentialsType: 'None'": "credentialsType: 'AccountKey'",
@@ -533,11 +559,13 @@ LOOSENED: dict[str, dict[str, str]] = {
         "'Premium'": "'Standard'",
         "adminUserEnabled: false": "adminUserEnabled: true",
         "PullEnabled: false": "PullEnabled: true",
+        "'LegacyRegistryPermissions'": "'AbacRepositoryPermissions'",
     },
     "workspace": CLOSED_LOOSENED
     | {
         "type: 'UserAssigned'": "type: 'SystemAssigned,UserAssigned'",
-        "AuthMode: 'Identity'": "AuthMode: 'AccessKey'",
+        ": 'Identity'": ": 'AccessKey'",
+        "sparkReady: true": "sparkReady: false",
         "'AllowInternetOutbound'": "'Disabled'",
         "closed ? true : null": "null",
         "clusters[0].name : null": "null : null",

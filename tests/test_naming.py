@@ -24,6 +24,7 @@ RULES = {
     "resource_group": r"[-\w._()]{1,89}[-\w_()]",
     "workspace": r"[A-Za-z0-9][A-Za-z0-9_-]{2,32}",
     "storage_account": r"[a-z0-9]{3,24}",
+    "storage_redundancy": r"LRS|ZRS",
     "key_vault": r"(?!.*--)[A-Za-z][A-Za-z0-9-]{1,22}[A-Za-z0-9]",
     "container_registry": r"[A-Za-z0-9]{5,50}",
     "log_analytics": r"[A-Za-z0-9][A-Za-z0-9-]{2,61}[A-Za-z0-9]",

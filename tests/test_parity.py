@@ -36,6 +36,10 @@ OTHER_CONFIG = {
     "purge_protection: true": "purge_protection: false",
     "delete_lock: false": "delete_lock: true",
     "log_days: 30": "log_days: 90",
+    "version_days: 30": "version_days: 7",
+    "collected_days: 90": "collected_days: 60",
+    'redundancy: "LRS"': 'redundancy: "ZRS"',
+    "shared_keys: false": "shared_keys: true",
     "min_nodes: 0": "min_nodes: 1",
     "idle_minutes: 60": "idle_minutes: 45",
     "latency_ms: 1000": "latency_ms: 250",
@@ -52,8 +56,8 @@ EDITS = {
         ("main.bicep", "= workspace.outputs.workspaceId", "= group.id"),
     ),
     "storage account .*: shared keys": (
-        ("storage.tf", "shared_access_key_enabled       = false", "shared_access_key_enabled       = true"),
-        ("modules/storage.bicep", "allowSharedKeyAccess: false", "allowSharedKeyAccess: true"),
+        ("storage.tf", "= local.storage.shared_keys", "= false"),
+        ("modules/storage.bicep", "allowSharedKeyAccess: settings.shared_keys", "allowSharedKeyAccess: false"),
     ),
     "storage account .*: local users": (  # left to Azure, which is not the same as off
         ("storage.tf", "local_user_enabled              = false", ""),
@@ -78,6 +82,22 @@ EDITS = {
     "storage account .*dldev.*: hierarchical namespace": (
         ("modules/data-lake/main.tf", "is_hns_enabled           = true", "is_hns_enabled           = false"),
         ("modules/data-lake.bicep", "isHnsEnabled: true", "isHnsEnabled: false"),
+    ),
+    "storage account .*: what a browser may do with blobs": (
+        ("storage.tf", "allowed_origins    = local.studio.origins", 'allowed_origins    = ["https://example.com"]'),
+        ("modules/storage.bicep", "allowedOrigins: studio.origins", "allowedOrigins: ['https://example.com']"),
+    ),
+    "storage account .*: what a browser may do with files": (
+        ("storage.tf", "max_age_in_seconds = local.studio.max_age_seconds", "max_age_in_seconds = 60"),
+        ("modules/storage.bicep", "maxAgeInSeconds: studio.max_age_seconds", "maxAgeInSeconds: 60"),
+    ),
+    "storage account .*: sku": (
+        ("storage.tf", "= local.storage.redundancy", '= "GRS"'),
+        ("modules/storage.bicep", "'Standard_${settings.redundancy}'", "'Standard_GRS'"),
+    ),
+    "retention .*: rules": (
+        ("storage.tf", "= local.retention.version_days", "= 8"),
+        ("modules/retention.bicep", "daysAfterCreationGreaterThan: versionDays", "daysAfterCreationGreaterThan: 8"),
     ),
     "key vault .*: firewall": (
         ("main.tf", 'default_action = local.closed ? "Deny"', 'default_action = local.closed ? "Allow"'),
@@ -112,8 +132,8 @@ EDITS = {
         ("modules/key-vault.bicep", "category: category", "category: 'Other'"),
     ),
     "workspace .*: datastores sign in with": (
-        ("workspace.tf", '"Identity"', '"AccessKey"'),
-        ("modules/workspace.bicep", "systemDatastoresAuthMode: 'Identity'", "systemDatastoresAuthMode: 'AccessKey'"),
+        ("workspace.tf", '? "AccessKey"', '? "Identity"'),
+        ("modules/workspace.bicep", "? 'AccessKey'", "? 'Identity'"),
     ),
     "workspace .*: managed network": (
         ("workspace.tf", '"AllowOnlyApprovedOutbound"', '"AllowInternetOutbound"'),

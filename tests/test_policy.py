@@ -61,8 +61,8 @@ EXPLAINED = {
 LOOSENED = {
     "CKV2_AZURE_40": (
         "storage.tf",
-        "shared_access_key_enabled       = false",
-        "shared_access_key_enabled       = true",
+        "= local.storage.shared_keys",
+        "= true",
     ),
     "CKV_AZURE_244": (
         "storage.tf",
@@ -71,7 +71,7 @@ LOOSENED = {
     ),
     "CKV_AZURE_190": ("storage.tf", "items_to_be_public  = false", "items_to_be_public  = true"),
     "CKV_AZURE_44": ("modules/data-lake/main.tf", "TLS1_2", "TLS1_0"),
-    "CKV_AZURE_36": ("storage.tf", '["AzureServices"]', '["None"]'),
+    "CKV_AZURE_36": ("storage.tf", '? ["AzureServices"] : ["AzureServices", "Logging", "Metrics"]', "? [] : []"),
     "CKV_AZURE_42": ("main.tf", "= local.config.security.purge_protection", "= false"),
     "CKV_AZURE_137": ("main.tf", "admin_enabled          = false", "admin_enabled          = true"),
     "CKV_AZURE_142": ("workspace.tf", "local_auth_enabled        = false", "local_auth_enabled        = true"),

@@ -31,8 +31,11 @@ DEV = 'yamldecode(file("../../config/dev.yml"))'
 LOOSENED = {
     "storage.tf": {
         '"StorageV2"': '"BlobStorage"',
-        "shared_access_key_enabled       = false": "shared_access_key_enabled       = true",
+        "shared_access_key_enabled       = local.storage.shared_keys": "shared_access_key_enabled = true",
         "default_to_oauth_authentication = true": "default_to_oauth_authentication = false",
+        "local.studio.origins": '["https://example.com"]',
+        "= local.retention.version_days": "= 365",
+        "/modelDataCollector/": "/",
         "local_user_enabled              = false": "local_user_enabled              = true",
         "allow_nested_items_to_be_public  = false": "allow_nested_items_to_be_public  = true",
         "cross_tenant_replication_enabled = false": "cross_tenant_replication_enabled = true",
@@ -41,13 +44,14 @@ LOOSENED = {
         "days = 14": "days = 1",
         "= !local.closed": "= local.closed",
         '? "Deny" : "Allow"': '? "Allow" : "Deny"',
-        'bypass = ["AzureServices"]': 'bypass = ["None"]',
+        '? ["AzureServices"] : ["AzureServices", "Logging", "Metrics"]': '? ["None"] : ["None"]',
     },
     "main.tf": {
         "rbac_authorization_enabled = true": "rbac_authorization_enabled = false",
         "soft_delete_retention_days = 90": "soft_delete_retention_days = 7",
         "admin_enabled          = false": "admin_enabled          = true",
         "anonymous_pull_enabled = false": "anonymous_pull_enabled = true",
+        '"LegacyRegistryPermissions"': '"AbacRepositoryPermissions"',
         '? "Premium" : "Standard"': '? "Standard" : "Premium"',
     },
     "logs.tf": {
@@ -57,7 +61,7 @@ LOOSENED = {
         "local.log_categories[each.key]": "[]",
     },
     "workspace.tf": {
-        '"Identity"': '"AccessKey"',
+        ': "Identity"': ': "AccessKey"',
         'type         = "UserAssigned"': 'type         = "SystemAssigned, UserAssigned"',
         "identity_ids = [azurerm_user_assigned_identity.workspace.id]": "identity_ids = []",
         "primary_user_assigned_identity = azurerm_user_assigned_identity.workspace.id": (
@@ -85,6 +89,7 @@ LOOSENED = {
         "threshold = 80": "threshold = 95",
         '["Owner"]': '["Reader"]',
         '"CanNotDelete"': '"ReadOnly"',
+        "    data_lake          = module.data_lake.id\n": "",
     },
     "modules/data-lake/main.tf": CLOSED_OR_OPEN
     | {
@@ -96,11 +101,12 @@ LOOSENED = {
         "cross_tenant_replication_enabled = false": "cross_tenant_replication_enabled = true",
         "https_traffic_only_enabled       = true": "https_traffic_only_enabled       = false",
         "days = 14": "days = 1",
-        '["AzureServices"]': '["None"]',
+        '? ["AzureServices"] : ["AzureServices", "Logging", "Metrics"]': '? ["None"] : ["None"]',
+        "= var.redundancy": '= "LRS"',
+        "  service_data_identity": "  tags = var.place.tags\n  service_data_identity",
         "  scope                            = azurerm_storage_account.this.id": "  scope = var.workspace_id",
         '"WorkspaceUserAssignedIdentity"': '"None"',
         "/blobServices/default": "",
-        "var.lock_notes == null ? 0 : 1": "var.lock_notes == null ? 1 : 0",
     },
     "model-registry.tf": {
         "registries/${local.names.registry}": "registries/mlr-mine",
@@ -192,6 +198,7 @@ FIXED = {
         "= local.config.security.purge_protection": "= false",
     },
     "logs.tf": {"local.config.retention.log_days": "31"},
+    "storage.tf": {"= local.storage.redundancy": '= "GRS"'},
     "workspace.tf": {"each.value.vm_size": '"Standard_DS3_v2"'},
     "governance.tf": {
         "if local.lock_notes != null": "if local.lock_notes == null",
@@ -215,7 +222,7 @@ ERRORS = {
     "a list for a word": ("workspace.tf", 'vm_priority = "Dedicated"', 'vm_priority = ["Dedicated"]'),
     "a value that Azure does not know": ("workspace.tf", '"Dedicated"', '"Spot"'),
     "an old TLS version": ("storage.tf", '"TLS1_2"', '"TLS1_0"'),
-    "an unknown replication": ("modules/data-lake/main.tf", '"LRS"', '"XRS"'),
+    "an unknown replication": ("modules/data-lake/main.tf", "var.redundancy", '"XRS"'),
     "a name that Azure refuses": ("modules/data-lake/main.tf", '= "data"', '= "Data"'),
     "a computed attribute": ("workspace.tf", "  image_build_compute_name", "  discovery_url"),
     "a resource that is not there": ("identity.tf", "azurerm_key_vault.this.id", "azurerm_key_vault.main.id"),
@@ -632,7 +639,7 @@ def test_a_value_that_is_not_from_the_config_is_noticed_in_each_environment(copi
         edit(module / name, changes)
     result = terraform(module, tools, "test", "-filter=tests/config.tftest.hcl")
     promised = re.findall(r'error_message = "(.+)"', (module / "tests" / "config.tftest.hcl").read_text("utf-8"))
-    assert len(promised) == 3 * 9  # dev, test, prod
+    assert len(promised) == 3 * 10  # dev, test, prod
     assert [message for message in promised if output(result).count(message) != 3] == []
 
 

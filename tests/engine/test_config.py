@@ -126,6 +126,13 @@ def test_an_unknown_environment_is_answered_with_the_known_ones(project: Project
         ("names.online_endpoint", "My_Endpoint", "names.online_endpoint: string should match pattern"),
         ("environment", "prod", "environment: is 'prod', but must be 'dev'"),
         ("budget.monthly_amount", 0, "budget.monthly_amount: input should be greater than or equal to 1"),
+        ("storage", {"redundancy": "GRS"}, "storage.redundancy: input should be 'LRS' or 'ZRS'"),
+        ("retention.version_days", 0, "retention.version_days: input should be greater than or equal to 1"),
+        (
+            "retention.collected_days",
+            9,
+            "retention.collected_days: the monitor compares two times 5 days: keep 10 at least",
+        ),
         ("names.key_vault", None, "config/dev.yml: names.key_vault: the key is missing"),
         ("security", None, "config/dev.yml: security: the key is missing"),
         ("terraform_state", None, "config/dev.yml: terraform_state: the key is missing"),
@@ -279,6 +286,9 @@ def test_workspaces_of_others_need_no_settings_of_infrastructure_and_take_none(p
     assert (config.provisioned, config.closed) == (False, False)
     edit(project, "budget", {"monthly_amount": 300})
     assert failure(project) == "config/dev.yml: budget: the project does not build this: remove the key"
+    edit(project, "budget", None)
+    edit(project, "storage", {"redundancy": "ZRS"})
+    assert failure(project) == "config/dev.yml: storage: the project does not build this: remove the key"
 
 
 @pytest.mark.parametrize("project", ["existing"], indirect=True)
@@ -288,6 +298,14 @@ def test_of_a_cluster_of_others_only_the_name_is_written_down(project: Project) 
     assert (
         failure(project) == "config/dev.yml: compute.cluster.max_nodes: the project does not build this: remove the key"
     )
+
+
+def test_a_file_from_before_the_keys_of_storage_keeps_what_was_built(project: Project) -> None:
+    config = load_environment(project, "dev")
+    assert config.storage is None
+    assert config.redundancy == "LRS"
+    assert config.retention
+    assert (config.retention.version_days, config.retention.collected_days) == (30, 90)
 
 
 def test_terraform_may_leave_a_registry_where_an_older_release_built_it(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from recorded_azure import (
     equipped,
     granted,
 )
-from small_project import write_yaml
+from small_project import set_key, write_yaml
 
 from mlops import infrastructure, orchestration
 from mlops.config import load_environment
@@ -57,6 +57,17 @@ def checks(project: Project) -> list[str]:
 def bad(found: Found) -> Found:
     """The problems."""
     return [(name, finding) for name, finding in found if finding.level != "ok"]
+
+
+@pytest.mark.parametrize(("zones", "level"), [([], "error"), ([{"logicalZone": "1"}], "ok")])
+def test_copies_in_three_zones_need_a_region_with_zones(new: Project, zones: list[object], level: str) -> None:
+    set_key(new.root / "config" / "dev.yml", "storage", {"redundancy": "ZRS"})
+    recorded = Recorded(HEALTHY)
+    recorded.answers["[?name=='westeurope'].availabilityZoneMappings[]"] = zones
+    findings = [finding for name, finding in look(new, recorded) if name == "region"]
+    assert findings[-1].level == level
+    if level == "error":
+        assert "westeurope has no zones, which storage.redundancy ZRS needs" in str(findings[-1])
 
 
 @pytest.mark.parametrize("tool", ["terraform", "bicep"])

@@ -305,7 +305,7 @@ def test_the_registrys_bicep_is_compiled_too(apart: Provision, recorded: Recorde
 
 def test_terraform_plans_and_applies_nothing(provision: Provision, recorded: Recorded) -> None:
     assert provision("terraform", "--plan") == 0
-    assert [line.split()[2] for line in recorded.ran("terraform")] == ["init", "plan", "show"]
+    assert [line.split()[2] for line in recorded.ran("terraform")] == ["init", "plan", "show", "show"]
 
 
 def test_a_plan_takes_no_lock_that_would_stay_when_it_is_cut_off(provision: Provision, recorded: Recorded) -> None:
@@ -339,10 +339,160 @@ def test_in_a_workflow_terraform_signs_in_without_the_azure_cli(
     assert "-backend-config=use_oidc=true" in recorded.ran("init")[0]
 
 
-def test_terraform_builds_a_private_network_one_by_one(provision: Provision, recorded: Recorded) -> None:
+RULE = "azurerm_machine_learning_workspace_network_outbound_rule_fqdn"
+SHOW = "terraform -chdir=infrastructure/terraform show -no-color -json"
+
+
+def changes(*kinds: str, actions: tuple[str, ...] = ("create",), **more: Any) -> dict[str, Any]:
+    """A plan that changes one resource of each of these types."""
+    return {
+        "resource_changes": [
+            {"address": f"{kind}.r{number}", "type": kind, "change": {"actions": list(actions), **more}}
+            for number, kind in enumerate(kinds)
+        ]
+    }
+
+
+def test_rules_of_a_managed_network_are_made_one_by_one_and_roles_before_them(
+    provision: Provision, recorded: Recorded
+) -> None:
+    recorded.answers[SHOW] = changes(RULE, RULE, "azurerm_role_assignment", "azurerm_role_assignment")
+    assert provision("terraform", add_ons=("private-network",)) == 0
+    roles, rest = recorded.ran("terraform -chdir=infrastructure/terraform apply")
+    assert "-parallelism" not in roles
+    assert " -parallelism=1 " in rest
+    plans = recorded.ran("terraform -chdir=infrastructure/terraform plan")
+    targets = "-target=azurerm_role_assignment.resources -target=azurerm_role_assignment.workspace"
+    assert [targets in plan for plan in plans] == [False, True, False]
+
+
+@pytest.mark.parametrize("kinds", [(RULE, "azurerm_role_assignment", "azurerm_role_assignment"), ()])
+def test_without_two_rules_nothing_is_made_one_by_one(
+    provision: Provision, recorded: Recorded, kinds: tuple[str, ...]
+) -> None:
+    recorded.answers[SHOW] = changes(*kinds)
+    assert provision("terraform", add_ons=("private-network",)) == 0
+    [apply] = recorded.ran("terraform -chdir=infrastructure/terraform apply")
+    assert "-parallelism" not in apply
+
+
+def test_two_rules_alone_are_made_one_by_one(provision: Provision, recorded: Recorded) -> None:
+    recorded.answers[SHOW] = changes(RULE, RULE)
     assert provision("terraform", add_ons=("private-network",)) == 0
     [apply] = recorded.ran("terraform -chdir=infrastructure/terraform apply")
     assert " -parallelism=1 " in apply
+
+
+# What a plan deletes for good.
+
+HELD = {
+    "azurerm_resource_group": "resource group",
+    "azurerm_storage_account": "storage account",
+    "azurerm_storage_container": "container",
+    "azurerm_key_vault": "key vault",
+    "azurerm_container_registry": "container registry",
+    "azurerm_log_analytics_workspace": "Log Analytics",
+    "azurerm_machine_learning_workspace": "workspace",
+}
+
+
+@pytest.mark.parametrize("actions", [("delete",), ("delete", "create"), ("create", "delete")])
+@pytest.mark.parametrize("kind", HELD)
+def test_a_plan_that_deletes_data_needs_the_name_of_the_environment(
+    provision: Provision,
+    recorded: Recorded,
+    kind: str,
+    actions: tuple[str, ...],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    recorded.answers[SHOW] = changes(kind, actions=actions, before={"name": "mine"})
+    assert provision("terraform") == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: this would delete for good, with all that is in it: {HELD[kind]} mine ({kind}.r0)")
+    assert error.endswith("repeat it with `--confirm dev`, in a run of Infrastructure with confirm=dev\n")
+    assert error.count("\n") == 1
+    assert provision("terraform", "--confirm", "prod") == 1
+    assert "--confirm names prod, but this is dev: nothing was changed" in capsys.readouterr().err
+    assert recorded.ran(" apply ") == []
+    assert provision("terraform", "--confirm", "dev") == 0
+    assert len(recorded.ran(" apply ")) == 1
+
+
+@pytest.mark.parametrize("kind", ["azurerm_role_assignment", "azurerm_monitor_diagnostic_setting", RULE])
+def test_what_the_next_apply_would_make_again_needs_no_name(
+    provision: Provision, recorded: Recorded, kind: str
+) -> None:
+    recorded.answers[SHOW] = changes(kind, actions=("delete", "create"), before={"name": "mine"})
+    assert provision("terraform") == 0
+
+
+def test_what_a_failed_creation_left_holds_nothing(provision: Provision, recorded: Recorded) -> None:
+    plan = changes("azurerm_machine_learning_workspace", actions=("delete", "create"), before={"name": "mlw"})
+    plan["resource_changes"][0]["action_reason"] = "replace_because_tainted"
+    recorded.answers[SHOW] = plan
+    assert provision("terraform") == 0
+
+
+def test_who_approves_reads_first_what_would_be_deleted_for_good(
+    provision: Provision, recorded: Recorded, page: Path
+) -> None:
+    recorded.answers[SHOW] = changes("azurerm_storage_account", actions=("delete",), before={"name": "stlake"})
+    assert provision("terraform", "--plan") == 0
+    line = (page / "summary").read_text(encoding="utf-8").splitlines()[2]
+    assert line.startswith("Deletes for good, with all that is in it: storage account stlake. Plan: 1 to add")
+    assert recorded.ran(" apply ") == []
+
+
+INSTANCE = 'module.compute_instance["ada"].azurerm_resource_group_template_deployment.this'
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_an_instance_that_left_the_config_is_deleted_as_azure_wants_it_before_terraform_meets_its_record(
+    provision: Provision, recorded: Recorded, exists: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = changes("azurerm_resource_group_template_deployment", actions=("delete",), before={"name": "ci-ada"})
+    gone["resource_changes"][0]["address"] = INSTANCE
+    recorded.answers[SHOW] = gone
+    assert provision("terraform") == 1
+    assert "compute instance ci-ada" in capsys.readouterr().err
+    place = "az resource show --resource-group rg-dev --name ci-ada"
+    recorded.answers[place] = {"id": "/computes/ci-ada"} if exists else None
+    assert provision("terraform", "--confirm", "dev") == 0
+    words = ("az rest --method delete", "az deployment group delete", "terraform -chdir=infrastructure/terraform ")
+    lines = [line for line in recorded.ran(*words) if " show " not in line]
+    kinds = ["delete"] * exists + ["az deployment group delete --resource-group rg-dev --name ci-ada", "plan", "apply"]
+    assert all(word in line for word, line in zip(kinds, lines[-len(kinds) :], strict=True)), lines
+    assert [line for line in lines if "underlyingResourceAction=Delete" in line] == lines[-4:-3] * exists
+
+
+# A private network for a workspace that is there without one.
+
+
+@pytest.mark.parametrize("infrastructure", ["terraform", "bicep"])
+@pytest.mark.parametrize("words", [[], ["--plan"]])
+@pytest.mark.parametrize(
+    ("properties", "refused"),
+    [
+        ({"managedNetwork": {"isolationMode": "Disabled"}}, True),
+        ({"publicNetworkAccess": "Enabled"}, True),
+        ({"managedNetwork": {"isolationMode": "AllowInternetOutbound"}, "publicNetworkAccess": "Enabled"}, False),
+        ({"publicNetworkAccess": "Disabled"}, False),
+    ],
+)
+def test_a_private_network_for_an_open_workspace_is_refused_before_its_cluster_goes(
+    provision: Provision,
+    recorded: Recorded,
+    infrastructure: str,
+    words: list[str],
+    properties: dict[str, Any],
+    refused: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    recorded.answers["az resource show --resource-group rg-dev --name mlw-dev"] = {"properties": properties}
+    assert provision(infrastructure, *words, add_ons=("private-network",)) == int(refused)
+    if refused:
+        assert "first run `uv run mlops teardown --environment dev --all`" in capsys.readouterr().err
+        assert recorded.ran("terraform", "deployment sub") == []
 
 
 def test_terraform_checks_without_an_account(provision: Provision, recorded: Recorded) -> None:
@@ -597,6 +747,27 @@ def test_new_rights_are_waited_for_and_then_it_goes_on(
     assert capsys.readouterr().out.count("A right is missing: new ones need some minutes, 10 at most.") == 1
 
 
+@pytest.mark.parametrize(("words", "minutes"), [((), 5), (("--retry-minutes", "2"), 5), (("--retry-minutes", "6"), 6)])
+@pytest.mark.parametrize("infrastructure", ["terraform", "bicep"])
+def test_the_roles_of_the_workspaces_identity_are_waited_for_in_each_apply(
+    provision: Provision,
+    recorded: Recorded,
+    monkeypatch: pytest.MonkeyPatch,
+    infrastructure: str,
+    words: tuple[str, ...],
+    minutes: int,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The same apply has granted them, seconds before Azure makes the workspace with them."""
+    waited: list[float] = []
+    for line in ("apply", "deployment sub create"):
+        recorded.answers[line] = Refusal("(FailedIdentityOperation) Identity operation for resource failed")
+    monkeypatch.setattr("mlops.infrastructure.provisioned.time.sleep", waited.append)
+    assert provision(infrastructure, *words) == 1
+    assert sum(waited) == minutes * 60
+    assert "a role that has not taken effect yet" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("said", "pauses"), [("ERROR CODE: AuthorizationFailure", 8), ("(SkuNotAvailable) no", 0)], ids=["right", "other"]
 )
@@ -747,6 +918,10 @@ ERRORS = {
     "VM size 'Standard_X' is not supported": "choose another vm_size",
     "(MissingSubscriptionRegistration) The subscription is not registered to use namespace 'X'": "mlops doctor",
     "(RequestDisallowedByPolicy) Resource was disallowed by policy.": "a policy of your organisation",
+    "(RoleAssignmentUpdateNotPermitted) Tenant ID, application ID, principal ID, and scope are not allowed to be "
+    "updated.": "Identity not found",
+    "(RoleAssignmentExists) The role assignment already exists.": "az role assignment delete --ids",
+    "(BadArgument) underlyingResourceAction is required": "--confirm dev",
     "(ScopeLocked) The scope cannot perform delete operation": "a lock forbids",
     "(DeploymentActive) Unable to edit or replace deployment": "another run is at work",
     "Error: Error acquiring the state lock": "terraform force-unlock",

@@ -73,6 +73,22 @@ type networkSettings = {
 }
 
 @export()
+@description('Redundancy of the storage accounts, and whether keys open that of the workspace.')
+type storageSettings = {
+  redundancy: 'LRS' | 'ZRS'
+  shared_keys: bool
+}
+
+@export()
+@description('What the pages of the studio may do from a browser: shared/studio.yml.')
+type studioSettings = {
+  origins: string[]
+  methods: ('GET' | 'HEAD' | 'PUT' | 'DELETE' | 'OPTIONS' | 'POST' | 'PATCH')[]
+  headers: string[]
+  max_age_seconds: int
+}
+
+@export()
 @description('One line of shared/roles.yml: a role for an identity on a resource.')
 type right = {
   @description('The resource, by its key in the names of the environment.')

@@ -4,9 +4,9 @@ module "data_lake" {
 
   name             = local.names.data_lake
   place            = local.place
+  redundancy       = local.storage.redundancy
   workspace_id     = azurerm_machine_learning_workspace.this.id
   log_analytics_id = azurerm_log_analytics_workspace.this.id
   log_categories   = local.log_categories.data_lake_blobs
   assignments      = { for key, assignment in local.assignments : key => assignment if assignment.on == "data_lake" }
-  lock_notes       = local.lock_notes
 }

@@ -8,6 +8,12 @@ locals {
   # With a private network nothing here is open to the internet, without one everything is, behind Entra ID.
   closed = try(local.config.network, null) != null
 
+  # Files from before the last two keys have none of them.
+  retention = merge({ version_days = 30, collected_days = 90 }, local.config.retention)
+
+  # Nor of these.
+  storage = merge({ redundancy = "LRS", shared_keys = false }, try(local.config.storage, {}))
+
   # What every add-on needs to know.
   place = {
     resource_group = azurerm_resource_group.this.name
@@ -60,4 +66,7 @@ resource "azurerm_container_registry" "this" {
 
   admin_enabled          = false
   anonymous_pull_enabled = false
+
+  # The other mode, with conditions for repositories, does not know the roles of infrastructure/shared/roles.yml.
+  role_assignment_mode = "LegacyRegistryPermissions"
 }

@@ -33,3 +33,9 @@ moved {
   from = azurerm_role_assignment.workspace["deployer"]
   to   = azurerm_role_assignment.workspace["deployer_workspace"]
 }
+
+# Until release 0.11 the lock of the data lake was in its module.
+moved {
+  from = module.data_lake.azurerm_management_lock.this[0]
+  to   = azurerm_management_lock.this["data_lake"]
+}

@@ -26,7 +26,6 @@ provider "azurerm" {
   resource_provider_registrations = "none"
   resource_providers_to_register = concat([
     "Microsoft.AlertsManagement",
-    "Microsoft.Authorization",
     "Microsoft.Cdn",
     "Microsoft.Consumption",
     "Microsoft.ContainerRegistry",
@@ -41,10 +40,10 @@ provider "azurerm" {
 
   features {
     application_insights {
-      # Azure adds a "Failure Anomalies" rule (Microsoft.AlertsManagement) that is not in Terraform's state and would
-      # block `destroy`. Its action group "Application Insights Smart Detection" stays, and blocks it too
-      # (hashicorp/terraform-provider-azurerm#18026): `mlops teardown` deletes that first.
-      disable_generated_rule = true
+      # Azure adds a rule "Failure Anomalies" and its action group, as it does with Bicep. azurerm would wait for the rule
+      # to switch it off: 30 minutes, and then fail, where Azure makes none (hashicorp/terraform-provider-azurerm#18026).
+      # Both would block `destroy`; `mlops teardown` deletes them first.
+      disable_generated_rule = false
     }
 
     key_vault {

@@ -10,7 +10,7 @@ resource "azurerm_machine_learning_workspace" "this" {
   application_insights_id = azurerm_application_insights.this.id
 
   # The system datastores read and write with the identity of the caller, not with the account key.
-  storage_account_access_type    = "Identity"
+  storage_account_access_type    = local.storage.shared_keys ? "AccessKey" : "Identity"
   primary_user_assigned_identity = azurerm_user_assigned_identity.workspace.id
 
   public_network_access_enabled = !local.closed

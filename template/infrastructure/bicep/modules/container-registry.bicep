@@ -32,6 +32,8 @@ resource registry 'Microsoft.ContainerRegistry/registries@2025-11-01' = {
     networkRuleBypassOptions: 'AzureServices'
     adminUserEnabled: false
     anonymousPullEnabled: false
+    // The other mode, with conditions for repositories, does not know the roles of infrastructure/shared/roles.yml.
+    roleAssignmentMode: 'LegacyRegistryPermissions'
   }
 }
 

@@ -1,4 +1,4 @@
-import { environmentNames, right } from '../types.bicep'
+import { environmentNames, right, storageSettings } from '../types.bicep'
 
 @description('Names of the resources.')
 param names environmentNames
@@ -14,6 +14,9 @@ param tags object
 
 @description('Whether the data lake is reached through the private network only.')
 param closed bool
+
+@description('Redundancy and keys; no key opens the data lake.')
+param settings storageSettings
 
 @description('The role assignments on the data lake.')
 param rights right[]
@@ -60,7 +63,7 @@ resource lake 'Microsoft.Storage/storageAccounts@2026-04-01' = {
   tags: tags
   kind: 'StorageV2'
   sku: {
-    name: 'Standard_LRS'
+    name: 'Standard_${settings.redundancy}'
   }
   properties: {
     // Folders with rights of their own, as Spark and the studio know them.
@@ -122,7 +125,6 @@ resource datastore 'Microsoft.MachineLearningServices/workspaces/datastores@2026
   name: 'datalake'
   properties: {
     datastoreType: 'AzureDataLakeGen2'
-    tags: tags
     accountName: lake.name
     filesystem: container.name
     protocol: 'https'

@@ -1,4 +1,4 @@
-import { environmentNames } from '../types.bicep'
+import { environmentNames, storageSettings, studioSettings } from '../types.bicep'
 
 @description('Names of the resources.')
 param names environmentNames
@@ -12,11 +12,29 @@ param tags object
 @description('Whether the account is reached through the private network only.')
 param closed bool
 
+@description('Redundancy and keys.')
+param settings storageSettings
+
 @description('Logs of the blobs that go to Log Analytics.')
 param blobLogs string[]
 
+@description('What the pages of the studio may do from a browser: shared/studio.yml.')
+param studio studioSettings
+
 resource logAnalytics 'Microsoft.OperationalInsights/workspaces@2026-03-01' existing = {
   name: names.log_analytics
+}
+
+var cors = {
+  corsRules: [
+    {
+      allowedOrigins: studio.origins
+      allowedMethods: studio.methods
+      allowedHeaders: studio.headers
+      exposedHeaders: studio.headers
+      maxAgeInSeconds: studio.max_age_seconds
+    }
+  ]
 }
 
 resource account 'Microsoft.Storage/storageAccounts@2026-04-01' = {
@@ -25,11 +43,12 @@ resource account 'Microsoft.Storage/storageAccounts@2026-04-01' = {
   tags: tags
   kind: 'StorageV2'
   sku: {
-    name: 'Standard_LRS'
+    name: 'Standard_${settings.redundancy}'
   }
   properties: {
-    // A leaked key gives no access: every caller needs an Entra ID role.
-    allowSharedKeyAccess: false
+    // A leaked key gives no access: every caller needs an Entra ID role. Azure ML has workspaces without keys as a
+    // preview.
+    allowSharedKeyAccess: settings.shared_keys
     defaultToOAuthAuthentication: true
     isLocalUserEnabled: false
     allowBlobPublicAccess: false
@@ -39,7 +58,7 @@ resource account 'Microsoft.Storage/storageAccounts@2026-04-01' = {
     publicNetworkAccess: closed ? 'Disabled' : 'Enabled'
     networkAcls: {
       defaultAction: closed ? 'Deny' : 'Allow'
-      // The workspace reaches a closed account as a trusted Azure service.
+      // The workspace reaches a closed account as a trusted Azure service; nothing is stopped at an open one.
       bypass: 'AzureServices'
     }
   }
@@ -50,6 +69,7 @@ resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2026-04-01' = {
   parent: account
   name: 'default'
   properties: {
+    cors: cors
     isVersioningEnabled: true
     deleteRetentionPolicy: {
       enabled: true
@@ -66,6 +86,7 @@ resource shares 'Microsoft.Storage/storageAccounts/fileServices@2026-04-01' = {
   parent: account
   name: 'default'
   properties: {
+    cors: cors
     shareDeleteRetentionPolicy: {
       enabled: true
       days: 14

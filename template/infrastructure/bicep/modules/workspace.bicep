@@ -16,6 +16,9 @@ param clusters clusterSettings[]
 @description('The private network, if there is one.')
 param network networkSettings?
 
+@description('Whether account keys open the storage account.')
+param sharedKeys bool
+
 @description('The role assignments on the workspace.')
 param rights right[]
 
@@ -89,7 +92,7 @@ resource workspace 'Microsoft.MachineLearningServices/workspaces@2026-05-01' = {
     applicationInsights: applicationInsights.id
     primaryUserAssignedIdentity: workspaceIdentity.id
     // The system datastores read and write with the identity of the caller, not with the account key.
-    systemDatastoresAuthMode: 'Identity'
+    systemDatastoresAuthMode: sharedKeys ? 'AccessKey' : 'Identity'
     publicNetworkAccess: closed ? 'Disabled' : 'Enabled'
     // ACR Tasks, which normally build the images, cannot reach a closed registry: then the cluster builds them.
     imageBuildCompute: closed ? clusters[0].name : null
@@ -98,6 +101,10 @@ resource workspace 'Microsoft.MachineLearningServices/workspaces@2026-05-01' = {
     managedNetwork: closed
       ? {
           isolationMode: network.?outbound == 'approved' ? 'AllowOnlyApprovedOutbound' : 'AllowInternetOutbound'
+          // The monitor runs on serverless Spark. Terraform's provider cannot ask for it: `mlops provision` does.
+          status: {
+            sparkReady: true
+          }
         }
       : null
     provisionNetworkNow: closed ? true : null

@@ -46,12 +46,17 @@ run "dev_is_built_from_its_config" {
   }
 
   assert {
+    condition     = azurerm_storage_account.this.account_replication_type == try(yamldecode(file("../../config/dev.yml")).storage.redundancy, "LRS")
+    error_message = "The redundancy of storage comes from the config."
+  }
+
+  assert {
     condition     = azurerm_key_vault.this.purge_protection_enabled == yamldecode(file("../../config/dev.yml")).security.purge_protection
     error_message = "Purge protection comes from the config."
   }
 
   assert {
-    condition     = length(azurerm_management_lock.this) == (yamldecode(file("../../config/dev.yml")).security.delete_lock ? 4 : 0)
+    condition     = length(setsubtract(keys(azurerm_management_lock.this), ["data_lake"])) == (yamldecode(file("../../config/dev.yml")).security.delete_lock ? 4 : 0)
     error_message = "Locks come from the config."
   }
 
@@ -118,12 +123,17 @@ run "test_is_built_from_its_config" {
   }
 
   assert {
+    condition     = azurerm_storage_account.this.account_replication_type == try(yamldecode(file("../../config/test.yml")).storage.redundancy, "LRS")
+    error_message = "The redundancy of storage comes from the config."
+  }
+
+  assert {
     condition     = azurerm_key_vault.this.purge_protection_enabled == yamldecode(file("../../config/test.yml")).security.purge_protection
     error_message = "Purge protection comes from the config."
   }
 
   assert {
-    condition     = length(azurerm_management_lock.this) == (yamldecode(file("../../config/test.yml")).security.delete_lock ? 4 : 0)
+    condition     = length(setsubtract(keys(azurerm_management_lock.this), ["data_lake"])) == (yamldecode(file("../../config/test.yml")).security.delete_lock ? 4 : 0)
     error_message = "Locks come from the config."
   }
 
@@ -190,12 +200,17 @@ run "prod_is_built_from_its_config" {
   }
 
   assert {
+    condition     = azurerm_storage_account.this.account_replication_type == try(yamldecode(file("../../config/prod.yml")).storage.redundancy, "LRS")
+    error_message = "The redundancy of storage comes from the config."
+  }
+
+  assert {
     condition     = azurerm_key_vault.this.purge_protection_enabled == yamldecode(file("../../config/prod.yml")).security.purge_protection
     error_message = "Purge protection comes from the config."
   }
 
   assert {
-    condition     = length(azurerm_management_lock.this) == (yamldecode(file("../../config/prod.yml")).security.delete_lock ? 4 : 0)
+    condition     = length(setsubtract(keys(azurerm_management_lock.this), ["data_lake"])) == (yamldecode(file("../../config/prod.yml")).security.delete_lock ? 4 : 0)
     error_message = "Locks come from the config."
   }
 

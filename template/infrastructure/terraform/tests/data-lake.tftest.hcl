@@ -13,6 +13,7 @@ variables {
     tags           = { project = "test" }
     closed         = false
   }
+  redundancy       = "ZRS"
   workspace_id     = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-test/providers/Microsoft.MachineLearningServices/workspaces/mlw-test"
   log_analytics_id = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-test/providers/Microsoft.OperationalInsights/workspaces/log-test"
   log_categories   = ["StorageDelete"]
@@ -36,6 +37,16 @@ run "the_lake_needs_an_identity_and_keeps_what_was_deleted" {
   assert {
     condition     = azurerm_storage_account.this.name == var.name && azurerm_storage_account.this.location == "westeurope" && azurerm_storage_account.this.tags == tomap({ project = "test" })
     error_message = "The lake has its name, region and tags."
+  }
+
+  assert {
+    condition     = azurerm_storage_account.this.account_replication_type == "ZRS"
+    error_message = "The lake keeps its copies as it is told."
+  }
+
+  assert {
+    condition     = !can(azurerm_machine_learning_datastore_datalake_gen2.this.tags["project"])
+    error_message = "Another tag does not replace the datastore."
   }
 
   assert {
@@ -97,11 +108,6 @@ run "the_lake_needs_an_identity_and_keeps_what_was_deleted" {
     condition     = [for each in azurerm_monitor_diagnostic_setting.this.enabled_log : each.category] == ["StorageDelete"] && endswith(azurerm_monitor_diagnostic_setting.this.target_resource_id, "/blobServices/default")
     error_message = "What is deleted from the lake is logged."
   }
-
-  assert {
-    condition     = length(azurerm_management_lock.this) == 0
-    error_message = "There is no lock unless the config asks for it."
-  }
 }
 
 run "a_closed_lake_is_reached_through_private_endpoints_only" {
@@ -123,22 +129,5 @@ run "a_closed_lake_is_reached_through_private_endpoints_only" {
   assert {
     condition     = contains(azurerm_storage_account.this.network_rules[0].bypass, "AzureServices")
     error_message = "The workspace can reach a closed lake."
-  }
-}
-
-run "a_lock_keeps_the_lake" {
-  command = plan
-
-  module {
-    source = "./modules/data-lake"
-  }
-
-  variables {
-    lock_notes = "Ask the platform team."
-  }
-
-  assert {
-    condition     = [for each in azurerm_management_lock.this : [each.name, each.lock_level, each.scope, each.notes]] == [["cannot-delete", "CanNotDelete", azurerm_storage_account.this.id, "Ask the platform team."]]
-    error_message = "The lake cannot be deleted."
   }
 }

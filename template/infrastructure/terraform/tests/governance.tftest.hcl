@@ -73,7 +73,7 @@ run "locks_are_set_where_data_would_be_lost" {
   }
 
   assert {
-    condition = { for key, lock in azurerm_management_lock.this : key => [lock.name, lock.lock_level, lock.scope] } == {
+    condition = { for key, lock in azurerm_management_lock.this : key => [lock.name, lock.lock_level, lock.scope] if key != "data_lake" } == {
       for key, scope in {
         storage_account    = azurerm_storage_account.this.id
         key_vault          = azurerm_key_vault.this.id
@@ -82,5 +82,12 @@ run "locks_are_set_where_data_would_be_lost" {
       } : key => ["cannot-delete", "CanNotDelete", scope] if yamldecode(file("../../config/prod.yml")).security.delete_lock
     }
     error_message = "Storage, vault, registry and logs of prod cannot be deleted."
+  }
+
+  assert {
+    condition = contains(keys(azurerm_management_lock.this), "data_lake") == (
+      can(yamldecode(file("../../config/prod.yml")).names.data_lake) && yamldecode(file("../../config/prod.yml")).security.delete_lock
+    )
+    error_message = "The data lake of prod, where there is one, cannot be deleted."
   }
 }

@@ -66,6 +66,32 @@ run "storage_needs_an_identity_and_keeps_what_was_deleted" {
     condition     = azurerm_storage_account.this.share_properties[0].retention_policy[0].days >= 7
     error_message = "Deleted file shares can be restored."
   }
+
+  assert {
+    condition = alltrue([for rule in concat(azurerm_storage_account.this.blob_properties[0].cors_rule, azurerm_storage_account.this.share_properties[0].cors_rule) :
+      contains(rule.allowed_origins, "https://ml.azure.com") && contains(rule.allowed_methods, "GET")
+    ]) && length(azurerm_storage_account.this.blob_properties[0].cors_rule) + length(azurerm_storage_account.this.share_properties[0].cors_rule) == 2
+    error_message = "The studio reads blobs and files from a browser."
+  }
+
+  assert {
+    condition = toset([
+      for rule in azurerm_storage_management_policy.this.rule :
+      join(" ", concat([rule.name], rule.actions[0].version[*].delete_after_days_since_creation, rule.actions[0].base_blob[*].delete_after_days_since_modification_greater_than))
+      ]) == toset([
+      "end-of-versions ${try(yamldecode(file("../../config/dev.yml")).retention.version_days, 30)}",
+      "end-of-collected-requests ${try(yamldecode(file("../../config/dev.yml")).retention.collected_days, 90)}",
+    ])
+    error_message = "Versions and collected requests end after the days of the config."
+  }
+
+  assert {
+    condition = alltrue([
+      for rule in azurerm_storage_management_policy.this.rule :
+      rule.name == "end-of-versions" || alltrue([for prefix in rule.filters[0].prefix_match : endswith(prefix, "/modelDataCollector/")])
+    ])
+    error_message = "Only what was collected ends; training data and models do not."
+  }
 }
 
 run "the_key_vault_uses_roles_and_keeps_what_was_deleted" {
@@ -93,6 +119,11 @@ run "the_registry_has_no_admin_and_no_anonymous_reader" {
   assert {
     condition     = azurerm_container_registry.this.anonymous_pull_enabled == false
     error_message = "Anonymous pull is off."
+  }
+
+  assert {
+    condition     = azurerm_container_registry.this.role_assignment_mode == "LegacyRegistryPermissions"
+    error_message = "The roles to pull and push count."
   }
 }
 

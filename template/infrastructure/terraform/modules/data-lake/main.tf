@@ -16,7 +16,7 @@ resource "azurerm_storage_account" "this" {
 
   account_kind             = "StorageV2"
   account_tier             = "Standard"
-  account_replication_type = "LRS"
+  account_replication_type = var.redundancy
   is_hns_enabled           = true
 
   shared_access_key_enabled       = false
@@ -32,7 +32,8 @@ resource "azurerm_storage_account" "this" {
 
   network_rules {
     default_action = var.place.closed ? "Deny" : "Allow"
-    bypass         = ["AzureServices"]
+    # As that of the workspace's account, and for the same reason.
+    bypass = var.place.closed ? ["AzureServices"] : ["AzureServices", "Logging", "Metrics"]
   }
 
   blob_properties {
@@ -43,6 +44,11 @@ resource "azurerm_storage_account" "this" {
     container_delete_retention_policy {
       days = 14
     }
+  }
+
+  lifecycle {
+    # Defender for Storage writes the way for its scanner here.
+    ignore_changes = [network_rules[0].private_link_access]
   }
 }
 
@@ -68,9 +74,14 @@ resource "azurerm_machine_learning_datastore_datalake_gen2" "this" {
   workspace_id          = var.workspace_id
   storage_container_id  = azurerm_storage_container.data.id
   service_data_identity = "WorkspaceUserAssignedIdentity"
-  tags                  = var.place.tags
 
   depends_on = [azurerm_role_assignment.this]
+
+  lifecycle {
+    # azurerm replaces a datastore for another tag, and a job that runs in between finds none. So it has no tags; one from
+    # before release 0.12 keeps those that it has.
+    ignore_changes = [tags]
+  }
 }
 
 resource "azurerm_monitor_diagnostic_setting" "this" {
@@ -84,20 +95,4 @@ resource "azurerm_monitor_diagnostic_setting" "this" {
       category = enabled_log.value
     }
   }
-}
-
-resource "azurerm_management_lock" "this" {
-  count = var.lock_notes == null ? 0 : 1
-
-  name       = "cannot-delete"
-  scope      = azurerm_storage_account.this.id
-  lock_level = "CanNotDelete"
-  notes      = var.lock_notes
-
-  # A lock also keeps the settings and roles of the account from being deleted, so it comes last and goes first.
-  depends_on = [
-    azurerm_storage_container.data,
-    azurerm_role_assignment.this,
-    azurerm_monitor_diagnostic_setting.this,
-  ]
 }

@@ -13,6 +13,16 @@ variable "place" {
   })
 }
 
+variable "redundancy" {
+  description = "How the account keeps its copies: LRS in one zone, ZRS in three."
+  type        = string
+
+  validation {
+    condition     = contains(["LRS", "ZRS"], var.redundancy)
+    error_message = "storage.redundancy is \"LRS\" or \"ZRS\"."
+  }
+}
+
 variable "workspace_id" {
   description = "Resource id of the Azure ML workspace that gets the datastore."
   type        = string
@@ -36,10 +46,4 @@ variable "assignments" {
     principal_type                   = string
     skip_service_principal_aad_check = bool
   }))
-}
-
-variable "lock_notes" {
-  description = "The setting that requires a lock against deletion; when null, there is no lock."
-  type        = string
-  default     = null
 }

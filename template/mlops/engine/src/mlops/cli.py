@@ -444,6 +444,9 @@ def provision(
     retry_minutes: Annotated[
         int, typer.Option(min=0, help="Repeat for so long while rights are missing, as new ones are at first.")
     ] = 0,
+    confirm: Annotated[
+        str, typer.Option("--confirm", help="The environment's name, for a plan that deletes data or models.")
+    ] = "",
     dry_run: DryRunOption = False,
 ) -> None:
     """Build an environment's Azure resources, or preview or check them."""
@@ -466,7 +469,7 @@ def provision(
     project, config = _open(environment)
     action: Action = "plan" if plan else "check" if check else "apply"
     text = infrastructure.of(project).provision(
-        config, action, dry_run=dry_run, deployer=deployer, retry_minutes=retry_minutes
+        config, action, dry_run=dry_run, deployer=deployer, retry_minutes=retry_minutes, confirm=confirm
     )
     if plan and not dry_run:
         markdown = plan_summary(config.environment, text)

@@ -257,9 +257,18 @@ class ModelRegistry(Section):
 
 
 class Retention(Section):
-    """How long logs are kept."""
+    """Days for which logs, earlier versions of blobs, and collected requests are kept."""
 
     log_days: Count
+    version_days: Count = 30  # files from before these two keys
+    collected_days: Count = 90
+
+
+class Storage(Section):
+    """How the storage accounts keep their copies, and whether account keys open that of the workspace."""
+
+    redundancy: Literal["LRS", "ZRS"] = "LRS"
+    shared_keys: bool = False
 
 
 class Security(Section):
@@ -290,7 +299,13 @@ class EnvironmentConfig(Section):
     network: Network | None = None
     model_registry: ModelRegistry | None = None
     retention: Retention | None = None
+    storage: Storage | None = None
     security: Security | None = None
+
+    @property
+    def redundancy(self) -> str:
+        """How the storage accounts keep their copies; files from before the key have the cheaper way."""
+        return (self.storage or Storage()).redundancy
 
     @property
     def storage_hosts(self) -> list[str]:
@@ -593,6 +608,12 @@ def _section_problems(project: Project, config: EnvironmentConfig) -> Iterator[P
             yield Problem(key, "the project does not build this: remove the key")
         if not there and project.infrastructure in tools:
             yield Problem(key, "the key is missing")
+    if config.storage is not None and project.infrastructure not in TOOLS["security"]:
+        yield Problem("storage", "the project does not build this: remove the key")
+    if config.retention and config.retention.collected_days < 2 * config.monitor.lookback_days:
+        least = 2 * config.monitor.lookback_days
+        problem = f"the monitor compares two times {config.monitor.lookback_days} days: keep {least} at least"
+        yield Problem("retention.collected_days", problem)
     if config.provisioned != (project.infrastructure in TOOLS["security"]):
         return  # what else belongs here depends on that section
     for name, cluster in (("cluster", config.compute.cluster), ("gpu_cluster", config.compute.gpu_cluster)):

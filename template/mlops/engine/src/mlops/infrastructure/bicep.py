@@ -38,8 +38,13 @@ class Bicep(Provisioned):
         """Return true: the plan is Azure's preview of the deployment."""
         return True
 
-    def run(self, config: EnvironmentConfig, action: Action, *, dry_run: bool, deployer: str | None) -> str:
-        """Deploy the environment's resources, show what would change, or delete them; a check needs no account."""
+    def run(
+        self, config: EnvironmentConfig, action: Action, *, dry_run: bool, deployer: str | None, confirm: str
+    ) -> str:
+        """Deploy the environment's resources, show what would change, or delete them; a check needs no account.
+
+        A deployment deletes nothing, so that no name has to be typed for it.
+        """
         shell = Shell(self.project.root, dry_run, REMEDIES)
         if action == "check":
             _check(shell, self.project)

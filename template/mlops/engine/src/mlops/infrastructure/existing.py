@@ -46,6 +46,7 @@ class Existing:
         dry_run: bool = False,
         deployer: str | None = None,
         retry_minutes: int = 0,
+        confirm: str = "",
     ) -> str:
         """Do nothing: a check passes.
 

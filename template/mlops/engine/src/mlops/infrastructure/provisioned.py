@@ -12,7 +12,12 @@ from mlops import definitions
 from mlops.config import EnvironmentConfig
 from mlops.errors import CommandError, UserError
 from mlops.infrastructure import checks, preview
-from mlops.infrastructure.workspace import ENDPOINT_PROVIDERS, provisioning_remedy, workflows_principal
+from mlops.infrastructure.workspace import (
+    ENDPOINT_PROVIDERS,
+    check_network,
+    provisioning_remedy,
+    workflows_principal,
+)
 from mlops.project import Project, load_yaml
 from mlops.subscription.checks import Check, Context, machines, rights
 from mlops.subscription.checks.rights import Granted
@@ -30,6 +35,12 @@ from mlops.subscription.steps import (
 
 NO_RIGHT = "AuthorizationFail|AuthorizationPermissionMismatch|does not have authorization"
 """What Azure writes while a role that was just granted has not taken effect."""
+
+NO_OWN_RIGHT = "FailedIdentityOperation"
+"""What Azure writes while a role of the workspace's identity has not, which the same apply has granted."""
+
+OWN_RIGHT_MINUTES = 5
+"""How long that is waited for, where nothing longer is asked for."""
 
 ASSIGNMENTS = "Microsoft.Authorization/roleAssignments"
 INSTANCES = "user-with-compute-instance"
@@ -52,20 +63,26 @@ class Provisioned(ABC):
         dry_run: bool = False,
         deployer: str | None = None,
         retry_minutes: int = 0,
+        confirm: str = "",
     ) -> str:
         """Build, preview, check or remove an environment's resources; see `Infrastructure.provision`."""
         if deployer == WORKFLOWS:
             deployer = workflows_principal(self.project, config, dry_run=dry_run)
-        pauses = retry_minutes * 60 // PAUSE_SECONDS
+        if action in ("plan", "apply") and not dry_run:
+            check_network(self.project, config)
+        waited = 0
         while True:
             try:
-                return self.run(config, action, dry_run=dry_run, deployer=deployer)
+                return self.run(config, action, dry_run=dry_run, deployer=deployer, confirm=confirm)
             except CommandError as error:
-                if not pauses or not re.search(NO_RIGHT, error.output):
+                minutes = retry_minutes if re.search(NO_RIGHT, error.output) else 0
+                if re.search(NO_OWN_RIGHT, error.output):
+                    minutes = max(retry_minutes, OWN_RIGHT_MINUTES)
+                if waited + PAUSE_SECONDS > minutes * 60:
                     raise self.remedy(error, config) or error from error
-            if pauses == retry_minutes * 60 // PAUSE_SECONDS:
-                print(f"A right is missing: new ones need some minutes, {retry_minutes} at most.", flush=True)
-            pauses -= 1
+            if not waited:
+                print(f"A right is missing: new ones need some minutes, {minutes} at most.", flush=True)
+            waited += PAUSE_SECONDS
             time.sleep(PAUSE_SECONDS)
 
     def remedy(self, error: CommandError, config: EnvironmentConfig) -> UserError | None:
@@ -73,7 +90,9 @@ class Provisioned(ABC):
         return provisioning_remedy(error.output, config)
 
     @abstractmethod
-    def run(self, config: EnvironmentConfig, action: Action, *, dry_run: bool, deployer: str | None) -> str:
+    def run(
+        self, config: EnvironmentConfig, action: Action, *, dry_run: bool, deployer: str | None, confirm: str
+    ) -> str:
         """Run the tool, and return the text of a plan.
 
         Raises:

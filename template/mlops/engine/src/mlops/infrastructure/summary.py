@@ -2,6 +2,8 @@
 
 import re
 
+from mlops.infrastructure.losses import PREFIX
+
 LIMIT = 50_000
 """Characters of the plan: a comment of GitHub holds 65,536."""
 
@@ -12,7 +14,9 @@ def plan_summary(environment: str, plan: str) -> str:
     """Return the plan, cut where it is too long, below the line that says how much it changes."""
     text = _ESCAPE.sub("", plan).strip()
     # Terraform's last line; Bicep's names the numbers, too.
-    found = re.findall(r"^(?:Plan: .*|No changes\..*|Resource changes: .*|.*: to create\.)$", text, re.MULTILINE)
+    found = re.findall(
+        rf"^(?:Plan: .*|No changes\..*|Resource changes: .*|.*: to create\.|{re.escape(PREFIX)}.*)$", text, re.MULTILINE
+    )
     if len(text) > LIMIT:
         text = f"{text[:LIMIT]}\n... the rest is in the log of the run"
     # Longer than any row of backticks in the plan, which would end the block.

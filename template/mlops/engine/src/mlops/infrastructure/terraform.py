@@ -10,6 +10,7 @@ from typing import Any
 
 from mlops.config import EnvironmentConfig, TerraformState, builds_registry_apart
 from mlops.errors import CommandError, UserError
+from mlops.infrastructure.losses import check_confirmed, describe, losses
 from mlops.infrastructure.provisioned import Provisioned
 from mlops.infrastructure.workspace import (
     delete_instance,
@@ -38,13 +39,14 @@ from mlops.subscription.steps import (
 FOLDER = "infrastructure/terraform"
 REGISTRY_FOLDER = f"{FOLDER}/model-registry"
 
+ROLES = ("azurerm_role_assignment.resources", "azurerm_role_assignment.workspace")
+"""The addresses of nearly all role assignments."""
+
 REGISTRY_STATE = "shared.tfstate"
 """The state of the model registry: a blob beside that of the environment which builds it."""
 
 NO_STATE = "no such host|ResourceNotFound|ContainerNotFound|AuthorizationFailure|AuthorizationPermissionMismatch"
 """What `terraform init` writes without account or container of the state, and without the right to them."""
-
-REGISTRY_ADDRESS = r"\bmodule\.model_registry(\[0\])?\.azurerm_resource_group_template_deployment\.this\b"
 
 STATE_ROLE, STATE_READER = "Storage Blob Data Contributor", "Storage Blob Data Reader"
 
@@ -134,7 +136,9 @@ class Terraform(Provisioned):
             f"`uv run mlops bootstrap --environment {config.environment}` sees to both (details above)"
         )
 
-    def run(self, config: EnvironmentConfig, action: Action, *, dry_run: bool, deployer: str | None) -> str:
+    def run(
+        self, config: EnvironmentConfig, action: Action, *, dry_run: bool, deployer: str | None, confirm: str
+    ) -> str:
         """Initialise Terraform for the environment's state, then apply, plan or destroy; a check needs no account."""
         shell = Shell(self.project.root, dry_run, {**azure.REMEDIES, "terraform": INSTALL})
         if action == "check":
@@ -171,11 +175,11 @@ class Terraform(Provisioned):
                 plans.append(missing)
             else:
                 registry.initialise()
-                plans.append(registry.plan(arguments, apply=action == "apply", lock=lock))
+                plans.append(registry.plan(arguments, apply=action == "apply", lock=lock, confirm=confirm))
         environment.initialise()
         exists = online_endpoint_exists(shell, self.project, config)
         arguments += ["-var", f"online_endpoint_exists={str(exists).lower()}"]
-        plans.append(environment.plan(arguments, apply=action == "apply", lock=lock))
+        plans.append(environment.plan(arguments, apply=action == "apply", lock=lock, confirm=confirm))
         if action == "apply":
             enable_serverless_spark(shell, config)
         return "\n".join(plan for plan in plans if plan)
@@ -202,11 +206,11 @@ class Module:
         # -reconfigure: each environment has its own state, and none is ever copied into another's.
         self.run("init", "-input=false", "-reconfigure", *_backend(self.config, self.key))
 
-    def plan(self, arguments: Sequence[str], *, apply: bool, lock: str) -> str:
+    def plan(self, arguments: Sequence[str], *, apply: bool, lock: str, confirm: str = "") -> str:
         """Plan, and then apply that plan or return its text.
 
         Raises:
-            UserError: The plan would delete the model registry.
+            UserError: The plan would delete the model registry, or something else for good without a name for it.
         """
         root = self.shell.folder
         name = self.config.environment if self.folder == FOLDER else Path(self.folder).name
@@ -215,40 +219,42 @@ class Module:
         # Terraform starts in its own folder, so the plan's path is seen from there.
         file = f"{'../' * len(Path(self.folder).parts)}{plan.relative_to(root).as_posix()}"
         self.run("plan", *arguments, f"-out={file}")
-        show = ("terraform", f"-chdir={self.folder}", "show", "-no-color")
+        document = self._show(file, "-json")
         if not apply:
-            return self.shell.read(*show, file)
-        if not self.shell.dry_run:
-            _refuse_without_registry(self.config, self.shell.read(*show, "-json", file))
+            return "\n".join(filter(None, [describe(losses(document)), self._show(file)]))
+        found = losses(document)
+        check_confirmed(self.config, found, confirm)
+        if instances := [loss.name for loss in found if loss.is_instance]:
+            for instance in instances:
+                delete_instance(self.shell, self.config, instance)
+            # The machines are gone with the records of their deployments, so the rest is another plan.
+            self.run("plan", *arguments, f"-out={file}")
+            document = self._show(file, "-json")
+            check_confirmed(self.config, losses(document), confirm)
         # Azure loses rules of a managed network that are made at once (Azure/terraform-provider-azapi#453).
-        pace = ["-parallelism=1"] if self.config.closed and self.folder == FOLDER else []
+        slow = _changed(document, "_network_outbound_rule_") > 1
+        if slow and _changed(document, "azurerm_role_assignment") > 1:
+            # azurerm waits 20 seconds for each role: a part of the same plan, which needs no pace, goes first.
+            self.run("plan", *arguments, *(f"-target={address}" for address in ROLES), f"-out={file}")
+            self.run("apply", "-input=false", lock, file)
+            self.run("plan", *arguments, f"-out={file}")
         # What is applied is the plan that was shown, and no other.
-        self.run("apply", "-input=false", lock, *pace, file)
+        self.run("apply", "-input=false", lock, *(["-parallelism=1"] if slow else []), file)
         plan.unlink(missing_ok=True)
         return ""
 
+    def _show(self, file: str, *words: str) -> str:
+        """Return a plan as text, or as JSON; a dry run has none."""
+        if self.shell.dry_run:
+            return "{}" if words else ""
+        return self.shell.read("terraform", f"-chdir={self.folder}", "show", "-no-color", *words, file)
 
-def _refuse_without_registry(config: EnvironmentConfig, plan: str) -> None:
-    """Refuse a plan that deletes the model registry: without the add-on, or with another place for it.
 
-    Azure deletes the registry with the record of its deployment, and all models in it.
-    """
-    for change in json.loads(plan).get("resource_changes", ()):
-        if "delete" in change["change"]["actions"] and re.search(REGISTRY_ADDRESS, change["address"]):
-            module = change["address"].partition(".azurerm_")[0]
-            remedy = "undo the change of its name, its place or its group in config/"
-            if config.keeps_registry_in_own_group:
-                remedy = "move its state first, as docs/infrastructure.md says (Model registry)"
-            if config.model_registry is None:
-                command = f"terraform -chdir={FOLDER} state rm '{module}'"
-                remedy = (
-                    "put the add-on model-registry back (the answer add_ons), or let Terraform forget the registry, "
-                    f"which then stays: `{command}`"
-                )
-            raise UserError(
-                f"this would delete the model registry {config.names.registry} with its models ({change['address']}), "
-                f"which only `mlops teardown --all` does: {remedy}"
-            )
+def _changed(plan: str, kind: str) -> int:
+    """Return how many resources of a kind a plan changes."""
+    changes = json.loads(plan).get("resource_changes", ())
+    found = [each for each in changes if kind in str(each.get("type"))]
+    return sum(each["change"]["actions"] not in (["no-op"], ["read"]) for each in found)
 
 
 def _check(shell: Shell, folder: str) -> None:
@@ -342,7 +348,14 @@ class StateAccount(RemovableStep):
         """
         safe = ["--https-only", "true", "--min-tls-version", "TLS1_2", "--allow-shared-key-access", "false"]
         safe += ("--allow-blob-public-access", "false", "--allow-cross-tenant-replication", "false")
-        kind = ("--location", self.config.location, "--kind", "StorageV2", "--sku", "Standard_LRS")
+        kind = (
+            "--location",
+            self.config.location,
+            "--kind",
+            "StorageV2",
+            "--sku",
+            f"Standard_{self.config.redundancy}",
+        )
         state = _state(self.config)
         try:
             self._change("create", *_place(state), *kind, *safe, "--tags", *tags(self.config))

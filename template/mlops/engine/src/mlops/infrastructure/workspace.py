@@ -57,16 +57,43 @@ def existing_instances(shell: Shell, project: Project, config: EnvironmentConfig
     return [name for name in names if _exists(shell, config, "computes", name)]
 
 
+def check_network(project: Project, config: EnvironmentConfig) -> None:
+    """Stop a private network for a workspace that is there without one, before its cluster is deleted for it.
+
+    Raises:
+        UserError: There is such a workspace.
+    """
+    if not config.closed:
+        return
+    shell = Shell(project.root, remedies=azure.REMEDIES, quiet=True)
+    place = ("--resource-group", config.names.resource_group, "--name", config.names.workspace)
+    found = azure.find(shell, "resource", "show", *place, "--resource-type", azure.WORKSPACES)
+    if found is None:
+        return
+    properties = found["properties"]
+    mode = (properties.get("managedNetwork") or {}).get("isolationMode")
+    if mode == "Disabled" or (mode is None and properties.get("publicNetworkAccess") == "Enabled"):
+        raise UserError(
+            f"workspace {config.names.workspace} is there without a private network, and Azure adds none to a "
+            f"workspace that has compute: first run `uv run mlops teardown --environment {config.environment} --all`, "
+            "or take the add-on private-network back"
+        )
+
+
 def delete_instance(shell: Shell, config: EnvironmentConfig, name: str) -> None:
     """Delete a compute instance, and the record of its deployment, by which azurerm would try the same.
 
     azurerm 5.2 does not state what happens to the machine, which Azure requires.
     """
+    record = ("--resource-group", config.names.resource_group, "--name", name)
+    if not shell.dry_run and not _exists(shell, config, "computes", name):
+        shell.run("az", "deployment", "group", "delete", *record)
+        return
     parameters = [f"api-version={azure.API_VERSION}", "underlyingResourceAction=Delete"]
     url = f"{_workspace(config)}/computes/{name}"
     shell.run("az", "rest", "--method", "delete", "--url", url, "--url-parameters", *parameters)
     shell.run("az", "resource", "wait", "--deleted", *_in_workspace(config, "computes", name))
-    shell.run("az", "deployment", "group", "delete", "--resource-group", config.names.resource_group, "--name", name)
+    shell.run("az", "deployment", "group", "delete", *record)
 
 
 def _exists(shell: Shell, config: EnvironmentConfig, kind: str, name: str) -> bool:
@@ -141,6 +168,22 @@ def provisioning_remedy(output: str, config: EnvironmentConfig) -> UserError | N
         r"AlreadyInUse|registry DNS name .{1,80} is already in use": (
             f"the container registry name {names.container_registry} is taken: write another names.container_registry "
             f"into {file}"
+        ),
+        r"RoleAssignmentUpdateNotPermitted": (
+            "an identity was deleted and made again under its name, and a role of the first one is still there: delete "
+            "what the portal shows as `Identity not found` under Access control (IAM) of the resource in the details "
+            "above, then run this again"
+        ),
+        r"RoleAssignmentExists": (
+            "a role that this would grant was granted by hand already (details above): take that one back with `az "
+            "role assignment delete --ids ID`, then run this again"
+        ),
+        r"FailedIdentityOperation": (
+            "the workspace's identity has a role that has not taken effect yet: run this again in some minutes"
+        ),
+        r"underlyingResourceAction": (
+            "a compute instance goes before its entry in the config does: `uv run mlops provision --environment "
+            f"{environment} --confirm {environment}` deletes it properly"
         ),
         r"(?i)roleAssignments/(write|delete)|RoleAssignment\w*NotPermitted": (
             "you may not assign roles here: ask for Role Based Access Control Administrator, limited to the roles of "

@@ -35,6 +35,7 @@ class Infrastructure(Protocol):
         dry_run: bool = False,
         deployer: str | None = None,
         retry_minutes: int = 0,
+        confirm: str = "",
     ) -> str:
         """Build (`apply`), preview (`plan`), `check` or remove (`destroy`) an environment's resources.
 
@@ -45,6 +46,7 @@ class Infrastructure(Protocol):
             deployer: Object id of the identity that runs the verbs later, or `WORKFLOWS` for that of the workflows.
                 Default: the user of this command.
             retry_minutes: How long to repeat while rights are missing: new ones need some minutes to take effect.
+            confirm: The environment's name, which alone lets an `apply` delete what no apply makes again.
 
         Returns:
             The text of a `plan`; empty otherwise.

@@ -29,6 +29,11 @@ def region(context: Context) -> Iterator[Finding]:
     known = context.az("account", "list-locations", "--query", "[].name") or []
     if location.casefold() in [name.casefold() for name in known]:
         yield ok(location)
+        if context.config.redundancy == "ZRS" and not context.az(
+            *("account", "list-locations"), "--query", f"[?name=='{location.casefold()}'].availabilityZoneMappings[]"
+        ):
+            remedy = f'write storage.redundancy: "LRS" into {context.file} before the account is built'
+            yield error(f"{location} has no zones, which storage.redundancy ZRS needs", remedy)
     else:
         yield error(f"there is no region {location}", f"write one of `az account list-locations` into {context.file}")
 
