@@ -270,6 +270,18 @@ class Year(RuleBasedStateMachine):
         """Return how good the best data so far was."""
         return max([0, *self.people.qualities.values()])
 
+    @rule()
+    def undo_a_push(self) -> None:
+        """Push other code, undo that, and approve what undoes it, while the first delivery waits."""
+        world, people, code = self.world, self.people, self.people.code
+        self._push("other code", None)
+        world.tell("that push is undone by another one")
+        people.code = code
+        world.write()
+        world.told(self._train(None, trigger="push"), effective=True)
+        if people.waiting and people.waiting[-1].commit == world.commit:
+            self._approve(-1, None)
+
     @rule(trouble=TROUBLES)
     def train_on_schedule(self, trouble: Trouble | None) -> None:
         """Let a week pass."""
