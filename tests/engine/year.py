@@ -90,8 +90,9 @@ class Year(RuleBasedStateMachine):
     def _deliver(self, delivery: Delivery, trouble: Trouble | None) -> str:
         """Run the job of one environment with its last step, and those that follow; return how they ended."""
         with self.world.checkout(delivery):
-            serving = self.world.online(delivery.at)[1].values()
-            self._beside_before = next((each.beside for each in serving), "")
+            traffic, deployments = self.world.online(delivery.at)
+            serving = max(deployments, key=lambda name: traffic.get(name, 0), default=None)
+            self._beside_before = deployments[serving].beside if serving else ""
             return self._deliver_here(delivery, trouble)
 
     def _deliver_here(self, delivery: Delivery, trouble: Trouble | None) -> str:
