@@ -640,6 +640,17 @@ def test_a_delivery_that_is_meant_is_not_refused_because_a_newer_run_passed(
     assert list(serves(session)[1].values()) == ["1"]
 
 
+def test_a_run_that_is_older_than_one_that_delivered_is_refused_where_both_began(
+    runs: Runs, azure: FakeAzure, sha256: str
+) -> None:
+    """Both were started by hand, for that environment alone."""
+    runs.begin(11, 5)
+    verbs.deliver(runs.at("test"), model_version="1", sha256=sha256)
+    runs.begin(10, 1)
+    words = failure(lambda: verbs.deliver(runs.at("test"), model_version="1", sha256=sha256))
+    assert words.startswith("run 11 is newer than this one")
+
+
 # Two projects with a model of one name in one workspace.
 
 

@@ -127,3 +127,25 @@ def test_the_end_of_a_rollback_names_the_bad_version_and_nothing_else(project: P
     ):
         assert run("rollback", *words) == 1
     assert azure.log == []
+
+
+def an_older_push_waits(year: Year) -> None:
+    """The newer of two pushes is approved first."""
+    year._push("other code", None)
+    year._push("other packages", None)
+    year._approve(1, None)
+
+
+def test_a_push_that_waited_does_not_take_a_newer_one_back(year: Year) -> None:
+    an_older_push_waits(year)
+    state = year.world.snapshot()
+    year._approve(0, None)
+    assert year.world.snapshot() == state
+    assert "run 4 is newer than this one" in year.world.story[-1]
+
+
+def test_a_year_sees_a_push_that_takes_a_newer_one_back(year: Year, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlops.verbs.models.is_newer", lambda run, than: False)
+    an_older_push_waits(year)
+    with pytest.raises(AssertionError, match="prod went back to the code of delivery 3"):
+        year._approve(0, None)

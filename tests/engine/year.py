@@ -90,8 +90,9 @@ class Year(RuleBasedStateMachine):
     def _deliver(self, delivery: Delivery, trouble: Trouble | None) -> str:
         """Run the job of one environment with its last step, and those that follow; return how they ended."""
         with self.world.checkout(delivery):
-            serving = self.world.online(delivery.at)[1].values()
-            self._beside_before = next((each.beside for each in serving), "")
+            traffic, deployments = self.world.online(delivery.at)
+            serving = max(deployments, key=lambda name: traffic.get(name, 0), default=None)
+            self._beside_before = deployments[serving].beside if serving else ""
             return self._deliver_here(delivery, trouble)
 
     def _deliver_here(self, delivery: Delivery, trouble: Trouble | None) -> str:
@@ -269,6 +270,18 @@ class Year(RuleBasedStateMachine):
     def _best(self) -> int:
         """Return how good the best data so far was."""
         return max([0, *self.people.qualities.values()])
+
+    @rule()
+    def undo_a_push(self) -> None:
+        """Push other code, undo that, and approve what undoes it, while the first delivery waits."""
+        world, people, code = self.world, self.people, self.people.code
+        self._push("other code", None)
+        world.tell("that push is undone by another one")
+        people.code = code
+        world.write()
+        world.told(self._train(None, trigger="push"), effective=True)
+        if people.waiting and people.waiting[-1].commit == world.commit:
+            self._approve(-1, None)
 
     @rule(trouble=TROUBLES)
     def train_on_schedule(self, trouble: Trouble | None) -> None:

@@ -6,8 +6,9 @@ has all its traffic. `rejected_<E>`, `pinned_<E>` and `held_<E>` are "true" or "
 removed; the last one says of a deployment of the version that was not completed that it was left so on purpose.
 `leaving_<E>` is the version that a rollback in progress goes to from this one. `delivered_<E>` says with which
 deployment and which definitions a delivery of the version has reached its end, `passed_<E>` with which code and
-definitions the version was passed on to the environment, and by which run. Of no environment are `metrics` and
-`reasons`, which its registration has noted for people, and `mlops_project`, the project whose training made it.
+definitions the version was passed on to the environment, or delivered there, and by which run. Of no environment are
+`metrics` and `reasons`, which its registration has noted for people, and `mlops_project`, the project whose training
+made it.
 """
 
 import re
