@@ -378,7 +378,7 @@ def step_findings(step: dict[str, Any], variables: dict[str, str], job: dict[str
         yield f"{label}: {next(iter(step))} {next(iter(step.values()))} is no step of these pipelines"
     if "displayName" not in step and "download" not in step:
         yield f"{label}: no displayName"
-    known = STEP if "bash" in step else STEPS.get(step.get("task", ""), step.keys())
+    known = STEP if "bash" in step else STEPS.get(step.get("task", ""), set(step))
     yield from key_findings(label, step, known)
     yield from name_findings("step", step.get("name", "step"))
     if "checkout" in step:

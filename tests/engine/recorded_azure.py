@@ -271,6 +271,10 @@ EXISTING = HEALTHY | {
     f"az role assignment list --all --assignee {PRINCIPAL}": [
         granted(ROLES[role], scope) for role, scope in needed_roles(WORKSPACE, REGISTRY["id"])
     ],
+    # No pull request plans there.
+    "gh api repos/{owner}/{repo}/environments/dev-read/deployment-branch-policies": {
+        "branch_policies": [{"name": "main"}]
+    },
 }
 
 # The model registry in a resource group of its own.

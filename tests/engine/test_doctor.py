@@ -703,6 +703,15 @@ def test_pull_requests_plan_from_their_own_branches_so_that_no_rule_is_missing_t
     assert recorded.ran("environments/dev-read") == []
 
 
+def test_where_nothing_is_planned_main_alone_may_use_the_identity_that_reads(tmp_path: Path) -> None:
+    recorded = Recorded(azure.EXISTING)
+    project = equipped(tmp_path / "project", "existing", [])
+    assert bad(look(project, recorded)) == []
+    recorded.answers[f"{ON_GITHUB}-read"] = {"name": "dev-read", "deployment_branch_policy": None}
+    ((_, finding),) = bad(look(project, recorded))
+    assert finding.text == "every branch may use dev-read"
+
+
 def test_an_environment_that_github_does_not_have_yet_is_the_variables_finding(new: Project) -> None:
     recorded = Recorded(HEALTHY | {ON_GITHUB: Refusal("gh: Not Found (HTTP 404)")})
     assert bad(look(new, recorded)) == []
