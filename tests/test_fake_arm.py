@@ -114,7 +114,10 @@ def test_a_new_identity_is_in_the_directory_for_those_alone_who_name_its_type(as
 
 def test_a_deleted_vault_keeps_its_name_until_it_is_recovered(ask: Ask) -> None:
     acls = {"bypass": "AzureServices", "defaultAction": "Allow"}
-    sent = {"location": "westeurope", "properties": {"networkAcls": acls, "enablePurgeProtection": True}}
+    sent: dict[str, Any] = {
+        "location": "westeurope",
+        "properties": {"networkAcls": acls, "enablePurgeProtection": True},
+    }
     assert ask("PUT", VAULT, sent)[0] == 200
     ask("DELETE", VAULT)
     assert ask("PUT", VAULT, sent) == (409, "ConflictError")
