@@ -444,7 +444,7 @@ def role_assignment(azure: Azure, path: str, body: Body, old: Body | None) -> Bo
     kind = "ServicePrincipal" if principal in known | {DEPLOYER} else "User" if principal in USERS else None
     if kind is None or (principal in known and sent.get("principalType") is None):
         raise RefusalError(400, "PrincipalNotFound", f"{principal} is not in the directory")
-    if sent.get("principalType", kind) != kind:
+    if (sent.get("principalType") or kind) != kind:
         raise RefusalError(400, "UnmatchedPrincipalType", f"{principal} is a {kind}")
     for each in azure.of(ASSIGNMENT):
         other = each["properties"]

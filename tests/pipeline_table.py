@@ -94,7 +94,7 @@ TABLE = {
             **training("plan", "apply"),
         },
         pushes=("!config/model.yml", "config", "infrastructure"),
-        inputs=(WHERE, ("action", "plan", ("plan", "apply"))),
+        inputs=(WHERE, ("action", "plan", ("plan", "apply")), ("confirm", "", ())),
     ),
     "monitor": Pipeline(
         {"drift": looks("drift", minutes=30), **training("drift")},

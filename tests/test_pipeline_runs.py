@@ -379,8 +379,15 @@ def test_the_plan_is_shown_before_the_approval(pipelines: Runs, environment: str
     assert pipelines.work.stages == [
         f"provision --environment {environment} --plan --deployer workflows --summary .local/plan.md "
         "--retry-minutes 10",
-        f"provision --environment {environment} --retry-minutes 10",
+        f"provision --environment {environment} --retry-minutes 10 --confirm ",
     ]
+
+
+def test_the_name_that_lets_a_plan_delete_data_comes_from_who_starts_the_run(pipelines: Runs) -> None:
+    pipelines.run("infrastructure", inputs={"environment": "dev", "action": "apply", "confirm": "dev"})
+    assert pipelines.work.stages[1] == "provision --environment dev --retry-minutes 10 --confirm dev"
+    pipelines.run("infrastructure", "push")
+    assert pipelines.work.stages[1] == "provision --environment dev --retry-minutes 10 --confirm "
 
 
 def test_a_plan_changes_nothing_and_needs_no_approval(pipelines: Runs) -> None:
@@ -408,7 +415,7 @@ def test_a_later_change_of_the_infrastructure_trains_nothing(pipelines: Runs) ->
 
 @pytest.mark.parametrize("part", [" --plan --deployer workflows --summary .local/plan.md", ""], ids=["plan", "apply"])
 def test_infrastructure_that_fails_goes_no_further(pipelines: Runs, part: str) -> None:
-    command = f"uv run mlops provision --environment dev{part} --retry-minutes 10"
+    command = f"uv run mlops provision --environment dev{part} --retry-minutes 10{'' if part else ' --confirm '}"
     outcome = pipelines.run("infrastructure", "push", fail=command, outputs={"provision": {"train": "true"}})
     assert outcome.results["apply"] == ("skipped" if part else "failure")
     assert outcome.results["train"] == "skipped"

@@ -402,6 +402,18 @@ def test_an_update_leaves_the_registry_where_the_release_built_it(history: Path,
     assert names["registry_resource_group"] == "rg-flight-delays-shared"
 
 
+def test_an_update_leaves_the_redundancy_of_storage_as_the_release_built_it(history: Path, tmp_path: Path) -> None:
+    """Another one would be another account, and an empty one."""
+    project = Start("v0.11.0", {}).project(history, tmp_path / "project")
+    update(project)
+    assert conflicts(project) == []
+    fresh = new_project(history, tmp_path / "fresh")
+    for root, wanted in ((project, ["LRS", "LRS", "LRS"]), (fresh, ["LRS", "LRS", "ZRS"])):
+        files = [root / "config" / f"{name}.yml" for name in ("dev", "test", "prod")]
+        found = [yaml.safe_load(file.read_text(encoding="utf-8"))["storage"]["redundancy"] for file in files]
+        assert found == wanted
+
+
 # ----------------------------------------------------------------------------------------------------------------------
 # Files that a release moved.
 
