@@ -46,7 +46,7 @@ $(PARTS:%=test-%) test-menu: test-%: $(UV)  ## one part of them: menu, workflows
 	$(UV) run pytest -n 2 -m "not big and not year" $(PART_$*)
 
 test-big: $(UV)  ## those that do: environments of their own, resolved afresh
-	$(UV) run pytest -m big
+	$(UV) run pytest -n 2 -m big
 
 year: $(UV)  ## a simulated year over the real verbs, in sequences of 30 events (`SEQUENCES=10000`), and errors that it must find
 	@mkdir -p .venvs
