@@ -30,8 +30,14 @@ from reference_date import EXCLUDE_NEWER
 # Whatever a test lets uv resolve, it resolves as of the reference date.
 os.environ["UV_EXCLUDE_NEWER"] = EXCLUDE_NEWER
 
-# The repositories of the tests live for seconds: no example hooks, no upkeep, and no wait for the disk.
-GIT = {"init.templateDir": "", "gc.auto": "0", "maintenance.auto": "false", "core.fsync": "none"}
+# The repositories of the tests live for seconds: no example hooks, no upkeep, no wait for the disk, no compression.
+GIT = {
+    "init.templateDir": "",
+    "gc.auto": "0",
+    "maintenance.auto": "false",
+    "core.fsync": "none",
+    "core.compression": "0",
+}
 GIT_SETTINGS = {"GIT_CONFIG_COUNT": str(len(GIT))}
 for number, (name, setting) in enumerate(GIT.items()):
     GIT_SETTINGS |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": setting}
