@@ -31,13 +31,15 @@ PARTS := workflows infrastructure engine updates tables images texts
 OTHERS := $(filter tests/%,$(foreach part,$(PARTS),$(PART_$(part))))
 PART_menu := $(filter-out $(OTHERS),$(sort $(wildcard tests/test_*.py)))
 
-.PHONY: demo test $(PARTS:%=test-%) test-menu test-big test-year test-all year lint freshness benchmark clean
+.PHONY: demo project test $(PARTS:%=test-%) test-menu test-big test-year test-all year lint freshness benchmark clean
 
-demo: $(UV)  ## a project with default answers: train, register, serve and report on this machine; `TYPE=cv` with images, `TYPE=nlp` with texts
-	@if [ -e $(DEMO) ]; then echo "$(DEMO)/ is there already: running it again. Delete it to start afresh."; \
+demo: project  ## a project with default answers: train, register, serve and report on this machine; `TYPE=cv` with images, `TYPE=nlp` with texts
+	cd $(DEMO) && $(UV) run mlops local
+
+project: $(UV)  ## the same project, and nothing is run
+	@if [ -e $(DEMO) ]; then echo "$(DEMO)/ is there already. Delete it to start afresh."; \
 	else $(UV) run --quiet --no-dev copier copy --trust --defaults --quiet --vcs-ref HEAD -d project_type=$(TYPE) . $(DEMO); fi
 	@$(PYTHON) tests/local_wheels.py $(DEMO)
-	cd $(DEMO) && $(UV) run mlops local
 
 test: $(UV) lint  ## all tests that need no big download
 	$(UV) run pytest -n 2 -m "not big and not year"
@@ -72,10 +74,10 @@ benchmark: $(UV)  ## render time, overhead of the local runner, Terraform beside
 	@[ -e demo-cv ] || $(MAKE) demo TYPE=cv
 	$(UV) run --project demo-cv python benchmarks/cv_training.py demo-cv --rounds $(ROUNDS)
 	$(UV) run --project demo-cv python benchmarks/growth.py demo-cv --rounds $(ROUNDS)
-	@[ -e demo-nlp ] || $(MAKE) demo TYPE=nlp
+	@[ -e demo-nlp ] || $(MAKE) project TYPE=nlp
+	$(UV) run --project demo-nlp python benchmarks/growth.py demo-nlp --rounds $(ROUNDS)
 	$(UV) pip install --quiet --no-deps --python demo-nlp/.venv --target .venvs/accelerate accelerate psutil
 	PYTHONPATH=.venvs/accelerate $(UV) run --project demo-nlp python benchmarks/nlp_training.py demo-nlp --rounds $(ROUNDS)
-	$(UV) run --project demo-nlp python benchmarks/growth.py demo-nlp --rounds $(ROUNDS)
 
 clean:
 	rm -rf .uv .venv .venvs demo demo-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
