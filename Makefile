@@ -31,13 +31,15 @@ PARTS := workflows infrastructure engine updates tables images texts
 OTHERS := $(filter tests/%,$(foreach part,$(PARTS),$(PART_$(part))))
 PART_menu := $(filter-out $(OTHERS),$(sort $(wildcard tests/test_*.py)))
 
-.PHONY: demo test $(PARTS:%=test-%) test-menu test-big test-year test-all year lint freshness idempotency benchmark clean
+.PHONY: demo project test $(PARTS:%=test-%) test-menu test-big test-year test-all year lint freshness idempotency benchmark clean
 
-demo: $(UV)  ## a project with default answers: train, register, serve and report on this machine; `TYPE=cv` with images, `TYPE=nlp` with texts
-	@if [ -e $(DEMO) ]; then echo "$(DEMO)/ is there already: running it again. Delete it to start afresh."; \
+demo: project  ## a project with default answers: train, register, serve and report on this machine; `TYPE=cv` with images, `TYPE=nlp` with texts
+	cd $(DEMO) && $(UV) run mlops local
+
+project: $(UV)  ## the same project, and nothing is run
+	@if [ -e $(DEMO) ]; then echo "$(DEMO)/ is there already. Delete it to start afresh."; \
 	else $(UV) run --quiet --no-dev copier copy --trust --defaults --quiet --vcs-ref HEAD -d project_type=$(TYPE) . $(DEMO); fi
 	@$(PYTHON) tests/local_wheels.py $(DEMO)
-	cd $(DEMO) && $(UV) run mlops local
 
 test: $(UV) lint  ## all tests that need no big download
 	$(UV) run pytest -n 2 -m "not big and not year"
@@ -46,7 +48,7 @@ $(PARTS:%=test-%) test-menu: test-%: $(UV)  ## one part of them: menu, workflows
 	$(UV) run pytest -n 2 -m "not big and not year" $(PART_$*)
 
 test-big: $(UV)  ## those that do: environments of their own, resolved afresh
-	$(UV) run pytest -m big
+	$(UV) run pytest -n 2 -m big
 
 year: $(UV)  ## a simulated year over the real verbs, in sequences of 30 events (`SEQUENCES=10000`), and errors that it must find
 	@mkdir -p .venvs
@@ -79,10 +81,10 @@ benchmark: $(UV)  ## render time, overhead of the local runner, Terraform beside
 	@[ -e demo-cv ] || $(MAKE) demo TYPE=cv
 	$(UV) run --project demo-cv python benchmarks/cv_training.py demo-cv --rounds $(ROUNDS)
 	$(UV) run --project demo-cv python benchmarks/growth.py demo-cv --rounds $(ROUNDS)
-	@[ -e demo-nlp ] || $(MAKE) demo TYPE=nlp
+	@[ -e demo-nlp ] || $(MAKE) project TYPE=nlp
+	$(UV) run --project demo-nlp python benchmarks/growth.py demo-nlp --rounds $(ROUNDS)
 	$(UV) pip install --quiet --no-deps --python demo-nlp/.venv --target .venvs/accelerate accelerate psutil
 	PYTHONPATH=.venvs/accelerate $(UV) run --project demo-nlp python benchmarks/nlp_training.py demo-nlp --rounds $(ROUNDS)
-	$(UV) run --project demo-nlp python benchmarks/growth.py demo-nlp --rounds $(ROUNDS)
 
 clean:
 	rm -rf .mirror .uv .venv .venvs demo demo-* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -5,7 +5,7 @@
 Generates examples of the project's type of data, and runs the steps prep and train on each number of them, in processes
 of their own. Images train one epoch of the small network, texts what the settings name. Prints seconds and peak memory
 of both steps, the best of the rounds, and how many times more of them the last number of examples needs than the first.
-With one round there are fewer examples.
+With one round there are 1,000 examples alone, which shows that it runs.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import numpy as np
 import yaml
 from cv_training import picture
 
-EXAMPLES, FEWER = (1_000, 10_000, 50_000), (300, 1_500)
+EXAMPLES, FEWER = (1_000, 10_000, 50_000), (1_000,)
 CLASSES = 10
 SIDE = 32  # of an image, in pixels
 WORDS, VOCABULARY = 120, 30_000  # of a text, in the mean, and of all
@@ -51,6 +51,8 @@ def main() -> None:
             runs = [measured(root, Path(temporary)) for _ in range(options.rounds)]
         rows.append([min(column) for column in zip(*runs, strict=True)])
         print(f"{count:>8,}" + "".join(f"{value:>10,.1f}" for value in rows[-1]), flush=True)
+    if len(counts) == 1:
+        return
     ratios = [last / first for first, last in zip(rows[0], rows[-1], strict=True)]
     print(f"{counts[-1] / counts[0]:>7.1f}x" + "".join(f"{ratio:>9.1f}x" for ratio in ratios))
 

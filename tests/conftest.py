@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import copier
 import copier._main
@@ -18,6 +20,7 @@ import jinja2
 import pytest
 import yaml
 from combinations import AXES, ROOT, combinations, flavours, label, questions
+from copier._jinja_ext import get_yield_context
 from filelock import FileLock
 from hypothesis import settings
 from local_wheels import take_local_wheels
@@ -27,8 +30,14 @@ from reference_date import EXCLUDE_NEWER
 # Whatever a test lets uv resolve, it resolves as of the reference date.
 os.environ["UV_EXCLUDE_NEWER"] = EXCLUDE_NEWER
 
-# The repositories of the tests live for seconds: no example hooks, no upkeep, and no wait for the disk.
-GIT = {"init.templateDir": "", "gc.auto": "0", "maintenance.auto": "false", "core.fsync": "none"}
+# The repositories of the tests live for seconds: no example hooks, no upkeep, no wait for the disk, no compression.
+GIT = {
+    "init.templateDir": "",
+    "gc.auto": "0",
+    "maintenance.auto": "false",
+    "core.fsync": "none",
+    "core.compression": "0",
+}
 GIT_SETTINGS = {"GIT_CONFIG_COUNT": str(len(GIT))}
 for number, (name, setting) in enumerate(GIT.items()):
     GIT_SETTINGS |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": setting}
@@ -101,11 +110,16 @@ def plain_names_are_not_rendered() -> Iterator[None]:
     """
     worker = copier._main.Worker
     render, answers_file = worker._render_string, vars(worker)["answers_relpath"].fget
+    marks: WeakKeyDictionary[jinja2.Environment, re.Pattern[str]] = WeakKeyDictionary()
 
     def is_plain(self: copier._main.Worker, text: str) -> bool:
-        marks = (getattr(self.jinja_env, name) for name in SYNTAX if name.endswith(("start_string", "prefix")))
-        self.jinja_env.preprocess(text)  # makes Copier forget the `yield` of the path before
-        return not any(mark in text for mark in marks if mark)
+        environment = self.jinja_env
+        if environment not in marks:
+            each = (getattr(environment, name) for name in SYNTAX if name.endswith(("start_string", "prefix")))
+            marks[environment] = re.compile("|".join(re.escape(mark) for mark in each if mark))
+        context = get_yield_context(environment)  # of the path before
+        context.yield_name = context.yield_iterable = None
+        return not marks[environment].search(text)
 
     def render_string(self: copier._main.Worker, string: str, extra_context: dict | None = None) -> str:
         return string if is_plain(self, string) else render(self, string, extra_context)

@@ -7,7 +7,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -51,11 +51,14 @@ def project(request: pytest.FixtureRequest, render: Render) -> Path:
 
 def texts(project: Path, *suffixes: str) -> dict[Path, str]:
     """Contents of the project's text files with one of these suffixes (all text files without one)."""
-    found = {}
-    for path in sorted(path for path in project.rglob("*") if path.is_file()):
-        if path.suffix != ".zip" and (not suffixes or path.suffix in suffixes):
-            found[path] = path.read_text(encoding="utf-8")
-    return found
+    return {path: text for path, text in all_texts(project).items() if not suffixes or path.suffix in suffixes}
+
+
+@lru_cache(maxsize=2)  # the tests of a project follow each other, and two compare it with another
+def all_texts(project: Path) -> dict[Path, str]:
+    """Contents of the project's text files."""
+    paths = sorted(path for path in project.rglob("*") if path.suffix != ".zip" and path.is_file())
+    return {path: path.read_text(encoding="utf-8") for path in paths}
 
 
 def test_nothing_is_left_unrendered(project: Path) -> None:
