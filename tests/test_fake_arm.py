@@ -63,7 +63,7 @@ def account(**properties: Any) -> dict[str, Any]:
     return {"location": "westeurope", "sku": {"name": "Standard_LRS"}, "kind": "StorageV2", "properties": properties}
 
 
-def test_it_signs_in_whoever_asks_and_says_where_azure_is(ask: Ask) -> None:
+def test_it_signs_every_caller_in_and_says_where_azure_is(ask: Ask) -> None:
     status, answer = ask("POST", f"/{TENANT}/oauth2/v2.0/token", {})
     assert (status, answer["token_type"]) == (200, "Bearer")
     _, clouds = ask("GET", "/metadata/endpoints")
