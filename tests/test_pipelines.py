@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
-from azure_pipelines import REASONS, AzureRuns, PipelineRun
+from azure_pipelines import AzureRuns
+from azure_runs import REASONS, PipelineRun
 from azure_templates import PipelineError, expanded, jobs, name_of, script, steps
 from combinations import EXISTING, combinations
 from combinations import tools as infrastructures
@@ -314,7 +315,7 @@ def test_a_comment_without_any_result_names_what_failed(pipelines: AzureRuns) ->
         steps(job)[:] = [step for step in steps(job) if "publish" not in step]
     pipelines.work.prepare("uv run mypy", {})
     pipelines.merge()
-    outcome = pipelines.outcome(pipelines.agent.run(document, "pull request"))
+    outcome = pipelines.outcome(pipelines.machines.run(document, "pull request"))
     assert outcome.results["comment"] == "success", outcome.log
     assert "| project | Failed |" in pipelines.work.comment
     assert "Nothing was measured." in pipelines.work.comment
@@ -366,7 +367,7 @@ def broken_runs(
             runs.work.prepare("", NEW)
             if event == "pull request":
                 runs.merge()
-            yield job, step, runs.agent.run(document, event, broken=step, ending=ending)
+            yield job, step, runs.machines.run(document, event, broken=step, ending=ending)
 
 
 @pytest.mark.parametrize("ending", ["Failed", "Canceled"])
