@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from azure_runs import PREDEFINED, REASONS, Agent, Job, PipelineRun, parameters_of
-from azure_templates import expanded, load, script
+from azure_templates import expanded, load
 from workflow_runs import Outcome, Work
 
 RESULTS = {
@@ -92,12 +92,11 @@ class Machine(Agent):
     def succeeds(self, step: dict[str, Any]) -> bool:
         """Run a step; whether it went well."""
         if "checkout" in step or "download" in step or step.get("task") == "Cache@2":
-            self.inputs(step)
             return True
         if "publish" in step:
             return self.publish(Path(self.macros(step["publish"])), step["artifact"])
         if step.get("task") == "DownloadPipelineArtifact@2":
-            return self.download(self.inputs(step))
+            return self.download({key: self.macros(value) for key, value in step["inputs"].items()})
         return self.bash(step)
 
     def publish(self, path: Path, name: str) -> bool:
@@ -122,7 +121,7 @@ class Machine(Agent):
         elsewhere = self.machines.temporary if "deployment" in self.job.content else self.machines.work
         environment = {"PATH": self.path, "HOME": str(self.machines.work.parent), "TF_BUILD": "True"}
         result = subprocess.run(
-            ["bash", "--noprofile", "--norc", "-c", self.macros(script(step), lenient=True)],
+            ["bash", "--noprofile", "--norc", "-c", self.script(step)],
             cwd=self.folder(step) or elsewhere,
             capture_output=True,
             text=True,
@@ -190,7 +189,6 @@ class AzureRuns:
             results[name] = RESULTS[one.result]
             if one.machine:
                 machines[name] = one.machine
-            if one.connections:
-                (connection,) = set(one.connections)
-                identities[name] = connection.removeprefix(f"{self.project}-")
+            if one.identities:
+                (identities[name],) = one.identities
         return Outcome(results, identities, machines, run.log)

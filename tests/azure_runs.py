@@ -22,6 +22,7 @@ from azure_templates import (
     connections,
     depends_on,
     name_of,
+    script,
     stages,
     steps,
     truth,
@@ -71,7 +72,7 @@ class JobRun:
     result: str
     outputs: Outputs
     environment: str = ""
-    connections: list[str] = field(default_factory=list)
+    identities: list[str] = field(default_factory=list)
     machine: str = ""
     log: str = ""
 
@@ -99,6 +100,12 @@ class Job:
         return self.stage["stage"], name_of(self.content)
 
     @property
+    def identities(self) -> list[str]:
+        """As what its steps sign in to Azure: `prod`, or `prod-read`, which may only read."""
+        prefix = f"{self.variables['project']}-"
+        return sorted({each.removeprefix(prefix) for each in connections(self.content)})
+
+    @property
     def environment(self) -> str:
         """The environment in Azure DevOps, to which approvals and a lock belong; empty for a job without one."""
         return str(self.content.get("environment", ""))
@@ -106,7 +113,7 @@ class Job:
     def begun(self) -> JobRun:
         run, pool = skipped(self.content), self.content["pool"]
         run.result, run.machine = "Succeeded", pool.get("vmImage") or pool["name"]
-        run.environment, run.connections = self.environment, connections(self.content)
+        run.environment, run.identities = self.environment, self.identities
         return run
 
 
@@ -284,25 +291,13 @@ class Agent:
             "succeededOrFailed()": lambda: result != "Canceled",
         }
 
-    def inputs(self, step: dict[str, Any]) -> dict[str, str]:
-        """What a task is given."""
-        return {key: self.macros(value) for key, value in step.get("inputs", {}).items()}
-
     def environment(self, step: dict[str, Any]) -> dict[str, str]:
-        """The environment variables of a script: variables of the job, the sign-in, and what the step sets."""
-        found = {
-            name.upper().replace(".", "_"): self.macros(value)
-            for name, value in self.variables.items()
-            if name != "System.AccessToken"  # a secret is handed on where a step asks for it, and nowhere else
-        }
-        if "task" in step:
-            found |= {f"AZURESUBSCRIPTION_{part}": "id" for part in ("CLIENT_ID", "TENANT_ID")}
-            found["AZURESUBSCRIPTION_SERVICE_CONNECTION_ID"] = self.inputs(step)["azureSubscription"]
-        return found | {name: self.macros(value) for name, value in step.get("env", {}).items()}
+        """The environment variables of a script."""
+        return environment_of(step, self.variables)
 
     def folder(self, step: dict[str, Any]) -> str:
         """The folder that a script is to run in; empty for the one that the agent begins in."""
-        return self.macros(step.get("workingDirectory") or self.inputs(step).get("workingDirectory", ""))
+        return self.macros(step.get("workingDirectory") or step.get("inputs", {}).get("workingDirectory", ""))
 
     def command(self, line: str, step: str) -> None:
         """Do what a line of a script's output tells the agent."""
@@ -324,17 +319,40 @@ class Agent:
     def prepend(self, folder: str) -> None:
         """Find programs in a folder first."""
 
-    def macros(self, value: Any, *, lenient: bool = False) -> str:
-        """A text with the values of the variables that it names; what looks like one in a script may be a command."""
+    def macros(self, value: Any) -> str:
+        """A text with the values of the variables that it names."""
+        return filled_in(value, self.variables)
 
-        def one(found: re.Match[str]) -> str:
-            if found[1] in self.variables:
-                return self.macros(self.variables[found[1]])
-            if lenient:
-                return found[0]
-            raise PipelineError(f"$({found[1]}) is no variable here")
+    def script(self, step: dict[str, Any]) -> str:
+        """What bash gets: what looks like the name of a variable may be a command."""
+        return filled_in(script(step), self.variables, lenient=True)
 
-        return re.sub(r"\$\(([\w.]+)\)", one, str(value))
+
+def filled_in(value: Any, variables: Mapping[str, str], *, lenient: bool = False) -> str:
+    """A text with the values of the variables that it names; it is an error if there is none, unless `lenient`."""
+
+    def one(found: re.Match[str]) -> str:
+        if found[1] in variables:
+            return filled_in(variables[found[1]], variables)
+        if lenient:
+            return found[0]
+        raise PipelineError(f"$({found[1]}) is no variable here")
+
+    return re.sub(r"\$\(([\w.]+)\)", one, str(value))
+
+
+def environment_of(step: dict[str, Any], variables: Mapping[str, str]) -> dict[str, str]:
+    """The environment variables of a script: variables of the job, the sign-in, and what the step sets."""
+    found = {
+        name.upper().replace(".", "_"): filled_in(value, variables)
+        for name, value in variables.items()
+        if name != "System.AccessToken"  # a secret is handed on where a step asks for it, and nowhere else
+    }
+    if "task" in step:
+        found |= {f"AZURESUBSCRIPTION_{part}": "id" for part in ("CLIENT_ID", "TENANT_ID")}
+        connection = filled_in(step["inputs"]["azureSubscription"], variables)
+        found["AZURESUBSCRIPTION_SERVICE_CONNECTION_ID"] = connection
+    return found | {name: filled_in(value, variables) for name, value in step.get("env", {}).items()}
 
 
 def logged(text: str) -> Iterator[tuple[str, dict[str, str], str]]:

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, Phase, reproduce_failure, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 from small_project import set_key
 from year import Year
+from year_azure_devops import YearOnAzureDevOps
 from year_bugs import BUGS, Bug
 from year_github import YearOnGitHub
 from year_world import CHAIN
@@ -72,11 +73,14 @@ def live(machine: type[Year], project: Project, sequences: int, number: int, *, 
     )
 
 
-@pytest.mark.parametrize("way", ["memory", "cli", "github"])
+BY_PIPELINES = {"github": YearOnGitHub, "azure-devops": YearOnAzureDevOps}
+
+
+@pytest.mark.parametrize("way", ["memory", "cli", *BY_PIPELINES])
 def test_nothing_that_a_year_brings_breaks_a_promise(way: str, a_project: Project) -> None:
     """Without a client most often; by the Azure CLI, and by the workflows of the project, a tenth of that."""
     part, parts = map(int, PART.split("/"))
-    machine = type("AYear", (YearOnGitHub if way == "github" else Year,), {"totals": Counter(), "idle": Counter()})
+    machine = type("AYear", (BY_PIPELINES.get(way, Year),), {"totals": Counter(), "idle": Counter()})
     machine.client = "cli" if way == "cli" else "memory"
     sequences = SEQUENCES if way == "memory" else max(SEQUENCES // 10, 20)
     live(machine, a_project, -(-sequences // parts), part, shrink="SHRINK" in os.environ)

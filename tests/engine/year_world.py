@@ -24,7 +24,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import typer
 from azure_ml import BROKEN, REFUSING, Azure, Model, Online, Training, Workspace, is_bad_under_load
-from github_runs import Run
+from azure_runs import logged
 from small_project import write_yaml
 from troubles import KilledError, Trouble, Turns
 from year_clients import Clients
@@ -56,7 +56,7 @@ class Delivery:
     sha256: str
     at: str
     option: str = ""
-    run: Run | None = None  # of GitHub
+    run: Any = None  # of a pipeline: see `year_pipelines.Run`
 
     def __str__(self) -> str:
         """Name it as the story does."""
@@ -82,6 +82,7 @@ class People:
     served: dict[str, list[str]] = field(default_factory=lambda: {each: [] for each in CHAIN})  # versions, in order
     passed: dict[str, set[str]] = field(default_factory=lambda: {each: set() for each in CHAIN})  # hashes
     deliveries: int = 0
+    runs: int = 0  # of pipelines
     chain: tuple[str, ...] = CHAIN
 
 
@@ -97,7 +98,7 @@ class Result:
 class World:
     """A project with its Azure, in which verbs run; the `Story` of that Azure."""
 
-    def __init__(self, project: Project, azure: Azure, people: People, client: str = "memory") -> None:
+    def __init__(self, project: Project, azure: Azure, people: People, client: str, system: Mapping[str, str]) -> None:
         """Take what is there; nothing runs yet."""
         self.project, self.azure, self.people = project, azure, people
         self.story: list[str] = []
@@ -124,8 +125,8 @@ class World:
             self._patch.setitem(waits.__kwdefaults__, "sleep", self.sleep)
         now = SimpleNamespace(now=lambda zone: self.people.time.astimezone(zone))
         self._patch.setattr(sys.modules["mlops.verbs.drift"], "datetime", now)
-        for name, value in (("ACTIONS", "true"), ("OUTPUT", "output"), ("STEP_SUMMARY", "summary")):
-            self._patch.setenv(f"GITHUB_{name}", value)
+        for name, value in system.items():
+            self._patch.setenv(name, value)
 
     def close(self) -> None:
         """Give the modules and variables back."""
@@ -313,7 +314,7 @@ class World:
         self._late = self.cancelled = False
         error, killed = "", False
         try:
-            with quiet():
+            with quiet() as printed:
                 verb(self.session(environment))
         except UserError as problem:
             error = str(problem)
@@ -323,6 +324,9 @@ class World:
             error, killed = "killed", True
         self._trouble = None
         self._check_kept(kept)
+        for _, given, value in logged(printed.getvalue()):
+            if given.get("isOutput"):
+                self._outputs[given["variable"]] = value
         return Result(error, self._outputs, killed)
 
     def command(self, environment: str, words: list[str], trouble: Trouble | None = None) -> Result:
@@ -504,7 +508,7 @@ def copy_of(azure: Azure, people: People) -> Any:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the lines of thousands of verbs from the report of a test."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        yield
+def quiet() -> Iterator[io.StringIO]:
+    """Keep the lines of thousands of verbs from the report of a test; Azure Pipelines reads them."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.redirect_stderr(io.StringIO()):
+        yield printed
