@@ -8,10 +8,10 @@ from functools import cache
 
 SHELL = """
 PATH=/nowhere
-command_not_found_handle() { :; }
+command_not_found_handle() { while read -r; do :; done; }
 uv() { printf '\\1'; printf '%s\\0' "$@"; printf '\\1'; }
 """
-"""No program runs: `uv` says what it was given, and every other one does nothing."""
+"""No program runs: `uv` says what it was given, and every other one only reads."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,9 @@ def told(script: str, variables: Mapping[str, str]) -> list[list[str] | str]:
 @cache
 def _told(script: str, variables: tuple[tuple[str, str], ...]) -> list[list[str] | str]:
     command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", SHELL + script]
-    result = subprocess.run(command, env=dict(variables), capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        command, env=dict(variables), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
+    )
     found: list[list[str] | str] = []
     for number, part in enumerate(result.stdout.split("\1")):
         words = part.split("\0")[:-1]

@@ -57,8 +57,8 @@ class Run(PipelineRun):
 
     @property
     def attempt(self) -> int:
-        """How often some stage of it has been run."""
-        return 1 + max(self.repeated.values(), default=0)
+        """How often the stage that trains has been run."""
+        return 1 + self.repeated["train"]
 
     def next(self) -> Job | None:
         """Return the job that comes next."""

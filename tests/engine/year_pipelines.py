@@ -129,9 +129,11 @@ class YearByPipelines(Year):
         job = run.next()
         if job is None:
             return "ended"
-        mine, variables = trouble if self._name(job) == at else None, self._given(job)
+        name, variables = self._name(job), self._given(job)
+        mine = trouble if name == at else None
         if {"MODEL_VERSION", "SHA256"} <= variables.keys() and not self._reads(job):
             model = (variables["MODEL_VERSION"], variables["SHA256"])
+            self.world.require(all(model), f"{self._environment(job)} gets a model without version or hash: {model}")
             delivery = self._delivery(*model, self._environment(job), variables["OPTION"])
             delivery.run = run
             if delivery.at == PROTECTED:
@@ -146,8 +148,19 @@ class YearByPipelines(Year):
             self.world.require(goes == expected, f"after a look at {expected} a delivery that is needed goes to {goes}")
         if errors:
             self.failed_runs.append(run)
+        elif done and "model_version" in done[0][0].outputs and name == "train":
+            self._check_delivers(run, done[0][0].outputs)
         rest = self._drive(run, trouble, at)
-        return f"{self._name(job)}: {short(errors[0])}" if errors else rest
+        return f"{name}: {short(errors[0])}" if errors else rest
+
+    def _check_delivers(self, run: Run, outputs: Mapping[str, str]) -> None:
+        """Check that a model that was trained is delivered, on schedule only a new one, unless it is run again."""
+        new = outputs["registered"] == outputs["started"] == "true"
+        expected = bool(outputs["model_version"]) and (run.event != "schedule" or run.attempt > 1 or new)
+        goes_on = run.next() is not None
+        again = ", which runs again," if run.attempt > 1 else ""
+        text = f"what a training by {run.event}{again} hands on is {'' if goes_on else 'not '}delivered: {outputs}"
+        self.world.require(goes_on == expected, text)
 
     def _work(self, run: Run, job: Any, trouble: Trouble | None) -> Done:
         """Carry a job out; check that it does no more than its environment may, in the time that it has."""
