@@ -8,7 +8,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -53,6 +53,7 @@ class Run(PipelineRun):
 
     file: str = ""
     event: str = ""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
     world: Any = None
 
     @property
@@ -142,7 +143,7 @@ class YearOnAzureDevOps(YearByPipelines):
         with understood(self.world):
             parameters = tuple(parameters_of(inputs).items())
             document = document_of(self.folder / f"{pipeline}.yml", parameters, reason)
-        return Run(document, FOLDERS | own, file=pipeline, event=event, world=self.world)
+        return Run(document, FOLDERS | own, file=pipeline, event=event, inputs=inputs, world=self.world)
 
     def _machine(self, run: Run, job: Job, mlops: Mlops) -> Machine:
         self._check_guards(run, job)

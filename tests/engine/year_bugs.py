@@ -172,7 +172,7 @@ BUGS = {
         "workflows/deliver.yml",
         "sha256: ${{ inputs.sha256 || steps.models.outputs.sha256 }}",
         "sha256: ${{ steps.models.outputs.sha256 }}",
-        "with another hash changed something",
+        "with another hash",
     ),
     "an option counts for each environment": Bug(
         "workflows/deliver.yml",
@@ -271,7 +271,7 @@ BUGS = {
         "pipelines/templates/delivery-environment.yml",
         "default: $[ stageDependencies.choose.choose.outputs['models.sha256'] ]",
         "default: $[ stageDependencies.choose.choose.outputs['models.hash'] ]",
-        "without version or hash",
+        "without its hash",
     ),
     "an output has the name of a plain job": Bug(
         "pipelines/templates/delivery.yml",
@@ -293,7 +293,7 @@ BUGS = {
         "pipelines/deliver.yml",
         "sha256: ${{ parameters.sha256 }}",
         'sha256: ""',
-        "with another hash changed something",
+        "with another hash",
     ),
     "an option counts for each stage": Bug(
         "pipelines/templates/delivery.yml",
@@ -306,7 +306,7 @@ BUGS = {
         "pipelines/templates/delivery.yml",
         "or(eq('${{ parameters.environment }}', 'prod'),",
         "or(ne('${{ parameters.environment }}', ''),",
-        "go",
+        "and not at ''",
     ),
     "a monitor trains twice": Bug(
         "pipelines/monitor.yml", "job: $[ stageDependencies.drift.drift.outputs['drift.job'] ]", 'job: ""', "trainings"

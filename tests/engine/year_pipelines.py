@@ -40,6 +40,7 @@ class Run(Protocol):
 
     file: str
     event: str
+    inputs: Mapping[str, Any]
     attempt: int
     cancelled: bool
 
@@ -133,7 +134,7 @@ class YearByPipelines(Year):
         mine = trouble if name == at else None
         if {"MODEL_VERSION", "SHA256"} <= variables.keys() and not self._reads(job):
             model = (variables["MODEL_VERSION"], variables["SHA256"])
-            self.world.require(all(model), f"{self._environment(job)} gets a model without version or hash: {model}")
+            self._check_hash(run, job, *model)
             delivery = self._delivery(*model, self._environment(job), variables["OPTION"])
             delivery.run = run
             if delivery.at == PROTECTED:
@@ -152,6 +153,14 @@ class YearByPipelines(Year):
             self._check_delivers(run, done[0][0].outputs)
         rest = self._drive(run, trouble, at)
         return f"{name}: {short(errors[0])}" if errors else rest
+
+    def _check_hash(self, run: Run, job: Any, version: str, sha256: str) -> None:
+        """Check that a delivery has the hash that was typed, or that of its version, which one made by hand lacks."""
+        found = self.world.models(self._environment(job)).get(version)
+        known = bool(found) and "sha256" in found.tags
+        self.world.require(sha256 or not known, f"{self._name(job)} gets version {version} without its hash")
+        typed = run.inputs.get("sha256") or sha256
+        self.world.require(sha256 == typed, f"version {version} would be delivered with another hash than {typed}")
 
     def _check_delivers(self, run: Run, outputs: Mapping[str, str]) -> None:
         """Check that a model that was trained is delivered, on schedule only a new one, unless it is run again."""
