@@ -208,9 +208,6 @@ BUGS = {
         "group: deliver-${{ inputs.environment }}",
         "waits for a delivery",
     ),
-    "a training that is repeated delivers nothing": Bug(
-        "workflows/train.yml", " || github.run_attempt > 1\n", "\n", "not delivered"
-    ),
     # The pipelines of Azure DevOps.
     "a cancelled stage leaves its canary": Bug(
         "pipelines/templates/change.yml", "and(or(failed(), canceled()),", "and(failed(),", "0 last steps"
@@ -336,7 +333,7 @@ BUGS = {
 """,
         """machine is started
 """,
-        "comes to an approval",
+        "waits for an approval",
     ),
     "the token of the run is not handed on": Bug(
         "pipelines/templates/delivery-environment.yml",
