@@ -68,9 +68,19 @@ class Machines:
             "System.PullRequest.IsFork": {"pull request": "False", "fork": "True"}.get(event, ""),
         }
         run = PipelineRun(pipeline, own | dict(variables or {}))
+        self.go_on(run)
+        return run
+
+    def go_on(self, run: PipelineRun) -> None:
+        """Run what is left of a run, such as after a failure that is no more."""
         while job := run.next():
             run.end(job, Machine(self, run, job).work())
-        return run
+
+    def run_failed_jobs_again(self, run: PipelineRun) -> None:
+        """Run what did not succeed again, and what depends on it; nothing is broken any more."""
+        self.broken = None
+        run.run_failed_jobs_again()
+        self.go_on(run)
 
 
 class Machine(Agent):

@@ -371,6 +371,27 @@ def broken_runs(
 
 
 @pytest.mark.parametrize("ending", ["Failed", "Canceled"])
+@pytest.mark.parametrize("stage", ["train", "test"])
+def test_a_stage_that_is_run_again_has_what_the_others_handed_on_and_delivers(
+    stage: str, ending: str, pipelines: AzureRuns
+) -> None:
+    trained_before = {"train": OUTPUTS["train"] | {"started": "false"}} if stage == "train" else {}
+    pipelines.work.prepare("", trained_before)
+    document = pipelines.document("train", "schedule")
+    (job,) = [job for _, job in jobs(document) if name_of(job) == stage]
+    (last,) = [step for step in steps(job) if step.get("name") in ("train", "deliver")]
+    run = pipelines.machines.run(document, "schedule", broken=last, ending=ending)
+    assert run.stage_results[stage] == ending
+    assert run.stage_results["prod"] == "Skipped"
+    pipelines.machines.run_failed_jobs_again(run)
+    assert set(run.stage_results.values()) == {"Succeeded"}
+    verbs = [
+        verb for verb in pipelines.work.verbs if not verb.startswith(("approval", "lint")) and "--abort" not in verb
+    ]
+    assert len(verbs) == len(set(verbs)), "what had succeeded was run again"
+
+
+@pytest.mark.parametrize("ending", ["Failed", "Canceled"])
 @pytest.mark.parametrize("pipeline", TABLE)
 def test_a_step_that_fails_or_is_cancelled_lets_nothing_be_changed_after_it(
     pipeline: str, ending: str, pipelines: AzureRuns, tmp_path: Path
