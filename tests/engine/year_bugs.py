@@ -345,7 +345,7 @@ BUGS = {
         "ran no verb",
     ),
     "a repeated stage forgets where it began": Bug(
-        "pipelines/rollback.yml", "BAD: $(bad)", 'BAD: ""', "back to version"
+        "pipelines/rollback.yml", "BAD: $(bad)", 'BAD: ""', "the last step of a failed run"
     ),
     "a stage has a minute": Bug(
         "pipelines/templates/change.yml",
