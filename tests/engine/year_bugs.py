@@ -194,7 +194,7 @@ BUGS = {
     ),
     "data starts no training": Bug("workflows/train.yml", "data-science/**, data/**,", "", "starts no training"),
     "a repeated rollback forgets where it began": Bug(
-        "workflows/rollback.yml", "BAD: ${{ needs.look.outputs.bad }}", 'BAD: ""', "back to version"
+        "workflows/rollback.yml", "BAD: ${{ needs.look.outputs.bad }}", 'BAD: ""', "the last step of a failed run"
     ),
     "a teardown has the rights of dev": Bug(
         "workflows/teardown.yml",
