@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from azure_pipelines import PREDEFINED, Outputs
+from azure_runs import PREDEFINED, Outputs
 from azure_templates import (
     Expression,
     Known,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from azure_pipelines import parameter
+from azure_runs import parameter
 from azure_templates import connections, depends_on, expanded, jobs, name_of, script, steps
 from github_workflows import as_list, expand, short
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
-from azure_pipelines import REASONS, AzureRuns, PipelineRun
+from azure_pipelines import AzureRuns
+from azure_runs import REASONS, PipelineRun
 from azure_templates import PipelineError, expanded, jobs, name_of, script, steps
 from combinations import EXISTING, combinations
 from combinations import tools as infrastructures
@@ -321,7 +322,7 @@ def test_a_comment_without_any_result_names_what_failed(pipelines: AzureRuns) ->
         steps(job)[:] = [step for step in steps(job) if "publish" not in step]
     pipelines.work.prepare("uv run mypy", {})
     pipelines.merge()
-    outcome = pipelines.outcome(pipelines.agent.run(document, "pull request"))
+    outcome = pipelines.outcome(pipelines.machines.run(document, "pull request"))
     assert outcome.results["comment"] == "success", outcome.log
     assert "| project | Failed |" in pipelines.work.comment
     assert "Nothing was measured." in pipelines.work.comment
@@ -373,7 +374,28 @@ def broken_runs(
             runs.work.prepare("", NEW)
             if event == "pull request":
                 runs.merge()
-            yield job, step, runs.agent.run(document, event, broken=step, ending=ending)
+            yield job, step, runs.machines.run(document, event, broken=step, ending=ending)
+
+
+@pytest.mark.parametrize("ending", ["Failed", "Canceled"])
+@pytest.mark.parametrize("stage", ["train", "test"])
+def test_a_stage_that_is_run_again_has_what_the_others_handed_on_and_delivers(
+    stage: str, ending: str, pipelines: AzureRuns
+) -> None:
+    trained_before = {"train": OUTPUTS["train"] | {"started": "false"}} if stage == "train" else {}
+    pipelines.work.prepare("", trained_before)
+    document = pipelines.document("train", "schedule")
+    (job,) = [job for _, job in jobs(document) if name_of(job) == stage]
+    (last,) = [step for step in steps(job) if step.get("name") in ("train", "deliver")]
+    run = pipelines.machines.run(document, "schedule", broken=last, ending=ending)
+    assert run.stage_results[stage] == ending
+    assert run.stage_results["prod"] == "Skipped"
+    pipelines.machines.run_failed_jobs_again(run)
+    assert set(run.stage_results.values()) == {"Succeeded"}
+    verbs = [
+        verb for verb in pipelines.work.verbs if not verb.startswith(("approval", "lint")) and "--abort" not in verb
+    ]
+    assert len(verbs) == len(set(verbs)), "what had succeeded was run again"
 
 
 @pytest.mark.parametrize("ending", ["Failed", "Canceled"])

@@ -9,13 +9,13 @@ workflow-syntax.
 
 import functools
 import re
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from scripts import Mlops, Step, told
 
 Context = Mapping[str, Any]
 TOKEN = re.compile(r"\s*(?:('(?:[^']|'')*')|([\w.-]+)|(&&|\|\||==|!=|[>!(),]))")
@@ -196,25 +196,33 @@ class Run:
     """A run of a workflow; `ended` has the jobs that have ended."""
 
     files: Mapping[str, str]
-    workflow: str
+    file: str
     event: str
     inputs: Mapping[str, Any] = field(default_factory=dict)
     attempt: int = 1
     cancelled: bool = False
     ended: dict[str, Ended] = field(default_factory=dict)
 
+    @property
+    def _workflow(self) -> str:
+        return f"{self.file}.yml"
+
     def next(self) -> Job | None:
         """Return the job that comes next, None at the end of the run."""
-        declared = self._document(self.workflow)[True]
+        declared = self._document(self._workflow)[True]
         asked = (
             (declared.get("workflow_dispatch") or {}).get("inputs") or {} if self.event == "workflow_dispatch" else {}
         )
-        found = self._walk(self.workflow, self._with_defaults(asked, self.inputs), "")
+        found = self._walk(self._workflow, self._with_defaults(asked, self.inputs), "")
         return found if isinstance(found, Job) else None
 
     def end(self, job: Job, ended: Ended) -> None:
         """Note how a job ended."""
         self.ended[job.place] = ended
+
+    def end_as(self, job: Job, *, ok: bool) -> None:
+        """Note how a job ended that is not carried out here; it hands nothing on."""
+        self.end(job, Ended("success" if ok else "failure"))
 
     def run_failed_jobs_again(self) -> None:
         """Forget the jobs that did not succeed, as the button does: those that did are not run again."""
@@ -230,9 +238,9 @@ class Run:
         return document(self.files[f"workflows/{name}"])
 
     def _with_defaults(self, declared: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-        assert given.keys() <= declared.keys(), f"{self.workflow} has no input {given.keys() - declared.keys()}"
+        assert given.keys() <= declared.keys(), f"{self._workflow} has no input {given.keys() - declared.keys()}"
         missing = [key for key, each in declared.items() if each.get("required") and key not in given]
-        assert not missing, f"{self.workflow} needs {missing}"
+        assert not missing, f"{self._workflow} needs {missing}"
         return {**{key: each.get("default", "") for key, each in declared.items()}, **given}
 
     def _walk(self, name: str, inputs: Mapping[str, Any], prefix: str, *, chain: bool = True) -> Job | Ended:
@@ -301,18 +309,6 @@ def document(text: str) -> Any:
     return yaml.load(text, LOADER)
 
 
-@dataclass(frozen=True)
-class Step:
-    """How a step ended: its exit code (None: the machine is lost), and what it handed on."""
-
-    code: int | None
-    outputs: Mapping[str, str] = field(default_factory=dict)
-
-
-Mlops = Callable[[list[str]], Step]
-"""Runs an `mlops` command."""
-
-
 class Machine:
     """Carries the steps of a job out: each `uv run mlops ...` of its scripts, and nothing of other programs."""
 
@@ -361,7 +357,9 @@ class Machine:
             return self._action(uses.partition("@")[0], given, scope)
         own = {key: text_of(value) for key, value in scope.fill(step.get("env") or {}).items()}
         outputs: dict[str, str] = {}
-        for words in commands(scope.fill(step["run"]), {**scope.context["env"], **own}):
+        for words in told(scope.fill(step["run"]), {**scope.context["env"], **own}):
+            if isinstance(words, str):
+                continue
             ended = self._mlops(words)
             outputs |= ended.outputs
             if ended.code != 0:
@@ -382,21 +380,6 @@ class Machine:
         inner = Scope({**context, "steps": steps}, self._state, self._folder)
         outputs = {key: text_of(inner.fill(each["value"])) for key, each in (action.get("outputs") or {}).items()}
         return Step(None if self._lost else int(was_ok and not self._state.ok), outputs)
-
-
-_COMMANDS: dict[tuple[str, tuple[tuple[str, str], ...]], list[list[str]]] = {}
-
-
-def commands(script: str, variables: Mapping[str, str]) -> list[list[str]]:
-    """Return the `mlops` commands that bash makes of a script, each as its words."""
-    key = (script, tuple(sorted(variables.items())))
-    if key not in _COMMANDS:
-        shell = 'uv() { printf "%s\\0" "$@" $\'\\n\'; }; az() { :; }\n' + script
-        command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", shell]
-        result = subprocess.run(command, env=dict(variables), capture_output=True, text=True, check=True)
-        lines = [line.split("\0") for line in result.stdout.split("\0\n\0") if line]
-        _COMMANDS[key] = [words[2:] for words in lines if words[:2] == ["run", "mlops"]]
-    return _COMMANDS[key]
 
 
 def files_of(project: Path) -> dict[str, str]:

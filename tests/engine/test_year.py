@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import os
 import re
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ from hypothesis import HealthCheck, Phase, reproduce_failure, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 from small_project import set_key
 from year import Year
+from year_azure_devops import YearOnAzureDevOps
 from year_bugs import BUGS, Bug
 from year_github import YearOnGitHub
 from year_world import CHAIN
@@ -72,11 +74,14 @@ def live(machine: type[Year], project: Project, sequences: int, number: int, *, 
     )
 
 
-@pytest.mark.parametrize("way", ["memory", "cli", "github"])
+BY_PIPELINES = {"github": YearOnGitHub, "azure-devops": YearOnAzureDevOps}
+
+
+@pytest.mark.parametrize("way", ["memory", "cli", *BY_PIPELINES])
 def test_nothing_that_a_year_brings_breaks_a_promise(way: str, a_project: Project) -> None:
-    """Without a client most often; by the Azure CLI, and by the workflows of the project, a tenth of that."""
+    """Without a client most often; by the Azure CLI, and by the pipelines of either system, a tenth of that."""
     part, parts = map(int, PART.split("/"))
-    machine = type("AYear", (YearOnGitHub if way == "github" else Year,), {"totals": Counter(), "idle": Counter()})
+    machine = type("AYear", (BY_PIPELINES.get(way, Year),), {"totals": Counter(), "idle": Counter()})
     machine.client = "cli" if way == "cli" else "memory"
     sequences = SEQUENCES if way == "memory" else max(SEQUENCES // 10, 20)
     live(machine, a_project, -(-sequences // parts), part, shrink="SHRINK" in os.environ)
@@ -96,6 +101,10 @@ def test_the_page_shows_a_year(a_project: Project) -> None:
         if os.environ.get("MLOPS_WRITE_YEAR"):
             (DOCS / name).write_text(text, encoding="utf-8")
         assert (DOCS / name).read_text(encoding="utf-8") == text, "MLOPS_WRITE_YEAR=1 make year writes the page anew"
+
+
+def test_the_page_says_how_many_errors_are_seeded() -> None:
+    assert f"{len(BUGS)} seeded into" in (DOCS / "year.md").read_text(encoding="utf-8")
 
 
 def own_part(names: Iterable[str]) -> list[str]:
@@ -128,19 +137,24 @@ def test_a_seeded_error_breaks_a_promise(name: str, a_project: Project) -> None:
 
 def found_with(bug: Bug, project: Project) -> str:
     """Return the promise that a seeded error breaks."""
-    if bug.module.endswith(".yml"):
-        text = YearOnGitHub.files[bug.module]
-        assert text.count(bug.old) == 1, f"{bug.module} has this {text.count(bug.old)} times: {bug.old}"
-        YearOnGitHub.files[bug.module] = text.replace(bug.old, bug.new)
+    if bug.module.startswith("workflows/"):
+        YearOnGitHub.files[bug.module] = bug.in_text(YearOnGitHub.files[bug.module])
         return search(YearOnGitHub, project)
+    if bug.module.startswith("pipelines/"):
+        folder = shutil.copytree(YearOnAzureDevOps.folder, project.root.parent / "pipelines")
+        file = folder.parent / bug.module
+        file.write_text(bug.in_text(file.read_text(encoding="utf-8")), encoding="utf-8")
+        YearOnAzureDevOps.folder = folder
+        return search(YearOnAzureDevOps, project)
     for name in [each for each in sys.modules if re.match(ANEW, each)]:
         del sys.modules[name]
     sys.meta_path.insert(0, Seeded(bug))
-    machine = importlib.import_module("year").Year
+    name = ("year_azure_devops", "YearOnAzureDevOps") if "azure_devops" in bug.module else ("year", "Year")
+    machine = getattr(importlib.import_module(name[0]), name[1])
     return search(machine, importlib.import_module("mlops.config").Project.load(project.root))
 
 
-ANEW = r"(mlops|year|year_\w+|azure_ml|troubles|github_runs|fake_az|clouds|fake_azure|rendered)(\.|$)"
+ANEW = r"(mlops|year|year_\w+|azure_ml|troubles|github_runs|scripts|fake_az|clouds|fake_azure|rendered)(\.|$)"
 """The modules that are imported again with the error."""
 
 
@@ -170,8 +184,7 @@ class Seeded:
         assert spec
         assert spec.origin
         text = Path(spec.origin).read_text(encoding="utf-8")
-        assert text.count(self._bug.old) == 1, f"{name} has this {text.count(self._bug.old)} times: {self._bug.old}"
-        return importlib.util.spec_from_loader(name, Altered(text.replace(self._bug.old, self._bug.new)))
+        return importlib.util.spec_from_loader(name, Altered(self._bug.in_text(text)))
 
 
 class Altered(Loader):

@@ -7,7 +7,7 @@ The verbs are the real ones, Azure is `azure_ml`, and GitHub is here: which verb
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from datetime import time as clock
 from typing import ClassVar
@@ -55,7 +55,8 @@ class Year(RuleBasedStateMachine):
         """Begin with two models that went all the way, one after the other."""
         super().__init__()
         azure = Azure({each: Workspace(each) for each in CHAIN})
-        self.world = World(self.project, *(copy_of(*self.begun) if self.begun else (azure, People())), self.client)
+        begun = copy_of(*self.begun) if self.begun else (azure, People())
+        self.world = World(self.project, *begun, self.client, self._system())
         self.people, self.azure = self.world.people, self.world.azure
         self.world.write_chain()
         self.world.write()
@@ -80,6 +81,10 @@ class Year(RuleBasedStateMachine):
             type(self).idle.update(self.world.idle)
             if "STORY" in os.environ:
                 print("\n".join(self.world.story), file=sys.__stderr__)
+
+    def _system(self) -> Mapping[str, str]:
+        """Return the environment variables by which a verb knows what runs it."""
+        return {"GITHUB_ACTIONS": "true", "GITHUB_OUTPUT": "output", "GITHUB_STEP_SUMMARY": "summary"}
 
     # The workflows: which verb follows which.
 

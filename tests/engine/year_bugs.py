@@ -1,15 +1,20 @@
-"""Errors seeded into the verbs and into the workflows: each has to break a promise of the year soon."""
+"""Errors seeded into the verbs, the workflows and the pipelines: each has to break a promise of the year soon."""
 
 from typing import NamedTuple
 
 
 class Bug(NamedTuple):
-    """A change of the text of a module, or of a workflow, and what the violation that it leads to says."""
+    """A change of the text of a module, a workflow or a pipeline, and what the violation that it leads to says."""
 
     module: str
     old: str
     new: str
     breaks: str
+
+    def in_text(self, text: str) -> str:
+        """Return the text with the error."""
+        assert text.count(self.old) == 1, f"{self.module} has this {text.count(self.old)} times: {self.old}"
+        return text.replace(self.old, self.new)
 
 
 BUGS = {
@@ -168,7 +173,7 @@ BUGS = {
         "workflows/deliver.yml",
         "sha256: ${{ inputs.sha256 || steps.models.outputs.sha256 }}",
         "sha256: ${{ steps.models.outputs.sha256 }}",
-        "with another hash changed something",
+        "with another hash",
     ),
     "an option counts for each environment": Bug(
         "workflows/deliver.yml",
@@ -186,16 +191,167 @@ BUGS = {
         "workflows/train.yml",
         "needs.train.outputs.registered == 'true' && needs.train.outputs.started == 'true'",
         "needs.train.outputs.registered == 'true'",
-        "once more",
+        "is delivered",
     ),
     "data starts no training": Bug("workflows/train.yml", "data-science/**, data/**,", "", "starts no training"),
     "a repeated rollback forgets where it began": Bug(
-        "workflows/rollback.yml", "BAD: ${{ needs.look.outputs.bad }}", 'BAD: ""', "back to version"
+        "workflows/rollback.yml", "BAD: ${{ needs.look.outputs.bad }}", 'BAD: ""', "the last step of a failed run"
     ),
     "a teardown has the rights of dev": Bug(
         "workflows/teardown.yml",
         "timeout-minutes: 240\n    environment: ${{ inputs.environment }}",
         "timeout-minutes: 240\n    environment: dev",
         "runs a verb in",
+    ),
+    "a rollback has the group of deliveries": Bug(
+        "workflows/rollback.yml",
+        "group: rollback-${{ inputs.environment }}",
+        "group: deliver-${{ inputs.environment }}",
+        "waits for a delivery",
+    ),
+    # The pipelines of Azure DevOps.
+    "a cancelled stage leaves its canary": Bug(
+        "pipelines/templates/change.yml", "and(or(failed(), canceled()),", "and(failed(),", "0 last steps"
+    ),
+    "a stage does not say that it has begun": Bug(
+        "pipelines/templates/azure.yml",
+        '        echo "##vso[task.setvariable variable=begun]true"\n',
+        "",
+        "0 last steps",
+    ),
+    "an approved stage is dropped": Bug(
+        "pipelines/templates/change.yml", "    lockBehavior: sequential\n", "", "would be dropped"
+    ),
+    "no environment has a lock": Bug(
+        "orchestration.azure_devops.steps",
+        "(BRANCHES, *((APPROVAL,) if approved else ()), LOCK)",
+        "(BRANCHES, *((APPROVAL,) if approved else ()))",
+        "run beside each other",
+    ),
+    "no environment has an approval": Bug(
+        "orchestration.azure_devops.steps", "(APPROVAL,) if approved else ()", "", "without an approval"
+    ),
+    "a stage waits for the approval of dev": Bug(
+        "pipelines/templates/change.yml",
+        "environment: ${{ variables.project }}-${{ parameters.environment }}${{ parameters.suffix }}",
+        "environment: ${{ variables.project }}-dev${{ parameters.suffix }}",
+        "does not wait for its approval",
+    ),
+    "a stage signs in as dev": Bug(
+        "pipelines/templates/change.yml",
+        "connection: ${{ parameters.environment }}\n                    name: ${{ parameters.step }}",
+        "connection: dev\n                    name: ${{ parameters.step }}",
+        "signs in as",
+    ),
+    "a look may change what it looks at": Bug(
+        "pipelines/templates/look.yml",
+        "connection: ${{ parameters.environment }}-read",
+        "connection: ${{ parameters.environment }}",
+        "does not wait for its approval",
+    ),
+    "a rollback has the lock of deliveries": Bug(
+        "pipelines/rollback.yml",
+        "suffix: -rollback # a lock of its own, so that it need not wait for a delivery",
+        'suffix: ""',
+        "does not wait for its approval",
+    ),
+    "a stage is skipped because one before it was": Bug(
+        "pipelines/templates/delivery.yml",
+        """        - test
+      condition: >-
+        and(not(canceled()),""",
+        """        - test
+      condition: >-
+        and(succeeded(),""",
+        "goes to",
+    ),
+    "the hash comes from another output": Bug(
+        "pipelines/templates/delivery-environment.yml",
+        "default: $[ stageDependencies.choose.choose.outputs['models.sha256'] ]",
+        "default: $[ stageDependencies.choose.choose.outputs['models.hash'] ]",
+        "without its hash",
+    ),
+    "an output has the name of a plain job": Bug(
+        "pipelines/templates/delivery.yml",
+        "eq(dependencies.test.outputs['test.test.deliver.next'], 'prod')",
+        "eq(dependencies.test.outputs['test.deliver.next'], 'prod')",
+        "does not understand",
+    ),
+    "a stage delivers without the hash": Bug(
+        "pipelines/templates/delivery-environment.yml",
+        """--environment "$ENVIRONMENT" --model-version "$MODEL_VERSION" --sha256 "$SHA256"
+        ${OPTION:+"$OPTION"}
+      #""",
+        """--environment "$ENVIRONMENT" --model-version "$MODEL_VERSION"
+        ${OPTION:+"$OPTION"}
+      #""",
+        "although nothing is wrong",
+    ),
+    "the hash that a person typed does not count": Bug(
+        "pipelines/deliver.yml",
+        "sha256: ${{ parameters.sha256 }}",
+        'sha256: ""',
+        "with another hash",
+    ),
+    "an option counts for each stage": Bug(
+        "pipelines/templates/delivery.yml",
+        """      ${{ if eq(parameters.environment, 'test') }}:
+        option: ${{ parameters.option }}""",
+        "      option: ${{ parameters.option }}",
+        "was approved",
+    ),
+    "a model goes on from a stage where it stays": Bug(
+        "pipelines/templates/delivery.yml",
+        "or(eq('${{ parameters.environment }}', 'prod'),",
+        "or(ne('${{ parameters.environment }}', ''),",
+        "and not at ''",
+    ),
+    "a monitor trains twice": Bug(
+        "pipelines/monitor.yml", "job: $[ stageDependencies.drift.drift.outputs['drift.job'] ]", 'job: ""', "trainings"
+    ),
+    "a monitor trains without drift": Bug(
+        "pipelines/monitor.yml",
+        "and(succeeded(), eq(dependencies.drift.outputs['drift.drift.retrain'], 'true'))",
+        "succeeded()",
+        "",
+    ),
+    "a schedule asks for the same approval again and again": Bug(
+        "pipelines/templates/training.yml",
+        "eq(dependencies.train.outputs['train.train.train.started'], 'true')",
+        "true",
+        "is delivered",
+    ),
+    "a stage does not know that it is repeated": Bug(
+        "pipelines/templates/training.yml", "isOutput=true]$SYSTEM_STAGEATTEMPT", "isOutput=true]1", "not delivered"
+    ),
+    "data starts no pipeline": Bug(
+        "pipelines/train.yml", "include: [data-science, data,", "include: [data-science,", "starts no training"
+    ),
+    "a script runs beside the code": Bug(
+        "pipelines/templates/training.yml",
+        """machine is started
+          workingDirectory: $(Build.SourcesDirectory)
+""",
+        """machine is started
+""",
+        "waits for an approval",
+    ),
+    "the token of the run is not handed on": Bug(
+        "pipelines/templates/delivery-environment.yml",
+        """                ENVIRONMENT: ${{ parameters.environment }}
+                SYSTEM_ACCESSTOKEN: $(System.AccessToken)
+""",
+        """                ENVIRONMENT: ${{ parameters.environment }}
+""",
+        "ran no verb",
+    ),
+    "a repeated stage forgets where it began": Bug(
+        "pipelines/rollback.yml", "BAD: $(bad)", 'BAD: ""', "the last step of a failed run"
+    ),
+    "a stage has a minute": Bug(
+        "pipelines/templates/change.yml",
+        "  - name: timeout\n    type: number\n    default: 120",
+        "  - name: timeout\n    type: number\n    default: 1",
+        "out of time",
     ),
 }

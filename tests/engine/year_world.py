@@ -25,7 +25,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import typer
 from azure_ml import BROKEN, REFUSING, Azure, Model, Online, Training, Workspace, is_bad_under_load
-from github_runs import Run
+from azure_runs import logged
 from small_project import write_yaml
 from troubles import KilledError, Trouble, Turns
 from year_clients import Clients
@@ -44,6 +44,9 @@ START = datetime(2026, 1, 5, 6, tzinfo=UTC)
 ZONE = ZoneInfo("Europe/Berlin")
 """Where the monitor runs at the same time of each day, also when the clocks are changed."""
 
+RUN_IDS = {"GITHUB_ACTIONS": "GITHUB_RUN_ID", "TF_BUILD": "BUILD_BUILDID"}
+"""The variable that tells a run's number, by the one that tells its system."""
+
 DAMAGED = "damaged on its way"
 """What the files of a model say that does not arrive in the registry as it was."""
 
@@ -57,7 +60,7 @@ class Delivery:
     sha256: str
     at: str
     option: str = ""
-    run: Run | None = None  # of GitHub
+    run: Any = None  # of a pipeline: see `year_pipelines.Run`
     commit: tuple[int, ...] = ()  # what its run has checked out
 
     def __str__(self) -> str:
@@ -85,6 +88,7 @@ class People:
     passed: dict[str, set[str]] = field(default_factory=lambda: {each: set() for each in CHAIN})  # hashes
     deliveries: int = 0
     newest: dict[str, int] = field(default_factory=dict)  # the run after which an environment had all that it brought
+    runs: int = 0  # of pipelines
     chain: tuple[str, ...] = CHAIN
 
 
@@ -100,7 +104,7 @@ class Result:
 class World:
     """A project with its Azure, in which verbs run; the `Story` of that Azure."""
 
-    def __init__(self, project: Project, azure: Azure, people: People, client: str = "memory") -> None:
+    def __init__(self, project: Project, azure: Azure, people: People, client: str, system: Mapping[str, str]) -> None:
         """Take what is there; nothing runs yet."""
         self.project, self.azure, self.people = project, azure, people
         self.story: list[str] = []
@@ -127,10 +131,11 @@ class World:
             self._patch.setitem(waits.__kwdefaults__, "sleep", self.sleep)
         now = SimpleNamespace(now=lambda zone: self.people.time.astimezone(zone))
         self._patch.setattr(sys.modules["mlops.verbs.drift"], "datetime", now)
+        for name, value in system.items():
+            self._patch.setenv(name, value)
         # Each run that begins has a new number; see `checkout`.
-        given = {"ACTIONS": "true", "OUTPUT": "output", "STEP_SUMMARY": "summary", "RUN_ID": "1000000"}
-        for name, value in given.items():
-            self._patch.setenv(f"GITHUB_{name}", value)
+        self._run_id = next(name for known, name in RUN_IDS.items() if known in system)
+        self._patch.setenv(self._run_id, "1000000")
 
     def close(self) -> None:
         """Give the modules and variables back."""
@@ -219,10 +224,10 @@ class World:
     def checkout(self, delivery: Delivery) -> Iterator[None]:
         """Work as the run of a delivery, which has the commit that it began with."""
         people, newest = self.people, self.commit
-        outside = os.environ["GITHUB_RUN_ID"]
+        outside = os.environ[self._run_id]
 
         def go_to(commit: tuple[int, ...], run: str) -> None:
-            os.environ["GITHUB_RUN_ID"] = run
+            os.environ[self._run_id] = run
             if commit != self.commit:
                 people.code, people.packages, people.template, people.machines = commit
                 self.write()
@@ -342,7 +347,7 @@ class World:
         self._late = self.cancelled = False
         error, killed = "", False
         try:
-            with quiet():
+            with quiet() as printed:
                 verb(self.session(environment))
         except UserError as problem:
             error = str(problem)
@@ -352,6 +357,9 @@ class World:
             error, killed = "killed", True
         self._trouble = None
         self._check_kept(kept)
+        for _, given, value in logged(printed.getvalue()):
+            if given.get("isOutput"):
+                self._outputs[given["variable"]] = value
         return Result(error, self._outputs, killed)
 
     def command(self, environment: str, words: list[str], trouble: Trouble | None = None) -> Result:
@@ -533,7 +541,7 @@ def copy_of(azure: Azure, people: People) -> Any:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the lines of thousands of verbs from the report of a test."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        yield
+def quiet() -> Iterator[io.StringIO]:
+    """Keep the lines of thousands of verbs from the report of a test; Azure Pipelines reads them."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.redirect_stderr(io.StringIO()):
+        yield printed
