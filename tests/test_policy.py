@@ -42,7 +42,6 @@ EXPLAINED = {
     "CKV2_AZURE_33": ("It comes with the add-on; checkov loses the data lake between two modules.", STORAGE, LAKE),
     "CKV2_AZURE_50": ("Counts for workspaces of high business impact, which are closed by the add-on.", WORKSPACE),
     "CKV2_AZURE_1": ("Azure encrypts with its own keys; one's own need a vault that the company runs.", STORAGE, LAKE),
-    "CKV_AZURE_206": ("A copy in another region doubles the cost, and may leave the country.", STORAGE, LAKE),
     "CKV_AZURE_33": ("Means the classic logs of Storage; diagnostic settings took their place.", STORAGE, LAKE),
     "CKV2_AZURE_21": (
         "Means the classic logs of Storage; each read of training data would be a line.",
