@@ -333,6 +333,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "indexOf": lambda where, what: where.index(what) if what in where else -1,
     "items": lambda value: [{"key": key, "value": value[key]} for key in sorted(value)],  # Azure sorts them too
     "join": lambda values, by: by.join(map(text, values)),
+    "last": lambda values: values[-1],
     "length": len,
     "map": lambda values, change: [change(each, number) for number, each in enumerate(values)],
     "reduce": lambda values, start, change: functools.reduce(change, values, start),
@@ -356,8 +357,10 @@ def load(scope: Scope, name: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def resource_group(scope: Scope, name: str = "") -> Answer:
-    target = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{name}" if name else scope[TARGET]
+def resource_group(scope: Scope, *names: str) -> Answer:
+    """The group that is deployed into; with its name, or that of its subscription and its own, another one."""
+    *subscription, name = names or ("",)
+    target = f"/subscriptions/{[SUBSCRIPTION, *subscription][-1]}/resourceGroups/{name}" if name else scope[TARGET]
     if "/resourceGroups/" not in target:
         raise BicepError("resourceGroup() needs a name here: this is deployed into a subscription")
     return Answer({"id": target, "name": target.rpartition("/")[2]}, "resourceGroup()")

@@ -361,7 +361,7 @@ SUBNET: Settings = {
         "private_endpoint_network_policies",
         "properties.privateEndpointNetworkPolicies",
     ),
-    "security group": ("network_security_group_id", "properties.networkSecurityGroup.id"),
+    "security group": ("security_group", "properties.networkSecurityGroup.id"),
     "NAT gateway": ("nat_gateway_id", "properties.natGateway.id"),
 }
 RULE = ("priority", "direction", "access", "protocol")
@@ -504,6 +504,7 @@ KINDS = {
         f"{ML}/outboundRules PrivateEndpoint",
         OUTBOUND_ENDPOINT,
     ),
+    "outbound service tag": Kind("", f"{ML}/outboundRules ServiceTag", {}),
     "outbound host": Kind(
         "azurerm_machine_learning_workspace_network_outbound_rule_fqdn", f"{ML}/outboundRules FQDN", OUTBOUND_HOST
     ),
@@ -518,7 +519,6 @@ INSIDE = {
 }
 # The other way round: the owner of the value, and the value.
 ASSOCIATIONS = {
-    "azurerm_subnet_network_security_group_association": ("subnet_id", "network_security_group_id"),
     "azurerm_subnet_nat_gateway_association": ("subnet_id", "nat_gateway_id"),
     "azurerm_nat_gateway_public_ip_association": ("nat_gateway_id", "public_ip_address_id"),
 }
@@ -541,6 +541,7 @@ Table = dict[tuple[str, str], Values]
 def terraform_table(environment: Environment) -> Table:
     """What Terraform builds."""
     found = [Found(each.type, dict(each.values)) for each in environment.resources]
+    found += [subnet for each in found if each.type == "azurerm_virtual_network" for subnet in subnets(each.values)]
     by_id = {each.values["id"]: each.values for each in found if each.type not in ASSOCIATIONS}
     for each in found:
         if each.type in ASSOCIATIONS:
@@ -550,6 +551,13 @@ def terraform_table(environment: Environment) -> Table:
     own = [each for each in found if each.type not in (*ASSOCIATIONS, HANDED_ON)]
     kinds = {kind.terraform: name for name, kind in KINDS.items() if kind.terraform}
     return table(own, kinds, 0) | azure_table(handed_on) | outputs(environment.outputs)
+
+
+def subnets(network: Values) -> Iterator[Found]:
+    """The subnets that Terraform makes with their network, taken out of its values."""
+    place = {"resource_group_name": network["resource_group_name"], "virtual_network_name": network["name"]}
+    for each in network.pop("subnet"):
+        yield Found("azurerm_subnet", {**each, **place, "id": f"{network['id']}/subnets/{each['name']}"})
 
 
 def bicep_table(deployment: Deployment) -> Table:
@@ -593,7 +601,7 @@ def azure(kind: str, own: str, scope: str, body: Values) -> Found:
 def azure_table(found: list[Found]) -> Table:
     """What is requested from Azure; parts are where Terraform has them."""
     by_id = {each.values["id"]: each.values for each in found}
-    subnets = []
+    inline = []
     for each in found:
         if each.type in INSIDE:
             assert each.values["name"] == "default", "the only name that these have in Terraform too"
@@ -604,9 +612,9 @@ def azure_table(found: list[Found]) -> Table:
         if each.type == "Microsoft.Network/virtualNetworks":
             for subnet in each.values["properties"].pop("subnets", []):
                 own = f"{each.values['id']}/subnets/{subnet.pop('name')}"
-                subnets.append(azure(f"{each.type}/subnets", own, each.values["scope"], subnet))
+                inline.append(azure(f"{each.type}/subnets", own, each.values["scope"], subnet))
     kinds = {kind.azure: name for name, kind in KINDS.items()}
-    return table([each for each in found if each.type not in INSIDE] + subnets, kinds, 1)
+    return table([each for each in found if each.type not in INSIDE] + inline, kinds, 1)
 
 
 def table(resources: list[Found], kinds: dict[str, str], side: int) -> Table:

@@ -31,7 +31,10 @@ OTHER_CONFIG = {
     "alert_emails: []": 'alert_emails: ["a@example.com", "b@example.com"]',
     "monthly_amount: 300": "monthly_amount: 45",
     'outbound: "internet"': 'outbound: "approved"',
-    "outbound_hosts: []": 'outbound_hosts: ["packages.example.com", "*.example.com"]',
+    "outbound_hosts: []": """outbound_hosts: ["packages.example.com", "*.example.com"]
+  outbound_rules:
+    database: {resource_id: "/subscriptions/s/resourceGroups/g/providers/Microsoft.Sql/servers/s", group: sqlServer}
+    packages: {service_tag: AzureDevOps, ports: "443"}""",
     'locations: ["westeurope"]': 'locations: ["westeurope", "northeurope"]',
     "purge_protection: true": "purge_protection: false",
     "delete_lock: false": "delete_lock: true",
@@ -192,8 +195,8 @@ EDITS = {
         ("modules/monitoring.bicep", "string(thresholds[alert.key])", "'1'"),
     ),
     "security group .*: rules": (
-        ("modules/private-network/main.tf", 'port = "443"', 'port = "22"'),
-        ("modules/private-network.bicep", "destinationPortRange: '443'", "destinationPortRange: '22'"),
+        ("modules/private-network/main.tf", "= security_rule.value.port", '= "22"'),
+        ("modules/private-network.bicep", "destinationPortRange: rule.value.port", "destinationPortRange: '22'"),
     ),
     "subnet .*: way out by default": (
         (

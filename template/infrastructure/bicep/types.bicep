@@ -19,6 +19,9 @@ type environmentNames = {
   @description('Resource group of the registry; without it the registry is in the group of its environment.')
   registry_resource_group: string?
 
+  @description('Subscription of the registry; without it, it is in that of its environment.')
+  registry_subscription: string?
+
   @description('Where the log of the registry goes.')
   registry_log_analytics: string?
   online_endpoint: string
@@ -65,11 +68,27 @@ type instanceSettings = {
 @export()
 @description('The private network: `network` of the environment.')
 type networkSettings = {
-  address_space: string
-  endpoints_subnet: string
-  runners_subnet: string
+  @description('The ranges are of a network that is built; they are not there with existing_subnet_id.')
+  address_space: string?
+  endpoints_subnet: string?
+  runners_subnet: string?
+
+  @description('A subnet of a network that exists, for the private endpoints.')
+  existing_subnet_id: string?
+
+  @description('Whether the runners get a way out to the internet; they do by default.')
+  nat: bool?
+
+  @description('Whose DNS zones resolve the private endpoints; own is the default.')
+  dns: ('own' | 'central' | 'policy')?
+
+  @description('For central: the resource ids of the zones.')
+  dns_zone_ids: string[]?
   outbound: 'internet' | 'approved'
   outbound_hosts: string[]
+
+  @description('More ways out, by name: a private endpoint to a resource, or a service tag.')
+  outbound_rules: object?
 }
 
 @export()

@@ -1,0 +1,48 @@
+import { right } from '../types.bicep'
+
+@description('Name of the registry where a right is on the registry; when empty, it is on the resource group.')
+param registryName string
+
+@description('Subscription of the environment that reads the registry.')
+param environmentSubscription string
+
+@description('Resource group of the environment that reads the registry.')
+param environmentGroup string
+
+@description('The role assignments of the workspace; the name is that of its identity.')
+param rights right[]
+
+resource identities 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = [
+  for each in rights: {
+    name: each.name
+    scope: resourceGroup(environmentSubscription, environmentGroup)
+  }
+]
+
+resource registry 'Microsoft.MachineLearningServices/registries@2026-05-01' existing = if (!empty(registryName)) {
+  name: registryName
+}
+
+// On the group of the registry and not on the registry, whose lock would keep it when the environment is deleted.
+resource groupRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for (each, i) in rights: if (empty(registryName)) {
+    name: guid(resourceGroup().id, each.name, each.role)
+    properties: {
+      roleDefinitionId: each.role
+      principalId: identities[i].properties.principalId
+      principalType: each.kind
+    }
+  }
+]
+
+resource registryRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for (each, i) in rights: if (!empty(registryName)) {
+    name: guid(registry.id, each.name, each.role)
+    scope: registry
+    properties: {
+      roleDefinitionId: each.role
+      principalId: identities[i].properties.principalId
+      principalType: each.kind
+    }
+  }
+]
