@@ -376,6 +376,48 @@ def test_an_open_model_registry_has_no_private_endpoint(other: dict[str, Path], 
     assert registry["properties.publicNetworkAccess"] == "Enabled"
 
 
+NETWORKS = "/subscriptions/00000000-0000-0000-0000-000000000009/resourceGroups/rg-hub/providers/Microsoft.Network"
+# What a landing zone gives: a subnet, the zones of each endpoint, and a registry in another subscription.
+OF_THE_COMPANY = {
+    r"  address_space: .*\n": f"  existing_subnet_id: {NETWORKS}/virtualNetworks/vnet-spoke/subnets/snet-ml\n",
+    r"  (endpoints|runners)_subnet: .*\n": "",
+    r'  dns: "own".*\n': "  dns: central\n  dns_zone_ids:\n"
+    + "".join(
+        f"    - {NETWORKS}/privateDnsZones/privatelink.{zone}\n"
+        for zone in ("api.azureml.ms", "notebooks.azure.net", "vaultcore.azure.net", "azurecr.io")
+        + tuple(f"{part}.core.windows.net" for part in ("blob", "file", "queue", "table", "dfs"))
+    ),
+    r"(  registry: .*\n)": r'\1  registry_subscription: "00000000-0000-0000-0000-000000000008"\n',
+}
+
+
+def test_both_tools_use_what_a_landing_zone_gives(built: Built, tools: Path, tmp_path: Path) -> None:
+    folders = copies(built(*ALL), tmp_path)
+    for folder in folders.values():
+        path = folder / "config" / "prod.yml"
+        text = path.read_text(encoding="utf-8")
+        for old, new in OF_THE_COMPANY.items():
+            text, times = re.subn(old, new, text)
+            assert times, old
+        path.write_text(text, encoding="utf-8")
+    pair = compared(folders, tools, ("prod",))["prod"]
+    same(pair)
+    endpoints = {name: row for (kind, name), row in pair[0].items() if kind == "private endpoint"}
+    assert all(NETWORKS in row["subnet"] and NETWORKS in row["zones"][0] for row in endpoints.values())
+    assert "subscriptions/00000000-0000-0000-0000-000000000008/" in endpoints["pe-model-registry"]["leads to"]
+    assert not {"network", "subnet", "security group", "DNS zone", "NAT gateway"} & {kind for kind, _ in pair[0]}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_each_environment_that_reads_a_closed_registry_reaches_it(tables: Tables, environment: str) -> None:
+    rows = tables(*ALL)[environment][0]
+    for name in ("pe-model-registry", "pe-model-registry-blob"):
+        assert ("private endpoint", name) in rows
+    assert {name for kind, name in rows if kind == "outbound endpoint"} >= {"model-registry", "model-registry-blob"}
+    approves = [name for kind, name in rows if kind == "role assignment" and "b556d68e-0be0-4f35" in name]
+    assert sum("rg-flight-delays-shared" in name.split(" /subscriptions")[0] for name in approves) == 1
+
+
 # A project from before the registry had a resource group of its own has no such keys.
 FROM_BEFORE = [r"  registry_resource_group: .*\n", r"  registry_log_analytics: .*\n", r"  log_days: 90 # how .*\n"]
 

@@ -148,7 +148,10 @@ LOOSENED = {
         "? 0 : 1": "? 1 : 0",
         "= var.endpoint_id\n": "= var.log_analytics_id\n",
     },
-    "modules/private-network/outputs.tf": {"azurerm_virtual_network.this[0].name": '"vnet"', ": basename(local.network_id)": ': "v"'},
+    "modules/private-network/outputs.tf": {
+        "azurerm_virtual_network.this[0].name": '"vnet"',
+        ": basename(local.network_id)": ': "v"',
+    },
     "modules/private-network/main.tf": {
         "[var.network.address_space]": '["10.0.0.0/8"]',
         "[local.ranges[subnet.key]]": '["10.80.2.0/24"]',
@@ -161,9 +164,9 @@ LOOSENED = {
         "local.own && var.network.nat": "true",
         "basename(id) => id }": 'basename(id) => "${id}x" }',
         'var.network.dns == "own" ?': "true ?",
-        '{ serviceTag = rule.service_tag,': '{ serviceTag = "Internet",',
+        "{ serviceTag = rule.service_tag,": '{ serviceTag = "Internet",',
         '"Incremental"': '"Complete"',
-        "endpoint in local.managed_endpoints : key => {\n": 'endpoint in {} : key => {\n',
+        "endpoint in local.managed_endpoints : key => {\n": "endpoint in {} : key => {\n",
         '"Static"': '"Dynamic"',
         "subresource_names              = [each.value.group]": 'subresource_names = ["blob"]',
         "is_manual_connection           = false": "is_manual_connection = true",

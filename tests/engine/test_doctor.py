@@ -24,7 +24,7 @@ from recorded_azure import (
     equipped,
     granted,
 )
-from small_project import write_yaml
+from small_project import set_key, write_yaml
 
 from mlops import infrastructure, orchestration
 from mlops.config import load_environment
@@ -474,6 +474,81 @@ def test_in_a_workflow_it_looks_at_the_identity_that_runs_it(new: Project) -> No
     recorded = Recorded(HEALTHY | {"az account show": machine, "az ad sp show": {"id": PRINCIPAL}})
     assert bad(look(new, recorded)) == []
     assert recorded.ran(f"az ad sp show --id {CLIENT}")
+
+
+VNET = "/subscriptions/s/resourceGroups/rg-spoke/providers/Microsoft.Network/virtualNetworks/vnet-spoke"
+SUBNET = f"{VNET}/subnets/snet-ml"
+ZONE = (
+    "/subscriptions/s/resourceGroups/rg-dns/providers/Microsoft.Network/privateDnsZones/privatelink.{}.core.windows.net"
+)
+ZONES = [ZONE.format(each) for each in ("blob", "dfs")]
+
+
+def spoke(region: str = "westeurope", **subnet: Any) -> dict[str, Any]:
+    """Answers about the network of a landing zone."""
+    return {
+        f"az resource show --ids {VNET}": {"location": region},
+        f"az resource show --ids {SUBNET}": {"properties": {"addressPrefix": "10.9.0.0/26"} | subnet},
+        **{f"az resource show --ids {zone}": {"id": zone} for zone in ZONES},
+    }
+
+
+def in_spoke(project: Project, **network: Any) -> None:
+    """Let dev use that network."""
+    file = project.root / "config" / "dev.yml"
+    section = {"existing_subnet_id": SUBNET, "outbound": "internet", "outbound_hosts": []}
+    write_yaml(file, load_yaml(file) | {"network": section | network})
+
+
+@pytest.mark.parametrize(
+    ("answers", "text"),
+    [
+        (spoke("West Europe"), None),
+        (spoke("northeurope"), "snet-ml is in northeurope: a private endpoint of westeurope needs a subnet there"),
+        (
+            spoke(delegations=[{"properties": {"serviceName": "Microsoft.Web/serverFarms"}}]),
+            "is delegated to Microsoft",
+        ),
+        (spoke(addressPrefix="10.9.0.0/28"), "snet-ml has 11 free addresses, and the private endpoints need 25"),
+        (spoke(ipConfigurations=[{}] * 40), "snet-ml has 19 free addresses, and the private endpoints need 25"),
+        (spoke(addressPrefix=None, addressPrefixes=["10.9.0.0/28", "10.9.1.0/27"]), None),
+        (spoke() | {f"az resource show --ids {SUBNET}": None}, "there is no subnet snet-ml, or you may not see it"),
+    ],
+)
+def test_a_subnet_of_others_is_looked_at_before_anything_is_built_in_it(
+    new: Project, answers: dict[str, Any], text: str | None
+) -> None:
+    in_spoke(new)
+    found = bad(look(new, Recorded(HEALTHY | answers)))
+    assert [name for name, _ in found] == (["virtual networks"] if text else [])
+    assert all(text and text in finding.text and SUBNET.split("/")[0] in finding.remedy for _, finding in found)
+
+
+def test_a_central_zone_that_is_not_there_is_named(new: Project) -> None:
+    in_spoke(new, dns="central", dns_zone_ids=ZONES)
+    assert bad(look(new, Recorded(HEALTHY | spoke()))) == []
+    found = bad(look(new, Recorded(HEALTHY | spoke() | {f"az resource show --ids {ZONES[1]}": None})))
+    assert [(name, finding.level) for name, finding in found] == [("virtual networks", "error")]
+    assert "no DNS zone privatelink.dfs.core.windows.net" in found[0][1].text
+
+
+@pytest.mark.parametrize(
+    ("tenant", "level", "text"),
+    [
+        (azure.TENANT, "", ""),
+        ("another", "error", "the registry is in another tenant, another, and Azure ML cannot read it"),
+        (None, "warning", "you do not see the subscription"),
+    ],
+)
+def test_a_registry_of_another_tenant_is_refused(new: Project, tenant: str | None, level: str, text: str) -> None:
+    subscription = "00000000-0000-0000-0000-0000000000aa"
+    set_key(new.root / "config" / "dev.yml", "names.registry_subscription", subscription)
+    listed = [{"id": subscription, "tenantId": tenant, "name": "models"}] if tenant else []
+    recorded = Recorded(HEALTHY | {"az account list --all": listed})
+    found = bad(look(new, recorded))
+    assert [(name, finding.level) for name, finding in found] == ([("model registry", level)] if level else [])
+    assert all(text in finding.text for _, finding in found)
+    assert recorded.ran(f"registries --subscription {subscription}")
 
 
 @pytest.mark.parametrize("other", ["10.80.63.0/24", "10.0.0.0/8"])

@@ -7,6 +7,7 @@ from mlops.config import EnvironmentConfig, builds_registry_apart
 from mlops.errors import CommandError
 from mlops.infrastructure.provisioned import Provisioned
 from mlops.infrastructure.workspace import (
+    delete_old_rules,
     enable_serverless_spark,
     existing_instances,
     online_endpoint_exists,
@@ -75,6 +76,7 @@ class Bicep(Provisioned):
         plans.append(_deploy(shell, action, arguments))
         if action == "plan":
             return "\n".join(plan for plan in plans if plan)
+        delete_old_rules(shell, self.project, config)
         enable_serverless_spark(shell, config)
         outputs = find(shell, "deployment", "sub", "show", *name, "--query", "properties.outputs")
         for key, output in sorted((outputs or {}).items()):

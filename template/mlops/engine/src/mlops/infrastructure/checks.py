@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network, ip_network
 from typing import Any
 
-from mlops.config import choose
+from mlops.config import Network, choose
 from mlops.errors import CommandError
 from mlops.infrastructure.workspace import purge_command
 from mlops.shell import quoted
@@ -12,6 +12,8 @@ from mlops.subscription import account as azure
 from mlops.subscription.checks import Context, Finding, error, ok, overlap, warning
 
 VAULTS_VERSION = "api-version=2023-07-01"
+AZURES_ADDRESSES = 5  # of each range of a subnet
+ENDPOINT_ADDRESSES = 25  # all endpoints with all add-ons; that of the workspace has several
 
 
 def names(context: Context) -> Iterator[Finding]:
@@ -78,6 +80,8 @@ def deleted_workspace(context: Context) -> Iterator[Finding]:
 def registry(context: Context) -> Iterator[Finding]:
     """Look where the model registry is."""
     project, name, wanted = context.project, context.config.names.registry, context.config.model_registry is not None
+    if subscription := context.config.names.registry_subscription:
+        yield from _other_subscription(context, subscription)
     item = context.registry
     if item is None and context.config.network and "model-registry" not in project.add_ons:
         text = f"{name} is not there, and the first `mlops promote` makes none that the internet reaches"
@@ -94,6 +98,19 @@ def registry(context: Context) -> Iterator[Finding]:
         yield ok(f"{name} in {item['resourceGroup']}")
         if wanted or context.config.environment == project.first_environment:
             yield _lock(context, item)
+
+
+def _other_subscription(context: Context, subscription: str) -> Iterator[Finding]:
+    """Look whether the subscription of the registry is of this tenant: Azure ML reads no registry of another one."""
+    found = next((each for each in context.az("account", "list", "--all") or [] if each["id"] == subscription), None)
+    key = f"names.registry_subscription of {context.file}"
+    if found is None:
+        yield warning(f"you do not see the subscription {subscription} of the registry", f"check {key}")
+    elif found["tenantId"] != context.account.tenant:
+        remedy = f"write a subscription of tenant {context.account.tenant} into {key}"
+        yield error(f"the registry is in another tenant, {found['tenantId']}, and Azure ML cannot read it", remedy)
+    else:
+        yield ok(f"subscription {found['name']} is of the same tenant")
 
 
 def _lock(context: Context, registry: dict[str, Any]) -> Finding:
@@ -123,6 +140,10 @@ def networks(context: Context) -> Iterator[Finding]:
             f"{context.command('teardown')[:-1]} --all`, models and data included, or leave the add-on out",
         )
         return
+    yield from _zones(context, config)
+    if config.existing_subnet_id or config.address_space is None:
+        yield from _existing_subnet(context, str(config.existing_subnet_id), built=workspace is not None)
+        return
     own = f"{context.group}/providers/Microsoft.Network/virtualNetworks/{context.config.names.virtual_network}"
     query = "[].{id: id, ranges: addressSpace.addressPrefixes}"
     others = [
@@ -136,6 +157,45 @@ def networks(context: Context) -> Iterator[Finding]:
         yield error(f"{found}: the two could never be joined", f"write a free range into network of {context.file}")
     else:
         yield ok(f"{config.address_space} is free in this subscription")
+
+
+def _existing_subnet(context: Context, subnet_id: str, *, built: bool) -> Iterator[Finding]:
+    """Look whether the private endpoints fit into a subnet that another team made."""
+    name, key = subnet_id.rpartition("/")[2], f"network.existing_subnet_id of {context.file}"
+    subnet = context.az("resource", "show", "--ids", subnet_id)
+    network = context.az("resource", "show", "--ids", subnet_id.partition("/subnets/")[0])
+    if subnet is None or network is None:
+        yield error(f"there is no subnet {name}, or you may not see it", f"correct {key}, or ask its owner for Reader")
+        return
+    region, wanted = _region(network["location"]), _region(context.config.location)
+    if region != wanted:
+        remedy = f"write a subnet in {wanted} into {key}"
+        yield error(f"{name} is in {region}: a private endpoint of {wanted} needs a subnet there", remedy)
+    if delegated := [each["properties"]["serviceName"] for each in subnet["properties"].get("delegations") or ()]:
+        remedy = f"write one without a delegation into {key}"
+        yield error(f"{name} is delegated to {', '.join(delegated)}, and takes no private endpoint", remedy)
+    properties = subnet["properties"]
+    prefixes = properties.get("addressPrefixes") or [properties["addressPrefix"]]
+    taken = AZURES_ADDRESSES * len(prefixes) + len(properties.get("ipConfigurations") or ())
+    free = sum(ip_network(each).num_addresses for each in prefixes) - taken
+    if free < ENDPOINT_ADDRESSES and not built:
+        remedy = f"write a subnet with more room, such as a /27 of its own, into {key}"
+        yield error(f"{name} has {free} free addresses, and the private endpoints need {ENDPOINT_ADDRESSES}", remedy)
+    elif region == wanted and not delegated:
+        yield ok(f"{name} takes the private endpoints")
+
+
+def _zones(context: Context, network: Network) -> Iterator[Finding]:
+    """Look whether the DNS zones exist that another team made."""
+    for zone in network.dns_zone_ids:
+        if context.az("resource", "show", "--ids", zone) is None:
+            remedy = f"correct network.dns_zone_ids of {context.file}, or ask the owner of the zones for Reader"
+            yield error(f"there is no DNS zone {zone.rpartition('/')[2]} at this id, or you may not see it", remedy)
+
+
+def _region(name: str) -> str:
+    """Return a region as the config writes it: Azure also writes "West Europe"."""
+    return name.replace(" ", "").lower()
 
 
 def users(context: Context) -> Iterator[Finding]:
