@@ -90,7 +90,7 @@ def allowed(policy: dict[str, Any], row: dict[str, Any]) -> bool:
         case ["7 or more"]:
             return value is not None and value >= 7
         case ["no way in to 22 and 3389"]:
-            return not any(opens_management(rule) for rule in value)
+            return not any(opens_management(rule) for rule in value or [])
     return value in policy["allowed"]
 
 
@@ -145,7 +145,7 @@ def test_without_the_private_network_it_refuses_what_is_open_and_nothing_else(
 
 
 def test_every_exemption_is_needed(tables: Callable[..., dict[str, Table]]) -> None:
-    assert EXEMPT <= refusals(tables("own network", *add_ons())["bicep"])
+    assert refusals(tables("own network", *add_ons())["bicep"]) >= EXEMPT
 
 
 def test_every_policy_looks_at_something_that_is_built(tables: Callable[..., dict[str, Table]]) -> None:

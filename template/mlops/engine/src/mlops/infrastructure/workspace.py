@@ -84,9 +84,8 @@ def delete_old_rules(shell: Shell, project: Project, config: EnvironmentConfig) 
     parameters = ("--url-parameters", f"api-version={azure.API_VERSION}")
     url = f"{_workspace(config)}/outboundRules"
     found = azure.find(shell, "rest", "--method", "get", "--url", url, *parameters) or {}
-    ours = re.compile(
-        "|".join([r"host-\d+", "rule-.+", *load_yaml(project.root / PRIVATE_NETWORK)["managed_endpoints"]])
-    )
+    endpoints = load_yaml(project.root / PRIVATE_NETWORK)["managed_endpoints"]
+    ours = re.compile("|".join([r"host-\d+", "rule-.+", *endpoints]))
     for name in (rule["name"] for rule in found.get("value", ()) if rule["properties"]["category"] == "UserDefined"):
         if ours.fullmatch(name) and name not in kept:
             shell.run("az", "rest", "--method", "delete", "--url", f"{url}/{name}", *parameters)
