@@ -701,8 +701,19 @@ def test_the_registry_of_all_environments_is_apart_and_locked_in_every_config(pr
 @pytest.fixture(scope="session")
 def form(project_with: Project) -> dict[str, Any]:
     """The form that the portal shows before it deploys."""
-    path = project_with(NONE) / BICEP / "createUiDefinition.json"
+    path = project_with(NONE) / BICEP / "uiFormDefinition.json"
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+FIELDS = ("subscription", "location", "environment", "deployerPrincipalId")
+
+
+def fields(form: dict) -> dict[str, dict[str, Any]]:
+    """What the form asks, by name."""
+    [basics] = form["view"]["properties"]["steps"]
+    found = {each["name"]: each for each in basics["elements"] if each["type"] != "Microsoft.Common.InfoBox"}
+    assert (basics["name"], tuple(found)) == ("basics", FIELDS)
     return found
 
 
@@ -716,19 +727,34 @@ def parameters(project: Path) -> dict[str, bool]:
 def test_the_form_gives_what_the_template_needs_and_nothing_else(
     form: dict, project_with: Project, add_ons: list[str]
 ) -> None:
-    known, given = parameters(project_with(add_ons)), form["parameters"]["outputs"].keys()
+    known, given = parameters(project_with(add_ons)), form["view"]["outputs"]["parameters"].keys()
     assert given <= known.keys()
     assert {name for name, needed in known.items() if needed} <= given
 
 
-def test_each_output_of_the_form_is_one_of_its_fields(form: dict) -> None:
-    fields = {field["name"] for field in form["parameters"]["basics"]}
-    assert form["parameters"]["outputs"] == {name: f"[basics('{name}')]" for name in fields}
-    assert all(field["label"] and field["toolTip"] for field in form["parameters"]["basics"])
+def test_each_parameter_is_a_field_of_the_form(form: dict) -> None:
+    assert form["view"]["outputs"]["parameters"] == {
+        name: f"[steps('basics').{name}]" for name in ("environment", "deployerPrincipalId")
+    }
+    assert all(fields(form)[name]["label"] and fields(form)[name]["toolTip"] for name in FIELDS[1:])
+
+
+def test_the_form_deploys_into_a_subscription_as_the_template_does(form: dict, project_with: Project) -> None:
+    """An older form, createUiDefinition.json, asks for a resource group, which a template of a subscription has not."""
+    assert "targetScope = 'subscription'\n" in sources(project_with(NONE))["main.bicep"]
+    assert form["$schema"].endswith("/uiFormDefinition.schema.json#")
+    assert {key: value for key, value in form["view"]["outputs"].items() if key != "parameters"} == {
+        "kind": "Subscription",
+        "subscriptionId": "[steps('basics').subscription.subscriptionId]",
+        "location": "[steps('basics').location.name]",
+    }
+    kinds = {name: field["type"].removeprefix("Microsoft.Common.") for name, field in fields(form).items()}
+    assert (kinds["subscription"], kinds["location"]) == ("SubscriptionSelector", "LocationSelector")
+    assert fields(form)["location"]["scope"] == {"subscriptionId": "[steps('basics').subscription.subscriptionId]"}
 
 
 def test_the_form_offers_the_environments_that_there_are(form: dict, project_with: Project) -> None:
-    field = next(field for field in form["parameters"]["basics"] if field["name"] == "environment")
+    field = fields(form)["environment"]
     offered = field["constraints"]["allowedValues"]
     assert [each["value"] for each in offered] == list(ENVIRONMENTS)
     assert field["defaultValue"] in [each["label"] for each in offered]
@@ -747,7 +773,7 @@ def test_the_form_offers_the_environments_that_there_are(form: dict, project_wit
     ],
 )
 def test_the_form_refuses_what_is_no_object_id(form: dict, text: str, accepted: bool) -> None:
-    field = next(field for field in form["parameters"]["basics"] if field["name"] == "deployerPrincipalId")
+    field = fields(form)["deployerPrincipalId"]
     assert bool(re.search(field["constraints"]["regex"], text)) is accepted
 
 

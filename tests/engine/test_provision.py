@@ -274,7 +274,7 @@ def test_the_button_says_that_the_registry_comes_first(
     apart: Provision, recorded: Recorded, tmp_path: Path, capsys: pytest.CaptureFixture[str], address: str
 ) -> None:
     assert apart("bicep", "--check") == 0
-    for name in ("main.bicep", "createUiDefinition.json"):
+    for name in ("main.bicep", "uiFormDefinition.json"):
         file = tmp_path / "project" / "infrastructure" / "bicep" / name
         file.parent.mkdir(exist_ok=True)
         file.touch()
