@@ -128,9 +128,24 @@ ACCESS: Settings = {
     "public access": ("public_network_access_enabled", enabled("properties.publicNetworkAccess")),
 }
 
+ENCRYPTION = "properties.encryption"
+KEY_OF = f"{ENCRYPTION}.keyvaultproperties"
 STORAGE: Settings = {
     **PLACE,
     **ACCESS,
+    **IDENTITY,
+    "key of the company": (
+        "customer_managed_key.key_vault_key_id",
+        Read((f"{KEY_OF}.keyvaulturi", f"{KEY_OF}.keyname"), lambda vault, name: vault and f"{vault}/keys/{name}"),
+    ),
+    "who uses the key": (
+        "customer_managed_key.user_assigned_identity_id",
+        f"{ENCRYPTION}.identity.userAssignedIdentity",
+    ),
+    "where the key is": (
+        read("customer_managed_key", lambda value: "Microsoft.Keyvault" if value else None),
+        f"{ENCRYPTION}.keySource",
+    ),
     "kind": ("account_kind", "kind"),
     "sku": (Read(("account_tier", "account_replication_type"), "{}_{}".format), "sku.name"),
     "hierarchical namespace": (unless("is_hns_enabled", False), unless("properties.isHnsEnabled", False)),
@@ -176,6 +191,10 @@ KEY_VAULT: Settings = {
 CONTAINER_REGISTRY: Settings = {
     **PLACE,
     **ACCESS,
+    **IDENTITY,
+    "encryption": (read("encryption", lambda value: "enabled" if value else None), f"{ENCRYPTION}.status"),
+    "key of the company": ("encryption.key_vault_key_id", f"{ENCRYPTION}.keyVaultProperties.keyIdentifier"),
+    "who uses the key": ("encryption.identity_client_id", f"{ENCRYPTION}.keyVaultProperties.identity"),
     "sku": ("sku", "sku.name"),
     "bypass": ("network_rule_bypass_option", "properties.networkRuleBypassOptions"),
     "admin": ("admin_enabled", "properties.adminUserEnabled"),
@@ -213,6 +232,10 @@ WORKSPACE: Settings = {
     "primary identity": ("primary_user_assigned_identity", "properties.primaryUserAssignedIdentity"),
     "datastores sign in with": ("storage_account_access_type", "properties.systemDatastoresAuthMode"),
     "images are built on": ("image_build_compute_name", "properties.imageBuildCompute"),
+    "encryption": (read("encryption", lambda value: "Enabled" if value else None), f"{ENCRYPTION}.status"),
+    "key of the company": ("encryption.key_id", f"{ENCRYPTION}.keyVaultProperties.keyIdentifier"),
+    "vault of the key": ("encryption.key_vault_id", f"{ENCRYPTION}.keyVaultProperties.keyVaultArmId"),
+    "who uses the key": ("encryption.user_assigned_identity_id", f"{ENCRYPTION}.identity.userAssignedIdentity"),
     "managed network": ("managed_network.isolation_mode", "properties.managedNetwork.isolationMode"),
     "network at once": ("managed_network.provision_on_creation_enabled", "properties.provisionNetworkNow"),
 }
@@ -240,7 +263,7 @@ ROLE_ASSIGNMENT: Settings = {
     ),
     # Terraform's mock has some text where Azure looks it up.
     "kind": (
-        read("principal_type", lambda value: value if value in ("ServicePrincipal", "User") else None),
+        read("principal_type", lambda value: value if value in ("ServicePrincipal", "User", "Group") else None),
         read("properties.principalType"),
     ),
 }

@@ -26,6 +26,8 @@ NONE, ALL, *SOME = add_on_sets()
 ENVIRONMENTS = ("dev", "test", "prod")
 TOOLS = ("terraform", "bicep")
 
+COMPANY = "/subscriptions/00000000-0000-0000-0000-000000000009/resourceGroups/rg-hub/providers"
+
 # Other settings than those of a new project, all at once.
 OTHER_CONFIG = {
     "alert_emails: []": 'alert_emails: ["a@example.com", "b@example.com"]',
@@ -36,7 +38,13 @@ OTHER_CONFIG = {
     database: {resource_id: "/subscriptions/s/resourceGroups/g/providers/Microsoft.Sql/servers/s", group: sqlServer}
     packages: {service_tag: AzureDevOps, ports: "443"}""",
     'locations: ["westeurope"]': 'locations: ["westeurope", "northeurope"]',
-    "purge_protection: true": "purge_protection: false",
+    "  purge_protection: true": f"""  customer_key:
+    key_id: "https://kv-company.vault.azure.net/keys/ml/0123456789abcdef0123456789abcdef"
+    vault_id: "{COMPANY}/Microsoft.KeyVault/vaults/kv-company"
+    identity_id: "{COMPANY}/Microsoft.ManagedIdentity/userAssignedIdentities/id-encryption"
+    identity_client_id: "00000000-0000-0000-0000-0000000000c9"
+  purge_protection: false""",
+    "\nsecurity:": '\naccess:\n  data_scientists: ["00000000-0000-0000-0000-0000000000e1"]\nsecurity:',
     "delete_lock: false": "delete_lock: true",
     "log_days: 30": "log_days: 90",
     "min_nodes: 0": "min_nodes: 1",
@@ -376,8 +384,8 @@ def test_an_open_model_registry_has_no_private_endpoint(other: dict[str, Path], 
     assert registry["properties.publicNetworkAccess"] == "Enabled"
 
 
-NETWORKS = "/subscriptions/00000000-0000-0000-0000-000000000009/resourceGroups/rg-hub/providers/Microsoft.Network"
-# What a landing zone gives: a subnet, the zones of each endpoint, and a registry in another subscription.
+NETWORKS, LOGS = f"{COMPANY}/Microsoft.Network", f"{COMPANY}/Microsoft.OperationalInsights/workspaces/log-platform"
+# What a landing zone gives: a subnet, the zones of each endpoint, the logs, and a registry in another subscription.
 OF_THE_COMPANY = {
     r"  address_space: .*\n": f"  existing_subnet_id: {NETWORKS}/virtualNetworks/vnet-spoke/subnets/snet-ml\n",
     r"  (endpoints|runners)_subnet: .*\n": "",
@@ -389,6 +397,7 @@ OF_THE_COMPANY = {
             *(f"{part}.core.windows.net" for part in ("blob", "file", "queue", "table", "dfs")),
         )
     ),
+    r"retention:\n": f"retention:\n  log_analytics_id: {LOGS}\n",
     r"(  registry: .*\n)": r'\1  registry_subscription: "00000000-0000-0000-0000-000000000008"\n',
 }
 
@@ -406,8 +415,12 @@ def test_both_tools_use_what_a_landing_zone_gives(built: Built, tools: Path, tmp
     same(pair)
     endpoints = {name: row for (kind, name), row in pair[0].items() if kind == "private endpoint"}
     assert all(NETWORKS in row["subnet"] and NETWORKS in row["zones"][0] for row in endpoints.values())
+    logged = [row["sent to"] for (kind, _), row in pair[0].items() if kind == "diagnostic setting"]
+    assert logged == [LOGS] * len(logged) != []
     assert "subscriptions/00000000-0000-0000-0000-000000000008/" in endpoints["pe-model-registry"]["leads to"]
-    assert not {"network", "subnet", "security group", "DNS zone", "NAT gateway"} & {kind for kind, _ in pair[0]}
+    assert not {"Log Analytics", "network", "subnet", "security group", "DNS zone", "NAT gateway"} & {
+        kind for kind, _ in pair[0]
+    }
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

@@ -8,6 +8,10 @@ type environmentNames = {
   key_vault: string
   container_registry: string
   log_analytics: string
+
+  @description('Subscription and resource group of a Log Analytics workspace of the company.')
+  log_analytics_subscription: string?
+  log_analytics_group: string?
   application_insights: string
   workspace_identity: string
   compute_identity: string
@@ -63,6 +67,18 @@ type instanceSettings = {
     @maxLength(24)
     instance: string
   }[]
+}
+
+@export()
+@description('A key of the company: `security.customer_key` of the environment.')
+type customerKeySettings = {
+  @description('With its version.')
+  key_id: string
+  vault_id: string
+
+  @description('An identity of the company that may use the key.')
+  identity_id: string
+  identity_client_id: string
 }
 
 @export()

@@ -76,8 +76,8 @@ resource "azurerm_management_lock" "this" {
     storage_account    = azurerm_storage_account.this.id
     key_vault          = azurerm_key_vault.this.id
     container_registry = azurerm_container_registry.this.id
-    log_analytics      = azurerm_log_analytics_workspace.this.id
-  } : key => id if local.lock_notes != null }
+    log_analytics      = one(azurerm_log_analytics_workspace.this[*].id)
+  } : key => id if local.lock_notes != null && (key != "log_analytics" || local.own_logs) }
 
   name       = "cannot-delete"
   scope      = each.value

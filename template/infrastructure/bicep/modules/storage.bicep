@@ -1,4 +1,4 @@
-import { environmentNames } from '../types.bicep'
+import { customerKeySettings, environmentNames } from '../types.bicep'
 
 @description('Names of the resources.')
 param names environmentNames
@@ -12,11 +12,18 @@ param tags object
 @description('Whether the account is reached through the private network only.')
 param closed bool
 
+@description('A key of the company, if it has one.')
+param customerKey customerKeySettings?
+
 @description('Logs of the blobs that go to Log Analytics.')
 param blobLogs string[]
 
 resource logAnalytics 'Microsoft.OperationalInsights/workspaces@2026-03-01' existing = {
   name: names.log_analytics
+  scope: resourceGroup(
+    names.?log_analytics_subscription ?? subscription().subscriptionId,
+    names.?log_analytics_group ?? resourceGroup().name
+  )
 }
 
 resource account 'Microsoft.Storage/storageAccounts@2026-04-01' = {
@@ -27,6 +34,14 @@ resource account 'Microsoft.Storage/storageAccounts@2026-04-01' = {
   sku: {
     name: 'Standard_LRS'
   }
+  identity: empty(customerKey)
+    ? null
+    : {
+        type: 'UserAssigned'
+        userAssignedIdentities: {
+          '${customerKey.?identity_id}': {}
+        }
+      }
   properties: {
     // A leaked key gives no access: every caller needs an Entra ID role.
     allowSharedKeyAccess: false
@@ -36,6 +51,19 @@ resource account 'Microsoft.Storage/storageAccounts@2026-04-01' = {
     allowCrossTenantReplication: false
     supportsHttpsTrafficOnly: true
     minimumTlsVersion: 'TLS1_2'
+    // With a key of the company, where it has one; without a version it follows the newest.
+    encryption: empty(customerKey)
+      ? null
+      : {
+          keySource: 'Microsoft.Keyvault'
+          identity: {
+            userAssignedIdentity: customerKey.?identity_id
+          }
+          keyvaultproperties: {
+            keyvaulturi: join(take(split(customerKey.?key_id ?? '', '/'), 3), '/')
+            keyname: split(customerKey.?key_id ?? '', '/')[4]
+          }
+        }
     publicNetworkAccess: closed ? 'Disabled' : 'Enabled'
     networkAcls: {
       defaultAction: closed ? 'Deny' : 'Allow'

@@ -43,3 +43,12 @@ variable "lock_notes" {
   type        = string
   default     = null
 }
+
+variable "customer_key" {
+  description = "The key of the company, without its version, and the identity that may use it; when null, Azure has the key."
+  type = object({
+    name        = string
+    identity_id = string
+  })
+  default = null
+}
