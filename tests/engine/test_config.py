@@ -288,6 +288,52 @@ def test_a_wrong_network_is_named_with_its_error(project: Project, path: str, va
     assert expected in failure(project)
 
 
+VAULT = "/subscriptions/s/resourceGroups/g/providers/Microsoft.KeyVault/vaults/KV-company"
+KEY = {
+    "key_id": f"https://kv-company.vault.azure.net/keys/ml/{'0' * 32}",
+    "vault_id": VAULT,
+    "identity_id": "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id",
+    "identity_client_id": "00000000-0000-0000-0000-00000000000c",
+}
+GROUP = "00000000-0000-0000-0000-0000000000ab"
+
+
+@pytest.mark.parametrize("project", ["new"], indirect=True)
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("security.customer_key", KEY, None),
+        (
+            "security.customer_key",
+            KEY | {"vault_id": f"{VAULT}2"},
+            "key_id is of another vault than vault_id, KV-company2",
+        ),
+        (
+            "security.customer_key",
+            KEY | {"key_id": "https://kv-company.vault.azure.net/keys/ml"},
+            "customer_key.key_id",
+        ),
+        (
+            "security.customer_key",
+            KEY | {"identity_id": "id"},
+            "security.customer_key.identity_id: string should match",
+        ),
+        ("retention.log_analytics_id", VAULT, "retention.log_analytics_id: string should match pattern"),
+        ("access", {"data_scientists": [GROUP]}, None),
+        ("access", {"data_scientists": ["data-scientists"]}, "access.data_scientists.0: string should match pattern"),
+        ("access", {"data_scientists": [GROUP.upper(), GROUP]}, "is there twice: remove one"),
+    ],
+)
+def test_what_the_company_gives_is_checked_for_its_form(
+    project: Project, path: str, value: object, expected: str | None
+) -> None:
+    edit(project, path, value)
+    if expected:
+        assert expected in failure(project)
+    else:
+        load_environment(project, "dev")
+
+
 @pytest.mark.parametrize("project", ["closed"], indirect=True)
 def test_a_subnet_that_exists_takes_the_place_of_the_ranges(project: Project) -> None:
     network = {"existing_subnet_id": SUBNET, "dns": "policy", "outbound": "internet", "outbound_hosts": []}

@@ -532,6 +532,72 @@ def test_a_central_zone_that_is_not_there_is_named(new: Project) -> None:
     assert "no DNS zone privatelink.dfs.core.windows.net" in found[0][1].text
 
 
+OF_COMPANY = "/subscriptions/s/resourceGroups/rg-hub/providers"
+VAULT, LOGS = (
+    f"{OF_COMPANY}/Microsoft.KeyVault/vaults/kv-hub",
+    f"{OF_COMPANY}/Microsoft.OperationalInsights/workspaces/l",
+)
+KEY = {
+    "key_id": f"https://kv-hub.vault.azure.net/keys/ml/{'0' * 32}",
+    "vault_id": VAULT,
+    "identity_id": f"{OF_COMPANY}/Microsoft.ManagedIdentity/userAssignedIdentities/id",
+    "identity_client_id": "00000000-0000-0000-0000-00000000000c",
+}
+GIVEN = {
+    f"az resource show --ids {LOGS}": {"location": "northeurope"},
+    f"az resource show --ids {VAULT}": {"location": "West Europe", "properties": {"enablePurgeProtection": True}},
+    "az ad group show": json.dumps("data scientists"),
+}
+
+
+@pytest.mark.parametrize(
+    ("answers", "check", "text"),
+    [
+        ({}, "", ""),
+        ({f"az resource show --ids {LOGS}": None}, "what the company gives", "no Log Analytics workspace l"),
+        ({f"az resource show --ids {VAULT}": None}, "what the company gives", "no key vault kv-hub"),
+        (
+            {f"az resource show --ids {VAULT}": {"location": "northeurope", "properties": {}}},
+            "what the company gives",
+            "kv-hub is in northeurope, and a key must be in the region of the workspace, westeurope",
+        ),
+        (
+            {f"az resource show --ids {VAULT}": {"location": "westeurope", "properties": {}}},
+            "what the company gives",
+            "kv-hub has no purge protection",
+        ),
+        (
+            {
+                "az resource show --resource-group": azure.WORKSPACE
+                | {"properties": {"managedNetwork": {"isolationMode": "X"}}}
+            },
+            "what the company gives",
+            "mlw-dev was made without this key",
+        ),
+        ({"az ad group show": None}, "groups", "the tenant has no group"),
+    ],
+)
+def test_what_the_company_gives_is_looked_at(new: Project, answers: dict[str, Any], check: str, text: str) -> None:
+    file = new.root / "config" / "dev.yml"
+    set_key(file, "security.customer_key", KEY)
+    set_key(file, "retention.log_analytics_id", LOGS)
+    set_key(file, "access", {"data_scientists": ["00000000-0000-0000-0000-0000000000ab"]})
+    found = bad(look(new, Recorded(HEALTHY | GIVEN | answers)))
+    found = [(name, finding) for name, finding in found if name in ("what the company gives", "groups")]
+    assert [name for name, _ in found] == ([check] if check else [])
+    assert all(text in finding.text and finding.remedy for _, finding in found)
+
+
+def test_a_deployer_who_may_not_grant_to_groups_is_named(new: Project) -> None:
+    """`bootstrap` adds groups to the condition once the config has one."""
+    set_key(new.root / "config" / "dev.yml", "access", {"data_scientists": ["00000000-0000-0000-0000-0000000000ab"]})
+    for_users = azure.CONDITION + FOR_SERVICES.replace("'ServicePrincipal'", "'ServicePrincipal', 'User'")
+    roles = [ENOUGH[0], granted(azure.ADMINISTRATOR, condition=for_users), *REST]
+    found = bad(look(new, Recorded(HEALTHY | GIVEN | {ASSIGNED: roles})))
+    assert {name for name, _ in found} == {"workflows' rights"}
+    assert "the principal type Group" in found[0][1].text
+
+
 @pytest.mark.parametrize(
     ("tenant", "level", "text"),
     [

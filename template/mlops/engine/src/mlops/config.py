@@ -30,6 +30,14 @@ OF_NETWORK = r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Ne
 SubnetId = Annotated[str, StringConstraints(pattern=rf"^{OF_NETWORK}/virtualNetworks/[^/]+/subnets/[^/]+$")]
 ZoneId = Annotated[str, StringConstraints(pattern=rf"^{OF_NETWORK}/privateDnsZones/[^/]+$")]
 ResourceId = Annotated[str, StringConstraints(pattern=r"^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/.+$")]
+OF_GROUP = r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers"
+LogAnalyticsId = Annotated[
+    str, StringConstraints(pattern=rf"^{OF_GROUP}/Microsoft\.OperationalInsights/workspaces/[^/]+$")
+]
+VaultId = Annotated[str, StringConstraints(pattern=rf"^{OF_GROUP}/Microsoft\.KeyVault/vaults/[^/]+$")]
+IdentityId = Annotated[
+    str, StringConstraints(pattern=rf"^{OF_GROUP}/Microsoft\.ManagedIdentity/userAssignedIdentities/[^/]+$")
+]
 SMALLEST = {"endpoints_subnet": 27, "runners_subnet": 29}
 """The longest prefix of the subnets: room for all private endpoints, and Azure's own minimum."""
 
@@ -312,16 +320,47 @@ class ModelRegistry(Section):
 
 
 class Retention(Section):
-    """How long logs are kept."""
+    """How long logs are kept, and the Log Analytics workspace of the company that gets them, if there is one."""
 
     log_days: Count
+    log_analytics_id: LogAnalyticsId | None = None
+
+
+class CustomerKey(Section):
+    """A key of the company in a vault of its own, and the identity of the company that may use it."""
+
+    key_id: Annotated[str, StringConstraints(pattern=r"^https://[^/]+/keys/[^/]+/[0-9a-f]{32}$")]
+    vault_id: VaultId
+    identity_id: IdentityId
+    identity_client_id: Guid
+
+    @model_validator(mode="after")
+    def _key_is_in_the_vault(self) -> "CustomerKey":
+        name = self.vault_id.rpartition("/")[2]
+        if not self.key_id.startswith(f"https://{name}.".lower()):
+            raise ValueError(f"key_id is of another vault than vault_id, {name}: correct one of the two")
+        return self
 
 
 class Security(Section):
-    """Switches of the infrastructure's security."""
+    """Switches of the infrastructure's security, and the company's own key instead of Azure's."""
 
     purge_protection: bool
     delete_lock: bool
+    customer_key: CustomerKey | None = None
+
+
+class Access(Section):
+    """Who works in the workspace without a compute instance: groups in Entra ID, by object id."""
+
+    data_scientists: Annotated[list[Guid], Field(default_factory=list)]
+
+    @field_validator("data_scientists")
+    @classmethod
+    def _once(cls, groups: list[str]) -> list[str]:
+        if twice := sorted({each for each in groups if [one.casefold() for one in groups].count(each.casefold()) > 1}):
+            raise ValueError(f"the group {twice[0]} is there twice: remove one")
+        return groups
 
 
 class EnvironmentConfig(Section):
@@ -346,6 +385,7 @@ class EnvironmentConfig(Section):
     model_registry: ModelRegistry | None = None
     retention: Retention | None = None
     security: Security | None = None
+    access: Access | None = None
 
     @property
     def storage_hosts(self) -> list[str]:
@@ -550,6 +590,7 @@ TOOLS = {
     "budget": ("terraform", "bicep"),
     "retention": ("terraform", "bicep"),
     "security": ("terraform", "bicep"),
+    "access": ("terraform", "bicep"),
 }
 """The parts that the tools of the infrastructure read."""
 
@@ -667,7 +708,7 @@ def _section_problems(project: Project, config: EnvironmentConfig) -> Iterator[P
         there = getattr(config, key) is not None
         if there and project.infrastructure not in tools:
             yield Problem(key, "the project does not build this: remove the key")
-        if not there and project.infrastructure in tools:
+        if not there and project.infrastructure in tools and key != "access":
             yield Problem(key, "the key is missing")
     if config.provisioned != (project.infrastructure in TOOLS["security"]):
         return  # what else belongs here depends on that section

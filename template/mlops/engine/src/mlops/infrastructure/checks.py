@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network, ip_network
 from typing import Any
 
-from mlops.config import Network, choose
+from mlops.config import CustomerKey, Network, choose
 from mlops.errors import CommandError
 from mlops.infrastructure.workspace import purge_command
 from mlops.shell import quoted
@@ -196,6 +196,59 @@ def _zones(context: Context, network: Network) -> Iterator[Finding]:
 def _region(name: str) -> str:
     """Return a region as the config writes it: Azure also writes "West Europe"."""
     return name.replace(" ", "").lower()
+
+
+def groups(context: Context) -> Iterator[Finding]:
+    """Look whether the groups of data scientists exist in the tenant."""
+    access = context.config.access
+    for group in access.data_scientists if access else ():
+        try:
+            known = context.az("ad", "group", "show", "--group", group, "--query", "displayName")
+        except CommandError:
+            remedy = "ask an administrator of the directory, or go on and see"
+            yield warning(f"{group}: you may not read the directory", remedy)
+            continue
+        if known is None:
+            remedy = f"write the id of `az ad group show --group NAME --query id` into access of {context.file}"
+            yield error(f"the tenant has no group {group}", remedy)
+        else:
+            yield ok(str(known))
+
+
+def company(context: Context) -> Iterator[Finding]:
+    """Look at the company's own key and Log Analytics workspace."""
+    retention, security = context.config.retention, context.config.security
+    if retention and retention.log_analytics_id:
+        name, key = retention.log_analytics_id.rpartition("/")[2], f"retention.log_analytics_id of {context.file}"
+        if context.az("resource", "show", "--ids", retention.log_analytics_id) is None:
+            remedy = f"correct {key}, or ask its owner for Log Analytics Contributor"
+            yield error(f"there is no Log Analytics workspace {name}, or you may not see it", remedy)
+        else:
+            yield ok(f"logs go to {name}")
+    if security and security.customer_key:
+        yield from _customer_key(context, security.customer_key)
+
+
+def _customer_key(context: Context, customer: CustomerKey) -> Iterator[Finding]:
+    name, key = customer.vault_id.rpartition("/")[2], f"security.customer_key of {context.file}"
+    vault = context.az("resource", "show", "--ids", customer.vault_id)
+    if vault is None:
+        yield error(
+            f"there is no key vault {name}, or you may not see it", f"correct {key}, or ask its owner for Reader"
+        )
+        return
+    region, wanted = _region(vault["location"]), _region(context.config.location)
+    if region != wanted:
+        remedy = f"write a key of a vault in {wanted} into {key}"
+        yield error(f"{name} is in {region}, and a key must be in the region of the workspace, {wanted}", remedy)
+    elif not vault["properties"].get("enablePurgeProtection"):
+        remedy = f"its owner turns it on: `az keyvault update --name {name} --enable-purge-protection true`"
+        yield error(f"{name} has no purge protection, without which Azure takes no key", remedy)
+    elif (workspace := context.workspace) and "encryption" not in workspace["properties"]:
+        remedy = f"{context.command('teardown')[:-1]} --all` first, models and data included, or remove {key}"
+        yield error(f"{context.config.names.workspace} was made without this key, and takes none any more", remedy)
+    else:
+        yield ok(f"{name} has the key")
 
 
 def users(context: Context) -> Iterator[Finding]:
