@@ -222,6 +222,22 @@ EDITS = {
         ("modules/private-network/main.tf", "registration_enabled = false", "registration_enabled = true"),
         ("modules/private-network.bicep", "registrationEnabled: false", "registrationEnabled: true"),
     ),
+    "storage account .*: key of the company": (
+        ("storage.tf", "= local.customer_key_name", '= "https://kv.vault.azure.net/keys/other"'),
+        ("modules/storage.bicep", "keyname: split(customerKey.?key_id ?? '', '/')[4]", "keyname: 'other'"),
+    ),
+    "workspace .*: key of the company": (
+        ("workspace.tf", "= encryption.value.key_id", "= local.customer_key_name"),
+        ("modules/workspace.bicep", "keyIdentifier: customerKey!.key_id", "keyIdentifier: 'other'"),
+    ),
+    "role assignment .*00e1: kind": (
+        ("identity.tf", '= "Group"', '= "User"'),
+        ("main.bicep", "kind: 'Group'", "kind: 'User'"),
+    ),
+    "outbound service tag .*: properties.destination.portRanges": (
+        ("modules/private-network/main.tf", "portRanges = rule.ports", 'portRanges = "1"'),
+        ("modules/private-network.bicep", "portRanges: rule.value.ports", "portRanges: '1'"),
+    ),
     "outbound host .*: host": (
         ("modules/private-network/main.tf", "destination_fqdn = each.value", 'destination_fqdn = "example.com"'),
         ("modules/private-network.bicep", "destination: host", "destination: 'example.com'"),
