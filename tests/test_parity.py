@@ -133,8 +133,8 @@ EDITS = {
     "workspace .*: identities": (
         (
             "workspace.tf",
-            "identity_ids = [azurerm_user_assigned_identity.workspace.id]",
-            "identity_ids = [azurerm_user_assigned_identity.endpoint.id]",
+            "concat([azurerm_user_assigned_identity.workspace.id],",
+            "concat([azurerm_user_assigned_identity.endpoint.id],",
         ),
         ("modules/workspace.bicep", "'${workspaceIdentity.id}': {}", "'${computeIdentity.id}': {}"),
     ),

@@ -52,14 +52,14 @@ LOOSENED = {
     },
     "logs.tf": {
         "local_authentication_enabled = false": "local_authentication_enabled = true",
-        "  workspace_id     = azurerm_log_analytics_workspace.this.id\n": "  workspace_id     = null\n",
+        "  workspace_id     = local.log_analytics_id\n": "  workspace_id     = null\n",
         "    key_vault          = azurerm_key_vault.this.id\n": "",
         "local.log_categories[each.key]": "[]",
     },
     "workspace.tf": {
         '"Identity"': '"AccessKey"',
         'type         = "UserAssigned"': 'type         = "SystemAssigned, UserAssigned"',
-        "identity_ids = [azurerm_user_assigned_identity.workspace.id]": "identity_ids = []",
+        "identity_ids = concat([azurerm_user_assigned_identity.workspace.id],": "identity_ids = concat([],",
         "primary_user_assigned_identity = azurerm_user_assigned_identity.workspace.id": (
             "primary_user_assigned_identity = azurerm_user_assigned_identity.compute.id"
         ),
