@@ -198,7 +198,7 @@ def _region(name: str) -> str:
     return name.replace(" ", "").lower()
 
 
-def groups(context: Context) -> Iterator[Finding]:
+def _groups(context: Context) -> Iterator[Finding]:
     """Look whether the groups of data scientists exist in the tenant."""
     access = context.config.access
     for group in access.data_scientists if access else ():
@@ -227,6 +227,8 @@ def company(context: Context) -> Iterator[Finding]:
             yield ok(f"logs go to {name}")
     if security and security.customer_key:
         yield from _customer_key(context, security.customer_key)
+    elif retention is None or retention.log_analytics_id is None:
+        yield ok("neither logs nor a key")
 
 
 def _customer_key(context: Context, customer: CustomerKey) -> Iterator[Finding]:
@@ -252,7 +254,8 @@ def _customer_key(context: Context, customer: CustomerKey) -> Iterator[Finding]:
 
 
 def users(context: Context) -> Iterator[Finding]:
-    """Look whether the owners of compute instances exist in the tenant."""
+    """Look whether the owners of compute instances and the groups of data scientists exist in the tenant."""
+    yield from _groups(context)
     instances = context.config.compute.instances
     for user in instances.users if instances else ():
         try:

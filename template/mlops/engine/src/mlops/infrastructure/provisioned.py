@@ -157,7 +157,6 @@ class Provisioned(ABC):
             "model registry": checks.registry,
             "virtual networks": checks.networks,
             "users": checks.users,
-            "groups": checks.groups,
             "what the company gives": checks.company,
         }
 
