@@ -110,7 +110,7 @@ LOOSENED = {
         "try(each.names.registry_resource_group, each.names.resource_group)": '"rg-mine"',
         "storageAccountDetails[0].systemCreated": "storageAccountDetails[0].userCreated",
         "    model_registry         = try(module.model_registry[0].id, local.registry_id)\n": "",
-        "local.registry_group == null ? local.registry_id : local.registry_group_id": "local.registry_id",
+        "scope                            = local.registry_group_id": "scope = local.registry_id",
     },
     "modules/model-registry/main.tf": {
         "var.locations[0]": '"northeurope"',

@@ -44,7 +44,7 @@ module "model_registry" {
 resource "azurerm_role_assignment" "model_registry" {
   for_each = { for key, assignment in local.registry_rights : key => assignment if local.closed_registry && local.rights.assignments[key].identity == "workspace" }
 
-  scope                            = local.registry_group == null ? local.registry_id : local.registry_group_id
+  scope                            = local.registry_group_id
   role_definition_id               = each.value.role_definition_id
   principal_id                     = each.value.principal_id
   principal_type                   = each.value.principal_type

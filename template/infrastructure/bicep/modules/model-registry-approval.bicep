@@ -1,8 +1,5 @@
 import { right } from '../types.bicep'
 
-@description('Name of the registry where a right is on the registry; when empty, it is on the resource group.')
-param registryName string
-
 @description('Subscription of the environment that reads the registry.')
 param environmentSubscription string
 
@@ -19,26 +16,10 @@ resource identities 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30
   }
 ]
 
-resource registry 'Microsoft.MachineLearningServices/registries@2026-05-01' existing = if (!empty(registryName)) {
-  name: registryName
-}
-
 // On the group of the registry and not on the registry, whose lock would keep it when the environment is deleted.
 resource groupRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
-  for (each, i) in rights: if (empty(registryName)) {
+  for (each, i) in rights: {
     name: guid(resourceGroup().id, each.name, each.role)
-    properties: {
-      roleDefinitionId: each.role
-      principalId: identities[i].properties.principalId
-      principalType: each.kind
-    }
-  }
-]
-
-resource registryRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
-  for (each, i) in rights: if (!empty(registryName)) {
-    name: guid(registry.id, each.name, each.role)
-    scope: registry
     properties: {
       roleDefinitionId: each.role
       principalId: identities[i].properties.principalId

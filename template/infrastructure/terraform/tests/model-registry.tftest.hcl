@@ -160,7 +160,7 @@ run "the_other_environments_reach_the_registry_that_they_read" {
 
   assert {
     condition = join(", ", [for each in azurerm_role_assignment.model_registry : "${each.principal_id} on ${each.scope}"]) == (
-      local.closed_registry ? "${azurerm_user_assigned_identity.workspace.principal_id} on ${local.registry_group == null ? local.registry_id : local.registry_group_id}" : ""
+      local.closed_registry ? "${azurerm_user_assigned_identity.workspace.principal_id} on ${local.registry_group_id}" : ""
     )
     error_message = "The managed network of each environment may connect to a closed registry."
   }
