@@ -533,6 +533,16 @@ def test_a_central_zone_that_is_not_there_is_named(new: Project) -> None:
     assert "no DNS zone privatelink.dfs.core.windows.net" in found[0][1].text
 
 
+@pytest.mark.parametrize("closed", [False, True])
+def test_an_environment_that_connects_to_a_closed_registry_comes_after_it(new: Project, closed: bool) -> None:
+    set_key(new.root / "config" / "dev.yml", "model_registry.public_network_access", not closed)
+    with Recorded(HEALTHY).in_place():
+        context = Context(new, load_environment(new, "test"))
+        found = bad([("", finding) for finding in infrastructure.of(new).checks()["model registry"](context)])
+    assert [finding.level for _, finding in found] == (["error"] if closed else [])
+    assert all("provision --environment dev` first" in finding.remedy for _, finding in found)
+
+
 OF_COMPANY = "/subscriptions/s/resourceGroups/rg-hub/providers"
 VAULT, LOGS = (
     f"{OF_COMPANY}/Microsoft.KeyVault/vaults/kv-hub",

@@ -785,6 +785,9 @@ ERRORS = {
     "VM size 'Standard_X' is not supported": "choose another vm_size",
     "(MissingSubscriptionRegistration) The subscription is not registered to use namespace 'X'": "mlops doctor",
     "(RequestDisallowedByPolicy) Resource was disallowed by policy.": "a policy of your organisation",
+    "(ResourceNotFound) The Resource 'Microsoft.MachineLearningServices/registries/mlr' was not found": (
+        "there is no model registry the-registry that dev could connect to"
+    ),
     "(ScopeLocked) The scope cannot perform delete operation": "a lock forbids",
     "(DeploymentActive) Unable to edit or replace deployment": "another run is at work",
     "Error: Error acquiring the state lock": "terraform force-unlock",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network, ip_network
 from typing import Any
 
-from mlops.config import CustomerKey, Network, choose
+from mlops.config import CustomerKey, Network, choose, load_environment
 from mlops.errors import CommandError
 from mlops.infrastructure.workspace import purge_command
 from mlops.shell import quoted
@@ -86,6 +86,9 @@ def registry(context: Context) -> Iterator[Finding]:
     if item is None and context.config.network and "model-registry" not in project.add_ons:
         text = f"{name} is not there, and the first `mlops promote` makes none that the internet reaches"
         yield warning(text, choose(project, "model-registry"))
+    elif item is None and (home := _closed_home(context)):
+        text = f"{name} is not there, and the network of {context.config.environment} connects to it"
+        yield error(text, f"`uv run mlops provision --environment {home}` first")
     elif item is None:
         later = f"it comes with {project.first_environment} or the first `mlops promote`"
         yield ok(f"{name} is not there yet: {'`mlops provision` makes it' if wanted else later}")
@@ -98,6 +101,17 @@ def registry(context: Context) -> Iterator[Finding]:
         yield ok(f"{name} in {item['resourceGroup']}")
         if wanted or context.config.environment == project.first_environment:
             yield _lock(context, item)
+
+
+def _closed_home(context: Context) -> str | None:
+    """Return the other environment that builds the closed registry to which this one connects."""
+    if context.config.network is None or context.config.model_registry is not None:
+        return None
+    for name in context.project.environments:
+        section = load_environment(context.project, name).model_registry
+        if section and not section.public_network_access:
+            return name
+    return None
 
 
 def _other_subscription(context: Context, subscription: str) -> Iterator[Finding]:

@@ -188,6 +188,10 @@ def provisioning_remedy(output: str, config: EnvironmentConfig) -> UserError | N
         r"RequestDisallowedByPolicy": (
             "a policy of your organisation forbids one of the resources (details above): ask its owner"
         ),
+        r"ResourceNotFound.{1,300}MachineLearningServices/registries": (
+            f"there is no model registry {names.registry} that {environment} could connect to: first provision the "
+            "environment that builds it (model_registry in its file)"
+        ),
         r"ScopeLocked": "a lock forbids the change (details above): remove it in the portal, then run this again",
         r"DeploymentActive": "another run is at work on this environment: wait for its end, then run this again",
         r"(?i)error acquiring the state lock": (
