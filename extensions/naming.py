@@ -232,6 +232,31 @@ def instance_users_error(text: str) -> str:
     return ""
 
 
+def tag_pairs(text: str) -> list[tuple[str, str]]:
+    """Name and value of each tag, from NAME=VALUE with commas between; no text is no tag."""
+    pairs = [pair.strip().partition("=") for pair in text.split(",") if pair.strip()]
+    return [(name.strip(), value.strip()) for name, _, value in pairs]
+
+
+def tags_error(text: str) -> str:
+    """Return why these are no tags that Azure takes on every resource; empty when they are."""
+    pairs = tag_pairs(text)
+    if len(pairs) > 12:  # DNS zones have 15 tags at most, and the project has three of its own
+        return "Use 12 tags at most."
+    for name, value in pairs:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9 _.-]{0,127}", name):
+            return "Names: a-z, 0-9, space, . _ -"
+        if re.match(r"(?i)(azure|microsoft|windows)", name):
+            return "Azure keeps that name for itself."
+        if name.lower() in ("project", "environment", "managed_by"):
+            return "The project has that tag."
+        if not re.fullmatch(r"[A-Za-z0-9 _.:/@+()-]{1,256}", value):
+            return "Use NAME=VALUE, without quotes."
+    if len({name.lower() for name, _ in pairs}) < len(pairs):
+        return "Use each name once."
+    return ""
+
+
 def unique_suffix(_: str) -> str:
     """Six random letters and digits: storage, vault, registry and endpoint names are shared by all of Azure."""
     return secrets.choice("abcdef") + secrets.token_hex(3)[1:]  # a letter first: YAML must not read a number
@@ -288,6 +313,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "workspace_pairs": workspace_pairs,
     "subnets": subnets,
     "user_pairs": user_pairs,
+    "tag_pairs": tag_pairs,
     "project_name_error": project_name_error,
     "package_error": package_error,
     "slug_error": slug_error,
@@ -305,6 +331,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "existing_workspaces_error": existing_workspaces_error,
     "network_range_error": network_range_error,
     "instance_users_error": instance_users_error,
+    "tags_error": tags_error,
 }
 
 

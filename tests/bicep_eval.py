@@ -20,6 +20,7 @@ import yaml
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
 TENANT = "00000000-0000-0000-0000-000000000002"
 DEPLOYER = "00000000-0000-0000-0000-0000000000d1"
+NAMESPACE = uuid.UUID("11fb06fb-712d-4ddd-98c7-e71bbd588830")  # of guid(), as a snapshot of the compiler shows it
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 # In a scope, beside the names that a file gives: the id of what is deployed into, and the folder of the file.
@@ -305,8 +306,8 @@ def utc_now(pattern: str) -> str:
 
 
 def guid(*values: str) -> str:
-    """Not the value that Azure computes, but the same for the same arguments."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, "\n".join(values)))
+    """As Resource Manager computes it: a name in a namespace of its own."""
+    return str(uuid.uuid5(NAMESPACE, "-".join(values)))
 
 
 def fail(message: str) -> NoReturn:
@@ -333,6 +334,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "indexOf": lambda where, what: where.index(what) if what in where else -1,
     "items": lambda value: [{"key": key, "value": value[key]} for key in sorted(value)],  # Azure sorts them too
     "join": lambda values, by: by.join(map(text, values)),
+    "last": lambda values: values[-1],
     "length": len,
     "map": lambda values, change: [change(each, number) for number, each in enumerate(values)],
     "reduce": lambda values, start, change: functools.reduce(change, values, start),
@@ -356,8 +358,10 @@ def load(scope: Scope, name: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def resource_group(scope: Scope, name: str = "") -> Answer:
-    target = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{name}" if name else scope[TARGET]
+def resource_group(scope: Scope, *names: str) -> Answer:
+    """The group that is deployed into; with its name, or that of its subscription and its own, another one."""
+    *subscription, name = names or ("",)
+    target = f"/subscriptions/{[SUBSCRIPTION, *subscription][-1]}/resourceGroups/{name}" if name else scope[TARGET]
     if "/resourceGroups/" not in target:
         raise BicepError("resourceGroup() needs a name here: this is deployed into a subscription")
     return Answer({"id": target, "name": target.rpartition("/")[2]}, "resourceGroup()")

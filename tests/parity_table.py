@@ -138,9 +138,24 @@ CORS = (
     ("allowed_origins", "allowed_methods", "allowed_headers", "exposed_headers", "max_age_in_seconds"),
     ("allowedOrigins", "allowedMethods", "allowedHeaders", "exposedHeaders", "maxAgeInSeconds"),
 )
+ENCRYPTION = "properties.encryption"
+KEY_OF = f"{ENCRYPTION}.keyvaultproperties"
 STORAGE: Settings = {
     **PLACE,
     **ACCESS,
+    **IDENTITY,
+    "key of the company": (
+        "customer_managed_key.key_vault_key_id",
+        Read((f"{KEY_OF}.keyvaulturi", f"{KEY_OF}.keyname"), lambda vault, name: vault and f"{vault}/keys/{name}"),
+    ),
+    "who uses the key": (
+        "customer_managed_key.user_assigned_identity_id",
+        f"{ENCRYPTION}.identity.userAssignedIdentity",
+    ),
+    "where the key is": (
+        read("customer_managed_key", lambda value: "Microsoft.Keyvault" if value else None),
+        f"{ENCRYPTION}.keySource",
+    ),
     "kind": ("account_kind", "kind"),
     "sku": (Read(("account_tier", "account_replication_type"), "{}_{}".format), "sku.name"),
     "hierarchical namespace": (unless("is_hns_enabled", False), unless("properties.isHnsEnabled", False)),
@@ -223,6 +238,10 @@ KEY_VAULT: Settings = {
 CONTAINER_REGISTRY: Settings = {
     **PLACE,
     **ACCESS,
+    **IDENTITY,
+    "encryption": (read("encryption", lambda value: "enabled" if value else None), f"{ENCRYPTION}.status"),
+    "key of the company": ("encryption.key_vault_key_id", f"{ENCRYPTION}.keyVaultProperties.keyIdentifier"),
+    "who uses the key": ("encryption.identity_client_id", f"{ENCRYPTION}.keyVaultProperties.identity"),
     "sku": ("sku", "sku.name"),
     "bypass": ("network_rule_bypass_option", "properties.networkRuleBypassOptions"),
     "admin": ("admin_enabled", "properties.adminUserEnabled"),
@@ -261,6 +280,10 @@ WORKSPACE: Settings = {
     "primary identity": ("primary_user_assigned_identity", "properties.primaryUserAssignedIdentity"),
     "datastores sign in with": ("storage_account_access_type", "properties.systemDatastoresAuthMode"),
     "images are built on": ("image_build_compute_name", "properties.imageBuildCompute"),
+    "encryption": (read("encryption", lambda value: "Enabled" if value else None), f"{ENCRYPTION}.status"),
+    "key of the company": ("encryption.key_id", f"{ENCRYPTION}.keyVaultProperties.keyIdentifier"),
+    "vault of the key": ("encryption.key_vault_id", f"{ENCRYPTION}.keyVaultProperties.keyVaultArmId"),
+    "who uses the key": ("encryption.user_assigned_identity_id", f"{ENCRYPTION}.identity.userAssignedIdentity"),
     "managed network": ("managed_network.isolation_mode", "properties.managedNetwork.isolationMode"),
     "own id": ("workspace_id", read("id", "{}.properties.workspaceId".format)),
     # `mlops provision` asks for Spark in a network that Terraform has made.
@@ -294,7 +317,7 @@ ROLE_ASSIGNMENT: Settings = {
     ),
     # Terraform's mock has some text where Azure looks it up.
     "kind": (
-        read("principal_type", lambda value: value if value in ("ServicePrincipal", "User") else None),
+        read("principal_type", lambda value: value if value in ("ServicePrincipal", "User", "Group") else None),
         read("properties.principalType"),
     ),
 }
@@ -414,7 +437,7 @@ SUBNET: Settings = {
         "private_endpoint_network_policies",
         "properties.privateEndpointNetworkPolicies",
     ),
-    "security group": ("network_security_group_id", "properties.networkSecurityGroup.id"),
+    "security group": ("security_group", "properties.networkSecurityGroup.id"),
     "NAT gateway": ("nat_gateway_id", "properties.natGateway.id"),
 }
 RULE = ("priority", "direction", "access", "protocol")
@@ -563,6 +586,7 @@ KINDS = {
         f"{ML}/outboundRules PrivateEndpoint",
         OUTBOUND_ENDPOINT,
     ),
+    "outbound service tag": Kind("", f"{ML}/outboundRules ServiceTag", {}),
     "outbound host": Kind(
         "azurerm_machine_learning_workspace_network_outbound_rule_fqdn", f"{ML}/outboundRules FQDN", OUTBOUND_HOST
     ),
@@ -577,7 +601,6 @@ INSIDE = {
 }
 # The other way round: the owner of the value, and the value.
 ASSOCIATIONS = {
-    "azurerm_subnet_network_security_group_association": ("subnet_id", "network_security_group_id"),
     "azurerm_subnet_nat_gateway_association": ("subnet_id", "nat_gateway_id"),
     "azurerm_nat_gateway_public_ip_association": ("nat_gateway_id", "public_ip_address_id"),
 }
@@ -600,6 +623,7 @@ Table = dict[tuple[str, str], Values]
 def terraform_table(environment: Environment) -> Table:
     """What Terraform builds."""
     found = [Found(each.type, dict(each.values)) for each in environment.resources]
+    found += [subnet for each in found if each.type == "azurerm_virtual_network" for subnet in subnets(each.values)]
     by_id = {each.values["id"]: each.values for each in found if each.type not in ASSOCIATIONS}
     for each in found:
         if each.type in ASSOCIATIONS:
@@ -609,6 +633,13 @@ def terraform_table(environment: Environment) -> Table:
     own = [each for each in found if each.type not in (*ASSOCIATIONS, HANDED_ON)]
     kinds = {kind.terraform: name for name, kind in KINDS.items() if kind.terraform}
     return table(own, kinds, 0) | azure_table(handed_on) | outputs(environment.outputs)
+
+
+def subnets(network: Values) -> Iterator[Found]:
+    """The subnets that Terraform makes with their network, taken out of its values."""
+    place = {"resource_group_name": network["resource_group_name"], "virtual_network_name": network["name"]}
+    for each in network.pop("subnet"):
+        yield Found("azurerm_subnet", {**each, **place, "id": f"{network['id']}/subnets/{each['name']}"})
 
 
 def bicep_table(deployment: Deployment) -> Table:
@@ -652,7 +683,7 @@ def azure(kind: str, own: str, scope: str, body: Values) -> Found:
 def azure_table(found: list[Found]) -> Table:
     """What is requested from Azure; parts are where Terraform has them."""
     by_id = {each.values["id"]: each.values for each in found}
-    subnets = []
+    inline = []
     for each in found:
         if each.type in INSIDE:
             assert each.values["name"] == "default", "the only name that these have in Terraform too"
@@ -663,9 +694,9 @@ def azure_table(found: list[Found]) -> Table:
         if each.type == "Microsoft.Network/virtualNetworks":
             for subnet in each.values["properties"].pop("subnets", []):
                 own = f"{each.values['id']}/subnets/{subnet.pop('name')}"
-                subnets.append(azure(f"{each.type}/subnets", own, each.values["scope"], subnet))
+                inline.append(azure(f"{each.type}/subnets", own, each.values["scope"], subnet))
     kinds = {kind.azure: name for name, kind in KINDS.items()}
-    return table([each for each in found if each.type not in INSIDE] + subnets, kinds, 1)
+    return table([each for each in found if each.type not in INSIDE] + inline, kinds, 1)
 
 
 def table(resources: list[Found], kinds: dict[str, str], side: int) -> Table:

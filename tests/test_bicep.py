@@ -156,7 +156,8 @@ def test_every_parameter_and_output_says_what_it_is(project_with: Project) -> No
 
 def test_deployments_have_fixed_names(project_with: Project) -> None:
     main = sources(project_with(ALL))["main.bicep"]
-    modules = re.findall(r"^module \w+ '.+?\{\n  name: '([a-z-]+)'\n  scope: group\n", main, re.MULTILINE)
+    scope = r"scope: (?:group|resourceGroup\(registrySubscription, registryGroup\))"
+    modules = re.findall(rf"^module \w+ '.+?\{{\n  name: '([a-z-]+)'\n  {scope}\n", main, re.MULTILINE)
     assert len(set(modules)) == len(modules) == main.count("\nmodule ")
 
 
@@ -246,7 +247,7 @@ def too_early(project: Path) -> list[str]:
                 named.append((module, key))
             else:
                 made[key] = module
-    return [f"{module}: {key}" for module, key in named if key in made and made[key] not in before(module)]
+    return [f"{module}: {key}" for module, key in named if key in made and made[key] not in {module, *before(module)}]
 
 
 def test_every_module_waits_for_what_it_names(project_with: Project) -> None:
@@ -338,9 +339,9 @@ SEEDS: dict[str, dict[str, tuple[str, str, str]]] = {  # file -> label -> old, n
         "unknown kind of a workbook": ("kind: 'shared'", "kind: 'mine'", "is not one of"),
     },
     "modules/private-network.bicep": {
-        "no priority": ("          priority: 100\n", "", "'priority' is missing"),
-        "number for a text": ("'443'", "443", "expected str"),
-        "object for a list": ("[network.address_space]", "{}", "expected array"),
+        "no priority": ("            priority: rule.value.priority\n", "", "'priority' is missing"),
+        "number for a text": ("sourcePortRange: '*'", "sourcePortRange: 443", "expected str"),
+        "object for a list": ("[network.?address_space ?? '']", "{}", "expected array"),
         "unknown decorator": ("@batchSize(1)", "@batch(1)", "unknown decorator"),
         "a loop without an index": ("parent: zones[i]", "parent: zones.id", "is a loop"),
     },
@@ -592,9 +593,9 @@ LOOSENED: dict[str, dict[str, str]] = {
     "private-network": {
         "defaultOutboundAccess: false": "defaultOutboundAccess: true",
         "privateEndpointNetworkPolicies: 'Enabled'": "privateEndpointNetworkPolicies: 'Disabled'",
-        "sourceAddressPrefix: 'VirtualNetwork'": "sourceAddressPrefix: '*'",
-        "access: 'Deny'": "access: 'Allow'",
-        "'443'": "'*'",
+        "sourceAddressPrefix: rule.value.source": "sourceAddressPrefix: '*'",
+        "access: rule.value.access": "access: 'Allow'",
+        "destinationPortRange: rule.value.port": "destinationPortRange: '*'",
     },
 }
 
@@ -729,8 +730,19 @@ def test_the_registry_of_all_environments_is_apart_and_locked_in_every_config(pr
 @pytest.fixture(scope="session")
 def form(project_with: Project) -> dict[str, Any]:
     """The form that the portal shows before it deploys."""
-    path = project_with(NONE) / BICEP / "createUiDefinition.json"
+    path = project_with(NONE) / BICEP / "uiFormDefinition.json"
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+FIELDS = ("subscription", "location", "environment", "deployerPrincipalId")
+
+
+def fields(form: dict) -> dict[str, dict[str, Any]]:
+    """What the form asks, by name."""
+    [basics] = form["view"]["properties"]["steps"]
+    found = {each["name"]: each for each in basics["elements"] if each["type"] != "Microsoft.Common.InfoBox"}
+    assert (basics["name"], tuple(found)) == ("basics", FIELDS)
     return found
 
 
@@ -744,19 +756,34 @@ def parameters(project: Path) -> dict[str, bool]:
 def test_the_form_gives_what_the_template_needs_and_nothing_else(
     form: dict, project_with: Project, add_ons: list[str]
 ) -> None:
-    known, given = parameters(project_with(add_ons)), form["parameters"]["outputs"].keys()
+    known, given = parameters(project_with(add_ons)), form["view"]["outputs"]["parameters"].keys()
     assert given <= known.keys()
     assert {name for name, needed in known.items() if needed} <= given
 
 
-def test_each_output_of_the_form_is_one_of_its_fields(form: dict) -> None:
-    fields = {field["name"] for field in form["parameters"]["basics"]}
-    assert form["parameters"]["outputs"] == {name: f"[basics('{name}')]" for name in fields}
-    assert all(field["label"] and field["toolTip"] for field in form["parameters"]["basics"])
+def test_each_parameter_is_a_field_of_the_form(form: dict) -> None:
+    assert form["view"]["outputs"]["parameters"] == {
+        name: f"[steps('basics').{name}]" for name in ("environment", "deployerPrincipalId")
+    }
+    assert all(fields(form)[name]["label"] and fields(form)[name]["toolTip"] for name in FIELDS[1:])
+
+
+def test_the_form_deploys_into_a_subscription_as_the_template_does(form: dict, project_with: Project) -> None:
+    """An older form, createUiDefinition.json, asks for a resource group, which a template of a subscription has not."""
+    assert "targetScope = 'subscription'\n" in sources(project_with(NONE))["main.bicep"]
+    assert form["$schema"].endswith("/uiFormDefinition.schema.json#")
+    assert {key: value for key, value in form["view"]["outputs"].items() if key != "parameters"} == {
+        "kind": "Subscription",
+        "subscriptionId": "[steps('basics').subscription.subscriptionId]",
+        "location": "[steps('basics').location.name]",
+    }
+    kinds = {name: field["type"].removeprefix("Microsoft.Common.") for name, field in fields(form).items()}
+    assert (kinds["subscription"], kinds["location"]) == ("SubscriptionSelector", "LocationSelector")
+    assert fields(form)["location"]["scope"] == {"subscriptionId": "[steps('basics').subscription.subscriptionId]"}
 
 
 def test_the_form_offers_the_environments_that_there_are(form: dict, project_with: Project) -> None:
-    field = next(field for field in form["parameters"]["basics"] if field["name"] == "environment")
+    field = fields(form)["environment"]
     offered = field["constraints"]["allowedValues"]
     assert [each["value"] for each in offered] == list(ENVIRONMENTS)
     assert field["defaultValue"] in [each["label"] for each in offered]
@@ -775,7 +802,7 @@ def test_the_form_offers_the_environments_that_there_are(form: dict, project_wit
     ],
 )
 def test_the_form_refuses_what_is_no_object_id(form: dict, text: str, accepted: bool) -> None:
-    field = next(field for field in form["parameters"]["basics"] if field["name"] == "deployerPrincipalId")
+    field = fields(form)["deployerPrincipalId"]
     assert bool(re.search(field["constraints"]["regex"], text)) is accepted
 
 

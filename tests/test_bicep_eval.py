@@ -56,6 +56,8 @@ def value(folder: Path, expression: str, before: str = "") -> Any:
         ("format('{0}-{1}', 'a', 2)", "a-2"),
         ("split(replace('a_b', '_', '.'), '.')", ["a", "b"]),
         ("join(concat(['a'], ['b']), take('-+', 1))", "a-b"),
+        ("guid('a', 'b')", "2d796349-8c7e-55ec-9624-54ece82ed031"),
+        ("last(['a', 'b'])", "b"),
         ("guid('a', 'b') == guid('a', 'b') && guid('a') != guid('b')", True),
         ("subscription().subscriptionId", SUBSCRIPTION),
         ("[deployer().objectId, az.tenant().tenantId]", [DEPLOYER, TENANT]),

@@ -281,3 +281,14 @@ def test_every_default_is_an_answer_that_its_own_check_accepts() -> None:
     assert {name: getattr(naming, checks[name][0])(default) for name, default in constant.items()} == dict.fromkeys(
         constant, ""
     )
+
+
+def test_tags_of_the_company_are_pairs_of_name_and_value() -> None:
+    text = "owner=data science, Cost Center=4711, contact=team@example.com,"
+    assert naming.tags_error(text) == ""
+    assert naming.tag_pairs(text) == [
+        ("owner", "data science"),
+        ("Cost Center", "4711"),
+        ("contact", "team@example.com"),
+    ]
+    assert (naming.tags_error(""), naming.tag_pairs("")) == ("", [])

@@ -26,14 +26,25 @@ NONE, ALL, *SOME = add_on_sets()
 ENVIRONMENTS = ("dev", "test", "prod")
 TOOLS = ("terraform", "bicep")
 
+COMPANY = "/subscriptions/00000000-0000-0000-0000-000000000009/resourceGroups/rg-hub/providers"
+
 # Other settings than those of a new project, all at once.
 OTHER_CONFIG = {
     "alert_emails: []": 'alert_emails: ["a@example.com", "b@example.com"]',
     "monthly_amount: 300": "monthly_amount: 45",
     'outbound: "internet"': 'outbound: "approved"',
-    "outbound_hosts: []": 'outbound_hosts: ["packages.example.com", "*.example.com"]',
+    "outbound_hosts: []": """outbound_hosts: ["packages.example.com", "*.example.com"]
+  outbound_rules:
+    database: {resource_id: "/subscriptions/s/resourceGroups/g/providers/Microsoft.Sql/servers/s", group: sqlServer}
+    packages: {service_tag: AzureDevOps, ports: "443"}""",
     'locations: ["westeurope"]': 'locations: ["westeurope", "northeurope"]',
-    "purge_protection: true": "purge_protection: false",
+    "  purge_protection: true": f"""  customer_key:
+    key_id: "https://kv-company.vault.azure.net/keys/ml/0123456789abcdef0123456789abcdef"
+    vault_id: "{COMPANY}/Microsoft.KeyVault/vaults/kv-company"
+    identity_id: "{COMPANY}/Microsoft.ManagedIdentity/userAssignedIdentities/id-encryption"
+    identity_client_id: "00000000-0000-0000-0000-0000000000c9"
+  purge_protection: false""",
+    "\nsecurity:": '\naccess:\n  data_scientists: ["00000000-0000-0000-0000-0000000000e1"]\nsecurity:',
     "delete_lock: false": "delete_lock: true",
     "log_days: 30": "log_days: 90",
     "version_days: 30": "version_days: 7",
@@ -142,8 +153,8 @@ EDITS = {
     "workspace .*: identities": (
         (
             "workspace.tf",
-            "identity_ids = [azurerm_user_assigned_identity.workspace.id]",
-            "identity_ids = [azurerm_user_assigned_identity.endpoint.id]",
+            "concat([azurerm_user_assigned_identity.workspace.id],",
+            "concat([azurerm_user_assigned_identity.endpoint.id],",
         ),
         ("modules/workspace.bicep", "'${workspaceIdentity.id}': {}", "'${computeIdentity.id}': {}"),
     ),
@@ -212,8 +223,8 @@ EDITS = {
         ("modules/monitoring.bicep", "string(thresholds[alert.key])", "'1'"),
     ),
     "security group .*: rules": (
-        ("modules/private-network/main.tf", 'port = "443"', 'port = "22"'),
-        ("modules/private-network.bicep", "destinationPortRange: '443'", "destinationPortRange: '22'"),
+        ("modules/private-network/main.tf", "= security_rule.value.port", '= "22"'),
+        ("modules/private-network.bicep", "destinationPortRange: rule.value.port", "destinationPortRange: '22'"),
     ),
     "subnet .*: way out by default": (
         (
@@ -230,6 +241,22 @@ EDITS = {
     "DNS link .*: registers machines": (
         ("modules/private-network/main.tf", "registration_enabled = false", "registration_enabled = true"),
         ("modules/private-network.bicep", "registrationEnabled: false", "registrationEnabled: true"),
+    ),
+    "storage account .*: key of the company": (
+        ("storage.tf", "= local.customer_key_name", '= "https://kv.vault.azure.net/keys/other"'),
+        ("modules/storage.bicep", "keyname: split(customerKey.?key_id ?? '', '/')[4]", "keyname: 'other'"),
+    ),
+    "workspace .*: key of the company": (
+        ("workspace.tf", "= encryption.value.key_id", "= local.customer_key_name"),
+        ("modules/workspace.bicep", "keyIdentifier: customerKey!.key_id", "keyIdentifier: 'other'"),
+    ),
+    "role assignment .*00e1: kind": (
+        ("identity.tf", '= "Group"', '= "User"'),
+        ("main.bicep", "kind: 'Group'", "kind: 'User'"),
+    ),
+    "outbound service tag .*: properties.destination.portRanges": (
+        ("modules/private-network/main.tf", "portRanges = rule.ports", 'portRanges = "1"'),
+        ("modules/private-network.bicep", "portRanges: rule.value.ports", "portRanges: '1'"),
     ),
     "outbound host .*: host": (
         ("modules/private-network/main.tf", "destination_fqdn = each.value", 'destination_fqdn = "example.com"'),
@@ -393,8 +420,63 @@ def test_an_open_model_registry_has_no_private_endpoint(other: dict[str, Path], 
     assert registry["properties.publicNetworkAccess"] == "Enabled"
 
 
+NETWORKS, LOGS = f"{COMPANY}/Microsoft.Network", f"{COMPANY}/Microsoft.OperationalInsights/workspaces/log-platform"
+# What a landing zone gives: a subnet, the zones of each endpoint, the logs, and a registry in another subscription.
+OF_THE_COMPANY = {
+    r"  address_space: .*\n": f"  existing_subnet_id: {NETWORKS}/virtualNetworks/vnet-spoke/subnets/snet-ml\n",
+    r"  (endpoints|runners)_subnet: .*\n": "",
+    r'  dns: "own".*\n': "  dns: central\n  dns_zone_ids:\n"
+    + "".join(
+        f"    - {NETWORKS}/privateDnsZones/privatelink.{zone}\n"
+        for zone in (
+            *("api.azureml.ms", "notebooks.azure.net", "vaultcore.azure.net", "azurecr.io"),
+            *(f"{part}.core.windows.net" for part in ("blob", "file", "queue", "table", "dfs")),
+        )
+    ),
+    r"retention:\n": f"retention:\n  log_analytics_id: {LOGS}\n",
+    r"(  registry: .*\n)": r'\1  registry_subscription: "00000000-0000-0000-0000-000000000008"\n',
+}
+
+
+def test_both_tools_use_what_a_landing_zone_gives(built: Built, tools: Path, tmp_path: Path) -> None:
+    folders = copies(built(*ALL), tmp_path)
+    for folder in folders.values():
+        path = folder / "config" / "prod.yml"
+        text = path.read_text(encoding="utf-8")
+        for old, new in OF_THE_COMPANY.items():
+            text, times = re.subn(old, new, text)
+            assert times, old
+        path.write_text(text, encoding="utf-8")
+    pair = compared(folders, tools, ("prod",))["prod"]
+    same(pair)
+    endpoints = {name: row for (kind, name), row in pair[0].items() if kind == "private endpoint"}
+    assert all(NETWORKS in row["subnet"] and NETWORKS in row["zones"][0] for row in endpoints.values())
+    logged = [row["sent to"] for (kind, _), row in pair[0].items() if kind == "diagnostic setting"]
+    assert logged == [LOGS] * len(logged) != []
+    assert "subscriptions/00000000-0000-0000-0000-000000000008/" in endpoints["pe-model-registry"]["leads to"]
+    assert not {"Log Analytics", "network", "subnet", "security group", "DNS zone", "NAT gateway"} & {
+        kind for kind, _ in pair[0]
+    }
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_each_environment_that_reads_a_closed_registry_reaches_it(tables: Tables, environment: str) -> None:
+    rows = tables(*ALL)[environment][0]
+    for name in ("pe-model-registry", "pe-model-registry-blob"):
+        assert ("private endpoint", name) in rows
+    assert {name for kind, name in rows if kind == "outbound endpoint"} >= {"model-registry", "model-registry-blob"}
+    approves = [name for kind, name in rows if kind == "role assignment" and "b556d68e-0be0-4f35" in name]
+    assert sum(name.split()[1].endswith("/rg-flight-delays-shared") for name in approves) == 1
+
+
 # A project from before the registry had a resource group of its own has no such keys.
-FROM_BEFORE = [r"  registry_resource_group: .*\n", r"  registry_log_analytics: .*\n", r"  log_days: 90 # how .*\n"]
+FROM_BEFORE = [
+    r"  nat: .*\n",
+    r"  dns: .*\n",
+    r"  registry_resource_group: .*\n",
+    r"  registry_log_analytics: .*\n",
+    r"  log_days: 90 # how .*\n",
+]
 
 
 def without_group(folder: Path) -> None:

@@ -41,7 +41,6 @@ EXPLAINED = {
     "CKV2_AZURE_32": ("The private endpoint comes with the add-on private-network.", VAULT),
     "CKV2_AZURE_33": ("It comes with the add-on; checkov loses the data lake between two modules.", STORAGE, LAKE),
     "CKV2_AZURE_50": ("Counts for workspaces of high business impact, which are closed by the add-on.", WORKSPACE),
-    "CKV2_AZURE_1": ("Azure encrypts with its own keys; one's own need a vault that the company runs.", STORAGE, LAKE),
     "CKV_AZURE_33": ("Means the classic logs of Storage; diagnostic settings took their place.", STORAGE, LAKE),
     "CKV2_AZURE_21": (
         "Means the classic logs of Storage; each read of training data would be a line.",
@@ -76,7 +75,6 @@ LOOSENED = {
     "CKV_AZURE_142": ("workspace.tf", "local_auth_enabled        = false", "local_auth_enabled        = true"),
     "CKV_AZURE_144": ("workspace.tf", "= !local.closed\n\n  # ACR", "= true\n\n  # ACR"),
     "CKV_AZURE_34": ("modules/data-lake/main.tf", '"private"', '"blob"'),
-    "CKV2_AZURE_31": ("modules/private-network/main.tf", "azurerm_subnet.this[each.key].id", "each.key"),
 }
 
 Checked = Callable[..., dict[str, Any]]

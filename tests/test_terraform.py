@@ -56,14 +56,14 @@ LOOSENED = {
     },
     "logs.tf": {
         "local_authentication_enabled = false": "local_authentication_enabled = true",
-        "  workspace_id     = azurerm_log_analytics_workspace.this.id\n": "  workspace_id     = null\n",
+        "  workspace_id     = local.log_analytics_id\n": "  workspace_id     = null\n",
         "    key_vault          = azurerm_key_vault.this.id\n": "",
         "local.log_categories[each.key]": "[]",
     },
     "workspace.tf": {
         ': "Identity"': ': "AccessKey"',
         'type         = "UserAssigned"': 'type         = "SystemAssigned, UserAssigned"',
-        "identity_ids = [azurerm_user_assigned_identity.workspace.id]": "identity_ids = []",
+        "identity_ids = concat([azurerm_user_assigned_identity.workspace.id],": "identity_ids = concat([],",
         "primary_user_assigned_identity = azurerm_user_assigned_identity.workspace.id": (
             "primary_user_assigned_identity = azurerm_user_assigned_identity.compute.id"
         ),
@@ -112,9 +112,11 @@ LOOSENED = {
         "registries/${local.names.registry}": "registries/mlr-mine",
         "local.model_registry != null && local.registry_group == null ?": "true ?",
         "= local.model_registry.": f"= {DEV}.model_registry.",
-        "? false : !local.model_registry.public": f"? true : !{DEV}.model_registry.public",
+        "local.closed && local.registry_home.closed": "true",
+        "try(each.names.registry_resource_group, each.names.resource_group)": '"rg-mine"',
         "storageAccountDetails[0].systemCreated": "storageAccountDetails[0].userCreated",
         "    model_registry         = try(module.model_registry[0].id, local.registry_id)\n": "",
+        "scope                            = local.registry_group_id": "scope = local.registry_id",
     },
     "modules/model-registry/main.tf": {
         "var.locations[0]": '"northeurope"',
@@ -152,16 +154,25 @@ LOOSENED = {
         "? 0 : 1": "? 1 : 0",
         "= var.endpoint_id\n": "= var.log_analytics_id\n",
     },
-    "modules/private-network/outputs.tf": {"azurerm_virtual_network.this.name": '"vnet"'},
+    "modules/private-network/outputs.tf": {
+        "azurerm_virtual_network.this[0].name": '"vnet"',
+        ": basename(local.network_id)": ': "v"',
+    },
     "modules/private-network/main.tf": {
         "[var.network.address_space]": '["10.0.0.0/8"]',
-        "[each.value.range]": '["10.80.2.0/24"]',
+        "[local.ranges[subnet.key]]": '["10.80.2.0/24"]',
         "default_outbound_access_enabled = false": "default_outbound_access_enabled = true",
         'private_endpoint_network_policies = "Enabled"': 'private_endpoint_network_policies = "Disabled"',
-        'source = "VirtualNetwork"': 'source = "*"',
-        "for_each = local.subnets\n\n  subnet_id": (
-            'for_each = { for key, subnet in local.subnets : key => subnet if key == "runners" }\n\n  subnet_id'
-        ),
+        "= security_rule.value.source\n": '= "*"\n',
+        "= azurerm_network_security_group.this[subnet.key].id": "= null",
+        ": var.network.existing_subnet_id\n}": ": local.network_id\n}",
+        "  own     = var.network.existing_subnet_id == null": "  own     = true",
+        "local.own && var.network.nat": "true",
+        "basename(id) => id }": 'basename(id) => "${id}x" }',
+        'var.network.dns == "own" ?': "true ?",
+        "{ serviceTag = rule.service_tag,": '{ serviceTag = "Internet",',
+        '"Incremental"': '"Complete"',
+        "endpoint in local.managed_endpoints : key => {\n": "endpoint in {} : key => {\n",
         '"Static"': '"Dynamic"',
         "subresource_names              = [each.value.group]": 'subresource_names = ["blob"]',
         "is_manual_connection           = false": "is_manual_connection = true",
@@ -171,7 +182,7 @@ LOOSENED = {
         'create = "90m"': 'create = "30m"',
         '== "approved" ? var': '!= "approved" ? var',
         "endpoint.on) }\n  hosts": 'endpoint.on) && key != "lake-dfs" }\n  hosts',
-        'azurerm_private_endpoint.this[trimsuffix(each.value.on, "_endpoint")].id': "var.resources.storage_account",
+        'local.endpoint_ids[trimsuffix(each.value.on, "_endpoint")]': "var.resources.storage_account",
     },
 }
 

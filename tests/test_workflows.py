@@ -629,12 +629,12 @@ def test_the_button_leads_to_the_template_and_the_form_that_were_published(
     published = tmp_path / "published"
     git(tmp_path, "clone", "--quiet", "--branch", "deploy-to-azure", str(tmp_path / "o" / "r"), str(published))
     files = {path.name for path in published.iterdir()} - {".git"}
-    assert files == {"template.json", "createUiDefinition.json", "README.md"}
+    assert files == {"template.json", "uiFormDefinition.json", "README.md"}
     (link,) = re.findall(r"\((https://portal\S+)\)", (published / "README.md").read_text(encoding="utf-8"))
     raw = "https://raw.githubusercontent.com/o/r/deploy-to-azure"
-    assert [unquote(part) for part in re.findall(r"(?:uri|createUIDefinitionUri)/([^/]+)", link)] == [
+    assert [unquote(part) for part in re.findall(r"(?:uri|uiFormDefinitionUri)/([^/]+)", link)] == [
         f"{raw}/template.json",
-        f"{raw}/createUiDefinition.json",
+        f"{raw}/uiFormDefinition.json",
     ]
 
 

@@ -33,6 +33,18 @@ ACR_PULL = "7f951dda-4ed3-4680-a7ca-43fe172d538d"
 OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 
 
+PRIVATE_NETWORK = {
+    "endpoints": {
+        "blob": {"on": "storage_account", "group": "blob", "zones": ["privatelink.blob.core.windows.net"]},
+        "lake-dfs": {"on": "data_lake", "group": "dfs", "zones": ["privatelink.dfs.core.windows.net"]},
+    },
+    "managed_endpoints": {
+        "storage-queue": {"on": "storage_account", "group": "queue"},
+        "lake-dfs": {"on": "data_lake", "group": "dfs"},
+    },
+}
+"""A part of infrastructure/shared/private-network.yml."""
+
 TOOLS = ("terraform", "bicep")
 """The infrastructures that a project can build."""
 
@@ -104,6 +116,7 @@ def equipped(root: Path, infrastructure: str, add_ons: list[str] | None = None) 
     assignments = {role: {"identity": "workspace", "role": role, "on": "workspace"} for role in roles}
     shared = {"roles": roles | {"acr_push": "8311e382-0749-4cb8-b61a-304f252e45ec"}, "assignments": assignments}
     write_yaml(root / "infrastructure" / "shared" / "roles.yml", shared)
+    write_yaml(root / "infrastructure" / "shared" / "private-network.yml", PRIVATE_NETWORK)
     return Project.load(root)
 
 

@@ -210,6 +210,19 @@ def grants(condition: str, action: str, role: str, kind: str) -> bool:
     return bool(eval(text))
 
 
+def test_an_identity_grants_the_roles_of_users_to_groups_where_the_config_has_some(
+    fresh: Project, cloud: FakeCloud
+) -> None:
+    document = load_yaml(fresh.root / "infrastructure" / "shared" / "roles.yml")
+    blobs, vault = document["roles"]["storage_blob_contributor"], document["roles"]["key_vault_administrator"]
+    groups = {"data_scientists": ["00000000-0000-0000-0000-0000000000ab"]}
+    set_key(fresh.root / "config" / "dev.yml", "access", groups)
+    start(fresh)
+    conditions = [role["condition"] for role in cloud.roles if role["condition"]]
+    assert [grants(each, "write", blobs, "Group") for each in conditions].count(True) == 1
+    assert not any(grants(each, "write", vault, "Group") for each in conditions)
+
+
 @pytest.mark.parametrize("users", [False, True], ids=["services alone", "owners of compute instances"])
 def test_an_identity_grants_the_roles_of_the_infrastructure_and_no_others_and_to_services(
     fresh: Project, cloud: FakeCloud, users: bool

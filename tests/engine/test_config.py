@@ -8,11 +8,16 @@ from typing import Any
 
 import pytest
 import yaml
+from recorded_azure import PRIVATE_NETWORK
 from rendered import HERE, TORCH
 from small_project import Kind, configuration, create_project, set_key, write_yaml
 
 from mlops.config import EnvironmentConfig, Project, drift_rules, load_environment, load_yaml
 from mlops.errors import UserError
+
+OF_NETWORK = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network"
+SUBNET = f"{OF_NETWORK}/virtualNetworks/vnet-spoke/subnets/snet-ml"
+ZONES, BLOB = f"{OF_NETWORK}/privateDnsZones", "privatelink.blob.core.windows.net"
 
 
 def failure(project: Project, environment: str = "dev") -> str:
@@ -273,11 +278,100 @@ def test_the_host_of_blobs_is_that_of_the_workspaces_own_storage_which_others_do
         ("network.runners_subnet", "10.80.0.0/25", "endpoints_subnet 10.80.0.0/24 overlaps runners_subnet"),
         ("network.outbound", "everything", "network.outbound: input should be 'internet' or 'approved'"),
         ("network.outbound_hosts", ["https://example.com/"], "network.outbound_hosts.0: string should match pattern"),
+        ("network.endpoints_subnet", "10.80.0.0/28", "10.80.0.0/28 is too small: use a range of /27 or larger"),
+        ("network.runners_subnet", "10.80.1.0/30", "10.80.1.0/30 is too small: use a range of /29 or larger"),
+        ("network.runners_subnet", None, "network: runners_subnet: the key is missing, and so is existing_subnet_id"),
+        ("network.existing_subnet_id", "snet-ml", "network.existing_subnet_id: string should match pattern"),
+        ("network.existing_subnet_id", SUBNET, "remove address_space, endpoints_subnet, runners_subnet"),
+        ("network.dns", "hub", "network.dns: input should be 'own', 'central' or 'policy'"),
+        ("network.dns_zone_ids", [f"{ZONES}/{BLOB}"], 'dns_zone_ids are for dns: "central", and dns is "own"'),
+        ("network.outbound_rules", {"sql": {"resource_id": SUBNET}}, "give resource_id and group (a private endpoint)"),
+        ("network.outbound_rules", {"sql": {"service_tag": "Sql", "group": "x", "ports": "1"}}, "give resource_id and"),
+        ("network.outbound_rules", {"My rule": {"service_tag": "Sql", "ports": "1"}}, "network.outbound_rules"),
     ],
 )
 def test_a_wrong_network_is_named_with_its_error(project: Project, path: str, value: object, expected: str) -> None:
     edit(project, path, value)
     assert expected in failure(project)
+
+
+VAULT = "/subscriptions/s/resourceGroups/g/providers/Microsoft.KeyVault/vaults/KV-company"
+KEY = {
+    "key_id": f"https://kv-company.vault.azure.net/keys/ml/{'0' * 32}",
+    "vault_id": VAULT,
+    "identity_id": "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id",
+    "identity_client_id": "00000000-0000-0000-0000-00000000000c",
+}
+GROUP = "00000000-0000-0000-0000-0000000000ab"
+
+
+@pytest.mark.parametrize("project", ["new"], indirect=True)
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("security.customer_key", KEY, None),
+        (
+            "security.customer_key",
+            KEY | {"vault_id": f"{VAULT}2"},
+            "key_id is of another vault than vault_id, KV-company2",
+        ),
+        (
+            "security.customer_key",
+            KEY | {"key_id": "https://kv-company.vault.azure.net/keys/ml"},
+            "customer_key.key_id",
+        ),
+        (
+            "security.customer_key",
+            KEY | {"identity_id": "id"},
+            "security.customer_key.identity_id: string should match",
+        ),
+        ("retention.log_analytics_id", VAULT, "retention.log_analytics_id: string should match pattern"),
+        ("access", {"data_scientists": [GROUP]}, None),
+        ("access", {"data_scientists": ["data-scientists"]}, "access.data_scientists.0: string should match pattern"),
+        ("access", {"data_scientists": [GROUP.upper(), GROUP]}, "is there twice: remove one"),
+    ],
+)
+def test_what_the_company_gives_is_checked_for_its_form(
+    project: Project, path: str, value: object, expected: str | None
+) -> None:
+    edit(project, path, value)
+    if expected:
+        assert expected in failure(project)
+    else:
+        load_environment(project, "dev")
+
+
+@pytest.mark.parametrize("project", ["closed"], indirect=True)
+def test_a_subnet_that_exists_takes_the_place_of_the_ranges(project: Project) -> None:
+    network = {"existing_subnet_id": SUBNET, "dns": "policy", "outbound": "internet", "outbound_hosts": []}
+    edit(project, "network", network)
+    config = load_environment(project, "dev")
+    assert config.closed
+    assert config.network is not None
+    assert config.network.existing_subnet_id == SUBNET
+
+
+@pytest.mark.parametrize("project", ["closed"], indirect=True)
+@pytest.mark.parametrize(
+    ("zones", "expected"),
+    [
+        ([BLOB], None),
+        ([], f"network.dns_zone_ids: add the id of the zone {BLOB}"),
+        ([BLOB, "privatelink.blob.windows.net"], "no private endpoint has a use for privatelink.blob.windows.net"),
+        ([BLOB, "privatelink.dfs.core.windows.net"], None),
+        ([BLOB, BLOB], f"{BLOB} is there twice"),
+    ],
+)
+def test_central_zones_have_the_names_that_the_endpoints_need(
+    project: Project, zones: list[str], expected: str | None
+) -> None:
+    write_yaml(project.root / "infrastructure" / "shared" / "private-network.yml", PRIVATE_NETWORK)
+    edit(project, "network.dns", "central")
+    edit(project, "network.dns_zone_ids", [f"{ZONES}/{zone}" for zone in zones])
+    if expected:
+        assert expected in failure(project)
+    else:
+        assert load_environment(project, "dev").network
 
 
 @pytest.mark.parametrize("project", ["existing"], indirect=True)

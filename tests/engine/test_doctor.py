@@ -374,8 +374,9 @@ def test_each_defect_turns_exactly_its_check_red_and_has_a_remedy(new: Project, 
 
 
 def test_every_check_has_a_defect_that_turns_it_red(new: Project) -> None:
-    # What needs no answer from Azure or GitHub is tested by itself.
-    assert {defect[1] for defect in DEFECTS.values()} == set(checks(new)) - {"network range", "alerts"}
+    # What needs no answer from Azure or GitHub, or more in the config, is tested by itself.
+    alone = {"network range", "alerts", "what the company gives"}
+    assert {defect[1] for defect in DEFECTS.values()} == set(checks(new)) - alone
 
 
 @pytest.mark.parametrize(
@@ -485,6 +486,157 @@ def test_in_a_workflow_it_looks_at_the_identity_that_runs_it(new: Project) -> No
     recorded = Recorded(HEALTHY | {"az account show": machine, "az ad sp show": {"id": PRINCIPAL}})
     assert bad(look(new, recorded)) == []
     assert recorded.ran(f"az ad sp show --id {CLIENT}")
+
+
+VNET = "/subscriptions/s/resourceGroups/rg-spoke/providers/Microsoft.Network/virtualNetworks/vnet-spoke"
+SUBNET = f"{VNET}/subnets/snet-ml"
+ZONE = (
+    "/subscriptions/s/resourceGroups/rg-dns/providers/Microsoft.Network/privateDnsZones/privatelink.{}.core.windows.net"
+)
+ZONES = [ZONE.format(each) for each in ("blob", "dfs")]
+
+
+def spoke(region: str = "westeurope", **subnet: Any) -> dict[str, Any]:
+    """Answers about the network of a landing zone."""
+    return {
+        f"az resource show --ids {VNET}": {"location": region},
+        f"az resource show --ids {SUBNET}": {"properties": {"addressPrefix": "10.9.0.0/26"} | subnet},
+        **{f"az resource show --ids {zone}": {"id": zone} for zone in ZONES},
+    }
+
+
+def in_spoke(project: Project, **network: Any) -> None:
+    """Let dev use that network."""
+    file = project.root / "config" / "dev.yml"
+    section = {"existing_subnet_id": SUBNET, "outbound": "internet", "outbound_hosts": []}
+    write_yaml(file, load_yaml(file) | {"network": section | network})
+
+
+@pytest.mark.parametrize(
+    ("answers", "text"),
+    [
+        (spoke("West Europe"), None),
+        (spoke("northeurope"), "snet-ml is in northeurope: a private endpoint of westeurope needs a subnet there"),
+        (
+            spoke(delegations=[{"properties": {"serviceName": "Microsoft.Web/serverFarms"}}]),
+            "is delegated to Microsoft",
+        ),
+        (spoke(addressPrefix="10.9.0.0/28"), "snet-ml has 11 free addresses, and the private endpoints need 25"),
+        (spoke(ipConfigurations=[{}] * 40), "snet-ml has 19 free addresses, and the private endpoints need 25"),
+        (spoke(addressPrefix=None, addressPrefixes=["10.9.0.0/28", "10.9.1.0/27"]), None),
+        (spoke() | {f"az resource show --ids {SUBNET}": None}, "there is no subnet snet-ml, or you may not see it"),
+    ],
+)
+def test_a_subnet_of_others_is_looked_at_before_anything_is_built_in_it(
+    new: Project, answers: dict[str, Any], text: str | None
+) -> None:
+    in_spoke(new)
+    found = bad(look(new, Recorded(HEALTHY | answers)))
+    assert [name for name, _ in found] == (["virtual networks"] if text else [])
+    assert all(text and text in finding.text and SUBNET.split("/")[0] in finding.remedy for _, finding in found)
+
+
+def test_a_central_zone_that_is_not_there_is_named(new: Project) -> None:
+    in_spoke(new, dns="central", dns_zone_ids=ZONES)
+    assert bad(look(new, Recorded(HEALTHY | spoke()))) == []
+    found = bad(look(new, Recorded(HEALTHY | spoke() | {f"az resource show --ids {ZONES[1]}": None})))
+    assert [(name, finding.level) for name, finding in found] == [("virtual networks", "error")]
+    assert "no DNS zone privatelink.dfs.core.windows.net" in found[0][1].text
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_an_environment_that_connects_to_a_closed_registry_comes_after_it(new: Project, closed: bool) -> None:
+    set_key(new.root / "config" / "dev.yml", "model_registry.public_network_access", not closed)
+    with Recorded(HEALTHY).in_place():
+        context = Context(new, load_environment(new, "test"))
+        found = bad([("", finding) for finding in infrastructure.of(new).checks()["model registry"](context)])
+    assert [finding.level for _, finding in found] == (["error"] if closed else [])
+    assert all("provision --environment dev` first" in finding.remedy for _, finding in found)
+
+
+OF_COMPANY = "/subscriptions/s/resourceGroups/rg-hub/providers"
+VAULT, LOGS = (
+    f"{OF_COMPANY}/Microsoft.KeyVault/vaults/kv-hub",
+    f"{OF_COMPANY}/Microsoft.OperationalInsights/workspaces/l",
+)
+KEY = {
+    "key_id": f"https://kv-hub.vault.azure.net/keys/ml/{'0' * 32}",
+    "vault_id": VAULT,
+    "identity_id": f"{OF_COMPANY}/Microsoft.ManagedIdentity/userAssignedIdentities/id",
+    "identity_client_id": "00000000-0000-0000-0000-00000000000c",
+}
+GIVEN = {
+    f"az resource show --ids {LOGS}": {"location": "northeurope"},
+    f"az resource show --ids {VAULT}": {"location": "West Europe", "properties": {"enablePurgeProtection": True}},
+    "az ad group show": json.dumps("data scientists"),
+}
+
+
+@pytest.mark.parametrize(
+    ("answers", "check", "text"),
+    [
+        ({}, "", ""),
+        ({f"az resource show --ids {LOGS}": None}, "what the company gives", "no Log Analytics workspace l"),
+        ({f"az resource show --ids {VAULT}": None}, "what the company gives", "no key vault kv-hub"),
+        (
+            {f"az resource show --ids {VAULT}": {"location": "northeurope", "properties": {}}},
+            "what the company gives",
+            "kv-hub is in northeurope, and a key must be in the region of the workspace, westeurope",
+        ),
+        (
+            {f"az resource show --ids {VAULT}": {"location": "westeurope", "properties": {}}},
+            "what the company gives",
+            "kv-hub has no purge protection",
+        ),
+        (
+            {
+                "az resource show --resource-group": azure.WORKSPACE
+                | {"properties": {"managedNetwork": {"isolationMode": "X"}}}
+            },
+            "what the company gives",
+            "mlw-dev was made without this key",
+        ),
+        ({"az ad group show": None}, "users", "the tenant has no group"),
+    ],
+)
+def test_what_the_company_gives_is_looked_at(new: Project, answers: dict[str, Any], check: str, text: str) -> None:
+    file = new.root / "config" / "dev.yml"
+    set_key(file, "security.customer_key", KEY)
+    set_key(file, "retention.log_analytics_id", LOGS)
+    set_key(file, "access", {"data_scientists": ["00000000-0000-0000-0000-0000000000ab"]})
+    found = bad(look(new, Recorded(HEALTHY | GIVEN | answers)))
+    found = [(name, finding) for name, finding in found if name in ("what the company gives", "users")]
+    assert [name for name, _ in found] == ([check] if check else [])
+    assert all(text in finding.text and finding.remedy for _, finding in found)
+
+
+def test_a_deployer_who_may_not_grant_to_groups_is_named(new: Project) -> None:
+    """`bootstrap` adds groups to the condition once the config has one."""
+    set_key(new.root / "config" / "dev.yml", "access", {"data_scientists": ["00000000-0000-0000-0000-0000000000ab"]})
+    for_users = azure.CONDITION + FOR_SERVICES.replace("'ServicePrincipal'", "'ServicePrincipal', 'User'")
+    roles = [ENOUGH[0], granted(azure.ADMINISTRATOR, condition=for_users), *REST]
+    found = bad(look(new, Recorded(HEALTHY | GIVEN | {ASSIGNED: roles})))
+    assert {name for name, _ in found} == {"workflows' rights"}
+    assert "the principal type Group" in found[0][1].text
+
+
+@pytest.mark.parametrize(
+    ("tenant", "level", "text"),
+    [
+        (azure.TENANT, "", ""),
+        ("another", "error", "the registry is in another tenant, another, and Azure ML cannot read it"),
+        (None, "warning", "you do not see the subscription"),
+    ],
+)
+def test_a_registry_of_another_tenant_is_refused(new: Project, tenant: str | None, level: str, text: str) -> None:
+    subscription = "00000000-0000-0000-0000-0000000000aa"
+    set_key(new.root / "config" / "dev.yml", "names.registry_subscription", subscription)
+    listed = [{"id": subscription, "tenantId": tenant, "name": "models"}] if tenant else []
+    recorded = Recorded(HEALTHY | {"az account list --all": listed})
+    found = bad(look(new, recorded))
+    assert [(name, finding.level) for name, finding in found] == ([("model registry", level)] if level else [])
+    assert all(text in finding.text for _, finding in found)
+    assert recorded.ran(f"registries --subscription {subscription}")
 
 
 @pytest.mark.parametrize("other", ["10.80.63.0/24", "10.0.0.0/8"])

@@ -274,7 +274,7 @@ def test_the_button_says_that_the_registry_comes_first(
     apart: Provision, recorded: Recorded, tmp_path: Path, capsys: pytest.CaptureFixture[str], address: str
 ) -> None:
     assert apart("bicep", "--check") == 0
-    for name in ("main.bicep", "createUiDefinition.json"):
+    for name in ("main.bicep", "uiFormDefinition.json"):
         file = tmp_path / "project" / "infrastructure" / "bicep" / name
         file.parent.mkdir(exist_ok=True)
         file.touch()
@@ -542,6 +542,44 @@ def test_bicep_checks_every_environment_without_an_account(provision: Provision,
     assert lines[2] == (
         "az bicep build-params --file infrastructure/bicep/dev.bicepparam --outfile .local/bicep/dev.json"
     )
+
+
+RULES = f"{GROUP}/providers/Microsoft.MachineLearningServices/workspaces/mlw-dev/outboundRules"
+
+
+def rule(name: str, category: str = "UserDefined") -> dict[str, Any]:
+    """An outbound rule, as Azure lists it."""
+    return {"id": f"{RULES}/{name}", "name": name, "properties": {"category": category, "type": "FQDN"}}
+
+
+def test_bicep_deletes_the_outbound_rules_that_are_no_longer_in_the_config(
+    provision: Provision, recorded: Recorded
+) -> None:
+    """No deployment deletes one, so that a host which was taken off would stay within reach."""
+    kept = ["host-0", "rule-packages", "storage-queue"]
+    recorded.answers["az deployment group show"] = [f"{RULES}/{name}" for name in kept] + [
+        f"{GROUP}/providers/x/y/host-1"
+    ]
+    old = ["host-1", "rule-database", "lake-dfs"]
+    others = [rule("by-hand"), rule("host-of-mine"), rule("host-7", "Required")]
+    recorded.answers["az rest --method get"] = {"value": [*map(rule, [*kept, *old]), *others]}
+    assert provision("bicep", add_ons=("private-network",)) == 0
+    assert [line.split("/outboundRules/")[1].split()[0] for line in recorded.ran("--method delete")] == old
+    assert [line.split("--name ")[1].split()[0] for line in recorded.ran("wait --deleted")] == old
+
+
+@pytest.mark.parametrize("words", [("--plan",), ("--dry-run",)])
+def test_a_preview_deletes_no_outbound_rule(provision: Provision, recorded: Recorded, words: tuple[str, ...]) -> None:
+    recorded.answers["az deployment group show"] = []
+    recorded.answers["az rest --method get"] = {"value": [rule("host-0")]}
+    assert provision("bicep", *words, add_ons=("private-network",)) == 0
+    assert recorded.ran("--method delete") == []
+
+
+def test_without_a_record_of_the_deployment_no_rule_is_deleted(provision: Provision, recorded: Recorded) -> None:
+    recorded.answers["az rest --method get"] = {"value": [rule("host-0")]}
+    assert provision("bicep", add_ons=("private-network",)) == 0
+    assert recorded.ran("--method delete") == []
 
 
 def test_bicep_brings_a_deleted_vault_back_before_it_deploys(provision: Provision, recorded: Recorded) -> None:
@@ -922,6 +960,9 @@ ERRORS = {
     "updated.": "Identity not found",
     "(RoleAssignmentExists) The role assignment already exists.": "az role assignment delete --ids",
     "(BadArgument) underlyingResourceAction is required": "--confirm dev",
+    "(ResourceNotFound) The Resource 'Microsoft.MachineLearningServices/registries/mlr' was not found": (
+        "there is no model registry the-registry that dev could connect to"
+    ),
     "(ScopeLocked) The scope cannot perform delete operation": "a lock forbids",
     "(DeploymentActive) Unable to edit or replace deployment": "another run is at work",
     "Error: Error acquiring the state lock": "terraform force-unlock",

@@ -246,7 +246,21 @@ def test_no_other_environment_takes_the_registry_along(apart: Teardown, recorded
     recorded.answers[f"az resource list --resource-group rg-{name}"] = [workspace]
     recorded.answers[f"az resource show --resource-group rg-{name}"] = workspace
     assert apart("--environment", name, "--yes", "--confirm", name) == 0
-    assert recorded.ran("rg-shared", "model-registry") == []
+    assert [line for line in recorded.ran("rg-shared", "model-registry") if " role assignment list " not in line] == []
+
+
+@pytest.mark.parametrize("tool", ["bicep"])
+def test_the_right_to_connect_to_a_registry_goes_with_the_environment(apart: Teardown, recorded: Recorded) -> None:
+    """Otherwise a deployment would give it to the next identity of this name, which Azure refuses."""
+    scope = APART[0]["id"].partition("/providers/")[0]
+    right = {"id": f"{scope}/providers/r/1", "scope": scope, "principalId": PRINCIPAL}
+    other = right | {"id": f"{scope}/providers/r/2", "principalId": "another"}
+    recorded.answers[f"az role assignment list --scope {scope} "] = [right, other]
+    recorded.answers["az resource list --resource-group rg-test"] = [resource("mlw-test", f"{ML}/workspaces")]
+    assert apart("--environment", "test", "--yes", "--confirm", "test") == 0
+    done = changes(recorded)
+    assert [line for line in done if line.startswith("role ")] == [f"role assignment delete --ids {right['id']}"]
+    assert done[-1].startswith("group delete")
 
 
 def test_a_registry_of_its_own_group_stays_while_another_environment_reads_it(

@@ -8,6 +8,10 @@ type environmentNames = {
   key_vault: string
   container_registry: string
   log_analytics: string
+
+  @description('Subscription and resource group of a Log Analytics workspace of the company.')
+  log_analytics_subscription: string?
+  log_analytics_group: string?
   application_insights: string
   workspace_identity: string
   compute_identity: string
@@ -18,6 +22,9 @@ type environmentNames = {
 
   @description('Resource group of the registry; without it the registry is in the group of its environment.')
   registry_resource_group: string?
+
+  @description('Subscription of the registry; without it, it is in that of its environment.')
+  registry_subscription: string?
 
   @description('Where the log of the registry goes.')
   registry_log_analytics: string?
@@ -63,13 +70,41 @@ type instanceSettings = {
 }
 
 @export()
+@description('A key of the company: `security.customer_key` of the environment.')
+type customerKeySettings = {
+  @description('With its version.')
+  key_id: string
+  vault_id: string
+
+  @description('An identity of the company that may use the key.')
+  identity_id: string
+  identity_client_id: string
+}
+
+@export()
 @description('The private network: `network` of the environment.')
 type networkSettings = {
-  address_space: string
-  endpoints_subnet: string
-  runners_subnet: string
+  @description('The ranges are of a network that is built; they are not there with existing_subnet_id.')
+  address_space: string?
+  endpoints_subnet: string?
+  runners_subnet: string?
+
+  @description('A subnet of a network that exists, for the private endpoints.')
+  existing_subnet_id: string?
+
+  @description('Whether the runners get a way out to the internet; they do by default.')
+  nat: bool?
+
+  @description('Whose DNS zones resolve the private endpoints; own is the default.')
+  dns: ('own' | 'central' | 'policy')?
+
+  @description('For central: the resource ids of the zones.')
+  dns_zone_ids: string[]?
   outbound: 'internet' | 'approved'
   outbound_hosts: string[]
+
+  @description('More ways out, by name: a private endpoint to a resource, or a service tag.')
+  outbound_rules: object?
 }
 
 @export()

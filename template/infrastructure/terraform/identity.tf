@@ -35,8 +35,9 @@ locals {
     deployer  = coalesce(var.deployer_principal_id, data.azurerm_client_config.current.object_id)
   }
 
-  # The assignments of these four, each with the resource that it is on; the files of the add-ons read theirs from here.
-  assignments = {
+  # The assignments of these four and of groups, each with the resource that it is on; the files of the add-ons read theirs
+  # from here.
+  assignments = merge(local.group_assignments, {
     for key, assignment in local.rights.assignments : key => {
       on                 = assignment.on
       role_definition_id = "${local.role_prefix}/${local.rights.roles[assignment.role]}"
@@ -50,7 +51,20 @@ locals {
       skip_service_principal_aad_check = assignment.identity != "deployer"
     }
     if contains(keys(local.principals), assignment.identity) && try(assignment.only, local.access) == local.access
-  }
+  })
+
+  # A group of data scientists has the rights of the owner of a compute instance, without an instance.
+  group_assignments = merge([
+    for group in try(local.config.access.data_scientists, []) : {
+      for key, assignment in local.rights.assignments : "${key} ${group}" => {
+        on                               = assignment.on
+        role_definition_id               = "${local.role_prefix}/${local.rights.roles[assignment.role]}"
+        principal_id                     = group
+        principal_type                   = "Group"
+        skip_service_principal_aad_check = false
+      } if assignment.identity == "user"
+    }
+  ]...)
 
   # Rights that are needed before the workspace exists.
   scopes = {

@@ -1,4 +1,12 @@
+locals {
+  own_logs         = try(local.config.retention.log_analytics_id, null) == null
+  log_analytics_id = local.own_logs ? one(azurerm_log_analytics_workspace.this[*].id) : local.config.retention.log_analytics_id
+}
+
+# Where the company has one that everything is logged to, there is none of one's own.
 resource "azurerm_log_analytics_workspace" "this" {
+  count = local.own_logs ? 1 : 0
+
   name                = local.names.log_analytics
   resource_group_name = azurerm_resource_group.this.name
   location            = local.location
@@ -16,7 +24,7 @@ resource "azurerm_application_insights" "this" {
   tags                = local.tags
 
   application_type = "web"
-  workspace_id     = azurerm_log_analytics_workspace.this.id
+  workspace_id     = local.log_analytics_id
 
   # Telemetry needs an Entra ID token. Azure's inference server sends with the instrumentation key only (1.5.1), so
   # deployments leave app_insights_enabled off and are monitored through the data collector and the platform metrics.
@@ -39,7 +47,7 @@ resource "azurerm_monitor_diagnostic_setting" "this" {
 
   name                       = "log-analytics"
   target_resource_id         = each.value
-  log_analytics_workspace_id = azurerm_log_analytics_workspace.this.id
+  log_analytics_workspace_id = local.log_analytics_id
 
   dynamic "enabled_log" {
     for_each = local.log_categories[each.key]

@@ -14,6 +14,11 @@ locals {
   # Nor of these.
   storage = merge({ redundancy = "LRS", shared_keys = false }, try(local.config.storage, {}))
 
+  # A key of the company, in its own vault, and the identity that may use it. The last part of the key's id is its version,
+  # which storage and registry follow by themselves.
+  customer_key      = try(local.config.security.customer_key, null)
+  customer_key_name = local.customer_key == null ? null : regex("^(https://[^/]+/keys/[^/]+)/", local.customer_key.key_id)[0]
+
   # What every add-on needs to know.
   place = {
     resource_group = azurerm_resource_group.this.name
@@ -63,6 +68,23 @@ resource "azurerm_container_registry" "this" {
   sku                           = local.closed ? "Premium" : "Standard"
   public_network_access_enabled = !local.closed
   network_rule_bypass_option    = "AzureServices"
+
+  # Only Premium takes a key, and only when it is made.
+  dynamic "identity" {
+    for_each = local.closed ? local.customer_key[*] : []
+    content {
+      type         = "UserAssigned"
+      identity_ids = [identity.value.identity_id]
+    }
+  }
+
+  dynamic "encryption" {
+    for_each = local.closed ? local.customer_key[*] : []
+    content {
+      key_vault_key_id   = local.customer_key_name
+      identity_client_id = encryption.value.identity_client_id
+    }
+  }
 
   admin_enabled          = false
   anonymous_pull_enabled = false

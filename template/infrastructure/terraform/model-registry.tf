@@ -4,14 +4,28 @@
 locals {
   model_registry = try(local.config.model_registry, null)
   registry_group = try(local.names.registry_resource_group, null)
-  registry_id    = "/subscriptions/${data.azurerm_client_config.current.subscription_id}/resourceGroups/${coalesce(local.registry_group, local.names.resource_group)}/providers/Microsoft.MachineLearningServices/registries/${local.names.registry}"
 
-  # What the internet does not reach needs private endpoints in the network of this environment.
-  closed_registry = local.model_registry == null ? false : !local.model_registry.public_network_access
+  # The section is in the file of the environment that builds the registry; the others read it from there.
+  registry_homes = [
+    for each in [for file in fileset("${path.module}/../../config", "*.yml") : yamldecode(file("${path.module}/../../config/${file}"))] :
+    {
+      group  = try(each.names.registry_resource_group, each.names.resource_group)
+      closed = !each.model_registry.public_network_access
+    } if try(each.model_registry, null) != null && try(each.names.registry, null) == local.names.registry
+  ]
+  registry_home         = try(local.registry_homes[0], { group = local.names.resource_group, closed = false })
+  registry_subscription = coalesce(try(local.names.registry_subscription, null), data.azurerm_client_config.current.subscription_id)
+  registry_group_id     = "/subscriptions/${local.registry_subscription}/resourceGroups/${local.registry_home.group}"
+  registry_id           = "${local.registry_group_id}/providers/Microsoft.MachineLearningServices/registries/${local.names.registry}"
+
+  # What the internet does not reach needs private endpoints in the network of each environment that reads it.
+  closed_registry = local.closed && local.registry_home.closed
   closed_registry_resources = local.closed_registry ? {
     model_registry         = try(module.model_registry[0].id, local.registry_id)
     model_registry_storage = jsondecode(azurerm_resource_group_template_deployment.registry_storage[0].output_content).id.value
   } : {}
+
+  registry_rights = { for key, assignment in local.assignments : key => assignment if assignment.on == "model_registry" }
 }
 
 module "model_registry" {
@@ -23,7 +37,20 @@ module "model_registry" {
   resource_group_id     = azurerm_resource_group.this.id
   locations             = local.model_registry.locations
   public_network_access = local.model_registry.public_network_access
-  assignments           = { for key, assignment in local.assignments : key => assignment if assignment.on == "model_registry" }
+  assignments           = { for key, assignment in local.registry_rights : key => assignment if local.rights.assignments[key].identity == "deployer" }
+}
+
+# On the group of the registry and not on the registry, whose lock would keep it when the environment is deleted.
+resource "azurerm_role_assignment" "model_registry" {
+  for_each = { for key, assignment in local.registry_rights : key => assignment if local.closed_registry && local.rights.assignments[key].identity == "workspace" }
+
+  scope                            = local.registry_group_id
+  role_definition_id               = each.value.role_definition_id
+  principal_id                     = each.value.principal_id
+  principal_type                   = each.value.principal_type
+  skip_service_principal_aad_check = each.value.skip_service_principal_aad_check
+
+  depends_on = [module.model_registry]
 }
 
 # Models get into the registry, and out of it, through a storage account that Azure created, in a group of its own. A

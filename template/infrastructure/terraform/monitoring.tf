@@ -8,7 +8,7 @@ module "monitoring" {
 
   title            = "${local.tags.project} ${var.environment}"
   place            = local.place
-  log_analytics_id = azurerm_log_analytics_workspace.this.id
+  log_analytics_id = local.log_analytics_id
   action_group_id  = azurerm_monitor_action_group.this.id
 
   alerts = {

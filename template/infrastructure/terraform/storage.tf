@@ -22,6 +22,23 @@ resource "azurerm_storage_account" "this" {
   https_traffic_only_enabled       = true
   min_tls_version                  = "TLS1_2"
 
+  # With a key of the company, where it has one.
+  dynamic "identity" {
+    for_each = local.customer_key[*]
+    content {
+      type         = "UserAssigned"
+      identity_ids = [identity.value.identity_id]
+    }
+  }
+
+  dynamic "customer_managed_key" {
+    for_each = local.customer_key[*]
+    content {
+      key_vault_key_id          = local.customer_key_name
+      user_assigned_identity_id = customer_managed_key.value.identity_id
+    }
+  }
+
   public_network_access_enabled = !local.closed
 
   network_rules {

@@ -30,7 +30,17 @@ resource "azurerm_machine_learning_workspace" "this" {
 
   identity {
     type         = "UserAssigned"
-    identity_ids = [azurerm_user_assigned_identity.workspace.id]
+    identity_ids = concat([azurerm_user_assigned_identity.workspace.id], local.customer_key[*].identity_id)
+  }
+
+  # A key can be chosen only when the workspace is made.
+  dynamic "encryption" {
+    for_each = local.customer_key[*]
+    content {
+      key_vault_id              = encryption.value.vault_id
+      key_id                    = encryption.value.key_id
+      user_assigned_identity_id = encryption.value.identity_id
+    }
   }
 
   # Azure creates the managed network with the workspace, for which azurerm's 30 minutes can be too short.

@@ -1,4 +1,4 @@
-import { environmentNames, right, storageSettings } from '../types.bicep'
+import { customerKeySettings, environmentNames, right, storageSettings } from '../types.bicep'
 
 @description('Names of the resources.')
 param names environmentNames
@@ -27,6 +27,9 @@ param deployerPrincipalId string
 @description('The setting that requires a lock against deletion; if empty, there is no lock.')
 param lockNotes string
 
+@description('A key of the company, if it has one.')
+param customerKey customerKeySettings?
+
 @description('Logs of the files that go to Log Analytics.')
 param lakeLogs string[]
 
@@ -36,6 +39,10 @@ resource workspace 'Microsoft.MachineLearningServices/workspaces@2026-05-01' exi
 
 resource logAnalytics 'Microsoft.OperationalInsights/workspaces@2026-03-01' existing = {
   name: names.log_analytics
+  scope: resourceGroup(
+    names.?log_analytics_subscription ?? subscription().subscriptionId,
+    names.?log_analytics_group ?? resourceGroup().name
+  )
 }
 
 resource workspaceIdentity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
@@ -65,6 +72,14 @@ resource lake 'Microsoft.Storage/storageAccounts@2026-04-01' = {
   sku: {
     name: 'Standard_${settings.redundancy}'
   }
+  identity: empty(customerKey)
+    ? null
+    : {
+        type: 'UserAssigned'
+        userAssignedIdentities: {
+          '${customerKey.?identity_id}': {}
+        }
+      }
   properties: {
     // Folders with rights of their own, as Spark and the studio know them.
     isHnsEnabled: true
@@ -75,6 +90,19 @@ resource lake 'Microsoft.Storage/storageAccounts@2026-04-01' = {
     allowCrossTenantReplication: false
     supportsHttpsTrafficOnly: true
     minimumTlsVersion: 'TLS1_2'
+    // With a key of the company, where it has one; without a version it follows the newest.
+    encryption: empty(customerKey)
+      ? null
+      : {
+          keySource: 'Microsoft.Keyvault'
+          identity: {
+            userAssignedIdentity: customerKey.?identity_id
+          }
+          keyvaultproperties: {
+            keyvaulturi: join(take(split(customerKey.?key_id ?? '', '/'), 3), '/')
+            keyname: split(customerKey.?key_id ?? '', '/')[4]
+          }
+        }
     publicNetworkAccess: closed ? 'Disabled' : 'Enabled'
     networkAcls: {
       defaultAction: closed ? 'Deny' : 'Allow'
@@ -113,7 +141,7 @@ resource lakeRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
     scope: lake
     properties: {
       roleDefinitionId: each.role
-      principalId: principals[each.identity]
+      principalId: contains(principals, each.identity) ? principals[each.identity] : each.name
       principalType: each.kind
     }
   }

@@ -20,6 +20,10 @@ param vaultLogs string[]
 
 resource logAnalytics 'Microsoft.OperationalInsights/workspaces@2026-03-01' existing = {
   name: names.log_analytics
+  scope: resourceGroup(
+    names.?log_analytics_subscription ?? subscription().subscriptionId,
+    names.?log_analytics_group ?? resourceGroup().name
+  )
 }
 
 resource vault 'Microsoft.KeyVault/vaults@2026-02-01' = {

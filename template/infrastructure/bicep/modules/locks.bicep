@@ -51,7 +51,7 @@ resource containerRegistryLock 'Microsoft.Authorization/locks@2020-05-01' = {
   }
 }
 
-resource logAnalyticsLock 'Microsoft.Authorization/locks@2020-05-01' = {
+resource logAnalyticsLock 'Microsoft.Authorization/locks@2020-05-01' = if (!contains(names, 'log_analytics_group')) {
   name: 'cannot-delete'
   scope: logAnalytics
   properties: {

@@ -12,7 +12,10 @@ param tags object
 @description('Days that Log Analytics keeps what it receives.')
 param logDays int
 
-resource logAnalytics 'Microsoft.OperationalInsights/workspaces@2026-03-01' = {
+// Where the company has one that everything is logged to, there is none of one's own.
+var own = !contains(names, 'log_analytics_group')
+
+resource logAnalytics 'Microsoft.OperationalInsights/workspaces@2026-03-01' = if (own) {
   name: names.log_analytics
   location: location
   tags: tags
@@ -28,6 +31,14 @@ resource logAnalytics 'Microsoft.OperationalInsights/workspaces@2026-03-01' = {
   }
 }
 
+resource companyLogs 'Microsoft.OperationalInsights/workspaces@2026-03-01' existing = if (!own) {
+  name: names.log_analytics
+  scope: resourceGroup(
+    names.?log_analytics_subscription ?? subscription().subscriptionId,
+    names.?log_analytics_group ?? resourceGroup().name
+  )
+}
+
 resource applicationInsights 'Microsoft.Insights/components@2020-02-02' = {
   name: names.application_insights
   location: location
@@ -35,7 +46,7 @@ resource applicationInsights 'Microsoft.Insights/components@2020-02-02' = {
   kind: 'web'
   properties: {
     Application_Type: 'web'
-    WorkspaceResourceId: logAnalytics.id
+    WorkspaceResourceId: own ? logAnalytics.id : companyLogs.id
     // Telemetry needs an Entra ID token. Azure's inference server sends with the instrumentation key only (1.5.1), so
     // deployments leave app_insights_enabled off and are monitored through the data collector and the platform metrics.
     DisableLocalAuth: true

@@ -20,6 +20,10 @@ var workbookContent = loadTextContent('../../shared/monitoring-workbook.json')
 
 resource logAnalytics 'Microsoft.OperationalInsights/workspaces@2026-03-01' existing = {
   name: names.log_analytics
+  scope: resourceGroup(
+    names.?log_analytics_subscription ?? subscription().subscriptionId,
+    names.?log_analytics_group ?? resourceGroup().name
+  )
 }
 
 resource actionGroup 'Microsoft.Insights/actionGroups@2023-01-01' existing = {

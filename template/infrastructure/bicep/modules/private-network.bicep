@@ -18,11 +18,14 @@ param network networkSettings
 @description('The role assignments on private endpoints, by key in shared/private-network.yml, then _endpoint.')
 param rights right[]
 
-@description('Whether the Azure ML registry is in this environment, and reached from here alone.')
+@description('Whether there is an Azure ML registry that is reached through private endpoints alone.')
 param hasModelRegistry bool
 
 @description('Resource group of that registry.')
 param registryGroup string
+
+@description('Subscription of that registry.')
+param registrySubscription string
 
 resource workspace 'Microsoft.MachineLearningServices/workspaces@2026-05-01' existing = {
   name: names.workspace
@@ -46,7 +49,7 @@ resource lake 'Microsoft.Storage/storageAccounts@2026-04-01' existing = if (cont
 
 resource modelRegistry 'Microsoft.MachineLearningServices/registries@2026-05-01' existing = if (hasModelRegistry) {
   name: names.registry
-  scope: resourceGroup(registryGroup)
+  scope: resourceGroup(registrySubscription, registryGroup)
 }
 
 // By the key that shared/private-network.yml has for them.
@@ -77,93 +80,43 @@ var hosts = network.outbound == 'approved' ? network.outbound_hosts : []
 var zoneNames = reduce(map(endpoints, one => one.value.zones), [], (known, more) => union(known, more))
 
 // Azure's default rules, which apply beside these, allow all traffic within the network and out to the internet.
-resource endpointsGroup 'Microsoft.Network/networkSecurityGroups@2025-09-01' = {
-  name: 'nsg-endpoints'
-  location: location
-  tags: tags
-  properties: {
-    securityRules: [
-      {
-        name: 'https-in'
-        properties: {
-          priority: 100
-          direction: 'Inbound'
-          access: 'Allow'
-          protocol: 'Tcp'
-          sourceAddressPrefix: 'VirtualNetwork'
-          sourcePortRange: '*'
-          destinationAddressPrefix: '*'
-          destinationPortRange: '443'
-        }
-      }
-      {
-        name: 'deny-in'
-        properties: {
-          priority: 4096
-          direction: 'Inbound'
-          access: 'Deny'
-          protocol: '*'
-          sourceAddressPrefix: '*'
-          sourcePortRange: '*'
-          destinationAddressPrefix: '*'
-          destinationPortRange: '*'
-        }
-      }
-    ]
-  }
+// A subnet of the company's network has rules and a way out of its own, which are not ours to change.
+var existingSubnetId = network.?existing_subnet_id ?? ''
+var own = empty(existingSubnetId)
+var subnets = own ? items(private.subnets) : []
+var ranges = {
+  endpoints: network.?endpoints_subnet
+  runners: network.?runners_subnet
 }
+var nat = own && (network.?nat ?? true)
 
-resource runnersGroup 'Microsoft.Network/networkSecurityGroups@2025-09-01' = {
-  name: 'nsg-runners'
-  location: location
-  tags: tags
-  properties: {
-    securityRules: [
-      {
-        name: 'deny-in'
-        properties: {
-          priority: 4096
-          direction: 'Inbound'
-          access: 'Deny'
-          protocol: '*'
-          sourceAddressPrefix: '*'
-          sourcePortRange: '*'
-          destinationAddressPrefix: '*'
-          destinationPortRange: '*'
+resource securityGroups 'Microsoft.Network/networkSecurityGroups@2025-09-01' = [
+  for subnet in subnets: {
+    name: 'nsg-${subnet.key}'
+    location: location
+    tags: tags
+    properties: {
+      securityRules: [
+        for rule in items(subnet.value): {
+          name: rule.key
+          properties: {
+            priority: rule.value.priority
+            direction: rule.value.direction
+            access: rule.value.access
+            protocol: rule.value.protocol
+            sourceAddressPrefix: rule.value.source
+            sourcePortRange: '*'
+            destinationAddressPrefix: '*'
+            destinationPortRange: rule.value.port
+          }
         }
-      }
-      {
-        name: 'https-out'
-        properties: {
-          priority: 100
-          direction: 'Outbound'
-          access: 'Allow'
-          protocol: 'Tcp'
-          sourceAddressPrefix: 'VirtualNetwork'
-          sourcePortRange: '*'
-          destinationAddressPrefix: '*'
-          destinationPortRange: '443'
-        }
-      }
-      {
-        name: 'deny-out'
-        properties: {
-          priority: 4096
-          direction: 'Outbound'
-          access: 'Deny'
-          protocol: '*'
-          sourceAddressPrefix: '*'
-          sourcePortRange: '*'
-          destinationAddressPrefix: '*'
-          destinationPortRange: '*'
-        }
-      }
-    ]
+      ]
+    }
   }
-}
+]
 
 // Runners reach the code host and the package index through one fixed address, which others can put on an allowlist.
-resource publicAddress 'Microsoft.Network/publicIPAddresses@2025-09-01' = {
+resource natPublicIp 'Microsoft.Network/publicIPAddresses@2025-09-01' = if (nat) {
   name: 'pip-${virtualNetworkName}'
   location: location
   tags: tags
@@ -175,7 +128,7 @@ resource publicAddress 'Microsoft.Network/publicIPAddresses@2025-09-01' = {
   }
 }
 
-resource gateway 'Microsoft.Network/natGateways@2025-09-01' = {
+resource natGateway 'Microsoft.Network/natGateways@2025-09-01' = if (nat) {
   name: 'nat-${virtualNetworkName}'
   location: location
   tags: tags
@@ -185,54 +138,51 @@ resource gateway 'Microsoft.Network/natGateways@2025-09-01' = {
   properties: {
     publicIpAddresses: [
       {
-        id: publicAddress.id
+        id: natPublicIp.id
       }
     ]
   }
 }
 
-// The subnets are declared here and not on their own: Azure deletes those that a network does not list.
-resource virtualNetwork 'Microsoft.Network/virtualNetworks@2025-09-01' = {
+// The subnets are declared here and not on their own: Azure deletes those that a network does not list, and a policy of
+// its landing zones refuses a subnet that has no security group even for a moment.
+resource virtualNetwork 'Microsoft.Network/virtualNetworks@2025-09-01' = if (own) {
   name: virtualNetworkName
   location: location
   tags: tags
   properties: {
     addressSpace: {
-      addressPrefixes: [network.address_space]
+      addressPrefixes: [network.?address_space ?? '']
     }
     subnets: [
-      {
-        name: 'endpoints'
+      for (subnet, i) in subnets: {
+        name: subnet.key
         properties: {
-          addressPrefix: network.endpoints_subnet
+          addressPrefix: ranges[subnet.key]
           defaultOutboundAccess: false
           // Otherwise the rules of the security group do not apply to the endpoints.
           privateEndpointNetworkPolicies: 'Enabled'
           networkSecurityGroup: {
-            id: endpointsGroup.id
+            id: securityGroups[i].id
           }
-        }
-      }
-      {
-        name: 'runners'
-        properties: {
-          addressPrefix: network.runners_subnet
-          defaultOutboundAccess: false
-          privateEndpointNetworkPolicies: 'Enabled'
-          networkSecurityGroup: {
-            id: runnersGroup.id
-          }
-          natGateway: {
-            id: gateway.id
-          }
+          natGateway: nat && subnet.key == 'runners'
+            ? {
+                id: natGateway.id
+              }
+            : null
         }
       }
     ]
   }
 }
 
+// Zones of one's own, those that the company has in a central place, or none here: then a policy of the company adds them
+// to the endpoints.
+var dns = network.?dns ?? 'own'
+var centralZones = toObject(network.?dns_zone_ids ?? [], id => last(split(id, '/')))
+
 resource zones 'Microsoft.Network/privateDnsZones@2024-06-01' = [
-  for zone in zoneNames: {
+  for zone in zoneNames: if (dns == 'own') {
     name: zone
     location: 'global'
     tags: tags
@@ -240,7 +190,7 @@ resource zones 'Microsoft.Network/privateDnsZones@2024-06-01' = [
 ]
 
 resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01' = [
-  for (zone, i) in zoneNames: {
+  for (zone, i) in zoneNames: if (dns == 'own') {
     parent: zones[i]
     name: 'link-${virtualNetworkName}'
     location: 'global'
@@ -248,7 +198,7 @@ resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01
     properties: {
       registrationEnabled: false
       virtualNetwork: {
-        id: virtualNetwork.id
+        id: own ? virtualNetwork.id : split(existingSubnetId, '/subnets/')[0]
       }
     }
   }
@@ -263,7 +213,7 @@ resource privateEndpoints 'Microsoft.Network/privateEndpoints@2025-09-01' = [
     tags: tags
     properties: {
       subnet: {
-        id: '${virtualNetwork.id}/subnets/endpoints'
+        id: own ? '${virtualNetwork.id}/subnets/endpoints' : existingSubnetId
       }
       privateLinkServiceConnections: [
         {
@@ -281,7 +231,7 @@ resource privateEndpoints 'Microsoft.Network/privateEndpoints@2025-09-01' = [
 ]
 
 resource zoneGroups 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2025-09-01' = [
-  for (each, i) in endpoints: {
+  for (each, i) in endpoints: if (dns != 'policy') {
     parent: privateEndpoints[i]
     name: 'default'
     properties: {
@@ -289,7 +239,7 @@ resource zoneGroups 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@202
         for zone in each.value.zones: {
           name: replace(zone, '.', '-')
           properties: {
-            privateDnsZoneId: zones[indexOf(zoneNames, zone)].id
+            privateDnsZoneId: dns == 'own' ? zones[indexOf(zoneNames, zone)].id : centralZones[zone]
           }
         }
       ]
@@ -326,7 +276,9 @@ resource managedEndpointRules 'Microsoft.MachineLearningServices/workspaces/outb
       type: 'PrivateEndpoint'
       category: 'UserDefined'
       destination: {
-        serviceResourceId: resourceIds[each.value.on]
+        serviceResourceId: each.value.on == 'model_registry_storage'
+          ? registryStorage.armResourceId.resourceId
+          : resourceIds[each.value.on]
         subresourceTarget: each.value.group
       }
     }
@@ -345,6 +297,47 @@ resource hostRules 'Microsoft.MachineLearningServices/workspaces/outboundRules@2
     }
     dependsOn: [
       managedEndpointRules
+    ]
+  }
+]
+
+var rules = items(network.?outbound_rules ?? {})
+
+@batchSize(1)
+resource endpointRules 'Microsoft.MachineLearningServices/workspaces/outboundRules@2026-05-01' = [
+  for rule in filter(rules, one => contains(one.value, 'resource_id')): {
+    parent: workspace
+    name: 'rule-${rule.key}'
+    properties: {
+      type: 'PrivateEndpoint'
+      category: 'UserDefined'
+      destination: {
+        serviceResourceId: rule.value.resource_id
+        subresourceTarget: rule.value.group
+      }
+    }
+    dependsOn: [
+      hostRules
+    ]
+  }
+]
+
+@batchSize(1)
+resource serviceTagRules 'Microsoft.MachineLearningServices/workspaces/outboundRules@2026-05-01' = [
+  for rule in filter(rules, one => contains(one.value, 'service_tag')): {
+    parent: workspace
+    name: 'rule-${rule.key}'
+    properties: {
+      type: 'ServiceTag'
+      category: 'UserDefined'
+      destination: {
+        serviceTag: rule.value.service_tag
+        protocol: rule.value.?protocol ?? 'TCP'
+        portRanges: rule.value.ports
+      }
+    }
+    dependsOn: [
+      endpointRules
     ]
   }
 ]

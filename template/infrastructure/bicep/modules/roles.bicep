@@ -55,7 +55,7 @@ resource storageRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
     scope: storage
     properties: {
       roleDefinitionId: each.role
-      principalId: principals[each.identity]
+      principalId: contains(principals, each.identity) ? principals[each.identity] : each.name
       principalType: each.kind
     }
   }

@@ -1,4 +1,4 @@
-import { environmentNames, storageSettings, studioSettings } from '../types.bicep'
+import { customerKeySettings, environmentNames, storageSettings, studioSettings } from '../types.bicep'
 
 @description('Names of the resources.')
 param names environmentNames
@@ -15,6 +15,9 @@ param closed bool
 @description('Redundancy and keys.')
 param settings storageSettings
 
+@description('A key of the company, if it has one.')
+param customerKey customerKeySettings?
+
 @description('Logs of the blobs that go to Log Analytics.')
 param blobLogs string[]
 
@@ -23,6 +26,10 @@ param studio studioSettings
 
 resource logAnalytics 'Microsoft.OperationalInsights/workspaces@2026-03-01' existing = {
   name: names.log_analytics
+  scope: resourceGroup(
+    names.?log_analytics_subscription ?? subscription().subscriptionId,
+    names.?log_analytics_group ?? resourceGroup().name
+  )
 }
 
 var cors = {
@@ -45,6 +52,14 @@ resource account 'Microsoft.Storage/storageAccounts@2026-04-01' = {
   sku: {
     name: 'Standard_${settings.redundancy}'
   }
+  identity: empty(customerKey)
+    ? null
+    : {
+        type: 'UserAssigned'
+        userAssignedIdentities: {
+          '${customerKey.?identity_id}': {}
+        }
+      }
   properties: {
     // A leaked key gives no access: every caller needs an Entra ID role. Azure ML has workspaces without keys as a
     // preview.
@@ -55,6 +70,19 @@ resource account 'Microsoft.Storage/storageAccounts@2026-04-01' = {
     allowCrossTenantReplication: false
     supportsHttpsTrafficOnly: true
     minimumTlsVersion: 'TLS1_2'
+    // With a key of the company, where it has one; without a version it follows the newest.
+    encryption: empty(customerKey)
+      ? null
+      : {
+          keySource: 'Microsoft.Keyvault'
+          identity: {
+            userAssignedIdentity: customerKey.?identity_id
+          }
+          keyvaultproperties: {
+            keyvaulturi: join(take(split(customerKey.?key_id ?? '', '/'), 3), '/')
+            keyname: split(customerKey.?key_id ?? '', '/')[4]
+          }
+        }
     publicNetworkAccess: closed ? 'Disabled' : 'Enabled'
     networkAcls: {
       defaultAction: closed ? 'Deny' : 'Allow'

@@ -1,4 +1,4 @@
-import { clusterSettings, environmentNames, networkSettings, right } from '../types.bicep'
+import { clusterSettings, customerKeySettings, environmentNames, networkSettings, right } from '../types.bicep'
 
 @description('Names of the resources.')
 param names environmentNames
@@ -25,6 +25,9 @@ param rights right[]
 @description('Object id of the identity that runs the mlops verbs.')
 param deployerPrincipalId string
 
+@description('A key of the company, if it has one.')
+param customerKey customerKeySettings?
+
 @description('Logs that go to Log Analytics.')
 param workspaceLogs string[]
 
@@ -46,6 +49,10 @@ resource applicationInsights 'Microsoft.Insights/components@2020-02-02' existing
 
 resource logAnalytics 'Microsoft.OperationalInsights/workspaces@2026-03-01' existing = {
   name: names.log_analytics
+  scope: resourceGroup(
+    names.?log_analytics_subscription ?? subscription().subscriptionId,
+    names.?log_analytics_group ?? resourceGroup().name
+  )
 }
 
 resource workspaceIdentity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
@@ -80,11 +87,31 @@ resource workspace 'Microsoft.MachineLearningServices/workspaces@2026-05-01' = {
   }
   identity: {
     type: 'UserAssigned'
-    userAssignedIdentities: {
-      '${workspaceIdentity.id}': {}
-    }
+    userAssignedIdentities: union(
+      {
+        '${workspaceIdentity.id}': {}
+      },
+      empty(customerKey)
+        ? {}
+        : {
+            '${customerKey.?identity_id}': {}
+          }
+    )
   }
   properties: {
+    // A key can be chosen only when the workspace is made.
+    encryption: empty(customerKey)
+      ? null
+      : {
+          status: 'Enabled'
+          identity: {
+            userAssignedIdentity: customerKey.?identity_id
+          }
+          keyVaultProperties: {
+            keyVaultArmId: customerKey!.vault_id
+            keyIdentifier: customerKey!.key_id
+          }
+        }
     friendlyName: names.workspace
     storageAccount: storage.id
     keyVault: vault.id
@@ -148,7 +175,7 @@ resource workspaceRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = 
     scope: workspace
     properties: {
       roleDefinitionId: each.role
-      principalId: principals[each.identity]
+      principalId: contains(principals, each.identity) ? principals[each.identity] : each.name
       principalType: each.kind
     }
   }

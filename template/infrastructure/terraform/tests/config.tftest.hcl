@@ -19,7 +19,7 @@ run "dev_is_built_from_its_config" {
       storage_account      = azurerm_storage_account.this.name
       key_vault            = azurerm_key_vault.this.name
       container_registry   = azurerm_container_registry.this.name
-      log_analytics        = azurerm_log_analytics_workspace.this.name
+      log_analytics        = azurerm_log_analytics_workspace.this[0].name
       application_insights = azurerm_application_insights.this.name
       workspace_identity   = azurerm_user_assigned_identity.workspace.name
       compute_identity     = azurerm_user_assigned_identity.compute.name
@@ -41,7 +41,7 @@ run "dev_is_built_from_its_config" {
   }
 
   assert {
-    condition     = azurerm_log_analytics_workspace.this.retention_in_days == yamldecode(file("../../config/dev.yml")).retention.log_days
+    condition     = azurerm_log_analytics_workspace.this[0].retention_in_days == yamldecode(file("../../config/dev.yml")).retention.log_days
     error_message = "The retention of logs comes from the config."
   }
 
@@ -96,7 +96,7 @@ run "test_is_built_from_its_config" {
       storage_account      = azurerm_storage_account.this.name
       key_vault            = azurerm_key_vault.this.name
       container_registry   = azurerm_container_registry.this.name
-      log_analytics        = azurerm_log_analytics_workspace.this.name
+      log_analytics        = azurerm_log_analytics_workspace.this[0].name
       application_insights = azurerm_application_insights.this.name
       workspace_identity   = azurerm_user_assigned_identity.workspace.name
       compute_identity     = azurerm_user_assigned_identity.compute.name
@@ -118,7 +118,7 @@ run "test_is_built_from_its_config" {
   }
 
   assert {
-    condition     = azurerm_log_analytics_workspace.this.retention_in_days == yamldecode(file("../../config/test.yml")).retention.log_days
+    condition     = azurerm_log_analytics_workspace.this[0].retention_in_days == yamldecode(file("../../config/test.yml")).retention.log_days
     error_message = "The retention of logs comes from the config."
   }
 
@@ -173,7 +173,7 @@ run "prod_is_built_from_its_config" {
       storage_account      = azurerm_storage_account.this.name
       key_vault            = azurerm_key_vault.this.name
       container_registry   = azurerm_container_registry.this.name
-      log_analytics        = azurerm_log_analytics_workspace.this.name
+      log_analytics        = azurerm_log_analytics_workspace.this[0].name
       application_insights = azurerm_application_insights.this.name
       workspace_identity   = azurerm_user_assigned_identity.workspace.name
       compute_identity     = azurerm_user_assigned_identity.compute.name
@@ -195,7 +195,7 @@ run "prod_is_built_from_its_config" {
   }
 
   assert {
-    condition     = azurerm_log_analytics_workspace.this.retention_in_days == yamldecode(file("../../config/prod.yml")).retention.log_days
+    condition     = azurerm_log_analytics_workspace.this[0].retention_in_days == yamldecode(file("../../config/prod.yml")).retention.log_days
     error_message = "The retention of logs comes from the config."
   }
 

@@ -78,7 +78,7 @@ run "locks_are_set_where_data_would_be_lost" {
         storage_account    = azurerm_storage_account.this.id
         key_vault          = azurerm_key_vault.this.id
         container_registry = azurerm_container_registry.this.id
-        log_analytics      = azurerm_log_analytics_workspace.this.id
+        log_analytics      = azurerm_log_analytics_workspace.this[0].id
       } : key => ["cannot-delete", "CanNotDelete", scope] if yamldecode(file("../../config/prod.yml")).security.delete_lock
     }
     error_message = "Storage, vault, registry and logs of prod cannot be deleted."

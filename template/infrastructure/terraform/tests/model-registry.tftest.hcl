@@ -134,7 +134,7 @@ run "an_environment_that_is_deleted_leaves_the_registry" {
   }
 }
 
-run "the_other_environments_build_no_registry" {
+run "the_other_environments_reach_the_registry_that_they_read" {
   command = plan
 
   variables {
@@ -142,7 +142,26 @@ run "the_other_environments_build_no_registry" {
   }
 
   assert {
-    condition     = length(module.model_registry) == 0 && length(local.closed_registry_resources) == 0
+    condition     = length(module.model_registry) == 0
     error_message = "There is one registry for all environments."
+  }
+
+  assert {
+    condition = keys(local.closed_registry_resources) == (
+      yamldecode(file("../../config/dev.yml")).model_registry.public_network_access ? [] : ["model_registry", "model_registry_storage"]
+    )
+    error_message = "A closed registry gets private endpoints in each environment that reads it."
+  }
+
+  assert {
+    condition     = split("/", local.registry_id)[4] == try(yamldecode(file("../../config/dev.yml")).names.registry_resource_group, yamldecode(file("../../config/dev.yml")).names.resource_group)
+    error_message = "The registry is where dev builds it."
+  }
+
+  assert {
+    condition = join(", ", [for each in azurerm_role_assignment.model_registry : "${each.principal_id} on ${each.scope}"]) == (
+      local.closed_registry ? "${azurerm_user_assigned_identity.workspace.principal_id} on ${local.registry_group_id}" : ""
+    )
+    error_message = "The managed network of each environment may connect to a closed registry."
   }
 }

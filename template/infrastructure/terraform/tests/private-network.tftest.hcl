@@ -6,7 +6,8 @@ mock_provider "azurerm" {
 }
 
 variables {
-  name = "vnet-test"
+  name      = "vnet-test"
+  workspace = "mlw-test"
   place = {
     resource_group = "rg-test"
     location       = "westeurope"
@@ -19,6 +20,7 @@ variables {
     outbound         = "internet"
     outbound_hosts   = ["index.example.com"]
   }
+  subnets           = yamldecode(file("../shared/private-network.yml")).subnets
   endpoints         = yamldecode(file("../shared/private-network.yml")).endpoints
   managed_endpoints = yamldecode(file("../shared/private-network.yml")).managed_endpoints
   resources = {
@@ -46,22 +48,22 @@ run "nothing_gets_in_and_only_https_gets_out" {
   }
 
   assert {
-    condition     = azurerm_virtual_network.this.name == "vnet-test" && azurerm_virtual_network.this.address_space == toset(["10.80.0.0/18"])
+    condition     = azurerm_virtual_network.this[0].name == "vnet-test" && azurerm_virtual_network.this[0].address_space == toset(["10.80.0.0/18"])
     error_message = "The network has the range of the config."
   }
 
   assert {
-    condition     = { for key, subnet in azurerm_subnet.this : subnet.name => subnet.address_prefixes } == { endpoints = tolist(["10.80.0.0/24"]), runners = tolist(["10.80.1.0/24"]) }
+    condition     = { for subnet in azurerm_virtual_network.this[0].subnet : subnet.name => subnet.address_prefixes } == { endpoints = tolist(["10.80.0.0/24"]), runners = tolist(["10.80.1.0/24"]) }
     error_message = "The subnets have the ranges of the config."
   }
 
   assert {
-    condition     = alltrue([for subnet in azurerm_subnet.this : subnet.default_outbound_access_enabled == false])
+    condition     = alltrue([for subnet in azurerm_virtual_network.this[0].subnet : subnet.default_outbound_access_enabled == false])
     error_message = "No machine gets out by default."
   }
 
   assert {
-    condition     = alltrue([for subnet in azurerm_subnet.this : subnet.private_endpoint_network_policies == "Enabled"])
+    condition     = alltrue([for subnet in azurerm_virtual_network.this[0].subnet : subnet.private_endpoint_network_policies == "Enabled"])
     error_message = "The rules apply to private endpoints too."
   }
 
@@ -79,12 +81,12 @@ run "nothing_gets_in_and_only_https_gets_out" {
   }
 
   assert {
-    condition     = toset(keys(azurerm_subnet_network_security_group_association.this)) == toset(["endpoints", "runners"])
-    error_message = "Both subnets have rules."
+    condition     = alltrue([for subnet in azurerm_virtual_network.this[0].subnet : try(subnet.security_group == azurerm_network_security_group.this[subnet.name].id, false)])
+    error_message = "Both subnets have rules from their first moment on."
   }
 
   assert {
-    condition     = azurerm_public_ip.nat.name == "pip-vnet-test" && azurerm_public_ip.nat.sku == "Standard" && azurerm_public_ip.nat.allocation_method == "Static" && azurerm_nat_gateway.this.name == "nat-vnet-test"
+    condition     = azurerm_public_ip.nat[0].name == "pip-vnet-test" && azurerm_public_ip.nat[0].sku == "Standard" && azurerm_public_ip.nat[0].allocation_method == "Static" && azurerm_nat_gateway.this[0].name == "nat-vnet-test" && endswith(azurerm_subnet_nat_gateway_association.runners[0].subnet_id, "/subnets/runners")
     error_message = "Runners get out through one fixed address."
   }
 }
@@ -179,8 +181,13 @@ run "a_data_lake_and_a_model_registry_get_theirs" {
   }
 
   assert {
-    condition     = toset(keys(azurerm_machine_learning_workspace_network_outbound_rule_private_endpoint.this)) == toset(["storage-queue", "storage-table", "lake-blob", "lake-dfs"])
+    condition     = toset(keys(azurerm_machine_learning_workspace_network_outbound_rule_private_endpoint.this)) == toset(["storage-queue", "storage-table", "lake-blob", "lake-dfs", "model-registry-blob"])
     error_message = "Jobs reach the data lake."
+  }
+
+  assert {
+    condition     = azurerm_machine_learning_workspace_network_outbound_rule_private_endpoint.this["model-registry-blob"].sub_resource_target == "blob" && keys(azurerm_resource_group_template_deployment.rule) == ["model-registry"]
+    error_message = "Jobs and endpoints reach the model registry and its models."
   }
 }
 
@@ -210,6 +217,194 @@ run "only_approved_hosts_are_reached_when_the_way_out_is_closed_too" {
     condition     = toset([for each in azurerm_machine_learning_workspace_network_outbound_rule_fqdn.this : each.timeouts.create]) == toset(["90m"])
     error_message = "There is time to create the firewall."
   }
+}
+
+run "a_subnet_of_the_company_is_used_as_it_is" {
+  command = plan
+
+  module {
+    source = "./modules/private-network"
+  }
+
+  variables {
+    network = {
+      existing_subnet_id = "/subscriptions/00000000-0000-0000-0000-000000000009/resourceGroups/rg-hub/providers/Microsoft.Network/virtualNetworks/vnet-spoke/subnets/snet-ml"
+      outbound           = "internet"
+      outbound_hosts     = []
+    }
+  }
+
+  assert {
+    condition     = alltrue([for each in azurerm_private_endpoint.this : each.subnet_id == var.network.existing_subnet_id])
+    error_message = "The private endpoints are in the subnet of the company."
+  }
+
+  assert {
+    condition     = length(azurerm_virtual_network.this) + length(azurerm_network_security_group.this) + length(azurerm_nat_gateway.this) + length(azurerm_public_ip.nat) == 0
+    error_message = "Beside a subnet of the company no network is built."
+  }
+
+  assert {
+    condition     = alltrue([for each in azurerm_private_dns_zone_virtual_network_link.this : each.virtual_network_id == split("/subnets/", var.network.existing_subnet_id)[0]]) && output.name == "vnet-spoke"
+    error_message = "The network of the company resolves the names."
+  }
+}
+
+run "without_nat_there_is_no_public_address" {
+  command = plan
+
+  module {
+    source = "./modules/private-network"
+  }
+
+  variables {
+    network = {
+      address_space    = "10.80.0.0/18"
+      endpoints_subnet = "10.80.0.0/24"
+      runners_subnet   = "10.80.1.0/24"
+      nat              = false
+      outbound         = "internet"
+      outbound_hosts   = []
+    }
+  }
+
+  assert {
+    condition     = length(azurerm_public_ip.nat) + length(azurerm_nat_gateway.this) + length(azurerm_subnet_nat_gateway_association.runners) == 0
+    error_message = "With nat false there is neither gateway nor address."
+  }
+}
+
+run "central_zones_are_used_by_their_ids" {
+  command = plan
+
+  module {
+    source = "./modules/private-network"
+  }
+
+  variables {
+    network = {
+      address_space    = "10.80.0.0/18"
+      endpoints_subnet = "10.80.0.0/24"
+      runners_subnet   = "10.80.1.0/24"
+      dns              = "central"
+      dns_zone_ids = [for zone in toset(flatten([for each in yamldecode(file("../shared/private-network.yml")).endpoints : each.zones])) :
+        "/subscriptions/00000000-0000-0000-0000-000000000009/resourceGroups/rg-dns/providers/Microsoft.Network/privateDnsZones/${zone}"
+      ]
+      outbound       = "internet"
+      outbound_hosts = []
+    }
+  }
+
+  assert {
+    condition     = alltrue([for key, each in azurerm_private_endpoint.this : join(",", [for id in each.private_dns_zone_group[0].private_dns_zone_ids : basename(id)]) == join(",", var.endpoints[key].zones)])
+    error_message = "Each endpoint is registered in the central zones of its kind."
+  }
+
+  assert {
+    condition     = length(azurerm_private_dns_zone.this) + length(azurerm_private_dns_zone_virtual_network_link.this) == 0
+    error_message = "Beside central zones there are none of one's own."
+  }
+}
+
+run "a_policy_may_register_the_endpoints" {
+  command = plan
+
+  module {
+    source = "./modules/private-network"
+  }
+
+  variables {
+    network = {
+      address_space    = "10.80.0.0/18"
+      endpoints_subnet = "10.80.0.0/24"
+      runners_subnet   = "10.80.1.0/24"
+      dns              = "policy"
+      outbound         = "internet"
+      outbound_hosts   = []
+    }
+  }
+
+  assert {
+    condition = toset([
+      for each in azurerm_private_endpoint.policy :
+      "${each.name} ${basename(each.private_service_connection[0].private_connection_resource_id)} ${join(",", each.private_service_connection[0].subresource_names)} ${each.private_service_connection[0].is_manual_connection}"
+      ]) == toset([
+      "pe-workspace mlw-test amlworkspace false",
+      "pe-blob sttest blob false",
+      "pe-file sttest file false",
+      "pe-queue sttest queue false",
+      "pe-table sttest table false",
+      "pe-vault kv-test vault false",
+      "pe-container-registry crtest registry false",
+    ])
+    error_message = "The endpoints that a policy registers differ from this list."
+  }
+
+  assert {
+    condition     = length(azurerm_private_dns_zone.this) == 0 && alltrue([for each in azurerm_private_endpoint.policy : length(each.private_dns_zone_group) == 0])
+    error_message = "The zones are left to the policy."
+  }
+
+  assert {
+    condition     = azurerm_role_assignment.this["files"].scope == azurerm_private_endpoint.policy["file"].id
+    error_message = "The workspace sees the endpoint that a policy registers."
+  }
+}
+
+run "more_ways_out_are_rules_in_the_words_of_azure" {
+  command = plan
+
+  module {
+    source = "./modules/private-network"
+  }
+
+  variables {
+    network = {
+      address_space    = "10.80.0.0/18"
+      endpoints_subnet = "10.80.0.0/24"
+      runners_subnet   = "10.80.1.0/24"
+      outbound         = "internet"
+      outbound_hosts   = []
+      outbound_rules = {
+        database = { resource_id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Sql/servers/sql", group = "sqlServer" }
+        packages = { service_tag = "AzureDevOps", ports = "443" }
+      }
+    }
+  }
+
+  assert {
+    condition = { for key, each in azurerm_resource_group_template_deployment.rule : jsondecode(each.template_content).resources[0].name => values(jsondecode(each.template_content).resources[0].properties.destination) } == {
+      "mlw-test/rule-database" = ["/subscriptions/s/resourceGroups/g/providers/Microsoft.Sql/servers/sql", "sqlServer"]
+      "mlw-test/rule-packages" = ["443", "TCP", "AzureDevOps"]
+    }
+    error_message = "The rules differ from the config."
+  }
+
+  assert {
+    condition     = alltrue([for each in azurerm_resource_group_template_deployment.rule : each.deployment_mode == "Incremental"])
+    error_message = "No rule deletes anything else in the resource group."
+  }
+}
+
+run "an_unknown_place_of_the_zones_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/private-network"
+  }
+
+  variables {
+    network = {
+      address_space    = "10.80.0.0/18"
+      endpoints_subnet = "10.80.0.0/24"
+      runners_subnet   = "10.80.1.0/24"
+      dns              = "hub"
+      outbound         = "internet"
+      outbound_hosts   = []
+    }
+  }
+
+  expect_failures = [var.network]
 }
 
 run "a_subnet_outside_the_network_is_refused" {

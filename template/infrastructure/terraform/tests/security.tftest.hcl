@@ -136,12 +136,12 @@ run "logs_need_an_identity_and_are_kept" {
   }
 
   assert {
-    condition     = azurerm_application_insights.this.workspace_id == azurerm_log_analytics_workspace.this.id
+    condition     = azurerm_application_insights.this.workspace_id == azurerm_log_analytics_workspace.this[0].id
     error_message = "Application Insights writes to Log Analytics."
   }
 
   assert {
-    condition     = azurerm_log_analytics_workspace.this.local_authentication_enabled == false
+    condition     = azurerm_log_analytics_workspace.this[0].local_authentication_enabled == false
     error_message = "Log Analytics keys are off."
   }
 

@@ -47,3 +47,12 @@ variable "assignments" {
     skip_service_principal_aad_check = bool
   }))
 }
+
+variable "customer_key" {
+  description = "The key of the company, without its version, and the identity that may use it; when null, Azure has the key."
+  type = object({
+    name        = string
+    identity_id = string
+  })
+  default = null
+}

@@ -7,46 +7,57 @@ terraform {
   }
 }
 
+locals {
+  # A subnet of the company's network has rules and a way out of its own, which are not ours to change.
+  own     = var.network.existing_subnet_id == null
+  subnets = { for key, rules in var.subnets : key => rules if local.own }
+  ranges  = { endpoints = var.network.endpoints_subnet, runners = var.network.runners_subnet }
+  nat     = local.own && var.network.nat
+
+  network_id = local.own ? one(azurerm_virtual_network.this[*].id) : split("/subnets/", var.network.existing_subnet_id)[0]
+  subnet_id  = local.own ? "${local.network_id}/subnets/endpoints" : var.network.existing_subnet_id
+}
+
+# With its subnets and their security groups in one request: a policy of Azure's landing zones refuses a subnet that has
+# no group even for a moment.
 resource "azurerm_virtual_network" "this" {
+  count = local.own ? 1 : 0
+
   name                = var.name
   resource_group_name = var.place.resource_group
   location            = var.place.location
   tags                = var.place.tags
   address_space       = [var.network.address_space]
-}
 
-locals {
-  # Azure's default rules, which apply beside these, allow all traffic within the network and out to the internet.
-  subnets = {
-    endpoints = {
-      range = var.network.endpoints_subnet
-      rules = {
-        https-in = { priority = 100, direction = "Inbound", access = "Allow", protocol = "Tcp", source = "VirtualNetwork", port = "443" }
-        deny-in  = { priority = 4096, direction = "Inbound", access = "Deny", protocol = "*", source = "*", port = "*" }
-      }
-    }
-    runners = {
-      range = var.network.runners_subnet
-      rules = {
-        deny-in   = { priority = 4096, direction = "Inbound", access = "Deny", protocol = "*", source = "*", port = "*" }
-        https-out = { priority = 100, direction = "Outbound", access = "Allow", protocol = "Tcp", source = "VirtualNetwork", port = "443" }
-        deny-out  = { priority = 4096, direction = "Outbound", access = "Deny", protocol = "*", source = "*", port = "*" }
-      }
+  dynamic "subnet" {
+    for_each = local.subnets
+    content {
+      name             = subnet.key
+      address_prefixes = [local.ranges[subnet.key]]
+      security_group   = azurerm_network_security_group.this[subnet.key].id
+
+      default_outbound_access_enabled = false
+      # Otherwise the rules of the group would not apply to private endpoints.
+      private_endpoint_network_policies = "Enabled"
     }
   }
 }
 
-resource "azurerm_subnet" "this" {
-  for_each = local.subnets
+# Until v0.11 the subnets and their groups were resources of their own; in Azure they stay as they are.
+removed {
+  from = azurerm_subnet.this
 
-  name                 = each.key
-  resource_group_name  = var.place.resource_group
-  virtual_network_name = azurerm_virtual_network.this.name
-  address_prefixes     = [each.value.range]
+  lifecycle {
+    destroy = false
+  }
+}
 
-  default_outbound_access_enabled = false
-  # Otherwise the rules below would not apply to private endpoints.
-  private_endpoint_network_policies = "Enabled"
+removed {
+  from = azurerm_subnet_network_security_group_association.this
+
+  lifecycle {
+    destroy = false
+  }
 }
 
 resource "azurerm_network_security_group" "this" {
@@ -58,7 +69,7 @@ resource "azurerm_network_security_group" "this" {
   tags                = var.place.tags
 
   dynamic "security_rule" {
-    for_each = each.value.rules
+    for_each = each.value
     content {
       name                       = security_rule.key
       priority                   = security_rule.value.priority
@@ -73,15 +84,10 @@ resource "azurerm_network_security_group" "this" {
   }
 }
 
-resource "azurerm_subnet_network_security_group_association" "this" {
-  for_each = local.subnets
-
-  subnet_id                 = azurerm_subnet.this[each.key].id
-  network_security_group_id = azurerm_network_security_group.this[each.key].id
-}
-
 # Runners reach the code host and the package index through one fixed address, which others can put on an allowlist.
 resource "azurerm_public_ip" "nat" {
+  count = local.nat ? 1 : 0
+
   name                = "pip-${var.name}"
   resource_group_name = var.place.resource_group
   location            = var.place.location
@@ -91,6 +97,8 @@ resource "azurerm_public_ip" "nat" {
 }
 
 resource "azurerm_nat_gateway" "this" {
+  count = local.nat ? 1 : 0
+
   name                = "nat-${var.name}"
   resource_group_name = var.place.resource_group
   location            = var.place.location
@@ -99,13 +107,17 @@ resource "azurerm_nat_gateway" "this" {
 }
 
 resource "azurerm_nat_gateway_public_ip_association" "this" {
-  nat_gateway_id       = azurerm_nat_gateway.this.id
-  public_ip_address_id = azurerm_public_ip.nat.id
+  count = local.nat ? 1 : 0
+
+  nat_gateway_id       = azurerm_nat_gateway.this[0].id
+  public_ip_address_id = azurerm_public_ip.nat[0].id
 }
 
 resource "azurerm_subnet_nat_gateway_association" "runners" {
-  subnet_id      = azurerm_subnet.this["runners"].id
-  nat_gateway_id = azurerm_nat_gateway.this.id
+  count = local.nat ? 1 : 0
+
+  subnet_id      = "${local.network_id}/subnets/runners"
+  nat_gateway_id = azurerm_nat_gateway.this[0].id
 }
 
 locals {
@@ -114,8 +126,10 @@ locals {
   hosts             = var.network.outbound == "approved" ? var.network.outbound_hosts : []
 }
 
+# Zones of one's own, those that the company has in a central place, or none here: then a policy of the company adds them
+# to the endpoints.
 resource "azurerm_private_dns_zone" "this" {
-  for_each = toset(flatten([for endpoint in local.endpoints : endpoint.zones]))
+  for_each = var.network.dns == "own" ? toset(flatten([for endpoint in local.endpoints : endpoint.zones])) : []
 
   name                = each.value
   resource_group_name = var.place.resource_group
@@ -127,19 +141,26 @@ resource "azurerm_private_dns_zone_virtual_network_link" "this" {
 
   name                 = "link-${var.name}"
   private_dns_zone_id  = each.value.id
-  virtual_network_id   = azurerm_virtual_network.this.id
+  virtual_network_id   = local.network_id
   registration_enabled = false
   tags                 = var.place.tags
 }
 
+locals {
+  zones = merge(
+    { for name, zone in azurerm_private_dns_zone.this : name => zone.id },
+    { for id in var.network.dns == "central" ? var.network.dns_zone_ids : [] : basename(id) => id },
+  )
+}
+
 resource "azurerm_private_endpoint" "this" {
-  for_each = local.endpoints
+  for_each = var.network.dns == "policy" ? {} : local.endpoints
 
   name                = "pe-${each.key}"
   resource_group_name = var.place.resource_group
   location            = var.place.location
   tags                = var.place.tags
-  subnet_id           = azurerm_subnet.this["endpoints"].id
+  subnet_id           = local.subnet_id
 
   private_service_connection {
     name                           = "pe-${each.key}"
@@ -150,14 +171,40 @@ resource "azurerm_private_endpoint" "this" {
 
   private_dns_zone_group {
     name                 = "default"
-    private_dns_zone_ids = [for zone in each.value.zones : azurerm_private_dns_zone.this[zone].id]
+    private_dns_zone_ids = [for zone in each.value.zones : local.zones[zone]]
   }
+}
+
+# The same, but their zones are the policy's: Terraform would plan to remove them, and cannot be told so by a condition.
+resource "azurerm_private_endpoint" "policy" {
+  for_each = var.network.dns == "policy" ? local.endpoints : {}
+
+  name                = "pe-${each.key}"
+  resource_group_name = var.place.resource_group
+  location            = var.place.location
+  tags                = var.place.tags
+  subnet_id           = local.subnet_id
+
+  private_service_connection {
+    name                           = "pe-${each.key}"
+    private_connection_resource_id = var.resources[each.value.on]
+    subresource_names              = [each.value.group]
+    is_manual_connection           = false
+  }
+
+  lifecycle {
+    ignore_changes = [private_dns_zone_group]
+  }
+}
+
+locals {
+  endpoint_ids = { for key, endpoint in merge(azurerm_private_endpoint.this, azurerm_private_endpoint.policy) : key => endpoint.id }
 }
 
 resource "azurerm_role_assignment" "this" {
   for_each = var.assignments
 
-  scope                            = azurerm_private_endpoint.this[trimsuffix(each.value.on, "_endpoint")].id
+  scope                            = local.endpoint_ids[trimsuffix(each.value.on, "_endpoint")]
   role_definition_id               = each.value.role_definition_id
   principal_id                     = each.value.principal_id
   principal_type                   = each.value.principal_type
@@ -167,7 +214,7 @@ resource "azurerm_role_assignment" "this" {
 # The way out of the network in which the workspace runs jobs and endpoints. Azure was seen to lose rules that are
 # created at the same time (Azure/terraform-provider-azapi#453); `terraform apply -parallelism=1` creates them in turn.
 resource "azurerm_machine_learning_workspace_network_outbound_rule_private_endpoint" "this" {
-  for_each = local.managed_endpoints
+  for_each = { for key, endpoint in local.managed_endpoints : key => endpoint if endpoint.group != "amlregistry" }
 
   name                = each.key
   workspace_id        = var.resources.workspace
@@ -189,4 +236,54 @@ resource "azurerm_machine_learning_workspace_network_outbound_rule_fqdn" "this" 
   }
 
   depends_on = [azurerm_machine_learning_workspace_network_outbound_rule_private_endpoint.this]
+}
+
+# azurerm 5.2 knows some targets of an endpoint and no other, such as a registry: these rules are in Azure's own words. One
+# deployment for each, because Terraform deletes what a deployment made only together with the deployment.
+locals {
+  rules = merge(
+    {
+      for key, endpoint in local.managed_endpoints : key => {
+        type        = "PrivateEndpoint"
+        category    = "UserDefined"
+        destination = { serviceResourceId = var.resources[endpoint.on], subresourceTarget = endpoint.group }
+      } if endpoint.group == "amlregistry"
+    },
+    {
+      for name, rule in var.network.outbound_rules : "rule-${name}" => {
+        type        = "PrivateEndpoint"
+        category    = "UserDefined"
+        destination = { serviceResourceId = rule.resource_id, subresourceTarget = rule.group }
+      } if rule.resource_id != null
+    },
+    {
+      for name, rule in var.network.outbound_rules : "rule-${name}" => {
+        type        = "ServiceTag"
+        category    = "UserDefined"
+        destination = { serviceTag = rule.service_tag, protocol = rule.protocol, portRanges = rule.ports }
+      } if rule.service_tag != null
+    },
+  )
+}
+
+resource "azurerm_resource_group_template_deployment" "rule" {
+  for_each = local.rules
+
+  name                = "outbound-${each.key}"
+  resource_group_name = var.place.resource_group
+  deployment_mode     = "Incremental"
+  tags                = var.place.tags
+
+  template_content = jsonencode({
+    "$schema"      = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
+    contentVersion = "1.0.0.0"
+    resources = [{
+      type       = "Microsoft.MachineLearningServices/workspaces/outboundRules"
+      apiVersion = "2026-05-01"
+      name       = "${var.workspace}/${each.key}"
+      properties = each.value
+    }]
+  })
+
+  depends_on = [azurerm_machine_learning_workspace_network_outbound_rule_fqdn.this]
 }

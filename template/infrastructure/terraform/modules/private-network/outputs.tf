@@ -1,4 +1,4 @@
 output "name" {
   description = "Name of the virtual network."
-  value       = azurerm_virtual_network.this.name
+  value       = local.own ? azurerm_virtual_network.this[0].name : basename(local.network_id)
 }

@@ -3,6 +3,11 @@ variable "name" {
   type        = string
 }
 
+variable "workspace" {
+  description = "Name of the Azure ML workspace."
+  type        = string
+}
+
 variable "place" {
   description = "Resource group, region and tags of everything in this module."
   type = object({
@@ -13,18 +18,29 @@ variable "place" {
 }
 
 variable "network" {
-  description = "The section `network` of the environment's config."
+  description = "The section `network` of the environment's config: ranges of one's own, or a subnet that exists."
   type = object({
-    address_space    = string
-    endpoints_subnet = string
-    runners_subnet   = string
-    outbound         = string
-    outbound_hosts   = list(string)
+    address_space      = optional(string)
+    endpoints_subnet   = optional(string)
+    runners_subnet     = optional(string)
+    existing_subnet_id = optional(string)
+    nat                = optional(bool, true)
+    dns                = optional(string, "own")
+    dns_zone_ids       = optional(list(string), [])
+    outbound           = string
+    outbound_hosts     = list(string)
+    outbound_rules = optional(map(object({
+      resource_id = optional(string)
+      group       = optional(string)
+      service_tag = optional(string)
+      protocol    = optional(string, "TCP")
+      ports       = optional(string)
+    })), {})
   })
 
   validation {
     # A range is inside another when it is no larger, and both begin with the same bits.
-    condition = try(alltrue([
+    condition = var.network.existing_subnet_id != null || try(alltrue([
       for subnet in [var.network.endpoints_subnet, var.network.runners_subnet] :
       tonumber(split("/", subnet)[1]) >= tonumber(split("/", var.network.address_space)[1]) &&
       cidrhost("${cidrhost(subnet, 0)}/${split("/", var.network.address_space)[1]}", 0) == cidrhost(var.network.address_space, 0)
@@ -34,7 +50,7 @@ variable "network" {
 
   validation {
     # Two ranges overlap when they begin with the same bits, as many as the larger range has.
-    condition = try(length(distinct([
+    condition = var.network.existing_subnet_id != null || try(length(distinct([
       for subnet in [var.network.endpoints_subnet, var.network.runners_subnet] :
       cidrhost("${cidrhost(subnet, 0)}/${min(split("/", var.network.endpoints_subnet)[1], split("/", var.network.runners_subnet)[1])}", 0)
     ])) == 2, false)
@@ -45,6 +61,23 @@ variable "network" {
     condition     = contains(["internet", "approved"], var.network.outbound)
     error_message = "network.outbound must be \"internet\" or \"approved\"."
   }
+
+  validation {
+    condition     = contains(["own", "central", "policy"], var.network.dns)
+    error_message = "network.dns must be \"own\", \"central\" or \"policy\"."
+  }
+}
+
+variable "subnets" {
+  description = "The subnets of one's own network, each with the rules of its security group."
+  type = map(map(object({
+    priority  = number
+    direction = string
+    access    = string
+    protocol  = string
+    source    = string
+    port      = string
+  })))
 }
 
 variable "endpoints" {

@@ -69,12 +69,6 @@ mock_resource "azurerm_virtual_network" {
   }
 }
 
-mock_resource "azurerm_subnet" {
-  defaults = {
-    id = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/mock/subnets/mock"
-  }
-}
-
 mock_resource "azurerm_network_security_group" {
   defaults = {
     id = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.Network/networkSecurityGroups/mock"

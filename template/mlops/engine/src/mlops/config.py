@@ -20,9 +20,26 @@ Range = Annotated[IPv4Network, Field(strict=False)]
 GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 Guid = Annotated[str, StringConstraints(pattern=f"^{GUID}$")]
 PRIVATE_RANGES = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")  # RFC 1918
+PRIVATE_NETWORK = "infrastructure/shared/private-network.yml"
 COLLECTED = "azureml://datastores/workspaceblobstore/paths/modelDataCollector"  # as Azure ML does by default
 DOCKER_RANGE = IPv4Network("172.17.0.0/16")
 EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,30}[a-z0-9]$")]
+
+
+OF_NETWORK = r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Network"
+SubnetId = Annotated[str, StringConstraints(pattern=rf"^{OF_NETWORK}/virtualNetworks/[^/]+/subnets/[^/]+$")]
+ZoneId = Annotated[str, StringConstraints(pattern=rf"^{OF_NETWORK}/privateDnsZones/[^/]+$")]
+ResourceId = Annotated[str, StringConstraints(pattern=r"^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/.+$")]
+OF_GROUP = r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers"
+LogAnalyticsId = Annotated[
+    str, StringConstraints(pattern=rf"^{OF_GROUP}/Microsoft\.OperationalInsights/workspaces/[^/]+$")
+]
+VaultId = Annotated[str, StringConstraints(pattern=rf"^{OF_GROUP}/Microsoft\.KeyVault/vaults/[^/]+$")]
+IdentityId = Annotated[
+    str, StringConstraints(pattern=rf"^{OF_GROUP}/Microsoft\.ManagedIdentity/userAssignedIdentities/[^/]+$")
+]
+SMALLEST = {"endpoints_subnet": 27, "runners_subnet": 29}
+"""The longest prefix of the subnets: room for all private endpoints, and Azure's own minimum."""
 
 
 class Names(Section):
@@ -45,6 +62,8 @@ class Names(Section):
     registry: Text
     registry_resource_group: Text | None = None
     """None in projects from before the key, whose registry is in the group of the environment that builds it."""
+    registry_subscription: Guid | None = None
+    """None where the registry is in the subscription of the environment."""
     registry_log_analytics: Text | None = None
     online_endpoint: EndpointName
     batch_endpoint: EndpointName
@@ -220,18 +239,45 @@ class Alerts(Section):
     failed_jobs: Count
 
 
-class Network(Section):
-    """Address ranges of the private network, and where the compute may go."""
+RuleName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")]
 
-    address_space: Range
-    endpoints_subnet: Range
-    runners_subnet: Range
+
+class OutboundRule(Section):
+    """One more way out for the compute: a private endpoint to a part of a resource, or a service tag with its ports."""
+
+    resource_id: ResourceId | None = None
+    group: Text | None = None
+    service_tag: Text | None = None
+    protocol: Literal["TCP", "UDP", "ICMP", "*"] = "TCP"
+    ports: Text | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "OutboundRule":
+        to_resource, to_tag = (self.resource_id, self.group), (self.service_tag, self.ports)
+        if not (all(to_resource) and not any(to_tag)) and not (all(to_tag) and not any(to_resource)):
+            raise ValueError("give resource_id and group (a private endpoint), or service_tag and ports")
+        return self
+
+
+class Network(Section):
+    """The private network: ranges of one's own or a subnet that exists, DNS zones, and where the compute may go."""
+
+    address_space: Range | None = None
+    endpoints_subnet: Range | None = None
+    runners_subnet: Range | None = None
+    existing_subnet_id: SubnetId | None = None
+    nat: bool = True
+    dns: Literal["own", "central", "policy"] = "own"
+    dns_zone_ids: Annotated[list[ZoneId], Field(default_factory=list)]
     outbound: Literal["internet", "approved"]
     outbound_hosts: list[Annotated[str, StringConstraints(pattern=r"^(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+$")]]
+    outbound_rules: Annotated[dict[RuleName, OutboundRule], Field(default_factory=dict)]
 
     @field_validator("address_space")
     @classmethod
-    def _private(cls, space: IPv4Network) -> IPv4Network:
+    def _private(cls, space: IPv4Network | None) -> IPv4Network | None:
+        if space is None:
+            return None
         if not any(space.subnet_of(IPv4Network(each)) for each in PRIVATE_RANGES):
             raise ValueError(f"{space} is no private range: use one inside {', '.join(PRIVATE_RANGES)}")
         if space.overlaps(DOCKER_RANGE):
@@ -240,11 +286,28 @@ class Network(Section):
 
     @model_validator(mode="after")
     def _subnets_fit(self) -> "Network":
-        for name, subnet in (("endpoints_subnet", self.endpoints_subnet), ("runners_subnet", self.runners_subnet)):
-            if not subnet.subnet_of(self.address_space):
-                raise ValueError(f"{name} {subnet} is not inside address_space {self.address_space}")
-        if self.endpoints_subnet.overlaps(self.runners_subnet):
-            raise ValueError(f"endpoints_subnet {self.endpoints_subnet} overlaps runners_subnet {self.runners_subnet}")
+        names = ("address_space", "endpoints_subnet", "runners_subnet")
+        space, endpoints, runners = ranges = (self.address_space, self.endpoints_subnet, self.runners_subnet)
+        if self.existing_subnet_id:
+            if given := [name for name, value in zip(names, ranges, strict=True) if value]:
+                raise ValueError(f"existing_subnet_id is in a network that exists: remove {', '.join(given)}")
+            return self
+        if space is None or endpoints is None or runners is None:
+            missing = [name for name, value in zip(names, ranges, strict=True) if value is None]
+            raise ValueError(f"{', '.join(missing)}: the key is missing, and so is existing_subnet_id")
+        for name, subnet in (("endpoints_subnet", endpoints), ("runners_subnet", runners)):
+            if not subnet.subnet_of(space):
+                raise ValueError(f"{name} {subnet} is not inside address_space {space}")
+            if subnet.prefixlen > SMALLEST[name]:
+                raise ValueError(f"{name} {subnet} is too small: use a range of /{SMALLEST[name]} or larger")
+        if endpoints.overlaps(runners):
+            raise ValueError(f"endpoints_subnet {endpoints} overlaps runners_subnet {runners}")
+        return self
+
+    @model_validator(mode="after")
+    def _zones_fit(self) -> "Network":
+        if self.dns_zone_ids and self.dns != "central":
+            raise ValueError(f'dns_zone_ids are for dns: "central", and dns is "{self.dns}": change one of the two')
         return self
 
 
@@ -257,11 +320,12 @@ class ModelRegistry(Section):
 
 
 class Retention(Section):
-    """Days for which logs, earlier versions of blobs, and collected requests are kept."""
+    """Days for which logs, earlier versions of blobs, and collected requests are kept, and where logs of a company go."""
 
     log_days: Count
     version_days: Count = 30  # files from before these two keys
     collected_days: Count = 90
+    log_analytics_id: LogAnalyticsId | None = None
 
 
 class Storage(Section):
@@ -271,11 +335,41 @@ class Storage(Section):
     shared_keys: bool = False
 
 
+class CustomerKey(Section):
+    """A key of the company in a vault of its own, and the identity of the company that may use it."""
+
+    key_id: Annotated[str, StringConstraints(pattern=r"^https://[^/]+/keys/[^/]+/[0-9a-f]{32}$")]
+    vault_id: VaultId
+    identity_id: IdentityId
+    identity_client_id: Guid
+
+    @model_validator(mode="after")
+    def _key_is_in_the_vault(self) -> "CustomerKey":
+        name = self.vault_id.rpartition("/")[2]
+        if not self.key_id.startswith(f"https://{name}.".lower()):
+            raise ValueError(f"key_id is of another vault than vault_id, {name}: correct one of the two")
+        return self
+
+
 class Security(Section):
-    """Switches of the infrastructure's security."""
+    """Switches of the infrastructure's security, and the company's own key instead of Azure's."""
 
     purge_protection: bool
     delete_lock: bool
+    customer_key: CustomerKey | None = None
+
+
+class Access(Section):
+    """Who works in the workspace without a compute instance: groups in Entra ID, by object id."""
+
+    data_scientists: Annotated[list[Guid], Field(default_factory=list)]
+
+    @field_validator("data_scientists")
+    @classmethod
+    def _once(cls, groups: list[str]) -> list[str]:
+        if twice := sorted({each for each in groups if [one.casefold() for one in groups].count(each.casefold()) > 1}):
+            raise ValueError(f"the group {twice[0]} is there twice: remove one")
+        return groups
 
 
 class EnvironmentConfig(Section):
@@ -301,6 +395,7 @@ class EnvironmentConfig(Section):
     retention: Retention | None = None
     storage: Storage | None = None
     security: Security | None = None
+    access: Access | None = None
 
     @property
     def redundancy(self) -> str:
@@ -510,6 +605,7 @@ TOOLS = {
     "budget": ("terraform", "bicep"),
     "retention": ("terraform", "bicep"),
     "security": ("terraform", "bicep"),
+    "access": ("terraform", "bicep"),
 }
 """The parts that the tools of the infrastructure read."""
 
@@ -571,7 +667,7 @@ def _rollout_problems(config: EnvironmentConfig) -> Iterator[Problem]:
         yield Problem("rollout.without_traffic", problem)
 
 
-OF_THE_REGISTRY = ("names.registry_resource_group", "names.registry_log_analytics")
+OF_THE_REGISTRY = ("names.registry_resource_group", "names.registry_log_analytics", "names.registry_subscription")
 """Names that an environment may lack: projects from before them have the registry in an environment's group."""
 
 
@@ -587,12 +683,33 @@ def _registry_problems(config: EnvironmentConfig) -> Iterator[Problem]:
         yield Problem("model_registry.log_days", "the key is missing, and the registry in a group of its own needs it")
 
 
+def _zone_problems(project: Project, config: EnvironmentConfig) -> Iterator[Problem]:
+    """Find central DNS zones that are missing, or of which no private endpoint has a use."""
+    network = config.network
+    if network is None or network.dns != "central":
+        return
+    endpoints = load_yaml(project.root / PRIVATE_NETWORK)["endpoints"].values()
+    zones: dict[str, set[str]] = {}
+    for each in endpoints:
+        zones.setdefault(each["on"], set()).update(each["zones"])
+    needed = set().union(*(found for on, found in zones.items() if on != "data_lake" or config.names.data_lake))
+    given = [each.rpartition("/")[2] for each in network.dns_zone_ids]
+    if strange := sorted(set(given) - set().union(*zones.values())):
+        problem = f"no private endpoint has a use for {', '.join(strange)}: the zones are {', '.join(sorted(needed))}"
+        yield Problem("network.dns_zone_ids", problem)
+    if missing := sorted(needed - set(given)):
+        yield Problem("network.dns_zone_ids", f"add the id of the zone {', '.join(missing)}")
+    if twice := sorted({each for each in given if given.count(each) > 1}):
+        yield Problem("network.dns_zone_ids", f"{', '.join(twice)} is there twice: keep the one that your network uses")
+
+
 def _section_problems(project: Project, config: EnvironmentConfig) -> Iterator[Problem]:
     """Find parts of the file that nothing would build, and infrastructure without its settings."""
     yield from _cluster_problems(config.compute)
     yield from _delivery_problems(project, config)
     yield from _rollout_problems(config)
     yield from _registry_problems(config)
+    yield from _zone_problems(project, config)
     optional = {path for paths in ADD_ONS.values() for path in paths} | {*OF_THE_REGISTRY}
     for add_on, paths in ADD_ONS.items():
         for path in paths:
@@ -606,7 +723,7 @@ def _section_problems(project: Project, config: EnvironmentConfig) -> Iterator[P
         there = getattr(config, key) is not None
         if there and project.infrastructure not in tools:
             yield Problem(key, "the project does not build this: remove the key")
-        if not there and project.infrastructure in tools:
+        if not there and project.infrastructure in tools and key != "access":
             yield Problem(key, "the key is missing")
     if config.storage is not None and project.infrastructure not in TOOLS["security"]:
         yield Problem("storage", "the project does not build this: remove the key")

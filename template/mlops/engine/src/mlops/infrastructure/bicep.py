@@ -7,6 +7,7 @@ from mlops.config import EnvironmentConfig, builds_registry_apart
 from mlops.errors import CommandError
 from mlops.infrastructure.provisioned import Provisioned
 from mlops.infrastructure.workspace import (
+    delete_old_rules,
     enable_serverless_spark,
     existing_instances,
     online_endpoint_exists,
@@ -14,7 +15,7 @@ from mlops.infrastructure.workspace import (
 )
 from mlops.project import Project
 from mlops.shell import Shell
-from mlops.subscription.account import REMEDIES, account, find
+from mlops.subscription.account import REMEDIES, account, find, role_assignments
 from mlops.subscription.checks import Context
 from mlops.subscription.checks.tools import Tool
 from mlops.subscription.choices import Action
@@ -80,6 +81,7 @@ class Bicep(Provisioned):
         plans.append(_deploy(shell, action, arguments))
         if action == "plan":
             return "\n".join(plan for plan in plans if plan)
+        delete_old_rules(shell, self.project, config)
         enable_serverless_spark(shell, config)
         outputs = find(shell, "deployment", "sub", "show", *name, "--query", "properties.outputs")
         for key, output in sorted((outputs or {}).items()):
@@ -157,5 +159,24 @@ def _destroy(shell: Shell, config: EnvironmentConfig) -> None:
         print(f"# There is no resource group {group}.", flush=True)
         return
     delete_locks(shell, group)
+    _delete_rights_to_registry(shell, config)
     purge_workspace(shell, config)
     shell.run("az", "group", "delete", "--name", group, "--yes")
+
+
+def _delete_rights_to_registry(shell: Shell, config: EnvironmentConfig) -> None:
+    """Delete what the workspace's identity may do in the group of a closed registry, which outlives the environment.
+
+    A deployment gives it to the next identity of that name, and Azure refuses that while the old one has it.
+    """
+    names = config.names
+    if not config.closed or names.registry_resource_group is None or shell.dry_run:
+        return
+    place = ("--name", str(names.workspace_identity), "--resource-group", names.resource_group)
+    identity = find(shell, "identity", "show", *place)
+    if identity is None:
+        return
+    subscription = names.registry_subscription or account(shell).subscription
+    scope = f"/subscriptions/{subscription}/resourceGroups/{names.registry_resource_group}"
+    if ids := [role["id"] for role in role_assignments(shell, scope, identity["principalId"])]:
+        shell.run("az", "role", "assignment", "delete", "--ids", *ids)

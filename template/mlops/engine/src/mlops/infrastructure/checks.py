@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network, ip_network
 from typing import Any
 
-from mlops.config import choose
+from mlops.config import CustomerKey, Network, choose, load_environment
 from mlops.errors import CommandError
 from mlops.infrastructure.workspace import purge_command
 from mlops.shell import quoted
@@ -12,6 +12,8 @@ from mlops.subscription import account as azure
 from mlops.subscription.checks import Context, Finding, error, ok, overlap, warning
 
 VAULTS_VERSION = "api-version=2023-07-01"
+AZURES_ADDRESSES = 5  # of each range of a subnet
+ENDPOINT_ADDRESSES = 25  # all endpoints with all add-ons; that of the workspace has several
 
 
 def names(context: Context) -> Iterator[Finding]:
@@ -78,10 +80,15 @@ def deleted_workspace(context: Context) -> Iterator[Finding]:
 def registry(context: Context) -> Iterator[Finding]:
     """Look where the model registry is."""
     project, name, wanted = context.project, context.config.names.registry, context.config.model_registry is not None
+    if subscription := context.config.names.registry_subscription:
+        yield from _other_subscription(context, subscription)
     item = context.registry
     if item is None and context.config.network and "model-registry" not in project.add_ons:
         text = f"{name} is not there, and the first `mlops promote` makes none that the internet reaches"
         yield warning(text, choose(project, "model-registry"))
+    elif item is None and (home := _closed_home(context)):
+        text = f"{name} is not there, and the network of {context.config.environment} connects to it"
+        yield error(text, f"`uv run mlops provision --environment {home}` first")
     elif item is None:
         later = f"it comes with {project.first_environment} or the first `mlops promote`"
         yield ok(f"{name} is not there yet: {'`mlops provision` makes it' if wanted else later}")
@@ -94,6 +101,30 @@ def registry(context: Context) -> Iterator[Finding]:
         yield ok(f"{name} in {item['resourceGroup']}")
         if wanted or context.config.environment == project.first_environment:
             yield _lock(context, item)
+
+
+def _closed_home(context: Context) -> str | None:
+    """Return the other environment that builds the closed registry to which this one connects."""
+    if context.config.network is None or context.config.model_registry is not None:
+        return None
+    for name in context.project.environments:
+        section = load_environment(context.project, name).model_registry
+        if section and not section.public_network_access:
+            return name
+    return None
+
+
+def _other_subscription(context: Context, subscription: str) -> Iterator[Finding]:
+    """Look whether the subscription of the registry is of this tenant: Azure ML reads no registry of another one."""
+    found = next((each for each in context.az("account", "list", "--all") or [] if each["id"] == subscription), None)
+    key = f"names.registry_subscription of {context.file}"
+    if found is None:
+        yield warning(f"you do not see the subscription {subscription} of the registry", f"check {key}")
+    elif found["tenantId"] != context.account.tenant:
+        remedy = f"write a subscription of tenant {context.account.tenant} into {key}"
+        yield error(f"the registry is in another tenant, {found['tenantId']}, and Azure ML cannot read it", remedy)
+    else:
+        yield ok(f"subscription {found['name']} is of the same tenant")
 
 
 def _lock(context: Context, registry: dict[str, Any]) -> Finding:
@@ -123,6 +154,10 @@ def networks(context: Context) -> Iterator[Finding]:
             f"{context.command('teardown')[:-1]} --all`, models and data included, or leave the add-on out",
         )
         return
+    yield from _zones(context, config)
+    if config.existing_subnet_id or config.address_space is None:
+        yield from _existing_subnet(context, str(config.existing_subnet_id), built=workspace is not None)
+        return
     own = f"{context.group}/providers/Microsoft.Network/virtualNetworks/{context.config.names.virtual_network}"
     query = "[].{id: id, ranges: addressSpace.addressPrefixes}"
     others = [
@@ -138,8 +173,103 @@ def networks(context: Context) -> Iterator[Finding]:
         yield ok(f"{config.address_space} is free in this subscription")
 
 
+def _existing_subnet(context: Context, subnet_id: str, *, built: bool) -> Iterator[Finding]:
+    """Look whether the private endpoints fit into a subnet that another team made."""
+    name, key = subnet_id.rpartition("/")[2], f"network.existing_subnet_id of {context.file}"
+    subnet = context.az("resource", "show", "--ids", subnet_id)
+    network = context.az("resource", "show", "--ids", subnet_id.partition("/subnets/")[0])
+    if subnet is None or network is None:
+        yield error(f"there is no subnet {name}, or you may not see it", f"correct {key}, or ask its owner for Reader")
+        return
+    region, wanted = _region(network["location"]), _region(context.config.location)
+    if region != wanted:
+        remedy = f"write a subnet in {wanted} into {key}"
+        yield error(f"{name} is in {region}: a private endpoint of {wanted} needs a subnet there", remedy)
+    if delegated := [each["properties"]["serviceName"] for each in subnet["properties"].get("delegations") or ()]:
+        remedy = f"write one without a delegation into {key}"
+        yield error(f"{name} is delegated to {', '.join(delegated)}, and takes no private endpoint", remedy)
+    properties = subnet["properties"]
+    prefixes = properties.get("addressPrefixes") or [properties["addressPrefix"]]
+    taken = AZURES_ADDRESSES * len(prefixes) + len(properties.get("ipConfigurations") or ())
+    free = sum(ip_network(each).num_addresses for each in prefixes) - taken
+    if free < ENDPOINT_ADDRESSES and not built:
+        remedy = f"write a subnet with more room, such as a /27 of its own, into {key}"
+        yield error(f"{name} has {free} free addresses, and the private endpoints need {ENDPOINT_ADDRESSES}", remedy)
+    elif region == wanted and not delegated:
+        yield ok(f"{name} takes the private endpoints")
+
+
+def _zones(context: Context, network: Network) -> Iterator[Finding]:
+    """Look whether the DNS zones exist that another team made."""
+    for zone in network.dns_zone_ids:
+        if context.az("resource", "show", "--ids", zone) is None:
+            remedy = f"correct network.dns_zone_ids of {context.file}, or ask the owner of the zones for Reader"
+            yield error(f"there is no DNS zone {zone.rpartition('/')[2]} at this id, or you may not see it", remedy)
+
+
+def _region(name: str) -> str:
+    """Return a region as the config writes it: Azure also writes "West Europe"."""
+    return name.replace(" ", "").lower()
+
+
+def _groups(context: Context) -> Iterator[Finding]:
+    """Look whether the groups of data scientists exist in the tenant."""
+    access = context.config.access
+    for group in access.data_scientists if access else ():
+        try:
+            known = context.az("ad", "group", "show", "--group", group, "--query", "displayName")
+        except CommandError:
+            remedy = "ask an administrator of the directory, or go on and see"
+            yield warning(f"{group}: you may not read the directory", remedy)
+            continue
+        if known is None:
+            remedy = f"write the id of `az ad group show --group NAME --query id` into access of {context.file}"
+            yield error(f"the tenant has no group {group}", remedy)
+        else:
+            yield ok(str(known))
+
+
+def company(context: Context) -> Iterator[Finding]:
+    """Look at the company's own key and Log Analytics workspace."""
+    retention, security = context.config.retention, context.config.security
+    if retention and retention.log_analytics_id:
+        name, key = retention.log_analytics_id.rpartition("/")[2], f"retention.log_analytics_id of {context.file}"
+        if context.az("resource", "show", "--ids", retention.log_analytics_id) is None:
+            remedy = f"correct {key}, or ask its owner for Log Analytics Contributor"
+            yield error(f"there is no Log Analytics workspace {name}, or you may not see it", remedy)
+        else:
+            yield ok(f"logs go to {name}")
+    if security and security.customer_key:
+        yield from _customer_key(context, security.customer_key)
+    elif retention is None or retention.log_analytics_id is None:
+        yield ok("neither logs nor a key")
+
+
+def _customer_key(context: Context, customer: CustomerKey) -> Iterator[Finding]:
+    name, key = customer.vault_id.rpartition("/")[2], f"security.customer_key of {context.file}"
+    vault = context.az("resource", "show", "--ids", customer.vault_id)
+    if vault is None:
+        yield error(
+            f"there is no key vault {name}, or you may not see it", f"correct {key}, or ask its owner for Reader"
+        )
+        return
+    region, wanted = _region(vault["location"]), _region(context.config.location)
+    if region != wanted:
+        remedy = f"write a key of a vault in {wanted} into {key}"
+        yield error(f"{name} is in {region}, and a key must be in the region of the workspace, {wanted}", remedy)
+    elif not vault["properties"].get("enablePurgeProtection"):
+        remedy = f"its owner turns it on: `az keyvault update --name {name} --enable-purge-protection true`"
+        yield error(f"{name} has no purge protection, without which Azure takes no key", remedy)
+    elif (workspace := context.workspace) and "encryption" not in workspace["properties"]:
+        remedy = f"{context.command('teardown')[:-1]} --all` first, models and data included, or remove {key}"
+        yield error(f"{context.config.names.workspace} was made without this key, and takes none any more", remedy)
+    else:
+        yield ok(f"{name} has the key")
+
+
 def users(context: Context) -> Iterator[Finding]:
-    """Look whether the owners of compute instances exist in the tenant."""
+    """Look whether the owners of compute instances and the groups of data scientists exist in the tenant."""
+    yield from _groups(context)
     instances = context.config.compute.instances
     for user in instances.users if instances else ():
         try:

@@ -138,7 +138,7 @@ class Provisioned(ABC):
         administrator = "Role Based Access Control Administrator"
         steps: list[Step] = [
             RoleAssignment(cloud, identity, "Contributor", scope, place),
-            RoleAssignment(cloud, identity, administrator, scope, place, self._condition()),
+            RoleAssignment(cloud, identity, administrator, scope, place, self._condition(config)),
         ]
         if _locks(config):
             steps.append(RoleAssignment(cloud, identity, "Locks Contributor", scope, place))
@@ -176,6 +176,7 @@ class Provisioned(ABC):
             "model registry": checks.registry,
             "virtual networks": checks.networks,
             "users": checks.users,
+            "what the company gives": checks.company,
         }
 
     def missing_user_rights(self, context: Context, granted: Granted) -> Iterator[str]:
@@ -202,6 +203,7 @@ class Provisioned(ABC):
         document = self._roles()
         names = {entry["role"] for entry in document["assignments"].values()}
         kinds = ["ServicePrincipal", *(["User"] if INSTANCES in self.project.add_ons else [])]
+        kinds += ["Group"] if context.config.access and context.config.access.data_scientists else []
         yield from granted.missing_to_grant(scope, {name: document["roles"][name] for name in names}, kinds)
         to_lock = ("Owner", "User Access Administrator", "Locks Contributor")
         if _locks(context.config) and not granted.at(scope, *to_lock):
@@ -216,10 +218,11 @@ class Provisioned(ABC):
     def _roles(self) -> dict[str, Any]:
         return load_yaml(self.project.root / "infrastructure" / "shared" / "roles.yml")
 
-    def _condition(self) -> str:
+    def _condition(self, config: EnvironmentConfig) -> str:
         """Return the condition that limits granting and revoking of roles to those of the infrastructure.
 
-        Roles are granted to services alone; where users own compute instances, their own few roles to users as well.
+        Roles are granted to services alone; where users own compute instances, or groups work in the workspace, the few
+        roles of users to them as well.
         """
         document = self._roles()
         roles = document.get("roles")
@@ -228,6 +231,8 @@ class Provisioned(ABC):
         granted = [_one_of(roles.values(), "ServicePrincipal")]
         if INSTANCES in self.project.add_ons:
             granted.append(_one_of({roles[role] for role in _roles_of(document, "user")}, "User"))
+        if config.access and config.access.data_scientists:
+            granted.append(_one_of({roles[role] for role in _roles_of(document, "user")}, "Group"))
         # Revoking is not limited by the kind: the one of a person's who built the environment first goes, too.
         allowed = {"write": " OR ".join(granted), "delete": _one_of(roles.values())}
         # In one line: a line break in an argument does not survive the az of Windows, which is a batch file.

@@ -3,9 +3,9 @@
 import re
 
 from mlops.azureml.remedies import remedy
-from mlops.config import EnvironmentConfig
+from mlops.config import PRIVATE_NETWORK, EnvironmentConfig
 from mlops.errors import UserError
-from mlops.project import Project
+from mlops.project import Project, load_yaml
 from mlops.shell import Shell, quoted
 from mlops.subscription import account as azure
 
@@ -94,6 +94,30 @@ def delete_instance(shell: Shell, config: EnvironmentConfig, name: str) -> None:
     shell.run("az", "rest", "--method", "delete", "--url", url, "--url-parameters", *parameters)
     shell.run("az", "resource", "wait", "--deleted", *_in_workspace(config, "computes", name))
     shell.run("az", "deployment", "group", "delete", *record)
+
+
+def delete_old_rules(shell: Shell, project: Project, config: EnvironmentConfig) -> None:
+    """Delete the outbound rules that an earlier deployment made and the last one did not: no deployment deletes any.
+
+    A host that is no longer in `network.outbound_hosts` would stay within reach. Rules of other names are not ours.
+    """
+    if not config.closed or shell.dry_run:
+        return
+    place = ("--resource-group", config.names.resource_group, "--name", "private-network")
+    deployed = azure.find(shell, "deployment", "group", "show", *place, "--query", "properties.outputResources[].id")
+    if deployed is None:
+        return
+    kept = {each.rpartition("/")[2] for each in deployed if "/outboundrules/" in each.lower()}
+    parameters = ("--url-parameters", f"api-version={azure.API_VERSION}")
+    url = f"{_workspace(config)}/outboundRules"
+    found = azure.find(shell, "rest", "--method", "get", "--url", url, *parameters) or {}
+    endpoints = load_yaml(project.root / PRIVATE_NETWORK)["managed_endpoints"]
+    ours = re.compile("|".join([r"host-\d+", "rule-.+", *endpoints]))
+    for name in (rule["name"] for rule in found.get("value", ()) if rule["properties"]["category"] == "UserDefined"):
+        if ours.fullmatch(name) and name not in kept:
+            shell.run("az", "rest", "--method", "delete", "--url", f"{url}/{name}", *parameters)
+            # Azure loses rules that change at the same time.
+            shell.run("az", "resource", "wait", "--deleted", *_in_workspace(config, "outboundRules", name))
 
 
 def _exists(shell: Shell, config: EnvironmentConfig, kind: str, name: str) -> bool:
@@ -206,6 +230,10 @@ def provisioning_remedy(output: str, config: EnvironmentConfig) -> UserError | N
         ),
         r"RequestDisallowedByPolicy": (
             "a policy of your organisation forbids one of the resources (details above): ask its owner"
+        ),
+        r"ResourceNotFound.{1,300}MachineLearningServices/registries": (
+            f"there is no model registry {names.registry} that {environment} could connect to: first provision the "
+            "environment that builds it (model_registry in its file)"
         ),
         r"ScopeLocked": "a lock forbids the change (details above): remove it in the portal, then run this again",
         r"DeploymentActive": "another run is at work on this environment: wait for its end, then run this again",

@@ -13,7 +13,9 @@ from mlops.subscription.account import REMEDIES
 
 FOLDER = "infrastructure/bicep"
 IMAGE = "https://aka.ms/deploytoazurebutton"
-PORTAL = "https://portal.azure.com/#create/Microsoft.Template/uri"
+PORTAL = "https://portal.azure.com/#blade/Microsoft_Azure_CreateUIDef/CustomDeploymentBlade/uri"
+FORM = "uiFormDefinition.json"
+"""The form; the older createUiDefinition.json asks for a resource group, and the template is one of a subscription."""
 
 
 def write_button(project: Project, folder: Path, address: str) -> None:
@@ -33,7 +35,7 @@ def write_button(project: Project, folder: Path, address: str) -> None:
     shell = Shell(project.root, remedies=REMEDIES)
     template = folder.resolve() / "template.json"
     shell.run("az", "bicep", "build", "--file", f"{FOLDER}/main.bicep", "--outfile", str(template))
-    shutil.copyfile(project.root / FOLDER / "createUiDefinition.json", folder / "createUiDefinition.json")
+    shutil.copyfile(project.root / FOLDER / FORM, folder / FORM)
     note = _registry_note(project)
     if note:
         annotate("notice", "The button builds no model registry", note)
@@ -45,8 +47,8 @@ def write_button(project: Project, folder: Path, address: str) -> None:
             "custom template, Build your own template.",
         )
         return
-    files = [quote(f"{address}/{name}", safe="") for name in ("template.json", "createUiDefinition.json")]
-    link = f"{PORTAL}/{files[0]}/createUIDefinitionUri/{files[1]}"
+    files = [quote(f"{address}/{name}", safe="") for name in ("template.json", FORM)]
+    link = f"{PORTAL}/{files[0]}/uiFormDefinitionUri/{files[1]}"
     parts = ["# Deploy to Azure", note, f"[![Deploy to Azure]({IMAGE})]({link})", "The next run replaces this."]
     page = "\n\n".join(part for part in parts if part) + "\n"
     (folder / "README.md").write_text(page, encoding="utf-8")

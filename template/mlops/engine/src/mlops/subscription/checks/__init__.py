@@ -130,9 +130,10 @@ class Context:
 
     @property
     def registry(self) -> dict[str, Any] | None:
-        """The model registry, None when the subscription has none of this name."""
-        name = self.config.names.registry.casefold()
-        found = self.az("resource", "list", "--resource-type", azure.REGISTRIES) or []
+        """The model registry, None when its subscription has none of this name."""
+        name, subscription = self.config.names.registry.casefold(), self.config.names.registry_subscription
+        where = ("--subscription", subscription) if subscription else ()
+        found = self.az("resource", "list", "--resource-type", azure.REGISTRIES, *where) or []
         return next((dict(item) for item in found if item["name"].casefold() == name), None)
 
     def command(self, verb: str) -> str:

@@ -10,11 +10,12 @@ from mlops.subscription.checks import Context, Finding, error, ok, overlap, warn
 def network_range(context: Context) -> Iterator[Finding]:
     """Compare the network's range with those of the project's other environments."""
     own = context.config.network
-    if own is None:
+    if own is None or own.address_space is None:
         return
     others = {name: load_environment(context.project, name).network for name in context.project.environments}
     del others[context.config.environment]
-    if found := overlap(own.address_space, [(name, other.address_space) for name, other in others.items() if other]):
+    ranges = [(name, other.address_space) for name, other in others.items() if other and other.address_space]
+    if found := overlap(own.address_space, ranges):
         yield error(found, f"give each environment a range of its own: network.address_space in {context.file}")
     else:
         yield ok(f"{own.address_space} is apart from the other environments")
