@@ -73,7 +73,7 @@ class FakeCloud:
     devops: FakeAzureDevOps = field(default_factory=FakeAzureDevOps)
     log: list[list[str]] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)  # words of a command line: what it says instead
-    fail_at: int | None = None  # the number of the change that fails
+    fail_at: int | None = None  # how many changes come before the one that fails
     fail_after: bool = False  # only when its work is done
 
     def execute(
@@ -84,14 +84,16 @@ class FakeCloud:
         self.folder = folder
         self.log.append(words)
         line = " ".join(words)
+        fails = False
+        if self.fail_at is not None and not READS.match(line):
+            fails = self.fail_at == 0
+            self.fail_at -= 1
         try:
             if wrong := problems(words):
                 raise RefusedError(f"{line}: {'; '.join(wrong)}")
             for part, message in self.failures.items():
                 if part in line:
                     raise RefusedError(message)
-            # Counting takes as long as all else that a cloud does.
-            fails = self.fail_at is not None and not READS.match(line) and len(self.changes) - 1 == self.fail_at
             if fails and not self.fail_after:
                 raise RefusedError("ERROR: (Conflict) not now")
             answer = getattr(self, f"_{words[0]}")(words[1:])
