@@ -16,6 +16,7 @@ import fake_az
 import fake_azure
 import yaml
 from monitor_fakes import monitor_runs
+from small_project import LOADER
 
 from mlops.config import Project, load_environment
 
@@ -381,13 +382,13 @@ class AzCloud:
         lines = self._az.ran(f"az ml {command} create")
         given = next(found for line in reversed(lines) if (found := fake_az.options(line))["--name"] == [name])
         document, folder = self._read(self._project.root / given["--file"][0])
-        document = yaml.safe_load(content) if content else document
+        document = yaml.load(content, LOADER) if content else document
         for pair in given.get("--set", []):
             assign(document, *pair.split("=", 1))
         return document, folder
 
     def _read(self, file: Path) -> tuple[dict[str, Any], Path]:
-        return yaml.safe_load(file.read_text(encoding="utf-8")), file.parent
+        return yaml.load(file.read_text(encoding="utf-8"), LOADER), file.parent
 
     def _environment(self, file: Path) -> str:
         document, folder = self._read(file)
@@ -730,7 +731,7 @@ class HttpCloud:
 
     def _environment(self, path: str) -> str:
         properties = self.azure.get(path.removeprefix("azureml:"))["properties"]
-        return f"{yaml.safe_load(properties['condaFile'])['name']} on {properties['image']}"
+        return f"{yaml.load(properties['condaFile'], LOADER)['name']} on {properties['image']}"
 
     def _code(self, path: str) -> list[str]:
         uri = self.azure.get(path.removeprefix("azureml:"))["properties"]["codeUri"]

@@ -8,7 +8,7 @@ As a program it uses the standard library alone, so that it starts fast.
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -99,7 +99,7 @@ class FakeAzure:
 
 def mistakes(line: list[str]) -> list[str]:
     """Return what is wrong with a command line according to the table of commands."""
-    name = next((name for name in TABLE if line[: len(name.split())] == name.split()), None)
+    name = command_in(TABLE, line)
     if name is None:
         return [f"'{' '.join(line[1:4])}' is misspelled or not recognized by the system."]
     entry, given = TABLE[name], options(line[len(name.split()) :])
@@ -110,6 +110,12 @@ def mistakes(line: list[str]) -> list[str]:
         if (flag and values) or (not flag and not values) or (len(values) > 1 and not several):
             wrong.append(f"argument {option}: unexpected number of values: {values}")
     return wrong
+
+
+def command_in(table: Container[str], line: list[str]) -> str | None:
+    """Return the name of the command that a line begins with, if a table has it; none is the beginning of another."""
+    names = (" ".join(line[:length]) for length in range(1, 6))
+    return next((name for name in names if name in table), None)
 
 
 def options(words: list[str]) -> dict[str, list[str]]:
@@ -456,7 +462,8 @@ def answer(line: list[str], folder: Path) -> object:
         raise RefusedError(failure["message"])
     if wrong := mistakes(line):
         raise RefusedError(wrong[0])
-    name = next(name for name in TABLE if line[: len(name.split())] == name.split())
+    name = command_in(TABLE, line)
+    assert name  # or it would be a mistake
     words = [word for word in name.split()[1:] if word != "ml"]
     command = getattr(Commands(state, options(line[len(name.split()) :])), "_".join(words).replace("-", "_"))
     try:

@@ -74,7 +74,7 @@ class FakeCloud:
     devops: FakeAzureDevOps = field(default_factory=FakeAzureDevOps)
     log: list[list[str]] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)  # words of a command line: what it says instead
-    fail_at: int | None = None  # the number of the change that fails
+    fail_at: int | None = None  # how many changes come before the one that fails
     fail_after: bool = False  # only when its work is done
 
     def execute(
@@ -85,14 +85,16 @@ class FakeCloud:
         self.folder = folder
         self.log.append(words)
         line = " ".join(words)
-        number = len(self.changes) - 1 if not READS.match(line) else None
+        fails = False
+        if self.fail_at is not None and not READS.match(line):
+            fails = self.fail_at == 0
+            self.fail_at -= 1
         try:
             if wrong := problems(words):
                 raise RefusedError(f"{line}: {'; '.join(wrong)}")
             for part, message in self.failures.items():
                 if part in line:
                     raise RefusedError(message)
-            fails = number is not None and number == self.fail_at
             if fails and not self.fail_after:
                 raise RefusedError("ERROR: (Conflict) not now")
             answer = getattr(self, f"_{words[0]}")(words[1:])
@@ -128,9 +130,8 @@ class FakeCloud:
     # Azure.
 
     def _az(self, words: list[str]) -> object:
-        name = next(
-            name for name in TABLE if name.startswith("az ") and words[: len(name.split()) - 1] == name.split()[1:]
-        )
+        name = fake_az.command_in(TABLE, ["az", *words])
+        assert name  # or it would be a problem
         given = fake_az.options(words[len(name.split()) - 1 :])
         first = {key: values[0] for key, values in given.items() if values}
         if name.startswith(("az devops ", "az pipelines ", "az repos ")):
@@ -552,7 +553,7 @@ def problems(words: list[str]) -> list[str]:
     """Return what is wrong with a command line of `az` or `gh` according to the table of commands."""
     if words[0] not in ("az", "gh"):
         return []
-    name = next((name for name in TABLE if words[: len(name.split())] == name.split()), None)
+    name = fake_az.command_in(TABLE, words)
     if name is None:
         return ["not in az_core_commands.json"]
     entry, rest = TABLE[name], words[len(name.split()) :]

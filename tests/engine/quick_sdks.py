@@ -57,6 +57,11 @@ def _proxies(module: Any) -> None:
     module.get_environ_proxies = lambda *_, **__: {}
 
 
+def _notebook(module: Any) -> None:
+    # The first client imports IPython to see that no notebook runs it.
+    module.in_jupyter_notebook = lambda: False
+
+
 def _retries(module: Any) -> None:
     # Each client looks for each of a thousand codes in this list.
     module.ClientRetryPolicy.safe_codes = frozenset(module.ClientRetryPolicy.safe_codes)
@@ -82,6 +87,7 @@ def _loaded_once(load: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _CHANGES: dict[str, Callable[[Any], None]] = {
+    "azure.ai.ml._telemetry.logging_handler": _notebook,
     "azure.ai.ml.entities._component.component": _component,
     "azureml.dataprep.api._loggerfactory": _telemetry,
     "msrest.universal_http.requests": _retries,

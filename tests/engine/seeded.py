@@ -2,8 +2,8 @@
 
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from rendered import ROOT
@@ -36,6 +36,30 @@ def edited(path: Path, old: str, new: str) -> Iterator[None]:
         yield
     finally:
         path.write_text(text, encoding="utf-8")
+
+
+Edit = tuple[str, str, str]
+"""The name of a file, a text in it, and what takes its place."""
+
+
+def together(edits: Iterable[Edit]) -> list[list[Edit]]:
+    """Put edits of different places together: what has no error alone has none beside the others."""
+    groups: list[list[Edit]] = []
+    for file, old, new in edits:
+        group = next((each for each in groups if all((file, old) != known[:2] for known in each)), None)
+        if group is None:
+            groups.append(group := [])
+        group.append((file, old, new))
+    return groups
+
+
+@contextmanager
+def all_edited(folder: Path, edits: Iterable[Edit]) -> Iterator[None]:
+    """Change files of a folder for the length of the block."""
+    with ExitStack() as stack:
+        for file, old, new in edits:
+            stack.enter_context(edited(folder / file, old, new))
+        yield
 
 
 def assert_named(findings: list[Finding], words: list[str]) -> None:

@@ -1341,11 +1341,41 @@ def test_each_case_of_definitions_is_one_of_the_table() -> None:
     assert set(OF_OTHER_OPERATIONS) <= DELIVERY_CASES.keys()
 
 
+# The client of SDK v1 is that of SDK v2 where online endpoints, models and registries are concerned.
+OF_THE_OTHER_CLIENT = re.compile("online|traffic|invoke|metrics|log|model|registr|^_(list|change|call|management)$")
+INHERITED = {*ONLINE_CASES, *PROMOTION_CASES} - {*OF_DEFINITIONS}
+OF_OWN_OPERATIONS = [
+    "a delivery deploys for single requests and for files and sets up the monitor",
+    "a delivery deletes a monitor that the configuration has switched off",
+    "a rollback takes the batch endpoint and the monitor along",
+]
+"""The cases of deliveries with what the client of SDK v1 does in its own way."""
+
+inherited = pytest.mark.skipif(VERSION == "python-sdk-v1", reason="its online endpoints are those of SDK v2's client")
+
+
+@pytest.mark.skipif(VERSION != "python-sdk-v1", reason="only its client is made of another one")
+def test_the_operations_that_are_tried_with_the_other_client_are_those_of_the_other_client() -> None:
+    client = importlib.import_module("mlops.azureml.python_sdk_v1").PythonSdkV1
+    (parent,) = client.__bases__
+    shared = {name for name in vars(parent) if OF_THE_OTHER_CLIENT.search(name)}
+    assert {
+        "set_traffic",
+        "create_online_deployment",
+        "request_metrics",
+        "share_model",
+        "registries",
+        "_call",
+    } <= shared
+    assert not shared & vars(client).keys()
+
+
 def chosen() -> list[str]:
     """The cases that a project of this version runs."""
     if SAME_CLIENT:
         return OF_DEFINITIONS
-    left_out = set() if VERSION == "aml-cli-v2" else DELIVERY_CASES.keys() - set(OF_OTHER_OPERATIONS)
+    deliveries = {"aml-cli-v2": [*DELIVERY_CASES], "python-sdk-v1": OF_OWN_OPERATIONS}.get(VERSION, OF_OTHER_OPERATIONS)
+    left_out = DELIVERY_CASES.keys() - {*deliveries} | (INHERITED if VERSION == "python-sdk-v1" else set())
     return [name for name in CASES if name not in left_out]
 
 
@@ -1408,7 +1438,18 @@ ELSEWHERE = [
 ]
 
 
-@pytest.mark.parametrize("name", ELSEWHERE)
+OF_THE_VERB = {
+    "a rollback gives the older one all traffic and rejects the newer model",
+    "a copy with other files is rejected",
+    "a rejected copy is not promoted again",
+    "training deletes the schedule that an older release made in Azure",
+}
+"""Those of them in which no client does anything that it does not do in another one."""
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in ELSEWHERE if VERSION == "aml-cli-v2" or name in {*chosen()} - OF_THE_VERB]
+)
 @pytest.mark.parametrize(("project", "differs"), KINDS.items(), ids=KINDS, indirect=["project"])
 def test_a_verb_does_the_same_in_the_workspaces_of_others_and_in_closed_ones(
     play: Play, name: str, differs: State
@@ -1536,6 +1577,7 @@ ROLLOUTS: dict[str, tuple[Action, State]] = {
 
 
 @pytest.mark.parametrize(("breaks", "leaves"), ROLLOUTS.values(), ids=ROLLOUTS)
+@inherited
 def test_a_failed_rollout_leaves_the_old_deployment_with_all_traffic(play: Play, breaks: Action, leaves: State) -> None:
     serving(play)
     breaks(play)
@@ -1547,6 +1589,7 @@ def test_a_failed_rollout_leaves_the_old_deployment_with_all_traffic(play: Play,
     assert seen(play) == {**EMPTY, **NEW_SERVES}
 
 
+@inherited
 def test_a_failed_creation_shows_the_log_of_the_new_deployment(play: Play, capfd: pytest.CaptureFixture[str]) -> None:
     serving(play)
     play.cloud.fail("create deployment", "green", after=True)
@@ -1567,6 +1610,7 @@ BAKES: dict[str, tuple[Action, str]] = {
 
 
 @pytest.mark.parametrize(("happens", "words"), BAKES.values(), ids=BAKES)
+@inherited
 def test_what_happens_to_the_canary_sends_traffic_back(play: Play, happens: Action, words: str) -> None:
     serving(play)
     options = {"bake_minutes": 1, "sleep": lambda seconds: happens(play)}
@@ -1579,6 +1623,7 @@ def test_what_happens_to_the_canary_sends_traffic_back(play: Play, happens: Acti
     [(False, BOTH_THERE), (True, NEW_SERVES)],
     ids=["before it is gone", "when it is gone"],
 )
+@inherited
 def test_an_old_deployment_that_cannot_be_removed_is_removed_by_the_next_run(
     play: Play, after: bool, leaves: State
 ) -> None:
@@ -1591,6 +1636,7 @@ def test_an_old_deployment_that_cannot_be_removed_is_removed_by_the_next_run(
     assert seen(play) == {**EMPTY, **NEW_SERVES}
 
 
+@inherited
 def test_when_clearing_up_fails_too_the_remedy_is_a_rollback(play: Play) -> None:
     serving(play)
     play.cloud.fail("invoke")
@@ -1602,6 +1648,7 @@ def test_when_clearing_up_fails_too_the_remedy_is_a_rollback(play: Play) -> None
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@inherited
 def test_a_failed_first_deployment_leaves_an_empty_endpoint(play: Play, after: bool) -> None:
     play.cloud.register("1")
     play.cloud.fail("create deployment", after=after)
@@ -1612,6 +1659,7 @@ def test_a_failed_first_deployment_leaves_an_empty_endpoint(play: Play, after: b
 @pytest.mark.parametrize(
     ("after", "leaves"), [(False, {}), (True, online({}))], ids=["before it is there", "when it is there"]
 )
+@inherited
 def test_an_endpoint_that_cannot_be_created_is_no_obstacle_for_the_next_run(
     play: Play, after: bool, leaves: State
 ) -> None:
@@ -1627,12 +1675,14 @@ def test_an_endpoint_that_cannot_be_created_is_no_obstacle_for_the_next_run(
 # On the way.
 
 
+@inherited
 def test_a_rollout_goes_by_way_of_a_canary(play: Play) -> None:
     serving(play)
     verbs.deploy_online(play.dev)
     assert play.cloud.shares == ["blue=100", "blue=90 green=10", "green=100"]
 
 
+@inherited
 def test_a_model_that_predicts_nonsense_never_gets_traffic(play: Play) -> None:
     serving(play)
     play.cloud.predict(1e9, "green")
@@ -1640,6 +1690,7 @@ def test_a_model_that_predicts_nonsense_never_gets_traffic(play: Play) -> None:
     assert play.cloud.shares == ["blue=100"]
 
 
+@inherited
 def test_the_canary_stage_lasts_as_long_as_asked_and_until_its_metrics_are_there(play: Play) -> None:
     serving(play)
     slept: list[float] = []
@@ -1686,6 +1737,7 @@ CANARIES: dict[str, tuple[tuple[Action, ...], str]] = {
 
 
 @pytest.mark.parametrize(("given", "words"), CANARIES.values(), ids=CANARIES)
+@inherited
 def test_a_canary_that_does_badly_under_load_sends_traffic_back(
     play: Play, given: tuple[Action, ...], words: str
 ) -> None:
@@ -1721,6 +1773,7 @@ GOOD_CANARIES: dict[str, tuple[tuple[Action, ...], str]] = {
 
 
 @pytest.mark.parametrize(("given", "words"), GOOD_CANARIES.values(), ids=GOOD_CANARIES)
+@inherited
 def test_a_canary_that_does_well_under_load_gets_all_traffic(
     play: Play, given: tuple[Action, ...], words: str, capfd: pytest.CaptureFixture[str]
 ) -> None:

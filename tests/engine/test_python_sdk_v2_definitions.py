@@ -1,6 +1,5 @@
 """The definitions of python-sdk-v2: the pipeline that they build, and what the lint names in them."""
 
-import contextlib
 import json
 import sys
 from collections.abc import Iterator
@@ -11,7 +10,16 @@ from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, 
 from azure.identity import CredentialUnavailableError
 from expected_pipeline import EXPECTED, facts
 from rendered import TORCH
-from seeded import assert_named, copied, edited, forget_definitions, settings_results_once
+from seeded import (
+    Edit,
+    all_edited,
+    assert_named,
+    copied,
+    edited,
+    forget_definitions,
+    settings_results_once,
+    together,
+)
 
 from mlops import cli, definitions
 from mlops.azureml.python_sdk_v2 import PythonSdk, credential, subscription
@@ -572,9 +580,10 @@ def test_the_lint_names(file: str, old: str, new: str, words: str, project: Proj
     assert_named(findings_after(project, file, old, new), wanted)
 
 
-@pytest.mark.parametrize(("file", "old", "new"), ACCEPTED)
-def test_the_lint_accepts(file: str, old: str, new: str, project: Project) -> None:
-    assert findings_after(project, file, old, new) == []
+@pytest.mark.parametrize("edits", together(ACCEPTED))
+def test_the_lint_accepts(edits: list[Edit], project: Project) -> None:
+    with all_edited(folder(project), edits):
+        assert lint(project) == []
 
 
 def test_the_shipped_definitions_have_no_finding(project: Project) -> None:
@@ -589,14 +598,12 @@ def test_the_pipeline_is_that_of_the_other_versions_port_by_port(project: Projec
 
 def test_relative_paths_start_at_the_definitions(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project.data)
-    edits = {
-        "pipeline.py": ('str(ROOT / "data" / "schema.yml")', '"../../data/schema.yml"'),
-        "components.py": ('Path(__file__).parents[2] / "data-science" / "src"', '"../../data-science/src"'),
-        "data.py": ('FOLDER / "raw"', '"../../data/raw"'),
-    }
-    with contextlib.ExitStack() as stack:
-        for file, (old, new) in edits.items():
-            stack.enter_context(edited(folder(project) / file, old, new))
+    edits = [
+        ("pipeline.py", 'str(ROOT / "data" / "schema.yml")', '"../../data/schema.yml"'),
+        ("components.py", 'Path(__file__).parents[2] / "data-science" / "src"', '"../../data-science/src"'),
+        ("data.py", 'FOLDER / "raw"', '"../../data/raw"'),
+    ]
+    with all_edited(folder(project), edits):
         assert facts(definitions.of(project).pipeline(), project.root) == EXPECTED
         code = definitions.of(project).pipeline().nodes["prep"].component.code  # type: ignore[union-attr]
         assert code is not None

@@ -320,7 +320,7 @@ class ModelRegistry(Section):
 
 
 class Retention(Section):
-    """Days for which logs, earlier versions of blobs, and collected requests are kept, and where logs of a company go."""
+    """Days for which logs, earlier versions of blobs and collected requests are kept, and where else logs go."""
 
     log_days: Count
     version_days: Count = 30  # files from before these two keys
