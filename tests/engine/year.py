@@ -188,7 +188,7 @@ class Year(RuleBasedStateMachine):
         world, environment = self.world, delivery.at
         if outputs["delivered"] == "true":
             newest = self.people.newest.get(environment, 0)
-            # The first environment has nothing before it that passes a version on, and nobody approves there.
+            # The first environment has nothing before it that passes a version on, and no person approves there.
             stale = environment != CHAIN[0] and not delivery.option and delivery.number < newest
             same = world.beside(self.azure.workspaces[environment]) == self._beside_before
             world.require(not stale or same, f"{environment} went back to the code of {delivery}, before run {newest}")
