@@ -487,7 +487,11 @@ PRIVATE_ENDPOINT: Settings = {
     "part": (f"{CONNECTION}.subresource_names", f"{LINKED}.properties.groupIds"),
     # Bicep has another property for connections that need an approval.
     "approval": (f"{CONNECTION}.is_manual_connection", read(LINKED, lambda value: not value)),
-    "zone group": ("private_dns_zone_group.name", fixed("default")),
+    # With a policy that adds it there is none.
+    "zone group": (
+        "private_dns_zone_group.name",
+        read("privateDnsZoneGroups", lambda value: "default" if value else None),
+    ),
     "zones": (
         ordered("private_dns_zone_group.private_dns_zone_ids"),
         read(
