@@ -58,6 +58,7 @@ STUDIO = [
     "https://*.ml.azure.com",
     "https://ai.azure.com",
     "https://*.ai.azure.com",
+    "https://mlworkspacecanary.azure.ai",
 ]
 """Where the pages come from that Azure ML lets read its storage account: another list than ours (shared/studio.yml)."""
 

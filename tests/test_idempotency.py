@@ -184,6 +184,26 @@ def test_what_is_ours_is_set_back(render: Render, tmp_path: Path, provider: Path
         assert {address for address, _, different in built.plan() if different.keys() & {"tags", "tags_all"}}
 
 
+# The mends of storage.tf, and what the plan after an apply changes without them.
+UNDONE = {
+    '["AzureServices", "Logging", "Metrics"]': '["AzureServices"]',
+    "      blob_properties[0].cors_rule,\n": "",
+    "      share_properties[0].cors_rule,\n": "",
+    "      network_rules[0].private_link_access,\n": "",
+}
+
+
+def test_without_the_mends_no_plan_is_empty(render: Render, tmp_path: Path, provider: Path) -> None:
+    with world(render, tmp_path, provider) as built:
+        edit(built.module / "storage.tf", UNDONE)
+        built.apply()
+        [(address, _, different)] = built.plan()
+        assert (address, set(different)) == (ACCOUNT, {"network_rules"})
+        built.arm.let_azure_write(*SILENT)
+        [different] = [different for address, _, different in built.plan() if address == ACCOUNT]
+        assert {"blob_properties", "share_properties", "network_rules"} <= set(different)
+
+
 def test_locks_do_not_stop_the_end_where_users_have_rights(render: Render, tmp_path: Path, provider: Path) -> None:
     """A lock keeps the role assignments of a resource, too: it goes before them."""
     with world(render, tmp_path, provider, "user-with-compute-instance", "data-lake") as built:
