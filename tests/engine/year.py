@@ -166,7 +166,7 @@ class Year(RuleBasedStateMachine):
         if model is None or "person" in model.files or any(each in model.files for each in NATURES):
             return True
         promoted = environment == CHAIN[0] or f"promoted_{environment}" in model.tags
-        run = model.tags.get(f"passed_{environment}", "").rpartition("-")[2]
+        run = model.tags.get(f"passed_{environment}", "").rpartition("#")[2]
         passed = run.isdigit() and int(run) > delivery.number and delivery.option not in ("--pin", "--force")
         older = any(int(delivery.version) < int(each) for each in answered) and delivery.option != "--pin"
         named = delivery.sha256 == world.hash(model.files) or not (delivery.sha256 or environment == PROTECTED)
