@@ -63,7 +63,7 @@ def deploy_each(session: Session, azure: FakeAzure, versions: str) -> None:
     """Register versions and deploy each of them, one after the other."""
     for version in versions:
         register(azure, version)
-        verbs.deploy_online(session)
+        verbs.deploy_online(session, model_version=version)
 
 
 def pass_on(session: Session, target: str) -> None:
@@ -640,6 +640,20 @@ def test_a_delivery_that_is_meant_is_not_refused_because_a_newer_run_passed(
     assert list(serves(session)[1].values()) == ["1"]
 
 
+def test_a_repository_that_moved_to_where_runs_are_counted_anew_delivers(
+    runs: Runs, azure: FakeAzure, monkeypatch: pytest.MonkeyPatch, sha256: str
+) -> None:
+    for name in ("GITHUB_SERVER_URL", "SYSTEM_COLLECTIONURI"):
+        monkeypatch.setenv(name, "https://dev.azure.com/another/")
+    for number, machines in ((3, 5), (4, 6)):
+        runs.begin(number, machines)
+        for environment in ("dev", "test"):
+            verbs.deliver(runs.at(environment), model_version="1", sha256=sha256)
+    assert azure.load()["online"]["deployments"]["blue"]["set"]["instance_count"] == "6"
+    runs.begin(3, 5)
+    assert "run 4 is newer" in failure(lambda: verbs.deliver(runs.at("test"), model_version="1", sha256=sha256))
+
+
 def test_a_run_that_is_older_than_one_that_delivered_is_refused_where_both_began(
     runs: Runs, azure: FakeAzure, sha256: str
 ) -> None:
@@ -702,6 +716,9 @@ def test_what_a_person_registered_is_delivered_when_it_is_named(
     assert list(serves(dev)[1].values()) == ["1"]
     assert "Version 2 is left out: no training registered it. Name it to use it." in capsys.readouterr().out
     verbs.deliver(dev, model_version="2")
+    assert list(serves(dev)[1].values()) == ["2"]
+    # The next push names none, and keeps it.
+    verbs.deliver(dev)
     assert list(serves(dev)[1].values()) == ["2"]
 
 
@@ -796,8 +813,7 @@ def test_a_rollback_during_a_rollout_can_go_further_back(dev: Session, azure: Fa
 
 def test_a_rollback_compares_the_files_before_it_deploys(dev: Session, azure: FakeAzure, sha256: str) -> None:
     verbs.deploy_online(dev)
-    register(azure, "2")
-    verbs.deploy_online(dev)
+    deploy_each(dev, azure, "2")
     azure.load()["models"]["1"]["sha256"] = "0" * 64
     azure.save()
     assert "version 1 in workspace mlw-dev is not the model that was named" in failure(lambda: verbs.rollback(dev))
@@ -1337,12 +1353,44 @@ def test_a_delivery_and_its_look_leave_a_rollback_in_progress_alone(
     assert "`uv run mlops rollback --environment dev --abort --from 2`" in said[0]
 
 
+def test_a_delivery_of_what_a_rollback_without_a_noted_end_went_to_is_no_rollback(
+    dev: Session, azure: FakeAzure, page: Path
+) -> None:
+    deploy_each(dev, azure, "12")
+    azure.fail("tags.leaving_dev=false")
+    verbs.rollback(dev, bad="2")
+    azure.works_again()
+    assert azure.load()["models"]["2"]["leaving_dev"] == "1"
+    set_key(Path("config/dev.yml"), "compute.online.instance_count", 5)
+    session = Session.open("dev")
+    kill(session, "1")
+    assert serves(session) == ({"blue": 90, "green": 10}, {"blue": "1", "green": "1"})
+    verbs.abort(session)
+    assert serves(session) == ({"blue": 100}, {"blue": "1"})
+    # Its end is the end of the rollback, so that the next one goes back from version 1.
+    register(azure, "0")
+    verbs.deliver(session, model_version="1")
+    assert azure.load()["models"]["2"]["leaving_dev"] == "false"
+    verbs.look(session)
+    assert (outputs(page)["bad"], outputs(page)["model_version"]) == ("1", "0")
+
+
+def test_a_rollback_that_is_run_again_leaves_a_version_that_came_later_alone(dev: Session, azure: FakeAzure) -> None:
+    deploy_each(dev, azure, "123")
+    verbs.rollback(dev, bad="3", model_version="1", expected="1")
+    deploy_each(dev, azure, "4")
+    before = azure.load()
+    words = failure(lambda: verbs.rollback(dev, bad="3", model_version="1", expected="1"))
+    assert words.startswith("version 3 does not serve in dev, version 4 does")
+    assert azure.load() == before
+
+
 def test_after_a_rollback_nothing_is_left_to_do_for_a_delivery_of_what_serves(
     dev: Session, azure: FakeAzure, page: Path, sha256: str
 ) -> None:
     verbs.deliver(dev)
     register(azure, "2")
-    verbs.deliver(dev)
+    verbs.deliver(dev, model_version="2")
     verbs.rollback(dev)
     assert serves(dev)[1] == {"blue": "1"}
     look(model_version="1")

@@ -90,18 +90,22 @@ def test_the_address_of_a_run_is_that_of_its_system(monkeypatch: pytest.MonkeyPa
     assert run_address() == "https://dev.azure.com/o/Delays%20of%20flights/_build/results?buildId=20"
 
 
-def test_runs_of_one_system_are_in_the_order_of_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_of_one_server_are_in_the_order_of_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GITHUB_RUN_ID", "BUILD_BUILDID"):
         monkeypatch.delenv(name, raising=False)
     assert run_key() == ""
+    monkeypatch.setenv("GITHUB_SERVER_URL", "https://github.com")
     monkeypatch.setenv("GITHUB_RUN_ID", "99")
-    assert run_key() == "github-99"
-    assert is_newer("github-100", "github-99")
-    for run, than in (("github-99", "github-100"), ("github-9", "github-9"), ("azure-devops-100", "github-9")):
+    assert run_key() == "https://github.com#99"
+    monkeypatch.setenv("SYSTEM_COLLECTIONURI", "https://dev.azure.com/o/")
+    monkeypatch.setenv("BUILD_BUILDID", "7")
+    assert run_key() == "https://dev.azure.com/o/#7"
+    assert is_newer("a#100", "a#99")
+    for run, than in (("a#99", "a#100"), ("a#9", "a#9"), ("b#100", "a#9")):
         assert not is_newer(run, than)
-    for unknown in ("", "github-", "a person's"):
-        assert not is_newer(unknown, "github-9")
-        assert not is_newer("github-9", unknown)
+    for unknown in ("", "a#", "a person's"):
+        assert not is_newer(unknown, "a#9")
+        assert not is_newer("a#9", unknown)
 
 
 def test_a_terminal_gets_lines_and_no_commands(capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,17 +82,20 @@ def run_address() -> str:
 
 
 def run_key() -> str:
-    """Return the system and the number of this run, `github-123`, by which `is_newer` orders runs; empty elsewhere."""
-    for system, name in (("azure-devops", "BUILD_BUILDID"), ("github", "GITHUB_RUN_ID")):
+    """Return the server and the number of this run, by which `is_newer` orders runs; empty outside of a pipeline.
+
+    An organisation of Azure DevOps and a server of GitHub each have numbers of their own.
+    """
+    for server, name in (("SYSTEM_COLLECTIONURI", "BUILD_BUILDID"), ("GITHUB_SERVER_URL", "GITHUB_RUN_ID")):
         if number := os.environ.get(name, ""):
-            return f"{system}-{number}"
+            return f"{os.environ.get(server, '')}#{number}"
     return ""
 
 
 def is_newer(run: str, than: str) -> bool:
-    """Return whether a run began after another one of the same system, by their keys; false where that is unknown."""
-    (system, _, number), (other, _, limit) = run.rpartition("-"), than.rpartition("-")
-    return bool(system) and system == other and number.isdigit() and limit.isdigit() and int(number) > int(limit)
+    """Return whether a run began after another one of the same server, by their keys; false where that is unknown."""
+    (server, _, number), (other, _, limit) = run.rpartition("#"), than.rpartition("#")
+    return server == other and number.isdigit() and limit.isdigit() and int(number) > int(limit)
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:

@@ -10,7 +10,7 @@ from mlops.errors import UserError
 from mlops.outputs import add_summary, annotate, in_pipeline, set_outputs, table
 from mlops.verbs.batch import score_files_with
 from mlops.verbs.candidate import Options, completion_tag, find_candidate
-from mlops.verbs.models import RejectedError, check_model, passing_note, promote, set_pin
+from mlops.verbs.models import RejectedError, check_model, left_for, note_end, passing_note, promote, set_pin
 from mlops.verbs.online import Deployed, Endpoint, roll_out, smoke_test
 from mlops.verbs.schedules import monitor
 from mlops.verbs.session import Session
@@ -102,6 +102,8 @@ def _set_up(session: Session, model: ModelVersion, deployed: Deployed) -> None:
     monitor(session)
     if not complete.items() <= model.tags.items():
         session.backend.tag_model(model, {**complete, **passing_note(session, model, session.config)})
+    if bad := left_for(session, model.version, deployed.models):
+        note_end(session, bad)
 
 
 def _say_next(session: Session, model: ModelVersion, sha256: str) -> None:

@@ -43,7 +43,8 @@ def choose_model(
 ) -> ModelVersion:
     """Return the model version to deploy or promote: the given one, or else the pinned or the newest that may be used.
 
-    One that a person registered, and no training, is taken only where there is no other one, or when it is named.
+    One that a person registered, and no training, is taken only where there is no other one, or when it is named, and
+    from then on that it has served in this environment.
     A version that was rejected, everywhere or in this environment, may not be used; one in the registry only after its
     promotion to this environment. Without `pins` a pinned version is one like the others. Azure lists the versions,
     unless `models` are given.
@@ -57,9 +58,11 @@ def choose_model(
     pinned = [model for model in usable if pins and is_set(model, f"pinned_{config.environment}")]
     if version is None and usable:
         newest, trained = max(usable, key=number), [model for model in usable if known_hash(session, model)]
-        if trained and not known_hash(session, newest) and not pinned:
+        # What has served was named by a person, who would have to name it again in each delivery.
+        known = [model for model in usable if model in trained or since(session, model)] if trained else usable
+        if newest not in known and not pinned:
             session.say(f"Version {newest.version} is left out: no training registered it. Name it to use it.")
-        return max(pinned or trained or usable, key=number)
+        return max(pinned or known, key=number)
     if version is None:
         command = f"uv run mlops promote --to {config.environment}" if registry else session.command("train")
         raise UserError(f"{place_of_models(session)} has no usable version of {config.model.name}: run `{command}`")
@@ -294,6 +297,17 @@ def left_for(session: Session, version: str, models: Sequence[ModelVersion] | No
     return max(left, key=number).version if left else None
 
 
+def note_end(session: Session, bad: str) -> None:
+    """Note that a rollback from a version has reached its end."""
+    try:
+        session.backend.tag_model(
+            ModelVersion(bad, registry=session.registry), {f"leaving_{session.config.environment}": "false"}
+        )
+    except UserError as error:
+        # All is done: if the rollback failed here, who repeats it would go back once more.
+        session.say(f"The end of the rollback could not be noted, so the next one only completes this one: {error}")
+
+
 def now() -> str:
     """Return the present time in UTC, as tags have it: texts of it are in the order of the times."""
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
@@ -381,7 +395,7 @@ def check_newest(session: Session, model: ModelVersion) -> None:
     made, run = passed_with(model, environment)
     if is_newer(run, run_key()) and made != _beside(session, session.config):
         raise UserError(
-            f"run {run.rpartition('-')[2]} is newer than this one, and has passed version {model.version} on to "
+            f"run {run.rpartition('#')[2]} is newer than this one, and has passed version {model.version} on to "
             f"{environment} with other code, definitions or sizes: nothing was changed; approve that run, or start a "
             "new delivery, which takes what the branch has now"
         )

@@ -198,8 +198,12 @@ def rollback_in_progress(
     session: Session, endpoint: Endpoint, models: Sequence[ModelVersion] | None = None
 ) -> str | None:
     """Return the version from which a rollback goes whose deployment has not all traffic, None when none does."""
-    _, name = rollout.unfinished(endpoint.traffic or {}, list(endpoint.deployments))
-    return left_for(session, endpoint.deployments[name].model_version, models) if name and not session.dry_run else None
+    kept, name = rollout.unfinished(endpoint.traffic or {}, list(endpoint.deployments))
+    if name is None or session.dry_run:
+        return None
+    bad = left_for(session, endpoint.deployments[name].model_version, models)
+    # Where another version serves, that rollback is over, and only its end was not noted.
+    return bad if kept is None or endpoint.deployments[kept].model_version == bad else None
 
 
 def check_no_rollback(session: Session, endpoint: Endpoint, models: Sequence[ModelVersion]) -> None:

@@ -19,6 +19,7 @@ from mlops.verbs.models import (
     is_set,
     known_hash,
     left_for,
+    note_end,
     number,
     obstacle,
     pinned_versions,
@@ -215,7 +216,7 @@ def _way(session: Session, bad: str | None, model_version: str | None) -> Way:
     old, new = _deployed(session, endpoint)
     serving = old or new
     if bad and not session.dry_run:
-        left = _left(session, bad, (old, new))
+        left = _left(session, bad, (old, new), model_version)
     else:
         left = left_for(session, new.model_version) if old is None else None
     if left:
@@ -289,17 +290,21 @@ def _rejects(session: Session, model: ModelVersion) -> bool:
     return is_set(model, f"rejected_{session.config.environment}")
 
 
-def _left(session: Session, bad: str, deployments: tuple[Deployment | None, Deployment]) -> str | None:
+def _left(
+    session: Session, bad: str, deployments: tuple[Deployment | None, Deployment], model_version: str | None
+) -> str | None:
     """Return the version to go back from if an earlier rollback did so already, None while it is deployed.
 
     Raises:
-        UserError: It is not deployed, and no rollback was from it.
+        UserError: It is not deployed, and no rollback was from it; or a newer one, from which a rollback to the named
+            version would go, has come since then.
     """
     there = [each.model_version for each in deployments if each]
     if bad in there:
         return None
     model = find_version(session, session.backend.model_versions(session.registry), bad)
-    if not _rejects(session, model):
+    is_replaced = model_version not in (None, there[0]) and number(ModelVersion(there[0])) > number(model)
+    if not _rejects(session, model) or is_replaced:
         raise UserError(
             f"version {bad} does not serve in {session.config.environment}, version {' and '.join(there)} does: "
             f"`{session.command('models')}` shows what serves"
@@ -314,7 +319,7 @@ def _complete(session: Session, way: Way) -> str:
         session.backend.delete_online_deployment(each.name)
     record_deployment(session, find_version(session, session.backend.model_versions(session.registry), good))
     _take_along(session, bad, good)
-    _note_end(session, bad)
+    note_end(session, bad)
     return f"the rollback from version {bad} to {good}, which broke off, is complete"
 
 
@@ -333,7 +338,7 @@ def _go_back_to_the_older(session: Session, old: Deployment, new: Deployment) ->
     session.say(f"{old.name} has all traffic with version {old.model_version}; {new.name} is deleted.")
     if other:
         _take_batch_back(session, new.model_version, old.model_version)
-        _note_end(session, new.model_version)
+        note_end(session, new.model_version)
     return f"all traffic to version {old.model_version}; the deployment of version {new.model_version} is deleted"
 
 
@@ -350,7 +355,7 @@ def _deploy_again(
     roll_out(session, target, Endpoint.look(session), bake_minutes=minutes, sleep=sleep)
     session.say(f"Version {target.version} serves again, in the place of version {bad}.")
     _take_along(session, bad, target.version)
-    _note_end(session, bad)
+    note_end(session, bad)
     return f"version {target.version} is deployed again in the place of version {bad}"
 
 
@@ -383,17 +388,6 @@ def _reject(session: Session, version: str, *, leaving_for: str = "") -> None:
         f"Version {version} is rejected: it will not be deployed in {environment} again, until "
         f"`{session.command('models', '--accept', version)}`."
     )
-
-
-def _note_end(session: Session, bad: str) -> None:
-    """Note that a rollback from a version has reached its end."""
-    try:
-        session.backend.tag_model(
-            ModelVersion(bad, registry=session.registry), {f"leaving_{session.config.environment}": "false"}
-        )
-    except UserError as error:
-        # All is done: if the rollback failed here, who repeats it would go back once more.
-        session.say(f"The end of the rollback could not be noted, so the next one only completes this one: {error}")
 
 
 def _take_along(session: Session, bad: str, good: str) -> None:
