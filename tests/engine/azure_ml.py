@@ -15,13 +15,14 @@ learn.microsoft.com/azure/machine-learning:
 """
 
 import contextlib
-import copy
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+
+from quick_year import copied
 
 from mlops.azureml.backend import Deployment, Job, ModelVersion
 from mlops.azureml.monitor_runs import Breach, MonitorRun
@@ -203,7 +204,7 @@ class Connection:
         """Carry out a change, which on an online endpoint excludes others until it is done [errors]."""
         self.ask(operation)
         if self.story.may_be_late():
-            self._earlier = copy.deepcopy(self.azure)
+            self._earlier = copied(self.azure)
         if endpoint:
             refuse(endpoint.busy, "(Conflict) another operation on this endpoint is in progress")
             endpoint.busy = True

@@ -4,7 +4,6 @@ What must hold is read from the state of Azure and from the decisions of people,
 """
 
 import contextlib
-import copy
 import io
 import json
 import re
@@ -25,6 +24,7 @@ import pytest
 import typer
 from azure_ml import BROKEN, REFUSING, Azure, Model, Online, Training, Workspace, is_bad_under_load
 from github_runs import Run
+from quick_year import copied, hasten
 from small_project import write_yaml
 from troubles import KilledError, Trouble, Turns
 from year_clients import Clients
@@ -116,6 +116,7 @@ class World:
         self._patch.setattr("mlops.verbs.models.now", self._tag_time)
         self._patch.setattr("mlops.verbs.canary.clock", lambda: self.people.time)
         self._patch.setattr("mlops.outputs._append", self._keep)
+        hasten(project, self._patch)
         self._clients = Clients(client, project, azure, self, self._patch)
         # A verb that is run by its command line, as a workflow does.
         self._patch.setattr("mlops.azureml.connect", lambda _, config, *, dry_run: self._clients.connect(config))
@@ -500,7 +501,7 @@ def quality_of(files: str) -> int:
 
 def copy_of(azure: Azure, people: People) -> Any:
     """Return both as they are."""
-    return copy.deepcopy((azure, people))
+    return copied((azure, people))
 
 
 @contextlib.contextmanager
