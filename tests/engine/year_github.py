@@ -12,10 +12,11 @@ from typing import ClassVar
 
 from github_runs import Ended, Job, Machine, Run, Step, document, files_of
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule
+from hypothesis.stateful import precondition
 from rendered import HERE
 from troubles import Trouble
 from year import SOME, TROUBLES, Year, short
+from year_story import rule
 from year_world import CHAIN, PROTECTED, Delivery, Result
 
 Done = list[tuple[Result, str]]
