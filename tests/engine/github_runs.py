@@ -19,7 +19,12 @@ import yaml
 
 Context = Mapping[str, Any]
 TOKEN = re.compile(r"\s*(?:('(?:[^']|'')*')|([\w.-]+)|(&&|\|\||==|!=|[>!(),]))")
-VARIABLES = {"AZURE_CLIENT_ID": "client", "AZURE_TENANT_ID": "tenant", "AZURE_SUBSCRIPTION_ID": "subscription"}
+VARIABLES = {
+    "AZURE_CLIENT_ID": "client",
+    "AZURE_TENANT_ID": "tenant",
+    "AZURE_SUBSCRIPTION_ID": "subscription",
+    "TEMPLATE_APP_CLIENT_ID": "app",
+}
 
 
 class Expression:
@@ -310,15 +315,18 @@ class Step:
 
 
 Mlops = Callable[[list[str]], Step]
-"""Runs an `mlops` command."""
+"""Runs an `mlops` command, of which the words after `mlops` are given, or one of `git` and `gh`, with all words."""
 
 
 class Machine:
-    """Carries the steps of a job out: each `uv run mlops ...` of its scripts, and nothing of other programs."""
+    """Carries the steps of a job out: each `uv run mlops ...`, `git ...` and `gh ...` of its scripts, and no more."""
 
-    def __init__(self, run: Run, job: Job, folder: Path, mlops: Mlops) -> None:
-        """Take a job; nothing runs yet."""
+    def __init__(
+        self, run: Run, job: Job, folder: Path, mlops: Mlops, variables: Mapping[str, str] | None = None
+    ) -> None:
+        """Take a job; nothing runs yet. `variables` has what `git` and `gh` know, see `TOOLS`."""
         self._run, self._job, self._folder, self._mlops = run, job, folder, mlops
+        self._variables = variables or {}
         self._state = State()
         self._lost = False
 
@@ -361,7 +369,7 @@ class Machine:
             return self._action(uses.partition("@")[0], given, scope)
         own = {key: text_of(value) for key, value in scope.fill(step.get("env") or {}).items()}
         outputs: dict[str, str] = {}
-        for words in commands(scope.fill(step["run"]), {**scope.context["env"], **own}):
+        for words in commands(scope.fill(step["run"]), {**scope.context["env"], **own, **self._variables}):
             ended = self._mlops(words)
             outputs |= ended.outputs
             if ended.code != 0:
@@ -387,15 +395,25 @@ class Machine:
 _COMMANDS: dict[tuple[str, tuple[tuple[str, str], ...]], list[list[str]]] = {}
 
 
+TOOLS = r"""
+say() { printf '%s\0' "$@" $'\n'; }
+az() { :; }
+uv() { if [ "$1 $2" = "run mlops" ]; then shift 2; say mlops "$@"; fi; }
+git() { say git "$@"; case " $* " in *" ls-remote "*) [[ " $BRANCHES " == *" ${*: -1} "* ]];; esac; }
+gh() { say gh "$@"; case "$1 $2" in "pr view") [[ " $PULLS " == *" $3 "* ]];; esac; }
+"""
+"""Programs that say what they were asked; whether a branch and a pull request are there, two variables have."""
+
+
 def commands(script: str, variables: Mapping[str, str]) -> list[list[str]]:
-    """Return the `mlops` commands that bash makes of a script, each as its words."""
+    """Return the commands that bash makes of a script, each as its words."""
     key = (script, tuple(sorted(variables.items())))
     if key not in _COMMANDS:
-        shell = 'uv() { printf "%s\\0" "$@" $\'\\n\'; }; az() { :; }\n' + script
+        shell = TOOLS + script
         command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", shell]
         result = subprocess.run(command, env=dict(variables), capture_output=True, text=True, check=True)
         lines = [line.split("\0") for line in result.stdout.split("\0\n\0") if line]
-        _COMMANDS[key] = [words[2:] for words in lines if words[:2] == ["run", "mlops"]]
+        _COMMANDS[key] = [words[words[0] == "mlops" :] for words in lines]
     return _COMMANDS[key]
 
 

@@ -20,6 +20,7 @@ import year_page
 import year_story
 from hypothesis import HealthCheck, Phase, reproduce_failure, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
+from rendered import HERE
 from small_project import set_key
 from year import Year
 from year_bugs import BUGS, Bug
@@ -79,17 +80,19 @@ def live(machine: type[Year], project: Project, sequences: int, number: int, *, 
     )
 
 
-@pytest.mark.parametrize("way", ["memory", "cli", "github"])
+@pytest.mark.parametrize("way", ["memory", HERE.version, "github"])
 def test_nothing_that_a_year_brings_breaks_a_promise(way: str, a_project: Project) -> None:
-    """Without a client most often; by the Azure CLI, and by the workflows of the project, a tenth of that."""
+    """Without a client most often; by the client of the mlops version, and by the workflows, a tenth of that."""
     part, parts = map(int, PART.split("/"))
     machine = type("AYear", (YearOnGitHub if way == "github" else Year,), {"totals": Counter(), "idle": Counter()})
-    machine.client = "cli" if way == "cli" else "memory"
+    machine.client = way if way == HERE.version else "memory"
     sequences = SEQUENCES if way == "memory" else max(SEQUENCES // 10, 20)
     live(machine, a_project, -(-sequences // parts), part, shrink="SHRINK" in os.environ)
     found = machine.totals
     effective = found["all"] - found["idle"]
-    print(f"year by {way}: {found['sequences']} sequences, {found['all']} events, {effective} effective")
+    print(
+        f"year by {way.replace('-', '_')}: {found['sequences']} sequences, {found['all']} events, {effective} effective"
+    )
     print("Without an effect:", machine.idle.most_common(5))
 
 

@@ -123,7 +123,7 @@ BUGS = {
     "each look has a name of its own": Bug(
         "verbs.drift",
         "sha256(run.name.encode())",
-        "sha256(str(session.backend._story.people.time).encode())",
+        "sha256(str(session.backend.story.people.time).encode())",
         "trainings",
     ),
     "the newest alert has the name": Bug(

@@ -6,6 +6,7 @@ What must hold is read from the state of Azure and from the decisions of people,
 import contextlib
 import io
 import json
+import os
 import re
 import shutil
 import sys
@@ -276,9 +277,13 @@ class World:
         score.write_text(f"CHANGE = {people.code}\n", encoding="utf-8")
         packages = {"name": "inference", "dependencies": ["python=3.11", f"a-package={people.packages}"]}
         write_yaml(root / "data-science" / "environment" / "inference.yml", packages)
-        definition = root / "mlops" / "aml-cli-v2" / "online" / "deployment.yml"
-        text, _, _ = definition.read_text(encoding="utf-8").partition("description: template ")
-        definition.write_text(f"{text.rstrip()}\ndescription: template {people.template}\n", encoding="utf-8")
+        [definition] = [*root.glob("mlops/*/online/deployment.yml"), *root.glob("mlops/*/online.py")]
+        probe = r"(liveness_probe(?:\W|ProbeSettings)+initial_delay\W+)\d+"
+        replace(definition, probe, rf"\g<1>{30 + people.template}")
+        # Each run has a process of its own, which imports the definitions as they are then.
+        for name, module in [*sys.modules.items()]:
+            if str(getattr(module, "__file__", None)).startswith(f"{root}{os.sep}"):
+                del sys.modules[name]
         for each in people.chain:
             file = root / "config" / f"{each}.yml"
             head, key, tail = file.read_text(encoding="utf-8").partition("  online:\n    instance_count: ")
