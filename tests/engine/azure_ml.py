@@ -161,6 +161,9 @@ class Story(Protocol):
     def copy(self, files: str) -> str:
         """Return what arrives in the registry."""
 
+    def write_model(self, files: str, folder: Path) -> None:
+        """Write the files of a model into a folder, which need not be there."""
+
     def beside(self, workspace: "Workspace") -> str:
         """Return what is sent with a model."""
 
@@ -357,7 +360,7 @@ class Memory:
 
     def download_model(self, model: ModelVersion, folder: Path) -> None:
         with self.connection.read("download model"):
-            (folder / "MLmodel").write_text(self._model(model).files, encoding="utf-8")
+            self.story.write_model(self._model(model).files, folder)
 
     def _models(self, registry: str | None) -> dict[str, Model]:
         if registry and self._azure.registry is None:

@@ -43,7 +43,8 @@ def hasten(project: Project, patch: pytest.MonkeyPatch) -> None:
         return _once(key, lambda: read_environment(project, name))
 
     def environments(project: Project) -> list[str]:
-        return [*_once(("environments", project, *os.listdir(project.root / "config")), lambda: order(project))]
+        files = frozenset(entry.name for entry in os.scandir(project.root / "config"))
+        return [*_once(("environments", project, files), lambda: order(project))]
 
     def pipeline(path: Path, *components: Any) -> Any:
         files = [path, *sorted((path.parent / "data").iterdir())]

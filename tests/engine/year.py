@@ -558,6 +558,9 @@ class Year(RuleBasedStateMachine):
     @rule(trouble=TROUBLES)
     def add_or_remove_environment(self, trouble: Trouble | None) -> None:
         """Put an environment before the protected one, or take it away with all that is in it."""
+        self._add_or_remove_environment(trouble)
+
+    def _add_or_remove_environment(self, trouble: Trouble | None) -> None:
         world, people, spaces = self.world, self.people, self.azure.workspaces
         outcome = "done"
         if ADDED in people.chain:

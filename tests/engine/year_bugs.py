@@ -197,4 +197,35 @@ BUGS = {
         "timeout-minutes: 240\n    environment: dev",
         "runs a verb in",
     ),
+    # The workflows that build, and that look for updates.
+    "a plan changes something": Bug(
+        "workflows/infrastructure.yml",
+        "if: needs.plan.outputs.azure == 'true' && inputs.action != 'plan'",
+        "if: needs.plan.outputs.azure == 'true'",
+        "would be applied",
+    ),
+    "infrastructure is changed without an approval": Bug(
+        "workflows/infrastructure.yml",
+        "environment: ${{ inputs.environment || 'dev' }}\n    # One change at a time",
+        "environment: dev\n    # One change at a time",
+        "is changed as",
+    ),
+    "infrastructure is changed beside its teardown": Bug(
+        "workflows/infrastructure.yml", "group: infrastructure-", "group: apply-", "beside a teardown"
+    ),
+    "what a plan shows is done at once": Bug(
+        "workflows/infrastructure.yml", '"$ENVIRONMENT" --plan --deployer workflows', '"$ENVIRONMENT"', ""
+    ),
+    "an update is pushed again each week": Bug(
+        "workflows/template-update.yml",
+        '          git ls-remote --exit-code --heads origin "$BRANCH" && exit\n',
+        "",
+        "pushed again",
+    ),
+    "each week opens a pull request": Bug(
+        "workflows/template-update.yml", '          gh pr view "$BRANCH" ||\n', "", "pull requests for one release"
+    ),
+    "an added environment is passed over": Bug(
+        "workflows/deliver-environment.yml", "next: ${{", "next: ${{ 'prod' || ", "goes to"
+    ),
 }

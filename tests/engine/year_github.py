@@ -17,7 +17,7 @@ from rendered import HERE
 from troubles import Trouble
 from year import SOME, TROUBLES, Year, short
 from year_story import rule
-from year_world import CHAIN, PROTECTED, Delivery, Result
+from year_world import ADDED, CHAIN, PROTECTED, Delivery, Result
 
 Done = list[tuple[Result, str]]
 """What came of the verbs of a job, and the version that served after each."""
@@ -35,6 +35,23 @@ WITHOUT_AZURE = {"connected": {"azure": "true"}, "lint": {}, "approval": {}}
 """Verbs that change nothing in Azure ML, and what they hand on."""
 
 
+def with_added(files: dict[str, str]) -> dict[str, str]:
+    """Return the workflows as a person edits them for one more environment before the protected one."""
+    edited = {
+        name: text.replace("options: [dev, test, prod]", f"options: [dev, test, {ADDED}, prod]")
+        for name, text in files.items()
+    }
+    head, mark, rest = edited["workflows/deliver.yml"].partition("  test:\n")
+    job, end, last = rest.partition("\n  prod:\n")
+    added = (mark + job).replace("test", ADDED).replace("[choose, dev]", "[choose, dev, test]")
+    also = f"needs.dev.outputs.next == '{ADDED}'"
+    added = added.replace(also, f"{also} || needs.test.outputs.next == '{ADDED}'")
+    last = last.replace("[choose, dev, test]", f"[choose, dev, test, {ADDED}]")
+    also = "needs.test.outputs.next == 'prod'"
+    last = last.replace(also, f"{also} || needs.{ADDED}.outputs.next == 'prod'")
+    return edited | {"workflows/deliver.yml": f"{head}{mark}{job}\n{added}{end}{last}"}
+
+
 class YearOnGitHub(Year):
     """A team, its project, and all that happens to it, by way of its workflows."""
 
@@ -43,11 +60,12 @@ class YearOnGitHub(Year):
     def __init__(self) -> None:
         """Begin as every year."""
         self.failed_runs: list[Run] = []
+        self.workflows = self.files
         super().__init__()
 
     def _run(self, workflow: str, event: str, **inputs: str | bool) -> Run:
         given = {key.replace("_", "-"): value for key, value in inputs.items()}
-        return Run(self.files, workflow, event, given)
+        return Run(self.workflows, workflow, event, given)
 
     def _drive(self, run: Run, trouble: Trouble | None, at: str) -> str:
         """Run the jobs of a run until it ends or waits for an approval; the trouble comes to the job `at`."""
@@ -152,6 +170,8 @@ class YearOnGitHub(Year):
 
     def _following(self, delivery: Delivery, outputs: dict[str, str]) -> str:
         run, expected = delivery.run, outputs["next"]
+        if run and expected == ADDED and run.files is not self.workflows:
+            expected = ""  # the workflows of a run are those of its commit, and know nothing of an environment since
         job = run.next() if run else None
         # Each environment is looked at first, and where there is nothing to do, no person is asked.
         while run and job and job.environment.endswith("-read"):
@@ -202,8 +222,13 @@ class YearOnGitHub(Year):
 
     # What people do otherwise.
 
-    def add_or_remove_environment(self, trouble: Trouble | None) -> None:
-        """Do nothing: the workflows name the environments, and a person edits them for another one."""
+    def _add_or_remove_environment(self, trouble: Trouble | None) -> None:
+        """Change the workflows, too, which name the environments; the teardown is a run of one of them."""
+        super()._add_or_remove_environment(trouble)
+        added = ADDED in self.people.chain
+        self.workflows = with_added(self.files) if added else self.files
+        # What could be run again has the workflows of its commit, and is about what there was then.
+        self.failed_runs.clear()
 
     def _push(self, what: str, trouble: Trouble | None) -> None:
         paths = document(self.files["workflows/train.yml"])[True]["push"]["paths"]
@@ -232,6 +257,7 @@ class YearOnGitHub(Year):
     )
     def deliver_by_hand(self, environment: str, which: int, option: str, typed: str, trouble: Trouble | None) -> None:
         """Start the workflow with a version that is there; where people approve, it waits for them."""
+        environment = self._near(environment)
         world, models = self.world, self.world.models(environment)
         version = sorted(models, key=int, reverse=True)[which % len(models)]
         hashes = {name: world.hash(model.files) for name, model in models.items()}

@@ -14,7 +14,7 @@ from typing import Any
 
 import azureml.core
 import azureml.pipeline.core
-import azureml.pipeline.steps  # before its classes are replaced, which it imports  # noqa: F401
+import azureml.pipeline.steps  # before its classes are replaced, which it imports
 import pytest
 import requests
 import year_sdk_v2
@@ -139,12 +139,12 @@ class Datasets:
         with errors_of_sdk(), memory.connection.read("list data"):
             return [*memory.here.data]
 
-    def get_by_name(self, workspace: object, name: str, version: int | None = None) -> Any:
+    def get_by_name(self, workspace: object, name: str, version: int | str = "latest") -> Any:
         """Return a version, which is a number, or the newest."""
         memory = self._memory()
         with errors_of_sdk(), memory.connection.read("show data"):
             versions = memory.here.data.get(name, [])
-            number = len(versions) if version is None else version
+            number = len(versions) if version == "latest" else int(version)
             refuse(not 0 < number <= len(versions), f"(UserError) no dataset {name} with version {number}")
             return nowhere(name, version=number, tags={python_sdk_v1.CONTENT: versions[number - 1]})
 

@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 from azure_ml import Azure, Connection, Story
 from github_runs import Ended, Machine, Run, Step
@@ -128,7 +127,7 @@ class YearWithUpkeep(YearOnGitHub):
         trouble=TROUBLES,
     )
     def change_infrastructure(self, environment: str, how: str, end: str, trouble: Trouble | None) -> None:
-        """Change what is described, look at the plan, and approve it, reject it, or approve it when more has changed."""
+        """Change what is described, look at the plan, and approve it, also late, or reject it."""
         world = self.world
         self.changes += 1
         self._describe()

@@ -106,6 +106,7 @@ class World:
         self.history: list[tuple[datetime, str, str]] = []  # which version serves where from when on
         self.events: Counter[str] = Counter()
         self.idle: Counter[str] = Counter()
+        self.folders: dict[str, Path] = {}  # of the models that were trained really, by what stands for their files
         self.violation = ""
         self._trouble: Trouble | None = None
         self._turns: Turns | None = None
@@ -243,10 +244,18 @@ class World:
         """Return the hash of the files of a model."""
         if files not in _HASHES:
             folder = self.project.root / ".local" / "files"
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "MLmodel").write_text(files, encoding="utf-8")
+            self.write_model(files, folder)
             _HASHES[files] = self.project.module("core.endpoint").model_hash(folder)
         return _HASHES[files]
+
+    def write_model(self, files: str, folder: Path) -> None:
+        """Write the files of a model, as a download does."""
+        shutil.rmtree(folder, ignore_errors=True)
+        if files in self.folders:
+            shutil.copytree(self.folders[files], folder)
+            return
+        folder.mkdir(parents=True)
+        (folder / "MLmodel").write_text(files, encoding="utf-8")
 
     def snapshot(self) -> str:
         """Return all that is in Azure as a text."""
