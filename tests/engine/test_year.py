@@ -83,7 +83,7 @@ def live(machine: type[Year], project: Project, sequences: int, number: int, *, 
 
 @pytest.mark.parametrize("way", ["memory", HERE.version, "github"])
 def test_nothing_that_a_year_brings_breaks_a_promise(way: str, a_project: Project) -> None:
-    """Without a client most often; by the client of the mlops version, and by the workflows, a tenth of that, or of SDKs less."""
+    """Without a client most often; by the client of the mlops version, and by the workflows, a tenth of that."""
     part, parts = map(int, PART.split("/"))
     machine = type("AYear", (YearWithUpkeep if way == "github" else Year,), {"totals": Counter(), "idle": Counter()})
     machine.client = way if way == HERE.version else "memory"
