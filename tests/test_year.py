@@ -76,7 +76,7 @@ def test_nothing_that_a_year_brings_breaks_a_promise_and_each_seeded_error_does(
     ways = ", ".join(f"{by_way[way]} by {name}" for way, name in WAYS.items())
     line = (
         f"{by_way.total()} sequences ({ways}), {events} events, {share:.0%} effective, 0 violations; {len(after)} "
-        f"seeded errors found; in a search half of them are within {after[len(after) // 2]} sequences and the last after "
+        f"seeded errors found; a search has half of them within {after[len(after) // 2]} sequences and the last after "
         f"{after[-1]}"
     )
     LINE.write_text(f"{line}\n", encoding="utf-8")

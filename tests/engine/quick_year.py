@@ -2,15 +2,14 @@
 
 import os
 import pickle
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import pytest
 
-from mlops import config
-from mlops.pipeline import Pipeline
+from mlops import config, definitions
 from mlops.project import Project
 
 Copied = TypeVar("Copied")
@@ -36,7 +35,7 @@ def hasten(project: Project, patch: pytest.MonkeyPatch) -> None:
         key = ("request", rows, _content(Path(schema)), *map(_content, sorted(Path(folder).rglob("*.*"))))
         return copied(_once(key, lambda: sample_request(modality, schema, folder, rows)))
 
-    read_environment, load_pipeline, order = config.read_environment, Pipeline.load, Project.environments.fget
+    read_environment, order = config.read_environment, Project.environments.fget
 
     def environment(project: Project, name: str) -> Any:
         key = ("environment", project, name, _content(project.root / "config" / f"{name}.yml"))
@@ -46,16 +45,37 @@ def hasten(project: Project, patch: pytest.MonkeyPatch) -> None:
         files = frozenset(entry.name for entry in os.scandir(project.root / "config"))
         return [*_once(("environments", project, files), lambda: order(project))]
 
-    def pipeline(path: Path, *components: Any) -> Any:
-        files = [path, *sorted((path.parent / "data").iterdir())]
-        return _once(("pipeline", path, *map(_content, files)), lambda: load_pipeline(path, *components))
-
     patch.setattr("mlops.config.read_environment", environment)
     patch.setattr(Project, "environments", property(environments))
-    patch.setattr(Pipeline, "load", pipeline)
+    kind = type(definitions.of(project))
+    for name in ("pipeline", "online_deployment"):
+        patch.setattr(kind, name, _definition(name, getattr(kind, name)))
     patch.setattr("mlops.project.copy", SimpleNamespace(deepcopy=copied))
     patch.setattr(schema, "load", load_schema)
     patch.setattr(endpoint, "sample_request", request)
+
+
+def _definition(name: str, read: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method that reads a definition, for the whole project or for one environment."""
+
+    def definition(of: Any, *configs: Any) -> Any:
+        project: Project = of.project
+        environments = [each.environment for each in configs] or project.environments[:1]
+        files = [
+            *_once(("files", project.root), lambda: [*_files(project)]),
+            *(project.root / "config" / f"{each}.yml" for each in environments),
+        ]
+        content = hash(b"\0".join(map(_content, files)))
+        return _once((name, project, *environments, content), lambda: read(of, *configs))
+
+    return definition
+
+
+def _files(project: Project) -> Iterator[Path]:
+    for folder in (project.root / "mlops", project.root / "data-science" / "environment"):
+        for path in sorted(folder.rglob("*")):
+            if path.suffix in (".yml", ".py") and path.is_file():
+                yield path
 
 
 def _once(key: Hashable, make: Callable[[], Any]) -> Any:

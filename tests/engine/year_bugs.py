@@ -225,7 +225,4 @@ BUGS = {
     "each week opens a pull request": Bug(
         "workflows/template-update.yml", '          gh pr view "$BRANCH" ||\n', "", "pull requests for one release"
     ),
-    "an added environment is passed over": Bug(
-        "workflows/deliver-environment.yml", "next: ${{", "next: ${{ 'prod' || ", "goes to"
-    ),
 }

@@ -24,7 +24,7 @@ class YearWithTraining(Year):
             quality = people.qualities.setdefault(training.data["raw_data"], people.quality)
             registration = json.loads(self._file("register", "registration.json").read_text(encoding="utf-8"))
             metrics = json.loads(self._file("evaluate", "metrics.json").read_text(encoding="utf-8"))
-            value = metrics["champion" if metrics.get("champion") else "candidate"]["value"]
+            value = metrics["challenger"][metrics["metric"]]
             assert registration["registered"] is True
             assert math.isfinite(value)
             files = f"version {number}, quality {quality}, trained to {value}"
