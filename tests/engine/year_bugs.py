@@ -68,12 +68,12 @@ BUGS = {
     "the batch endpoint is forgotten": Bug(
         "verbs.delivery", "    score_files_with(session, model)\n", "", "its batch endpoint"
     ),
-    "the monitor is forgotten": Bug("verbs.delivery", "    monitor(session)\n", "", "monitors in the end"),
+    "the monitor is forgotten": Bug("verbs.delivery", "    monitor(session)\n", "", "something is to be done"),
     "every environment is watched": Bug(
-        "verbs.schedules", "if not session.config.monitor.enabled:", "if False:", "monitors in the end"
+        "verbs.schedules", "if not session.config.monitor.enabled:", "if False:", "something is to be done"
     ),
     "old batch deployments stay": Bug(
-        "verbs.batch", "if deployment.name != name and", "if False and", "its batch endpoint"
+        "verbs.batch", "for name in _others(session, model):", "for name in ():", "its batch endpoint"
     ),
     # The look before an approval.
     "a look does not see other code": Bug(
@@ -100,8 +100,8 @@ BUGS = {
     ),
     "the end of a rollout keeps the new one": Bug(
         "verbs.recovery",
-        "kept, new = rollout.unfinished(traffic, list(endpoint.deployments))",
-        "new, kept = rollout.unfinished(traffic, list(endpoint.deployments))",
+        "kept, new = rollout.unfinished(traffic, list(endpoint.deployments))\n    if new and",
+        "new, kept = rollout.unfinished(traffic, list(endpoint.deployments))\n    if new and",
         "",
     ),
     "the end of a rollout leaves the traffic": Bug(
@@ -132,9 +132,7 @@ BUGS = {
     "missing data is drift": Bug("verbs.drift", 'verdict = "no data"', 'verdict = "drift"', "trainings"),
     "an alert is read too soon": Bug("verbs.drift", "if breaches:", "if breaches and False:", "trainings"),
     "new data is not used": Bug("verbs.data", "return content.hexdigest()[:16]", "return 'always-the-same'", ""),
-    "data is created again": Bug(
-        "verbs.data", "if version in session.backend.data_versions(asset.name):", "if False:", ""
-    ),
+    "data is created again": Bug("verbs.data", "        if known:", "        if False:", ""),
     # The workflows.
     "an approved version is dropped": Bug(
         "workflows/deliver-environment.yml",
@@ -189,7 +187,7 @@ BUGS = {
     ),
     "data starts no training": Bug("workflows/train.yml", "data-science/**, data/**,", "", "starts no training"),
     "a repeated rollback forgets where it began": Bug(
-        "workflows/rollback.yml", "BAD: ${{ needs.look.outputs.bad }}", 'BAD: ""', "back to version"
+        "workflows/rollback.yml", "BAD: ${{ needs.look.outputs.bad }}", 'BAD: ""', "--from"
     ),
     "a teardown has the rights of dev": Bug(
         "workflows/teardown.yml",
