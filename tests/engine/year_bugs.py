@@ -174,7 +174,7 @@ BUGS = {
         "was approved",
     ),
     "a model goes on that stays": Bug(
-        "workflows/deliver.yml", "(inputs.environment == 'prod' ||", "(inputs.environment != '' ||", "go"
+        "workflows/deliver.yml", "(inputs.environment == 'prod' ||", "(inputs.environment != '' ||", "looks at prod"
     ),
     "an alert trains under any name": Bug(
         "workflows/monitor.yml", "job: ${{ needs.drift.outputs.job }}", 'job: ""', "trainings"
