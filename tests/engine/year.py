@@ -14,8 +14,9 @@ from typing import ClassVar
 
 from azure_ml import BROKEN, UNDER_LOAD, Azure, Model, Run, Workspace
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, precondition
 from troubles import KINDS, Trouble
+from year_story import Events, rule
 from year_world import ADDED, CHAIN, DAMAGED, PROTECTED, ZONE, Delivery, People, Result, World, copy_of
 
 from mlops import verbs
@@ -50,10 +51,13 @@ class Year(RuleBasedStateMachine):
     begun: tuple[Azure, People] | None = None
     totals: ClassVar[Counter[str]] = Counter()
     idle: ClassVar[Counter[str]] = Counter()
+    newest: ClassVar["Year"]
 
     def __init__(self) -> None:
         """Begin with two models that went all the way, one after the other."""
         super().__init__()
+        self.done: Events = []
+        type(self).newest = self
         azure = Azure({each: Workspace(each) for each in CHAIN})
         begun = copy_of(*self.begun) if self.begun else (azure, People())
         self.world = World(self.project, *begun, self.client, self._system())
@@ -593,6 +597,9 @@ class Year(RuleBasedStateMachine):
     @rule(trouble=TROUBLES)
     def add_or_remove_environment(self, trouble: Trouble | None) -> None:
         """Put an environment before the protected one, or take it away with all that is in it."""
+        self._add_or_remove_environment(trouble)
+
+    def _add_or_remove_environment(self, trouble: Trouble | None) -> None:
         world, people, spaces = self.world, self.people, self.azure.workspaces
         outcome = "done"
         if ADDED in people.chain:
