@@ -120,7 +120,9 @@ class Year(RuleBasedStateMachine):
             pinned = pins - {version} and delivery.option != "--unpin"
             world.require(not pinned, f"{environment} was pinned to {pins}, and version {after} serves")
         if delivery.option == "--hold" and not result.error:
-            world.require(after == before, f"{environment}: traffic moved although the delivery was held")
+            # What shares the traffic with an unfinished rollout has all of it when that is ended first.
+            stays = after == before or (not before and after in answered)
+            world.require(stays, f"{environment}: traffic moved although the delivery was held")
         new_pins = world.marked(environment, "pinned") - pins
         kept = f"{environment} is pinned to {new_pins}, and version {after} serves"
         last = after or "".join(self.people.served[environment][-1:])  # where nothing serves any more

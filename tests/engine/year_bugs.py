@@ -371,7 +371,7 @@ BUGS = {
         "workflows/infrastructure.yml", "group: infrastructure-", "group: apply-", "beside a teardown"
     ),
     "what a plan shows is done at once": Bug(
-        "workflows/infrastructure.yml", '"$ENVIRONMENT" --plan --deployer workflows', '"$ENVIRONMENT"', ""
+        "workflows/infrastructure.yml", "--plan --deployer workflows --summary .local/plan.md\n", "\n", "no right to"
     ),
     "an update is pushed again each week": Bug(
         "workflows/template-update.yml",

@@ -152,6 +152,8 @@ class YearWithUpkeep(YearOnGitHub):
         world.require(plan.environment == f"{environment}-read", wrong)
         planned = self._work(run, plan, trouble)[0][0]
         world.require(before == world.snapshot(), f"a plan for {environment} changes something")
+        excused = not planned.error or (trouble and trouble.excuses)
+        world.require(excused, f"a plan for {environment} fails although nothing is wrong: {planned.error}")
         apply = run.next()
         if planned.error or how == "a plan":
             world.require(apply is None, f"{how} for {environment} would be applied")
