@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, Phase, reproduce_failure, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 from rendered import HERE
 from small_project import set_key
+from troubles import Trouble
 from year import Year
 from year_azure_devops import YearOnAzureDevOps
 from year_bugs import BUGS, Bug
@@ -101,6 +102,22 @@ def test_nothing_that_a_year_brings_breaks_a_promise(way: str, a_project: Projec
         f"year by {way.replace('-', '_')}: {found['sequences']} sequences, {found['all']} events, {effective} effective"
     )
     print("Without an effect:", machine.idle.most_common(5))
+
+
+def test_a_run_again_brings_back_what_a_newer_run_left_when_a_third_one_was_lost(a_project: Project) -> None:
+    """The same code was delivered before, and that of the lost run has not reached its end: nothing is wrong."""
+    Year.project, Year.begun = a_project, None
+    machine = Year()
+    machine.push("other code", Trouble("refused", 3))
+    machine.deliver_by_hand("test", 0, "", "right", Trouble("refused", 20))
+    again = machine.people.failed[-1]
+    machine.deliver_by_hand("test", 0, "", "right", None)
+    machine.leave_unfinished(1, 20)
+    assert again.at == "test"
+    machine.run_again(machine.people.failed.index(again), None)
+    assert again.at == PROTECTED, "it has not gone on"
+    assert machine.people.newest["test"][0] > again.number
+    machine.teardown()
 
 
 TRAINED = os.environ.get("TRAINED", "")

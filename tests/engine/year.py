@@ -193,12 +193,15 @@ class Year(RuleBasedStateMachine):
         """Check what a delivery without an error left, and go on to the next environment."""
         world, environment = self.world, delivery.at
         if outputs["delivered"] == "true":
-            newest = self.people.newest.get(environment, 0)
+            # What a run has left unfinished since then is no reason to refuse what was there before it.
+            newest, there = self.people.newest.get(environment, (0, ""))
             # The first environment has nothing before it that passes a version on, and nobody approves there.
             stale = environment != CHAIN[0] and not delivery.option and delivery.number < newest
-            same = world.beside(self.azure.workspaces[environment]) == self._beside_before
+            brings = world.beside(self.azure.workspaces[environment])
+            same = brings in (there, self._beside_before)
             world.require(not stale or same, f"{environment} went back to the code of {delivery}, before run {newest}")
-            self.people.newest[environment] = max(newest, delivery.number)
+            if delivery.number >= newest:
+                self.people.newest[environment] = (delivery.number, brings)
             _, deployments = world.online(environment)
             world.require(world.version(environment) == delivery.version, f"{environment} does not serve {delivery}")
             self._check_promoted(environment, delivery.version)
