@@ -195,7 +195,7 @@ class Year(RuleBasedStateMachine):
         if outputs["delivered"] == "true":
             # What a run has left unfinished since then is no reason to refuse what was there before it.
             newest, there = self.people.newest.get(environment, (0, ""))
-            # The first environment has nothing before it that passes a version on, and nobody approves there.
+            # The first environment has nothing before it that passes a version on, and needs no approval.
             stale = environment != CHAIN[0] and not delivery.option and delivery.number < newest
             brings = world.beside(self.azure.workspaces[environment])
             same = brings in (there, self._beside_before)
