@@ -75,7 +75,12 @@ def test_nothing_that_a_year_brings_breaks_a_promise_and_each_seeded_error_does(
         version, part = case
         project, folder = render(mlops_version=version), quick_folder / f"{version}-{part}"
         folder.mkdir()
-        settings = {"SEQUENCES": SEQUENCES, "PART": f"{part}/{PARTS}", "REPLAY": REPLAY, "TMPDIR": str(folder)}
+        settings = {
+            "SEQUENCES": SEQUENCES,
+            "PART": f"{part}/{1 if version in SDKS else PARTS}",
+            "REPLAY": REPLAY,
+            "TMPDIR": str(folder),
+        }
         settings["MLOPS_TEST_AZURE_DEVOPS"] = str(pipelines)
         chosen = ("-k", "nothing_that and python") if version in SDKS else ()
         options = ("-s", f"--basetemp={folder}/tests", *chosen)
@@ -101,7 +106,7 @@ def test_nothing_that_a_year_brings_breaks_a_promise_and_each_seeded_error_does(
         f"{after[-1]}"
     )
     LINE.write_text(f"{line}\n", encoding="utf-8")
-    assert REPLAY or by_way.keys() == WAYS.keys()
+    assert REPLAY or (by_way.keys() == WAYS.keys() and by_way.total() >= int(SEQUENCES))
     assert REPLAY or min(by_way[way] for way in ("memory", "aml_cli_v2", "github", "azure_devops")) >= 20
     assert share > 0.8
 
