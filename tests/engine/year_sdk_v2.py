@@ -24,7 +24,7 @@ from clouds import MODEL
 from year_clients import callers, runs_of_monitor
 
 from mlops.azureml.backend import Deployment, ModelVersion
-from mlops.azureml.python_sdk_v2 import PythonSdk
+from mlops.azureml.python_sdk_v2 import PythonSdk, azure_errors
 from mlops.config import DriftRules, EnvironmentConfig
 from mlops.errors import UserError
 
@@ -48,8 +48,8 @@ def replace_client(memory: Callable[[], Memory], patch: pytest.MonkeyPatch) -> t
     def client(config: EnvironmentConfig, registry: str | None = None, group: str | None = None) -> Client:
         return Client(memory(), config, registry)
 
-    def management(_: object, path: str, parameters: Mapping[str, str]) -> Any:
-        with errors_of_azure():
+    def management(sdk: PythonSdk, path: str, parameters: Mapping[str, str]) -> Any:
+        with azure_errors(sdk._config), errors_of_azure():
             return metrics(memory(), path, parameters)
 
     patch.setattr("mlops.azureml.python_sdk_v2.client", client)
