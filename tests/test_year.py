@@ -84,7 +84,9 @@ def test_nothing_that_a_year_brings_breaks_a_promise_and_each_seeded_error_does(
         settings["MLOPS_TEST_AZURE_DEVOPS"] = str(pipelines)
         chosen = ("-k", "nothing_that and python") if version in SDKS else ()
         options = ("-s", f"--basetemp={folder}/tests", *chosen)
-        return run_suite(project, folder, run_in, "year", options=options, **settings)
+        # Also where other processes have the cores most of the time.
+        patience = max(1800, 5 * int(SEQUENCES))
+        return run_suite(project, folder, run_in, "year", options=options, timeout=patience, **settings)
 
     cases = [*((version, 1) for version in SDKS), *(("aml-cli-v2", part + 1) for part in range(PARTS))]
     with ThreadPoolExecutor(PARTS) as pool:
