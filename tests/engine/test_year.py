@@ -95,8 +95,8 @@ def test_nothing_that_a_year_brings_breaks_a_promise(way: str, a_project: Projec
     part, parts = map(int, PART.split("/"))
     machine = type("AYear", (BY_PIPELINES.get(way, Year),), {"totals": Counter(), "idle": Counter()})
     machine.client = way if way == HERE.version else "memory"
-    sequences = SEQUENCES * 6 // 10 if way == "memory" else max(SEQUENCES // 10, 20)
-    sequences = sequences // 2 if way.startswith("python") else sequences  # SDKs build objects for each call
+    sequences = SEQUENCES * 65 // 100 if way == "memory" else max(SEQUENCES // 10, 20)
+    sequences = -(-sequences // 4) if way.startswith("python") else sequences  # SDKs build objects for each call
     live(machine, a_project, -(-sequences // parts), part, shrink="SHRINK" in os.environ)
     found = machine.totals
     effective = found["all"] - found["idle"]

@@ -285,10 +285,12 @@ class Year(RuleBasedStateMachine):
         """Return how good the best data so far was."""
         return max([0, *self.people.qualities.values()])
 
+    @precondition(lambda self: self.people.undone < 2)  # it is two pushes, and takes as long
     @rule()
     def undo_a_push(self) -> None:
         """Push other code, undo that, and approve what undoes it, while the first delivery waits."""
         world, people, code = self.world, self.people, self.people.code
+        people.undone += 1
         self._push("other code", None)
         world.tell("that push is undone by another one")
         people.code = code

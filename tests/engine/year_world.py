@@ -87,6 +87,7 @@ class People:
     served: dict[str, list[str]] = field(default_factory=lambda: {each: [] for each in CHAIN})  # versions, in order
     passed: dict[str, set[str]] = field(default_factory=lambda: {each: set() for each in CHAIN})  # hashes
     deliveries: int = 0
+    undone: int = 0  # how many pushes were undone
     # The newest run after which an environment had all that it brought, and what that was beside the model.
     newest: dict[str, tuple[int, str]] = field(default_factory=dict)
     runs: int = 0  # of pipelines
