@@ -265,11 +265,12 @@ class Endpoint:
 
     def __init__(self, memory: Memory, identity: str) -> None:
         """Say which one."""
-        self._memory, self.id = memory, identity
+        self._memory, self.id, self._got = memory, identity, Kept.of(memory).endpoints[identity]
 
     @property
     def _kept(self) -> PublishedEndpoint:
-        return Kept.of(self._memory).endpoints[self.id]
+        # A late answer, from before the endpoint was made, is about what was got.
+        return Kept.of(self._memory).endpoints.get(self.id, self._got)
 
     def list_pipelines(self) -> list[Pipeline]:
         with errors_of_sdk(), self._memory.connection.read("list pipelines"):
