@@ -361,11 +361,15 @@ class Year(RuleBasedStateMachine):
         world.tell(f"{delivery} to {environment} {' '.join(words)}", trouble)
         if environment == PROTECTED:
             self.people.approved.add(sha256)
-        before, settled = world.snapshot(), len(world.online(environment)[1]) < 2
+        before, settled = world.snapshot(), self._is_settled(environment)
         world.told(self._deliver(delivery, trouble), effective=True)
-        # What an earlier run left unfinished, the last step of a failed one ends.
         if sha256 != hashes[version] and (sha256 or environment == PROTECTED) and settled:
             world.require(before == world.snapshot(), f"{environment}: a delivery with {typed} changed something")
+
+    def _is_settled(self, environment: str) -> bool:
+        """Return whether no run has left a rollout or a pin that the last step of the next failed run ends."""
+        pinned = self.world.marked(environment, "pinned")
+        return len(self.world.online(environment)[1]) < 2 and pinned <= {self.world.version(environment)}
 
     @precondition(lambda self: any(map(self.world.version, CHAIN)))
     @rule(which=SOME, lost=st.none() | st.integers(12, 36))

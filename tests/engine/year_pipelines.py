@@ -343,7 +343,7 @@ class YearByPipelines(Year):
         run = self._run("deliver", "workflow_dispatch", **inputs)
         words = ["by hand", *([option] if option else []), *(["with " + typed] if typed != "right" else [])]
         world.tell(f"version {version} to {environment} {' '.join(words)}", trouble)
-        before, settled = world.snapshot(), len(world.online(environment)[1]) < 2
+        before, settled = world.snapshot(), self._is_settled(environment)
         delivery = Delivery(0, version, sha256, environment, option)
         outcome = self._drive(run, trouble, "deliver")
         if "choose" in outcome:
