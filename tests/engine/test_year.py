@@ -125,7 +125,7 @@ def test_a_run_again_brings_back_what_a_newer_run_left_when_a_third_one_was_lost
 def test_a_delivery_with_another_hash_may_end_the_pin_of_a_run_that_was_lost(a_project: Project) -> None:
     Year.project, Year.begun = a_project, None
     machine = Year()
-    machine.deliver_by_hand("dev", 1, "--pin", "no hash", Trouble("killed after", 6))
+    machine.deliver_by_hand("dev", 1, "--pin", "no hash", Trouble("killed after", 4))
     assert machine.world.marked("dev", "pinned") == {"9"}
     machine.deliver_by_hand("dev", 1, "", "another hash", None)
     assert machine.world.marked("dev", "pinned") == set()
