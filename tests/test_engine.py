@@ -111,11 +111,16 @@ def assert_passes(result: CompletedProcess) -> None:
 
 
 def run_suite(
-    project: Path, folder: Path, run_in: Run, *modules: str, options: tuple[str, ...] = (), **env: str
+    project: Path,
+    folder: Path,
+    run_in: Run,
+    *modules: str,
+    options: tuple[str, ...] = (),
+    timeout: float = 600,
+    **env: str,
 ) -> CompletedProcess:
     """Run some of the engine's test modules in an empty folder, with the definitions of a rendered project."""
     paths = [str(SUITE / f"test_{module}.py") for module in modules]
     config = ["-c", str(SUITE / "pytest.ini")]
-    return run_in(
-        project, "pytest", "-q", *config, *options, *paths, cwd=folder, MLOPS_TEST_PROJECT=str(project), **env
-    )
+    command = ["pytest", "-q", *config, *options, *paths]
+    return run_in(project, *command, timeout=timeout, cwd=folder, MLOPS_TEST_PROJECT=str(project), **env)

@@ -15,13 +15,14 @@ learn.microsoft.com/azure/machine-learning:
 """
 
 import contextlib
-import copy
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+
+from quick_year import copied
 
 from mlops.azureml.backend import Deployment, Job, ModelVersion
 from mlops.azureml.monitor_runs import Breach, MonitorRun
@@ -126,6 +127,8 @@ class Workspace:
     batch: Batch | None = None
     schedules: dict[str, bool] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
+    kept: dict[str, Any] = field(default_factory=dict)
+    """What only one client puts there."""
 
 
 class Story(Protocol):
@@ -157,6 +160,9 @@ class Story(Protocol):
 
     def copy(self, files: str) -> str:
         """Return what arrives in the registry."""
+
+    def write_model(self, files: str, folder: Path) -> None:
+        """Write the files of a model into a folder, which need not be there."""
 
     def beside(self, workspace: "Workspace") -> str:
         """Return what is sent with a model."""
@@ -203,7 +209,7 @@ class Connection:
         """Carry out a change, which on an online endpoint excludes others until it is done [errors]."""
         self.ask(operation)
         if self.story.may_be_late():
-            self._earlier = copy.deepcopy(self.azure)
+            self._earlier = copied(self.azure)
         if endpoint:
             refuse(endpoint.busy, "(Conflict) another operation on this endpoint is in progress")
             endpoint.busy = True
@@ -241,8 +247,9 @@ class Memory:
 
     def __init__(self, azure: Azure, story: Story, config: EnvironmentConfig) -> None:
         """Keep the Azure, what surrounds it, and the names."""
-        self.connection, self._story = Connection(azure, story), story
+        self.connection, self.story = Connection(azure, story), story
         self._names, self._environment = config.names, config.environment
+        self.batch_endpoint = config.names.batch_endpoint
 
     @property
     def _azure(self) -> Azure:
@@ -253,7 +260,7 @@ class Memory:
         """The workspace of the environment, as a call sees it."""
         return self._azure.workspaces[self._environment]
 
-    def _listed(self, operation: str, items: Callable[[], Sequence[Item]]) -> list[Item]:
+    def listed(self, operation: str, items: Callable[[], Sequence[Item]]) -> list[Item]:
         """Read a list page by page: each is a request, and has what is there by then [pages]."""
         found: list[Item] = []
         while True:
@@ -266,7 +273,7 @@ class Memory:
     # Data, jobs and models.
 
     def data_versions(self, name: str) -> list[str]:
-        return self._listed("list data", lambda: self.here.data.get(name, []))
+        return self.listed("list data", lambda: self.here.data.get(name, []))
 
     def create_data(self, asset: DataAsset, version: str) -> None:
         self.create_version(asset.name, version)
@@ -297,9 +304,9 @@ class Memory:
         with self.connection.read("stream job", late=False):
             training = self.here.jobs[job]
             if training.status == "Running":
-                self._story.pause()
+                self.story.pause()
             if training.status == "Running":
-                self._story.train(self.here, training)
+                self.story.train(self.here, training)
             refuse(training.status != "Completed", "the job failed")
 
     def job(self, name: str) -> Job:
@@ -320,14 +327,14 @@ class Memory:
             (folder / f"{output}.json").write_text(json.dumps(self.here.jobs[job].registration), encoding="utf-8")
 
     def model_versions(self, registry: str | None) -> list[ModelVersion]:
-        found = self._listed("list models", lambda: list(self._models(registry).items())[::-1])
+        found = self.listed("list models", lambda: list(self._models(registry).items())[::-1])
         return [ModelVersion(version, dict(model.tags), registry) for version, model in found]
 
     def tag_model(self, model: ModelVersion, tags: Mapping[str, str]) -> None:
         with self.connection.change("tag model"):
             there = self._model(model)
             kept = dict(there.tags)
-            self._story.pause()  # what another one has tagged meanwhile is lost [tags]
+            self.story.pause()  # what another one has tagged meanwhile is lost [tags]
             there.tags = {**kept, **tags}
 
     def registries(self) -> list[str]:
@@ -343,14 +350,17 @@ class Memory:
         with self.connection.change("share model"):
             models = self._models(registry)
             refuse(version in models, "(Conflict) this version exists in the registry")  # it never changes [registry]
-            models[version] = Model(self._story.copy(self._model(ModelVersion(version)).files))
+            models[version] = Model(self.story.copy(self._model(ModelVersion(version)).files))
 
     def create_model(self, model: ModelVersion, folder: Path) -> None:
-        raise NotImplementedError(model)
+        with self.connection.change("create model"):
+            models = self._models(model.registry)
+            refuse(model.version in models, "(Conflict) this version exists")
+            models[model.version] = Model((folder / "MLmodel").read_text(encoding="utf-8"))
 
     def download_model(self, model: ModelVersion, folder: Path) -> None:
         with self.connection.read("download model"):
-            (folder / "MLmodel").write_text(self._model(model).files, encoding="utf-8")
+            self.story.write_model(self._model(model).files, folder)
 
     def _models(self, registry: str | None) -> dict[str, Model]:
         if registry and self._azure.registry is None:
@@ -391,8 +401,8 @@ class Memory:
         endpoint = self._endpoint()
         with self.connection.change("create deployment", endpoint):
             refuse(name in endpoint.deployments, f"(Conflict) a deployment {name} exists")
-            files, beside = self._model(model).files, self._story.beside(self.here)
-            made = Online(model.version, files, dict(tags), beside, works=self._story.has_quota())
+            files, beside = self._model(model).files, self.story.beside(self.here)
+            made = Online(model.version, files, dict(tags), beside, works=self.story.has_quota())
             endpoint.deployments[name] = made
             endpoint.traffic.setdefault(name, 0)
             refuse(not made.works, "(OutOfQuota) there are not enough cores for this deployment")
@@ -482,7 +492,7 @@ class Memory:
             self.here.schedules[name] = True
 
     def monitor_runs(self, schedule: str) -> list[MonitorRun]:
-        found = self._listed("list runs", lambda: sorted(self.here.runs, key=lambda run: run.time, reverse=True))
+        found = self.listed("list runs", lambda: sorted(self.here.runs, key=lambda run: run.time, reverse=True))
         return [MonitorRun(run.name, run.time, "Completed", run.problem) for run in found]
 
     def breaches(self, run: MonitorRun) -> list[Breach] | None:

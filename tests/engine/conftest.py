@@ -17,7 +17,7 @@ import quick_sdks
 from fake_az import FakeAzure
 from hypothesis import settings
 from small_modality import Rows
-from small_project import create_project
+from small_project import create_project, set_key
 
 from mlops.config import Project
 
@@ -80,3 +80,18 @@ def cloud(project: Project, azure: FakeAzure) -> Iterator[clouds.Cloud]:
     """The Azure that the small project's mlops version talks to."""
     with clouds.connected(project, azure) as cloud:
         yield cloud
+
+
+@pytest.fixture
+def a_project(project: Project) -> Project:
+    """A project whose environments form a chain, of which the last one is watched."""
+    from year_world import CHAIN  # with all of the year, which few tests need
+
+    for environment, following in zip(CHAIN, (*CHAIN[1:], ""), strict=True):
+        file = project.root / "config" / f"{environment}.yml"
+        set_key(file, "delivery", {"next": following})
+        set_key(file, "monitor.enabled", environment == CHAIN[-1])
+        set_key(file, "rollout.canary_minutes", 2)
+        set_key(file, "rollout.max_latency_ms", 500)
+        set_key(file, "rollout.canary_percent", 60 if environment == "test" else 10)
+    return project

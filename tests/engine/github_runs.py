@@ -15,11 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from scripts import Mlops, Step, told
+from scripts import TOOLS, Mlops, Step, told
 
 Context = Mapping[str, Any]
 TOKEN = re.compile(r"\s*(?:('(?:[^']|'')*')|([\w.-]+)|(&&|\|\||==|!=|[>!(),]))")
-VARIABLES = {"AZURE_CLIENT_ID": "client", "AZURE_TENANT_ID": "tenant", "AZURE_SUBSCRIPTION_ID": "subscription"}
+VARIABLES = {
+    "AZURE_CLIENT_ID": "client",
+    "AZURE_TENANT_ID": "tenant",
+    "AZURE_SUBSCRIPTION_ID": "subscription",
+    "TEMPLATE_APP_CLIENT_ID": "app",
+}
 
 
 class Expression:
@@ -310,11 +315,14 @@ def document(text: str) -> Any:
 
 
 class Machine:
-    """Carries the steps of a job out: each `uv run mlops ...` of its scripts, and nothing of other programs."""
+    """Carries the steps of a job out: each `uv run mlops ...`, `git ...` and `gh ...` of its scripts, and no more."""
 
-    def __init__(self, run: Run, job: Job, folder: Path, mlops: Mlops) -> None:
-        """Take a job; nothing runs yet."""
+    def __init__(
+        self, run: Run, job: Job, folder: Path, mlops: Mlops, variables: Mapping[str, str] | None = None
+    ) -> None:
+        """Take a job; nothing runs yet. `variables` has what `git` and `gh` know, see `scripts.TOOLS`."""
         self._run, self._job, self._folder, self._mlops = run, job, folder, mlops
+        self._variables = variables or {}
         self._state = State()
         self._lost = False
 
@@ -357,7 +365,7 @@ class Machine:
             return self._action(uses.partition("@")[0], given, scope)
         own = {key: text_of(value) for key, value in scope.fill(step.get("env") or {}).items()}
         outputs: dict[str, str] = {}
-        for words in told(scope.fill(step["run"]), {**scope.context["env"], **own}):
+        for words in told(scope.fill(step["run"]), {**scope.context["env"], **own, **self._variables}, TOOLS):
             if isinstance(words, str):
                 continue
             ended = self._mlops(words)

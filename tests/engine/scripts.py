@@ -9,9 +9,16 @@ from functools import cache
 SHELL = """
 PATH=/nowhere
 command_not_found_handle() { while read -r; do :; done; }
-uv() { printf '\\1'; printf '%s\\0' "$@"; printf '\\1'; }
+say() { printf '\\1'; printf '%s\\0' "$@"; printf '\\1'; }
+uv() { say uv "$@"; }
 """
 """No program runs: `uv` says what it was given, and every other one only reads."""
+
+TOOLS = """
+git() { say git "$@"; case " $* " in *" ls-remote "*) [[ " $BRANCHES " == *" ${*: -1} "* ]];; esac; }
+gh() { say gh "$@"; case "$1 $2" in "pr view") [[ " $PULLS " == *" $3 "* ]];; esac; }
+"""
+"""Git and `gh` say that, too; whether a branch and a pull request are there, two variables have."""
 
 
 @dataclass(frozen=True)
@@ -23,18 +30,19 @@ class Step:
 
 
 Mlops = Callable[[list[str]], Step]
-"""Runs an `mlops` command."""
+"""Runs an `mlops` command, of which the words after `mlops` are given, or one of `git` and `gh`, with all words."""
 
 
-def told(script: str, variables: Mapping[str, str]) -> list[list[str] | str]:
-    """Return each `mlops` command as its words, and each printed line as a text, in their order."""
-    names = set(re.findall(r"[A-Za-z_]\w*", script))
-    return _told(script, tuple(sorted(pair for pair in variables.items() if pair[0] in names)))
+def told(script: str, variables: Mapping[str, str], tools: str = "") -> list[list[str] | str]:
+    """Return each command of `mlops` and of the tools as its words, and each printed line as a text, in their order."""
+    shell = SHELL + tools + script
+    names = set(re.findall(r"[A-Za-z_]\w*", shell))
+    return _told(shell, tuple(sorted(pair for pair in variables.items() if pair[0] in names)))
 
 
 @cache
-def _told(script: str, variables: tuple[tuple[str, str], ...]) -> list[list[str] | str]:
-    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", SHELL + script]
+def _told(shell: str, variables: tuple[tuple[str, str], ...]) -> list[list[str] | str]:
+    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", shell]
     result = subprocess.run(
         command, env=dict(variables), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
     )
@@ -43,6 +51,8 @@ def _told(script: str, variables: tuple[tuple[str, str], ...]) -> list[list[str]
         words = part.split("\0")[:-1]
         if number % 2 == 0:
             found += [line for line in part.splitlines() if line]
-        elif words[:2] == ["run", "mlops"]:
-            found.append(words[2:])
+        elif words[:3] == ["uv", "run", "mlops"]:
+            found.append(words[3:])
+        elif words[0] != "uv":
+            found.append(words)
     return found

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 import pytest
 from command_line import run
 from fake_az import FakeAzure
-from test_year import a_project
 from troubles import Trouble
 from year import Year
 from year_world import PROTECTED, World
@@ -15,8 +14,6 @@ from year_world import PROTECTED, World
 from mlops import verbs
 from mlops.config import Project
 from mlops.verbs import Session
-
-__all__ = ["a_project"]
 
 PEOPLE_WAIT = {"cancelled", "killed", "killed after", "refused", "lost"}
 

@@ -14,8 +14,9 @@ from typing import ClassVar
 
 from azure_ml import BROKEN, UNDER_LOAD, Azure, Model, Run, Workspace
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, precondition
 from troubles import KINDS, Trouble
+from year_story import Events, rule
 from year_world import ADDED, CHAIN, DAMAGED, PROTECTED, ZONE, Delivery, People, Result, World, copy_of
 
 from mlops import verbs
@@ -50,10 +51,13 @@ class Year(RuleBasedStateMachine):
     begun: tuple[Azure, People] | None = None
     totals: ClassVar[Counter[str]] = Counter()
     idle: ClassVar[Counter[str]] = Counter()
+    newest: ClassVar["Year"]
 
     def __init__(self) -> None:
         """Begin with two models that went all the way, one after the other."""
         super().__init__()
+        self.done: Events = []
+        type(self).newest = self
         azure = Azure({each: Workspace(each) for each in CHAIN})
         begun = copy_of(*self.begun) if self.begun else (azure, People())
         self.world = World(self.project, *begun, self.client, self._system())
@@ -116,7 +120,9 @@ class Year(RuleBasedStateMachine):
             pinned = pins - {version} and delivery.option != "--unpin"
             world.require(not pinned, f"{environment} was pinned to {pins}, and version {after} serves")
         if delivery.option == "--hold" and not result.error:
-            world.require(after == before, f"{environment}: traffic moved although the delivery was held")
+            # What shares the traffic with an unfinished rollout has all of it when that is ended first.
+            stays = after == before or (not before and after in answered)
+            world.require(stays, f"{environment}: traffic moved although the delivery was held")
         new_pins = world.marked(environment, "pinned") - pins
         kept = f"{environment} is pinned to {new_pins}, and version {after} serves"
         last = after or "".join(self.people.served[environment][-1:])  # where nothing serves any more
@@ -187,12 +193,15 @@ class Year(RuleBasedStateMachine):
         """Check what a delivery without an error left, and go on to the next environment."""
         world, environment = self.world, delivery.at
         if outputs["delivered"] == "true":
-            newest = self.people.newest.get(environment, 0)
-            # The first environment has nothing before it that passes a version on, and no person approves there.
+            # What a run has left unfinished since then is no reason to refuse what was there before it.
+            newest, there = self.people.newest.get(environment, (0, ""))
+            # The first environment has nothing before it that passes a version on, and needs no approval.
             stale = environment != CHAIN[0] and not delivery.option and delivery.number < newest
-            same = world.beside(self.azure.workspaces[environment]) == self._beside_before
+            brings = world.beside(self.azure.workspaces[environment])
+            same = brings in (there, self._beside_before)
             world.require(not stale or same, f"{environment} went back to the code of {delivery}, before run {newest}")
-            self.people.newest[environment] = max(newest, delivery.number)
+            if delivery.number >= newest:
+                self.people.newest[environment] = (delivery.number, brings)
             traffic, deployments = world.online(environment)
             world.require(world.version(environment) == delivery.version, f"{environment} does not serve {delivery}")
             self._check_promoted(environment, delivery.version)
@@ -280,10 +289,12 @@ class Year(RuleBasedStateMachine):
         """Return how good the best data so far was."""
         return max([0, *self.people.qualities.values()])
 
+    @precondition(lambda self: self.people.undone < 2)  # it is two pushes, and takes as long
     @rule()
     def undo_a_push(self) -> None:
         """Push other code, undo that, and approve what undoes it, while the first delivery waits."""
         world, people, code = self.world, self.people, self.people.code
+        people.undone += 1
         self._push("other code", None)
         world.tell("that push is undone by another one")
         people.code = code
@@ -354,11 +365,15 @@ class Year(RuleBasedStateMachine):
         world.tell(f"{delivery} to {environment} {' '.join(words)}", trouble)
         if environment == PROTECTED:
             self.people.approved.add(sha256)
-        before, settled = world.snapshot(), len(world.online(environment)[1]) < 2
+        before, settled = world.snapshot(), self._is_settled(environment)
         world.told(self._deliver(delivery, trouble), effective=True)
-        # What an earlier run left unfinished, the last step of a failed one ends.
         if sha256 != hashes[version] and (sha256 or environment == PROTECTED) and settled:
             world.require(before == world.snapshot(), f"{environment}: a delivery with {typed} changed something")
+
+    def _is_settled(self, environment: str) -> bool:
+        """Return whether no run has left a rollout or a pin that the last step of the next failed run ends."""
+        pinned = self.world.marked(environment, "pinned")
+        return len(self.world.online(environment)[1]) < 2 and pinned <= {self.world.version(environment)}
 
     @precondition(lambda self: any(map(self.world.version, CHAIN)))
     @rule(which=SOME, lost=st.none() | st.integers(12, 36))
@@ -597,6 +612,9 @@ class Year(RuleBasedStateMachine):
     @rule(trouble=TROUBLES)
     def add_or_remove_environment(self, trouble: Trouble | None) -> None:
         """Put an environment before the protected one, or take it away with all that is in it."""
+        self._add_or_remove_environment(trouble)
+
+    def _add_or_remove_environment(self, trouble: Trouble | None) -> None:
         world, people, spaces = self.world, self.people, self.azure.workspaces
         outcome = "done"
         if ADDED in people.chain:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from azure_runs import LOST, REASONS, Agent, Job, JobRun, PipelineRun, environment_of, parameters_of
 from azure_templates import PipelineError, expanded, load, steps
 from scripts import Mlops, Step, told
+from troubles import Trouble
 from year_pipelines import WITHOUT_AZURE, YearByPipelines
 from year_world import CHAIN, PROTECTED, World
 
@@ -192,6 +193,9 @@ class YearOnAzureDevOps(YearByPipelines):
 
     def _minutes(self, job: Job) -> int:
         return int(job.content["timeoutInMinutes"])
+
+    def add_or_remove_environment(self, trouble: Trouble | None) -> None:
+        """Do nothing: the pipelines name the environments, and a person edits them for another one."""
 
     def _starts_training(self, path: str) -> bool:
         paths = load(self.folder / "train.yml")["trigger"]["paths"]["include"]

@@ -73,9 +73,9 @@ BUGS = {
     "the batch endpoint is forgotten": Bug(
         "verbs.delivery", "    score_files_with(session, model)\n", "", "its batch endpoint"
     ),
-    "the monitor is forgotten": Bug("verbs.delivery", "    monitor(session)\n", "", "monitors in the end"),
+    "the monitor is forgotten": Bug("verbs.delivery", "    monitor(session)\n", "", "something is to be done"),
     "every environment is watched": Bug(
-        "verbs.schedules", "if not session.config.monitor.enabled:", "if False:", "monitors in the end"
+        "verbs.schedules", "if not session.config.monitor.enabled:", "if False:", "something is to be done"
     ),
     "old batch deployments stay": Bug(
         "verbs.batch", "for name in names if name != own and", "for name in names if False and", "its batch endpoint"
@@ -131,7 +131,7 @@ BUGS = {
     "each look has a name of its own": Bug(
         "verbs.drift",
         "sha256(run.name.encode())",
-        "sha256(str(session.backend._story.people.time).encode())",
+        "sha256(str(session.backend.story.people.time).encode())",
         "trainings",
     ),
     "the newest alert has the name": Bug(
@@ -182,7 +182,7 @@ BUGS = {
         "was approved",
     ),
     "a model goes on that stays": Bug(
-        "workflows/deliver.yml", "(inputs.environment == 'prod' ||", "(inputs.environment != '' ||", "go"
+        "workflows/deliver.yml", "(inputs.environment == 'prod' ||", "(inputs.environment != '' ||", "looks at prod"
     ),
     "an alert trains under any name": Bug(
         "workflows/monitor.yml", "job: ${{ needs.drift.outputs.job }}", 'job: ""', "trainings"
@@ -353,5 +353,33 @@ BUGS = {
         "  - name: timeout\n    type: number\n    default: 120",
         "  - name: timeout\n    type: number\n    default: 1",
         "out of time",
+    ),
+    # The workflows that build, and that look for updates.
+    "a plan changes something": Bug(
+        "workflows/infrastructure.yml",
+        "if: needs.plan.outputs.azure == 'true' && inputs.action != 'plan'",
+        "if: needs.plan.outputs.azure == 'true'",
+        "would be applied",
+    ),
+    "infrastructure is changed without an approval": Bug(
+        "workflows/infrastructure.yml",
+        "environment: ${{ inputs.environment || 'dev' }}\n    # One change at a time",
+        "environment: dev\n    # One change at a time",
+        "is changed as",
+    ),
+    "infrastructure is changed beside its teardown": Bug(
+        "workflows/infrastructure.yml", "group: infrastructure-", "group: apply-", "beside a teardown"
+    ),
+    "what a plan shows is done at once": Bug(
+        "workflows/infrastructure.yml", "--plan --deployer workflows --summary .local/plan.md\n", "\n", "no right to"
+    ),
+    "an update is pushed again each week": Bug(
+        "workflows/template-update.yml",
+        '          git ls-remote --exit-code --heads origin "$BRANCH" && exit\n',
+        "",
+        "pushed again",
+    ),
+    "each week opens a pull request": Bug(
+        "workflows/template-update.yml", '          gh pr view "$BRANCH" ||\n', "", "pull requests for one release"
     ),
 }

@@ -1,8 +1,10 @@
 """The thin clients of the mlops versions on the Azure of a simulated year: what they send is done by `azure_ml.Memory`.
 
-Of the Azure CLI each command line is checked against the table of commands, as in `fake_az`, and then carried out.
+Of the Azure CLI each command line is checked against the table of commands, as in `fake_az`, and then carried out. The
+Python SDKs are in `year_sdk_v2` and `year_sdk_v1`.
 """
 
+import importlib
 import json
 import threading
 from collections.abc import Mapping
@@ -23,21 +25,28 @@ from mlops.errors import UserError
 
 
 class Clients:
-    """Makes the backend of each session: `client` is "memory" for one without a client, or "cli"."""
+    """Makes the backend of each session: `client` is "memory" for one without a client, or the mlops version."""
 
     def __init__(self, client: str, project: Project, azure: Azure, story: Story, patch: pytest.MonkeyPatch) -> None:
         """Take the place of the Azure CLI."""
         self._client, self.project, self._azure, self._story = client, project, azure, story
         self._now = threading.local()  # two verbs at once run in threads of their own
-        if client == "cli":
+        if client == "aml-cli-v2":
             patch.setattr("mlops.shell.shutil", SimpleNamespace(which=lambda program: program))
             patch.setattr("mlops.shell.execute", self._execute)
+        elif client != "memory":
+            # Imported here because it needs that SDK.
+            sdk = importlib.import_module(client.replace("python", "year").replace("-", "_"))
+            self._backend = sdk.replace_client(lambda: self._now.memory, patch)
 
     def connect(self, config: EnvironmentConfig) -> Backend:
         """Return the backend of an environment."""
         memory = Memory(self._azure, self._story, config)
         if self._client == "memory":
             return memory
+        self._now.memory = memory
+        if self._client != "aml-cli-v2":
+            return self._backend(self.project, config, dry_run=False)
         self._now.az = Az(memory, config)
         return AzureCli(self.project, config, dry_run=False)
 
@@ -138,10 +147,7 @@ class Az:
 
     def job_list(self) -> object:
         with self._memory.connection.read("list jobs"):
-            runs: dict[str, Any] = {}
-            for run in sorted(self._memory.here.runs, key=lambda run: run.time, reverse=True):
-                signals = ("data_drift",) if run.drift and run.tagged else ()
-                runs |= monitor_runs(MONITOR, run.name, run.time.isoformat(), signals, problem=run.problem)
+            runs = runs_of_monitor(self._memory)
             jobs = {
                 name: {"status": job.status, "created": "2025-12-01"} for name, job in self._memory.here.jobs.items()
             }
@@ -228,16 +234,8 @@ class Az:
 
     def monitor_metrics_list(self) -> object:
         with self._memory.connection.read("read metrics", late=False):
-            endpoint = self._memory.here.online
-            refuse(endpoint is None, "(NotFound)")
-            callers = {}
-            for name, share in endpoint.traffic.items() if endpoint else ():
-                calls = CALLS * share
-                failed, refused, latency = answers(calls, endpoint.deployments[name].files if endpoint else "")
-                codes = {"200": calls - failed - refused, "500": failed or None, "424 400": refused or None}
-                callers |= {name: {"codes": codes, "latency": latency, "late": 3}} if share else {}
             times = (self._option("--start-time"), self._option("--end-time"), self._option("--top"))
-            return fake_az.metric(callers, self._option("--metrics"), self._option("--filter"), *times)
+            return fake_az.metric(callers(self._memory), self._option("--metrics"), self._option("--filter"), *times)
 
     # The batch endpoint.
 
@@ -275,3 +273,26 @@ class Az:
 
     def schedule_delete(self) -> None:
         self._memory.delete_schedule(self._name)
+
+
+def runs_of_monitor(memory: Memory) -> dict[str, Any]:
+    """Return the runs of the monitor with all that is below them, the newest first."""
+    runs: dict[str, Any] = {}
+    for run in sorted(memory.here.runs, key=lambda run: run.time, reverse=True):
+        signals = ("data_drift",) if run.drift and run.tagged else ()
+        runs |= monitor_runs(MONITOR, run.name, run.time.isoformat(), signals, problem=run.problem)
+    return runs
+
+
+def callers(memory: Memory) -> dict[str, Any]:
+    """Return how many requests the deployments answer, as `fake_az.metric` takes it."""
+    endpoint = memory.here.online
+    if endpoint is None:
+        raise UserError("(NotFound)")
+    found = {}
+    for name, share in endpoint.traffic.items():
+        calls = CALLS * share
+        failed, refused, latency = answers(calls, endpoint.deployments[name].files if share else "")
+        codes = {"200": calls - failed - refused, "500": failed or None, "424 400": refused or None}
+        found |= {name: {"codes": codes, "latency": latency, "late": 3}} if share else {}
+    return found

@@ -4,7 +4,6 @@ What must hold is read from the state of Azure and from the decisions of people,
 """
 
 import contextlib
-import copy
 import io
 import json
 import os
@@ -26,6 +25,7 @@ import pytest
 import typer
 from azure_ml import BROKEN, REFUSING, Azure, Model, Online, Training, Workspace, is_bad_under_load
 from azure_runs import logged
+from quick_year import copied, hasten
 from small_project import write_yaml
 from troubles import KilledError, Trouble, Turns
 from year_clients import Clients
@@ -87,7 +87,9 @@ class People:
     served: dict[str, list[str]] = field(default_factory=lambda: {each: [] for each in CHAIN})  # versions, in order
     passed: dict[str, set[str]] = field(default_factory=lambda: {each: set() for each in CHAIN})  # hashes
     deliveries: int = 0
-    newest: dict[str, int] = field(default_factory=dict)  # the run after which an environment had all that it brought
+    undone: int = 0  # how many pushes were undone
+    # The newest run after which an environment had all that it brought, and what that was beside the model.
+    newest: dict[str, tuple[int, str]] = field(default_factory=dict)
     runs: int = 0  # of pipelines
     chain: tuple[str, ...] = CHAIN
 
@@ -112,6 +114,7 @@ class World:
         self.history: list[tuple[datetime, str, str]] = []  # which version serves where from when on
         self.events: Counter[str] = Counter()
         self.idle: Counter[str] = Counter()
+        self.folders: dict[str, Path] = {}  # of the models that were trained really, by what stands for their files
         self.violation = ""
         self._trouble: Trouble | None = None
         self._turns: Turns | None = None
@@ -123,6 +126,7 @@ class World:
         self._patch.setattr("mlops.verbs.models.now", self._tag_time)
         self._patch.setattr("mlops.verbs.canary.clock", lambda: self.people.time)
         self._patch.setattr("mlops.outputs._append", self._keep)
+        hasten(project, self._patch)
         self._clients = Clients(client, project, azure, self, self._patch)
         # A verb that is run by its command line, as a workflow does.
         self._patch.setattr("mlops.azureml.connect", lambda _, config, *, dry_run: self._clients.connect(config))
@@ -275,10 +279,18 @@ class World:
         """Return the hash of the files of a model."""
         if files not in _HASHES:
             folder = self.project.root / ".local" / "files"
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "MLmodel").write_text(files, encoding="utf-8")
+            self.write_model(files, folder)
             _HASHES[files] = self.project.module("core.endpoint").model_hash(folder)
         return _HASHES[files]
+
+    def write_model(self, files: str, folder: Path) -> None:
+        """Write the files of a model, as a download does."""
+        shutil.rmtree(folder, ignore_errors=True)
+        if files in self.folders:
+            shutil.copytree(self.folders[files], folder)
+            return
+        folder.mkdir(parents=True)
+        (folder / "MLmodel").write_text(files, encoding="utf-8")
 
     def snapshot(self) -> str:
         """Return all that is in Azure as a text."""
@@ -309,9 +321,13 @@ class World:
         score.write_text(f"CHANGE = {people.code}\n", encoding="utf-8")
         packages = {"name": "inference", "dependencies": ["python=3.11", f"a-package={people.packages}"]}
         write_yaml(root / "data-science" / "environment" / "inference.yml", packages)
-        definition = root / "mlops" / "aml-cli-v2" / "online" / "deployment.yml"
-        text, _, _ = definition.read_text(encoding="utf-8").partition("description: template ")
-        definition.write_text(f"{text.rstrip()}\ndescription: template {people.template}\n", encoding="utf-8")
+        [definition] = [*root.glob("mlops/*/online/deployment.yml"), *root.glob("mlops/*/online.py")]
+        probe = r"(liveness_probe(?:\W|ProbeSettings)+initial_delay\W+)\d+"
+        replace(definition, probe, rf"\g<1>{30 + people.template}")
+        # Each run has a process of its own, which imports the definitions as they are then.
+        for name, module in [*sys.modules.items()]:
+            if str(getattr(module, "__file__", None)).startswith(f"{root}{os.sep}"):
+                del sys.modules[name]
         for each in people.chain:
             file = root / "config" / f"{each}.yml"
             head, key, tail = file.read_text(encoding="utf-8").partition("  online:\n    instance_count: ")
@@ -537,7 +553,7 @@ def quality_of(files: str) -> int:
 
 def copy_of(azure: Azure, people: People) -> Any:
     """Return both as they are."""
-    return copy.deepcopy((azure, people))
+    return copied((azure, people))
 
 
 @contextlib.contextmanager
