@@ -202,7 +202,9 @@ class Year(RuleBasedStateMachine):
             world.require(not stale or same, f"{environment} went back to the code of {delivery}, before run {newest}")
             if delivery.number >= newest:
                 self.people.newest[environment] = (delivery.number, brings)
-            _, deployments = world.online(environment)
+            traffic, deployments = world.online(environment)
+            if delivery.number < newest:  # what a newer run holds there stays
+                deployments = {name: each for name, each in deployments.items() if traffic.get(name)}
             world.require(world.version(environment) == delivery.version, f"{environment} does not serve {delivery}")
             self._check_promoted(environment, delivery.version)
             world.require(len(deployments) == 1, f"{environment}: a deployment is left after {delivery}")
