@@ -137,7 +137,7 @@ class Azure:
         return any(
             each["properties"]["principalId"] == principal
             and each["properties"]["roleDefinitionId"].endswith(role)
-            and scope.lower() == each["properties"]["scope"].lower()
+            and f"{scope}/".lower().startswith(f"{each['properties']['scope']}/".lower())
             for each in self.of(ASSIGNMENT)
         )
 
@@ -543,11 +543,12 @@ def outbound_rule(azure: Azure, path: str, body: Body, old: Body | None) -> Body
     if properties["type"] == "PrivateEndpoint":
         target = properties["destination"]["serviceResourceId"]
         part = properties["destination"]["subresourceTarget"]
-        azure.need(target)
+        # Who may approve connections to an account that Azure keeps for a registry is not documented.
+        approved = azure.need(target).get("managedBy", target)
         if part not in PARTS.get(kind_and_scope(target)[0], ()):
             raise RefusalError(400, "ValidationError", f"{target} has no {part}")
         primary = azure.need(owner["properties"]["primaryUserAssignedIdentity"])["properties"]["principalId"]
-        if not azure.granted(primary, APPROVER, target):
+        if not azure.granted(primary, APPROVER, approved):
             raise RefusalError(400, "ValidationError", f"the workspace may not approve connections to {target}")
         properties["destination"].setdefault("sparkEnabled", False)
     properties |= {"category": "UserDefined", "status": "Active"}
@@ -665,7 +666,8 @@ def model_registry(azure: Azure, path: str, body: Body, old: Body | None) -> Bod
     managed = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/azureml-rg-{last(path)}"
     for number, region in enumerate(regions):
         account = f"{managed}/providers/Microsoft.Storage/storageAccounts/{stable(path, str(number))[:8]}"
-        azure.resources.setdefault(account.lower(), {"id": account, "name": last(account), "properties": {}})
+        made_by = {"id": account, "name": last(account), "managedBy": path, "properties": {}}
+        azure.resources.setdefault(account.lower(), made_by)
         made = region["storageAccountDetails"][0]["systemCreatedStorageAccount"]
         made["armResourceId"] = {"resourceId": account}
     return body
@@ -864,6 +866,18 @@ def endpoint_records(azure: Azure) -> None:
         each["properties"] |= {"numberOfRecordSets": 3, "numberOfVirtualNetworkLinks": 1}
 
 
+def policy_zone_groups(azure: Azure) -> None:
+    """A policy writes the address of each private endpoint that has no zone of ours into a central zone."""
+    for each in list(azure.of(ENDPOINT)):
+        if not list(azure.of(f"{ENDPOINT}/privatednszonegroups", f"{each['id']}/")):
+            path = f"{each['id']}/privateDnsZoneGroups/deployedByPolicy"
+            azure.resources[path.lower()] = {
+                "id": path,
+                "name": last(path),
+                "properties": {"privateDnsZoneConfigs": []},
+            }
+
+
 WRITTEN: dict[str, Callable[[Azure], None]] = {
     each.__name__: each
     for each in (
@@ -881,6 +895,7 @@ WRITTEN: dict[str, Callable[[Azure], None]] = {
         smart_detection,
         costs,
         endpoint_records,
+        policy_zone_groups,
     )
 }
 

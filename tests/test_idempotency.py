@@ -280,6 +280,10 @@ def test_terraform_leaves_alone_what_the_list_says(render: Render, name: str) ->
         assert set(paths) <= named, f"{file} ignores {named}"
 
 
+FOR_OTHER_REASONS = {("modules/data-lake/main.tf", "tags")}
+"""Attributes that no one writes: azurerm replaces a datastore for another tag."""
+
+
 def test_every_ignored_attribute_is_in_the_list(render: Render) -> None:
     module = render(infrastructure_version="terraform", add_ons=ALL, instance_users=USERS) / "infrastructure/terraform"
     listed = {
@@ -289,7 +293,7 @@ def test_every_ignored_attribute_is_in_the_list(render: Render) -> None:
     for path in module.rglob("*.tf"):
         for block in re.findall(r"ignore_changes = \[(.*?)\]\n", path.read_text(encoding="utf-8"), re.DOTALL):
             found |= {(path.relative_to(module).as_posix(), each.strip()) for each in block.split(",") if each.strip()}
-    assert found == listed
+    assert found == listed | FOR_OTHER_REASONS
 
 
 def test_both_tools_declare_what_the_list_says() -> None:
