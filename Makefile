@@ -42,13 +42,13 @@ project: $(UV)  ## the same project, and nothing is run
 	@$(PYTHON) tests/local_wheels.py $(DEMO)
 
 test: $(UV) lint  ## all tests that need no big download
-	$(UV) run pytest -n 2 -m "not big and not year"
+	$(UV) run pytest -n 3 -m "not big and not year"
 
 $(PARTS:%=test-%) test-menu: test-%: $(UV)  ## one part of them: menu, workflows, infrastructure, engine, updates, tables, images or texts
-	$(UV) run pytest -n 2 -m "not big and not year" $(PART_$*)
+	$(UV) run pytest -n 3 -m "not big and not year" $(PART_$*)
 
 test-big: $(UV)  ## those that do: environments of their own, resolved afresh
-	$(UV) run pytest -n 2 -m big
+	$(UV) run pytest -n 3 -m big
 
 year: $(UV)  ## a simulated year over the real verbs, in sequences of 30 events (`SEQUENCES=10000`), and errors that it must find
 	@mkdir -p .venvs
