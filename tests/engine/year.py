@@ -97,7 +97,7 @@ class Year(RuleBasedStateMachine):
         return Delivery(self.people.deliveries, version, sha256, environment, option, commit=self.world.commit)
 
     def _typed(self, environment: str, which: int, typed: str) -> tuple[str, str, bool]:
-        """Return a version that is there, the newest one first, a hash as a person types it, and whether it is its own."""
+        """Return a version, the newest one first, a hash as a person types it, and whether that is its own."""
         models = self.world.models(environment)
         version = sorted(models, key=int, reverse=True)[which % len(models)]
         hashes = {name: self.world.hash(model.files) for name, model in models.items()}
