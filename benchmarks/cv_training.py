@@ -84,7 +84,9 @@ def turn(root: Path, way: str, kind: str, device: str, fewer: bool) -> Speed:
 def one(root: Path, way: str, device: str, kind: tuple[int, int, int, int, int]) -> Speed:
     """Measure one way."""
     if way == "project":
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as its class `Vision` does before it imports PyTorch
+        # As its class `Vision` does before it imports PyTorch.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     if device == "gpu":
         wake_gpu()
     side, channels, count, epochs, batch = kind
