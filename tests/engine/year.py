@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from datetime import time as clock
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from azure_ml import BROKEN, UNDER_LOAD, Azure, Model, Run, Workspace
 from hypothesis import strategies as st
@@ -41,6 +41,14 @@ NATURES = (BROKEN, *UNDER_LOAD, DAMAGED)
 NEWER, LONG = "drift, and newer data is there", "drift for weeks"
 TROUBLES = st.none() | st.builds(Trouble, st.sampled_from(list(KINDS)), st.integers(1, 40))
 SOME = st.integers(0, 9)
+BY_HAND: dict[str, st.SearchStrategy[Any]] = {
+    "environment": st.sampled_from(CHAIN),
+    "which": SOME,
+    "option": st.sampled_from(("", "--force", "--hold", "--pin", "--unpin")),
+    "typed": st.sampled_from(("right", "right", "right", "another hash", "no hash")),
+    "trouble": TROUBLES,
+}
+"""What a person types who starts the workflow Deliver."""
 
 
 class Year(RuleBasedStateMachine):
@@ -354,13 +362,7 @@ class Year(RuleBasedStateMachine):
         self.world.tell(f"{delivery} runs again in {delivery.at}", trouble)
         self.world.told(self._deliver(delivery, trouble), effective=True)
 
-    @rule(
-        environment=st.sampled_from(CHAIN),
-        which=SOME,
-        option=st.sampled_from(("", "--force", "--hold", "--pin", "--unpin")),
-        typed=st.sampled_from(("right", "right", "right", "another hash", "no hash")),
-        trouble=TROUBLES,
-    )
+    @rule(**BY_HAND)
     def deliver_by_hand(self, environment: str, which: int, option: str, typed: str, trouble: Trouble | None) -> None:
         """Start the workflow with a version that is there, and perhaps with a hash that is not its own."""
         environment = self._near(environment)

@@ -12,13 +12,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Protocol
 
-from hypothesis import strategies as st
 from hypothesis.stateful import precondition
 from scripts import Mlops, Step
 from troubles import Trouble
-from year import SOME, TROUBLES, Year, short
+from year import BY_HAND, SOME, TROUBLES, Year, short
 from year_story import rule
-from year_world import CHAIN, PROTECTED, Delivery, Result
+from year_world import PROTECTED, Delivery, Result
 
 Done = list[tuple[Result, str]]
 """What came of the verbs of a job, and the version that served after each."""
@@ -325,13 +324,7 @@ class YearByPipelines(Year):
         self.world.told(self._drive(run, trouble, self._name(job)), effective=True)
         self._check_jobs(jobs)
 
-    @rule(
-        environment=st.sampled_from(CHAIN),
-        which=SOME,
-        option=st.sampled_from(("", "--force", "--hold", "--pin", "--unpin")),
-        typed=st.sampled_from(("right", "right", "right", "another hash", "no hash")),
-        trouble=TROUBLES,
-    )
+    @rule(**BY_HAND)
     def deliver_by_hand(self, environment: str, which: int, option: str, typed: str, trouble: Trouble | None) -> None:
         """Start the workflow with a version that is there; where people approve, it waits for them."""
         environment = self._near(environment)

@@ -25,12 +25,11 @@ COLLECTED = "azureml://datastores/workspaceblobstore/paths/modelDataCollector"  
 DOCKER_RANGE = IPv4Network("172.17.0.0/16")
 EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,30}[a-z0-9]$")]
 
-
-OF_NETWORK = r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Network"
+OF_GROUP = r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers"
+ResourceId = Annotated[str, StringConstraints(pattern=rf"^{OF_GROUP}/.+$")]
+OF_NETWORK = rf"{OF_GROUP}/Microsoft\.Network"
 SubnetId = Annotated[str, StringConstraints(pattern=rf"^{OF_NETWORK}/virtualNetworks/[^/]+/subnets/[^/]+$")]
 ZoneId = Annotated[str, StringConstraints(pattern=rf"^{OF_NETWORK}/privateDnsZones/[^/]+$")]
-ResourceId = Annotated[str, StringConstraints(pattern=r"^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/.+$")]
-OF_GROUP = r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers"
 LogAnalyticsId = Annotated[
     str, StringConstraints(pattern=rf"^{OF_GROUP}/Microsoft\.OperationalInsights/workspaces/[^/]+$")
 ]

@@ -154,14 +154,14 @@ def end_rollback(session: Session, bad: str) -> None:
                 session.backend.delete_online_deployment(new)
             state = f"{kept} has all traffic with version {bad}, as before."
         session.backend.tag_model(model, {tag: "false"})
-        session.say(f"{state} {_what_stays(session, endpoint.deployments[kept], good)}")
+        session.say(f"{state} {_what_stays(session, models, endpoint.deployments[kept], good)}")
     else:
         raise UserError(f"neither version {bad} nor {good} has all traffic in {environment}: run `{again}`")
 
 
-def _what_stays(session: Session, serving: Deployment, good: str) -> str:
+def _what_stays(session: Session, models: list[ModelVersion], serving: Deployment, good: str) -> str:
     """Return in words what a rollback that ended half-way leaves rejected, and how to go on."""
-    bad, models = serving.model_version, session.backend.model_versions(session.registry)
+    bad = serving.model_version
     limits = number(ModelVersion(good)), number(ModelVersion(bad))
     rejected = [each for each in sorted(models, key=number) if _rejects(session, each)]
     between = [each.version for each in rejected if limits[0] < number(each) < limits[1]]
