@@ -21,8 +21,6 @@ TESTED = [each for each in flavours() if each["mlops_version"] in ("aml-cli-v2",
 TESTED = [each for each in TESTED if each != {"project_type": "nlp", **RAI}]
 TABLES = [each for each in TESTED if each["project_type"] == "classical"]
 FIRST = {"mlops_version": "aml-cli-v2"}
-# Tests of what knows no type of data, in folders and files that are the same in all projects.
-ALIKE = ["report", "test_conversion.py", "test_model_output.py", "test_table_file.py"]
 OWN = ("data-science", "data", "config/model.yml")
 # Summaries of texts share the mlops layer with classes: one version runs, all are linted.
 SUMMARIES = next(each for each in summaries() if each["mlops_version"] == FIRST["mlops_version"])
@@ -89,65 +87,15 @@ def libraries(project: dict) -> set[str]:
     return pins | {re.split("[<>=]", pin)[0] for pin in pins}
 
 
-def own_tests(flavour: Path, render: Render) -> list[str]:
-    """The arguments of pytest in a project: all tests, but not what another project has run already.
-
-    Those of `core` know neither type of data nor mlops version, and run in the first flavour; elsewhere the steps use
-    it. So do those in ALIKE where the libraries that draw and read files are the same. A project with the libraries of
-    the first mlops version runs what that one lacks; one with others does not count again how often chance is drift.
-    """
-    answers = answers_of(flavour)
-    kept = {key: answers[key] for key in ("project_type", "nlp_task") if key in answers}
-    first = render(**kept, **FIRST)
-    names = [] if flavour == render(**flavours()[0]) else ["core"]
-    if names and answers["mlops_version"] == FIRST["mlops_version"]:
-        names += ALIKE
-    if answers == answers_of(render(**SUMMARIES)):
-        names.append("neural")  # the loop that trains networks, which images and classes of texts run
-    shared = [f"--ignore=data-science/tests/{name}" for name in names]
-    both = [tomllib.loads((each / "pyproject.toml").read_text(encoding="utf-8")) for each in (first, flavour)]
-    if flavour == first:
-        return shared
-    if libraries(both[0]) != libraries(both[1]):
-        return [*shared, "-k", "not at_most_5_percent"]
-    paths = [path.relative_to(flavour) for path in (flavour / "data-science" / "tests").rglob("test_*.py")]
-    return [str(path) for path in paths if not (first / path).exists()]
-
-
-def test_what_runs_in_the_first_project_alone_is_the_same_in_each_and_uses_no_sample(render: Render) -> None:
-    first, *others = (render(**each) for each in TESTED if each["mlops_version"] == FIRST["mlops_version"])
-    for name in ("core", *ALIKE):
-        tests = first / "data-science" / "tests" / name
-        for path in [tests] if tests.is_file() else tests.rglob("*.py"):
-            for other in others:
-                assert not differ(path, other / path.relative_to(first)), path
-            if name != "core":
-                assert not re.search(r"samples import|\bmodality\b|folders\)", path.read_text(encoding="utf-8")), path
-    read_with = [
-        {pin for pin in pins if re.split("[<>=]", pin)[0] in ("jinja2", "matplotlib", "numpy", "pandas", "pyarrow")}
-        for pins in (
-            tomllib.loads((each / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
-            for each in (first, *others)
-        )
-    ]
-    assert len(read_with[0]) == 5
-    assert all(each == read_with[0] for each in read_with)
-
-
 def test_responsible_ai_of_texts_is_that_of_images(render: Render) -> None:
-    """The step, its tests, which use no sample, and the libraries of both; texts have no other tests besides."""
+    """The step and the libraries of both."""
     images, texts = (render(project_type=kind, **RAI) for kind in ("cv", "nlp"))
-    for name in ("src/*/responsible_ai", "tests/responsible_ai"):
-        contents = []
-        for each in (images, texts):
-            [folder] = (each / "data-science").glob(name)
-            files = [path for path in folder.iterdir() if path.is_file()]
-            contents.append({path.name: path.read_text(encoding="utf-8") for path in files})
-        assert contents[0] == contents[1]
-    assert not [text for text in contents[1].values() if re.search(r"\bsamples\b", text)]
-    first = render(project_type="nlp", **FIRST)
-    own, others = ({path.relative_to(each) for path in each.rglob("test_*.py")} for each in (texts, first))
-    assert {path.parent.as_posix() for path in own - others} == {"data-science/tests/responsible_ai"}
+    contents = []
+    for each in (images, texts):
+        [folder] = (each / "data-science").glob("src/*/responsible_ai")
+        files = [path for path in folder.iterdir() if path.is_file()]
+        contents.append({path.name: path.read_text(encoding="utf-8") for path in files})
+    assert contents[0] == contents[1]
     pins = [tomllib.loads((each / "pyproject.toml").read_text(encoding="utf-8")) for each in (images, texts)]
     mine, other = ({re.split("[<>=]", pin)[0]: pin for pin in sorted(libraries(each))} for each in pins)
     shared = mine.keys() & other.keys()
@@ -155,15 +103,33 @@ def test_responsible_ai_of_texts_is_that_of_images(render: Render) -> None:
     assert all(mine[name] == other[name] for name in shared)
 
 
-@only_in([*TESTED, SUMMARIES])
-def test_its_own_tests_pass_and_leave_nothing_behind(
-    workspace: Path, flavour: Path, render: Render, run_in: Run
-) -> None:
-    result = run_in(workspace, "pytest", "-q", "-p", "no:cacheprovider", *own_tests(flavour, render))
+def test_it_has_no_other_tests_than_a_project_of_each_type(flavour: Path, render: Render) -> None:
+    """They are of any data and model: what guards the code of the template is in tests/data_science."""
+    tests, first = (each / "data-science" / "tests" for each in (flavour, render()))
+    assert {path.name for path in tests.rglob("*")} == {path.name for path in first.iterdir()}
+    for path in first.iterdir():
+        assert not differ(path, tests / path.name), path
+    count = sum(path.read_text(encoding="utf-8").count("\ndef test_") for path in first.iterdir())
+    assert 10 <= count <= 30
+
+
+# Those of images with Responsible AI have the data, the model and the libraries of images.
+OWN_TESTS = [*(each for each in TESTED if each != {"project_type": "cv", **RAI}), SUMMARIES]
+PYTEST = ("pytest", "-q", "-p", "no:cacheprovider")
+
+
+@only_in(OWN_TESTS)
+def test_its_own_tests_pass_and_leave_nothing_behind(workspace: Path, flavour: Path, run_with_others: Run) -> None:
+    assert_own_tests_pass(workspace, run_with_others)
+    assert {path.name for path in workspace.iterdir()} - {path.name for path in flavour.iterdir()} <= {".hypothesis"}
+
+
+def assert_own_tests_pass(project: Path, run: Run) -> None:
+    """Run them, and check that each one passes."""
+    result = run(project, *PYTEST)
     assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
     assert re.search(r"\d+ passed", result.stdout)
     assert "skipped" not in result.stdout.splitlines()[-1]
-    assert {path.name for path in workspace.iterdir()} - {path.name for path in flavour.iterdir()} <= {".hypothesis"}
 
 
 @only_in([*flavours(), SUMMARIES])
