@@ -1,6 +1,5 @@
-"""What is rendered works: its own tests, linters, lint and local loop; also on data that is not ours."""
+"""What is rendered works: linters, lint, notebook and local loop; also on data that is not ours."""
 
-import importlib.resources
 import json
 import re
 import shutil
@@ -10,9 +9,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-import yaml
 from combinations import ROOT, flavours, label, summaries
 from conftest import Render, Run, answers_of, environment_of
+from own_data import use_images, use_penguins
 
 # Responsible AI for tables has older libraries. The other versions of a project type share data science, environment
 # and so the tests of both; Responsible AI of texts is that of images. What makes that true is tested below.
@@ -101,35 +100,6 @@ def test_responsible_ai_of_texts_is_that_of_images(render: Render) -> None:
     shared = mine.keys() & other.keys()
     assert shared >= {"jinja2", "matplotlib", "mlflow", "numpy", "pandas", "scikit-learn"}
     assert all(mine[name] == other[name] for name in shared)
-
-
-def test_it_has_no_other_tests_than_a_project_of_each_type(flavour: Path, render: Render) -> None:
-    """They are of any data and model: what guards the code of the template is in tests/data_science."""
-    tests, first = (each / "data-science" / "tests" for each in (flavour, render()))
-    assert {path.name for path in tests.rglob("*")} == {path.name for path in first.iterdir()}
-    for path in first.iterdir():
-        assert not differ(path, tests / path.name), path
-    count = sum(path.read_text(encoding="utf-8").count("\ndef test_") for path in first.iterdir())
-    assert 10 <= count <= 30
-
-
-# Those of images with Responsible AI have the data, the model and the libraries of images.
-OWN_TESTS = [*(each for each in TESTED if each != {"project_type": "cv", **RAI}), SUMMARIES]
-PYTEST = ("pytest", "-q", "-p", "no:cacheprovider")
-
-
-@only_in(OWN_TESTS)
-def test_its_own_tests_pass_and_leave_nothing_behind(workspace: Path, flavour: Path, run_with_others: Run) -> None:
-    assert_own_tests_pass(workspace, run_with_others)
-    assert {path.name for path in workspace.iterdir()} - {path.name for path in flavour.iterdir()} <= {".hypothesis"}
-
-
-def assert_own_tests_pass(project: Path, run: Run) -> None:
-    """Run them, and check that each one passes."""
-    result = run(project, *PYTEST)
-    assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
-    assert re.search(r"\d+ passed", result.stdout)
-    assert "skipped" not in result.stdout.splitlines()[-1]
 
 
 @only_in([*flavours(), SUMMARIES])
@@ -330,100 +300,18 @@ def newest(project: Path, name: str) -> dict:
     return written(project, name)[-1]
 
 
-PENGUINS_SCHEMA = {
-    "target": "species",
-    "task": "classification",
-    "columns": {
-        "species": {"type": "category", "values": ["Adelie", "Chinstrap", "Gentoo"]},
-        "island": {"type": "category"},
-        "bill_length_mm": {"type": "number", "minimum": 20, "maximum": 80, "unit": "mm", "missing": 0.05},
-        "bill_depth_mm": {"type": "number", "minimum": 5, "maximum": 40, "unit": "mm", "missing": 0.05},
-        "flipper_length_mm": {"type": "number", "minimum": 100, "maximum": 300, "unit": "mm", "missing": 0.05},
-        "body_mass_g": {"type": "number", "minimum": 1000, "maximum": 9000, "unit": "g", "missing": 0.05},
-        "sex": {"type": "category", "missing": 0.1},
-        "year": {"type": "integer", "role": "ignore"},
-    },
-}
-
-
-@pytest.fixture
-def penguins(flavour: Path, tmp_path: Path) -> Path:
-    """A project whose data, schema and model settings are another's; no other file differs without Responsible AI."""
-    folder = shutil.copytree(flavour, tmp_path / "penguins")
-    for each in ("raw", "production"):
-        shutil.rmtree(folder / "data" / each)
-        (folder / "data" / each).mkdir()
-    table = importlib.resources.files("palmerpenguins") / "data" / "penguins.csv"
-    lines = table.read_text(encoding="utf-8").splitlines()
-    (folder / "data" / "raw" / "penguins.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    (folder / "data" / "production" / "penguins.csv").write_text("\n".join(lines[:1] + lines[-120:]), encoding="utf-8")
-    (folder / "data" / "schema.yml").write_text(yaml.safe_dump(PENGUINS_SCHEMA, sort_keys=False), encoding="utf-8")
-    settings = yaml.safe_load((folder / "config" / "model.yml").read_text(encoding="utf-8"))
-    settings["evaluation"] |= {"metric": "balanced_accuracy", "baselines": ["most_frequent"], "slices": ["island"]}
-    settings["training"]["hyperparameters"]["loss"] = "log_loss"
-    del settings["training"]["offset"]
-    settings["promotion"]["floor"] = 0.9
-    if "responsible_ai" in settings:
-        settings["fairness"] = {"cohorts": ["island", "sex"], "worst": 0.8, "minimum_rows": 10}
-        settings["responsible_ai"] |= {"train_rows": 200, "test_rows": 10}
-        adapt_responsible_ai(folder / "mlops" / "aml-cli-v2" / "pipeline.yml")
-    (folder / "config" / "model.yml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-    return folder
-
-
-def adapt_responsible_ai(path: Path) -> None:
-    """Edit what `mlops lint` then names: the components of Azure ML's registry take columns and task as inputs."""
-    pipeline = yaml.safe_load(path.read_text(encoding="utf-8"))
-    pipeline["inputs"] |= {"target": "species", "task_type": "classification", "categories": '["island", "sex"]'}
-    pipeline["inputs"] |= {"features_to_vary": '["bill_length_mm", "flipper_length_mm"]'}
-    pipeline["jobs"]["what_if"]["inputs"] |= {"desired_class": "2"}
-    # The components for causes and the score card take two classes at most.
-    del pipeline["jobs"]["causes"], pipeline["inputs"]["treatments"], pipeline["jobs"]["gather"]["inputs"]["insight_4"]
-    del pipeline["jobs"]["score_card"], pipeline["outputs"]["score_card"]
-    del pipeline["jobs"]["what_if"]["inputs"]["desired_range"], pipeline["inputs"]["desired_range"]
-    path.write_text(yaml.safe_dump(pipeline, sort_keys=False), encoding="utf-8")
-
-
 @only_in(TABLES)
-def test_another_data_set_works_by_editing_config_and_schema_only(penguins: Path, run_with_others: Run) -> None:
-    result = run_with_others(penguins, "mlops.cli", "local")
+def test_another_data_set_works_by_editing_config_and_schema_only(workspace: Path, run_with_others: Run) -> None:
+    use_penguins(workspace)
+    result = run_with_others(workspace, "mlops.cli", "local")
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     assert re.search(r"scored +\d+ rows .*(Adelie|Chinstrap|Gentoo)", result.stdout)
-    assert newest(penguins, "registration.json")["registered"] is True
-
-
-# 20 classes of pictures in colour, of 64 pixels, in folders of these names; as files that lose details.
-OWN_IMAGES = """
-import shutil, sys, zipfile
-from pathlib import Path
-sys.path.insert(0, "data-science/tests")
-from samples import encoded, picture
-
-for part, each, first in (("raw", 18, 0), ("production", 10, 5000)):
-    folder = Path("data", part)
-    shutil.rmtree(folder)
-    folder.mkdir()
-    with zipfile.ZipFile(folder / "own.zip", "w") as archive:
-        for place in range(20):
-            for number in range(each):
-                content = encoded(picture(place, first + number, 64, channels=3), "JPEG")
-                archive.writestr(f"place {place:02}/{number}.jpg", content)
-"""
-OWN_IMAGES_SCHEMA = {
-    "target": "place",
-    "task": "classification",
-    "columns": {"image": {"type": "text"}, "place": {"type": "category"}},
-}
+    assert newest(workspace, "registration.json")["registered"] is True
 
 
 @only_in([each for each in TESTED if each == FIRST | {"project_type": "cv"}])
 def test_other_images_work_by_editing_config_and_schema_only(workspace: Path, run_with_others: Run) -> None:
-    made = run_with_others(workspace, "-c", OWN_IMAGES)
-    assert made.returncode == 0, made.stderr[-3000:]
-    (workspace / "data" / "schema.yml").write_text(yaml.safe_dump(OWN_IMAGES_SCHEMA), encoding="utf-8")
-    settings = yaml.safe_load((workspace / "config" / "model.yml").read_text(encoding="utf-8"))
-    settings["evaluation"] |= {"baselines": ["most_frequent"], "slices": ["brightness"]}
-    (workspace / "config" / "model.yml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    use_images(workspace)
     result = run_with_others(workspace, "mlops.cli", "local")
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     decision = newest(workspace, "decision.json")
