@@ -68,14 +68,18 @@ def test_what_reads_and_draws_has_the_same_libraries_with_each_type_of_data(rend
     assert all(each == found[0] for each in found)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=[label(DEFAULTS | row.answers) for row in ROWS])
-def test_the_steps_of_the_projects_pass(row: Row, render: Render, run_in: Run, tmp_path: Path) -> None:
-    project = render(**row.answers)
+def run_row(row: Row, project: Path, run_in: Run, folder: Path) -> None:
+    """Run the tests of a row on a project, in an empty folder, and check that all pass."""
     folders = " ".join(str(SUITE / name) for name in row.samples)
     config = ["-c", str(SUITE / "pytest.ini"), "-o", f"pythonpath={folders}"]
     chosen = ["-k", row.chosen] if row.chosen else []
     paths = [str(SUITE / name) for name in row.tests]
-    result = run_in(project, "pytest", "-q", *config, *chosen, *paths, cwd=tmp_path, MLOPS_TEST_PROJECT=str(project))
+    result = run_in(project, "pytest", "-q", *config, *chosen, *paths, cwd=folder, MLOPS_TEST_PROJECT=str(project))
     assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
     assert re.search(r"\d+ passed", result.stdout)
     assert "skipped" not in result.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[label(DEFAULTS | row.answers) for row in ROWS])
+def test_the_steps_of_the_projects_pass(row: Row, render: Render, run_in: Run, tmp_path: Path) -> None:
+    run_row(row, render(**row.answers), run_in, tmp_path)

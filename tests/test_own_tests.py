@@ -309,7 +309,6 @@ def test_they_find_a_model_that_sees_the_outcome_or_other_rows(project: Path, ru
         "test_once_saved_and_loaded_it_predicts_the_same",
         "test_it_predicts_the_same_whatever_the_outcome_is",
         "test_what_it_predicts_for_a_row_does_not_depend_on_the_other_rows",
-        "test_files_of_a_batch_get_the_predictions_of_the_model",
     }
 
 
