@@ -404,6 +404,7 @@ def bootstrap(
     from mlops.subscription.bootstrap import bootstrap as run_bootstrap
 
     project = Project.load()
+    project.check_answers()
     run_bootstrap(
         project,
         list(dict.fromkeys(environments or [project.first_environment])),
@@ -423,6 +424,7 @@ def doctor(environment: EnvironmentOption = "") -> None:
     from mlops.subscription.doctor import examine
 
     project, config = _open(environment)
+    project.check_answers()
     examine(project, config, infrastructure.of(project), orchestration.of(project))
 
 
@@ -467,6 +469,8 @@ def provision(
             f"`{WORKFLOWS}`"
         )
     project, config = _open(environment)
+    if not check:
+        project.check_answers()
     action: Action = "plan" if plan else "check" if check else "apply"
     text = infrastructure.of(project).provision(
         config, action, dry_run=dry_run, deployer=deployer, retry_minutes=retry_minutes, confirm=confirm
