@@ -298,7 +298,8 @@ def test_each_free_answer_has_a_check_that_accepts_and_refuses(check: str, good:
 def test_every_default_is_an_answer_that_its_own_check_accepts() -> None:
     # Copier checks a default before it prompts, and ends with an error if it is a bad one.
     checks = {
-        name: re.findall(r"\| (\w+_error)", str(details.get("validator"))) for name, details in questions().items()
+        name: re.findall(rf"{name} \| (\w+_error)", str(details.get("validator")))
+        for name, details in questions().items()
     }
     defaults = {name: str(questions()[name]["default"]) for name, found in checks.items() if found}
     constant = {name: default for name, default in defaults.items() if "[[" not in default}
