@@ -93,12 +93,17 @@ def summary(
 
 
 @app.command(rich_help_panel=LOCAL)
-def serve(port: Annotated[int, typer.Option(help="The endpoint's port.")] = 5001) -> None:
+def serve(
+    port: Annotated[int, typer.Option(help="The endpoint's port.")] = 5001,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that answer. Default: workers in the first environment's file.")
+    ] = None,
+) -> None:
     """Keep the newest registered model up as a live endpoint."""
     from mlops.local.serving import serve as keep_serving
     from mlops.project import Project
 
-    keep_serving(Project.load(), port)
+    keep_serving(Project.load(), port, workers)
 
 
 @app.command(rich_help_panel=LOCAL)

@@ -139,6 +139,8 @@ class OnlineCompute(Section):
 
     vm_size: Text
     instance_count: Count
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    """Processes of each machine that answer requests, each with its own copy of the model, one request at a time."""
 
 
 class TrainingCompute(Section):
