@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 CLIENTS = (1, 16, 200)
-REQUESTS, FEWER = (300, 1600, 2000), (40, 96, 200)
+REQUESTS, FEWER = (60, 240, 400), (20, 48, 200)
 ROWS = 3
 START = 120
 FASTAPI = """
