@@ -13,9 +13,10 @@ import secrets
 import sys
 import traceback
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jinja2 import Environment as Jinja
 from jinja2 import Template
@@ -150,6 +151,27 @@ def project_name_error(name: str) -> str:
     if reserved := re.search(r"microsoft|windows|^login|^xbox", slug(name)):
         return f"Azure reserves '{reserved[0]}'."
     return ""
+
+
+def name_of_folder(folder: str, otherwise: str) -> str:
+    """Return the project name that a folder's name suggests: "churn-model" is "Churn Model"."""
+    name = " ".join(word[0].upper() + word[1:] for word in re.split(r"[\s._-]+", folder) if word)
+    return otherwise if project_name_error(name) else name
+
+
+def files_in_the_way_error(settings: Mapping[str, Any]) -> str:
+    """Return why nothing can be copied without a person who decides about each file; empty when it can.
+
+    Copier stops at the first file that is there already, and leaves those before it. It is enough to look for the files
+    that each project has at its top: a repository has a README.
+    """
+    folder = Path(settings["dst_path"])
+    update = (folder / settings["answers_file"]).exists()
+    if update or settings["overwrite"] or settings["pretend"] or sys.stdin.isatty():
+        return ""
+    written = (path.name.removesuffix(".jinja") for path in Path(settings["src_path"], "template").iterdir())
+    there = sorted(name for name in written if "[" not in name and (folder / name).is_file())
+    return f"{there[0]} is there already: commit it, then add --overwrite and see `git diff`." if there else ""
 
 
 def azure_devops_name_error(name: str) -> str:
@@ -314,6 +336,8 @@ FILTERS: dict[str, Callable[..., object]] = {
     "subnets": subnets,
     "user_pairs": user_pairs,
     "tag_pairs": tag_pairs,
+    "name_of_folder": name_of_folder,
+    "files_in_the_way_error": files_in_the_way_error,
     "project_name_error": project_name_error,
     "package_error": package_error,
     "slug_error": slug_error,

@@ -10,6 +10,7 @@ from combinations import EXISTING, ROOT, questions
 from copier._cli import CopierApp
 
 BAD = [
+    ("questions", "some"),
     ("project_name", 'say "hi"'),
     ("project_name", "two\nlines"),
     ("project_name", "${{ github.token }}"),
@@ -156,6 +157,44 @@ def test_a_question_without_a_default_has_to_be_answered(
     result = copier("copy", "--trust", "--defaults", "--quiet", *data, source, tmp_path / "project")
     assert result.returncode == 1
     assert result.stderr == f'error: Question "{question}" is required\n'
+    assert not (tmp_path / "project").exists()
+
+
+def in_a_repository(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "README.md").write_text("mine\n", encoding="utf-8")
+    (folder / "notes.txt").write_text("mine, too\n", encoding="utf-8")
+    return folder
+
+
+def test_files_that_are_there_stop_a_copy_before_it_begins(source: Path, tmp_path: Path) -> None:
+    folder = in_a_repository(tmp_path / "mine")
+    command = ["copy", "--trust", "--defaults", "--quiet"]
+    result = copier(*command, source, folder)
+    assert result.returncode == 1
+    assert result.stderr == (
+        "error: Validation error for question 'questions': README.md is there already: commit it, then add "
+        "--overwrite and see `git diff`.\n"
+    )
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "notes.txt"]
+    done = copier(*command, "--overwrite", source, folder)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "pyproject.toml").exists()
+    assert (folder / "notes.txt").read_text(encoding="utf-8") == "mine, too\n"
+    assert "mine" not in (folder / "README.md").read_text(encoding="utf-8")
+    assert copier("copy", *command[1:], "--overwrite", source, folder).returncode == 0
+
+
+def test_files_that_the_template_does_not_have_stop_nothing(source: Path, tmp_path: Path) -> None:
+    folder = in_a_repository(tmp_path / "mine")
+    (folder / "README.md").unlink()
+    assert copier("copy", "--trust", "--defaults", "--quiet", source, folder).returncode == 0
+    assert (folder / "README.md").exists()
+
+
+def test_a_copy_without_terminal_and_answers_writes_nothing(source: Path, tmp_path: Path) -> None:
+    result = copier("copy", "--trust", "--data", "questions=few", source, tmp_path / "project")
+    assert result.returncode != 0
     assert not (tmp_path / "project").exists()
 
 

@@ -188,6 +188,31 @@ def test_existing_workspaces_are_read_in_the_order_of_the_environments() -> None
     assert naming.workspace_pairs(text) == [("rg-1", "mlw-1"), ("rg-2", "mlw-2"), ("rg_(3).x", "mlw_3")]
 
 
+@given(st.text())
+@example("churn-model_v2")
+@example("..")
+@example("ßß")
+def test_the_name_that_a_folder_suggests_is_always_accepted(folder: str) -> None:
+    assert naming.project_name_error(naming.name_of_folder(folder, "Flight Delays")) == ""
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("churn-model", "Churn Model"),
+        ("churn_model.v2", "Churn Model V2"),
+        ("customerChurn", "CustomerChurn"),
+        ("Bücher", "Bücher"),
+        ("2026-churn", "Flight Delays"),
+        ("x", "Flight Delays"),
+        ("test", "Flight Delays"),
+        ("", "Flight Delays"),
+    ],
+)
+def test_a_folder_suggests_a_name_or_the_fixed_one(folder: str, name: str) -> None:
+    assert naming.name_of_folder(folder, "Flight Delays") == name
+
+
 def test_accents_become_their_letters() -> None:
     assert naming.slug("Crème Brûlée Straße Łódź Ærø") == "creme-brulee-strasse-lodz-aero"
 
@@ -273,7 +298,8 @@ def test_each_free_answer_has_a_check_that_accepts_and_refuses(check: str, good:
 def test_every_default_is_an_answer_that_its_own_check_accepts() -> None:
     # Copier checks a default before it prompts, and ends with an error if it is a bad one.
     checks = {
-        name: re.findall(r"\| (\w+_error)", str(details.get("validator"))) for name, details in questions().items()
+        name: re.findall(rf"{name} \| (\w+_error)", str(details.get("validator")))
+        for name, details in questions().items()
     }
     defaults = {name: str(questions()[name]["default"]) for name, found in checks.items() if found}
     constant = {name: default for name, default in defaults.items() if "[[" not in default}

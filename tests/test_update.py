@@ -175,6 +175,89 @@ def test_a_changed_answer_is_an_update_too(released: Path, tmp_path: Path) -> No
 VERSIONS = list(questions()["mlops_version"]["choices"].values())
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A person at a terminal who takes what each question suggests; what was asked, with the suggestion."""
+    seen: dict[str, Any] = {}
+
+    def prompt(structure: list[dict[str, Any]], answers: dict[str, Any]) -> dict[str, Any]:
+        if structure[0]["when"](answers):
+            seen.update(answers)
+        return answers
+
+    monkeypatch.setattr("copier._main.unsafe_prompt", prompt)
+    return seen
+
+
+QUICK, ALWAYS = {"questions": "few"}, ["project_type", "project_name"]
+LATER = {
+    "orchestration": "azure-devops",
+    "azure_devops_organisation": "acme",
+    "location": "northeurope",
+    "mlops_version": "python-sdk-v2",
+    "add_ons": ["monitoring"],
+}
+
+
+@pytest.mark.parametrize(("data", "more"), [({}, []), ({"project_type": "nlp"}, ["nlp_task"])], ids=["tables", "texts"])
+def test_the_quick_path_asks_for_a_type_and_a_name_that_the_folder_suggests(
+    released: Path, tmp_path: Path, asked: dict[str, Any], data: dict[str, str], more: list[str]
+) -> None:
+    given = QUICK | data
+    copier.run_copy(str(released), tmp_path / "churn-model", data=given, quiet=True, unsafe=True)
+    assert asked.keys() == {*ALWAYS, *more} - given.keys()
+    assert asked["project_name"] == "Churn Model"
+    assert (tmp_path / "churn-model" / "data-science" / "src" / "churn_model" / "train.py").exists()
+
+
+def test_what_the_quick_path_does_not_ask_has_its_default(released: Path, tmp_path: Path) -> None:
+    quick, usual = untouched(released, **QUICK), untouched(released)
+    assert different(quick, usual) == {".copier-answers.yml", "pyproject.toml", "README.md"}
+    assert answers(quick) == answers(usual) | QUICK
+
+
+def test_the_open_questions_are_asked_later_and_the_result_equals_a_fresh_copy(
+    released: Path, tmp_path: Path, asked: dict[str, Any]
+) -> None:
+    """By the data of an answer here, and each of the others by the person, who is shown what the project has."""
+    project = untouched_copy(released, tmp_path / "project", **QUICK)
+    mine = project / "config" / "model.yml"
+    mine.write_text("# mine\n" + mine.read_text(encoding="utf-8"), encoding="utf-8")
+    (project / "notes.md").write_text("mine\n", encoding="utf-8")
+    commit_all(project, "my edits")
+    data = {"questions": "all"} | LATER
+    copier.run_update(project, data=data, overwrite=True, quiet=True, unsafe=True)
+    always_there = {name for name, each in questions().items() if each.get("ask") is not False and "when" not in each}
+    assert always_there - data.keys() <= asked.keys()
+    assert asked["azure_devops_repository"] == "flight-delays"
+    assert asked["project_name"] == "Flight Delays"
+    fresh = untouched(released, **data)
+    assert different(project, fresh) == {"config/model.yml", "notes.md"}
+    assert mine.read_text(encoding="utf-8").startswith("# mine\n")
+    assert answers(project) == answers(fresh)
+    assert conflicts(project) == []
+
+
+def test_the_quick_path_forgets_no_answer_that_was_given(released: Path, tmp_path: Path) -> None:
+    """Neither one that is given with it, nor those of a project that goes back to it, nor in an update."""
+    given = {"infrastructure_version": "bicep", "location": "northeurope"}
+    early = untouched_copy(released, tmp_path / "early", **QUICK, **given)
+    update(early)
+    assert answers(early).items() >= given.items()
+    late = untouched_copy(released, tmp_path / "late", **given)
+    update(late, data=QUICK)
+    assert different(early, late) == set()
+
+
+def test_an_update_by_defaults_leaves_the_open_questions_open(template: Path, tmp_path: Path) -> None:
+    project = new_project(template, tmp_path / "project", **QUICK)
+    (template / "template" / "docs" / "news.md").write_text("news\n", encoding="utf-8")
+    commit_all(template, "second", tag="v1001.0.0")
+    update(project)
+    assert answers(project)["questions"] == "few"
+    assert 'questions = "few"' in (project / "pyproject.toml").read_text(encoding="utf-8")
+
+
 def round_trip(versions: list[str]) -> list[str]:
     """Go from the first version to each other one and back, and around the others.
 

@@ -305,6 +305,7 @@ class AzCloud:
                 "model": model(made["model"]),
                 "generation": made["tags"]["generation"],
                 "machines": f"{made['instance_type']} x {made['instance_count']}",
+                "at once": int(made["request_settings"]["max_concurrent_requests_per_instance"]),
                 "collects": sorted(v["data"]["name"] for v in collections.values() if v["enabled"] == "true"),
                 "variables": made.get("environment_variables", {}),
                 **self._scoring(made, folder),
@@ -649,6 +650,7 @@ class HttpCloud:
                 "model": model(properties["model"]),
                 "generation": found["tags"]["generation"],
                 "machines": f"{properties['instanceType']} x {found['sku']['capacity']}",
+                "at once": properties["requestSettings"]["maxConcurrentRequestsPerInstance"],
                 "collects": sorted(
                     value["dataId"].split("/")[-3]
                     for value in collections.values()

@@ -93,7 +93,7 @@ def _configuration(environment: str, source: str) -> dict[str, Any]:
         "compute": {
             "cluster": {"name": "cluster", "vm_size": "V", "min_nodes": 0, "max_nodes": 2, "idle_minutes": 15},
             **({"training": {"nodes": 2, "processes_per_node": 4}} if TORCH else {}),
-            "online": {"vm_size": "Standard_D2as_v4", "instance_count": 3},
+            "online": {"vm_size": "Standard_D2as_v4", "instance_count": 3, "workers": 2},
             "batch": {
                 "instance_count": 2,
                 "mini_batch_size": 7,

@@ -12,7 +12,7 @@ from command_line import run
 from fake_az import FakeAzure
 
 from mlops import cli, verbs
-from mlops.project import Project
+from mlops.project import CHANGE_ANSWER, Project
 
 VERBS = [
     "train", "deploy-online", "smoke-test", "shift-traffic", "rollback", "deploy-batch", "promote", "monitor",
@@ -173,6 +173,22 @@ def test_the_options_of_bootstrap_reach_it(
     [(*given, named)] = seen
     assert (given[:2], named) == ([project, environments], usual | options)
     assert [type(choice).__name__ for choice in given[2:]] == ["Terraform", "GitHubActions"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["bootstrap"], ["bootstrap", "--dry-run"], ["doctor"], ["provision"], ["provision", "--plan"]],
+    ids=" ".join,
+)
+def test_what_is_made_on_azure_waits_for_the_questions_that_were_not_asked(
+    project: Project, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = project.root / "pyproject.toml"
+    settings.write_text(settings.read_text(encoding="utf-8").replace("[tool.mlops]", '[tool.mlops]\nquestions = "few"'))
+    assert run(*words) == 1
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert f"`{CHANGE_ANSWER} questions=all`" in printed.err
 
 
 @pytest.mark.parametrize("verb", ["doctor", "provision", "teardown"])

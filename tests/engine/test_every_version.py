@@ -143,12 +143,12 @@ SCORING = {"runs": "package/score.py", "code": CODE, "environment": f"inference 
 
 
 def variables(environment: str) -> State:
-    """The variables of an online deployment: where files lie that a request may name, and the identity that reads."""
+    """The variables of an online deployment: its workers, the places of files, and the identity that reads those."""
     names = {
         "MLOPS_STORAGE_HOSTS": f"storage_account-{environment}.blob.core.windows.net",
         "AZURE_CLIENT_ID": f"client-of-endpoint_identity-{environment}",
     }
-    return names if TORCH else {}
+    return {"WORKER_COUNT": "2", **(names if TORCH else {})}
 
 
 def served(model: str, generation: int, environment: str = "dev") -> State:
@@ -157,6 +157,7 @@ def served(model: str, generation: int, environment: str = "dev") -> State:
         "model": model,
         "generation": str(generation),
         "machines": "Standard_D2as_v4 x 3",
+        "at once": 2,
         "collects": [f"online-{environment}-model_inputs", f"online-{environment}-model_outputs"],
         "variables": variables(environment),
         **SCORING,
@@ -1463,7 +1464,7 @@ def test_a_verb_does_the_same_in_the_workspaces_of_others_and_in_closed_ones(
     online = copy.deepcopy({endpoint: {**content, **differs} for endpoint, content in leaves["online"].items()})
     if "identity" in differs and TORCH:  # the storage account of others has no name in the configuration
         for deployment in (each for content in online.values() for each in content["deployments"].values()):
-            deployment["variables"] = {"MLOPS_STORAGE_HOSTS": ""}
+            deployment["variables"] = {"WORKER_COUNT": "2", "MLOPS_STORAGE_HOSTS": ""}
     assert seen(play) == {**leaves, "online": online}
 
 
@@ -1918,6 +1919,7 @@ def in_definition(play: Play) -> str:
     return DEFINITIONS.get(play.project.version, "mlops/python-sdk-v2/online.py")
 
 
+ONLINE = {"vm_size": "Standard_D2as_v4", "instance_count": 3}
 CHANGES: dict[str, Action] = {
     "scoring script": other_code,
     "another module": lambda play: edit(play, "data-science/src/{package}/prep.py", "prep", "preparation"),
@@ -1928,6 +1930,7 @@ CHANGES: dict[str, Action] = {
     "probe": lambda play: edit(play, in_definition(play), "30", "31"),
     "size": lambda play: play.configure("dev", "compute", online={"vm_size": "Standard_D4as_v4", "instance_count": 3}),
     "count": lambda play: play.configure("dev", "compute", online={"vm_size": "Standard_D2as_v4", "instance_count": 4}),
+    "workers": lambda play: play.configure("dev", "compute", online=ONLINE | {"workers": 4}),
 }
 
 

@@ -2,34 +2,43 @@
 
 import builtins
 import json
+import multiprocessing
 import os
 import re
 import shutil
 import socket
 import sys
+import threading
+import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import mlflow
 import pytest
+import threadpoolctl
 import yaml
 from rendered import HERE
 
 from mlops.config import Project, load_environment
 from mlops.errors import UserError
-from mlops.local import serving
+from mlops.local import front, serving
 from mlops.local.runner import local_variables
 
 SCORE = """
 import json
 import os
+import time
 from pathlib import Path
 
+running = []
+
 def init():
-    global factor
-    (model,) = Path(os.environ["AZUREML_MODEL_DIR"]).rglob("factor.txt")
+    global factor, folder
+    folder = Path(os.environ["AZUREML_MODEL_DIR"])
+    (model,) = folder.rglob("factor.txt")
     factor = float(model.read_text())
     print("loaded", factor)
 
@@ -37,6 +46,16 @@ def run(data):
     if isinstance(data, list):
         return [factor * float(Path(file).read_text()) for file in data]
     rows = json.loads(data)["input_data"]["data"]
+    running.append(rows)
+    time.sleep(0.001)
+    assert running == [rows], "two at once"
+    if rows == [["wait"]]:
+        while not (folder / "go on").exists():
+            time.sleep(0.01)
+        rows = [[1]]
+    if rows == [["die"]]:
+        os._exit(3)
+    running.pop()
     return {"predictions": [factor * row[0] for row in rows]}
 """
 ENDPOINT = """
@@ -146,6 +165,169 @@ def test_serve_prints_a_request_that_can_be_sent_as_it_is(project: Project, caps
     serving.serve(project, port=0, wait=call)
     assert answers == [{"predictions": [0.0, 10.0, 20.0]}]
     assert capsys.readouterr().out == "stopped\n"
+
+
+CLIENTS = 200
+
+
+def request_of(*rows: object) -> dict[str, object]:
+    return {"input_data": {"data": [[row] for row in rows]}}
+
+
+def connect(endpoint: serving.Endpoint) -> socket.socket:
+    port = int(endpoint.url.removesuffix("/score").rpartition(":")[2])
+    return socket.create_connection(("127.0.0.1", port), timeout=60)
+
+
+def message(body: bytes, *headers: str) -> bytes:
+    """A request as a client writes it."""
+    lines = ["POST /score HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def read_all(client: socket.socket) -> bytes:
+    return b"".join(iter(lambda: client.recv(65536), b""))
+
+
+def test_200_clients_at_once_get_each_their_own_answer_and_leave_nothing_behind(project: Project) -> None:
+    """Twice, and one after the other in the script, which says so if two are in it."""
+    start = threading.Barrier(CLIENTS)
+
+    def ask(number: int) -> object:
+        start.wait(60)
+        return endpoint.score(request_of(number))
+
+    with serving.Endpoint(project) as endpoint, ThreadPoolExecutor(CLIENTS) as clients:
+        counts = []
+        for _ in range(2):
+            answers = list(clients.map(ask, range(CLIENTS)))
+            assert answers == [{"predictions": [10.0 * number]} for number in range(CLIENTS)]
+            end = time.monotonic() + 60
+            while threading.active_count() > CLIENTS + 10 and time.monotonic() < end:
+                time.sleep(0.01)
+            counts.append(threading.active_count())
+    assert max(counts) <= CLIENTS + 10
+
+
+def test_a_slow_client_keeps_no_other_one_waiting(project: Project) -> None:
+    body = json.dumps(request_of(7)).encode()
+    whole = message(body, f"Content-Length: {len(body)}")
+    with serving.Endpoint(project) as endpoint, connect(endpoint) as slow, connect(endpoint) as slower:
+        slow.sendall(whole[:-5])
+        slower.sendall(whole[:10])
+        assert endpoint.score(request_of(1)) == {"predictions": [10.0]}
+        slow.sendall(whole[-5:])
+        assert b'{"predictions": [70.0]}' in read_all(slow)
+
+
+def test_a_client_that_leaves_is_passed_over(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
+    whole = message(b"{}", "Content-Length: 9999")
+    with serving.Endpoint(project) as endpoint:
+        for part in (b"", whole[:10], whole):
+            with connect(endpoint) as client:
+                client.sendall(part)
+        assert endpoint.score(request_of(1)) == {"predictions": [10.0]}
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_silent_client_is_given_up(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(front._Handler, "timeout", 0.2)
+    body = b"half"
+    with serving.Endpoint(project) as endpoint, connect(endpoint) as silent, connect(endpoint) as half:
+        half.sendall(message(body, "Content-Length: 99"))
+        assert read_all(silent) == b""
+        read_all(half)
+        assert endpoint.score(request_of(1)) == {"predictions": [10.0]}
+
+
+def test_a_body_in_chunks_is_answered_like_any_other(project: Project) -> None:
+    body = json.dumps(request_of(3)).encode()
+    parts = b"".join(f"{len(part):x}\r\n".encode() + part + b"\r\n" for part in (body[:9], body[9:], b""))
+    with serving.Endpoint(project) as endpoint, connect(endpoint) as client:
+        client.sendall(message(parts, "Transfer-Encoding: chunked"))
+        assert b'{"predictions": [30.0]}' in read_all(client)
+
+
+@pytest.mark.parametrize("length", ["-1", "many", ""])
+def test_a_length_that_is_none_is_answered_and_stops_nothing(project: Project, length: str) -> None:
+    with serving.Endpoint(project) as endpoint:
+        with connect(endpoint) as client:
+            client.sendall(message(b"", f"Content-Length: {length}"))
+            assert re.match(rb"HTTP/1.1 [45]\d\d ", read_all(client))
+        assert endpoint.score(request_of(1)) == {"predictions": [10.0]}
+
+
+def test_two_workers_answer_at_the_same_time_and_end_with_the_server(
+    project: Project, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = set(multiprocessing.active_children())
+    with serving.Endpoint(project, workers=2) as endpoint, ThreadPoolExecutor(1) as clients:
+        (started,) = {len(set(multiprocessing.active_children()) - before)}
+        waits = clients.submit(endpoint.score, request_of("wait"))
+        assert [endpoint.score(request_of(number)) for number in (1, 2)] == [
+            {"predictions": [10.0]},
+            {"predictions": [20.0]},
+        ]
+        assert not waits.done()
+        (endpoint.champion.folder.parent / "go on").touch()
+        assert waits.result(60) == {"predictions": [10.0]}
+        with pytest.raises(UserError, match=r"answered 503: .*a worker of the endpoint has died.*start it again"):
+            endpoint.score(request_of("die"))
+    assert started == 2
+    assert set(multiprocessing.active_children()) <= before
+    assert capfd.readouterr() == ("", "")
+    assert endpoint.log.read_text(encoding="utf-8").count("loaded 10.0") == 2
+
+
+def test_workers_that_cannot_load_the_model_are_one_line_with_the_log(project: Project) -> None:
+    script = project.root / "data-science" / "src" / "tiny_numbers" / "score.py"
+    script.write_text(SCORE.replace("    global", "    raise OSError('no such model')\n    global"))
+    try:
+        with (
+            pytest.raises(UserError, match=r"^score.py cannot serve the model: OSError: no such model \(log: .*log\)$"),
+            serving.Endpoint(project, workers=2),
+        ):
+            pass
+    finally:
+        script.write_text(SCORE)
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, 3), (1, 1)])
+def test_serve_has_the_workers_of_the_configuration_unless_it_is_told_another_number(
+    project: Project, monkeypatch: pytest.MonkeyPatch, given: int | None, expected: int
+) -> None:
+    file = project.root / "config" / "dev.yml"
+    before = file.read_text(encoding="utf-8")
+    document = yaml.safe_load(before)
+    document["compute"]["online"]["workers"] = 3
+    file.write_text(yaml.safe_dump(document), encoding="utf-8")
+    asked = []
+
+    def endpoint(*_: object, workers: int) -> None:
+        asked.append(workers)
+        raise UserError("enough")
+
+    monkeypatch.setattr(serving, "Endpoint", endpoint)
+    with pytest.raises(UserError, match="enough"):
+        serving.serve(project, workers=given)
+    file.write_text(before, encoding="utf-8")
+    assert asked == [expected]
+
+
+def test_a_worker_computes_in_one_thread_whatever_ran_in_this_process_before() -> None:
+    pytest.importorskip("sklearn.utils._openmp_helpers")
+
+    def threads() -> set[int]:
+        return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "openmp"}
+
+    def app(environ: object, start_response: Callable[..., object]) -> list[bytes]:
+        start_response("200 OK", [])
+        return [json.dumps(list(threads())).encode()]
+
+    with threadpoolctl.threadpool_limits(4, user_api="openmp"):
+        assert threads() == {4}
+        assert front.one_worker(app)({}, b"")[2] == b"[1]"
+        assert threads() == {4}
 
 
 def test_a_port_in_use_is_one_line_with_the_remedy(project: Project) -> None:

@@ -93,12 +93,17 @@ def summary(
 
 
 @app.command(rich_help_panel=LOCAL)
-def serve(port: Annotated[int, typer.Option(help="The endpoint's port.")] = 5001) -> None:
+def serve(
+    port: Annotated[int, typer.Option(help="The endpoint's port.")] = 5001,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that answer. Default: workers in the first environment's file.")
+    ] = None,
+) -> None:
     """Keep the newest registered model up as a live endpoint."""
     from mlops.local.serving import serve as keep_serving
     from mlops.project import Project
 
-    keep_serving(Project.load(), port)
+    keep_serving(Project.load(), port, workers)
 
 
 @app.command(rich_help_panel=LOCAL)
@@ -404,6 +409,7 @@ def bootstrap(
     from mlops.subscription.bootstrap import bootstrap as run_bootstrap
 
     project = Project.load()
+    project.check_answers()
     run_bootstrap(
         project,
         list(dict.fromkeys(environments or [project.first_environment])),
@@ -423,6 +429,7 @@ def doctor(environment: EnvironmentOption = "") -> None:
     from mlops.subscription.doctor import examine
 
     project, config = _open(environment)
+    project.check_answers()
     examine(project, config, infrastructure.of(project), orchestration.of(project))
 
 
@@ -467,6 +474,8 @@ def provision(
             f"`{WORKFLOWS}`"
         )
     project, config = _open(environment)
+    if not check:
+        project.check_answers()
     action: Action = "plan" if plan else "check" if check else "apply"
     text = infrastructure.of(project).provision(
         config, action, dry_run=dry_run, deployer=deployer, retry_minutes=retry_minutes, confirm=confirm

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from mlops.errors import UserError
-from mlops.project import UNKNOWN, AddOn, Problem, Project, Section, Text, load_yaml, problems_in
+from mlops.project import CHANGE_ANSWER, UNKNOWN, AddOn, Problem, Project, Section, Text, load_yaml, problems_in
 from mlops.removed_keys import REMOVED_KEYS
 
 Percent = Annotated[int, Field(ge=1, le=99)]
@@ -139,6 +139,8 @@ class OnlineCompute(Section):
 
     vm_size: Text
     instance_count: Count
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    """Processes of each machine that answer requests, each with its own copy of the model, one request at a time."""
 
 
 class TrainingCompute(Section):
@@ -745,5 +747,4 @@ def _section_problems(project: Project, config: EnvironmentConfig) -> Iterator[P
 def choose(project: Project, add_on: str) -> str:
     """Return how an add-on is chosen, as the end of a sentence."""
     chosen = ", ".join([*project.add_ons, add_on])
-    command = f"copier update --trust --vcs-ref=:current: --data 'add_ons=[{chosen}]'"
-    return f"choose the add-on {add_on} with `uvx --with copier-template-extensions {command}`"
+    return f"choose the add-on {add_on} with `{CHANGE_ANSWER} 'add_ons=[{chosen}]'`"

@@ -23,6 +23,8 @@ except ImportError:
 
 Text = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00-\x1f]+$")]
 UNKNOWN = "unknown key"
+CHANGE_ANSWER = "uvx --with copier-template-extensions copier update --trust --vcs-ref=:current: --data"
+"""The command that changes an answer; NAME=VALUE follows."""
 _MARKER = re.compile(r"(<{7}|>{7})( |$)")
 Version = Literal["aml-cli-v2", "python-sdk-v2", "python-sdk-v1"]
 AddOn = Literal[
@@ -47,6 +49,7 @@ class Choices(Section):
     repository: Annotated[str, StringConstraints(pattern=r"^([^/\s]+/([^/\s]([^/]*[^/\s])?/)?[^/\s]+)?$")] = ""
     environments: list[Text] = []
     former_endpoints: list[Text] = []
+    questions: Literal["few", "all"] = "all"
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Project:
     repository: str = ""
     environment_order: tuple[str, ...] = ()
     former_endpoints: tuple[str, ...] = ()
+    questions: str = "all"
 
     @classmethod
     def load(cls, root: Path | None = None) -> "Project":
@@ -101,6 +105,18 @@ class Project:
     def module(self, name: str) -> ModuleType:
         """Import a module of the project's data-science package."""
         return importlib.import_module(f"{self.package}.{name}")
+
+    def check_answers(self) -> None:
+        """Check that the questions about Azure have been asked, before anything is made there.
+
+        Raises:
+            UserError: They are still open; the text has the command that asks them.
+        """
+        if self.questions == "few":
+            raise UserError(
+                f"this project was made for one machine: answer the questions about Azure with `{CHANGE_ANSWER} "
+                "questions=all`, commit, and repeat this"
+            )
 
     @property
     def data(self) -> Path:

@@ -34,7 +34,7 @@ from mlops.azureml.request_metrics import (
 )
 from mlops.azureml.storage import Container, StoredFile
 from mlops.config import DriftRules, EnvironmentConfig, Sweep
-from mlops.definitions.values import CLIENT_ID, STORAGE_HOSTS, endpoint_identity, model_reference
+from mlops.definitions.values import CLIENT_ID, STORAGE_HOSTS, WORKER_COUNT, endpoint_identity, model_reference
 from mlops.definitions.yaml_v2 import YamlDefinitions, sweep_document
 from mlops.errors import CommandError
 from mlops.pipeline import Component, DataAsset, Pipeline
@@ -228,6 +228,8 @@ class AzureCli:
             "model": model_reference(self._config, model.version, model.registry),
             "instance_type": online.vm_size,
             "instance_count": str(online.instance_count),
+            f"environment_variables.{WORKER_COUNT}": str(online.workers),
+            "request_settings.max_concurrent_requests_per_instance": str(online.workers),
             **{f"tags.{key}": value for key, value in tags.items()},
             **self._storage_values(),
             **self._collection_values(),

@@ -7,6 +7,9 @@ from mlops.config import EnvironmentConfig
 STORAGE_HOSTS = "MLOPS_STORAGE_HOSTS"
 """The variable of an online deployment with the storage accounts whose files a request may name by their address."""
 
+WORKER_COUNT = "WORKER_COUNT"
+"""The variable of an online deployment with the number of workers that its inference server starts."""
+
 CLIENT_ID = "AZURE_CLIENT_ID"
 """The variable that tells Azure's libraries which user-assigned identity to use."""
 

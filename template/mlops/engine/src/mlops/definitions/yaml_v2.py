@@ -9,6 +9,7 @@ from typing import Any
 
 from mlops.config import EnvironmentConfig, Sweep
 from mlops.definitions.base import Document
+from mlops.definitions.values import WORKER_COUNT
 from mlops.errors import UserError
 from mlops.pipeline import OPTIONAL, Pipeline, is_local, mapping
 from mlops.project import Project, load_yaml
@@ -56,6 +57,9 @@ class YamlDefinitions:
         path = self.project.definitions / "online" / "deployment.yml"
         online = config.compute.online
         content = load_yaml(path) | {"instance_type": online.vm_size, "instance_count": online.instance_count}
+        variables, requests = mapping(content.get("environment_variables")), mapping(content.get("request_settings"))
+        content["environment_variables"] = {**variables, WORKER_COUNT: str(online.workers)}
+        content["request_settings"] = {**requests, "max_concurrent_requests_per_instance": online.workers}
         environment = content.get("environment")
         if isinstance(environment, str) and is_local(environment):
             file = path.parent / environment.removeprefix("file:")

@@ -6,13 +6,14 @@ server's own command listens on all network interfaces, here it is reachable fro
 
 import builtins
 import faulthandler
+import functools
 import io
 import json
 import logging
 import os
 import shutil
 import socket
-import threading
+import sys
 import time
 import traceback
 import urllib.error
@@ -28,6 +29,7 @@ from typing import Any, Self
 from mlops import definitions
 from mlops.config import load_environment
 from mlops.errors import UserError
+from mlops.local import front
 from mlops.local.runner import input_path, local_folder, local_variables, preserved_process, say
 from mlops.pipeline import Pipeline
 from mlops.project import Project
@@ -100,16 +102,18 @@ def _unreadable(name: str, folder: Path, reason: object) -> UserError:
 class Endpoint:
     """Context manager: an HTTP endpoint with the champion; only one can be open in a process.
 
-    With `port` 0 it is a free port; the model is the one of the first environment unless named.
+    With `port` 0 it is a free port; the model is the one of the first environment unless named. Where it has several
+    `workers`, which are processes of their own, it scores no files.
     """
 
     url: str
     champion: Champion
 
-    def __init__(self, project: Project, port: int = 0, model: str | None = None) -> None:
+    def __init__(self, project: Project, port: int = 0, model: str | None = None, workers: int = 1) -> None:
         """Remember what to serve; nothing starts before the context is entered."""
         self.project = project
         self.port = port
+        self.workers = workers
         self.model = model or load_environment(project, project.first_environment).model.name
         self.log = local_folder(project) / "serving" / "server.log"
         self._open = ExitStack()
@@ -123,9 +127,17 @@ class Endpoint:
         check_port(self.port)
         self.champion = fetch_champion(self.project, self.model)
         with ExitStack() as stack:
-            app = stack.enter_context(_inference_app(_scoring_script(self.project), self.champion.folder, self.log))
-            self._run = app.azml_blueprint.user_script.get_run_function()
-            self.url = f"http://{HOST}:{stack.enter_context(_server(app, self.port))}/score"
+            script, folder = _scoring_script(self.project), self.champion.folder
+            if self.workers == 1:
+                app = stack.enter_context(_inference_app(script, folder, self.log))
+                self._run = app.azml_blueprint.user_script.get_run_function()
+                worker = front.one_worker(app)
+            else:
+                self.log.parent.mkdir(parents=True, exist_ok=True)
+                self.log.write_text("", encoding="utf-8")
+                open_app = functools.partial(_app_of_a_worker, script, folder, self.log)
+                worker = stack.enter_context(front.many_workers(self.workers, open_app))
+            self.url = f"http://{HOST}:{stack.enter_context(_listen(self.port, worker))}/score"
             self._open = stack.pop_all()
         return self
 
@@ -171,15 +183,18 @@ class Endpoint:
                 raise UserError(f"batch scoring failed: {reason} (log: {self.log})") from error
 
 
-def serve(project: Project, port: int = DEFAULT_PORT, wait: Callable[[], None] | None = None) -> None:
+def serve(
+    project: Project, port: int = DEFAULT_PORT, workers: int | None = None, wait: Callable[[], None] | None = None
+) -> None:
     """Keep the endpoint open until Ctrl-C and print how to call it.
 
-    `wait` returns when the endpoint is to close.
+    By default it has the workers of the first environment's online endpoint. `wait` returns when it is to close.
 
     Raises:
         UserError: As in `Endpoint`.
     """
-    with Endpoint(project, port) as endpoint:
+    count = workers or load_environment(project, project.first_environment).compute.online.workers
+    with Endpoint(project, port, workers=count) as endpoint:
         request = local_folder(project) / "serving" / "request.json"
         content = sample_request(project, definitions.of(project).pipeline(), rows=3)
         request.write_text(json.dumps(content, indent=2), encoding="utf-8")
@@ -187,6 +202,7 @@ def serve(project: Project, port: int = DEFAULT_PORT, wait: Callable[[], None] |
         say(f"request    {request}")
         say(f'try        curl -H "Content-Type: application/json" --data "@{request}" {endpoint.url}')
         say(f"log        {endpoint.log}")
+        say(f"workers    {count}, each answers one request at a time")
         say("Ctrl-C stops it.")
         try:
             (wait or _forever)()
@@ -239,10 +255,30 @@ def _port_taken(port: int) -> UserError:
 
 
 @contextmanager
-def _inference_app(script: Path, model: Path, log: Path) -> Iterator[Any]:
+def _listen(port: int, worker: front.Worker) -> Iterator[int]:
+    with ExitStack() as stack:
+        try:
+            with redirect_stderr(io.StringIO()):
+                found = stack.enter_context(front.listen(HOST, port, worker))
+        except SystemExit:
+            raise _port_taken(port) from None
+        yield found
+
+
+@contextmanager
+def _app_of_a_worker(script: Path, model: Path, log: Path) -> Iterator[Any]:
+    """Give the application to a process that does nothing else, whose prints go to the log."""
+    with log.open("a", encoding="utf-8", buffering=1) as output:
+        sys.stdout = sys.stderr = output
+        with _inference_app(script, model, log, mode="a") as app:
+            yield app
+
+
+@contextmanager
+def _inference_app(script: Path, model: Path, log: Path, mode: str = "w") -> Iterator[Any]:
     """Give the server's Flask application with the script's `init` done; what both print goes to the log."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w", encoding="utf-8", buffering=1) as output:
+    with log.open(mode, encoding="utf-8", buffering=1) as output:
         try:
             with preserved_process(), redirect_stdout(output), redirect_stderr(output), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -300,27 +336,3 @@ def _close_handlers(logger: logging.Logger) -> None:
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
         handler.close()
-
-
-@contextmanager
-def _server(app: Any, port: int) -> Iterator[int]:
-    """Answer requests in a thread while the context is open; gives the port."""
-    from werkzeug.serving import WSGIRequestHandler, make_server
-
-    class Quiet(WSGIRequestHandler):
-        def log(self, type: str, message: str, *args: object) -> None:
-            """Print nothing: the inference server logs each request itself."""
-
-    try:
-        with redirect_stderr(io.StringIO()):
-            server = make_server(HOST, port, app, threaded=True, request_handler=Quiet)
-    except SystemExit:
-        raise _port_taken(port) from None
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -1,0 +1,173 @@
+"""The front of the local endpoint: it takes the requests of many clients at once, and hands them to workers.
+
+A worker answers one request at a time, as each worker of the inference server does in Azure, so a scoring script needs
+no locks. A single one is this process; more of them are processes of their own, each with its own copy of the model.
+"""
+
+import io
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from multiprocessing.synchronize import Barrier
+from typing import Any
+
+from threadpoolctl import ThreadpoolController
+from werkzeug.exceptions import HTTPException
+from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
+from werkzeug.test import run_wsgi_app
+from werkzeug.wrappers import Response
+from werkzeug.wsgi import get_input_stream
+
+from mlops.errors import UserError
+
+SILENT_SECONDS = 60
+"""A client that sends nothing for so long is given up."""
+
+Answer = tuple[str, list[tuple[str, str]], bytes]
+Worker = Callable[[dict[str, str], bytes], Answer]
+"""Answers a request: the texts of its WSGI environment, and its body."""
+OpenApp = Callable[[], AbstractContextManager[Any]]
+
+
+def one_worker(app: Any) -> Worker:
+    """Answer by an application of this process."""
+    # What ran here before score.py was loaded, such as a training, has a pool with a thread for each processor: with a
+    # few rows, they spend more time on each other than on the rows.
+    free, pools = threading.Lock(), ThreadpoolController()
+
+    def answer(environ: dict[str, str], body: bytes) -> Answer:
+        with free, pools.limit(limits=1, user_api="openmp"):
+            return _answer(app, environ, body)
+
+    return answer
+
+
+@contextmanager
+def many_workers(count: int, open_app: OpenApp) -> Iterator[Worker]:
+    """Answer by so many processes, each with an application that `open_app` makes there; that is pickled.
+
+    Raises:
+        UserError: They cannot make it.
+    """
+    others, context = set(multiprocessing.active_children()), multiprocessing.get_context("spawn")
+    start = (open_app, context.Barrier(count))
+    pool = ProcessPoolExecutor(count, context, initializer=_begin, initargs=start)
+    try:
+        try:
+            # Each starts a process, because none has ended a task before all have begun.
+            tasks = [pool.submit(_failure) for _ in range(count)]
+            failure = next(filter(None, [task.result() for task in tasks]), "")
+        except BrokenExecutor:
+            failure = f"the {count} workers of the endpoint end at their start: is there memory for so many models?"
+        if failure:
+            raise UserError(failure)
+        yield lambda environ, body: pool.submit(_answer_here, environ, body).result()
+    finally:
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        pool.shutdown(cancel_futures=True)
+
+
+_opened = ExitStack()
+_here: dict[str, Any] = {}
+
+
+def _begin(open_app: OpenApp, ready: Barrier) -> None:
+    """Begin a worker that is a process; it waits until all have begun."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches it too; the server ends it
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        _here["app"] = _opened.enter_context(open_app())
+    except UserError as error:
+        _here["failure"] = str(error)
+    ready.wait()
+
+
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
+
+
+def _failure() -> str:
+    return str(_here.get("failure", ""))
+
+
+def _answer_here(environ: dict[str, str], body: bytes) -> Answer:
+    return _answer(_here["app"], environ, body)
+
+
+def _answer(app: Any, environ: Mapping[str, str], body: bytes) -> Answer:
+    server = {
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": False,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
+    chunks, status, headers = run_wsgi_app(app, {**environ, **server}, buffered=True)
+    return status, list(headers), b"".join(chunks)
+
+
+class _Server(ThreadedWSGIServer):
+    """A thread for each connection, which waits for its client and for a worker."""
+
+    request_queue_size = 1024  # clients that connect in the same moment
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print nothing about a client that is gone."""
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = SILENT_SECONDS
+
+    def log(self, type: str, message: str, *args: object) -> None:
+        """Print nothing: the inference server logs each request itself."""
+
+
+@contextmanager
+def listen(host: str, port: int, worker: Worker) -> Iterator[int]:
+    """Answer requests while the context is open; gives the port, a free one for 0.
+
+    Raises:
+        SystemExit: The port cannot be used.
+    """
+    server = _Server(host, port, _front(worker), handler=_Handler)
+    # It looks this often whether it is to end.
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _front(worker: Worker) -> Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]:
+    def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        try:
+            # All of it before a worker is asked: a slow client keeps none of them.
+            body = get_input_stream(environ).read()
+            texts = {name: value for name, value in environ.items() if isinstance(value, str)}
+            texts.pop("HTTP_TRANSFER_ENCODING", None)
+            status, headers, content = worker(texts | {"CONTENT_LENGTH": str(len(body))}, body)
+        except HTTPException as error:
+            return error(environ, start_response)
+        except BrokenExecutor:
+            message = json.dumps(
+                {"message": "a worker of the endpoint has died: stop `mlops serve` and start it again"}
+            )
+            return Response(message, 503, content_type="application/json")(environ, start_response)
+        start_response(status, headers)
+        return [content]
+
+    return call
