@@ -28,6 +28,7 @@ class PipelineError(Exception):
 TOKEN = re.compile(r"\s*(?:'((?:[^']|'')*)'|(-?\d+(?:\.\d+)?)(?![\w.])|([A-Za-z_]\w*)|([().,\[\]]))")
 
 
+@cache
 def tokens(text: str) -> list[tuple[str, str]]:
     """The tokens of an expression: string, number, name, sign."""
     found, at = [], 0
@@ -190,7 +191,7 @@ def load(file: Path) -> dict[str, Any]:
 @cache
 def parsed(text: str) -> dict[str, Any]:
     """A file, which nothing changes afterwards."""
-    document: dict[str, Any] = yaml.safe_load(text)
+    document: dict[str, Any] = yaml.load(text, Loader=yaml.CSafeLoader)
     return document
 
 

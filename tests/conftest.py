@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import threading
@@ -11,20 +10,16 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import copier
-import copier._main
-import copier._template
-import jinja2
 import pytest
 import yaml
 from combinations import AXES, ROOT, combinations, flavours, label, questions
-from copier._jinja_ext import get_yield_context
 from filelock import FileLock
 from hypothesis import settings
 from local_wheels import take_local_wheels
 from plumbum import local
+from quick_copier import COMPILED, hasten
 from reference_date import EXCLUDE_NEWER
 
 # Whatever a test lets uv resolve, it resolves as of the reference date.
@@ -49,110 +44,15 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 SUFFIX = "a1b2c3"  # the one answer that is random unless given
-# What the code that Jinja compiles depends on, besides its source.
-SYNTAX = (
-    "block_start_string",
-    "block_end_string",
-    "variable_start_string",
-    "variable_end_string",
-    "comment_start_string",
-    "comment_end_string",
-    "line_statement_prefix",
-    "line_comment_prefix",
-    "trim_blocks",
-    "lstrip_blocks",
-    "newline_sequence",
-    "keep_trailing_newline",
-    "optimized",
-    "autoescape",
-    "is_async",
-)
 DEFAULTS = {axis: questions()[axis]["default"] for axis in AXES}
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_git_probe() -> Iterator[None]:
-    """Copier 9.19 starts git once per written file; a fresh temporary folder has no index to ask."""
+def quick_copier(shared_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Copier in the processes of the tests does nothing twice."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("copier._main.is_git_available", lambda: False, raising=False)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def templates_compiled_once() -> Iterator[None]:
-    """Each rendering compiles the same few hundred names and files, which takes two fifths of its time.
-
-    What a subprocess renders is not patched.
-    """
-    compiled: dict[tuple, Any] = {}
-    original = jinja2.Environment.compile
-
-    def compile_once(self: jinja2.Environment, source: Any, *names: Any, **options: Any) -> Any:
-        if not isinstance(source, str) or options.get("raw"):
-            return original(self, source, *names, **options)
-        syntax = (getattr(self, name) for name in SYNTAX)
-        key = (type(self), *syntax, *self.extensions, *self.filters, source, *names, *options.items())
-        if key not in compiled:
-            compiled[key] = original(self, source, *names, **options)
-        return compiled[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jinja2.Environment, "compile", compile_once)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def plain_names_are_not_rendered() -> Iterator[None]:
-    """Copier 9.19 renders each part of each path, and the name of the answers file with each of them.
-
-    That takes half of the time of a rendering, and few names have anything to render. What a subprocess renders is not
-    patched.
-    """
-    worker = copier._main.Worker
-    render, answers_file = worker._render_string, vars(worker)["answers_relpath"].fget
-    marks: WeakKeyDictionary[jinja2.Environment, re.Pattern[str]] = WeakKeyDictionary()
-
-    def is_plain(self: copier._main.Worker, text: str) -> bool:
-        environment = self.jinja_env
-        if environment not in marks:
-            each = (getattr(environment, name) for name in SYNTAX if name.endswith(("start_string", "prefix")))
-            marks[environment] = re.compile("|".join(re.escape(mark) for mark in each if mark))
-        context = get_yield_context(environment)  # of the path before
-        context.yield_name = context.yield_iterable = None
-        return not marks[environment].search(text)
-
-    def render_string(self: copier._main.Worker, string: str, extra_context: dict | None = None) -> str:
-        return string if is_plain(self, string) else render(self, string, extra_context)
-
-    def answers_relpath(self: copier._main.Worker) -> Path:
-        path = self.answers_file or self.template.answers_relpath
-        return Path(path) if is_plain(self, str(path)) else answers_file(self)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(worker, "_render_string", render_string)
-        patch.setattr(worker, "answers_relpath", property(answers_relpath))
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def template_cloned_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Each update clones the template five times, which takes a third of its time; no update writes to a clone.
-
-    What a subprocess clones is not patched.
-    """
-    clones: dict[tuple[str, str], str] = {}
-    original = copier._template.clone
-
-    def clone_once(url: str, ref: str = "HEAD", location: str | None = None) -> str:
-        if ref == "HEAD":  # with what is not committed
-            return original(url, ref, location)
-        commit = git(Path(url), "rev-parse", f"{ref}^{{commit}}").strip()
-        if (url, commit) not in clones:
-            clones[url, commit] = original(url, ref, str(tmp_path_factory.mktemp("clone")))
-        return clones[url, commit]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("copier._template.clone", clone_once)
+        patch.setenv(COMPILED, str(shared_folder / "compiled"))
+        hasten(patch.setattr, tmp_path_factory.mktemp("clones"))
         yield
 
 

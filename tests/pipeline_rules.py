@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ AGENT = {
 COMMANDS = r'echo "##vso\[task\.(?:prependpath\][\w$/.]+|setvariable variable=\w+(?:;isOutput=true)?\][\w$]+)"'
 
 
-class UniqueKeys(yaml.SafeLoader):
+class UniqueKeys(yaml.CSafeLoader):
     """A loader that refuses a key that is there twice, of which YAML keeps the last one."""
 
 
@@ -82,20 +83,30 @@ def unique(loader: UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:
 UniqueKeys.add_constructor("tag:yaml.org,2002:map", unique)
 
 
-def findings(project: Path) -> list[str]:
+@cache
+def parsed(text: str) -> dict[str, Any]:
+    """A file, which nothing changes afterwards."""
+    document: dict[str, Any] = yaml.load(text, Loader=UniqueKeys)
+    return document
+
+
+def findings(project: Path) -> Iterator[str]:
     """What is wrong, file by file; nothing if all is well."""
     folder = project / ".azuredevops"
-    found = []
     for file in sorted(folder.rglob("*.yml")):
-        try:
-            document = yaml.load(file.read_text(encoding="utf-8"), Loader=UniqueKeys)
-            problems = [*raw_findings(file, document)]
-            if file.parent == folder:
-                problems += [each for values in choices(document) for each in expanded_findings(file, values)]
-        except (PipelineError, yaml.YAMLError) as error:
-            problems = [str(error)]
-        found += [f"{file.relative_to(folder).as_posix()}: {each}" for each in dict.fromkeys(problems)]
-    return found
+        for each in dict.fromkeys(file_findings(file, file.parent == folder)):
+            yield f"{file.relative_to(folder).as_posix()}: {each}"
+
+
+def file_findings(file: Path, is_pipeline: bool) -> Iterator[str]:
+    try:
+        document = parsed(file.read_text(encoding="utf-8"))
+        yield from raw_findings(file, document)
+        if is_pipeline:
+            for values in choices(document):
+                yield from expanded_findings(file, values)
+    except (PipelineError, yaml.YAMLError) as error:
+        yield str(error)
 
 
 def choices(document: dict[str, Any]) -> Iterator[dict[str, Any]]:

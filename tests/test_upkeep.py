@@ -24,6 +24,7 @@ from mlops.upkeep import freshness
 from mlops.upkeep.freshness import report_freshness
 from mlops.upkeep.template import changes_between, report_update
 
+QUICK = ROOT / "tests" / "quick_copier.py"
 DOCS = "template/docs/update.md.jinja"
 
 
@@ -43,7 +44,7 @@ def uvx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     calls = folder / "calls"
     calls.touch()
     script = folder / "uvx"
-    script.write_text(f'#!/bin/sh\necho "$*" >> {calls}\nshift 3\nexec {sys.executable} -m copier "$@"\n', "utf-8")
+    script.write_text(f'#!/bin/sh\necho "$*" >> {calls}\nshift 3\nexec {sys.executable} {QUICK} "$@"\n', "utf-8")
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     return calls
