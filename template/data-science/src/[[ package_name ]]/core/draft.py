@@ -35,12 +35,16 @@ _REMEDIES = {
     **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods", ".numbers"), "save each sheet as csv, in UTF-8"),
     **dict.fromkeys((".gz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".zip"), "unpack it"),
     ".json": "write one object with the values of a row on each line, as .jsonl",
-    **dict.fromkeys((".feather", ".arrow", ".avro", ".orc", ".sas7bdat", ".sav", ".dta", ".rds", ".pkl"), "write it as parquet"),
+    **dict.fromkeys(
+        (".feather", ".arrow", ".avro", ".orc", ".sas7bdat", ".sav", ".dta", ".rds", ".pkl"), "write it as parquet"
+    ),
 }
 _TARGETS = ("target", "label", "labels", "class", "y", "outcome", "response", "category", "topic", "sentiment")
 _SUMMARIES = ("summary", "summaries", "highlights", "headline", "abstract", "title")
-_INPUTS = ("text", "image", "review", "message", "content", "body", "description", "comment", "document", "article")
-_INPUTS += ("file", "filename", "file_name", "path", "picture", "photo", "sentence", "tweet", "question")
+_INPUTS = [
+    *("text", "image", "review", "message", "content", "body", "description", "comment", "document", "article"),
+    *("file", "filename", "file_name", "path", "picture", "photo", "sentence", "tweet", "question"),
+]
 _GOOD_NEWS = ("yes", "true", "1", "y", "t", "positive", "pos")
 # A whole number with more values is not a class, unless the task says so; and a class is not as rare as this.
 _MOST_CLASSES = 10
@@ -173,7 +177,9 @@ def _tables_below(folder: Path) -> list[Path]:
 
 
 def _files(files: Sequence[Path], encoding: str | None) -> dict[str, Any]:
-    written = {file: form.form_of(file, encoding) for file in files if file.suffix.lower() not in (".parquet", ".jsonl")}
+    written = {
+        file: form.form_of(file, encoding) for file in files if file.suffix.lower() not in (".parquet", ".jsonl")
+    }
     return form.document(form.joint_form(written)) if written else {}
 
 
@@ -214,7 +220,9 @@ def _input_in(frame: pd.DataFrame, wanted: str, file: Path) -> str:
     longest = max(lengths, key=lambda name: lengths[name])
     if lengths[longest] < 20:
         has = table_file.column_list(frame.columns)
-        raise StepError(f"{file}: it has no column {wanted} (its columns: {has}): call the column with the {wanted}s so")
+        raise StepError(
+            f"{file}: it has no column {wanted} (its columns: {has}): call the column with the {wanted}s so"
+        )
     return str(longest)
 
 
@@ -320,7 +328,7 @@ def _labels(each: Guess, raw: pd.Series, modality: Modality, task: str | None) -
     if task == "regression":
         if not each.is_number:
             raise StepError(
-                f"--task regression: {each.name} has other values than numbers: choose classification, or another target"
+                f"--task regression: {each.name} has other values than numbers: choose classification or another target"
             )
         return each, task, f"a regression ({why})"
     if each.type in ("date", "text", "number", "boolean"):
@@ -384,7 +392,9 @@ def _roles(guesses: dict[str, Guess], target: str, task: str, example: str | Non
             guesses[name] = _limited(each)
             continue
         if name in groups:
-            each = each.noted(f"{each.different:,} values that repeat: what belongs together is held out together", role="ignore")
+            each = each.noted(
+                f"{each.different:,} values that repeat: what belongs together is held out together", role="ignore"
+            )
         elif name in keys:
             each = each.noted("another value in each row: an identifier", role="ignore")
         elif each.different == 1:
@@ -400,10 +410,14 @@ def _roles(guesses: dict[str, Guess], target: str, task: str, example: str | Non
         for name in _features(guesses, target):
             score = _alone(guesses[name], guesses[target], task)
             if score >= _LEAK:
-                same = "a copy of the target" if _is_copy(guesses[name], guesses[target]) else f"it predicts the target alone ({score:.3g})"
+                same = (
+                    "a copy of the target"
+                    if _is_copy(guesses[name], guesses[target])
+                    else f"it predicts the target alone ({score:.3g})"
+                )
                 guesses[name] = _ignored(guesses[name], f"leak? {same}")
                 notes.append(
-                    f"{name}: {same}, so it is not a feature; if it is known before the target is, delete `role: ignore`"
+                    f"{name}: {same}, so it is no feature; if it is known before the target is, delete `role: ignore`"
                 )
         if not _features(guesses, target):
             raise StepError(
@@ -469,16 +483,28 @@ def _range(low: float, high: float, kind: str) -> tuple[float, float]:
     smallest, largest = (math.floor((low - width) / place) * place, math.ceil((high + width) / place) * place)
     smallest = 0.0 if low >= 0 else smallest
     found = [float(f"{number:.10g}") for number in (smallest, largest)]
-    return (int(found[0]), int(found[1])) if kind == "integer" or all(map(float.is_integer, found)) else (found[0], found[1])
+    return (
+        (int(found[0]), int(found[1]))
+        if kind == "integer" or all(map(float.is_integer, found))
+        else (found[0], found[1])
+    )
 
 
 def _features(guesses: Mapping[str, Guess], target: str) -> list[str]:
-    return [name for name, each in guesses.items() if each.entry and name != target and each.entry.get("role") != "ignore"]
+    return [
+        name for name, each in guesses.items() if each.entry and name != target and each.entry.get("role") != "ignore"
+    ]
 
 
 def _ignored(each: Guess, reason: str) -> Guess:
-    kept = {key: value for key, value in each.entry.items() if key not in ("derive", "missing", "minimum", "maximum", "values")}
-    guess_ = Guess(each.name, {**kept, "role": "ignore"}, each.values, (reason, *each.reasons), each.different, each.writing)
+    kept = {
+        key: value
+        for key, value in each.entry.items()
+        if key not in ("derive", "missing", "minimum", "maximum", "values")
+    }
+    guess_ = Guess(
+        each.name, {**kept, "role": "ignore"}, each.values, (reason, *each.reasons), each.different, each.writing
+    )
     return guess_
 
 
@@ -539,7 +565,11 @@ def _is_copy(each: Guess, target: Guess) -> bool:
 
 
 def _schema_text(
-    path: Path, head: Mapping[str, Any], rule: Mapping[str, str], columns: Mapping[str, Any], guesses: Mapping[str, Guess]
+    path: Path,
+    head: Mapping[str, Any],
+    rule: Mapping[str, str],
+    columns: Mapping[str, Any],
+    guesses: Mapping[str, Guess],
 ) -> str:
     """Return the text of a schema, with the comments that the present one has above its columns."""
     above, between = _comments(path)
@@ -612,12 +642,12 @@ def _problems(data: _Data, schema: Schema, settings: Mapping[str, Any]) -> Itera
 
 def _held_out(rule: Mapping[str, str]) -> str:
     (kind, name), *_ = rule.items()
-    return f"by {name}: rows of one {name} stay together" if kind == "group" else f"by {name}, which tells the rows apart"
+    return (
+        f"by {name}: rows of one {name} stay together" if kind == "group" else f"by {name}, which tells the rows apart"
+    )
 
 
-def _row(
-    each: Guess, target: str, rule: Mapping[str, str], example: str | None
-) -> tuple[str, str, str, str, str]:
+def _row(each: Guess, target: str, rule: Mapping[str, str], example: str | None) -> tuple[str, str, str, str, str]:
     role = each.entry.get("role", "feature") if each.entry else "left out"
     if each.name == target:
         role = "target"

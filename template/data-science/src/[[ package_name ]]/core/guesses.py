@@ -19,12 +19,17 @@ from .. import conversion
 # So many different values that are not of the type may stand for missing ones, in this share of all values.
 _MOST_WORDS, _MOST_WRONG = 5, 0.05
 # Words for a missing value that `conversion` takes for a value.
-_WORDS_FOR_MISSING = frozenset("? - -- . .. n.a. (null) (blank) #REF! #DIV/0! #VALUE! #N/V k.A.".split())
+_WORDS_FOR_MISSING = frozenset(
+    ["?", "-", "--", ".", "..", "n.a.", "k.A.", "(null)", "(blank)", "#REF!", "#DIV/0!", "#VALUE!", "#N/V"]
+)
 # Numbers that stand for a missing value where they are far from all others, and repeat.
 _NUMBERS_FOR_MISSING = (-99.0, -999.0, -9999.0, -99999.0, 999.0, 9999.0, 99999.0, 999999.0)
 _SEPARATORS = (("", ""), (",", ""), (".", ","), ("", ","), ("'", ""), (" ", ""), (" ", ","))
-_DAYS = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%d/%m/%y", "%m/%d/%y")
-_DAYS += ("%d.%m.%y", "%d-%m-%y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y")
+_DAYS = [
+    *("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d"),
+    *("%d/%m/%y", "%m/%d/%y", "%d.%m.%y", "%d-%m-%y"),
+    *("%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y"),
+]
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", ", %H:%M", " %H.%M")
 _NUMBER = re.compile(r"(\D*?)\s*[+-]?(?=[\d.,])[\d.,'\u2019 \u00a0\u202f\u2009]*\d[.,]?\s*(\D*)")
 _CODE = re.compile(r"0\d+")
@@ -53,7 +58,7 @@ class Guess:
         values: after the conversion, with NaN or None where one is missing.
         reasons: what speaks for the guess, and what a person should look at.
         different: how many values differ.
-        writing: for numbers whether a comma is "decimal" or "thousands", or the same of a "point"; "" if it is not sure.
+        writing: of numbers what a sign is for: "comma decimals", "comma thousands", "point decimals"; "" if not sure.
     """
 
     name: str
@@ -190,8 +195,8 @@ def _as_numbers(name: str, values: pd.Series, texts: list[str], decimal_comma: b
     if found is None:
         return None
     entry, note = found
-    made = made(name, values, entry, writing=writing)
-    numbers = made.values[~pd.isna(made.values)].astype(float)
+    converted = made(name, values, entry).values
+    numbers = converted[~pd.isna(converted)].astype(float)
     if not len(numbers):
         return None
     # A schema has 64 bits for an integer, and a float is exact up to 2**53.
@@ -224,9 +229,7 @@ def _units(sample: list[str]) -> list[str]:
     return ["", *usual]
 
 
-def _settled(
-    entry: dict[str, Any], texts: list[str], decimal_comma: bool | None
-) -> tuple[dict[str, Any], str]:
+def _settled(entry: dict[str, Any], texts: list[str], decimal_comma: bool | None) -> tuple[dict[str, Any], str]:
     """Return an entry for numbers in which it is decided what a comma and a point are for, and how sure that is."""
     plain = [text.removeprefix(entry.get("unit", "")).removesuffix(entry.get("unit", "")).strip() for text in texts]
     commas = [text for text in plain if "," in text]

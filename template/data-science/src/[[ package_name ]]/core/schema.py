@@ -279,11 +279,11 @@ def _files(given: object, path: Path) -> dict[str, Any]:
     if given is None:
         return {}
     if not isinstance(given, dict):
-        raise StepError(f"{place}: write how the files are written, such as `{{delimiter: \";\", encoding: cp1252}}`")
+        raise StepError(f'{place}: write how the files are written, such as `{{delimiter: ";", encoding: cp1252}}`')
     refuse_unknown_keys(given, (*table_file.Form._fields, "rename"), place)
     found: dict[str, Any] = {key: str(given[key]) for key in ("delimiter", "encoding") if key in given}
     delimiter = found.get("delimiter", ",")
-    if len(delimiter) != 1 or delimiter.isalnum() or delimiter in "\"\r\n":
+    if len(delimiter) != 1 or delimiter.isalnum() or delimiter in '"\r\n':
         raise StepError(f'{place}.delimiter: {delimiter!r} is not one sign, such as ";" or "\\t"')
     try:
         "".encode(found.get("encoding", "utf-8"))

@@ -1,7 +1,7 @@
 """A draft of data/schema.yml and config/model.yml from a person's files, and how it takes the place of what is there.
 
-A draft is in `data/draft/`, with a list of the files that it is for, until it is accepted. What it takes the place of is
-kept in `data/before/`: nothing is overwritten.
+A draft is in `data/draft/`, with a list of the files that it is for, until it is accepted. What it takes the place of
+is kept in `data/before/`: nothing is overwritten.
 """
 
 import json
@@ -71,9 +71,8 @@ def write_draft(
         say(f"look at: {line}")
     for path in draft.places:
         if path.is_file() and path.stat().st_size > _LARGE:
-            say(
-                f"look at: {path.name} has more than 100 MB, which GitHub refuses: keep it out of Git, see data/README.md"
-            )
+            large = f"{path.name} has more than 100 MB, which GitHub refuses"
+            say(f"look at: {large}: keep it out of Git, as data/README.md says")
     say(f"draft: {_shown(project, folder / SCHEMA)} and {SETTINGS} beside it; edit them as you like")
     if not accepted:
         say(f"next: {_ACCEPT} puts both and your files in place and keeps what is there; then {_LOCAL}")
@@ -99,25 +98,24 @@ def accept(project: Project) -> None:
         if gone := [path for path in files if not path.exists()]:
             raise UserError(f"{gone[0]}: no such file any more: make the draft again, with `uv run mlops schema FILES`")
         raw, production = project.data / "raw", project.data / "production"
-        places = {path: raw / name for path, name in files.items()}
-        mine = {path.resolve() for path in places} | {
-            place.resolve() for path, place in places.items() if _same(path, place)
-        }
-        others = [path for path in sorted(raw.glob("*")) if path.name != ".gitkeep" and path.resolve() not in mine]
+        copies = _copied(files, raw, folder / "raw")
+        present = {path.resolve() for path in files}
+        others = [path for path in _entries(raw) if path.resolve() not in present]
         before = _before(project)
         kept = [_move(project, path, before) for path in others]
         if kept or not _fits(project, modality, schema, step.StepError):
-            arrived = [path for path in sorted(production.glob("*")) if path.name != ".gitkeep"]
-            kept += [_move(project, path, before) for path in arrived]
+            kept += [_move(project, path, before) for path in _entries(production)]
             production.mkdir(exist_ok=True)
             (production / ".gitkeep").touch()
-        copied = [_copy(path, place) for path, place in places.items()]
+        for copy in copies:
+            raw.mkdir(exist_ok=True)
+            shutil.move(copy, raw / copy.name)
         for source, place in ((folder / SCHEMA, project.schema), (folder / SETTINGS, project.settings)):
             if place.is_file() and _read(place) != _read(source):
                 kept.append(_move(project, place, before))
             shutil.copyfile(source, place)
         shutil.rmtree(folder)
-    say(f"in place: {_shown(project, project.schema)}, {_shown(project, project.settings)}" + _counted(copied))
+    say(f"in place: {_shown(project, project.schema)}, {_shown(project, project.settings)}" + _counted(copies))
     if kept:
         say(f"kept: {', '.join(kept)} in {_shown(project, before)}")
     say(f"next: {_LOCAL}")
@@ -143,10 +141,7 @@ def _drafted(
 def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
     """Return rows as lines of equal columns, no wider than the terminal."""
     head = ("column", "type", "role", "missing", "why")
-    cells = [
-        tuple(textwrap.shorten(row[0], _WIDEST_NAME, placeholder="...") or "..." for row in [row]) + row[1:]
-        for row in rows
-    ]
+    cells = [(textwrap.shorten(row[0], _WIDEST_NAME, placeholder="...") or "...", *row[1:]) for row in rows]
     widths = [max(len(row[place]) for row in (head, *cells)) for place in range(4)]
     total = shutil.get_terminal_size().columns
     left = max(30, total - sum(widths) - 8)
@@ -184,24 +179,27 @@ def _move(project: Project, path: Path, before: Path) -> str:
     return name
 
 
-def _copy(path: Path, place: Path) -> Path | None:
-    if _same(path, place):
-        return None
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_dir():
-        shutil.copytree(path, place, dirs_exist_ok=True)
-    else:
-        shutil.copyfile(path, place)
-    return place
+def _entries(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.glob("*")) if path.name != ".gitkeep"]
 
 
-def _same(path: Path, place: Path) -> bool:
-    return place.exists() and path.resolve() == place.resolve()
+def _copied(files: Mapping[Path, str], raw: Path, folder: Path) -> list[Path]:
+    """Copy the files that are not in the raw data yet into a folder beside them, so that a full disk changes nothing."""
+    shutil.rmtree(folder, ignore_errors=True)
+    copies = []
+    for path, name in files.items():
+        if path.resolve() != (raw / name).resolve():
+            folder.mkdir(exist_ok=True)
+            copies.append(folder / name)
+            if path.is_dir():
+                shutil.copytree(path, folder / name)
+            else:
+                shutil.copyfile(path, folder / name)
+    return copies
 
 
-def _counted(copied: Sequence[Path | None]) -> str:
-    count = sum(each is not None for each in copied)
-    return f", and {count} file{'s' if count > 1 else ''} in data/raw" if count else ""
+def _counted(copies: Sequence[Path]) -> str:
+    return f", and {len(copies)} file{'s' if len(copies) > 1 else ''} in data/raw" if copies else ""
 
 
 def _fits(project: Project, modality: Any, schema: Any, error: type[Exception]) -> bool:
