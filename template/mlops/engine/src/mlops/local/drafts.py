@@ -184,7 +184,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _copied(files: Mapping[Path, str], raw: Path, folder: Path) -> list[Path]:
-    """Copy the files that are not in the raw data yet into a folder beside them, so that a full disk changes nothing."""
+    """Copy files that are not in the raw data yet into a folder beside those, so that a full disk changes nothing."""
     shutil.rmtree(folder, ignore_errors=True)
     copies = []
     for path, name in files.items():
