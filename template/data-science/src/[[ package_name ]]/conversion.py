@@ -30,6 +30,9 @@ from numpy.typing import NDArray
 
 METADATA = "columns"
 
+FILES = "files"
+"""The key for how files of rows are written; see `table_file`."""
+
 Columns = Mapping[str, Mapping[str, Any]]
 
 # The texts that pandas reads as missing values.

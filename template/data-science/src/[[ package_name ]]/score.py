@@ -2,8 +2,7 @@
 
 Azure loads it as a lone file, without the package that it is in. Of the files beside it, conversion.py turns the values
 of requests and files into those that the model was trained with, data_file.py reads the files of a batch and loads what
-a value names, table_file.py knows how they are written, and model_output.py gets predictions and probabilities from the
-model. They import but each other.
+a value names, and model_output.py gets predictions and probabilities from the model. They import but each other.
 """
 
 import json
@@ -30,8 +29,8 @@ from mlflow.types import DataType
 _FOLDER = ModuleType("_beside_score")
 _FOLDER.__path__ = [str(Path(__file__).parent)]
 sys.modules[_FOLDER.__name__] = _FOLDER
-conversion, data_file, model_output, table_file = (
-    import_module(f"{_FOLDER.__name__}.{name}") for name in ("conversion", "data_file", "model_output", "table_file")
+conversion, data_file, model_output = (
+    import_module(f"{_FOLDER.__name__}.{name}") for name in ("conversion", "data_file", "model_output")
 )
 
 # Files of a batch with few rows are scored together, up to about so many rows.
@@ -47,7 +46,6 @@ _TYPES = {
 
 _model: Any = None
 _columns: dict[str, dict[str, Any]] = {}
-_files: dict[str, Any] = {}
 _inputs: Any = None
 _outputs: Any = None
 _not_collected: list[Exception] = []
@@ -63,7 +61,7 @@ def init() -> None:
     Raises:
         RuntimeError: the variable is not set, or there is not exactly one MLflow model.
     """
-    global _model, _columns, _files, _inputs, _outputs
+    global _model, _columns, _inputs, _outputs
     folder = os.environ.get("AZUREML_MODEL_DIR")
     if not folder:
         raise RuntimeError("AZUREML_MODEL_DIR is not set; it names the folder that holds the model")
@@ -72,7 +70,6 @@ def init() -> None:
         raise RuntimeError(f"{folder}: expected one MLflow model (a file MLmodel) and found {len(found)}")
     _model = mlflow.pyfunc.load_model(str(found[0]))
     _columns = _request_columns(_model.metadata)
-    _files = dict((_model.metadata.metadata or {}).get(table_file.METADATA, {}))
     # Where no collection is enabled, as on a laptop, each collector calls on_error and drops the data.
     _inputs = Collector(name="model_inputs", on_error=_ignore)
     _outputs = Collector(name="model_outputs", on_error=_ignore)
@@ -130,9 +127,10 @@ def run(request: str | bytes | list[str]) -> dict[str, Any] | AMLResponse | pd.D
 
 def _score_files(paths: list[str]) -> pd.DataFrame:
     tables, waiting, rows = [], [], 0
+    written = (_model.metadata.metadata or {}).get(conversion.FILES)
     for path in map(Path, paths):
         try:
-            table = data_file.read(path, list(_columns), _files)
+            table = data_file.read(path, list(_columns), written)
             if table is None:
                 print(f"{path.name}: passed over, it has no examples of its own", flush=True)
                 continue

@@ -5,7 +5,7 @@
 A csv file is read strictly: a header, commas, UTF-8, and in each line as many values as the header has names. A JSON
 lines file, too: UTF-8, and on each line one object, whose keys are columns. A guess could shift or drop values
 unnoticed, and a model would learn that. What differs is said in the section `files` of the schema; a model carries
-that in its metadata, under the key `METADATA`:
+that in its metadata:
 
     delimiter    between the values of a csv, if it is not a comma
     encoding     of a csv, by its name in Python, if it is not UTF-8
@@ -29,7 +29,6 @@ import pyarrow.parquet as pq
 csv.field_size_limit(2**31 - 1)
 
 SUFFIXES = (".csv", ".parquet", ".jsonl")
-METADATA = "files"
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 

@@ -11,7 +11,7 @@ import mlflow
 import numpy as np
 from numpy.typing import NDArray
 
-from . import conversion, table_file
+from . import conversion
 from .core.champion import write_fingerprints, write_metadata
 from .core.consistency import load_training
 from .core.metrics import scores
@@ -84,7 +84,7 @@ def _metadata(schema: Schema, training: Mapping[str, Any], held_out: Split) -> d
     """Return what evaluation and scoring need to know of the model besides its signature."""
     metadata: dict[str, Any] = {METADATA: held_out.document(), conversion.METADATA: schema.input_columns()}
     if schema.files:
-        metadata[table_file.METADATA] = dict(schema.files)
+        metadata[conversion.FILES] = schema.files
     if schema.classes:
         metadata["classes"] = list(schema.classes)
     if schema.predicts_texts:

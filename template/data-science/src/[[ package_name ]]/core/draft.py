@@ -45,6 +45,10 @@ _INPUTS = [
     *("text", "image", "review", "message", "content", "body", "description", "comment", "document", "article"),
     *("file", "filename", "file_name", "path", "picture", "photo", "sentence", "tweet", "question"),
 ]
+_NO_FEATURE = {
+    "text": "no feature of a table: features.py can compute some",
+    "category": "no feature: most rows have a value of their own",
+}
 _GOOD_NEWS = ("yes", "true", "1", "y", "t", "positive", "pos")
 # A whole number with more values is not a class, unless the task says so; and a class is not as rare as this.
 _MOST_CLASSES = 10
@@ -60,6 +64,8 @@ _LEAK = 0.99
 _ROWS_FOR_LEAKS, _LEAST_ROWS = 5000, 50
 _SHORT, _LONG = 62, 730
 _SLICES = 2
+# What a comment shows of another schema.
+_ENTRY = re.compile(r"#\s*((split|features)\s*:|\w+:\s*\{)")
 
 
 @dataclass(frozen=True)
@@ -404,7 +410,7 @@ def _roles(guesses: dict[str, Guess], target: str, task: str, example: str | Non
         elif each.type == "date":
             each = _dated(each, guesses)
         elif each.type == "text" or _is_name(each, rows):
-            each = each.noted("no feature: few rows have the same value", role="ignore")
+            each = each.noted(_NO_FEATURE[each.type], role="ignore")
         guesses[name] = _limited(each)
     if example is None:
         for name in _features(guesses, target):
@@ -574,9 +580,10 @@ def _schema_text(
     """Return the text of a schema, with the comments that the present one has above its columns."""
     above, between = _comments(path)
     lines = [*above, *(_line({key: value}) for key, value in head.items()), *between]
-    if rule:
-        lines.append(_line({"split": dict(rule)}))
-    lines += ["", "columns:"] if lines[-1] else ["columns:"]
+    while lines and not lines[-1]:
+        lines.pop()
+    lines += [_line({"split": dict(rule)})] if rule else []
+    lines += ["", "columns:"]
     for name, entry in columns.items():
         lines.append(f"  {_line({name: entry})}")
     return "\n".join(lines) + "\n"
@@ -593,7 +600,7 @@ def _comments(path: Path) -> tuple[list[str], list[str]]:
             break
         if re.match(r"(target|task|positive)\s*:", line):
             place = between
-        elif (line.startswith("#") and not re.match(r"#\s*split\s*:", line)) or not line.strip():
+        elif (line.startswith("#") and not _ENTRY.match(line)) or not line.strip():
             place.append(line)
     return above, between
 

@@ -31,7 +31,7 @@ _DAYS = [
     *("%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y"),
 ]
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", ", %H:%M", " %H.%M")
-_NUMBER = re.compile(r"(\D*?)\s*[+-]?(?=[\d.,])[\d.,'\u2019 \u00a0\u202f\u2009]*\d[.,]?\s*(\D*)")
+_NUMBER = re.compile(r"(\D*?)[+-]?(?=[\d.,])[\d.,'\u2019 \u00a0\u202f\u2009]*\d[.,]?\s*(\D*)")
 _CODE = re.compile(r"0\d+")
 _PACKED_DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])")
 _AMBIGUOUS = re.compile(r"[+-]?\d{1,3}([.,]\d{3})+")
@@ -221,10 +221,14 @@ def _as_numbers(name: str, values: pd.Series, texts: list[str], decimal_comma: b
 
 
 def _units(sample: list[str]) -> list[str]:
+    """Return no unit, and those that many numbers are written with: $5, 5 kg, 5kg, and not C0005, which is a code."""
     found: Counter[str] = Counter()
     for text in sample:
         if match := _NUMBER.fullmatch(text):
-            found.update({part.strip(" +-") for part in match.groups()} - {""})
+            before, after = match.groups()
+            # A letter at a number is a unit only behind it.
+            before = "" if before and before[-1].isalpha() else before
+            found.update({part.strip(" +-") for part in (before, after)} - {""})
     usual = [unit for unit, count in found.most_common(2) if len(unit) <= 5 and count > len(sample) / 2]
     return ["", *usual]
 

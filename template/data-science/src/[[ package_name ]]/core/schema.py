@@ -187,10 +187,10 @@ class Schema:
         # An ignored column may miss values unless it decides where an example belongs.
         parsed |= {name: replace(parsed[name], missing=0.0) for name in (*rule.columns, *filter(None, [rule.group]))}
         columns = _with_derived(parsed, path)
-        schema = cls(target, task, columns, str(path), positive, rule, _files(document.get("files"), path))
+        schema = cls(target=target, task=task, columns=columns, source=str(path), positive=positive, split=rule)
         if not schema.features:
             raise StepError(f"{path}: there is no feature; at least one column besides the target must have that role")
-        return schema
+        return replace(schema, files=_files(document.get("files"), path))
 
 
 def _positive(given: object, target: Column, task: str, path: Path) -> str | None:
