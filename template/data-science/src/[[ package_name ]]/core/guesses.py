@@ -278,7 +278,9 @@ def _as_dates(name: str, values: pd.Series, texts: list[str]) -> Guess | None:
     if not fitting:
         return None
     fewest = min(count for count, _ in fitting)
+    # ISO 8601 is read in addition to any format.
     entries = [entry for count, entry in fitting if count == fewest]
+    entries = entries if "format" in entries[0] else entries[:1]
     entry = _in_order(entries, values) if len(entries) > 1 else entries[0]
     found = _words(texts, values, entry)
     if found is None:
