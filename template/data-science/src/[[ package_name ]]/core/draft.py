@@ -561,8 +561,9 @@ def _alone(each: Guess, target: Guess, task: str) -> float:
 
 
 def _is_copy(each: Guess, target: Guess) -> bool:
-    if each.different != target.different:
-        return False
+    if each.different != target.different or (target.is_number and "values" not in target.entry and each.is_number):
+        # One number may follow from another; that says the score.
+        return each.is_number and np.allclose(each.values.astype(float), target.values.astype(float), equal_nan=True)
     pairs = pd.DataFrame({"a": _codes(each), "b": _codes(target)}).drop_duplicates()
     return len(pairs.dropna()) == each.different and len(pairs) <= each.different + 1
 
