@@ -121,7 +121,20 @@ def parquet(rows: Sequence[Row], **types: str) -> Callable[[Path], None]:
     return write
 
 
-NEW_MONTHS = "Januar Februar Maerz April Mai Juni Juli August September Oktober November Dezember".split()
+MONTHS = [
+    "Januar",
+    "Februar",
+    "Maerz",
+    "April",
+    "Mai",
+    "Juni",
+    "Juli",
+    "August",
+    "September",
+    "Oktober",
+    "November",
+    "Dezember",
+]
 
 FILES: dict[str, Messy] = {
     # How files are written.
@@ -358,7 +371,7 @@ FILES: dict[str, Messy] = {
         {"churn.csv": text(changed(since=lambda iso: iso.replace("-", "")))}, {"since": {"type": "date"}}
     ),
     "dates with words of another language": Messy(
-        {"churn.csv": text(changed(since=lambda iso: f"{NEW_MONTHS[int(iso[5:7]) - 1]} {iso[:4]}"))},
+        {"churn.csv": text(changed(since=lambda iso: f"{MONTHS[int(iso[5:7]) - 1]} {iso[:4]}"))},
         {"since": {"type": "category"}},
     ),
     "a date that is there for one class alone": Messy(
