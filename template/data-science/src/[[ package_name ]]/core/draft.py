@@ -163,6 +163,8 @@ def _read(modality: Modality, paths: Sequence[Path], target: str | None, encodin
             raise StepError(f"{file}: a file with the suffix {file.suffix or 'of nothing'} cannot be read: {remedy}")
     if not files:
         raise StepError(f"{paths[0] if paths else 'data/raw'}: there is no csv, parquet or jsonl file: name one")
+    if wanted is not None and not {*table_file.SUFFIXES} & {*modality.suffixes}:
+        raise StepError(f"{files[0]}: a table alone has no {wanted}s: give the folder that it is in with them")
     written = _files(files, encoding)
     frame = tables.joined({file: tables.read(file, _nothing(written)) for file in files})
     chosen = None
@@ -246,6 +248,11 @@ def _read_examples(
         if len(paths) != 1 or not archives:
             raise StepError(f"{paths[0]}: give one folder, or one archive, in which all examples and their table are")
     written = _files(_tables_below(folder), encoding) if folder and _tables_below(folder) else {}
+    if folder and _tables_below(folder):
+        first = _tables_below(folder)[0]
+        found = tables.read(first, _nothing(written))
+        if wanted not in found:
+            written["rename"] = {_input_in(found, wanted, first): wanted}
     label = target or "label"
     known = _nothing(written, label, {wanted: Column(wanted, "text"), label: Column(label, "category")})
     if folder is not None:
@@ -262,8 +269,6 @@ def _read_examples(
     frame = examples.frame
     hidden = [name for name in frame.columns if str(name).startswith("_")]
     frame = frame.drop(columns=hidden)
-    if wanted not in frame:
-        raise StepError(f"{paths[0]}: it has no column {wanted}: call the column with the {wanted}s so")
     about = f"{paths[0].name}: {len(frame):,} {wanted}s, {frame.shape[1]} columns"
     return _Data(frame, written, places, about, wanted)
 
@@ -406,7 +411,7 @@ def _roles(guesses: dict[str, Guess], target: str, task: str, example: str | Non
         elif each.different == 1:
             each = each.noted("the same in each row", role="ignore")
         elif example is not None:
-            each = each.noted(role="ignore")
+            each = each.noted(f"not for the model, which sees the {example} alone", role="ignore")
         elif each.type == "date":
             each = _dated(each, guesses)
         elif each.type == "text" or _is_name(each, rows):
