@@ -43,7 +43,7 @@ _TARGETS = ("target", "label", "labels", "class", "y", "outcome", "response", "c
 _SUMMARIES = ("summary", "summaries", "highlights", "headline", "abstract", "title")
 _INPUTS = [
     *("text", "image", "review", "message", "content", "body", "description", "comment", "document", "article"),
-    *("file", "filename", "file_name", "path", "picture", "photo", "sentence", "tweet", "question"),
+    *("file", "filename", "filepath", "imagepath", "path", "picture", "photo", "sentence", "tweet", "question"),
 ]
 _NO_FEATURE = {
     "text": "no feature of a table: features.py can compute some",
@@ -221,9 +221,10 @@ def _about(files: Sequence[Path], rows: int, columns: int, written: Mapping[str,
 
 def _input_in(frame: pd.DataFrame, wanted: str, file: Path) -> str:
     """Return the column that holds, or names, the examples where it is called otherwise."""
+    plain = {re.sub(r"[\W_]", "", str(name).lower()): str(name) for name in frame.columns}
     for name in _INPUTS:
-        if found := [each for each in frame.columns if each.lower() == name]:
-            return str(found[0])
+        if name in plain:
+            return plain[name]
     lengths = {name: frame[name].map(lambda each: len(str(each))).mean() for name in frame.columns}
     longest = max(lengths, key=lambda name: lengths[name])
     if lengths[longest] < 20:

@@ -94,11 +94,9 @@ def schema(
     from mlops.project import Project
 
     project = Project.load()
-    if files or not accept:
+    if files or target or task or encoding or not accept:
         paths = files or [project.data / "raw"]
         drafts.write_draft(project, paths, target=target, task=task, encoding=encoding, accepted=accept)
-    elif target or task or encoding:
-        raise UserError("--accept alone takes the draft that is there: name the files too, or leave out the rest")
     if accept:
         drafts.accept(project)
 
