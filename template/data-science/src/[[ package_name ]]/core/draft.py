@@ -50,7 +50,7 @@ _NO_FEATURE = {
     "category": "no feature: most rows have a value of their own",
 }
 _GOOD_NEWS = ("yes", "true", "1", "y", "t", "positive", "pos")
-# A whole number with more values is not a class, unless the task says so; and a class is not as rare as this.
+# An integer with more values is not a class, unless the task says so; and a class is not as rare as this.
 _MOST_CLASSES = 10
 _MOST_NAMES = 100
 # More values than this are listed for no feature, and a rarer one may have relatives that are not in these files.
