@@ -86,6 +86,22 @@ def test_a_messy_table_becomes_a_promoted_model_by_two_commands_and_later_files_
     assert decision(project)["promote"] is True
 
 
+def test_a_champion_of_other_data_gives_way_by_the_command_that_is_shown(
+    render: Render, run_with_others: Run, tmp_path: Path
+) -> None:
+    """As after a first run with the sample: its model and a new one can never be compared."""
+    project = shutil.copytree(render(**MAIN), tmp_path / "project")
+    for number, name in enumerate(("german", "spanish"), 1):
+        write, rows = TABLES[name]
+        (tmp_path / f"{name}.csv").write_bytes(content(write(rows(600, 1))))
+        drafted = run_with_others(project, "mlops.cli", "schema", str(tmp_path / f"{name}.csv"), "--accept")
+        (shown,) = re.findall(r"next: `uv run mlops (local.*?)`", drafted.stdout)
+        assert ("incomparable_champion=replace" in shown) == (number == 2)
+        looped = run_with_others(project, "mlops.cli", *shown.split(), "--skip-lint")
+        assert looped.returncode == 0, looped.stdout[-3000:] + looped.stderr[-3000:]
+        assert f"registered version {number}" in looped.stdout
+
+
 def content(given: Content) -> bytes:
     return given.encode() if isinstance(given, str) else given
 

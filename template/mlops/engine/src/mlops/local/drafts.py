@@ -11,13 +11,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mlops.config import load_environment
 from mlops.errors import UserError
 from mlops.hyperparameters import edited
-from mlops.local.runner import preserved_process, say
+from mlops.local.runner import local_folder, preserved_process, say
 from mlops.project import Project, load_yaml
 
 SCHEMA, SETTINGS, FILES = "schema.yml", "model.yml", "files.json"
 _ACCEPT, _LOCAL = "`uv run mlops schema --accept`", "`uv run mlops local`"
+_REPLACE = "uv run mlops local --overrides promotion.incomparable_champion=replace"
 # GitHub refuses a larger file.
 _LARGE = 100 * 2**20
 _WIDEST_NAME = 28
@@ -115,10 +117,30 @@ def accept(project: Project) -> None:
                 kept.append(_move(project, place, before))
             shutil.copyfile(source, place)
         shutil.rmtree(folder)
+        replaced = bool(kept) and has_champion(project)
     say(f"in place: {_shown(project, project.schema)}, {_shown(project, project.settings)}" + _counted(copies))
     if kept:
         say(f"kept: {', '.join(kept)} in {_shown(project, before)}")
-    say(f"next: {_LOCAL}")
+    if replaced:
+        say(f"next: `{_REPLACE}`, once: the champion of before knows other data, so no model can be compared with it")
+    else:
+        say(f"next: {_LOCAL}")
+
+
+def has_champion(project: Project) -> bool:
+    """Return whether a model is registered on this machine, which was trained before."""
+    store = local_folder(project) / "mlflow.db"
+    if not store.is_file():
+        return False
+    import mlflow
+    from sqlalchemy.exc import SQLAlchemyError
+
+    name = load_environment(project, project.first_environment).model.name
+    try:
+        client = mlflow.MlflowClient(f"sqlite:///{store.as_posix()}")
+        return project.module("core.endpoint").champion(client, name) is not None
+    except (mlflow.MlflowException, SQLAlchemyError):
+        return False  # the next training says what is wrong with the store
 
 
 def _drafted(
