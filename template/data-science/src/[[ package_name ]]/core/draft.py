@@ -6,6 +6,7 @@ from: `prep` reads them with it.
 
 import math
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from . import form, tables
 from .baselines import CONSTANTS
 from .guesses import ID, OWNER, Guess, guess, made
 from .metrics import METRICS
-from .modality import Modality, data_files
+from .modality import Modality, data_files, passed_over
 from .schema import TASKS, Column, Schema
 from .split import MINIMUM_GROUPS, MINIMUM_ROWS, split
 from .step import StepError
@@ -96,6 +97,7 @@ class _Data:
     places: dict[Path, str]
     about: str
     input: str | None = None
+    others: tuple[str, ...] = ()
 
 
 def draft(
@@ -137,7 +139,8 @@ def draft(
         head["files"] = data.files
     text = _schema_text(schema_path, head, rule, columns, guesses)
     schema = _loaded(text, modality)
-    warnings = [*notes, *_problems(data, schema, settings)]
+    others = [f"passed over {name}: csv, parquet and jsonl files are read" for name in data.others]
+    warnings = [*others, *notes, *_problems(data, schema, settings)]
     about = [data.about, f"target: {name} ({why}); {why_task}"]
     if rule:
         about.append(f"held out: {_held_out(rule)}")
@@ -173,7 +176,9 @@ def _read(modality: Modality, paths: Sequence[Path], target: str | None, encodin
         if chosen != wanted:
             written["rename"] = {chosen: wanted}
             frame = frame.rename(columns={chosen: wanted})
-    return _Data(frame, written, _places(files), _about(files, len(frame), frame.shape[1], written), wanted)
+    about = _about(files, len(frame), frame.shape[1], written)
+    others = passed_over(folder, table_file.SUFFIXES) if folder else []
+    return _Data(frame, written, _places(files), about, wanted, tuple(others))
 
 
 def _is_table(path: Path) -> bool:
@@ -261,7 +266,7 @@ def _read_examples(
         places = {path: path.name for path in sorted(folder.iterdir()) if not path.name.startswith(".")}
     else:
         with tempfile.TemporaryDirectory() as temporary:
-            (Path(temporary) / paths[0].name).symlink_to(paths[0].resolve())
+            shutil.copyfile(paths[0], Path(temporary) / paths[0].name)
             try:
                 examples = modality.read(Path(temporary), known)
             except StepError as error:

@@ -261,6 +261,13 @@ def refuse_constant_target(examples: Examples, schema: Schema) -> None:
         raise StepError(f"{same}: add other rows, or choose another target in {schema.source}")
 
 
+def passed_over(folder: Path, suffixes: Sequence[str]) -> list[str]:
+    """Return the names of files in `folder` and below that seem to be data, and have none of these suffixes."""
+    names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
+    others = [name for name in names if Path(name).suffix.lower() not in (*suffixes, ".md", ".py", ".yml")]
+    return [name for name in others if not any(part.startswith((".", "_")) for part in Path(name).parts)]
+
+
 def data_files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
     """Return the files with one of these suffixes in `folder` and below, in the order of their names."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)

@@ -71,6 +71,8 @@ def write_draft(
     say("")
     for line in [*draft.warnings, *map(str, problems)]:
         say(f"look at: {line}")
+    if "train_rows" in (settings.get("responsible_ai") or {}):
+        say("look at: what Responsible AI analyses is in the pipeline: `uv run mlops lint` names each column to change")
     for path in draft.places:
         if path.is_file() and path.stat().st_size > _LARGE:
             large = f"{path.name} has more than 100 MB, which GitHub refuses"
