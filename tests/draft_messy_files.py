@@ -84,3 +84,81 @@ def test_what_cannot_be_read_is_refused_in_one_line_with_the_file_and_the_remedy
     assert messy.refused in str(error.value)
     assert "\n" not in str(error.value)
     assert {path: path.read_bytes() for path in project.root.rglob("*") if path.is_file()} == before
+
+
+WRONG = {
+    "files: [1]": "files: write how the files are written, such as `{delimiter:",
+    "files: {sep: ';'}": "files: unknown key 'sep'; known are delimiter, encoding, skip_lines, rename",
+    "files: {delimiter: '::'}": "files.delimiter: '::' is not one sign",
+    "files: {delimiter: a}": "files.delimiter: 'a' is not one sign",
+    "files: {encoding: ebcdic-x}": "files.encoding: Python knows no encoding 'ebcdic-x', such as cp1252",
+    "files: {encoding: rot13}": "files.encoding: Python knows no encoding 'rot13'",
+    "files: {skip_lines: two}": "files.skip_lines must be a number, not 'two'",
+    "files: {skip_lines: -1}": "files.skip_lines: the number of lines before the header, not -1",
+    "files: {rename: [a]}": "files.rename: write `name in the files: another name` for each",
+    "files: {rename: {a: c, b: c}}": "files.rename: write `name in the files: another name` for each, which all differ",
+}
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_a_wrong_way_of_writing_files_is_refused_with_the_key(line: str, project: Project, tmp_path: Path) -> None:
+    path = tmp_path / "schema.yml"
+    path.write_text(f"{line}\n{project.schema.read_text(encoding='utf-8')}", encoding="utf-8")
+    with pytest.raises(module(project, "core.step").StepError) as error:
+        module(project, "core.schema").Schema.load(path)
+    assert WRONG[line] in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+OTHER = {
+    "other delimiters": (
+        {},
+        "a;b\n1;2\n",
+        'save it with commas, or write `files: {delimiter: ";"}` into data/schema.yml',
+    ),
+    "UTF-16": ({}, "a,b\n1,2\n".encode("utf-16"), "such as `files: {encoding: utf-16}`"),
+    "cp1252": ({}, "a,b\n1,é\n".encode("cp1252"), "line 2 has the byte 0xe9"),
+    "commas where the schema says semicolons": ({"delimiter": ";"}, "a,b\n1,2\n", "save it with semicolons, or write"),
+    "another encoding than the schema says": (
+        {"encoding": "utf-16"},
+        "a,b\n1,2\n",
+        "it is not encoded in utf-16, as files.encoding of the schema says: save it so",
+    ),
+    "an empty value at the end": ({"delimiter": "\t"}, "a\tb\n1\t2\t\n", "line 2 has 3 values and the header 2"),
+    "a line that is short": ({"skip_lines": 1}, "title\na,b\n1,2\n3\n", "line 4 has 1 value and the header 2"),
+    "a name that is there twice then": ({"rename": {"a": "b"}}, "a,b\n1,2\n", "it has the column b more than once"),
+}
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_a_later_file_that_is_written_otherwise_is_refused_with_what_the_schema_could_say(
+    name: str, project: Project, tmp_path: Path
+) -> None:
+    files, content, complaint = OTHER[name]
+    path = tmp_path / "later.csv"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(ValueError, match=r"^(it|line)") as error:
+        module(project, "table_file").read(path, ["a", "b"], files)
+    assert complaint in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("column", "given", "expected"),
+    [
+        ({"type": "number", "unit": "$", "thousands": ","}, ["$1,224.50", "-$5", "$ 7", "8"], [1224.5, -5, 7, 8]),
+        ({"type": "number", "unit": "%"}, ["12 %", "12%", 12], [12, 12, 12]),
+        ({"type": "integer", "na_values": ["-999", "?"]}, [-999, "-999", " ? ", "7"], [None, None, None, 7]),
+        ({"type": "category", "na_values": ["-"]}, ["-", "a"], [None, "a"]),
+        ({"type": "date", "na_values": ["never"], "format": "%d/%m/%Y"}, ["never", "31/01/2023"], [None, "2023-01-31"]),
+        ({"type": "boolean", "na_values": ["?"]}, ["?", "yes"], [None, 1]),
+    ],
+)
+def test_a_request_is_read_as_the_files_are(
+    column: dict[str, Any], given: list[Any], expected: list[Any], project: Project
+) -> None:
+    import pandas as pd
+
+    table = pd.DataFrame({"x": pd.Series(given, dtype=object)})
+    found = module(project, "conversion").convert(table, {"x": {"missing": True, **column}})["x"]
+    assert [None if pd.isna(each) else each for each in found] == expected

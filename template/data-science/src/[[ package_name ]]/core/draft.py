@@ -286,7 +286,7 @@ def _guess_all(data: _Data) -> dict[str, Guess]:
     raw = {str(name): data.frame[name] for name in data.frame.columns if name != data.input}
     guesses = {name: guess(name, values) for name, values in raw.items()}
     writings = {each.writing for each in guesses.values()}
-    # One surely decimal comma tells what the others are, and so does a surely decimal point.
+    # A comma that can only be decimal tells what the others are, and so does such a point.
     if "comma decimals" in writings and not writings & {"point decimals", "comma thousands"}:
         guesses = {
             name: each if each.writing else guess(name, raw[name], decimal_comma=True) for name, each in guesses.items()
