@@ -145,7 +145,8 @@ def draft(
     if rule:
         about.append(f"held out: {_held_out(rule)}")
     table = [_row(each, name, rule, data.input) for each in guesses.values()]
-    return Draft(text, _settings(schema, labels, settings), about, table, warnings, data.places)
+    usable = [guesses[each] for each in (_features(guesses, name) if data.input is None else guesses) if each != name]
+    return Draft(text, _settings(schema, labels, usable, settings), about, table, warnings, data.places)
 
 
 # --- files
@@ -687,16 +688,16 @@ def _row(each: Guess, target: str, rule: Mapping[str, str], example: str | None)
 # --- settings
 
 
-def _settings(schema: Schema, labels: Guess, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(
+    schema: Schema, labels: Guess, usable: Sequence[Guess], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what the settings should have; the usable columns may tell slices apart."""
     changes: dict[str, Any] = {}
     for key in ("offset", "threshold"):
         if settings.get("training", {}).get(key) is not None:
             changes[f"training.{key}"] = None
-    categories = [
-        name
-        for name, each in schema.columns.items()
-        if name != schema.target and each.type in ("category", "boolean") and 2 <= len(each.values) <= _MOST_LISTED
-    ][:_SLICES]
+    kinds = [each for each in usable if each.type in ("category", "boolean")]
+    categories = [each.name for each in kinds if 2 <= each.different <= _MOST_LISTED][:_SLICES]
     changes["evaluation.slices"] = categories
     if schema.task in TASKS:
         metric, floor = _first_metric(schema, labels)
