@@ -14,6 +14,7 @@ class Rows:
 
     tasks = ("regression", "classification")
     suffixes = (".csv",)
+    input_column = None
 
     def read(self, folder: Path, schema: Any) -> Any:
         """Read the rows of all files in a folder."""

@@ -7,6 +7,8 @@ a model carries those of its requests in its metadata, under the key `METADATA`.
     missing     whether values may be missing; integers and booleans become floats there, with NaN where one is missing
     thousands   the separator of thousands in numbers that are written as text
     decimal     their decimal separator, if it is not a point
+    unit        what may stand before or after them, such as $ or %
+    na_values   texts that stand for a missing value, besides those of `MISSING`
     format      how dates are written, besides ISO 8601
     derive      what is computed from a date: the columns `<name>_<part>`, with parts of `PARTS`
     values      the known values
@@ -27,6 +29,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 METADATA = "columns"
+
+FILES = "files"
+"""The key for how files of rows are written; see `table_file`."""
 
 Columns = Mapping[str, Mapping[str, Any]]
 
@@ -91,6 +96,9 @@ def convert(table: pd.DataFrame, columns: Columns) -> pd.DataFrame:
 def convert_column(values: pd.Series, column: Mapping[str, Any]) -> Conversion:
     """Convert the values of one column, and note which of them are not of its type."""
     kind = column["type"]
+    if absent := set(column.get("na_values", ())):
+        given = [None if not _is_container(each) and label(each) in absent else each for each in _objects(values)]
+        values = pd.Series(given, index=values.index, dtype=object)
     if kind in ("integer", "number", "boolean"):
         return _numbers(values, column)
     if kind == "date":
@@ -159,8 +167,8 @@ def _numbers(values: pd.Series, column: Mapping[str, Any]) -> Conversion:
     numbers = _plain_numbers(values, column)
     if numbers is None:
         words = _ANSWERS if kind == "boolean" else _TRUTH
-        separators = column.get("thousands", ""), column.get("decimal", "")
-        found, wrong = _each(partial(_number, reason=not_numeric, words=words, separators=separators), _objects(values))
+        writing = tuple(column.get(key, "") for key in ("thousands", "decimal", "unit"))
+        found, wrong = _each(partial(_number, reason=not_numeric, words=words, writing=writing), _objects(values))
         numbers = np.array(found, dtype=float)
     # Only comparisons, which NaN and infinity pass without a warning.
     given = ~np.isnan(numbers)
@@ -231,7 +239,7 @@ def _is_container(value: object) -> bool:
     return isinstance(value, list | tuple | dict | set | np.ndarray)
 
 
-def _number(value: Any, reason: str, words: Mapping[str, float], separators: tuple[str, str]) -> float | None:
+def _number(value: Any, reason: str, words: Mapping[str, float], writing: tuple[str, ...]) -> float | None:
     try:
         if not isinstance(value, str):
             return float(value)
@@ -240,7 +248,7 @@ def _number(value: Any, reason: str, words: Mapping[str, float], separators: tup
             return None
         if text.lower() in words:
             return words[text.lower()]
-        number = float(_plain_text(text, *separators))
+        number = float(_plain_text(text, *writing))
     except OverflowError:
         return np.inf
     except (ValueError, TypeError):
@@ -251,9 +259,12 @@ def _number(value: Any, reason: str, words: Mapping[str, float], separators: tup
     return number
 
 
-def _plain_text(text: str, thousands: str, decimal: str) -> str:
+def _plain_text(text: str, thousands: str, decimal: str, unit: str) -> str:
     """Return a number as Python writes it; thousands must stand in groups of three, so that 1,5 is not read as 15."""
     point = decimal or "."
+    if unit:
+        sign = text[:1] if text[:1] in "+-" else ""
+        text = sign + text.removeprefix(sign).strip().removeprefix(unit).removesuffix(unit).strip()
     if thousands:
         separator = f"[{re.escape(_LOOKALIKES.get(thousands, thousands))}]"
         if re.fullmatch(rf"[+-]?\d{{1,3}}({separator}\d{{3}})+({re.escape(point)}\d*)?", text):

@@ -127,9 +127,10 @@ def run(request: str | bytes | list[str]) -> dict[str, Any] | AMLResponse | pd.D
 
 def _score_files(paths: list[str]) -> pd.DataFrame:
     tables, waiting, rows = [], [], 0
+    written = (_model.metadata.metadata or {}).get(conversion.FILES)
     for path in map(Path, paths):
         try:
-            table = data_file.read(path, list(_columns))
+            table = data_file.read(path, list(_columns), written)
             if table is None:
                 print(f"{path.name}: passed over, it has no examples of its own", flush=True)
                 continue

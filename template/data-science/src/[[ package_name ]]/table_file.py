@@ -4,17 +4,23 @@
 
 A csv file is read strictly: a header, commas, UTF-8, and in each line as many values as the header has names. A JSON
 lines file, too: UTF-8, and on each line one object, whose keys are columns. A guess could shift or drop values
-unnoticed, and a model would learn that.
+unnoticed, and a model would learn that. What differs is said in the section `files` of the schema; a model carries
+that in its metadata:
+
+    delimiter    between the values of a csv, if it is not a comma
+    encoding     of a csv, by its name in Python, if it is not UTF-8
+    skip_lines   how many lines of a csv come before its header
+    rename       new names of columns, by those in the files
 """
 
 import csv
 import itertools
 import json
 import textwrap
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -24,23 +30,51 @@ csv.field_size_limit(2**31 - 1)
 
 SUFFIXES = (".csv", ".parquet", ".jsonl")
 
-_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 
-def read(path: Path, columns: Collection[str]) -> pd.DataFrame:
+class Form(NamedTuple):
+    """How a csv file is written; see the module."""
+
+    delimiter: str = ","
+    encoding: str = "utf-8"
+    skip_lines: int = 0
+
+    @property
+    def codec(self) -> str:
+        """The encoding as Python reads it: a mark at the beginning of a file in UTF-8 is no part of a name."""
+        return "utf-8-sig" if self.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else self.encoding
+
+    @property
+    def delimiters(self) -> str:
+        """What stands between the values, in words."""
+        return DELIMITERS.get(self.delimiter, f"'{self.delimiter}'")
+
+
+def read(path: Path, columns: Collection[str], files: Mapping[str, Any] | None = None) -> pd.DataFrame:
     """Return the rows of a file; the values of a csv are texts, as they are written.
 
     Args:
         path: the file; without the suffix .parquet or .jsonl it is csv.
         columns: names of the columns that are needed; another delimiter is known by them.
+        files: how files are written, as the module describes.
 
     Raises:
         ValueError: the file cannot be read as it is; in one line with the file's columns and the remedy.
     """
+    given = dict(files or {})
+    names = given.pop("rename", {})
     suffix = path.suffix.lower()
     if suffix == ".jsonl":
-        return _json_lines(path)
-    return _parquet(path) if suffix == ".parquet" else _csv(path, columns)
+        frame = _json_lines(path)
+    elif suffix == ".parquet":
+        frame = _parquet(path)
+    else:
+        former = {new: old for old, new in names.items()}
+        frame = _csv(path, [former.get(name, name) for name in columns], Form(**given))
+    renamed = [names.get(name, name) for name in frame.columns]
+    _refuse_repeated(renamed)
+    return frame.set_axis(renamed, axis=1)
 
 
 def column_list(names: Iterable[str]) -> str:
@@ -83,56 +117,72 @@ def _parquet(path: Path) -> pd.DataFrame:
     return frame.set_axis([str(name) for name in frame.columns], axis=1)
 
 
-def _csv(path: Path, columns: Collection[str]) -> pd.DataFrame:
+def _csv(path: Path, columns: Collection[str], form: Form) -> pd.DataFrame:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding=form.codec, newline="") as file:
+            for _ in range(form.skip_lines):
+                file.readline()
+            start = file.tell()
             first = file.readline()
             if "\x00" in first:
-                raise ValueError(_encoding_problem(path))
-            _check_delimiter(first, columns)
-            file.seek(0)
-            header = _checked_header(csv.reader(file, strict=True))
-    except UnicodeDecodeError as error:
-        raise ValueError(_encoding_problem(path)) from error
+                raise ValueError(_encoding_problem(path, form))
+            _check_delimiter(first, columns, form)
+            file.seek(start)
+            header = _checked_header(csv.reader(file, strict=True, delimiter=form.delimiter), form)
+    except UnicodeError as error:
+        raise ValueError(_encoding_problem(path, form)) from error
     _refuse_repeated(header)
     # Without an index and names of its own, pandas would take a column for the names of the rows, or give it a name.
     numbers = range(len(header))
     frame = pd.read_csv(
-        path, names=numbers, header=0, index_col=False, dtype=str, na_filter=False, encoding="utf-8-sig"
+        path,
+        sep=form.delimiter,
+        skiprows=form.skip_lines,
+        names=numbers,
+        header=0,
+        index_col=False,
+        dtype=str,
+        na_filter=False,
+        encoding=form.codec,
     )
     frame = frame.set_axis(header, axis=1)
     # A column without a name: of a spreadsheet that is wider than its table, or the row numbers of R and pandas.
     return frame.loc[:, [name != "" for name in header]]
 
 
-def _checked_header(reader: Any) -> list[str]:
+def _checked_header(reader: Any, form: Form) -> list[str]:
     """Return the names in the header of a file whose lines all have as many values."""
+
+    def line() -> str:
+        return f"line {form.skip_lines + reader.line_num}"
+
     header: list[str] = []
     try:
         for row in reader:
             if any("\x00" in value for value in row):
                 # pandas would drop the rest of such a value.
-                raise ValueError(f"line {reader.line_num} has a NUL byte ({_has(header)}): write the file again")
+                raise ValueError(f"{line()} has a NUL byte ({_has(header)}): write the file again")
             if not header:
-                header = [name.strip() for name in row]
+                header = [name.strip().removeprefix("\ufeff") for name in row]
             # pandas leaves out empty lines, too.
             elif len(row) != len(header) and (len(row) > 1 or "".join(row).strip()):
-                raise ValueError(f"line {reader.line_num} has {_wrong_length(row, header)}")
+                raise ValueError(f"{line()} has {_wrong_length(row, header, form)}")
     except csv.Error as error:
         remedy = "write a quotation mark within a quoted value twice, and close each quoted value"
-        raise ValueError(f"line {reader.line_num} cannot be read ({error}; {_has(header)}): {remedy}") from error
+        raise ValueError(f"{line()} cannot be read ({error}; {_has(header)}): {remedy}") from error
     if not header:
         raise ValueError("it is empty; it needs a header line and rows")
     return header
 
 
-def _wrong_length(row: list[str], header: list[str]) -> str:
+def _wrong_length(row: list[str], header: list[str], form: Form) -> str:
+    one = form.delimiters.removesuffix("s") if form.delimiter in DELIMITERS else form.delimiters
     if len(row) < len(header):
-        remedy = "complete it, with a comma for each empty value"
+        remedy = f"complete it, with a {one} for each empty value"
     elif len(row) == len(header) + 1 and not row[-1]:
-        remedy = "remove the comma at the end of each line, or end the header with one too"
+        remedy = f"remove the {one} at the end of each line, or end the header with one too"
     else:
-        remedy = "name all columns in the header, and put values that hold a comma into quotation marks"
+        remedy = f"name all columns in the header, and put values that hold a {one} into quotation marks"
     count = "1 value" if len(row) == 1 else f"{len(row)} values"
     return f"{count} and the header {len(header)} ({_has(header)}): {remedy}"
 
@@ -187,30 +237,38 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON; a missing value is null")
 
 
-def _check_delimiter(first: str, columns: Collection[str]) -> None:
-    known = {delimiter: _split(first, delimiter) for delimiter in (",", *_DELIMITERS)}
+def _check_delimiter(first: str, columns: Collection[str], form: Form) -> None:
+    known = {delimiter: _split(first, delimiter) for delimiter in (form.delimiter, *DELIMITERS)}
     found = {delimiter: len({*names} & {*columns}) for delimiter, names in known.items()}
     best = max(found, key=lambda delimiter: found[delimiter])
-    if found[best] > found[","]:
-        raise ValueError(f"its values are separated by {_DELIMITERS[best]} ({_has(known[best])}): save it with commas")
+    if found[best] > found[form.delimiter]:
+        other = f"write `files: {{delimiter: {json.dumps(best)}}}` into data/schema.yml if all files are like that"
+        raise ValueError(
+            f"its values are separated by {DELIMITERS[best]} ({_has(known[best])}): save it with {form.delimiters}, or "
+            f"{other}"
+        )
 
 
 def _split(line: str, delimiter: str) -> list[str]:
     return [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
 
 
-def _encoding_problem(path: Path) -> str:
+def _encoding_problem(path: Path, form: Form) -> str:
+    if form.codec != "utf-8-sig":
+        return f"it is not encoded in {form.encoding}, as files.encoding of the schema says: save it so"
+    other = "or name its encoding in data/schema.yml if all files are like that, such as `files: {encoding: %s}`"
     with path.open("rb") as file:
         first = file.readline()
         if first.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in first:
             little = first.startswith(b"\xff\xfe") or first[1:2] == b"\x00"
             text = first.decode("utf-16-le" if little else "utf-16-be", errors="ignore").lstrip("\ufeff")
-            return f"it is encoded in UTF-16 ({_has(_split(text, ','))}): save it in UTF-8"
-        names = _has(_split(first.decode("latin-1"), ","))
+            names = _has(_split(text, form.delimiter))
+            return f"it is encoded in UTF-16 ({names}): save it in UTF-8, {other % 'utf-16'}"
+        names = _has(_split(first.decode("latin-1"), form.delimiter))
         for number, line in enumerate(itertools.chain([first], file), 1):
             try:
                 line.decode("utf-8")
             except UnicodeDecodeError as error:
                 byte = f"line {number} has the byte {line[error.start]:#04x}"
-                return f"it is not encoded in UTF-8: {byte} ({names}): save it in UTF-8"
+                return f"it is not encoded in UTF-8: {byte} ({names}): save it in UTF-8, {other % 'cp1252'}"
     return f"it is not encoded in UTF-8 ({names}): save it in UTF-8"

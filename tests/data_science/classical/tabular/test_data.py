@@ -205,7 +205,8 @@ def test_all_breaches_are_reported_at_once_with_the_columns_that_the_data_have(t
         data.validate(frame, write_schema(REGRESSION, tmp_path))
     reported = str(error.value).split("schema.yml: ")[1]
     assert reported == (
-        "missing columns: hour (the data have id, carrier, wind, delay; list the columns of your data in the schema); "
+        "missing columns: hour (the data have id, carrier, wind, delay; "
+        "`uv run mlops schema` drafts the schema of your data); "
         "carrier: 1 missing value (`missing: 0.05` would allow it); delay: 20 values above 500 (such as '900.0')"
     )
 

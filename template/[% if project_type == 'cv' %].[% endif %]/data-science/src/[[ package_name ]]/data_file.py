@@ -19,7 +19,7 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -61,12 +61,13 @@ DESCRIPTIONS = {
 }
 
 
-def read(path: Path, columns: Collection[str]) -> pd.DataFrame | None:
+def read(path: Path, columns: Collection[str], files: Mapping[str, Any] | None = None) -> pd.DataFrame | None:
     """Return a picture as one row, or the pictures in a zip archive as many, with base64 text in the column `image`.
 
     Args:
         path: the file. The index of the pictures of an archive is their names in it.
         columns: names of the columns that are needed; this one is all that there is.
+        files: how tables are written; none is read here.
 
     Returns:
         None for a table: it has the labels of pictures that are read themselves.

@@ -7,8 +7,9 @@ import functools
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -42,12 +43,13 @@ DESCRIPTIONS = {
 SCRIPT = "script"
 
 
-def read(path: Path, columns: Collection[str]) -> pd.DataFrame:
+def read(path: Path, columns: Collection[str], files: Mapping[str, Any] | None = None) -> pd.DataFrame:
     """Return a text file as one row, the text files in a zip archive as many, or the rows of a table.
 
     Args:
         path: the file. The index of the texts of an archive is their names in it.
         columns: names of the columns that are needed, for a table; see `table_file`.
+        files: how the files are written, likewise.
 
     Raises:
         ValueError: the file cannot be read, or has no texts; in one line.
@@ -56,7 +58,7 @@ def read(path: Path, columns: Collection[str]) -> pd.DataFrame:
     if suffix == PLAIN:
         return pd.DataFrame({TEXT: [read_text(path)]})
     if suffix != archive_file.ARCHIVE:
-        return table_file.read(path, columns)
+        return table_file.read(path, columns, files)
     texts = read_archive(path)
     if not texts:
         raise ValueError(f"there is no text in this archive; put files with the suffix {PLAIN} into it")

@@ -8,8 +8,9 @@ Beside `modality.py` is `data_file.py`, which `score.py` uses. Azure loads both 
 nothing from there but such files beside it, and only what the environment `inference` has. Its functions raise a
 ValueError, in one line, for what cannot be scored:
 
-- `read(path, columns)`: the examples in one data file as a frame, one row each, with the inputs of the model as an
-  endpoint accepts them. `columns` has the names of the columns that are needed. The index tells the examples apart.
+- `read(path, columns, files)`: the examples in one data file as a frame, one row each, with the inputs of the model as
+  an endpoint accepts them. `columns` has the names of the columns that are needed, and `files` says how files are
+  written, as `table_file` describes. The index tells the examples apart.
   `Modality.read` should use what it uses, so that training and scoring agree. None if a file has no examples of its
   own, such as the labels of others: a batch passes over it.
 - `load(inputs, request)`: what the model takes, from such inputs after their conversion by `conversion.py`; for a table
@@ -91,6 +92,11 @@ class Modality(Protocol):
 
         The metrics of the last it adds to `core.metrics.METRICS`.
         """
+        ...
+
+    @property
+    def input_column(self) -> str | None:
+        """The column that holds, or names the file of, what a model takes; None where every column may be a feature."""
         ...
 
     @property
@@ -253,6 +259,13 @@ def refuse_constant_target(examples: Examples, schema: Schema) -> None:
     if len(target) and target.nunique() == 1:
         same = f"{schema.target} is {target.iloc[0]} in each of {len(target):,} rows, so there is nothing to learn"
         raise StepError(f"{same}: add other rows, or choose another target in {schema.source}")
+
+
+def passed_over(folder: Path, suffixes: Sequence[str]) -> list[str]:
+    """Return the names of files in `folder` and below that seem to be data, and have none of these suffixes."""
+    names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
+    others = [name for name in names if Path(name).suffix.lower() not in (*suffixes, ".md", ".py", ".yml")]
+    return [name for name in others if not any(part.startswith((".", "_")) for part in Path(name).parts)]
 
 
 def data_files(folder: Path, suffixes: Sequence[str]) -> list[Path]:

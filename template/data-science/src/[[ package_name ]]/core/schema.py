@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from .. import conversion
+from .. import conversion, table_file
 from .settings import is_number, read_mapping, refuse_unknown_keys
 from .split import METHODS, SplitRule
 from .step import StepError
@@ -45,7 +45,8 @@ class Column:
 
     `missing` is the largest allowed share of missing values, 0 to 1; an ignored column may miss all of them. The role
     `calendar` is a feature that changes with the time of the year by itself, so drift leaves it out. A date is not a
-    feature, what is derived from it is. `thousands`, `decimal`, `format` and `derive` are those of `conversion`.
+    feature, what is derived from it is. `na_values`, `thousands`, `decimal`, `format` and `derive` are those of
+    `conversion`, which also reads a number that is written with its unit.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Column:
     missing: float = 0.0
     unit: str = ""
     description: str = ""
+    na_values: tuple[str, ...] = ()
     thousands: str = ""
     decimal: str = ""
     format: str = ""
@@ -71,7 +73,9 @@ class Column:
     def document(self) -> dict[str, Any]:
         """Return what `conversion` needs to know of the column, as plain data."""
         settings = {key: getattr(self, key) for key in ("thousands", "decimal", "format")}
-        settings |= {key: list(getattr(self, key)) for key in ("derive", "values")}
+        settings |= {key: list(getattr(self, key)) for key in ("derive", "values", "na_values")}
+        if self.is_numerical:
+            settings["unit"] = self.unit
         given = {key: value for key, value in settings.items() if value}
         return {"type": self.type, "missing": self.missing > 0, **given}
 
@@ -83,6 +87,7 @@ class Schema:
     Attributes:
         positive: of two classes the one that probabilities and the threshold are about.
         split: what decides which examples are held out; if not given, a hash of all features.
+        files: how the files of rows are written, as `table_file` describes.
     """
 
     target: str
@@ -91,6 +96,7 @@ class Schema:
     source: str = "data/schema.yml"
     positive: str | None = None
     split: SplitRule = field(default_factory=SplitRule)
+    files: dict[str, Any] = field(default_factory=dict)
     features: list[str] = field(init=False)
     numerical: list[str] = field(init=False)
     categorical: list[str] = field(init=False)
@@ -158,7 +164,7 @@ class Schema:
             StepError: the file is not valid YAML, or names an unknown key, type, task, role or target.
         """
         document = read_mapping(Path(path), TextLoader)
-        refuse_unknown_keys(document, ("target", "task", "positive", "split", "columns"), f"{path}")
+        refuse_unknown_keys(document, ("target", "task", "positive", "files", "split", "columns"), f"{path}")
         columns = document.get("columns")
         if not isinstance(columns, dict) or not columns:
             raise StepError(f"{path}: give the columns as `columns: {{name: {{type: ...}}}}`")
@@ -184,7 +190,7 @@ class Schema:
         schema = cls(target=target, task=task, columns=columns, source=str(path), positive=positive, split=rule)
         if not schema.features:
             raise StepError(f"{path}: there is no feature; at least one column besides the target must have that role")
-        return schema
+        return replace(schema, files=_files(document.get("files"), path))
 
 
 def _positive(given: object, target: Column, task: str, path: Path) -> str | None:
@@ -268,6 +274,34 @@ def _column_names(given: object, columns: Mapping[str, Column], target: str, pla
     return names
 
 
+def _files(given: object, path: Path) -> dict[str, Any]:
+    place = f"{path}: files"
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise StepError(f'{place}: write how the files are written, such as `{{delimiter: ";", encoding: cp1252}}`')
+    refuse_unknown_keys(given, (*table_file.Form._fields, "rename"), place)
+    found: dict[str, Any] = {key: str(given[key]) for key in ("delimiter", "encoding") if key in given}
+    delimiter = found.get("delimiter", ",")
+    if len(delimiter) != 1 or delimiter.isalnum() or delimiter in '"\r\n':
+        raise StepError(f'{place}.delimiter: {delimiter!r} is not one sign, such as ";" or "\\t"')
+    try:
+        "".encode(found.get("encoding", "utf-8"))
+    except LookupError as error:
+        raise StepError(f"{place}.encoding: Python knows no encoding {found['encoding']!r}, such as cp1252") from error
+    if "skip_lines" in given:
+        lines = _number(given["skip_lines"], f"{place}.skip_lines")
+        if not isinstance(lines, int) or lines < 0:
+            raise StepError(f"{place}.skip_lines: the number of lines before the header, not {lines}")
+        found["skip_lines"] = lines
+    if "rename" in given:
+        names = given["rename"]
+        if not isinstance(names, dict) or len({*names.values()}) < len(names):
+            raise StepError(f"{place}.rename: write `name in the files: another name` for each, which all differ")
+        found["rename"] = {str(old): str(new) for old, new in names.items()}
+    return found
+
+
 def _column(name: str, entry: object, path: Path) -> Column:
     place = f"{path}: column '{name}'"
     if not isinstance(entry, dict):
@@ -285,7 +319,7 @@ def _column(name: str, entry: object, path: Path) -> Column:
     missing = numbers.setdefault("missing", 1.0 if role == "ignore" else 0.0)
     if not 0 <= missing <= 1:
         raise StepError(f"{place}: missing is a share between 0 and 1, not {missing}")
-    lists = {key: entry[key] for key in ("values", "derive") if key in entry}
+    lists = {key: entry[key] for key in ("values", "derive", "na_values") if key in entry}
     if wrong := [key for key, value in lists.items() if not isinstance(value, list)]:
         raise StepError(f"{place}: {wrong[0]} must be a list")
     column = Column(**{**entry, **numbers, **{key: tuple(value) for key, value in lists.items()}, "name": name})

@@ -29,7 +29,7 @@ def read(path: Path, schema: Schema, name: str | None = None) -> pd.DataFrame:
         StepError: it cannot be read as it is, or has no rows.
     """
     try:
-        frame = table_file.read(path, list(schema.raw_columns))
+        frame = table_file.read(path, list(schema.raw_columns), schema.files)
     except ValueError as error:
         raise StepError(f"{name or path}: {error}") from error
     if frame.empty:
@@ -98,7 +98,9 @@ def _typed(frame: pd.DataFrame, schema: Schema, limits: bool) -> pd.DataFrame:
     typed: dict[str, NDArray[Any]] = {}
     if absent := [name for name in schema.raw_columns if name not in frame]:
         has = f"the data have {table_file.column_list(frame.columns)}"
-        problems.append(f"missing columns: {', '.join(absent)} ({has}; list the columns of your data in the schema)")
+        problems.append(
+            f"missing columns: {', '.join(absent)} ({has}; `uv run mlops schema` drafts the schema of your data)"
+        )
     for name, column in schema.raw_columns.items():
         if name in frame:
             values, wrong = conversion.convert_column(frame[name], column.document())

@@ -77,6 +77,31 @@ def lint() -> None:
 
 
 @app.command(rich_help_panel=LOCAL)
+def schema(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Your files, or a folder of them. Default: data/raw.", show_default=False),
+    ] = None,
+    target: Annotated[str, typer.Option(help="The column to predict. Default: a guess.")] = "",
+    task: Annotated[str, typer.Option(help="What is predicted, such as regression or classification.")] = "",
+    encoding: Annotated[str, typer.Option(help="That of csv files, such as cp1250, where it cannot be seen.")] = "",
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Put the draft and the files in place, and keep what was there.")
+    ] = False,
+) -> None:
+    """Draft data/schema.yml and config/model.yml for your files, and show what was guessed and why."""
+    from mlops.local import drafts
+    from mlops.project import Project
+
+    project = Project.load()
+    if files or target or task or encoding or not accept:
+        paths = files or [project.data / "raw"]
+        drafts.write_draft(project, paths, target=target, task=task, encoding=encoding, accepted=accept)
+    if accept:
+        drafts.accept(project)
+
+
+@app.command(rich_help_panel=LOCAL)
 def summary(
     file: Annotated[Path | None, typer.Option(help="Write it into this file, too.")] = None,
 ) -> None:

@@ -154,7 +154,7 @@ def keep(project: Project, values: Mapping[str, object]) -> None:
     mark = "\ufeff" if text.startswith("\ufeff") else ""
     text = text.removeprefix(mark)
     for name, value in values.items():
-        text = _edited(text, [*SECTION.split("."), *name.split(".")], value)
+        text = edited(text, f"{SECTION}.{name}", value)
     if yaml.safe_load(text) != expected:
         raise UserError(f"{path}: its way of writing {SECTION} cannot be changed here: set {_words(values)} yourself")
     path.write_bytes((mark + text).encode("utf-8"))
@@ -184,8 +184,9 @@ def _changed(document: object, keys: Sequence[str], value: object) -> Any:
     return {**section, keys[0]: _changed(section.get(keys[0]), keys[1:], value)}
 
 
-def _edited(text: str, keys: list[str], value: object) -> str:
-    """Return a YAML text with another value for a key, or with the key if it is not there."""
+def edited(text: str, key: str, value: object) -> str:
+    """Return a YAML text with another value for a key such as `a.b`, or with the key if it is not there."""
+    keys = key.split(".")
     node: Any = yaml.compose(text, yaml.SafeLoader)
     while keys and isinstance(node, yaml.MappingNode):
         known: dict[str, yaml.Node] = {key.value: item for key, item in node.value}

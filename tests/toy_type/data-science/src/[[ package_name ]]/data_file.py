@@ -1,13 +1,14 @@
 """How one file of JSON lines becomes series, in training and in batch scoring. See `core.modality`."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 
-def read(path: Path, columns: Collection[str]) -> pd.DataFrame:
+def read(path: Path, columns: Collection[str], files: Mapping[str, Any] | None = None) -> pd.DataFrame:
     """Return a row for each line; a model takes a series as the text of its JSON list.
 
     Raises:

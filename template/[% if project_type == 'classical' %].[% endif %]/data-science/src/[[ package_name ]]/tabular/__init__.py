@@ -48,6 +48,7 @@ class Tabular:
     """Tables in files of rows; every column but the target may be a feature. See `core.modality.Modality`."""
 
     tasks = ("regression", "classification")
+    input_column = None
     # Gradient boosting starts and joins its threads for each tree: on cores that others use too (a build agent, a share
     # of a core) half a second becomes twenty. `model.fit` uses more where that pays.
     threads = 1

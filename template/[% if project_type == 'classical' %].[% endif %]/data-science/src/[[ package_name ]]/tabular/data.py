@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from .. import table_file
-from ..core.modality import data_files
+from ..core.modality import data_files, passed_over
 from ..core.schema import Schema
 from ..core.step import StepError
 from ..core.tables import convert, convert_where_possible, joined, read, validate
@@ -25,4 +25,6 @@ def read_folder(folder: Path, schema: Schema) -> pd.DataFrame:
     paths = data_files(folder, table_file.SUFFIXES)
     if not paths:
         raise StepError(f"{folder}: there is no csv, parquet or jsonl file")
+    if others := passed_over(folder, table_file.SUFFIXES):
+        print(f"passed over {', '.join(others[:3])}: csv, parquet and jsonl files are read", flush=True)
     return joined({path: read(path, schema) for path in paths})

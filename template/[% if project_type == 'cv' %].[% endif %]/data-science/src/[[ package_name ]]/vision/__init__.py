@@ -37,6 +37,7 @@ class Vision:
     """Pictures in class-named folders, or with a table that names them. See `core.modality.Modality`."""
 
     tasks = ("classification",)
+    input_column = data.IMAGE
     threads = None
     rows_at_once = 64
     suffixes = data.SUFFIXES

@@ -38,6 +38,7 @@ class Text:
     """Texts in tables, or in files in class-named folders. See `core.modality.Modality`."""
 
     tasks = (task.TASK,)
+    input_column = data.TEXT
     threads = None
     rows_at_once = 1000
     suffixes = data_file.SUFFIXES

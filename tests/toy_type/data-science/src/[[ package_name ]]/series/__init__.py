@@ -64,6 +64,7 @@ class Series:
     """A series per line and its next value as the target. See `core.modality.Modality`."""
 
     tasks = ("regression",)
+    input_column = "series"
     suffixes = (".jsonl",)
     threads = None
     rows_at_once = 30

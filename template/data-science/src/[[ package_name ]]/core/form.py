@@ -1,0 +1,159 @@
+"""How a csv file is written: its encoding, its delimiter, and where its header is, as the file itself shows."""
+
+import codecs
+import csv
+import itertools
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..table_file import DELIMITERS, Form
+from .step import StepError
+
+_UTF_8 = "utf-8"
+# Without a mark, in the order in which they are tried: texts of the west that Windows and spreadsheets write.
+_WESTERN = "cp1252"
+# Of letters: in a text of another script nearly all are.
+_MOST_FOREIGN = 0.4
+# So many lines tell the delimiter, and so many may be above the header.
+_LINES, _MOST_ABOVE = 200, 20
+# Years, which may be names of columns.
+_YEARS = range(1900, 2101)
+
+
+def form_of(path: Path, encoding: str | None = None) -> Form:
+    """Return how a csv file is written.
+
+    Args:
+        path: the file.
+        encoding: if it is known.
+
+    Raises:
+        StepError: the encoding is not clear, or the first line has no names.
+    """
+    content = path.read_bytes()
+    encoding = encoding or _encoding(content, path)
+    try:
+        text = content.decode(Form(encoding=encoding).codec)
+    except (UnicodeError, LookupError) as error:
+        raise StepError(f"{path}: it is not encoded in {encoding}: name another one with --encoding") from error
+    if not text.strip():
+        raise StepError(f"{path}: it is empty; it needs a header line and rows")
+    lines = list(itertools.islice(text.removeprefix("\ufeff").splitlines(keepends=True), _LINES))
+    delimiter, rows = max(
+        ((each, _rows(lines, each)) for each in DELIMITERS), key=lambda pair: _agreement(pair[1]), default=(",", [])
+    )
+    usual = _usual_length(rows)
+    above = 0
+    for row in rows[:_MOST_ABOVE]:
+        # A title, a date, an empty line or Excel's `sep=;`, and never a header that lacks a name or two.
+        if len(row) == usual or sum(map(bool, row)) > max(1, usual // 4):
+            break
+        above += 1
+    form = Form(delimiter, encoding, above if above < len(rows) else 0)
+    _refuse_values(rows[form.skip_lines], path, form.skip_lines + 1)
+    return form
+
+
+def joint_form(forms: Mapping[Path, Form]) -> Form:
+    """Return how several files are written.
+
+    Raises:
+        StepError: they are written in different ways.
+    """
+    first = next(iter(forms))
+    other_encodings = {form.encoding for form in forms.values()} - {_UTF_8}
+    for path, form in forms.items():
+        for key, value in form._asdict().items():
+            # A file without other letters is the same in both encodings.
+            plain = key == "encoding" and all(_is_ascii(each) for each in forms if forms[each].encoding == _UTF_8)
+            if value != getattr(forms[first], key) and not (plain and len(other_encodings) < 2):
+                raise StepError(
+                    f"{path} has the {key.replace('_', ' ')} {value!r} and {first} {getattr(forms[first], key)!r}: "
+                    "save both in the same way"
+                )
+    return forms[first]._replace(encoding=next(iter(other_encodings), _UTF_8))
+
+
+def document(form: Form) -> dict[str, Any]:
+    """Return the section `files` of a schema: what is not usual."""
+    usual = Form()._asdict()
+    return {key: value for key, value in form._asdict().items() if value != usual[key]}
+
+
+def _is_ascii(path: Path) -> bool:
+    return path.read_bytes().isascii()
+
+
+def _encoding(content: bytes, path: Path) -> str:
+    marks = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF8: _UTF_8}
+    for mark, name in (marks | {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}).items():
+        if content.startswith(mark):
+            return name
+    start = content[:1000]
+    for name, zeros in (("utf-16-le", start[1::2]), ("utf-16-be", start[::2])):
+        if zeros.count(0) > len(zeros) / 2:
+            return name
+    try:
+        content.decode(_UTF_8)
+    except UnicodeDecodeError:
+        pass
+    else:
+        return _UTF_8
+    remedy = "name it with --encoding, such as cp1250, cp1251, mac_roman, shift_jis or gb18030, or save it in UTF-8"
+    try:
+        letters = [each for each in content.decode(_WESTERN) if each.isalpha() or not each.isascii()]
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        byte = f"line {line} has the byte {content[error.start]:#04x}"
+        raise StepError(f"{path}: it is encoded neither in UTF-8 nor in {_WESTERN} ({byte}): {remedy}") from error
+    if sum(not each.isascii() for each in letters) > _MOST_FOREIGN * len(letters):
+        raise StepError(f"{path}: it is not encoded in UTF-8, and its letters are not those of {_WESTERN}: {remedy}")
+    return _WESTERN
+
+
+def _rows(lines: list[str], delimiter: str) -> list[list[str]]:
+    rows = []
+    try:
+        for row in csv.reader(lines, delimiter=delimiter):
+            rows.append([value.strip() for value in row])
+    except csv.Error:
+        pass
+    return rows
+
+
+def _usual_length(rows: list[list[str]]) -> int:
+    counts = Counter(len(row) for row in rows if any(row))
+    # Of lengths that are as frequent the larger one: a title stands above a header.
+    return max(counts, key=lambda length: (counts[length], length), default=0)
+
+
+def _agreement(rows: list[list[str]]) -> tuple[bool, float, int]:
+    """Return how well a delimiter fits, the best one last: most lines have the usual number of values, above 1.
+
+    The first one should, too: between semicolons there may be decimal commas in each line but the header.
+    """
+    usual = _usual_length(rows)
+    if usual < 2:
+        return False, 0.0, 0
+    given = [row for row in rows if any(row)]
+    share = round(sum(len(row) == usual for row in given) / len(given), 1)
+    return share > 0.8 and len(given[0]) == usual, share, usual
+
+
+def _refuse_values(names: list[str], path: Path, line: int) -> None:
+    given = [name for name in names if name]
+    numbers = [name for name in given if _is_number(name)]
+    if given and 2 * len(numbers) >= len(given):
+        some = ", ".join(given[:4])
+        raise StepError(
+            f"{path}: line {line} has values ({some}) and no names of columns: write the names into a line above it"
+        )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return float(text.replace(",", ".")) not in _YEARS
+    except ValueError:
+        return False

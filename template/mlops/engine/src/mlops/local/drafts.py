@@ -1,0 +1,246 @@
+"""A draft of data/schema.yml and config/model.yml from a person's files, and how it takes the place of what is there.
+
+A draft is in `data/draft/`, with a list of the files that it is for, until it is accepted. What it takes the place of
+is kept in `data/before/`: nothing is overwritten.
+"""
+
+import json
+import shutil
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mlops.config import load_environment
+from mlops.errors import UserError
+from mlops.hyperparameters import edited
+from mlops.local.runner import local_folder, preserved_process, say
+from mlops.project import Project, load_yaml
+
+SCHEMA, SETTINGS, FILES = "schema.yml", "model.yml", "files.json"
+_ACCEPT, _LOCAL = "`uv run mlops schema --accept`", "`uv run mlops local`"
+_REPLACE = "uv run mlops local --overrides promotion.incomparable_champion=replace"
+# GitHub refuses a larger file.
+_LARGE = 100 * 2**20
+_WIDEST_NAME = 28
+
+
+def write_draft(
+    project: Project,
+    paths: Sequence[Path],
+    *,
+    target: str = "",
+    task: str = "",
+    encoding: str = "",
+    accepted: bool = False,
+) -> None:
+    """Draft schema and settings for files, write both into data/draft, and show what was guessed.
+
+    Args:
+        project: The project.
+        paths: Files, or folders with files.
+        target: The column to predict, if it is known.
+        task: What is predicted, if it is known.
+        encoding: That of csv files, if it cannot be seen.
+        accepted: Whether the draft is accepted at once, so that nothing is said about how.
+
+    Raises:
+        UserError: A file cannot be read, or no target is to be seen.
+    """
+    settings = load_yaml(project.settings)
+    with preserved_process():
+        draft = _drafted(project, paths, settings, target or None, task or None, encoding or None)
+        text = project.settings.read_text(encoding="utf-8")
+        for key, value in draft.settings.items():
+            text = edited(text, key, value)
+        files = {str(path.resolve()): name for path, name in draft.places.items()}
+        contents = {SCHEMA: draft.schema, SETTINGS: text, FILES: json.dumps(files, indent=2) + "\n"}
+        folder = _folder(project)
+        if folder.is_dir() and any(_read(folder / name) not in ("", content) for name, content in contents.items()):
+            _keep(project, folder)
+        folder.mkdir(exist_ok=True)
+        for name, content in contents.items():
+            (folder / name).write_text(content, encoding="utf-8")
+        check = project.module("core.consistency").check_settings
+        problems = check(project.module("modality").MODALITY, folder / SCHEMA, folder / SETTINGS)
+    for line in draft.about:
+        say(line)
+    say("")
+    for line in _table(draft.table):
+        say(line)
+    say("")
+    for line in [*draft.warnings, *map(str, problems)]:
+        say(f"look at: {line}")
+    if "train_rows" in (settings.get("responsible_ai") or {}):
+        say("look at: what Responsible AI analyses is in the pipeline: `uv run mlops lint` names each column to change")
+    for path in draft.places:
+        if path.is_file() and path.stat().st_size > _LARGE:
+            large = f"{path.name} has more than 100 MB, which GitHub refuses"
+            say(f"look at: {large}: keep it out of Git, as data/README.md says")
+    say(f"draft: {_shown(project, folder / SCHEMA)} and {SETTINGS} beside it; edit them as you like")
+    if not accepted:
+        say(f"next: {_ACCEPT} puts both and your files in place and keeps what is there; then {_LOCAL}")
+
+
+def accept(project: Project) -> None:
+    """Put a draft and its files in place, and move what was there to data/before.
+
+    Raises:
+        UserError: There is no draft, it is not valid, or its files are gone.
+    """
+    folder = _folder(project)
+    if not (folder / SCHEMA).is_file() or not (folder / SETTINGS).is_file() or not (folder / FILES).is_file():
+        raise UserError("there is no draft in data/draft: `uv run mlops schema FILES` makes one")
+    with preserved_process():
+        modality, step = project.module("modality").MODALITY, project.module("core.step")
+        try:
+            schema = project.module("core.schema").Schema.load(folder / SCHEMA, modality.tasks)
+            load_yaml(folder / SETTINGS)
+        except step.StepError as error:
+            raise UserError(str(error)) from error
+        files = {Path(path): name for path, name in json.loads(_read(folder / FILES)).items()}
+        if gone := [path for path in files if not path.exists()]:
+            raise UserError(f"{gone[0]}: no such file any more: make the draft again, with `uv run mlops schema FILES`")
+        raw, production = project.data / "raw", project.data / "production"
+        copies = _copied(files, raw, folder / "raw")
+        present = {path.resolve() for path in files}
+        others = [path for path in _entries(raw) if path.resolve() not in present]
+        before = _before(project)
+        kept = [_move(project, path, before) for path in others]
+        if kept or not _fits(project, modality, schema, step.StepError):
+            kept += [_move(project, path, before) for path in _entries(production)]
+            production.mkdir(exist_ok=True)
+            (production / ".gitkeep").touch()
+        for copy in copies:
+            raw.mkdir(exist_ok=True)
+            shutil.move(copy, raw / copy.name)
+        for source, place in ((folder / SCHEMA, project.schema), (folder / SETTINGS, project.settings)):
+            if place.is_file() and _read(place) != _read(source):
+                kept.append(_move(project, place, before))
+            shutil.copyfile(source, place)
+        shutil.rmtree(folder)
+        replaced = bool(kept) and has_champion(project)
+    say(f"in place: {_shown(project, project.schema)}, {_shown(project, project.settings)}" + _counted(copies))
+    if kept:
+        say(f"kept: {', '.join(kept)} in {_shown(project, before)}")
+    if replaced:
+        say(f"next: `{_REPLACE}`, once: the champion of before knows other data, so no model can be compared with it")
+    else:
+        say(f"next: {_LOCAL}")
+
+
+def has_champion(project: Project) -> bool:
+    """Return whether a model is registered on this machine, which was trained before."""
+    store = local_folder(project) / "mlflow.db"
+    if not store.is_file():
+        return False
+    import mlflow
+    from sqlalchemy.exc import SQLAlchemyError
+
+    name = load_environment(project, project.first_environment).model.name
+    try:
+        client = mlflow.MlflowClient(f"sqlite:///{store.as_posix()}")
+        return project.module("core.endpoint").champion(client, name) is not None
+    except (mlflow.MlflowException, SQLAlchemyError):
+        return False  # the next training says what is wrong with the store
+
+
+def _drafted(
+    project: Project,
+    paths: Sequence[Path],
+    settings: Mapping[str, Any],
+    target: str | None,
+    task: str | None,
+    encoding: str | None,
+) -> Any:
+    modality, step = project.module("modality").MODALITY, project.module("core.step")
+    try:
+        return project.module("core.draft").draft(modality, paths, project.schema, settings, target, task, encoding)
+    except step.StepError as error:
+        raise UserError(" ".join(str(error).split())) from error
+    except OSError as error:
+        raise UserError(f"{error.filename}: it cannot be read: {error.strerror}") from error
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return rows as lines of equal columns, no wider than the terminal."""
+    head = ("column", "type", "role", "missing", "why")
+    cells = [(textwrap.shorten(row[0], _WIDEST_NAME, placeholder="...") or "...", *row[1:]) for row in rows]
+    widths = [max(len(row[place]) for row in (head, *cells)) for place in range(4)]
+    total = shutil.get_terminal_size().columns
+    left = max(30, total - sum(widths) - 8)
+    lines = []
+    for row in (head, *cells):
+        start = "  ".join(cell.ljust(width) for cell, width in zip(row[:4], widths, strict=True))
+        reason = row[4] if len(row[4]) <= left else textwrap.shorten(row[4], left, placeholder=" ...")
+        lines.append(f"{start}  {reason}".rstrip())
+    return lines
+
+
+def _folder(project: Project) -> Path:
+    return project.data / "draft"
+
+
+def _before(project: Project) -> Path:
+    """Return a folder for what goes out of the way, which is not there yet."""
+    number = 1
+    while (folder := project.data / "before" / str(number)).exists():
+        number += 1
+    return folder
+
+
+def _keep(project: Project, folder: Path) -> None:
+    before = _before(project)
+    before.parent.mkdir(exist_ok=True)
+    shutil.move(folder, before)
+    say(f"kept: the draft of before in {_shown(project, before)}")
+
+
+def _move(project: Project, path: Path, before: Path) -> str:
+    name = path.relative_to(project.root).as_posix()
+    (before / name).parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(path, before / name)
+    return name
+
+
+def _entries(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.glob("*")) if path.name != ".gitkeep"]
+
+
+def _copied(files: Mapping[Path, str], raw: Path, folder: Path) -> list[Path]:
+    """Copy files that are not in the raw data yet into a folder beside those, so that a full disk changes nothing."""
+    shutil.rmtree(folder, ignore_errors=True)
+    copies = []
+    for path, name in files.items():
+        if path.resolve() != (raw / name).resolve():
+            folder.mkdir(exist_ok=True)
+            copies.append(folder / name)
+            if path.is_dir():
+                shutil.copytree(path, folder / name)
+            else:
+                shutil.copyfile(path, folder / name)
+    return copies
+
+
+def _counted(copies: Sequence[Path]) -> str:
+    return f", and {len(copies)} file{'s' if len(copies) > 1 else ''} in data/raw" if copies else ""
+
+
+def _fits(project: Project, modality: Any, schema: Any, error: type[Exception]) -> bool:
+    """Return whether the data that arrived later, if there are some, can be read by a schema."""
+    contract, production = project.module("core.modality"), project.data / "production"
+    if not production.is_dir() or not contract.data_files(production, modality.suffixes):
+        return True
+    try:
+        contract.unlabelled_examples(modality, modality.read(production, schema), schema)
+    except error:
+        return False
+    return True
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def _shown(project: Project, path: Path) -> str:
+    return path.relative_to(project.root).as_posix()
