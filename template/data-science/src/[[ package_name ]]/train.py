@@ -11,9 +11,10 @@ import mlflow
 import numpy as np
 from numpy.typing import NDArray
 
-from . import conversion
+from . import added_features, conversion
 from .core.champion import write_fingerprints, write_metadata
 from .core.consistency import load_training
+from .core.features import project_features
 from .core.metrics import scores
 from .core.modality import load_examples
 from .core.schema import Schema
@@ -83,6 +84,8 @@ def _scored(schema: Schema, rows: int) -> NDArray[np.bool_]:
 def _metadata(schema: Schema, training: Mapping[str, Any], held_out: Split) -> dict[str, Any]:
     """Return what evaluation and scoring need to know of the model besides its signature."""
     metadata: dict[str, Any] = {METADATA: held_out.document(), conversion.METADATA: schema.input_columns()}
+    if features := project_features(schema):
+        metadata[added_features.METADATA] = features.document()
     if schema.classes:
         metadata["classes"] = list(schema.classes)
     if schema.predicts_texts:
