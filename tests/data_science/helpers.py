@@ -1,5 +1,6 @@
 """The package under test, two schemas, the folders of a small project, and a page to look into."""
 
+import os
 import shutil
 import sqlite3
 import zipfile
@@ -16,7 +17,8 @@ import mlflow
 import yaml
 from sqlalchemy import Engine, event
 
-ROOT = Path(__file__).parents[2]
+# The rendered project whose code the tests try.
+ROOT = Path(os.environ["MLOPS_TEST_PROJECT"]).resolve()
 SOURCE = ROOT / "data-science" / "src"
 # The only package there, so that these tests name it nowhere.
 PACKAGE = next(path.parent.name for path in SOURCE.glob("*/score.py"))

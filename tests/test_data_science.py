@@ -1,0 +1,67 @@
+"""What prepares, trains, judges and scores in the projects, by the tests in tests/data_science.
+
+Those are of this repository alone: a project has tests of its data and its model. They run in the environment of a
+rendered project, on its code and its sample: what knows no type of data runs once, the steps with each type.
+"""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from combinations import ROOT
+from conftest import Render, Run
+
+SUITE = ROOT / "tests" / "data_science"
+CORE = ("core", "report", "test_conversion.py", "test_model_output.py", "test_table_file.py")
+STEPS = ("steps", "test_lone_files.py")
+
+
+class Row(NamedTuple):
+    """Tests that run in one process.
+
+    Attributes:
+        answers: those of the project.
+        samples: the folders with `samples.py`, which has the small projects of a type, and what that imports.
+        tests: files and folders.
+        chosen: an expression of pytest's option `-k`.
+    """
+
+    answers: dict[str, str]
+    samples: tuple[str, ...]
+    tests: tuple[str, ...]
+    chosen: str = ""
+
+
+RAI = {"mlops_version": "rai-aml-cli-v2"}
+IMAGES = {"project_type": "cv"}
+TEXTS = {"project_type": "nlp"}
+CLASSES, SUMMARIES = ("nlp", "nlp/classification"), ("nlp", "nlp/summarization")
+ROWS = {
+    "tables": Row({}, ("classical",), (*CORE, *STEPS, "classical/steps", "classical/tabular")),
+    # With older libraries; how often chance is drift is counted once.
+    "tables with Responsible AI": Row(RAI, ("classical",), (*CORE[1:], *STEPS, "classical"), "not at_most_5_percent"),
+    "images": Row(IMAGES, ("cv",), (*STEPS, "neural", "cv/steps", "cv/vision")),
+    # That of texts is the same; a test in test_project.py compares them.
+    "images with Responsible AI": Row(IMAGES | RAI, ("cv",), ("responsible_ai", "cv/responsible_ai")),
+    "classes of texts": Row(TEXTS, CLASSES, (*STEPS, "neural", "nlp/classification")),
+    "summaries": Row(TEXTS | {"nlp_task": "summarization"}, SUMMARIES, (*STEPS, "nlp/summarization")),
+}
+
+
+def test_each_file_with_tests_is_in_a_row() -> None:
+    named = {path for row in ROWS.values() for name in row.tests for path in [SUITE / name, *(SUITE / name).rglob("*")]}
+    assert set(SUITE.rglob("test_*.py")) - named == set()
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_the_steps_of_the_projects_pass(row: Row, render: Render, run_in: Run, tmp_path: Path) -> None:
+    project = render(**row.answers)
+    folders = " ".join(str(SUITE / name) for name in row.samples)
+    config = ["-c", str(SUITE / "pytest.ini"), "-o", f"pythonpath={folders}"]
+    chosen = ["-k", row.chosen] if row.chosen else []
+    paths = [str(SUITE / name) for name in row.tests]
+    result = run_in(project, "pytest", "-q", *config, *chosen, *paths, cwd=tmp_path, MLOPS_TEST_PROJECT=str(project))
+    assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
+    assert re.search(r"\d+ passed", result.stdout)
+    assert "skipped" not in result.stdout.splitlines()[-1]
