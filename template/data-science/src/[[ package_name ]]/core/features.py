@@ -66,6 +66,19 @@ def request_columns(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     return frame[[name for name in frame if name in names]]
 
 
+def compute_where_possible(features: Features, inputs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Return the added columns, missing in rows for which the code fails; and why it does, for each of these rows."""
+    try:
+        return pd.DataFrame(features.compute(inputs)), []
+    except ValueError as error:
+        if len(inputs) == 1:
+            return pd.DataFrame({name: [None] for name in features.columns}), [str(error)]
+    # Some rows of many are found in few calls.
+    halves = inputs.iloc[: len(inputs) // 2], inputs.iloc[len(inputs) // 2 :]
+    parts = [compute_where_possible(features, half) for half in halves]
+    return pd.concat([part for part, _ in parts], ignore_index=True), [line for _, lines in parts for line in lines]
+
+
 def problems(frame: pd.DataFrame, schema: Schema) -> list[str]:
     """Return what is wrong with features.py, a line each that begins with its path.
 
@@ -93,6 +106,8 @@ def _problems(features: Features, inputs: pd.DataFrame, schema: Schema) -> Itera
             f"it changes or drops {changed[0]}, a column of the data: give what it computes another name, and "
             f"{changed[0]} the role input if the model needs it no more"
         )
+    if not features.columns:
+        return
     computed = pd.DataFrame(features.compute(inputs))
     if empty := [str(name) for name in computed if computed[name].isna().all()]:
         yield f"{', '.join(empty)}: each value is missing"

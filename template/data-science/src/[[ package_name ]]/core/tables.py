@@ -96,11 +96,11 @@ def convert_where_possible(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
                 found[name][rows] = frame[name].to_numpy(dtype=object)[rows]
     table = pd.DataFrame(found, index=frame.index)
     if own := features.project_features(schema):
-        try:
-            found = own.compute(features.request_columns(table, schema))
-            return pd.concat([table, pd.DataFrame(found, index=frame.index)], axis=1)
-        except ValueError as error:
-            print(f"left out {', '.join(schema.added)}: {features.explained(str(error), schema)}", flush=True)
+        added, wrong = features.compute_where_possible(own, features.request_columns(table, schema))
+        if wrong:
+            count = "1 row" if len(wrong) == 1 else f"{len(wrong):,} rows"
+            print(f"the features of {count} are missing: {features.explained(wrong[0], schema)}", flush=True)
+        return pd.concat([table, added.set_axis(table.index)], axis=1)
     return table
 
 

@@ -549,7 +549,9 @@ def drift_rules(project: Project) -> DriftRules:
         if column.get("role") != "ignore" and name != schema.get("target")
     }
     left_out = ("calendar", "input")
-    compared = [name for name, column in inputs.items() if column.get("role") not in left_out and column["type"] != "date"]
+    compared = [
+        name for name, column in inputs.items() if column.get("role") not in left_out and column["type"] != "date"
+    ]
     return DriftRules(first) if len(compared) == len(inputs) else DriftRules(first, compared)
 
 
