@@ -59,6 +59,14 @@ def _returns_its_argument(source: str) -> bool:
     return False
 
 
+def imported_packages(source: str) -> set[str]:
+    """Return the packages that a source imports, anywhere in it."""
+    nodes = list(ast.walk(ast.parse(source)))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [str(node.module) for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
+    return {name.partition(".")[0] for name in names}
+
+
 def request_columns(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     """Return what `add_features` may see of typed rows: no target, and nothing else that a request lacks."""
     derived = [name for name, column in schema.columns.items() if column.derived_from in schema.inputs]
