@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 from azureml.ai.monitoring.payload import PandasFrameData
-from helpers import REGRESSION, module, write_schema
+from helpers import PACKAGE, REGRESSION, module, write_schema
 from samples import flights, make_folders
 from step_runs import (
     EVALUATE,
@@ -364,6 +364,14 @@ REFUSED = {
     ),
     "another type": ("return frame.assign(weekday='Monday', load='much')", "load: 'much' is not a finite number"),
     "no function": ("return frame\n\ndel add_features", "there is no function add_features(frame)"),
+    "code of the project": (
+        f"from {PACKAGE}.core.step import StepError\n{textwrap.dedent(CODE).strip()}",
+        f"it imports {PACKAGE}, of which an endpoint has nothing",
+    ),
+    "a file beside it": (
+        "from . import conversion\nreturn frame",
+        "ImportError: 'attempted relative import with no known",
+    ),
     "a module that is not there": ("import not_there\nreturn frame", "ModuleNotFoundError: 'No module named"),
 }
 

@@ -31,7 +31,7 @@ def logistic_regression() -> Model:
     return Model(classification=LogisticRegression, columns=indicators, defaults={"max_iter": 1000})
 
 
-# LightGBM, which is much faster with many rows. After `uv add lightgbm`, remove the comment signs here and in `MODELS`.
+# LightGBM: after `uv add lightgbm`, remove the comment signs here and in `MODELS`.
 # def lightgbm() -> Model:
 #     """Boosted trees of LightGBM, which know missing values and take categories for numbers."""
 #     from lightgbm import LGBMClassifier, LGBMRegressor

@@ -104,6 +104,8 @@ def problems(frame: pd.DataFrame, schema: Schema) -> list[str]:
 
 def _problems(features: Features, inputs: pd.DataFrame, schema: Schema) -> Iterator[str]:
     yield from _clocks(features.source)
+    if (package := __package__.partition(".")[0]) in imported_packages(features.source):
+        yield f"it imports {package}, of which an endpoint has nothing: move what it needs into this file"
     made = added_features.run(features.source, inputs)
     if unlisted := [str(name) for name in made if name not in inputs and name not in features.columns]:
         example = f"`{unlisted[0]}: {{type: {_kind(made[unlisted[0]])}}}`"

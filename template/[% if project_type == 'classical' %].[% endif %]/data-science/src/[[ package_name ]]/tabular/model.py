@@ -64,7 +64,7 @@ def check(hyperparameters: Mapping[str, Any], schema: Schema) -> list[str]:
             continue
         made = model.estimator(schema.task, {key: value})
         try:
-            if hasattr(made, "_validate_params"):
+            if hasattr(made, "_parameter_constraints"):
                 made._validate_params()  # what `fit` of scikit-learn begins with
         except ValueError as error:
             *_, what = str(error).partition(f"The '{key}' parameter of {type(made).__name__} ")
