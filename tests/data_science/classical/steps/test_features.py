@@ -30,7 +30,7 @@ check_settings = module("core.endpoint").check_settings
 
 # What is added tells the model what the rows do not: the days to a date, and the number in a text.
 CODE = """
-    day = pd.to_datetime(frame["left"], format="ISO8601")
+    day = pd.to_datetime(frame["left"].str[:10])
     return frame.assign(
         weekday=day.dt.day_name(),
         load=pd.to_numeric(frame["cargo"].str.removesuffix(" kg")),

@@ -19,7 +19,7 @@ import pandas as pd
 def add_features(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the frame with the new columns."""
     # An example. To try it, remove the comment signs here and those of its lines in data/schema.yml.
-    # day = pd.to_datetime(frame["date"], format="ISO8601")
+    # day = pd.to_datetime(frame["date"].str[:10])
     # return frame.assign(
     #     departure_month=day.dt.month,
     #     departure_weekday=day.dt.day_name(),

@@ -1,7 +1,7 @@
 """Does Azure have what the project's code imports? Each import of a package, held against the files that install it.
 
-A package is needed in `pyproject.toml` and `uv.lock`, for this machine; for the steps in `train.yml` of
-`data-science/environment`; and in `inference.yml` there, if the endpoint needs it: for the scoring script, for the files
+A package is needed in `pyproject.toml` and `uv.lock`, for this machine; for the steps in `train.yml` of the folder
+`data-science/environment`; and in `inference.yml` there, if the endpoint needs it: for the scoring script and the files
 beside it that it loads, and for what a model is made of. A model names its own packages by itself when it is saved.
 """
 
