@@ -24,6 +24,7 @@ from packaging.version import Version
 
 TABLE = Path(__file__).with_name("moves.tsv")
 LABELS = ("before updating", "last update", "after updating")  # those of Copier
+GONE = "-"
 GO_BACK = "git reset --hard && git clean -fd"
 
 
@@ -66,21 +67,30 @@ def undo_conflict(path: str) -> bool:
     return True
 
 
-def mark(part: str, mode: str, base: bytes, theirs: bytes, mine: str) -> None:
-    """Record a conflict in the index, as a merge does and as Copier does for files that stay where they are."""
+def mark(part: str, mode: str, base: bytes, theirs: bytes | None, mine: str) -> None:
+    """Record a conflict in the index, as a merge does and as Copier does for files that stay where they are.
+
+    Without `theirs` it is one with a release that deleted the file.
+    """
     path = git("rev-parse", "--show-prefix").decode().strip() + part
     stages = [git("hash-object", "-w", "--stdin", stdin=base).decode().strip(), mine]
-    stages.append(git("hash-object", "-w", "--stdin", stdin=theirs).decode().strip())
+    if theirs is not None:
+        stages.append(git("hash-object", "-w", "--stdin", stdin=theirs).decode().strip())
     lines = [f"0 {'0' * 40}\t{path}", *(f"{mode} {blob} {n}\t{path}" for n, blob in enumerate(stages, 1))]
     git("update-index", "--index-info", stdin="\n".join(lines).encode())
 
 
 def moves(package: str, version: str) -> dict[str, list[str]]:
-    """Return where each file that moved since a release is today: at several places if it was split."""
+    """Return where each file that moved since a release is today: at several places if it was split, or nowhere."""
     lines = TABLE.read_text(encoding="utf-8").replace("<package>", package).splitlines()
     rows = (line.split("\t") for line in lines if not line.startswith("#"))
     since = Version(os.environ.get("VERSION_PEP440_FROM", version))
-    return {old: new.split(",") for old, new, moved in rows if since < Version(f"{moved}.dev0")}
+    return {old: targets(new) for old, new, moved in rows if since < Version(f"{moved}.dev0")}
+
+
+def targets(column: str) -> list[str]:
+    """Return the places of a row of the table; none if the file is gone."""
+    return [] if column == GONE else column.split(",")
 
 
 class Release:
@@ -212,6 +222,10 @@ class Update:
         """Return where a file is today, as far as the project has that."""
         return [new for new in self.table.get(old, ()) if Path(new).exists()]
 
+    def is_gone(self, old: str) -> bool:
+        """Return whether the table says that a file has no successor."""
+        return self.table.get(old) == []
+
     def edits_of(self, old: str) -> str:
         """Return the command that shows a file as it was before the update."""
         return f"your edits are in `git show {self.commit}:./{old}`"
@@ -225,12 +239,24 @@ class Update:
             self.code.add(old)  # Copier has merged it
             if rejected.exists() and (others := [part for part in parts if part != old]):
                 yield f"{rejected} has edits that may belong in {', '.join(others)}"
+        elif self.is_gone(old) and change.status == "M":
+            yield self.kept(change)
         elif not parts or change.status == "T" or self.own & set(parts):
             now = f"now {', '.join(parts)}" if parts else "not in the new release"
             yield f"{old} is {now}: {self.edits_of(old)}"
         else:
             yield from self.carry(change, parts)
             rejected.unlink(missing_ok=True)
+
+    def kept(self, change: Change) -> str:
+        """Put back an edited file that the release deleted, in conflict with that."""
+        path = Path(change.path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        base, mine = map(self.release.blob, change.blobs)
+        path.write_bytes(mine)
+        path.chmod(int(change.modes[1][-3:], 8))
+        mark(change.path, change.modes[1], base, None, change.blobs[1])
+        return f"{path} is gone, and has edits of yours: `git add` keeps it, `git rm` lets it go"
 
     def renamed(self, change: Change) -> Iterator[str]:
         """Describe a file that the user moved, too; if to the same place, merge it."""
@@ -239,6 +265,8 @@ class Update:
             undo_conflict(user)
             yield from self.carry(change, [user])
             Path(f"{user}.rej").unlink(missing_ok=True)
+        elif self.is_gone(old):
+            yield f"{user} is your copy of {old}, which is gone: keep what you need of it"
         elif now := [
             part if Path(part).exists() else f"{part} (left out)"
             for part in parts

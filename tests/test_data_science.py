@@ -5,6 +5,7 @@ rendered project, on its code and its sample: what knows no type of data runs on
 """
 
 import re
+import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +37,7 @@ class Row(NamedTuple):
 RAI = {"mlops_version": "rai-aml-cli-v2"}
 IMAGES = {"project_type": "cv"}
 TEXTS = {"project_type": "nlp"}
+SUMMARIES_OF_TEXTS = TEXTS | {"nlp_task": "summarization"}
 CLASSES, SUMMARIES = ("nlp", "nlp/classification"), ("nlp", "nlp/summarization")
 ROWS = {
     "tables": Row({}, ("classical",), (*CORE, *STEPS, "classical/steps", "classical/tabular")),
@@ -45,13 +47,24 @@ ROWS = {
     # That of texts is the same; a test in test_project.py compares them.
     "images with Responsible AI": Row(IMAGES | RAI, ("cv",), ("responsible_ai", "cv/responsible_ai")),
     "classes of texts": Row(TEXTS, CLASSES, (*STEPS, "neural", "nlp/classification")),
-    "summaries": Row(TEXTS | {"nlp_task": "summarization"}, SUMMARIES, (*STEPS, "nlp/summarization")),
+    "summaries": Row(SUMMARIES_OF_TEXTS, SUMMARIES, (*STEPS, "nlp/summarization")),
 }
 
 
 def test_each_file_with_tests_is_in_a_row() -> None:
     named = {path for row in ROWS.values() for name in row.tests for path in [SUITE / name, *(SUITE / name).rglob("*")]}
     assert set(SUITE.rglob("test_*.py")) - named == set()
+
+
+def test_what_reads_and_draws_has_the_same_libraries_with_each_type_of_data(render: Render) -> None:
+    """What knows no type is tested with those of tables."""
+    names = ("jinja2", "matplotlib", "numpy", "pandas", "pyarrow")
+    found = []
+    for answers in ({}, IMAGES, TEXTS, SUMMARIES_OF_TEXTS):
+        project = tomllib.loads((render(**answers) / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        found.append({pin for pin in project["dependencies"] if re.split("[<>=]", pin)[0] in names})
+    assert len(found[0]) == len(names)
+    assert all(each == found[0] for each in found)
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)

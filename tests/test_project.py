@@ -1,6 +1,5 @@
-"""What is rendered works: its own tests, linters, lint and local loop; also on data that is not ours."""
+"""What is rendered works: linters, lint, notebook and local loop; also on data that is not ours."""
 
-import importlib.resources
 import json
 import re
 import shutil
@@ -10,9 +9,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-import yaml
 from combinations import ROOT, flavours, label, summaries
 from conftest import Render, Run, answers_of, environment_of
+from own_data import use_images, use_penguins
 
 # Responsible AI for tables has older libraries. The other versions of a project type share data science, environment
 # and so the tests of both; Responsible AI of texts is that of images. What makes that true is tested below.
@@ -21,8 +20,6 @@ TESTED = [each for each in flavours() if each["mlops_version"] in ("aml-cli-v2",
 TESTED = [each for each in TESTED if each != {"project_type": "nlp", **RAI}]
 TABLES = [each for each in TESTED if each["project_type"] == "classical"]
 FIRST = {"mlops_version": "aml-cli-v2"}
-# Tests of what knows no type of data, in folders and files that are the same in all projects.
-ALIKE = ["report", "test_conversion.py", "test_model_output.py", "test_table_file.py"]
 OWN = ("data-science", "data", "config/model.yml")
 # Summaries of texts share the mlops layer with classes: one version runs, all are linted.
 SUMMARIES = next(each for each in summaries() if each["mlops_version"] == FIRST["mlops_version"])
@@ -89,81 +86,20 @@ def libraries(project: dict) -> set[str]:
     return pins | {re.split("[<>=]", pin)[0] for pin in pins}
 
 
-def own_tests(flavour: Path, render: Render) -> list[str]:
-    """The arguments of pytest in a project: all tests, but not what another project has run already.
-
-    Those of `core` know neither type of data nor mlops version, and run in the first flavour; elsewhere the steps use
-    it. So do those in ALIKE where the libraries that draw and read files are the same. A project with the libraries of
-    the first mlops version runs what that one lacks; one with others does not count again how often chance is drift.
-    """
-    answers = answers_of(flavour)
-    kept = {key: answers[key] for key in ("project_type", "nlp_task") if key in answers}
-    first = render(**kept, **FIRST)
-    names = [] if flavour == render(**flavours()[0]) else ["core"]
-    if names and answers["mlops_version"] == FIRST["mlops_version"]:
-        names += ALIKE
-    if answers == answers_of(render(**SUMMARIES)):
-        names.append("neural")  # the loop that trains networks, which images and classes of texts run
-    shared = [f"--ignore=data-science/tests/{name}" for name in names]
-    both = [tomllib.loads((each / "pyproject.toml").read_text(encoding="utf-8")) for each in (first, flavour)]
-    if flavour == first:
-        return shared
-    if libraries(both[0]) != libraries(both[1]):
-        return [*shared, "-k", "not at_most_5_percent"]
-    paths = [path.relative_to(flavour) for path in (flavour / "data-science" / "tests").rglob("test_*.py")]
-    return [str(path) for path in paths if not (first / path).exists()]
-
-
-def test_what_runs_in_the_first_project_alone_is_the_same_in_each_and_uses_no_sample(render: Render) -> None:
-    first, *others = (render(**each) for each in TESTED if each["mlops_version"] == FIRST["mlops_version"])
-    for name in ("core", *ALIKE):
-        tests = first / "data-science" / "tests" / name
-        for path in [tests] if tests.is_file() else tests.rglob("*.py"):
-            for other in others:
-                assert not differ(path, other / path.relative_to(first)), path
-            if name != "core":
-                assert not re.search(r"samples import|\bmodality\b|folders\)", path.read_text(encoding="utf-8")), path
-    read_with = [
-        {pin for pin in pins if re.split("[<>=]", pin)[0] in ("jinja2", "matplotlib", "numpy", "pandas", "pyarrow")}
-        for pins in (
-            tomllib.loads((each / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
-            for each in (first, *others)
-        )
-    ]
-    assert len(read_with[0]) == 5
-    assert all(each == read_with[0] for each in read_with)
-
-
 def test_responsible_ai_of_texts_is_that_of_images(render: Render) -> None:
-    """The step, its tests, which use no sample, and the libraries of both; texts have no other tests besides."""
+    """The step and the libraries of both."""
     images, texts = (render(project_type=kind, **RAI) for kind in ("cv", "nlp"))
-    for name in ("src/*/responsible_ai", "tests/responsible_ai"):
-        contents = []
-        for each in (images, texts):
-            [folder] = (each / "data-science").glob(name)
-            files = [path for path in folder.iterdir() if path.is_file()]
-            contents.append({path.name: path.read_text(encoding="utf-8") for path in files})
-        assert contents[0] == contents[1]
-    assert not [text for text in contents[1].values() if re.search(r"\bsamples\b", text)]
-    first = render(project_type="nlp", **FIRST)
-    own, others = ({path.relative_to(each) for path in each.rglob("test_*.py")} for each in (texts, first))
-    assert {path.parent.as_posix() for path in own - others} == {"data-science/tests/responsible_ai"}
+    contents = []
+    for each in (images, texts):
+        [folder] = (each / "data-science").glob("src/*/responsible_ai")
+        files = [path for path in folder.iterdir() if path.is_file()]
+        contents.append({path.name: path.read_text(encoding="utf-8") for path in files})
+    assert contents[0] == contents[1]
     pins = [tomllib.loads((each / "pyproject.toml").read_text(encoding="utf-8")) for each in (images, texts)]
     mine, other = ({re.split("[<>=]", pin)[0]: pin for pin in sorted(libraries(each))} for each in pins)
     shared = mine.keys() & other.keys()
     assert shared >= {"jinja2", "matplotlib", "mlflow", "numpy", "pandas", "scikit-learn"}
     assert all(mine[name] == other[name] for name in shared)
-
-
-@only_in([*TESTED, SUMMARIES])
-def test_its_own_tests_pass_and_leave_nothing_behind(
-    workspace: Path, flavour: Path, render: Render, run_in: Run
-) -> None:
-    result = run_in(workspace, "pytest", "-q", "-p", "no:cacheprovider", *own_tests(flavour, render))
-    assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
-    assert re.search(r"\d+ passed", result.stdout)
-    assert "skipped" not in result.stdout.splitlines()[-1]
-    assert {path.name for path in workspace.iterdir()} - {path.name for path in flavour.iterdir()} <= {".hypothesis"}
 
 
 @only_in([*flavours(), SUMMARIES])
@@ -364,100 +300,18 @@ def newest(project: Path, name: str) -> dict:
     return written(project, name)[-1]
 
 
-PENGUINS_SCHEMA = {
-    "target": "species",
-    "task": "classification",
-    "columns": {
-        "species": {"type": "category", "values": ["Adelie", "Chinstrap", "Gentoo"]},
-        "island": {"type": "category"},
-        "bill_length_mm": {"type": "number", "minimum": 20, "maximum": 80, "unit": "mm", "missing": 0.05},
-        "bill_depth_mm": {"type": "number", "minimum": 5, "maximum": 40, "unit": "mm", "missing": 0.05},
-        "flipper_length_mm": {"type": "number", "minimum": 100, "maximum": 300, "unit": "mm", "missing": 0.05},
-        "body_mass_g": {"type": "number", "minimum": 1000, "maximum": 9000, "unit": "g", "missing": 0.05},
-        "sex": {"type": "category", "missing": 0.1},
-        "year": {"type": "integer", "role": "ignore"},
-    },
-}
-
-
-@pytest.fixture
-def penguins(flavour: Path, tmp_path: Path) -> Path:
-    """A project whose data, schema and model settings are another's; no other file differs without Responsible AI."""
-    folder = shutil.copytree(flavour, tmp_path / "penguins")
-    for each in ("raw", "production"):
-        shutil.rmtree(folder / "data" / each)
-        (folder / "data" / each).mkdir()
-    table = importlib.resources.files("palmerpenguins") / "data" / "penguins.csv"
-    lines = table.read_text(encoding="utf-8").splitlines()
-    (folder / "data" / "raw" / "penguins.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    (folder / "data" / "production" / "penguins.csv").write_text("\n".join(lines[:1] + lines[-120:]), encoding="utf-8")
-    (folder / "data" / "schema.yml").write_text(yaml.safe_dump(PENGUINS_SCHEMA, sort_keys=False), encoding="utf-8")
-    settings = yaml.safe_load((folder / "config" / "model.yml").read_text(encoding="utf-8"))
-    settings["evaluation"] |= {"metric": "balanced_accuracy", "baselines": ["most_frequent"], "slices": ["island"]}
-    settings["training"]["hyperparameters"]["loss"] = "log_loss"
-    del settings["training"]["offset"]
-    settings["promotion"]["floor"] = 0.9
-    if "responsible_ai" in settings:
-        settings["fairness"] = {"cohorts": ["island", "sex"], "worst": 0.8, "minimum_rows": 10}
-        settings["responsible_ai"] |= {"train_rows": 200, "test_rows": 10}
-        adapt_responsible_ai(folder / "mlops" / "aml-cli-v2" / "pipeline.yml")
-    (folder / "config" / "model.yml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-    return folder
-
-
-def adapt_responsible_ai(path: Path) -> None:
-    """Edit what `mlops lint` then names: the components of Azure ML's registry take columns and task as inputs."""
-    pipeline = yaml.safe_load(path.read_text(encoding="utf-8"))
-    pipeline["inputs"] |= {"target": "species", "task_type": "classification", "categories": '["island", "sex"]'}
-    pipeline["inputs"] |= {"features_to_vary": '["bill_length_mm", "flipper_length_mm"]'}
-    pipeline["jobs"]["what_if"]["inputs"] |= {"desired_class": "2"}
-    # The components for causes and the score card take two classes at most.
-    del pipeline["jobs"]["causes"], pipeline["inputs"]["treatments"], pipeline["jobs"]["gather"]["inputs"]["insight_4"]
-    del pipeline["jobs"]["score_card"], pipeline["outputs"]["score_card"]
-    del pipeline["jobs"]["what_if"]["inputs"]["desired_range"], pipeline["inputs"]["desired_range"]
-    path.write_text(yaml.safe_dump(pipeline, sort_keys=False), encoding="utf-8")
-
-
 @only_in(TABLES)
-def test_another_data_set_works_by_editing_config_and_schema_only(penguins: Path, run_with_others: Run) -> None:
-    result = run_with_others(penguins, "mlops.cli", "local")
+def test_another_data_set_works_by_editing_config_and_schema_only(workspace: Path, run_with_others: Run) -> None:
+    use_penguins(workspace)
+    result = run_with_others(workspace, "mlops.cli", "local")
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     assert re.search(r"scored +\d+ rows .*(Adelie|Chinstrap|Gentoo)", result.stdout)
-    assert newest(penguins, "registration.json")["registered"] is True
-
-
-# 20 classes of pictures in colour, of 64 pixels, in folders of these names; as files that lose details.
-OWN_IMAGES = """
-import shutil, sys, zipfile
-from pathlib import Path
-sys.path.insert(0, "data-science/tests")
-from samples import encoded, picture
-
-for part, each, first in (("raw", 18, 0), ("production", 10, 5000)):
-    folder = Path("data", part)
-    shutil.rmtree(folder)
-    folder.mkdir()
-    with zipfile.ZipFile(folder / "own.zip", "w") as archive:
-        for place in range(20):
-            for number in range(each):
-                content = encoded(picture(place, first + number, 64, channels=3), "JPEG")
-                archive.writestr(f"place {place:02}/{number}.jpg", content)
-"""
-OWN_IMAGES_SCHEMA = {
-    "target": "place",
-    "task": "classification",
-    "columns": {"image": {"type": "text"}, "place": {"type": "category"}},
-}
+    assert newest(workspace, "registration.json")["registered"] is True
 
 
 @only_in([each for each in TESTED if each == FIRST | {"project_type": "cv"}])
 def test_other_images_work_by_editing_config_and_schema_only(workspace: Path, run_with_others: Run) -> None:
-    made = run_with_others(workspace, "-c", OWN_IMAGES)
-    assert made.returncode == 0, made.stderr[-3000:]
-    (workspace / "data" / "schema.yml").write_text(yaml.safe_dump(OWN_IMAGES_SCHEMA), encoding="utf-8")
-    settings = yaml.safe_load((workspace / "config" / "model.yml").read_text(encoding="utf-8"))
-    settings["evaluation"] |= {"baselines": ["most_frequent"], "slices": ["brightness"]}
-    (workspace / "config" / "model.yml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    use_images(workspace)
     result = run_with_others(workspace, "mlops.cli", "local")
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     decision = newest(workspace, "decision.json")

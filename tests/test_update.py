@@ -419,10 +419,10 @@ def test_an_update_leaves_the_redundancy_of_storage_as_the_release_built_it(hist
 
 
 def table() -> dict[str, list[str]]:
-    """Where the files of older releases are today, in a project with the default name."""
+    """Where the files of older releases are today, in a project with the default name; nowhere if they are gone."""
     lines = (ROOT / "migrations" / "moves.tsv").read_text(encoding="utf-8").replace("<package>", "flight_delays")
     rows = (line.split("\t") for line in lines.splitlines() if not line.startswith("#"))
-    return {old: new.split(",") for old, new, _ in rows}
+    return {old: [] if new == "-" else new.split(",") for old, new, _ in rows}
 
 
 def rendered(names: Iterable[str]) -> set[str]:
@@ -440,11 +440,10 @@ def rendered(names: Iterable[str]) -> set[str]:
 
 
 def test_every_file_of_a_release_is_still_there_or_in_the_table_of_moves() -> None:
-    gone = {"infrastructure/role-condition.txt", "mlops/aml-cli-v2/schedule.yml"}
     present = rendered(git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0"))
     releases = [rendered(git(ROOT, "ls-tree", "-rz", "--name-only", each["commit"]).split("\0")) for each in RELEASES]
     for listed in releases:
-        assert listed - present - gone - table().keys() == set()
+        assert listed - present - table().keys() == set()
     assert {new for parts in table().values() for new in parts} - present == set()
     assert table().keys() - set().union(*releases) == set()
 
@@ -561,7 +560,8 @@ def test_every_edit_is_in_the_new_file_or_in_a_visible_conflict(
     for name in unmerged:
         markers = re.findall(r"^(<{7}|>{7}) ", (project / name).read_text(encoding="utf-8"), re.M)
         assert markers == ["<" * 7, ">" * 7] * (len(markers) // 2), f"conflicts within a conflict: {name}"
-        assert "<<<<<<< " not in git(project, "show", f":3:./{name}"), name
+        if table().get(name) != []:  # an edited file that is gone
+            assert "<<<<<<< " not in git(project, "show", f":3:./{name}"), name
 
     # But for the edits, what is in no conflict equals a fresh copy.
     for name in different(project, fresh) - unmerged:
@@ -574,6 +574,31 @@ def test_every_edit_is_in_the_new_file_or_in_a_visible_conflict(
 
 
 PACKAGE = "data-science/src/flight_delays"
+
+
+def test_files_that_are_gone_vanish_and_edited_ones_are_a_visible_conflict(
+    history: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project = Start("v0.12.0", {}).project(history, tmp_path / "project")
+    tests = project / "data-science" / "tests"
+    edited, own = tests / "core" / "test_split.py", tests / "core" / "test_mine.py"
+    mine = edited.read_text(encoding="utf-8") + "# mine\n"
+    edited.write_text(mine, encoding="utf-8")
+    own.write_text("from helpers import module\n", encoding="utf-8")
+    (tests / "core" / "test_folds.py").unlink()
+    commit_all(project, "my tests")
+    update(project)
+    printed = capfd.readouterr().err
+    name = "data-science/tests/core/test_split.py"
+    assert conflicts(project) == [f"UD {name}"]
+    assert edited.read_text(encoding="utf-8") == mine
+    assert f"{name} is gone, and has edits of yours: `git add` keeps it, `git rm` lets it go\n" in printed
+    assert "data-science/tests/core/test_mine.py: helpers.module is gone\n" in printed
+    fresh = fresh_copy(history, project)
+    assert different(project, fresh) == {name, own.relative_to(project).as_posix()}
+    git(project, "rm", "--quiet", name)
+    assert not edited.exists()
+    assert conflicts(project) == []
 
 
 @pytest.fixture(scope="session")
@@ -622,11 +647,16 @@ def mine() -> None:
 
 def test_a_folder_that_its_owner_moved_is_no_silent_second_copy(rearranged: tuple[Path, str]) -> None:
     project, output = rearranged
-    for name in ("data-science/tests/test_promotion.py", "mlops/src/mlops/rollout.py"):
-        new = table()[name]
-        copy = name.replace("/tests/", "/checks/").replace("rollout", "strategy")
-        assert [part for part in new if not (project / part).exists()] == []
-        assert f"{copy} is your copy of what is now {', '.join(new)}: keep your edits in one place" in output
+    name = "mlops/src/mlops/rollout.py"
+    [new] = table()[name]
+    assert (project / new).exists()
+    copy = name.replace("rollout", "strategy")
+    assert f"{copy} is your copy of what is now {new}: keep your edits in one place" in output
+    old = "data-science/tests/test_promotion.py"
+    copy = old.replace("/tests/", "/checks/")
+    assert f"{copy} is your copy of {old}, which is gone: keep what you need of it" in output
+    assert (project / copy).exists()
+    assert not (project / old).exists()
     assert (project / "mlops/src/mlops/strategy.py").read_text(encoding="utf-8").startswith("# mine\n")
 
 
