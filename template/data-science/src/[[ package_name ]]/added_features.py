@@ -1,8 +1,8 @@
 """The columns that `add_features` of features.py makes: the one place that runs it, in training and in service alike.
 
-The scoring script loads this as a lone file, so it imports nothing but such files beside it. A model keeps the source of
-its features.py in its metadata, with the columns that it adds: whatever becomes of the file, the model stays as it was
-trained, and a champion is compared with a challenger whose features are others.
+The scoring script loads this as a lone file, so it imports nothing but such files beside it. A model keeps the source
+of its features.py in its metadata, with the columns that it adds: whatever becomes of the file, the model stays as it
+was trained, and a champion is compared with a challenger whose features are others.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ _NUMERICAL = ("integer", "number", "boolean")
 
 @dataclass(frozen=True)
 class Features:
-    """The source of a features.py, and the columns that it adds to those of a request, as `conversion` describes them."""
+    """The source of a features.py, and the columns that it adds to a request, as `conversion` describes them."""
 
     source: str
     columns: Mapping[str, Mapping[str, Any]]

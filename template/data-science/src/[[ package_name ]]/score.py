@@ -262,7 +262,7 @@ def _loaded(typed: pd.DataFrame, request: bool = False) -> pd.DataFrame:
 
 
 def _described(typed: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:
-    """Return what Azure collects of inputs: with what features.py read, so that `join` can make training data of them."""
+    """Return what Azure collects of inputs: what features.py read, too, so that `join` makes training data of them."""
     described = data_file.describe(features)
     read = [] if _features is None else [name for name in _columns if name not in described]
     return described.assign(**{name: typed[name] for name in read})

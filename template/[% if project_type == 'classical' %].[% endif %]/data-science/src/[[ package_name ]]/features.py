@@ -2,8 +2,8 @@
 
 `add_features` gets the columns of a request (in training those of the same names in data/raw), with the types of
 data/schema.yml: a date is a text such as "2013-01-31" or "2013-01-31T18:30:00", a missing text or category is None, a
-missing number NaN. It returns them with the new columns behind. Prep, training, evaluation, drift, endpoint and batch all
-call it, and a model keeps its copy of this file. So
+missing number NaN. It returns them with the new columns behind. Prep, training, evaluation, drift, endpoint and batch
+all call it, and a model keeps its copy of this file. So
 
 - list each new column under `features:` in data/schema.yml, with its type;
 - give a column that only this function reads `role: input` there: a request has it, the model does not get it;

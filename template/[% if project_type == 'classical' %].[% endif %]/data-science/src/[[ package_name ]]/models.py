@@ -1,9 +1,9 @@
-"""The models that this project can train; `training.hyperparameters.model` in config/model.yml names one. This file is yours.
+"""The models that this project can train; `training.hyperparameters.model` in config/model.yml names one.
 
-A model is a function without arguments that returns a `Model`: its classes for a regression and a classification, how the
-columns become numbers, and arguments that are not those of the library. Hyperparameters are the arguments of the class.
-To add one, write its function and name it in `MODELS`. A package that is new to the project has to be where it is trained
-and where it is served: docs/model.md says how, and `uv run mlops lint` which line is missing.
+This file is yours. A model is a function without arguments that returns a `Model`: its classes for a regression and a
+classification, how the columns become numbers, and defaults that are not those of the library. Hyperparameters are the
+arguments of the class. To add one, write its function and name it in `MODELS`. A package that is new to the project has
+to be where it is trained and where it is served: docs/model.md says how, and `uv run mlops lint` which line is missing.
 """
 
 from collections.abc import Callable, Mapping

@@ -197,5 +197,3 @@ def _equal(first: pd.Series, second: pd.Series) -> bool:
 
 def _floats(values: pd.Series) -> Any:
     return values.to_numpy(dtype="float64", na_value=np.nan)
-
-

@@ -47,8 +47,9 @@ class Column:
     """One column of the data: its type and the values it may have.
 
     `missing` is the largest allowed share of missing values, 0 to 1; an ignored column may miss all of them. The role
-    `calendar` is a feature that changes with the time of the year by itself, so drift leaves it out. An `input` is a part
-    of a request that only features.py reads. A date is not a feature, what is derived from it is. `thousands`, `decimal`, `format` and `derive` are those of `conversion`.
+    `calendar` is a feature that changes with the time of the year by itself, so drift leaves it out. An `input` is a
+    part of a request that only features.py reads. A date is not a feature, what is derived from it is. `thousands`,
+    `decimal`, `format` and `derive` are those of `conversion`.
     """
 
     name: str
@@ -117,7 +118,7 @@ class Schema:
 
     @property
     def inputs(self) -> list[str]:
-        """The columns of a request: the features, with a date in the place of what is derived from it; and the inputs."""
+        """The columns of a request: inputs, and features, with a date in the place of what is derived from it."""
         raw = self.raw_columns.items()
         return [name for name, column in raw if column.role != "ignore" and name != self.target]
 
@@ -240,8 +241,8 @@ def _with_added(columns: dict[str, Column], given: object, path: Path) -> dict[s
     """Return the columns with those that features.py adds after them."""
     if given is None:
         if unread := [name for name, column in columns.items() if column.role == "input"]:
-            made = "list what features.py makes of it under `features:`"
-            raise StepError(f"{path}: column '{unread[0]}': an input is not for the model: {made}, or choose another role")
+            remedy = "list what features.py makes of it under `features:`, or choose another role"
+            raise StepError(f"{path}: column '{unread[0]}': an input is not for the model: {remedy}")
         return columns
     if not isinstance(given, dict) or not given:
         raise StepError(f"{path}: features: give them as `name: {{type: ...}}` lines, or leave it out")

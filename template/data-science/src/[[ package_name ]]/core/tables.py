@@ -96,10 +96,10 @@ def convert_where_possible(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
                 found[name][rows] = frame[name].to_numpy(dtype=object)[rows]
     table = pd.DataFrame(found, index=frame.index)
     if own := features.project_features(schema):
-        added, wrong = features.compute_where_possible(own, features.request_columns(table, schema))
-        if wrong:
-            count = "1 row" if len(wrong) == 1 else f"{len(wrong):,} rows"
-            print(f"the features of {count} are missing: {features.explained(wrong[0], schema)}", flush=True)
+        added, reasons = features.compute_where_possible(own, features.request_columns(table, schema))
+        if reasons:
+            count = "1 row" if len(reasons) == 1 else f"{len(reasons):,} rows"
+            print(f"the features of {count} are missing: {features.explained(reasons[0], schema)}", flush=True)
         return pd.concat([table, added.set_axis(table.index)], axis=1)
     return table
 

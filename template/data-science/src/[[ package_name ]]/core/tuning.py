@@ -286,7 +286,9 @@ def _section_problems(given: object) -> Iterator[str]:
 
 def _is_group(values: object) -> bool:
     """Return whether an entry of the search space is what one model has, and neither a range nor a list."""
-    return isinstance(values, Mapping) and bool(values) and all(isinstance(each, Mapping | list) for each in values.values())
+    if not isinstance(values, Mapping) or not values:
+        return False
+    return all(isinstance(each, Mapping | list) for each in values.values())
 
 
 def _model(settings: Mapping[str, Any]) -> str | None:
@@ -300,7 +302,8 @@ def _space(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the search space of the model that is trained: what stands below its name, and what stands below none."""
     given, model = settings["tuning"]["space"], _model(settings)
     shared = {str(name): values for name, values in given.items() if not _is_group(values)}
-    own = next((values for name, values in given.items() if _is_group(values) and str(name) == model), {})
+    groups = {str(name): values for name, values in given.items() if _is_group(values)}
+    own: Mapping[Any, Any] = groups.get(str(model), {})
     return shared | {str(name): values for name, values in own.items()}
 
 

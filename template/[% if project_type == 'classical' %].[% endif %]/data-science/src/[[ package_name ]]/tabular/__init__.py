@@ -104,7 +104,7 @@ class Tabular:
     def baseline(
         self, name: str, train: Examples, test: Examples, schema: Schema, training: Mapping[str, Any]
     ) -> Predictions | np.ndarray:
-        """Return the values of a feature, which must be a number for a regression, or what a model of models.py predicts.
+        """Return the values of a feature, for a regression a number, or what a model of models.py predicts.
 
         Raises:
             StepError: there is neither.

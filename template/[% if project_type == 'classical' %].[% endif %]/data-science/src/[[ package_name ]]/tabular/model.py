@@ -181,8 +181,8 @@ def _requirements(types: Sequence[str], schema: Schema) -> list[str]:
     here = __package__.partition(".")[0]
     if own := [name for name in types if name.partition(".")[0] in (here, "__main__")]:
         raise StepError(
-            f"the model holds {own[0]}, code of this project, and an endpoint has none of it: use classes of a package, "
-            "and compute columns in features.py"
+            f"the model holds {own[0]}, code of this project, and an endpoint has none of it: use classes of a "
+            "package, and compute columns in features.py"
         )
     features = project_features(schema)
     needed = {name.partition(".")[0] for name in types} | (imported_packages(features.source) if features else set())

@@ -1,4 +1,4 @@
-"""What models.py describes a model with: its classes, and how the columns of a table become the numbers that they take."""
+"""What models.py describes a model with: its classes, and how the columns of a table become numbers for them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -89,9 +89,7 @@ class Model:
         assert kind is not None, "`check` refuses it before"
         return kind(**{**self.defaults, **arguments})
 
-    def pipeline(
-        self, frame: pd.DataFrame, schema: Schema, seed: int, hyperparameters: Mapping[str, Any]
-    ) -> Pipeline:
+    def pipeline(self, frame: pd.DataFrame, schema: Schema, seed: int, hyperparameters: Mapping[str, Any]) -> Pipeline:
         """Return a model that is not fitted, for the features of the schema."""
         columns = Columns(schema.numerical, schema.categorical)
         own: dict[str, Any] = {"random_state": seed}
