@@ -157,7 +157,9 @@ def _read(source: bytes, folder: tuple[str, ...]) -> _Module:
         return _Module()  # reported with the commands
     guarded = {id(inner) for node in ast.walk(tree) if _does_without(node) for inner in ast.walk(node)}
     inside = {id(inner) for node in ast.walk(tree) if isinstance(node, _FUNCTIONS) for inner in ast.walk(node)}
-    packages, own, optional = [], [], []
+    packages: list[_Import] = []
+    own: list[str] = []
+    optional: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -231,7 +233,7 @@ def _required(name: str) -> list[str]:
         lines = metadata.requires(name) or []
     except metadata.PackageNotFoundError:
         return []
-    required = []
+    required: list[str] = []
     for line in lines:
         try:
             requirement = Requirement(line)
