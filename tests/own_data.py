@@ -176,3 +176,71 @@ def use_summaries(project: Path) -> None:
     columns = {"text": {"type": "text"}, "headline": {"type": "text"}}
     set_schema(project, {"target": "headline", "task": "summarization", "columns": columns})
     change_settings(project, lambda settings: settings["evaluation"].update(slices=["words"]))
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The examples in the files of a project with tables, as docs/model.md says.
+
+
+def package_file(project: Path, name: str) -> Path:
+    """A file of the project's package."""
+    [path] = (project / "data-science" / "src").glob(f"*/{name}")
+    return path
+
+
+def uncomment(path: Path, first: str, last: str) -> str:
+    """Remove the comment signs of the lines from one to another; give these lines."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    signs = [line.removeprefix("# ") if line.startswith("#") else line.replace("    # ", "    ", 1) for line in lines]
+    start = next(place for place, line in enumerate(signs) if line.startswith(first) and line != lines[place])
+    end = next(place for place, line in enumerate(signs[start:], start) if line.startswith(last))
+    block = ["" if line == "#" else line for line in signs[start : end + 1]]
+    path.write_text("\n".join([*lines[:start], *block, *lines[end + 1 :]]) + "\n", encoding="utf-8")
+    return "\n".join(block)
+
+
+def use_features(project: Path) -> str:
+    """Let features.py make what its example does; give the lines."""
+    code = package_file(project, "features.py")
+    lines = uncomment(code, "    day = ", "    )")
+    code.write_text(code.read_text(encoding="utf-8").replace("    )\n    return frame\n", "    )\n"), encoding="utf-8")
+    schema = project / "data" / "schema.yml"
+    uncomment(schema, "features:", "  tail_digits:")
+    text = schema.read_text(encoding="utf-8")
+    for column in ("date: {type: date", "tailnum: {type: text"):
+        assert f"  {column}, role: ignore," in text
+        text = text.replace(f"  {column}, role: ignore,", f"  {column}, role: input,")
+    schema.write_text(text, encoding="utf-8")
+    return lines
+
+
+def use_ridge(project: Path) -> None:
+    """Another model of tables, which the project has."""
+    chosen = {"model": "ridge", "alpha": 10.0}
+    change_settings(project, lambda settings: settings["training"].update(hyperparameters=chosen))
+
+
+EXTRA_TREES = '''
+
+from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor  # noqa: E402
+
+
+def extra_trees() -> Model:
+    """Random trees."""
+    return Model(ExtraTreesRegressor, ExtraTreesClassifier, indicators, defaults={"n_estimators": 30})
+
+
+MODELS = {**MODELS, "extra_trees": extra_trees}
+'''
+
+
+def use_extra_trees(project: Path) -> None:
+    """A model of tables that a user adds."""
+    path = package_file(project, "models.py")
+    path.write_text(path.read_text(encoding="utf-8") + EXTRA_TREES, encoding="utf-8")
+
+    def choose(settings: dict[str, Any]) -> None:
+        settings["training"]["hyperparameters"] = {"model": "extra_trees", "min_samples_leaf": 3}
+        settings["tuning"]["space"]["extra_trees"] = {"min_samples_leaf": [1, 3, 9]}
+
+    change_settings(project, choose)

@@ -22,8 +22,11 @@ from own_data import (
     change_settings,
     empty_folder,
     set_schema,
+    use_extra_trees,
+    use_features,
     use_images,
     use_penguins,
+    use_ridge,
     use_summaries,
     use_texts,
 )
@@ -120,37 +123,10 @@ def forget_outcomes(project: Path) -> None:
         writer.writerows(rows)
 
 
-# The regression in place of the trees, with what it needs of the columns.
-LOGISTIC_REGRESSION = '''
-
-def check(hyperparameters: Mapping[str, Any], schema: Schema) -> list[str]:
-    """Accept what the library accepts."""
-    return []
-
-
-def build(frame: pd.DataFrame, schema: Schema, training: Mapping[str, Any]) -> Pipeline:
-    """Return a logistic regression on indicators and scaled numbers."""
-    from sklearn.impute import SimpleImputer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OneHotEncoder, StandardScaler
-
-    numbers = make_pipeline(SimpleImputer(), StandardScaler())
-    columns = ColumnTransformer(
-        [
-            ("categories", OneHotEncoder(handle_unknown="ignore"), schema.categorical),
-            ("numbers", numbers, schema.numerical),
-        ]
-    )
-    return Pipeline([("columns", columns), ("regression", LogisticRegression(**training["hyperparameters"]))])
-'''
-
-
 def use_logistic_regression(project: Path) -> None:
     """Another model of tables."""
-    [model] = (project / "data-science" / "src").glob("*/tabular/model.py")
-    model.write_text(model.read_text(encoding="utf-8") + LOGISTIC_REGRESSION, encoding="utf-8")
-    change_settings(project, lambda settings: settings["training"].update(hyperparameters={"C": 0.5, "max_iter": 500}))
+    chosen = {"model": "logistic_regression", "C": 0.5, "max_iter": 500}
+    change_settings(project, lambda settings: settings["training"].update(hyperparameters=chosen))
 
 
 def set_hyperparameters(project: Path, **hyperparameters: object) -> None:
@@ -173,6 +149,8 @@ CHANGES: dict[str, tuple[dict[str, str], tuple[Change, ...]]] = {
         TABLES,
         (use_penguins, use_logistic_regression, forget_outcomes),
     ),
+    "features and another model": (TABLES, (use_features, use_ridge)),
+    "features and a model of one's own, with older libraries": (OLDER, (use_features, use_extra_trees)),
     "other images, and nothing in production": (IMAGES, (use_images, delete_production)),
     "another network, and outcomes that are not known yet": (
         IMAGES,

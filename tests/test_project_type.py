@@ -58,8 +58,8 @@ def test_no_file_differs_but_those_of_the_two_types(toy: Path, render: Render) -
     ours, tables = files(toy), files(render())
     own = files(TOY, package).keys() | files(overlay(ROOT / "template", "classical"), package).keys()
     different = {name for name in ours.keys() | tables.keys() if ours.get(name) != tables.get(name)}
-    # A part is in no project: what it adds to pyproject.toml are the libraries of the type.
-    assert different - own == {".copier-answers.yml", "pyproject.toml"}
+    # A part is in no project: what it adds to pyproject.toml are the libraries of the type, to README.md its own pages.
+    assert different - own == {".copier-answers.yml", "pyproject.toml", "README.md"}
     assert {name for name in files(TOY, package) if not name.endswith(".part")} <= ours.keys()
 
 
@@ -99,21 +99,24 @@ EACH: tuple[dict[str, str], ...] = (
     {"project_type": "nlp"},
     {"project_type": "nlp", "nlp_task": "summarization"},
 )
-OF_STEPS = {"core", "report", "modality", "conversion", "model_output"}
+OF_STEPS = {"core", "report", "modality", "added_features", "conversion", "model_output"}
 ARROWS = {
-    "core": {"core", "archive_file", "conversion", "model_output", "table_file"},
+    "core": {"core", "added_features", "archive_file", "conversion", "model_output", "table_file"},
     "report": {"core", "report"},
     "series": {"core", "report", "series", "data_file"},
     "neural": {"core", "neural"},
     "text": {"core", "neural", "report", "text", "archive_file", "data_file", "model_output", "text_model"},
     "vision": {"core", "neural", "report", "vision", "archive_file", "data_file", "image_model", "model_output"},
-    "tabular": {"core", "report", "tabular", "conversion", "table_file", "model_output"},
+    "tabular": {"core", "report", "tabular", "conversion", "models", "table_file", "model_output"},
     "modality.py": {"series", "tabular", "text", "vision"},
+    "added_features.py": {"conversion"},
     "archive_file.py": set(),
     "conversion.py": set(),
     "data_file.py": {"archive_file", "image_model", "table_file", "text_model"},
+    "features.py": set(),
     "image_model.py": set(),
     "model_output.py": set(),
+    "models.py": {"tabular"},
     "score.py": set(),
     "table_file.py": set(),
     "text_model.py": set(),

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from recorded_azure import PRIVATE_NETWORK
 from rendered import HERE, TORCH
-from small_project import Kind, configuration, create_project, set_key, write_yaml
+from small_project import SCHEMA, Kind, configuration, create_project, set_key, write_yaml
 
 from mlops.config import EnvironmentConfig, Project, drift_rules, load_environment, load_yaml
 from mlops.errors import UserError
@@ -500,6 +500,13 @@ def test_the_monitor_gets_the_first_metric_of_each_type_because_azure_ml_accepts
         "categorical": {"population_stability_index": 0.4},
     }
     assert rules.features == "all_features"
+
+
+def test_the_monitor_compares_added_features_and_not_what_they_are_made_of(project: Project) -> None:
+    columns = {**SCHEMA["columns"], "text": {"type": "text", "role": "input"}}
+    added = {"load": {"type": "number"}, "weekday": {"type": "category", "role": "calendar"}}
+    write_yaml(project.schema, {**SCHEMA, "columns": columns, "features": added})
+    assert drift_rules(project).features == ["x", "load"]
 
 
 def test_the_monitor_leaves_the_calendar_out(project: Project) -> None:

@@ -1,5 +1,6 @@
 """What the lint catches outside of the definitions: in config/, in the schema, and in the settings held against it."""
 
+import shutil
 from typing import Any
 
 import pytest
@@ -305,21 +306,107 @@ def test_a_python_that_the_project_does_not_support_is_named(project: Project) -
     assert found == "train.yml: python=3.13 is outside of requires-python >=3.11,<3.13 in pyproject.toml"
 
 
-def test_a_package_that_the_steps_import_and_no_environment_has_is_named(project: Project) -> None:
+# What the code imports, held against what is installed.
+
+ENVIRONMENTS = {
+    "train.yml": ["mlflow==3.15.0", "pyyaml==6.0.3", "pydantic==2.11.0"],
+    "inference.yml": ["mlflow-skinny==3.15.0", "pandas==2.3.3"],
+}
+LOCK = 'version = 1\n[[package]]\nname = "typer"\nversion = "9.8.7"\n'
+LOCKED = ("pyyaml", "pandas", "numpy", "jinja2", "pydantic", "mlflow")
+
+
+def imports(project: Project, **modules: str) -> list[str]:
+    """Let the package of the project have these modules alone, and return what the lint finds in them."""
+    path = project.root / "pyproject.toml"
+    if "[project]" not in (text := path.read_text(encoding="utf-8")):
+        path.write_text(text + PROJECT.replace("no-such", "mlflow"), encoding="utf-8")
     code = project.root / "data-science" / "src" / project.package
-    code.joinpath("train.py").write_text(
-        "import typer\nimport no_such\nimport yaml\nfrom . import prep\n"
-        "from jinja2 import Template\ndef f():\n    import pydantic\n",
-        encoding="utf-8",
+    shutil.rmtree(code, ignore_errors=True)
+    for name, source in modules.items():
+        module = code / f"{name.replace('__', '/')}.py"
+        module.parent.mkdir(parents=True, exist_ok=True)
+        module.write_text(source, encoding="utf-8")
+    for name, lines in ENVIRONMENTS.items():
+        document = {"dependencies": ["python=3.11", "pip", {"pip": lines}]}
+        write_yaml(project.root / "data-science" / "environment" / name, document)
+    found = pins.pin_findings(project)
+    return [f"{each.path.name}: {each.where}: {each.message}" for each in found]
+
+
+def test_a_package_that_the_nodes_lack_is_named_with_the_file_the_line_and_what_to_add(project: Project) -> None:
+    (project.root / "uv.lock").write_text(
+        LOCK + "".join(f'[[package]]\nname = "{name}"\nversion = "1"\n' for name in LOCKED), encoding="utf-8"
     )
-    # Jinja comes with MLflow, and what a function imports may be for another environment.
-    [found] = install(project, "mlflow==3.15.0", "pyyaml==6.0.3")
+    [found] = imports(project, train="import yaml\nimport mlflow\nimport typer\n")
     assert found == (
-        "train.yml: no environment has typer, which pyproject.toml names and train.py imports: add it with its version"
+        "train.py: line 3: it imports typer, which train.yml lacks: add the line `- typer==9.8.7` to "
+        "data-science/environment/train.yml, below `pip:`"
     )
-    inference = project.root / "data-science" / "environment" / "inference.yml"
-    write_yaml(inference, {"dependencies": ["conda-forge::typer>=0.1"]})
-    assert install(project, "mlflow==3.15.0", "pyyaml==6.0.3") == []
+
+
+@pytest.mark.parametrize("module", ["models", "features"])
+def test_a_package_of_the_model_or_of_its_features_is_needed_for_training_and_endpoint(
+    project: Project, module: str
+) -> None:
+    [found] = imports(project, **{module: "def model():\n    import typer\n"})
+    assert found.startswith(f"{module}.py: line 2: it imports typer, which train.yml and inference.yml lack: add the ")
+    assert found.endswith(
+        " to data-science/environment/train.yml and data-science/environment/inference.yml, below `pip:`"
+    )
+
+
+def test_a_package_that_nothing_names_is_to_be_added_to_the_project_first(project: Project) -> None:
+    [found] = imports(project, models="import not_there.part as part\n")
+    assert found == (
+        "models.py: line 1: it imports not_there, which pyproject.toml, train.yml and inference.yml lack: run "
+        "`uv add not_there`; then add the line `- not_there==` with its version to "
+        "data-science/environment/train.yml and data-science/environment/inference.yml, below `pip:`"
+    )
+
+
+def test_the_name_of_a_package_is_that_of_its_distribution(project: Project) -> None:
+    assert imports(project, features="from dateutil import parser\nimport dotenv\n") == []  # of pandas and MLflow
+    [found] = imports(project, features="import azureml.ai.monitoring\n")
+    assert "run `uv add azureml-ai-monitoring`; then add the line `- azureml-ai-monitoring==" in found
+
+
+def test_the_endpoint_needs_what_the_scoring_script_and_the_files_that_it_loads_import(project: Project) -> None:
+    score = 'from importlib import import_module\nimport typer\nfound = import_module("pkg." + "data_file")\n'
+    modules = {"data_file": "from . import table\nimport pandas", "table": "import yaml", "other": "import yaml"}
+    found = imports(project, score=score, **modules)
+    assert [line.partition(": it ")[0] for line in found] == ["score.py: line 2"]
+    assert "which inference.yml lacks" in found[0]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import os, json\nimport {package}.core\nfrom . import other\n",
+        "from jinja2 import Template\n",  # MLflow brings it along
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import typer\n",
+        "try:\n    import typer\nexcept ImportError:\n    typer = None\n",
+        "def f():\n    import pandas\n",  # perhaps for another environment, and one has it
+        "def broken(:\n",
+    ],
+)
+def test_what_is_there_or_not_needed_is_no_finding(project: Project, source: str) -> None:
+    assert imports(project, train=source.replace("{package}", project.package)) == []
+
+
+def test_a_module_that_the_code_can_do_without_needs_no_package(project: Project) -> None:
+    guarded = (
+        "try:\n    from .core.search import Study\nexcept ImportError as error:\n    raise SystemExit from error\n"
+    )
+    assert imports(project, tune=guarded, core__search="import typer\n") == []
+    assert imports(project, tune="from .core.search import Study\n", core__search="import typer\n") != []
+
+
+def test_a_lock_without_a_package_of_the_project_is_named(project: Project) -> None:
+    (project.root / "uv.lock").write_text(LOCK, encoding="utf-8")
+    [found] = imports(project, train="import yaml\n")
+    lost = "jinja2, mlflow, numpy, pandas, pydantic, pyyaml"
+    assert found == f"uv.lock: : it lacks {lost}, which pyproject.toml names: run `uv lock`"
 
 
 def test_what_the_nodes_of_this_project_install_fits_what_it_asks_for() -> None:
@@ -328,8 +415,11 @@ def test_what_the_nodes_of_this_project_install_fits_what_it_asks_for() -> None:
     train = ROOT / "data-science" / "environment" / "train.yml"
     package = "torch" if TORCH else "skops"
     [pin] = [line for line in train.read_text(encoding="utf-8").splitlines() if line.startswith(f"      - {package}==")]
-    for new, words in ((f"      - {package}==0.1.0", "is outside of"), ("", f"no environment has {package}")):
-        if TORCH or new:  # skops is for inference, too
+    for new, words in (
+        (f"      - {package}==0.1.0", "is outside of"),
+        ("", f"imports {package}, which train.yml lacks"),
+    ):
+        if TORCH or new:  # skops is imported in a function, and inference.yml has it
             with edited(train, pin, new):
                 [finding] = pins.pin_findings(shipped)
             assert words in str(finding)

@@ -360,3 +360,14 @@ def test_a_classification_passes(desired: str, project: Project) -> None:
 def test_the_shipped_pipeline_uses_every_component() -> None:
     text = (ROOT / "mlops" / "aml-cli-v2" / "pipeline.yml").read_text(encoding="utf-8")
     assert set(re.findall(r"azureml://registries/\S+", text)) == set(COMPONENTS)
+
+
+def test_the_analysis_has_the_columns_that_features_adds_and_not_what_they_are_made_of(project: Project) -> None:
+    edit(project.schema, ("tailnum: {type: text, role: ignore", "tailnum: {type: text, role: input"))
+    added = "features:\n  weekday: {type: category}\n  load: {type: number}\n"
+    project.schema.write_text(project.schema.read_text(encoding="utf-8") + added, encoding="utf-8")
+    [found] = findings(project)
+    assert "the categories of data/schema.yml are to be named: write " in found.message
+    assert "weekday" in found.message
+    assert "tailnum" not in found.message
+    assert "load" not in found.message

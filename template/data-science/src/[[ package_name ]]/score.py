@@ -2,7 +2,8 @@
 
 Azure loads it as a lone file, without the package that it is in. Of the files beside it, conversion.py turns the values
 of requests and files into those that the model was trained with, data_file.py reads the files of a batch and loads what
-a value names, and model_output.py gets predictions and probabilities from the model. They import but each other.
+a value names, model_output.py gets predictions and probabilities from the model, and added_features.py runs the
+features.py that the model was trained with. They import but each other.
 """
 
 import json
@@ -29,8 +30,9 @@ from mlflow.types import DataType
 _FOLDER = ModuleType("_beside_score")
 _FOLDER.__path__ = [str(Path(__file__).parent)]
 sys.modules[_FOLDER.__name__] = _FOLDER
-conversion, data_file, model_output = (
-    import_module(f"{_FOLDER.__name__}.{name}") for name in ("conversion", "data_file", "model_output")
+conversion, data_file, model_output, added_features = (
+    import_module(f"{_FOLDER.__name__}.{name}")
+    for name in ("conversion", "data_file", "model_output", "added_features")
 )
 
 # Files of a batch with few rows are scored together, up to about so many rows.
@@ -46,6 +48,7 @@ _TYPES = {
 
 _model: Any = None
 _columns: dict[str, dict[str, Any]] = {}
+_features: Any = None
 _inputs: Any = None
 _outputs: Any = None
 _not_collected: list[Exception] = []
@@ -61,7 +64,7 @@ def init() -> None:
     Raises:
         RuntimeError: the variable is not set, or there is not exactly one MLflow model.
     """
-    global _model, _columns, _inputs, _outputs
+    global _model, _columns, _features, _inputs, _outputs
     folder = os.environ.get("AZUREML_MODEL_DIR")
     if not folder:
         raise RuntimeError("AZUREML_MODEL_DIR is not set; it names the folder that holds the model")
@@ -70,6 +73,7 @@ def init() -> None:
         raise RuntimeError(f"{folder}: expected one MLflow model (a file MLmodel) and found {len(found)}")
     _model = mlflow.pyfunc.load_model(str(found[0]))
     _columns = _request_columns(_model.metadata)
+    _features = added_features.of_metadata(_model.metadata.metadata)
     # Where no collection is enabled, as on a laptop, each collector calls on_error and drops the data.
     _inputs = Collector(name="model_inputs", on_error=_ignore)
     _outputs = Collector(name="model_outputs", on_error=_ignore)
@@ -110,14 +114,15 @@ def run(request: str | bytes | list[str]) -> dict[str, Any] | AMLResponse | pd.D
     if isinstance(request, list):
         return _score_files(request)
     try:
-        features = _model_inputs(_table(request), request=True)
+        typed = _typed(_table(request))
+        features = _loaded(typed, request=True)
     except RequestError as error:
         return AMLResponse({"error": str(error)}, 400, json_str=True)
     output = model_output.predict(_model, features)
     predictions = output.values.tolist()
     # The inputs' context makes Azure ML join inputs and outputs of one request.
     _not_collected.clear()
-    context = _inputs.collect(data_file.describe(features))
+    context = _inputs.collect(_described(typed, features))
     _outputs.collect(model_output.collected(_model, output), context)
     answer: dict[str, Any] = {"predictions": predictions}
     if output.probabilities is not None:
@@ -225,8 +230,13 @@ def _table(request: str | bytes) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[str(column) for column in columns], dtype=object)
 
 
-def _model_inputs(table: pd.DataFrame, request: bool = False) -> pd.DataFrame:
+def _model_inputs(table: pd.DataFrame) -> pd.DataFrame:
     """Return the model's input columns, in its order and types; other columns are left out."""
+    return _loaded(_typed(table))
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of a request and all that is derived from them, typed."""
     if table.empty:
         raise RequestError("there are no rows to score")
     if repeated := sorted(set(table.columns[table.columns.duplicated()])):
@@ -237,8 +247,23 @@ def _model_inputs(table: pd.DataFrame, request: bool = False) -> pd.DataFrame:
         raise RequestError(str(error)) from error
     for line in conversion.unknown_values(typed, _columns):
         print(line, flush=True)
+    if _features is not None:
+        try:
+            typed = _features.add(typed)
+        except ValueError as error:
+            raise RequestError(f"{added_features.FILE}: {error}") from error
+    return typed.set_axis(table.index)
+
+
+def _loaded(typed: pd.DataFrame, request: bool = False) -> pd.DataFrame:
     try:
-        inputs = typed.set_axis(table.index)[_model.metadata.get_input_schema().input_names()]
-        return data_file.load(inputs, request)
+        return data_file.load(typed[_model.metadata.get_input_schema().input_names()], request)
     except ValueError as error:
         raise RequestError(str(error)) from error
+
+
+def _described(typed: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:
+    """Return what Azure collects of inputs: what features.py read, too, so that `join` makes training data of them."""
+    described = data_file.describe(features)
+    read = [] if _features is None else [name for name in _columns if name not in described]
+    return described.assign(**{name: typed[name] for name in read})

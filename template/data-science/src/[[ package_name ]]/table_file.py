@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 # Longer values are allowed than the 128 KiB of Python.
 csv.field_size_limit(2**31 - 1)
@@ -106,6 +105,8 @@ def _parquet_errors() -> Iterator[None]:
 
 
 def _parquet(path: Path) -> pd.DataFrame:
+    import pyarrow.parquet as pq  # here: an endpoint of pictures, which reads no table, does not have it
+
     with _parquet_errors():
         names = pq.read_schema(path).names
     _refuse_repeated(names)

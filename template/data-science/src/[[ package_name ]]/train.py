@@ -11,9 +11,10 @@ import mlflow
 import numpy as np
 from numpy.typing import NDArray
 
-from . import conversion
+from . import added_features, conversion
 from .core.champion import write_fingerprints, write_metadata
 from .core.consistency import load_training
+from .core.features import project_features
 from .core.metrics import scores
 from .core.modality import load_examples
 from .core.schema import Schema
@@ -85,6 +86,8 @@ def _metadata(schema: Schema, training: Mapping[str, Any], held_out: Split) -> d
     metadata: dict[str, Any] = {METADATA: held_out.document(), conversion.METADATA: schema.input_columns()}
     if schema.files:
         metadata[conversion.FILES] = schema.files
+    if features := project_features(schema):
+        metadata[added_features.METADATA] = features.document()
     if schema.classes:
         metadata["classes"] = list(schema.classes)
     if schema.predicts_texts:

@@ -59,7 +59,7 @@ def test_the_threshold_is_part_of_the_model(tmp_path, folders):
 
 def test_overrides_reach_the_training(trained):
     train.main([*trained.arguments(*OPTIONS), "--overrides", "training.hyperparameters.max_iter=3"])
-    assert mlflow.sklearn.load_model(str(trained.model)).named_steps["trees"].n_iter_ == 3
+    assert mlflow.sklearn.load_model(str(trained.model)).named_steps["model"].n_iter_ == 3
 
 
 @pytest.mark.parametrize("place", ["skops.io.dump", "shutil.copyfile"])

@@ -134,7 +134,7 @@ def test_the_offset_leaves_the_trees_their_part_whatever_its_size(tmp_path, size
     columns = REGRESSION["columns"] | {"meter": {"type": "number"}, "delay": {"type": "number"}}
     frame = flights(400).assign(meter=lambda f: size * (1 + f["hour"]), delay=lambda f: f["meter"] + f["delay"])
     pipeline, frame, schema = fitted(REGRESSION | {"columns": columns}, frame, tmp_path, offset="meter")
-    trees = pipeline.named_estimators_["trees"].predict(frame[schema.features])
+    trees = pipeline.named_estimators_["model"].predict(frame[schema.features])
     assert pipeline.predict(frame[schema.features]) - frame["meter"].to_numpy() == pytest.approx(trees, abs=1e-5)
 
 
@@ -151,7 +151,7 @@ def test_the_saved_model_with_an_offset_predicts_the_same_and_is_of_scikit_learn
     features = frame[schema.features].copy()
     loaded = mlflow.pyfunc.load_model(str(tmp_path / "with offset"))
     assert loaded.predict(features) == pytest.approx(pipeline.predict(features))
-    trees = pipeline.named_estimators_["trees"].predict(features)
+    trees = pipeline.named_estimators_["model"].predict(features)
     assert pipeline.predict(features) == pytest.approx(trees + features["hour"])
 
 

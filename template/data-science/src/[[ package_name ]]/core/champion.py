@@ -20,7 +20,8 @@ from mlflow.models.model import MLMODEL_FILE_NAME
 from mlflow.pyfunc import PyFuncModel, load_model
 from numpy.typing import NDArray
 
-from .. import model_output
+from .. import added_features, conversion, model_output
+from . import features
 from .modality import Examples, Modality
 from .predictions import Predictions
 from .schema import Schema
@@ -99,11 +100,20 @@ def model_embeddings(model: PyFuncModel, modality: Modality, examples: Examples)
 
 def _model_inputs(model: PyFuncModel, modality: Modality, examples: Examples) -> Iterator[pd.DataFrame]:
     """Yield the inputs of the model, so many examples at a time as the type of data allows."""
-    signature, frame = model.metadata.get_input_schema(), examples.frame
+    signature, frame = model.metadata.get_input_schema(), _with_its_features(model, examples.frame)
     columns = signature.input_names() if signature else list(map(str, frame))
     rows = modality.rows_at_once or len(frame)
     for first in range(0, max(len(frame), 1), max(rows, 1)):
         yield modality.inputs(replace(examples, frame=frame.iloc[first : first + rows]), columns)
+
+
+def _with_its_features(model: PyFuncModel, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return examples with the features of the model: those of this project, unless it was trained with others."""
+    metadata = model.metadata.metadata or {}
+    own = added_features.of_metadata(metadata)
+    if own is None or (own.source == features.source() and set(own.columns) <= set(frame)):
+        return frame
+    return frame.assign(**own.compute(conversion.convert(frame, metadata[conversion.METADATA])))
 
 
 def conda_environment(requirements: Sequence[str]) -> dict[str, Any]:

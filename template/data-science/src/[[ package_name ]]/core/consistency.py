@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from . import distances
+from . import distances, features
 from .baselines import CONSTANTS
 from .cohorts import outcome_measures, slice_groups
 from .fairness import Fairness
@@ -28,6 +28,7 @@ from .settings import (
     shows_examples,
 )
 from .step import StepError
+from .tables import some_rows
 from .tuning import problems as tuning_problems
 
 SECTIONS = ("training", "evaluation", "promotion", "fairness", "responsible_ai", "drift", "tuning")
@@ -82,11 +83,13 @@ def check_settings(modality: Modality, schema_path: Path, settings_path: Path, o
         schema = Schema.load(schema_path, modality.tasks)
         settings = read_settings(settings_path, overrides)
         _check_all(problems, modality, schema, settings, settings_path)
+        with problems.collected():
+            _check_features(problems, schema, schema_path.parent / "raw")
     return [_problem(line, schema_path, settings_path) for line in problems]
 
 
 def _problem(line: str, schema_path: Path, settings_path: Path) -> Problem:
-    if line.startswith(str(schema_path)):
+    if line.startswith((str(schema_path), str(features.PATH))):
         return Problem(line, "")
     text = line.removeprefix(f"{settings_path}: ")
     key = _KEY.match(text)
@@ -111,6 +114,16 @@ def _check_all(
     _check_gates(problems, schema, settings)
     _check_names(problems, modality, schema, settings)
     _check_drift(problems, settings)
+
+
+def _check_features(problems: _Problems, schema: Schema, raw: Path) -> None:
+    """Try features.py on some rows of the data, if they are here; `prep` does with all of them."""
+    if not features.is_used(schema):
+        return
+    features.project_features(schema)
+    rows = some_rows(raw, schema)
+    if rows is not None:
+        problems += features.problems(rows, schema)
 
 
 def load_training(modality: Modality, schema: Schema, path: Path, overrides: str = "") -> dict[str, Any]:

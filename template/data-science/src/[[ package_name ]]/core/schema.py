@@ -17,7 +17,10 @@ from .step import StepError
 TYPES = ("integer", "number", "category", "boolean", "text", "date")
 TASKS = ("regression", "classification")
 """Those of numbers and classes; what a type of data has besides makes a text of each example."""
-ROLES = ("feature", "calendar", "ignore")
+ROLES = ("feature", "calendar", "input", "ignore")
+
+ADDED = "features.py"
+"""What the columns are derived from that `features` lists."""
 
 _NUMERICAL = ("integer", "number")
 # What has a meaning for some types only.
@@ -44,9 +47,10 @@ class Column:
     """One column of the data: its type and the values it may have.
 
     `missing` is the largest allowed share of missing values, 0 to 1; an ignored column may miss all of them. The role
-    `calendar` is a feature that changes with the time of the year by itself, so drift leaves it out. A date is not a
-    feature, what is derived from it is. `na_values`, `thousands`, `decimal`, `format` and `derive` are those of
-    `conversion`, which also reads a number that is written with its unit.
+    `calendar` is a feature that changes with the time of the year by itself, so drift leaves it out. An `input` is a
+    part of a request that only features.py reads. A date is not a feature, what is derived from it is. `na_values`,
+    `thousands`, `decimal`, `format` and `derive` are those of `conversion`, which also reads a number that is written
+    with its unit.
     """
 
     name: str
@@ -103,25 +107,31 @@ class Schema:
 
     def __post_init__(self) -> None:
         """Derive the lists of feature names, each in the order of the schema."""
-        features = [
-            c for c in self.columns.values() if c.role != "ignore" and c.name != self.target and c.type != "date"
-        ]
+        shown = [c for c in self.columns.values() if c.role != "ignore" and c.name != self.target and c.type != "date"]
+        features = [c for c in shown if c.role != "input"]
         object.__setattr__(self, "features", [c.name for c in features])
         object.__setattr__(self, "numerical", [c.name for c in features if c.is_numerical])
         object.__setattr__(self, "categorical", [c.name for c in features if not c.is_numerical])
-        columns = self.split.columns or tuple(self.features)
+        # A new feature moves no row, and neither does a column that becomes the input of one.
+        columns = self.split.columns or tuple(c.name for c in shown if c.derived_from != ADDED)
         types = tuple(self.columns[name].type for name in columns)
         object.__setattr__(self, "split", replace(self.split, columns=columns, types=types))
 
     @property
     def raw_columns(self) -> dict[str, Column]:
-        """The columns that the data have; all but the derived ones."""
+        """The columns that the data have; all but the derived and the added ones."""
         return {name: column for name, column in self.columns.items() if not column.derived_from}
 
     @property
     def inputs(self) -> list[str]:
-        """The columns of a request: the features, with a date in the place of what is derived from it."""
-        return list(dict.fromkeys(self.columns[name].derived_from or name for name in self.features))
+        """The columns of a request: inputs, and features, with a date in the place of what is derived from it."""
+        raw = self.raw_columns.items()
+        return [name for name, column in raw if column.role != "ignore" and name != self.target]
+
+    @property
+    def added(self) -> dict[str, Column]:
+        """The columns that features.py adds."""
+        return {name: column for name, column in self.columns.items() if column.derived_from == ADDED}
 
     def input_columns(self) -> dict[str, dict[str, Any]]:
         """Return the columns of a request as plain data, for the metadata of a model; see `conversion`."""
@@ -164,7 +174,9 @@ class Schema:
             StepError: the file is not valid YAML, or names an unknown key, type, task, role or target.
         """
         document = read_mapping(Path(path), TextLoader)
-        refuse_unknown_keys(document, ("target", "task", "positive", "files", "split", "columns"), f"{path}")
+        refuse_unknown_keys(
+            document, ("target", "task", "positive", "files", "split", "columns", "features"), f"{path}"
+        )
         columns = document.get("columns")
         if not isinstance(columns, dict) or not columns:
             raise StepError(f"{path}: give the columns as `columns: {{name: {{type: ...}}}}`")
@@ -186,7 +198,7 @@ class Schema:
         rule = _split_rule(document.get("split"), parsed, target, path)
         # An ignored column may miss values unless it decides where an example belongs.
         parsed |= {name: replace(parsed[name], missing=0.0) for name in (*rule.columns, *filter(None, [rule.group]))}
-        columns = _with_derived(parsed, path)
+        columns = _with_added(_with_derived(parsed, path), document.get("features"), path)
         schema = cls(target=target, task=task, columns=columns, source=str(path), positive=positive, split=rule)
         if not schema.features:
             raise StepError(f"{path}: there is no feature; at least one column besides the target must have that role")
@@ -231,6 +243,29 @@ def _with_derived(columns: Mapping[str, Column], path: Path) -> dict[str, Column
                 derived, "integer", role, missing=column.missing, description=about, derived_from=name
             )
     return result
+
+
+def _with_added(columns: dict[str, Column], given: object, path: Path) -> dict[str, Column]:
+    """Return the columns with those that features.py adds after them."""
+    if given is None:
+        if unread := [name for name, column in columns.items() if column.role == "input"]:
+            remedy = "list what features.py makes of it under `features:`, or choose another role"
+            raise StepError(f"{path}: column '{unread[0]}': an input is not for the model: {remedy}")
+        return columns
+    if not isinstance(given, dict) or not given:
+        raise StepError(f"{path}: features: give them as `name: {{type: ...}}` lines, or leave it out")
+    added = {}
+    for key, entry in given.items():
+        name, place = str(key), f"{path}: features: '{key}'"
+        if name in columns:
+            raise StepError(f"{place}: the data have a column of this name; choose another one")
+        column = _column(name, entry, path)
+        if column.type == "date" or column.role not in ("feature", "calendar"):
+            raise StepError(f"{place}: it is for the model: no date, and its role is feature or calendar")
+        if column.thousands or column.decimal:
+            raise StepError(f"{place}: thousands and decimal are for the files; features.py makes numbers")
+        added[name] = replace(column, derived_from=ADDED)
+    return columns | added
 
 
 def _split_rule(given: object, columns: Mapping[str, Column], target: str, path: Path) -> SplitRule:
@@ -356,9 +391,10 @@ def _check_separators(column: Column, place: str) -> None:
 def _check_date(column: Column, place: str) -> None:
     if unknown := [part for part in column.derive if part not in conversion.PARTS]:
         raise StepError(f"{place}: derive: '{unknown[0]}' is unknown; choose from {', '.join(conversion.PARTS)}")
-    if bool(column.derive) == (column.role == "ignore"):
+    if bool(column.derive) == (column.role in ("ignore", "input")):
         parts = ", ".join(list(conversion.PARTS)[1:4])
-        raise StepError(f"{place}: a date is no feature itself: give either `derive: [{parts}]` or `role: ignore`")
+        others = "`role: ignore`, or `role: input` for features.py"
+        raise StepError(f"{place}: a date is no feature itself: give either `derive: [{parts}]` or {others}")
     if not column.format:
         return
     # Day and month differ, and no other part of the date has their values.

@@ -13,8 +13,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .. import conversion, table_file
+from . import features
 from .schema import Column, Schema
 from .step import StepError
+
+# The lint tries features.py on so many rows, of a file of at most so many bytes.
+_TRIED, _QUICKLY_READ = 300, 20_000_000
 
 
 def read(path: Path, schema: Schema, name: str | None = None) -> pd.DataFrame:
@@ -90,10 +94,17 @@ def convert_where_possible(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
             if rows := [row for each in wrong.values() for row in each]:
                 found[name] = values.astype(object)
                 found[name][rows] = frame[name].to_numpy(dtype=object)[rows]
-    return pd.DataFrame(found, index=frame.index)
+    table = pd.DataFrame(found, index=frame.index)
+    if own := features.project_features(schema):
+        added, reasons = features.compute_where_possible(own, features.request_columns(table, schema))
+        if reasons:
+            count = "1 row" if len(reasons) == 1 else f"{len(reasons):,} rows"
+            print(f"the features of {count} are missing: {features.explained(reasons[0], schema)}", flush=True)
+        return pd.concat([table, added.set_axis(table.index)], axis=1)
+    return table
 
 
-def _typed(frame: pd.DataFrame, schema: Schema, limits: bool) -> pd.DataFrame:
+def _typed(frame: pd.DataFrame, schema: Schema, limits: bool, added: bool = True) -> pd.DataFrame:
     problems: list[str] = []
     typed: dict[str, NDArray[Any]] = {}
     if absent := [name for name in schema.raw_columns if name not in frame]:
@@ -112,7 +123,44 @@ def _typed(frame: pd.DataFrame, schema: Schema, limits: bool) -> pd.DataFrame:
             typed |= conversion.typed_columns(name, values, column.document())
     if problems:
         raise StepError(f"data does not fit {schema.source}: {'; '.join(problems)}")
-    return pd.DataFrame(typed)
+    table = pd.DataFrame(typed)
+    return _with_added(table, schema, limits) if added else table
+
+
+def _with_added(table: pd.DataFrame, schema: Schema, limits: bool) -> pd.DataFrame:
+    """Return typed rows with the columns of features.py behind; where limits count, features.py is checked, too."""
+    if limits and len(table) and features.is_used(schema) and (wrong := features.problems(table, schema)):
+        raise StepError("; ".join(wrong))
+    own = features.project_features(schema)
+    if own is None:
+        return table
+    try:
+        added = own.compute(features.request_columns(table, schema))
+    except ValueError as error:
+        raise StepError(features.explained(str(error), schema)) from error
+    made = pd.DataFrame(added)
+    problems = [
+        f"{name}: {problem}"
+        for name, column in (schema.added.items() if limits and len(table) else ())
+        for problem in _breaches(made[name], made[name].to_numpy(), column, 0)
+    ]
+    if problems:
+        raise StepError(f"what {features.PATH.name} adds does not fit {schema.source}: {'; '.join(problems)}")
+    return pd.concat([table, made], axis=1)
+
+
+def some_rows(folder: Path, schema: Schema) -> pd.DataFrame | None:
+    """Return rows of the smallest file in `folder`, to try features.py on; None if there is none that is read quickly.
+
+    Raises:
+        StepError: the file cannot be read, or a value is not of its type.
+    """
+    paths = [path for path in folder.rglob("*") if path.suffix.lower() in table_file.SUFFIXES and path.is_file()]
+    smallest = min(paths, key=lambda path: (path.stat().st_size, path), default=None)
+    if smallest is None or smallest.stat().st_size > _QUICKLY_READ:
+        return None
+    rows = read(smallest, schema)
+    return _typed(rows.iloc[:: max(1, len(rows) // _TRIED)], schema, limits=False, added=False)
 
 
 def _breaches(raw: pd.Series, values: NDArray[Any], column: Column, broken: int) -> Iterator[str]:

@@ -209,7 +209,7 @@ class Tuning:
             raise StepError("; ".join(lines))
         given = {key: value for key, value in settings["tuning"].items() if value is not None}
         given["early_termination"] = _early_termination(given.get("early_termination", NEVER))
-        given["space"] = {str(name): _dimension(values) for name, values in given["space"].items()}
+        given["space"] = {name: _dimension(values) for name, values in _space(settings).items()}
         return cls(**given)
 
     def candidate(self, hyperparameters: Mapping[str, Any]) -> Candidate:
@@ -252,7 +252,7 @@ def problems(settings: Mapping[str, Any], schema: Schema, check_hyperparameters:
     given = settings.get("tuning")
     if given is None:
         return []
-    if lines := [*_section_problems(given)]:
+    if lines := [*_section_problems(given)] or [*_choice_problems(settings)]:
         return lines
     tuning = Tuning.from_settings(settings)
     return [*_sampling_problems(tuning), *_value_problems(tuning, settings, schema, check_hyperparameters)]
@@ -278,8 +278,43 @@ def _section_problems(given: object) -> Iterator[str]:
         yield f"{SPACE}: missing; name what is to be searched, such as {EXAMPLE}"
         return
     for name, values in space.items():
-        if problem := _dimension_problem(values):
-            yield f"{SPACE}.{name}: {problem}"
+        group = values if _is_group(values) else {}
+        for key, each in group.items() if group else [("", values)]:
+            if problem := _dimension_problem(each):
+                yield f"{SPACE}.{name}{'.' if key else ''}{key}: {problem}"
+
+
+def _is_group(values: object) -> bool:
+    """Return whether an entry of the search space is what one model has, and neither a range nor a list."""
+    if not isinstance(values, Mapping) or not values:
+        return False
+    return all(isinstance(each, Mapping | list) for each in values.values())
+
+
+def _model(settings: Mapping[str, Any]) -> str | None:
+    training = settings.get("training")
+    own = training.get("hyperparameters") if isinstance(training, Mapping) else None
+    name = own.get("model") if isinstance(own, Mapping) else None
+    return None if name is None else str(name)
+
+
+def _space(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the search space of the model that is trained: what stands below its name, and what stands below none."""
+    given, model = settings["tuning"]["space"], _model(settings)
+    shared = {str(name): values for name, values in given.items() if not _is_group(values)}
+    groups = {str(name): values for name, values in given.items() if _is_group(values)}
+    own: Mapping[Any, Any] = groups.get(str(model), {})
+    return shared | {str(name): values for name, values in own.items()}
+
+
+def _choice_problems(settings: Mapping[str, Any]) -> Iterator[str]:
+    if not _space(settings):
+        model = _model(settings)
+        groups = ", ".join(map(str, settings["tuning"]["space"]))
+        if model is None:
+            yield f"{SPACE}: it is that of {groups}, and {PLACE}.model names none of them"
+        else:
+            yield f"{SPACE}: nothing of the model {model} is searched, only {groups}; add `{model}:` with its ranges"
 
 
 def _early_termination_problems(given: object) -> Iterator[str]:
@@ -365,7 +400,8 @@ def _value_problems(
         for value in kind.ends:
             found = [line for line in check_hyperparameters(merged(own, {name: value}), schema) if line not in known]
             known |= set(found)
-            yield from (SPACE + line.removeprefix(PLACE) for line in found)
+            place = f"{SPACE}.{_model(settings)}" if name not in settings["tuning"]["space"] else SPACE
+            yield from (place + line.removeprefix(PLACE) for line in found)
 
 
 # --- candidates

@@ -547,11 +547,12 @@ def drift_rules(project: Project) -> DriftRules:
     schema = load_yaml(project.schema)
     inputs = {
         name: column
-        for name, column in schema.get("columns", {}).items()
+        for name, column in {**schema.get("columns", {}), **(schema.get("features") or {})}.items()
         if column.get("role") != "ignore" and name != schema.get("target")
     }
+    left_out = ("calendar", "input")
     compared = [
-        name for name, column in inputs.items() if column.get("role") != "calendar" and column["type"] != "date"
+        name for name, column in inputs.items() if column.get("role") not in left_out and column["type"] != "date"
     ]
     return DriftRules(first) if len(compared) == len(inputs) else DriftRules(first, compared)
 

@@ -92,30 +92,35 @@ class Tabular:
         return Description(frame, {each.name: each for each in features if each.role != "calendar"})
 
     def check_hyperparameters(self, given: Mapping[str, Any], schema: Schema) -> list[str]:
-        """Return what is wrong with arguments of scikit-learn's boosted trees."""
+        """Return what is wrong with the model of models.py that is chosen, or with its arguments."""
         return model.check(given, schema)
 
     def fit(
         self, train: Examples, schema: Schema, training: Mapping[str, Any], checkpoints: Path | None = None
     ) -> TrainedPipeline:
-        """Train boosted trees; that is over before a checkpoint would pay."""
+        """Train the model of models.py that is chosen; that is over before a checkpoint would pay."""
         fitted = model.fit(train.frame, schema, training)
         return TrainedPipeline(fitted, schema, training.get("threshold") or 0.5)
 
     def baseline(
         self, name: str, train: Examples, test: Examples, schema: Schema, training: Mapping[str, Any]
-    ) -> np.ndarray:
-        """Return the values of a feature, which must be a number for a regression, as predictions.
+    ) -> Predictions | np.ndarray:
+        """Return the values of a feature, for a regression a number, or what a model of models.py predicts.
 
         Raises:
-            StepError: there is no such feature.
+            StepError: there is neither.
         """
-        if name not in (schema.numerical if schema.task == "regression" else schema.features):
-            constant = baselines.CONSTANTS[schema.task]
-            raise StepError(f"evaluation.baselines: {name!r} is neither {constant} nor a suitable feature")
-        values = test.frame[name]
-        usual = baselines.constant(train.frame[schema.target], schema.task)
-        return values.where(values.notna(), usual).to_numpy()
+        if name in (schema.numerical if schema.task == "regression" else schema.features):
+            values = test.frame[name]
+            usual = baselines.constant(train.frame[schema.target], schema.task)
+            return values.where(values.notna(), usual).to_numpy()
+        models = model.model_names(schema.task)
+        if name not in models:
+            known = f"{baselines.CONSTANTS[schema.task]}, a suitable feature, nor a model of models.py"
+            raise StepError(f"evaluation.baselines: {name!r} is neither {known} ({', '.join(models)})")
+        if train.frame.empty:
+            return np.empty(0)
+        return self.fit(train, schema, {**training, "hyperparameters": {model.MODEL: name}}).predict(test)
 
     def explain(self, predict: Predict, test: Examples, schema: Schema, metric: Metric, seed: int) -> list[Panel]:
         """Return the importance of each feature."""

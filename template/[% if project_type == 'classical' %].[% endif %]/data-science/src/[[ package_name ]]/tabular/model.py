@@ -1,11 +1,13 @@
-"""The model for tables: boosted trees, which handle categories and missing values natively."""
+"""The model for tables, one of models.py: checked, trained and saved."""
 
 import functools
 import io
 import json
+import sys
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +17,22 @@ import pandas as pd
 from mlflow.models import infer_signature
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, StackingRegressor
+from sklearn.ensemble import StackingRegressor
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import OrdinalEncoder
 from threadpoolctl import ThreadpoolController
 
+from .. import models
 from ..core.champion import conda_environment
 from ..core.consistency import check_threshold, check_training
+from ..core.features import imported_packages, project_features
 from ..core.hyperparameters import PLACE
 from ..core.schema import Schema
 from ..core.settings import missing_point, unknown_key
 from ..core.step import StepError
+from .recipes import Model
 
-# What a model needs where it is loaded.
+# What a model needs where it is loaded, besides the packages of its classes and of its features.py.
 _REQUIREMENTS = ("mlflow-skinny", "scikit-learn", "skops", "numpy", "pandas")
 
 # With fewer rows a second thread gains nothing, and costs most of the time where another program uses its processor:
@@ -36,59 +40,73 @@ _REQUIREMENTS = ("mlflow-skinny", "scikit-learn", "skops", "numpy", "pandas")
 # 0.24 to 1.4 seconds and two threads 1.2 to 21; where nothing else ran, 0.25 and 0.19. OMP_NUM_THREADS is a limit.
 _ROWS_WORTH_THREADS = 10_000
 
-# What follows from the schema and the settings is no hyperparameter.
-_ARGUMENTS_OF_OURS = ("random_state", "categorical_features")
-_BOOSTING = {"regression": HistGradientBoostingRegressor, "classification": HistGradientBoostingClassifier}
+MODEL, DEFAULT = "model", "boosted_trees"
+"""The hyperparameter that names one of models.py, and the one that is trained without it."""
 
 
 def check(hyperparameters: Mapping[str, Any], schema: Schema) -> list[str]:
     """Return what is wrong with hyperparameters; see `core.modality.Modality.check_hyperparameters`."""
-    boosting = _BOOSTING[schema.task]
-    known = [name for name in boosting().get_params() if name not in _ARGUMENTS_OF_OURS]
+    name, others = _chosen(hyperparameters)
+    suitable = model_names(schema.task)
+    if name not in models.MODELS:
+        return [f"{PLACE}.{MODEL}: {name!r} is unknown; choose one of {', '.join(suitable)}, or add it to models.py"]
+    if name not in suitable:
+        return [f"{PLACE}.{MODEL}: {name} is not for a {schema.task}; choose one of {', '.join(suitable)}"]
+    try:
+        model = models.MODELS[name]()
+        known = model.hyperparameters(schema.task)
+    except ImportError as error:
+        return [f"{PLACE}.{MODEL}: {name} needs a package that is not here ({error}): run `uv add` with its name"]
     found = []
-    for name, value in hyperparameters.items():
-        if name not in known:
-            found.append(f"{PLACE}.{name}: {unknown_key(name, known)}")
+    for key, value in others.items():
+        if key not in known:
+            found.append(f"{PLACE}.{key}: {unknown_key(key, known)}")
             continue
+        made = model.estimator(schema.task, {key: value})
         try:
-            boosting(**{name: value})._validate_params()  # what `fit` begins with
+            if hasattr(made, "_parameter_constraints"):
+                made._validate_params()  # what `fit` of scikit-learn begins with
         except ValueError as error:
-            *_, what = str(error).partition(f"The '{name}' parameter of {boosting.__name__} ")
-            found.append(f"{PLACE}.{name}: {what or error}{missing_point(value)}")
+            *_, what = str(error).partition(f"The '{key}' parameter of {type(made).__name__} ")
+            found.append(f"{PLACE}.{key}: {what or error}{missing_point(value)}")
     return found
+
+
+def model_names(task: str) -> list[str]:
+    """Return the names of the models for a task; one whose package is not here may be for it."""
+    return [name for name, make in models.MODELS.items() if _is_for(make, task)]
+
+
+def _is_for(make: Callable[[], Model], task: str) -> bool:
+    try:
+        return make().of_task(task) is not None
+    except ImportError:
+        return True
+
+
+def _chosen(hyperparameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    name = hyperparameters.get(MODEL)
+    others = {key: value for key, value in hyperparameters.items() if key != MODEL}
+    return DEFAULT if name is None else str(name), others
 
 
 def build(frame: pd.DataFrame, schema: Schema, training: Mapping[str, Any]) -> Pipeline:
     """Return an unfitted pipeline for the features in `frame`, by the section `training` of the settings.
 
-    Categories become numbers that the trees treat as categories. A category that was never seen in training counts as
-    missing; when there are more categories than `max_bins`, the rarest are grouped.
-
     Raises:
-        StepError: a hyperparameter is unknown to scikit-learn, or has a value that it refuses.
+        StepError: a hyperparameter is unknown to the model, or has a value that it refuses.
     """
-    hyperparameters = training["hyperparameters"]
-    if wrong := check(hyperparameters, schema):
+    if wrong := check(training["hyperparameters"], schema):
         raise StepError("; ".join(wrong))
-    first_columns = list(range(len(schema.categorical)))
-    trees = _BOOSTING[schema.task](random_state=training["seed"], categorical_features=first_columns, **hyperparameters)
-    most = hyperparameters.get("max_bins", 255)
-    # To look for rare categories takes longer than all else that is done with the columns.
-    several = any(frame[name].nunique() > most for name in schema.categorical)
-    encoder = OrdinalEncoder(
-        handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=most if several else None
-    )
-    columns = ColumnTransformer(
-        [("categories", encoder, schema.categorical), ("numbers", "passthrough", schema.numerical)]
-    )
-    return Pipeline([("columns", columns), ("trees", trees)])
+    name, others = _chosen(training["hyperparameters"])
+    return models.MODELS[name]().pipeline(frame, schema, training["seed"], others)
 
 
 def fit(frame: pd.DataFrame, schema: Schema, training: Mapping[str, Any]) -> BaseEstimator:
     """Train on `frame`, which holds the features and the target as `data.validate` types them.
 
-    With `training.offset` the trees learn the difference between the target and that column, which the model adds to
-    their prediction: they cannot extrapolate beyond the targets of the training rows, a sum can.
+    With `training.offset` the model learns the difference between the target and that column, which is added to its
+    prediction: trees cannot extrapolate beyond the targets of the training rows, a sum can.
 
     Raises:
         StepError: a hyperparameter is unknown or has a value that scikit-learn refuses, or the offset is not suitable.
@@ -115,8 +133,8 @@ def _pools() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def _with_offset(trees: Pipeline, features: pd.DataFrame, offset: str) -> StackingRegressor:
-    """Return the model that adds the column `offset` to the prediction of `trees`.
+def _with_offset(model: Pipeline, features: pd.DataFrame, offset: str) -> StackingRegressor:
+    """Return the model that adds the column `offset` to the prediction of `model`.
 
     It is made of scikit-learn's own classes, so that it loads wherever scikit-learn is. The coefficients of the sum are
     set apart: learned from these rows, a small part would get none beside a large one.
@@ -125,10 +143,10 @@ def _with_offset(trees: Pipeline, features: pd.DataFrame, offset: str) -> Stacki
     one = pd.DataFrame({offset: [0.0, 1.0]})
     itself = Pipeline([("columns", column), ("identity", LinearRegression(fit_intercept=False))]).fit(one, one[offset])
     total = LinearRegression(fit_intercept=False)
-    model = StackingRegressor([("trees", trees), ("offset", itself)], final_estimator=total, cv="prefit")
-    model.fit(features, features[offset])
-    model.final_estimator_ = total.fit(np.eye(2), np.ones(2))
-    return model
+    both = StackingRegressor([("model", model), ("offset", itself)], final_estimator=total, cv="prefit")
+    both.fit(features, features[offset])
+    both.final_estimator_ = total.fit(np.eye(2), np.ones(2))
+    return both
 
 
 def save(model: BaseEstimator, frame: pd.DataFrame, schema: Schema, folder: Path) -> None:
@@ -143,14 +161,35 @@ def save(model: BaseEstimator, frame: pd.DataFrame, schema: Schema, folder: Path
         # MLflow warns about integer columns in the signature; validate() allows them only where nothing may be missing.
         warnings.filterwarnings("ignore", message=".*integer column", category=UserWarning)
         signature = infer_signature(features, model.predict(features.head(100)))
+        types = _types(skops.io.dumps(model))
         mlflow.sklearn.save_model(
             model,
             path=str(folder),
             signature=signature,
             input_example=features.head(3),
-            conda_env=conda_environment(_REQUIREMENTS),
-            skops_trusted_types=_types(skops.io.dumps(model)),
+            conda_env=conda_environment(_requirements(types, schema)),
+            skops_trusted_types=types,
         )
+
+
+def _requirements(types: Sequence[str], schema: Schema) -> list[str]:
+    """Return the distributions of all classes in a model, and of what its features.py imports.
+
+    Raises:
+        StepError: a class or function is of this project, which the endpoint does not have.
+    """
+    here = __package__.partition(".")[0]
+    if own := [name for name in types if name.partition(".")[0] in (here, "__main__")]:
+        raise StepError(
+            f"the model holds {own[0]}, code of this project, and an endpoint has none of it: use classes of a "
+            "package, and compute columns in features.py"
+        )
+    features = project_features(schema)
+    needed = {name.partition(".")[0] for name in types} | (imported_packages(features.source) if features else set())
+    # The largest ones are known: to look through all that are installed takes as long as a small training.
+    others = needed - {"sklearn", "numpy", "pandas", "scipy", "skops"} - sys.stdlib_module_names
+    found = packages_distributions() if others else {}
+    return list(dict.fromkeys([*_REQUIREMENTS, *sorted(found[name][0] for name in others if name in found)]))
 
 
 def _types(dumped: bytes) -> list[str]:

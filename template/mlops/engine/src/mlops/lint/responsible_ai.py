@@ -36,11 +36,13 @@ class _Data:
             document = load_yaml(path) if path else {}
         except UserError:
             return None
-        columns = {name: mapping(column) for name, column in mapping(document.get("columns")).items()}
+        listed = {**mapping(document.get("columns")), **mapping(document.get("features"))}
+        columns = {name: mapping(column) for name, column in listed.items()}
         target = str(document.get("target"))
         if target not in columns:
             return None
-        features = [name for name, column in columns.items() if name != target and column.get("role") != "ignore"]
+        hidden = ("ignore", "input")
+        features = [name for name, column in columns.items() if name != target and column.get("role") not in hidden]
         classes = columns[target].get("values")
         return cls(
             target=target,
