@@ -204,7 +204,7 @@ EDITS = {
     ),
     "private endpoint pe-model-registry-blob: leads to": (
         ("model-registry.tf", "armResourceId.resourceId", "storageAccountName"),
-        ("modules/private-network.bicep", "armResourceId.resourceId", "storageAccountName"),
+        ("modules/private-network-endpoints.bicep", "armResourceId.resourceId", "storageAccountName"),
     ),
     "compute instance .*: properties.properties.idleTimeBeforeShutdown": (
         ("modules/compute-instance/main.tf", '"PT${var.machine.idle_minutes}M"', '"PT5H"'),
@@ -236,7 +236,7 @@ EDITS = {
     ),
     "private endpoint .*: part": (
         ("modules/private-network/main.tf", "= [each.value.group]", '= ["web"]'),
-        ("modules/private-network.bicep", "groupIds: [each.value.group]", "groupIds: ['web']"),
+        ("modules/private-network-endpoints.bicep", "groupIds: [each.value.group]", "groupIds: ['web']"),
     ),
     "DNS link .*: registers machines": (
         ("modules/private-network/main.tf", "registration_enabled = false", "registration_enabled = true"),
@@ -256,11 +256,11 @@ EDITS = {
     ),
     "outbound service tag .*: properties.destination.portRanges": (
         ("modules/private-network/main.tf", "portRanges = rule.ports", 'portRanges = "1"'),
-        ("modules/private-network.bicep", "portRanges: rule.value.ports", "portRanges: '1'"),
+        ("modules/private-network-outbound.bicep", "portRanges: rule.value.ports", "portRanges: '1'"),
     ),
     "outbound host .*: host": (
         ("modules/private-network/main.tf", "destination_fqdn = each.value", 'destination_fqdn = "example.com"'),
-        ("modules/private-network.bicep", "destination: host", "destination: 'example.com'"),
+        ("modules/private-network-outbound.bicep", "destination: host", "destination: 'example.com'"),
     ),
 }
 

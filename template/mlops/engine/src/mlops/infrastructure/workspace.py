@@ -103,7 +103,7 @@ def delete_old_rules(shell: Shell, project: Project, config: EnvironmentConfig) 
     """
     if not config.closed or shell.dry_run:
         return
-    place = ("--resource-group", config.names.resource_group, "--name", "private-network")
+    place = ("--resource-group", config.names.resource_group, "--name", "private-network-outbound")
     deployed = azure.find(shell, "deployment", "group", "show", *place, "--query", "properties.outputResources[].id")
     if deployed is None:
         return
