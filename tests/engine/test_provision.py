@@ -982,6 +982,18 @@ def test_a_frequent_error_of_azure_is_one_line_with_its_remedy(
     assert ERRORS[said] in error
 
 
+@pytest.mark.parametrize("infrastructure", ["terraform", "bicep"])
+def test_an_environment_that_reads_a_registry_elsewhere_is_told_where_to_write_it(
+    apart: Provision, recorded: Recorded, infrastructure: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = Refusal("(ResourceGroupNotFound) Resource group 'rg-shared' could not be found.")
+    recorded.answers |= {" apply ": missing, "deployment sub create": missing}
+    assert apart(infrastructure, "--environment", "test") == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "write its id as names.registry_subscription into config/test.yml" in error
+
+
 def test_an_error_without_a_known_remedy_is_shown_as_it_is(
     provision: Provision, recorded: Recorded, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -235,6 +235,11 @@ def provisioning_remedy(output: str, config: EnvironmentConfig) -> UserError | N
             f"there is no model registry {names.registry} that {environment} could connect to: first provision the "
             "environment that builds it (model_registry in its file)"
         ),
+        rf"ResourceGroupNotFound.{{1,100}}{re.escape(names.registry_resource_group or 'of a registry')}": (
+            f"the model registry's resource group {names.registry_resource_group} is not in this subscription: run "
+            "`uv run mlops bootstrap` for the environment that builds the registry (model_registry in its file), or, "
+            f"where that is in another subscription, write its id as names.registry_subscription into {file}"
+        ),
         r"ScopeLocked": "a lock forbids the change (details above): remove it in the portal, then run this again",
         r"DeploymentActive": "another run is at work on this environment: wait for its end, then run this again",
         r"(?i)error acquiring the state lock": (
