@@ -31,7 +31,9 @@ resource virtualNetwork 'Microsoft.Network/virtualNetworks@2025-09-01' existing 
   name: virtualNetworkName
 }
 
-resource modelRegistry 'Microsoft.MachineLearningServices/registries@2026-05-01' existing = if (contains(reached, 'model_registry')) {
+var hasModelRegistry = contains(reached, 'model_registry')
+
+resource modelRegistry 'Microsoft.MachineLearningServices/registries@2026-05-01' existing = if (hasModelRegistry) {
   name: names.registry
   scope: resourceGroup(registrySubscription, registryGroup)
 }

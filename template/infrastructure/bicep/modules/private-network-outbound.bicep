@@ -19,7 +19,9 @@ resource workspace 'Microsoft.MachineLearningServices/workspaces@2026-05-01' exi
   name: names.workspace
 }
 
-resource modelRegistry 'Microsoft.MachineLearningServices/registries@2026-05-01' existing = if (contains(reached, 'model_registry')) {
+var hasModelRegistry = contains(reached, 'model_registry')
+
+resource modelRegistry 'Microsoft.MachineLearningServices/registries@2026-05-01' existing = if (hasModelRegistry) {
   name: names.registry
   scope: resourceGroup(registrySubscription, registryGroup)
 }
