@@ -6,7 +6,7 @@ from typing import Any
 
 from mlops.config import CustomerKey, Network, choose, load_environment
 from mlops.errors import CommandError
-from mlops.infrastructure.workspace import purge_command
+from mlops.infrastructure.workspace import has_key, purge_command
 from mlops.shell import quoted
 from mlops.subscription import account as azure
 from mlops.subscription.checks import Context, Finding, error, ok, overlap, warning
@@ -260,7 +260,7 @@ def _customer_key(context: Context, customer: CustomerKey) -> Iterator[Finding]:
     elif not vault["properties"].get("enablePurgeProtection"):
         remedy = f"its owner turns it on: `az keyvault update --name {name} --enable-purge-protection true`"
         yield error(f"{name} has no purge protection, without which Azure takes no key", remedy)
-    elif (workspace := context.workspace) and "encryption" not in workspace["properties"]:
+    elif (workspace := context.workspace) and not has_key(workspace["properties"]):
         remedy = f"{context.command('teardown')[:-1]} --all` first, models and data included, or remove {key}"
         yield error(f"{context.config.names.workspace} was made without this key, and takes none any more", remedy)
     else:
