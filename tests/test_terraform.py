@@ -414,7 +414,8 @@ def waits_for(graph: str, start: str) -> set[str]:
         r'"(?:\[root\] )?([^"\n]+?)(?: \(expand\))?" -> "(?:\[root\] )?([^"\n]+?)(?: \(expand\))?"', graph
     ):
         edges.setdefault(one, set()).add(other)
-    found, left = set(), [start]
+    found: set[str] = set()
+    left = [start]
     while left:
         for each in edges.get(left.pop(), set()) - found:
             found.add(each)

@@ -45,7 +45,7 @@ var resourceIds = {
   key_vault: resourceId('Microsoft.KeyVault/vaults', names.key_vault)
   container_registry: resourceId('Microsoft.ContainerRegistry/registries', names.container_registry)
   data_lake: resourceId('Microsoft.Storage/storageAccounts', names.?data_lake ?? names.storage_account)
-  model_registry: modelRegistry.id
+  model_registry: hasModelRegistry ? modelRegistry.id : ''
 }
 // Azure created this account, and chose its name. Among the others it would keep what-if from predicting any of them.
 var registryStorage = modelRegistry!.properties.regionDetails[0].storageAccountDetails[0].systemCreatedStorageAccount

@@ -30,7 +30,7 @@ resource modelRegistry 'Microsoft.MachineLearningServices/registries@2026-05-01'
 var resourceIds = {
   storage_account: resourceId('Microsoft.Storage/storageAccounts', names.storage_account)
   data_lake: resourceId('Microsoft.Storage/storageAccounts', names.?data_lake ?? names.storage_account)
-  model_registry: modelRegistry.id
+  model_registry: hasModelRegistry ? modelRegistry.id : ''
 }
 // Azure created this account, and chose its name. Among the others it would keep what-if from predicting any of them.
 var registryStorage = modelRegistry!.properties.regionDetails[0].storageAccountDetails[0].systemCreatedStorageAccount
