@@ -373,6 +373,7 @@ IN_SCOPE: dict[str, Callable[..., Any]] = {
     "loadTextContent": load,
     "loadYamlContent": lambda scope, name: yaml.safe_load(load(scope, name)),
     "resourceGroup": resource_group,
+    "resourceId": lambda scope, kind, *names: resource_id(scope[TARGET], kind, *names),
     "subscription": lambda scope: {
         "id": f"/subscriptions/{SUBSCRIPTION}",
         "subscriptionId": SUBSCRIPTION,

@@ -236,11 +236,13 @@ def too_early(project: Path) -> list[str]:
 
     made, named = {}, []
     for module, file in declared:
-        for kind, existing, name in re.findall(
-            r"^resource \w+ '(.+?)@.+?'( existing)? = (?:if \(.+\) )?\{\n(?:  parent: .+\n)?  name: (.+)$",
+        for kind, existing, condition, name in re.findall(
+            r"^resource \w+ '(.+?)@.+?'( existing)? = (?:if \((.+)\) )?\{\n(?:  parent: .+\n)?  name: (.+)$",
             files[file],
             re.M,
         ):
+            if condition == "hasModelRegistry" and "    reached: needed\n" in blocks[module]:
+                continue  # what the workspace needs: nothing in this condition
             # The data lake's own module has the name from main.bicep.
             key = kind, "lakeName" if "data_lake" in name else name
             if existing:
@@ -261,11 +263,26 @@ def test_a_module_that_waits_for_too_little_is_noticed(awaited: str, copy_of: Ca
     assert too_early(copy_of(ALL, "main.bicep", f"    {awaited}\n", ""))
 
 
+def awaited(project: Path, module: str) -> set[str]:
+    """The modules after which a module is deployed, by what it says itself."""
+    main = sources(project)["main.bicep"]
+    [block] = re.findall(rf"^module {module} .+?\n\}}\n", main, re.MULTILINE | re.DOTALL)
+    return set(re.findall(r"^    (\w+)$", block.partition("dependsOn: [")[2], re.MULTILINE))
+
+
 def test_the_workspace_and_the_locks_wait_for_the_rights(project_with: Project) -> None:
-    main = sources(project_with(ALL))["main.bicep"]
     for module in ("workspace", "locks"):
-        [block] = re.findall(rf"^module {module} .+?\n\}}\n", main, re.MULTILINE | re.DOTALL)
-        assert block.endswith("  dependsOn: [\n    resourceRights\n  ]\n}\n")
+        assert awaited(project_with(NONE), module) == {"resourceRights"}
+
+
+def test_what_the_workspace_needs_has_private_endpoints_before_it(project_with: Project) -> None:
+    """No reference shows a closed, keyless workspace that had the way of trusted services alone when it was made."""
+    project = project_with(ALL)
+    assert awaited(project, "workspace") == {"resourceRights", "privateEndpoints"}
+    assert awaited(project, "privateEndpoints") >= {"storage", "keyVault", "containerRegistry", "privateNetwork"}
+    assert "workspace" in awaited(project, "workspaceEndpoints")
+    [needed] = re.findall(r"^var needed = \[(.+)\]$", sources(project)["main.bicep"], re.MULTILINE)
+    assert needed.replace("'", "").split(", ") == ["storage_account", "key_vault", "container_registry"]
 
 
 def test_the_linter_stops_on_what_it_finds(project_with: Project) -> None:
@@ -342,8 +359,10 @@ SEEDS: dict[str, dict[str, tuple[str, str, str]]] = {  # file -> label -> old, n
         "no priority": ("            priority: rule.value.priority\n", "", "'priority' is missing"),
         "number for a text": ("sourcePortRange: '*'", "sourcePortRange: 443", "expected str"),
         "object for a list": ("[network.?address_space ?? '']", "{}", "expected array"),
-        "unknown decorator": ("@batchSize(1)", "@batch(1)", "unknown decorator"),
         "a loop without an index": ("parent: zones[i]", "parent: zones.id", "is a loop"),
+    },
+    "modules/private-network-endpoints.bicep": {
+        "unknown decorator": ("@batchSize(1)", "@batch(1)", "unknown decorator"),
     },
     "modules/roles.bicep": {
         "no principal": ("      principalId: principals[each.identity]\n", "", "'principalId' is"),
@@ -702,7 +721,7 @@ def test_everything_closed_has_a_private_endpoint(project_with: Project) -> None
 
 def test_a_missing_private_endpoint_is_noticed(copy_of: Callable) -> None:
     registry = "['model_registry', 'model_registry_storage']"
-    assert unreachable(copy_of(ALL, "modules/private-network.bicep", registry, "[]"))
+    assert unreachable(copy_of(ALL, "main.bicep", registry, "[]"))
 
 
 def test_locks_are_where_the_config_wants_them(project_with: Project) -> None:

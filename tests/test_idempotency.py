@@ -114,13 +114,17 @@ class World:
                 assert changes, "an exit code of 2 without a change of a resource"
         return changes
 
-    def destroy(self) -> None:
-        """As `mlops teardown` does: instances by Azure's own call, what Azure added, then all that was built."""
+    def delete_instances(self) -> None:
+        """As `mlops provision --confirm` and `mlops teardown` do: by Azure's own call, then the record."""
         for each in [*self.azure.of(f"{ML}/computes")]:
             if each["properties"]["computeType"] == "ComputeInstance":
                 self.azure.delete(each["id"], {"underlyingResourceAction": "Delete"})
                 group = each["id"].partition("/providers/")[0]
                 self.azure.delete(f"{group}/providers/Microsoft.Resources/deployments/{each['name']}", {})
+
+    def destroy(self) -> None:
+        """As `mlops teardown` does: instances, what Azure added, then all that was built."""
+        self.delete_instances()
         for key in [key for key in self.azure.resources if any(word in key for word in OUTSIDE[:2])]:
             del self.azure.resources[key]
         for module in reversed(self.modules):
@@ -215,6 +219,26 @@ def test_locks_do_not_stop_the_end_where_users_have_rights(render: Render, tmp_p
         assert not any(built.azure.of(LOCK))
         refused = [(method, path) for method, path, status in built.azure.requests if status == 409]
         assert [path for method, path in refused if method == "DELETE"] == []
+
+
+def test_the_add_on_of_compute_instances_can_be_taken_away(render: Render, tmp_path: Path, provider: Path) -> None:
+    """The address is the one by which `mlops provision` knows an instance (tests/engine/test_provision.py)."""
+    with world(render, tmp_path, provider, "user-with-compute-instance") as built:
+        built.apply()
+        state = (built.module / "terraform.tfstate").read_text(encoding="utf-8")
+        shutil.rmtree(built.root)
+        project = render(infrastructure_version="terraform", add_ons=[])
+        for name in ("infrastructure", "config"):
+            shutil.copytree(project / name, built.root / name)
+        (built.module / "terraform.tfstate").write_text(state, encoding="utf-8")
+        built.initialise()
+        changed = built.plan()
+        assert [each for each in changed if each[1] != ["delete"]] == []
+        assert all(address.startswith('module.compute_instance["') for address, _, _ in changed)
+        assert any(address.endswith(".azurerm_resource_group_template_deployment.this") for address, _, _ in changed)
+        built.delete_instances()
+        built.apply()
+        assert built.plan() == []
 
 
 RELEASE = yaml.safe_load((ROOT / "releases.yml").read_text(encoding="utf-8"))[-1]

@@ -87,6 +87,8 @@ def allowed(policy: dict[str, Any], row: dict[str, Any]) -> bool:
     match policy["allowed"]:
         case ["something"]:
             return value is not None
+        case ["nothing"]:
+            return not value
         case ["7 or more"]:
             return value is not None and value >= 7
         case ["no way in to 22 and 3389"]:
@@ -146,6 +148,20 @@ def test_without_the_private_network_it_refuses_what_is_open_and_nothing_else(
 
 def test_every_exemption_is_needed(tables: Callable[..., dict[str, Table]]) -> None:
     assert refusals(tables("own network", *add_ons())["bicep"]) >= EXEMPT
+
+
+def test_the_rules_of_the_studio_are_in_the_account_of_the_workspace_alone(
+    tables: Callable[..., dict[str, Table]],
+) -> None:
+    """What the page says to exempt from a policy against CORS rules."""
+    rules = [each for each in POLICIES if each["policy"] == "Deny-Storage-CorsRules"]
+    assert len(rules) == 2
+    for rows in tables("own network", *add_ons()).values():
+        accounts = {name: row for (kind, name), row in rows.items() if kind == "storage account"}
+        assert len(accounts) == 2
+        refused = [name for name, row in accounts.items() for each in rules if not allowed(each, row)]
+        [account] = [name for name, row in accounts.items() if not row.get("hierarchical namespace")]
+        assert refused == [account, account], accounts.keys()
 
 
 def test_every_policy_looks_at_something_that_is_built(tables: Callable[..., dict[str, Table]]) -> None:

@@ -204,7 +204,7 @@ EDITS = {
     ),
     "private endpoint pe-model-registry-blob: leads to": (
         ("model-registry.tf", "armResourceId.resourceId", "storageAccountName"),
-        ("modules/private-network.bicep", "armResourceId.resourceId", "storageAccountName"),
+        ("modules/private-network-endpoints.bicep", "armResourceId.resourceId", "storageAccountName"),
     ),
     "compute instance .*: properties.properties.idleTimeBeforeShutdown": (
         ("modules/compute-instance/main.tf", '"PT${var.machine.idle_minutes}M"', '"PT5H"'),
@@ -236,7 +236,7 @@ EDITS = {
     ),
     "private endpoint .*: part": (
         ("modules/private-network/main.tf", "= [each.value.group]", '= ["web"]'),
-        ("modules/private-network.bicep", "groupIds: [each.value.group]", "groupIds: ['web']"),
+        ("modules/private-network-endpoints.bicep", "groupIds: [each.value.group]", "groupIds: ['web']"),
     ),
     "DNS link .*: registers machines": (
         ("modules/private-network/main.tf", "registration_enabled = false", "registration_enabled = true"),
@@ -256,11 +256,11 @@ EDITS = {
     ),
     "outbound service tag .*: properties.destination.portRanges": (
         ("modules/private-network/main.tf", "portRanges = rule.ports", 'portRanges = "1"'),
-        ("modules/private-network.bicep", "portRanges: rule.value.ports", "portRanges: '1'"),
+        ("modules/private-network-outbound.bicep", "portRanges: rule.value.ports", "portRanges: '1'"),
     ),
     "outbound host .*: host": (
         ("modules/private-network/main.tf", "destination_fqdn = each.value", 'destination_fqdn = "example.com"'),
-        ("modules/private-network.bicep", "destination: host", "destination: 'example.com'"),
+        ("modules/private-network-outbound.bicep", "destination: host", "destination: 'example.com'"),
     ),
 }
 
@@ -467,6 +467,41 @@ def test_each_environment_that_reads_a_closed_registry_reaches_it(tables: Tables
     assert {name for kind, name in rows if kind == "outbound endpoint"} >= {"model-registry", "model-registry-blob"}
     approves = [name for kind, name in rows if kind == "role assignment" and "b556d68e-0be0-4f35" in name]
     assert sum(name.split()[1].endswith("/rg-flight-delays-shared") for name in approves) == 1
+
+
+READER, REGISTRY_USER = "acdd72a7-3385-48ef-bd42-f606fba81ae7", "1823dd4f-9b8c-4ab6-ab4e-7397a3684615"
+
+
+def rights_to_the_registry(rows: Table) -> dict[str, int]:
+    """How many identities have each role on the resource group of the model registry."""
+    found = [name.split() for kind, name in rows if kind == "role assignment"]
+    places = [words for words in found if words[1].endswith("/rg-flight-delays-shared")]
+    return {role: sum(role in " ".join(words) for words in places) for role in (READER, REGISTRY_USER)}
+
+
+@pytest.mark.parametrize("chosen", [["model-registry"], ALL], ids=["open", "closed"])
+def test_dev_writes_into_the_registry_and_what_loads_models_elsewhere_reads_it(
+    built: Built, tools: Path, chosen: list[str]
+) -> None:
+    pairs = compared(built(*chosen), tools, ENVIRONMENTS)
+    for pair in pairs.values():
+        same(pair)
+    found = {each: rights_to_the_registry(pair[0]) for each, pair in pairs.items()}
+    reads = {READER: 2, REGISTRY_USER: 0}
+    assert found == {"dev": {READER: 0, REGISTRY_USER: 1}, "test": reads, "prod": reads}
+
+
+def test_the_owner_of_an_open_registry_elsewhere_lets_it_be_read(built: Built, tools: Path, tmp_path: Path) -> None:
+    """The identity that builds the environment has no right in that subscription."""
+    folders = copies(built("model-registry"), tmp_path)
+    for folder in folders.values():
+        key = '\\1  registry_subscription: "00000000-0000-0000-0000-000000000008"\n'
+        path = folder / "config" / "prod.yml"
+        path.write_text(re.sub(r"(  registry: .*\n)", key, path.read_text(encoding="utf-8")), encoding="utf-8")
+        assert "registry_subscription" in path.read_text(encoding="utf-8")
+    pair = compared(folders, tools, ("prod",))["prod"]
+    same(pair)
+    assert rights_to_the_registry(pair[0]) == {READER: 0, REGISTRY_USER: 0}
 
 
 # A project from before the registry had a resource group of its own has no such keys.

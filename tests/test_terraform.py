@@ -104,7 +104,7 @@ LOOSENED = {
         '? ["AzureServices"] : ["AzureServices", "Logging", "Metrics"]': '? ["None"] : ["None"]',
         "= var.redundancy": '= "LRS"',
         "  service_data_identity": "  tags = var.place.tags\n  service_data_identity",
-        "  scope                            = azurerm_storage_account.this.id": "  scope = var.workspace_id",
+        "  scope                            = azurerm_storage_account.this.id": "  scope = azurerm_storage_container.data.id",
         '"WorkspaceUserAssignedIdentity"': '"None"',
         "/blobServices/default": "",
     },
@@ -407,11 +407,59 @@ def planned_deletions(
     return re.findall(r"^ *# (.+) (?:will be destroyed|must be replaced)", result.stdout, re.MULTILINE)
 
 
+def waits_for(graph: str, start: str) -> set[str]:
+    """The resources after which one is made, by a graph of `terraform graph`."""
+    edges: dict[str, set[str]] = {}
+    for one, other in re.findall(
+        r'"(?:\[root\] )?([^"\n]+?)(?: \(expand\))?" -> "(?:\[root\] )?([^"\n]+?)(?: \(expand\))?"', graph
+    ):
+        edges.setdefault(one, set()).add(other)
+    found: set[str] = set()
+    left = [start]
+    while left:
+        for each in edges.get(left.pop(), set()) - found:
+            found.add(each)
+            left.append(each)
+    return found
+
+
+WORKSPACE = "azurerm_machine_learning_workspace.this"
+ENDPOINTS = "module.private_network.azurerm_private_endpoint"
+
+
+def test_what_the_workspace_needs_has_private_endpoints_before_it(copied: Copied, tools: Path) -> None:
+    """As in Bicep (tests/test_bicep.py): its own endpoint comes after it, of course."""
+    module = copied(ALL)
+    (module / "state_override.tf").write_text(LOCAL_STATE, encoding="utf-8")
+    assert terraform(module, tools, "init", "-input=false").returncode == 0
+    graph = terraform(module, tools, "graph", "-type=plan")
+    assert graph.returncode == 0, graph.stdout + graph.stderr
+    before = waits_for(graph.stdout, WORKSPACE)
+    assert {f"{ENDPOINTS}.this", f"{ENDPOINTS}.policy", "module.private_network.azurerm_role_assignment.this"} <= before
+    assert WORKSPACE in waits_for(graph.stdout, f"{ENDPOINTS}.workspace")
+    assert f"{ENDPOINTS}.workspace" not in before
+    edit(module / "workspace.tf", {", module.private_network.endpoints]": "]"})
+    assert f"{ENDPOINTS}.this" not in waits_for(terraform(module, tools, "graph", "-type=plan").stdout, WORKSPACE)
+
+
 @pytest.mark.parametrize("release", RELEASES, ids=lambda release: release["version"])
 def test_nothing_that_a_release_built_is_deleted_by_an_update(
     copied: Copied, tools: Path, release: dict[str, str]
 ) -> None:
     assert planned_deletions(copied(NONE), tools, release) == []
+
+
+def test_an_update_deletes_nothing_of_a_private_network(copied: Copied, tools: Path) -> None:
+    """The endpoint of the workspace has another address in the state, which it is moved to."""
+    chosen = ["private-network", "data-lake"]
+    module = copied(chosen)
+    assert planned_deletions(module, tools, RELEASES[-1], add_ons=chosen) == []
+    path = module / "modules" / "private-network" / "main.tf"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(re.sub(r"^moved \{.+?\n\}\n", "", text, flags=re.DOTALL | re.MULTILINE), encoding="utf-8")
+    shutil.rmtree(module.parents[1] / "release")
+    deleted = planned_deletions(module, tools, RELEASES[-1], add_ons=chosen)
+    assert deleted == ['module.private_network.azurerm_private_endpoint.this["workspace"]']
 
 
 # The first and the last that built it among the resources of dev.

@@ -208,6 +208,7 @@ HEALTHY: dict[str, Any] = {
     "az provider list": [f"Microsoft.{name}" for name in PROVIDERS],
     "az ad signed-in-user show": {"id": PERSON},
     "az identity show": {"principalId": PRINCIPAL, "clientId": CLIENT},
+    "az identity list": [{"principalId": PRINCIPAL}],
     "az identity show --name id-deploy-dev-read": {"principalId": READER, "clientId": READING_CLIENT},
     f"az role assignment list --all --assignee {PERSON}": [granted(OWNER), granted(BLOBS)],
     f"az role assignment list --all --assignee {PRINCIPAL}": ENOUGH,

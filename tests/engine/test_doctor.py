@@ -554,6 +554,28 @@ def test_an_environment_that_connects_to_a_closed_registry_comes_after_it(new: P
     assert all("provision --environment dev` first" in finding.remedy for _, finding in found)
 
 
+@pytest.mark.parametrize(
+    ("group", "subscription", "level"),
+    [(None, None, "error"), ({"name": "rg-shared"}, None, "ok"), (None, "00000000-0000-0000-0000-0000000000aa", "ok")],
+)
+def test_an_environment_that_reads_a_registry_needs_its_group_or_its_subscription(
+    new: Project, group: dict[str, str] | None, subscription: str | None, level: str
+) -> None:
+    azure.put_registry_apart(new.root)
+    set_key(new.root / "config" / "dev.yml", "model_registry.public_network_access", True)
+    if subscription:
+        set_key(new.root / "config" / "test.yml", "names.registry_subscription", subscription)
+    listed = [{"id": subscription, "tenantId": azure.TENANT, "name": "models"}]
+    recorded = Recorded(HEALTHY | {"az group show --name rg-shared": group, "az account list --all": listed})
+    with recorded.in_place():
+        context = Context(new, load_environment(new, "test"))
+        *_, found = infrastructure.of(new).checks()["model registry"](context)
+    assert found.level == level, found
+    if level == "error":
+        assert "`uv run mlops bootstrap --environment dev` first" in found.remedy
+        assert "names.registry_subscription into config/test.yml" in found.remedy
+
+
 OF_COMPANY = "/subscriptions/s/resourceGroups/rg-hub/providers"
 VAULT, LOGS = (
     f"{OF_COMPANY}/Microsoft.KeyVault/vaults/kv-hub",

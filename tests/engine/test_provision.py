@@ -465,6 +465,27 @@ def test_an_instance_that_left_the_config_is_deleted_as_azure_wants_it_before_te
     assert [line for line in lines if "underlyingResourceAction=Delete" in line] == lines[-4:-3] * exists
 
 
+@pytest.mark.parametrize("listed", [True, False], ids=["in the config", "its add-on has left"])
+def test_the_end_of_an_environment_deletes_each_instance_of_the_state_once_as_azure_wants_it(
+    tmp_path: Path, recorded: Recorded, listed: bool
+) -> None:
+    """Otherwise `destroy` would ask Azure to delete it without a word on its machine, and fail each time."""
+    name = "ci-ada-a1b2c3"
+    kind = "azurerm_resource_group_template_deployment"
+    machine = {"address": INSTANCE, "type": kind, "values": {"name": name}}
+    right = {"address": f"{INSTANCE}.role", "type": "azurerm_role_assignment", "values": {"name": "a-guid"}}
+    other = {"address": "module.model_registry[0].x", "type": kind, "values": {"name": "mlr"}}
+    modules = [{"resources": [machine, right]}, {"resources": [other]}, {}]
+    recorded.answers[SHOW] = {"values": {"root_module": {"resources": [], "child_modules": modules}}}
+    recorded.answers["--resource-type computes"] = {"id": "x"}
+    with recorded.in_place():
+        project = equipped(tmp_path / "project", "terraform", ["user-with-compute-instance"] if listed else [])
+        infrastructure.of(project).provision(load_environment(project, "dev"), "destroy")
+    deleted = recorded.ran("underlyingResourceAction=Delete", "deployment group delete", " destroy ")
+    assert [name in line for line in deleted] == [True, True, False]
+    assert " destroy " in deleted[-1]
+
+
 # A private network for a workspace that is there without one.
 
 
@@ -492,6 +513,48 @@ def test_a_private_network_for_an_open_workspace_is_refused_before_its_cluster_g
     assert provision(infrastructure, *words, add_ons=("private-network",)) == int(refused)
     if refused:
         assert "first run `uv run mlops teardown --environment dev --all`" in capsys.readouterr().err
+        assert recorded.ran("terraform", "deployment sub") == []
+
+
+KEY = {
+    "key_id": "https://v.vault.azure.net/keys/k/0123456789abcdef0123456789abcdef",
+    "vault_id": "/subscriptions/s/resourceGroups/g/providers/Microsoft.KeyVault/vaults/v",
+    "identity_id": "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i",
+    "identity_client_id": "00000000-0000-0000-0000-0000000000aa",
+}
+
+
+@pytest.mark.parametrize("infrastructure", ["terraform", "bicep"])
+@pytest.mark.parametrize("words", [[], ["--plan"]])
+@pytest.mark.parametrize(
+    ("workspace", "refused"),
+    [
+        (None, False),
+        ({"properties": {}}, True),
+        ({"properties": {"encryption": {"status": "Disabled"}}}, True),
+        ({"properties": {"encryption": {"status": "Enabled"}}}, False),
+    ],
+    ids=["none yet", "without", "off", "with"],
+)
+def test_a_key_for_a_workspace_that_was_made_without_one_is_refused_before_terraform_replaces_it(
+    provision: Provision,
+    recorded: Recorded,
+    tmp_path: Path,
+    infrastructure: str,
+    words: list[str],
+    workspace: dict[str, Any] | None,
+    refused: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = tmp_path / "project"
+    equipped(root, infrastructure)
+    set_key(root / "config" / "dev.yml", "security.customer_key", KEY)
+    recorded.answers["az resource show --resource-group rg-dev --name mlw-dev"] = workspace
+    assert provision(infrastructure, *words, add_ons=()) == int(refused)
+    if refused:
+        error = capsys.readouterr().err
+        assert "first run `uv run mlops teardown --environment dev --all`" in error
+        assert "take security.customer_key out of config/dev.yml" in error
         assert recorded.ran("terraform", "deployment sub") == []
 
 
@@ -923,7 +986,7 @@ def test_terraform_need_not_delete_a_compute_instance(tmp_path: Path, recorded: 
         project = equipped(tmp_path / "project", "terraform")
         infrastructure.of(project).provision(load_environment(project, "dev"), "destroy")
     place = "--resource-group rg-dev --name ci-ada-a1b2c3"
-    init, *changes, destroy = [line for line in recorded.ran("") if not line.endswith("--output json")]
+    init, *changes, destroy = [line for line in recorded.ran("") if not line.endswith(("--output json", "-json"))]
     assert init.startswith("terraform ")
     assert changes == exists * [
         "az rest --method delete --url /subscriptions/{subscriptionId}/resourceGroups/rg-dev/providers/"
@@ -980,6 +1043,18 @@ def test_a_frequent_error_of_azure_is_one_line_with_its_remedy(
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert ERRORS[said] in error
+
+
+@pytest.mark.parametrize("infrastructure", ["terraform", "bicep"])
+def test_an_environment_that_reads_a_registry_elsewhere_is_told_where_to_write_it(
+    apart: Provision, recorded: Recorded, infrastructure: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = Refusal("(ResourceGroupNotFound) Resource group 'rg-shared' could not be found.")
+    recorded.answers |= {" apply ": missing, "deployment sub create": missing}
+    assert apart(infrastructure, "--environment", "test") == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "write its id as names.registry_subscription into config/test.yml" in error
 
 
 def test_an_error_without_a_known_remedy_is_shown_as_it_is(

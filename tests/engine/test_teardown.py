@@ -83,7 +83,8 @@ AGREED = ("--yes", "--confirm", "dev")
 
 def changes(recorded: Recorded) -> list[str]:
     """The command lines that change something, without the program az."""
-    return [line.removeprefix("az ") for line in recorded.ran("") if not line.endswith("--output json")]
+    asks = ("--output json", "show -no-color -json")
+    return [line.removeprefix("az ") for line in recorded.ran("") if not line.endswith(asks)]
 
 
 def test_all_goes_in_an_order_that_works(teardown: Teardown, tool: str, recorded: Recorded) -> None:
@@ -249,17 +250,28 @@ def test_no_other_environment_takes_the_registry_along(apart: Teardown, recorded
     assert [line for line in recorded.ran("rg-shared", "model-registry") if " role assignment list " not in line] == []
 
 
+@pytest.mark.parametrize("closed", [False, True], ids=["open", "closed"])
 @pytest.mark.parametrize("tool", ["bicep"])
-def test_the_right_to_connect_to_a_registry_goes_with_the_environment(apart: Teardown, recorded: Recorded) -> None:
-    """Otherwise a deployment would give it to the next identity of this name, which Azure refuses."""
+def test_the_rights_to_a_registry_go_with_the_environment(apart: Teardown, recorded: Recorded, closed: bool) -> None:
+    """Otherwise a deployment would give them to the next identities of these names, which Azure refuses."""
+    if not closed:
+        file = Path("pyproject.toml")
+        file.write_text(file.read_text(encoding="utf-8").replace('"private-network", ', ""), encoding="utf-8")
+        for name in ("dev", "test", "prod"):
+            for key in ("network", "names.virtual_network"):
+                set_key(Path(f"config/{name}.yml"), key, None)
     scope = APART[0]["id"].partition("/providers/")[0]
-    right = {"id": f"{scope}/providers/r/1", "scope": scope, "principalId": PRINCIPAL}
-    other = right | {"id": f"{scope}/providers/r/2", "principalId": "another"}
-    recorded.answers[f"az role assignment list --scope {scope} "] = [right, other]
+    recorded.answers["az identity list --resource-group rg-test"] = [{"principalId": "one"}, {"principalId": "two"}]
+    rights = [
+        {"id": f"{scope}/providers/r/{number}", "scope": scope, "principalId": principal}
+        for number, principal in enumerate(("one", "two", PRINCIPAL))
+    ]
+    recorded.answers[f"az role assignment list --scope {scope} "] = rights
     recorded.answers["az resource list --resource-group rg-test"] = [resource("mlw-test", f"{ML}/workspaces")]
     assert apart("--environment", "test", "--yes", "--confirm", "test") == 0
     done = changes(recorded)
-    assert [line for line in done if line.startswith("role ")] == [f"role assignment delete --ids {right['id']}"]
+    deleted = " ".join(each["id"] for each in rights[:2])
+    assert [line for line in done if line.startswith("role ")] == [f"role assignment delete --ids {deleted}"]
     assert done[-1].startswith("group delete")
 
 

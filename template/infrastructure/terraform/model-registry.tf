@@ -11,9 +11,10 @@ locals {
     {
       group  = try(each.names.registry_resource_group, each.names.resource_group)
       closed = !each.model_registry.public_network_access
+      apart  = try(each.names.registry_resource_group, each.names.resource_group) != each.names.resource_group
     } if try(each.model_registry, null) != null && try(each.names.registry, null) == local.names.registry
   ]
-  registry_home         = try(local.registry_homes[0], { group = local.names.resource_group, closed = false })
+  registry_home         = try(local.registry_homes[0], { group = local.names.resource_group, closed = false, apart = false })
   registry_subscription = coalesce(try(local.names.registry_subscription, null), data.azurerm_client_config.current.subscription_id)
   registry_group_id     = "/subscriptions/${local.registry_subscription}/resourceGroups/${local.registry_home.group}"
   registry_id           = "${local.registry_group_id}/providers/Microsoft.MachineLearningServices/registries/${local.names.registry}"
@@ -25,7 +26,12 @@ locals {
     model_registry_storage = jsondecode(azurerm_resource_group_template_deployment.registry_storage[0].output_content).id.value
   } : {}
 
+  # Deployments and batch jobs load models under their own identities. In a group that holds more than the registry that
+  # would be a right to all of it, and in another subscription it is for the owner of an open registry to give.
+  reads_registry = local.config.model.source == "registry" && local.registry_home.apart && (local.closed_registry || try(local.names.registry_subscription, null) == null)
+
   registry_rights = { for key, assignment in local.assignments : key => assignment if assignment.on == "model_registry" }
+  registry_users  = concat(local.closed_registry ? ["workspace"] : [], local.reads_registry ? ["compute", "endpoint"] : [])
 }
 
 module "model_registry" {
@@ -42,7 +48,7 @@ module "model_registry" {
 
 # On the group of the registry and not on the registry, whose lock would keep it when the environment is deleted.
 resource "azurerm_role_assignment" "model_registry" {
-  for_each = { for key, assignment in local.registry_rights : key => assignment if local.closed_registry && local.rights.assignments[key].identity == "workspace" }
+  for_each = { for key, assignment in local.registry_rights : key => assignment if contains(local.registry_users, local.rights.assignments[key].identity) }
 
   scope                            = local.registry_group_id
   role_definition_id               = each.value.role_definition_id

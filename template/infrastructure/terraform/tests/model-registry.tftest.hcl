@@ -159,9 +159,10 @@ run "the_other_environments_reach_the_registry_that_they_read" {
   }
 
   assert {
-    condition = join(", ", [for each in azurerm_role_assignment.model_registry : "${each.principal_id} on ${each.scope}"]) == (
-      local.closed_registry ? "${azurerm_user_assigned_identity.workspace.principal_id} on ${local.registry_group_id}" : ""
-    )
-    error_message = "The managed network of each environment may connect to a closed registry."
+    condition = toset([for each in azurerm_role_assignment.model_registry : "${each.principal_id} ${basename(each.role_definition_id)} on ${each.scope}"]) == toset(concat(
+      local.closed_registry ? ["${azurerm_user_assigned_identity.workspace.principal_id} b556d68e-0be0-4f35-a333-ad7ee1ce17ea on ${local.registry_group_id}"] : [],
+      [for each in local.registry_home.apart ? [azurerm_user_assigned_identity.compute, azurerm_user_assigned_identity.endpoint] : [] : "${each.principal_id} acdd72a7-3385-48ef-bd42-f606fba81ae7 on ${local.registry_group_id}"],
+    ))
+    error_message = "What loads models may read the registry; the managed network may connect to a closed one; nothing else has a right."
   }
 }

@@ -6,8 +6,11 @@ mock_provider "azurerm" {
 }
 
 variables {
-  name      = "vnet-test"
-  workspace = "mlw-test"
+  name = "vnet-test"
+  workspace = {
+    name = "mlw-test"
+    id   = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-test/providers/Microsoft.MachineLearningServices/workspaces/mlw-test"
+  }
   place = {
     resource_group = "rg-test"
     location       = "westeurope"
@@ -24,7 +27,6 @@ variables {
   endpoints         = yamldecode(file("../shared/private-network.yml")).endpoints
   managed_endpoints = yamldecode(file("../shared/private-network.yml")).managed_endpoints
   resources = {
-    workspace          = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-test/providers/Microsoft.MachineLearningServices/workspaces/mlw-test"
     storage_account    = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-test/providers/Microsoft.Storage/storageAccounts/sttest"
     key_vault          = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-test/providers/Microsoft.KeyVault/vaults/kv-test"
     container_registry = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-test/providers/Microsoft.ContainerRegistry/registries/crtest"
@@ -100,7 +102,7 @@ run "what_the_environment_has_gets_a_private_endpoint_and_nothing_else" {
 
   assert {
     condition = toset([
-      for each in azurerm_private_endpoint.this :
+      for each in merge(azurerm_private_endpoint.this, azurerm_private_endpoint.workspace) :
       "${each.name} ${basename(each.private_service_connection[0].private_connection_resource_id)} ${join(",", each.private_service_connection[0].subresource_names)} ${length(each.private_dns_zone_group[0].private_dns_zone_ids)}"
       ]) == toset([
       "pe-workspace mlw-test amlworkspace 2",
@@ -115,7 +117,7 @@ run "what_the_environment_has_gets_a_private_endpoint_and_nothing_else" {
   }
 
   assert {
-    condition     = alltrue([for each in azurerm_private_endpoint.this : each.private_service_connection[0].is_manual_connection == false])
+    condition     = alltrue([for each in merge(azurerm_private_endpoint.this, azurerm_private_endpoint.workspace) : each.private_service_connection[0].is_manual_connection == false])
     error_message = "No endpoint waits for an approval."
   }
 
@@ -163,7 +165,6 @@ run "a_data_lake_and_a_model_registry_get_theirs" {
 
   variables {
     resources = {
-      workspace       = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-test/providers/Microsoft.MachineLearningServices/workspaces/mlw-test"
       storage_account = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-test/providers/Microsoft.Storage/storageAccounts/sttest"
       data_lake       = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-test/providers/Microsoft.Storage/storageAccounts/sttestdl"
       model_registry  = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-test/providers/Microsoft.MachineLearningServices/registries/mlr-test"
@@ -235,7 +236,7 @@ run "a_subnet_of_the_company_is_used_as_it_is" {
   }
 
   assert {
-    condition     = alltrue([for each in azurerm_private_endpoint.this : each.subnet_id == var.network.existing_subnet_id])
+    condition     = alltrue([for each in merge(azurerm_private_endpoint.this, azurerm_private_endpoint.workspace) : each.subnet_id == var.network.existing_subnet_id])
     error_message = "The private endpoints are in the subnet of the company."
   }
 
@@ -296,7 +297,7 @@ run "central_zones_are_used_by_their_ids" {
   }
 
   assert {
-    condition     = alltrue([for key, each in azurerm_private_endpoint.this : join(",", [for id in each.private_dns_zone_group[0].private_dns_zone_ids : basename(id)]) == join(",", var.endpoints[key].zones)])
+    condition     = alltrue([for key, each in merge(azurerm_private_endpoint.this, azurerm_private_endpoint.workspace) : join(",", [for id in each.private_dns_zone_group[0].private_dns_zone_ids : basename(id)]) == join(",", var.endpoints[key].zones)])
     error_message = "Each endpoint is registered in the central zones of its kind."
   }
 
@@ -326,7 +327,7 @@ run "a_policy_may_register_the_endpoints" {
 
   assert {
     condition = toset([
-      for each in azurerm_private_endpoint.policy :
+      for each in merge(azurerm_private_endpoint.policy, azurerm_private_endpoint.workspace_policy) :
       "${each.name} ${basename(each.private_service_connection[0].private_connection_resource_id)} ${join(",", each.private_service_connection[0].subresource_names)} ${each.private_service_connection[0].is_manual_connection}"
       ]) == toset([
       "pe-workspace mlw-test amlworkspace false",
@@ -341,7 +342,7 @@ run "a_policy_may_register_the_endpoints" {
   }
 
   assert {
-    condition     = length(azurerm_private_dns_zone.this) == 0 && alltrue([for each in azurerm_private_endpoint.policy : length(each.private_dns_zone_group) == 0])
+    condition     = length(azurerm_private_dns_zone.this) == 0 && alltrue([for each in merge(azurerm_private_endpoint.policy, azurerm_private_endpoint.workspace_policy) : length(each.private_dns_zone_group) == 0])
     error_message = "The zones are left to the policy."
   }
 

@@ -121,7 +121,10 @@ resource "azurerm_subnet_nat_gateway_association" "runners" {
 }
 
 locals {
-  endpoints         = { for key, endpoint in var.endpoints : key => endpoint if contains(keys(var.resources), endpoint.on) }
+  # That of the workspace is apart from the others, which are there before it.
+  endpoints          = { for key, endpoint in var.endpoints : key => endpoint if contains(keys(var.resources), endpoint.on) }
+  workspace_endpoint = { for key, endpoint in var.endpoints : key => endpoint if endpoint.on == "workspace" }
+
   managed_endpoints = { for key, endpoint in var.managed_endpoints : key => endpoint if contains(keys(var.resources), endpoint.on) }
   hosts             = var.network.outbound == "approved" ? var.network.outbound_hosts : []
 }
@@ -129,7 +132,7 @@ locals {
 # Zones of one's own, those that the company has in a central place, or none here: then a policy of the company adds them
 # to the endpoints.
 resource "azurerm_private_dns_zone" "this" {
-  for_each = var.network.dns == "own" ? toset(flatten([for endpoint in local.endpoints : endpoint.zones])) : []
+  for_each = var.network.dns == "own" ? toset(flatten([for endpoint in merge(local.endpoints, local.workspace_endpoint) : endpoint.zones])) : []
 
   name                = each.value
   resource_group_name = var.place.resource_group
@@ -211,13 +214,66 @@ resource "azurerm_role_assignment" "this" {
   skip_service_principal_aad_check = each.value.skip_service_principal_aad_check
 }
 
+resource "azurerm_private_endpoint" "workspace" {
+  for_each = var.network.dns == "policy" ? {} : local.workspace_endpoint
+
+  name                = "pe-${each.key}"
+  resource_group_name = var.place.resource_group
+  location            = var.place.location
+  tags                = var.place.tags
+  subnet_id           = local.subnet_id
+
+  private_service_connection {
+    name                           = "pe-${each.key}"
+    private_connection_resource_id = var.workspace.id
+    subresource_names              = [each.value.group]
+    is_manual_connection           = false
+  }
+
+  private_dns_zone_group {
+    name                 = "default"
+    private_dns_zone_ids = [for zone in each.value.zones : local.zones[zone]]
+  }
+}
+
+resource "azurerm_private_endpoint" "workspace_policy" {
+  for_each = var.network.dns == "policy" ? local.workspace_endpoint : {}
+
+  name                = "pe-${each.key}"
+  resource_group_name = var.place.resource_group
+  location            = var.place.location
+  tags                = var.place.tags
+  subnet_id           = local.subnet_id
+
+  private_service_connection {
+    name                           = "pe-${each.key}"
+    private_connection_resource_id = var.workspace.id
+    subresource_names              = [each.value.group]
+    is_manual_connection           = false
+  }
+
+  lifecycle {
+    ignore_changes = [private_dns_zone_group]
+  }
+}
+
+moved {
+  from = azurerm_private_endpoint.this["workspace"]
+  to   = azurerm_private_endpoint.workspace["workspace"]
+}
+
+moved {
+  from = azurerm_private_endpoint.policy["workspace"]
+  to   = azurerm_private_endpoint.workspace_policy["workspace"]
+}
+
 # The way out of the network in which the workspace runs jobs and endpoints. Azure was seen to lose rules that are
 # created at the same time (Azure/terraform-provider-azapi#453); `terraform apply -parallelism=1` creates them in turn.
 resource "azurerm_machine_learning_workspace_network_outbound_rule_private_endpoint" "this" {
   for_each = { for key, endpoint in local.managed_endpoints : key => endpoint if endpoint.group != "amlregistry" }
 
   name                = each.key
-  workspace_id        = var.resources.workspace
+  workspace_id        = var.workspace.id
   service_resource_id = var.resources[each.value.on]
   sub_resource_target = each.value.group
 }
@@ -226,7 +282,7 @@ resource "azurerm_machine_learning_workspace_network_outbound_rule_fqdn" "this" 
   for_each = { for number, host in local.hosts : "host-${number}" => host }
 
   name             = each.key
-  workspace_id     = var.resources.workspace
+  workspace_id     = var.workspace.id
   destination_fqdn = each.value
 
   # With the first host Azure creates a firewall, for which azurerm's 30 minutes can be too short.
@@ -280,7 +336,7 @@ resource "azurerm_resource_group_template_deployment" "rule" {
     resources = [{
       type       = "Microsoft.MachineLearningServices/workspaces/outboundRules"
       apiVersion = "2026-05-01"
-      name       = "${var.workspace}/${each.key}"
+      name       = "${var.workspace.name}/${each.key}"
       properties = each.value
     }]
   })

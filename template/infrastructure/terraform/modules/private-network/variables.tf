@@ -4,8 +4,8 @@ variable "name" {
 }
 
 variable "workspace" {
-  description = "Name of the Azure ML workspace."
-  type        = string
+  description = "Name and resource id of the Azure ML workspace, which is made after what it needs has private endpoints."
+  type        = object({ name = string, id = string })
 }
 
 variable "place" {
@@ -98,7 +98,7 @@ variable "managed_endpoints" {
 }
 
 variable "resources" {
-  description = "Resource ids of what this environment has; endpoints of other resources are left out."
+  description = "Resource ids of what this environment has beside the workspace; endpoints of other resources are left out."
   type        = map(string)
 }
 

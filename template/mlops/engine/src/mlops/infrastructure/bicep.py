@@ -165,18 +165,19 @@ def _destroy(shell: Shell, config: EnvironmentConfig) -> None:
 
 
 def _delete_rights_to_registry(shell: Shell, config: EnvironmentConfig) -> None:
-    """Delete what the workspace's identity may do in the group of a closed registry, which outlives the environment.
+    """Delete what the environment's identities may do in the group of the registry, which outlives the environment.
 
-    A deployment gives it to the next identity of that name, and Azure refuses that while the old one has it.
+    A deployment gives it to the next identities of these names, and Azure refuses that while the old ones have it.
     """
     names = config.names
-    if not config.closed or names.registry_resource_group is None or shell.dry_run:
+    has_rights = config.closed or config.model.source == "registry"
+    if not has_rights or names.registry_resource_group is None or shell.dry_run:
         return
-    place = ("--name", str(names.workspace_identity), "--resource-group", names.resource_group)
-    identity = find(shell, "identity", "show", *place)
-    if identity is None:
+    identities = find(shell, "identity", "list", "--resource-group", names.resource_group)
+    if not identities:
         return
     subscription = names.registry_subscription or account(shell).subscription
     scope = f"/subscriptions/{subscription}/resourceGroups/{names.registry_resource_group}"
-    if ids := [role["id"] for role in role_assignments(shell, scope, identity["principalId"])]:
+    roles = [role for each in identities for role in role_assignments(shell, scope, each["principalId"])]
+    if ids := [role["id"] for role in roles]:
         shell.run("az", "role", "assignment", "delete", "--ids", *ids)

@@ -6,7 +6,7 @@ from typing import Any
 
 from mlops.config import CustomerKey, Network, choose, load_environment
 from mlops.errors import CommandError
-from mlops.infrastructure.workspace import purge_command
+from mlops.infrastructure.workspace import has_key, purge_command
 from mlops.shell import quoted
 from mlops.subscription import account as azure
 from mlops.subscription.checks import Context, Finding, error, ok, overlap, warning
@@ -89,6 +89,13 @@ def registry(context: Context) -> Iterator[Finding]:
     elif item is None and (home := _closed_home(context)):
         text = f"{name} is not there, and the network of {context.config.environment} connects to it"
         yield error(text, f"`uv run mlops provision --environment {home}` first")
+    elif item is None and (home := _home_without_group(context)):
+        group, file = context.config.registry_group, context.file
+        text = f"there is no resource group {group} here, and {context.config.environment} grants rights to read there"
+        remedy = (
+            f"`uv run mlops bootstrap --environment {home}` first, or, if it is in another subscription, write that"
+        )
+        yield error(text, f"{remedy} as names.registry_subscription into {file}")
     elif item is None:
         later = f"it comes with {project.first_environment} or the first `mlops promote`"
         yield ok(f"{name} is not there yet: {'`mlops provision` makes it' if wanted else later}")
@@ -112,6 +119,17 @@ def _closed_home(context: Context) -> str | None:
         if section and not section.public_network_access:
             return name
     return None
+
+
+def _home_without_group(context: Context) -> str | None:
+    """Return the environment that builds the registry which this one reads, while its resource group is not here."""
+    config = context.config
+    if config.model.source != "registry" or config.names.registry_subscription:
+        return None
+    configs = [load_environment(context.project, name) for name in context.project.environments]
+    homes = [each for each in configs if each.builds_registry_apart and not each.keeps_registry_in_own_group]
+    missing = homes and context.az("group", "show", "--name", config.registry_group) is None
+    return homes[0].environment if missing else None
 
 
 def _other_subscription(context: Context, subscription: str) -> Iterator[Finding]:
@@ -260,7 +278,7 @@ def _customer_key(context: Context, customer: CustomerKey) -> Iterator[Finding]:
     elif not vault["properties"].get("enablePurgeProtection"):
         remedy = f"its owner turns it on: `az keyvault update --name {name} --enable-purge-protection true`"
         yield error(f"{name} has no purge protection, without which Azure takes no key", remedy)
-    elif (workspace := context.workspace) and "encryption" not in workspace["properties"]:
+    elif (workspace := context.workspace) and not has_key(workspace["properties"]):
         remedy = f"{context.command('teardown')[:-1]} --all` first, models and data included, or remove {key}"
         yield error(f"{context.config.names.workspace} was made without this key, and takes none any more", remedy)
     else:

@@ -68,6 +68,14 @@ def _losses(plan: str) -> Iterator[Loss]:
         yield Loss(address, kind, str((change.get("before") or {}).get("name", address)))
 
 
+def instances(state: str) -> list[str]:
+    """Return the names of the compute instances in a state, as JSON."""
+    root = json.loads(state).get("values", {}).get("root_module", {})
+    resources = [each for module in root.get("child_modules", ()) for each in module.get("resources", ())]
+    found = [each for each in resources if each["type"] == DEPLOYMENT and INSTANCE.search(each["address"])]
+    return [str(each["values"]["name"]) for each in found]
+
+
 def describe(found: list[Loss]) -> str:
     """Return the line for the page of a plan; empty without a loss."""
     return f"{PREFIX}{', '.join(map(str, found))}." if found else ""

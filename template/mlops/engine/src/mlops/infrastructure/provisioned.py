@@ -14,7 +14,7 @@ from mlops.errors import CommandError, UserError
 from mlops.infrastructure import checks, preview
 from mlops.infrastructure.workspace import (
     ENDPOINT_PROVIDERS,
-    check_network,
+    check_workspace,
     provisioning_remedy,
     workflows_principal,
 )
@@ -69,7 +69,7 @@ class Provisioned(ABC):
         if deployer == WORKFLOWS:
             deployer = workflows_principal(self.project, config, dry_run=dry_run)
         if action in ("plan", "apply") and not dry_run:
-            check_network(self.project, config)
+            check_workspace(self.project, config)
         waited = 0
         while True:
             try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from mlops.config import EnvironmentConfig, TerraformState, builds_registry_apart
 from mlops.errors import CommandError, UserError
-from mlops.infrastructure.losses import check_confirmed, describe, losses
+from mlops.infrastructure.losses import check_confirmed, describe, instances, losses
 from mlops.infrastructure.provisioned import Provisioned
 from mlops.infrastructure.workspace import (
     delete_instance,
@@ -158,7 +158,8 @@ class Terraform(Provisioned):
             arguments += ["-var", "deployer_principal_type=ServicePrincipal"]
         if action == "destroy":
             environment.initialise()
-            for instance in existing_instances(shell, self.project, config):
+            # Also those that have left the config without a run, or whose add-on has left the answers.
+            for instance in dict.fromkeys([*existing_instances(shell, self.project, config), *environment.instances()]):
                 delete_instance(shell, config, instance)
             modules = [environment]
             if config.builds_registry_apart:
@@ -224,8 +225,8 @@ class Module:
             return "\n".join(filter(None, [describe(losses(document)), self._show(file)]))
         found = losses(document)
         check_confirmed(self.config, found, confirm)
-        if instances := [loss.name for loss in found if loss.is_instance]:
-            for instance in instances:
+        if removed := [loss.name for loss in found if loss.is_instance]:
+            for instance in removed:
                 delete_instance(self.shell, self.config, instance)
             # The machines are gone with the records of their deployments, so the rest is another plan.
             self.run("plan", *arguments, f"-out={file}")
@@ -243,11 +244,16 @@ class Module:
         plan.unlink(missing_ok=True)
         return ""
 
+    def instances(self) -> list[str]:
+        """Return the names of the compute instances in the state."""
+        return instances(self._show("", "-json"))
+
     def _show(self, file: str, *words: str) -> str:
-        """Return a plan as text, or as JSON; a dry run has none."""
+        """Return a plan, or without a file the state, as text or as JSON; a dry run has none."""
         if self.shell.dry_run:
             return "{}" if words else ""
-        return self.shell.read("terraform", f"-chdir={self.folder}", "show", "-no-color", *words, file)
+        what = [*words, file] if file else words
+        return self.shell.read("terraform", f"-chdir={self.folder}", "show", "-no-color", *what)
 
 
 def _changed(plan: str, kind: str) -> int:

@@ -1,6 +1,7 @@
 """The workspace, whatever builds it: queries and calls to Azure, and the remedies of the most frequent errors."""
 
 import re
+from typing import Any
 
 from mlops.azureml.remedies import remedy
 from mlops.config import PRIVATE_NETWORK, EnvironmentConfig
@@ -57,13 +58,14 @@ def existing_instances(shell: Shell, project: Project, config: EnvironmentConfig
     return [name for name in names if _exists(shell, config, "computes", name)]
 
 
-def check_network(project: Project, config: EnvironmentConfig) -> None:
-    """Stop a private network for a workspace that is there without one, before its cluster is deleted for it.
+def check_workspace(project: Project, config: EnvironmentConfig) -> None:
+    """Stop what a workspace that is there no longer takes, before anything is deleted for it: a network, or a key.
 
     Raises:
-        UserError: There is such a workspace.
+        UserError: The config has one, and the workspace was made without it.
     """
-    if not config.closed:
+    key = config.security and config.security.customer_key
+    if not config.closed and not key:
         return
     shell = Shell(project.root, remedies=azure.REMEDIES, quiet=True)
     place = ("--resource-group", config.names.resource_group, "--name", config.names.workspace)
@@ -71,13 +73,25 @@ def check_network(project: Project, config: EnvironmentConfig) -> None:
     if found is None:
         return
     properties = found["properties"]
+    end = f"first run `uv run mlops teardown --environment {config.environment} --all`, models and data included"
+    if key and not has_key(properties):
+        raise UserError(
+            f"workspace {config.names.workspace} is there without a key of the company, and Azure takes none "
+            f"afterwards: {end}, or take security.customer_key out of config/{config.environment}.yml"
+        )
+    if not config.closed:
+        return
     mode = (properties.get("managedNetwork") or {}).get("isolationMode")
     if mode == "Disabled" or (mode is None and properties.get("publicNetworkAccess") == "Enabled"):
         raise UserError(
             f"workspace {config.names.workspace} is there without a private network, and Azure adds none to a "
-            f"workspace that has compute: first run `uv run mlops teardown --environment {config.environment} --all`, "
-            "or take the add-on private-network back"
+            f"workspace that has compute: {end}, or take the add-on private-network back"
         )
+
+
+def has_key(properties: dict[str, Any]) -> bool:
+    """Return whether a workspace was made with a key of the company."""
+    return (properties.get("encryption") or {}).get("status") == "Enabled"
 
 
 def delete_instance(shell: Shell, config: EnvironmentConfig, name: str) -> None:
@@ -103,7 +117,7 @@ def delete_old_rules(shell: Shell, project: Project, config: EnvironmentConfig) 
     """
     if not config.closed or shell.dry_run:
         return
-    place = ("--resource-group", config.names.resource_group, "--name", "private-network")
+    place = ("--resource-group", config.names.resource_group, "--name", "private-network-outbound")
     deployed = azure.find(shell, "deployment", "group", "show", *place, "--query", "properties.outputResources[].id")
     if deployed is None:
         return
@@ -234,6 +248,11 @@ def provisioning_remedy(output: str, config: EnvironmentConfig) -> UserError | N
         r"ResourceNotFound.{1,300}MachineLearningServices/registries": (
             f"there is no model registry {names.registry} that {environment} could connect to: first provision the "
             "environment that builds it (model_registry in its file)"
+        ),
+        rf"ResourceGroupNotFound.{{1,100}}{re.escape(names.registry_resource_group or 'of a registry')}": (
+            f"the model registry's resource group {names.registry_resource_group} is not in this subscription: run "
+            "`uv run mlops bootstrap` for the environment that builds the registry (model_registry in its file), or, "
+            f"where that is in another subscription, write its id as names.registry_subscription into {file}"
         ),
         r"ScopeLocked": "a lock forbids the change (details above): remove it in the portal, then run this again",
         r"DeploymentActive": "another run is at work on this environment: wait for its end, then run this again",

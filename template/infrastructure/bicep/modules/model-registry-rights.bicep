@@ -6,7 +6,7 @@ param environmentSubscription string
 @description('Resource group of the environment that reads the registry.')
 param environmentGroup string
 
-@description('The role assignments of the workspace; the name is that of its identity.')
+@description('The role assignments on the registry; the name is that of an identity of the environment.')
 param rights right[]
 
 resource identities 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = [
