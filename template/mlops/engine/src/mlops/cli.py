@@ -51,13 +51,27 @@ def local(
     set_: Annotated[list[str] | None, typer.Option("--set", help="Another pipeline input: NAME=VALUE.")] = None,
     port: Annotated[int | None, typer.Option(help="The endpoint's port. Default: a free one.")] = None,
     skip_lint: Annotated[bool, typer.Option("--skip-lint", help="Do not check the definitions first.")] = False,
+    name: Annotated[str, typer.Option(help="What `mlops compare` calls this run. Default: the overrides.")] = "",
+    no_register: Annotated[
+        bool, typer.Option("--no-register", help="An experiment: train and evaluate, and leave the champion alone.")
+    ] = False,
 ) -> None:
     """Run the whole loop: check, train, register, serve, score, report."""
     from mlops.local.run import run_local
     from mlops.project import Project
 
-    inputs = dict(_pair(text) for text in set_ or [])
-    run_local(Project.load(), isolated=isolated, overrides=overrides, set_inputs=inputs, port=port, skip_lint=skip_lint)
+    if no_register and port is not None:
+        raise UserError("--no-register serves nothing: leave out --port")
+    run_local(
+        Project.load(),
+        isolated=isolated,
+        overrides=overrides,
+        set_inputs=dict(_pair(text) for text in set_ or []),
+        port=port,
+        skip_lint=skip_lint,
+        name=name,
+        register=not no_register,
+    )
 
 
 @app.command(rich_help_panel=LOCAL)
