@@ -121,7 +121,8 @@ def _search(arguments: argparse.Namespace, tuning: Tuning, judge: Judge, confide
     if before := study.trials():
         print(f"going on after {len(before)} candidates of this search: {_best(found())}", flush=True)
     started = time.monotonic()
-    pipeline_run.log(tags={"search": judge.metric.name})
+    goal = "maximize" if judge.metric.higher_is_better else "minimize"
+    pipeline_run.log(tags={"search": judge.metric.name, "goal": goal})
     with step_run("tune"):
         mlflow.log_params({"folds": tuning.folds, "sampling": tuning.sampling, "space": str(_space(tuning))[:500]})
         while not (so_far := found()).settings_tried or len(so_far.trials) < tuning.trials:

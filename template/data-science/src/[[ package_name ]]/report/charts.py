@@ -277,6 +277,26 @@ def scoreboard(scores: Sequence[tuple[str, float]], floor: float, higher_is_bett
         return _svg(figure, "scoreboard", alt)
 
 
+def run_scores(name: str, points: Sequence[tuple[str, float, str]], label: str, alt: str) -> str:
+    """Draw one score for each run.
+
+    Args:
+        name: of the chart, one of its own on the page.
+        points: title, score, and "best", "champion" or "run".
+        label: of the axis.
+        alt: the finding.
+    """
+    colours = {"best": CHALLENGER, "champion": CHAMPION, "run": MUTED}
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _rows([title for title, _, _ in points], extra=1.0)
+        for row, (_, value, kind) in enumerate(points):
+            axes.plot([value], [row], marker="o" if kind == "best" else "D", markersize=7, color=colours[kind])
+            _value(axes, row, value)
+        axes.margins(x=0.08)
+        axes.set_xlabel(label)
+        return _svg(figure, name, alt)
+
+
 def gain(value: float, lower: float, upper: float, minimum: float, label: str, alt: str) -> str:
     """Draw the gain over the champion with its interval, and the gain that it must exceed."""
     with matplotlib.rc_context(_STYLE):

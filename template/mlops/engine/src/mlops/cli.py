@@ -107,6 +107,32 @@ def summary(
 
 
 @app.command(rich_help_panel=LOCAL)
+def compare(
+    runs: Annotated[
+        list[str] | None, typer.Argument(help="Numbers, or parts of names. Default: the last runs.")
+    ] = None,
+    last: Annotated[int, typer.Option(min=1, help="How many of the last runs.")] = 10,
+    metric: Annotated[str, typer.Option(help="What orders them. Default: the metric that decides.")] = "",
+) -> None:
+    """Show the runs of this machine side by side: what was different, and which one is the best."""
+    from mlops.local.comparison import compare as compare_runs
+    from mlops.project import Project
+
+    compare_runs(Project.load(), last=last, metric=metric, chosen=runs or [])
+
+
+@app.command(rich_help_panel=LOCAL)
+def ui(
+    port: Annotated[int | None, typer.Option(help="Its port. Default: 5000, or a free one (0, too).")] = None,
+) -> None:
+    """Keep MLflow's pages open, which show all runs and models of this machine."""
+    from mlops.local.ui import show
+    from mlops.project import Project
+
+    show(Project.load(), port)
+
+
+@app.command(rich_help_panel=LOCAL)
 def serve(port: Annotated[int, typer.Option(help="The endpoint's port.")] = 5001) -> None:
     """Keep the newest registered model up as a live endpoint."""
     from mlops.local.serving import serve as keep_serving

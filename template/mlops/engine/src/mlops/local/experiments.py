@@ -20,6 +20,7 @@ NUMBER, OVERRIDES, FOLDER, ERROR, WITHOUT_REGISTRY = "number", "overrides", "fol
 
 SETTINGS = "as in model.yml"
 _COMMIT, _CHANGED = "mlflow.source.git.commit", "uncommitted"
+_NONE = "no run is recorded yet: run `uv run mlops local` first"
 _LONGEST_NAME, _PAGE = 60, 1000
 _HYPERPARAMETERS = "training.hyperparameters."
 
@@ -173,6 +174,16 @@ class History:
     champion_run: str | None
 
 
+def require_store(project: Project) -> None:
+    """Check that there are runs.
+
+    Raises:
+        UserError: There is no database of them.
+    """
+    if not (local_folder(project) / "mlflow.db").is_file():
+        raise UserError(_NONE)
+
+
 def read_history(project: Project, last: int, chosen: Sequence[str] = ()) -> History:
     """Read runs of this machine: the chosen ones, or the last ones and that of the champion.
 
@@ -185,8 +196,7 @@ def read_history(project: Project, last: int, chosen: Sequence[str] = ()) -> His
         UserError: There is none, one that was chosen is not there, or the database cannot be read.
     """
     folder = local_folder(project)
-    if not (folder / "mlflow.db").is_file():
-        raise UserError("no run is recorded yet: run `uv run mlops local` first")
+    require_store(project)
     with preserved_process():
         os.environ.update(local_variables(project))
         import mlflow
@@ -208,7 +218,7 @@ def _read(client: Any, project: Project, last: int, chosen: Sequence[str]) -> Hi
     found = _search(client, experiment.experiment_id, f"tags.{NUMBER} != ''") if experiment else []
     found = sorted(found, key=lambda run: int(run.data.tags[NUMBER]))
     if not found:
-        raise UserError("no run is recorded yet: run `uv run mlops local` first")
+        raise UserError(_NONE)
     version = project.module("core.endpoint").champion(client, model.name)
     champion = version and client.get_run(version.run_id).data.tags.get("mlflow.parentRunId")
     if chosen:

@@ -122,7 +122,7 @@ def run_local(
         report = _publish(evaluation / "report.html", steps.outputs, local / "report")
         if not register:
             _say_decision(evaluation)
-            say(f"experiment nothing is registered, and no champion changes: --no-register ({_scores(evaluation)})")
+            say(f"model      none is registered, and the champion stays (--no-register); new: {_scores(evaluation)}")
             return _end(folder, report, started)
         registration = _read(_output(steps, REGISTRATION) / "registration.json")
         begun = time.perf_counter()
