@@ -120,10 +120,10 @@ def run_local(
             steps = run_pipeline(pipeline, folder, isolated=isolated, environment=variables)
         evaluation = _output(steps, "evaluation")
         report = _publish(evaluation / "report.html", steps.outputs, local / "report")
+        _say_decision(evaluation)
         if not register:
-            _say_decision(evaluation)
             say(f"model      none is registered, and the champion stays (--no-register); new: {_scores(evaluation)}")
-            return _end(folder, report, started)
+            return _end(folder, report, evaluation, started)
         registration = _read(_output(steps, REGISTRATION) / "registration.json")
         begun = time.perf_counter()
         try:
@@ -133,19 +133,19 @@ def run_local(
                 predictions = query(project, pipeline, endpoint)
                 batch = _score_batch(project, pipeline, endpoint, folder / "predictions.csv")
         except NoChampionError:
-            _say_decision(evaluation)
+            _say_next(evaluation)
             first, *others = registration["reasons"]
             more = f", and {len(others)} more above" if others else ""
             raise UserError(f"the model is not good enough to serve: {first}{more} (report: {report})") from None
-    _say_decision(evaluation)
     verdict = "was promoted and serves" if registration["registered"] else "stays the champion"
     say(f"model      {champion.name} version {champion.version} {verdict}; new: {_scores(evaluation)}")
     served = Served(champion.name, champion.version, registration["registered"], predictions, batch)
-    return _end(folder, report, started, served)
+    return _end(folder, report, evaluation, started, served)
 
 
-def _end(folder: Path, report: Path, started: float, served: "Served | None" = None) -> LocalResult:
-    """Print where everything is; return it."""
+def _end(folder: Path, report: Path, evaluation: Path, started: float, served: "Served | None" = None) -> LocalResult:
+    """Print what to do next and where everything is; return it."""
+    _say_next(evaluation)
     say(f"run        {folder}")
     say(f"report     {report}")
     seconds = time.perf_counter() - started
@@ -294,16 +294,19 @@ def _drift(evaluation: Path) -> str:
 
 
 def _say_decision(evaluation: Path) -> None:
-    """Print drift, the decision with its reasons, and what to do next: a line for each."""
+    """Print drift, and the decision with its reasons: a line for each."""
     decision = _read(evaluation / "decision.json")
     say(f"drift      {_drift(evaluation)}")
     say(f"decision   {'promote' if decision['promote'] else 'do not promote'}, because")
     for reason in (*decision["reasons"], decision["note"], *decision["better_baselines"]):
         if reason:
             say(f"           - {reason}")
-    say("next       what to do:")
-    for step in decision["next"]:
-        say(f"           - {step}")
+
+
+def _say_next(evaluation: Path) -> None:
+    """Print what to do next, a line for each step."""
+    for step in _read(evaluation / "decision.json").get("next", []):
+        say(f"next       {step}")
 
 
 def _scores(evaluation: Path) -> str:

@@ -37,6 +37,7 @@ def show(project: Project, port: int | None = None, wait: Callable[[], None] | N
     require_store(project)
     chosen = _port(port)
     log = local_folder(project) / "ui.log"
+    say("MLflow's server is starting, which takes some seconds.")
     url = f"http://{HOST}:{chosen}"
     try:
         with _server(project, chosen, log) as process:
