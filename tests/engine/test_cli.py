@@ -24,7 +24,7 @@ INFRASTRUCTURE = ["bootstrap", "doctor", "provision"]
 def test_help_lists_every_command_with_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--help") == 0
     shown = capsys.readouterr().out
-    for name in ["local", "lint", "serve", "tune", *VERBS, *INFRASTRUCTURE]:
+    for name in ["local", "lint", "serve", "tune", "compare", "ui", *VERBS, *INFRASTRUCTURE]:
         assert f" {name} " in shown
     for command in typer.main.get_command(cli.app).commands.values():  # type: ignore[attr-defined]
         assert "\n" not in (command.help or "\n").strip()

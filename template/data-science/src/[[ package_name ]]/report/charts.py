@@ -83,9 +83,9 @@ def _rows(labels: Sequence[str], extra: float = 0.75) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _value(axes: Axes, row: int, value: float) -> None:
+def _value(axes: Axes, row: int, value: float, digits: int = 3) -> None:
     """Write the value to the right of its row, where it covers nothing."""
-    axes.text(1.02, row, f"{value:.3g}", transform=axes.get_yaxis_transform(), va="center")
+    axes.text(1.02, row, f"{value:.{digits}g}", transform=axes.get_yaxis_transform(), va="center")
 
 
 def _short(labels: Sequence[str], length: int = 22) -> list[str]:
@@ -291,7 +291,7 @@ def run_scores(name: str, points: Sequence[tuple[str, float, str]], label: str, 
         figure, axes = _rows([title for title, _, _ in points], extra=1.0)
         for row, (_, value, kind) in enumerate(points):
             axes.plot([value], [row], marker="o" if kind == "best" else "D", markersize=7, color=colours[kind])
-            _value(axes, row, value)
+            _value(axes, row, value, digits=4)
         axes.margins(x=0.08)
         axes.set_xlabel(label)
         return _svg(figure, name, alt)

@@ -17,9 +17,8 @@ def build(document: Mapping[str, Any]) -> str:
     """
     groups = document["groups"][::-1]
     figures = [_scores(place, group) for place, group in enumerate(groups)]
-    verdict = [line.strip().removeprefix("- ") for line in document["verdict"]]
     pairs = list(zip(groups, figures, strict=True))
-    return templates().get_template("comparison.html").render(document=document, groups=pairs, verdict=verdict)
+    return templates().get_template("comparison.html").render(document=document, groups=pairs)
 
 
 def _scores(place: int, group: Mapping[str, Any]) -> Figure:

@@ -99,8 +99,8 @@ def _undecided(rival: str, evaluation: Evaluation, interval: Interval) -> str:
     name = evaluation.policy.metric.name
     return (
         f"Give it more held-out rows: it is better than {rival} by {number(interval.gain)} in {name}, which may be luck "
-        f"with {evaluation.compared_rows or len(evaluation.actual):,} rows. More data in data/raw, or a larger "
-        "training.test_size, can tell; promotion.confidence says how sure you want to be."
+        f"with {evaluation.compared_rows or len(evaluation.actual):,} rows. More data in data/raw can tell; "
+        "promotion.confidence says how sure you want to be."
     )
 
 

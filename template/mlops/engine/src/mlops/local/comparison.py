@@ -85,7 +85,7 @@ def compare(project: Project, *, last: int = 10, metric: str = "", chosen: Seque
     page.parent.mkdir(parents=True, exist_ok=True)
     text = project.module("report.comparison").build(document(comparison))
     page.write_text(text, encoding="utf-8")
-    say(f"page       {page}")
+    say(f"page: {page}")
     return page
 
 
@@ -184,7 +184,9 @@ def lines(comparison: Comparison, *, every_trial: bool = False) -> Iterator[str]
     for run in comparison.searches:
         yield from _trial_lines(run, every=every_trial)
         yield ""
-    yield from verdict(comparison)
+    for line, because in verdict(comparison):
+        yield line
+        yield from (f"  - {reason}" for reason in because)
 
 
 def _table(group: Group, history: History) -> Iterator[str]:
@@ -246,30 +248,27 @@ def _candidate(trial: Trial, run: Experiment) -> str:
     return " ".join(f"{key}={value}" for key, value in other.items()) or "the settings"
 
 
-def verdict(comparison: Comparison) -> Iterator[str]:
-    """Say which run is the best, who is the champion, and why they are not the same."""
+def verdict(comparison: Comparison) -> list[tuple[str, list[str]]]:
+    """Say which run is the best, who is the champion, and why they are not the same: lines, each with its reasons."""
     history = comparison.history
     if not comparison.groups:
-        yield "None of these runs has a score on held-out rows: `uv run mlops local` gives one."
-        return
+        return [("None of these runs has a score on held-out rows: `uv run mlops local` gives one.", [])]
     group = comparison.groups[-1]
     best, metric = group.best, group.scores[0].name
     champion = next((run for run in history.runs if run.identity == history.champion_run), None)
-    yield f"best       run {best.title}: {metric} {number(best.metrics[metric])}"
+    found = [(f"best: run {best.title}, {metric} {number(best.metrics[metric])}", [])]
     if history.champion is None:
-        yield "champion   none: no model is registered"
+        found.append(("champion: none, because no model is registered", []))
     else:
-        known = f"run {champion.title}" if champion else "its run is not on record"
-        yield f"champion   version {history.champion}: {known}"
-    if champion is best:
-        return
-    if champion is not None and champion not in group.runs:
-        yield "           it was scored on other held-out examples, so the best run here need not be better"
-    yield f"why run {best.number} is not the champion:"
-    for reason in reasons(best, history):
-        yield f"  - {reason}"
+        known = f"run {champion.title}" if champion else "its run is not among these"
+        found.append((f"champion: version {history.champion}, {known}", []))
+    if champion is not best:
+        if champion is not None and champion not in group.runs:
+            found.append(("they were scored on other held-out examples: the best run need not be better", []))
+        found.append((f"run {best.number} is not the champion, because", reasons(best, history)))
     if best.tags.get("promote") == "true" and WITHOUT_REGISTRY in best.tags:
-        yield f"  `{command(best)}` runs it again, and registers a model that is promoted"
+        found.append((f"`{command(best)}` runs it again, and registers a model that is promoted", []))
+    return found
 
 
 def command(run: Experiment) -> str:
@@ -308,7 +307,7 @@ def document(comparison: Comparison) -> dict[str, Any]:
         ],
         "problems": [{"run": run.title, "reason": reason} for run, reason in comparison.problems],
         "searches": [_search(run) for run in comparison.searches],
-        "verdict": list(verdict(comparison)),
+        "verdict": verdict(comparison),
     }
 
 
