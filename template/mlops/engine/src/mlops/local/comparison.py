@@ -256,7 +256,7 @@ def verdict(comparison: Comparison) -> list[tuple[str, list[str]]]:
     group = comparison.groups[-1]
     best, metric = group.best, group.scores[0].name
     champion = next((run for run in history.runs if run.identity == history.champion_run), None)
-    found = [(f"best: run {best.title}, {metric} {number(best.metrics[metric])}", [])]
+    found: list[tuple[str, list[str]]] = [(f"best: run {best.title}, {metric} {number(best.metrics[metric])}", [])]
     if history.champion is None:
         found.append(("champion: none, because no model is registered", []))
     else:
