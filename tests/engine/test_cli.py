@@ -2,6 +2,7 @@
 
 import os
 import re
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -64,8 +65,23 @@ def test_every_verb_accepts_an_environment_and_a_dry_run(
     if verb == "deliver":
         assert run(verb, "--environment", "prod", "--dry-run") == 1
         assert run(verb, "--environment", "prod", "--dry-run", "--model-version", "1", "--sha256", "0" * 64) == 0
+    capsys.readouterr()
     assert run(verb, "--environment", "test", "--dry-run", *more) == 0, capsys.readouterr().err
     assert azure.log == []
+    shown = capsys.readouterr().out
+    assert shown.startswith("# Dry run: nothing is run.")
+    assert shown.count("Dry run") == 1
+
+
+@pytest.mark.parametrize("words", [("bootstrap",), ("provision",), ("teardown", "--all"), ("tune", "-e", "dev")])
+def test_a_dry_run_begins_with_a_line_that_says_so(
+    words: tuple[str, ...], project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*words, "--dry-run") == 0, capsys.readouterr().err
+    shown = capsys.readouterr().out
+    assert shown.startswith("# Dry run: nothing is run.")
+    assert shown.count("Dry run") == 1
+    assert not re.findall(r"^# .*\b(?:Deleted|Created|Started|is gone)\b.*", shown, re.M)
 
 
 def test_options_reach_the_verb(project: Project, azure: FakeAzure, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,7 +30,17 @@ app = typer.Typer(
 EnvironmentOption = Annotated[
     str, typer.Option("--environment", "-e", help="A file of config/.", show_default="the first environment")
 ]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the commands and run none.")]
+
+
+def _announce_dry_run(dry_run: bool) -> bool:
+    if dry_run:
+        print("# Dry run: nothing is run. The state in Azure is not known, so a usual one is assumed.", flush=True)
+    return dry_run
+
+
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", callback=_announce_dry_run, help="Show the commands and run none.")
+]
 VersionOption = Annotated[
     str | None, typer.Option("--model-version", help="Default: the pinned one, or the newest that may be used.")
 ]
