@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 from mlops.config import load_environment
 from mlops.errors import UserError
+from mlops.hyperparameters import run_name
 from mlops.local.runner import local_folder, local_variables, preserved_process
 from mlops.project import Project
 
@@ -21,8 +21,7 @@ NUMBER, OVERRIDES, FOLDER, ERROR, WITHOUT_REGISTRY = "number", "overrides", "fol
 SETTINGS = "as in model.yml"
 _COMMIT, _CHANGED = "mlflow.source.git.commit", "uncommitted"
 _NONE = "no run is recorded yet: run `uv run mlops local` first"
-_LONGEST_NAME, _PAGE = 60, 1000
-_HYPERPARAMETERS = "training.hyperparameters."
+_PAGE = 1000
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,7 @@ def beginning(
         kind: What its name begins with, when it is no training.
         registers: Whether it may register a model.
     """
-    words = " ".join(word.removeprefix(_HYPERPARAMETERS) for word in overrides.split())
-    shown = shorten(name or " ".join(filter(None, (kind, words))) or SETTINGS, _LONGEST_NAME, placeholder="...")
+    shown = name or " ".join(filter(None, (kind, run_name(overrides, "" if kind else SETTINGS))))
     tags = {FOLDER: folder.name, **({OVERRIDES: overrides} if overrides else {}), **_commit(project)}
     return Beginning(shown, tags if registers else {**tags, WITHOUT_REGISTRY: "true"})
 
