@@ -12,6 +12,7 @@ from command_line import run
 from fake_az import FakeAzure
 
 from mlops import cli, verbs
+from mlops.errors import CommandError
 from mlops.project import Project
 
 VERBS = [
@@ -46,6 +47,30 @@ def test_a_users_error_is_one_line_and_exit_code_1(project: Project, capsys: pyt
     assert run("train", "--environment", "stage") == 1
     captured = capsys.readouterr()
     assert captured.err == "error: unknown environment 'stage': config/ describes dev, test, prod\n"
+
+
+TERRAFORM = """\x1b[0m\x1b[1mInitializing the backend...\x1b[0m
+\x1b[31m╷\x1b[0m\x1b[0m
+\x1b[31m│\x1b[0m \x1b[0m\x1b[1m\x1b[31mError: \x1b[0m\x1b[0m\x1b[1mFailed to query available provider packages\x1b[0m
+\x1b[31m│\x1b[0m \x1b[0m
+\x1b[31m│\x1b[0m \x1b[0mCould not retrieve the list of available versions
+\x1b[31m╵\x1b[0m\x1b[0m
+"""
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        (TERRAFORM, "Failed to query available provider packages"),
+        ("WARNING: old\nERROR: (NotFound) no such group\nat the end", "(NotFound) no such group"),
+        ("one\ntwo\n", "two"),
+        ("\x1b[31m╷\x1b[0m\n", "exit code 3"),
+        ("", "exit code 3"),
+    ],
+)
+def test_the_error_of_another_program_is_its_own_words_without_box_and_colours(output: str, reason: str) -> None:
+    command = ("terraform", "-chdir=infrastructure/terraform", "init", "-input=false")
+    assert str(CommandError(command, 3, output)) == f"`terraform init` failed: {reason}"
 
 
 def test_outside_a_project_there_is_no_traceback(

@@ -86,7 +86,7 @@ def test_what_failed_was_stopped_or_still_runs_is_named_with_its_reason() -> Non
     assert "4 the run 4: no score\n  - was not evaluated\n" in shown
 
 
-def test_a_score_that_is_no_number_is_not_compared_but_named() -> None:
+def test_a_score_that_is_not_finite_is_named_and_not_compared() -> None:
     undefined = experiment(1, 7.0, metrics={"r2": 0.5, "test_rows": 5.0})
     assert "1 the run 1: no score\n  - its mae is missing, or not a finite number" in text(history(undefined))
 

@@ -91,7 +91,7 @@ def test_a_part_that_got_worse_is_named():
     assert step.startswith("Look at what is different in carrier=AA, carrier=BB, carrier=CC and 1 more:")
 
 
-def test_a_score_that_is_no_number_is_to_be_found_out():
+def test_a_score_that_is_not_finite_is_to_be_found_out():
     made = evaluation(production=False, rows=MANY)
     scores = {**made.scores, "challenger": {**made.scores["challenger"], "mae": np.nan}}
     [step] = refused(scores=scores)

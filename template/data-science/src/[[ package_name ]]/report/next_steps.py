@@ -85,7 +85,7 @@ def _after_refusal(evaluation: Evaluation) -> Iterator[str]:
         yield (
             f"Improve the model until its {name} reaches the floor of {number(policy.floor)}: `uv run mlops tune` looks "
             "for better hyperparameters, more examples and better features mostly help more. If the floor asks for what "
-            "nobody can predict, change promotion.floor in config/model.yml."
+            "no model can predict, change promotion.floor in config/model.yml."
         )
     yield from _against_champion(evaluation)
     yield from _about_parts(evaluation)
