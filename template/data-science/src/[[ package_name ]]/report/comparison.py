@@ -25,7 +25,9 @@ def _scores(place: int, group: Mapping[str, Any]) -> Figure:
     metric, runs = group["metrics"][0], group["runs"]
     best = next(run for run in runs if run["number"] == group["best"])
     points = [(run["title"], run["scores"][0], _mark(run, group)) for run in runs]
-    caption = f"Of {len(runs)} runs, {best['title']} has the best {metric}: {number(best['scores'][0])}"
+    caption = f"{best['title']} has {metric} {number(best['scores'][0])}"
+    if len(runs) > 1:
+        caption = f"Of {len(runs)} runs, {best['title']} has the best {metric}: {number(best['scores'][0])}"
     better = "higher" if group["higher_is_better"] else "lower"
     svg = charts.run_scores(f"runs-{place}", points, f"{metric} ({better} is better)", caption)
     return Figure(svg, f"{caption}.")
