@@ -228,6 +228,21 @@ def test_the_last_runs_are_read_with_that_of_the_champion(
         read_history(project, 1, ["9"])
 
 
+@pytest.mark.parametrize("registered_by", [None, "a run that is gone"])
+def test_a_champion_that_no_run_here_has_registered_is_named_by_its_version(
+    project: Project, begin: tuple[MlflowClient, Begin], registered_by: str | None
+) -> None:
+    client, start = begin
+    end_run(client, start())
+    name = load_environment(project, project.first_environment).model.name
+    client.create_registered_model(name)
+    client.create_model_version(name, local_folder(project).as_uri(), run_id=registered_by)
+    found = read_history(project, 1)
+    assert (found.champion, found.champion_run) == (1, None)
+    scored = history(experiment(1, 7.0))
+    assert "champion: version 1, its run is not among these" in text(History(scored.runs, 1, None))
+
+
 def test_trials_are_found_below_the_step_of_their_search(project: Project, begin: tuple[MlflowClient, Begin]) -> None:
     client, start = begin
     search = start(kind="search")

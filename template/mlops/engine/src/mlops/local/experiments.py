@@ -218,7 +218,7 @@ def _read(client: Any, project: Project, last: int, chosen: Sequence[str]) -> Hi
     if not found:
         raise UserError(_NONE)
     version = project.module("core.endpoint").champion(client, model.name)
-    champion = version and client.get_run(version.run_id).data.tags.get("mlflow.parentRunId")
+    champion = _pipeline_of(client, version)
     if chosen:
         kept = _chosen(found, chosen)
     else:
@@ -226,6 +226,19 @@ def _read(client: Any, project: Project, last: int, chosen: Sequence[str]) -> Hi
         kept = [run for run in found if run.info.run_id in newest]
     runs = [_experiment(client, experiment.experiment_id, run) for run in kept]
     return History(runs, version and int(version.version), champion)
+
+
+def _pipeline_of(client: Any, version: Any) -> str | None:
+    """Return the id of the run that has registered a version; None if a person has, or if it was deleted."""
+    if version is None or not version.run_id:
+        return None
+    from mlflow import MlflowException
+
+    try:
+        tags: Mapping[str, str] = client.get_run(version.run_id).data.tags
+    except MlflowException:
+        return None
+    return tags.get("mlflow.parentRunId")
 
 
 def _search(client: Any, experiment: str, condition: str) -> list[Any]:
