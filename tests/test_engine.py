@@ -48,7 +48,7 @@ RUNS: Runs = {
             "closed_loop",
             "summaries",
         ),
-        ("local", "runner", "serving", "drafts"),
+        ("local", "runner", "serving", "drafts", "comparison", "ui"),
     ),
     "python-sdk-v2": (("python_sdk_v2_definitions", "python_sdk_v2_fake_azure", "closed_loop", "every_version"),),
     "python-sdk-v1": (("python_sdk_v1_definitions", "python_sdk_v1_mlflow", "closed_loop", "every_version"),),

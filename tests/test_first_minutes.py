@@ -23,3 +23,16 @@ def test_two_commands_after_the_questions_give_a_live_score(newcomer: Path, uv: 
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     assert "scored" in result.stdout
     assert (newcomer / "uv.lock").exists()
+
+
+def test_the_notebook_opens_and_the_hooks_run(newcomer: Path, uv: str) -> None:
+    notebook = run_uv(uv, newcomer, "run", "--with", "jupyterlab", "jupyter", "lab", "--version")
+    assert notebook.returncode == 0, notebook.stderr[-2000:]
+    # The notebook finds the project's own packages.
+    package = next((newcomer / "data-science" / "src").glob("*/score.py")).parent.name
+    found = run_uv(uv, newcomer, "run", "--with", "jupyterlab", "python", "-c", f"import jupyterlab, {package}.prep")
+    assert found.returncode == 0, found.stderr[-2000:]
+    subprocess.run(["git", "init", "--quiet", newcomer], check=True)
+    hooks = run_uv(uv, newcomer, "run", "pre-commit", "install")
+    assert hooks.returncode == 0, hooks.stdout + hooks.stderr
+    assert "pre-commit" in (newcomer / ".git" / "hooks" / "pre-commit").read_text(encoding="utf-8")

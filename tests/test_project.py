@@ -250,7 +250,7 @@ def test_the_lint_finds_nothing_in_summaries(workspace: Path, run_with_others: R
 @only_in([*flavours(), SUMMARIES], looped_as)
 def test_the_local_loop_ends_with_a_live_score_and_a_report(looped: tuple[Path, str]) -> None:
     folder, output = looped
-    last = output.splitlines()[-8:]
+    last = output.splitlines()[-16:]
     assert any(re.search(r"scored +\d+ rows by http://127\.0\.0\.1:\d+/score: \[", line) for line in last), last
     assert any(line.startswith("report") for line in last), last
     report = (folder / ".local" / "report" / "index.html").read_text(encoding="utf-8")

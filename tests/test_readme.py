@@ -10,6 +10,9 @@ from conftest import Render, Run, answers_of
 FENCE = re.compile(r"^```bash\n(.*?)^```", re.M | re.S)
 RUN_ELSEWHERE = {
     "uv run mlops local": "test_project.test_the_local_loop_ends_with_a_live_score_and_a_report, and `make demo`",
+    "uv run mlops ui": "engine/test_ui.py, on a port of its own",
+    "uv run --with jupyterlab jupyter lab": "test_first_minutes.test_the_notebook_opens_and_the_hooks_run",
+    "uv run pre-commit install": "test_first_minutes.test_the_notebook_opens_and_the_hooks_run",
     "uv run pytest": "test_own_tests.test_they_pass_on_the_sample_and_leave_nothing_behind",
     "uvx --with copier-template-extensions copier update --trust": "test_update",
 }

@@ -12,6 +12,7 @@ from command_line import run
 from fake_az import FakeAzure
 
 from mlops import cli, verbs
+from mlops.errors import CommandError
 from mlops.project import CHANGE_ANSWER, Project
 
 VERBS = [
@@ -24,7 +25,7 @@ INFRASTRUCTURE = ["bootstrap", "doctor", "provision"]
 def test_help_lists_every_command_with_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--help") == 0
     shown = capsys.readouterr().out
-    for name in ["local", "lint", "serve", "tune", *VERBS, *INFRASTRUCTURE]:
+    for name in ["local", "lint", "serve", "tune", "compare", "ui", *VERBS, *INFRASTRUCTURE]:
         assert f" {name} " in shown
     for command in typer.main.get_command(cli.app).commands.values():  # type: ignore[attr-defined]
         assert "\n" not in (command.help or "\n").strip()
@@ -48,6 +49,30 @@ def test_a_users_error_is_one_line_and_exit_code_1(project: Project, capsys: pyt
     assert captured.err == "error: unknown environment 'stage': config/ describes dev, test, prod\n"
 
 
+TERRAFORM = """\x1b[0m\x1b[1mInitializing the backend...\x1b[0m
+\x1b[31m╷\x1b[0m\x1b[0m
+\x1b[31m│\x1b[0m \x1b[0m\x1b[1m\x1b[31mError: \x1b[0m\x1b[0m\x1b[1mFailed to query available provider packages\x1b[0m
+\x1b[31m│\x1b[0m \x1b[0m
+\x1b[31m│\x1b[0m \x1b[0mCould not retrieve the list of available versions
+\x1b[31m╵\x1b[0m\x1b[0m
+"""
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        (TERRAFORM, "Failed to query available provider packages"),
+        ("WARNING: old\nERROR: (NotFound) no such group\nat the end", "(NotFound) no such group"),
+        ("one\ntwo\n", "two"),
+        ("\x1b[31m╷\x1b[0m\n", "exit code 3"),
+        ("", "exit code 3"),
+    ],
+)
+def test_the_error_of_another_program_is_its_own_words_without_box_and_colours(output: str, reason: str) -> None:
+    command = ("terraform", "-chdir=infrastructure/terraform", "init", "-input=false")
+    assert str(CommandError(command, 3, output)) == f"`terraform init` failed: {reason}"
+
+
 def test_outside_a_project_there_is_no_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -64,8 +89,23 @@ def test_every_verb_accepts_an_environment_and_a_dry_run(
     if verb == "deliver":
         assert run(verb, "--environment", "prod", "--dry-run") == 1
         assert run(verb, "--environment", "prod", "--dry-run", "--model-version", "1", "--sha256", "0" * 64) == 0
+    capsys.readouterr()
     assert run(verb, "--environment", "test", "--dry-run", *more) == 0, capsys.readouterr().err
     assert azure.log == []
+    shown = capsys.readouterr().out
+    assert shown.startswith("# Dry run: nothing is run.")
+    assert shown.count("Dry run") == 1
+
+
+@pytest.mark.parametrize("words", [("bootstrap",), ("provision",), ("teardown", "--all"), ("tune", "-e", "dev")])
+def test_a_dry_run_begins_with_a_line_that_says_so(
+    words: tuple[str, ...], project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(*words, "--dry-run")  # the small project has nothing to provision, which is an error after the first line
+    shown = capsys.readouterr().out
+    assert shown.startswith("# Dry run: nothing is run.")
+    assert shown.count("Dry run") == 1
+    assert not re.findall(r"^# .*\b(?:Deleted|Created|Started|is gone)\b.*", shown, re.M)
 
 
 def test_options_reach_the_verb(project: Project, azure: FakeAzure, capsys: pytest.CaptureFixture[str]) -> None:

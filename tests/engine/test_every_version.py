@@ -2011,8 +2011,12 @@ def test_a_dry_run_asks_azure_for_nothing_and_names_all_that_it_shows(
     VERBS[verb](Session.open("dev", dry_run=True, root=project.root))
     assert cloud.asked == 0
     shown = capfd.readouterr().out
-    assert "Dry run" in shown
+    assert shown
     assert "None" not in shown
+    # Nothing has happened, so nothing is told as if it had.
+    assert not re.findall(
+        r"^# .*\b(?:Deleted|Created|Removed|Started|Promoted|is deleted|is gone|passed)\b.*", shown, re.M
+    )
 
 
 def test_each_verb_of_the_command_line_is_tried() -> None:

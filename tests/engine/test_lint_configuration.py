@@ -223,11 +223,27 @@ def test_the_settings_are_held_against_the_data(project: Project, key: str, valu
     assert words in line
 
 
+def test_all_that_is_wrong_in_the_settings_is_named_at_once(project: Project) -> None:
+    wrong = {"evaluation.metric": "f1_macro", "evaluation.slices": ["regoin"], "training.seed": -1}
+    for key, value in wrong.items():
+        set_key(project.settings, key, value)
+    found = lines(project)
+    assert len(found) == len(wrong)
+    assert all(any(key in line for line in found) for key in wrong)
+
+
+def test_a_hyperparameter_that_the_file_leaves_out_can_be_set_for_one_run(project: Project) -> None:
+    assert "rate" not in yaml.safe_load(project.settings.read_text(encoding="utf-8"))["training"]["hyperparameters"]
+    configuration.check_overrides(project, "training.hyperparameters.rate=0.5")
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
         ("training.seed", "write it as a.b.c=value"),
-        ("training.sed=7", "has no setting 'training.sed'"),
+        ("training.sed=7", "has no setting 'training.sed'; the nearest: training.seed"),
+        ("tuning.trails=7", "has no setting 'tuning.trails'; the nearest: tuning.trials"),
+        ("training.hyperparameters.rate=1e-3", "YAML takes it for a text, write 1.0e-3"),
         ("training.seed=often", "training.seed is an integer"),
         ("training.hyperparameters.rte=0.1", "training.hyperparameters.rte: unknown; the nearest is rate"),
         ("training.seed=7 evaluation.metric=f1_macro", "evaluation.metric: 'f1_macro' is not a regression metric"),

@@ -1,13 +1,14 @@
 """The whole local loop on this very project, with its own data; `.local` of the user stays untouched."""
 
 import contextlib
+import html
 import io
 import json
 import math
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +23,8 @@ from mlops import definitions
 from mlops.errors import UserError
 from mlops.lint import Finding
 from mlops.local import run as local
+from mlops.local.comparison import compare
+from mlops.local.experiments import read_history
 from mlops.local.runner import local_folder, local_variables
 from mlops.project import Project
 
@@ -51,6 +54,21 @@ def loop(project: Project) -> Loop:
     return Loop(project, first, first_lines, second, second_lines)
 
 
+@dataclass(frozen=True)
+class Experiment:
+    """A run that registers nothing, with what it printed."""
+
+    project: Project
+    result: local.LocalResult
+    lines: list[str]
+
+
+@pytest.fixture(scope="module")
+def experiment(loop: Loop) -> Experiment:
+    options = {"register": False, "name": "50 trees", "overrides": "training.hyperparameters.max_iter=50"}
+    return Experiment(loop.project, *run(loop.project, skip_lint=True, **options))
+
+
 def run(project: Project, **options: Any) -> tuple[local.LocalResult, list[str]]:
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         result = local.run_local(project, **options)
@@ -58,15 +76,17 @@ def run(project: Project, **options: Any) -> tuple[local.LocalResult, list[str]]
 
 
 def test_the_first_model_is_registered_and_answers(loop: Loop) -> None:
-    assert (loop.first.registered, loop.first.version) == (True, 1)
-    assert len(loop.first.predictions) == local.ROWS
-    assert loop.first.batch is not None
-    assert len(loop.first.batch.read_text(encoding="utf-8").splitlines()) > 1
+    served = loop.first.served
+    assert served is not None
+    assert (served.registered, served.version) == (True, 1)
+    assert len(served.predictions) == local.ROWS
+    assert served.batch is not None
+    assert len(served.batch.read_text(encoding="utf-8").splitlines()) > 1
 
 
 def test_the_same_model_again_is_not_promoted_and_the_champion_answers(loop: Loop) -> None:
-    assert (loop.second.registered, loop.second.version) == (False, 1)
-    assert loop.second.predictions == loop.first.predictions
+    assert loop.first.served is not None
+    assert loop.second.served == replace(loop.first.served, registered=False, batch=loop.second.run / "predictions.csv")
     assert any(line.startswith("model ") and "stays the champion" in line for line in loop.second_lines)
 
 
@@ -78,9 +98,29 @@ def test_the_report_of_the_latest_run_has_a_fixed_place(loop: Loop) -> None:
 
 def test_each_step_and_what_came_of_it_is_a_line(loop: Loop) -> None:
     names = ["lint", "tracking", *definitions.of(loop.project).pipeline().order()]
-    results = ["serve", "scored", "batch", "drift", "model", "run", "report", "done"]
-    assert [line.split()[0] for line in loop.first_lines] == names + results
-    assert [line.split()[0] for line in loop.second_lines] == names[1:] + results
+    results = ["drift", "decision", "serve", "scored", "batch", "model", "next", "run", "report", "done"]
+    for lines, expected in ((loop.first_lines, names + results), (loop.second_lines, names[1:] + results)):
+        assert list(dict.fromkeys(word for line in lines if (word := line.split()[0]) != "-")) == expected
+
+
+def test_each_reason_and_each_next_step_is_a_line_of_its_own_and_the_same_as_in_the_report(loop: Loop) -> None:
+    (file,) = loop.second.run.rglob("decision.json")
+    decision = json.loads(file.read_text(encoding="utf-8"))
+    reasons = [line.strip().removeprefix("- ") for line in loop.second_lines if line.strip().startswith("- ")]
+    assert reasons[: len(decision["reasons"])] == decision["reasons"]
+    assert [line.split(maxsplit=1)[1] for line in loop.second_lines if line.startswith("next ")] == decision["next"]
+    assert "predicts the same as the champion" in decision["next"][0]
+    page = html.unescape(loop.second.report.read_text(encoding="utf-8"))
+    for step in decision["next"]:
+        assert f"<li>{step}</li>" in page
+
+
+def test_no_line_is_cut_where_the_text_is_nowhere_else_and_none_has_an_escape_code(loop: Loop) -> None:
+    lines = loop.first_lines + loop.second_lines
+    assert [line for line in lines if "\x1b" in line or line.rstrip().endswith("...")] == []
+    logs = list(loop.first.run.rglob("log.txt"))
+    assert len(logs) == len(definitions.of(loop.project).pipeline().nodes)
+    assert [log for log in logs if "\x1b" in log.read_text(encoding="utf-8")] == []
     assert loop.first_lines[-2].split(maxsplit=1)[1] == str(loop.first.report)
 
 
@@ -90,9 +130,56 @@ def test_the_steps_runs_are_children_of_one_run_per_pipeline(loop: Loop) -> None
     runs = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
     parents = {run.info.run_id: run.info for run in runs if "mlflow.parentRunId" not in run.data.tags}
     children = [run.data.tags["mlflow.parentRunId"] for run in runs if "mlflow.parentRunId" in run.data.tags]
-    assert {info.run_name for info in parents.values()} == {loop.first.run.name, loop.second.run.name}
+    assert {info.run_name for info in parents.values()} >= {"1 as in model.yml", "2 as in model.yml"}
     assert {info.status for info in parents.values()} == {"FINISHED"}
     assert set(children) == set(parents)
+
+
+def test_settings_data_and_scores_are_on_the_run_of_the_pipeline(loop: Loop) -> None:
+    first, second = read_history(loop.project, 9, ["1", "2"]).runs
+    settings = yaml.safe_load(loop.project.settings.read_text(encoding="utf-8"))
+    expected = settings["training"]["hyperparameters"] | {"training.seed": settings["training"]["seed"]}
+    expected |= {"promotion.floor": settings["promotion"]["floor"]}
+    assert {key: first.params[key] for key in expected} == {key: str(value) for key, value in expected.items()}
+    assert {"code", "data", "schema", "held_out"} <= first.params.keys()
+    assert first.params == second.params
+    scored = json.loads(next(loop.first.run.rglob("metrics.json")).read_text(encoding="utf-8"))
+    assert first.scores[0].name == scored["metric"]
+    assert {name: first.metrics[name] for name in scored["challenger"]} == pytest.approx(scored["challenger"])
+    assert first.metrics["test_rows"] == scored["rows"]
+    assert (first.tags["promote"], first.tags["version"], second.tags["promote"]) == ("true", "1", "false")
+    assert (first.tags["folder"], first.problem) == (loop.first.run.name, "")
+
+
+def test_an_experiment_scores_a_model_and_leaves_registry_and_champion_alone(experiment: Experiment) -> None:
+    names = [line.split()[0] for line in experiment.lines]
+    assert not {"register", "serve", "scored", "batch"} & {*names}
+    assert {"evaluate", "decision", "report"} <= {*names}
+    assert experiment.result.served is None
+    uri = local_variables(experiment.project)["MLFLOW_TRACKING_URI"]
+    versions = mlflow.MlflowClient(uri, uri).search_model_versions("name = 'flight-delays'")
+    assert [int(version.version) for version in versions] == [1]
+    assert not list(experiment.result.run.rglob("registration.json"))
+
+
+def test_a_comparison_tells_what_was_different_what_came_of_it_and_who_is_the_champion(
+    experiment: Experiment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = compare(experiment.project, chosen=["1", "2", "50 trees"], metric="r2")
+    shown = capsys.readouterr().out
+    assert re.search(r"^[* ] 1 as in model\.yml +[\d.]+ +[\d.]+ +[\d.]+  champion, version 1$", shown, re.M)
+    assert re.search(r"^[* ] 2 as in model\.yml +[\d.]+ +[\d.]+ +[\d.]+  not promoted$", shown, re.M)
+    assert re.search(r"^[* ] \d+ 50 trees .*  not registered \(--no-register\)$", shown, re.M)
+    assert "all scored on the same 1,741 held-out rows; higher r2 is better" in shown
+    assert "\n2 is as 1\n" in shown
+    assert re.search(r"^\d+ differs from 1 in\n  max_iter: 200 -> 50\n", shown, re.M)
+    assert "\nchampion: version 1, run 1 as in model.yml\n" in shown
+    assert page is not None
+    assert shown.splitlines()[-1] == f"page: {page}"
+    text = page.read_text(encoding="utf-8")
+    assert "<svg" in text
+    assert "max_<wbr>iter" in text
+    assert not re.search(r'(src|href)="https?://', text)
 
 
 def test_everything_is_written_below_one_folder(loop: Loop) -> None:
@@ -223,7 +310,8 @@ def test_a_first_model_below_the_floor_is_not_served(loop: Loop, tmp_path: Path)
 def test_without_production_data_the_loop_goes_on(project: Project, tmp_path: Path) -> None:
     (tmp_path / ".gitkeep").touch()
     result, lines = run(project, skip_lint=True, set_inputs={"production_data": str(tmp_path)})
-    assert result.batch is None
+    assert result.served is not None
+    assert result.served.batch is None
     assert any("there is no production data to score" in line for line in lines)
 
 
@@ -237,3 +325,12 @@ def test_the_line_of_a_batch_counts_the_rows_with_an_error(tmp_path: Path, capsy
     local._score_batch(HERE, definitions.of(HERE).pipeline(), Scorer(), tmp_path / "predictions.csv")  # type: ignore[arg-type]
     assert "3 rows in" in (line := capsys.readouterr().out)
     assert line.endswith("files, 1 of them with an error: predictions.csv\n")
+
+
+def test_a_run_that_fails_is_shown_with_its_reason(loop: Loop, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="step prep failed") as caught:
+        run(loop.project, set_inputs={"raw_data": str(tmp_path)}, skip_lint=True, name="without data")
+    (failed,) = read_history(loop.project, 1, ["without data"]).runs
+    assert failed.status == "FAILED"
+    assert failed.problem == str(caught.value)
+    assert failed.params["max_iter"] == "200"

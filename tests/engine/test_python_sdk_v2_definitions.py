@@ -681,6 +681,17 @@ def test_a_dry_run_shows_each_call_and_makes_none(
         assert any(wanted in line for line in shown), (wanted, shown)
 
 
+def test_a_job_with_overrides_has_them_in_the_name_that_people_see(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr(PythonSdk, "_change", lambda self, call, job, shown: sent.append(job.display_name))
+    client = PythonSdk(project, load_environment(project, "dev"), dry_run=False)
+    for overrides in ("", "training.hyperparameters.rate=0.1 training.seed=7"):
+        client.submit_pipeline("a-job", {}, overrides, rerun=False)
+    assert sent[1].removeprefix(sent[0]) == " rate=0.1 training.seed=7"
+
+
 def refused(code: str, message: str) -> str:
     """The text of an error as azure-core makes it from Azure's answer."""
     return f"({code}) {message}\nCode: {code}\nMessage: {message}"

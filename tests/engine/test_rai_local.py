@@ -361,12 +361,14 @@ def test_the_report_links_the_dashboard_and_the_score_card(loop: Loop) -> None:
 
 
 def test_the_loop_analyses_the_model_that_it_has_registered(loop: Loop) -> None:
-    assert loop.results[0].registered
+    assert loop.results[0].served is not None
+    assert loop.results[0].served.registered
     assert "flight-delays version 1, on 200 training and 10 held-out rows" in step(loop.lines[0], "analysis")
 
 
 def test_without_a_promotion_the_champion_is_analysed(loop: Loop) -> None:
-    assert not loop.results[1].registered
+    assert loop.results[1].served is not None
+    assert not loop.results[1].served.registered
     assert "flight-delays version 1" in step(loop.lines[1], "analysis")
     assert "score_card" in "\n".join(loop.lines[1])
 

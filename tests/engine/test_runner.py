@@ -311,6 +311,31 @@ def test_progress_names_each_step_and_ends_with_what_it_printed_last(folder: Pat
     assert "".join(lines).endswith(" s  copied 6 characters\n")
 
 
+def test_a_line_that_is_too_long_is_cut_with_the_name_of_the_log_that_has_all_of_it(folder: Path) -> None:
+    lines: list[str] = []
+    long = " ".join(["words"] * 40)
+    (folder / "co de" / "talk.py").write_text(f"{COPY_STEP}print({long!r})\n")
+    result = run(folder, document(first=job(COPY.replace("copy_step", "talk"), FIRST)), announce=lines.append)
+    assert "".join(lines).endswith(" words ... (all of it: first/log.txt)\n")
+    assert long in (result.folder / "first" / "log.txt").read_text()
+
+
+def test_without_an_output_its_step_and_those_that_need_it_are_left_out(folder: Path) -> None:
+    content = document(
+        first=job(COPY, FIRST),
+        second=job(COPY, {"source": "${{parent.jobs.first.outputs.out}}"}),
+        apart=job(COPY, FIRST),
+    )
+    content["outputs"] = {"kept": {"type": "uri_folder"}}
+    content["jobs"]["first"]["outputs"] = {"out": "${{parent.outputs.kept}}"}
+    (folder / "pipeline.yml").write_text(yaml.safe_dump(content))
+    pipeline = Pipeline.load(folder / "pipeline.yml")
+    assert list(runner.without_output(pipeline, "kept").nodes) == ["apart"]
+    assert set(pipeline.nodes) == {"first", "second", "apart"}
+    with pytest.raises(UserError, match="the pipeline has no output 'other': bind the output of a step to it"):
+        runner.without_output(pipeline, "other")
+
+
 def test_a_component_that_is_only_in_azure_is_refused(folder: Path) -> None:
     content = document(
         first={"type": "command", "component": "azureml://registries/azureml/components/x/labels/latest"}

@@ -272,6 +272,8 @@ def test_training_pins_the_data_and_takes_names_from_the_configuration(dev: Sess
         "inputs.raw_data.path": f"azureml:training-data:{versions['training-data']}",
         "inputs.production_data.path": f"azureml:production-data:{versions['production-data']}",
         **{f"jobs.{step}.inputs.overrides": "training.seed=7" for step in ("prep", "train", "evaluate")},
+        # What a person finds it by, among jobs whose names are dates.
+        "display_name": "training training.seed=7",
     }
 
 

@@ -57,7 +57,7 @@ def test_a_promoted_model_becomes_a_version_with_its_hash(candidate, capsys):
     }
     assert str(version.version) == "1"
     assert version.tags == {"sha256": sha256, "reasons": "no champion yet"}
-    assert "registered version 1: no champion yet" in capsys.readouterr().out
+    assert capsys.readouterr().out.endswith("promoted, because\n  - no champion yet\na-model: registered version 1\n")
 
 
 def test_a_version_tells_its_scores_and_why_it_was_promoted(candidate):
@@ -87,7 +87,7 @@ def test_a_model_that_was_not_promoted_is_not_registered(candidate, capsys):
     assert versions() == []
     assert (result["registered"], result["version"]) == (False, None)
     assert result["reasons"] == ["worse than the champion"]
-    assert "not registered: worse than the champion" in capsys.readouterr().out
+    assert "not promoted, because\n  - worse than the champion\na-model: not registered\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", '{"reasons": []}', '{"promote": "yes"}'])

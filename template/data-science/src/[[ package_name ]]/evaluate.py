@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from mlflow.pyfunc import PyFuncModel, load_model
 
-from .core import distances
+from .core import distances, pipeline_run
 from .core.baselines import baselines
 from .core.champion import meet_champion, model_embeddings, model_notes, model_predictions
 from .core.cohorts import score_cohorts, score_slices, slice_groups
@@ -24,8 +24,8 @@ from .core.settings import load_settings, names, shows_examples
 from .core.split import Split, bootstrap_units
 from .core.step import StepError, output_folder, run, step_run
 from .modality import MODALITY
-from .report.documents import log, summary, write
-from .report.page import Evaluation
+from .report import documents
+from .report.evaluation import Evaluation
 
 # One line for each file is enough; MLflow's bars fill the log of a job.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -65,10 +65,13 @@ def evaluate(arguments: argparse.Namespace) -> None:
     production = MODALITY.read(arguments.production_data, schema) if arrived else None
     with step_run("evaluate"), output_folder(arguments.evaluation) as folder:
         evaluation = _evaluate(arguments, schema, settings, policy, train, test, production)
-        write(evaluation, folder)
-        log(evaluation, folder)
+        documents.write(evaluation, folder)
+        documents.log(evaluation, folder)
+        held_out = Split.read(arguments.test_data)
+        identity = pipeline_run.held_out_identity(test.frame, held_out, schema.target)
+        pipeline_run.log({"held_out": identity}, tags=documents.tags(evaluation))
     print(f"report: {arguments.evaluation / 'report.html'}")
-    print(summary(evaluation), flush=True)
+    print(documents.summary(evaluation), flush=True)
 
 
 def _evaluate(

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import mlflow
 
+from .core import pipeline_run
 from .core.consistency import check_threshold, load_training
 from .core.modality import refuse_constant_target
 from .core.schema import Schema
+from .core.settings import load_settings, read_mapping
 from .core.split import refuse_poor_test, split
 from .core.step import output_folder, run, step_run
 from .modality import MODALITY
@@ -34,6 +36,11 @@ def prepare(arguments: argparse.Namespace) -> None:
     """
     schema = Schema.load(arguments.schema, MODALITY.tasks)
     training = load_training(MODALITY, schema, arguments.settings, arguments.overrides)
+    settings = pipeline_run.parameters(load_settings(arguments.settings, arguments.overrides))
+    identities = {"code": pipeline_run.code_identity(Path(__file__).parent)}
+    identities["schema"] = pipeline_run.document_identity(read_mapping(arguments.schema))
+    # At first: what a run tried is known of those that fail, too.
+    pipeline_run.log(settings | identities)
     raw = MODALITY.read(arguments.raw_data, schema)
     print(f"read {len(raw.frame):,} rows from {arguments.raw_data}", flush=True)
     valid = MODALITY.check(raw, schema)
@@ -44,14 +51,18 @@ def prepare(arguments: argparse.Namespace) -> None:
     check_threshold(training, schema, labelled[schema.target])
     classes = schema.target if schema.task == "classification" else None
     train, test, made = split(labelled, schema.split, training["test_size"], classes)
-    copies = MODALITY.alike(*(MODALITY.fingerprints(replace(valid, frame=each)) for each in (train, test)))
+    fingerprints = [MODALITY.fingerprints(replace(valid, frame=each)) for each in (train, test)]
+    copies = MODALITY.alike(*fingerprints)
+    pipeline_run.log({"data": pipeline_run.data_identity([train, test], fingerprints)})
     if copies.any():
         print(f"left out {copies.sum():,} held-out rows, near duplicates of training rows", flush=True)
         test = test[~copies].reset_index(drop=True)
         refuse_poor_test(train, test, schema.split, training["test_size"], classes, int(copies.sum()))
     with step_run("prep"):
         mlflow.log_params({"test_size": training["test_size"], "split": str(made)})
-        mlflow.log_metrics({"raw_rows": len(raw.frame), "train_rows": len(train), "test_rows": len(test)})
+        rows = {"raw_rows": len(raw.frame), "train_rows": len(train), "test_rows": len(test)}
+        mlflow.log_metrics(rows)
+        pipeline_run.log(metrics=rows)
         with output_folder(arguments.train_data) as train_folder, output_folder(arguments.test_data) as test_folder:
             MODALITY.write(replace(valid, frame=train), train_folder, "train")
             MODALITY.write(replace(valid, frame=test), test_folder, "test")

@@ -12,6 +12,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from .core import pipeline_run
 from .core.champion import champion, model_hash
 from .core.step import StepError, output_folder, run, step_run
 
@@ -55,8 +56,11 @@ def register(arguments: argparse.Namespace) -> None:
         if result["version"] is not None:
             client.delete_model_version(arguments.model_name, result["version"])
         raise
+    if promoted:
+        pipeline_run.log(tags={"version": str(result["version"])})
+    print(f"{'promoted' if promoted else 'not promoted'}, because", *decision["reasons"], sep="\n  - ")
     done = f"registered version {result['version']}" if promoted else "not registered"
-    print(f"{arguments.model_name}: {done}: {'; '.join(decision['reasons'])}", flush=True)
+    print(f"{arguments.model_name}: {done}", flush=True)
 
 
 def create_version(

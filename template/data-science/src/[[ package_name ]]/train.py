@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import added_features, conversion
+from .core import pipeline_run
 from .core.champion import write_fingerprints, write_metadata
 from .core.consistency import load_training
 from .core.features import project_features
@@ -67,6 +68,7 @@ def train(arguments: argparse.Namespace) -> None:
         found = scores(schema.task, some.frame[schema.target], model.predict(some).within(schema.class_names(target)))
         finite = {f"train_{name}": value for name, value in found.items() if math.isfinite(value)}
         mlflow.log_metrics({"train_rows": rows, "train_seconds": seconds, **finite})
+        pipeline_run.log(metrics={"train_seconds": seconds, **finite})
         print(f"trained in {seconds:.1f} s; saving the model", flush=True)
         with output_folder(arguments.model) as folder:
             model.save(examples, folder)

@@ -14,6 +14,7 @@ from typing import Any
 
 import mlflow
 
+from .core import pipeline_run
 from .core.consistency import load_training
 from .core.folds import folds
 from .core.metrics import metric
@@ -120,6 +121,8 @@ def _search(arguments: argparse.Namespace, tuning: Tuning, judge: Judge, confide
     if before := study.trials():
         print(f"going on after {len(before)} candidates of this search: {_best(found())}", flush=True)
     started = time.monotonic()
+    goal = "maximize" if judge.metric.higher_is_better else "minimize"
+    pipeline_run.log(tags={"search": judge.metric.name, "goal": goal})
     with step_run("tune"):
         mlflow.log_params({"folds": tuning.folds, "sampling": tuning.sampling, "space": str(_space(tuning))[:500]})
         while not (so_far := found()).settings_tried or len(so_far.trials) < tuning.trials:
@@ -141,7 +144,9 @@ def _search(arguments: argparse.Namespace, tuning: Tuning, judge: Judge, confide
             why = f"{words(failed.candidate)}: {failed.error}" if failed else "none was tried"
             raise StepError(f"tune: no candidate of {len(search.trials)} could be scored: {why}")
         document = search.document(hyperparameters)
-        mlflow.log_metrics({primary_metric(judge.metric.name): search.best.score or 0.0})
+        best = {primary_metric(judge.metric.name): search.best.score or 0.0}
+        mlflow.log_metrics(best)
+        pipeline_run.log(metrics=best)
         mlflow.set_tag("improved", str(search.improved).lower())
         with output_folder(arguments.search) as folder:
             write_json(document, folder / "search.json")

@@ -191,13 +191,24 @@ def read_settings(path: Path, overrides: str = "") -> dict[str, Any]:
                 place[name] = {}  # hyperparameters within one that is left out
             known = isinstance(place, dict) and (name in place or (name == last and _may_be_left_out(key)))
             if not known:
-                raise StepError(f"override '{word}': {path} has no setting '{key}'")
+                known_keys = [*_keys(settings), *(each for each in _LEFT_OUT if each.partition(".")[0] in settings)]
+                near = difflib.get_close_matches(key, known_keys, 3, 0.7)
+                hint = f"; the nearest: {', '.join(near)}" if near else ""
+                raise StepError(f"override '{word}': {path} has no setting '{key}'{hint}")
             parent, place = place, place.get(name)
         try:
             parent[last] = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise StepError(f"override '{word}': '{text}' is not a YAML value") from error
     return settings
+
+
+def _keys(settings: Mapping[str, Any], parent: str = "") -> list[str]:
+    """Return what an override can name: each setting that is in the file, with the sections before it."""
+    found = []
+    for key, value in settings.items():
+        found += _keys(value, f"{parent}{key}.") if isinstance(value, Mapping) else [f"{parent}{key}"]
+    return found
 
 
 def _may_be_left_out(key: str) -> bool:

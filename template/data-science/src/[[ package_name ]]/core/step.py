@@ -107,6 +107,14 @@ def _empty(folder: Path) -> None:
             entry.unlink()
 
 
+def parent_run_id() -> str | None:
+    """Return the MLflow run of the pipeline that this step is part of; None if it is part of none.
+
+    `mlops local` sets `MLOPS_PARENT_RUN_ID`, and Azure ML `AZUREML_ROOT_RUN_ID`.
+    """
+    return os.environ.get("MLOPS_PARENT_RUN_ID") or os.environ.get("AZUREML_ROOT_RUN_ID") or None
+
+
 @contextmanager
 def step_run(name: str) -> Iterator[mlflow.ActiveRun]:
     """Yield the MLflow run of this step.

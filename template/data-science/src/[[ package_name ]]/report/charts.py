@@ -83,9 +83,9 @@ def _rows(labels: Sequence[str], extra: float = 0.75) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _value(axes: Axes, row: int, value: float) -> None:
+def _value(axes: Axes, row: int, value: float, digits: int = 3) -> None:
     """Write the value to the right of its row, where it covers nothing."""
-    axes.text(1.02, row, f"{value:.3g}", transform=axes.get_yaxis_transform(), va="center")
+    axes.text(1.02, row, f"{value:.{digits}g}", transform=axes.get_yaxis_transform(), va="center")
 
 
 def _short(labels: Sequence[str], length: int = 22) -> list[str]:
@@ -275,6 +275,26 @@ def scoreboard(scores: Sequence[tuple[str, float]], floor: float, higher_is_bett
         axes.set_title(f"dashed: the floor, {floor:g}", loc="left", color=MUTED)
         axes.set_xlabel(f"{label} ({'higher' if higher_is_better else 'lower'} is better)")
         return _svg(figure, "scoreboard", alt)
+
+
+def run_scores(name: str, points: Sequence[tuple[str, float, str]], label: str, alt: str) -> str:
+    """Draw one score for each run.
+
+    Args:
+        name: of the chart, one of its own on the page.
+        points: title, score, and "best", "champion" or "run".
+        label: of the axis.
+        alt: the finding.
+    """
+    colours = {"best": CHALLENGER, "champion": CHAMPION, "run": MUTED}
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _rows([title for title, _, _ in points], extra=1.0)
+        for row, (_, value, kind) in enumerate(points):
+            axes.plot([value], [row], marker="o" if kind == "best" else "D", markersize=7, color=colours[kind])
+            _value(axes, row, value, digits=4)
+        axes.margins(x=0.08)
+        axes.set_xlabel(label)
+        return _svg(figure, name, alt)
 
 
 def gain(value: float, lower: float, upper: float, minimum: float, label: str, alt: str) -> str:

@@ -8,10 +8,13 @@ from typing import Any
 
 import mlflow
 
-from ..core import distances
+from ..core import distances, pipeline_run
 from ..core.fairness import Cohorts
+from ..core.metrics import METRICS
 from ..core.panels import number
-from .page import Evaluation, better_baselines, build
+from .evaluation import Evaluation
+from .next_steps import better_baselines, next_steps
+from .page import build
 
 
 def documents(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
@@ -47,6 +50,7 @@ def documents(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
             "champion_version": evaluation.champion_version,
             "note": evaluation.champion_note,
             "better_baselines": better_baselines(evaluation),
+            "next": next_steps(evaluation),
         },
         "drift.json": distances.document(evaluation.drift),
     }
@@ -107,8 +111,23 @@ def log(evaluation: Evaluation, folder: Path) -> None:
     if evaluation.drift is not None:
         metrics["drifted_features"] = float(len(evaluation.drift.drifted))
     mlflow.log_metrics(metrics)
+    pipeline_run.log(metrics=metrics)
     mlflow.set_tag("promote", str(evaluation.decision.promote).lower())
     mlflow.log_artifact(str(folder / "report.html"))
+
+
+def tags(evaluation: Evaluation) -> dict[str, str]:
+    """Return the decision in the words of tags."""
+    decision, metric = evaluation.decision, evaluation.policy.metric
+    own = evaluation.scores["challenger"]
+    known = [metric, *(each for each in METRICS[evaluation.schema.task] if each.name != metric.name)]
+    scores = (f"{each.name}:{'higher' if each.higher_is_better else 'lower'}" for each in known if each.name in own)
+    return {
+        "scores": " ".join(scores),
+        "promote": str(decision.promote).lower(),
+        "reasons": "\n".join(decision.reasons),
+        "model": evaluation.model_name,
+    }
 
 
 def _cohort_metrics(evaluation: Evaluation) -> dict[str, float]:
@@ -134,6 +153,7 @@ def summary(evaluation: Evaluation) -> str:
     lines += [f"{model:<{width}}" + "".join(f"{text:>{cell}}" for text in row) for model, row in texts.items()]
     lines += [f"  - {reason}" for reason in evaluation.decision.reasons]
     lines += [f"  - {line}" for line in (evaluation.champion_note, *better_baselines(evaluation)) if line]
+    lines += ["what to do next:", *(f"  - {step}" for step in next_steps(evaluation))]
     metric = evaluation.policy.metric.name
     last = f"{metric} {number(evaluation.scores['challenger'][metric])}: "
     last += "promote" if evaluation.decision.promote else "do not promote"

@@ -20,6 +20,8 @@ from ..core.predictions import Predictions
 from ..core.promotion import Decision, Interval, Policy
 from ..core.schema import Column, Schema
 from . import charts
+from .evaluation import Evaluation
+from .next_steps import better_baselines, next_steps
 
 _SHOWN_FEATURES = 20
 _SHOWN_CLASSES = 20
@@ -27,70 +29,6 @@ _SHOWN_PAIRS = 15
 _SHOWN_GROUPS = 24
 _SHOWN_DRIFT = 3
 _SHOWN_LABELS = 14
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """All that `evaluate` found out; the predictions belong to the rows of `actual`.
-
-    Attributes:
-        created: date and time in words.
-        actual: the targets of the held-out rows.
-        predictions: of the challenger, of the champion if it is compared on all rows, and of each baseline, by name; in
-            this order.
-        scores: the metrics of each of those, by name; those of a champion that is compared on a part of the rows, and
-            of the challenger there, are on this part.
-        champion: name of the champion's predictions; None if there is none to compare with.
-        champion_version: the registered version that was the champion, compared or not; None if there was none.
-        champion_note: why there is nothing to compare with, or not all.
-        notes: what the challenger says of its training.
-        compared_rows: how many held-out rows the champion is compared on; None is all of them.
-        interval: the gain over the champion.
-        baselines: the gain over each baseline, by the name of its predictions.
-        threshold: the probability from which the challenger predicts the last of two classes; None is the usual half.
-        cohorts: for each cohort column the deciding metric first, then the outcomes of a classification.
-        groups: for each slice column the name of the group that each row belongs to.
-        panels: the explanation of the challenger.
-        drift: None without production data.
-    """
-
-    model_name: str
-    created: str
-    schema: Schema
-    policy: Policy
-    decision: Decision
-    actual: pd.Series
-    predictions: Mapping[str, Predictions]
-    scores: Mapping[str, Mapping[str, float]]
-    champion: str | None
-    champion_note: str
-    interval: Interval | None
-    slices: Sequence[SliceScore]
-    groups: Mapping[str, pd.Series]
-    panels: Sequence[Panel]
-    drift: Drift | None = None
-    cohorts: Sequence[Cohorts] = ()
-    seed: int = 0
-    champion_version: str | None = None
-    notes: Sequence[str] = ()
-    compared_rows: int | None = None
-    threshold: float | None = None
-    baselines: Mapping[str, Interval] = field(default_factory=dict)
-
-
-def better_baselines(evaluation: Evaluation) -> list[str]:
-    """Return for each baseline that is better than the challenger under some metric what it is better in, in words."""
-    lines = []
-    for name in evaluation.baselines:
-        scores, own = evaluation.scores[name], evaluation.scores["challenger"]
-        better = [
-            f"{each.name} ({number(scores[each.name])} against {number(own[each.name])})"
-            for each in METRICS[evaluation.schema.task]
-            if each.name in scores and each.name in own and each.gain(own[each.name], scores[each.name]) < 0
-        ]
-        if better:
-            lines.append(f"{name} is better than the challenger in {', '.join(better)}")
-    return lines
 
 
 @dataclass(frozen=True)
@@ -115,6 +53,7 @@ def build(evaluation: Evaluation) -> str:
         comparison=_comparison(evaluation),
         gains=_gains(evaluation),
         better_baselines=better_baselines(evaluation),
+        next_steps=next_steps(evaluation),
         predictions=_PREDICTIONS.get(schema.task, _row_scores)(evaluation),
         confusion=_confusion(evaluation) if schema.task == "classification" else None,
         classes=_classes(evaluation) if schema.task == "classification" else [],

@@ -30,7 +30,17 @@ app = typer.Typer(
 EnvironmentOption = Annotated[
     str, typer.Option("--environment", "-e", help="A file of config/.", show_default="the first environment")
 ]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the commands and run none.")]
+
+
+def _announce_dry_run(dry_run: bool) -> bool:
+    if dry_run:
+        print("# Dry run: nothing is run. The state in Azure is not known, so a usual one is assumed.", flush=True)
+    return dry_run
+
+
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", callback=_announce_dry_run, help="Show the commands and run none.")
+]
 VersionOption = Annotated[
     str | None, typer.Option("--model-version", help="Default: the pinned one, or the newest that may be used.")
 ]
@@ -51,13 +61,27 @@ def local(
     set_: Annotated[list[str] | None, typer.Option("--set", help="Another pipeline input: NAME=VALUE.")] = None,
     port: Annotated[int | None, typer.Option(help="The endpoint's port. Default: a free one.")] = None,
     skip_lint: Annotated[bool, typer.Option("--skip-lint", help="Do not check the definitions first.")] = False,
+    name: Annotated[str, typer.Option(help="What `mlops compare` calls this run. Default: the overrides.")] = "",
+    no_register: Annotated[
+        bool, typer.Option("--no-register", help="An experiment: train and evaluate, and leave the champion alone.")
+    ] = False,
 ) -> None:
     """Run the whole loop: check, train, register, serve, score, report."""
     from mlops.local.run import run_local
     from mlops.project import Project
 
-    inputs = dict(_pair(text) for text in set_ or [])
-    run_local(Project.load(), isolated=isolated, overrides=overrides, set_inputs=inputs, port=port, skip_lint=skip_lint)
+    if no_register and port is not None:
+        raise UserError("--no-register serves nothing: leave out --port")
+    run_local(
+        Project.load(),
+        isolated=isolated,
+        overrides=overrides,
+        set_inputs=dict(_pair(text) for text in set_ or []),
+        port=port,
+        skip_lint=skip_lint,
+        name=name,
+        register=not no_register,
+    )
 
 
 @app.command(rich_help_panel=LOCAL)
@@ -115,6 +139,32 @@ def summary(
     add_summary(markdown)
     if file:
         _write(file, markdown)
+
+
+@app.command(rich_help_panel=LOCAL)
+def compare(
+    runs: Annotated[
+        list[str] | None, typer.Argument(help="Numbers, or parts of names. Default: the last runs.")
+    ] = None,
+    last: Annotated[int, typer.Option(min=1, help="How many of the last runs.")] = 10,
+    metric: Annotated[str, typer.Option(help="What orders them. Default: the metric that decides.")] = "",
+) -> None:
+    """Show the runs of this machine side by side: what was different, and which one is the best."""
+    from mlops.local.comparison import compare as compare_runs
+    from mlops.project import Project
+
+    compare_runs(Project.load(), last=last, metric=metric, chosen=runs or [])
+
+
+@app.command(rich_help_panel=LOCAL)
+def ui(
+    port: Annotated[int | None, typer.Option(help="Its port. Default: 5000, or a free one (0, too).")] = None,
+) -> None:
+    """Keep MLflow's pages open, which show all runs and models of this machine."""
+    from mlops.local.ui import show
+    from mlops.project import Project
+
+    show(Project.load(), port)
 
 
 @app.command(rich_help_panel=LOCAL)

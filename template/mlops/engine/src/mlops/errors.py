@@ -1,5 +1,12 @@
 """The errors that end a command with one line and no traceback."""
 
+import re
+
+
+def without_colours(text: str) -> str:
+    """Return a text without the escape codes by which a program colours a terminal."""
+    return re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
+
 
 class UserError(Exception):
     """An error that the user can correct; its text is one line that names the problem and the remedy."""
@@ -10,8 +17,10 @@ class CommandError(UserError):
 
     def __init__(self, command: tuple[str, ...], code: int, output: str) -> None:
         """Make the one-line message from the last line that the command wrote."""
-        lines = [line.strip() for line in output.splitlines() if line.strip()]
-        errors = [line for line in lines if line.startswith("ERROR:")] or lines[-1:] or [f"exit code {code}"]
+        # Terraform draws a box around its errors.
+        lines = [text for line in without_colours(output).splitlines() if (text := line.strip(" \t\r│╷╵"))]
+        errors = [line for line in lines if line.startswith(("ERROR:", "Error:"))] or lines[-1:]
+        reason = errors[0] if errors else f"exit code {code}"
         name = " ".join(word for word in command[:4] if not word.startswith("-"))
-        super().__init__(f"`{name}` failed: {errors[0].removeprefix('ERROR:').strip()}")
+        super().__init__(f"`{name}` failed: {re.sub('^(ERROR|Error):', '', reason).strip()}")
         self.command, self.output = command, output

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import yaml
@@ -14,6 +15,7 @@ from mlops.errors import UserError
 from mlops.project import Project, load_yaml
 
 SECTION = "training.hyperparameters"
+_LONGEST_NAME = 60
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,17 @@ def check_save(overrides: str) -> None:
         raise UserError(
             f"--save: the score would rest on {found[0]}, too: write that into config/model.yml instead of --overrides"
         )
+
+
+def run_name(overrides: str, otherwise: str = "") -> str:
+    """Return a name for a run that tells what is different in it: its overrides without the longest prefix.
+
+    Args:
+        overrides: Words of the form `a.b.c=value`.
+        otherwise: The name without any.
+    """
+    words = " ".join(word.removeprefix(f"{SECTION}.") for word in overrides.split())
+    return shorten(words or otherwise, _LONGEST_NAME, placeholder="...")
 
 
 def with_trials(overrides: str, trials: int | None) -> str:

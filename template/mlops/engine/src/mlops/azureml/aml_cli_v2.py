@@ -37,6 +37,7 @@ from mlops.config import DriftRules, EnvironmentConfig, Sweep
 from mlops.definitions.values import CLIENT_ID, STORAGE_HOSTS, WORKER_COUNT, endpoint_identity, model_reference
 from mlops.definitions.yaml_v2 import YamlDefinitions, sweep_document
 from mlops.errors import CommandError
+from mlops.hyperparameters import run_name
 from mlops.pipeline import Component, DataAsset, Pipeline
 from mlops.project import Project, load_yaml
 from mlops.shell import Shell
@@ -120,6 +121,8 @@ class AzureCli:
         for node in pipeline.nodes.values() if overrides else ():
             if isinstance(node.component, Component) and "overrides" in node.component.inputs:
                 values[f"jobs.{node.name}.inputs.overrides"] = overrides
+        if overrides:
+            values["display_name"] = f"{pipeline.document.get('display_name', 'training')} {run_name(overrides)}"
         self._change("job", "create", "--file", file, "--name", job, *self._workspace, values=values)
         return job
 

@@ -42,6 +42,7 @@ from mlops.definitions.base import error_line, require
 from mlops.definitions.python_sdk_v2 import call_definition, entities, training_job, tuning_job
 from mlops.definitions.values import CLIENT_ID, STORAGE_HOSTS, endpoint_identity, model_reference
 from mlops.errors import CommandError, UserError
+from mlops.hyperparameters import run_name
 from mlops.pipeline import DataAsset
 from mlops.project import Project
 from mlops.shell import Shell
@@ -181,6 +182,8 @@ class PythonSdk:
         for node in pipeline.jobs.values() if overrides else ():
             if "overrides" in getattr(node._component, "inputs", {}):
                 node.inputs.overrides = overrides
+        if overrides:
+            pipeline.display_name = f"{pipeline.display_name or 'training'} {run_name(overrides)}"
         shown = ", ".join([job, *data.values(), *([f"overrides={overrides}"] if overrides else [])])
         self._change("jobs.create_or_update", pipeline, shown=shown)
         return job

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from mlops.config import EnvironmentConfig
-from mlops.errors import UserError
+from mlops.errors import UserError, without_colours
 from mlops.pipeline import Pipeline
 
 
@@ -187,7 +187,7 @@ def error_line(error: Exception) -> str:
 
 def line(text: str) -> str:
     """Return a message of azure-ai-ml or Azure in one line: of a page of text only what is wrong."""
-    plain = re.sub(r"\x1b\[[\d;]*m", "", text)
+    plain = without_colours(text)
     marked = re.findall(r"^\(x\) (.+)", plain, re.MULTILINE)
     message = "; ".join(marked) or re.split(r"\n\s*(?:Code|Exception Details|Resolutions):", plain)[0]
     words = " ".join(message.split()).replace("Missing data for required field.", "this key is missing")

@@ -2,17 +2,16 @@
 
 import re
 
+from mlops.errors import without_colours
 from mlops.infrastructure.losses import PREFIX
 
 LIMIT = 50_000
 """Characters of the plan: a comment of GitHub holds 65,536."""
 
-_ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-
 
 def plan_summary(environment: str, plan: str) -> str:
     """Return the plan, cut where it is too long, below the line that says how much it changes."""
-    text = _ESCAPE.sub("", plan).strip()
+    text = without_colours(plan).strip()
     # Terraform's last line; Bicep's names the numbers, too.
     found = re.findall(
         rf"^(?:Plan: .*|No changes\..*|Resource changes: .*|.*: to create\.|{re.escape(PREFIX)}.*)$", text, re.MULTILINE

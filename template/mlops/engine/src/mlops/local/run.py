@@ -20,6 +20,7 @@ from mlops.config import load_environment
 from mlops.errors import UserError
 from mlops.lint import lint
 from mlops.lint.configuration import check_overrides
+from mlops.local.experiments import Beginning, beginning, create_run, end_run
 from mlops.local.runner import (
     RunResult,
     input_path,
@@ -31,26 +32,36 @@ from mlops.local.runner import (
     say,
     say_step,
     with_inputs,
+    without_output,
 )
 from mlops.local.serving import Endpoint, NoChampionError, check_port, sample_request
 from mlops.pipeline import Pipeline, samples
 from mlops.project import Project
 
 ROWS = 3
+REGISTRATION = "registration"
+"""The output of the pipeline that tells what became of the model."""
 
 
 @dataclass(frozen=True)
 class LocalResult:
-    """What a run of the loop made: its folder, the champion that answers now, its answer, and the report."""
+    """What a run of the loop made: its folder, the report, and what serves; that is None without a registration."""
 
     run: Path
+    report: Path
+    seconds: float
+    served: "Served | None"
+
+
+@dataclass(frozen=True)
+class Served:
+    """The champion that answers now, whether this run has registered it, its answer, and the table of a batch."""
+
     model: str
     version: int
     registered: bool
     predictions: list[Any]
     batch: Path | None
-    report: Path
-    seconds: float
 
 
 def run_local(
@@ -61,6 +72,8 @@ def run_local(
     set_inputs: Mapping[str, str] | None = None,
     port: int | None = None,
     skip_lint: bool = False,
+    name: str = "",
+    register: bool = True,
 ) -> LocalResult:
     """Run the loop once and print a line per step.
 
@@ -71,6 +84,8 @@ def run_local(
         set_inputs: Other values for inputs of the pipeline, paths among them.
         port: The endpoint's port; by default a free one.
         skip_lint: Whether the definitions are not checked first.
+        name: What the run is called in MLflow beside its number; by default the overrides.
+        register: Whether a model that is good enough is registered, and serves; if not, the run ends with the report.
 
     Raises:
         UserError: An override is wrong, the lint finds a mistake, a step fails, no model may be served, or an answer
@@ -87,6 +102,8 @@ def run_local(
     for name in sorted(samples(pipeline)):
         say(f"data       {name} is in Azure: the examples in {examples[name]} stand for it")
     pipeline = with_inputs(pipeline, values | examples)
+    if not register:
+        pipeline = without_output(pipeline, REGISTRATION)
     local = local_folder(project)
     with preserved_process():
         # Before the lint, which imports the project's code: libraries read the number of their threads when imported.
@@ -97,12 +114,17 @@ def run_local(
             check(project)
         folder = new_run_folder(local / "runs")
         begun = time.perf_counter()
-        with parent_run(local, model.experiment, folder.name) as variables:
+        begins = beginning(project, folder, overrides, name=name, registers=register)
+        with parent_run(local, model.experiment, begins) as variables:
             say_step("tracking", time.perf_counter() - begun, f"MLflow experiment {model.experiment}")
             steps = run_pipeline(pipeline, folder, isolated=isolated, environment=variables)
         evaluation = _output(steps, "evaluation")
-        registration = _read(_output(steps, "registration") / "registration.json")
         report = _publish(evaluation / "report.html", steps.outputs, local / "report")
+        _say_decision(evaluation)
+        if not register:
+            say(f"model      none is registered, and the champion stays (--no-register); new: {_scores(evaluation)}")
+            return _end(folder, report, evaluation, started)
+        registration = _read(_output(steps, REGISTRATION) / "registration.json")
         begun = time.perf_counter()
         try:
             with Endpoint(project, port or 0, registration["name"]) as endpoint:
@@ -111,24 +133,24 @@ def run_local(
                 predictions = query(project, pipeline, endpoint)
                 batch = _score_batch(project, pipeline, endpoint, folder / "predictions.csv")
         except NoChampionError:
-            reasons = "; ".join(registration["reasons"])
-            raise UserError(f"the model is not good enough to serve: {reasons} (report: {report})") from None
-    say(f"drift      {_drift(evaluation)}")
-    say(f"model      {champion.name} version {champion.version} {_verdict(evaluation, registration)}")
+            _say_next(evaluation)
+            first, *others = registration["reasons"]
+            more = f", and {len(others)} more above" if others else ""
+            raise UserError(f"the model is not good enough to serve: {first}{more} (report: {report})") from None
+    verdict = "was promoted and serves" if registration["registered"] else "stays the champion"
+    say(f"model      {champion.name} version {champion.version} {verdict}; new: {_scores(evaluation)}")
+    served = Served(champion.name, champion.version, registration["registered"], predictions, batch)
+    return _end(folder, report, evaluation, started, served)
+
+
+def _end(folder: Path, report: Path, evaluation: Path, started: float, served: "Served | None" = None) -> LocalResult:
+    """Print what to do next and where everything is; return it."""
+    _say_next(evaluation)
     say(f"run        {folder}")
     say(f"report     {report}")
     seconds = time.perf_counter() - started
     say(f"done in {seconds:.1f} s")
-    return LocalResult(
-        run=folder,
-        model=champion.name,
-        version=champion.version,
-        registered=registration["registered"],
-        predictions=predictions,
-        batch=batch,
-        report=report,
-        seconds=seconds,
-    )
+    return LocalResult(run=folder, report=report, seconds=seconds, served=served)
 
 
 def check(project: Project) -> None:
@@ -147,7 +169,7 @@ def check(project: Project) -> None:
 
 
 @contextmanager
-def parent_run(local: Path, experiment: str, name: str) -> Iterator[dict[str, str]]:
+def parent_run(local: Path, experiment: str, begun: Beginning) -> Iterator[dict[str, str]]:
     """Open an MLflow run for the pipeline and give the variables that make the steps' runs its children."""
     import mlflow
     from sqlalchemy.exc import SQLAlchemyError
@@ -161,13 +183,13 @@ def parent_run(local: Path, experiment: str, name: str) -> Iterator[dict[str, st
         reason = str(error).splitlines()[0]
         remedy = f"delete {local} to start afresh, without the runs and models of before"
         raise UserError(f"{store} cannot be read ({reason}): restore it, or {remedy}") from error
-    run = client.create_run(experiment_id, run_name=name).info.run_id
+    run = create_run(client, experiment_id, begun)
     try:
         yield {"MLFLOW_EXPERIMENT_NAME": experiment, "MLOPS_PARENT_RUN_ID": run}
-    except BaseException:
-        client.set_terminated(run, "FAILED")
+    except BaseException as error:
+        end_run(client, run, error)
         raise
-    client.set_terminated(run, "FINISHED")
+    end_run(client, run)
 
 
 def _create_store(path: Path) -> None:
@@ -271,11 +293,29 @@ def _drift(evaluation: Path) -> str:
     return f"{len(drifted)} of {len(columns)} columns drifted" + (f": {', '.join(drifted)}" if drifted else "")
 
 
-def _verdict(evaluation: Path, registration: Mapping[str, Any]) -> str:
+def _say_decision(evaluation: Path) -> None:
+    """Print drift, and the decision with its reasons: a line for each."""
+    decision = _read(evaluation / "decision.json")
+    say(f"drift      {_drift(evaluation)}")
+    say(f"decision   {'promote' if decision['promote'] else 'do not promote'}, because")
+    for reason in (*decision["reasons"], decision["note"], *decision["better_baselines"]):
+        if reason:
+            say(f"           - {reason}")
+
+
+def _say_next(evaluation: Path) -> None:
+    """Print what to do next, a line for each step."""
+    for step in _read(evaluation / "decision.json").get("next", []):
+        say(f"next       {step}")
+
+
+def _scores(evaluation: Path) -> str:
+    """Return the score of the new model and those of its rivals, in words."""
     metrics = _read(evaluation / "metrics.json")
     metric = metrics["metric"]
-    new = f"{metric} {metrics['challenger'][metric]:.4g}"
-    if not registration["registered"]:
-        return f"stays the champion; the new model ({new}) was not promoted: {'; '.join(registration['reasons'])}"
-    baselines = [f"{name} baseline {scores[metric]:.4g}" for name, scores in metrics["baselines"].items()]
-    return f"({'; '.join([new, *baselines])})"
+    rivals = {f"{name} baseline": scores for name, scores in metrics["baselines"].items()}
+    if metrics["champion"]:
+        rivals = {"champion": metrics["champion"], **rivals}
+    values = {"": metrics["challenger"], **rivals}
+    shown = {name: "-" if scores[metric] is None else f"{scores[metric]:.4g}" for name, scores in values.items()}
+    return f"{metric} {shown.pop('')}" + "".join(f"; {name} {value}" for name, value in shown.items())

@@ -147,6 +147,28 @@ def with_inputs(pipeline: Pipeline, values: Mapping[str, str]) -> Pipeline:
     return replace(pipeline, inputs=inputs, nodes=nodes)
 
 
+def without_output(pipeline: Pipeline, name: str) -> Pipeline:
+    """Return the pipeline without the step that writes one of its outputs, and without those that need that step.
+
+    Raises:
+        UserError: No step writes it.
+    """
+    gone = {node.name for node in pipeline.nodes.values() if name in _pipeline_outputs(node)}
+    if not gone:
+        raise UserError(f"the pipeline has no output {name!r}: bind the output of a step to it")
+    order = pipeline.order()
+    for node in (pipeline.nodes[each] for each in order):
+        if any(
+            (bound := binding(value)) and bound.kind == "job" and bound.job in gone for value in node.inputs.values()
+        ):
+            gone.add(node.name)
+    return replace(pipeline, nodes={each: node for each, node in pipeline.nodes.items() if each not in gone})
+
+
+def _pipeline_outputs(node: Node) -> set[str]:
+    return {bound.name for value in node.outputs.values() if (bound := binding(value)) and bound.kind == "output"}
+
+
 def _open_inputs(node: Node) -> set[str]:
     return set() if isinstance(node.component, str) else node.component.inputs.keys() - node.inputs.keys()
 
@@ -187,7 +209,8 @@ def run_pipeline(
             raise
         summary = summary.replace(f"{result.folder}{os.sep}", "")
         announce(f"{name:<10} " if seen.lines else "")
-        announce(progress(time.perf_counter() - started, shorten(summary, LONGEST_SUMMARY, placeholder=" ...")) + "\n")
+        whole = f" ... (all of it: {name}/log.txt)"
+        announce(progress(time.perf_counter() - started, shorten(summary, LONGEST_SUMMARY, placeholder=whole)) + "\n")
         for output, value in pipeline.nodes[name].outputs.items():
             bound = binding(value)
             if bound and bound.kind == "output" and output in result.steps[name]:

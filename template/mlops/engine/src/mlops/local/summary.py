@@ -37,6 +37,8 @@ def _markdown(metrics: Mapping[str, Any], decision: Mapping[str, Any]) -> str:
     ]
     reasons = [*decision["reasons"], decision["note"], *decision["better_baselines"], *metrics["notes"]]
     lines += [f"- {reason}" for reason in reasons if reason]
+    if steps := decision.get("next"):
+        lines += ["", "**What to do next:**", "", *(f"- {step}" for step in steps)]
     lines += ["", "Plots are in the report, `.local/report/index.html`; a pipeline keeps it as the artifact `report`."]
     return "\n".join(lines) + "\n"
 

@@ -10,6 +10,7 @@ from mlops.config import load_environment
 from mlops.errors import UserError
 from mlops.hyperparameters import Search, check_save, keep, require_section, with_trials
 from mlops.lint.configuration import check_overrides
+from mlops.local.experiments import beginning
 from mlops.local.run import check, parent_run, run_local
 from mlops.local.runner import (
     input_path,
@@ -106,7 +107,7 @@ def _search(project: Project, overrides: str, again: str, *, skip_lint: bool) ->
         folder = new_run_folder(local / "runs")
         begun = time.perf_counter()
         try:
-            with parent_run(local, experiment, folder.name) as variables:
+            with parent_run(local, experiment, beginning(project, folder, overrides, kind="search")) as variables:
                 say_step("tracking", time.perf_counter() - begun, f"MLflow experiment {experiment}")
                 steps = run_pipeline(pipeline, folder, environment=variables, watch=LINES)
         except KeyboardInterrupt:

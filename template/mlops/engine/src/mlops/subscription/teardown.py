@@ -89,8 +89,9 @@ def remove(
     if registry and not config.builds_registry_apart:  # a promotion created it
         delete_registry(shell, config)
     _purge_vault(shell, config)
-    end = f"{config.environment} is gone. `uv run mlops provision --environment {config.environment}` builds it again."
-    print(f"# {end}" if dry_run else end, flush=True)
+    again = f"`uv run mlops provision --environment {config.environment}` builds it again."
+    end = f"{config.environment} is gone. {again}"
+    print(f"# {config.environment} will be gone. {again}" if dry_run else end, flush=True)
     if not dry_run:
         lines = "\n".join(f"- {line}" for line in _stays(project, config))
         outputs.add_summary(f"## Teardown of {config.environment}\n\n{end} What stays:\n\n{lines}")

@@ -29,12 +29,13 @@ def score_files_with(session: Session, model: ModelVersion) -> None:
     backend, names = session.backend, session.config.names
     if backend.batch_default() is None:
         backend.create_batch_endpoint()
-        session.say(f"Created endpoint {names.batch_endpoint}.")
+        session.say(f"Created endpoint {names.batch_endpoint}.", f"Will create endpoint {names.batch_endpoint}.")
     backend.create_batch_deployment(batch_name(model.version), model)
     for name in _others(session, model):
         backend.delete_batch_deployment(name)
-        session.say(f"Removed {name}.")
-    session.say(f"{names.batch_endpoint} scores with version {model.version}.")
+        session.say(f"Removed {name}.", f"Will remove {name}.")
+    scores = f"{names.batch_endpoint} {{}} with version {model.version}."
+    session.say(scores.format("scores"), scores.format("will score"))
 
 
 def is_behind_batch_alone(session: Session, model: ModelVersion) -> bool:

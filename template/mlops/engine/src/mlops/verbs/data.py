@@ -29,7 +29,7 @@ def ensure_data(session: Session, pipeline: Pipeline | None = None) -> dict[str,
             session.say(f"Data {asset.name}: unchanged, version {version}.")
         else:
             session.backend.create_data(asset, version)
-            session.say(f"Data {asset.name}: new version {version}.")
+            session.say(f"Data {asset.name}: new version {version}.", f"Data {asset.name}: will get version {version}.")
         assets[name] = f"{asset.name}:{version}"
     return assets
 

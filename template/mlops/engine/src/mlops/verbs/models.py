@@ -363,7 +363,10 @@ def promote(
     # What is known of the copy is not known of one that Azure has made just now.
     session.backend.tag_model(model, {f"promoted_{target}": expected, **passing_note(session, model, config), **notes})
     name = session.config.model.name
-    session.say(f"Promoted {name} version {model.version} to {target}: the same files, sha256 {expected[:12]}.")
+    session.say(
+        f"Promoted {name} version {model.version} to {target}: the same files, sha256 {expected[:12]}.",
+        f"Will promote {name} version {model.version} to {target}, if the files are the same by their sha256.",
+    )
 
 
 def passing_note(session: Session, model: ModelVersion, target: EnvironmentConfig) -> dict[str, str]:
@@ -479,7 +482,7 @@ def _create_registry(session: Session, registry: str) -> None:
         raise UserError(f"{', '.join(closed)} cannot reach a registry that promote would create: {remedy}")
     locations = [session.config.location, *(config.location for config in configs)]
     session.backend.create_registry(registry, list(dict.fromkeys(locations)))
-    session.say(f"Created registry {registry}.")
+    session.say(f"Created registry {registry}.", f"Will create registry {registry}.")
 
 
 def _hash(session: Session, model: ModelVersion) -> str:

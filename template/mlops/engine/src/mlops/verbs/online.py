@@ -132,7 +132,9 @@ def roll_out(
     content = fingerprint(session.project, config)
     if endpoint.traffic is None:
         backend.create_online_endpoint()
-        session.say(f"Created endpoint {config.names.online_endpoint}.")
+        session.say(
+            f"Created endpoint {config.names.online_endpoint}.", f"Will create endpoint {config.names.online_endpoint}."
+        )
     traffic, deployments = endpoint.traffic or {}, endpoint.deployments
     plan = rollout.plan(traffic, list(deployments), canary_percent=config.rollout.canary_percent, hold=hold)
     old = deployments[plan.old] if plan.old else None
@@ -145,7 +147,7 @@ def roll_out(
             backend.set_traffic({old.name: 100})
         for name in () if held else plan.leftovers:
             backend.delete_online_deployment(name)
-            session.say(f"Removed {name}, which had no traffic.")
+            session.say(f"Removed {name}, which had no traffic.", f"Will remove {name}, which has no traffic.")
         session.say(f"{plan.old} already serves version {model.version}: nothing to deploy.")
         record_deployment(session, model, models)
         return Deployed(serves=True, generation=old.generation, models=models)
@@ -366,10 +368,12 @@ class Rollout:
         shift = session.command("shift-traffic", "--percent", str(plan.canary_percent))
         stays = f"{plan.old} still has all traffic" if plan.old else "the endpoint has no deployment"
         if end is Step.DONE:
-            session.say(f"{plan.new} serves version {version} with all traffic. Next: `{session.command('monitor')}`.")
+            end = f"version {version} with all traffic. Next: `{session.command('monitor')}`."
+            session.say(f"{plan.new} serves {end}", f"{plan.new} will serve {end}")
         elif end is Step.HELD:
             set_held(session, self.model, on=True)
-            session.say(f"{plan.new} is ready with version {version}, without traffic. Next: `{shift}`.")
+            end = f"ready with version {version}, without traffic. Next: `{shift}`."
+            session.say(f"{plan.new} is {end}", f"{plan.new} will be {end}")
         elif end is Step.OLD_KEPT:
             # The next delivery may be of another version, and a rollback of that has to come back to this one.
             with contextlib.suppress(UserError):
@@ -404,7 +408,10 @@ def smoke_test(session: Session, *, deployment: str | None = None) -> None:
     if problems := endpoint.check_response(modality, answer, SMOKE_TEST_ROWS, input_path(pipeline, "schema")):
         target = deployment or session.config.names.online_endpoint
         raise UserError(f"the smoke test of {target} failed: {'; '.join(problems)}")
-    session.say(f"Smoke test passed: {SMOKE_TEST_ROWS} rows, {SMOKE_TEST_ROWS} valid predictions.")
+    session.say(
+        f"Smoke test passed: {SMOKE_TEST_ROWS} rows, {SMOKE_TEST_ROWS} valid predictions.",
+        f"Will check that {SMOKE_TEST_ROWS} rows have {SMOKE_TEST_ROWS} valid predictions.",
+    )
 
 
 def logs(session: Session, *, deployment: str | None = None, lines: int = 200) -> None:
@@ -423,7 +430,9 @@ def shift_traffic(session: Session, percent: int) -> None:
         command = session.command("deploy-online", "--hold")
         raise UserError(f"there are not two deployments to share traffic: run `{command}`")
     session.backend.set_traffic({old.name: 100 - percent, new.name: percent})
-    session.say(f"Version {new.model_version} ({new.name}) has {percent} % of the traffic, {old.name} the rest.")
+    share = f"{percent} % of the traffic, {old.name} the rest."
+    begin = f"Version {new.model_version} ({new.name})"
+    session.say(f"{begin} has {share}", f"{begin} will have {share}")
     if percent == 100:
         deliver = session.command("deliver", "--model-version", new.model_version)
         session.say(

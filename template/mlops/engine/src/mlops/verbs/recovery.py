@@ -335,7 +335,10 @@ def _go_back_to_the_older(session: Session, old: Deployment, new: Deployment) ->
         # Azure may have done it all the same, and then a repeated rollback would go back once more.
         if new.name in Endpoint.look(session).deployments:
             raise
-    session.say(f"{old.name} has all traffic with version {old.model_version}; {new.name} is deleted.")
+    session.say(
+        f"{old.name} has all traffic with version {old.model_version}; {new.name} is deleted.",
+        f"{old.name} will have all traffic with version {old.model_version}; {new.name} will be deleted.",
+    )
     if other:
         _take_batch_back(session, new.model_version, old.model_version)
         note_end(session, new.model_version)
@@ -353,7 +356,8 @@ def _deploy_again(
         _reject(session, version)
     minutes = None if _is_watched(session, target, named=named) else 0
     roll_out(session, target, Endpoint.look(session), bake_minutes=minutes, sleep=sleep)
-    session.say(f"Version {target.version} serves again, in the place of version {bad}.")
+    again = f"again, in the place of version {bad}."
+    session.say(f"Version {target.version} serves {again}", f"Version {target.version} will serve {again}")
     _take_along(session, bad, target.version)
     note_end(session, bad)
     return f"version {target.version} is deployed again in the place of version {bad}"
@@ -384,10 +388,9 @@ def _reject(session: Session, version: str, *, leaving_for: str = "") -> None:
     if version in [model.version for model in pinned_versions(session)]:
         tags[f"pinned_{environment}"] = "false"
     session.backend.tag_model(ModelVersion(version, registry=session.registry), tags)
-    session.say(
-        f"Version {version} is rejected: it will not be deployed in {environment} again, until "
-        f"`{session.command('models', '--accept', version)}`."
-    )
+    accept = session.command("models", "--accept", version)
+    end = f"rejected: it will not be deployed in {environment} again, until `{accept}`."
+    session.say(f"Version {version} is {end}", f"Version {version} will be {end}")
 
 
 def _take_along(session: Session, bad: str, good: str) -> None:

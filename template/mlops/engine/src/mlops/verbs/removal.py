@@ -24,13 +24,13 @@ def teardown(session: Session) -> None:
     if backend.online_traffic() is not None:
         backend.delete_online_endpoint()
         deleted.append(names.online_endpoint)
-        session.say(f"Deleted endpoint {names.online_endpoint}.")
+        session.say(f"Deleted endpoint {names.online_endpoint}.", f"Will delete endpoint {names.online_endpoint}.")
     if backend.batch_default() is not None:
         backend.delete_batch_endpoint()
         deleted.append(names.batch_endpoint)
-        session.say(f"Deleted endpoint {names.batch_endpoint}.")
+        session.say(f"Deleted endpoint {names.batch_endpoint}.", f"Will delete endpoint {names.batch_endpoint}.")
     end = f"{session.config.environment} has no endpoint and no schedule of this project."
-    session.say(end)
+    session.say(end, f"{session.config.environment} will have no endpoint and no schedule of this project.")
     if not session.dry_run:
         lines = "".join(f"\n- deleted endpoint {name}" for name in deleted)
         outputs.add_summary(f"## Teardown of {session.config.environment}\n\n{end}\n{lines}")

@@ -17,7 +17,8 @@ def monitor(session: Session) -> None:
     """
     if not session.config.monitor.enabled:
         remove_schedules(session, session.monitor_name)
-        session.say(f"Nothing is watched: monitor.enabled is false in config/{session.config.environment}.yml.")
+        why = f"monitor.enabled is false in config/{session.config.environment}.yml."
+        session.say(f"Nothing is watched: {why}", f"Nothing will be watched: {why}")
         return
     traffic = session.backend.online_traffic()
     deployment = rollout.serving_deployment(traffic or {}, list(traffic or {}))
@@ -27,7 +28,8 @@ def monitor(session: Session) -> None:
     if session.backend.monitors_data:
         ensure_data(session)
     session.backend.create_monitor(session.monitor_name, deployment, task, drift)
-    session.say(f"{session.monitor_name} {_monitor_summary(session, deployment)}.")
+    found = _monitor_summary(session, deployment)
+    session.say(f"{session.monitor_name} {found}.", f"Will create or update {session.monitor_name}: it {found}.")
 
 
 def monitor_left(session: Session) -> bool:
@@ -57,4 +59,4 @@ def remove_schedules(session: Session, *names: str) -> None:
             if existing.get(name, True):
                 session.backend.disable_schedule(name)
             session.backend.delete_schedule(name)
-            session.say(f"Deleted schedule {name}.")
+            session.say(f"Deleted schedule {name}.", f"Will delete schedule {name}.")

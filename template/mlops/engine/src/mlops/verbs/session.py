@@ -24,14 +24,14 @@ class Session:
         """Open an environment of the project around `root` (default: the working directory)."""
         project = Project.load(root)
         config = load_environment(project, environment)
-        session = cls(project, config, azureml.connect(project, config, dry_run=dry_run), dry_run)
-        if dry_run:
-            session.say("Dry run: nothing is run. The state in Azure is not known, so a usual one is assumed.")
-        return session
+        return cls(project, config, azureml.connect(project, config, dry_run=dry_run), dry_run)
 
-    def say(self, text: str) -> None:
-        """Print a line at once, also into a pipe. In a dry run it is a comment between the commands."""
-        print(f"# {text}" if self.dry_run else text, flush=True)
+    def say(self, text: str, plan: str = "") -> None:
+        """Print a line at once, also into a pipe.
+
+        In a dry run it is a comment between the commands, and `plan`, if there is one: nothing has happened by then.
+        """
+        print(f"# {plan or text}" if self.dry_run else text, flush=True)
 
     @property
     def registry(self) -> str | None:

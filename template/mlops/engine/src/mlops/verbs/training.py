@@ -98,7 +98,7 @@ def new_job(session: Session) -> str:
 def say_started(session: Session, job: str) -> Job:
     """Print where a job can be seen; return its state."""
     state = session.backend.job(job)
-    session.say(f"Started job {job}. {state.studio}".rstrip())
+    session.say(f"Started job {job}. {state.studio}".rstrip(), f"Will start job {job}.")
     return state
 
 

@@ -68,4 +68,7 @@ def _accept(session: Session, version: str) -> None:
         session.say(f"Version {version} is not rejected in {environment}.")
         return
     session.backend.tag_model(model, {f"rejected_{environment}": "false"})
-    session.say(f"Version {version} may be used in {environment} again.")
+    session.say(
+        f"Version {version} may be used in {environment} again.",
+        f"Version {version} will be usable in {environment} again.",
+    )
