@@ -9,7 +9,10 @@ comparison = module("report.comparison")
 def document(**changes):
     rows = [
         {"number": n, "title": f"{n} {name}", "began": "1 Jan 2026, 12:00", "scores": [score, 0.5], "outcome": what}
-        for n, name, score, what in ((1, "as in model.yml", 9.0, "champion, version 1"), (2, NASTY, 7.5, "not promoted"))
+        for n, name, score, what in (
+            (1, "as in model.yml", 9.0, "champion, version 1"),
+            (2, NASTY, 7.5, "not promoted"),
+        )
     ]
     rows = [{**row, "champion": row["number"] == 1} for row in rows]
     group = {"metrics": ["mae", "r2"], "higher_is_better": False, "rows": 1200, "best": 2, "runs": rows}
@@ -30,7 +33,10 @@ def document(**changes):
                 "trials": [{"name": "trial 2", "score": 6.5, "candidate": "max_iter=80"}],
             }
         ],
-        "verdict": [("best: run 2", []), ("run 2 is not the champion, because", ["the gain is small", "a part is worse"])],
+        "verdict": [
+            ("best: run 2", []),
+            ("run 2 is not the champion, because", ["the gain is small", "a part is worse"]),
+        ],
     }
     return made | changes
 
