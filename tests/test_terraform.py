@@ -104,7 +104,9 @@ LOOSENED = {
         '? ["AzureServices"] : ["AzureServices", "Logging", "Metrics"]': '? ["None"] : ["None"]',
         "= var.redundancy": '= "LRS"',
         "  service_data_identity": "  tags = var.place.tags\n  service_data_identity",
-        "  scope                            = azurerm_storage_account.this.id": "  scope = azurerm_storage_container.data.id",
+        "  scope                            = azurerm_storage_account.this.id": (
+            "  scope = azurerm_storage_container.data.id"
+        ),
         '"WorkspaceUserAssignedIdentity"': '"None"',
         "/blobServices/default": "",
     },
