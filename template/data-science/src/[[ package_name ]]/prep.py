@@ -60,7 +60,7 @@ def prepare(arguments: argparse.Namespace) -> None:
         refuse_poor_test(train, test, schema.split, training["test_size"], classes, int(copies.sum()))
     with step_run("prep"):
         mlflow.log_params({"test_size": training["test_size"], "split": str(made)})
-        rows = {"raw_rows": len(raw.frame), "train_rows": len(train), "test_rows": len(test)}
+        rows: dict[str, float] = {"raw_rows": len(raw.frame), "train_rows": len(train), "test_rows": len(test)}
         mlflow.log_metrics(rows)
         pipeline_run.log(metrics=rows)
         with output_folder(arguments.train_data) as train_folder, output_folder(arguments.test_data) as test_folder:

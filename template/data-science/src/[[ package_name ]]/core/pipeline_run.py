@@ -106,7 +106,7 @@ def held_out_identity(frame: pd.DataFrame, split: Split, target: str) -> str:
 
     Models with the same one were scored on the same examples, also when they know other features of them.
     """
-    known = [name for name in split.columns if name in frame]  # a schema may have lost one since
-    shares = hash_shares(frame, known or list(frame), split.salt)
+    known = tuple(name for name in split.columns if name in frame)  # a schema may have lost one since
+    shares = hash_shares(frame, known or (target,), split.salt)
     lines = sorted(f"{share!r} {value}" for share, value in zip(shares, frame[target], strict=True))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:_DIGITS]

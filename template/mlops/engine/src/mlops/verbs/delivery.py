@@ -74,8 +74,8 @@ def deliver(
         return
     if pin:
         set_pin(session, others, on=False)
-        pinned = f"pinned to version {model.version}."
-        session.say(f"{session.config.environment} is {pinned}", f"{session.config.environment} will be {pinned}")
+        pin_text = f"pinned to version {model.version}."
+        session.say(f"{session.config.environment} is {pin_text}", f"{session.config.environment} will be {pin_text}")
     smoke_test(session)
     _set_up(session, model, deployed)
     passed_on = _pass_on(session, model, expected, deployed)

@@ -368,12 +368,12 @@ class Rollout:
         shift = session.command("shift-traffic", "--percent", str(plan.canary_percent))
         stays = f"{plan.old} still has all traffic" if plan.old else "the endpoint has no deployment"
         if end is Step.DONE:
-            end = f"version {version} with all traffic. Next: `{session.command('monitor')}`."
-            session.say(f"{plan.new} serves {end}", f"{plan.new} will serve {end}")
+            rest = f"version {version} with all traffic. Next: `{session.command('monitor')}`."
+            session.say(f"{plan.new} serves {rest}", f"{plan.new} will serve {rest}")
         elif end is Step.HELD:
             set_held(session, self.model, on=True)
-            end = f"ready with version {version}, without traffic. Next: `{shift}`."
-            session.say(f"{plan.new} is {end}", f"{plan.new} will be {end}")
+            rest = f"ready with version {version}, without traffic. Next: `{shift}`."
+            session.say(f"{plan.new} is {rest}", f"{plan.new} will be {rest}")
         elif end is Step.OLD_KEPT:
             # The next delivery may be of another version, and a rollback of that has to come back to this one.
             with contextlib.suppress(UserError):
