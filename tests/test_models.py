@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def test_features_and_another_model_go_through_the_whole_loop_and_the_request_ha
 def lightgbm(uv: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with LightGBM, which no environment of these tests has; pip's cache or an index gives it."""
     folder = tmp_path_factory.mktemp("lightgbm")
-    command = [uv, "pip", "install", "--quiet", "--no-deps", "--python", "3.11", "--target", str(folder)]
+    command = [uv, "pip", "install", "--quiet", "--no-deps", "--python", sys.executable, "--target", str(folder)]
     result = subprocess.run([*command, "lightgbm>=4.6,<5"], capture_output=True, text=True)
     if result.returncode:
         pytest.skip(f"no wheel of LightGBM here: {result.stderr.strip().splitlines()[-1]}")
