@@ -19,7 +19,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 # The parts of `make test` that CI runs beside each other; a test adds them up. `menu` is what no other part has.
-PROJECTS := tests/test_project.py tests/test_readme.py
+PROJECTS := tests/test_data_science.py tests/test_own_tests.py tests/test_project.py tests/test_readme.py
 PART_workflows := tests/test_workflows.py $(sort $(wildcard tests/test_pipeline*.py)) tests/test_monorepo.py tests/test_upkeep.py
 PART_infrastructure := tests/test_bicep.py tests/test_bicep_eval.py tests/test_fake_arm.py tests/test_idempotency.py tests/test_parity.py tests/test_terraform.py
 PART_engine := tests/test_engine.py tests/test_project_type.py

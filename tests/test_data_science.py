@@ -5,17 +5,20 @@ rendered project, on its code and its sample: what knows no type of data runs on
 """
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from combinations import ROOT
-from conftest import Render, Run
+import yaml
+from combinations import ROOT, label
+from conftest import DEFAULTS, Render, Run
 
 SUITE = ROOT / "tests" / "data_science"
 CORE = ("core", "report", "test_conversion.py", "test_model_output.py", "test_table_file.py")
-STEPS = ("steps", "test_lone_files.py")
+# What these steps do depends on the type of data and its models; what the others do does not.
+STEPS = ("steps/test_gate.py", "steps/test_join.py", "steps/test_tune.py", "test_lone_files.py")
 
 
 class Row(NamedTuple):
@@ -39,20 +42,20 @@ IMAGES = {"project_type": "cv"}
 TEXTS = {"project_type": "nlp"}
 SUMMARIES_OF_TEXTS = TEXTS | {"nlp_task": "summarization"}
 CLASSES, SUMMARIES = ("nlp", "nlp/classification"), ("nlp", "nlp/summarization")
-ROWS = {
-    "tables": Row({}, ("classical",), (*CORE, *STEPS, "classical/steps", "classical/tabular")),
+ROWS = (
+    Row({}, ("classical",), (*CORE, "steps", "test_lone_files.py", "classical/steps", "classical/tabular")),
     # With older libraries; how often chance is drift is counted once.
-    "tables with Responsible AI": Row(RAI, ("classical",), (*CORE[1:], *STEPS, "classical"), "not at_most_5_percent"),
-    "images": Row(IMAGES, ("cv",), (*STEPS, "neural", "cv/steps", "cv/vision")),
+    Row(RAI, ("classical",), (*CORE[1:], *STEPS, "classical"), "not at_most_5_percent"),
+    Row(IMAGES, ("cv",), (*STEPS, "neural", "cv/steps", "cv/vision")),
     # That of texts is the same; a test in test_project.py compares them.
-    "images with Responsible AI": Row(IMAGES | RAI, ("cv",), ("responsible_ai", "cv/responsible_ai")),
-    "classes of texts": Row(TEXTS, CLASSES, (*STEPS, "neural", "nlp/classification")),
-    "summaries": Row(SUMMARIES_OF_TEXTS, SUMMARIES, (*STEPS, "nlp/summarization")),
-}
+    Row(IMAGES | RAI, ("cv",), ("responsible_ai", "cv/responsible_ai")),
+    Row(TEXTS, CLASSES, (*STEPS, "neural", "nlp/classification")),
+    Row(SUMMARIES_OF_TEXTS, SUMMARIES, (*STEPS, "nlp/summarization")),
+)
 
 
 def test_each_file_with_tests_is_in_a_row() -> None:
-    named = {path for row in ROWS.values() for name in row.tests for path in [SUITE / name, *(SUITE / name).rglob("*")]}
+    named = {path for row in ROWS for name in row.tests for path in [SUITE / name, *(SUITE / name).rglob("*")]}
     assert set(SUITE.rglob("test_*.py")) - named == set()
 
 
@@ -67,14 +70,30 @@ def test_what_reads_and_draws_has_the_same_libraries_with_each_type_of_data(rend
     assert all(each == found[0] for each in found)
 
 
-@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
-def test_the_steps_of_the_projects_pass(row: Row, render: Render, run_in: Run, tmp_path: Path) -> None:
-    project = render(**row.answers)
-    folders = " ".join(str(SUITE / name) for name in row.samples)
-    config = ["-c", str(SUITE / "pytest.ini"), "-o", f"pythonpath={folders}"]
+def options(row: Row, suite: Path) -> list[str]:
+    """The arguments of pytest, with the folder of all these tests."""
+    config = ["-c", (suite / "pytest.ini").as_posix(), "-o", f"pythonpath={' '.join(row.samples)}"]
+    return [*config, *((suite / name).as_posix() for name in row.tests)]
+
+
+def run_row(row: Row, project: Path, run_in: Run, folder: Path) -> None:
+    """Run the tests of a row on a project, in an empty folder, and check that all pass."""
     chosen = ["-k", row.chosen] if row.chosen else []
-    paths = [str(SUITE / name) for name in row.tests]
-    result = run_in(project, "pytest", "-q", *config, *chosen, *paths, cwd=tmp_path, MLOPS_TEST_PROJECT=str(project))
+    command = ["pytest", "-q", *options(row, SUITE), *chosen]
+    result = run_in(project, *command, timeout=1800, cwd=folder, MLOPS_TEST_PROJECT=str(project))
     assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
     assert re.search(r"\d+ passed", result.stdout)
     assert "skipped" not in result.stdout.splitlines()[-1]
+
+
+def test_ci_runs_those_of_tables_on_other_systems_too() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+    [step] = [each for each in workflow["jobs"]["platforms"]["steps"] if "data_science" in each.get("run", "")]
+    assert step["env"] == {"MLOPS_TEST_PROJECT": "demo"}
+    command = ["uv", "run", "--project", "demo", "pytest", *options(ROWS[0], SUITE.relative_to(ROOT))]
+    assert shlex.split(step["run"]) == command
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[label(DEFAULTS | row.answers) for row in ROWS])
+def test_the_steps_of_the_projects_pass(row: Row, render: Render, run_in: Run, tmp_path: Path) -> None:
+    run_row(row, render(**row.answers), run_in, tmp_path)

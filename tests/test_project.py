@@ -1,12 +1,14 @@
 """What is rendered works: linters, lint, notebook and local loop; also on data that is not ours."""
 
 import json
+import os
 import re
 import shutil
 import tomllib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 from combinations import ROOT, flavours, label, summaries
@@ -109,8 +111,36 @@ def test_ruff_finds_nothing(workspace: Path, run_in: Run) -> None:
         assert result.returncode == 0, " ".join(command) + "\n" + result.stdout[-5000:] + result.stderr[-2000:]
 
 
+@pytest.fixture(scope="session")
+def torch_types_checked(render: Render, run_in: Run) -> Callable[[], CompletedProcess]:
+    """Run mypy in the projects that PyTorch trains, all at once: most of its time are the libraries that they share.
+
+    Their packages have other names. Images with Responsible AI have all files of those without.
+    """
+
+    @cache
+    def run() -> CompletedProcess:
+        projects = [render(**each) for each in TORCH]
+        packages = {answers_of(each)["package_name"] for each in projects}
+        assert len(packages) == len(projects)
+        sources = [str(each / "data-science" / "src") for each in projects]
+        texts = TORCH[1]
+        cache = ROOT / ".mypy_cache" / type_checked_as(texts)
+        command = ("mypy", "--cache-dir", str(cache), *sources)
+        path = os.pathsep.join(sources)
+        return run_in(render(**type_checked_in(texts)), *command, cwd=render(**texts), PYTHONPATH="", MYPYPATH=path)
+
+    return run
+
+
+TORCH = [{"project_type": "cv", **RAI}, {"project_type": "nlp", **FIRST}, SUMMARIES]
+IMAGES = {"project_type": "cv", **FIRST}
+
+
 @only_in([*(each for each in flavours() if each != {"project_type": "nlp", **RAI}), SUMMARIES], type_checked_as)
-def test_mypy_finds_nothing(workspace: Path, flavour: Path, render: Render, run_in: Run) -> None:
+def test_mypy_finds_nothing(
+    workspace: Path, flavour: Path, render: Render, run_in: Run, torch_types_checked: Callable[[], CompletedProcess]
+) -> None:
     """In all files of one mlops version, and in those of the others that are not the same there.
 
     Responsible AI of texts is that of images, see above.
@@ -119,7 +149,15 @@ def test_mypy_finds_nothing(workspace: Path, flavour: Path, render: Render, run_
     first = render(**{"project_type": answers["project_type"], **FIRST})
     own = [path.relative_to(flavour) for path in flavour.rglob("*.py") if not {"engine", "tests"} & set(path.parts)]
     changed = [str(name) for name in own if not (first / name).exists() or differ(first / name, flavour / name)]
-    if flavour == first or changed:
+    together = [render(**each) for each in (*TORCH, IMAGES)]
+    if flavour in together:
+        checked = together[0] if flavour == render(**IMAGES) else flavour
+        assert [name for name in own if differ(checked / name, flavour / name)] == []
+        assert {name.parts[:2] for name in own} == {("data-science", "src")}
+        result = torch_types_checked()
+        assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
+        assert re.search(r"no issues found in \d\d+ source files", result.stdout)
+    elif flavour == first or changed:
         # What mypy keeps is of a file's content, wherever it lies.
         cache = ROOT / ".mypy_cache" / type_checked_as(answers)
         command = ("mypy", "--cache-dir", str(cache), *changed)

@@ -15,6 +15,7 @@ import copier
 import pytest
 from combinations import ROOT
 from conftest import SUFFIX, Render, Run
+from test_data_science import Row, run_row
 
 TOY = ROOT / "tests" / "toy_type"
 LINE = '    "Series of numbers in JSON lines": toy\n'
@@ -173,6 +174,17 @@ def test_the_drift_step_reads_the_files_of_the_type(
     result = run_with_others(project, f"{package}.drift", *folders, *options, **environment)
     assert result.returncode == 1, result.stdout + result.stderr
     assert "error: 2 of 2 columns drifted: level, spread" in result.stderr
+
+
+def test_its_own_tests_pass(toy: Path, run_with_others: Run, tmp_path: Path) -> None:
+    project = shutil.copytree(toy, tmp_path / "project")
+    result = run_with_others(project, "pytest", "-q", "-p", "no:cacheprovider")
+    assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
+    assert re.search(r"^\d\d passed", result.stdout, re.M)
+
+
+def test_the_shared_tests_of_the_gate_pass(toy: Path, run_in: Run, tmp_path: Path) -> None:
+    run_row(Row({}, ("toy",), ("steps/test_gate.py",)), toy, run_in, tmp_path)
 
 
 def test_a_task_that_the_type_does_not_have_is_refused_in_one_line(

@@ -10,7 +10,7 @@ from conftest import Render, Run, answers_of
 FENCE = re.compile(r"^```bash\n(.*?)^```", re.M | re.S)
 RUN_ELSEWHERE = {
     "uv run mlops local": "test_project.test_the_local_loop_ends_with_a_live_score_and_a_report, and `make demo`",
-    "uv run pytest": "test_project.test_its_own_tests_pass_and_leave_nothing_behind",
+    "uv run pytest": "test_own_tests.test_they_pass_on_the_sample_and_leave_nothing_behind",
     "uvx --with copier-template-extensions copier update --trust": "test_update",
 }
 OF_SDK_V1 = {
