@@ -1,6 +1,7 @@
 """Features and models of one's own, in a project with tables: what its files and docs/model.md say works as written."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -105,7 +106,8 @@ def add_line(path: Path, line: str) -> None:
 
 def test_lightgbm_works_after_what_the_lint_says_and_not_before(project: Path, run_in: Run, lightgbm: Path) -> None:
     use_lightgbm(project)
-    path = f"{project / 'mlops/engine/src'}:{project / 'data-science/src'}:{lightgbm}"
+    folders = (project / "mlops" / "engine" / "src", project / "data-science" / "src", lightgbm)
+    path = os.pathsep.join(map(str, folders))
     before = run_in(project, "-c", FINDINGS, PYTHONPATH=path)
     found = re.search(
         r"models\.py: line \d+: it imports lightgbm, which pyproject\.toml, train\.yml and inference\.yml lack: run "
