@@ -5,11 +5,13 @@ rendered project, on its code and its sample: what knows no type of data runs on
 """
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 from combinations import ROOT, label
 from conftest import DEFAULTS, Render, Run
 
@@ -68,16 +70,28 @@ def test_what_reads_and_draws_has_the_same_libraries_with_each_type_of_data(rend
     assert all(each == found[0] for each in found)
 
 
+def options(row: Row, suite: Path) -> list[str]:
+    """The arguments of pytest, with the folder of all these tests."""
+    config = ["-c", (suite / "pytest.ini").as_posix(), "-o", f"pythonpath={' '.join(row.samples)}"]
+    return [*config, *((suite / name).as_posix() for name in row.tests)]
+
+
 def run_row(row: Row, project: Path, run_in: Run, folder: Path) -> None:
     """Run the tests of a row on a project, in an empty folder, and check that all pass."""
-    folders = " ".join(str(SUITE / name) for name in row.samples)
-    config = ["-c", str(SUITE / "pytest.ini"), "-o", f"pythonpath={folders}"]
     chosen = ["-k", row.chosen] if row.chosen else []
-    paths = [str(SUITE / name) for name in row.tests]
-    result = run_in(project, "pytest", "-q", *config, *chosen, *paths, cwd=folder, MLOPS_TEST_PROJECT=str(project))
+    command = ["pytest", "-q", *options(row, SUITE), *chosen]
+    result = run_in(project, *command, timeout=1800, cwd=folder, MLOPS_TEST_PROJECT=str(project))
     assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
     assert re.search(r"\d+ passed", result.stdout)
     assert "skipped" not in result.stdout.splitlines()[-1]
+
+
+def test_ci_runs_those_of_tables_on_other_systems_too() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+    [step] = [each for each in workflow["jobs"]["platforms"]["steps"] if "data_science" in each.get("run", "")]
+    assert step["env"] == {"MLOPS_TEST_PROJECT": "demo"}
+    command = ["uv", "run", "--project", "demo", "pytest", *options(ROWS[0], SUITE.relative_to(ROOT))]
+    assert shlex.split(step["run"]) == command
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[label(DEFAULTS | row.answers) for row in ROWS])

@@ -1,9 +1,11 @@
 """Features and models of one's own, in a project with tables: what its files and docs/model.md say works as written."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -74,7 +76,7 @@ def test_features_and_another_model_go_through_the_whole_loop_and_the_request_ha
 def lightgbm(uv: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with LightGBM, which no environment of these tests has; pip's cache or an index gives it."""
     folder = tmp_path_factory.mktemp("lightgbm")
-    command = [uv, "pip", "install", "--quiet", "--no-deps", "--python", "3.11", "--target", str(folder)]
+    command = [uv, "pip", "install", "--quiet", "--no-deps", "--python", sys.executable, "--target", str(folder)]
     result = subprocess.run([*command, "lightgbm>=4.6,<5"], capture_output=True, text=True)
     if result.returncode:
         pytest.skip(f"no wheel of LightGBM here: {result.stderr.strip().splitlines()[-1]}")
@@ -104,7 +106,8 @@ def add_line(path: Path, line: str) -> None:
 
 def test_lightgbm_works_after_what_the_lint_says_and_not_before(project: Path, run_in: Run, lightgbm: Path) -> None:
     use_lightgbm(project)
-    path = f"{project / 'mlops/engine/src'}:{project / 'data-science/src'}:{lightgbm}"
+    folders = (project / "mlops" / "engine" / "src", project / "data-science" / "src", lightgbm)
+    path = os.pathsep.join(map(str, folders))
     before = run_in(project, "-c", FINDINGS, PYTHONPATH=path)
     found = re.search(
         r"models\.py: line \d+: it imports lightgbm, which pyproject\.toml, train\.yml and inference\.yml lack: run "

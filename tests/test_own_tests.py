@@ -214,42 +214,23 @@ def train_with_held_out_rows(project: Path) -> None:
     )
 
 
-@of(TABLES)
-def test_they_find_data_and_settings_that_do_not_fit(project: Path, run_with_others: Run) -> None:
+def spoil_data_and_settings(project: Path) -> None:
+    """Let neither raw nor production data nor a slice fit the schema."""
     use_penguins(project)
     change_settings(project, lambda settings: settings["evaluation"].update(slices=["no such column"]))
     columns = PENGUINS_SCHEMA["columns"] | {"year": {"type": "integer", "role": "ignore", "maximum": 2000}}
     set_schema(project, PENGUINS_SCHEMA | {"columns": columns})
     later = project / "data" / "production" / "penguins.csv"
-    later.write_text(later.read_text(encoding="utf-8").replace(",2009", ",soon"), encoding="utf-8")
     later.write_text(re.sub(r",\d{4},", ",heavy,", later.read_text(encoding="utf-8")), encoding="utf-8")
-    assert failures(project, run_with_others, "-k", "fit or need") == {
-        "test_the_raw_data_fit_the_schema",
-        "test_the_production_data_have_what_the_model_needs",
-        "test_the_settings_fit_the_schema",
-    }
 
 
-@of(TABLES)
-def test_they_find_a_leak_of_the_split_a_model_that_learns_nothing_and_a_broken_endpoint(
-    project: Path, run_with_others: Run
-) -> None:
+def spoil_everything_later(project: Path) -> None:
+    """Let rows that time holds out train too, a model learn nothing, and the endpoint always answer the same."""
     use_penguins(project)
     set_schema(project, PENGUINS_SCHEMA | {"split": {"by": "time", "column": "year"}})
     train_with_held_out_rows(project)
     set_hyperparameters(project, min_samples_leaf=10_000)
     append(project, "score.py", '\n\ndef run(request):\n    return {"predictions": ["Adelie"]}\n')
-    assert failures(project, run_with_others) == {
-        "test_what_belongs_together_is_on_one_side_of_the_split",
-        "test_the_held_out_rows_are_the_newest_if_time_splits_them",
-        "test_it_beats_the_baseline",
-        "test_it_does_not_predict_the_same_for_each_row",
-        "test_it_answers_a_request",
-        "test_it_refuses_what_is_not_json",
-        "test_it_refuses_a_request_without_rows",
-        "test_it_names_the_columns_that_a_request_lacks",
-        "test_files_of_a_batch_get_the_predictions_of_the_model",
-    }
 
 
 # A model that looks at what it should predict, and a feature that depends on all rows that are scored together.
@@ -279,24 +260,80 @@ MODALITY = Leaking()
 """
 
 
-@of(TABLES)
-def test_they_find_a_model_that_sees_the_outcome_or_other_rows(project: Path, run_with_others: Run) -> None:
+def let_it_see_what_it_should_not(project: Path) -> None:
+    """Let a model of penguins do so."""
     use_penguins(project)
     append(project, "modality.py", LEAKS)
-    assert failures(project, run_with_others) == {
-        "test_once_saved_and_loaded_it_predicts_the_same",
-        "test_it_predicts_the_same_whatever_the_outcome_is",
-        "test_what_it_predicts_for_a_row_does_not_depend_on_the_other_rows",
-    }
 
 
-@of(TEXTS)
-def test_they_find_copies_among_the_held_out_rows(project: Path, run_with_others: Run) -> None:
-    train_with_held_out_rows(project)
-    assert failures(project, run_with_others, "-k", "copy or side") == {
-        "test_no_held_out_row_is_a_copy_of_a_row_to_train_with",
-        "test_what_belongs_together_is_on_one_side_of_the_split",
-    }
+def rename_column(project: Path, old: str, new: str) -> None:
+    """Let the schema call a column otherwise than the data do."""
+    path = project / "data" / "schema.yml"
+    path.write_text(
+        re.sub(rf"^( *){old}:", rf"\1{new}:", path.read_text(encoding="utf-8"), flags=re.M), encoding="utf-8"
+    )
+
+
+RAW, SIDES = "test_the_raw_data_fit_the_schema", "test_what_belongs_together_is_on_one_side_of_the_split"
+# Answers, what is broken, which tests run (`-k`; others cannot without data that fit), and those that have to fail.
+BREAKS: dict[str, tuple[dict[str, str], Change, str, set[str]]] = {
+    "data and settings": (
+        TABLES,
+        spoil_data_and_settings,
+        "fit or need",
+        {RAW, "test_the_production_data_have_what_the_model_needs", "test_the_settings_fit_the_schema"},
+    ),
+    "labels of images": (IMAGES, partial(rename_column, old="paper", new="sheet"), "raw", {RAW}),
+    "summaries": (SUMMARIES, partial(rename_column, old="kind", new="sort"), "raw", {RAW}),
+    "a split by time, a model that learns nothing, an endpoint": (
+        TABLES,
+        spoil_everything_later,
+        "",
+        {
+            SIDES,
+            "test_the_held_out_rows_are_the_newest_if_time_splits_them",
+            "test_it_beats_the_baseline",
+            "test_it_does_not_predict_the_same_for_each_row",
+            "test_it_answers_a_request",
+            "test_it_refuses_what_is_not_json",
+            "test_it_refuses_a_request_without_rows",
+            "test_it_names_the_columns_that_a_request_lacks",
+            "test_files_of_a_batch_get_the_predictions_of_the_model",
+        },
+    ),
+    "a model that sees the outcome and other rows": (
+        TABLES,
+        let_it_see_what_it_should_not,
+        "",
+        {
+            "test_once_saved_and_loaded_it_predicts_the_same",
+            "test_it_predicts_the_same_whatever_the_outcome_is",
+            "test_what_it_predicts_for_a_row_does_not_depend_on_the_other_rows",
+        },
+    ),
+    "copies of held-out texts": (
+        TEXTS,
+        train_with_held_out_rows,
+        "copy or side",
+        {SIDES, "test_no_held_out_row_is_a_copy_of_a_row_to_train_with"},
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("project", "spoil", "chosen", "found"),
+    [pytest.param(*each, id=f"{label(each[0])}, {words}") for words, each in BREAKS.items()],
+    indirect=["project"],
+)
+def test_they_find_what_breaks(
+    project: Path, spoil: Change, chosen: str, found: set[str], run_with_others: Run
+) -> None:
+    spoil(project)
+    assert failures(project, run_with_others, "-k", chosen) == found
+
+
+def test_each_of_them_finds_something() -> None:
+    assert {name for *_, found in BREAKS.values() for name in found} == names_of_tests()
 
 
 def test_a_model_that_is_worse_than_the_baseline_need_not_beat_it_if_the_settings_say_so(

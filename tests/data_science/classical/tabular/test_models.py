@@ -177,7 +177,8 @@ def test_a_model_may_be_a_baseline_that_the_model_has_to_beat(folders):
     prepare(folders)
     schema = module("core.schema").Schema.load(folders.schema)
     train, test = (modality.load_examples(MODALITY, each, schema) for each in (folders.train, folders.test))
-    found = MODALITY.baseline("ridge", train, test, schema, settings["training"])
+    training = settings["training"]
+    found = module("core.baselines").baselines(["ridge"], MODALITY, train, test, schema, training)["baseline ridge"]
     actual = test.frame["delay"].to_numpy()
     assert np.abs(found.values - actual).mean() < 0.3 * np.abs(actual - train.frame["delay"].mean()).mean()
 
