@@ -41,7 +41,10 @@ project: $(UV)  ## the same project, and nothing is run
 	else $(UV) run --quiet --no-dev copier copy --trust --defaults --quiet --vcs-ref HEAD -d project_type=$(TYPE) . $(DEMO); fi
 	@$(PYTHON) tests/local_wheels.py $(DEMO)
 
-test: $(UV) lint  ## all tests that need no big download
+# The part of the menu to test, such as `ONLY="project_type=classical,cv orchestration=github-actions"`; all without it.
+export ONLY
+
+test: $(UV) lint  ## all tests that need no big download; `ONLY="project_type=classical"` leaves out what is about other choices
 	$(UV) run pytest -n 3 -m "not big and not year"
 
 $(PARTS:%=test-%) test-menu: test-%: $(UV)  ## one part of them: menu, workflows, infrastructure, engine, updates, tables, images or texts

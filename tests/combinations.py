@@ -34,6 +34,28 @@ def combinations() -> list[dict[str, str]]:
     return [dict(zip(AXES, cell, strict=True)) for cell in itertools.product(*choices.values())]
 
 
+def part_of_menu(text: str) -> dict[str, set[str]]:
+    """The choices that are left of some axes, from words like `project_type=classical,cv`."""
+    part: dict[str, set[str]] = {}
+    for word in text.split():
+        axis, _, names = word.partition("=")
+        known = set(questions()[axis]["choices"].values()) if axis in AXES else set()
+        if not known:
+            raise ValueError(f"ONLY has {word}: expected one of {', '.join(AXES)} before the =")
+        if unknown := set(names.split(",")) - known:
+            raise ValueError(f"ONLY has {min(unknown)!r} for {axis}: expected {', '.join(sorted(known))}")
+        part[axis] = set(names.split(","))
+    return part
+
+
+def choices_in(value: Any) -> dict[str, str]:
+    """The choices that a parameter of a test names: answers, what has answers, or the name of a choice."""
+    found = getattr(value, "answers", value)
+    if isinstance(found, str):
+        return {axis: found for axis in AXES if found in questions()[axis]["choices"].values()}
+    return {axis: found[axis] for axis in AXES if axis in found} if isinstance(found, dict) else {}
+
+
 def tools() -> list[str]:
     """The tools that build infrastructure."""
     return [tool for tool in questions()["infrastructure_version"]["choices"].values() if tool != "existing"]

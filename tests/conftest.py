@@ -9,12 +9,13 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import copier
 import pytest
 import yaml
-from combinations import AXES, ROOT, combinations, flavours, label, questions
+from combinations import AXES, ROOT, choices_in, combinations, flavours, label, part_of_menu, questions
 from filelock import FileLock
 from hypothesis import settings
 from local_wheels import take_local_wheels
@@ -45,6 +46,28 @@ settings.load_profile("repeatable")
 
 SUFFIX = "a1b2c3"  # the one answer that is random unless given
 DEFAULTS = {axis: questions()[axis]["default"] for axis in AXES}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of choices that `make test ONLY=...` does not name."""
+    try:
+        part = part_of_menu(os.environ.get("ONLY", ""))
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from error
+    kept, left_out = [], []
+    for item in items:
+        is_left = all(choice in part.get(axis, {choice}) for axis, choice in choices_of(item))
+        (kept if is_left else left_out).append(item)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = kept
+
+
+def choices_of(item: pytest.Item) -> Iterator[tuple[str, str]]:
+    """The choices of the menu that a test is about, by its parameters and its mark `about`."""
+    for mark in item.iter_markers("about"):
+        yield from mark.kwargs.items()
+    for value in getattr(item, "callspec", SimpleNamespace(params={})).params.values():
+        yield from choices_in(value).items()
 
 
 @pytest.fixture(scope="session", autouse=True)

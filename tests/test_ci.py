@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from combinations import ROOT, questions, tools, with_add_ons
+from combinations import AXES, ROOT, questions, tools, with_add_ons
 from conftest import Render
 from real_tools import findings
 from release_notes import notes
@@ -245,3 +245,30 @@ def test_what_a_real_tool_finds_is_an_error(
 ) -> None:
     monkeypatch.setenv(variable, value)
     assert findings(name, render(infrastructure_version=name))
+
+
+def collected(only: str) -> subprocess.CompletedProcess:
+    """The tests of some modules that `make test ONLY=...` runs."""
+    modules = ["tests/test_engine.py", "tests/test_render.py", "tests/test_pipelines.py"]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *modules]
+    return subprocess.run(command, cwd=ROOT, env=os.environ | {"ONLY": only}, capture_output=True, text=True)
+
+
+def test_a_part_of_the_menu_is_tested_without_what_is_about_the_rest() -> None:
+    everything, part = (collected(only).stdout for only in ("", "project_type=classical orchestration=github-actions"))
+    for name in ("azure_devops_run]", "test_pipelines.py", "[cv-", "[nlp-", "distributed_training[", "-rai_images]"):
+        assert name in everything
+        assert name not in part
+    for name in (
+        "-bootstrap]",
+        "[python-sdk-v1-",
+        "[rai-aml-cli-v2-",
+        "[classical-python-sdk-v2-github-actions-bicep]",
+    ):
+        assert name in part
+
+
+def test_a_part_of_the_menu_that_is_not_there_is_one_line() -> None:
+    assert collected("type=cv").stderr == f"ERROR: ONLY has type=cv: expected one of {', '.join(AXES)} before the =\n\n"
+    expected = "ERROR: ONLY has 'vc' for project_type: expected classical, cv, nlp\n\n"
+    assert collected("project_type=classical,vc").stderr == expected

@@ -68,9 +68,19 @@ TORCH_RUNS: Runs = {
 }
 
 
+def about(modules: tuple[str, ...]) -> list[pytest.MarkDecorator]:
+    """The choices that a row is about, beside the mlops version."""
+    kind = [pytest.mark.about(project_type=TYPES[modules])] if modules in TYPES else []
+    return [*kind, *([pytest.mark.about(orchestration="azure-devops")] if "azure_devops" in modules[0] else [])]
+
+
 def cases(table: Runs) -> pytest.MarkDecorator:
     """Run a test for each mlops version and row of a table."""
-    params = [pytest.param(version, run, id=f"{version}-{run[0]}") for version, runs in table.items() for run in runs]
+    params = [
+        pytest.param(version, run, id=f"{version}-{run[0]}", marks=about(run))
+        for version, runs in table.items()
+        for run in runs
+    ]
     return pytest.mark.parametrize(("version", "modules"), params)
 
 
@@ -88,6 +98,7 @@ def test_the_engine_passes(version: str, modules: tuple[str, ...], render: Rende
     assert_passes(run_suite(project, tmp_path, run_in, *modules, options=chosen))
 
 
+@pytest.mark.about(project_type="cv")
 @cases(TORCH_RUNS)
 def test_the_engine_passes_on_definitions_of_a_distributed_training(
     version: str, modules: tuple[str, ...], render: Render, run_in: Run, tmp_path: Path

@@ -25,6 +25,8 @@ from github_workflows import (
 from test_update import conflicts, files, history, released, update
 from test_workflows import language_service, runner, service, tool
 
+pytestmark = pytest.mark.about(orchestration="github-actions")
+
 __all__ = ["history", "released", "runner", "service"]  # fixtures
 
 PROJECTS: dict[str, dict[str, str]] = {

@@ -10,6 +10,7 @@ from combinations import EXISTING, tools
 from conftest import Render, Run
 from pipeline_rules import every_choice
 
+pytestmark = pytest.mark.about(orchestration="azure-devops")
 POOL = "mlops"
 SCRIPT = f"""
 import json

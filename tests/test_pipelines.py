@@ -23,6 +23,7 @@ from pipeline_table import TABLE, azure_pipeline, azure_scripts, commands, githu
 from workflow_runs import HASH, OUTPUTS, delivery
 
 ON_AZURE = {"orchestration": "azure-devops"}
+pytestmark = pytest.mark.about(**ON_AZURE)
 
 
 @pytest.fixture(scope="session", params=[*infrastructures(), "existing"])

@@ -28,6 +28,7 @@ from conftest import SUFFIX, Run, commit_all, copy_template, git, make_once, sho
 sys.path.insert(0, str(ROOT / "template" / "mlops" / "engine" / "src"))
 from mlops import config
 
+QUICK_COPIER = ROOT / "tests" / "quick_copier.py"
 RELEASES = yaml.safe_load((ROOT / "releases.yml").read_text(encoding="utf-8"))
 
 
@@ -334,7 +335,7 @@ def test_the_command_that_the_configuration_names_chooses_an_add_on(released: Pa
     command = config.choose(config.Project.load(project), "data-lake")
     words = shlex.split(command.partition("`")[2].rstrip("`"))
     assert words[:5] == ["uvx", "--with", "copier-template-extensions", "copier", "update"]
-    subprocess.run([sys.executable, "-m", *words[3:], "--defaults", "--quiet"], cwd=project, check=True)
+    subprocess.run([sys.executable, QUICK_COPIER, *words[4:], "--defaults", "--quiet"], cwd=project, check=True)
     assert answers(project)["add_ons"] == ["data-lake"]
     assert config.load_environment(config.Project.load(project), "dev").names.data_lake
 
@@ -845,7 +846,7 @@ def test_a_project_that_knows_its_template_by_a_relative_path_is_updated_from_th
     )
     charts.write_text(charts.read_text(encoding="utf-8") + "# mine\n", encoding="utf-8")
     commit_all(project, "my edit")
-    command = [sys.executable, "-m", "copier", "update", "--trust", "--defaults", str(project)]
+    command = [sys.executable, QUICK_COPIER, "update", "--trust", "--defaults", project]
     run = subprocess.run(command, cwd=history.parent, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert (project / table()[f"{PACKAGE}/charts.py"][0]).read_text(encoding="utf-8").endswith("# mine\n")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from combinations import ROOT
 from conftest import Render, commit_all, copy_template, git
-from test_update import different, files, new_project, shipped_settings
+from test_update import QUICK_COPIER, different, files, new_project, shipped_settings
 
 # What a generated project runs.
 sys.path.insert(0, str(ROOT / "template" / "mlops" / "engine" / "src"))
@@ -24,7 +24,6 @@ from mlops.upkeep import freshness
 from mlops.upkeep.freshness import report_freshness
 from mlops.upkeep.template import changes_between, report_update
 
-QUICK = ROOT / "tests" / "quick_copier.py"
 DOCS = "template/docs/update.md.jinja"
 
 
@@ -44,7 +43,7 @@ def uvx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     calls = folder / "calls"
     calls.touch()
     script = folder / "uvx"
-    script.write_text(f'#!/bin/sh\necho "$*" >> {calls}\nshift 3\nexec {sys.executable} {QUICK} "$@"\n', "utf-8")
+    script.write_text(f'#!/bin/sh\necho "$*" >> {calls}\nshift 3\nexec {sys.executable} {QUICK_COPIER} "$@"\n', "utf-8")
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     return calls

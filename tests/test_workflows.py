@@ -30,6 +30,8 @@ from github_workflows import (
 )
 from workflow_runs import CHAIN, HASH, LABEL, OUTPUTS
 
+pytestmark = pytest.mark.about(orchestration="github-actions")
+
 READ, WRITE = ("contents", "read"), {("contents", "write"), ("pull-requests", "write")}
 SIGN_IN, REVIEWERS, ISSUES = ("id-token", "write"), ("actions", "read"), ("issues", "write")
 OPEN_MACHINE = "ubuntu-24.04"
