@@ -688,9 +688,7 @@ def _row(each: Guess, target: str, rule: Mapping[str, str], example: str | None)
 # --- settings
 
 
-def _settings(
-    schema: Schema, labels: Guess, usable: Sequence[Guess], settings: Mapping[str, Any]
-) -> dict[str, Any]:
+def _settings(schema: Schema, labels: Guess, usable: Sequence[Guess], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the settings should have; the usable columns may tell slices apart."""
     changes: dict[str, Any] = {}
     for key in ("offset", "threshold"):
