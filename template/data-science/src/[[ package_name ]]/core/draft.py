@@ -25,7 +25,7 @@ from . import new_table_file, tables
 from .baselines import CONSTANTS
 from .guesses import ID, OWNER, Guess, guess, made
 from .metrics import METRICS
-from .modality import Modality, data_files, passed_over
+from .modality import Modality, passed_over
 from .schema import TASKS, Column, Schema
 from .split import MINIMUM_GROUPS, MINIMUM_ROWS, split
 from .step import StepError
@@ -196,7 +196,11 @@ def _read_examples(
         archives = [path for path in paths if path.is_file() and path.suffix.lower() in modality.suffixes]
         if len(paths) != 1 or not archives:
             raise StepError(f"{paths[0]}: give one folder, or one archive, in which all examples and their table are")
-    written = new_table_file.written_as(new_table_file.tables_below(folder), encoding) if folder and new_table_file.tables_below(folder) else {}
+    written = (
+        new_table_file.written_as(new_table_file.tables_below(folder), encoding)
+        if folder and new_table_file.tables_below(folder)
+        else {}
+    )
     if folder and new_table_file.tables_below(folder):
         first = new_table_file.tables_below(folder)[0]
         found = tables.read(first, new_table_file.schema_of(written))
