@@ -110,7 +110,7 @@ def test_a_wrong_way_of_writing_files_is_refused_with_the_key(line: str, project
     assert "\n" not in str(error.value)
 
 
-OTHER = {
+OTHER: dict[str, tuple[dict[str, Any], str | bytes, str]] = {
     "other delimiters": (
         {},
         "a;b\n1;2\n",

@@ -10,6 +10,8 @@ from conftest import Render, Run, answers_of
 FENCE = re.compile(r"^```bash\n(.*?)^```", re.M | re.S)
 RUN_ELSEWHERE = {
     "uv run mlops local": "test_project.test_the_local_loop_ends_with_a_live_score_and_a_report, and `make demo`",
+    "uv run mlops schema FILES": "test_messy_files",
+    "uv run mlops schema --accept": "test_messy_files, and tests/engine/test_drafts.py",
     "uv run mlops ui": "engine/test_ui.py, on a port of its own",
     "uv run --with jupyterlab jupyter lab": "test_first_minutes.test_the_notebook_opens_and_the_hooks_run",
     "uv run pre-commit install": "test_first_minutes.test_the_notebook_opens_and_the_hooks_run",

@@ -86,8 +86,6 @@ def _scored(schema: Schema, rows: int) -> NDArray[np.bool_]:
 def _metadata(schema: Schema, training: Mapping[str, Any], held_out: Split) -> dict[str, Any]:
     """Return what evaluation and scoring need to know of the model besides its signature."""
     metadata: dict[str, Any] = {METADATA: held_out.document(), conversion.METADATA: schema.input_columns()}
-    if schema.files:
-        metadata[conversion.FILES] = schema.files
     if features := project_features(schema):
         metadata[added_features.METADATA] = features.document()
     if schema.classes:
@@ -96,6 +94,8 @@ def _metadata(schema: Schema, training: Mapping[str, Any], held_out: Split) -> d
         metadata[TEXTS] = True
     if training.get("threshold") is not None:
         metadata["threshold"] = training["threshold"]
+    if schema.files:
+        metadata[conversion.FILES] = schema.files
     return metadata
 
 

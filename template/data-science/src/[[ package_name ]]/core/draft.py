@@ -21,25 +21,15 @@ from sklearn.model_selection import cross_val_score
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from .. import conversion, table_file
-from . import form, tables
+from . import new_table_file, tables
 from .baselines import CONSTANTS
 from .guesses import ID, OWNER, Guess, guess, made
 from .metrics import METRICS
-from .modality import Modality, data_files, passed_over
+from .modality import Modality, passed_over
 from .schema import TASKS, Column, Schema
 from .split import MINIMUM_GROUPS, MINIMUM_ROWS, split
 from .step import StepError
 
-# Where a table is a csv file by another name.
-CSV_BY_ANOTHER_NAME = (".tsv", ".tab", ".txt")
-_REMEDIES = {
-    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods", ".numbers"), "save each sheet as csv, in UTF-8"),
-    **dict.fromkeys((".gz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".zip"), "unpack it"),
-    ".json": "write one object with the values of a row on each line, as .jsonl",
-    **dict.fromkeys(
-        (".feather", ".arrow", ".avro", ".orc", ".sas7bdat", ".sav", ".dta", ".rds", ".pkl"), "write it as parquet"
-    ),
-}
 _TARGETS = ("target", "label", "labels", "class", "y", "outcome", "response", "category", "topic", "sentiment")
 _SUMMARIES = ("summary", "summaries", "highlights", "headline", "abstract", "title")
 _INPUTS = [
@@ -118,7 +108,7 @@ def draft(
         settings: those of the project.
         target: its name, if it is known.
         task: likewise.
-        encoding: that of csv files, likewise.
+        encoding: that of the files, likewise.
 
     Raises:
         StepError: a file cannot be read, or no target is to be seen; with the remedy.
@@ -139,7 +129,7 @@ def draft(
         head["files"] = data.files
     text = _schema_text(schema_path, head, rule, columns, guesses)
     schema = _loaded(text, modality)
-    others = [f"passed over {name}: csv, parquet and jsonl files are read" for name in data.others]
+    others = [f"passed over {name}, which is no table ({', '.join(table_file.SUFFIXES)})" for name in data.others]
     warnings = [*others, *notes, *_problems(data, schema, settings)]
     about = [data.about, f"target: {name} ({why}); {why_task}"]
     if rule:
@@ -157,72 +147,24 @@ def _read(modality: Modality, paths: Sequence[Path], target: str | None, encodin
         if not path.exists():
             raise StepError(f"{path}: no such file or folder: check the path")
     folder = paths[0] if len(paths) == 1 and paths[0].is_dir() else None
-    files = [file for path in paths for file in (_tables_below(path) if path.is_dir() else [path])]
+    files = [file for path in paths for file in (new_table_file.tables_below(path) if path.is_dir() else [path])]
     wanted = modality.input_column
-    if wanted is not None and (folder or not all(map(_is_table, files))):
+    if wanted is not None and (folder or not all(map(new_table_file.is_table, files))):
         return _read_examples(modality, paths, folder, target, encoding, wanted)
-    for file in files:
-        if not _is_table(file) and not (wanted is None and file.suffix.lower() in CSV_BY_ANOTHER_NAME):
-            remedy = _REMEDIES.get(file.suffix.lower(), "save it as csv, parquet or jsonl")
-            raise StepError(f"{file}: a file with the suffix {file.suffix or 'of nothing'} cannot be read: {remedy}")
-    if not files:
-        raise StepError(f"{paths[0] if paths else 'data/raw'}: there is no csv, parquet or jsonl file: name one")
-    if wanted is not None and not {*table_file.SUFFIXES} & {*modality.suffixes}:
+    if wanted is not None and files and not {*table_file.SUFFIXES} & {*modality.suffixes}:
         raise StepError(f"{files[0]}: a table alone has no {wanted}s: give the folder that it is in with them")
-    written = _files(files, encoding)
-    frame = tables.joined({file: tables.read(file, _nothing(written)) for file in files})
+    new_table_file.refuse_others(files, paths)
+    written = new_table_file.written_as(files, encoding)
+    frame = tables.joined({file: tables.read(file, new_table_file.schema_of(written)) for file in files})
     chosen = None
     if wanted is not None:
         chosen = wanted if wanted in frame else _input_in(frame, wanted, files[0])
         if chosen != wanted:
             written["rename"] = {chosen: wanted}
             frame = frame.rename(columns={chosen: wanted})
-    about = _about(files, len(frame), frame.shape[1], written)
+    about = new_table_file.about(files, len(frame), frame.shape[1], written)
     others = passed_over(folder, table_file.SUFFIXES) if folder else []
-    return _Data(frame, written, _places(files), about, wanted, tuple(others))
-
-
-def _is_table(path: Path) -> bool:
-    return path.suffix.lower() in table_file.SUFFIXES
-
-
-def _tables_below(folder: Path) -> list[Path]:
-    return data_files(folder, table_file.SUFFIXES)
-
-
-def _files(files: Sequence[Path], encoding: str | None) -> dict[str, Any]:
-    written = {
-        file: form.form_of(file, encoding) for file in files if file.suffix.lower() not in (".parquet", ".jsonl")
-    }
-    return form.document(form.joint_form(written)) if written else {}
-
-
-def _nothing(files: Mapping[str, Any], target: str = "", columns: Mapping[str, Any] | None = None) -> Schema:
-    """Return a schema that reads files and knows nothing of their columns."""
-    return Schema(target, TASKS[1], dict(columns or {}), files=dict(files))
-
-
-def _places(files: Sequence[Path]) -> dict[Path, str]:
-    """Return names for the files in one folder: as they are, and of those that are the same, with a number."""
-    places: dict[Path, str] = {}
-    for file in files:
-        suffix = file.suffix if _is_table(file) else ".csv"
-        name, number = f"{file.stem}{suffix}", 1
-        while name in places.values():
-            number += 1
-            name = f"{file.stem}-{number}{suffix}"
-        places[file] = name
-    return places
-
-
-def _about(files: Sequence[Path], rows: int, columns: int, written: Mapping[str, Any]) -> str:
-    named = files[0].name if len(files) == 1 else f"{len(files)} files ({files[0].name}, ...)"
-    text = f"{named}: {rows:,} rows, {columns} columns"
-    if any(file.suffix.lower() not in (".parquet", ".jsonl") for file in files):
-        form_ = table_file.Form(**{key: value for key, value in written.items() if key != "rename"})
-        text += f"; csv with {form_.delimiters}, {form_.encoding}"
-        text += f", {form_.skip_lines} lines above the header" if form_.skip_lines else ""
-    return text
+    return _Data(frame, written, new_table_file.places(files), about, wanted, tuple(others))
 
 
 def _input_in(frame: pd.DataFrame, wanted: str, file: Path) -> str:
@@ -254,14 +196,18 @@ def _read_examples(
         archives = [path for path in paths if path.is_file() and path.suffix.lower() in modality.suffixes]
         if len(paths) != 1 or not archives:
             raise StepError(f"{paths[0]}: give one folder, or one archive, in which all examples and their table are")
-    written = _files(_tables_below(folder), encoding) if folder and _tables_below(folder) else {}
-    if folder and _tables_below(folder):
-        first = _tables_below(folder)[0]
-        found = tables.read(first, _nothing(written))
+    written = (
+        new_table_file.written_as(new_table_file.tables_below(folder), encoding)
+        if folder and new_table_file.tables_below(folder)
+        else {}
+    )
+    if folder and new_table_file.tables_below(folder):
+        first = new_table_file.tables_below(folder)[0]
+        found = tables.read(first, new_table_file.schema_of(written))
         if wanted not in found:
             written["rename"] = {_input_in(found, wanted, first): wanted}
     label = target or "label"
-    known = _nothing(written, label, {wanted: Column(wanted, "text"), label: Column(label, "category")})
+    known = new_table_file.schema_of(written, label, {wanted: Column(wanted, "text"), label: Column(label, "category")})
     if folder is not None:
         examples = modality.read(folder, known)
         places = {path: path.name for path in sorted(folder.iterdir()) if not path.name.startswith(".")}
@@ -688,9 +634,7 @@ def _row(each: Guess, target: str, rule: Mapping[str, str], example: str | None)
 # --- settings
 
 
-def _settings(
-    schema: Schema, labels: Guess, usable: Sequence[Guess], settings: Mapping[str, Any]
-) -> dict[str, Any]:
+def _settings(schema: Schema, labels: Guess, usable: Sequence[Guess], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the settings should have; the usable columns may tell slices apart."""
     changes: dict[str, Any] = {}
     for key in ("offset", "threshold"):

@@ -48,9 +48,8 @@ class Column:
 
     `missing` is the largest allowed share of missing values, 0 to 1; an ignored column may miss all of them. The role
     `calendar` is a feature that changes with the time of the year by itself, so drift leaves it out. An `input` is a
-    part of a request that only features.py reads. A date is not a feature, what is derived from it is. `na_values`,
-    `thousands`, `decimal`, `format` and `derive` are those of `conversion`, which also reads a number that is written
-    with its unit.
+    part of a request that only features.py reads. A date is not a feature, what is derived from it is. `thousands`,
+    `decimal`, `format` and `derive` are those of `conversion`.
     """
 
     name: str
@@ -62,6 +61,7 @@ class Column:
     missing: float = 0.0
     unit: str = ""
     description: str = ""
+    # Texts for missing values; `conversion` has them, and reads a number that is written with its unit.
     na_values: tuple[str, ...] = ()
     thousands: str = ""
     decimal: str = ""

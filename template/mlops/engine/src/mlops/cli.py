@@ -108,7 +108,7 @@ def schema(
     ] = None,
     target: Annotated[str, typer.Option(help="The column to predict. Default: a guess.")] = "",
     task: Annotated[str, typer.Option(help="What is predicted, such as regression or classification.")] = "",
-    encoding: Annotated[str, typer.Option(help="That of csv files, such as cp1250, where it cannot be seen.")] = "",
+    encoding: Annotated[str, typer.Option(help="That of the files, such as cp1250, where it cannot be seen.")] = "",
     accept: Annotated[
         bool, typer.Option("--accept", help="Put the draft and the files in place, and keep what was there.")
     ] = False,

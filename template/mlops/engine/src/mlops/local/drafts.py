@@ -41,7 +41,7 @@ def write_draft(
         paths: Files, or folders with files.
         target: The column to predict, if it is known.
         task: What is predicted, if it is known.
-        encoding: That of csv files, if it cannot be seen.
+        encoding: That of the files, if it cannot be seen.
         accepted: Whether the draft is accepted at once, so that nothing is said about how.
 
     Raises:

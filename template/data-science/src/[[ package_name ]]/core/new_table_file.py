@@ -1,16 +1,31 @@
-"""How a csv file is written: its encoding, its delimiter, and where its header is, as the file itself shows."""
+"""Files of rows that no schema describes yet: which can be read, and how they are written, as they show themselves.
+
+That is the encoding, the delimiter, and where the header is.
+"""
 
 import codecs
 import csv
 import itertools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..table_file import DELIMITERS, Form
+from ..table_file import DELIMITERS, SUFFIXES, Form
+from .modality import data_files
+from .schema import TASKS, Schema
 from .step import StepError
 
+# A csv file by another name.
+_CSV_BY_ANOTHER_NAME = (".tsv", ".tab", ".txt")
+_REMEDIES = {
+    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods", ".numbers"), "save each sheet as csv, in UTF-8"),
+    **dict.fromkeys((".gz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".zip"), "unpack it"),
+    ".json": "write one object with the values of a row on each line, as .jsonl",
+    **dict.fromkeys(
+        (".feather", ".arrow", ".avro", ".orc", ".sas7bdat", ".sav", ".dta", ".rds", ".pkl"), "write it as parquet"
+    ),
+}
 _UTF_8 = "utf-8"
 # Without a mark, in the order in which they are tried: texts of the west that Windows and spreadsheets write.
 _WESTERN = "cp1252"
@@ -20,6 +35,74 @@ _MOST_FOREIGN = 0.4
 _LINES, _MOST_ABOVE = 200, 20
 # Years, which may be names of columns.
 _YEARS = range(1900, 2101)
+
+
+def is_table(path: Path) -> bool:
+    """Return whether a file is a table by its name."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def tables_below(folder: Path) -> list[Path]:
+    """Return the tables in a folder and below, in the order of their names."""
+    return data_files(folder, SUFFIXES)
+
+
+def refuse_others(files: Sequence[Path], given: Sequence[Path]) -> None:
+    """Check that all files are tables, or csv files by another name.
+
+    Raises:
+        StepError: one is not, or there is none; with the remedy.
+    """
+    for file in files:
+        suffix = file.suffix.lower()
+        if suffix not in (*SUFFIXES, *_CSV_BY_ANOTHER_NAME):
+            remedy = _REMEDIES.get(suffix, "save it as csv, parquet or jsonl")
+            raise StepError(f"{file}: a file with the suffix {suffix or '(none)'} cannot be read: {remedy}")
+    if not files:
+        raise StepError(f"{given[0]}: there is no csv, parquet or jsonl file: name one")
+
+
+def written_as(files: Sequence[Path], encoding: str | None) -> dict[str, Any]:
+    """Return the section `files` of a schema for these files.
+
+    Raises:
+        StepError: how one is written is not clear, or they are written in different ways.
+    """
+    forms = {file: form_of(file, encoding) for file in files if _is_csv(file)}
+    return document(joint_form(forms)) if forms else {}
+
+
+def _is_csv(file: Path) -> bool:
+    return file.suffix.lower() not in (".parquet", ".jsonl")
+
+
+def schema_of(files: Mapping[str, Any], target: str = "", columns: Mapping[str, Any] | None = None) -> Schema:
+    """Return a schema that reads files and knows nothing of their columns."""
+    return Schema(target, TASKS[1], dict(columns or {}), files=dict(files))
+
+
+def places(files: Sequence[Path]) -> dict[Path, str]:
+    """Return names for the files in one folder: as they are, and of those that are the same, with a number."""
+    names: dict[Path, str] = {}
+    for file in files:
+        suffix = file.suffix if is_table(file) else ".csv"
+        name, number = f"{file.stem}{suffix}", 1
+        while name in names.values():
+            number += 1
+            name = f"{file.stem}-{number}{suffix}"
+        names[file] = name
+    return names
+
+
+def about(files: Sequence[Path], rows: int, columns: int, written: Mapping[str, Any]) -> str:
+    """Return in a line what the files are."""
+    named = files[0].name if len(files) == 1 else f"{len(files)} files ({files[0].name}, ...)"
+    text = f"{named}: {rows:,} rows, {columns} columns"
+    if any(map(_is_csv, files)):
+        form = Form(**{key: value for key, value in written.items() if key != "rename"})
+        text += f"; csv with {form.delimiters}, {form.encoding}"
+        text += f", {form.skip_lines} lines above the header" if form.skip_lines else ""
+    return text
 
 
 def form_of(path: Path, encoding: str | None = None) -> Form:
