@@ -48,8 +48,9 @@ class Column:
 
     `missing` is the largest allowed share of missing values, 0 to 1; an ignored column may miss all of them. The role
     `calendar` is a feature that changes with the time of the year by itself, so drift leaves it out. An `input` is a
-    part of a request that only features.py reads. A date is not a feature, what is derived from it is. `thousands`,
-    `decimal`, `format` and `derive` are those of `conversion`.
+    part of a request that only features.py reads. A date is not a feature, what is derived from it is. `na_values`,
+    `thousands`, `decimal`, `format` and `derive` are those of `conversion`, which also reads a number that is written
+    with its unit.
     """
 
     name: str
