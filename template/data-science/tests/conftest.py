@@ -122,9 +122,7 @@ def few_test(test: Any, schema: Any) -> Any:
 
 
 @pytest.fixture(scope="session")
-def model(
-    few_train: Any, prepared: tuple[Path, Path], runs: None, tmp_path_factory: pytest.TempPathFactory
-) -> Model:
+def model(few_train: Any, prepared: tuple[Path, Path], runs: None, tmp_path_factory: pytest.TempPathFactory) -> Model:
     """What the step train makes of some rows."""
     rows, folder = tmp_path_factory.mktemp("rows"), tmp_path_factory.mktemp("trained") / "model"
     MODALITY.write(few_train, rows, "train")

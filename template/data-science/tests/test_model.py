@@ -58,9 +58,7 @@ def test_what_it_predicts_for_a_row_does_not_depend_on_the_other_rows(model, few
     """Otherwise it predicts something else for the single row of a request."""
     rows = min(10, len(few_test.frame))
     together = predictions(model, few_test).take(np.arange(rows))
-    alone = [
-        predictions(model, few_test.take(np.arange(len(few_test.frame)) == place)) for place in range(rows)
-    ]
+    alone = [predictions(model, few_test.take(np.arange(len(few_test.frame)) == place)) for place in range(rows)]
     values = np.array([each.values[0] for each in alone], dtype=together.values.dtype)
     chances = None if together.probabilities is None else np.vstack([each.probabilities for each in alone])
     assert_same(type(together)(values, chances, together.classes), together)
