@@ -261,6 +261,25 @@ def test_trials_are_found_below_the_step_of_their_search(project: Project, begin
     ]
 
 
+def test_the_options_of_the_command_line_choose_runs_and_metric(
+    begin: tuple[MlflowClient, Begin], capsys: pytest.CaptureFixture[str]
+) -> None:
+    client, start = begin
+    for mae, r2 in ((7.0, 0.1), (8.0, 0.2)):
+        identity, metrics = start(), [Metric("mae", mae, 0, 0), Metric("r2", r2, 0, 0), Metric("test_rows", 99, 0, 0)]
+        tags = [RunTag(*pair) for pair in {**SCORES, "promote": "false", "reasons": "it is worse"}.items()]
+        client.log_batch(identity, metrics, [Param("held_out", "same")], tags)
+        end_run(client, identity)
+    assert run("compare", "--metric", "r2") == 0
+    assert "best: run 2 as in model.yml, r2 0.2\n" in capsys.readouterr().out
+    assert run("compare", "--last", "1") == 0
+    shown = capsys.readouterr().out
+    assert "scored on 99 held-out rows; lower mae is better\n" in shown
+    assert "1 as in model.yml" not in shown
+    assert run("compare", "1") == 0
+    assert "best: run 1 as in model.yml, mae 7\n" in capsys.readouterr().out
+
+
 def test_without_a_run_there_is_one_line_with_the_remedy(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     for verb in ("compare", "ui"):
         assert run(verb) == 1

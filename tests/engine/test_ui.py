@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import sys
 import urllib.request
@@ -43,7 +44,7 @@ def answer(url: str, body: object = None) -> str:
     return text
 
 
-def test_the_server_shows_this_projects_runs_on_a_free_port_and_stops_at_ctrl_c(
+def test_the_server_shows_this_projects_runs_on_a_free_port_and_ends_with_this_process(
     stored: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(ui, "open_browser", lambda url: opened.append(url))
@@ -53,7 +54,7 @@ def test_the_server_shows_this_projects_runs_on_a_free_port_and_stops_at_ctrl_c(
     def look() -> None:
         answers.append(answer(f"{opened[0]}/health"))
         answers.append(answer(f"{opened[0]}/api/2.0/mlflow/experiments/search", {"max_results": 10}))
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGTERM)  # as when the terminal is closed; Ctrl-C ends it in the same way
 
     with socket.socket() as other:
         other.bind((ui.HOST, 0))
