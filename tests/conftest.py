@@ -54,7 +54,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         part = part_of_menu(os.environ.get("ONLY", ""))
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error
-    kept, left_out = [], []
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
     for item in items:
         is_left = all(choice in part.get(axis, {choice}) for axis, choice in choices_of(item))
         (kept if is_left else left_out).append(item)
@@ -212,7 +213,7 @@ def refused_commands(project: Path, run_in: Run, commands: set[str]) -> str:
 
 
 @pytest.fixture(scope="session")
-def python_of(uv: str, render: Render, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+def python_of(uv: str, render: Render, shared_folder: Path) -> Callable[[Path], Path]:
     """Give the Python that runs a project, in the environment that the projects with such libraries share.
 
     The projects are not installed into it (an editable install names one folder); their sources are on PYTHONPATH.
@@ -221,17 +222,20 @@ def python_of(uv: str, render: Render, tmp_path_factory: pytest.TempPathFactory)
     @cache
     def python_of(kind: str, version: str) -> Path:
         environment = ROOT / ".venvs" / (version if kind == "classical" else kind)
-        environment.parent.mkdir(exist_ok=True)
-        with FileLock(f"{environment}.lock"):
+
+        def install(project: Path) -> None:
+            environment.parent.mkdir(exist_ok=True)
             # In a copy, because uv writes a lock file.
-            rendered = render(project_type=kind, mlops_version=version)
-            project = shutil.copytree(rendered, tmp_path_factory.mktemp("locked") / "project")
+            shutil.copytree(render(project_type=kind, mlops_version=version), project)
             command = [uv, "sync", "--quiet", "--no-install-workspace", "--project", str(project)]
             variables = {"UV_PROJECT_ENVIRONMENT": str(environment)} | take_local_wheels(project)
-            subprocess.run(command, check=True, env=os.environ | variables)
-            if kind == "nlp":  # summarization needs less than classification, and this besides
-                more = [uv, "pip", "install", "--quiet", "--python", str(environment), "rouge-score>=0.1.2,<0.2"]
-                subprocess.run(more, check=True, env=os.environ | take_local_wheels(project))
+            with FileLock(f"{environment}.lock"):
+                subprocess.run(command, check=True, env=os.environ | variables)
+                if kind == "nlp":  # summarization needs less than classification, and this besides
+                    more = [uv, "pip", "install", "--quiet", "--python", str(environment), "rouge-score>=0.1.2,<0.2"]
+                    subprocess.run(more, check=True, env=os.environ | take_local_wheels(project))
+
+        make_once(shared_folder / "locked" / environment.name, install)
         return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
     return lambda project: python_of(*environment_of(answers_of(project)).values())

@@ -344,25 +344,27 @@ def stale(project: Path, run_in: Run) -> list[str]:
     return result.stdout.split("\n")[:-1] if result.stdout.strip() else []
 
 
-def test_an_edit_of_a_workflow_is_stale_at_the_top_until_the_verb_runs_again(project: Path, run_in: Run) -> None:
+def test_an_edit_of_a_workflow_is_stale_at_the_top_until_the_verb_runs_again(
+    project: Path, run_with_others: Run
+) -> None:
     top = next(folder for folder in project.parents if (folder / ".git").exists())
     prefix = PREFIXES[project.relative_to(top).as_posix()]
-    assert stale(project, run_in) == []
+    assert stale(project, run_with_others) == []
     train = project / ".github" / "workflows" / "train.yml"
     train.write_text(train.read_text(encoding="utf-8").replace("23 3 * * 6", "24 3 * * 6"), encoding="utf-8")
     (project / ".github" / "workflows" / "rollback.yml").unlink()
     copies = [f".github/workflows/{prefix}-{name}.yml" for name in ("train", "rollback")]
-    lines = stale(project, run_in)
+    lines = stale(project, run_with_others)
     assert len(lines) == 2
     for line, copy in zip(lines, copies, strict=True):
         assert copy in line
         assert line.endswith("run `uv run mlops workflows`")
-    lint = run_in(project, "mlops.cli", "lint")
+    lint = run_with_others(project, "mlops.cli", "lint")
     assert lint.returncode == 1
     assert copies[0] in lint.stdout
-    result = run_in(project, "mlops.cli", "workflows")
+    result = run_with_others(project, "mlops.cli", "workflows")
     assert result.stdout.splitlines() == [f"wrote {copies[0]}", f"deleted {copies[1]}, whose source is gone"]
-    assert stale(project, run_in) == []
+    assert stale(project, run_with_others) == []
     assert "24 3 * * 6" in (top / copies[0]).read_text(encoding="utf-8")
     assert not (top / copies[1]).exists()
 
@@ -515,12 +517,12 @@ def test_edits_of_files_that_moved_are_carried_in_a_folder_too(history: Path, tm
 
 
 @pytest.mark.parametrize("folder", PROJECTS)
-def test_the_lint_finds_nothing(repository: Path, run_in: Run, folder: str) -> None:
-    result = run_in(repository / folder, "mlops.cli", "lint")
+def test_the_lint_finds_nothing(repository: Path, run_with_others: Run, folder: str) -> None:
+    result = run_with_others(repository / folder, "mlops.cli", "lint")
     assert (result.returncode, result.stdout) == (0, "No errors in configuration and definitions.\n"), result.stderr
 
 
-def test_the_local_loop_of_one_is_green_and_leaves_nothing_at_the_top(monorepo: Path, run_in: Run) -> None:
-    result = run_in(monorepo / "flights", "mlops.cli", "local", "--skip-lint")
+def test_the_local_loop_of_one_is_green_and_leaves_nothing_at_the_top(monorepo: Path, run_with_others: Run) -> None:
+    result = run_with_others(monorepo / "flights", "mlops.cli", "local", "--skip-lint")
     assert result.returncode == 0, result.stderr
     assert git(monorepo, "status", "--porcelain", "--", ":!*uv.lock") == ""

@@ -1,5 +1,6 @@
 """Fixtures: a small project, and an Azure CLI that is not one."""
 
+import gc
 import itertools
 import os
 import sys
@@ -20,6 +21,9 @@ from small_modality import Rows
 from small_project import create_project, set_key
 
 from mlops.config import Project
+
+# The SDKs' modules are a million objects that stay; looking through them again and again takes a twentieth of the time.
+gc.set_threshold(50_000, 20, 100)
 
 # The same examples in each run, and no deadline: a busy machine says nothing about the code.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
