@@ -91,7 +91,7 @@ def main() -> None:
 
 
 def start(root: Path, folder: Path, stack: contextlib.ExitStack) -> dict[str, Server]:
-    """Start all servers beside each other, because each imports for seconds, and wait until they answer."""
+    """Start the servers, where possible beside each other, because each imports for seconds; wait until they answer."""
     raw, model, inputs = champion(root, folder)
     body = json.dumps({"dataframe_split": inputs}).encode()
     script = folder / "plain.py"
@@ -100,15 +100,17 @@ def start(root: Path, folder: Path, stack: contextlib.ExitStack) -> dict[str, Se
     mlflow = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local", "-m", model, "-p", ports[3]]
     ours, rows = [sys.executable, "-m", "mlops.cli", "serve", "--port"], json.dumps(raw).encode()
     commands: dict[str, tuple[list[object], int, str, bytes]] = {
-        "mlops serve": ([*ours, ports[0], "--workers", 1], ports[0], "/score", rows),
-        "mlops serve, 2 workers": ([*ours, ports[1], "--workers", 2], ports[1], "/score", rows),
         "FastAPI": ([sys.executable, script, model, ports[2]], ports[2], "/score", body),
         "mlflow models serve": (mlflow, ports[3], "/invocations", body),
+        "mlops serve": ([*ours, ports[0], "--workers", 1], ports[0], "/score", rows),
+        "mlops serve, 2 workers": ([*ours, ports[1], "--workers", 2], ports[1], "/score", rows),
     }
-    servers = {
-        name: Server(stack.enter_context(running(command, root, folder / f"{port}.log")), port, path, content)
-        for name, (command, port, path, content) in commands.items()
-    }
+    servers = {}
+    for name, (command, port, path, content) in commands.items():
+        process = stack.enter_context(running(command, root, folder / f"{port}.log"))
+        servers[name] = Server(process, port, path, content)
+        if name.startswith("mlops serve"):
+            wait_for(servers[name])  # two of one project that start at the same moment would copy the same champion
     for server in servers.values():
         wait_for(server)
     return servers
