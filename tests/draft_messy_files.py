@@ -5,13 +5,14 @@ What is drafted is accepted, and `prep` reads it: what comes after it has the sa
 
 import importlib
 import os
+import random
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from messy_files import FILES
+from messy_files import FILES, ROWS, text
 
 from mlops.errors import UserError
 from mlops.local import drafts
@@ -162,3 +163,64 @@ def test_a_request_is_read_as_the_files_are(
     table = pd.DataFrame({"x": pd.Series(given, dtype=object)})
     found = module(project, "conversion").convert(table, {"x": {"missing": True, **column}})["x"]
     assert [None if pd.isna(each) else each for each in found] == expected
+
+
+ODD = [
+    *(
+        "",
+        "NA",
+        "?",
+        "-",
+        "1e400",
+        "inf",
+        "nan",
+        "1_0",
+        "0x1F",
+        "\u0661\u0662",
+        "12:30",
+        "2023-02-30",
+        "9999-12-31",
+        "0001-01-01",
+    ),
+    *(
+        "1,2,3",
+        "--5",
+        "$",
+        "\u20ac 5",
+        "true",
+        "None",
+        "'",
+        '"',
+        "\x00",
+        "\u2028",
+        "\U0001f600",
+        "a" * 3000,
+        "1" * 400,
+        ".",
+    ),
+    *("\ufeff", "2023-01-01T00:00:00+14:00", "20230101", "1/1/1", "[1]", "{}"),
+]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_whatever_is_in_a_file_it_is_drafted_or_refused_in_one_line(
+    seed: int, project: Project, tmp_path: Path
+) -> None:
+    chance = random.Random(seed)
+    rows = [dict(row) for row in ROWS[: chance.choice([1, 60, 80])]]
+    for name in chance.sample(list(rows[0]), 3):
+        pool, share = chance.sample(ODD, 4), chance.choice([0.01, 0.1, 0.6, 1])
+        for row in rows:
+            if chance.random() < share:
+                row[name] = chance.choice(pool)
+    content = bytearray(text(rows, chance.choice(",;\t|")).encode())
+    for _ in range(chance.choice([0, 0, 3])):
+        content[chance.randrange(len(content))] = chance.randrange(256)
+    path = tmp_path / "odd.csv"
+    path.write_bytes(content)
+    try:
+        drafts.write_draft(project, [path], target=chance.choice(["", "churned", "fee"]))
+    except UserError as error:
+        assert "\n" not in str(error)
+    else:
+        drafts.accept(project)

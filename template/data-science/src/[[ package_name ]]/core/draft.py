@@ -253,7 +253,7 @@ def _target(guesses: Mapping[str, Guess], data: _Data, modality: Modality, given
     if given is not None:
         if given in others and guesses[given].entry:
             return given, "as --target says"
-        alike = [name for name in others if name.lower() == given.lower()]
+        alike = [name for name in others if name.lower() == given.lower() and name != given]
         remedy = f"write {alike[0]}" if alike else f"choose one of {table_file.column_list(others)}"
         empty = "is empty in each row" if given in others else "is no column"
         raise StepError(f"--target {given}: {empty}: {remedy}")
@@ -291,9 +291,7 @@ def _labels(each: Guess, raw: pd.Series, modality: Modality, task: str | None) -
         task, why = _task(each, modality)
     if task == "regression":
         if not each.is_number:
-            raise StepError(
-                f"--task regression: {each.name} has other values than numbers: choose classification or another target"
-            )
+            raise StepError(f"{each.name} has other values than numbers: choose --task classification, or another --target")
         return each, task, f"a regression ({why})"
     if each.type in ("date", "text", "number", "boolean"):
         each = _classes(each, raw)
