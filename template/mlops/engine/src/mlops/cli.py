@@ -5,7 +5,7 @@ import functools
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,7 +20,21 @@ if TYPE_CHECKING:
 
 LOCAL, AZURE, INFRASTRUCTURE, UPKEEP = "On this machine", "On Azure", "Infrastructure", "Upkeep"
 
+
+class _Commands(typer.core.TyperGroup):
+    """Commands that say so when they are stopped."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; Ctrl-C and the other signals to stop are one word on the error stream."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as signal:
+            print("stopped", file=sys.stderr)
+            raise typer.Exit(getattr(signal, "code", 130)) from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Train, deploy and watch the model, on this machine and on Azure.",
     no_args_is_help=True,
     add_completion=False,

@@ -25,6 +25,7 @@ from pathlib import Path
 from textwrap import shorten
 
 from mlops.errors import UserError
+from mlops.local.faults import database_fault
 from mlops.pipeline import (
     OPTIONAL,
     PATH_TYPES,
@@ -415,8 +416,11 @@ def _run_here(arguments: list[str], cwd: Path, environment: Mapping[str, str], l
                 print(stop.code, file=sys.stderr)
             if stop.code not in (None, 0):
                 raise _StepError from None
-        except Exception:
+        except Exception as error:
             traceback.print_exc()
+            store = Path(os.environ.get("MLFLOW_TRACKING_URI", "").removeprefix("sqlite:///"))
+            if fault := database_fault(error, store):
+                print(f"error: {fault}", file=sys.stderr)
             raise _StepError from None
         return _last_line(out.tail)
 
@@ -436,10 +440,15 @@ def _run_process(arguments: list[str], cwd: Path, environment: Mapping[str, str]
             raise _StepError from None
         last = b""
         with process:
-            for line in process.stdout or ():
-                out.write(line)
-                watch.write(line.decode("utf-8", errors="replace"))
-                last = line if line.strip() else last
+            try:
+                for line in process.stdout or ():
+                    out.write(line)
+                    watch.write(line.decode("utf-8", errors="replace"))
+                    last = line if line.strip() else last
+            except BaseException:
+                # A signal to stop that only this process got; else it would wait for the end of the step.
+                process.kill()
+                raise
     if process.returncode != 0:
         raise _StepError
     return last.decode("utf-8", errors="replace").strip()

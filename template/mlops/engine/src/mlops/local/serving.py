@@ -28,7 +28,9 @@ from typing import Any, Self
 from mlops import definitions
 from mlops.config import load_environment
 from mlops.errors import UserError
+from mlops.local.faults import explained
 from mlops.local.runner import input_path, local_folder, local_variables, preserved_process, say
+from mlops.local.store import STORE, check
 from mlops.pipeline import Pipeline
 from mlops.project import Project
 
@@ -49,15 +51,15 @@ class Champion:
     folder: Path
 
 
-def fetch_champion(project: Project, name: str) -> Champion:
-    """Copy the newest version of a model that was not rejected from the local registry to `.local/serving`.
+def fetch_champion(project: Project, name: str, models: Path) -> Champion:
+    """Copy the newest version of a model that was not rejected from the local registry into the folder `models`.
 
     Raises:
         NoChampionError: There is none.
-        UserError: Its files are gone.
+        UserError: Its files are gone, or are not those that were registered.
     """
     folder = local_folder(project)
-    copy = folder / "serving" / "models" / "model"
+    copy = models / "model"
     with preserved_process():
         os.environ.update(local_variables(project))
         version = _champion_version(project, name)
@@ -66,18 +68,31 @@ def fetch_champion(project: Project, name: str) -> Champion:
         import mlflow
 
         try:
-            mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{name}/{version}", dst_path=str(copy))
+            mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{name}/{version.version}", dst_path=str(copy))
         except (mlflow.MlflowException, OSError) as error:
             raise _unreadable(name, folder, error) from error
+    number = int(version.version)
     if not any(copy.iterdir()):
-        raise _unreadable(name, folder, f"version {version} has no files")
-    return Champion(name, version, copy)
+        raise _unreadable(name, folder, f"version {number} has no files")
+    registered = version.tags.get("sha256")
+    if registered and _hash(project, copy) != registered:
+        raise _unreadable(name, folder, f"the files of version {number} are damaged")
+    return Champion(name, number, copy)
 
 
-def _champion_version(project: Project, name: str) -> int:
+def _hash(project: Project, copy: Path) -> str | None:
+    found = next(copy.rglob("MLmodel"), None)
+    if found is None:
+        return None
+    sha256: str = project.module("core.endpoint").model_hash(found.parent)
+    return sha256
+
+
+def _champion_version(project: Project, name: str) -> Any:
     missing = NoChampionError(f"no version of the model {name!r} is registered here: run `uv run mlops local` first")
-    if not (local_folder(project) / "mlflow.db").is_file():
+    if not (local_folder(project) / STORE).is_file():
         raise missing
+    check(local_folder(project) / STORE)
     import mlflow
 
     endpoint = project.module("core.endpoint")
@@ -87,7 +102,7 @@ def _champion_version(project: Project, name: str) -> int:
         raise _unreadable(name, local_folder(project), error) from error
     if champion is None:
         raise missing
-    return int(champion.version)
+    return champion
 
 
 def _unreadable(name: str, folder: Path, reason: object) -> UserError:
@@ -100,18 +115,20 @@ def _unreadable(name: str, folder: Path, reason: object) -> UserError:
 class Endpoint:
     """Context manager: an HTTP endpoint with the champion; only one can be open in a process.
 
-    With `port` 0 it is a free port; the model is the one of the first environment unless named.
+    With `port` 0 it is a free port; the model is the one of the first environment unless named. Its log is kept in
+    `folder`, by default one for each port in `.local/serving`, so that endpoints of two processes do not share any.
     """
 
     url: str
     champion: Champion
 
-    def __init__(self, project: Project, port: int = 0, model: str | None = None) -> None:
+    def __init__(self, project: Project, port: int = 0, model: str | None = None, folder: Path | None = None) -> None:
         """Remember what to serve; nothing starts before the context is entered."""
         self.project = project
         self.port = port
         self.model = model or load_environment(project, project.first_environment).model.name
-        self.log = local_folder(project) / "serving" / "server.log"
+        self.folder = folder or local_folder(project) / "serving" / (str(port) if port else "any-port")
+        self.log = self.folder / "server.log"
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -121,8 +138,11 @@ class Endpoint:
             UserError: The port is in use, no model is registered, or the scoring script cannot load it.
         """
         check_port(self.port)
-        self.champion = fetch_champion(self.project, self.model)
-        with ExitStack() as stack:
+        models = self.folder / "models"
+        with explained(local_folder(self.project) / STORE), ExitStack() as stack:
+            # The server has loaded it by the time that it answers.
+            stack.callback(shutil.rmtree, models, ignore_errors=True)
+            self.champion = fetch_champion(self.project, self.model, models)
             app = stack.enter_context(_inference_app(_scoring_script(self.project), self.champion.folder, self.log))
             self._run = app.azml_blueprint.user_script.get_run_function()
             self.url = f"http://{HOST}:{stack.enter_context(_server(app, self.port))}/score"
@@ -180,7 +200,7 @@ def serve(project: Project, port: int = DEFAULT_PORT, wait: Callable[[], None] |
         UserError: As in `Endpoint`.
     """
     with Endpoint(project, port) as endpoint:
-        request = local_folder(project) / "serving" / "request.json"
+        request = endpoint.folder / "request.json"
         content = sample_request(project, definitions.of(project).pipeline(), rows=3)
         request.write_text(json.dumps(content, indent=2), encoding="utf-8")
         say(f"endpoint   {endpoint.url} ({endpoint.champion.name} version {endpoint.champion.version})")
