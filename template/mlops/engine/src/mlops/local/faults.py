@@ -25,7 +25,6 @@ _FILES = {
     errno.EEXIST: _A_FOLDER_IS_NEEDED,
     errno.ENOTDIR: _A_FOLDER_IS_NEEDED,
     errno.EISDIR: A_FILE_IS_NEEDED,
-    errno.ENOENT: "it is missing, or was deleted meanwhile: run it again",
     errno.EIO: f"the disk cannot read or write it: check the disk, {_ELSEWHERE}",
 }
 _DATABASE = {
@@ -51,17 +50,22 @@ def explained(store: Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        if text := database_fault(error, store) or _file_fault(error):
+        if text := fault(error, store) or _missing(error):
             raise UserError(text) from error
         raise
+
+
+def fault(error: BaseException, store: Path) -> str | None:
+    """Return the line for an error of the database, or of a file that is there; None for others."""
+    return database_fault(error, store) or _file_fault(error)
 
 
 def database_fault(error: BaseException, store: Path) -> str | None:
     """Return the line for an error of the database, wherever it is among the causes; None if there is none."""
     for each in _causes(error):
         if isinstance(each, sqlite3.Error):
-            fault = _DATABASE.get(getattr(each, "sqlite_errorcode", 0) & 0xFF)
-            return f"{store}: {fault}" if fault else unreadable(store, each)
+            text = _DATABASE.get(getattr(each, "sqlite_errorcode", 0) & 0xFF)
+            return f"{store}: {text}" if text else unreadable(store, each)
     # A name, because importing the library takes long.
     of_library = [each for each in _causes(error) if type(each).__module__.startswith("sqlalchemy.")]
     return unreadable(store, of_library[0]) if of_library else None
@@ -69,10 +73,15 @@ def database_fault(error: BaseException, store: Path) -> str | None:
 
 def _file_fault(error: BaseException) -> str | None:
     for each in _causes(error):
-        if isinstance(each, OSError) and each.errno is not None:
-            fault = _FILES.get(each.errno) or f"{os.strerror(each.errno)}: check it, {_ELSEWHERE}"
-            return f"{each.filename}: {fault}" if each.filename else fault
+        if isinstance(each, OSError) and each.errno not in (None, errno.ENOENT):
+            text = _FILES.get(each.errno) or f"{os.strerror(each.errno)}: check it, {_ELSEWHERE}"
+            return f"{each.filename}: {text}" if each.filename else text
     return None
+
+
+def _missing(error: BaseException) -> str | None:
+    gone = [each.filename for each in _causes(error) if isinstance(each, FileNotFoundError)]
+    return f"{gone[0]} is missing, or was deleted meanwhile: run it again" if gone else None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -37,6 +37,7 @@ from mlops.local.store import (
     end_dead_runs,
     held,
     prepare,
+    quiet,
     readable,
     refuse_foreign,
     write_whole,
@@ -171,10 +172,11 @@ def parent_run(local: Path, experiment: str, name: str) -> Iterator[dict[str, st
         yield {"MLFLOW_EXPERIMENT_NAME": experiment, "MLOPS_PARENT_RUN_ID": run}
     except BaseException as error:
         # Whatever ended the run is what the user has to know, and the next run ends what stays open.
-        with suppress(Exception):
+        with suppress(Exception), quiet():
             client.set_terminated(run, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
-    client.set_terminated(run, "FINISHED")
+    with readable(local):
+        client.set_terminated(run, "FINISHED")
 
 
 def _experiment(client: Any, local: Path, name: str) -> str:

@@ -6,6 +6,7 @@ machine-learning libraries anew takes seconds per step. Everything that such a s
 """
 
 import contextlib
+import importlib.util
 import io
 import logging
 import os
@@ -23,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from textwrap import shorten
+from types import ModuleType
 
 from mlops.errors import UserError
 from mlops.local.faults import database_fault
@@ -389,12 +391,35 @@ def _last_line(text: str) -> str:
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
 
 
+@contextlib.contextmanager
+def _no_notebook() -> Iterator[None]:
+    """Answer MLflow, which asks IPython with each run whether it is in a notebook, without importing IPython.
+
+    That takes half a second, and the environments of Azure ML have no IPython. Its modules can be imported all the
+    same.
+    """
+    spec = None if "IPython" in sys.modules else importlib.util.find_spec("IPython")
+    if spec is None:
+        yield
+        return
+    package = ModuleType("IPython")
+    package.__path__, package.__spec__ = list(spec.submodule_search_locations or ()), spec
+    package.get_ipython = lambda: None  # type: ignore[attr-defined]
+    sys.modules["IPython"] = package
+    try:
+        yield
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "IPython"]:
+            del sys.modules[name]
+
+
 def _run_here(arguments: list[str], cwd: Path, environment: Mapping[str, str], log: Path, watch: _Watch) -> str:
     """Run `-m module ...` or `script.py ...` in this interpreter; return the last line that it printed."""
     with (
         _StdoutLog(log.open("ab"), encoding="utf-8", line_buffering=True) as out,
         log.open("a", encoding="utf-8", buffering=1) as err,
         preserved_process(cwd),
+        _no_notebook(),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):

@@ -28,9 +28,9 @@ from typing import Any, Self
 from mlops import definitions
 from mlops.config import load_environment
 from mlops.errors import UserError
-from mlops.local.faults import explained
+from mlops.local.faults import explained, fault
 from mlops.local.runner import input_path, local_folder, local_variables, preserved_process, say
-from mlops.local.store import STORE, check
+from mlops.local.store import STORE, check, quiet
 from mlops.pipeline import Pipeline
 from mlops.project import Project
 
@@ -106,6 +106,8 @@ def _champion_version(project: Project, name: str) -> Any:
 
 
 def _unreadable(name: str, folder: Path, reason: object) -> UserError:
+    if isinstance(reason, Exception) and (known := fault(reason, folder / STORE)):
+        return UserError(known)
     reason = str(reason).splitlines()[0]
     return UserError(
         f"the model {name!r} cannot be read from {folder} ({reason}): delete that folder and run `uv run mlops local`"
@@ -139,7 +141,7 @@ class Endpoint:
         """
         check_port(self.port)
         models = self.folder / "models"
-        with explained(local_folder(self.project) / STORE), ExitStack() as stack:
+        with quiet(), explained(local_folder(self.project) / STORE), ExitStack() as stack:
             # The server has loaded it by the time that it answers.
             stack.callback(shutil.rmtree, models, ignore_errors=True)
             self.champion = fetch_champion(self.project, self.model, models)
@@ -336,7 +338,8 @@ def _server(app: Any, port: int) -> Iterator[int]:
             server = make_server(HOST, port, app, threaded=True, request_handler=Quiet)
     except SystemExit:
         raise _port_taken(port) from None
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    # It looks this often whether it is to end.
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
         yield server.server_port

@@ -83,8 +83,20 @@ def _stoppable() -> Iterator[None]:
 
 
 @contextmanager
+def quiet() -> Iterator[None]:
+    """Keep MLflow from printing a page for each error of the database, which it raises besides."""
+    logger = logging.getLogger("mlflow.store.db.utils")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextmanager
 def readable(local: Path) -> Iterator[None]:
-    """Make one line with the remedy of whatever MLflow has to say of the database, too.
+    """Make one line with the remedy of whatever MLflow has to say of the database.
 
     Raises:
         UserError: It cannot be used.
@@ -92,20 +104,14 @@ def readable(local: Path) -> Iterator[None]:
     from mlflow import MlflowException
 
     store = local / STORE
-    # It would print a page for each error, besides raising it.
-    logger = logging.getLogger("mlflow.store.db.utils")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
     try:
-        with explained(store):
+        with quiet(), explained(store):
             yield
     except MlflowException as error:
         if "out-of-date database schema" in str(error):
             upgrade = f"`uv run mlflow db upgrade sqlite:///{store.as_posix()}` brings it up to date; keep a copy of it"
             raise UserError(f"{store} is of another version of MLflow: {upgrade}") from error
         raise UserError(unreadable(store, error)) from error
-    finally:
-        logger.setLevel(level)
 
 
 def prepare(local: Path) -> None:
