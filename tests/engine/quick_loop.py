@@ -7,16 +7,17 @@ a process, forked from one that has imported the libraries.
 import errno
 import importlib
 import os
-import random
 import resource
 import shutil
 import signal
 import sqlite3
 import sys
+import tempfile
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -197,12 +198,40 @@ class Outcome(NamedTuple):
     came: bool
 
 
+class Run(NamedTuple):
+    """A command that runs, and the folder of what it prints."""
+
+    loop: "Loop"
+    process: int
+    folder: Path
+
+    def read(self, name: str) -> str:
+        """Return what it has printed up to now: `output` or `errors`."""
+        file = self.folder / name
+        return file.read_text(encoding="utf-8") if file.exists() else ""
+
+    def wait_for(self, text: str) -> str:
+        """Wait until it has printed a text, and return all that it has printed."""
+        for _ in range(6000):
+            if text in self.read("output"):
+                return self.read("output")
+            time.sleep(0.01)
+        raise AssertionError(f"{text!r} was not printed: {self.read('output')}{self.read('errors')}")
+
+    def end(self) -> Outcome:
+        """Wait for its end."""
+        code = os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
+        self.loop.processes.remove(self.process)
+        return Outcome(code, self.read("output"), self.read("errors"), bool(self.read("came")))
+
+
 @dataclass
 class Loop:
     """The project, and what its folder `.local` has."""
 
     project: Project
     scratch: Path
+    processes: set[int] = field(default_factory=set)
 
     @property
     def local(self) -> Path:
@@ -213,25 +242,24 @@ class Loop:
         """Let the next model be this number: the higher one wins."""
         (self.project.root / "data" / "raw" / "number.txt").write_text(str(number), encoding="utf-8")
 
-    def start(self, fault: "Fault | None" = None, *words: str) -> Callable[[], Outcome]:
-        """Begin `mlops local` in a process of its own; what is returned waits for its end."""
-        files = [self.scratch / f"{name}-{random.getrandbits(64):x}.txt" for name in ("out", "err", "came")]
+    def start(self, fault: "Fault | None" = None, *words: str) -> "Run":
+        """Begin `mlops local` in a process of its own."""
+        folder = Path(tempfile.mkdtemp(dir=self.scratch))
         process = os.fork()
         if process == 0:
-            _be_a_run(self.project, fault, files, words or ("local", "--skip-lint"))
-
-        def end() -> Outcome:
-            code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-            texts = [file.read_text(encoding="utf-8") if file.exists() else "" for file in files]
-            for file in files:
-                file.unlink(missing_ok=True)
-            return Outcome(code, texts[0], texts[1], bool(texts[2]))
-
-        return end
+            _be_a_run(self.project, fault, folder, words or ("local", "--skip-lint"))
+        self.processes.add(process)
+        return Run(self, process, folder)
 
     def run(self, fault: "Fault | None" = None, *words: str) -> Outcome:
         """Run `mlops local` to its end."""
-        return self.start(fault, *words)()
+        return self.start(fault, *words).end()
+
+    def kill(self) -> None:
+        """End what a test that failed has left."""
+        while self.processes:
+            os.kill(process := self.processes.pop(), signal.SIGKILL)
+            os.waitpid(process, 0)
 
     def ask(self, question: str) -> list[Any]:
         """Ask the database, past MLflow, whose connections a fork would share."""
@@ -298,10 +326,9 @@ class Fault:
                 number = getattr(errno, self.kind)
                 raise OSError(number, os.strerror(number), name)
             else:
-                texts = {"ENOSPC": "database or disk is full", "EACCES": "attempt to write a readonly database"}
-                error = sqlite3.OperationalError(texts.get(self.kind, "disk I/O error"))
-                codes = {"ENOSPC": sqlite3.SQLITE_FULL, "EACCES": sqlite3.SQLITE_READONLY}
-                error.sqlite_errorcode = codes.get(self.kind, sqlite3.SQLITE_IOERR)  # type: ignore[misc]
+                code, text = _OF_DATABASE.get(self.kind, (sqlite3.SQLITE_IOERR, "disk I/O error"))
+                error = sqlite3.OperationalError(text)
+                error.sqlite_errorcode = code  # type: ignore[misc]
                 raise error
 
         def of_files(event: str, arguments: tuple[Any, ...]) -> None:
@@ -318,14 +345,19 @@ class Fault:
         sys.addaudithook(of_files)
 
 
+_OF_DATABASE = {
+    "ENOSPC": (sqlite3.SQLITE_FULL, "database or disk is full"),
+    "EACCES": (sqlite3.SQLITE_READONLY, "attempt to write a readonly database"),
+    "EBUSY": (sqlite3.SQLITE_BUSY, "database is locked"),
+}
 _OPERATIONS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.scandir", "os.link", "sqlite3.connect"}
 
 
-def _be_a_run(project: Project, fault: Fault | None, files: list[Path], words: tuple[str, ...]) -> None:
+def _be_a_run(project: Project, fault: Fault | None, folder: Path, words: tuple[str, ...]) -> None:
     """Run a command line in this process, which is a fork, and end it."""
     code = 99
     try:
-        out, errors = (os.open(file, os.O_WRONLY | os.O_CREAT) for file in files[:2])
+        out, errors = (os.open(folder / name, os.O_WRONLY | os.O_CREAT) for name in ("output", "errors"))
         os.dup2(out, 1)
         os.dup2(errors, 2)
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
@@ -334,7 +366,7 @@ def _be_a_run(project: Project, fault: Fault | None, files: list[Path], words: t
         Project.load = classmethod(lambda cls, root=None: project)  # type: ignore[method-assign,assignment]
         sys.path.insert(0, str(project.root / "data-science" / "src"))
         if fault:
-            fault.arm(project.root / ".local", lambda: _mark(files[2]))
+            fault.arm(project.root / ".local", lambda: _mark(folder / "came"))
         cli.main(list(words))
         code = 0
     except SystemExit as end:
