@@ -148,7 +148,7 @@ def check(project: Project) -> None:
         UserError: There is a finding; all are printed.
     """
     begun = time.perf_counter()
-    findings = lint(project)
+    findings = lint(project, parallel=True)
     if findings:
         for finding in findings:
             say(str(finding))

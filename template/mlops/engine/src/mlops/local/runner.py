@@ -6,6 +6,7 @@ machine-learning libraries anew takes seconds per step. Everything that such a s
 """
 
 import contextlib
+import importlib
 import importlib.util
 import io
 import logging
@@ -22,6 +23,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from importlib import metadata
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from textwrap import shorten
 from types import ModuleType
@@ -391,26 +394,38 @@ def _last_line(text: str) -> str:
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
 
 
+class _NoNotebook(ModuleType):
+    """Stands for IPython, which is imported once something is wanted that this does not have."""
+
+    def __init__(self, spec: ModuleSpec) -> None:
+        super().__init__(spec.name)
+        self.__spec__, self.__path__ = spec, list(spec.submodule_search_locations or ())
+        # Matplotlib asks for it.
+        self.version_info = tuple(int(part) for part in metadata.version("ipython").split(".") if part.isdigit())
+
+    def get_ipython(self) -> None:
+        """Answer that this is no notebook."""
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        del sys.modules["IPython"]
+        return getattr(importlib.import_module("IPython"), name)
+
+
 @contextlib.contextmanager
 def _no_notebook() -> Iterator[None]:
-    """Answer MLflow, which asks IPython with each run whether it is in a notebook, without importing IPython.
-
-    That takes half a second, and the environments of Azure ML have no IPython. Its modules can be imported all the
-    same.
-    """
+    """Answer MLflow without importing IPython, which takes half a second: it asks with each run for a notebook."""
     spec = None if "IPython" in sys.modules else importlib.util.find_spec("IPython")
     if spec is None:
         yield
         return
-    package = ModuleType("IPython")
-    package.__path__, package.__spec__ = list(spec.submodule_search_locations or ()), spec
-    package.get_ipython = lambda: None  # type: ignore[attr-defined]
-    sys.modules["IPython"] = package
+    stand_in = sys.modules["IPython"] = _NoNotebook(spec)
     try:
         yield
     finally:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "IPython"]:
-            del sys.modules[name]
+        if sys.modules.get("IPython") is stand_in:
+            del sys.modules["IPython"]
 
 
 def _run_here(arguments: list[str], cwd: Path, environment: Mapping[str, str], log: Path, watch: _Watch) -> str:
