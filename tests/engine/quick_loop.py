@@ -332,6 +332,8 @@ class Fault:
                 raise error
 
         def of_files(event: str, arguments: tuple[Any, ...]) -> None:
+            if self.kind == "EBUSY":  # of the database alone
+                return
             if event in _OPERATIONS and isinstance(arguments[0], str | Path) and str(arguments[0]).startswith(place):
                 tick(str(arguments[0]), of_files=True)
 

@@ -182,12 +182,10 @@ def test_who_waits_can_be_stopped_and_a_dead_process_holds_nobody_up(loop: Loop)
 
 
 def test_the_open_run_of_a_notebook_stays_open(loop: Loop) -> None:
-    insert = (
-        "INSERT INTO runs (run_uuid, name, status, lifecycle_stage, experiment_id, start_time, artifact_uri) "
-        "SELECT 'aa', 'notebook', 'RUNNING', 'active', experiment_id, 1, artifact_uri FROM runs LIMIT 1"
-    )
     with closing(sqlite3.connect(loop.local / "mlflow.db")) as database:
-        database.execute(insert)
+        database.execute("CREATE TEMPORARY TABLE copy AS SELECT * FROM runs LIMIT 1")
+        database.execute("UPDATE copy SET run_uuid = 'aa', name = 'notebook', status = 'RUNNING'")
+        database.execute("INSERT INTO runs SELECT * FROM copy")
         database.commit()
     assert loop.run().code == 0
     assert loop.running() == ["notebook"]

@@ -352,7 +352,9 @@ def test_lines_that_are_watched_are_shown_while_the_step_runs(
     assert len(lines) == 4
 
 
-def test_a_step_may_import_ipython_though_mlflow_does_not(folder: Path) -> None:
+def test_a_step_may_import_ipython_though_mlflow_does_not(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "IPython"]:
+        monkeypatch.delitem(sys.modules, name)
     (folder / "co de" / "copy_step.py").write_text(
         "import sys\n"
         "from mlflow.utils.databricks_utils import is_running_in_ipython_environment\n"
