@@ -35,12 +35,13 @@ from mlops.local.serving import Endpoint, NoChampionError, check_port, sample_re
 from mlops.local.store import (
     PROCESS_TAG,
     STORE,
-    end_dead_runs,
+    end_runs,
     held,
     prepare,
     quiet,
     readable,
     refuse_foreign,
+    uninterrupted,
     write_whole,
 )
 from mlops.pipeline import Pipeline, samples
@@ -165,24 +166,26 @@ def check(project: Project) -> None:
 @contextmanager
 def parent_run(local: Path, experiment: str, name: str) -> Iterator[dict[str, str]]:
     """Open an MLflow run for the pipeline and give the variables that make the steps' runs its children."""
+    import mlflow
+
     with readable(local):
         prepare(local)
-        import mlflow
-
         client = mlflow.MlflowClient()
-        if ended := end_dead_runs(client):
+        if ended := end_runs(client, "KILLED"):
             say(f"tracking   {ended} runs of a process that was killed are marked so")
         experiment_id = _experiment(client, local, experiment)
-        run = client.create_run(experiment_id, run_name=name, tags={PROCESS_TAG: str(os.getpid())}).info.run_id
     try:
+        with readable(local), uninterrupted():
+            tags = {PROCESS_TAG: str(os.getpid())}
+            run = client.create_run(experiment_id, run_name=name, tags=tags).info.run_id
         yield {"MLFLOW_EXPERIMENT_NAME": experiment, "MLOPS_PARENT_RUN_ID": run}
+        with readable(local), uninterrupted():
+            client.set_terminated(run, "FINISHED")
     except BaseException as error:
         # Whatever ended the run is what the user has to know, and the next run ends what stays open.
-        with suppress(Exception), quiet():
-            client.set_terminated(run, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        with uninterrupted(), suppress(Exception), quiet():
+            end_runs(client, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
-    with readable(local):
-        client.set_terminated(run, "FINISHED")
 
 
 def _experiment(client: Any, local: Path, name: str) -> str:

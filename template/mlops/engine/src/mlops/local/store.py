@@ -57,29 +57,53 @@ def held(local: Path) -> Iterator[None]:
             lock.release()
 
 
+class _Signals:
+    """The signals to stop that came, and whether they have to wait."""
+
+    def __init__(self) -> None:
+        self.came: list[int] = []
+        self.deferred = False
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        """Take a signal."""
+        self.came.append(number)
+        if not self.deferred:
+            raise Stopped(number)
+
+
+_signals = _Signals()
+
+
 @contextmanager
 def _stoppable() -> Iterator[None]:
     """Let the signals to stop raise `Stopped`, and keep it from being lost where a library raises its own error."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[int] = []
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        came.append(number)
-        raise Stopped(number)
-
+    _signals.came.clear()
     names = ("SIGINT", "SIGTERM", "SIGHUP")
-    former = {each: signal.signal(each, stop) for name in names if (each := getattr(signal, name, None))}
+    former = {each: signal.signal(each, _signals.stop) for name in names if (each := getattr(signal, name, None))}
     try:
         yield
     except Exception as error:
-        if came:
-            raise Stopped(came[0]) from error
+        if _signals.came:
+            raise Stopped(_signals.came[0]) from error
         raise
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let a signal to stop wait until the block has ended."""
+    before, _signals.deferred = len(_signals.came), True
+    try:
+        yield
+    finally:
+        _signals.deferred = False
+    if len(_signals.came) > before:
+        raise Stopped(_signals.came[-1])
 
 
 @contextmanager
@@ -190,18 +214,18 @@ def refuse_foreign(local: Path, location: str) -> None:
     )
 
 
-def end_dead_runs(client: Any) -> int:
-    """End the runs that a process left open when it was killed, and those below them; return how many there were.
+def end_runs(client: Any, status: str) -> int:
+    """End the runs of pipelines that are open, and those of their steps; return how many there were.
 
-    Whoever calls this holds the folder, so no process is at any run of a pipeline. Runs of others, such as those of a
-    notebook, stay as they are.
+    Whoever calls this holds the folder, so they are its own, or a process left them when it was killed. Runs of others,
+    such as those of a notebook, stay as they are.
     """
     experiments = [each.experiment_id for each in client.search_experiments()]
     running = client.search_runs(experiments, "attributes.status = 'RUNNING'", max_results=1000)
-    dead = [run.info.run_id for run in running if _is_of_a_pipeline(client, run)]
-    for run in dead:
-        client.set_terminated(run, "KILLED")
-    return len(dead)
+    ours = [run.info.run_id for run in running if _is_of_a_pipeline(client, run)]
+    for run in ours:
+        client.set_terminated(run, status)
+    return len(ours)
 
 
 def _is_of_a_pipeline(client: Any, run: Any) -> bool:
