@@ -125,8 +125,8 @@ def run_local(
         except NoChampionError:
             reasons = "; ".join(registration["reasons"])
             raise UserError(f"the model is not good enough to serve: {reasons} (report: {report})") from None
-    say(f"drift      {_drift(evaluation)}")
-    say(f"model      {champion.name} version {champion.version} {_verdict(evaluation, registration)}")
+        say(f"drift      {_drift(evaluation)}")
+        say(f"model      {champion.name} version {champion.version} {_verdict(evaluation, registration)}")
     say(f"run        {folder}")
     say(f"report     {report}")
     seconds = time.perf_counter() - started
