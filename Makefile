@@ -3,6 +3,7 @@ UV := $(abspath $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv))
 PYTHON ?= python3
 ROUNDS ?= 7
 SEQUENCES ?= 300
+FAULTS ?= 200
 TYPE ?= classical
 DEMO := $(if $(filter classical,$(TYPE)),demo,demo-$(TYPE))
 UV_PACKAGE ?= uv==0.13.9
@@ -31,7 +32,7 @@ PARTS := workflows infrastructure engine updates tables images texts
 OTHERS := $(filter tests/%,$(foreach part,$(PARTS),$(PART_$(part))))
 PART_menu := $(filter-out $(OTHERS),$(sort $(wildcard tests/test_*.py)))
 
-.PHONY: demo project test $(PARTS:%=test-%) test-menu test-big test-year test-all year lint freshness idempotency benchmark clean
+.PHONY: demo project test $(PARTS:%=test-%) test-menu test-big test-year test-all year faults lint freshness idempotency benchmark clean
 
 demo: project  ## a project with default answers: train, register, serve and report on this machine; `TYPE=cv` with images, `TYPE=nlp` with texts
 	cd $(DEMO) && $(UV) run mlops local
@@ -60,7 +61,10 @@ year: $(UV)  ## a simulated year over the real verbs, in sequences of 30 events 
 
 test-year: year
 
-test-all: test test-big year
+faults: $(UV)  ## 200 faults of the local loop (`FAULTS=1000`): signals, full disks, damaged files, two runs at once; no model is lost
+	FAULTS=$(FAULTS) $(UV) run pytest tests/test_engine.py -k faults
+
+test-all: test test-big year faults
 
 lint: $(UV)
 	$(UV) run ruff check . && $(UV) run ruff format --check . && $(UV) run mypy

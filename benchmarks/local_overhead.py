@@ -1,4 +1,4 @@
-"""How much time does the local runner add to the steps of a generated project?
+"""How much time does the local runner add to the steps of a generated project, and where do the seconds go?
 
     uv run --project <project folder> python benchmarks/local_overhead.py <project folder> [--rounds N]
 
@@ -7,6 +7,10 @@ other, and the same steps through the project's pipeline and the runner. A first
 both need (MLflow, scikit-learn, the tracking database) and registers a champion. Before each turn the project's own
 modules are forgotten, so that both load them; the runner loads them anew for each step. The overhead is the median of
 the turns' ratios, because the speed of a shared machine drifts; processor time is shown beside wall time.
+
+Then it runs the command line as a user does, each time in a new process: `mlops --help`, a first `mlops local` with an
+empty `.local` and no compiled module, as in a new environment, and a second one. Of both it prints wall and processor
+time phase by phase; a line of the terminal ends a phase. What `uv run` takes to install packages is not in it.
 """
 
 import argparse
@@ -14,6 +18,7 @@ import contextlib
 import importlib
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +28,9 @@ from pathlib import Path
 
 def main() -> None:
     """Measure, and print both times and the overhead in percent."""
+    if sys.argv[1:2] == ["--stamped"]:
+        run_stamped(sys.argv[2:])
+        return
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("project", type=Path, help="folder of a generated project")
     arguments.add_argument("--rounds", type=int, default=9, help="turns of each way; few are too noisy")
@@ -31,6 +39,81 @@ def main() -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         os.environ["MLOPS_LOCAL_DIR"] = temporary
         measure(root, Path(temporary), options.rounds)
+    profile(root, min(options.rounds, 3))
+
+
+def profile(root: Path, rounds: int) -> None:
+    """Run `mlops --help`, a first `mlops local` and a second one, and print the best time of each phase."""
+    help_, first, second = [], [], []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+            folders = {"MLOPS_LOCAL_DIR": f"{temporary}/local", "PYTHONPYCACHEPREFIX": f"{temporary}/compiled"}
+            variables = os.environ | folders
+            variables.pop("PYTHONDONTWRITEBYTECODE", None)
+            phases(root, variables, "--help")  # compiles
+            help_.append(phases(root, variables, "--help"))
+            first.append(phases(root, variables, "local"))
+            second.append(phases(root, variables, "local"))
+    print(f"\nbest of {rounds}               wall  processor")
+    for title, runs in (("mlops --help", help_), ("first mlops local", first), ("second mlops local", second)):
+        print(f"{title:<23}{min(run['all'][0] for run in runs):6.2f} s   {min(run['all'][1] for run in runs):6.2f} s")
+        for name in [name for name in runs[0] if name != "all" and len(runs[0]) > 2]:
+            wall, cpu = (min(run[name][i] for run in runs) for i in (0, 1))
+            print(f"  {name:<21}{wall:6.2f} s   {cpu:6.2f} s")
+
+
+def phases(root: Path, variables: dict[str, str], *words: str) -> dict[str, tuple[float, float]]:
+    """Run a command line; return wall and processor seconds of its phases, and of all of it.
+
+    Raises:
+        SystemExit: The command failed.
+    """
+    before, began = os.times(), time.perf_counter()
+    command = [sys.executable, __file__, "--stamped", *words]
+    result = subprocess.run(command, cwd=root, env=variables, capture_output=True, text=True)
+    if result.returncode:
+        sys.exit(f"mlops {' '.join(words)} failed: {result.stdout}{result.stderr}")
+    after, wall = os.times(), time.perf_counter() - began
+    cpu = (after.children_user - before.children_user) + (after.children_system - before.children_system)
+    stamps = [line.split("\t")[1:] for line in result.stderr.splitlines() if line.startswith("phase\t")]
+    found: dict[str, tuple[float, float]] = {}
+    last = (0.0, 0.0)
+    for name, *times in stamps:
+        now = (float(times[0]), float(times[1]))
+        found[name] = (now[0] - last[0], now[1] - last[1])
+        last = now
+    found["end"] = (wall - last[0], cpu - last[1])
+    found["all"] = (wall, cpu)
+    return found
+
+
+def run_stamped(words: list[str]) -> None:
+    """Run a command line in this process, and write the time of each line of it to the error stream."""
+    began = time.perf_counter()
+    from mlops import cli
+
+    def stamp(name: str) -> None:
+        used = os.times()
+        cpu = used.user + used.system + used.children_user + used.children_system
+        print(f"phase\t{name}\t{time.perf_counter() - began}\t{cpu}", file=sys.stderr)
+
+    if words == ["local"]:
+        from mlops.local import run, runner
+
+        plain, pending = runner.say, ""
+
+        def say(text: str, end: str = "\n") -> None:
+            nonlocal pending
+            plain(text, end)
+            pending += text + end
+            if pending.endswith("\n"):
+                stamp(pending.split()[0])
+                pending = ""
+
+        stamp("start")
+        runner.say = run.say = say
+    sys.argv[1:] = words
+    cli.main()
 
 
 def measure(root: Path, folder: Path, rounds: int) -> None:

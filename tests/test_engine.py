@@ -4,6 +4,7 @@ They run in the environment of a rendered project and read its definitions: what
 what a definition of some mlops version decides runs in a project of that version.
 """
 
+import os
 import re
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -49,6 +50,7 @@ RUNS: Runs = {
             "summaries",
         ),
         ("local", "runner", "serving", "drafts", "comparison", "ui"),
+        ("faults",),
     ),
     "python-sdk-v2": (("python_sdk_v2_definitions", "python_sdk_v2_fake_azure", "closed_loop", "every_version"),),
     "python-sdk-v1": (("python_sdk_v1_definitions", "python_sdk_v1_mlflow", "closed_loop", "every_version"),),
@@ -95,7 +97,8 @@ def test_every_module_runs_and_every_version_has_the_table_of_verbs() -> None:
 def test_the_engine_passes(version: str, modules: tuple[str, ...], render: Render, run_in: Run, tmp_path: Path) -> None:
     chosen = ("-k", LESS[version]) if version in LESS else ()
     project = render(mlops_version=version, project_type=TYPES.get(modules, "classical"))
-    assert_passes(run_suite(project, tmp_path, run_in, *modules, options=chosen))
+    timeout = 3600 if "FAULTS" in os.environ else 600
+    assert_passes(run_suite(project, tmp_path, run_in, *modules, options=chosen, timeout=timeout))
 
 
 @pytest.mark.about(project_type="cv")

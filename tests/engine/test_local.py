@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import mlflow
@@ -187,10 +186,11 @@ def test_everything_is_written_below_one_folder(loop: Loop) -> None:
     assert not [path for path in source.rglob("*") if path.name in {"mlruns", "mlflow.db"}]
     assert sorted(path.name for path in local_folder(loop.project).iterdir()) == [
         "artifacts",
+        "lock",
+        "lock.txt",
         "mlflow.db",
         "report",
         "runs",
-        "serving",
     ]
 
 
@@ -219,54 +219,11 @@ def test_a_damaged_database_of_runs_is_one_line_with_the_remedy(
     assert "\n" not in str(caught.value)
 
 
-def test_of_two_runs_that_begin_at_once_one_creates_the_database(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = tmp_path / "new" / "mlflow.db"
-
-    class Slow:
-        """Takes so long to fill its database that another run has finished its own."""
-
-        def __init__(self, uri: str) -> None:
-            self.made = Path(uri.removeprefix("sqlite:///"))
-
-        def search_experiments(self, max_results: int) -> None:
-            assert not store.exists()
-            self.made.write_text("slow", encoding="utf-8")
-            store.write_text("quick", encoding="utf-8")
-
-    monkeypatch.setattr(mlflow, "MlflowClient", Slow)
-    for _ in range(2):  # the second time it is there
-        local._create_store(store)
-        assert store.read_text(encoding="utf-8") == "quick"
-    assert list(store.parent.iterdir()) == [store]
-
-
-def test_an_experiment_that_another_run_has_just_created_is_used(tmp_path: Path) -> None:
-    class Client:
-        """Finds the experiment when it is told that it is there."""
-
-        def __init__(self) -> None:
-            self.found: list[Any] = [SimpleNamespace(experiment_id="7"), None]
-
-        def get_experiment_by_name(self, name: str) -> Any:
-            return self.found.pop()
-
-        def create_experiment(self, name: str, artifact_location: str) -> str:
-            raise mlflow.MlflowException("it exists")
-
-    client = Client()
-    assert local._experiment(client, tmp_path, "any") == "7"
-    client.found = [None, None]
-    with pytest.raises(mlflow.MlflowException):
-        local._experiment(client, tmp_path, "any")
-
-
 def test_a_mistake_in_the_definitions_stops_the_loop_before_anything_runs(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLOPS_LOCAL_DIR", str(tmp_path / "unused"))
-    monkeypatch.setattr(local, "lint", lambda project: [Finding(Path("pipeline.yml"), "jobs.x", "no such thing")])
+    monkeypatch.setattr(local, "lint", lambda project, **_: [Finding(Path("pipeline.yml"), "jobs.x", "no such thing")])
     with pytest.raises(UserError, match="the lint found 1 errors"):
         local.run_local(project)
     assert capsys.readouterr().out == "pipeline.yml: jobs.x: no such thing\n"
@@ -277,7 +234,7 @@ def test_a_wrong_override_ends_the_loop_before_the_lint(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLOPS_LOCAL_DIR", str(tmp_path / "unused"))
-    monkeypatch.setattr(local, "lint", lambda project: pytest.fail("the lint began"))
+    monkeypatch.setattr(local, "lint", lambda project, **_: pytest.fail("the lint began"))
     with pytest.raises(UserError, match=r"^--overrides training\.sed=7: .*has no setting 'training\.sed'"):
         local.run_local(project, overrides="training.sed=7")
     other = yaml.safe_load(project.settings.read_text(encoding="utf-8")) | {"extra": {"key": 1}}

@@ -375,3 +375,20 @@ def test_lines_that_are_watched_are_shown_while_the_step_runs(
     assert lines[3].startswith("first ")
     assert lines[3].endswith("done")
     assert len(lines) == 4
+
+
+def test_a_step_may_import_ipython_though_mlflow_does_not(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "IPython"]:
+        monkeypatch.delitem(sys.modules, name)
+    (folder / "co de" / "copy_step.py").write_text(
+        "import sys\n"
+        "from mlflow.utils.databricks_utils import is_running_in_ipython_environment\n"
+        "assert not is_running_in_ipython_environment()\n"
+        "assert 'IPython.core.interactiveshell' not in sys.modules\n"
+        "import IPython\n"
+        "from IPython.display import display\n"
+        "assert IPython.get_ipython() is None\n"
+        "assert IPython.version_info[0] > 7\n"
+        "assert IPython.InteractiveShell\n" + COPY_STEP
+    )
+    assert read(run(folder, document(first=job(COPY, FIRST))), "first") == "hello "

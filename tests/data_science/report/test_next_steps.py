@@ -20,9 +20,7 @@ def decided(made, **changes):
     name = made.policy.metric.name
     champion = made.scores[made.champion][name] if made.champion else None
     new = made.scores["challenger"][name]
-    decision = promotion.decide(
-        made.policy, new, champion, made.interval, made.slices, made.cohorts, made.baselines
-    )
+    decision = promotion.decide(made.policy, new, champion, made.interval, made.slices, made.cohorts, made.baselines)
     return replace(made, decision=decision)
 
 

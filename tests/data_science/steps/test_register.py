@@ -112,7 +112,7 @@ def test_a_folder_without_a_model_is_not_registered(candidate, capsys):
 
 @pytest.mark.parametrize(
     "place",
-    ["mlflow.log_artifacts", "mlflow.MlflowClient.set_model_version_tag", "shutil.copyfile", "pathlib.Path.write_text"],
+    ["mlflow.log_artifacts", "mlflow.MlflowClient.create_model_version", "shutil.copyfile", "pathlib.Path.write_text"],
 )
 def test_a_failure_at_any_point_leaves_no_registration(candidate, monkeypatch, capsys, place):
     with monkeypatch.context() as broken:

@@ -85,11 +85,14 @@ def create_version(
         source = mlflow.get_artifact_uri("model")
     if not _exists(client, name):
         client.create_registered_model(name)
-    version = str(client.create_model_version(name, source, run_id=active.info.run_id).version)
     told = {tag: shorten(text, _LONGEST_TAG, placeholder=" ...") for tag, text in (notes or {}).items() if text}
+    tags = {"sha256": sha256, **told}
+    # With its tags at once: a process that is killed after this leaves no version without a hash.
+    created = client.create_model_version(name, source, run_id=active.info.run_id, tags=tags)
+    version = str(created.version)
     try:
-        for tag, text in {"sha256": sha256, **told}.items():
-            client.set_model_version_tag(name, version, tag, text)
+        for tag in [tag for tag in tags if tag not in created.tags]:  # where a registry has dropped them
+            client.set_model_version_tag(name, version, tag, tags[tag])
     except BaseException:
         client.delete_model_version(name, version)
         raise

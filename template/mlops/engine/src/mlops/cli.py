@@ -1,11 +1,13 @@
 """The command line: a command for each verb. A command imports its modules when it runs, so that help is instant."""
 
+import atexit
 import contextlib
 import functools
+import gc
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,7 +22,21 @@ if TYPE_CHECKING:
 
 LOCAL, AZURE, INFRASTRUCTURE, UPKEEP = "On this machine", "On Azure", "Infrastructure", "Upkeep"
 
+
+class _Commands(typer.core.TyperGroup):
+    """Commands that say so when they are stopped."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; Ctrl-C and the other signals to stop are one word on the error stream."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as signal:
+            print("stopped", file=sys.stderr)
+            raise typer.Exit(getattr(signal, "code", 130)) from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Train, deploy and watch the model, on this machine and on Azure.",
     no_args_is_help=True,
     add_completion=False,
@@ -656,6 +672,9 @@ def issue(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a user's error is one line on the error stream and exit code 1."""
+    if arguments is None:
+        # This process ends with the command, and a search for cycles among all objects of its libraries takes a second.
+        atexit.register(gc.freeze)
     words = sys.argv[1:] if arguments is None else arguments
     try:
         if words and "--help" not in words:

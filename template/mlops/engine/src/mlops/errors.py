@@ -1,4 +1,4 @@
-"""The errors that end a command with one line and no traceback."""
+"""What ends a command with one line and no traceback: errors, and signals to stop."""
 
 import re
 
@@ -24,3 +24,12 @@ class CommandError(UserError):
         name = " ".join(word for word in command[:4] if not word.startswith("-"))
         super().__init__(f"`{name}` failed: {re.sub('^(ERROR|Error):', '', reason).strip()}")
         self.command, self.output = command, output
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal to stop the command; `code` is the exit code that says so."""
+
+    def __init__(self, number: int) -> None:
+        """Take the number of the signal."""
+        super().__init__()
+        self.code = 128 + number

@@ -1,7 +1,12 @@
 """The lint of the project: everything that can be known to be wrong without an Azure account."""
 
-from collections.abc import Callable
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 from mlops.config import Sweep
 from mlops.definitions.base import Finding
@@ -29,8 +34,8 @@ def lint(project: Project, *, parallel: bool = False) -> list[Finding]:
 
     Args:
         project: The project.
-        parallel: Whether the settings are checked in a process of their own: the libraries of the project's code and
-            azure-ai-ml take seconds each to import.
+        parallel: Whether the definitions are checked in a process of their own, while this one checks the settings:
+            azure-ai-ml and the libraries of the project's code take seconds each to import.
 
     Returns:
         The findings, whose paths start at the project's root.
@@ -41,18 +46,34 @@ def lint(project: Project, *, parallel: bool = False) -> list[Finding]:
     # What stands on one side of a conflict only means nothing yet.
     if conflicts := configuration.conflict_findings(project):
         return sorted(relative(finding, project) for finding in conflicts)
-    if parallel:
-        with ProcessPoolExecutor(1) as pool:
-            pending = pool.submit(configuration.settings_results, project)
-            found = _other_findings(project)
-            settings, sweep = pending.result()
-    else:
-        found = _other_findings(project)
+    with _elsewhere(parallel) as run:
+        pending = run(_other_findings, project)
         settings, sweep = configuration.settings_results(project)
-    found += settings
-    if sweep and not found:
-        found = _SWEEPS[project.version](project, sweep)
+        found = pending() + settings
+        if sweep and not found:
+            found = run(_SWEEPS[project.version], project, sweep)()
     return sorted({relative(finding, project) for finding in found})
+
+
+@contextmanager
+def _elsewhere(parallel: bool) -> Iterator[Callable[..., Callable[[], Any]]]:
+    """Give a function that begins a call, in another process if `parallel`, and returns what waits for its result."""
+    if not parallel:
+        yield lambda function, *arguments: partial(function, *arguments)
+        return
+    with ProcessPoolExecutor(1, initializer=_leave_interrupts) as pool:
+        try:
+            yield lambda function, *arguments: pool.submit(function, *arguments).result
+        except BaseException:
+            # Whoever stops this does not wait for it.
+            for process in multiprocessing.active_children():
+                process.kill()
+            raise
+
+
+def _leave_interrupts() -> None:
+    """Leave Ctrl-C, which a terminal sends to both processes, to the other one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _other_findings(project: Project) -> list[Finding]:

@@ -13,6 +13,7 @@ from mlops.config import load_environment
 from mlops.errors import UserError
 from mlops.hyperparameters import run_name
 from mlops.local.runner import local_folder, local_variables, preserved_process
+from mlops.local.store import PROCESS_TAG
 from mlops.project import Project
 
 NUMBER, OVERRIDES, FOLDER, ERROR, WITHOUT_REGISTRY = "number", "overrides", "folder", "error", "no_register"
@@ -46,7 +47,12 @@ def beginning(
         registers: Whether it may register a model.
     """
     shown = name or " ".join(filter(None, (kind, run_name(overrides, "" if kind else SETTINGS))))
-    tags = {FOLDER: folder.name, **({OVERRIDES: overrides} if overrides else {}), **_commit(project)}
+    tags = {
+        FOLDER: folder.name,
+        PROCESS_TAG: str(os.getpid()),
+        **({OVERRIDES: overrides} if overrides else {}),
+        **_commit(project),
+    }
     return Beginning(shown, tags if registers else {**tags, WITHOUT_REGISTRY: "true"})
 
 
@@ -74,13 +80,13 @@ def create_run(client: Any, experiment: str, beginning: Beginning) -> str:
 
 def end_run(client: Any, run: str, error: BaseException | None = None) -> None:
     """Write down that a run has ended, and why, if by an error."""
-    if error is not None:
-        stopped = isinstance(error, KeyboardInterrupt)
-        reason = "stopped by Ctrl-C" if stopped else " ".join(str(error).split()) or type(error).__name__
-        client.set_tag(run, ERROR, reason[:1000])
-        client.set_terminated(run, "KILLED" if stopped else "FAILED")
-    else:
+    if error is None:
         client.set_terminated(run, "FINISHED")
+        return
+    stopped = isinstance(error, KeyboardInterrupt)
+    reason = "stopped" if stopped else " ".join(str(error).split()) or type(error).__name__
+    client.set_tag(run, ERROR, reason[:1000])
+    client.set_terminated(run, "KILLED" if stopped else "FAILED")
 
 
 @dataclass(frozen=True)

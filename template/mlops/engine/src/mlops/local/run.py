@@ -3,14 +3,13 @@
 It runs the pipeline that goes to Azure ML, needs no account, and leaves everything in `.local/`.
 """
 
+import gc
 import json
 import os
 import re
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,17 @@ from mlops.local.runner import (
     without_output,
 )
 from mlops.local.serving import Endpoint, NoChampionError, check_port, sample_request
+from mlops.local.store import (
+    STORE,
+    end_runs,
+    held,
+    prepare,
+    quiet,
+    readable,
+    refuse_foreign,
+    uninterrupted,
+    write_whole,
+)
 from mlops.pipeline import Pipeline, samples
 from mlops.project import Project
 
@@ -99,19 +109,20 @@ def run_local(
     values = {"model_name": model.name} if "model_name" in pipeline.inputs else {}
     values |= {"overrides": overrides} if overrides else {}
     examples = {name: str(folder) for name, folder in samples(pipeline).items()} | dict(set_inputs or {})
-    for name in sorted(samples(pipeline)):
-        say(f"data       {name} is in Azure: the examples in {examples[name]} stand for it")
+    for sample in sorted(samples(pipeline)):
+        say(f"data       {sample} is in Azure: the examples in {examples[sample]} stand for it")
     pipeline = with_inputs(pipeline, values | examples)
     if not register:
         pipeline = without_output(pipeline, REGISTRATION)
     local = local_folder(project)
-    with preserved_process():
+    with preserved_process(), ExitStack() as stack:
         # Before the lint, which imports the project's code: libraries read the number of their threads when imported.
         os.environ.update(local_variables(project) | {"MLOPS_BAD_FILES": config.compute.batch.bad_files})
         if overrides:
             check_overrides(project, overrides, input_path(pipeline, "schema"), input_path(pipeline, "settings"))
         if not skip_lint:
             check(project)
+        stack.enter_context(held(local))
         folder = new_run_folder(local / "runs")
         begun = time.perf_counter()
         begins = beginning(project, folder, overrides, name=name, registers=register)
@@ -127,7 +138,7 @@ def run_local(
         registration = _read(_output(steps, REGISTRATION) / "registration.json")
         begun = time.perf_counter()
         try:
-            with Endpoint(project, port or 0, registration["name"]) as endpoint:
+            with Endpoint(project, port or 0, registration["name"], folder / "serving") as endpoint:
                 champion = endpoint.champion
                 say_step("serve", time.perf_counter() - begun, endpoint.url)
                 predictions = query(project, pipeline, endpoint)
@@ -160,7 +171,12 @@ def check(project: Project) -> None:
         UserError: There is a finding; all are printed.
     """
     begun = time.perf_counter()
-    findings = lint(project)
+    # Libraries make hundreds of thousands of objects when they are imported, and leave hardly a cycle among them.
+    gc.disable()
+    try:
+        findings = lint(project, parallel=True)
+    finally:
+        gc.enable()
     if findings:
         for finding in findings:
             say(str(finding))
@@ -172,51 +188,39 @@ def check(project: Project) -> None:
 def parent_run(local: Path, experiment: str, begun: Beginning) -> Iterator[dict[str, str]]:
     """Open an MLflow run for the pipeline and give the variables that make the steps' runs its children."""
     import mlflow
-    from sqlalchemy.exc import SQLAlchemyError
 
-    store = local / "mlflow.db"
-    try:
-        _create_store(store)
+    with readable(local):
+        prepare(local)
         client = mlflow.MlflowClient()
+        if ended := end_runs(client, "KILLED"):
+            say(f"tracking   {ended} runs of a process that was killed are marked so")
         experiment_id = _experiment(client, local, experiment)
-    except (mlflow.MlflowException, SQLAlchemyError) as error:
-        reason = str(error).splitlines()[0]
-        remedy = f"delete {local} to start afresh, without the runs and models of before"
-        raise UserError(f"{store} cannot be read ({reason}): restore it, or {remedy}") from error
-    run = create_run(client, experiment_id, begun)
+    run = ""
     try:
+        with readable(local), uninterrupted():
+            run = create_run(client, experiment_id, begun)
         yield {"MLFLOW_EXPERIMENT_NAME": experiment, "MLOPS_PARENT_RUN_ID": run}
+        with readable(local), uninterrupted():
+            end_run(client, run)
     except BaseException as error:
-        end_run(client, run, error)
+        # Whatever ended the run is what the user has to know, and the next run ends what stays open.
+        with uninterrupted(), suppress(Exception), quiet():
+            if run:
+                end_run(client, run, error)
+            end_runs(client, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
-    end_run(client, run)
-
-
-def _create_store(path: Path) -> None:
-    """Create the database of MLflow as a whole, unless it is there: two runs that begin at once would both fill it."""
-    if path.exists():
-        return
-    import mlflow
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, ignore_cleanup_errors=True) as temporary:
-        made = Path(temporary) / path.name
-        mlflow.MlflowClient(f"sqlite:///{made.as_posix()}").search_experiments(max_results=1)
-        with suppress(FileExistsError):
-            path.hardlink_to(made)
 
 
 def _experiment(client: Any, local: Path, name: str) -> str:
-    import mlflow
-
-    if (known := client.get_experiment_by_name(name)) is None:
-        try:
-            # Without a location of its own, it writes to the working directory, which is the code folder of a step.
-            return str(client.create_experiment(name, artifact_location=(local / "artifacts").as_uri()))
-        except mlflow.MlflowException:
-            # Another run, which began at once, has created it.
-            if (known := client.get_experiment_by_name(name)) is None:
-                raise
+    known = client.get_experiment_by_name(name)
+    if known is None:
+        # Without a location of its own, it writes to the working directory, which is the code folder of a step.
+        return str(client.create_experiment(name, artifact_location=(local / "artifacts").as_uri()))
+    if known.lifecycle_stage == "deleted":
+        again = f"uv run mlflow experiments restore --experiment-id {known.experiment_id}"
+        variable = f"MLFLOW_TRACKING_URI=sqlite:///{(local / STORE).as_posix()}"
+        raise UserError(f"the experiment {name} was deleted in MLflow: `{again}` restores it, with {variable}")
+    refuse_foreign(local, known.artifact_location)
     return str(known.experiment_id)
 
 
@@ -232,6 +236,8 @@ def _read(path: Path) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"the step that writes {path.parent} left out {path.name}") from None
+    except ValueError:
+        raise UserError(f"{path} is not valid JSON: correct the step that writes it") from None
     return document
 
 
@@ -241,15 +247,14 @@ def _publish(report: Path, outputs: Mapping[str, Path], folder: Path) -> Path:
     for name, output in outputs.items():
         for page in sorted(output.glob("*.html")):
             if page != report:
-                (folder / name).mkdir(parents=True, exist_ok=True)
-                content = Path(shutil.copyfile(page, folder / name / page.name)).read_text(encoding="utf-8")
+                content = page.read_text(encoding="utf-8")
+                write_whole(folder / name / page.name, content)
                 title = re.search(r"<title>(.*?)</title>", content[:10_000], re.DOTALL)
                 links.append(f'<a href="{name}/{page.name}">{title[1] if title else page.stem}</a>')
-    folder.mkdir(parents=True, exist_ok=True)
     text = report.read_text(encoding="utf-8")
     if links:
         text = text.replace("</header>", f"<p>Also of this run: {' &middot; '.join(links)}</p>\n</header>", 1)
-    (folder / "index.html").write_text(text, encoding="utf-8")
+    write_whole(folder / "index.html", text)
     return folder / "index.html"
 
 

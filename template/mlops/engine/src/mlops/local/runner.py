@@ -6,6 +6,8 @@ machine-learning libraries anew takes seconds per step. Everything that such a s
 """
 
 import contextlib
+import importlib
+import importlib.util
 import io
 import logging
 import os
@@ -21,10 +23,14 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from importlib import metadata
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from textwrap import shorten
+from types import ModuleType
 
 from mlops.errors import UserError
+from mlops.local.faults import database_fault
 from mlops.pipeline import (
     OPTIONAL,
     PATH_TYPES,
@@ -411,12 +417,47 @@ def _last_line(text: str) -> str:
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
 
 
+class _NoNotebook(ModuleType):
+    """Stands for IPython, which is imported once something is wanted that this does not have."""
+
+    def __init__(self, spec: ModuleSpec) -> None:
+        super().__init__(spec.name)
+        self.__spec__, self.__path__ = spec, list(spec.submodule_search_locations or ())
+        # Matplotlib asks for it.
+        self.version_info = tuple(int(part) for part in metadata.version("ipython").split(".") if part.isdigit())
+
+    def get_ipython(self) -> None:
+        """Answer that this is no notebook."""
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        del sys.modules["IPython"]
+        return getattr(importlib.import_module("IPython"), name)
+
+
+@contextlib.contextmanager
+def _no_notebook() -> Iterator[None]:
+    """Answer MLflow without importing IPython, which takes half a second: it asks with each run for a notebook."""
+    spec = None if "IPython" in sys.modules else importlib.util.find_spec("IPython")
+    if spec is None:
+        yield
+        return
+    stand_in = sys.modules["IPython"] = _NoNotebook(spec)
+    try:
+        yield
+    finally:
+        if sys.modules.get("IPython") is stand_in:
+            del sys.modules["IPython"]
+
+
 def _run_here(arguments: list[str], cwd: Path, environment: Mapping[str, str], log: Path, watch: _Watch) -> str:
     """Run `-m module ...` or `script.py ...` in this interpreter; return the last line that it printed."""
     with (
         _StdoutLog(log.open("ab"), encoding="utf-8", line_buffering=True) as out,
         log.open("a", encoding="utf-8", buffering=1) as err,
         preserved_process(cwd),
+        _no_notebook(),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
@@ -438,8 +479,11 @@ def _run_here(arguments: list[str], cwd: Path, environment: Mapping[str, str], l
                 print(stop.code, file=sys.stderr)
             if stop.code not in (None, 0):
                 raise _StepError from None
-        except Exception:
+        except Exception as error:
             traceback.print_exc()
+            store = Path(os.environ.get("MLFLOW_TRACKING_URI", "").removeprefix("sqlite:///"))
+            if fault := database_fault(error, store):
+                print(f"error: {fault}", file=sys.stderr)
             raise _StepError from None
         return _last_line(out.tail)
 
@@ -459,10 +503,15 @@ def _run_process(arguments: list[str], cwd: Path, environment: Mapping[str, str]
             raise _StepError from None
         last = b""
         with process:
-            for line in process.stdout or ():
-                out.write(line)
-                watch.write(line.decode("utf-8", errors="replace"))
-                last = line if line.strip() else last
+            try:
+                for line in process.stdout or ():
+                    out.write(line)
+                    watch.write(line.decode("utf-8", errors="replace"))
+                    last = line if line.strip() else last
+            except BaseException:
+                # A signal to stop that only this process got; else it would wait for the end of the step.
+                process.kill()
+                raise
     if process.returncode != 0:
         raise _StepError
     return last.decode("utf-8", errors="replace").strip()

@@ -30,7 +30,9 @@ from mlops import definitions
 from mlops.config import load_environment
 from mlops.errors import UserError
 from mlops.local import front
+from mlops.local.faults import explained, fault
 from mlops.local.runner import input_path, local_folder, local_variables, preserved_process, say
+from mlops.local.store import STORE, check, quiet
 from mlops.pipeline import Pipeline
 from mlops.project import Project
 
@@ -51,15 +53,15 @@ class Champion:
     folder: Path
 
 
-def fetch_champion(project: Project, name: str) -> Champion:
-    """Copy the newest version of a model that was not rejected from the local registry to `.local/serving`.
+def fetch_champion(project: Project, name: str, models: Path) -> Champion:
+    """Copy the newest version of a model that was not rejected from the local registry into the folder `models`.
 
     Raises:
         NoChampionError: There is none.
-        UserError: Its files are gone.
+        UserError: Its files are gone, or are not those that were registered.
     """
     folder = local_folder(project)
-    copy = folder / "serving" / "models" / "model"
+    copy = models / "model"
     with preserved_process():
         os.environ.update(local_variables(project))
         version = _champion_version(project, name)
@@ -68,18 +70,31 @@ def fetch_champion(project: Project, name: str) -> Champion:
         import mlflow
 
         try:
-            mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{name}/{version}", dst_path=str(copy))
+            mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{name}/{version.version}", dst_path=str(copy))
         except (mlflow.MlflowException, OSError) as error:
             raise _unreadable(name, folder, error) from error
+    number = int(version.version)
     if not any(copy.iterdir()):
-        raise _unreadable(name, folder, f"version {version} has no files")
-    return Champion(name, version, copy)
+        raise _unreadable(name, folder, f"version {number} has no files")
+    registered = version.tags.get("sha256")
+    if registered and _hash(project, copy) != registered:
+        raise _unreadable(name, folder, f"the files of version {number} are damaged")
+    return Champion(name, number, copy)
 
 
-def _champion_version(project: Project, name: str) -> int:
+def _hash(project: Project, copy: Path) -> str | None:
+    found = next(copy.rglob("MLmodel"), None)
+    if found is None:
+        return None
+    sha256: str = project.module("core.endpoint").model_hash(found.parent)
+    return sha256
+
+
+def _champion_version(project: Project, name: str) -> Any:
     missing = NoChampionError(f"no version of the model {name!r} is registered here: run `uv run mlops local` first")
-    if not (local_folder(project) / "mlflow.db").is_file():
+    if not (local_folder(project) / STORE).is_file():
         raise missing
+    check(local_folder(project) / STORE)
     import mlflow
 
     endpoint = project.module("core.endpoint")
@@ -89,10 +104,12 @@ def _champion_version(project: Project, name: str) -> int:
         raise _unreadable(name, local_folder(project), error) from error
     if champion is None:
         raise missing
-    return int(champion.version)
+    return champion
 
 
 def _unreadable(name: str, folder: Path, reason: object) -> UserError:
+    if isinstance(reason, Exception) and (known := fault(reason, folder / STORE)):
+        return UserError(known)
     reason = str(reason).splitlines()[0]
     return UserError(
         f"the model {name!r} cannot be read from {folder} ({reason}): delete that folder and run `uv run mlops local`"
@@ -103,19 +120,28 @@ class Endpoint:
     """Context manager: an HTTP endpoint with the champion; only one can be open in a process.
 
     With `port` 0 it is a free port; the model is the one of the first environment unless named. Where it has several
-    `workers`, which are processes of their own, it scores no files.
+    `workers`, which are processes of their own, it scores no files. Its log is kept in `folder`, by default one for
+    each port in `.local/serving`, so that endpoints of two processes do not share any.
     """
 
     url: str
     champion: Champion
 
-    def __init__(self, project: Project, port: int = 0, model: str | None = None, workers: int = 1) -> None:
+    def __init__(
+        self,
+        project: Project,
+        port: int = 0,
+        model: str | None = None,
+        folder: Path | None = None,
+        workers: int = 1,
+    ) -> None:
         """Remember what to serve; nothing starts before the context is entered."""
         self.project = project
         self.port = port
         self.workers = workers
         self.model = model or load_environment(project, project.first_environment).model.name
-        self.log = local_folder(project) / "serving" / "server.log"
+        self.folder = folder or local_folder(project) / "serving" / (str(port) if port else "any-port")
+        self.log = self.folder / "server.log"
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -125,8 +151,11 @@ class Endpoint:
             UserError: The port is in use, no model is registered, or the scoring script cannot load it.
         """
         check_port(self.port)
-        self.champion = fetch_champion(self.project, self.model)
-        with ExitStack() as stack:
+        models = self.folder / "models"
+        with quiet(), explained(local_folder(self.project) / STORE), ExitStack() as stack:
+            # The server has loaded it by the time that it answers.
+            stack.callback(shutil.rmtree, models, ignore_errors=True)
+            self.champion = fetch_champion(self.project, self.model, models)
             script, folder = _scoring_script(self.project), self.champion.folder
             if self.workers == 1:
                 app = stack.enter_context(_inference_app(script, folder, self.log))
@@ -195,7 +224,7 @@ def serve(
     """
     count = workers or load_environment(project, project.first_environment).compute.online.workers
     with Endpoint(project, port, workers=count) as endpoint:
-        request = local_folder(project) / "serving" / "request.json"
+        request = endpoint.folder / "request.json"
         content = sample_request(project, definitions.of(project).pipeline(), rows=3)
         request.write_text(json.dumps(content, indent=2), encoding="utf-8")
         say(f"endpoint   {endpoint.url} ({endpoint.champion.name} version {endpoint.champion.version})")

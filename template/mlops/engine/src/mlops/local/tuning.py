@@ -1,8 +1,8 @@
 """The search for better hyperparameters on this machine, and the training with what it found."""
 
 import os
-import shutil
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from mlops import definitions
@@ -23,6 +23,7 @@ from mlops.local.runner import (
     say_step,
     with_inputs,
 )
+from mlops.local.store import held, write_whole
 from mlops.pipeline import samples
 from mlops.project import Project
 
@@ -97,13 +98,14 @@ def _search(project: Project, overrides: str, again: str, *, skip_lint: bool) ->
     local = local_folder(project)
     values = {"state": str(local / STATE)} | ({"overrides": overrides} if overrides else {})
     pipeline = with_inputs(pipeline, values | {name: str(folder) for name, folder in samples(pipeline).items()})
-    with preserved_process():
+    with preserved_process(), ExitStack() as stack:
         # Before the lint, which imports the project's code: libraries read the number of their threads when imported.
         os.environ.update(local_variables(project))
         if overrides:
             check_overrides(project, overrides, input_path(pipeline, "schema"), input_path(pipeline, "settings"))
         if not skip_lint:
             check(project)
+        stack.enter_context(held(local))
         folder = new_run_folder(local / "runs")
         begun = time.perf_counter()
         try:
@@ -116,6 +118,5 @@ def _search(project: Project, overrides: str, again: str, *, skip_lint: bool) ->
             raise UserError("the tuning pipeline has no output 'search': bind the output of the step tune to it")
         search = Search.read(project, steps.outputs["search"] / "search.json")
     report = local / "report" / "search.html"
-    report.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(steps.outputs["search"] / "report.html", report)
+    write_whole(report, (steps.outputs["search"] / "report.html").read_text(encoding="utf-8"))
     return search, report
