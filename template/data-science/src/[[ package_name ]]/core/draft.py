@@ -291,7 +291,9 @@ def _labels(each: Guess, raw: pd.Series, modality: Modality, task: str | None) -
         task, why = _task(each, modality)
     if task == "regression":
         if not each.is_number:
-            raise StepError(f"{each.name} has other values than numbers: choose --task classification, or another --target")
+            raise StepError(
+                f"{each.name} has other values than numbers: choose --task classification, or another --target"
+            )
         return each, task, f"a regression ({why})"
     if each.type in ("date", "text", "number", "boolean"):
         each = _classes(each, raw)
