@@ -85,12 +85,13 @@ def _missing(error: BaseException) -> str | None:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what it was raised from."""
     seen: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in seen:
         yield cause
         seen.append(cause)
-        cause = cause.__cause__ or cause.__context__
+        cause = cause.__cause__
 
 
 def unreadable(store: Path, reason: object) -> str:
