@@ -3,7 +3,7 @@ UV := $(abspath $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv))
 PYTHON ?= python3
 ROUNDS ?= 7
 SEQUENCES ?= 300
-FAULTS ?= 200
+FAILURES ?= 200
 TYPE ?= classical
 DEMO := $(if $(filter classical,$(TYPE)),demo,demo-$(TYPE))
 UV_PACKAGE ?= uv==0.13.9
@@ -32,7 +32,7 @@ PARTS := workflows infrastructure engine updates tables images texts
 OTHERS := $(filter tests/%,$(foreach part,$(PARTS),$(PART_$(part))))
 PART_menu := $(filter-out $(OTHERS),$(sort $(wildcard tests/test_*.py)))
 
-.PHONY: demo project test $(PARTS:%=test-%) test-menu test-big test-year test-all year faults lint freshness idempotency benchmark clean
+.PHONY: demo project test $(PARTS:%=test-%) test-menu test-big test-year test-all year failures lint freshness idempotency benchmark clean
 
 demo: project  ## a project with default answers: train, register, serve and report on this machine; `TYPE=cv` with images, `TYPE=nlp` with texts
 	cd $(DEMO) && $(UV) run mlops local
@@ -61,10 +61,10 @@ year: $(UV)  ## a simulated year over the real verbs, in sequences of 30 events 
 
 test-year: year
 
-faults: $(UV)  ## 200 faults of the local loop (`FAULTS=1000`): signals, full disks, damaged files, two runs at once; no model is lost
-	FAULTS=$(FAULTS) $(UV) run pytest tests/test_engine.py -k faults
+failures: $(UV)  ## 200 failures of the local loop (`FAILURES=1000`): signals, full disks, damaged files, two runs at once; no model is lost
+	FAILURES=$(FAILURES) $(UV) run pytest tests/test_engine.py -k failures
 
-test-all: test test-big year faults
+test-all: test test-big year failures
 
 lint: $(UV)
 	$(UV) run ruff check . && $(UV) run ruff format --check . && $(UV) run mypy

@@ -50,7 +50,7 @@ RUNS: Runs = {
             "summaries",
         ),
         ("local", "runner", "serving", "drafts", "comparison", "ui"),
-        ("faults",),
+        ("failures",),
     ),
     "python-sdk-v2": (("python_sdk_v2_definitions", "python_sdk_v2_fake_azure", "closed_loop", "every_version"),),
     "python-sdk-v1": (("python_sdk_v1_definitions", "python_sdk_v1_mlflow", "closed_loop", "every_version"),),
@@ -97,7 +97,7 @@ def test_every_module_runs_and_every_version_has_the_table_of_verbs() -> None:
 def test_the_engine_passes(version: str, modules: tuple[str, ...], render: Render, run_in: Run, tmp_path: Path) -> None:
     chosen = ("-k", LESS[version]) if version in LESS else ()
     project = render(mlops_version=version, project_type=TYPES.get(modules, "classical"))
-    timeout = 3600 if "FAULTS" in os.environ else 600
+    timeout = 3600 if "FAILURES" in os.environ else 600
     assert_passes(run_suite(project, tmp_path, run_in, *modules, options=chosen, timeout=timeout))
 
 

@@ -190,7 +190,7 @@ def create_project(root: Path) -> Project:
 
 
 class Outcome(NamedTuple):
-    """How a run ended: its exit code, negative if a signal killed it, and what it printed; whether the fault came."""
+    """How a run ended: its exit code, negative if a signal killed it, and what it printed; whether the failure came."""
 
     code: int
     output: str
@@ -242,18 +242,18 @@ class Loop:
         """Let the next model be this number: the higher one wins."""
         (self.project.root / "data" / "raw" / "number.txt").write_text(str(number), encoding="utf-8")
 
-    def start(self, fault: "Fault | None" = None, *words: str) -> "Run":
+    def start(self, failure: "Failure | None" = None, *words: str) -> "Run":
         """Begin `mlops local` in a process of its own."""
         folder = Path(tempfile.mkdtemp(dir=self.scratch))
         process = os.fork()
         if process == 0:
-            _be_a_run(self.project, fault, folder, words or ("local", "--skip-lint"))
+            _be_a_run(self.project, failure, folder, words or ("local", "--skip-lint"))
         self.processes.add(process)
         return Run(self, process, folder)
 
-    def run(self, fault: "Fault | None" = None, *words: str) -> Outcome:
+    def run(self, failure: "Failure | None" = None, *words: str) -> Outcome:
         """Run `mlops local` to its end."""
-        return self.start(fault, *words).end()
+        return self.start(failure, *words).end()
 
     def kill(self) -> None:
         """End what a test that failed has left."""
@@ -294,7 +294,7 @@ class Loop:
 
 
 @dataclass(frozen=True)
-class Fault:
+class Failure:
     """What happens to a run at its n-th operation on the files or the database of `.local`.
 
     The kinds are a signal, an error of the operation, once or for all that follow (a full disk stays full), and a limit
@@ -355,7 +355,7 @@ _OF_DATABASE = {
 _OPERATIONS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.scandir", "os.link", "sqlite3.connect"}
 
 
-def _be_a_run(project: Project, fault: Fault | None, folder: Path, words: tuple[str, ...]) -> None:
+def _be_a_run(project: Project, failure: Failure | None, folder: Path, words: tuple[str, ...]) -> None:
     """Run a command line in this process, which is a fork, and end it."""
     code = 99
     try:
@@ -367,8 +367,8 @@ def _be_a_run(project: Project, fault: Fault | None, folder: Path, words: tuple[
         os.chdir(project.root)
         Project.load = classmethod(lambda cls, root=None: project)  # type: ignore[method-assign,assignment]
         sys.path.insert(0, str(project.root / "data-science" / "src"))
-        if fault:
-            fault.arm(project.root / ".local", lambda: _mark(folder / "came"))
+        if failure:
+            failure.arm(project.root / ".local", lambda: _mark(folder / "came"))
         cli.main(list(words))
         code = 0
     except SystemExit as end:

@@ -222,7 +222,7 @@ def test_the_last_runs_are_read_with_that_of_the_champion(
     assert (found.champion, found.champion_run) == (1, runs[0])
     assert found.runs[1].problem == "two lines"
     (stopped,) = read_history(project, 1, ["second"]).runs
-    assert (stopped.status, stopped.problem) == ("KILLED", "stopped by Ctrl-C")
+    assert (stopped.status, stopped.problem) == ("KILLED", "stopped")
     assert [run.number for run in read_history(project, 1, ["3", "1", "the"]).runs] == [1, 2, 3]
     with pytest.raises(UserError, match="there is no run '9': name a number, or a part of a name; the last are 1 the"):
         read_history(project, 1, ["9"])

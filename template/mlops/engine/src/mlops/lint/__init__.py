@@ -65,7 +65,7 @@ def _elsewhere(parallel: bool) -> Iterator[Callable[..., Callable[[], Any]]]:
         try:
             yield lambda function, *arguments: pool.submit(function, *arguments).result
         except BaseException:
-            # Whoever stops this does not wait for it.
+            # Who stops this does not wait for it.
             for process in multiprocessing.active_children():
                 process.kill()
             raise

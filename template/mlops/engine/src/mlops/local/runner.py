@@ -30,7 +30,7 @@ from textwrap import shorten
 from types import ModuleType
 
 from mlops.errors import UserError
-from mlops.local.faults import database_fault
+from mlops.local.failures import database_failure
 from mlops.pipeline import (
     OPTIONAL,
     PATH_TYPES,
@@ -482,8 +482,8 @@ def _run_here(arguments: list[str], cwd: Path, environment: Mapping[str, str], l
         except Exception as error:
             traceback.print_exc()
             store = Path(os.environ.get("MLFLOW_TRACKING_URI", "").removeprefix("sqlite:///"))
-            if fault := database_fault(error, store):
-                print(f"error: {fault}", file=sys.stderr)
+            if failure := database_failure(error, store):
+                print(f"error: {failure}", file=sys.stderr)
             raise _StepError from None
         return _last_line(out.tail)
 

@@ -30,7 +30,7 @@ from mlops import definitions
 from mlops.config import load_environment
 from mlops.errors import UserError
 from mlops.local import front
-from mlops.local.faults import explained, fault
+from mlops.local.failures import explained, failure
 from mlops.local.runner import input_path, local_folder, local_variables, preserved_process, say
 from mlops.local.store import STORE, check, quiet
 from mlops.pipeline import Pipeline
@@ -108,7 +108,7 @@ def _champion_version(project: Project, name: str) -> Any:
 
 
 def _unreadable(name: str, folder: Path, reason: object) -> UserError:
-    if isinstance(reason, Exception) and (known := fault(reason, folder / STORE)):
+    if isinstance(reason, Exception) and (known := failure(reason, folder / STORE)):
         return UserError(known)
     reason = str(reason).splitlines()[0]
     return UserError(

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from mlops.errors import Stopped, UserError
-from mlops.local.faults import A_FILE_IS_NEEDED, explained, unreadable
+from mlops.local.failures import A_FILE_IS_NEEDED, explained, unreadable
 from mlops.local.runner import say
 
 STORE = "mlflow.db"
@@ -31,7 +31,7 @@ _TABLES = {"alembic_version", "experiments", "runs"}
 def held(local: Path) -> Iterator[None]:
     """Hold the folder for one run, after the run that holds it; a signal to stop ends the run as Ctrl-C does.
 
-    The lock is the system's, so that of a process that has ended holds nobody up.
+    The lock is the system's, so that of a process that has ended holds no run up.
 
     Raises:
         UserError: The folder cannot be used.
@@ -41,7 +41,7 @@ def held(local: Path) -> Iterator[None]:
 
     with explained(local / STORE), _stoppable():
         local.mkdir(parents=True, exist_ok=True)
-        # Beside the lock and not in it: on Windows nobody else can read a locked file.
+        # Beside the lock and not in it: on Windows no other process can read a locked file.
         lock, holder = FileLock(local / "lock"), local / "lock.txt"
         try:
             lock.acquire(timeout=0)
@@ -217,7 +217,7 @@ def refuse_foreign(local: Path, location: str) -> None:
 def end_runs(client: Any, status: str) -> int:
     """End the runs of pipelines that are open, and those of their steps; return how many there were.
 
-    Whoever calls this holds the folder, so they are its own, or a process left them when it was killed. Runs of others,
+    The caller holds the folder, so they are its own, or a process left them when it was killed. Runs of others,
     such as those of a notebook, stay as they are.
     """
     experiments = [each.experiment_id for each in client.search_experiments()]

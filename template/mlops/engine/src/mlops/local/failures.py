@@ -50,17 +50,17 @@ def explained(store: Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        if text := fault(error, store) or _missing(error):
+        if text := failure(error, store) or _missing(error):
             raise UserError(text) from error
         raise
 
 
-def fault(error: BaseException, store: Path) -> str | None:
+def failure(error: BaseException, store: Path) -> str | None:
     """Return the line for an error of the database, or of a file that is there; None for others."""
-    return database_fault(error, store) or _file_fault(error)
+    return database_failure(error, store) or _file_failure(error)
 
 
-def database_fault(error: BaseException, store: Path) -> str | None:
+def database_failure(error: BaseException, store: Path) -> str | None:
     """Return the line for an error of the database, wherever it is among the causes; None if there is none."""
     for each in _causes(error):
         if isinstance(each, sqlite3.Error):
@@ -71,7 +71,7 @@ def database_fault(error: BaseException, store: Path) -> str | None:
     return unreadable(store, of_library[0]) if of_library else None
 
 
-def _file_fault(error: BaseException) -> str | None:
+def _file_failure(error: BaseException) -> str | None:
     for each in _causes(error):
         if isinstance(each, OSError) and each.errno not in (None, errno.ENOENT):
             text = _FILES.get(each.errno) or f"{os.strerror(each.errno)}: check it, {_ELSEWHERE}"
@@ -85,12 +85,13 @@ def _missing(error: BaseException) -> str | None:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what it was raised from."""
     seen: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in seen:
         yield cause
         seen.append(cause)
-        cause = cause.__cause__ or cause.__context__
+        cause = cause.__cause__
 
 
 def unreadable(store: Path, reason: object) -> str:

@@ -1,6 +1,6 @@
 """Whatever happens to a run of the local loop or to its files, no model is lost, and the next run is green.
 
-`FAULTS=200` is what CI injects (`make faults`); the same number gives the same faults.
+`FAILURES=200` is what CI injects (`make failures`); the same number gives the same failures.
 """
 
 import os
@@ -15,9 +15,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from quick_loop import Fault, Loop, Outcome, create_loop
+from quick_loop import Failure, Loop, Outcome, create_loop
 
-FAULTS = int(os.environ.get("FAULTS", "20"))
+FAILURES = int(os.environ.get("FAILURES", "20"))
 SIGNALS = {"SIGKILL": -9, "SIGINT": 130, "SIGTERM": 143}
 ERRORS = ("ENOSPC", "EACCES", "EIO", "EFBIG")
 OPERATIONS = 420
@@ -84,24 +84,24 @@ def next_number(loop: Loop) -> float:
     return number
 
 
-def test_no_fault_of_a_run_costs_a_model_or_the_next_run(loop: Loop) -> None:
+def test_no_failure_of_a_run_costs_a_model_or_the_next_run(loop: Loop) -> None:
     chance = random.Random(18)
     seen: Counter[str] = Counter()
-    for turn in range(turns := FAULTS * 7 // 10):
+    for turn in range(turns := FAILURES * 7 // 10):
         before, number = loop.versions(), next_number(loop)
         if turn % 10 == 9:  # the database is made anew
             shutil.rmtree(loop.local)
             before = {}
         kind = [*SIGNALS, *ERRORS][turn % 7]
-        fault = Fault(kind, chance.randrange(1, OPERATIONS), lasting=kind in ERRORS and chance.random() < 0.5)
-        outcome = loop.run(fault)
+        failure = Failure(kind, chance.randrange(1, OPERATIONS), lasting=kind in ERRORS and chance.random() < 0.5)
+        outcome = loop.run(failure)
         seen["came" if outcome.came else "did not come"] += 1
-        assert loop.versions().items() >= before.items(), fault
+        assert loop.versions().items() >= before.items(), failure
         if kind == "SIGKILL":
-            assert outcome.code in (-9, 0), (fault, outcome)
+            assert outcome.code in (-9, 0), (failure, outcome)
         elif kind in SIGNALS and outcome.code != 0:
-            assert (outcome.code, outcome.errors) == (SIGNALS[kind], "stopped\n"), (fault, outcome)
-            assert loop.running() == [], fault
+            assert (outcome.code, outcome.errors) == (SIGNALS[kind], "stopped\n"), (failure, outcome)
+            assert loop.running() == [], failure
         else:
             assert_one_line(outcome)
         assert_green(loop, loop.run(), number, before)
@@ -118,7 +118,7 @@ def test_no_damaged_file_costs_the_other_models_and_restoring_it_is_enough(loop:
     models = sorted(copy.rglob("artifacts/*/artifacts/model/*"))
     important = [copy / "mlflow.db", copy / "report" / "index.html", *models]
     everything = sorted(path for path in copy.rglob("*") if path.is_file() and path not in important)
-    for turn in range(FAULTS // 4):
+    for turn in range(FAILURES // 4):
         kind = DAMAGE[turn % len(DAMAGE)]
         file = chance.choice(important if turn % 2 else everything)
         damaged = loop.local / file.relative_to(copy)
@@ -151,7 +151,7 @@ def damage(file: Path, kind: str, chance: random.Random) -> None:
 
 
 def test_of_two_runs_at_once_the_second_one_waits_and_says_for_whom(loop: Loop) -> None:
-    for fresh in [True, False] * max(1, FAULTS // 40):
+    for fresh in [True, False] * max(1, FAILURES // 40):
         if fresh:
             shutil.rmtree(loop.local)
         before, number = loop.versions(), 1.0 if fresh else next_number(loop)
@@ -165,7 +165,7 @@ def test_of_two_runs_at_once_the_second_one_waits_and_says_for_whom(loop: Loop) 
         assert "stays the champion" in (first, second)[waited].output
 
 
-def test_who_waits_can_be_stopped_and_a_dead_process_holds_nobody_up(loop: Loop) -> None:
+def test_who_waits_can_be_stopped_and_a_dead_process_holds_no_run_up(loop: Loop) -> None:
     first = loop.start()
     first.wait_for("tracking")
     os.kill(first.process, signal.SIGSTOP)
@@ -223,7 +223,7 @@ def test_an_endpoint_keeps_its_log_and_its_model_while_a_run_goes_on(loop: Loop)
 def test_a_disk_that_cannot_be_written_is_one_line(
     loop: Loop, kind: str, remedy: str, command: tuple[str, ...]
 ) -> None:
-    outcome = loop.run(Fault(kind, 1, lasting=True), *command)
+    outcome = loop.run(Failure(kind, 1, lasting=True), *command)
     assert outcome.code == 1
     assert_one_line(outcome)
     assert f"{loop.local}" in outcome.errors
@@ -280,7 +280,7 @@ def test_a_database_of_another_version_of_mlflow_names_the_command_that_upgrades
 
 
 def test_a_database_that_another_program_has_locked_names_the_remedy(loop: Loop) -> None:
-    outcome = loop.run(Fault("EBUSY", 8, lasting=True))
+    outcome = loop.run(Failure("EBUSY", 8, lasting=True))
     assert outcome.code == 1
     assert_one_line(outcome)
     assert "another program has locked it: end that program, and run it again" in outcome.errors
