@@ -184,10 +184,10 @@ def environment_of(answers: dict[str, Any]) -> dict[str, str]:
     """The answers of the project whose environment a project with these answers runs in; its libraries include theirs.
 
     `make demo` and test_first_minutes run aml-cli-v2 in an environment of its own. PyTorch is installed once: nlp needs
-    all that cv does.
+    all that cv does, and with SDK v1 all that tables do.
     """
     kind, version = answers["project_type"], answers["mlops_version"]
-    if kind == "classical":
+    if kind == "classical" and version != "python-sdk-v1":
         return {"project_type": kind, "mlops_version": {"aml-cli-v2": "python-sdk-v2"}.get(version, version)}
     return {"project_type": "nlp", "mlops_version": "python-sdk-v1"}
 

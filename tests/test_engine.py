@@ -6,11 +6,14 @@ what a definition of some mlops version decides runs in a project of that versio
 
 import os
 import re
+import subprocess
+import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
-from combinations import ROOT, questions
+from combinations import ROOT, flavours, label, questions
 from conftest import Render, Run
 
 SUITE = ROOT / "tests" / "engine"
@@ -108,6 +111,32 @@ def test_the_engine_passes_on_definitions_of_a_distributed_training(
 ) -> None:
     project = render(mlops_version=version, project_type="cv")
     assert_passes(run_suite(project, tmp_path, run_in, *modules, options=("-k", f"{TABLE} or {SPREAD}")))
+
+
+@pytest.mark.parametrize("answers", [each for each in flavours() if each["project_type"] == "classical"], ids=label)
+def test_an_environment_has_the_libraries_of_the_tables_that_run_in_it(
+    answers: dict[str, str], render: Render, python_of: Callable[[Path], Path]
+) -> None:
+    project = render(**answers)
+    required = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    result = subprocess.run([python_of(project), "-c", WRONG, *required], capture_output=True, text=True, check=True)
+    assert result.stdout == ""
+
+
+WRONG = """
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from packaging.requirements import Requirement
+
+for word in sys.argv[1:]:
+    each = Requirement(word)
+    try:
+        if not each.specifier.contains(version(each.name), prereleases=True):
+            print(word, "has", version(each.name))
+    except PackageNotFoundError:
+        if each.name != "mlops-engine":  # its source is on PYTHONPATH
+            print(word, "is missing")
+"""
 
 
 def test_mypy_finds_nothing_in_the_engine(render: Render, run_in: Run) -> None:
