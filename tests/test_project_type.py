@@ -143,7 +143,7 @@ def test_the_local_loop_ends_with_a_live_score_and_a_report(local: tuple[Path, s
     project, printed = local
     assert re.search(r"evaluate .* mae 0\.\d+: promote", printed)
     assert re.search(r"scored +\d+ rows by http://127\.0\.0\.1:\d+/score: \[-?\d", printed)
-    assert re.search(r"\(mae 0\.\d+; mean baseline \d+\.\d+; last baseline 1\.\d+\)", printed)
+    assert re.search(r"new: mae 0\.\d+; mean baseline \d+\.\d+; last baseline 1\.\d+\n", printed)
     report = (project / ".local" / "report" / "index.html").read_text(encoding="utf-8")
     assert "What the model looks at" in report
     assert "By length" in report
