@@ -334,8 +334,9 @@ def test_in_a_workflow_terraform_signs_in_without_the_azure_cli(
     provision: Provision, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ARM_USE_OIDC", "true")
+    recorded.answers["az resource show"] = Refusal("Please run 'az login' to setup account.")
     assert provision("terraform", "--plan") == 0
-    assert recorded.ran("az ") == []
+    assert len(recorded.ran("az ")) == 1  # a look at the workspace, which may fail
     assert "-backend-config=use_oidc=true" in recorded.ran("init")[0]
 
 
@@ -516,6 +517,58 @@ def test_a_private_network_for_an_open_workspace_is_refused_before_its_cluster_g
         assert recorded.ran("terraform", "deployment sub") == []
 
 
+@pytest.mark.parametrize("infrastructure", ["terraform", "bicep"])
+@pytest.mark.parametrize("words", [[], ["--plan"]])
+@pytest.mark.parametrize(
+    ("mode", "public", "refused"),
+    [
+        ("AllowInternetOutbound", "Disabled", True),
+        ("AllowOnlyApprovedOutbound", "Disabled", True),
+        ("AllowInternetOutbound", "Enabled", False),
+        ("Disabled", "Disabled", False),
+        (None, "Enabled", False),
+    ],
+)
+def test_a_closed_workspace_is_not_opened_by_an_answer_less(
+    provision: Provision,
+    recorded: Recorded,
+    infrastructure: str,
+    words: list[str],
+    mode: str | None,
+    public: str,
+    refused: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    properties = {"managedNetwork": mode and {"isolationMode": mode}, "publicNetworkAccess": public}
+    recorded.answers["az resource show --resource-group rg-dev --name mlw-dev"] = {"properties": properties}
+    assert provision(infrastructure, *words) == int(refused)
+    if refused:
+        assert "put the add-on private-network back" in capsys.readouterr().err
+        assert recorded.ran("terraform", "deployment sub") == []
+
+
+@pytest.mark.parametrize("infrastructure", ["terraform", "bicep"])
+@pytest.mark.parametrize(("outbound", "refused"), [("internet", True), ("approved", False)])
+def test_the_way_back_from_approved_hosts_is_refused_before_anything_changes(
+    provision: Provision,
+    recorded: Recorded,
+    tmp_path: Path,
+    infrastructure: str,
+    outbound: str,
+    refused: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = tmp_path / "project"
+    equipped(root, infrastructure, ["private-network"])
+    set_key(root / "config" / "dev.yml", "network.outbound", outbound)
+    properties = {"managedNetwork": {"isolationMode": "AllowOnlyApprovedOutbound"}, "publicNetworkAccess": "Disabled"}
+    recorded.answers["az resource show --resource-group rg-dev --name mlw-dev"] = {"properties": properties}
+    assert provision(infrastructure, add_ons=("private-network",)) == int(refused)
+    if refused:
+        assert "undo network.outbound in config/dev.yml" in capsys.readouterr().err
+        assert recorded.ran("terraform", "deployment sub") == []
+
+
 KEY = {
     "key_id": "https://v.vault.azure.net/keys/k/0123456789abcdef0123456789abcdef",
     "vault_id": "/subscriptions/s/resourceGroups/g/providers/Microsoft.KeyVault/vaults/v",
@@ -649,7 +702,7 @@ def test_bicep_brings_a_deleted_vault_back_before_it_deploys(provision: Provisio
     recorded.answers["az keyvault show-deleted"] = {"name": "key_vault-dev"}
     assert provision("bicep") == 0
     assert [" ".join(line.split()[1:3]) for line in recorded.ran("az ")] == [
-        "account show", "keyvault show-deleted", "group create", "keyvault recover",
+        "resource show", "account show", "keyvault show-deleted", "group create", "keyvault recover",
         "resource show", "deployment sub", "deployment sub", "resource show",
     ]  # fmt: skip
     assert "--tags managed_by=mlops-template project=a-project" in recorded.ran("group create")[0]
