@@ -384,6 +384,33 @@ def test_two_rules_alone_are_made_one_by_one(provision: Provision, recorded: Rec
     assert " -parallelism=1 " in apply
 
 
+ENDPOINTS = "module.private_network.azurerm_private_endpoint"
+
+
+def test_what_goes_while_another_address_makes_the_same_name_goes_first(
+    provision: Provision, recorded: Recorded
+) -> None:
+    """`network.dns` becomes "policy": Terraform would make the endpoint while the old one is still there."""
+    kind, keys = "azurerm_private_endpoint", ("blob", "file")
+    plan = [
+        {
+            "address": f'{ENDPOINTS}.{address}["{key}"]',
+            "type": kind,
+            "change": {"actions": [action], when: {"name": key}},
+        }
+        for address, action, when in (("policy", "create", "after"), ("this", "delete", "before"))
+        for key in keys
+    ]
+    other = changes("azurerm_private_dns_zone", actions=("delete",), before={"name": "blob"})
+    recorded.answers[SHOW] = {"resource_changes": [*plan, *other["resource_changes"]]}
+    assert provision("terraform", add_ons=("private-network",)) == 0
+    steps = recorded.ran("terraform -chdir=infrastructure/terraform plan", "infrastructure/terraform apply")
+    assert [line.split()[2] for line in steps] == ["plan", "plan", "apply", "plan", "apply"]
+    targets = [word.strip("'") for word in steps[1].split() if "-target" in word]
+    assert targets == [f'-target={ENDPOINTS}.this["{key}"]' for key in keys]
+    assert not any("-target" in line for line in (steps[0], *steps[2:]))
+
+
 # What a plan deletes for good.
 
 HELD = {
