@@ -1099,6 +1099,9 @@ ERRORS = {
     "VM size 'Standard_X' is not supported": "choose another vm_size",
     "(MissingSubscriptionRegistration) The subscription is not registered to use namespace 'X'": "mlops doctor",
     "(RequestDisallowedByPolicy) Resource was disallowed by policy.": "a policy of your organisation",
+    "Conflict: Data sink '/subscriptions/s/log' is already used in diagnostic setting 'setByPolicy' for category A.": (
+        "infrastructure/shared/diagnostics.yml"
+    ),
     "(RoleAssignmentUpdateNotPermitted) Tenant ID, application ID, principal ID, and scope are not allowed to be "
     "updated.": "Identity not found",
     "(RoleAssignmentExists) The role assignment already exists.": "az role assignment delete --ids",

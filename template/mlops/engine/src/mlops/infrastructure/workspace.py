@@ -257,6 +257,10 @@ def provisioning_remedy(output: str, config: EnvironmentConfig) -> UserError | N
         r"MissingSubscriptionRegistration|not registered to use namespace": (
             f"the subscription lacks a resource provider: {doctor} has the command that registers it"
         ),
+        r"(?i)data sink .{1,400} already used in diagnostic setting": (
+            "the logs of a resource are sent there by another diagnostic setting already, such as that of a policy "
+            "(details above): write [] for that resource in infrastructure/shared/diagnostics.yml, or monitoring.yml"
+        ),
         r"RequestDisallowedByPolicy": (
             "a policy of your organisation forbids one of the resources (details above): ask its owner"
         ),
