@@ -147,7 +147,7 @@ def _dependent(features: Features, inputs: pd.DataFrame, computed: pd.DataFrame)
 def _missing(features: Features, inputs: pd.DataFrame, schema: Schema) -> Iterator[str]:
     """Find a failure where values are missing that may be, which these rows perhaps have not."""
     row = inputs.iloc[[0]].copy()
-    names = [name for name in inputs if name in schema.columns and schema.columns[name].missing]
+    names = [name for name in map(str, inputs) if name in schema.columns and schema.columns[name].missing]
     for name in names:
         row[name] = np.nan if row[name].dtype.kind == "f" else None
     try:

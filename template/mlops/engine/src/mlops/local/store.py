@@ -108,14 +108,18 @@ def uninterrupted() -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep MLflow from printing a page for each error of the database, which it raises besides."""
+    """Keep MLflow from printing a page for each error of the database, and from trying again for two minutes."""
+    from mlflow.store.db import utils
+
     logger = logging.getLogger("mlflow.store.db.utils")
-    level = logger.level
+    level, tries = logger.level, utils.MAX_RETRY_COUNT
     logger.setLevel(logging.CRITICAL)
+    utils.MAX_RETRY_COUNT = 1
     try:
         yield
     finally:
         logger.setLevel(level)
+        utils.MAX_RETRY_COUNT = tries
 
 
 @contextmanager
