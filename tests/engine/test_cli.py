@@ -232,6 +232,16 @@ def test_what_is_made_on_azure_waits_for_the_questions_that_were_not_asked(
     assert f"`{CHANGE_ANSWER} questions=all`" in printed.err
 
 
+@pytest.mark.parametrize("verb", ["local", "train", "tune"])
+def test_overrides_without_quotes_are_one_line_that_shows_them_with_quotes(
+    project: Project, verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(verb, "--overrides", "training.seed=7", "training.test_size=0.3") == 1
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert printed.err.endswith('one pair of quotes: --overrides "training.seed=7 training.test_size=0.3"\n')
+
+
 @pytest.mark.parametrize("verb", ["doctor", "provision", "teardown"])
 def test_an_unknown_environment_is_named_by_every_verb(
     project: Project, verb: str, capsys: pytest.CaptureFixture[str]

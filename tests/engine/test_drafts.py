@@ -169,3 +169,17 @@ def test_the_comments_of_the_settings_stay(project: Project, hers: Path) -> None
     project.settings.write_text(f"# ours\n{text}", encoding="utf-8")
     run("schema", str(hers), "--accept")
     assert project.settings.read_text(encoding="utf-8").startswith("# ours\n")
+
+
+def test_features_of_other_data_stop_no_draft_and_are_named(
+    project: Project, hers: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = hers.parent / "features.py"
+    path.write_text('def add_features(frame):\n    return frame.assign(twice=frame["amount"] * 2)\n', encoding="utf-8")
+    monkeypatch.setattr(project.module("core.features"), "PATH", path)
+    assert run("schema", str(hers)) == 0
+    (line,) = (each for each in capsys.readouterr().out.splitlines() if "features.py" in each)
+    assert line.startswith("look at: ")
+    assert line.endswith(
+        "it adds twice, which the draft does not list: write `twice: {type: number}` under `features:`"
+    )

@@ -1,5 +1,6 @@
 """What the lint catches outside of the definitions: in config/, in the schema, and in the settings held against it."""
 
+import re
 import shutil
 from typing import Any
 
@@ -477,6 +478,23 @@ def test_a_search_space_for_another_model_stops_a_search_and_no_training(
     ):
         with pytest.raises(UserError, match=r"tuning\.space\.alpha: is of another model"):
             check(project, overrides)
+
+
+def test_an_override_of_the_model_says_how_to_leave_out_the_hyperparameters_of_the_one_in_the_file(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section = "training.hyperparameters"
+
+    def problems(project: Project, schema: Any, settings: Any, overrides: str = "") -> list[str]:
+        wrong = [Line(f"{section}.depth: unknown")] if "model=" in overrides else []
+        return [*wrong, *([Line(f"{section}.rte: unknown")] if "rte=" in overrides else [])]
+
+    monkeypatch.setattr(configuration, "_settings_problems", problems)
+    remedy = f"""--overrides '{section}={{"model":"b","rate":0.1}}'"""
+    with pytest.raises(UserError, match=f"give all at once: {re.escape(remedy)}$"):
+        configuration.check_overrides(project, f"training.seed=7 {section}.model=b {section}.rate=0.1")
+    with pytest.raises(UserError, match=r"rte: unknown$"):
+        configuration.check_overrides(project, f"{section}.rte=1")
 
 
 def test_a_training_that_no_step_spreads_is_named(project: Project) -> None:

@@ -254,14 +254,39 @@ def test_data_that_a_step_refuses_end_the_loop_with_one_line(loop: Loop, tmp_pat
 
 
 def test_a_first_model_below_the_floor_is_not_served(loop: Loop, tmp_path: Path) -> None:
+    inputs = {"settings": str(settings_beyond_reach(loop, tmp_path)), "model_name": "another-model"}
+    with pytest.raises(UserError, match=r"not good enough to serve: .*floor") as caught:
+        run(loop.project, set_inputs=inputs, skip_lint=True)
+    assert "champion" not in str(caught.value)
+
+
+def test_a_champion_of_other_data_that_cannot_answer_is_named_behind_why_the_new_model_does_not_take_its_place(
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema = yaml.safe_load(loop.project.schema.read_text(encoding="utf-8"))
+    schema["split"]["salt"] = "other data"
+    (tmp_path / "schema.yml").write_text(yaml.safe_dump(schema, allow_unicode=True), encoding="utf-8")
+
+    def wrong(*_: Any) -> list[Any]:
+        raise UserError("the endpoint's answer is wrong")
+
+    monkeypatch.setattr(local, "query", wrong)
+    inputs = {"settings": str(settings_beyond_reach(loop, tmp_path)), "schema": str(tmp_path / "schema.yml")}
+    overrides = "promotion.incomparable_champion=replace"
+    with pytest.raises(UserError, match=r"not good enough .*floor.*other data stays: .* is wrong; .* to start over$"):
+        run(loop.project, set_inputs=inputs, overrides=overrides, skip_lint=True)
+    with pytest.raises(UserError, match=r"^the endpoint's answer is wrong$"):
+        run(loop.project, skip_lint=True)
+
+
+def settings_beyond_reach(loop: Loop, folder: Path) -> Path:
+    """Write settings with a floor that no model reaches."""
     settings = yaml.safe_load(loop.project.settings.read_text(encoding="utf-8"))
     (metrics,) = loop.first.run.rglob("metrics.json")
     higher_is_better = json.loads(metrics.read_text(encoding="utf-8"))["higher_is_better"]
     settings["promotion"]["floor"] = 1e9 if higher_is_better else 1e-9
-    (tmp_path / "model.yml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-    inputs = {"settings": str(tmp_path / "model.yml"), "model_name": "another-model"}
-    with pytest.raises(UserError, match=r"not good enough to serve: .*floor"):
-        run(loop.project, set_inputs=inputs, skip_lint=True)
+    (folder / "model.yml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    return folder / "model.yml"
 
 
 def test_without_production_data_the_loop_goes_on(project: Project, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from .. import conversion, table_file
-from . import new_table_file, tables
+from . import features, new_table_file, tables
 from .baselines import CONSTANTS
 from .guesses import ID, OWNER, Guess, guess, made
 from .metrics import METRICS
@@ -591,7 +591,10 @@ def _loaded(text: str, modality: Modality) -> Schema:
 
 def _problems(data: _Data, schema: Schema, settings: Mapping[str, Any]) -> Iterator[str]:
     """Yield what would stop `prep`: that these rows do not fit, or cannot be split."""
-    typed = tables.validate(data.frame, schema) if data.input is None else tables.convert(data.frame, schema)
+    typed = tables.validate(data.frame, schema, added=False) if data.input is None else tables.convert(data.frame, schema)
+    # What features.py computes may be of other data: that stops a training, and no draft.
+    if data.input is None and features.is_used(schema):
+        yield from (line.replace(str(schema.source), "the draft") for line in features.problems(typed, schema))
     labelled = typed.dropna(subset=[schema.target])
     if dropped := len(typed) - len(labelled):
         yield f"{dropped:,} rows have no {schema.target}: they are left out of the training"

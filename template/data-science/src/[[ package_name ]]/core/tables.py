@@ -75,13 +75,18 @@ def convert(frame: pd.DataFrame, schema: Schema, kept: Sequence[str] = ()) -> pd
     return typed.assign(**{name: frame[name].to_numpy() for name in kept if name in frame})
 
 
-def validate(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+def validate(frame: pd.DataFrame, schema: Schema, *, added: bool = True) -> pd.DataFrame:
     """Convert the columns and check limits, values and shares of missing values.
+
+    Args:
+        frame: the rows.
+        schema: of the data.
+        added: whether the columns of features.py are checked and added, too.
 
     Raises:
         StepError: a value breaks the schema; the message names each such column, the problem and the number of values.
     """
-    return _typed(frame, schema, limits=True)
+    return _typed(frame, schema, limits=True, added=added)
 
 
 def convert_where_possible(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:

@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import functools
 import gc
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -679,6 +680,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         if words and "--help" not in words:
             _print_notice()
+        _refuse_split_overrides(words)
         app(arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -687,6 +689,14 @@ def main(arguments: list[str] | None = None) -> None:
             annotate("error", verb, str(error))
             add_summary(f"## {verb}: failed\n\n{error}")
         sys.exit(1)
+
+
+def _refuse_split_overrides(words: list[str]) -> None:
+    option = "--overrides"
+    if option in words:
+        values = [*itertools.takewhile(re.compile(r"[\w.]+=").match, words[words.index(option) + 1 :])]
+        if len(values) > 1:
+            raise UserError(f'{option}: several settings need one pair of quotes: {option} "{" ".join(values)}"')
 
 
 def _print_notice() -> None:

@@ -1,9 +1,12 @@
 """What the lint finds in `config/`, and in `config/model.yml` held against `data/schema.yml`."""
 
 import itertools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from mlops import definitions
 from mlops.config import EnvironmentConfig, Sweep, TrainingCompute, load_environment, read_environment, successor
@@ -168,12 +171,30 @@ def _refuse_new_problems(project: Project, files: tuple[Path, Path], overrides: 
     searched = any(word.startswith("tuning.") for word in overrides.split())
     new = [each for each in problems if each not in known and (searched or not _is_of(each, "tuning.space"))]
     if new:
-        lines = (problem.removeprefix(f"{files[1]}: ") for problem in new)
-        raise UserError(f"--overrides {overrides}: {'; '.join(lines)}")
+        lines = [problem.removeprefix(f"{files[1]}: ") for problem in new]
+        raise UserError(f"--overrides {overrides}: {'; '.join(lines)}{_other_model(overrides, new)}")
+
+
+def _other_model(overrides: str, problems: list[Any]) -> str:
+    """Say how to take another model without the hyperparameters that the file has for its own."""
+    section = "training.hyperparameters"
+    words = (word.partition("=") for word in overrides.split())
+    given = {key.removeprefix(f"{section}."): value for key, _, value in words if _is_in(key, section)}
+    of_file = (
+        each for each in problems if _is_in(each.key, section) and each.key.removeprefix(f"{section}.") not in given
+    )
+    if "model" not in given or not any(of_file):
+        return ""
+    written = json.dumps({key: yaml.safe_load(value) for key, value in given.items()}, separators=(",", ":"))
+    return f"; to leave out what the file has for another model, give all at once: --overrides '{section}={written}'"
 
 
 def _is_of(problem: Any, key: str) -> bool:
-    return f"{problem.key}.".startswith(f"{key}.")
+    return _is_in(problem.key, key)
+
+
+def _is_in(key: str, section: str) -> bool:
+    return f"{key}.".startswith(f"{section}.")
 
 
 def _settings_problems(project: Project, schema: Path, settings: Path, overrides: str = "") -> list[Any]:

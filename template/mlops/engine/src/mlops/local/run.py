@@ -143,11 +143,17 @@ def run_local(
                 say_step("serve", time.perf_counter() - begun, endpoint.url)
                 predictions = query(project, pipeline, endpoint)
                 batch = _score_batch(project, pipeline, endpoint, folder / "predictions.csv")
-        except NoChampionError:
+        except UserError as error:
+            none = isinstance(error, NoChampionError)
+            if not none and (registration["registered"] or _read(evaluation / "metrics.json")["champion"]):
+                raise
             _say_next(evaluation)
             first, *others = registration["reasons"]
             more = f", and {len(others)} more above" if others else ""
-            raise UserError(f"the model is not good enough to serve: {first}{more} (report: {report})") from None
+            refused = f"the model is not good enough to serve: {first}{more} (report: {report})"
+            if not none:
+                refused += f"; a champion of other data stays: {error}; without it: delete {local} to start over"
+            raise UserError(refused) from None
     verdict = "was promoted and serves" if registration["registered"] else "stays the champion"
     say(f"model      {champion.name} version {champion.version} {verdict}; new: {_scores(evaluation)}")
     served = Served(champion.name, champion.version, registration["registered"], predictions, batch)
