@@ -362,6 +362,20 @@ REFUSED = {
         "return frame.assign(weekday='Monday', load=frame['hour'].shift(1))",
         "load: a row alone gets another value than among others",
     ),
+    "the mean of all rows, kept from the first call": (
+        "global mean\nmean = globals().get('mean', frame['hour'].mean())\n"
+        "return frame.assign(weekday='Monday', load=frame['hour'] - mean)",
+        "load: a row alone gets another value than among others",
+    ),
+    "a file of data": (
+        "means = pd.read_csv('data/raw/flights.csv').groupby('carrier')['delay'].mean()\n"
+        "return frame.assign(weekday='Monday', load=frame['carrier'].map(means))",
+        "line 5: read_csv() reads what an endpoint does not have",
+    ),
+    "a file by its name": (
+        "with open('means.txt') as file:\n    return frame.assign(weekday='Monday', load=float(file.read()))",
+        "line 5: open() reads what an endpoint does not have",
+    ),
     "another type": ("return frame.assign(weekday='Monday', load='much')", "load: 'much' is not a finite number"),
     "no function": ("return frame\n\ndel add_features", "there is no function add_features(frame)"),
     "code of the project": (
