@@ -459,6 +459,21 @@ def test_both_tools_use_what_a_landing_zone_gives(built: Built, tools: Path, tmp
     }
 
 
+def test_an_empty_list_of_logs_makes_no_setting_in_either_tool(built: Built, tools: Path, tmp_path: Path) -> None:
+    """Azure takes no setting without a category, and no second one that sends the same logs to the same place."""
+    folders = copies(built(*ALL), tmp_path)
+    for folder in folders.values():
+        for name in ("diagnostics", "monitoring"):
+            path = folder / "infrastructure" / "shared" / f"{name}.yml"
+            lists = re.compile(r"^(?!model_registry)([a-z_]+): \[.+\]$", re.MULTILINE)
+            text, times = lists.subn(r"\1: []", path.read_text(encoding="utf-8"))
+            assert times == {"diagnostics": 5, "monitoring": 1}[name]
+            path.write_text(text, encoding="utf-8")
+    pair = compared(folders, tools, ("dev",), online_endpoint_exists=True)["dev"]
+    same(pair)
+    assert [kind for kind, _ in pair[0]].count("diagnostic setting") == 1  # of the model registry
+
+
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_each_environment_that_reads_a_closed_registry_reaches_it(tables: Tables, environment: str) -> None:
     rows = tables(*ALL)[environment][0]

@@ -153,7 +153,7 @@ LOOSENED = {
         "skip_query_validation   = true": "skip_query_validation   = false",
         "display_name = var.title": 'display_name = "Dashboard"',
         'replace(var.workbook, "LOG_ANALYTICS_ID", var.log_analytics_id)': "var.workbook",
-        "? 0 : 1": "? 1 : 0",
+        "var.endpoint_id != null &&": "var.endpoint_id == null &&",
         "= var.endpoint_id\n": "= var.log_analytics_id\n",
     },
     "modules/private-network/outputs.tf": {

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import yaml
-from rendered import HERE
+from rendered import CORE_IMPORTS, HERE
 
 from mlops import cli
 from mlops.config import Project
@@ -87,8 +87,8 @@ STEPS = {
                                                                dst_path=temporary)
                     before = float((Path(copy) / "factor.txt").read_text())
             decision = {"promote": number > before, "reasons": [f"{number:g} beside {before:g}"],
-                        "champion_version": best and best.version}
-            metrics = {"metric": "number", "challenger": {"number": number}, "baselines": {}}
+                        "note": "", "better_baselines": [], "champion_version": best and best.version}
+            metrics = {"metric": "number", "challenger": {"number": number}, "champion": None, "baselines": {}}
             (folder / "decision.json").write_text(json.dumps(decision))
             (folder / "metrics.json").write_text(json.dumps(metrics))
             (folder / "drift.json").write_text(json.dumps({"checked": False}))
@@ -179,7 +179,7 @@ def create_project(root: Path) -> Project:
         folder.mkdir(parents=True)
     shutil.copytree(HERE.root / "config", root / "config")
     shutil.copytree(source / "core", package / "core")
-    for name in ("__init__.py", "conversion.py", "model_output.py", "register.py"):
+    for name in ("__init__.py", "register.py", *CORE_IMPORTS):
         shutil.copy(source / name, package / name)
     for name, text in STEPS.items():
         lines = text.splitlines()[1:]

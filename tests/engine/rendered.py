@@ -13,3 +13,5 @@ HERE = Project.load(ROOT)
 # Whether PyTorch trains the models: then a training is distributed, and keeps checkpoints.
 TORCH = bool(re.search(r'^    "torch[<>=]', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.M))
 ANSWERS = yaml.safe_load((ROOT / ".copier-answers.yml").read_text(encoding="utf-8"))
+CORE_IMPORTS = ("added_features.py", "conversion.py", "model_output.py", "table_file.py")
+"""What `core` of a project's package imports of the package besides itself."""

@@ -418,6 +418,30 @@ def test_terraform_may_leave_a_registry_where_an_older_release_built_it(tmp_path
 
 
 @pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("retention.log_days", 29, "retention.log_days: input should be greater than or equal to 30"),
+        ("retention.log_days", 731, "retention.log_days: input should be less than or equal to 730"),
+        ("compute.cluster.min_nodes", 9, "compute.cluster.min_nodes: 9 are more than max_nodes, "),
+        (
+            "compute.gpu_cluster",
+            {"name": "cpu", "vm_size": "Standard_NC4as_T4_v3", "min_nodes": 0, "max_nodes": 1, "idle_minutes": 15},
+            "compute.gpu_cluster.name: compute.cluster is cpu, too: use another name",
+        ),
+        ("names.data_lake", "storage-dev", "names.data_lake: is the storage account of the workspace, too"),
+    ],
+)
+def test_what_azure_refuses_in_the_middle_of_a_deployment_is_refused_in_the_config(
+    tmp_path: Path, key: str, value: object, problem: str
+) -> None:
+    project = create_project(tmp_path / "project", "new")
+    set_key(project.root / "config" / "dev.yml", "compute.cluster.name", "cpu")
+    set_key(project.root / "config" / "dev.yml", "names.storage_account", "storage-dev")
+    set_key(project.root / "config" / "dev.yml", key, value)
+    assert failure(project, "dev").startswith(f"config/dev.yml: {problem}")
+
+
+@pytest.mark.parametrize(
     ("changes", "problem"),
     [
         ({}, ""),

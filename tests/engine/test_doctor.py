@@ -676,6 +676,26 @@ def test_environments_whose_ranges_overlap_are_named(new: Project, other: str) -
     ]
 
 
+@pytest.mark.parametrize(
+    ("here", "there", "subnet", "refused"),
+    [
+        ("own", "own", SUBNET.replace("vnet-spoke", "VNET-spoke"), True),
+        ("own", "policy", SUBNET, False),
+        ("policy", "own", SUBNET, False),
+        ("own", "own", SUBNET.replace("vnet-spoke", "vnet-other"), False),
+    ],
+)
+def test_two_environments_do_not_link_zones_of_one_name_to_a_network(
+    new: Project, here: str, there: str, subnet: str, refused: bool
+) -> None:
+    in_spoke(new, dns=here)
+    file = new.root / "config" / "prod.yml"
+    section = {"existing_subnet_id": subnet, "dns": there, "outbound": "internet", "outbound_hosts": []}
+    write_yaml(file, load_yaml(file) | {"network": section})
+    found = [finding.text for name, finding in bad(look(new, Recorded(HEALTHY | spoke()))) if name == "network range"]
+    assert [text[:34] for text in found] == ['dns is "own" here and in prod, and'] * refused
+
+
 @pytest.mark.parametrize(("version", "level"), [("aml-cli-v2", "warning"), ("python-sdk-v1", "ok")])
 def test_drift_without_a_recipient_is_named(new: Project, version: str, level: str) -> None:
     file = new.root / "config" / "dev.yml"

@@ -334,8 +334,9 @@ def test_in_a_workflow_terraform_signs_in_without_the_azure_cli(
     provision: Provision, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ARM_USE_OIDC", "true")
+    recorded.answers["az resource show"] = Refusal("Please run 'az login' to setup account.")
     assert provision("terraform", "--plan") == 0
-    assert recorded.ran("az ") == []
+    assert len(recorded.ran("az ")) == 1  # a look at the workspace, which may fail
     assert "-backend-config=use_oidc=true" in recorded.ran("init")[0]
 
 
@@ -381,6 +382,33 @@ def test_two_rules_alone_are_made_one_by_one(provision: Provision, recorded: Rec
     assert provision("terraform", add_ons=("private-network",)) == 0
     [apply] = recorded.ran("terraform -chdir=infrastructure/terraform apply")
     assert " -parallelism=1 " in apply
+
+
+ENDPOINTS = "module.private_network.azurerm_private_endpoint"
+
+
+def test_what_goes_while_another_address_makes_the_same_name_goes_first(
+    provision: Provision, recorded: Recorded
+) -> None:
+    """`network.dns` becomes "policy": Terraform would make the endpoint while the old one is still there."""
+    kind, keys = "azurerm_private_endpoint", ("blob", "file")
+    plan = [
+        {
+            "address": f'{ENDPOINTS}.{address}["{key}"]',
+            "type": kind,
+            "change": {"actions": [action], when: {"name": key}},
+        }
+        for address, action, when in (("policy", "create", "after"), ("this", "delete", "before"))
+        for key in keys
+    ]
+    other = changes("azurerm_private_dns_zone", actions=("delete",), before={"name": "blob"})
+    recorded.answers[SHOW] = {"resource_changes": [*plan, *other["resource_changes"]]}
+    assert provision("terraform", add_ons=("private-network",)) == 0
+    steps = recorded.ran("terraform -chdir=infrastructure/terraform plan", "infrastructure/terraform apply")
+    assert [line.split()[2] for line in steps] == ["plan", "plan", "apply", "plan", "apply"]
+    targets = [word.strip("'") for word in steps[1].split() if "-target" in word]
+    assert targets == [f'-target={ENDPOINTS}.this["{key}"]' for key in keys]
+    assert not any("-target" in line for line in (steps[0], *steps[2:]))
 
 
 # What a plan deletes for good.
@@ -513,6 +541,58 @@ def test_a_private_network_for_an_open_workspace_is_refused_before_its_cluster_g
     assert provision(infrastructure, *words, add_ons=("private-network",)) == int(refused)
     if refused:
         assert "first run `uv run mlops teardown --environment dev --all`" in capsys.readouterr().err
+        assert recorded.ran("terraform", "deployment sub") == []
+
+
+@pytest.mark.parametrize("infrastructure", ["terraform", "bicep"])
+@pytest.mark.parametrize("words", [[], ["--plan"]])
+@pytest.mark.parametrize(
+    ("mode", "public", "refused"),
+    [
+        ("AllowInternetOutbound", "Disabled", True),
+        ("AllowOnlyApprovedOutbound", "Disabled", True),
+        ("AllowInternetOutbound", "Enabled", False),
+        ("Disabled", "Disabled", False),
+        (None, "Enabled", False),
+    ],
+)
+def test_a_closed_workspace_is_not_opened_by_an_answer_less(
+    provision: Provision,
+    recorded: Recorded,
+    infrastructure: str,
+    words: list[str],
+    mode: str | None,
+    public: str,
+    refused: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    properties = {"managedNetwork": mode and {"isolationMode": mode}, "publicNetworkAccess": public}
+    recorded.answers["az resource show --resource-group rg-dev --name mlw-dev"] = {"properties": properties}
+    assert provision(infrastructure, *words) == int(refused)
+    if refused:
+        assert "put the add-on private-network back" in capsys.readouterr().err
+        assert recorded.ran("terraform", "deployment sub") == []
+
+
+@pytest.mark.parametrize("infrastructure", ["terraform", "bicep"])
+@pytest.mark.parametrize(("outbound", "refused"), [("internet", True), ("approved", False)])
+def test_the_way_back_from_approved_hosts_is_refused_before_anything_changes(
+    provision: Provision,
+    recorded: Recorded,
+    tmp_path: Path,
+    infrastructure: str,
+    outbound: str,
+    refused: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = tmp_path / "project"
+    equipped(root, infrastructure, ["private-network"])
+    set_key(root / "config" / "dev.yml", "network.outbound", outbound)
+    properties = {"managedNetwork": {"isolationMode": "AllowOnlyApprovedOutbound"}, "publicNetworkAccess": "Disabled"}
+    recorded.answers["az resource show --resource-group rg-dev --name mlw-dev"] = {"properties": properties}
+    assert provision(infrastructure, add_ons=("private-network",)) == int(refused)
+    if refused:
+        assert "undo network.outbound in config/dev.yml" in capsys.readouterr().err
         assert recorded.ran("terraform", "deployment sub") == []
 
 
@@ -649,7 +729,7 @@ def test_bicep_brings_a_deleted_vault_back_before_it_deploys(provision: Provisio
     recorded.answers["az keyvault show-deleted"] = {"name": "key_vault-dev"}
     assert provision("bicep") == 0
     assert [" ".join(line.split()[1:3]) for line in recorded.ran("az ")] == [
-        "account show", "keyvault show-deleted", "group create", "keyvault recover",
+        "resource show", "account show", "keyvault show-deleted", "group create", "keyvault recover",
         "resource show", "deployment sub", "deployment sub", "resource show",
     ]  # fmt: skip
     assert "--tags managed_by=mlops-template project=a-project" in recorded.ran("group create")[0]
@@ -1019,6 +1099,9 @@ ERRORS = {
     "VM size 'Standard_X' is not supported": "choose another vm_size",
     "(MissingSubscriptionRegistration) The subscription is not registered to use namespace 'X'": "mlops doctor",
     "(RequestDisallowedByPolicy) Resource was disallowed by policy.": "a policy of your organisation",
+    "Conflict: Data sink '/subscriptions/s/log' is already used in diagnostic setting 'setByPolicy' for category A.": (
+        "infrastructure/shared/diagnostics.yml"
+    ),
     "(RoleAssignmentUpdateNotPermitted) Tenant ID, application ID, principal ID, and scope are not allowed to be "
     "updated.": "Identity not found",
     "(RoleAssignmentExists) The role assignment already exists.": "az role assignment delete --ids",

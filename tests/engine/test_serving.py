@@ -20,7 +20,7 @@ import mlflow
 import pytest
 import threadpoolctl
 import yaml
-from rendered import HERE
+from rendered import CORE_IMPORTS, HERE
 
 from mlops.config import Project, load_environment
 from mlops.errors import UserError
@@ -88,7 +88,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     shutil.copytree(real.root / "config", root / "config")
     (package / "__init__.py").touch()
     shutil.copytree(real.root / "data-science" / "src" / real.package / "core", package / "core")
-    for name in ("added_features.py", "conversion.py", "model_output.py"):  # what core imports besides
+    for name in CORE_IMPORTS:
         shutil.copy(real.root / "data-science" / "src" / real.package / name, package / name)
     (package / "score.py").write_text(SCORE)
     (package / "modality.py").write_text("MODALITY = None\n")

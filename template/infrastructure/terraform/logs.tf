@@ -43,7 +43,8 @@ locals {
 }
 
 resource "azurerm_monitor_diagnostic_setting" "this" {
-  for_each = local.logged
+  # Azure takes no setting without a category: an empty list means none, as where a policy of the company sends these logs.
+  for_each = { for key, id in local.logged : key => id if length(local.log_categories[key]) > 0 }
 
   name                       = "log-analytics"
   target_resource_id         = each.value

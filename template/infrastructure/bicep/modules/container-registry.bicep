@@ -62,7 +62,7 @@ resource registry 'Microsoft.ContainerRegistry/registries@2025-11-01' = {
   }
 }
 
-resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = if (!empty(registryLogs)) {
   name: 'log-analytics'
   scope: registry
   properties: {

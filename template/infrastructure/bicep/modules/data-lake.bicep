@@ -169,7 +169,7 @@ resource datastore 'Microsoft.MachineLearningServices/workspaces/datastores@2026
   ]
 }
 
-resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = if (!empty(lakeLogs)) {
   name: 'log-analytics'
   scope: blobs
   properties: {

@@ -23,7 +23,7 @@ resource logAnalytics 'Microsoft.OperationalInsights/workspaces@2026-03-01' exis
   )
 }
 
-resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = if (!empty(monitoring.endpoint_logs)) {
   name: 'log-analytics'
   scope: onlineEndpoint
   properties: {

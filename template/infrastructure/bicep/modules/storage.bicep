@@ -122,7 +122,7 @@ resource shares 'Microsoft.Storage/storageAccounts/fileServices@2026-04-01' = {
   }
 }
 
-resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = if (!empty(blobLogs)) {
   name: 'log-analytics'
   scope: blobs
   properties: {

@@ -181,7 +181,7 @@ resource workspaceRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = 
   }
 ]
 
-resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = if (!empty(workspaceLogs)) {
   name: 'log-analytics'
   scope: workspace
   properties: {

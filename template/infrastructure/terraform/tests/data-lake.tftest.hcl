@@ -105,7 +105,7 @@ run "the_lake_needs_an_identity_and_keeps_what_was_deleted" {
   }
 
   assert {
-    condition     = [for each in azurerm_monitor_diagnostic_setting.this.enabled_log : each.category] == ["StorageDelete"] && endswith(azurerm_monitor_diagnostic_setting.this.target_resource_id, "/blobServices/default")
+    condition     = [for each in azurerm_monitor_diagnostic_setting.this[0].enabled_log : each.category] == ["StorageDelete"] && endswith(azurerm_monitor_diagnostic_setting.this[0].target_resource_id, "/blobServices/default")
     error_message = "What is deleted from the lake is logged."
   }
 }

@@ -146,7 +146,7 @@ run "logs_need_an_identity_and_are_kept" {
   }
 
   assert {
-    condition     = toset(keys(azurerm_monitor_diagnostic_setting.this)) == toset(["workspace", "key_vault", "container_registry", "storage_blobs"])
+    condition     = toset(keys(azurerm_monitor_diagnostic_setting.this)) == toset([for each in ["workspace", "key_vault", "container_registry", "storage_blobs"] : each if length(local.log_categories[each]) > 0])
     error_message = "These resources are logged."
   }
 

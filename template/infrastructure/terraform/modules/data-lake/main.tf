@@ -102,6 +102,8 @@ resource "azurerm_machine_learning_datastore_datalake_gen2" "this" {
 }
 
 resource "azurerm_monitor_diagnostic_setting" "this" {
+  count = length(var.log_categories) > 0 ? 1 : 0
+
   name                       = "log-analytics"
   target_resource_id         = "${azurerm_storage_account.this.id}/blobServices/default"
   log_analytics_workspace_id = var.log_analytics_id

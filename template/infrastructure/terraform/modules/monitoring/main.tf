@@ -39,7 +39,7 @@ resource "azurerm_monitor_scheduled_query_rules_alert_v2" "this" {
 }
 
 resource "azurerm_monitor_diagnostic_setting" "online_endpoint" {
-  count = var.endpoint_id == null ? 0 : 1
+  count = var.endpoint_id != null && length(var.endpoint_logs) > 0 ? 1 : 0
 
   name                       = "log-analytics"
   target_resource_id         = var.endpoint_id

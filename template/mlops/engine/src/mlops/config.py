@@ -16,6 +16,7 @@ from mlops.removed_keys import REMOVED_KEYS
 
 Percent = Annotated[int, Field(ge=1, le=99)]
 Count = Annotated[int, Field(ge=1)]
+LogDays = Annotated[int, Field(ge=30, le=730)]  # what Log Analytics takes
 Range = Annotated[IPv4Network, Field(strict=False)]
 GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 Guid = Annotated[str, StringConstraints(pattern=f"^{GUID}$")]
@@ -317,13 +318,13 @@ class ModelRegistry(Section):
 
     locations: Annotated[list[Text], Field(min_length=1)]
     public_network_access: bool
-    log_days: Count | None = None  # only where the registry has a resource group of its own
+    log_days: LogDays | None = None  # only where the registry has a resource group of its own
 
 
 class Retention(Section):
     """Days for which logs, earlier versions of blobs and collected requests are kept, and where else logs go."""
 
-    log_days: Count
+    log_days: LogDays
     version_days: Count = 30  # files from before these two keys
     collected_days: Count = 90
     log_analytics_id: LogAnalyticsId | None = None
@@ -631,6 +632,11 @@ def gpus(vm_size: str | None) -> int | None:
 def _cluster_problems(compute: Compute) -> Iterator[Problem]:
     """Find jobs for a cluster that is not there, or that is too small for them."""
     clusters = {cluster.name: cluster for cluster in (compute.cluster, compute.gpu_cluster) if cluster}
+    if compute.gpu_cluster and compute.gpu_cluster.name == compute.cluster.name:
+        yield Problem("compute.gpu_cluster.name", f"compute.cluster is {compute.cluster.name}, too: use another name")
+    for name, each in (("cluster", compute.cluster), ("gpu_cluster", compute.gpu_cluster)):
+        if each and (each.min_nodes or 0) > (each.max_nodes or each.min_nodes or 0):
+            yield Problem(f"compute.{name}.min_nodes", f"{each.min_nodes} are more than max_nodes, {each.max_nodes}")
     for section, name in (("training", compute.training_cluster), ("batch", compute.batch_cluster)):
         if name not in clusters:
             yield Problem(f"compute.{section}.cluster", f"there is no cluster {name}: use {' or '.join(clusters)}")
@@ -712,6 +718,8 @@ def _section_problems(project: Project, config: EnvironmentConfig) -> Iterator[P
     yield from _rollout_problems(config)
     yield from _registry_problems(config)
     yield from _zone_problems(project, config)
+    if config.names.data_lake and config.names.data_lake == config.names.storage_account:
+        yield Problem("names.data_lake", "is the storage account of the workspace, too: use another name")
     optional = {path for paths in ADD_ONS.values() for path in paths} | {*OF_THE_REGISTRY}
     for add_on, paths in ADD_ONS.items():
         for path in paths:

@@ -232,17 +232,25 @@ class Module:
             self.run("plan", *arguments, f"-out={file}")
             document = self._show(file, "-json")
             check_confirmed(self.config, losses(document), confirm)
+        if first := _in_the_way(document):
+            # Terraform would make the one while the other, of the same name, is still there.
+            self._part(first, arguments, lock, file)
+            document = self._show(file, "-json")
         # Azure loses rules of a managed network that are made at once (Azure/terraform-provider-azapi#453).
         slow = _changed(document, "_network_outbound_rule_") > 1
         if slow and _changed(document, "azurerm_role_assignment") > 1:
-            # azurerm waits 20 seconds for each role: a part of the same plan, which needs no pace, goes first.
-            self.run("plan", *arguments, *(f"-target={address}" for address in ROLES), f"-out={file}")
-            self.run("apply", "-input=false", lock, file)
-            self.run("plan", *arguments, f"-out={file}")
+            # azurerm waits 20 seconds for each role: they need no pace, and go first.
+            self._part(ROLES, arguments, lock, file)
         # What is applied is the plan that was shown, and no other.
         self.run("apply", "-input=false", lock, *(["-parallelism=1"] if slow else []), file)
         plan.unlink(missing_ok=True)
         return ""
+
+    def _part(self, addresses: Sequence[str], arguments: Sequence[str], lock: str, file: str) -> None:
+        """Apply a part of the plan that was shown, and plan the rest."""
+        self.run("plan", *arguments, *(f"-target={address}" for address in addresses), f"-out={file}")
+        self.run("apply", "-input=false", lock, file)
+        self.run("plan", *arguments, f"-out={file}")
 
     def instances(self) -> list[str]:
         """Return the names of the compute instances in the state."""
@@ -254,6 +262,20 @@ class Module:
             return "{}" if words else ""
         what = [*words, file] if file else words
         return self.shell.read("terraform", f"-chdir={self.folder}", "show", "-no-color", *what)
+
+
+def _in_the_way(plan: str) -> list[str]:
+    """Return the addresses of what goes while another address makes the same: Azure has one of each name.
+
+    So does each private endpoint when `network.dns` becomes "policy", or another one afterwards.
+    """
+    found: dict[str, dict[tuple[str, str], str]] = {"create": {}, "delete": {}}
+    for each in json.loads(plan).get("resource_changes", ()):
+        change = each["change"]
+        values = change.get("before") or change.get("after") or {}
+        if change["actions"] in (["create"], ["delete"]) and values.get("name"):
+            found[change["actions"][0]][each["type"], values["name"]] = str(each["address"])
+    return [address for which, address in found["delete"].items() if which in found["create"]]
 
 
 def _changed(plan: str, kind: str) -> int:

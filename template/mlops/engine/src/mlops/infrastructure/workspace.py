@@ -59,33 +59,48 @@ def existing_instances(shell: Shell, project: Project, config: EnvironmentConfig
 
 
 def check_workspace(project: Project, config: EnvironmentConfig) -> None:
-    """Stop what a workspace that is there no longer takes, before anything is deleted for it: a network, or a key.
+    """Stop what a workspace that is there does not take, before anything is deleted for it: another network, or a key.
 
     Raises:
-        UserError: The config has one, and the workspace was made without it.
+        UserError: The config has a network or a key, and the workspace was made without it, or the other way round.
     """
-    key = config.security and config.security.customer_key
-    if not config.closed and not key:
-        return
     shell = Shell(project.root, remedies=azure.REMEDIES, quiet=True)
     place = ("--resource-group", config.names.resource_group, "--name", config.names.workspace)
-    found = azure.find(shell, "resource", "show", *place, "--resource-type", azure.WORKSPACES)
+    key = config.security and config.security.customer_key
+    try:
+        found = azure.find(shell, "resource", "show", *place, "--resource-type", azure.WORKSPACES)
+    except UserError:
+        if config.closed or key:
+            raise
+        return  # Terraform builds an open environment also where `az` is not signed in
     if found is None:
         return
-    properties = found["properties"]
+    properties, name, file = found["properties"], config.names.workspace, f"config/{config.environment}.yml"
     end = f"first run `uv run mlops teardown --environment {config.environment} --all`, models and data included"
     if key and not has_key(properties):
         raise UserError(
-            f"workspace {config.names.workspace} is there without a key of the company, and Azure takes none "
-            f"afterwards: {end}, or take security.customer_key out of config/{config.environment}.yml"
+            f"workspace {name} is there without a key of the company, and Azure takes none afterwards: {end}, or take "
+            f"security.customer_key out of {file}"
         )
-    if not config.closed:
-        return
     mode = (properties.get("managedNetwork") or {}).get("isolationMode")
-    if mode == "Disabled" or (mode is None and properties.get("publicNetworkAccess") == "Enabled"):
+    public = properties.get("publicNetworkAccess")
+    if config.network is None:
+        # A managed network beside public access is one that a user has added by hand, and no business of ours.
+        if public == "Disabled" and mode not in (None, "Disabled"):
+            raise UserError(
+                f"workspace {name} is there with a private network, and Azure takes none away: this would open its "
+                f"storage, vault and registry to the internet and then fail. {end[0].upper()}{end[1:]}, or "
+                "put the add-on private-network back"
+            )
+    elif mode == "Disabled" or (mode is None and public == "Enabled"):
         raise UserError(
-            f"workspace {config.names.workspace} is there without a private network, and Azure adds none to a "
-            f"workspace that has compute: {end}, or take the add-on private-network back"
+            f"workspace {name} is there without a private network, and Azure adds none to a workspace that has "
+            f"compute: {end}, or take the add-on private-network back"
+        )
+    elif mode == "AllowOnlyApprovedOutbound" and config.network.outbound == "internet":
+        raise UserError(
+            f'workspace {name} is there with the outbound "approved", and Azure offers no way back to "internet": '
+            f"{end}, or undo network.outbound in {file}"
         )
 
 
@@ -241,6 +256,10 @@ def provisioning_remedy(output: str, config: EnvironmentConfig) -> UserError | N
         ),
         r"MissingSubscriptionRegistration|not registered to use namespace": (
             f"the subscription lacks a resource provider: {doctor} has the command that registers it"
+        ),
+        r"(?i)data sink .{1,400} already used in diagnostic setting": (
+            "the logs of a resource are sent there by another diagnostic setting already, such as that of a policy "
+            "(details above): write [] for that resource in infrastructure/shared/diagnostics.yml, or monitoring.yml"
         ),
         r"RequestDisallowedByPolicy": (
             "a policy of your organisation forbids one of the resources (details above): ask its owner"

@@ -1,24 +1,45 @@
 """What the environment's file alone shows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from mlops import definitions
-from mlops.config import load_environment
+from mlops.config import Network, load_environment
 from mlops.subscription.checks import Context, Finding, error, ok, overlap, warning
 
 
 def network_range(context: Context) -> Iterator[Finding]:
-    """Compare the network's range with those of the project's other environments."""
+    """Compare the network with those of the project's other environments: ranges, or the zones in one that exists."""
     own = context.config.network
-    if own is None or own.address_space is None:
+    if own is None:
         return
-    others = {name: load_environment(context.project, name).network for name in context.project.environments}
-    del others[context.config.environment]
-    ranges = [(name, other.address_space) for name, other in others.items() if other and other.address_space]
-    if found := overlap(own.address_space, ranges):
-        yield error(found, f"give each environment a range of its own: network.address_space in {context.file}")
+    found = {name: load_environment(context.project, name).network for name in context.project.environments}
+    others = {name: network for name, network in found.items() if network and name != context.config.environment}
+    if own.address_space is None:
+        yield from _zones_of_one_name(context, own, others)
+        return
+    ranges = [(name, other.address_space) for name, other in others.items() if other.address_space]
+    if clash := overlap(own.address_space, ranges):
+        yield error(clash, f"give each environment a range of its own: network.address_space in {context.file}")
     else:
         yield ok(f"{own.address_space} is apart from the other environments")
+
+
+def _zones_of_one_name(context: Context, own: Network, others: Mapping[str, Network]) -> Iterator[Finding]:
+    """Look whether two environments would link zones of their own, which have the same names, to one network."""
+    network = _existing(own)
+    shared = [name for name, each in others.items() if each.dns == "own" and _existing(each) == network]
+    if own.dns == "own" and shared:
+        yield error(
+            f'dns is "own" here and in {shared[0]}, and a network that both use takes one DNS zone of each name',
+            f'write dns: "central" or "policy" into network of {context.file}, or the subnet of another network',
+        )
+    else:
+        yield ok("no other environment links zones of its own to the network")
+
+
+def _existing(network: Network) -> str | None:
+    """Return the network of a subnet that exists; Azure's ids know no case."""
+    return network.existing_subnet_id and network.existing_subnet_id.partition("/subnets/")[0].casefold()
 
 
 def alerts(context: Context) -> Iterator[Finding]:
