@@ -483,9 +483,12 @@ def test_the_same_inputs_give_the_same_files(project, models, tmp_path):
     [
         (
             {"evaluation": {"baselines": ["gate"]}},
-            "evaluation.baselines: 'gate' is neither mean nor a suitable feature",
+            "evaluation.baselines: 'gate' is neither mean, a suitable feature, nor a model of models.py",
         ),
-        ({"evaluation": {"baselines": ["carrier"]}}, "'carrier' is neither mean nor a suitable feature"),
+        (
+            {"evaluation": {"baselines": ["carrier"]}},
+            "'carrier' is neither mean, a suitable feature, nor a model of models.py",
+        ),
         ({"evaluation": {"slices": ["gate"]}}, "evaluation.slices: the data have no column 'gate'"),
         ({"evaluation": {"slices": "carrier"}}, "evaluation.slices: must be a list"),
         ({"evaluation": {"metric": "accuracy"}}, "'accuracy' is not a regression metric"),
