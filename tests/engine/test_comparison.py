@@ -14,6 +14,7 @@ from mlflow.entities import Metric, Param, RunTag
 
 from mlops.config import load_environment
 from mlops.errors import UserError
+from mlops.hyperparameters import run_name
 from mlops.local.comparison import changes, command, compared, lines, verdict
 from mlops.local.experiments import Experiment, History, Trial, beginning, create_run, end_run, read_history
 from mlops.local.runner import local_folder
@@ -51,6 +52,21 @@ def test_runs_on_the_same_held_out_examples_are_one_table_with_the_best_marked()
     assert "* 2 the run 2  7.5  0.5  not promoted" in shown
     assert "all scored on the same 1,200 held-out rows; lower mae is better; * is the best" in shown
     assert "cannot be compared" not in shown
+
+
+def test_a_name_of_one_long_word_is_cut_within_it() -> None:
+    overrides = "training.hyperparameters={'model':'ridge','alpha':3,'solver':'cholesky','fit_intercept':false}"
+    name = run_name(overrides)
+    assert name == "training.hyperparameters={'model':'ridge','alpha':3,'solv..."
+    shown = text(history(experiment(1, 9.0), experiment(2, 7.5, name=name)))
+    assert "* 2 training.hyperparameters={'model':'ridg...  7.5" in shown
+
+
+def test_a_run_that_was_stopped_is_not_said_to_be_as_another() -> None:
+    stopped = experiment(2, None, status="KILLED", params={"depth": "1"})
+    shown = text(history(experiment(1, 9.0), stopped))
+    assert "2 the run 2: stopped" in shown
+    assert "2 is as 1" not in shown
 
 
 def test_runs_on_other_held_out_examples_are_said_not_to_be_comparable() -> None:

@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import sqlite3
+import threading
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import pytest
 from quick_loop import Failure, Loop, Outcome, create_loop
+
+from mlops.local.store import _named, held, write_whole
 
 FAILURES = int(os.environ.get("FAILURES", "20"))
 SIGNALS = {"SIGKILL": -9, "SIGINT": 130, "SIGTERM": 143}
@@ -163,6 +166,16 @@ def test_of_two_runs_at_once_the_second_one_waits_and_says_for_whom(loop: Loop) 
         (waited,) = [n for n, outcome in enumerate(outcomes) if "waiting" in outcome.output]
         assert f"waiting    for the run of process {both[1 - waited].process}, begun at " in outcomes[waited].output
         assert "stays the champion" in (first, second)[waited].output
+
+
+def test_who_waits_names_no_run_that_has_ended_and_reads_no_half_of_a_name(tmp_path: Path) -> None:
+    with held(tmp_path):
+        assert _named(tmp_path / "lock.txt").startswith(f"the run of process {os.getpid()}, begun at ")
+    later = threading.Timer(0.2, write_whole, (tmp_path / "lock.txt", "the run of process 7"))
+    later.start()
+    assert _named(tmp_path / "lock.txt") == "the run of process 7"
+    (tmp_path / "lock.txt").unlink()
+    assert _named(tmp_path / "lock.txt") == "another run"
 
 
 def test_who_waits_can_be_stopped_and_a_dead_process_holds_no_run_up(loop: Loop) -> None:

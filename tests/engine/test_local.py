@@ -187,7 +187,6 @@ def test_everything_is_written_below_one_folder(loop: Loop) -> None:
     assert sorted(path.name for path in local_folder(loop.project).iterdir()) == [
         "artifacts",
         "lock",
-        "lock.txt",
         "mlflow.db",
         "report",
         "runs",

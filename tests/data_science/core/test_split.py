@@ -188,6 +188,14 @@ def test_the_same_split_has_no_difference():
     assert record().difference(record()) == ""
 
 
+def test_a_split_by_other_columns_names_the_key_that_splits_as_before(tmp_path):
+    before, now = record(columns=("hour", "carrier")), record(columns=("hour", "carrier", "id"))
+    assert now.difference(before).endswith("; `split: {key: [hour, carrier]}` in the schema keeps rows where they were")
+    made = write_schema(REGRESSION | {"split": {"key": ["hour", "carrier"]}}, tmp_path).split
+    assert made.columns == before.columns
+    assert "keeps rows" not in record(salt="other").difference(before)
+
+
 def test_a_champion_that_held_out_more_was_not_trained_on_these_rows():
     assert record(test_size=0.1).difference(record(test_size=0.2)) == ""
 

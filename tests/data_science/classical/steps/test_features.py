@@ -296,6 +296,35 @@ def test_a_new_feature_moves_no_row_between_training_and_test(project, write):
     assert run_prep(project)[1]["id"].tolist() == before
 
 
+@pytest.mark.parametrize(
+    ("name", "column", "role"),
+    [
+        ("cargo", {"type": "text", "missing": 0.5}, "ignore"),
+        ("left", {"type": "date", "format": "%d.%m.%Y"}, "ignore"),
+        ("hour", REGRESSION["columns"]["hour"], "feature"),
+    ],
+)
+def test_a_column_that_a_feature_is_made_of_moves_no_row_when_it_gets_that_role(project, write, name, column, role):
+    write("return frame.assign(more=1 if len(frame) else 0)")
+    found = []
+    for each in (role, "input"):
+        columns = {**REGRESSION["columns"], name: {**column, "role": each}}
+        document = {**REGRESSION, "columns": columns, "features": {"more": {"type": "integer"}}}
+        project.schema.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+        found.append(schema_of(project).split)
+    assert found[0] == found[1]
+
+
+def test_rows_of_which_all_features_are_made_are_split_by_what_these_are_made_of(project, write):
+    write("return frame.assign(load=frame['cargo'].str.len().astype(float))")
+    columns = {name: SCHEMA["columns"][name] for name in ("left", "cargo", "delay")}
+    document = {**SCHEMA, "columns": columns, "features": {"load": {"type": "number", "missing": 0.5}}}
+    project.schema.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    train_rows, test_rows = run_prep(project)
+    assert len(train_rows) > len(test_rows) > 0
+    assert schema_of(project).split.columns == ("left", "cargo")
+
+
 def test_a_model_without_added_columns_has_nothing_of_the_file(trained):
     metadata = mlflow.pyfunc.load_model(str(trained.model)).metadata.metadata
     assert added_features.METADATA not in metadata
@@ -361,6 +390,20 @@ REFUSED = {
     "the row before": (
         "return frame.assign(weekday='Monday', load=frame['hour'].shift(1))",
         "load: a row alone gets another value than among others",
+    ),
+    "the mean of all rows, kept from the first call": (
+        "global mean\nmean = globals().get('mean', frame['hour'].mean())\n"
+        "return frame.assign(weekday='Monday', load=frame['hour'] - mean)",
+        "load: a row alone gets another value than among others",
+    ),
+    "a file of data": (
+        "means = pd.read_csv('data/raw/flights.csv').groupby('carrier')['delay'].mean()\n"
+        "return frame.assign(weekday='Monday', load=frame['carrier'].map(means))",
+        "line 5: read_csv() reads what an endpoint does not have",
+    ),
+    "a file by its name": (
+        "with open('means.txt') as file:\n    return frame.assign(weekday='Monday', load=float(file.read()))",
+        "line 5: open() reads what an endpoint does not have",
     ),
     "another type": ("return frame.assign(weekday='Monday', load='much')", "load: 'much' is not a finite number"),
     "no function": ("return frame\n\ndel add_features", "there is no function add_features(frame)"),

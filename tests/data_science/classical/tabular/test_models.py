@@ -1,5 +1,6 @@
 """The models of models.py: each learns, is checked, saved and searched; one of another package needs a function."""
 
+import shlex
 import sys
 from types import ModuleType
 
@@ -16,7 +17,7 @@ from step_runs import prepare
 data, model, models, recipes = (module(name) for name in ("tabular.data", "tabular.model", "models", "tabular.recipes"))
 StepError, MODALITY = module("core.step").StepError, module("modality").MODALITY
 tuning, check_settings = module("core.tuning"), module("core.endpoint").check_settings
-modality = module("core.modality")
+modality, read_settings = module("core.modality"), module("core.settings").read_settings
 
 TASKS = {"regression": REGRESSION, "classification": CLASSIFICATION}
 OF_TASKS = [("boosted_trees", "regression"), ("boosted_trees", "classification")]
@@ -93,6 +94,23 @@ def test_the_offset_is_of_every_regression(name, tmp_path):
 def test_a_wrong_model_or_argument_of_it_is_named(task, given, line, tmp_path):
     [found] = MODALITY.check_hyperparameters(given, write_schema(TASKS[task], tmp_path))
     assert found.startswith(f"training.hyperparameters.{line}")
+
+
+def test_one_run_with_another_model_leaves_the_hyperparameters_of_the_files_out(tmp_path):
+    """What the error of the file's hyperparameters says is what works, in a shell and on Azure's command line alike."""
+    schema = write_schema(TASKS["regression"], tmp_path)
+    settings = tmp_path / "model.yml"
+    settings.write_text("training:\n  hyperparameters: {model: boosted_trees, max_leaf_nodes: 6}\n", encoding="utf-8")
+
+    def check(overrides):
+        given = read_settings(settings, overrides)["training"]["hyperparameters"]
+        return MODALITY.check_hyperparameters(given, schema)
+
+    [line] = check("training.hyperparameters.model=ridge")
+    _, _, remedy = line.partition("; for one run without it: ")
+    _, words = shlex.split(remedy)
+    assert check(words) == []
+    assert read_settings(settings, words)["training"]["hyperparameters"] == {"model": "ridge"}
 
 
 def test_without_a_name_the_model_is_the_one_of_before(tmp_path):

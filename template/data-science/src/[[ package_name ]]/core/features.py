@@ -19,6 +19,8 @@ PATH = Path(__file__).parents[1] / FILE
 _ROWS = 50
 # What a request that arrives later computes differently.
 _CLOCKS = ("now", "today", "utcnow")
+# What a request would have to find on the endpoint, and what may tell the outcome of held-out rows.
+_READERS = re.compile(r"open|read_\w+|load|loadtxt|genfromtxt|fromfile|urlopen")
 
 
 def project_features(schema: Schema) -> Features | None:
@@ -94,16 +96,19 @@ def problems(frame: pd.DataFrame, schema: Schema) -> list[str]:
         frame: rows with the types of the schema, at least one.
         schema: of the data.
     """
+    found = []
     try:
         features = project_features(schema) or Features(PATH.read_text(encoding="utf-8"), {})
-        found = list(_problems(features, request_columns(frame, schema), schema))
+        for line in _problems(features, request_columns(frame, schema), schema):
+            found.append(line)  # noqa: PERF402 - what was found before an error stays
     except ValueError as error:
-        found = [_explained(str(error), schema)]
+        found.append(_explained(str(error), schema))
     return [f"{PATH}: {line}" for line in found]
 
 
 def _problems(features: Features, inputs: pd.DataFrame, schema: Schema) -> Iterator[str]:
     yield from _clocks(features.source)
+    yield from _files(features.source)
     if (package := __package__.partition(".")[0]) in imported_packages(features.source):
         yield f"it imports {package}, of which an endpoint has nothing: move what it needs into this file"
     made = added_features.run(features.source, inputs)
@@ -134,6 +139,8 @@ def _dependent(features: Features, inputs: pd.DataFrame, computed: pd.DataFrame)
     places = np.linspace(0, len(inputs) - 1, min(len(inputs), _ROWS)).astype(int)
     found: list[str] = []
     for place in np.unique(places):
+        # Loaded anew, it has kept nothing of the rows of a call before.
+        added_features.function.cache_clear()
         alone = pd.DataFrame(features.compute(inputs.iloc[[place]]))
         one = computed.iloc[[place]].reset_index(drop=True)
         found += [str(name) for name in alone if name not in found and not _equal(alone[name], one[name])]
@@ -164,6 +171,17 @@ def _clocks(source: str) -> Iterator[str]:
             yield (
                 f"line {called.lineno}: {called.attr}() makes another value in each request: use a date of the data "
                 "in its place"
+            )
+
+
+def _files(source: str) -> Iterator[str]:
+    calls = (node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    for called in calls:
+        name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+        if _READERS.fullmatch(name):
+            yield (
+                f"line {called.lineno}: {name}() reads what an endpoint does not have, and what may be computed from "
+                "held-out rows: write the values that it needs into this file"
             )
 
 

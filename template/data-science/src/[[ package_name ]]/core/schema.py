@@ -113,8 +113,10 @@ class Schema:
         object.__setattr__(self, "features", [c.name for c in features])
         object.__setattr__(self, "numerical", [c.name for c in features if c.is_numerical])
         object.__setattr__(self, "categorical", [c.name for c in features if not c.is_numerical])
-        # A new feature moves no row, and neither does a column that becomes the input of one.
-        columns = self.split.columns or tuple(c.name for c in shown if c.derived_from != ADDED)
+        # A new feature moves no row, and neither does the column that it is made of: a date or a text, ignored before
+        # that, is still no key, and a number or category, a feature before that, still is one.
+        keys = [c.name for c in shown if c.derived_from != ADDED and (c.role, c.type) != ("input", "text")]
+        columns = self.split.columns or tuple(keys) or tuple(self.inputs)
         types = tuple(self.columns[name].type for name in columns)
         object.__setattr__(self, "split", replace(self.split, columns=columns, types=types))
 

@@ -131,7 +131,11 @@ class Split:
                 same = trained.cut <= self.cut
         else:
             same = trained.test_size >= self.test_size
-        return "" if same else f"its data were split {trained}, and these {self}"
+        if same:
+            return ""
+        other = self.by == trained.by == "hash" and self.salt == trained.salt and self.columns != trained.columns
+        keep = f"; `split: {{key: [{', '.join(trained.columns)}]}}` in the schema keeps rows where they were"
+        return f"its data were split {trained}, and these {self}{keep if other else ''}"
 
 
 def split(

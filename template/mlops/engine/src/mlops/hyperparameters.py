@@ -114,7 +114,15 @@ def run_name(overrides: str, otherwise: str = "") -> str:
         otherwise: The name without any.
     """
     words = " ".join(word.removeprefix(f"{SECTION}.") for word in overrides.split())
-    return shorten(words or otherwise, _LONGEST_NAME, placeholder="...")
+    return shortened(words or otherwise, _LONGEST_NAME)
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text with at most so many characters, which ends between words unless one of them is long."""
+    found = shorten(text, most, placeholder="...")
+    if len(text) <= most or len(found) > most // 2:
+        return found
+    return f"{text[: most - 3]}..."
 
 
 def with_trials(overrides: str, trials: int | None) -> str:

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 from mlops.errors import UserError
+from mlops.hyperparameters import shortened
 from mlops.local.experiments import (
     WITHOUT_REGISTRY,
     Experiment,
@@ -193,7 +193,7 @@ def _table(group: Group, history: History) -> Iterator[str]:
     scores = group.scores[:_METRICS]
     rows = [["run", *(score.name for score in scores), "outcome"]]
     for run in group.runs:
-        title = shorten(run.title, _LONGEST_TITLE, placeholder="...")
+        title = shortened(run.title, _LONGEST_TITLE)
         mark = "* " if run is group.best and len(group.runs) > 1 else "  "
         rows.append([mark + title, *(number(run.metrics[score.name]) for score in scores), outcome(run, history)])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -211,6 +211,8 @@ def _differences(comparison: Comparison, reference: Experiment) -> Iterator[str]
         if run.searched or run is reference or not run.params:
             continue
         found = changes(run, reference)
+        if run.problem and not found:
+            continue
         yield f"{run.number} {'differs from' if found else 'is as'} {reference.number}{' in' if found else ''}"
         yield from (f"  {what}: {before} -> {now}" for what, before, now in found)
     if len([run for run in comparison.history.runs if not run.searched]) > 1:

@@ -46,15 +46,26 @@ def held(local: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            with suppress(OSError, ValueError):
-                say(f"waiting    for {holder.read_text(encoding='utf-8').strip()}, which uses {local}")
+            say(f"waiting    for {_named(holder)}, which uses {local}")
             lock.acquire()
         try:
             since = time.strftime("%H:%M:%S")
-            holder.write_text(f"the run of process {os.getpid()}, begun at {since}\n", encoding="utf-8")
+            write_whole(holder, f"the run of process {os.getpid()}, begun at {since}\n")
             yield
         finally:
+            # A run that begins in this moment would name this one, which has ended.
+            with suppress(OSError):
+                holder.unlink(missing_ok=True)
             lock.release()
+
+
+def _named(holder: Path) -> str:
+    """Return what the run that holds the folder says of itself; it has that to write first."""
+    for _ in range(20):
+        with suppress(OSError, ValueError):
+            return holder.read_text(encoding="utf-8").strip()
+        time.sleep(0.05)
+    return "another run"
 
 
 class _Signals:
