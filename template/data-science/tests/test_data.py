@@ -10,8 +10,8 @@ def test_the_raw_data_fit_the_schema(schema):
 def test_the_production_data_have_what_the_model_needs(schema):
     """There may be none yet, and their outcome may not be known yet."""
     modality = module("core.modality")
-    if modality.data_files(PRODUCTION, MODALITY.suffixes):
-        arrived = MODALITY.read(PRODUCTION, schema)
+    arrived = modality.arrived_examples(MODALITY, PRODUCTION, schema)
+    if arrived is not None:
         assert len(modality.unlabelled_examples(MODALITY, arrived, schema).frame)
 
 

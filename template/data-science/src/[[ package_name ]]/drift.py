@@ -9,7 +9,7 @@ import mlflow
 
 from .core.champion import meet_champion
 from .core.distances import MINIMUM_ROWS, Drift, Samples, check, document, embedding_samples, prediction_samples
-from .core.modality import Examples, data_files, load_examples, unlabelled_examples
+from .core.modality import Examples, arrived_examples, load_examples, unlabelled_examples
 from .core.schema import Schema
 from .core.settings import load_settings
 from .core.split import Split
@@ -47,9 +47,9 @@ def measure(arguments: argparse.Namespace) -> None:
         raise StepError(f"{arguments.settings}: there is no threshold under `drift`, so nothing could ever drift")
     reference, columns = MODALITY.describe(load_examples(MODALITY, arguments.train_data, schema), schema)
     found = None
-    if data_files(arguments.production_data, MODALITY.suffixes):
-        # Not checked against the schema: production data that no longer fit it are what this step looks for.
-        production = MODALITY.read(arguments.production_data, schema)
+    # Not checked against the schema: production data that no longer fit it are what this step looks for.
+    production = arrived_examples(MODALITY, arguments.production_data, schema)
+    if production is not None:
         later = MODALITY.describe(production, schema).frame
         found = check(reference, later, columns, thresholds, _outputs(arguments, schema, production))
     with step_run("drift"), output_folder(arguments.drift) as folder:

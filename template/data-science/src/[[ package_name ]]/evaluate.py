@@ -16,7 +16,7 @@ from .core.baselines import baselines
 from .core.champion import meet_champion, model_embeddings, model_notes, model_predictions
 from .core.cohorts import score_cohorts, score_slices, slice_groups
 from .core.metrics import scores
-from .core.modality import Examples, Predict, data_files, load_examples, unlabelled_examples
+from .core.modality import Examples, Predict, arrived_examples, load_examples, unlabelled_examples
 from .core.predictions import Predictions
 from .core.promotion import REPLACE, Interval, Policy, decide, paired_bootstrap
 from .core.schema import Schema
@@ -61,8 +61,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
     settings = load_settings(arguments.settings, arguments.overrides)
     policy = Policy.from_settings(settings, schema.task)
     train, test = (load_examples(MODALITY, folder, schema) for folder in (arguments.train_data, arguments.test_data))
-    arrived = arguments.production_data and data_files(arguments.production_data, MODALITY.suffixes)
-    production = MODALITY.read(arguments.production_data, schema) if arrived else None
+    arrived = arguments.production_data
+    production = None if arrived is None else arrived_examples(MODALITY, arrived, schema)
     with step_run("evaluate"), output_folder(arguments.evaluation) as folder:
         evaluation = _evaluate(arguments, schema, settings, policy, train, test, production)
         documents.write(evaluation, folder)

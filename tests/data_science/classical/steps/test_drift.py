@@ -43,6 +43,11 @@ def test_the_step_passes_over_missing_production_data(production, capsys):
     assert "to compare" in capsys.readouterr().out
 
 
+def test_the_step_passes_over_a_day_without_requests(production):
+    check(production, flights().head(0))
+    assert not production.found["checked"]
+
+
 def test_the_step_passes_over_a_handful_of_rows(production, capsys):
     check(production, flights(12, seed=1).assign(wind=1000.0))
     assert production.found["drifted"] == []

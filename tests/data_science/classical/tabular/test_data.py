@@ -62,6 +62,13 @@ def test_values_of_a_csv_stay_as_they_are_written(raw, schema):
     assert frame.to_dict("list") == {"id": ["007", "NA"], "hour": [" 8 ", ""], "carrier": ['A,"A"', "x"]}
 
 
+def test_a_file_without_rows_is_passed_over_beside_others(raw, schema, capsys):
+    (raw / "a.csv").write_text("id,hour\n", encoding="utf-8")
+    (raw / "b.csv").write_text("id,hour\n007,8\n", encoding="utf-8")
+    assert data.read_folder(raw, schema).to_dict("list") == {"id": ["007"], "hour": ["8"]}
+    assert f"passed over {raw / 'a.csv'}: it has no rows" in capsys.readouterr().out
+
+
 def test_columns_without_a_name_are_left_out(raw, schema):
     (raw / "a.csv").write_text(",id,hour,,\n1,007,8,,\n2,008,9,,\n", encoding="utf-8")
     assert data.read_folder(raw, schema).to_dict("list") == {"id": ["007", "008"], "hour": ["8", "9"]}

@@ -32,7 +32,7 @@ from .metrics import Metric
 from .panels import Panel
 from .predictions import Predictions
 from .schema import Column, Schema
-from .step import StepError
+from .step import NoRowsError, StepError
 
 
 @dataclass(frozen=True)
@@ -237,6 +237,18 @@ def load_examples(modality: Modality, folder: Path, schema: Schema) -> Examples:
         StepError: they cannot be read, or a value has another type.
     """
     return modality.convert(modality.read(folder, schema), schema)
+
+
+def arrived_examples(modality: Modality, folder: Path, schema: Schema) -> Examples | None:
+    """Read what arrived after training, which may be nothing yet: there is no file, or a header without rows.
+
+    Raises:
+        StepError: a file cannot be read.
+    """
+    try:
+        return modality.read(folder, schema) if data_files(folder, modality.suffixes) else None
+    except NoRowsError:
+        return None
 
 
 def unlabelled_examples(modality: Modality, examples: Examples, schema: Schema) -> Examples:

@@ -34,6 +34,10 @@ class StepError(Exception):
     """A mistake in data, settings or arguments that the user can correct; one line names the problem and the remedy."""
 
 
+class NoRowsError(StepError):
+    """A file of data has a header and no rows."""
+
+
 def run(
     step: Callable[[argparse.Namespace], None],
     parser: argparse.ArgumentParser,

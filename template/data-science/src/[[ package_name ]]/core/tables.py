@@ -4,7 +4,7 @@ Every type of data has such columns: features of a table, or the target and the 
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .. import conversion, table_file
 from . import features
 from .schema import Column, Schema
-from .step import StepError
+from .step import NoRowsError, StepError
 
 # The lint tries features.py on so many rows, of a file of at most so many bytes.
 _TRIED, _QUICKLY_READ = 300, 20_000_000
@@ -30,15 +30,36 @@ def read(path: Path, schema: Schema, name: str | None = None) -> pd.DataFrame:
         name: what a message calls the file, if it was copied from elsewhere.
 
     Raises:
-        StepError: it cannot be read as it is, or has no rows.
+        StepError: it cannot be read as it is.
+        NoRowsError: it has a header and no rows.
     """
     try:
         frame = table_file.read(path, list(schema.raw_columns), schema.files)
     except ValueError as error:
         raise StepError(f"{name or path}: {error}") from error
     if frame.empty:
-        raise StepError(f"{name or path}: it has no rows (its columns: {table_file.column_list(frame.columns)})")
+        raise NoRowsError(f"{name or path}: it has no rows (its columns: {table_file.column_list(frame.columns)})")
     return frame
+
+
+def read_all(paths: Iterable[Path], read_one: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
+    """Return the rows of several files, one after the other; files without rows are passed over if others have some.
+
+    Raises:
+        StepError: one cannot be read, or they do not have the same columns.
+        NoRowsError: none has rows.
+    """
+    frames, empty = {}, []
+    for path in paths:
+        try:
+            frames[path] = read_one(path)
+        except NoRowsError as error:
+            empty.append(error)
+    if not frames:
+        raise empty[0]
+    for error in empty:
+        print(f"passed over {error}", flush=True)
+    return joined(frames)
 
 
 def joined(frames: Mapping[Any, pd.DataFrame]) -> pd.DataFrame:

@@ -53,8 +53,8 @@ def next_steps(evaluation: Evaluation) -> list[str]:
 
 def _after_promotion(evaluation: Evaluation) -> Iterator[str]:
     yield (
-        "Look at the parts of the data in the report before you rely on the model. Once it is registered, `uv run mlops "
-        "serve` answers requests with it on this machine, and a delivery brings it into service on Azure."
+        "Look at the parts of the data in the report before you rely on the model. `uv run mlops serve` answers "
+        "requests with the registered model on this machine, and a delivery brings it into service on Azure."
     )
     metric = evaluation.policy.metric.name
     for name, better in _better(evaluation).items():

@@ -8,7 +8,7 @@ from .. import table_file
 from ..core.modality import data_files, passed_over
 from ..core.schema import Schema
 from ..core.step import StepError
-from ..core.tables import convert, convert_where_possible, joined, read, validate
+from ..core.tables import convert, convert_where_possible, read, read_all, validate
 
 __all__ = ["convert", "convert_where_possible", "read_folder", "validate"]
 
@@ -27,4 +27,4 @@ def read_folder(folder: Path, schema: Schema) -> pd.DataFrame:
         raise StepError(f"{folder}: there is no csv, parquet or jsonl file")
     if others := passed_over(folder, table_file.SUFFIXES):
         print(f"passed over {', '.join(others[:3])}: csv, parquet and jsonl files are read", flush=True)
-    return joined({path: read(path, schema) for path in paths})
+    return read_all(paths, lambda path: read(path, schema))

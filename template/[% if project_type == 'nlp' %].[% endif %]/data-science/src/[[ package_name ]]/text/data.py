@@ -68,7 +68,8 @@ def read_folder(folder: Path, schema: Schema) -> pd.DataFrame:
         return _by_folders(folder, plain, schema)
     if plain:
         print(f"left out {len(plain):,} files beside the tables (such as {plain[0]})", flush=True)
-    return tables.joined({folder / name: _table(folder, name, schema) for name in found})
+    paths = [folder / name for name in found]
+    return tables.read_all(paths, lambda path: _table(folder, path.relative_to(folder).as_posix(), schema))
 
 
 def _table(folder: Path, name: str, schema: Schema) -> pd.DataFrame:
