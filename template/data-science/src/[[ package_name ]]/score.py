@@ -136,7 +136,7 @@ def _score_files(paths: list[str]) -> pd.DataFrame:
     for path in map(Path, paths):
         try:
             table = data_file.read(path, list(_columns), written)
-            if table is None:
+            if table is None or table.empty:
                 print(f"{path.name}: passed over, it has no examples of its own", flush=True)
                 continue
             features, bad = _readable_rows(table)

@@ -283,6 +283,12 @@ def test_a_mini_batch_of_files_becomes_a_table_of_predictions(score, tmp_path, r
     assert table["prediction"].tolist()[:5] == score.run(json.dumps({"input_data": rows}))["predictions"]
 
 
+def test_a_file_with_a_header_alone_has_no_predictions(score, tmp_path, capsys):
+    (tmp_path / "quiet.csv").write_text("hour,carrier\n", encoding="utf-8")
+    assert score.run([str(tmp_path / "quiet.csv")]).empty
+    assert "quiet.csv: passed over" in capsys.readouterr().out
+
+
 def test_texts_in_a_file_stay_as_they_are_written(score, tmp_path, monkeypatch):
     content = "hour,carrier,weekend,wind\n8,007,true,3\n"
     (tmp_path / "a.csv").write_text(content, encoding="utf-8")
@@ -294,7 +300,7 @@ def test_texts_in_a_file_stay_as_they_are_written(score, tmp_path, monkeypatch):
     assert seen == ["007"]
 
 
-@pytest.mark.parametrize("content", ["", "hour,carrier\n1,AA\n", 'hour,carrier\n1,"AA\n', "hour,carrier\n"])
+@pytest.mark.parametrize("content", ["", "hour,carrier\n1,AA\n", 'hour,carrier\n1,"AA\n'])
 def test_a_file_that_cannot_be_scored_is_named_in_one_line(score, tmp_path, content):
     (tmp_path / "bad.csv").write_text(content, encoding="utf-8")
     with pytest.raises(score.RequestError, match=r"^bad\.csv: ") as error:
