@@ -61,7 +61,7 @@ def test_features_and_another_model_go_through_the_whole_loop_and_the_request_ha
     found = run_loop(project, run_in)
     added = {"departure_month", "departure_weekday", "tail_digits"}
     assert added <= {each["feature"] for each in found["importance"]}
-    [model] = (project / ".local" / "serving" / "models").glob("*/MLmodel")
+    [model] = (project / ".local" / "runs").glob("*/train/model/MLmodel")
     recorded = yaml.safe_load(model.read_text(encoding="utf-8"))["metadata"]
     assert set(recorded["features"]["columns"]) == added
     assert {"date", "tailnum"} <= set(recorded["columns"])
@@ -121,7 +121,7 @@ def test_lightgbm_works_after_what_the_lint_says_and_not_before(project: Path, r
     text = toml.read_text(encoding="utf-8")
     toml.write_text(text.replace("dependencies = [\n", 'dependencies = [\n    "lightgbm>=4",\n', 1), encoding="utf-8")
     run_loop(project, run_in, PYTHONPATH=path)
-    [conda] = (project / ".local" / "serving" / "models").glob("*/conda.yaml")
+    [conda] = (project / ".local" / "runs").glob("*/train/model/conda.yaml")
     assert found[1].removeprefix("- ") in conda.read_text(encoding="utf-8")
 
 

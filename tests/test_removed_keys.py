@@ -18,7 +18,7 @@ from mlops.removed_keys import REMOVED_KEYS
 RELEASES = yaml.safe_load((ROOT / "releases.yml").read_text(encoding="utf-8"))
 KEY = re.compile(r"^( *)([a-z_]+):")
 # What a user fills with names of their own: tags, the users of compute instances, arguments of the model's library.
-OPEN = re.compile(r"(tags|compute\.instances\.users|training\.hyperparameters)\.")
+OPEN = re.compile(r"(tags|compute\.instances\.users|training\.hyperparameters|tuning\.space)\.")
 
 
 def keys(text: str) -> set[str]:
