@@ -45,6 +45,9 @@ def run(command: list[str], project: Path, env: dict[str, str], output: str, err
         os.environ.clear()
         os.environ.update(variables)
         sys.path[:], sys.argv = path, words
+        # A database that a run chose by `mlflow.set_tracking_uri`, such as a project's own tests, goes before variables.
+        if service := sys.modules.get("mlflow.tracking._tracking_service.utils"):
+            vars(service)["_tracking_uri"] = None
         for each, module in list(sys.modules.items()):
             if Path(getattr(module, "__file__", None) or os.sep).is_relative_to(project):
                 del sys.modules[each]

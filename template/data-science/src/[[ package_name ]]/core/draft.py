@@ -591,7 +591,9 @@ def _loaded(text: str, modality: Modality) -> Schema:
 
 def _problems(data: _Data, schema: Schema, settings: Mapping[str, Any]) -> Iterator[str]:
     """Yield what would stop `prep`: that these rows do not fit, or cannot be split."""
-    typed = tables.validate(data.frame, schema, added=False) if data.input is None else tables.convert(data.frame, schema)
+    typed = (
+        tables.validate(data.frame, schema, added=False) if data.input is None else tables.convert(data.frame, schema)
+    )
     # What features.py computes may be of other data: that stops a training, and no draft.
     if data.input is None and features.is_used(schema):
         yield from (line.replace(str(schema.source), "the draft") for line in features.problems(typed, schema))

@@ -1,4 +1,4 @@
-"""The run of the whole pipeline in MLflow: settings, data and what came of them are on it, so that runs can be compared.
+"""The run of the whole pipeline in MLflow: settings, data and what came of them are on it, so runs can be compared.
 
 MLflow compares what is on one run, and each step has a run of its own below that of the pipeline, which `mlops local`
 begins; on Azure ML it is the run of the pipeline job.

@@ -292,10 +292,15 @@ def _is_group(values: object) -> bool:
 
 
 def _model(settings: Mapping[str, Any]) -> str | None:
-    training = settings.get("training")
-    own = training.get("hyperparameters") if isinstance(training, Mapping) else None
-    name = own.get("model") if isinstance(own, Mapping) else None
+    name = _hyperparameters(settings).get("model")
     return None if name is None else str(name)
+
+
+def _hyperparameters(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    match settings:
+        case {"training": {"hyperparameters": Mapping() as given}}:
+            return given
+    return {}
 
 
 def _space(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -391,9 +396,7 @@ def _sampling_problems(tuning: Tuning) -> Iterator[str]:
 def _value_problems(
     tuning: Tuning, settings: Mapping[str, Any], schema: Schema, check_hyperparameters: CheckHyperparameters
 ) -> Iterator[str]:
-    training = settings.get("training")
-    own = training.get("hyperparameters") if isinstance(training, Mapping) else None
-    own = own if isinstance(own, Mapping) else {}
+    own = _hyperparameters(settings)
     # What is wrong without a candidate is said elsewhere.
     known = set(check_hyperparameters(own, schema))
     for name, kind in tuning.space.items():

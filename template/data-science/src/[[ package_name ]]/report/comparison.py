@@ -1,4 +1,4 @@
-"""The page of `mlops compare`: runs side by side, one HTML file with everything inside, in the look of the evaluation's."""
+"""The page of `mlops compare`: runs side by side, one HTML file with everything inside, which looks as the report."""
 
 from collections.abc import Mapping
 from typing import Any

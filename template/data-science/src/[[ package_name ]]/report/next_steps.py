@@ -83,9 +83,9 @@ def _after_refusal(evaluation: Evaluation) -> Iterator[str]:
         yield _undecided(f"the {each}", evaluation, evaluation.baselines[each])
     if policy.metric.gain(score, policy.floor) < 0:
         yield (
-            f"Improve the model until its {name} reaches the floor of {number(policy.floor)}: `uv run mlops tune` looks "
-            "for better hyperparameters, more examples and better features mostly help more. If the floor asks for what "
-            "no model can predict, change promotion.floor in config/model.yml."
+            f"Improve the model until its {name} reaches the floor of {number(policy.floor)}: `uv run mlops tune` "
+            "looks for better hyperparameters, more examples and better features mostly help more. If the floor asks "
+            "for what no model can predict, change promotion.floor in config/model.yml."
         )
     yield from _against_champion(evaluation)
     yield from _about_parts(evaluation)
@@ -98,8 +98,8 @@ def _won(interval: Interval, minimum: float = 0.0) -> bool:
 def _undecided(rival: str, evaluation: Evaluation, interval: Interval) -> str:
     name = evaluation.policy.metric.name
     return (
-        f"Give it more held-out rows: it is better than {rival} by {number(interval.gain)} in {name}, which may be luck "
-        f"with {evaluation.compared_rows or len(evaluation.actual):,} rows. More data in data/raw can tell; "
+        f"Give it more held-out rows: it is better than {rival} by {number(interval.gain)} in {name}, which may be "
+        f"luck with {evaluation.compared_rows or len(evaluation.actual):,} rows. More data in data/raw can tell; "
         "promotion.confidence says how sure you want to be."
     )
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -14,11 +14,11 @@ from sklearn.metrics import confusion_matrix, precision_recall_curve, precision_
 
 from ..core.distances import ALPHA, HELD_OUT, MINIMUM_ROWS, P_VALUES, Drift, DriftResult, Samples
 from ..core.fairness import Cohorts
-from ..core.metrics import METRICS, SliceScore
-from ..core.panels import Figure, Panel, number
+from ..core.metrics import SliceScore
+from ..core.panels import Figure, number
 from ..core.predictions import Predictions
-from ..core.promotion import Decision, Interval, Policy
-from ..core.schema import Column, Schema
+from ..core.promotion import Interval
+from ..core.schema import Column
 from . import charts
 from .evaluation import Evaluation
 from .next_steps import better_baselines, next_steps
