@@ -45,7 +45,7 @@ def run(command: list[str], project: Path, env: dict[str, str], output: str, err
         os.environ.clear()
         os.environ.update(variables)
         sys.path[:], sys.argv = path, words
-        # A database that a run chose by `mlflow.set_tracking_uri`, such as a project's own tests, goes before variables.
+        # A database that `mlflow.set_tracking_uri` chose, as in the own tests of a project, goes before variables.
         if service := sys.modules.get("mlflow.tracking._tracking_service.utils"):
             vars(service)["_tracking_uri"] = None
         for each, module in list(sys.modules.items()):
