@@ -122,6 +122,7 @@ def measure(root: Path, folder: Path, rounds: int) -> None:
     from mlops.config import load_environment
     from mlops.local import run as local
     from mlops.local import runner
+    from mlops.local.experiments import beginning
     from mlops.project import Project
 
     project = Project.load(root)
@@ -133,8 +134,9 @@ def measure(root: Path, folder: Path, rounds: int) -> None:
 
     def through_runner() -> None:
         pipeline = runner.with_inputs(definitions.of(project).pipeline(), {"model_name": model.name})
-        with local.parent_run(folder, model.experiment, "benchmark") as variables:
-            runner.run_pipeline(pipeline, runner.new_run_folder(folder / "runs"), environment=variables)
+        outputs = runner.new_run_folder(folder / "runs")
+        with local.parent_run(folder, model.experiment, beginning(project, outputs)) as variables:
+            runner.run_pipeline(pipeline, outputs, environment=variables)
 
     timed(through_runner, project.package)
     os.environ["MLFLOW_EXPERIMENT_NAME"] = model.experiment  # made by the first turn, with its artifacts in `folder`
