@@ -96,7 +96,7 @@ def problems(frame: pd.DataFrame, schema: Schema) -> list[str]:
         frame: rows with the types of the schema, at least one.
         schema: of the data.
     """
-    found = []
+    found: list[str] = []
     try:
         features = project_features(schema) or Features(PATH.read_text(encoding="utf-8"), {})
         # What was found before an error stays.

@@ -57,8 +57,8 @@ def read_all(paths: Iterable[Path], read_one: Callable[[Path], pd.DataFrame]) ->
             empty.append(error)
     if not frames:
         raise empty[0]
-    for error in empty:
-        print(f"passed over {error}", flush=True)
+    for each in empty:
+        print(f"passed over {each}", flush=True)
     return joined(frames)
 
 
