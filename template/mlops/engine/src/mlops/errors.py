@@ -33,3 +33,8 @@ class Stopped(KeyboardInterrupt):
         """Take the number of the signal."""
         super().__init__()
         self.code = 128 + number
+
+
+def first_line(error: object) -> str:
+    """Return the first line of what an error says, or what it is called if it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

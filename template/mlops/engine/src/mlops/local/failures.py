@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlops.errors import UserError
+from mlops.errors import UserError, first_line
 
 _ELSEWHERE = "or set MLOPS_LOCAL_DIR to another folder"
 _NO_SPACE = "no space left: free some, and run it again"
@@ -96,6 +96,5 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def unreadable(store: Path, reason: object) -> str:
     """Return the line for a database that is damaged."""
-    first = (str(reason).splitlines() or [type(reason).__name__])[0]
     remedy = f"delete {store.parent} to start afresh, without the runs and models of before"
-    return f"{store} cannot be read ({first}): restore it, or {remedy}"
+    return f"{store} cannot be read ({first_line(reason)}): restore it, or {remedy}"

@@ -28,7 +28,7 @@ from typing import Any, Self
 
 from mlops import definitions
 from mlops.config import load_environment
-from mlops.errors import UserError
+from mlops.errors import UserError, first_line
 from mlops.local import front
 from mlops.local.failures import explained, failure
 from mlops.local.runner import input_path, local_folder, local_variables, preserved_process, say
@@ -208,7 +208,7 @@ class Endpoint:
                 return self._run([str(file) for file in files])
             except Exception as error:
                 traceback.print_exc(file=output)
-                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                reason = first_line(error)
                 raise UserError(f"batch scoring failed: {reason} (log: {self.log})") from error
 
 

@@ -39,7 +39,7 @@ def held(local: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    with explained(local / STORE), _stoppable():
+    with explained(local / STORE), stoppable():
         local.mkdir(parents=True, exist_ok=True)
         # Beside the lock and not in it: on Windows no other process can read a locked file.
         lock, holder = FileLock(local / "lock"), local / "lock.txt"
@@ -86,7 +86,7 @@ _signals = _Signals()
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
+def stoppable() -> Iterator[None]:
     """Let the signals to stop raise `Stopped`, and keep it from being lost where a library raises its own error."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -6,19 +6,18 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from mlops.errors import UserError
 from mlops.local.experiments import require_store
 from mlops.local.runner import local_folder, local_variables, say
 from mlops.local.serving import HOST, check_port
+from mlops.local.store import stoppable
 from mlops.project import Project
 
 DEFAULT_PORT = 5000
@@ -42,7 +41,7 @@ def show(project: Project, port: int | None = None, wait: Callable[[], None] | N
     say("MLflow's server is starting, which takes some seconds.")
     url = f"http://{HOST}:{chosen}"
     try:
-        with _stoppable(), _server(project, chosen, log) as process:
+        with stoppable(), _server(project, chosen, log) as process:
             _await_health(process, url, log)
             say(f"runs       {url}")
             say(f"log        {log}")
@@ -77,25 +76,6 @@ def _port(wanted: int | None) -> int:
     if wanted is None:
         say(f"port {DEFAULT_PORT} is in use, so it is {free}")
     return free
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Let other signals to stop do what Ctrl-C does, so that the server ends with this process."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    names = ("SIGTERM", "SIGHUP")
-    former = {each: signal.signal(each, stop) for name in names if (each := getattr(signal, name, None))}
-    try:
-        yield
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
