@@ -44,6 +44,10 @@ project: $(UV)  ## the same project, and nothing is run
 
 # The part of the menu to test, such as `ONLY="project_type=classical,cv orchestration=github-actions"`; all without it.
 export ONLY
+, := ,
+TYPES := $(or $(subst $(,), ,$(patsubst project_type=%,%,$(filter project_type=%,$(ONLY)))),classical cv nlp)
+# What a recipe says of a project type, unless ONLY leaves that out.
+for = $(if $(filter $(1),$(TYPES)),$(2))
 
 test: $(UV) lint  ## all tests that need no big download; `ONLY="project_type=classical"` leaves out what is about other choices
 	$(UV) run pytest -n 3 -m "not big and not year"
@@ -86,13 +90,13 @@ benchmark: $(UV)  ## render time, overhead of the local runner, serving beside F
 	$(UV) run --project demo python benchmarks/serving.py demo --rounds $(ROUNDS)
 	$(UV) run --project demo python benchmarks/tables_training.py demo --rounds $(ROUNDS)
 	$(UV) run python benchmarks/parity.py
-	@[ -e demo-cv ] || $(MAKE) demo TYPE=cv
-	$(UV) run --project demo-cv python benchmarks/cv_training.py demo-cv --rounds $(ROUNDS)
-	$(UV) run --project demo-cv python benchmarks/growth.py demo-cv --rounds $(ROUNDS)
-	@[ -e demo-nlp ] || $(MAKE) project TYPE=nlp
-	$(UV) run --project demo-nlp python benchmarks/growth.py demo-nlp --rounds $(ROUNDS)
-	$(UV) pip install --quiet --no-deps --python demo-nlp/.venv --target .venvs/accelerate accelerate psutil
-	PYTHONPATH=.venvs/accelerate $(UV) run --project demo-nlp python benchmarks/nlp_training.py demo-nlp --rounds $(ROUNDS)
+	$(call for,cv,@[ -e demo-cv ] || $(MAKE) demo TYPE=cv)
+	$(call for,cv,$(UV) run --project demo-cv python benchmarks/cv_training.py demo-cv --rounds $(ROUNDS))
+	$(call for,cv,$(UV) run --project demo-cv python benchmarks/growth.py demo-cv --rounds $(ROUNDS))
+	$(call for,nlp,@[ -e demo-nlp ] || $(MAKE) project TYPE=nlp)
+	$(call for,nlp,$(UV) run --project demo-nlp python benchmarks/growth.py demo-nlp --rounds $(ROUNDS))
+	$(call for,nlp,$(UV) pip install --quiet --no-deps --python demo-nlp/.venv --target .venvs/accelerate accelerate psutil)
+	$(call for,nlp,PYTHONPATH=.venvs/accelerate $(UV) run --project demo-nlp python benchmarks/nlp_training.py demo-nlp --rounds $(ROUNDS))
 
 clean:
 	rm -rf .mirror .uv .venv .venvs demo demo-* .pytest_cache .mypy_cache .ruff_cache .hypothesis

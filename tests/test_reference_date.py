@@ -84,9 +84,19 @@ def test_ci_runs_the_benchmarks_once() -> None:
         assert "make benchmark ROUNDS=1" in (ROOT / name).read_text(encoding="utf-8"), name
 
 
+def test_a_part_of_the_menu_has_its_benchmarks_alone() -> None:
+    run = " ".join(make("benchmark", "--dry-run", "ONLY=project_type=classical,cv orchestration=github-actions"))
+    assert "tables_training.py" in run
+    assert "cv_training.py" in run
+    assert "nlp" not in run
+
+
+NOT_PASSED_ON = ("TODAY", "ONLY", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES")
+
+
 def make(*arguments: str) -> list[str]:
-    """What make prints, without the day that this run of the tests has."""
-    env = {name: value for name, value in os.environ.items() if name not in ("TODAY", "MAKEFLAGS", "MAKELEVEL")}
+    """What make prints, without the day and the part of the menu that this run of the tests has."""
+    env = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
     command = ["make", "--no-print-directory", *arguments]
     return subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True, text=True).stdout.splitlines()
 
