@@ -384,6 +384,39 @@ def test_two_rules_alone_are_made_one_by_one(provision: Provision, recorded: Rec
     assert " -parallelism=1 " in apply
 
 
+def test_rules_that_are_deployments_of_a_template_are_rules_too(provision: Provision, recorded: Recorded) -> None:
+    """A service tag or a private endpoint of `network.outbound_rules`, which azurerm has no resource for."""
+    deployment = "azurerm_resource_group_template_deployment"
+    plan = changes(deployment, deployment)
+    for each, name in zip(plan["resource_changes"], ("rule-a", "rule-b"), strict=True):
+        each["address"] = f'module.private_network.{deployment}.rule["{name}"]'
+    recorded.answers[SHOW] = plan
+    assert provision("terraform", add_ons=("private-network",)) == 0
+    [apply] = recorded.ran("terraform -chdir=infrastructure/terraform apply")
+    assert " -parallelism=1 " in apply
+
+
+def test_the_rule_of_a_host_under_another_name_goes_before_the_new_one_one_by_one(
+    provision: Provision, recorded: Recorded
+) -> None:
+    """Until v0.13 the rules had numbers. Azure has one rule for a destination."""
+    address = f"module.private_network.{RULE}.this"
+    plan = []
+    for number, host in enumerate(("a.example.com", "b.example.com", "c.example.com")):
+        old = {"name": f"host-{number}", "destination_fqdn": host}
+        plan.append({"address": f'{address}["host-{number}"]', "change": {"actions": ["delete"], "before": old}})
+        if host != "a.example.com":  # it left the list
+            new = old | {"name": f"host-{host.replace('.', '_')}"}
+            plan.append({"address": f'{address}["{new["name"]}"]', "change": {"actions": ["create"], "after": new}})
+    recorded.answers[SHOW] = {"resource_changes": [each | {"type": RULE} for each in plan]}
+    assert provision("terraform", add_ons=("private-network",)) == 0
+    steps = recorded.ran("terraform -chdir=infrastructure/terraform plan", "infrastructure/terraform apply")
+    assert [line.split()[2] for line in steps] == ["plan", "plan", "apply", "plan", "apply"]
+    targets = [word.strip("'") for word in steps[1].split() if "-target" in word]
+    assert targets == [f'-target={address}["host-{number}"]' for number in (1, 2)]
+    assert all(" -parallelism=1 " in line for line in (steps[2], steps[4]))
+
+
 ENDPOINTS = "module.private_network.azurerm_private_endpoint"
 
 
@@ -699,16 +732,28 @@ def test_bicep_deletes_the_outbound_rules_that_are_no_longer_in_the_config(
     provision: Provision, recorded: Recorded
 ) -> None:
     """No deployment deletes one, so that a host which was taken off would stay within reach."""
-    kept = ["host-0", "rule-packages", "storage-queue"]
+    kept = ["host-a_example_com", "rule-packages", "storage-queue"]
     recorded.answers["az deployment group show"] = [f"{RULES}/{name}" for name in kept] + [
-        f"{GROUP}/providers/x/y/host-1"
+        f"{GROUP}/providers/x/y/host-_example_com"
     ]
-    old = ["host-1", "rule-database", "lake-dfs"]
+    old = ["host-_example_com", "rule-database", "lake-dfs"]
     others = [rule("by-hand"), rule("host-of-mine"), rule("host-7", "Required")]
     recorded.answers["az rest --method get"] = {"value": [*map(rule, [*kept, *old]), *others]}
     assert provision("bicep", add_ons=("private-network",)) == 0
     assert [line.split("/outboundRules/")[1].split()[0] for line in recorded.ran("--method delete")] == old
     assert [line.split("--name ")[1].split()[0] for line in recorded.ran("wait --deleted")] == old
+
+
+def test_bicep_deletes_the_numbered_rules_of_hosts_before_it_makes_those_with_names(
+    provision: Provision, recorded: Recorded
+) -> None:
+    """Until v0.13 the rules had numbers. Azure has one rule for a destination."""
+    there = ["host-0", "host-12", "host-of-mine", "host-a_example_com", "rule-packages"]
+    recorded.answers["az rest --method get"] = {"value": [rule("host-3", "Required"), *map(rule, there)]}
+    approved = {"network.outbound": "approved", "network.outbound_hosts": ["a.example.com"]}
+    assert provision("bicep", add_ons=("private-network",), **approved) == 0
+    steps = [line.split("/outboundRules/")[-1] for line in recorded.ran("--method delete", "deployment sub create")]
+    assert [step.split()[0] for step in steps] == ["host-0", "host-12", "az"]
 
 
 @pytest.mark.parametrize("words", [("--plan",), ("--dry-run",)])
