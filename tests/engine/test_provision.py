@@ -621,6 +621,7 @@ def test_the_way_back_from_approved_hosts_is_refused_before_anything_changes(
     root = tmp_path / "project"
     equipped(root, infrastructure, ["private-network"])
     set_key(root / "config" / "dev.yml", "network.outbound", outbound)
+    recorded.answers["az rest --method get"] = None
     properties = {"managedNetwork": {"isolationMode": "AllowOnlyApprovedOutbound"}, "publicNetworkAccess": "Disabled"}
     recorded.answers["az resource show --resource-group rg-dev --name mlw-dev"] = {"properties": properties}
     assert provision(infrastructure, add_ons=("private-network",)) == int(refused)
@@ -745,13 +746,16 @@ def test_bicep_deletes_the_outbound_rules_that_are_no_longer_in_the_config(
 
 
 def test_bicep_deletes_the_numbered_rules_of_hosts_before_it_makes_those_with_names(
-    provision: Provision, recorded: Recorded
+    provision: Provision, recorded: Recorded, tmp_path: Path
 ) -> None:
     """Until v0.13 the rules had numbers. Azure has one rule for a destination."""
+    equipped(tmp_path / "project", "bicep", ["private-network"])
+    file = tmp_path / "project" / "config" / "dev.yml"
+    set_key(file, "network.outbound", "approved")
+    set_key(file, "network.outbound_hosts", ["a.example.com"])
     there = ["host-0", "host-12", "host-of-mine", "host-a_example_com", "rule-packages"]
     recorded.answers["az rest --method get"] = {"value": [rule("host-3", "Required"), *map(rule, there)]}
-    approved = {"network.outbound": "approved", "network.outbound_hosts": ["a.example.com"]}
-    assert provision("bicep", add_ons=("private-network",), **approved) == 0
+    assert provision("bicep") == 0
     steps = [line.split("/outboundRules/")[-1] for line in recorded.ran("--method delete", "deployment sub create")]
     assert [step.split()[0] for step in steps] == ["host-0", "host-12", "az"]
 

@@ -77,6 +77,8 @@ def teardown(tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recorde
     return run
 
 
+DEPLOYMENT = "azurerm_resource_group_template_deployment"
+
 # In a workflow there is no question.
 AGREED = ("--yes", "--confirm", "dev")
 
@@ -211,6 +213,28 @@ def test_the_registry_goes_last_and_its_locks_before_it(apart: Teardown, tool: s
     assert len(done) == len(expected), done
     for line, beginning in zip(done, expected, strict=True):
         assert line.startswith(beginning)
+
+
+@pytest.mark.parametrize("tool", ["terraform"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_rules_of_a_managed_network_go_one_by_one_before_the_rest(
+    teardown: Teardown, recorded: Recorded, count: int
+) -> None:
+    """Whether Azure takes two deletions at once nobody has shown."""
+    kinds = ("azurerm_machine_learning_workspace_network_outbound_rule_fqdn.this", f"{DEPLOYMENT}.rule")
+    rules = [f'module.private_network.{kind}["a"]' for kind in kinds[:count]]
+    others = [f"module.private_network.{kind}" for kind in ("azurerm_virtual_network.this[0]", f"{DEPLOYMENT}.other")]
+    resources = [{"address": each, "type": each.split(".")[2], "values": {"name": "a"}} for each in [*rules, *others]]
+    show = "terraform -chdir=infrastructure/terraform show -no-color -json"
+    recorded.answers[show] = {"values": {"root_module": {"child_modules": [{"resources": resources}]}}}
+    assert teardown(*AGREED) == 0
+    *first, last = [line for line in recorded.ran("terraform") if " destroy " in line]
+    assert "-target" not in last
+    assert "-parallelism" not in last
+    assert len(first) == count - 1
+    for line in first:
+        assert " -parallelism=1 " in line
+        assert [word.strip("'").removeprefix("-target=") for word in line.split() if "-target=" in word] == rules
 
 
 @pytest.mark.parametrize("tool", ["terraform"])
