@@ -75,7 +75,7 @@ def test_terraform_applies_the_plan_that_it_showed(provision: Provision, recorde
     assert init.startswith(
         "terraform -chdir=infrastructure/terraform init -input=false -reconfigure "
         "-backend-config=resource_group_name=rg-state "
-        "-backend-config=storage_account_name=st -backend-config=container_name=c -backend-config=key=test"
+        "-backend-config=storage_account_name=ststate -backend-config=container_name=tfstate -backend-config=key=test"
     )
     assert "-backend-config=use_azuread_auth=true" in init
     assert "use_oidc" not in init
@@ -154,7 +154,7 @@ def test_terraform_builds_the_registry_before_the_environment_and_in_a_state_of_
     first = "terraform -chdir=infrastructure/terraform/model-registry"
     assert [line.removeprefix(f"{first} ").split()[0] for line in lines[:4]] == ["init", "plan", "show", "apply"]
     assert all(line.startswith("terraform -chdir=infrastructure/terraform ") for line in lines[4:])
-    assert " -backend-config=container_name=c -backend-config=key=shared.tfstate " in lines[0]
+    assert " -backend-config=container_name=tfstate -backend-config=key=shared.tfstate " in lines[0]
     assert " -backend-config=key=dev " in lines[4]
     assert "-var environment=dev -out=../../../.local/terraform/model-registry.tfplan" in lines[1]
     assert "online_endpoint_exists" not in lines[1]
@@ -775,7 +775,7 @@ def test_without_a_record_of_the_deployment_no_rule_is_deleted(provision: Provis
 
 
 def test_bicep_brings_a_deleted_vault_back_before_it_deploys(provision: Provision, recorded: Recorded) -> None:
-    recorded.answers["az keyvault show-deleted"] = {"name": "key_vault-dev"}
+    recorded.answers["az keyvault show-deleted"] = {"name": "key-vault-dev"}
     assert provision("bicep") == 0
     assert [" ".join(line.split()[1:3]) for line in recorded.ran("az ")] == [
         "resource show", "account show", "keyvault show-deleted", "group create", "keyvault recover",
@@ -1084,7 +1084,7 @@ def test_a_missing_state_store_is_named_with_the_verb_that_makes_it(
     recorded.answers[" init "] = Refusal(said)
     assert provision("terraform") == 1
     error = capsys.readouterr().err
-    assert "container c in storage account st exist" in error
+    assert "container tfstate in storage account ststate exist" in error
     assert "uv run mlops bootstrap --environment dev" in error
 
 
@@ -1134,7 +1134,7 @@ def test_terraform_need_not_delete_a_compute_instance(tmp_path: Path, recorded: 
 ERRORS = {
     "BadRequest: Soft-deleted workspace exists. Please purge or recover it.": "forceToPurge=true",
     "ConflictError: A vault with the same name already exists in deleted state.": "keyvault recover --name",
-    "(VaultAlreadyExists) The vault name 'key_vault-dev' is already in use.": "another names.key_vault into config",
+    "(VaultAlreadyExists) The vault name 'key-vault-dev' is already in use.": "another names.key_vault into config",
     "(StorageAccountAlreadyTaken) The storage account named x is already taken.": "another names.storage_account",
     "(AlreadyInUse) The registry DNS name x.azurecr.io is already in use.": "another names.container_registry",
     "(AuthorizationFailed) The client 'x' does not have authorization to perform action "

@@ -108,8 +108,8 @@ def test_before_the_question_it_shows_what_goes_and_what_stays(
     shown = capsys.readouterr()
     for text in (
         "  schedule a-model-retraining\n  endpoint online-dev\n  endpoint batch-dev\n",
-        "  microsoft.storage/storageaccounts: storage_account-dev\n",
-        "  key vault key_vault-dev: deleted, but protected for 90 days",
+        "  microsoft.storage/storageaccounts: storageaccountdev\n",
+        "  key vault key-vault-dev: deleted, but protected for 90 days",
         "  resource group rg-state: identity id-deploy-dev",
     ):
         assert text in shown.out
@@ -405,7 +405,7 @@ def test_what_another_user_put_into_the_group_stops_it(
     assert changes(recorded) == []
     error = capsys.readouterr().err
     assert f"did not make: {named}" in error
-    assert "storage_account-dev" not in error
+    assert "storageaccountdev" not in error
 
 
 def test_a_resource_of_ours_without_a_tag_is_known_by_its_name(teardown: Teardown, recorded: Recorded) -> None:
@@ -488,7 +488,7 @@ def test_a_vault_is_purged_only_without_purge_protection(
     recorded.answers["az keyvault show-deleted"] = deleted
     assert teardown(*AGREED) == 0
     lines = recorded.ran("keyvault purge")
-    assert lines == (["az keyvault purge --name key_vault-dev --location westeurope"] if purged else [])
+    assert lines == (["az keyvault purge --name key-vault-dev --location westeurope"] if purged else [])
 
 
 def test_a_registry_that_the_infrastructure_did_not_make_is_deleted_first(
