@@ -81,8 +81,16 @@ CLOSED: list[tuple[str, Any, str]] = [
     ("network.dns_servers", ["fd00::4"], "network.dns_servers.0: input is not a valid IPv4 address"),
     ("network.dns_servers", ["10.0.0.4", "10.0.0.4"], "network.dns_servers: 10.0.0.4 is there twice: remove one"),
     ("network.dns_servers", [f"10.0.0.{n}" for n in range(4, 25)], "network.dns_servers: list should have at most 20"),
-    ("network.outbound_hosts", ["https://pypi.org/"], "network.outbound_hosts: 'https://pypi.org/' is no host: write"),
-    ("network.outbound_hosts", ["pypi.org:443"], "network.outbound_hosts: 'pypi.org:443' is no host: write its name"),
+    (
+        "network.outbound_hosts",
+        ["https://index.example.com/"],
+        "network.outbound_hosts: 'https://index.example.com/' is no host: write",
+    ),
+    (
+        "network.outbound_hosts",
+        ["index.example.com:443"],
+        "network.outbound_hosts: 'index.example.com:443' is no host: write its name",
+    ),
     ("network.outbound_hosts", ["10.0.0.4/24"], "network.outbound_hosts: '10.0.0.4/24' is no host"),
     ("network.outbound_hosts", ["localhost"], "network.outbound_hosts: 'localhost' is no host"),
     ("network.outbound_hosts", ["-a.example.com"], "network.outbound_hosts: '-a.example.com' is no host"),

@@ -220,7 +220,7 @@ def test_the_registry_goes_last_and_its_locks_before_it(apart: Teardown, tool: s
 def test_rules_of_a_managed_network_go_one_by_one_before_the_rest(
     teardown: Teardown, recorded: Recorded, count: int
 ) -> None:
-    """Whether Azure takes two deletions at once nobody has shown."""
+    """Whether Azure takes two deletions at once is not documented."""
     kinds = ("azurerm_machine_learning_workspace_network_outbound_rule_fqdn.this", f"{DEPLOYMENT}.rule")
     rules = [f'module.private_network.{kind}["a"]' for kind in kinds[:count]]
     others = [f"module.private_network.{kind}" for kind in ("azurerm_virtual_network.this[0]", f"{DEPLOYMENT}.other")]

@@ -164,7 +164,7 @@ class Terraform(Provisioned):
             for instance in dict.fromkeys(there):
                 delete_instance(shell, config, instance)
             if len(rules := outbound_rules(state)) > 1:
-                # Azure was seen to lose rules that are made at once; whether deletions clash nobody has shown.
+                # Azure was seen to lose rules that are made at once; whether deletions clash is not documented.
                 targets = [f"-target={address}" for address in rules]
                 environment.run("destroy", "-auto-approve", "-parallelism=1", *targets, *arguments)
             modules = [environment]
