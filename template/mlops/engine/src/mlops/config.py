@@ -285,9 +285,7 @@ class Network(Section):
     def _hosts(cls, hosts: list[str]) -> list[str]:
         for host in hosts:
             if not re.fullmatch(HOST, host):
-                remedy = (
-                    'write its name alone, such as "index.example.com" or "*.example.com" (ports 80 and 443 are open)'
-                )
+                remedy = 'write its name alone, such as "index.example.com" or "*.example.com"; 80 and 443 are open'
                 raise ValueError(f"{host!r} is no host: {remedy}")
             if hosts.count(host) > 1:
                 raise ValueError(f"{host} is there twice: remove one")
