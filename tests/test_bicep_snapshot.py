@@ -5,7 +5,6 @@ it, and there they always run. The comparison is tested everywhere, with a snaps
 """
 
 import copy
-import json
 import os
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ from bicep_eval import DEPLOYER, Resource, evaluate
 from bicep_snapshot import FIXED, differences, expand
 from combinations import add_ons, with_add_ons
 from conftest import Render
+from real_tools import bicep_commands, complaint
 
 BICEP = "infrastructure/bicep"
 SETS = [[], *([name] for name in add_ons()), add_ons()]
@@ -61,23 +61,12 @@ def folder(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Folder:
     return lambda chosen: build(*chosen)
 
 
-def run(bicep: str, folder: Path, *words: str) -> str:
-    """Run the compiler; a warning counts as an error."""
-    done = subprocess.run([bicep, *words], cwd=folder, capture_output=True, text=True)
-    said = done.stdout + done.stderr
-    assert (done.returncode, ": Warning " in said, ": Error " in said) == (0, False, False), said[-4000:]
-    return done.stdout
-
-
 @of_each_set
 def test_the_compiler_and_its_linter_find_nothing(bicep: str, folder: Folder, chosen: list[str]) -> None:
     made = folder(chosen)
-    for file in sorted(made.rglob("*.bicep")):
-        name = file.relative_to(made).as_posix()
-        assert json.loads(run(bicep, made, "build", name, "--stdout"))["languageVersion"]
-        run(bicep, made, "lint", name)
-    for file in sorted(made.glob("*.bicepparam")):
-        run(bicep, made, "build-params", file.name, "--stdout")
+    found = {" ".join(command): complaint(made, command) for command in bicep_commands(made, bicep)}
+    assert len(found) >= 2 * len([*made.rglob("*.bicep")]) > 20
+    assert {command: said[-4000:] for command, said in found.items() if said} == {}
 
 
 @of_each_set
@@ -85,7 +74,8 @@ def test_every_file_is_as_the_compiler_formats_it(bicep: str, folder: Folder, ch
     made = folder(chosen)
     for file in sorted(made.rglob("*.bicep")):
         name = file.relative_to(made).as_posix()
-        assert run(bicep, made, "format", name, "--stdout") == file.read_text(encoding="utf-8"), name
+        done = subprocess.run([bicep, "format", name, "--stdout"], cwd=made, capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (0, file.read_text(encoding="utf-8")), name
 
 
 @of_each_set
@@ -262,3 +252,24 @@ def test_the_parameters_of_a_snapshot_leave_nothing_to_the_machine(folder: Folde
         text = file.read_text(encoding="utf-8")
         assert f"param deployerPrincipalId = '{DEPLOYER}'" in text
         assert evaluate(file).resources
+
+
+@pytest.mark.parametrize(("said", "code"), [("", 0), ("a.bicep(1,1) : Warning BCP081: x", 0), ("x : Error BCP1", 1)])
+def test_what_the_compiler_complains_of_is_found(tmp_path: Path, said: str, code: int) -> None:
+    """With a stand-in, on each machine."""
+    program = tmp_path / "bicep"
+    program.write_text(f"#!{sys.executable}\nprint({said!r})\nraise SystemExit({code})\n", encoding="utf-8")
+    program.chmod(0o755)
+    (tmp_path / "modules").mkdir()
+    for name in ("main.bicep", "modules/a.bicep", "dev.bicepparam"):
+        (tmp_path / name).touch()
+    commands = bicep_commands(tmp_path, str(program))
+    assert [command[1:] for command in commands] == [
+        ["build", "main.bicep", "--stdout"],
+        ["lint", "main.bicep"],
+        ["build", "modules/a.bicep", "--stdout"],
+        ["lint", "modules/a.bicep"],
+        ["build-params", "dev.bicepparam", "--stdout"],
+    ]
+    assert [bool(complaint(tmp_path, command)) for command in commands] == [bool(said)] * 5
+    assert bicep_commands(tmp_path, "az", "bicep")[1] == ["az", "bicep", "lint", "--file", "main.bicep"]
