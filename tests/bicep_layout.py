@@ -92,7 +92,9 @@ def brackets(source: str) -> list[Bracket]:
         text = ""
 
     while position < len(source):
-        if match := STRING.match(source, position) or re.compile(r"'(\\.|\$\{[^}]*\}|[^'\\])*'").match(source, position):
+        if match := STRING.match(source, position) or re.compile(r"'(\\.|\$\{[^}]*\}|[^'\\])*'").match(
+            source, position
+        ):
             # A string is what it is; its brackets are none.
             text += re.sub(r"[(){}\[\],/\n]", "_", match[0])
             position = match.end()
@@ -131,18 +133,18 @@ def problems(source: str) -> Iterator[tuple[int, str]]:
     if not source.endswith("\n") or source.endswith("\n\n"):
         yield source.count("\n"), "one new line at the end"
     for each in _nested(brackets(source)):
-        line = source.count("\n", 0, each.start) + 1
+        where = source.count("\n", 0, each.start) + 1
         column = each.start - source.rfind("\n", 0, each.start) - 1
         own = source[each.start : each.end].split("\n")[0]
         broken = own == each.sign  # with a new line behind the bracket
         if each.empty or (each.sign == "(" and (not each.call or each.items < 2)) or (each.sign == "[" and each.call):
             if broken:
-                yield line, f"{each.sign} has one item, which goes beside it"
+                yield where, "it has one item, which goes beside it"
         elif each.forced:
             if not broken:
-                yield line, f"{each.flat[:30]}: a line for each item, because one of them has lines of its own"
+                yield where, f"{each.flat[:30]}: a line for each item, because one of them has lines of its own"
         elif (column + len(each.flat) > WIDTH) != broken:
-            yield line, f"{each.flat[:30]}: {'a line for each item' if not broken else 'it fits into one line'}"
+            yield where, f"{each.flat[:30]}: {'a line for each item' if not broken else 'it fits into one line'}"
     yield from _questions(source)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from bicep_eval import DEPLOYER, Resource, evaluate
+from bicep_layout import problems
 from bicep_snapshot import FIXED, differences, expand
 from combinations import add_ons, with_add_ons
 from conftest import Render
@@ -273,3 +274,86 @@ def test_what_the_compiler_complains_of_is_found(tmp_path: Path, said: str, code
     ]
     assert [bool(complaint(tmp_path, command)) for command in commands] == [bool(said)] * 5
     assert bicep_commands(tmp_path, "az", "bicep")[1] == ["az", "bicep", "lint", "--file", "main.bicep"]
+
+
+# The layout, by the rules of the formatter.
+
+
+@of_each_set
+def test_every_file_keeps_the_rules_of_the_formatter(render: Render, chosen: list[str]) -> None:
+    """On each machine; where there is a compiler, it has the last word above."""
+    root = render(**with_add_ons(*chosen, infrastructure_version="bicep")) / BICEP
+    files = sorted(root.rglob("*.bicep"))
+    assert len(files) > 10
+    found = [(path.name, *each) for path in files for each in problems(path.read_text(encoding="utf-8"))]
+    assert found == []
+
+
+ONE = "param one string\n"
+OF_V03 = [  # what `bicep format` 0.49 was seen to rewrite
+    (
+        """var rights = map(
+  filter(assignments, one => contains(names, one.value)),
+  one => {
+    on: one.value
+  }
+)
+""",
+        "it fits into one line",
+    ),
+    (
+        """var rights = flatten(map(users, user => map(assignments, one => {
+  on: one.value
+})))
+""",
+        "a line for each item",
+    ),
+]
+SEEDS = [
+    *OF_V03,
+    (f"{ONE} \n", "a space at the end"),
+    ("var a = {\n\tb: 1\n}\n", "a tab"),
+    ("var a = {\n   b: 1\n}\n", "no multiple of two"),
+    (f"{ONE}\n\n{ONE}", "an empty line too many"),
+    ("var a = {\n\n  b: 1\n}\n", "an empty line too many"),
+    ("var a = {\n  b: 1\n\n}\n", "an empty line too many"),
+    (ONE.strip(), "one new line at the end"),
+    (f"{ONE}\n", "one new line at the end"),
+    (f"var a = ['{'a' * 60}', '{'b' * 60}']\n", "a line for each item"),
+    (f"var a = {{ b: '{'b' * 60}', c: '{'c' * 60}' }}\n", "a line for each item"),
+    (f"var a = union('{'b' * 60}', '{'c' * 60}')\n", "a line for each item"),
+    ("var a = union(\n  b,\n  c\n)\n", "it fits into one line"),
+    ("var a = empty(\n  b\n)\n", "it has one item, which goes beside it"),
+    ("var a = [\n  for b in c: b.d\n]\n", "it fits into one line"),
+    ("var a = b\n  ? c\n  : d\n", "the condition fits into one line"),
+    (f"var a = b ? {'c' * 60} : {'d' * 60}\n", "the condition does not fit"),
+]
+
+
+@pytest.mark.parametrize(("source", "said"), SEEDS)
+def test_another_layout_is_found(source: str, said: str) -> None:
+    found = [text for _, text in problems(source)]
+    assert any(said in text for text in found), found
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        ONE,
+        "var a = {\n  b: 1\n}\n",
+        "var a = { b: 1 }\n",
+        "var a = [\n  1\n]\n",
+        "var a = [1, 2]\n",
+        "var a = map(b, one => {\n  c: one\n})\n",
+        "var a = union(b, {\n  c: 1 // why\n})\n",
+        "var a = union(\n  {\n    b: 1\n  },\n  c\n)\n",
+        f"var a = union(\n  '{'b' * 60}',\n  '{'c' * 60}'\n)\n",
+        f"@description('{'long ' * 30}(')\n{ONE}",
+        f"// {'long ' * 30}text\n{ONE}",
+        "var a = b\n  ? c\n  : {\n      d: 1\n    }\n",
+        "var a = b ? c : d\n",
+        "var a = [\n  for b in c: {\n    d: b\n  }\n]\n",
+    ],
+)
+def test_the_layout_of_the_formatter_passes(source: str) -> None:
+    assert [*problems(source)] == []
