@@ -197,7 +197,7 @@ LISTED = f"providers/{ML}/locations/westeurope"
 # Nothing is built yet, and all is as it should be. The phrases are beginnings of the command lines.
 HEALTHY: dict[str, Any] = {
     "az version": {"azure-cli": "2.91.0", "extensions": {"ml": "2.44.1"}},
-    "az bicep version": "Bicep CLI version 0.46.1 (abc)",
+    "az bicep version": "Bicep CLI version 0.49.2 (abc)",
     "terraform version": {"terraform_version": "1.14.0"},
     "gh --version": "gh version 2.90.0 (2026-08-01)",
     "uv --version": "uv 0.9.1",
