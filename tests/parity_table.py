@@ -427,7 +427,11 @@ WORKBOOK: Settings = {
     "about": (lower("source_id"), lower("properties.sourceId")),
     "content": (content("data_json"), content("properties.serializedData")),
 }
-NETWORK: Settings = {**PLACE, "range": (one("address_space"), one("properties.addressSpace.addressPrefixes"))}
+NETWORK: Settings = {
+    **PLACE,
+    "range": (one("address_space"), one("properties.addressSpace.addressPrefixes")),
+    "DNS servers": ("dns_servers", "properties.dhcpOptions.dnsServers"),
+}
 SUBNET: Settings = {
     "resource group": ("resource_group_name", "group"),
     "network": ("virtual_network_name", read("parent", lambda value: value.rpartition("/")[2])),

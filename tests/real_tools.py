@@ -49,12 +49,17 @@ def findings(tool: str, project: Path) -> list[str]:
     found = []
     for folder, command in CHECKS[tool](project):
         print(f"> {' '.join(command)}", flush=True)
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-        said = done.stdout + done.stderr
-        if done.returncode or (tool == "bicep" and ": Warning " in said):
+        if said := complaint(folder, command):
             print(said, flush=True)
             found.append(" ".join(command))
     return found
+
+
+def complaint(folder: Path, command: list[str]) -> str:
+    """What a command says when it ends with an error or, as Bicep does, with a warning."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    said = done.stdout + done.stderr
+    return said if done.returncode or ": Warning " in said or ": Error " in said else ""
 
 
 def add_on_sets() -> list[list[str]]:
@@ -76,13 +81,18 @@ def terraform(project: Path) -> list[tuple[Path, list[str]]]:
 
 
 def bicep(project: Path) -> list[tuple[Path, list[str]]]:
-    """What Bicep compiles and lints."""
+    """What Bicep compiles and lints, through the Azure CLI as in a project."""
     folder = project / "infrastructure" / "bicep"
+    return [(folder, command) for command in bicep_commands(folder, "az", "bicep")]
+
+
+def bicep_commands(folder: Path, *program: str) -> list[list[str]]:
+    """The commands that compile and lint the files of a folder: of `az bicep`, or of the compiler by its own."""
+    option = ["--file"] if program[0] == "az" else []
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.bicep"))
     parameters = sorted(path.name for path in folder.glob("*.bicepparam"))
-    commands = [["az", "bicep", verb, "--file", file, *more] for file in files for verb, more in BICEP.items()]
-    commands += [["az", "bicep", "build-params", "--file", file, "--stdout"] for file in parameters]
-    return [(folder, command) for command in commands]
+    commands = [[*program, verb, *option, file, *more] for file in files for verb, more in BICEP.items()]
+    return commands + [[*program, "build-params", *option, file, "--stdout"] for file in parameters]
 
 
 BICEP: dict[str, list[str]] = {"build": ["--stdout"], "lint": []}

@@ -5,7 +5,6 @@ it, and there they always run. The comparison is tested everywhere, with a snaps
 """
 
 import copy
-import json
 import os
 import shutil
 import subprocess
@@ -17,9 +16,11 @@ from typing import Any
 
 import pytest
 from bicep_eval import DEPLOYER, Resource, evaluate
+from bicep_layout import problems
 from bicep_snapshot import FIXED, differences, expand
 from combinations import add_ons, with_add_ons
 from conftest import Render
+from real_tools import bicep_commands, complaint
 
 BICEP = "infrastructure/bicep"
 SETS = [[], *([name] for name in add_ons()), add_ons()]
@@ -61,23 +62,12 @@ def folder(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Folder:
     return lambda chosen: build(*chosen)
 
 
-def run(bicep: str, folder: Path, *words: str) -> str:
-    """Run the compiler; a warning counts as an error."""
-    done = subprocess.run([bicep, *words], cwd=folder, capture_output=True, text=True)
-    said = done.stdout + done.stderr
-    assert (done.returncode, ": Warning " in said, ": Error " in said) == (0, False, False), said[-4000:]
-    return done.stdout
-
-
 @of_each_set
 def test_the_compiler_and_its_linter_find_nothing(bicep: str, folder: Folder, chosen: list[str]) -> None:
     made = folder(chosen)
-    for file in sorted(made.rglob("*.bicep")):
-        name = file.relative_to(made).as_posix()
-        assert json.loads(run(bicep, made, "build", name, "--stdout"))["languageVersion"]
-        run(bicep, made, "lint", name)
-    for file in sorted(made.glob("*.bicepparam")):
-        run(bicep, made, "build-params", file.name, "--stdout")
+    found = {" ".join(command): complaint(made, command) for command in bicep_commands(made, bicep)}
+    assert len(found) >= 2 * len([*made.rglob("*.bicep")]) > 20
+    assert {command: said[-4000:] for command, said in found.items() if said} == {}
 
 
 @of_each_set
@@ -85,7 +75,8 @@ def test_every_file_is_as_the_compiler_formats_it(bicep: str, folder: Folder, ch
     made = folder(chosen)
     for file in sorted(made.rglob("*.bicep")):
         name = file.relative_to(made).as_posix()
-        assert run(bicep, made, "format", name, "--stdout") == file.read_text(encoding="utf-8"), name
+        done = subprocess.run([bicep, "format", name, "--stdout"], cwd=made, capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (0, file.read_text(encoding="utf-8")), name
 
 
 @of_each_set
@@ -262,3 +253,107 @@ def test_the_parameters_of_a_snapshot_leave_nothing_to_the_machine(folder: Folde
         text = file.read_text(encoding="utf-8")
         assert f"param deployerPrincipalId = '{DEPLOYER}'" in text
         assert evaluate(file).resources
+
+
+@pytest.mark.parametrize(("said", "code"), [("", 0), ("a.bicep(1,1) : Warning BCP081: x", 0), ("x : Error BCP1", 1)])
+def test_what_the_compiler_complains_of_is_found(tmp_path: Path, said: str, code: int) -> None:
+    """With a stand-in, on each machine."""
+    program = tmp_path / "bicep"
+    program.write_text(f"#!{sys.executable}\nprint({said!r})\nraise SystemExit({code})\n", encoding="utf-8")
+    program.chmod(0o755)
+    (tmp_path / "modules").mkdir()
+    for name in ("main.bicep", "modules/a.bicep", "dev.bicepparam"):
+        (tmp_path / name).touch()
+    commands = bicep_commands(tmp_path, str(program))
+    assert [command[1:] for command in commands] == [
+        ["build", "main.bicep", "--stdout"],
+        ["lint", "main.bicep"],
+        ["build", "modules/a.bicep", "--stdout"],
+        ["lint", "modules/a.bicep"],
+        ["build-params", "dev.bicepparam", "--stdout"],
+    ]
+    assert [bool(complaint(tmp_path, command)) for command in commands] == [bool(said)] * 5
+    assert bicep_commands(tmp_path, "az", "bicep")[1] == ["az", "bicep", "lint", "--file", "main.bicep"]
+
+
+# The layout, by the rules of the formatter.
+
+
+@of_each_set
+def test_every_file_keeps_the_rules_of_the_formatter(render: Render, chosen: list[str]) -> None:
+    """On each machine; where there is a compiler, it has the last word above."""
+    root = render(**with_add_ons(*chosen, infrastructure_version="bicep")) / BICEP
+    files = sorted(root.rglob("*.bicep"))
+    assert len(files) > 10
+    found = [(path.name, *each) for path in files for each in problems(path.read_text(encoding="utf-8"))]
+    assert found == []
+
+
+ONE = "param one string\n"
+OF_V03 = [  # what `bicep format` 0.49 was seen to rewrite
+    (
+        """var rights = map(
+  filter(assignments, one => contains(names, one.value)),
+  one => {
+    on: one.value
+  }
+)
+""",
+        "it fits into one line",
+    ),
+    (
+        """var rights = flatten(map(users, user => map(assignments, one => {
+  on: one.value
+})))
+""",
+        "a line for each item",
+    ),
+]
+SEEDS = [
+    *OF_V03,
+    (f"{ONE} \n", "a space at the end"),
+    ("var a = {\n\tb: 1\n}\n", "a tab"),
+    ("var a = {\n   b: 1\n}\n", "no multiple of two"),
+    (f"{ONE}\n\n{ONE}", "an empty line too many"),
+    ("var a = {\n\n  b: 1\n}\n", "an empty line too many"),
+    ("var a = {\n  b: 1\n\n}\n", "an empty line too many"),
+    (ONE.strip(), "one new line at the end"),
+    (f"{ONE}\n", "one new line at the end"),
+    (f"var a = ['{'a' * 60}', '{'b' * 60}']\n", "a line for each item"),
+    (f"var a = {{ b: '{'b' * 60}', c: '{'c' * 60}' }}\n", "a line for each item"),
+    (f"var a = union('{'b' * 60}', '{'c' * 60}')\n", "a line for each item"),
+    ("var a = union(\n  b,\n  c\n)\n", "it fits into one line"),
+    ("var a = empty(\n  b\n)\n", "it has one item, which goes beside it"),
+    ("var a = [\n  for b in c: b.d\n]\n", "it fits into one line"),
+    ("var a = b\n  ? c\n  : d\n", "the condition fits into one line"),
+    (f"var a = b ? {'c' * 60} : {'d' * 60}\n", "the condition does not fit"),
+]
+
+
+@pytest.mark.parametrize(("source", "said"), SEEDS)
+def test_another_layout_is_found(source: str, said: str) -> None:
+    found = [text for _, text in problems(source)]
+    assert any(said in text for text in found), found
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        ONE,
+        "var a = {\n  b: 1\n}\n",
+        "var a = { b: 1 }\n",
+        "var a = [\n  1\n]\n",
+        "var a = [1, 2]\n",
+        "var a = map(b, one => {\n  c: one\n})\n",
+        "var a = union(b, {\n  c: 1 // why\n})\n",
+        "var a = union(\n  {\n    b: 1\n  },\n  c\n)\n",
+        f"var a = union(\n  '{'b' * 60}',\n  '{'c' * 60}'\n)\n",
+        f"@description('{'long ' * 30}(')\n{ONE}",
+        f"// {'long ' * 30}text\n{ONE}",
+        "var a = b\n  ? c\n  : {\n      d: 1\n    }\n",
+        "var a = b ? c : d\n",
+        "var a = [\n  for b in c: {\n    d: b\n  }\n]\n",
+    ],
+)
+def test_the_layout_of_the_formatter_passes(source: str) -> None:
+    assert [*problems(source)] == []

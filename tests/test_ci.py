@@ -219,6 +219,19 @@ def test_live_keeps_everything_on_request(render: Render, programs: Path) -> Non
     assert "teardown" not in programs.read_text(encoding="utf-8")
 
 
+def test_one_version_of_bicep_runs_here_and_in_projects() -> None:
+    """The one that was seen to compile everything without a warning; an older one may lack a type."""
+    folders = (ROOT / ".github", ROOT / "template" / ".github", ROOT / "template" / ".azuredevops")
+    texts = [path.read_text(encoding="utf-8") for folder in folders for path in folder.rglob("*.yml")]
+    assert re.findall(r"az bicep install --version (\S+)", "".join(texts)) == ["v0.49.2"] * 6
+    steps = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))["jobs"]["test"]["steps"]
+    [install] = [step for step in steps if "az bicep" in step.get("run", "")]
+    assert (install["if"], "GITHUB_PATH" in install["run"]) == ("matrix.part == 'infrastructure'", True)
+    assert (
+        "test_bicep_snapshot" in (ROOT / "Makefile").read_text(encoding="utf-8").split("PART_infrastructure")[1][:400]
+    )
+
+
 @pytest.mark.parametrize("add_on", [[], ["model-registry"]])
 def test_the_real_tools_read_every_module(render: Render, programs: Path, add_on: list[str]) -> None:
     for name in tools():

@@ -32,5 +32,10 @@ def test_the_costs_of_an_environment_are_those_of_what_is_built(render: Render, 
         if not name.startswith(BY_AZURE):
             [kind] = [kind for words, kind in KINDS.items() if name.startswith(words)]
             assert sum(each.type == kind for each in resources) == int(number), name
+    text = " ".join((project / "docs" / "infrastructure.md").read_text(encoding="utf-8").split())
+    assert "An estimate, no offer: list prices of the region East US in US dollars" in text
+    assert re.search(r"pages of third parties, read on \d{4}-\d\d-\d\d", text)
+    assert "https://prices.azure.com/api/retail/prices" in text
+    assert "armRegionName eq 'westeurope'" in text
     [registry] = [each for each in resources if each.type == KINDS["container registry"]]
     assert f"container registry, {registry.body['sku']['name']}" in {name for name, *_ in rows}

@@ -38,6 +38,7 @@ RUNS: Runs = {
         ),
         (
             "config",
+            "limits",
             "definitions",
             "lint",
             "lint_configuration",

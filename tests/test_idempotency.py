@@ -272,6 +272,34 @@ def test_an_update_replaces_nothing_that_the_last_release_built(render: Render, 
         assert built.plan() == []
 
 
+def test_a_host_more_or_less_is_no_other_rule(render: Render, tmp_path: Path, provider: Path) -> None:
+    """Also where a release before v0.14 has built the rules, whose names were numbers."""
+    named = 'host-${replace(trimprefix(host, "*"), ".", "_")}'
+    with world(render, tmp_path, provider, "private-network") as built:
+        built.configure(
+            {'outbound: "internet"': 'outbound: "approved"', "outbound_hosts: []": f"outbound_hosts: {HOSTS}"}
+        )
+        module = built.module / "modules" / "private-network" / "main.tf"
+        edit(module, {named: f"host-${{index({HOSTS}, host)}}"})
+        built.apply()
+        edit(module, {f"host-${{index({HOSTS}, host)}}": named})
+        rename = [*built.plan()]
+        assert sorted(actions[0] for _, actions, _ in rename) == ["create"] * 3 + ["delete"] * 3
+        built.apply()
+        assert built.plan() == []
+        built.configure({'"a.example.com", ': ""})
+        assert [(address.partition("[")[2], actions) for address, actions, _ in built.plan()] == [
+            ('"host-a_example_com"]', ["delete"])
+        ]
+        built.configure({'dns: "own"': 'dns: "own"\n  dns_servers: ["10.0.0.4"]'})
+        built.apply()
+        assert built.plan() == []
+        built.destroy()
+
+
+HOSTS = '["a.example.com", "*.example.com", "b.example.com"]'
+
+
 @pytest.mark.parametrize("old", ["LRS", "ZRS"])
 def test_a_plan_that_replaces_a_storage_account_is_one_that_needs_the_name(
     render: Render, tmp_path: Path, provider: Path, old: str

@@ -34,6 +34,7 @@ OTHER_CONFIG = {
     "monthly_amount: 300": "monthly_amount: 45",
     'outbound: "internet"': 'outbound: "approved"',
     "outbound_hosts: []": """outbound_hosts: ["packages.example.com", "*.example.com"]
+  dns_servers: ["10.0.0.4", "10.0.0.5"]
   outbound_rules:
     database: {resource_id: "/subscriptions/s/resourceGroups/g/providers/Microsoft.Sql/servers/s", group: sqlServer}
     packages: {service_tag: AzureDevOps, ports: "443"}""",
@@ -258,6 +259,14 @@ EDITS = {
         ("modules/private-network/main.tf", "portRanges = rule.ports", 'portRanges = "1"'),
         ("modules/private-network-outbound.bicep", "portRanges: rule.value.ports", "portRanges: '1'"),
     ),
+    "network .*: DNS servers": (
+        ("modules/private-network/main.tf", "= var.network.dns_servers", '= ["10.9.9.9"]'),
+        ("modules/private-network.bicep", "dnsServers: network.?dns_servers ?? []", "dnsServers: ['10.9.9.9']"),
+    ),
+    "outbound host .*: only in": (  # its name
+        ("modules/private-network/main.tf", 'trimprefix(host, "*")', "host"),
+        ("modules/private-network-outbound.bicep", "replace(host, '*', '')", "host"),
+    ),
     "outbound host .*: host": (
         ("modules/private-network/main.tf", "destination_fqdn = each.value", 'destination_fqdn = "example.com"'),
         ("modules/private-network-outbound.bicep", "destination: host", "destination: 'example.com'"),
@@ -385,7 +394,8 @@ def test_both_tools_follow_the_config_and_their_inputs(other_tables: tuple[Table
     same(other_tables)
     kinds = [kind for kind, _ in other_tables[0]]
     assert kinds.count("lock") == 5 + 2  # of the environment, and of the registry
-    assert kinds.count("outbound host") == 2
+    hosts = {name for kind, name in other_tables[0] if kind == "outbound host"}
+    assert {name.rpartition(" ")[2] for name in hosts} == {"host-packages_example_com", "host-_example_com"}
     assert not any("onlineEndpoints" in name for _, name in other_tables[0])
     assert any(OTHER_DEPLOYER in name for kind, name in other_tables[0] if kind == "role assignment")
 

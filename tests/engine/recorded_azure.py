@@ -150,7 +150,7 @@ def environment(name: str, source: str, number: int, infrastructure: str, add_on
     if "model-registry" in add_ons and name == "dev":
         document["model_registry"] = {"locations": ["westeurope"], "public_network_access": False}
     if "data-lake" in add_ons:
-        names["data_lake"] = f"lake-{name}"
+        names["data_lake"] = f"lake{name}"
     if infrastructure != "terraform":
         del document["terraform_state"]
     if infrastructure == "existing":
@@ -197,7 +197,7 @@ LISTED = f"providers/{ML}/locations/westeurope"
 # Nothing is built yet, and all is as it should be. The phrases are beginnings of the command lines.
 HEALTHY: dict[str, Any] = {
     "az version": {"azure-cli": "2.91.0", "extensions": {"ml": "2.44.1"}},
-    "az bicep version": "Bicep CLI version 0.46.1 (abc)",
+    "az bicep version": "Bicep CLI version 0.49.2 (abc)",
     "terraform version": {"terraform_version": "1.14.0"},
     "gh --version": "gh version 2.90.0 (2026-08-01)",
     "uv --version": "uv 0.9.1",
@@ -213,7 +213,7 @@ HEALTHY: dict[str, Any] = {
     f"az role assignment list --all --assignee {PERSON}": [granted(OWNER), granted(BLOBS)],
     f"az role assignment list --all --assignee {PRINCIPAL}": ENOUGH,
     f"az role assignment list --all --assignee {READER}": [granted(READS), granted(READS_BLOBS)],
-    "az storage account show": {"name": "st"},
+    "az storage account show": {"name": "ststate"},
     "az group show": None,
     "az account list-locations": ["westeurope", "northeurope"],
     f"{LISTED}/vmSizes": {
@@ -321,9 +321,9 @@ BUILT = [
     resource("mlw-dev", f"{ML}/workspaces"),
     resource("mlw-dev/online-dev", f"{ML}/workspaces/onlineEndpoints", ours=False)
     | {"id": f"{GROUP}/providers/{ML}/workspaces/mlw-dev/onlineEndpoints/online-dev"},
-    resource("storage_account-dev", "Microsoft.Storage/storageAccounts"),
-    resource("key_vault-dev", "Microsoft.KeyVault/vaults"),
-    resource("container_registry-dev", "Microsoft.ContainerRegistry/registries"),
+    resource("storageaccountdev", "Microsoft.Storage/storageAccounts"),
+    resource("key-vault-dev", "Microsoft.KeyVault/vaults"),
+    resource("containerregistrydev", "Microsoft.ContainerRegistry/registries"),
     resource("the-registry", f"{ML}/registries"),
     resource("pe-blob", "Microsoft.Network/privateEndpoints"),
     resource("pe-blob.nic.0a1b", "Microsoft.Network/networkInterfaces", ours=False),

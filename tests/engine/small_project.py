@@ -68,15 +68,16 @@ def configuration(environment: str, source: str, kind: Kind = "new") -> dict[str
 
 
 def _configuration(environment: str, source: str) -> dict[str, Any]:
-    names = ["storage_account", "key_vault", "container_registry", "log_analytics", "application_insights"]
-    identities = ["workspace_identity", "compute_identity", "endpoint_identity", "action_group", "budget"]
+    others = ["application_insights", "workspace_identity", "compute_identity", "endpoint_identity"]
     return {
         "environment": environment,
         "protected": environment == "prod",
         "location": "westeurope" if source == "workspace" else "northeurope",
         "tags": {"project": "a-project"},
         "names": {
-            **{name: f"{name}-{environment}" for name in [*names, *identities]},
+            **{name: f"{name.replace('_', '-')}-{environment}" for name in ("key_vault", "log_analytics")},
+            **{name: f"{name.replace('_', '')}{environment}" for name in ("storage_account", "container_registry")},
+            **{name: f"{name}-{environment}" for name in [*others, "action_group", "budget"]},
             "resource_group": f"rg-{environment}",
             "workspace": f"mlw-{environment}",
             "registry": "the-registry",
@@ -86,8 +87,8 @@ def _configuration(environment: str, source: str) -> dict[str, Any]:
         "deployer": {"resource_group": "rg-state", "identity": f"id-deploy-{environment}"},
         "terraform_state": {
             "resource_group": "rg-state",
-            "storage_account": "st",
-            "container": "c",
+            "storage_account": "ststate",
+            "container": "tfstate",
             "key": environment,
         },
         "compute": {

@@ -261,7 +261,7 @@ def test_more_processes_than_a_node_has_gpus_are_refused_where_their_number_is_k
 @pytest.mark.parametrize("kind", ["new", "existing"])
 def test_the_host_of_blobs_is_that_of_the_workspaces_own_storage_which_others_do_not_name(kind: Kind) -> None:
     config = EnvironmentConfig.model_validate(configuration("dev", "workspace", kind))
-    assert config.storage_hosts == (["storage_account-dev.blob.core.windows.net"] if kind == "new" else [])
+    assert config.storage_hosts == (["storageaccountdev.blob.core.windows.net"] if kind == "new" else [])
 
 
 @pytest.mark.parametrize("project", ["closed"], indirect=True)
@@ -277,7 +277,7 @@ def test_the_host_of_blobs_is_that_of_the_workspaces_own_storage_which_others_do
         ("network.endpoints_subnet", "10.81.0.0/24", "endpoints_subnet 10.81.0.0/24 is not inside address_space"),
         ("network.runners_subnet", "10.80.0.0/25", "endpoints_subnet 10.80.0.0/24 overlaps runners_subnet"),
         ("network.outbound", "everything", "network.outbound: input should be 'internet' or 'approved'"),
-        ("network.outbound_hosts", ["https://example.com/"], "network.outbound_hosts.0: string should match pattern"),
+        ("network.outbound_hosts", ["https://example.com/"], "'https://example.com/' is no host: write its name alone"),
         ("network.endpoints_subnet", "10.80.0.0/28", "10.80.0.0/28 is too small: use a range of /27 or larger"),
         ("network.runners_subnet", "10.80.1.0/30", "10.80.1.0/30 is too small: use a range of /29 or larger"),
         ("network.runners_subnet", None, "network: runners_subnet: the key is missing, and so is existing_subnet_id"),
@@ -344,6 +344,10 @@ def test_what_the_company_gives_is_checked_for_its_form(
 @pytest.mark.parametrize("project", ["closed"], indirect=True)
 def test_a_subnet_that_exists_takes_the_place_of_the_ranges(project: Project) -> None:
     network = {"existing_subnet_id": SUBNET, "dns": "policy", "outbound": "internet", "outbound_hosts": []}
+    edit(project, "network", network | {"dns_servers": ["10.0.0.4"]})
+    assert failure(project).endswith(
+        "network: existing_subnet_id is in a network with DNS servers of its own: remove dns_servers"
+    )
     edit(project, "network", network)
     config = load_environment(project, "dev")
     assert config.closed
@@ -428,7 +432,7 @@ def test_terraform_may_leave_a_registry_where_an_older_release_built_it(tmp_path
             {"name": "cpu", "vm_size": "Standard_NC4as_T4_v3", "min_nodes": 0, "max_nodes": 1, "idle_minutes": 15},
             "compute.gpu_cluster.name: compute.cluster is cpu, too: use another name",
         ),
-        ("names.data_lake", "storage-dev", "names.data_lake: is the storage account of the workspace, too"),
+        ("names.data_lake", "storagedev", "names.data_lake: is the storage account of the workspace, too"),
     ],
 )
 def test_what_azure_refuses_in_the_middle_of_a_deployment_is_refused_in_the_config(
@@ -436,7 +440,7 @@ def test_what_azure_refuses_in_the_middle_of_a_deployment_is_refused_in_the_conf
 ) -> None:
     project = create_project(tmp_path / "project", "new")
     set_key(project.root / "config" / "dev.yml", "compute.cluster.name", "cpu")
-    set_key(project.root / "config" / "dev.yml", "names.storage_account", "storage-dev")
+    set_key(project.root / "config" / "dev.yml", "names.storage_account", "storagedev")
     set_key(project.root / "config" / "dev.yml", key, value)
     assert failure(project, "dev").startswith(f"config/dev.yml: {problem}")
 

@@ -90,7 +90,7 @@ BRANCH = "repo:my-org@1/a-project@2:ref:refs/heads/main"
 MINE = f"az role assignment list --all --assignee {PERSON}"
 VARIABLES = HEALTHY["gh variable list --json"]
 ENOUGH, REST = azure.ENOUGH, azure.ENOUGH[2:]
-VAULT = {"name": "key_vault-dev", "properties": {"vaultId": f"{SCOPE}/resourceGroups/else/providers/x/key_vault-dev"}}
+VAULT = {"name": "key-vault-dev", "properties": {"vaultId": f"{SCOPE}/resourceGroups/else/providers/x/key-vault-dev"}}
 DELETED = {"value": [{"id": f"{GROUP}/providers/{ML}/workspaces/MLW-dev"}]}
 ELSEWHERE = azure.resource("the-registry", f"{ML}/registries") | {"resourceGroup": "rg-other"}
 
@@ -216,25 +216,25 @@ DEFECTS = {
         "quota", "warning", "NCASv3_T4 Family: 4 cores needed, and westeurope names no limit", "request more cores",
     ),
     "a taken storage name": (
-        {"az storage account check-name --name storage_account-dev": TAKEN},
-        "names", "error", "storage_account-dev: The name is already taken.",
+        {"az storage account check-name --name storageaccountdev": TAKEN},
+        "names", "error", "storageaccountdev: The name is already taken.",
         "names.storage_account into config/dev.yml",
     ),
     "a taken lake name": (
-        {"az storage account check-name --name lake-dev": TAKEN},
-        "names", "error", "lake-dev", "names.data_lake",
+        {"az storage account check-name --name lakedev": TAKEN},
+        "names", "error", "lakedev", "names.data_lake",
     ),
     "a taken registry name": (
         {"az acr check-name": TAKEN},
-        "names", "error", "container_registry-dev", "names.container_registry",
+        "names", "error", "containerregistrydev", "names.container_registry",
     ),
     "a taken vault name": (
         {"Microsoft.KeyVault/checkNameAvailability": TAKEN},
-        "names", "error", "key_vault-dev", "names.key_vault",
+        "names", "error", "key-vault-dev", "names.key_vault",
     ),
     "a deleted vault": (
         {"az keyvault list-deleted": [VAULT]},
-        "names", "error", "a deleted vault of another", "az keyvault purge --name key_vault-dev",
+        "names", "error", "a deleted vault of another", "az keyvault purge --name key-vault-dev",
     ),
     "a deleted workspace": (
         {f"providers/{ML}/workspaces --url-parameters": DELETED},
@@ -292,7 +292,7 @@ DEFECTS = {
     ),
     "no right to the state": (
         {ASSIGNED: ENOUGH[:3]},
-        "workflows' rights", "error", "Storage Blob Data Contributor on the state account st", "bootstrap",
+        "workflows' rights", "error", "Storage Blob Data Contributor on the state account ststate", "bootstrap",
     ),
     "a custom role": (
         {ASSIGNED: [*ENOUGH[1:], granted("0b" * 16)]},
@@ -332,7 +332,7 @@ DEFECTS = {
     ),
     "no right to read the state": (
         {READING: [granted(azure.READS)]},
-        "rights to plan", "error", "lacks Storage Blob Data Reader on the state account st", "bootstrap",
+        "rights to plan", "error", "lacks Storage Blob Data Reader on the state account ststate", "bootstrap",
     ),
     "no identity that may only read": (
         {"az identity show --name id-deploy-dev-read": None},
@@ -409,14 +409,14 @@ def test_what_is_built_already_is_ours_and_no_name_is_asked_for(new: Project) ->
     found = look(new, recorded)
     assert bad(found) == []
     assert ("model registry", ok("the-registry is locked")) in found
-    assert recorded.ran("check-name --name storage_account-dev", "az acr check-name", "checkNameAvailability") == []
+    assert recorded.ran("check-name --name storageaccountdev", "az acr check-name", "checkNameAvailability") == []
     assert ("deleted workspace", ok("mlw-dev is ours")) in found
 
 
 def test_a_deleted_vault_of_our_own_comes_back_by_itself(new: Project) -> None:
     own = {
         "name": "Key_Vault-dev",
-        "properties": {"vaultId": f"{GROUP}/providers/Microsoft.KeyVault/vaults/key_vault-dev"},
+        "properties": {"vaultId": f"{GROUP}/providers/Microsoft.KeyVault/vaults/key-vault-dev"},
     }
     assert bad(look(new, Recorded(HEALTHY | {"az keyvault list-deleted": [own]}))) == []
 
@@ -438,7 +438,7 @@ def test_before_bootstrap_made_the_state_account_no_right_to_it_is_missing(new: 
     owner = {MINE: [granted(azure.OWNER)]}
     found = bad(look(new, Recorded(HEALTHY | owner)))
     assert [finding.text for _, finding in found] == [
-        "you: lacks Storage Blob Data Contributor on the state account st"
+        "you: lacks Storage Blob Data Contributor on the state account ststate"
     ]
     assert bad(look(new, Recorded(HEALTHY | owner | {"az storage account show": None}))) == []
 
@@ -806,7 +806,7 @@ def test_the_question_for_a_vaults_name_is_a_file_because_windows_takes_quotes_a
     [line] = [line for line in recorded.log if any("checkNameAvailability" in word for word in line)]
     file = new.root / line[-3].removeprefix("@") if line[-2] == "--output" else new.root / line[-1].removeprefix("@")
     assert json.loads(file.read_text(encoding="utf-8")) == {
-        "name": "key_vault-dev",
+        "name": "key-vault-dev",
         "type": "Microsoft.KeyVault/vaults",
     }
 

@@ -145,7 +145,7 @@ SCORING = {"runs": "package/score.py", "code": CODE, "environment": f"inference 
 def variables(environment: str) -> State:
     """The variables of an online deployment: its workers, the places of files, and the identity that reads those."""
     names = {
-        "MLOPS_STORAGE_HOSTS": f"storage_account-{environment}.blob.core.windows.net",
+        "MLOPS_STORAGE_HOSTS": f"storageaccount{environment}.blob.core.windows.net",
         "AZURE_CLIENT_ID": f"client-of-endpoint_identity-{environment}",
     }
     return {"WORKER_COUNT": "2", **(names if TORCH else {})}

@@ -75,7 +75,7 @@ def test_terraform_applies_the_plan_that_it_showed(provision: Provision, recorde
     assert init.startswith(
         "terraform -chdir=infrastructure/terraform init -input=false -reconfigure "
         "-backend-config=resource_group_name=rg-state "
-        "-backend-config=storage_account_name=st -backend-config=container_name=c -backend-config=key=test"
+        "-backend-config=storage_account_name=ststate -backend-config=container_name=tfstate -backend-config=key=test"
     )
     assert "-backend-config=use_azuread_auth=true" in init
     assert "use_oidc" not in init
@@ -154,7 +154,7 @@ def test_terraform_builds_the_registry_before_the_environment_and_in_a_state_of_
     first = "terraform -chdir=infrastructure/terraform/model-registry"
     assert [line.removeprefix(f"{first} ").split()[0] for line in lines[:4]] == ["init", "plan", "show", "apply"]
     assert all(line.startswith("terraform -chdir=infrastructure/terraform ") for line in lines[4:])
-    assert " -backend-config=container_name=c -backend-config=key=shared.tfstate " in lines[0]
+    assert " -backend-config=container_name=tfstate -backend-config=key=shared.tfstate " in lines[0]
     assert " -backend-config=key=dev " in lines[4]
     assert "-var environment=dev -out=../../../.local/terraform/model-registry.tfplan" in lines[1]
     assert "online_endpoint_exists" not in lines[1]
@@ -384,6 +384,39 @@ def test_two_rules_alone_are_made_one_by_one(provision: Provision, recorded: Rec
     assert " -parallelism=1 " in apply
 
 
+def test_rules_that_are_deployments_of_a_template_are_rules_too(provision: Provision, recorded: Recorded) -> None:
+    """A service tag or a private endpoint of `network.outbound_rules`, which azurerm has no resource for."""
+    deployment = "azurerm_resource_group_template_deployment"
+    plan = changes(deployment, deployment)
+    for each, name in zip(plan["resource_changes"], ("rule-a", "rule-b"), strict=True):
+        each["address"] = f'module.private_network.{deployment}.rule["{name}"]'
+    recorded.answers[SHOW] = plan
+    assert provision("terraform", add_ons=("private-network",)) == 0
+    [apply] = recorded.ran("terraform -chdir=infrastructure/terraform apply")
+    assert " -parallelism=1 " in apply
+
+
+def test_the_rule_of_a_host_under_another_name_goes_before_the_new_one_one_by_one(
+    provision: Provision, recorded: Recorded
+) -> None:
+    """Until v0.13 the rules had numbers. Azure has one rule for a destination."""
+    address = f"module.private_network.{RULE}.this"
+    plan = []
+    for number, host in enumerate(("a.example.com", "b.example.com", "c.example.com")):
+        old = {"name": f"host-{number}", "destination_fqdn": host}
+        plan.append({"address": f'{address}["host-{number}"]', "change": {"actions": ["delete"], "before": old}})
+        if host != "a.example.com":  # it left the list
+            new = old | {"name": f"host-{host.replace('.', '_')}"}
+            plan.append({"address": f'{address}["{new["name"]}"]', "change": {"actions": ["create"], "after": new}})
+    recorded.answers[SHOW] = {"resource_changes": [each | {"type": RULE} for each in plan]}
+    assert provision("terraform", add_ons=("private-network",)) == 0
+    steps = recorded.ran("terraform -chdir=infrastructure/terraform plan", "infrastructure/terraform apply")
+    assert [line.split()[2] for line in steps] == ["plan", "plan", "apply", "plan", "apply"]
+    targets = [word.strip("'") for word in steps[1].split() if "-target" in word]
+    assert targets == [f'-target={address}["host-{number}"]' for number in (1, 2)]
+    assert all(" -parallelism=1 " in line for line in (steps[2], steps[4]))
+
+
 ENDPOINTS = "module.private_network.azurerm_private_endpoint"
 
 
@@ -588,6 +621,7 @@ def test_the_way_back_from_approved_hosts_is_refused_before_anything_changes(
     root = tmp_path / "project"
     equipped(root, infrastructure, ["private-network"])
     set_key(root / "config" / "dev.yml", "network.outbound", outbound)
+    recorded.answers["az rest --method get"] = None
     properties = {"managedNetwork": {"isolationMode": "AllowOnlyApprovedOutbound"}, "publicNetworkAccess": "Disabled"}
     recorded.answers["az resource show --resource-group rg-dev --name mlw-dev"] = {"properties": properties}
     assert provision(infrastructure, add_ons=("private-network",)) == int(refused)
@@ -699,16 +733,31 @@ def test_bicep_deletes_the_outbound_rules_that_are_no_longer_in_the_config(
     provision: Provision, recorded: Recorded
 ) -> None:
     """No deployment deletes one, so that a host which was taken off would stay within reach."""
-    kept = ["host-0", "rule-packages", "storage-queue"]
+    kept = ["host-a_example_com", "rule-packages", "storage-queue"]
     recorded.answers["az deployment group show"] = [f"{RULES}/{name}" for name in kept] + [
-        f"{GROUP}/providers/x/y/host-1"
+        f"{GROUP}/providers/x/y/host-_example_com"
     ]
-    old = ["host-1", "rule-database", "lake-dfs"]
+    old = ["host-_example_com", "rule-database", "lake-dfs"]
     others = [rule("by-hand"), rule("host-of-mine"), rule("host-7", "Required")]
     recorded.answers["az rest --method get"] = {"value": [*map(rule, [*kept, *old]), *others]}
     assert provision("bicep", add_ons=("private-network",)) == 0
     assert [line.split("/outboundRules/")[1].split()[0] for line in recorded.ran("--method delete")] == old
     assert [line.split("--name ")[1].split()[0] for line in recorded.ran("wait --deleted")] == old
+
+
+def test_bicep_deletes_the_numbered_rules_of_hosts_before_it_makes_those_with_names(
+    provision: Provision, recorded: Recorded, tmp_path: Path
+) -> None:
+    """Until v0.13 the rules had numbers. Azure has one rule for a destination."""
+    equipped(tmp_path / "project", "bicep", ["private-network"])
+    file = tmp_path / "project" / "config" / "dev.yml"
+    set_key(file, "network.outbound", "approved")
+    set_key(file, "network.outbound_hosts", ["a.example.com"])
+    there = ["host-0", "host-12", "host-of-mine", "host-a_example_com", "rule-packages"]
+    recorded.answers["az rest --method get"] = {"value": [rule("host-3", "Required"), *map(rule, there)]}
+    assert provision("bicep") == 0
+    steps = [line.split("/outboundRules/")[-1] for line in recorded.ran("--method delete", "deployment sub create")]
+    assert [step.split()[0] for step in steps] == ["host-0", "host-12", "az"]
 
 
 @pytest.mark.parametrize("words", [("--plan",), ("--dry-run",)])
@@ -726,7 +775,7 @@ def test_without_a_record_of_the_deployment_no_rule_is_deleted(provision: Provis
 
 
 def test_bicep_brings_a_deleted_vault_back_before_it_deploys(provision: Provision, recorded: Recorded) -> None:
-    recorded.answers["az keyvault show-deleted"] = {"name": "key_vault-dev"}
+    recorded.answers["az keyvault show-deleted"] = {"name": "key-vault-dev"}
     assert provision("bicep") == 0
     assert [" ".join(line.split()[1:3]) for line in recorded.ran("az ")] == [
         "resource show", "account show", "keyvault show-deleted", "group create", "keyvault recover",
@@ -1035,7 +1084,7 @@ def test_a_missing_state_store_is_named_with_the_verb_that_makes_it(
     recorded.answers[" init "] = Refusal(said)
     assert provision("terraform") == 1
     error = capsys.readouterr().err
-    assert "container c in storage account st exist" in error
+    assert "container tfstate in storage account ststate exist" in error
     assert "uv run mlops bootstrap --environment dev" in error
 
 
@@ -1085,7 +1134,7 @@ def test_terraform_need_not_delete_a_compute_instance(tmp_path: Path, recorded: 
 ERRORS = {
     "BadRequest: Soft-deleted workspace exists. Please purge or recover it.": "forceToPurge=true",
     "ConflictError: A vault with the same name already exists in deleted state.": "keyvault recover --name",
-    "(VaultAlreadyExists) The vault name 'key_vault-dev' is already in use.": "another names.key_vault into config",
+    "(VaultAlreadyExists) The vault name 'key-vault-dev' is already in use.": "another names.key_vault into config",
     "(StorageAccountAlreadyTaken) The storage account named x is already taken.": "another names.storage_account",
     "(AlreadyInUse) The registry DNS name x.azurecr.io is already in use.": "another names.container_registry",
     "(AuthorizationFailed) The client 'x' does not have authorization to perform action "

@@ -237,7 +237,7 @@ def test_a_rollout_works_with_az_as_a_program_of_its_own(
         (
             "(AuthorizationPermissionMismatch) This request is not authorized to perform this operation using this "
             "permission.",
-            "you may not write to storage account storage_account-dev: ask for the role Storage Blob Data Contributor",
+            "you may not write to storage account storageaccountdev: ask for the role Storage Blob Data Contributor",
         ),
         ("(Teapot) short and stout", "`az ml model list` failed: (Teapot) short and stout"),
     ],

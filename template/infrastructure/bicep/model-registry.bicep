@@ -23,16 +23,14 @@ var tags = union(config.tags, { environment: 'shared' })
 
 var roles = any(loadYamlContent('../shared/roles.yml'))
 var ofDeployer = filter(items(roles.assignments), one => one.value.identity == 'deployer')
-var rights = map(
-  filter(ofDeployer, one => one.value.on == 'model_registry'),
-  one => {
-    on: one.value.on
-    role: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.roles[one.value.role])
-    identity: one.value.identity
-    name: empty(deployerPrincipalId) ? deployer().objectId : deployerPrincipalId
-    kind: empty(deployerPrincipalType) ? null : deployerPrincipalType
-  }
-)
+var onRegistry = filter(ofDeployer, one => one.value.on == 'model_registry')
+var rights = map(onRegistry, one => {
+  on: one.value.on
+  role: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.roles[one.value.role])
+  identity: one.value.identity
+  name: empty(deployerPrincipalId) ? deployer().objectId : deployerPrincipalId
+  kind: empty(deployerPrincipalType) ? null : deployerPrincipalType
+})
 
 var logs = any(loadYamlContent('../shared/diagnostics.yml'))
 

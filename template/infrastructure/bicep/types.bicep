@@ -100,6 +100,9 @@ type networkSettings = {
 
   @description('For central: the resource ids of the zones.')
   dns_zone_ids: string[]?
+
+  @description('Addresses of the DNS servers of a network that is built; without any, those of Azure.')
+  dns_servers: string[]?
   outbound: 'internet' | 'approved'
   outbound_hosts: string[]
 

@@ -59,11 +59,12 @@ resource managedEndpointRules 'Microsoft.MachineLearningServices/workspaces/outb
   }
 ]
 
+// Named by the host, so that one more or one less is no other rule: Azure takes minutes for each. No host has a "_".
 @batchSize(1)
 resource hostRules 'Microsoft.MachineLearningServices/workspaces/outboundRules@2026-05-01' = [
-  for (host, i) in hosts: {
+  for host in hosts: {
     parent: workspace
-    name: 'host-${i}'
+    name: 'host-${replace(replace(host, '*', ''), '.', '_')}'
     properties: {
       type: 'FQDN'
       category: 'UserDefined'

@@ -98,6 +98,9 @@ resource virtualNetwork 'Microsoft.Network/virtualNetworks@2025-09-01' = if (own
     addressSpace: {
       addressPrefixes: [network.?address_space ?? '']
     }
+    dhcpOptions: {
+      dnsServers: network.?dns_servers ?? []
+    }
     subnets: [
       for (subnet, i) in subnets: {
         name: subnet.key

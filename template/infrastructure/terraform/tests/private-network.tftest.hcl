@@ -55,6 +55,11 @@ run "nothing_gets_in_and_only_https_gets_out" {
   }
 
   assert {
+    condition     = length(azurerm_virtual_network.this[0].dns_servers) == 0
+    error_message = "Names are resolved by Azure, unless the config says otherwise."
+  }
+
+  assert {
     condition     = { for subnet in azurerm_virtual_network.this[0].subnet : subnet.name => subnet.address_prefixes } == { endpoints = tolist(["10.80.0.0/24"]), runners = tolist(["10.80.1.0/24"]) }
     error_message = "The subnets have the ranges of the config."
   }
@@ -192,6 +197,30 @@ run "a_data_lake_and_a_model_registry_get_theirs" {
   }
 }
 
+run "dns_servers_of_the_company_resolve_names" {
+  command = plan
+
+  module {
+    source = "./modules/private-network"
+  }
+
+  variables {
+    network = {
+      address_space    = "10.80.0.0/18"
+      endpoints_subnet = "10.80.0.0/24"
+      runners_subnet   = "10.80.1.0/24"
+      dns_servers      = ["10.0.0.4", "10.0.0.5"]
+      outbound         = "internet"
+      outbound_hosts   = []
+    }
+  }
+
+  assert {
+    condition     = azurerm_virtual_network.this[0].dns_servers == tolist(["10.0.0.4", "10.0.0.5"])
+    error_message = "The network has the DNS servers of the config, in their order."
+  }
+}
+
 run "only_approved_hosts_are_reached_when_the_way_out_is_closed_too" {
   command = plan
 
@@ -210,8 +239,8 @@ run "only_approved_hosts_are_reached_when_the_way_out_is_closed_too" {
   }
 
   assert {
-    condition     = { for each in azurerm_machine_learning_workspace_network_outbound_rule_fqdn.this : each.name => each.destination_fqdn } == { host-0 = "index.example.com", host-1 = "*.example.org" }
-    error_message = "The hosts differ from the config."
+    condition     = { for each in azurerm_machine_learning_workspace_network_outbound_rule_fqdn.this : each.name => each.destination_fqdn } == { host-index_example_com = "index.example.com", host-_example_org = "*.example.org" }
+    error_message = "A rule has the name of its host."
   }
 
   assert {

@@ -28,6 +28,7 @@ resource "azurerm_virtual_network" "this" {
   location            = var.place.location
   tags                = var.place.tags
   address_space       = [var.network.address_space]
+  dns_servers         = var.network.dns_servers
 
   dynamic "subnet" {
     for_each = local.subnets
@@ -126,7 +127,12 @@ locals {
   workspace_endpoint = { for key, endpoint in var.endpoints : key => endpoint if endpoint.on == "workspace" }
 
   managed_endpoints = { for key, endpoint in var.managed_endpoints : key => endpoint if contains(keys(var.resources), endpoint.on) }
-  hosts             = var.network.outbound == "approved" ? var.network.outbound_hosts : []
+
+  # Named by the host, so that one more or one less is no other rule: Azure takes minutes for each. No host has a "_".
+  hosts = {
+    for host in var.network.outbound == "approved" ? var.network.outbound_hosts : [] :
+    "host-${replace(trimprefix(host, "*"), ".", "_")}" => host
+  }
 }
 
 # Zones of one's own, those that the company has in a central place, or none here: then a policy of the company adds them
@@ -279,7 +285,7 @@ resource "azurerm_machine_learning_workspace_network_outbound_rule_private_endpo
 }
 
 resource "azurerm_machine_learning_workspace_network_outbound_rule_fqdn" "this" {
-  for_each = { for number, host in local.hosts : "host-${number}" => host }
+  for_each = local.hosts
 
   name             = each.key
   workspace_id     = var.workspace.id

@@ -27,6 +27,7 @@ variable "network" {
     nat                = optional(bool, true)
     dns                = optional(string, "own")
     dns_zone_ids       = optional(list(string), [])
+    dns_servers        = optional(list(string), [])
     outbound           = string
     outbound_hosts     = list(string)
     outbound_rules = optional(map(object({

@@ -5,11 +5,12 @@ import operator
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
+from mlops import cron, limits
 from mlops.errors import UserError
 from mlops.project import CHANGE_ANSWER, UNKNOWN, AddOn, Problem, Project, Section, Text, load_yaml, problems_in
 from mlops.removed_keys import REMOVED_KEYS
@@ -18,11 +19,14 @@ Percent = Annotated[int, Field(ge=1, le=99)]
 Count = Annotated[int, Field(ge=1)]
 LogDays = Annotated[int, Field(ge=30, le=730)]  # what Log Analytics takes
 Range = Annotated[IPv4Network, Field(strict=False)]
+Address = Annotated[IPv4Address, Field(strict=False)]
 GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 Guid = Annotated[str, StringConstraints(pattern=f"^{GUID}$")]
 PRIVATE_RANGES = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")  # RFC 1918
 PRIVATE_NETWORK = "infrastructure/shared/private-network.yml"
 COLLECTED = "azureml://datastores/workspaceblobstore/paths/modelDataCollector"  # as Azure ML does by default
+LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"  # of a host: RFC 1123
+HOST = rf"(?=.{{1,253}}$)(\*\.)?{LABEL}(\.{LABEL})+"
 DOCKER_RANGE = IPv4Network("172.17.0.0/16")
 EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,30}[a-z0-9]$")]
 
@@ -272,8 +276,36 @@ class Network(Section):
     dns: Literal["own", "central", "policy"] = "own"
     dns_zone_ids: Annotated[list[ZoneId], Field(default_factory=list)]
     outbound: Literal["internet", "approved"]
-    outbound_hosts: list[Annotated[str, StringConstraints(pattern=r"^(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+$")]]
+    dns_servers: Annotated[list[Address], Field(default_factory=list, max_length=20)]  # as many as Azure takes
+    outbound_hosts: list[str]
     outbound_rules: Annotated[dict[RuleName, OutboundRule], Field(default_factory=dict)]
+
+    @field_validator("outbound_hosts")
+    @classmethod
+    def _hosts(cls, hosts: list[str]) -> list[str]:
+        for host in hosts:
+            if not re.fullmatch(HOST, host):
+                remedy = 'write its name alone, such as "index.example.com" or "*.example.com"; 80 and 443 are open'
+                raise ValueError(f"{host!r} is no host: {remedy}")
+            if hosts.count(host) > 1:
+                raise ValueError(f"{host} is there twice: remove one")
+        return hosts
+
+    @field_validator("dns_servers")
+    @classmethod
+    def _servers(cls, servers: list[IPv4Address]) -> list[IPv4Address]:
+        if twice := [each for each in servers if servers.count(each) > 1]:
+            raise ValueError(f"{twice[0]} is there twice: remove one")
+        return servers
+
+    @field_validator("outbound_rules")
+    @classmethod
+    def _once(cls, rules: dict[str, OutboundRule]) -> dict[str, OutboundRule]:
+        ways = [rule.model_dump_json().casefold() for rule in rules.values()]
+        for name, way in zip(rules, ways, strict=True):
+            if ways.count(way) > 1:
+                raise ValueError(f"another rule has the way of {name}, and Azure takes one for each: remove one")
+        return rules
 
     @field_validator("address_space")
     @classmethod
@@ -290,6 +322,8 @@ class Network(Section):
     def _subnets_fit(self) -> "Network":
         names = ("address_space", "endpoints_subnet", "runners_subnet")
         space, endpoints, runners = ranges = (self.address_space, self.endpoints_subnet, self.runners_subnet)
+        if self.existing_subnet_id and self.dns_servers:
+            raise ValueError("existing_subnet_id is in a network with DNS servers of its own: remove dns_servers")
         if self.existing_subnet_id:
             if given := [name for name, value in zip(names, ranges, strict=True) if value]:
                 raise ValueError(f"existing_subnet_id is in a network that exists: remove {', '.join(given)}")
@@ -319,6 +353,13 @@ class ModelRegistry(Section):
     locations: Annotated[list[Text], Field(min_length=1)]
     public_network_access: bool
     log_days: LogDays | None = None  # only where the registry has a resource group of its own
+
+    @field_validator("locations")
+    @classmethod
+    def _once(cls, locations: list[str]) -> list[str]:
+        if twice := [each for each in locations if locations.count(each) > 1]:
+            raise ValueError(f"{twice[0]} is there twice: remove one")
+        return locations
 
 
 class Retention(Section):
@@ -380,6 +421,8 @@ class EnvironmentConfig(Section):
     environment: Text
     protected: bool = True  # a file without the key must not lose its protection
     location: Text
+    new_regions: Annotated[list[Text], Field(default_factory=list)]
+    """Regions that Azure has and `mlops.limits` does not know yet."""
     tags: dict[str, str]
     names: Names
     deployer: Deployer
@@ -711,8 +754,54 @@ def _zone_problems(project: Project, config: EnvironmentConfig) -> Iterator[Prob
         yield Problem("network.dns_zone_ids", f"{', '.join(twice)} is there twice: keep the one that your network uses")
 
 
+def _azure_problems(config: EnvironmentConfig) -> Iterator[Problem]:
+    """Find what Azure would refuse by its form, perhaps in the middle of a deployment."""
+    yield from (Problem(key, text) for key, text in _forms(config) if text)
+    # Of a workspace of others the tags are on what `mlops bootstrap` makes.
+    zones = config.network is not None and config.network.dns == "own"
+    for name, text in limits.tag_problems(config.tags, zones=zones):
+        yield Problem(".".join(filter(None, ("tags", name))), text)
+    state = config.terraform_state
+    kept = {config.deployer.resource_group: "deployer", **({state.resource_group: "terraform_state"} if state else {})}
+    for key in ("resource_group", "registry_resource_group"):
+        group = getattr(config.names, key)
+        for other, section in kept.items():
+            if config.provisioned and group and group.casefold() == other.casefold():
+                problem = f"{group} is the group of {section}, too, and a teardown deletes all that is in it"
+                yield Problem(f"names.{key}", f"{problem}: use another name")
+
+
+def _forms(config: EnvironmentConfig) -> Iterator[tuple[str, str]]:
+    """Give each value with a form of its own: its key, and what is wrong, if anything."""
+    yield "location", limits.region_problem(config.location, config.new_regions)
+    for number, region in enumerate(config.model_registry.locations if config.model_registry else ()):
+        yield f"model_registry.locations.{number}", limits.region_problem(region, config.new_regions)
+    if config.provisioned:  # what others have built is there, by whatever name
+        for kind, name in config.names:
+            if name is not None and kind in limits.NAMES:
+                yield f"names.{kind}", limits.name_problem(kind, name)
+        for key, cluster in (("cluster", config.compute.cluster), ("gpu_cluster", config.compute.gpu_cluster)):
+            if cluster:
+                yield f"compute.{key}.name", limits.name_problem("cluster", cluster.name)
+    for kind in ("resource_group", "identity"):
+        yield f"deployer.{kind}", limits.name_problem(kind, getattr(config.deployer, kind))
+    for kind in ("resource_group", "storage_account", "container") if config.terraform_state else ():
+        yield f"terraform_state.{kind}", limits.name_problem(kind, getattr(config.terraform_state, kind))
+    for number, address in enumerate(config.monitor.alert_emails):
+        yield f"monitor.alert_emails.{number}", limits.mail_problem(address)
+    instances = config.compute.instances
+    hours = [("schedule.monitor_cron", config.schedule.monitor_cron)]
+    zones = [("schedule.time_zone", config.schedule.time_zone)]
+    if instances:
+        hours += [(f"compute.instances.{key}", getattr(instances, key)) for key in ("start_cron", "stop_cron")]
+        zones += [("compute.instances.time_zone", instances.time_zone)]
+    yield from ((key, problem) for key, expression in hours for problem in cron.problems(expression))
+    yield from ((key, limits.time_zone_problem(zone)) for key, zone in zones)
+
+
 def _section_problems(project: Project, config: EnvironmentConfig) -> Iterator[Problem]:
     """Find parts of the file that nothing would build, and infrastructure without its settings."""
+    yield from _azure_problems(config)
     yield from _cluster_problems(config.compute)
     yield from _delivery_problems(project, config)
     yield from _rollout_problems(config)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlops import cron
 from mlops.config import EnvironmentConfig, load_environment
-from mlops.definitions import cron
 from mlops.definitions.base import Document, load_module, require, running_in
 from mlops.definitions.python_sdk_v2 import folder, online_document
 from mlops.errors import UserError

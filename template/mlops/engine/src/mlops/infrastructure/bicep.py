@@ -7,6 +7,7 @@ from mlops.config import EnvironmentConfig, builds_registry_apart
 from mlops.errors import CommandError
 from mlops.infrastructure.provisioned import Provisioned
 from mlops.infrastructure.workspace import (
+    delete_numbered_rules,
     delete_old_rules,
     enable_serverless_spark,
     existing_instances,
@@ -63,6 +64,7 @@ class Bicep(Provisioned):
         plans = [_deploy_registry(shell, config, action, who)] if config.builds_registry_apart else []
         if action == "apply":
             _recover_vault(shell, config)
+            delete_numbered_rules(shell, config)
         # A template knows the first two of these parameters only with the add-ons that need them.
         values = ["onlineEndpointExists=true"] if online_endpoint_exists(shell, self.project, config) else []
         if instances := existing_instances(shell, self.project, config):

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from mlops.config import EnvironmentConfig
 from mlops.errors import UserError
@@ -24,6 +25,9 @@ KINDS = {
 MODELS = "model registry"
 INSTANCE = re.compile(r"\bmodule\.compute_instance\[")
 REGISTRY = re.compile(r"\bmodule\.model_registry(\[0\])?\.azurerm_resource_group_template_deployment\.this\b")
+
+RULE = r"_network_outbound_rule_|\bmodule\.private_network\.azurerm_resource_group_template_deployment\.rule\b"
+"""The addresses of the outbound rules of a managed network."""
 
 PREFIX = "Deletes for good, with all that is in it: "
 """Begins the line of a plan that a reader must not overlook."""
@@ -70,10 +74,18 @@ def _losses(plan: str) -> Iterator[Loss]:
 
 def instances(state: str) -> list[str]:
     """Return the names of the compute instances in a state, as JSON."""
-    root = json.loads(state).get("values", {}).get("root_module", {})
-    resources = [each for module in root.get("child_modules", ()) for each in module.get("resources", ())]
-    found = [each for each in resources if each["type"] == DEPLOYMENT and INSTANCE.search(each["address"])]
+    found = [each for each in _in_modules(state) if each["type"] == DEPLOYMENT and INSTANCE.search(each["address"])]
     return [str(each["values"]["name"]) for each in found]
+
+
+def outbound_rules(state: str) -> list[str]:
+    """Return the addresses of the outbound rules in a state, as JSON."""
+    return [str(each["address"]) for each in _in_modules(state) if re.search(RULE, each["address"])]
+
+
+def _in_modules(state: str) -> list[dict[str, Any]]:
+    root = json.loads(state).get("values", {}).get("root_module", {})
+    return [each for module in root.get("child_modules", ()) for each in module.get("resources", ())]
 
 
 def describe(found: list[Loss]) -> str:

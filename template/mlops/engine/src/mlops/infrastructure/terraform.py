@@ -10,7 +10,7 @@ from typing import Any
 
 from mlops.config import EnvironmentConfig, TerraformState, builds_registry_apart
 from mlops.errors import CommandError, UserError
-from mlops.infrastructure.losses import check_confirmed, describe, instances, losses
+from mlops.infrastructure.losses import RULE, check_confirmed, describe, instances, losses, outbound_rules
 from mlops.infrastructure.provisioned import Provisioned
 from mlops.infrastructure.workspace import (
     delete_instance,
@@ -159,8 +159,14 @@ class Terraform(Provisioned):
         if action == "destroy":
             environment.initialise()
             # Also those that have left the config without a run, or whose add-on has left the answers.
-            for instance in dict.fromkeys([*existing_instances(shell, self.project, config), *environment.instances()]):
+            state = environment.state()
+            there = [*existing_instances(shell, self.project, config), *instances(state)]
+            for instance in dict.fromkeys(there):
                 delete_instance(shell, config, instance)
+            if len(rules := outbound_rules(state)) > 1:
+                # Azure was seen to lose rules that are made at once; whether deletions clash is not documented.
+                targets = [f"-target={address}" for address in rules]
+                environment.run("destroy", "-auto-approve", "-parallelism=1", *targets, *arguments)
             modules = [environment]
             if config.builds_registry_apart:
                 # After the private endpoints to it, but before the group that it is in.
@@ -236,25 +242,31 @@ class Module:
             # Terraform would make the one while the other, of the same name, is still there.
             self._part(first, arguments, lock, file)
             document = self._show(file, "-json")
-        # Azure loses rules of a managed network that are made at once (Azure/terraform-provider-azapi#453).
-        slow = _changed(document, "_network_outbound_rule_") > 1
-        if slow and _changed(document, "azurerm_role_assignment") > 1:
+        rules = _changed(document, RULE)
+        if rules > 1 and _changed(document, "azurerm_role_assignment") > 1:
             # azurerm waits 20 seconds for each role: they need no pace, and go first.
             self._part(ROLES, arguments, lock, file)
         # What is applied is the plan that was shown, and no other.
-        self.run("apply", "-input=false", lock, *(["-parallelism=1"] if slow else []), file)
+        self._apply(file, lock, rules)
         plan.unlink(missing_ok=True)
         return ""
 
     def _part(self, addresses: Sequence[str], arguments: Sequence[str], lock: str, file: str) -> None:
         """Apply a part of the plan that was shown, and plan the rest."""
         self.run("plan", *arguments, *(f"-target={address}" for address in addresses), f"-out={file}")
-        self.run("apply", "-input=false", lock, file)
+        self._apply(file, lock, len(re.findall(RULE, " ".join(addresses))))
         self.run("plan", *arguments, f"-out={file}")
 
-    def instances(self) -> list[str]:
-        """Return the names of the compute instances in the state."""
-        return instances(self._show("", "-json"))
+    def _apply(self, file: str, lock: str, rules: int) -> None:
+        """Apply a plan: one by one if it changes two rules of a managed network.
+
+        Azure loses rules that are made at once (Azure/terraform-provider-azapi#453).
+        """
+        self.run("apply", "-input=false", lock, *(["-parallelism=1"] if rules > 1 else []), file)
+
+    def state(self) -> str:
+        """Return the state as JSON."""
+        return self._show("", "-json")
 
     def _show(self, file: str, *words: str) -> str:
         """Return a plan, or without a file the state, as text or as JSON; a dry run has none."""
@@ -267,21 +279,23 @@ class Module:
 def _in_the_way(plan: str) -> list[str]:
     """Return the addresses of what goes while another address makes the same: Azure has one of each name.
 
-    So does each private endpoint when `network.dns` becomes "policy", or another one afterwards.
+    So does each private endpoint when `network.dns` becomes "policy", or another one afterwards. Azure may refuse a
+    second rule for the same host, too, and until v0.13 the rules had other names.
     """
     found: dict[str, dict[tuple[str, str], str]] = {"create": {}, "delete": {}}
     for each in json.loads(plan).get("resource_changes", ()):
         change = each["change"]
         values = change.get("before") or change.get("after") or {}
-        if change["actions"] in (["create"], ["delete"]) and values.get("name"):
-            found[change["actions"][0]][each["type"], values["name"]] = str(each["address"])
+        same = values.get("destination_fqdn") or values.get("name")
+        if change["actions"] in (["create"], ["delete"]) and same:
+            found[change["actions"][0]][each["type"], same] = str(each["address"])
     return [address for which, address in found["delete"].items() if which in found["create"]]
 
 
 def _changed(plan: str, kind: str) -> int:
-    """Return how many resources of a kind a plan changes."""
+    """Return how many resources a plan changes whose addresses match a pattern."""
     changes = json.loads(plan).get("resource_changes", ())
-    found = [each for each in changes if kind in str(each.get("type"))]
+    found = [each for each in changes if re.search(kind, str(each["address"]))]
     return sum(each["change"]["actions"] not in (["no-op"], ["read"]) for each in found)
 
 

@@ -1,6 +1,7 @@
 """The workspace, whatever builds it: queries and calls to Azure, and the remedies of the most frequent errors."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from mlops.azureml.remedies import remedy
@@ -136,14 +137,28 @@ def delete_old_rules(shell: Shell, project: Project, config: EnvironmentConfig) 
     deployed = azure.find(shell, "deployment", "group", "show", *place, "--query", "properties.outputResources[].id")
     if deployed is None:
         return
-    kept = {each.rpartition("/")[2] for each in deployed if "/outboundrules/" in each.lower()}
+    kept = [each.rpartition("/")[2] for each in deployed if "/outboundrules/" in each.lower()]
+    endpoints = load_yaml(project.root / PRIVATE_NETWORK)["managed_endpoints"]
+    # Of a host the name has a "_" in place of each dot.
+    _delete_rules(shell, config, "|".join([r"host-[a-z0-9-]*(_[a-z0-9-]+)+", "rule-.+", *endpoints]), kept)
+
+
+def delete_numbered_rules(shell: Shell, config: EnvironmentConfig) -> None:
+    """Delete the outbound rules of hosts that have numbers, as until v0.13, before those with names are made.
+
+    Azure may refuse a second rule for the same host.
+    """
+    if config.network and config.network.outbound == "approved" and not shell.dry_run:
+        _delete_rules(shell, config, r"host-\d+", ())
+
+
+def _delete_rules(shell: Shell, config: EnvironmentConfig, ours: str, kept: Sequence[str]) -> None:
+    """Delete the rules whose names match a pattern, but those that are kept."""
     parameters = ("--url-parameters", f"api-version={azure.API_VERSION}")
     url = f"{_workspace(config)}/outboundRules"
     found = azure.find(shell, "rest", "--method", "get", "--url", url, *parameters) or {}
-    endpoints = load_yaml(project.root / PRIVATE_NETWORK)["managed_endpoints"]
-    ours = re.compile("|".join([r"host-\d+", "rule-.+", *endpoints]))
     for name in (rule["name"] for rule in found.get("value", ()) if rule["properties"]["category"] == "UserDefined"):
-        if ours.fullmatch(name) and name not in kept:
+        if re.fullmatch(ours, name) and name not in kept:
             shell.run("az", "rest", "--method", "delete", "--url", f"{url}/{name}", *parameters)
             # Azure loses rules that change at the same time.
             shell.run("az", "resource", "wait", "--deleted", *_in_workspace(config, "outboundRules", name))

@@ -57,7 +57,18 @@ def environment_findings(project: Project) -> list[Finding]:
     for one, other in itertools.combinations(configs, 2):
         path = project.root / "config" / f"{other.environment}.yml"
         findings += [Finding(path, key, text) for key, text in _shared(one, other)]
-    return findings
+    return [*findings, *_registry_findings(project, configs)]
+
+
+def _registry_findings(project: Project, configs: list[EnvironmentConfig]) -> Iterator[Finding]:
+    """Find environments in a region that the registry which the project builds has no copy in."""
+    for builder in (config for config in configs if config.model_registry):
+        path = project.root / "config" / f"{builder.environment}.yml"
+        for config in configs:
+            near = builder.model_registry is None or config.location in builder.model_registry.locations
+            if config.names.registry == builder.names.registry and not near:
+                problem = f"{config.environment} is in {config.location}, where the registry is not: add that region"
+                yield Finding(path, "model_registry.locations", problem)
 
 
 def training_findings(project: Project) -> list[Finding]:

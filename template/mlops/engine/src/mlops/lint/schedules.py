@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from typing import Any
 
-from mlops.definitions import cron
+from mlops import cron, limits
 from mlops.definitions.base import Document, Finding
 from mlops.errors import UserError
 from mlops.lint.documents import Catalogue, did_you_mean
@@ -15,7 +15,6 @@ from mlops.pipeline import Pipeline, Port, is_local, mapping
 
 DURATION = re.compile(r"^P(?=\d|T\d)(?:\d+Y)?(?:\d+M)?(?:\d+W)?(?:\d+D)?(?:T(?:\d+H)?(?:\d+M)?(?:\d+S)?)?$")
 _TARGET = re.compile(r"^azureml:(?P<endpoint>[^:/\s]+):(?P<deployment>[^:/\s]+)$")
-_MAIL = re.compile(r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
 _SPARK = ("standard_e4s_v3", "standard_e8s_v3", "standard_e16s_v3", "standard_e32s_v3", "standard_e64s_v3")
 _CONTEXTS = {"model_inputs", "model_outputs", "training", "test", "validation", "ground_truth"}
 _WATCHED = {"data_drift": "model_inputs", "data_quality": "model_inputs", "prediction_drift": "model_outputs"}
@@ -59,10 +58,8 @@ def trigger_findings(trigger: Mapping[str, Any], document: Document, where: str)
 
 def _time_findings(trigger: Mapping[str, Any], document: Document, where: str) -> Iterator[Finding]:
     zone = trigger.get("time_zone")
-    if isinstance(zone, str) and zone.lower() not in {name.lower() for name in _time_zones()}:
-        message = f'"{zone}" is no time zone of Azure: it has Windows names such as "W. Europe Standard Time"'
-        hint = did_you_mean(zone, _time_zones())
-        yield document.finding(f"{where}.time_zone", message + hint)
+    if isinstance(zone, str) and (problem := limits.time_zone_problem(zone)):
+        yield document.finding(f"{where}.time_zone", problem)
     times = {}
     for key in ("start_time", "end_time"):
         if key in trigger and trigger[key] is not None:
@@ -81,12 +78,6 @@ def _time(value: object) -> datetime:
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day)
     return datetime.fromisoformat(str(value)).replace(tzinfo=None)
-
-
-def _time_zones() -> list[str]:
-    from azure.ai.ml.constants import TimeZone
-
-    return [zone.value for zone in TimeZone]
 
 
 def _job_findings(job: object, document: Document, catalogue: Catalogue) -> Iterator[Finding]:
@@ -155,10 +146,8 @@ def _monitor_findings(monitor: Mapping[str, Any], document: Document, catalogue:
     notification = mapping(monitor.get("alert_notification"))
     emails = notification.get("emails")
     for number, mail in enumerate(emails if isinstance(emails, list) else []):
-        if not _MAIL.match(str(mail)):
-            yield document.finding(
-                f"create_monitor.alert_notification.emails[{number}]", f"{mail!r} is no mail address"
-            )
+        if problem := limits.mail_problem(str(mail)):
+            yield document.finding(f"create_monitor.alert_notification.emails[{number}]", problem)
 
 
 def _monitor_compute_findings(compute: Mapping[str, Any], document: Document) -> Iterator[Finding]:
