@@ -228,6 +228,24 @@ def meet_champion(
     return Champion(str(version.version), note=f"{note}; promotion.incomparable_champion lets another take its place")
 
 
+def may_be_compared(metadata: Mapping[str, Any], schema: Schema) -> bool:
+    """Return whether a model with this metadata can be compared with one of a schema, as far as that tells.
+
+    The rows tell the rest: `meet_champion`.
+    """
+    trained, rule = Split.from_document(metadata.get(METADATA)), schema.split
+    if trained is None:
+        return False
+    rows = (rule.by, rule.columns, rule.types, rule.salt if rule.by == "hash" else "")
+    known, given = {*metadata.get("classes", ())}, {*schema.classes}
+    return (
+        (trained.by, trained.columns, trained.types, trained.salt) == rows
+        and {*metadata.get(conversion.METADATA, ())} <= {*schema.columns}
+        and bool(known) == bool(given)
+        and known <= given
+    )
+
+
 class _IncomparableError(Exception):
     """Why a champion cannot be compared, in words."""
 

@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,8 @@ _MOST_NAMES = 100
 _MOST_LISTED, _LEAST_SHARE = 10, 0.01
 # A category with more values, in this share of the rows, is a name and not a category.
 _MOST_VALUES, _MOST_DIFFERENT = 50, 0.5
+# What a command line takes as it is.
+_PLAIN = re.compile(r"[\w.:@%+=,-]+")
 # Groups, of which a fifth is held out, so that enough are.
 _LEAST_GROUPS = 5 * MINIMUM_GROUPS
 # What one column alone predicts as well as this is hardly known before the target is.
@@ -116,6 +118,9 @@ def draft(
     if task and task not in modality.tasks:
         raise StepError(f"--task {task}: choose one of {', '.join(modality.tasks)}")
     data = _read(modality, paths, target, encoding)
+    if "train_rows" in (settings.get("responsible_ai") or {}):
+        data = _with_plain_names(data)
+        target = data.files.get("rename", {}).get(target, target)
     guesses = _guess_all(data)
     name, why = _target(guesses, data, modality, target)
     labels, kind, why_task = _labels(guesses[name], data.frame[name], modality, task)
@@ -130,6 +135,9 @@ def draft(
     text = _schema_text(schema_path, head, rule, columns, guesses)
     schema = _loaded(text, modality)
     others = [f"passed over {name}, which is no table ({', '.join(table_file.SUFFIXES)})" for name in data.others]
+    if data.input is None and (renamed := data.files.get("rename")):
+        shown = table_file.column_list([f"{old} -> {new}" for old, new in renamed.items()])
+        notes.append(f"Azure ML's Responsible AI components break at spaces and quotes in a name: {shown}")
     warnings = [*others, *notes, *_problems(data, schema, settings)]
     about = [data.about, f"target: {name} ({why}); {why_task}"]
     if rule:
@@ -165,6 +173,21 @@ def _read(modality: Modality, paths: Sequence[Path], target: str | None, encodin
     about = new_table_file.about(files, len(frame), frame.shape[1], written)
     others = passed_over(folder, table_file.SUFFIXES) if folder else []
     return _Data(frame, written, new_table_file.places(files), about, wanted, tuple(others))
+
+
+def _with_plain_names(data: _Data) -> _Data:
+    """Return data whose columns have names of letters, digits and underscores, unless they are plain enough."""
+    renamed: dict[str, str] = {}
+    for name in map(str, data.frame.columns):
+        if not _PLAIN.fullmatch(name):
+            plain = re.sub(r"\W", "_", name)
+            while plain in data.frame or plain in renamed.values():
+                plain += "_"
+            renamed[name] = plain
+    if not renamed:
+        return data
+    files = {**data.files, "rename": {**data.files.get("rename", {}), **renamed}}
+    return replace(data, frame=data.frame.rename(columns=renamed), files=files)
 
 
 def _input_in(frame: pd.DataFrame, wanted: str, file: Path) -> str:
