@@ -94,7 +94,9 @@ def test_responsible_ai_analyses_the_model_of_a_messy_table_without_an_edit(
     (tmp_path / "hers.csv").write_bytes(content(spanish(customers(300, 1))))
     # A few rows are enough: each takes seconds.
     settings = project / "config" / "model.yml"
-    settings.write_text(settings.read_text(encoding="utf-8").replace("test_rows: 60", "test_rows: 10"), encoding="utf-8")
+    settings.write_text(
+        settings.read_text(encoding="utf-8").replace("test_rows: 60", "test_rows: 10"), encoding="utf-8"
+    )
     drafted = run_with_others(project, "mlops.cli", "schema", str(tmp_path / "hers.csv"), "--accept")
     assert drafted.returncode == 0, drafted.stdout + drafted.stderr
     looped = run_with_others(project, "mlops.cli", "local")
@@ -117,6 +119,12 @@ def test_a_champion_of_other_data_gives_way_by_the_command_that_is_shown(
         looped = run_with_others(project, "mlops.cli", *shown.split(), "--skip-lint")
         assert looped.returncode == 0, looped.stdout[-3000:] + looped.stderr[-3000:]
         assert f"registered version {number}" in looped.stdout
+    # The champion is of these data now, whatever else was edited in the files that a new draft takes the place of.
+    schema = project / "data" / "schema.yml"
+    schema.write_text(schema.read_text(encoding="utf-8").replace("target:", "# mine\ntarget:"), encoding="utf-8")
+    drafted = run_with_others(project, "mlops.cli", "schema", "--accept", "--target", "churned")
+    assert "kept: data/schema.yml" in drafted.stdout
+    assert drafted.stdout.splitlines()[-1] == "next: `uv run mlops local`"
 
 
 def content(given: Content) -> bytes:

@@ -16,6 +16,7 @@ from mlops.lint import Finding, lint_files
 from mlops.local import drafts
 from mlops.responsible_ai.adaptation import adapted
 from mlops.responsible_ai.components import COMPONENTS, VERSION
+from mlops.yaml_text import removed
 
 GATHERED = "insight_4: ${{parent.jobs.causes.outputs.causal}}"
 RANGE = "desired_range: ${{parent.inputs.desired_range}}"
@@ -446,6 +447,22 @@ def test_accepting_the_schema_of_the_sample_changes_no_line_of_the_pipeline(whol
     path = whole.definitions / "pipeline.yml"
     before = path.read_bytes()
     assert adapted(path, [1.0, 2.0]).encode() == before
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("text", "key", "expected"),
+    [
+        ("a: 1\n# of b\nb: 2\n\n# of c\nc: 3\n", "b", "a: 1\n\n# of c\nc: 3\n"),
+        ("# of both\na: 1\nb: 2\n", "a", "# of both\nb: 2\n"),
+        ("s:\n  a: {x: 1, y: 2}\n  b: 2\n", "s.a.x", "s:\n  a: {y: 2}\n  b: 2\n"),
+        ("s:\n  # of a\n  a:\n    - 1\n    - 2\nt: 1", "s.a", "t: 1"),
+        ("a: 1\nb: |\n  text\n  more\nc: 3", "b", "a: 1\nc: 3"),
+        ("a: 1\nb: 2 # here", "b", "a: 1\n"),
+    ],
+)
+def test_a_key_is_removed_with_what_is_about_it(text: str, key: str, expected: str, newline: str) -> None:
+    assert removed(text.replace("\n", newline), key) == expected.replace("\n", newline)
 
 
 def test_another_target_comes_back_to_a_regression(whole: Project, tmp_path: Path) -> None:

@@ -44,6 +44,8 @@ _GOOD_NEWS = ("yes", "true", "1", "y", "t", "positive", "pos")
 # An integer with more values is not a class, unless the task says so; and a class is not as rare as this.
 _MOST_CLASSES = 10
 _MOST_NAMES = 100
+# So many classes are usual; a column with more is rather a note on each example.
+_FEW_NAMES = 20
 # More values than this are listed for no feature, and a rarer one may have relatives that are not in these files.
 _MOST_LISTED, _LEAST_SHARE = 10, 0.01
 # A category with more values, in this share of the rows, is a name and not a category.
@@ -142,6 +144,10 @@ def draft(
     about = [data.about, f"target: {name} ({why}); {why_task}"]
     if rule:
         about.append(f"held out: {_held_out(rule)}")
+    elif data.input is None:
+        about.append(
+            "held out: by the values of all features; another feature moves rows, unless `split.key` has a key"
+        )
     table = [_row(each, name, rule, data.input) for each in guesses.values()]
     usable = [guesses[each] for each in (_features(guesses, name) if data.input is None else guesses) if each != name]
     return Draft(text, _settings(schema, labels, usable, settings), about, table, warnings, data.places)
@@ -287,7 +293,11 @@ def _target(guesses: Mapping[str, Guess], data: _Data, modality: Modality, given
     for name in names:
         if found := [each for each in usable if each.lower() == name]:
             return found[0], "its name says so"
-    if usable and (usable[-1] == others[-1] or modality.input_column is not None):
+    if modality.input_column is not None:
+        few = [name for name in usable if guesses[name].different <= _FEW_NAMES] or usable
+        if len(few) == 1:
+            return few[0], "no other column could be it"
+    elif usable and usable[-1] == others[-1]:
         return usable[-1], "it is the last column; --target names another one"
     raise StepError(f"no column is clearly the target: name it with --target; the columns are {', '.join(others)}")
 
