@@ -454,7 +454,7 @@ def test_features_that_fail_where_the_schema_allows_missing_values_are_named_alt
 def test_the_lint_and_prep_hold_the_added_columns_to_their_limits(project, capsys, added, line):
     document = {**SCHEMA, "features": {**ADDED, **added}}
     project.schema.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-    expected = f"what features.py adds does not fit {project.schema}: {line}"
+    expected = f"{features.PATH}: what it adds does not fit {project.schema}: {line}"
     assert expected in prep_error(project, capsys)
     [found] = check_settings(MODALITY, project.schema, project.settings)
     assert found.startswith(expected)

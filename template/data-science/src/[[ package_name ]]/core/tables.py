@@ -183,7 +183,7 @@ def added_breaches(made: pd.DataFrame, schema: Schema, *, few: bool = False) -> 
     for name, column in schema.added.items() if len(made) else ():
         known = replace(column, missing=1.0) if few and column.missing else column
         problems += [f"{name}: {problem}" for problem in _breaches(made[name], made[name].to_numpy(), known, 0)]
-    return f"what {features.PATH.name} adds does not fit {schema.source}: {'; '.join(problems)}" if problems else ""
+    return f"{features.PATH}: what it adds does not fit {schema.source}: {'; '.join(problems)}" if problems else ""
 
 
 def some_rows(folder: Path, schema: Schema) -> pd.DataFrame | None:

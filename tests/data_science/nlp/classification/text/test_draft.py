@@ -26,7 +26,7 @@ def test_a_column_with_few_values_is_the_target_wherever_it_is(tmp_path, votes):
 
 
 def test_two_columns_with_few_values_are_a_question(tmp_path):
-    with pytest.raises(StepError, match="no column is clearly the target: name it with --target; .* place, channel"):
+    with pytest.raises(StepError, match=r"no column is clearly the target: name it with --target; .* place, channel"):
         drafted(tmp_path, table())
     assert drafted(tmp_path, table(), target="place")["target"] == "place"
 
