@@ -14,7 +14,7 @@ from seeded import ROOT, assert_named, copied
 from mlops.config import Project
 from mlops.lint import Finding, lint_files
 from mlops.local import drafts
-from mlops.responsible_ai.adaptation import adapted
+from mlops.local.adaptation import adapted
 from mlops.responsible_ai.components import COMPONENTS, VERSION
 from mlops.yaml_text import removed
 

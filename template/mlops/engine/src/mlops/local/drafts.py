@@ -148,7 +148,7 @@ def _adapt_pipeline(project: Project, modality: Any, schema: Any, before: Path, 
         return []
     from mlops.lint.checks import relative
     from mlops.lint.responsible_ai import value_findings
-    from mlops.responsible_ai.adaptation import adapted
+    from mlops.local.adaptation import adapted
 
     values: dict[str, list[object]] = {}
     with suppress(error):
