@@ -83,10 +83,11 @@ idempotency: $(UV)  ## apply, plan again, change and destroy with the real azure
 	@[ -d "$(MLOPS_AZURERM)" ] || terraform -chdir=template/infrastructure/terraform/modules/data-lake providers mirror "$(MLOPS_AZURERM)"
 	MLOPS_AZURERM="$(MLOPS_AZURERM)" $(UV) run pytest -n 4 tests/test_idempotency.py
 
-benchmark: $(UV)  ## render time, overhead of the local runner, serving beside FastAPI and MLflow, Terraform beside Bicep, training of tables, images and texts beside plain libraries
+benchmark: $(UV)  ## render time, overhead of the local runner, messy files up to a promoted model, serving beside FastAPI and MLflow, Terraform beside Bicep, training of tables, images and texts beside plain libraries
 	@[ -e demo ] || $(MAKE) demo
 	$(UV) run python benchmarks/render.py --rounds $(ROUNDS)
 	$(UV) run --project demo python benchmarks/local_overhead.py demo --rounds $(ROUNDS)
+	$(UV) run --project demo python benchmarks/messy_files.py demo --rounds $(ROUNDS)
 	$(UV) run --project demo python benchmarks/serving.py demo --rounds $(ROUNDS)
 	$(UV) run --project demo python benchmarks/tables_training.py demo --rounds $(ROUNDS)
 	$(UV) run python benchmarks/parity.py

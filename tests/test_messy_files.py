@@ -86,6 +86,25 @@ def test_a_messy_table_becomes_a_promoted_model_by_two_commands_and_later_files_
     assert decision(project)["promote"] is True
 
 
+@pytest.mark.about(mlops_version="rai-aml-cli-v2")
+def test_responsible_ai_analyses_the_model_of_a_messy_table_without_an_edit(
+    render: Render, run_with_others: Run, tmp_path: Path
+) -> None:
+    project = shutil.copytree(render(mlops_version="rai-aml-cli-v2"), tmp_path / "project")
+    (tmp_path / "hers.csv").write_bytes(content(spanish(customers(300, 1))))
+    # A few rows are enough: each takes seconds.
+    settings = project / "config" / "model.yml"
+    settings.write_text(
+        settings.read_text(encoding="utf-8").replace("test_rows: 60", "test_rows: 10"), encoding="utf-8"
+    )
+    drafted = run_with_others(project, "mlops.cli", "schema", str(tmp_path / "hers.csv"), "--accept")
+    assert drafted.returncode == 0, drafted.stdout + drafted.stderr
+    looped = run_with_others(project, "mlops.cli", "local")
+    assert looped.returncode == 0, looped.stdout[-3000:] + looped.stderr[-3000:]
+    assert "registered version 1" in looped.stdout
+    assert (project / ".local" / "report" / "score_card" / "score-card.html").is_file()
+
+
 def test_a_champion_of_other_data_gives_way_by_the_command_that_is_shown(
     render: Render, run_with_others: Run, tmp_path: Path
 ) -> None:
@@ -100,6 +119,12 @@ def test_a_champion_of_other_data_gives_way_by_the_command_that_is_shown(
         looped = run_with_others(project, "mlops.cli", *shown.split(), "--skip-lint")
         assert looped.returncode == 0, looped.stdout[-3000:] + looped.stderr[-3000:]
         assert f"registered version {number}" in looped.stdout
+    # The champion is of these data now, whatever else was edited in the files that a new draft takes the place of.
+    schema = project / "data" / "schema.yml"
+    schema.write_text(schema.read_text(encoding="utf-8").replace("target:", "# mine\ntarget:"), encoding="utf-8")
+    drafted = run_with_others(project, "mlops.cli", "schema", "--accept", "--target", "churned")
+    assert "kept: data/schema.yml" in drafted.stdout
+    assert drafted.stdout.splitlines()[-1] == "next: `uv run mlops local`"
 
 
 def content(given: Content) -> bytes:

@@ -122,6 +122,15 @@ def test_differences_are_against_the_champion_and_leave_out_what_did_not_come_so
     assert "1 differs from 2 in\n  depth: 3 -> 1\n" in shown
 
 
+def test_many_differences_are_cut_unless_the_runs_are_chosen() -> None:
+    many = experiment(2, 7.0, params={f"setting_{n:02}": "1" for n in range(20)})
+    both = compared(history(experiment(1, 9.0, params={"held_out": "same"}), many))
+    shown = [line for line in lines(both) if (line.startswith("  ") and "setting" in line) or "more" in line]
+    assert shown[0] == "  setting_00: not set -> 1"
+    assert shown[6:] == ["  and 14 more: `uv run mlops compare 1 2` shows them"]
+    assert sum("setting" in line for line in lines(both, whole=True)) == 20
+
+
 @pytest.mark.parametrize(
     ("tags", "reason"),
     [
@@ -219,6 +228,31 @@ def test_a_run_is_named_by_its_number_and_what_is_different(begin: tuple[MlflowC
     assert client.get_run(runs[4]).data.tags["overrides"] == "training.hyperparameters.depth=1 " * 9
 
 
+def test_a_run_with_the_settings_of_the_files_is_named_by_what_was_edited_since_the_last_one(
+    begin: tuple[MlflowClient, Begin],
+) -> None:
+    client, start = begin
+
+    def ended(params: dict[str, str], overrides: str = "", **options: Any) -> str:
+        identity = start(overrides, **options)
+        client.log_batch(identity, params=[Param(key, value) for key, value in params.items()])
+        end_run(client, identity)
+        return str(client.get_run(identity).info.run_name)
+
+    first = {"depth": "3", "promotion.floor": "9", "code": "a", "data": "a", "schema": "a", "held_out": "a"}
+    assert ended(first) == "1 as in model.yml"
+    assert ended(first) == "2 (same as 1)"
+    assert ended(first | {"depth": "5"}, "training.hyperparameters.depth=5") == "3 depth=5"
+    assert ended(first, name="mine") == "4 mine"
+    assert ended(first) == "5 (same as 4)"
+    assert ended(first | {"depth": "4", "promotion.floor": "8"}) == "6 depth=4 promotion.floor=8"
+    assert ended({**first, "depth": "4", "promotion.floor": "8"}) == "7 (same as 6)"
+    later = {key: value for key, value in first.items() if key != "promotion.floor"} | {"data": "b", "held_out": "b"}
+    assert ended(later | {"rate": "1", "code": "b"}) == "8 depth=3 rate=1 other code other data no promotion.floor"
+    assert ended({}) == "9 as in model.yml"  # it ended before it had read the settings
+    assert ended(later | {f"setting_{n}": "1" for n in range(20)}).endswith("...")
+
+
 def test_the_last_runs_are_read_with_that_of_the_champion(
     project: Project, begin: tuple[MlflowClient, Begin], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,7 +321,7 @@ def test_the_options_of_the_command_line_choose_runs_and_metric(
         client.log_batch(identity, metrics, [Param("held_out", "same")], tags)
         end_run(client, identity)
     assert run("compare", "--metric", "r2") == 0
-    assert "best: run 2 as in model.yml, r2 0.2\n" in capsys.readouterr().out
+    assert "best: run 2 (same as 1), r2 0.2\n" in capsys.readouterr().out
     assert run("compare", "--last", "1") == 0
     shown = capsys.readouterr().out
     assert "scored on 99 held-out rows; lower mae is better\n" in shown

@@ -5,6 +5,7 @@
 
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -166,6 +167,18 @@ def test_of_two_runs_at_once_the_second_one_waits_and_says_for_whom(loop: Loop) 
         (waited,) = [n for n, outcome in enumerate(outcomes) if "waiting" in outcome.output]
         assert f"waiting    for the run of process {both[1 - waited].process}, begun at " in outcomes[waited].output
         assert "stays the champion" in (first, second)[waited].output
+
+
+def test_who_does_not_wait_ends_in_one_line_and_leaves_the_folder_to_the_other_run(loop: Loop) -> None:
+    with held(loop.local):
+        outcome = loop.run(None, "local", "--skip-lint", "--no-wait")
+        assert (outcome.code, outcome.output) == (1, "")
+        assert re.fullmatch(
+            rf"error: the run of process {os.getpid()}, begun at [\d:]+, uses {re.escape(str(loop.local))}: "
+            r"repeat this without --no-wait, or when that has ended\n",
+            outcome.errors,
+        )
+        assert (loop.local / "lock.txt").is_file()
 
 
 def test_who_waits_names_no_run_that_has_ended_and_reads_no_half_of_a_name(tmp_path: Path) -> None:

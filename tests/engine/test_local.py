@@ -21,6 +21,7 @@ from rendered import HERE
 from mlops import definitions
 from mlops.errors import UserError
 from mlops.lint import Finding
+from mlops.local import comparison
 from mlops.local import run as local
 from mlops.local.comparison import compare
 from mlops.local.experiments import read_history
@@ -64,7 +65,8 @@ class Experiment:
 
 @pytest.fixture(scope="module")
 def experiment(loop: Loop) -> Experiment:
-    options = {"register": False, "name": "50 trees", "overrides": "training.hyperparameters.max_iter=50"}
+    overrides = "training.hyperparameters.max_iter=50"
+    options = {"register": False, "name": "50 trees", "overrides": overrides, "wait": False}
     return Experiment(loop.project, *run(loop.project, skip_lint=True, **options))
 
 
@@ -129,7 +131,7 @@ def test_the_steps_runs_are_children_of_one_run_per_pipeline(loop: Loop) -> None
     runs = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
     parents = {run.info.run_id: run.info for run in runs if "mlflow.parentRunId" not in run.data.tags}
     children = [run.data.tags["mlflow.parentRunId"] for run in runs if "mlflow.parentRunId" in run.data.tags]
-    assert {info.run_name for info in parents.values()} >= {"1 as in model.yml", "2 as in model.yml"}
+    assert {info.run_name for info in parents.values()} >= {"1 as in model.yml", "2 (same as 1)"}
     assert {info.status for info in parents.values()} == {"FINISHED"}
     assert set(children) == set(parents)
 
@@ -161,13 +163,23 @@ def test_an_experiment_scores_a_model_and_leaves_registry_and_champion_alone(exp
     assert not list(experiment.result.run.rglob("registration.json"))
 
 
+def test_an_experiment_with_another_share_of_test_rows_goes_on_and_says_that_it_cannot_be_compared(loop: Loop) -> None:
+    # No more rows are held out than from the champion's training, which may have seen them therefore.
+    _, printed = run(loop.project, skip_lint=True, register=False, overrides="training.test_size=0.3")
+    (line,) = (line for line in printed if "cannot be compared" in line)
+    assert "20% held out, and these by" in line
+    assert line.endswith("; this is an experiment, and it stays the champion")
+    shown = "\n".join(comparison.lines(comparison.compared(read_history(loop.project, 9))))
+    assert "These cannot be compared with those above: they have other held-out examples" in shown
+
+
 def test_a_comparison_tells_what_was_different_what_came_of_it_and_who_is_the_champion(
     experiment: Experiment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = compare(experiment.project, chosen=["1", "2", "50 trees"], metric="r2")
     shown = capsys.readouterr().out
     assert re.search(r"^[* ] 1 as in model\.yml +[\d.]+ +[\d.]+ +[\d.]+  champion, version 1$", shown, re.M)
-    assert re.search(r"^[* ] 2 as in model\.yml +[\d.]+ +[\d.]+ +[\d.]+  not promoted$", shown, re.M)
+    assert re.search(r"^[* ] 2 \(same as 1\) +[\d.]+ +[\d.]+ +[\d.]+  not promoted$", shown, re.M)
     assert re.search(r"^[* ] \d+ 50 trees .*  not registered \(--no-register\)$", shown, re.M)
     assert "all scored on the same 1,741 held-out rows; higher r2 is better" in shown
     assert "\n2 is as 1\n" in shown

@@ -1,7 +1,11 @@
 """What the lint knows of Azure ML's Responsible AI components: seeded errors in copies of the shipped pipeline."""
 
+import json
 import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -9,7 +13,10 @@ from seeded import ROOT, assert_named, copied
 
 from mlops.config import Project
 from mlops.lint import Finding, lint_files
+from mlops.local import drafts
+from mlops.local.adaptation import adapted
 from mlops.responsible_ai.components import COMPONENTS, VERSION
+from mlops.yaml_text import removed
 
 GATHERED = "insight_4: ${{parent.jobs.causes.outputs.causal}}"
 RANGE = "desired_range: ${{parent.inputs.desired_range}}"
@@ -371,3 +378,114 @@ def test_the_analysis_has_the_columns_that_features_adds_and_not_what_they_are_m
     assert "weekday" in found.message
     assert "tailnum" not in found.message
     assert "load" not in found.message
+
+
+# --- what `mlops schema --accept` writes
+
+
+def bills(path: Path, target: str, value: Callable[[int], object]) -> Path:
+    """Write a table of other columns than those of the sample, the last of which follows from the others."""
+    rows = (
+        f"{n},{1 + n % 28}.{1 + n % 12}.2023,{'ab'[n % 2]},{n % 7},{n % 13},{value(n % 7 + n % 13)}\n"
+        for n in range(200)
+    )
+    path.write_text(f"id,since,sort,amount,weight,{target}\n" + "".join(rows), encoding="utf-8")
+    return path
+
+
+def accepted(project: Project, file: Path) -> tuple[dict[str, Any], str]:
+    """Draft the schema of a file and accept it; return the pipeline, and as text."""
+    drafts.write_draft(project, [file], accepted=True)
+    drafts.accept(project)
+    text = (project.definitions / "pipeline.yml").read_text(encoding="utf-8")
+    return yaml.safe_load(text), text
+
+
+@pytest.fixture
+def whole(project: Project) -> Project:
+    """The project with its data."""
+    for name in ("raw", "production"):
+        shutil.copytree(ROOT / "data" / name, project.data / name)
+    return project
+
+
+def test_an_accepted_regression_needs_no_edit_of_the_pipeline(
+    whole: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (whole.definitions / "pipeline.yml").read_bytes()
+    document, text = accepted(whole, bills(tmp_path / "bills.csv", "paid", lambda n: n + 0.5))
+    assert findings(whole) == []
+    inputs = document["inputs"]
+    assert (inputs["task_type"], inputs["target"], inputs["categories"]) == ("regression", "paid", '["sort"]')
+    assert (inputs["desired_range"], inputs["treatments"]) == ("[0.5, 9.5]", '["amount"]')
+    assert (whole.data / "before" / "1" / "mlops" / "aml-cli-v2" / "pipeline.yml").read_bytes() == before
+    assert [line for line in before.decode().splitlines() if "# " in line] == [
+        line for line in text.splitlines() if "# " in line
+    ]
+    assert "mlops/aml-cli-v2/pipeline.yml" in capsys.readouterr().out
+
+
+def test_an_accepted_classification_asks_what_would_change_the_class(whole: Project, tmp_path: Path) -> None:
+    document, _ = accepted(whole, bills(tmp_path / "bills.csv", "paid", lambda n: "late" if n > 9 else "soon"))
+    assert findings(whole) == []
+    assert "desired_range" not in document["inputs"]
+    assert document["jobs"]["what_if"]["inputs"]["desired_class"] == "opposite"
+
+
+def test_what_knows_two_classes_at_most_is_left_out_for_three_and_named(
+    whole: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = bills(tmp_path / "bills.csv", "paid", lambda n: ["early", "soon", "late"][n // 7])
+    document, _ = accepted(whole, file)
+    assert findings(whole) == []
+    assert set(document["jobs"]) & {"causes", "score_card"} == set()
+    assert "score_card" not in document["outputs"]
+    assert "pipeline.yml: causes, score_card are left out" in capsys.readouterr().out
+
+
+def test_accepting_the_schema_of_the_sample_changes_no_line_of_the_pipeline(whole: Project) -> None:
+    path = whole.definitions / "pipeline.yml"
+    before = path.read_bytes()
+    assert adapted(path, [1.0, 2.0]).encode() == before
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("text", "key", "expected"),
+    [
+        ("a: 1\n# of b\nb: 2\n\n# of c\nc: 3\n", "b", "a: 1\n\n# of c\nc: 3\n"),
+        ("# of both\na: 1\nb: 2\n", "a", "# of both\nb: 2\n"),
+        ("s:\n  a: {x: 1, y: 2}\n  b: 2\n", "s.a.x", "s:\n  a: {y: 2}\n  b: 2\n"),
+        ("s:\n  # of a\n  a:\n    - 1\n    - 2\nt: 1", "s.a", "t: 1"),
+        ("a: 1\nb: |\n  text\n  more\nc: 3", "b", "a: 1\nc: 3"),
+        ("a: 1\nb: 2 # here", "b", "a: 1\n"),
+    ],
+)
+def test_a_key_is_removed_with_what_is_about_it(text: str, key: str, expected: str, newline: str) -> None:
+    assert removed(text.replace("\n", newline), key) == expected.replace("\n", newline)
+
+
+def test_another_target_comes_back_to_a_regression(whole: Project, tmp_path: Path) -> None:
+    accepted(whole, bills(tmp_path / "one.csv", "paid", lambda n: "late" if n > 9 else "soon"))
+    document, _ = accepted(whole, bills(tmp_path / "two.csv", "cost", lambda n: n * 2.5))
+    assert findings(whole) == []
+    assert "desired_class" not in document["jobs"]["what_if"]["inputs"]
+    assert json.loads(document["jobs"]["what_if"]["inputs"]["desired_range"]) == [0.0, 22.5]
+
+
+@pytest.mark.parametrize("target", ["paid at last", "customer's bill"])
+def test_a_target_that_breaks_the_command_gets_another_name(whole: Project, tmp_path: Path, target: str) -> None:
+    document, _ = accepted(whole, bills(tmp_path / "bills.csv", target, lambda n: n + 0.5))
+    assert findings(whole) == []
+    assert document["inputs"]["target"] == re.sub(r"\W", "_", target)
+    schema = yaml.safe_load(whole.schema.read_text(encoding="utf-8"))
+    assert schema["files"]["rename"] == {target: re.sub(r"\W", "_", target)}
+
+
+def test_a_part_of_a_date_is_a_feature_and_the_date_is_none(whole: Project, tmp_path: Path) -> None:
+    accepted(whole, bills(tmp_path / "bills.csv", "paid", lambda n: n + 0.5))
+    path = whole.definitions / "pipeline.yml"
+    edit(path, ('features_to_vary: \'["sort", "amount", "weight"]\'', "features_to_vary: '[\"since_month\"]'"))
+    assert findings(whole) == []
+    edit(path, ("since_month", "since"))
+    assert [finding.where for finding in findings(whole)] == ["inputs.features_to_vary"]

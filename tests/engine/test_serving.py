@@ -271,12 +271,33 @@ def test_two_workers_answer_at_the_same_time_and_end_with_the_server(
         assert not waits.done()
         (endpoint.champion.folder.parent / "go on").touch()
         assert waits.result(60) == {"predictions": [10.0]}
-        with pytest.raises(UserError, match=r"answered 503: .*a worker of the endpoint has died.*start it again"):
-            endpoint.score(request_of("die"))
     assert started == 2
     assert set(multiprocessing.active_children()) <= before
     assert capfd.readouterr() == ("", "")
     assert endpoint.log.read_text(encoding="utf-8").count("loaded 10.0") == 2
+
+
+def test_a_dead_worker_costs_no_request_and_a_new_one_takes_its_place(
+    project: Project, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = set(multiprocessing.active_children())
+    with serving.Endpoint(project, workers=2) as endpoint, ThreadPoolExecutor(4) as clients:
+        waits = clients.submit(endpoint.score, request_of("wait"))
+        first = set(multiprocessing.active_children()) - before
+        first.pop().kill()
+        answers = list(clients.map(endpoint.score, map(request_of, (1, 2, 3))))
+        assert [answer["predictions"] for answer in answers] == [[10.0], [20.0], [30.0]]
+        # What the dead worker, or the one that went with it, was about to answer is answered by another.
+        (endpoint.champion.folder.parent / "go on").touch()
+        assert waits.result(60) == {"predictions": [10.0]}
+        assert len(set(multiprocessing.active_children()) - before) == 2
+        with pytest.raises(UserError, match=r"answered 503: .*two workers of the endpoint died of this request: send"):
+            endpoint.score(request_of("die"))
+        assert endpoint.score(request_of(4)) == {"predictions": [40.0]}
+        assert len(set(multiprocessing.active_children()) - before) == 2
+    assert set(multiprocessing.active_children()) <= before
+    line = "workers    a worker has died: 2 new ones take the place of all\n"
+    assert capfd.readouterr() == (line * 3, "")
 
 
 def test_workers_that_cannot_load_the_model_are_one_line_with_the_log(project: Project) -> None:

@@ -1,6 +1,7 @@
 """The search for hyperparameters on this machine: what is printed, what is trained, and what config/model.yml keeps."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from mlops.config import Project, load_yaml
 from mlops.errors import UserError
 from mlops.local import tuning
 from mlops.local.runner import RunResult, local_folder
+from mlops.local.store import held
 
 BEST = {"rate": 0.05, "kind": "b", "tree.depth": 3}
 OVERRIDES = "training.hyperparameters.rate=0.05 training.hyperparameters.kind=b training.hyperparameters.tree.depth=3"
@@ -128,8 +130,19 @@ def test_a_stopped_search_says_how_it_goes_on(
     project: Project, steps: Steps, capsys: pytest.CaptureFixture[str]
 ) -> None:
     steps.stops = True
-    assert run("tune", "--skip-lint") == 1
-    assert "what was tried is kept, and `uv run mlops tune` goes on from there" in capsys.readouterr().err
+    assert run("tune", "--skip-lint") == 130
+    shown = capsys.readouterr()
+    assert shown.out.splitlines()[-1] == "kept       what was tried: `uv run mlops tune` goes on from there"
+    assert shown.err == "stopped\n"
+
+
+def test_a_search_that_does_not_wait_ends_where_another_run_uses_the_folder(
+    project: Project, steps: Steps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with held(local_folder(project)):
+        assert run("tune", "--no-wait") == 1
+    assert capsys.readouterr().err.startswith(f"error: the run of process {os.getpid()}, begun at ")
+    assert steps.inputs == {}
 
 
 def test_without_a_section_there_is_a_remedy(project: Project, steps: Steps) -> None:
@@ -157,7 +170,6 @@ def test_a_finding_of_the_lint_ends_a_search_before_it_begins(project: Project, 
     ("words", "remedy"),
     [
         (["--job", "a"], "--job is for a search on Azure ML: name its --environment too"),
-        (["--no-wait"], "--no-wait is for a search on Azure ML"),
         (["--dry-run"], "--dry-run is for a search on Azure ML"),
         (["-e", "dev", "--skip-lint"], "--skip-lint and --port are for a search on this machine"),
     ],

@@ -101,7 +101,16 @@ def _evaluate(
         return challenger if examples is test else model_predictions(model, MODALITY, examples).within(classes)
 
     replaceable = policy.incomparable_champion == REPLACE
-    met = meet_champion(arguments.model_name, MODALITY, schema, held_out, test, train=train, replace=replaceable)
+    met = meet_champion(
+        arguments.model_name,
+        MODALITY,
+        schema,
+        held_out,
+        test,
+        train=train,
+        replace=replaceable,
+        experiment=pipeline_run.is_experiment(),
+    )
     # Champion and challenger are compared where neither was trained; all else is judged on all held-out rows.
     everything = np.arange(len(actual))
     compared = everything if met.unseen is None else np.flatnonzero(met.unseen)

@@ -184,6 +184,15 @@ def test_a_champion_that_cannot_be_compared_stops_the_step_and_serves_on(project
     assert line.endswith("--overrides promotion.incomparable_champion=replace")
 
 
+def test_an_experiment_goes_on_beside_a_champion_that_cannot_be_compared_and_says_so(project, models, monkeypatch):
+    monkeypatch.setenv("MLOPS_EXPERIMENT", "true")
+    set_champion(models["other salt"])
+    decision = run(project)["decision"]
+    assert (decision["champion"], decision["champion_version"]) == (None, "1")
+    assert decision["note"].startswith(f"champion v1 cannot be compared: {INCOMPARABLE['other salt']}")
+    assert decision["note"].endswith("; this is an experiment, and it stays the champion")
+
+
 @pytest.mark.parametrize("which", INCOMPARABLE)
 def test_by_a_setting_for_one_run_it_is_replaced_without_a_comparison(project, models, which):
     set_champion(models[which])

@@ -451,10 +451,20 @@ def test_features_that_fail_where_the_schema_allows_missing_values_are_named_alt
     ],
     ids=["too small", "missing", "not among the values"],
 )
-def test_prep_holds_the_added_columns_to_their_limits(project, capsys, added, line):
+def test_the_lint_and_prep_hold_the_added_columns_to_their_limits(project, capsys, added, line):
     document = {**SCHEMA, "features": {**ADDED, **added}}
     project.schema.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-    assert f"what features.py adds does not fit {project.schema}: {line}" in prep_error(project, capsys)
+    expected = f"{features.PATH}: what it adds does not fit {project.schema}: {line}"
+    assert expected in prep_error(project, capsys)
+    [found] = check_settings(MODALITY, project.schema, project.settings)
+    assert found.startswith(expected)
+
+
+def test_the_lint_which_reads_some_rows_leaves_a_share_of_missing_values_to_prep(project, capsys):
+    document = {**SCHEMA, "features": {**ADDED, "load": {"type": "number", "missing": 0.0001}}}
+    project.schema.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    assert "more than the allowed" in prep_error(project, capsys)
+    assert check_settings(MODALITY, project.schema, project.settings) == []
 
 
 def test_features_that_add_a_column_without_a_list_are_named(write, folders):

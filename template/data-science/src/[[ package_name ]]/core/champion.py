@@ -179,6 +179,7 @@ def meet_champion(
     train: Examples | None = None,
     replace: bool = False,
     embed: bool = False,
+    experiment: bool = False,
 ) -> Champion:
     """Return the champion with its predictions for the held-out examples, and for others.
 
@@ -191,9 +192,10 @@ def meet_champion(
         train: what its challenger was trained on; None if that plays no part.
         replace: whether a champion that cannot be compared may be replaced without a comparison.
         embed: whether its embeddings are needed too.
+        experiment: whether no challenger takes its place, so that one without a comparison stops nothing.
 
     Raises:
-        StepError: its files cannot be fetched; or it cannot be compared, and `replace` is false.
+        StepError: its files cannot be fetched; or it cannot be compared, without `replace` and `experiment`.
     """
     version = champion(MlflowClient(), name)
     if version is None:
@@ -220,12 +222,32 @@ def meet_champion(
             return Champion(str(version.version), scored, "; ".join(filter(None, notes)), found, unseen)
         except _IncomparableError as error:
             note = f"champion v{version.version} cannot be compared: {error}"
+    if experiment and not replace:
+        return Champion(str(version.version), note=f"{note}; this is an experiment, and it stays the champion")
     if not replace:
         raise StepError(
             f"{note}. It stays the champion. Restore what it needs, if possible; or let a model that passes all "
             "other conditions take its place without a comparison: --overrides promotion.incomparable_champion=replace"
         )
     return Champion(str(version.version), note=f"{note}; promotion.incomparable_champion lets another take its place")
+
+
+def may_be_compared(metadata: Mapping[str, Any], schema: Schema) -> bool:
+    """Return whether a model with this metadata can be compared with one of a schema, as far as that tells.
+
+    The rows tell the rest: `meet_champion`.
+    """
+    trained, rule = Split.from_document(metadata.get(METADATA)), schema.split
+    if trained is None:
+        return False
+    rows = (rule.by, rule.columns, rule.types, rule.salt if rule.by == "hash" else "")
+    known, given = {*metadata.get("classes", ())}, {*schema.classes}
+    return (
+        (trained.by, trained.columns, trained.types, trained.salt) == rows
+        and {*metadata.get(conversion.METADATA, ())} <= {*schema.columns}
+        and bool(known) == bool(given)
+        and known <= given
+    )
 
 
 class _IncomparableError(Exception):

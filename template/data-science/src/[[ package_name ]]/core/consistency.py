@@ -28,7 +28,7 @@ from .settings import (
     shows_examples,
 )
 from .step import StepError
-from .tables import some_rows
+from .tables import added_breaches, some_rows
 from .tuning import problems as tuning_problems
 
 SECTIONS = ("training", "evaluation", "promotion", "fairness", "responsible_ai", "drift", "tuning")
@@ -120,10 +120,15 @@ def _check_features(problems: _Problems, schema: Schema, raw: Path) -> None:
     """Try features.py on some rows of the data, if they are here; `prep` does with all of them."""
     if not features.is_used(schema):
         return
-    features.project_features(schema)
-    rows = some_rows(raw, schema)
-    if rows is not None:
-        problems += features.problems(rows, schema)
+    own, rows = features.project_features(schema), some_rows(raw, schema)
+    if rows is None:
+        return
+    if wrong := features.problems(rows, schema):
+        problems += wrong
+    elif own and (
+        breach := added_breaches(pd.DataFrame(own.compute(features.request_columns(rows, schema))), schema, few=True)
+    ):
+        problems += [breach]
 
 
 def load_training(modality: Modality, schema: Schema, path: Path, overrides: str = "") -> dict[str, Any]:

@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -44,10 +44,14 @@ _GOOD_NEWS = ("yes", "true", "1", "y", "t", "positive", "pos")
 # An integer with more values is not a class, unless the task says so; and a class is not as rare as this.
 _MOST_CLASSES = 10
 _MOST_NAMES = 100
+# So many classes are usual; a column with more is rather a note on each example.
+_FEW_NAMES = 20
 # More values than this are listed for no feature, and a rarer one may have relatives that are not in these files.
 _MOST_LISTED, _LEAST_SHARE = 10, 0.01
 # A category with more values, in this share of the rows, is a name and not a category.
 _MOST_VALUES, _MOST_DIFFERENT = 50, 0.5
+# What a command line takes as it is.
+_PLAIN = re.compile(r"[\w.:@%+=,-]+")
 # Groups, of which a fifth is held out, so that enough are.
 _LEAST_GROUPS = 5 * MINIMUM_GROUPS
 # What one column alone predicts as well as this is hardly known before the target is.
@@ -116,6 +120,9 @@ def draft(
     if task and task not in modality.tasks:
         raise StepError(f"--task {task}: choose one of {', '.join(modality.tasks)}")
     data = _read(modality, paths, target, encoding)
+    if "train_rows" in (settings.get("responsible_ai") or {}):
+        data = _with_plain_names(data)
+        target = data.files.get("rename", {}).get(target, target)
     guesses = _guess_all(data)
     name, why = _target(guesses, data, modality, target)
     labels, kind, why_task = _labels(guesses[name], data.frame[name], modality, task)
@@ -130,10 +137,17 @@ def draft(
     text = _schema_text(schema_path, head, rule, columns, guesses)
     schema = _loaded(text, modality)
     others = [f"passed over {name}, which is no table ({', '.join(table_file.SUFFIXES)})" for name in data.others]
+    if data.input is None and (renamed := data.files.get("rename")):
+        shown = table_file.column_list([f"{old} -> {new}" for old, new in renamed.items()])
+        notes.append(f"Azure ML's Responsible AI components break at spaces and quotes in a name: {shown}")
     warnings = [*others, *notes, *_problems(data, schema, settings)]
     about = [data.about, f"target: {name} ({why}); {why_task}"]
     if rule:
         about.append(f"held out: {_held_out(rule)}")
+    elif data.input is None:
+        about.append(
+            "held out: by the values of all features; another feature moves rows, unless `split.key` has a key"
+        )
     table = [_row(each, name, rule, data.input) for each in guesses.values()]
     usable = [guesses[each] for each in (_features(guesses, name) if data.input is None else guesses) if each != name]
     return Draft(text, _settings(schema, labels, usable, settings), about, table, warnings, data.places)
@@ -165,6 +179,21 @@ def _read(modality: Modality, paths: Sequence[Path], target: str | None, encodin
     about = new_table_file.about(files, len(frame), frame.shape[1], written)
     others = passed_over(folder, table_file.SUFFIXES) if folder else []
     return _Data(frame, written, new_table_file.places(files), about, wanted, tuple(others))
+
+
+def _with_plain_names(data: _Data) -> _Data:
+    """Return data whose columns have names of letters, digits and underscores, unless they are plain enough."""
+    renamed: dict[str, str] = {}
+    for name in map(str, data.frame.columns):
+        if not _PLAIN.fullmatch(name):
+            plain = re.sub(r"\W", "_", name)
+            while plain in data.frame or plain in renamed.values():
+                plain += "_"
+            renamed[name] = plain
+    if not renamed:
+        return data
+    files = {**data.files, "rename": {**data.files.get("rename", {}), **renamed}}
+    return replace(data, frame=data.frame.rename(columns=renamed), files=files)
 
 
 def _input_in(frame: pd.DataFrame, wanted: str, file: Path) -> str:
@@ -264,7 +293,11 @@ def _target(guesses: Mapping[str, Guess], data: _Data, modality: Modality, given
     for name in names:
         if found := [each for each in usable if each.lower() == name]:
             return found[0], "its name says so"
-    if usable and (usable[-1] == others[-1] or modality.input_column is not None):
+    if modality.input_column is not None:
+        few = [name for name in usable if guesses[name].different <= _FEW_NAMES] or usable
+        if len(few) == 1:
+            return few[0], "no other column could be it"
+    elif usable and usable[-1] == others[-1]:
         return usable[-1], "it is the last column; --target names another one"
     raise StepError(f"no column is clearly the target: name it with --target; the columns are {', '.join(others)}")
 

@@ -34,6 +34,15 @@ _AT_ONCE = 100
 _DIGITS = 12
 
 
+EXPERIMENT = "MLOPS_EXPERIMENT"
+"""The variable of `mlops local --no-register`: whatever is decided, nothing is registered."""
+
+
+def is_experiment() -> bool:
+    """Return whether nothing of this run is registered."""
+    return os.environ.get(EXPERIMENT) == "true"
+
+
 def log(
     params: Mapping[str, object] | None = None,
     metrics: Mapping[str, float] | None = None,

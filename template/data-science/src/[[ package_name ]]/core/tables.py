@@ -5,6 +5,7 @@ Every type of data has such columns: features of a table, or the target and the 
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -165,14 +166,24 @@ def _with_added(table: pd.DataFrame, schema: Schema, limits: bool) -> pd.DataFra
     except ValueError as error:
         raise StepError(features.explained(str(error), schema)) from error
     made = pd.DataFrame(added)
-    problems = [
-        f"{name}: {problem}"
-        for name, column in (schema.added.items() if limits and len(table) else ())
-        for problem in _breaches(made[name], made[name].to_numpy(), column, 0)
-    ]
-    if problems:
-        raise StepError(f"what {features.PATH.name} adds does not fit {schema.source}: {'; '.join(problems)}")
+    if limits and (problems := added_breaches(made, schema)):
+        raise StepError(problems)
     return pd.concat([table, made], axis=1)
+
+
+def added_breaches(made: pd.DataFrame, schema: Schema, *, few: bool = False) -> str:
+    """Return how columns of features.py break the schema, in a line; empty if they do not.
+
+    Args:
+        made: the columns.
+        schema: of the data.
+        few: whether these are some of the rows, which tell nothing of a share of missing values that is allowed.
+    """
+    problems = []
+    for name, column in schema.added.items() if len(made) else ():
+        known = replace(column, missing=1.0) if few and column.missing else column
+        problems += [f"{name}: {problem}" for problem in _breaches(made[name], made[name].to_numpy(), known, 0)]
+    return f"{features.PATH}: what it adds does not fit {schema.source}: {'; '.join(problems)}" if problems else ""
 
 
 def some_rows(folder: Path, schema: Schema) -> pd.DataFrame | None:

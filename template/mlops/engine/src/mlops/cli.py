@@ -66,6 +66,9 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ConfirmOption = Annotated[
     str, typer.Option("--confirm", help="The environment's name, beside --yes: for --all, or if it is protected.")
 ]
+NoWaitOption = Annotated[
+    bool, typer.Option("--no-wait", help="End where another run uses .local, in place of waiting for it.")
+]
 FileOption = Annotated[
     Path | None, typer.Option("--file", help="Write the text of an issue here; empty when there is nothing to do.")
 ]
@@ -82,6 +85,7 @@ def local(
     no_register: Annotated[
         bool, typer.Option("--no-register", help="An experiment: train and evaluate, and leave the champion alone.")
     ] = False,
+    no_wait: NoWaitOption = False,
 ) -> None:
     """Run the whole loop: check, train, register, serve, score, report."""
     from mlops.local.run import run_local
@@ -98,6 +102,7 @@ def local(
         skip_lint=skip_lint,
         name=name,
         register=not no_register,
+        wait=not no_wait,
     )
 
 
@@ -212,7 +217,10 @@ def tune(
     port: Annotated[int | None, typer.Option(help="The endpoint's port, if a training follows here.")] = None,
     skip_lint: Annotated[bool, typer.Option("--skip-lint", help="Do not check the definitions first.")] = False,
     job: Annotated[str, typer.Option(help="On Azure ML: go on from this search.")] = "",
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="On Azure ML: do not wait for the search.")] = False,
+    no_wait: Annotated[
+        bool,
+        typer.Option("--no-wait", help="Do not wait: on Azure ML for the search, here for a run that uses .local."),
+    ] = False,
     dry_run: DryRunOption = False,
 ) -> None:
     """Search better hyperparameters on the training data, here or on Azure ML, and train with them."""
@@ -232,7 +240,7 @@ def tune(
             then_train=not no_train,
         )
         return
-    for option, given in (("--job", job), ("--no-wait", no_wait), ("--dry-run", dry_run)):
+    for option, given in (("--job", job), ("--dry-run", dry_run)):
         if given:
             raise UserError(f"{option} is for a search on Azure ML: name its --environment too")
     from mlops.local.tuning import tune_local
@@ -246,6 +254,7 @@ def tune(
         save=save,
         port=port,
         skip_lint=skip_lint,
+        wait=not no_wait,
     )
 
 

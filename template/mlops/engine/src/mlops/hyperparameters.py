@@ -13,6 +13,7 @@ import yaml
 from mlops.config import Sweep
 from mlops.errors import UserError
 from mlops.project import Project, load_yaml
+from mlops.yaml_text import edited, scalar
 
 SECTION = "training.hyperparameters"
 _LONGEST_NAME = 60
@@ -181,12 +182,6 @@ def keep(project: Project, values: Mapping[str, object]) -> None:
     path.write_bytes((mark + text).encode("utf-8"))
 
 
-def scalar(value: object) -> str:
-    """Return a value as YAML writes it in one line."""
-    text: str = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True)
-    return text.removesuffix("\n").removesuffix("\n...")
-
-
 def _words(values: Mapping[str, object]) -> str:
     return ", ".join(f"{name}: {scalar(value)}" for name, value in values.items())
 
@@ -203,49 +198,3 @@ def _changed(document: object, keys: Sequence[str], value: object) -> Any:
         return value
     section = document if isinstance(document, Mapping) else {}
     return {**section, keys[0]: _changed(section.get(keys[0]), keys[1:], value)}
-
-
-def edited(text: str, key: str, value: object) -> str:
-    """Return a YAML text with another value for a key such as `a.b`, or with the key if it is not there."""
-    keys = key.split(".")
-    node: Any = yaml.compose(text, yaml.SafeLoader)
-    while keys and isinstance(node, yaml.MappingNode):
-        known: dict[str, yaml.Node] = {key.value: item for key, item in node.value}
-        if keys[0] not in known:
-            break
-        node, keys = known[keys[0]], keys[1:]
-    # What is missing below the last key that is there.
-    for key in reversed(keys):
-        value = {key: value}
-    new = scalar(value)
-    if not keys or not isinstance(node, yaml.MappingNode):
-        return _replaced(text, node, new)
-    entry = new[1:-1]  # without the braces of a mapping in one line
-    if node.flow_style:
-        end = node.end_mark.index - 1
-        return f"{text[:end].rstrip()}{', ' if node.value else ''}{entry}{text[end:]}"
-    # A block begins with its first key, and the line after its last value is the place for one more.
-    end = text.find("\n", _last(node).end_mark.index)
-    end = len(text) if end < 0 else end + 1
-    newline = "\r\n" if "\r\n" in text else "\n"
-    before = text[:end] if text[:end].endswith("\n") else text[:end] + newline
-    return f"{before}{' ' * node.start_mark.column}{entry}{newline}{text[end:]}"
-
-
-def _replaced(text: str, node: yaml.Node, new: str) -> str:
-    start, end = node.start_mark.index, node.end_mark.index
-    if isinstance(node, yaml.CollectionNode) and not node.flow_style:
-        # The mark of a block's end is where the next key begins.
-        end = _last(node).end_mark.index
-        start = text.rfind(":", 0, start) + 1
-    end = start + len(text[start:end].rstrip())  # a text in several lines ends where the next key begins
-    space = " " if text[:start].endswith(":") else ""
-    return f"{text[:start]}{space}{new}{text[end:]}"
-
-
-def _last(node: yaml.Node) -> yaml.Node:
-    """Return the last value in a block."""
-    while isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
-        item = node.value[-1]
-        node = item[1] if isinstance(item, tuple) else item
-    return node

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mlops.definitions.base import Document, Finding
@@ -18,18 +19,24 @@ from mlops.responsible_ai.components import ADDRESS, COMPONENTS, PREFIX, TOOLS, 
 
 
 @dataclass(frozen=True)
-class _Data:
-    """The content of data/schema.yml. `classes` are those that it lists, in the order that the library gives them."""
+class Data:
+    """The content of data/schema.yml. `classes` are those that it lists, in the order that the library gives them.
+
+    Of the features, `names` are those whose values are names, `numbers` those that are numbers, and `parts` those that
+    are parts of a date.
+    """
 
     target: str
     task: str
     features: list[str]
     names: list[str]
+    numbers: list[str]
+    parts: list[str]
     classes: list[str]
     target_type: str
 
     @classmethod
-    def load(cls, pipeline: Pipeline) -> "_Data | None":
+    def load(cls, pipeline: Pipeline) -> "Data | None":
         """Read the schema that the pipeline passes to its steps; None where there is none that can be read."""
         path = local_path(pipeline.inputs.get("schema"), pipeline)
         try:
@@ -41,20 +48,26 @@ class _Data:
         target = str(document.get("target"))
         if target not in columns:
             return None
-        hidden = ("ignore", "input")
-        features = [name for name, column in columns.items() if name != target and column.get("role") not in hidden]
+        features: dict[str, object] = {}
+        for name, column in columns.items():
+            if name != target and column.get("role") not in ("ignore", "input"):
+                parts = column.get("derive")
+                derived = {f"{name}_{part}": "date" for part in parts} if isinstance(parts, list) else {}
+                features |= derived or {name: column.get("type")}
         classes = columns[target].get("values")
         return cls(
             target=target,
             task=str(document.get("task")),
-            features=features,
-            names=[name for name in features if columns[name].get("type") in ("category", "text")],
+            features=list(features),
+            names=[name for name, kind in features.items() if kind in ("category", "text")],
+            numbers=[name for name, kind in features.items() if kind in ("integer", "number")],
+            parts=[name for name, kind in features.items() if kind == "date"],
             classes=sorted(str(value) for value in classes) if isinstance(classes, list) else [],
             target_type=str(columns[target].get("type")),
         )
 
 
-class _Use:
+class Use:
     """One job that uses a component, with the values of its inputs as far as they are written in the pipeline."""
 
     def __init__(self, node: Node, pipeline: Pipeline) -> None:
@@ -99,21 +112,40 @@ def check(pipeline: Pipeline, document: Document) -> Iterator[Finding]:
         reference = mapping(job).get("component")
         if isinstance(reference, str) and (message := _reference_problem(reference)):
             yield document.finding(f"jobs.{name}.component", message)
-    known = {component.name for component in COMPONENTS.values()}
-    uses = {
-        node.name: _Use(node, pipeline)
-        for node in pipeline.nodes.values()
-        if isinstance(node.component, Component) and node.component.name in known
-    }
-    data = _Data.load(pipeline) if uses else None
+    uses = uses_of(pipeline)
+    yield from (document.finding(where, message) for where, message in _all_value_problems(pipeline, uses))
+    yield from (document.finding(where, message) for where, message in _graph_problems(uses, pipeline))
+
+
+def value_findings(path: Path) -> list[Finding]:
+    """Find values in a pipeline's file that its components would refuse, or that do not fit the schema.
+
+    Raises:
+        UserError: The file is missing, or holds no YAML mapping.
+    """
+    pipeline = Pipeline.load(path, COMPONENTS)
+    return [Finding(path, where, message) for where, message in _all_value_problems(pipeline, uses_of(pipeline))]
+
+
+def _all_value_problems(pipeline: Pipeline, uses: Mapping[str, Use]) -> "Problems":
+    data = Data.load(pipeline) if uses else None
     for use in uses.values():
         for port in use.component.inputs:
             if "'" in (use.text(port) or ""):
                 # The component puts each text between apostrophes on a command line.
-                yield document.finding(use.where(port), "an apostrophe breaks the component's command: leave it out")
-        if data and (value_problems := _VALUES.get(use.kind)):
-            yield from (document.finding(use.where(port), message) for port, message in value_problems(use, data))
-    yield from (document.finding(where, message) for where, message in _graph_problems(uses, pipeline))
+                yield use.where(port), "an apostrophe breaks the component's command: leave it out"
+        if data:
+            yield from ((use.where(port), message) for port, message in value_problems(use, data))
+
+
+def uses_of(pipeline: Pipeline) -> dict[str, Use]:
+    """Return the jobs of a pipeline that use a component, by name."""
+    known = {component.name for component in COMPONENTS.values()}
+    return {
+        node.name: Use(node, pipeline)
+        for node in pipeline.nodes.values()
+        if isinstance(node.component, Component) and node.component.name in known
+    }
 
 
 _REFERENCE = re.compile(
@@ -160,7 +192,7 @@ def _list_problem(text: str, known: Iterable[str], example: str) -> str | None:
     return "a feature is listed twice" if len(set(names)) < len(names) else None
 
 
-def _constructor_values(use: _Use, data: _Data) -> Problems:
+def _constructor_values(use: Use, data: Data) -> Problems:
     task, target, names = (use.text(port) for port in ("task_type", "target_column_name", "categorical_column_names"))
     if task is not None and task != data.task:
         yield "task_type", f"data/schema.yml has a {data.task}: write {data.task}"
@@ -184,7 +216,7 @@ def _constructor_values(use: _Use, data: _Data) -> Problems:
         yield "model_info_path", "bind the folder of model_info.json here: each component loads the model that it names"
 
 
-def _counterfactual_values(use: _Use, data: _Data) -> Problems:
+def _counterfactual_values(use: Use, data: Data) -> Problems:
     wanted = "desired_range" if data.task == "regression" else "desired_class"
     other = "desired_class" if data.task == "regression" else "desired_range"
     if wanted not in use.node.inputs:
@@ -230,7 +262,7 @@ def _class_problem(text: str, classes: list[str]) -> str | None:
     return f"of more than two classes it is a number: {numbers}, not {text!r}"
 
 
-def _causal_values(use: _Use, data: _Data) -> Problems:
+def _causal_values(use: Use, data: Data) -> Problems:
     if len(data.classes) > 2:
         yield "", "the causal analysis supports two classes at most: leave this job out"
     text = use.text("treatment_features")
@@ -249,7 +281,7 @@ def _causal_values(use: _Use, data: _Data) -> Problems:
         yield "categories", f"the component's command breaks at anything but auto, so at {text!r}"
 
 
-def _erroranalysis_values(use: _Use, data: _Data) -> Problems:
+def _erroranalysis_values(use: Use, data: Data) -> Problems:
     text = use.text("filter_features")
     if text in (None, "null", "[]"):
         return
@@ -259,12 +291,12 @@ def _erroranalysis_values(use: _Use, data: _Data) -> Problems:
         yield "filter_features", "the heat map has two features at most"
 
 
-def _score_card_values(use: _Use, data: _Data) -> Problems:
+def _score_card_values(use: Use, data: Data) -> Problems:
     if len(data.classes) > 2:
         yield "", f"the score card of {VERSION} stops at more than two classes: leave this job out"
 
 
-_VALUES: dict[str, Callable[[_Use, _Data], Problems]] = {
+_VALUES: dict[str, Callable[[Use, Data], Problems]] = {
     "insight_constructor": _constructor_values,
     "counterfactual": _counterfactual_values,
     "causal": _causal_values,
@@ -273,7 +305,13 @@ _VALUES: dict[str, Callable[[_Use, _Data], Problems]] = {
 }
 
 
-def _graph_problems(uses: Mapping[str, _Use], pipeline: Pipeline) -> Problems:
+def value_problems(use: Use, data: Data) -> Problems:
+    """Check the values that a job gives to its component against the schema."""
+    check_values = _VALUES.get(use.kind)
+    return check_values(use, data) if check_values else iter(())
+
+
+def _graph_problems(uses: Mapping[str, Use], pipeline: Pipeline) -> Problems:
     """Check how the components are put together: each insight once into the gathering, all of one constructor."""
     gathered: set[str] = set()
     for use in uses.values():
@@ -292,11 +330,11 @@ def _graph_problems(uses: Mapping[str, _Use], pipeline: Pipeline) -> Problems:
             yield f"jobs.{use.name}", "nothing gathers this insight, so no dashboard shows it: bind an insight_<n>"
 
 
-def _insights(use: _Use) -> list[str]:
+def _insights(use: Use) -> list[str]:
     return [port for port in use.component.inputs if port.startswith("insight_") and port in use.node.inputs]
 
 
-def _source_problems(use: _Use, port: str, uses: Mapping[str, _Use], kinds: tuple[str, ...]) -> Problems:
+def _source_problems(use: Use, port: str, uses: Mapping[str, Use], kinds: tuple[str, ...]) -> Problems:
     """Check that an input is bound to the first output of a component of one of these kinds."""
     if port not in use.node.inputs:
         return
@@ -309,7 +347,7 @@ def _source_problems(use: _Use, port: str, uses: Mapping[str, _Use], kinds: tupl
         yield use.where(port), f"the output {next(iter(job.component.outputs))} is expected, not {source[1]}"
 
 
-def _gather_problems(use: _Use, uses: Mapping[str, _Use]) -> Problems:
+def _gather_problems(use: Use, uses: Mapping[str, Use]) -> Problems:
     ports = _insights(use)
     if not ports:
         yield f"jobs.{use.name}.inputs", "there is no insight to gather: bind insight_1"
@@ -327,7 +365,7 @@ def _gather_problems(use: _Use, uses: Mapping[str, _Use]) -> Problems:
             yield use.where(port), f"the job {tool.name} has another constructor than this gathering"
 
 
-def _mode_problems(use: _Use, pipeline: Pipeline) -> Problems:
+def _mode_problems(use: Use, pipeline: Pipeline) -> Problems:
     for name in use.component.outputs:
         value = use.node.outputs.get(name)
         found = binding(value)

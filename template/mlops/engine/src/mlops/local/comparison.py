@@ -21,7 +21,7 @@ from mlops.local.runner import local_folder, say
 from mlops.project import Project
 
 PAGE = "compare.html"
-_LONGEST_TITLE, _TRIALS, _METRICS = 44, 5, 3
+_LONGEST_TITLE, _TRIALS, _METRICS, _CHANGES = 44, 5, 3, 6
 _SCORED_ON = "held_out"
 
 
@@ -77,7 +77,7 @@ def compare(project: Project, *, last: int = 10, metric: str = "", chosen: Seque
         UserError: There is no such run, or none has this metric.
     """
     comparison = compared(read_history(project, last, chosen), metric)
-    for line in lines(comparison, every_trial=bool(chosen)):
+    for line in lines(comparison, whole=bool(chosen)):
         say(line)
     if not comparison.groups:
         return None
@@ -165,8 +165,8 @@ def reasons(run: Experiment, history: History) -> list[str]:
 # --- the terminal
 
 
-def lines(comparison: Comparison, *, every_trial: bool = False) -> Iterator[str]:
-    """Give the lines that a terminal shows."""
+def lines(comparison: Comparison, *, whole: bool = False) -> Iterator[str]:
+    """Give the lines that a terminal shows; long lists of changes and of trials are cut unless `whole`."""
     history = comparison.history
     for place, group in enumerate(comparison.groups):
         if place:
@@ -180,9 +180,9 @@ def lines(comparison: Comparison, *, every_trial: bool = False) -> Iterator[str]
     if comparison.problems:
         yield ""
     if comparison.reference:
-        yield from _differences(comparison, comparison.reference)
+        yield from _differences(comparison, comparison.reference, whole=whole)
     for run in comparison.searches:
-        yield from _trial_lines(run, every=every_trial)
+        yield from _trial_lines(run, every=whole)
         yield ""
     for line, because in verdict(comparison):
         yield line
@@ -206,7 +206,7 @@ def _table(group: Group, history: History) -> Iterator[str]:
     yield f"{shared} {group.rows:,} held-out rows; {better} {scores[0].name} is better{star}"
 
 
-def _differences(comparison: Comparison, reference: Experiment) -> Iterator[str]:
+def _differences(comparison: Comparison, reference: Experiment, *, whole: bool) -> Iterator[str]:
     for run in comparison.history.runs:
         if run.searched or run is reference or not run.params:
             continue
@@ -214,7 +214,10 @@ def _differences(comparison: Comparison, reference: Experiment) -> Iterator[str]
         if run.problem and not found:
             continue
         yield f"{run.number} {'differs from' if found else 'is as'} {reference.number}{' in' if found else ''}"
-        yield from (f"  {what}: {before} -> {now}" for what, before, now in found)
+        shown = found if whole or len(found) <= _CHANGES + 1 else found[:_CHANGES]
+        yield from (f"  {what}: {before} -> {now}" for what, before, now in shown)
+        if more := len(found) - len(shown):
+            yield f"  and {more} more: `uv run mlops compare {reference.number} {run.number}` shows them"
     if len([run for run in comparison.history.runs if not run.searched]) > 1:
         yield ""
 

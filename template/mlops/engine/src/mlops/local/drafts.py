@@ -5,17 +5,20 @@ is kept in `data/before/`: nothing is overwritten.
 """
 
 import json
+import os
 import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from mlops.config import load_environment
 from mlops.errors import UserError
-from mlops.hyperparameters import edited
-from mlops.local.runner import local_folder, preserved_process, say
+from mlops.local.runner import local_folder, local_variables, preserved_process, say
+from mlops.local.store import STORE
 from mlops.project import Project, load_yaml
+from mlops.yaml_text import edited
 
 SCHEMA, SETTINGS, FILES = "schema.yml", "model.yml", "files.json"
 _ACCEPT, _LOCAL = "`uv run mlops schema --accept`", "`uv run mlops local`"
@@ -71,13 +74,11 @@ def write_draft(
     say("")
     for line in [*draft.warnings, *map(str, problems)]:
         say(f"look at: {line}")
-    if "train_rows" in (settings.get("responsible_ai") or {}):
-        say("look at: what Responsible AI analyses is in the pipeline: `uv run mlops lint` names each column to change")
     for path in draft.places:
         if path.is_file() and path.stat().st_size > _LARGE:
             large = f"{path.name} has more than 100 MB, which GitHub refuses"
             say(f"look at: {large}: keep it out of Git, as data/README.md says")
-    say(f"draft: {_shown(project, folder / SCHEMA)} and {SETTINGS} beside it; edit them as you like")
+    say(f"draft: {_name(project, folder / SCHEMA)} and {SETTINGS} beside it; edit them as you like")
     if not accepted:
         say(f"next: {_ACCEPT} puts both and your files in place and keeps what is there; then {_LOCAL}")
 
@@ -119,30 +120,72 @@ def accept(project: Project) -> None:
                 kept.append(_move(project, place, before))
             shutil.copyfile(source, place)
         shutil.rmtree(folder)
-        replaced = bool(kept) and has_champion(project)
-    say(f"in place: {_shown(project, project.schema)}, {_shown(project, project.settings)}" + _counted(copies))
+        written = [project.schema, project.settings]
+        pipeline = project.definitions / "pipeline.yml"
+        remarks = _adapt_pipeline(project, modality, schema, before, step.StepError)
+        if (before / _name(project, pipeline)).is_file():
+            written.append(pipeline)
+            kept.append(_name(project, pipeline))
+        replaced = _is_other_champion(project, schema)
+    say(f"in place: {', '.join(_name(project, path) for path in written)}" + _counted(copies))
     if kept:
-        say(f"kept: {', '.join(kept)} in {_shown(project, before)}")
+        say(f"kept: {', '.join(kept)} in {_name(project, before)}")
+    for remark in remarks:
+        say(f"look at: {remark}")
     if replaced:
         say(f"next: `{_REPLACE}`, once: the champion of before knows other data, so no model can be compared with it")
     else:
         say(f"next: {_LOCAL}")
 
 
-def has_champion(project: Project) -> bool:
-    """Return whether a model is registered on this machine, which was trained before."""
-    store = local_folder(project) / "mlflow.db"
-    if not store.is_file():
+def _adapt_pipeline(project: Project, modality: Any, schema: Any, before: Path, error: type[Exception]) -> list[str]:
+    """Write what the Responsible AI components of a pipeline ask for; return what a person should look at.
+
+    The pipeline of before is copied into the folder `before` if it changes.
+    """
+    path = project.definitions / "pipeline.yml"
+    if "train_rows" not in (load_yaml(project.settings).get("responsible_ai") or {}) or not path.is_file():
+        return []
+    from mlops.lint.checks import relative
+    from mlops.lint.responsible_ai import value_findings
+    from mlops.local.adaptation import adapted
+
+    values: dict[str, list[object]] = {}
+    with suppress(error):
+        frame = project.module("core.tables").convert(modality.read(project.data / "raw", schema).frame, schema)
+        values = {name: frame[name].dropna().tolist() for name in frame}
+    jobs, text = {*load_yaml(path)["jobs"]}, adapted(path, values)
+    remarks = []
+    if text.encode() != path.read_bytes():
+        kept = before / _name(project, path)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, kept)
+        path.write_bytes(text.encode())
+        if gone := sorted(jobs - {*load_yaml(path)["jobs"]}):
+            remarks.append(f"{path.name}: {', '.join(gone)} are left out, because they know two classes at most")
+        remarks.append(
+            f"{path.name}: which features Responsible AI may vary, and take for causes, is for you to choose"
+        )
+    return remarks + [str(relative(each, project)) for each in value_findings(path)]
+
+
+def _is_other_champion(project: Project, schema: Any) -> bool:
+    """Return whether a champion is registered on this machine that no model of this schema can be compared with."""
+    if not (local_folder(project) / STORE).is_file():
         return False
+    os.environ.update(local_variables(project))
     import mlflow
     from sqlalchemy.exc import SQLAlchemyError
 
-    name = load_environment(project, project.first_environment).model.name
+    name, champion = load_environment(project, project.first_environment).model.name, project.module("core.champion")
     try:
-        client = mlflow.MlflowClient(f"sqlite:///{store.as_posix()}")
-        return project.module("core.endpoint").champion(client, name) is not None
-    except (mlflow.MlflowException, SQLAlchemyError):
-        return False  # the next training says what is wrong with the store
+        version = champion.champion(mlflow.MlflowClient(), name)
+        if version is None:
+            return False
+        metadata = mlflow.models.Model.load(f"models:/{name}/{version.version}").metadata
+        return not champion.may_be_compared(metadata or {}, schema)
+    except (mlflow.MlflowException, SQLAlchemyError, OSError):
+        return False  # the next training says what is wrong with the store, or with the model
 
 
 def _drafted(
@@ -193,11 +236,15 @@ def _keep(project: Project, folder: Path) -> None:
     before = _before(project)
     before.parent.mkdir(exist_ok=True)
     shutil.move(folder, before)
-    say(f"kept: the draft of before in {_shown(project, before)}")
+    say(f"kept: the draft of before in {_name(project, before)}")
+
+
+def _name(project: Project, path: Path) -> str:
+    return path.relative_to(project.root).as_posix()
 
 
 def _move(project: Project, path: Path, before: Path) -> str:
-    name = path.relative_to(project.root).as_posix()
+    name = _name(project, path)
     (before / name).parent.mkdir(parents=True, exist_ok=True)
     shutil.move(path, before / name)
     return name
@@ -240,7 +287,3 @@ def _fits(project: Project, modality: Any, schema: Any, error: type[Exception]) 
 
 def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
-
-
-def _shown(project: Project, path: Path) -> str:
-    return path.relative_to(project.root).as_posix()

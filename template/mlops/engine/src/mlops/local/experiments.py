@@ -11,7 +11,7 @@ from typing import Any
 
 from mlops.config import load_environment
 from mlops.errors import UserError
-from mlops.hyperparameters import run_name
+from mlops.hyperparameters import run_name, shortened
 from mlops.local.runner import local_folder, local_variables, preserved_process
 from mlops.local.store import PROCESS_TAG
 from mlops.project import Project
@@ -21,6 +21,9 @@ NUMBER, OVERRIDES, FOLDER, ERROR, WITHOUT_REGISTRY = "number", "overrides", "fol
 
 SETTINGS = "as in model.yml"
 _COMMIT, _CHANGED = "mlflow.source.git.commit", "uncommitted"
+_OTHER = {"code": "other code", "data": "other data", "schema": "other data/schema.yml"}
+_IDENTITIES = (*_OTHER, "held_out")
+_LONGEST_NAME = 60
 _NONE = "no run is recorded yet: run `uv run mlops local` first"
 _PAGE = 1000
 
@@ -79,7 +82,9 @@ def create_run(client: Any, experiment: str, beginning: Beginning) -> str:
 
 
 def end_run(client: Any, run: str, error: BaseException | None = None) -> None:
-    """Write down that a run has ended, and why, if by an error."""
+    """Write down that a run has ended, and why, if by an error; by now it is known what it may be named by."""
+    if name := _edited_name(client, client.get_run(run)):
+        client.update_run(run, name=name)
     if error is None:
         client.set_terminated(run, "FINISHED")
         return
@@ -87,6 +92,29 @@ def end_run(client: Any, run: str, error: BaseException | None = None) -> None:
     reason = "stopped" if stopped else " ".join(str(error).split()) or type(error).__name__
     client.set_tag(run, ERROR, reason[:1000])
     client.set_terminated(run, "KILLED" if stopped else "FAILED")
+
+
+def _edited_name(client: Any, run: Any) -> str:
+    """Return a name that tells what was edited since the last run with the settings of the files; empty for none.
+
+    A run with overrides, or with a name of its own, keeps that.
+    """
+    number, name = run.data.tags.get(NUMBER), run.info.run_name
+    if name != f"{number} {SETTINGS}" or not run.data.params:
+        return ""
+    newest = client.search_runs([run.info.experiment_id], f"tags.{NUMBER} != ''", order_by=["start_time DESC"])
+    former = [each for each in newest if each.info.run_id != run.info.run_id and each.data.params]
+    last = next((each for each in former if not {OVERRIDES, "search"} & {*each.data.tags}), None)
+    if last is None:
+        return ""
+    before, now = last.data.params, run.data.params
+    edited = [key for key in keys_of(now) if before.get(key) != now[key] and key != "held_out"]
+    words = [_OTHER.get(key, f"{key}={now[key]}") for key in edited]
+    words += [f"no {key}" for key in keys_of(before) if key not in now and key not in _IDENTITIES]
+    if words:
+        return f"{number} {shortened(' '.join(words), _LONGEST_NAME)}"
+    same = re.search(r"\(same as \d+\)$", last.info.run_name)
+    return f"{number} {same[0] if same else f'(same as {last.data.tags[NUMBER]})'}"
 
 
 @dataclass(frozen=True)
@@ -308,5 +336,9 @@ def _trial(run: Any, metric: str) -> Trial:
 
 def keys(runs: Iterable[Experiment]) -> list[str]:
     """Return what can be different from one run to another, in the order in which it is shown."""
-    known = dict.fromkeys(key for run in runs for key in run.params)
-    return [*sorted(known, key=lambda key: ("." in key, key in ("code", "data", "schema", "held_out"))), "commit"]
+    return [*keys_of(key for run in runs for key in run.params), "commit"]
+
+
+def keys_of(params: Iterable[str]) -> list[str]:
+    """Return the keys of parameters in the order in which they are shown: hyperparameters first."""
+    return sorted(dict.fromkeys(params), key=lambda key: ("." in key, key in _IDENTITIES))

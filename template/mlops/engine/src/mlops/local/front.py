@@ -49,29 +49,73 @@ def one_worker(app: Any) -> Worker:
 
 
 @contextmanager
-def many_workers(count: int, open_app: OpenApp) -> Iterator[Worker]:
+def many_workers(count: int, open_app: OpenApp, report: Callable[[str], None]) -> Iterator[Worker]:
     """Answer by so many processes, each with an application that `open_app` makes there; that is pickled.
+
+    Where one of them dies, new ones take the place of all, and the requests that they had are answered by these;
+    `report` is told in a line.
 
     Raises:
         UserError: They cannot make it.
     """
-    others, context = set(multiprocessing.active_children()), multiprocessing.get_context("spawn")
-    start = (open_app, context.Barrier(count))
-    pool = ProcessPoolExecutor(count, context, initializer=_begin, initargs=start)
+    others, workers = set(multiprocessing.active_children()), _Workers(count, open_app, report)
     try:
+        workers.start()
+        yield workers.answer
+    finally:
+        workers.ended = True
+        with workers.change:
+            ours = set(multiprocessing.active_children()) - others
+            for process in ours:
+                process.terminate()
+            for process in ours:
+                process.join()
+
+
+class _Workers:
+    """A pool of processes, and the one that takes its place."""
+
+    def __init__(self, count: int, open_app: OpenApp, report: Callable[[str], None]) -> None:
+        self.count, self.open_app, self.report = count, open_app, report
+        self.change = threading.Lock()
+        self.ended = False
+
+    def start(self) -> None:
+        """Start all processes of a new pool.
+
+        Raises:
+            UserError: They cannot make their application.
+        """
+        context = multiprocessing.get_context("spawn")
+        start = (self.open_app, context.Barrier(self.count))
+        pool = ProcessPoolExecutor(self.count, context, initializer=_begin, initargs=start)
         try:
             # Each starts a process, because none has ended a task before all have begun.
-            tasks = [pool.submit(_failure) for _ in range(count)]
+            tasks = [pool.submit(_failure) for _ in range(self.count)]
             failure = next(filter(None, [task.result() for task in tasks]), "")
         except BrokenExecutor:
-            failure = f"the {count} workers of the endpoint end at their start: is there memory for so many models?"
+            failure = f"the {self.count} workers end at their start: is there memory for so many models?"
         if failure:
+            pool.shutdown(wait=False, cancel_futures=True)
             raise UserError(failure)
-        yield lambda environ, body: pool.submit(_answer_here, environ, body).result()
-    finally:
-        for process in set(multiprocessing.active_children()) - others:
-            process.terminate()
-        pool.shutdown(cancel_futures=True)
+        self.pool = pool
+
+    def answer(self, environ: dict[str, str], body: bytes) -> Answer:
+        """Answer a request, at the second attempt if its worker dies."""
+        pool = self.pool
+        try:
+            return pool.submit(_answer_here, environ, body).result()
+        except BrokenExecutor:
+            self._renew(pool)
+        return self.pool.submit(_answer_here, environ, body).result()
+
+    def _renew(self, broken: ProcessPoolExecutor) -> None:
+        with self.change:
+            # Of the requests that a pool had, the first one is here first.
+            if self.pool is broken and not self.ended:
+                self.report(f"a worker has died: {self.count} new ones take the place of all")
+                broken.shutdown(wait=False)
+                self.start()
 
 
 _opened = ExitStack()
@@ -163,11 +207,17 @@ def _front(worker: Worker) -> Callable[[dict[str, Any], Callable[..., Any]], Ite
         except HTTPException as error:
             return error(environ, start_response)
         except BrokenExecutor:
-            message = json.dumps(
-                {"message": "a worker of the endpoint has died: stop `mlops serve` and start it again"}
-            )
-            return Response(message, 503, content_type="application/json")(environ, start_response)
+            return _refused(f"two workers of the endpoint died of this request: {_REMEDY}", environ, start_response)
+        except UserError as error:
+            return _refused(f"new workers cannot start: {error}", environ, start_response)
         start_response(status, headers)
         return [content]
 
     return call
+
+
+_REMEDY = "send fewer rows at once, or give the machine more memory"
+
+
+def _refused(message: str, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    return Response(json.dumps({"message": message}), 503, content_type="application/json")(environ, start_response)

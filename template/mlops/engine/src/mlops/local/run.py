@@ -49,6 +49,8 @@ from mlops.pipeline import Pipeline, samples
 from mlops.project import Project
 
 ROWS = 3
+EXPERIMENT = "MLOPS_EXPERIMENT"
+"""The variable that tells the steps that nothing is registered, as `pipeline_run.py` of the project's package knows."""
 REGISTRATION = "registration"
 """The output of the pipeline that tells what became of the model."""
 
@@ -84,6 +86,7 @@ def run_local(
     skip_lint: bool = False,
     name: str = "",
     register: bool = True,
+    wait: bool = True,
 ) -> LocalResult:
     """Run the loop once and print a line per step.
 
@@ -96,6 +99,7 @@ def run_local(
         skip_lint: Whether the definitions are not checked first.
         name: What the run is called in MLflow beside its number; by default the overrides.
         register: Whether a model that is good enough is registered, and serves; if not, the run ends with the report.
+        wait: Whether this run waits for another one that uses `.local`, or ends.
 
     Raises:
         UserError: An override is wrong, the lint finds a mistake, a step fails, no model may be served, or an answer
@@ -120,14 +124,18 @@ def run_local(
         os.environ.update(local_variables(project) | {"MLOPS_BAD_FILES": config.compute.batch.bad_files})
         if overrides:
             check_overrides(project, overrides, input_path(pipeline, "schema"), input_path(pipeline, "settings"))
+        if not wait:
+            stack.enter_context(held(local, wait=False))
         if not skip_lint:
             check(project)
-        stack.enter_context(held(local))
+        if wait:
+            stack.enter_context(held(local))
         folder = new_run_folder(local / "runs")
         begun = time.perf_counter()
         begins = beginning(project, folder, overrides, name=name, registers=register)
         with parent_run(local, model.experiment, begins) as variables:
             say_step("tracking", time.perf_counter() - begun, f"MLflow experiment {model.experiment}")
+            variables |= {} if register else {EXPERIMENT: "true"}
             steps = run_pipeline(pipeline, folder, isolated=isolated, environment=variables)
         evaluation = _output(steps, "evaluation")
         report = _publish(evaluation / "report.html", steps.outputs, local / "report")

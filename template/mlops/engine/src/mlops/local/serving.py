@@ -165,7 +165,7 @@ class Endpoint:
                 self.log.parent.mkdir(parents=True, exist_ok=True)
                 self.log.write_text("", encoding="utf-8")
                 open_app = functools.partial(_app_of_a_worker, script, folder, self.log)
-                worker = stack.enter_context(front.many_workers(self.workers, open_app))
+                worker = stack.enter_context(front.many_workers(self.workers, open_app, _say_of_workers))
             self.url = f"http://{HOST}:{stack.enter_context(_listen(self.port, worker))}/score"
             self._open = stack.pop_all()
         return self
@@ -252,6 +252,10 @@ def sample_request(project: Project, pipeline: Pipeline, rows: int) -> dict[str,
     except endpoint.StepError as error:
         raise UserError(str(error)) from None
     return request
+
+
+def _say_of_workers(text: str) -> None:
+    say(f"workers    {text}")
 
 
 def _forever() -> None:

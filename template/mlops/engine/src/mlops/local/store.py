@@ -28,13 +28,13 @@ _TABLES = {"alembic_version", "experiments", "runs"}
 
 
 @contextmanager
-def held(local: Path) -> Iterator[None]:
+def held(local: Path, *, wait: bool = True) -> Iterator[None]:
     """Hold the folder for one run, after the run that holds it; a signal to stop ends the run as Ctrl-C does.
 
     The lock is the system's, so that of a process that has ended holds no run up.
 
     Raises:
-        UserError: The folder cannot be used.
+        UserError: The folder cannot be used; or, without `wait`, another run holds it.
         Stopped: A signal came.
     """
     from filelock import FileLock, Timeout
@@ -46,6 +46,9 @@ def held(local: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
+            if not wait:
+                other = f"{_named(holder)}, uses {local}"
+                raise UserError(f"{other}: repeat this without --no-wait, or when that has ended") from None
             say(f"waiting    for {_named(holder)}, which uses {local}")
             lock.acquire()
         try:

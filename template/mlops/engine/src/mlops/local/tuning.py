@@ -43,6 +43,7 @@ def tune_local(
     save: bool = False,
     port: int | None = None,
     skip_lint: bool = False,
+    wait: bool = True,
 ) -> Search:
     """Search hyperparameters on the training data, and train with them if they are better than those of the settings.
 
@@ -54,6 +55,7 @@ def tune_local(
         save: Whether config/model.yml keeps what is better.
         port: As in `run_local`.
         skip_lint: Whether the definitions are not checked first.
+        wait: As in `run_local`.
 
     Raises:
         UserError: As in `run_local`, and when the settings have no section `tuning`.
@@ -64,7 +66,7 @@ def tune_local(
         check_save(overrides)
     again = "uv run mlops tune" + (f" --trials {trials}" if trials else "")
     again += f' --overrides "{overrides}"' if overrides else ""
-    search, report = _search(project, with_trials(overrides, trials), again, skip_lint=skip_lint)
+    search, report = _search(project, with_trials(overrides, trials), again, skip_lint=skip_lint, wait=wait)
     say_result(search)
     say(f"report     {report}")
     if search.improved and save:
@@ -73,7 +75,7 @@ def tune_local(
     elif search.improved:
         say(f"keep       `{again} --save` writes them into config/model.yml, for each training from now on")
     if search.improved and train:
-        run_local(project, overrides=f"{overrides} {search.overrides}".strip(), port=port, skip_lint=True)
+        run_local(project, overrides=f"{overrides} {search.overrides}".strip(), port=port, skip_lint=True, wait=wait)
     else:
         say(f"done in {time.perf_counter() - started:.1f} s: no training")
     return search
@@ -91,7 +93,7 @@ def say_result(search: Search) -> None:
         say(f"no better  the settings' own hyperparameters stay ({search.metric} {former} in cross-validation)")
 
 
-def _search(project: Project, overrides: str, again: str, *, skip_lint: bool) -> tuple[Search, Path]:
+def _search(project: Project, overrides: str, again: str, *, skip_lint: bool, wait: bool) -> tuple[Search, Path]:
     """Run the pipeline of the search; return what was found, and its report. The command `again` goes on with it."""
     experiment = load_environment(project, project.first_environment).model.experiment
     pipeline = definitions.of(project).tuning()
@@ -103,9 +105,12 @@ def _search(project: Project, overrides: str, again: str, *, skip_lint: bool) ->
         os.environ.update(local_variables(project))
         if overrides:
             check_overrides(project, overrides, input_path(pipeline, "schema"), input_path(pipeline, "settings"))
+        if not wait:
+            stack.enter_context(held(local, wait=False))
         if not skip_lint:
             check(project)
-        stack.enter_context(held(local))
+        if wait:
+            stack.enter_context(held(local))
         folder = new_run_folder(local / "runs")
         begun = time.perf_counter()
         try:
@@ -113,7 +118,8 @@ def _search(project: Project, overrides: str, again: str, *, skip_lint: bool) ->
                 say_step("tracking", time.perf_counter() - begun, f"MLflow experiment {experiment}")
                 steps = run_pipeline(pipeline, folder, environment=variables, watch=LINES)
         except KeyboardInterrupt:
-            raise UserError(f"stopped: what was tried is kept, and `{again}` goes on from there") from None
+            say(f"kept       what was tried: `{again}` goes on from there")
+            raise
         if "search" not in steps.outputs:
             raise UserError("the tuning pipeline has no output 'search': bind the output of the step tune to it")
         search = Search.read(project, steps.outputs["search"] / "search.json")
