@@ -26,8 +26,8 @@ from troubles import Trouble
 from year import Year
 from year_azure_devops import YearOnAzureDevOps
 from year_bugs import BUGS, Bug
+from year_github import YearOnGitHub
 from year_training import YearWithTraining
-from year_upkeep import YearWithUpkeep
 from year_world import PROTECTED
 
 from mlops.config import Project
@@ -72,7 +72,7 @@ def live(machine: type[Year], project: Project, sequences: int, number: int, *, 
     )
 
 
-BY_PIPELINES = {"github": YearWithUpkeep, "azure-devops": YearOnAzureDevOps}
+BY_PIPELINES = {"github": YearOnGitHub, "azure-devops": YearOnAzureDevOps}
 
 
 @pytest.mark.parametrize("way", ["memory", HERE.version, *BY_PIPELINES])
@@ -221,7 +221,7 @@ def found_with(name: str, project: Project) -> Found:
     bug = BUGS[name]
     machine = BY_PIPELINES.get(way_to(bug), Year)
     if bug.module.startswith("workflows/"):
-        YearWithUpkeep.files[bug.module] = bug.in_text(YearWithUpkeep.files[bug.module])
+        YearOnGitHub.files[bug.module] = bug.in_text(YearOnGitHub.files[bug.module])
     elif bug.module.startswith("pipelines/"):
         folder = shutil.copytree(YearOnAzureDevOps.folder, project.root.parent / "pipelines")
         file = folder.parent / bug.module

@@ -17,7 +17,7 @@ from scripts import Mlops, Step
 from troubles import Trouble
 from year import BY_HAND, SOME, TROUBLES, Year, short
 from year_story import rule
-from year_world import PROTECTED, Delivery, Result
+from year_world import ADDED, PROTECTED, Delivery, Result
 
 Done = list[tuple[Result, str]]
 """What came of the verbs of a job, and the version that served after each."""
@@ -116,9 +116,13 @@ class YearByPipelines(Year):
     def _starts_training(self, path: str) -> bool:
         """Return whether the push of a file starts a training."""
 
+    @abstractmethod
     def _knows(self, run: Any, environment: str) -> bool:
         """Return whether the pipelines of a run, which are those of its commit, know an environment."""
-        return True
+
+    @abstractmethod
+    def _edit_pipelines(self, *, added: bool) -> None:
+        """Edit the pipelines, which name the environments, as a person does for one more before the protected one."""
 
     def _environment(self, job: Any) -> str:
         return self._identity(job).removesuffix("-read")
@@ -311,6 +315,13 @@ class YearByPipelines(Year):
         place = next(place for word, place in PLACES.items() if word in what)
         self.world.require(self._starts_training(place), f"a push with {what} starts no training")
         super()._push(what, trouble)
+
+    def _add_or_remove_environment(self, trouble: Trouble | None) -> None:
+        """Change the pipelines, too; the teardown is a run of one of them."""
+        super()._add_or_remove_environment(trouble)
+        self._edit_pipelines(added=ADDED in self.people.chain)
+        # What could be run again has the pipelines of its commit, and is about what there was then.
+        self.failed_runs.clear()
 
     @precondition(lambda self: self.failed_runs)
     @rule(which=SOME, trouble=TROUBLES)
