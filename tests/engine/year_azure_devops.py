@@ -60,6 +60,8 @@ class Run(PipelineRun):
     event: str = ""
     inputs: Mapping[str, Any] = field(default_factory=dict)
     world: Any = None
+    number: int = 0
+    commit: tuple[int, ...] = ()
     folder: Path = Path()  # of its pipelines
 
     @property
@@ -232,9 +234,8 @@ class YearOnAzureDevOps(YearWithUpkeep):
         return found
 
     def _begin(self, pipeline: str, event: str, inputs: Mapping[str, str | bool]) -> Run:
-        self.people.runs += 1
         reason = REASONS[{"workflow_dispatch": "manual"}.get(event, event)]
-        own = {"Build.BuildId": str(self.people.runs), "Build.Reason": reason}
+        own = {"Build.BuildId": str(self.people.deliveries), "Build.Reason": reason}
         with understood(self.world):
             parameters = tuple(parameters_of(inputs).items())
             document = document_of(self.pipelines / f"{pipeline}.yml", parameters, reason)

@@ -86,11 +86,10 @@ class People:
     approved: set[str] = field(default_factory=set)  # hashes, for the protected environment
     served: dict[str, list[str]] = field(default_factory=lambda: {each: [] for each in CHAIN})  # versions, in order
     passed: dict[str, set[str]] = field(default_factory=lambda: {each: set() for each in CHAIN})  # hashes
-    deliveries: int = 0
+    deliveries: int = 0  # and other runs of pipelines
     undone: int = 0  # how many pushes were undone
     # The newest run after which an environment had all that it brought, and what that was beside the model.
     newest: dict[str, tuple[int, str]] = field(default_factory=dict)
-    runs: int = 0  # of pipelines
     chain: tuple[str, ...] = CHAIN
 
 
@@ -225,8 +224,8 @@ class World:
         return people.code, people.packages, people.template, people.machines
 
     @contextlib.contextmanager
-    def checkout(self, delivery: Delivery) -> Iterator[None]:
-        """Work as the run of a delivery, which has the commit that it began with."""
+    def checkout(self, run: Any) -> Iterator[None]:
+        """Work as a run, or that of a delivery, which has the commit that it began with."""
         people, newest = self.people, self.commit
         outside = os.environ[self._run_id]
 
@@ -236,7 +235,7 @@ class World:
                 people.code, people.packages, people.template, people.machines = commit
                 self.write()
 
-        go_to(delivery.commit, str(delivery.number))
+        go_to(run.commit, str(run.number))
         try:
             yield
         finally:
