@@ -200,15 +200,27 @@ class World:
             training.status = "Failed"
             return
         champion = self.champion()
-        better = champion is None or quality > quality_of(workspace.models[champion].files)
+        decision = self._decide(quality, quality_of(workspace.models[champion].files) if champion else None)
+        kept = [version for version, model in workspace.models.items() if not is_rejected(model)]
+        last = max(kept, key=int, default="")  # by the words of the issue, and not by those of the code
+        worse = decision.promote and last and quality <= quality_of(workspace.models[last].files)
+        self.require(not worse, f"a model of quality {quality} takes the place of version {last}, which is no worse")
         training.status = "Completed"
-        training.registration = {"registered": better, "name": "a-model", "reasons": [f"quality {quality}"]}
-        if better:
+        training.registration = {"registered": decision.promote, "name": "a-model", "reasons": [*decision.reasons]}
+        if decision.promote:
             number = str(1 + max(map(int, workspace.models), default=8))  # soon one that as text is before the others
             files = f"version {number}, quality {quality}, {people.nature or 'fine'}"
             people.nature, sha256 = "", self.hash(files)
             workspace.models[number] = Model(files, {"sha256": sha256})
             training.registration |= {"version": number, "sha256": sha256}
+
+    def _decide(self, challenger: int, champion: int | None) -> Any:
+        """Decide by the rules of the step `evaluate` whether a model is registered."""
+        promotion = self.project.module("core.promotion")
+        metric = SimpleNamespace(name="quality", gain=lambda new, old: new - old)
+        gain = challenger - (champion or 0)
+        interval = promotion.Interval(gain, gain - 0.5, gain + 0.5)
+        return promotion.decide(promotion.Policy(metric, floor=0), challenger, champion, interval)
 
     def copy(self, files: str) -> str:
         return f"{files} indeed" if DAMAGED in files else files
@@ -543,6 +555,11 @@ def replace(file: Path, pattern: str, text: str) -> None:
     changed, found = re.subn(pattern, text, file.read_text(encoding="utf-8"))
     assert found == 1, f"{file.name} has {pattern} {found} times"
     file.write_text(changed, encoding="utf-8")
+
+
+def is_rejected(model: Model) -> bool:
+    """Return whether a person or a rollback has rejected a version, anywhere."""
+    return any(tag.startswith("rejected") and value == "true" for tag, value in model.tags.items())
 
 
 def quality_of(files: str) -> int:
