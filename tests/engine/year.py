@@ -505,10 +505,10 @@ class Year(RuleBasedStateMachine):
             self._check_repeated(f"the rollback in {environment}", lambda: go_back(None))
         world.told(outcome)
 
-    def _check_repeated(self, what: str, repeat: Callable[[], object]) -> None:
+    def _check_repeated(self, what: str, repeat: Callable[[], Result]) -> None:
         """Check that what has reached its end changes nothing when it is done again."""
-        state = self.world.snapshot()
-        repeat()
+        state, result = self.world.snapshot(), repeat()
+        self.world.require(not result.error, f"{what} fails when it is repeated: {result.error}")
         self.world.require(state == self.world.snapshot(), f"{what} changes something when it is repeated")
 
     def _rollback(self, environment: str, target: str) -> Callable[[Trouble | None], Result] | str:

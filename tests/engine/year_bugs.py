@@ -4,7 +4,10 @@ from typing import NamedTuple
 
 
 class Bug(NamedTuple):
-    """A change of the text of a module, a workflow or a pipeline, and what the violation that it leads to says."""
+    """A change of the text of a module, a workflow or a pipeline, and what the violation that it leads to says.
+
+    A module is one of the engine, or one of the project, such as `science/core.promotion`.
+    """
 
     module: str
     old: str
@@ -141,6 +144,43 @@ BUGS = {
     "an alert is read too soon": Bug("verbs.drift", "if breaches:", "if breaches and False:", "trainings"),
     "new data is not used": Bug("verbs.data", "return content.hexdigest()[:16]", "return 'always-the-same'", ""),
     "data is created again": Bug("verbs.data", "version in session.backend.data_versions(asset.name)", "False", ""),
+    # The promises that no error above breaks.
+    "the canary has traffic that the old one keeps": Bug(
+        "verbs.rollout",
+        "{self.old: 100 - self.canary_percent, self",
+        "{self.old: 100, self",
+        "although nothing is wrong",
+    ),
+    "nothing has traffic at the end of a rollout": Bug(
+        "verbs.rollout",
+        "            return {self.new: 100}\n",
+        "            return {self.new: 0 if self.old else 100}\n",
+        "no deployment has traffic",
+    ),
+    "a rollback that is repeated goes further back": Bug(
+        "verbs.recovery",
+        "    if left:\n        # A version",
+        "    if left and not bad:\n        # A version",
+        "when it is repeated",
+    ),
+    "the end of a rollback takes the rejection back": Bug(
+        "verbs.recovery",
+        'tag_model(model, {tag: "false"})',
+        'tag_model(model, {tag: "false", f"rejected_{environment}": "false"})',
+        "is lost",
+    ),
+    "any model takes the place of the champion": Bug(
+        "science/core.promotion",
+        "good = all(math.isfinite(gain) and gain > policy.minimum_gain for gain in (interval.gain, interval.lower))",
+        "good = True",
+        "takes the place of version",
+    ),
+    "a model is compared with the oldest one": Bug(
+        "science/core.champion",
+        "return max(kept, key=lambda version: int(version.version), default=None)",
+        "return min(kept, key=lambda version: int(version.version), default=None)",
+        "takes the place of version",
+    ),
     # The workflows.
     "an approved version is dropped": Bug(
         "workflows/deliver-environment.yml",

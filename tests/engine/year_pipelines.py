@@ -354,6 +354,8 @@ class YearByPipelines(Year):
         run = ended[which % len(ended)]
         self.world.tell(f"all jobs of run {run.number} of {run.file} run again", trouble)
         run.run_all_jobs_again()
+        self.failed_runs = [each for each in self.failed_runs if each is not run]
+        self.people.failed = [each for each in self.people.failed if each.run is not run]
         job = run.next()
         assert job
         self.world.told(self._drive(run, trouble, self._name(job)), effective=True)
@@ -406,7 +408,7 @@ class YearByPipelines(Year):
         self.world.require(waits or other != "delivery", f"two deliveries to {PROTECTED} run beside each other")
         self.world.require(not waits or other != "rollback", f"a rollback in {PROTECTED} waits for a delivery")
         if other == "delivery":
-            again = replace(delivery, number=beside.number, run=beside, commit=beside.commit)
+            again = replace(delivery, number=beside.number, option="", run=beside, commit=beside.commit)
             return [self._deliver(delivery, None), self._deliver(again, None)]
         if waits:
             return [self._deliver(delivery, None), self._teardown(PROTECTED, None).error]
