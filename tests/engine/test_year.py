@@ -119,6 +119,20 @@ def test_a_delivery_with_another_hash_may_end_the_pin_of_a_run_that_was_lost(a_p
     machine.teardown()
 
 
+@pytest.mark.parametrize("way", BY_PIPELINES)
+def test_a_training_that_failed_is_started_again_by_who_runs_the_job_again(way: str, a_project: Project) -> None:
+    BY_PIPELINES[way].project, BY_PIPELINES[way].begun = a_project, None
+    machine = BY_PIPELINES[way]()
+    machine.push("broken data", None)
+    machine.people.qualities.clear()
+    machine.people.quality = 5  # which was repaired where it comes from
+    before = machine.world.jobs()
+    machine.run_failed_jobs_again(0, None)
+    assert len(machine.world.jobs() - before) == 1
+    assert machine.people.waiting
+    machine.teardown()
+
+
 TRAINED = os.environ.get("TRAINED", "")
 """A project in which `mlops local` has trained."""
 

@@ -515,13 +515,15 @@ class Year(RuleBasedStateMachine):
         """Look from which version to which one a rollback goes; return the job that goes, or why there is none."""
         world, named = self.world, target or None
         looked = world.run(environment, lambda session: verbs.look(session, model_version=named))
+        begun = self._delivery("", "", environment)  # a run as any other
 
         def go_back(session: Session) -> None:
             bad, goal, sha256 = (looked.outputs[name] for name in ("bad", "model_version", "sha256"))
             verbs.rollback(session, bad=bad, model_version=named, expected=goal, sha256=sha256, sleep=world.sleep)
 
         def job(trouble: Trouble | None) -> Result:
-            result = world.run(environment, go_back, trouble)
+            with world.checkout(begun):
+                result = world.run(environment, go_back, trouble)
             if result.error and not result.killed:
                 bad = looked.outputs["bad"]
                 self._check_last_step(

@@ -47,6 +47,9 @@ ZONE = ZoneInfo("Europe/Berlin")
 RUN_IDS = {"GITHUB_ACTIONS": "GITHUB_RUN_ID", "TF_BUILD": "BUILD_BUILDID"}
 """The variable that tells a run's number, by the one that tells its system."""
 
+ATTEMPTS = {"GITHUB_ACTIONS": "GITHUB_RUN_ATTEMPT", "TF_BUILD": "SYSTEM_STAGEATTEMPT"}
+"""The one that tells how many times it has been run."""
+
 DAMAGED = "damaged on its way"
 """What the files of a model say that does not arrive in the registry as it was."""
 
@@ -62,6 +65,11 @@ class Delivery:
     option: str = ""
     run: Any = None  # of a pipeline: see `year_pipelines.Run`
     commit: tuple[int, ...] = ()  # what its run has checked out
+
+    @property
+    def attempt(self) -> int:
+        """How many times its run has been run."""
+        return self.run.attempt if self.run else 1
 
     def __str__(self) -> str:
         """Name it as the story does."""
@@ -137,8 +145,11 @@ class World:
         for name, value in system.items():
             self._patch.setenv(name, value)
         # Each run that begins has a new number; see `checkout`.
-        self._run_id = next(name for known, name in RUN_IDS.items() if known in system)
+        self._run_id, self._attempt = (
+            next(names[known] for known in names if known in system) for names in (RUN_IDS, ATTEMPTS)
+        )
         self._patch.setenv(self._run_id, "1000000")
+        self._patch.setenv(self._attempt, "1")
 
     def close(self) -> None:
         """Give the modules and variables back."""
@@ -239,19 +250,19 @@ class World:
     def checkout(self, run: Any) -> Iterator[None]:
         """Work as a run, or that of a delivery, which has the commit that it began with."""
         people, newest = self.people, self.commit
-        outside = os.environ[self._run_id]
+        outside = os.environ[self._run_id], os.environ[self._attempt]
 
-        def go_to(commit: tuple[int, ...], run: str) -> None:
-            os.environ[self._run_id] = run
+        def go_to(commit: tuple[int, ...], number: str, attempt: str) -> None:
+            os.environ[self._run_id], os.environ[self._attempt] = number, attempt
             if commit != self.commit:
                 people.code, people.packages, people.template, people.machines = commit
                 self.write()
 
-        go_to(run.commit, str(run.number))
+        go_to(run.commit, str(run.number), str(run.attempt))
         try:
             yield
         finally:
-            go_to(newest, outside)
+            go_to(newest, *outside)
 
     # What is there.
 
