@@ -93,7 +93,7 @@ def run_key() -> str:
 
 
 def run_attempt() -> int:
-    """Return how many times this job, or stage, was run, with the time at hand: more than 1 where a person repeats it."""
+    """Return how many times this job or stage was run, this time included: more than 1 where a person repeats it."""
     number = os.environ.get("SYSTEM_STAGEATTEMPT") or os.environ.get("GITHUB_RUN_ATTEMPT", "")
     return int(number) if number.isdigit() else 1
 
