@@ -94,7 +94,7 @@ EVENTS: dict[str, Shown] = {
     "retraining by hand": Shown([("train_by_hand", {"trouble": None})], "a training by hand -> dev done"),
     "a model without predictions": Shown([push("better data, whose model gives no predictions")], "was not deployed"),
     "a model that fails under load": Shown(
-        [push("better data, whose model fails under load")], "blue still has all|green"
+        [push("better data, whose model fails under load")], r"11 was not deployed, green still has all traffic: \d+ of"
     ),
     "a model that is damaged on its way": Shown(
         [push("better data, whose model is damaged on its way")], "is not the model"
@@ -139,7 +139,8 @@ EVENTS: dict[str, Shown] = {
         [push(), approve(), roll_back("prod", 2)], "version 9 -> done\n.*prod green=v9"
     ),
     "a rejection that is taken back": Shown(
-        [roll_back("dev"), ("accept", {"which": 0})], "10 is accepted in dev again"
+        [roll_back("dev"), ("accept", {"which": 0}), deliver("", 0, "dev")],
+        r"10 is accepted in dev again -> done\n.*\n.*version 10 to dev by hand +-> dev done",
     ),
     "pin and unpin": Shown(
         [deliver("--pin", 1), push(), approve(), deliver("--unpin")],
@@ -175,7 +176,7 @@ EVENTS: dict[str, Shown] = {
     "an endpoint deleted by hand": Shown([in_the_studio(1), push("other code")], "dev - .*\n.*\n.*dev blue=v10:100%"),
     "a deployment deleted by hand": Shown(
         [("leave_unfinished", {"which": 0, "lost": None}), in_the_studio(1)],
-        "deletes the deployment blue of dev, which has no traffic -> done",
+        r"deletes the deployment blue of dev, which has no traffic -> done\n +dev green=v10:100% \|",
     ),
     "a monitor deleted by hand": Shown([in_the_studio(4), push(), approve()], "deletes the monitor of prod -> done"),
     "an environment torn down": Shown(
