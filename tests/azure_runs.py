@@ -161,6 +161,12 @@ class PipelineRun:
         self.ended = {key: run for key, run in self.ended.items() if run.result in SUCCESS}
         self.cancelled = False
 
+    def run_all_jobs_again(self) -> None:
+        """Forget all stages, as the button of the first one does, on which all others depend."""
+        self.repeated.update({stage for stage, _ in self.ended})
+        self.ended = {}
+        self.cancelled = False
+
     def run_job_again(self, stage: str) -> None:
         """Forget one stage, as its own button does, also after a success."""
         self.ended = {key: run for key, run in self.ended.items() if key[0] != stage}

@@ -62,7 +62,10 @@ def source_of(module: str) -> Path:
         return TEMPLATE / ".azuredevops" / name
     if kind == "workflows":
         return TEMPLATE / ".github" / module
-    return TEMPLATE / "mlops" / "engine" / "src" / "mlops" / f"{module.replace('.', '/')}.py"
+    source = TEMPLATE / "mlops" / "engine" / "src" / "mlops"
+    if kind == "science":
+        source, module = TEMPLATE / "data-science" / "src" / "[[ package_name ]]", name
+    return source / f"{module.replace('.', '/')}.py"
 
 
 @pytest.mark.year

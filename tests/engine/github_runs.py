@@ -207,6 +207,8 @@ class Run:
     attempt: int = 1
     cancelled: bool = False
     ended: dict[str, Ended] = field(default_factory=dict)
+    number: int = 0
+    commit: tuple[int, ...] = ()
 
     @property
     def _workflow(self) -> str:
@@ -232,6 +234,11 @@ class Run:
     def run_failed_jobs_again(self) -> None:
         """Forget the jobs that did not succeed, as the button does: those that did are not run again."""
         self.ended = {place: ended for place, ended in self.ended.items() if ended.result == "success"}
+        self.attempt, self.cancelled = self.attempt + 1, False
+
+    def run_all_jobs_again(self) -> None:
+        """Forget all jobs, as the other button does."""
+        self.ended = {}
         self.attempt, self.cancelled = self.attempt + 1, False
 
     def run_job_again(self, place: str) -> None:

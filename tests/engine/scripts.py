@@ -14,11 +14,25 @@ uv() { say uv "$@"; }
 """
 """No program runs: `uv` says what it was given, and every other one only reads."""
 
-TOOLS = """
+GIT = """
 git() { say git "$@"; case " $* " in *" ls-remote "*) [[ " $BRANCHES " == *" ${*: -1} "* ]];; esac; }
+"""
+TOOLS = (
+    GIT
+    + """
 gh() { say gh "$@"; case "$1 $2" in "pr view") [[ " $PULLS " == *" $3 "* ]];; esac; }
 """
+)
 """Git and `gh` say that, too; whether a branch and a pull request are there, two variables have."""
+
+AZURE_TOOLS = (
+    GIT
+    + """
+az() { case "$1 $2 $3" in "repos pr list") [[ " $PULLS " != *" $BRANCH "* ]] || printf 7;; *) say az "$@";; esac; }
+grep() { local line; read -r line || [[ "$line" ]]; }
+"""
+)
+"""Git and `az` do, but for what only lists pull requests, of which `grep` says whether there are any."""
 
 
 @dataclass(frozen=True)

@@ -283,6 +283,25 @@ def test_a_job_that_failed_is_not_started_again_and_the_error_names_how(play: Pl
     assert len(seen(play)["jobs"]) == 1
 
 
+@pytest.mark.parametrize("attempt", ["SYSTEM_STAGEATTEMPT", "GITHUB_RUN_ATTEMPT"])
+def test_a_person_who_runs_it_again_trains_again_after_a_failure(
+    play: Play, page: Page, monkeypatch: pytest.MonkeyPatch, attempt: str
+) -> None:
+    job_ends("Failed")(play)
+    failure(play, train)
+    play.cloud.works_again()
+    BETTER(play)
+    monkeypatch.setenv(attempt, "2")
+    assert train(play)
+    assert (page.outputs["registered"], page.outputs["started"]) == ("true", "true")
+    assert [job["status"] for job in seen(play)["jobs"]] == ["Failed", "Completed"]
+    # From then on that job is the answer, also to who looks the next day.
+    monkeypatch.setenv(attempt, "1")
+    assert train(play)
+    assert page.outputs["started"] == "false"
+    assert len(seen(play)["jobs"]) == 2
+
+
 def test_of_two_starts_at_once_one_trains_and_both_report_it(
     play: Play, page: Page, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -126,6 +126,28 @@ def test_the_end_of_a_rollback_names_the_bad_version_and_nothing_else(project: P
     assert azure.log == []
 
 
+@pytest.mark.parametrize("words", [["--from", "2"], ["--expected", "1"], ["--sha256", "a" * 64]])
+def test_a_look_at_a_rollback_refuses_what_it_would_ignore(
+    words: list[str], project: Project, azure: FakeAzure, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("rollback", "--look", *words) == 1
+    assert "--look shows where a rollback goes" in capsys.readouterr().err
+    assert azure.log == []
+
+
+def test_what_waited_brings_no_older_code_back_after_a_rollback(year: Year) -> None:
+    world, sha256 = year.world, year.world.hash(year.world.models(PROTECTED)["9"].files)
+    waiting = year._delivery("9", sha256, PROTECTED)
+    year.people.approved.add(sha256)
+    year.people.code += 1
+    world.write()
+    newest = world.beside(year.azure.workspaces[PROTECTED])
+    assert not world.run(PROTECTED, lambda session: verbs.rollback(session, sleep=world.sleep)).error
+    year._deliver(waiting, None)
+    [serving] = world.online(PROTECTED)[1].values()
+    assert (serving.version, serving.beside) == ("9", newest)
+
+
 def an_older_push_waits(year: Year) -> None:
     """The newer of two pushes is approved first."""
     year._push("other code", None)

@@ -26,8 +26,9 @@ from troubles import Trouble
 from year import Year
 from year_azure_devops import YearOnAzureDevOps
 from year_bugs import BUGS, Bug
+from year_github import YearOnGitHub
+from year_table import EVENTS, PROMISES
 from year_training import YearWithTraining
-from year_upkeep import YearWithUpkeep
 from year_world import PROTECTED
 
 from mlops.config import Project
@@ -72,7 +73,7 @@ def live(machine: type[Year], project: Project, sequences: int, number: int, *, 
     )
 
 
-BY_PIPELINES = {"github": YearWithUpkeep, "azure-devops": YearOnAzureDevOps}
+BY_PIPELINES = {"github": YearOnGitHub, "azure-devops": YearOnAzureDevOps}
 
 
 @pytest.mark.parametrize("way", ["memory", HERE.version, *BY_PIPELINES])
@@ -115,6 +116,20 @@ def test_a_delivery_with_another_hash_may_end_the_pin_of_a_run_that_was_lost(a_p
     assert machine.world.marked("dev", "pinned") == {"9"}
     machine.deliver_by_hand("dev", 1, "", "another hash", None)
     assert machine.world.marked("dev", "pinned") == set()
+    machine.teardown()
+
+
+@pytest.mark.parametrize("way", BY_PIPELINES)
+def test_a_training_that_failed_is_started_again_by_who_runs_the_job_again(way: str, a_project: Project) -> None:
+    BY_PIPELINES[way].project, BY_PIPELINES[way].begun = a_project, None
+    machine = BY_PIPELINES[way]()
+    machine.push("broken data", None)
+    machine.people.qualities.clear()
+    machine.people.quality = 5  # which was repaired where it comes from
+    before = machine.world.jobs()
+    machine.run_failed_jobs_again(0, None)
+    assert len(machine.world.jobs() - before) == 1
+    assert machine.people.waiting
     machine.teardown()
 
 
@@ -194,6 +209,31 @@ def test_a_seeded_error_breaks_a_promise(name: str, a_project: Project) -> None:
 
 
 @pytest.mark.parametrize("way", ["memory", *BY_PIPELINES])
+def test_each_kind_of_event_has_an_effect(way: str, a_project: Project) -> None:
+    machine = BY_PIPELINES.get(way, Year)
+    machine.project, machine.begun = a_project, None
+    for name in own_part(EVENTS):
+        shown = EVENTS[name]
+        if shown.by_pipelines == (way in BY_PIPELINES):
+            year = machine()
+            assert year_story.play(year, shown.events) == 0, f"{name} is not possible"
+            assert re.search(shown.says, "\n".join(year.world.story)), f"{name}: {year.world.story}"
+
+
+def test_both_systems_bring_each_kind_of_event_and_all_that_come_without_them() -> None:
+    alone, github, azure_devops = (
+        {each.function.__name__ for each in machine.setup_state().rules} for machine in (Year, *BY_PIPELINES.values())
+    )
+    assert alone < github
+    assert github == azure_devops
+
+
+def test_each_promise_has_errors_that_break_it() -> None:
+    assert {name for names in PROMISES.values() for name in names} <= BUGS.keys()
+    assert all(PROMISES.values())
+
+
+@pytest.mark.parametrize("way", ["memory", *BY_PIPELINES])
 def test_what_shows_a_seeded_error_breaks_nothing_without_it(way: str, a_project: Project) -> None:
     machine = BY_PIPELINES.get(way, Year)
     machine.project, machine.begun = a_project, None
@@ -221,7 +261,7 @@ def found_with(name: str, project: Project) -> Found:
     bug = BUGS[name]
     machine = BY_PIPELINES.get(way_to(bug), Year)
     if bug.module.startswith("workflows/"):
-        YearWithUpkeep.files[bug.module] = bug.in_text(YearWithUpkeep.files[bug.module])
+        YearOnGitHub.files[bug.module] = bug.in_text(YearOnGitHub.files[bug.module])
     elif bug.module.startswith("pipelines/"):
         folder = shutil.copytree(YearOnAzureDevOps.folder, project.root.parent / "pipelines")
         file = folder.parent / bug.module
@@ -245,7 +285,8 @@ def found_with(name: str, project: Project) -> Found:
 
 
 ANEW = (
-    r"(mlops|year|year_(?!story)\w+|azure_ml|github_runs|scripts|quick_year|fake_az|clouds|fake_azure|rendered)(\.|$)"
+    rf"({HERE.package}|mlops|year|year_(?!story)\w+|azure_ml|github_runs|scripts|quick_year|fake_az|clouds|fake_azure|"
+    r"rendered)(\.|$)"
 )
 """The modules that are imported again with the error."""
 
@@ -277,7 +318,8 @@ class Seeded:
 
     def __init__(self, bug: Bug) -> None:
         """Keep the error."""
-        self._bug, self._name = bug, f"mlops.{bug.module}"
+        science, _, name = bug.module.rpartition("/")
+        self._bug, self._name = bug, f"{HERE.package if science else 'mlops'}.{name}"
 
     def find_spec(self, name: str, path: object, target: object = None) -> ModuleSpec | None:
         """Say how to import the module."""

@@ -422,6 +422,10 @@ class Year(RuleBasedStateMachine):
             unfinished = world.online(environment)[0].get(name) != 100
             result = world.run(environment, lambda session: verbs.abort(session, held=True))
             world.require(not result.error, f"{environment}: {result.error}")
+            self._check_repeated(
+                f"the end of the rollout in {environment}",
+                lambda: world.run(environment, lambda session: verbs.abort(session, held=True)),
+            )
             # That of a rollback stays, for the rollback to be completed.
             tags = [model.tags for model in world.models(environment).values()]
             leaving = any(each.get(f"leaving_{environment}") == new.version for each in tags)
@@ -449,14 +453,17 @@ class Year(RuleBasedStateMachine):
             self.people.approved.add(sha256)
         deploy = verbs.deploy_online if part == "online" else verbs.deploy_batch
         waits = {"sleep": world.sleep} if part == "online" else {}
-        result = world.run(
-            environment, lambda session: deploy(session, model_version=version, sha256=sha256, **waits), trouble
-        )
+
+        def put(session: Session) -> None:
+            deploy(session, model_version=version, sha256=sha256, **waits)
+
+        result = world.run(environment, put, trouble)
         batch = self.azure.workspaces[environment].batch
         behind = world.version(environment) if part == "online" else batch and batch.default.removeprefix("model-")
         world.require(result.error or behind == version, f"{environment}: {behind} is behind the {part} endpoint")
         if not result.error:
             self._check_promoted(environment, version)
+            self._check_repeated(f"the deployment by hand in {environment}", lambda: world.run(environment, put))
         world.told(short(result.error) or "done", effective=True)
 
     @rule(environment=st.sampled_from(CHAIN), which=st.none() | st.none() | SOME, trouble=TROUBLES)
@@ -495,19 +502,28 @@ class Year(RuleBasedStateMachine):
             world.require(
                 behind != f"model-{present}", f"{environment}: version {present} is behind the batch endpoint"
             )
+            self._check_repeated(f"the rollback in {environment}", lambda: go_back(None))
         world.told(outcome)
+
+    def _check_repeated(self, what: str, repeat: Callable[[], Result]) -> None:
+        """Check that what has reached its end changes nothing when it is done again."""
+        state, result = self.world.snapshot(), repeat()
+        self.world.require(not result.error, f"{what} fails when it is repeated: {result.error}")
+        self.world.require(state == self.world.snapshot(), f"{what} changes something when it is repeated")
 
     def _rollback(self, environment: str, target: str) -> Callable[[Trouble | None], Result] | str:
         """Look from which version to which one a rollback goes; return the job that goes, or why there is none."""
         world, named = self.world, target or None
         looked = world.run(environment, lambda session: verbs.look(session, model_version=named))
+        begun = self._delivery("", "", environment)  # a run as any other
 
         def go_back(session: Session) -> None:
             bad, goal, sha256 = (looked.outputs[name] for name in ("bad", "model_version", "sha256"))
             verbs.rollback(session, bad=bad, model_version=named, expected=goal, sha256=sha256, sleep=world.sleep)
 
         def job(trouble: Trouble | None) -> Result:
-            result = world.run(environment, go_back, trouble)
+            with world.checkout(begun):
+                result = world.run(environment, go_back, trouble)
             if result.error and not result.killed:
                 bad = looked.outputs["bad"]
                 self._check_last_step(
@@ -608,6 +624,8 @@ class Year(RuleBasedStateMachine):
         workspace = self.azure.workspaces[environment]
         left = [workspace.online, workspace.batch, *workspace.schedules]
         self.world.require(result.error or not any(left), f"{environment}: something is left after the teardown")
+        if not result.error:
+            self._check_repeated(f"the teardown of {environment}", lambda: self._teardown(environment, None))
         self.world.told(short(result.error) or "done")
 
     def _near(self, environment: str) -> str:

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from azure_runs import LOST, REASONS, Agent, Job, JobRun, PipelineRun, environment_of, parameters_of
-from azure_templates import PipelineError, expanded, load, steps
-from scripts import Mlops, Step, told
-from troubles import Trouble
-from year_pipelines import WITHOUT_AZURE, YearByPipelines
-from year_world import CHAIN, PROTECTED, World
+from azure_templates import PipelineError, expanded, load, script, steps
+from fake_azure_devops import RUN, FakeAzureDevOps
+from scripts import AZURE_TOOLS, Mlops, Step, told
+from year_pipelines import WITHOUT_AZURE
+from year_upkeep import YearWithUpkeep
+from year_world import ADDED, CHAIN, PROTECTED, World, replace
 
 from mlops.config import Project
 from mlops.orchestration.azure_devops.names import Names
@@ -35,8 +36,11 @@ FOLDERS = {
     "System.AccessToken": "token",
     "System.DefaultWorkingDirectory": SOURCES,
 }
-WITH_TOKEN = ("approval",)
-"""The verbs that need the token of the run."""
+WITHOUT_SIGN_IN = (*WITHOUT_AZURE, "issue", "template-update", "git", "az")
+"""The verbs and programs that need no sign-in to Azure."""
+
+TOKENS = {"approval": "SYSTEM_ACCESSTOKEN", "issue": "SYSTEM_ACCESSTOKEN", "az repos": "AZURE_DEVOPS_EXT_PAT"}
+"""Those that need the token of the run, and by which variable they get it."""
 
 
 @contextlib.contextmanager
@@ -56,6 +60,9 @@ class Run(PipelineRun):
     event: str = ""
     inputs: Mapping[str, Any] = field(default_factory=dict)
     world: Any = None
+    number: int = 0
+    commit: tuple[int, ...] = ()
+    folder: Path = Path()  # of its pipelines
 
     @property
     def attempt(self) -> int:
@@ -75,13 +82,15 @@ class Run(PipelineRun):
 
 
 class Machine(Agent):
-    """Carries the steps of a job out: each `uv run mlops ...` of its scripts, and nothing of other programs."""
+    """Carries the steps of a job out: each `uv run mlops ...` of its scripts, and of other programs the given tools."""
 
-    def __init__(self, run: Run, job: Job, mlops: Mlops) -> None:
-        """Take a job; nothing runs yet."""
+    def __init__(self, run: Run, job: Job, mlops: Mlops, repository: "Repository | None" = None) -> None:
+        """Take a job; nothing runs yet. `repository` is for a job that changes what is there."""
         super().__init__(run, job)
         self._world, self._mlops = run.world, mlops
-        self._has_code = self._is_cancelled = False
+        self._tools = AZURE_TOOLS if repository else ""
+        self._known = repository.variables if repository else {}
+        self._has_code = self._may_push = self._is_cancelled = False
 
     def work(self) -> JobRun:
         """Run the steps, and say how the job ended."""
@@ -94,11 +103,12 @@ class Machine(Agent):
 
     def execute(self, step: dict[str, Any]) -> str:
         """Carry a step out, and say how it ended."""
-        if "checkout" in step or "download" in step:
+        if not script(step):
             self._has_code = self._has_code or "checkout" in step
+            self._may_push = self._may_push or step.get("persistCredentials", False)
             return "Succeeded"
-        script, code = self.script(step), 0
-        for each in told(script, self.environment(step)):
+        text, code = self.script(step), 0
+        for each in told(text, {**self.environment(step), **self._known}, self._tools):
             if isinstance(each, str):
                 self.command(each, step.get("name", ""))
                 continue
@@ -108,7 +118,7 @@ class Machine(Agent):
             for name, value in ended.outputs.items():
                 self.command(f"##vso[task.setvariable variable={name};isOutput=true]{value}", step.get("name", ""))
             code = ended.code
-            if code and "set -o errexit" in script:
+            if code and "set -o errexit" in text:
                 break
         if self._is_cancelled:
             self._is_cancelled = False
@@ -119,32 +129,118 @@ class Machine(Agent):
         """Run a verb, if it has what it needs: the code, the token of the run, a sign-in to Azure."""
         begins = "" if "deployment" in self.job.content else SOURCES
         in_code = self._has_code and (self.folder(step) or begins) == SOURCES
-        if words[0] in WITHOUT_AZURE:
-            has_all = words[0] not in WITH_TOKEN or bool(self.environment(step).get("SYSTEM_ACCESSTOKEN"))
+        if words[0] in WITHOUT_SIGN_IN:
+            token = TOKENS.get(" ".join(words[:2]) if words[0] == "az" else words[0])
+            has_all = token is None or bool(self.environment(step).get(token))
+            has_all = has_all and (self._may_push or words[:2] != ["git", "push"])
         else:
             has_all = step.get("task", "").startswith("AzureCLI")
         return self._mlops(words) if in_code and has_all else Step(1)
 
 
-class YearOnAzureDevOps(YearByPipelines):
+class Repository:
+    """A repository in Azure Repos: a script asks `az`, and the verb that keeps a work item the REST API."""
+
+    commands: ClassVar[Mapping[str, str]] = {"push": "git push", "pull request": "az repos pr create"}
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.branches: list[str] = []
+        self.pulls: list[str] = []
+        self.devops = FakeAzureDevOps()
+        self.devops.create_project()
+
+    @property
+    def issues(self) -> list[tuple[str, str]]:
+        """The open work items: their titles and texts."""
+        *_, (closed, _) = self.devops.states
+        found = [each for each in self.devops.work_items.values() if each["System.State"] != closed]
+        return [(each["System.Title"], each["System.Description"]) for each in found]
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What the `git` and `az` of a script know, see `scripts.AZURE_TOOLS`."""
+        return {"BRANCHES": " ".join(self.branches), "PULLS": " ".join(self.pulls)}
+
+    def carry_out(self, words: list[str]) -> None:
+        """Do what a script asked `git` or `az` for."""
+        if words[:2] == ["git", "push"]:
+            self.branches.append(words[-1])
+        elif words[:4] == ["az", "repos", "pr", "create"]:
+            branch = words[words.index("--source-branch") + 1]
+            assert branch in self.branches, f"there is no branch {branch}"
+            self.pulls.append(branch)
+        elif words[0] == "az" and words[1:3] not in (["devops", "configure"], ["extension", "add"]):
+            raise NotImplementedError(words)
+
+
+def with_added(folder: Path) -> None:
+    """Edit pipelines as a person does for one more environment before the protected one."""
+    for file in folder.glob("*.yml"):
+        text = file.read_text(encoding="utf-8")
+        values = f"values: [dev, test, {ADDED}, prod]"
+        file.write_text(text.replace("values: [dev, test, prod]", values), encoding="utf-8")
+    file = folder / "templates" / "delivery.yml"
+    begins = "  - template: delivery-environment.yml\n    parameters:\n      environment: {}\n"
+    head, mark, rest = file.read_text(encoding="utf-8").partition(begins.format("test"))
+    stages, end, last = rest.partition(begins.format("prod"))
+    own = after((mark + stages).replace("test", ADDED), "dev", "test", ADDED)
+    text = f"{head}{mark}{stages}{own}{end}{after(last, 'test', ADDED, 'prod')}"
+    file.write_text(text, encoding="utf-8")
+
+
+def after(text: str, last: str, added: str, name: str) -> str:
+    """Let the stages of an environment, which come after a last one, come after an added one, too."""
+
+    def hands_on(environment: str) -> str:
+        return f"eq(dependencies.{environment}.outputs['{environment}.{environment}.deliver.next'], '{name}')"
+
+    sees = f"eq(dependencies.{added}_look.outputs['{added}_look.look.next'], '{name}')"
+    for old, more in (
+        (f"        - {last}_look\n        - {last}\n", f"        - {added}_look\n        - {added}\n"),
+        (hands_on(last), f",\n        {sees},\n        {hands_on(added)}"),
+    ):
+        assert text.count(old) == 1, old
+        text = text.replace(old, old + more)
+    return text
+
+
+class YearOnAzureDevOps(YearWithUpkeep):
     """A team, its project, and all that happens to it, by way of its pipelines."""
 
     folder: ClassVar[Path] = PROJECT.root / ".azuredevops"
     names: ClassVar[Names] = Names(PROJECT)
+    repository: Repository
+
+    def __init__(self) -> None:
+        """Begin as every year."""
+        self.pipelines = self.folder
+        # The verb that keeps a work item asks the project itself where it runs.
+        settings = self.project.root / "pyproject.toml"
+        if "\norchestration = " not in settings.read_text(encoding="utf-8"):
+            replace(settings, r"\[tool\.mlops\]\n", '[tool.mlops]\norchestration = "azure-devops"\n')
+        shutil.copytree(self.folder, self.project.root / ".azuredevops", dirs_exist_ok=True)
+        super().__init__()
 
     def _system(self) -> Mapping[str, str]:
         folder = self.project.root / ".local" / "agent"
         folder.mkdir(parents=True, exist_ok=True)
-        return {"TF_BUILD": "True", "AGENT_TEMPDIRECTORY": str(folder)}
+        run = {name: value for name, value in RUN.items() if name.startswith(("TF_", "SYSTEM_"))}
+        return {**run, "AGENT_TEMPDIRECTORY": str(folder)}
+
+    def _repository(self) -> Repository:
+        found = Repository()
+        self.world._patch.setattr("mlops.orchestration.azure_devops.run.urlopen", found.devops.urlopen)
+        return found
 
     def _begin(self, pipeline: str, event: str, inputs: Mapping[str, str | bool]) -> Run:
-        self.people.runs += 1
         reason = REASONS[{"workflow_dispatch": "manual"}.get(event, event)]
-        own = {"Build.BuildId": str(self.people.runs), "Build.Reason": reason}
+        own = {"Build.BuildId": str(self.people.deliveries), "Build.Reason": reason}
         with understood(self.world):
             parameters = tuple(parameters_of(inputs).items())
-            document = document_of(self.folder / f"{pipeline}.yml", parameters, reason)
-        return Run(document, FOLDERS | own, file=pipeline, event=event, inputs=inputs, world=self.world)
+            document = document_of(self.pipelines / f"{pipeline}.yml", parameters, reason)
+        more = {"file": pipeline, "event": event, "inputs": inputs, "world": self.world, "folder": self.pipelines}
+        return Run(document, FOLDERS | own, **more)
 
     def _machine(self, run: Run, job: Job, mlops: Mlops) -> Machine:
         self._check_guards(run, job)
@@ -152,6 +248,15 @@ class YearOnAzureDevOps(YearByPipelines):
         shutil.rmtree(folder)
         folder.mkdir()
         return Machine(run, job, mlops)
+
+    def _machine_with(self, run: Run, job: Job, mlops: Mlops) -> Machine:
+        return Machine(run, job, mlops, self.repository)
+
+    def _only_reads_code(self, job: Job) -> bool:
+        with understood(self.world):
+            values = [value for step in steps(job.content) for value in environment_of(step, job.variables).values()]
+        is_kept = any(step.get("persistCredentials") for step in steps(job.content))
+        return not (job.identities or job.environment or is_kept or FOLDERS["System.AccessToken"] in values)
 
     def _check_guards(self, run: Run, job: Job) -> None:
         """Check that a job names what it may use, and that what it changes is approved and locked."""
@@ -173,7 +278,7 @@ class YearOnAzureDevOps(YearByPipelines):
 
     def _name(self, job: Job) -> str:
         delivers = any(step.get("name") == "deliver" for step in steps(job.content))
-        return "deliver" if delivers else job.key[0]
+        return "deliver" if delivers else job.key[1]
 
     def _identity(self, job: Job) -> str:
         found = job.identities
@@ -194,11 +299,18 @@ class YearOnAzureDevOps(YearByPipelines):
     def _minutes(self, job: Job) -> int:
         return int(job.content["timeoutInMinutes"])
 
-    def add_or_remove_environment(self, trouble: Trouble | None) -> None:
-        """Do nothing: the pipelines name the environments, and a person edits them for another one."""
+    def _knows(self, run: Run, environment: str) -> bool:
+        return environment != ADDED or run.folder == self.pipelines
+
+    def _edit_pipelines(self, *, added: bool) -> None:
+        self.pipelines = self.folder
+        if added:
+            self.pipelines = self.world.project.root.parent / f"pipelines with {ADDED}"
+            if not self.pipelines.exists():
+                with_added(shutil.copytree(self.folder, self.pipelines))
 
     def _starts_training(self, path: str) -> bool:
-        paths = load(self.folder / "train.yml")["trigger"]["paths"]["include"]
+        paths = load(self.pipelines / "train.yml")["trigger"]["paths"]["include"]
         return any(path == each or path.startswith(f"{each}/") for each in paths)
 
 

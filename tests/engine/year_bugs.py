@@ -4,7 +4,10 @@ from typing import NamedTuple
 
 
 class Bug(NamedTuple):
-    """A change of the text of a module, a workflow or a pipeline, and what the violation that it leads to says."""
+    """A change of the text of a module, a workflow or a pipeline, and what the violation that it leads to says.
+
+    A module is one of the engine, or one of the project, such as `science/core.promotion`.
+    """
 
     module: str
     old: str
@@ -141,6 +144,43 @@ BUGS = {
     "an alert is read too soon": Bug("verbs.drift", "if breaches:", "if breaches and False:", "trainings"),
     "new data is not used": Bug("verbs.data", "return content.hexdigest()[:16]", "return 'always-the-same'", ""),
     "data is created again": Bug("verbs.data", "version in session.backend.data_versions(asset.name)", "False", ""),
+    # The promises that no error above breaks.
+    "the canary has traffic that the old one keeps": Bug(
+        "verbs.rollout",
+        "{self.old: 100 - self.canary_percent, self",
+        "{self.old: 100, self",
+        "although nothing is wrong",
+    ),
+    "nothing has traffic at the end of a rollout": Bug(
+        "verbs.rollout",
+        "            return {self.new: 100}\n",
+        "            return {self.new: 0 if self.old else 100}\n",
+        "no deployment has traffic",
+    ),
+    "a rollback that is repeated goes further back": Bug(
+        "verbs.recovery",
+        "    if left:\n        # A version",
+        "    if left and not bad:\n        # A version",
+        "when it is repeated",
+    ),
+    "the end of a rollback takes the rejection back": Bug(
+        "verbs.recovery",
+        'tag_model(model, {tag: "false"})',
+        'tag_model(model, {tag: "false", f"rejected_{environment}": "false"})',
+        "is lost",
+    ),
+    "any model takes the place of the champion": Bug(
+        "science/core.promotion",
+        "good = all(math.isfinite(gain) and gain > policy.minimum_gain for gain in (interval.gain, interval.lower))",
+        "good = True",
+        "takes the place of version",
+    ),
+    "a model is compared with the oldest one": Bug(
+        "science/core.champion",
+        "return max(kept, key=lambda version: int(version.version), default=None)",
+        "return min(kept, key=lambda version: int(version.version), default=None)",
+        "takes the place of version",
+    ),
     # The workflows.
     "an approved version is dropped": Bug(
         "workflows/deliver-environment.yml",
@@ -381,5 +421,90 @@ BUGS = {
     ),
     "each week opens a pull request": Bug(
         "workflows/template-update.yml", '          gh pr view "$BRANCH" ||\n', "", "pull requests for one release"
+    ),
+    "code of a release has a token": Bug(
+        "workflows/template-update.yml",
+        "    permissions:\n      contents: read\n    outputs:",
+        "    permissions:\n      contents: read\n      issues: write\n    outputs:",
+        "where there is a token",
+    ),
+    # The pipelines of Azure DevOps that do.
+    "a stage applies what was only planned": Bug(
+        "pipelines/infrastructure.yml",
+        "and(succeeded(), or(eq('${{ parameters.action }}', 'apply'),",
+        "and(succeeded(), or(eq('${{ parameters.action }}', 'apply'), eq(1, 1),",
+        "would be applied",
+    ),
+    "what is merged is not built": Bug(
+        "pipelines/infrastructure.yml", "'IndividualCI', 'BatchedCI'", "'BatchedCI'", "is not applied"
+    ),
+    "each stage builds dev": Bug(
+        "pipelines/infrastructure.yml",
+        "environment: ${{ parameters.environment }}\n      dependsOn:\n        - plan",
+        "environment: dev\n      dependsOn:\n        - plan",
+        "is changed as",
+    ),
+    "a stage builds beside a teardown": Bug(
+        "pipelines/infrastructure.yml",
+        "environment: ${{ parameters.environment }}\n      dependsOn:\n        - plan",
+        "environment: ${{ parameters.environment }}\n      suffix: -infrastructure\n      dependsOn:\n        - plan",
+        "beside a teardown",
+    ),
+    "a stage that plans builds": Bug(
+        "pipelines/infrastructure.yml", "--plan --deployer workflows --summary .local/plan.md\n", "\n", "no right to"
+    ),
+    "each change of the infrastructure trains": Bug(
+        "pipelines/infrastructure.yml",
+        "and(succeeded(), eq(dependencies.apply.outputs['apply.apply.apply.train'], 'true'))",
+        "succeeded()",
+        "although there is a model",
+    ),
+    "no pipeline that builds may sign in": Bug(
+        "orchestration.azure_devops.names",
+        'CHANGING = ("infrastructure", ',
+        "CHANGING = (",
+        "may not use the connection",
+    ),
+    "a stage tears dev down": Bug(
+        "pipelines/teardown.yml",
+        "environment: ${{ parameters.environment }}\n      timeout: 240",
+        "environment: dev\n      timeout: 240",
+        "beside a teardown",
+    ),
+    "a branch with an update is pushed again each week": Bug(
+        "pipelines/template-update.yml",
+        '          git ls-remote --exit-code --heads origin "$BRANCH" && exit\n',
+        "",
+        "pushed again",
+    ),
+    "a pull request is opened each week": Bug(
+        "pipelines/template-update.yml",
+        '          az repos pr list "$@" --status all --query "[].pullRequestId" --output tsv | grep . ||\n',
+        "",
+        "pull requests for one release",
+    ),
+    "a branch does not say which release it has": Bug(
+        "pipelines/template-update.yml",
+        "dependencies.check.outputs['update.version']",
+        "dependencies.check.outputs['update.release']",
+        "no pull request for",
+    ),
+    "a job cannot push": Bug(
+        "pipelines/template-update.yml",
+        "persistCredentials: true",
+        "persistCredentials: false",
+        "fails: ['pull-request']",
+    ),
+    "a job cannot keep the work item": Bug(
+        "pipelines/template-update.yml",
+        "          SYSTEM_ACCESSTOKEN: $(System.AccessToken)\n",
+        "          NAME: issue\n",
+        "fails: ['issue']",
+    ),
+    "code of a release has the token of the run": Bug(
+        "pipelines/template-update.yml",
+        "        displayName: Try it in a clone\n",
+        "        displayName: Try it in a clone\n        env:\n          SYSTEM_ACCESSTOKEN: $(System.AccessToken)\n",
+        "where there is a token",
     ),
 }

@@ -1,14 +1,16 @@
 """The year of a team whose verbs are run by the project's own GitHub workflows."""
 
+import json
 from collections.abc import Mapping
 from fnmatch import fnmatch
+from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 from github_runs import Job, Machine, Run, document, files_of
 from rendered import HERE
 from scripts import Mlops
-from troubles import Trouble
-from year_pipelines import YearByPipelines
+from year_upkeep import YearWithUpkeep
 from year_world import ADDED
 
 
@@ -29,10 +31,62 @@ def with_added(files: dict[str, str]) -> dict[str, str]:
     return edited | {"workflows/deliver.yml": f"{head}{mark}{job}\n{added}{end}{last}"}
 
 
-class YearOnGitHub(YearByPipelines):
+class Repository:
+    """A repository on GitHub, of which a script and the verb that keeps an issue ask `gh`."""
+
+    commands: ClassVar[Mapping[str, str]] = {"push": "git push", "pull request": "gh pr create"}
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.branches: list[str] = []
+        self.pulls: list[str] = []
+        self._issues: dict[str, dict[str, str]] = {}
+
+    @property
+    def issues(self) -> list[tuple[str, str]]:
+        """The open issues: their titles and texts."""
+        return [(each["title"], each["text"]) for each in self._issues.values()]
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What the `git` and `gh` of a script know, see `scripts.TOOLS`."""
+        return {"BRANCHES": " ".join(self.branches), "PULLS": " ".join(self.pulls)}
+
+    def carry_out(self, words: list[str]) -> None:
+        """Do what a script asked `git` or `gh` for."""
+        if words[:2] == ["git", "push"]:
+            self.branches.append(words[-1])
+        elif words[:3] == ["gh", "pr", "create"]:
+            self.pulls.append(words[words.index("--head") + 1])
+
+    def execute(
+        self, command: list[str], folder: Path, variables: Mapping[str, str], *, captured: bool
+    ) -> tuple[int, str, str]:
+        """Answer the `gh` of the verb that keeps the issue."""
+        what, *words = command[2:]
+        given = dict(zip(words[::2], words[1::2], strict=False)) if what in ("create", "list") else {}
+        if command[:2] != ["gh", "issue"]:
+            raise NotImplementedError(command)
+        if what == "list":
+            listed = [{"number": int(key), "title": each["title"]} for key, each in self._issues.items()]
+            return 0, json.dumps(listed), ""
+        if what == "create":
+            text = (folder / given["--body-file"]).read_text(encoding="utf-8")
+            self._issues[str(len(self._issues) + 7)] = {"title": given["--title"], "text": text}
+        elif what == "edit":
+            self._issues[words[0]]["text"] = (folder / words[2]).read_text(encoding="utf-8")
+        elif what == "close":
+            del self._issues[words[0]]
+        else:
+            raise NotImplementedError(command)
+        return 0, "", ""
+
+
+class YearOnGitHub(YearWithUpkeep):
     """A team, its project, and all that happens to it, by way of its workflows."""
 
     files: ClassVar[dict[str, str]] = files_of(HERE.root)
+    repository: Repository
 
     def __init__(self) -> None:
         """Begin as every year."""
@@ -44,6 +98,18 @@ class YearOnGitHub(YearByPipelines):
 
     def _machine(self, run: Run, job: Job, mlops: Mlops) -> Machine:
         return Machine(run, job, self.world.project.root, mlops)
+
+    def _machine_with(self, run: Run, job: Job, mlops: Mlops) -> Machine:
+        return Machine(run, job, self.world.project.root, mlops, self.repository.variables)
+
+    def _repository(self) -> Repository:
+        found = Repository()
+        self.world._patch.setattr("mlops.shell.shutil", SimpleNamespace(which=lambda program: program))
+        self.world._patch.setattr("mlops.shell.execute", found.execute)
+        return found
+
+    def _only_reads_code(self, job: Job) -> bool:
+        return bool(job.content["permissions"] == {"contents": "read"} and not job.environment)
 
     def _name(self, job: Job) -> str:
         return job.place.rpartition("/")[2]
@@ -70,10 +136,5 @@ class YearOnGitHub(YearByPipelines):
     def _knows(self, run: Run, environment: str) -> bool:
         return environment != ADDED or run.files is self.workflows
 
-    def _add_or_remove_environment(self, trouble: Trouble | None) -> None:
-        """Change the workflows, too, which name the environments; the teardown is a run of one of them."""
-        super()._add_or_remove_environment(trouble)
-        added = ADDED in self.people.chain
+    def _edit_pipelines(self, *, added: bool) -> None:
         self.workflows = with_added(self.files) if added else self.files
-        # What could be run again has the workflows of its commit, and is about what there was then.
-        self.failed_runs.clear()

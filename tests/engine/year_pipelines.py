@@ -17,7 +17,7 @@ from scripts import Mlops, Step
 from troubles import Trouble
 from year import BY_HAND, SOME, TROUBLES, Year, short
 from year_story import rule
-from year_world import PROTECTED, Delivery, Result
+from year_world import ADDED, PROTECTED, Delivery, Result
 
 Done = list[tuple[Result, str]]
 """What came of the verbs of a job, and the version that served after each."""
@@ -43,6 +43,8 @@ class Run(Protocol):
     inputs: Mapping[str, Any]
     attempt: int
     cancelled: bool
+    number: int  # in the order in which runs begin
+    commit: tuple[int, ...]  # which it checks out, also when it runs again
 
     def next(self) -> Any:
         """Return the job that comes next, None at the end of the run."""
@@ -55,6 +57,9 @@ class Run(Protocol):
 
     def run_failed_jobs_again(self) -> None:
         """Forget the jobs that did not succeed."""
+
+    def run_all_jobs_again(self) -> None:
+        """Forget all jobs."""
 
     def run_job_again(self, name: str) -> None:
         """Forget one job, also after a success."""
@@ -76,6 +81,7 @@ class YearByPipelines(Year):
     def __init__(self) -> None:
         """Begin as every year."""
         self.failed_runs: list[Run] = []
+        self.runs: list[Run] = []
         super().__init__()
 
     # What the system knows.
@@ -116,9 +122,13 @@ class YearByPipelines(Year):
     def _starts_training(self, path: str) -> bool:
         """Return whether the push of a file starts a training."""
 
+    @abstractmethod
     def _knows(self, run: Any, environment: str) -> bool:
         """Return whether the pipelines of a run, which are those of its commit, know an environment."""
-        return True
+
+    @abstractmethod
+    def _edit_pipelines(self, *, added: bool) -> None:
+        """Edit the pipelines, which name the environments, as a person does for one more before the protected one."""
 
     def _environment(self, job: Any) -> str:
         return self._identity(job).removesuffix("-read")
@@ -127,7 +137,10 @@ class YearByPipelines(Year):
         return self._identity(job).endswith("-read")
 
     def _run(self, pipeline: str, event: str, **inputs: str | bool) -> Run:
-        return self._begin(pipeline, event, {key.replace("_", "-"): value for key, value in inputs.items()})
+        self.people.deliveries += 1
+        run = self._begin(pipeline, event, {key.replace("_", "-"): value for key, value in inputs.items()})
+        run.number, run.commit = self.people.deliveries, self.world.commit
+        return run
 
     def _drive(self, run: Run, trouble: Trouble | None, at: str) -> str:
         """Run the jobs of a run until it ends or waits for an approval; the trouble comes to the job `at`."""
@@ -139,8 +152,7 @@ class YearByPipelines(Year):
         if {"MODEL_VERSION", "SHA256"} <= variables.keys() and not self._reads(job):
             model = (variables["MODEL_VERSION"], variables["SHA256"])
             self._check_hash(run, job, *model)
-            delivery = self._delivery(*model, self._environment(job), variables["OPTION"])
-            delivery.run = run
+            delivery = Delivery(run.number, *model, self._environment(job), variables["OPTION"], run, run.commit)
             if delivery.at == PROTECTED:
                 self._wait(delivery)
                 return "waits for an approval"
@@ -193,7 +205,8 @@ class YearByPipelines(Year):
             return Step(None if result.killed else int(bool(result.error)), result.outputs)
 
         machine = self._machine(run, job, mlops)
-        run.end(job, machine.work())
+        with world.checkout(run):
+            run.end(job, machine.work())
         changed = f"{name} has changed what {self._identity(job)} has no right to"
         world.require(before == self._rights(job), changed)
         took = self.people.time - begun
@@ -277,6 +290,7 @@ class YearByPipelines(Year):
 
     def _train(self, trouble: Trouble | None, *, job: str = "", trigger: str) -> str:
         run, jobs = self._run("train", trigger), self.world.jobs()
+        self.runs = [*self.runs[-5:], run]
         outcome = self._drive(run, trouble, "train")
         self._check_jobs(jobs)
         return outcome
@@ -312,6 +326,14 @@ class YearByPipelines(Year):
         self.world.require(self._starts_training(place), f"a push with {what} starts no training")
         super()._push(what, trouble)
 
+    def _add_or_remove_environment(self, trouble: Trouble | None) -> None:
+        """Change the pipelines, too; the teardown is a run of one of them."""
+        super()._add_or_remove_environment(trouble)
+        self._edit_pipelines(added=ADDED in self.people.chain)
+        # What could be run again has the pipelines of its commit, and is about what there was then.
+        self.failed_runs.clear()
+        self.runs.clear()
+
     @precondition(lambda self: self.failed_runs)
     @rule(which=SOME, trouble=TROUBLES)
     def run_failed_jobs_again(self, which: int, trouble: Trouble | None) -> None:
@@ -324,6 +346,24 @@ class YearByPipelines(Year):
         self.world.told(self._drive(run, trouble, self._name(job)), effective=True)
         self._check_jobs(jobs)
 
+    @precondition(lambda self: self._ended_runs())
+    @rule(which=SOME, trouble=TROUBLES)
+    def run_all_jobs_again(self, which: int, trouble: Trouble | None) -> None:
+        """Press the other button, also of a run that did all that it should."""
+        ended, jobs = self._ended_runs(), self.world.jobs()
+        run = ended[which % len(ended)]
+        self.world.tell(f"all jobs of run {run.number} of {run.file} run again", trouble)
+        run.run_all_jobs_again()
+        self.failed_runs = [each for each in self.failed_runs if each is not run]
+        self.people.failed = [each for each in self.people.failed if each.run is not run]
+        job = run.next()
+        assert job
+        self.world.told(self._drive(run, trouble, self._name(job)), effective=True)
+        self._check_jobs(jobs)
+
+    def _ended_runs(self) -> list[Run]:
+        return [run for run in self.runs if run.next() is None]
+
     @rule(**BY_HAND)
     def deliver_by_hand(self, environment: str, which: int, option: str, typed: str, trouble: Trouble | None) -> None:
         """Start the workflow with a version that is there; where people approve, it waits for them."""
@@ -331,6 +371,7 @@ class YearByPipelines(Year):
         world, (version, sha256, own) = self.world, self._typed(environment, which, typed)
         inputs = {"environment": environment, "model_version": version, "sha256": sha256, "option": option}
         run = self._run("deliver", "workflow_dispatch", **inputs)
+        self.runs = [*self.runs[-5:], run]
         words = ["by hand", *([option] if option else []), *(["with " + typed] if typed != "right" else [])]
         world.tell(f"version {version} to {environment} {' '.join(words)}", trouble)
         before, settled = world.snapshot(), self._is_settled(environment)
@@ -367,8 +408,7 @@ class YearByPipelines(Year):
         self.world.require(waits or other != "delivery", f"two deliveries to {PROTECTED} run beside each other")
         self.world.require(not waits or other != "rollback", f"a rollback in {PROTECTED} waits for a delivery")
         if other == "delivery":
-            again = self._delivery(delivery.version, delivery.sha256, PROTECTED)
-            again.run = beside
+            again = replace(delivery, number=beside.number, option="", run=beside, commit=beside.commit)
             return [self._deliver(delivery, None), self._deliver(again, None)]
         if waits:
             return [self._deliver(delivery, None), self._teardown(PROTECTED, None).error]

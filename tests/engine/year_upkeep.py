@@ -1,24 +1,22 @@
-"""What else the workflows of a project do in a year: they build infrastructure, and look for updates of the template.
+"""What else the pipelines of a project do in a year: they build infrastructure, and look for updates of the template.
 
 Terraform or Bicep, Copier and Git's own work are not done: `Tool` applies a text, and whether there is a newer release
-is known here. What follows from that, when and with whose approval is read from the workflow files, and the issue is
-kept by the verb, which asks the `gh` of `Repository`.
+is known here. What follows from that, when and with whose approval is read from the files of the project, and the issue
+is kept by the verb, which asks what is in `Repository`.
 """
 
-import json
+from abc import abstractmethod
 from collections.abc import Mapping
-from pathlib import Path
-from types import SimpleNamespace
+from typing import Any, ClassVar, Protocol
 
 from azure_ml import Azure, Connection, Story
-from github_runs import Ended, Machine, Run
 from hypothesis import strategies as st
-from scripts import Step
+from scripts import Mlops, Step
 from troubles import Trouble
 from year import TROUBLES, short
-from year_github import YearOnGitHub
+from year_pipelines import Machine, Run, YearByPipelines
 from year_story import rule
-from year_world import CHAIN, PROTECTED, Result
+from year_world import CHAIN, Result
 
 from mlops.config import EnvironmentConfig
 from mlops.errors import UserError
@@ -59,66 +57,50 @@ class Tool:
         return ""
 
 
-class Repository:
-    """What is on GitHub beside the runs: open issues with their texts, branches and pull requests by their branches."""
+class Repository(Protocol):
+    """What is in the repository beside the code and the runs: branches, pull requests by their branches, issues."""
 
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        self.issues: dict[str, dict[str, str]] = {}
-        self.branches: list[str] = []
-        self.pulls: list[str] = []
+    commands: ClassVar[Mapping[str, str]]
+    """How the command begins that pushes a branch, and the one that opens a pull request."""
+    branches: list[str]
+    pulls: list[str]
 
     @property
-    def variables(self) -> dict[str, str]:
-        """What the `git` and `gh` of a script know, see `scripts.TOOLS`."""
-        return {"BRANCHES": " ".join(self.branches), "PULLS": " ".join(self.pulls)}
+    def issues(self) -> list[tuple[str, str]]:
+        """The open issues: their titles and texts."""
 
     def carry_out(self, words: list[str]) -> None:
-        """Do what a script asked `git` or `gh` for."""
-        if words[:2] == ["git", "push"]:
-            self.branches.append(words[-1])
-        elif words[:3] == ["gh", "pr", "create"]:
-            self.pulls.append(words[words.index("--head") + 1])
-
-    def execute(
-        self, command: list[str], folder: Path, variables: Mapping[str, str], *, captured: bool
-    ) -> tuple[int, str, str]:
-        """Answer the `gh` of the verb that keeps the issue."""
-        what, *words = command[2:]
-        given = dict(zip(words[::2], words[1::2], strict=False)) if what in ("create", "list") else {}
-        if command[:2] != ["gh", "issue"]:
-            raise NotImplementedError(command)
-        if what == "list":
-            return (
-                0,
-                json.dumps([{"number": int(key), "title": each["title"]} for key, each in self.issues.items()]),
-                "",
-            )
-        if what == "create":
-            text = (folder / given["--body-file"]).read_text(encoding="utf-8")
-            self.issues[str(len(self.issues) + 7)] = {"title": given["--title"], "text": text}
-        elif what == "edit":
-            self.issues[words[0]]["text"] = (folder / words[2]).read_text(encoding="utf-8")
-        elif what == "close":
-            del self.issues[words[0]]
-        else:
-            raise NotImplementedError(command)
-        return 0, "", ""
+        """Do what a script asked `git` and others for."""
 
 
-class YearWithUpkeep(YearOnGitHub):
+class YearWithUpkeep(YearByPipelines):
     """A team whose project has infrastructure of its own, and a template that goes on."""
 
     def __init__(self) -> None:
         """Begin as every year."""
-        self.repository, self.changes, self.released, self.installed = Repository(), 0, 0, 0
+        self.changes, self.released, self.installed = 0, 0, 0
         super().__init__()
         patch, story, azure = self.world._patch, self.world, self.azure
         patch.setattr("mlops.infrastructure.of", lambda project: Tool(project, azure, story))
         patch.setattr("mlops.infrastructure.workspace.trains_first", self._trains_first)
-        patch.setattr("mlops.shell.shutil", SimpleNamespace(which=lambda program: program))
-        patch.setattr("mlops.shell.execute", self.repository.execute)
+        self.repository = self._repository()
         self._describe()
+
+    # What the system knows.
+
+    @abstractmethod
+    def _repository(self) -> Repository:
+        """Return a repository without anything, which the verb that keeps an issue asks from then on."""
+
+    @abstractmethod
+    def _machine_with(self, run: Any, job: Any, mlops: Mlops) -> Machine:
+        """Return what carries a job out, with `git` and what else knows the repository."""
+
+    @abstractmethod
+    def _only_reads_code(self, job: Any) -> bool:
+        """Return whether a job has no more rights than to read the code: no token, and no sign-in."""
+
+    # What people and machines do.
 
     def _trains_first(self, project: Project, config: EnvironmentConfig) -> bool:
         return config.model.source == "workspace" and not self.azure.workspaces[config.environment].models
@@ -148,8 +130,8 @@ class YearWithUpkeep(YearOnGitHub):
         before = world.snapshot()
         plan = run.next()
         assert plan
-        wrong = f"a plan for {environment} runs as {plan.environment}"
-        world.require(plan.environment == f"{environment}-read", wrong)
+        identity = self._identity(plan)
+        world.require(identity == f"{environment}-read", f"a plan for {environment} runs as {identity}")
         planned = self._work(run, plan, trouble)[0][0]
         world.require(before == world.snapshot(), f"a plan for {environment} changes something")
         excused = not planned.error or (trouble and trouble.excuses)
@@ -161,12 +143,13 @@ class YearWithUpkeep(YearOnGitHub):
             return
         world.require(apply, f"{how} for {environment} is not applied")
         assert apply
-        world.require(apply.environment == environment, f"{environment} is changed as {apply.environment}")
-        world.require(
-            apply.group == self._group_of_teardown(environment), f"{environment} is changed beside a teardown"
-        )
+        identity = self._identity(apply)
+        world.require(identity == environment, f"{environment} is changed as {identity}")
+        teardown = self._run("teardown", "workflow_dispatch", environment=environment).next()
+        is_alone = self._group(apply) == self._group(teardown)
+        world.require(is_alone, f"{environment} is changed beside a teardown")
         if end == "rejected":
-            run.end(apply, Ended("failure"))
+            run.end_as(apply, ok=False)
             world.require(run.next() is None, f"a change of {environment} goes on without its approval")
             world.require(before == world.snapshot(), f"a rejected change of {environment} changes something")
             world.told("rejected", effective=True)
@@ -189,14 +172,10 @@ class YearWithUpkeep(YearOnGitHub):
         world.require(run.next() is None, f"a change of {environment} trains, although there is a model")
         world.told(outcome, effective=True)
 
-    def _group_of_teardown(self, environment: str) -> str:
-        job = self._run("teardown", "workflow_dispatch", environment=environment).next()
-        return job.group if job else ""
-
     @rule(
         released=st.booleans(),
         merged=st.booleans(),
-        fails=st.sampled_from(("", "", "issue", "git push", "gh pr create")),
+        fails=st.sampled_from(("", "", "issue", "push", "pull request")),
     )
     def look_for_template_update(self, released: bool, merged: bool, fails: str) -> None:
         """Let the weekly workflow look, after a release, after a person merged the pull request, or after neither."""
@@ -206,46 +185,43 @@ class YearWithUpkeep(YearOnGitHub):
         self.released += released
         problem = f"; {fails} fails" if fails else ""
         world.tell(f"the workflow looks for a release: v{self.installed} is here, v{self.released} is out{problem}")
-        run = self._run("template-update", "schedule")
-        self._work_on_update(run, fails)
+        failed = self._work_on_update(self._run("template-update", "schedule"), fails)
         newer = self.released > self.installed
-        failed = [place for place, ended in run.ended.items() if ended.result == "failure"]
-        world.require(bool(fails) >= bool(failed), f"the workflow that looks for a release fails: {failed}")
-        titles = [each["title"] for each in there.issues.values()]
-        world.require(len(titles) <= 1, f"{len(titles)} issues are open for an update")
+        world.require(bool(fails) >= bool(failed), f"the run that looks for a release fails: {failed}")
         pulls = {branch: there.pulls.count(branch) for branch in there.pulls}
         world.require(set(pulls.values()) <= {1}, f"pull requests for one release: {pulls}")
         pushed = {branch: there.branches.count(branch) for branch in there.branches}
         world.require(set(pushed.values()) <= {1}, f"the branch of a release is pushed again: {pushed}")
         if "issue" not in failed:
-            text = "".join(each["text"] for each in there.issues.values())
-            world.require(
-                titles == [TITLE] * newer, f"{titles} are open, v{self.installed} of v{self.released} is here"
-            )
+            titles, text = [title for title, _ in there.issues], "".join(text for _, text in there.issues)
+            opened = len(titles) == newer and all(title.startswith(TITLE) for title in titles)
+            world.require(opened, f"{titles} are open, v{self.installed} of v{self.released} is here")
             world.require(f"v{self.released}" in text or not newer, f"the issue says {text!r}, v{self.released} is out")
         if newer and "pull-request" not in failed:
-            branch = f"template-update/v{self.released}"
-            world.require(branch in there.pulls, f"there is no pull request for v{self.released}")
+            there_is_one = any(branch.endswith(f"v{self.released}") for branch in there.pulls)
+            world.require(there_is_one, f"there is no pull request for v{self.released}")
         world.told("failed" if failed else "an issue is open" if newer else "nothing is left", effective=True)
 
-    def _work_on_update(self, run: Run, fails: str) -> None:
-        """Run the jobs of the workflow; what `fails` says does so."""
-        folder = self.world.project.root
-        newer = self.released > self.installed
+    def _work_on_update(self, run: Run, fails: str) -> list[str]:
+        """Run the jobs; what `fails` says does so. Return which jobs failed."""
+        world, folder, there = self.world, self.world.project.root, self.repository
+        newer, failed = self.released > self.installed, list[str]()
 
         def mlops(words: list[str]) -> Step:
-            if words[0] in ("git", "gh"):
-                if " ".join(words).startswith(fails or "nothing"):
+            command = " ".join(words)
+            if words[0] in ("git", "gh", "az"):
+                if fails and command.startswith(there.commands.get(fails, "nothing")):
                     return Step(1)
-                self.repository.carry_out(words)
+                there.carry_out(words)
                 return Step(0)
             if words[0] == "issue" == fails:
                 return Step(1)
             if words[0] == "issue":
-                result: Result = self.world.command(CHAIN[0], words)
+                result: Result = world.command(CHAIN[0], words)
                 return Step(int(bool(result.error)), result.outputs)
             if words[0] != "template-update":
-                raise UserError(f"not a verb of this workflow: {words}")
+                raise UserError(f"not a verb of this pipeline: {words}")
+            world.require(self._only_reads_code(job), "code of a release runs where there is a token or a sign-in")
             file = folder / words[words.index("--file") + 1]
             file.parent.mkdir(exist_ok=True)
             file.write_text(f"v{self.released} is there" if newer else "", encoding="utf-8")
@@ -253,5 +229,8 @@ class YearWithUpkeep(YearOnGitHub):
             return Step(0, found)
 
         while job := run.next():
-            self.world.require(job.environment != PROTECTED, f"a look for a release runs as {job.environment}")
-            run.end(job, Machine(run, job, folder, mlops, self.repository.variables).work())
+            ended = self._machine_with(run, job, mlops).work()
+            run.end(job, ended)
+            if ended.result.lower().startswith("fail"):
+                failed.append(self._name(job).replace("_", "-"))
+        return failed

@@ -47,6 +47,9 @@ ZONE = ZoneInfo("Europe/Berlin")
 RUN_IDS = {"GITHUB_ACTIONS": "GITHUB_RUN_ID", "TF_BUILD": "BUILD_BUILDID"}
 """The variable that tells a run's number, by the one that tells its system."""
 
+ATTEMPTS = {"GITHUB_ACTIONS": "GITHUB_RUN_ATTEMPT", "TF_BUILD": "SYSTEM_STAGEATTEMPT"}
+"""The one that tells how many times it has been run."""
+
 DAMAGED = "damaged on its way"
 """What the files of a model say that does not arrive in the registry as it was."""
 
@@ -62,6 +65,11 @@ class Delivery:
     option: str = ""
     run: Any = None  # of a pipeline: see `year_pipelines.Run`
     commit: tuple[int, ...] = ()  # what its run has checked out
+
+    @property
+    def attempt(self) -> int:
+        """How many times its run has been run."""
+        return self.run.attempt if self.run else 1
 
     def __str__(self) -> str:
         """Name it as the story does."""
@@ -86,11 +94,10 @@ class People:
     approved: set[str] = field(default_factory=set)  # hashes, for the protected environment
     served: dict[str, list[str]] = field(default_factory=lambda: {each: [] for each in CHAIN})  # versions, in order
     passed: dict[str, set[str]] = field(default_factory=lambda: {each: set() for each in CHAIN})  # hashes
-    deliveries: int = 0
+    deliveries: int = 0  # and other runs of pipelines
     undone: int = 0  # how many pushes were undone
     # The newest run after which an environment had all that it brought, and what that was beside the model.
     newest: dict[str, tuple[int, str]] = field(default_factory=dict)
-    runs: int = 0  # of pipelines
     chain: tuple[str, ...] = CHAIN
 
 
@@ -138,8 +145,11 @@ class World:
         for name, value in system.items():
             self._patch.setenv(name, value)
         # Each run that begins has a new number; see `checkout`.
-        self._run_id = next(name for known, name in RUN_IDS.items() if known in system)
+        self._run_id, self._attempt = (
+            next(names[known] for known in names if known in system) for names in (RUN_IDS, ATTEMPTS)
+        )
         self._patch.setenv(self._run_id, "1000000")
+        self._patch.setenv(self._attempt, "1")
 
     def close(self) -> None:
         """Give the modules and variables back."""
@@ -201,15 +211,27 @@ class World:
             training.status = "Failed"
             return
         champion = self.champion()
-        better = champion is None or quality > quality_of(workspace.models[champion].files)
+        decision = self._decide(quality, quality_of(workspace.models[champion].files) if champion else None)
+        kept = [version for version, model in workspace.models.items() if not is_rejected(model)]
+        last = max(kept, key=int, default="")  # by the words of the issue, and not by those of the code
+        worse = decision.promote and last and quality <= quality_of(workspace.models[last].files)
+        self.require(not worse, f"a model of quality {quality} takes the place of version {last}, which is no worse")
         training.status = "Completed"
-        training.registration = {"registered": better, "name": "a-model", "reasons": [f"quality {quality}"]}
-        if better:
+        training.registration = {"registered": decision.promote, "name": "a-model", "reasons": [*decision.reasons]}
+        if decision.promote:
             number = str(1 + max(map(int, workspace.models), default=8))  # soon one that as text is before the others
             files = f"version {number}, quality {quality}, {people.nature or 'fine'}"
             people.nature, sha256 = "", self.hash(files)
             workspace.models[number] = Model(files, {"sha256": sha256})
             training.registration |= {"version": number, "sha256": sha256}
+
+    def _decide(self, challenger: int, champion: int | None) -> Any:
+        """Decide by the rules of the step `evaluate` whether a model is registered."""
+        promotion = self.project.module("core.promotion")
+        metric = SimpleNamespace(name="quality", gain=lambda new, old: new - old)
+        gain = challenger - (champion or 0)
+        interval = promotion.Interval(gain, gain - 0.5, gain + 0.5)
+        return promotion.decide(promotion.Policy(metric, floor=0), challenger, champion, interval)
 
     def copy(self, files: str) -> str:
         return f"{files} indeed" if DAMAGED in files else files
@@ -225,22 +247,22 @@ class World:
         return people.code, people.packages, people.template, people.machines
 
     @contextlib.contextmanager
-    def checkout(self, delivery: Delivery) -> Iterator[None]:
-        """Work as the run of a delivery, which has the commit that it began with."""
+    def checkout(self, run: Any) -> Iterator[None]:
+        """Work as a run, or that of a delivery, which has the commit that it began with."""
         people, newest = self.people, self.commit
-        outside = os.environ[self._run_id]
+        outside = os.environ[self._run_id], os.environ[self._attempt]
 
-        def go_to(commit: tuple[int, ...], run: str) -> None:
-            os.environ[self._run_id] = run
+        def go_to(commit: tuple[int, ...], number: str, attempt: str) -> None:
+            os.environ[self._run_id], os.environ[self._attempt] = number, attempt
             if commit != self.commit:
                 people.code, people.packages, people.template, people.machines = commit
                 self.write()
 
-        go_to(delivery.commit, str(delivery.number))
+        go_to(run.commit, str(run.number), str(run.attempt))
         try:
             yield
         finally:
-            go_to(newest, outside)
+            go_to(newest, *outside)
 
     # What is there.
 
@@ -544,6 +566,11 @@ def replace(file: Path, pattern: str, text: str) -> None:
     changed, found = re.subn(pattern, text, file.read_text(encoding="utf-8"))
     assert found == 1, f"{file.name} has {pattern} {found} times"
     file.write_text(changed, encoding="utf-8")
+
+
+def is_rejected(model: Model) -> bool:
+    """Return whether a person or a rollback has rejected a version, anywhere."""
+    return any(tag.startswith("rejected") and value == "true" for tag, value in model.tags.items())
 
 
 def quality_of(files: str) -> int:

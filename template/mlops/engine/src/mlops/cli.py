@@ -394,6 +394,8 @@ def rollback(
 
     if abort and (not bad or look or model_version or expected or sha256):
         raise UserError("--abort ends a rollback from one version: name that with --from, and leave out the rest")
+    if look and (bad or expected or sha256):
+        raise UserError("--look shows where a rollback goes: leave out --from, --expected and --sha256")
     session = _session(environment, dry_run)
     if look:
         verbs.look(session, model_version=model_version)

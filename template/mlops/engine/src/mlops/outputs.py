@@ -92,6 +92,12 @@ def run_key() -> str:
     return ""
 
 
+def run_attempt() -> int:
+    """Return how many times this job or stage was run, this time included: more than 1 where a person repeats it."""
+    number = os.environ.get("SYSTEM_STAGEATTEMPT") or os.environ.get("GITHUB_RUN_ATTEMPT", "")
+    return int(number) if number.isdigit() else 1
+
+
 def is_newer(run: str, than: str) -> bool:
     """Return whether a run began after another one of the same server, by their keys; false where that is unknown."""
     (server, _, number), (other, _, limit) = run.rpartition("#"), than.rpartition("#")

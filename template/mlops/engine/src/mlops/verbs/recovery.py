@@ -22,6 +22,7 @@ from mlops.verbs.models import (
     note_end,
     number,
     obstacle,
+    passing_note,
     pinned_versions,
     record_deployment,
     set_pin,
@@ -356,6 +357,9 @@ def _deploy_again(
         _reject(session, version)
     minutes = None if _is_watched(session, target, named=named) else 0
     roll_out(session, target, Endpoint.look(session), bake_minutes=minutes, sleep=sleep)
+    # What an older run waits with is not the newest any more.
+    if note := passing_note(session, target, session.config):
+        session.backend.tag_model(target, note)
     again = f"again, in the place of version {bad}."
     session.say(f"Version {target.version} serves {again}", f"Version {target.version} will serve {again}")
     _take_along(session, bad, target.version)

@@ -1,5 +1,6 @@
 """Training on Azure ML."""
 
+import itertools
 import json
 import re
 import secrets
@@ -34,7 +35,8 @@ def train(session: Session, *, overrides: str = "", wait: bool = True, job: str 
         overrides: Other settings for this run.
         wait: Whether to wait for the end of the job.
         job: A name for it. Of a name there is one job: when it was started before, or is at this moment, no other one
-            is, and what comes of that one is reported.
+            is, and what comes of that one is reported. Only where that has failed, and a person runs the job of the
+            pipeline again, another one is started, with a number behind the name.
 
     Returns:
         Whether a new version was registered, as far as it waited for that.
@@ -45,7 +47,7 @@ def train(session: Session, *, overrides: str = "", wait: bool = True, job: str 
     if job and not re.fullmatch(JOB_NAME, job):
         raise UserError(f"--job {job}: use up to 255 letters, digits, dashes and underscores")
     check_overrides(session.project, overrides)
-    found = session.backend.find_job(job) if job else None
+    job, found = _last(session, job) if job else ("", None)
     started, completed_before = found is None, found is not None and found.status == "Completed"
     if found is None:
         found = _start(session, job or new_job(session), overrides, named=bool(job))
@@ -79,13 +81,33 @@ def _start(session: Session, job: str, overrides: str, *, named: bool) -> Job:
     return say_started(session, name)
 
 
-def _check_end(session: Session, found: Job, job: str) -> None:
+def _last(session: Session, name: str) -> tuple[str, Job | None]:
+    """Return the last job that was started under a name, or with a number behind it after one that failed.
+
+    Where a person repeats what has failed, that is the next one, which was not started yet.
+    """
+    job, found = name, session.backend.find_job(name)
+    for following in (f"{name}-{number}" for number in itertools.count(2)):
+        if found is None or not _failed(found):
+            break
+        later = session.backend.find_job(following)
+        if later is None and outputs.run_attempt() == 1:
+            break
+        job, found = following, later
+    return job, found
+
+
+def _failed(job: Job) -> bool:
+    return job.status in CLOSED_STATUSES and job.status != "Completed"
+
+
+def _check_end(session: Session, found: Job, name: str) -> None:
     """Raise an error if a job that was started before has failed: its name is used up."""
-    if found.status in CLOSED_STATUSES and found.status != "Completed":
-        another = session.command("train", "--job", f"{job}-2")
+    if _failed(found):
+        another = session.command("train", "--job", f"{name}-2")
         raise UserError(
-            f"job {job} ended as {found.status}: see its log at {found.studio or 'the studio'}; a name is used once, "
-            f"so train again under another one, with `{another}`"
+            f"job {found.name} ended as {found.status}: see its log at {found.studio or 'the studio'}; a name is used "
+            f"once, so train again under another one: run the job of the pipeline again, or `{another}`"
         )
 
 
