@@ -28,7 +28,7 @@ os.environ["UV_EXCLUDE_NEWER"] = EXCLUDE_NEWER
 
 # The repositories of the tests live for seconds: no example hooks, no upkeep, no wait for the disk, no compression.
 GIT = {
-    "init.templateDir": "",
+    "init.templateDir": "",  # see `objects`
     "gc.auto": "0",
     "maintenance.auto": "false",
     "core.fsync": "none",
@@ -80,6 +80,27 @@ def quick_copier(shared_folder: Path, tmp_path_factory: pytest.TempPathFactory) 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(COMPILED, str(shared_folder / "compiled"))
         hasten(patch.setattr, tmp_path_factory.mktemp("clones"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def objects(shared_folder: Path) -> Iterator[None]:
+    """Repositories of this session share what they hold.
+
+    The projects are much the same: each of their files is written once, by `commit_all`, and Git finds it there when
+    it is added to the next repository, also to those of an update.
+    """
+    template = shared_folder / "git"
+    store = template / "store"
+
+    def make(folder: Path) -> None:
+        store.mkdir(parents=True)
+        (folder / "objects" / "info").mkdir(parents=True)
+        (folder / "objects" / "info" / "alternates").write_text(f"{store}\n", encoding="utf-8")
+
+    with pytest.MonkeyPatch.context() as patch, local.env(GIT_CONFIG_VALUE_0=str(template / "template")):
+        make_once(template / "template", make)
+        patch.setenv("GIT_CONFIG_VALUE_0", str(template / "template"))
         yield
 
 
@@ -326,18 +347,21 @@ def answers_of(project: Path) -> dict[str, Any]:
     return recorded
 
 
-def git(folder: Path, *arguments: str) -> str:
+def git(folder: Path, *arguments: str, **env: str) -> str:
     """Run git in a folder with an author of its own; give its output."""
     who = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
-    return local["git"]["-C", folder, *who, *arguments]()
+    return local["git"].with_env(**env)("-C", folder, *who, *arguments)
 
 
 def commit_all(folder: Path, message: str, tag: str | None = None) -> str:
     """Commit everything in a folder, making it a repository first if need be; give the commit."""
     if not (folder / ".git").exists():
         git(folder, "init", "--quiet", "--initial-branch", "main")
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--allow-empty", "--message", message)
+    own = folder / ".git" / "objects"
+    shared = (own / "info" / "alternates").read_text(encoding="utf-8").splitlines()[0]
+    apart = {"GIT_OBJECT_DIRECTORY": shared, "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(own)}
+    git(folder, "add", "--all", **apart)
+    git(folder, "commit", "--quiet", "--allow-empty", "--message", message, **apart)
     if tag:
         git(folder, "tag", tag)
     return git(folder, "rev-parse", "HEAD").strip()

@@ -6,6 +6,7 @@ those of test_update.py whose updates are interrupted or change moved folders, a
 
 import contextvars
 import copy
+import json
 import marshal
 import os
 import re
@@ -59,6 +60,7 @@ def hasten(patch: Patch, folder: Path) -> None:
     compile_once(patch)
     leave_plain_names(patch)
     clone_once(patch, folder)
+    find_files_once(patch, folder)
     read_once(patch)
     patch(copier._main, "subprocess", SimpleNamespace(run=run_task))
 
@@ -136,6 +138,48 @@ def clone_once(patch: Patch, folder: Path) -> None:
         return clones[url, commit]
 
     patch(copier._template, "clone", clone)
+
+
+def find_files_once(patch: Patch, folder: Path) -> None:
+    """Which file of a template becomes which of a project takes most of the time of a rendering.
+
+    An update renders each release twice with the same answers, and the tests update many projects with the same ones.
+    The files themselves are rendered each time.
+    """
+    worker = copier._main.Worker
+    found: dict[str, list[tuple]] = {}
+    recorded: list[tuple] = []
+    original = worker._render_template
+
+    def render_template(self: copier._main.Worker) -> None:
+        root = self.template_copy_root
+        if not root.is_relative_to(folder):  # no clone of `clone_once`: it may change
+            return original(self)
+        answers = {name: answer for name, answer in self.answers.combined.items() if name[0] != "_"}
+        exclusions = tuple(dict.fromkeys(self.all_exclusions))  # in an update, some are there twice
+        operation = copier._main._operation.get() if "_copier_operation" in "".join(exclusions) else ""
+        key = json.dumps([root, self.answers_relpath, exclusions, operation, answers], sort_keys=True, default=str)
+        if key in found:
+            for render, parts, options in found[key]:
+                render(self, *parts, **options)
+        else:
+            recorded.clear()
+            original(self)
+            found[key] = recorded[:]
+        return None
+
+    def record(name: str) -> None:
+        render = getattr(worker, name)
+
+        def note(self: copier._main.Worker, *parts: Any, **options: Any) -> None:
+            recorded.append((render, parts, options))
+            render(self, *parts, **options)
+
+        patch(worker, name, note)
+
+    patch(worker, "_render_template", render_template)
+    for name in ("_render_file", "_render_folder", "_render_symlink"):
+        record(name)
 
 
 def read_once(patch: Patch) -> None:
