@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -44,11 +45,32 @@ local.env.update(GIT_SETTINGS)  # a copy of the environment, made when pytest lo
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
-# The same documents, in a tenth of the time.
-vars(yaml)["SafeLoader"] = yaml.CSafeLoader
-
 SUFFIX = "a1b2c3"  # the one answer that is random unless given
 DEFAULTS = {axis: questions()[axis]["default"] for axis in AXES}
+
+
+MEMORY = Path("/dev/shm")
+"""A file system in memory, where there is one: to the disk, the system would need as long as all of Python."""
+
+ROOM = 6_000_000_000
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the files of the tests in memory until the session ends, where there is enough of it."""
+    if config.option.basetemp or not MEMORY.is_dir() or not os.access(MEMORY, os.W_OK):
+        return  # a worker has a folder in that of its session
+    for left in MEMORY.glob("mlops-template-*"):  # by a session that was killed
+        if not Path("/proc", left.name.rpartition("-")[2]).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    system = os.statvfs(MEMORY)
+    if system.f_flag & os.ST_NOEXEC or system.f_bavail * system.f_frsize < ROOM:
+        return
+    folder = MEMORY / f"mlops-template-{os.getpid()}"
+    (folder / "others").mkdir(parents=True)
+    config.option.basetemp = str(folder / "tests")
+    os.environ["TMPDIR"] = local.env["TMPDIR"] = tempfile.tempdir = str(folder / "others")
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
