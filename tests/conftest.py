@@ -21,7 +21,7 @@ from filelock import FileLock
 from hypothesis import settings
 from local_wheels import take_local_wheels
 from plumbum import local
-from quick_copier import COMPILED, hasten
+from quick_copier import CLONES, COMPILED, hasten
 from reference_date import EXCLUDE_NEWER
 
 # Whatever a test lets uv resolve, it resolves as of the reference date.
@@ -97,11 +97,13 @@ def choices_of(item: pytest.Item) -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def quick_copier(shared_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def quick_copier(shared_folder: Path) -> Iterator[None]:
     """Copier in the processes of the tests does nothing twice."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(COMPILED, str(shared_folder / "compiled"))
-        hasten(patch.setattr, tmp_path_factory.mktemp("clones"))
+        patch.setenv(CLONES, str(shared_folder / "clones"))
+        (shared_folder / "clones").mkdir(exist_ok=True)
+        hasten(patch.setattr, shared_folder / "clones")
         yield
 
 

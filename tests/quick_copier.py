@@ -17,7 +17,7 @@ import tempfile
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
@@ -55,9 +55,13 @@ SYNTAX = (
 COMPILED = "COMPILED_TEMPLATES"
 """The variable that names the folder for compiled templates to the processes that tests start."""
 
+CLONES = "CLONES_OF_TEMPLATES"
+"""The same for clones."""
+
 
 def hasten(patch: Patch, folder: Path) -> None:
     """Let Copier do nothing twice in this process; the folder is for clones of templates."""
+    folder = folder.resolve()
     # Copier 9.19 starts git once per written file; a fresh temporary folder has no index to ask.
     patch(copier._main, "is_git_available", lambda: False)
     compile_once(patch)
@@ -129,16 +133,18 @@ def leave_plain_names(patch: Patch) -> None:
 
 def clone_once(patch: Patch, folder: Path) -> None:
     """Each update clones the template five times, which takes a third of its time; no update writes to a clone."""
-    clones: dict[tuple[str, str], str] = {}
     original = copier._template.clone
 
     def clone(url: str, ref: str = "HEAD", location: str | None = None) -> str:
         if ref == "HEAD":  # with what is not committed
             return original(url, ref, location)
         commit = local["git"]("-C", url, "rev-parse", f"{ref}^{{commit}}").strip()
-        if (url, commit) not in clones:
-            clones[url, commit] = original(url, ref, tempfile.mkdtemp(dir=folder))
-        return clones[url, commit]
+        found = folder / f"{sha256(url.encode()).hexdigest()[:16]}-{commit}"
+        if not found.exists():
+            part = Path(original(url, ref, tempfile.mkdtemp(dir=folder)))
+            with suppress(OSError):  # several processes may clone it
+                part.rename(found)
+        return str(found)
 
     patch(copier._template, "clone", clone)
 
@@ -248,7 +254,7 @@ def as_a_script(words: list[str], env: dict[str, str]) -> Iterator[None]:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as clones:
-        hasten(setattr, Path(clones))
+        hasten(setattr, Path(os.environ.get(CLONES, clones)))
         from copier.__main__ import CopierApp
 
         CopierApp.run()
