@@ -85,7 +85,8 @@ def names(name: str) -> dict[str, bool] | None:
 def references(tree: ast.Module, path: str) -> Iterator[tuple[str, bool]]:
     """Yield the dotted names that a file imports (True), or reaches as attributes of what it imports (False)."""
     local: dict[str, str] = {}
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(tree))
+    for node in nodes:
         if isinstance(node, ast.Import):
             for each in node.names:
                 top = each.name.partition(".")[0]
@@ -97,11 +98,18 @@ def references(tree: ast.Module, path: str) -> Iterator[tuple[str, bool]]:
                 name = package if each.name == "*" else f"{package}.{each.name}"
                 local[each.asname or each.name] = name
                 yield name, True
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Attribute):
-            first, _, rest = ast.unparse(node).partition(".")
+            first, *rest = dotted(node)
             if first in local:
-                yield f"{local[first]}.{rest}", False
+                yield ".".join([local[first], *rest]), False
+
+
+def dotted(node: ast.expr) -> list[str]:
+    """Return the words of a dotted name; the first one is empty where it begins with something else than a name."""
+    if isinstance(node, ast.Attribute):
+        return [*dotted(node.value), node.attr]
+    return [node.id if isinstance(node, ast.Name) else ""]
 
 
 def absolute(node: ast.ImportFrom, path: str) -> str:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from difflib import SequenceMatcher
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -53,30 +53,49 @@ def tree_paths(*arguments: str, env: dict[str, str] | None = None) -> list[str]:
     ]
 
 
-def is_conflict(path: str) -> bool:
-    """Return whether the index has a file in conflict."""
-    return bool(git("ls-files", "--unmerged", "--", path))
+def contents(blobs: list[str], env: dict[str, str]) -> dict[str, bytes]:
+    """Return the content of each blob; one process of Git reads all of them."""
+    output = git("cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in blobs).encode(), env=env)
+    found: dict[str, bytes] = {}
+    start = 0
+    for blob in blobs:
+        end = output.index(b"\n", start)
+        fields = output[start:end].split()
+        size = -1 if fields[-1] == b"missing" else int(fields[-1])  # of another repository
+        if size >= 0:
+            found[blob] = output[end + 1 : end + 1 + size]
+        start = end + size + 2
+    return found
 
 
-def undo_conflict(path: str) -> bool:
-    """Undo Copier's merge of a file if it ended in a conflict: leave what the release has there."""
-    if not is_conflict(path):
-        return False
-    Path(path).write_bytes(git("show", f":3:./{path}"))
-    git("reset", "--quiet", "--", path)
-    return True
+class Conflict(NamedTuple):
+    """A file that the user's edits do not fit; without `theirs` the release deleted it."""
+
+    path: str
+    mode: str
+    base: bytes
+    theirs: bytes | None
+    mine: str
+    """A blob of the project."""
 
 
-def mark(part: str, mode: str, base: bytes, theirs: bytes | None, mine: str) -> None:
-    """Record a conflict in the index, as a merge does and as Copier does for files that stay where they are.
-
-    Without `theirs` it is one with a release that deleted the file.
-    """
-    path = git("rev-parse", "--show-prefix").decode().strip() + part
-    stages = [git("hash-object", "-w", "--stdin", stdin=base).decode().strip(), mine]
-    if theirs is not None:
-        stages.append(git("hash-object", "-w", "--stdin", stdin=theirs).decode().strip())
-    lines = [f"0 {'0' * 40}\t{path}", *(f"{mode} {blob} {n}\t{path}" for n, blob in enumerate(stages, 1))]
+def mark(conflicts: list[Conflict]) -> None:
+    """Record conflicts in the index, as a merge does and as Copier does for files that stay where they are."""
+    prefix = git("rev-parse", "--show-prefix").decode().strip()
+    with tempfile.TemporaryDirectory() as folder:
+        files: list[Path] = []
+        for conflict in conflicts:
+            for content in (conflict.base, conflict.theirs):
+                if content is not None:
+                    files.append(Path(folder, str(len(files))))
+                    files[-1].write_bytes(content)
+        output = git("hash-object", "-w", "--no-filters", "--stdin-paths", stdin="\n".join(map(str, files)).encode())
+    blobs = iter(output.decode().split())
+    lines = []
+    for path, mode, _, theirs, mine in conflicts:
+        stages = [next(blobs), mine, *([] if theirs is None else [next(blobs)])]
+        lines += [f"0 {'0' * 40}\t{prefix}{path}"]
+        lines += [f"{mode} {blob} {stage}\t{prefix}{path}" for stage, blob in enumerate(stages, 1)]
     git("update-index", "--index-info", stdin="\n".join(lines).encode())
 
 
@@ -124,9 +143,14 @@ class Release:
             path = next(fields)
             yield Change(status[0], (old_mode, new_mode), (old, new), path, next(fields) if status[0] == "R" else path)
 
+    def read(self, paths: Container[str]) -> None:
+        """Read both versions of the files that the user changed among these."""
+        changed = (change for change in self.changes if change.path in paths and change.status in "MRT")
+        self.contents = contents([blob for change in changed for blob in change.blobs], self.apart)
+
     def blob(self, name: str) -> bytes:
-        """Return the content of a file of the release or the project."""
-        return git("cat-file", "blob", name, env=self.apart)
+        """Return the content of a file that was read."""
+        return self.contents[name]
 
 
 def merge(mine: bytes, base: bytes, theirs: bytes) -> tuple[bytes, bool]:
@@ -198,11 +222,16 @@ class Update:
         files = self.release.files
         moved = moves(recorded["package_name"], version)
         self.table = {old: new for old, new in moved.items() if old in files}
+        self.release.read(self.table)
         self.sources = Counter(new for parts in self.table.values() for new in parts)
         self.own = {change.target for change in self.release.changes if change.status in "AR"}
         self.commit = git("rev-parse", "--short", "HEAD").decode().strip()
         self.code = set(self.own)
         """The files with code of the user's."""
+        unmerged = git("diff", "-z", "--name-only", "--relative", "--diff-filter=U").decode()
+        self.unmerged = set(filter(None, unmerged.split("\0")))
+        """The files that Copier left in conflict."""
+        self.conflicts: list[Conflict] = []
 
     def report(self) -> Iterator[str]:
         """Carry the edits, then look for what else the user should know."""
@@ -213,6 +242,8 @@ class Update:
             if change.status == "A":
                 yield from self.left_behind(change.path)
         yield from self.hidden()
+        if self.conflicts:
+            mark(self.conflicts)
         table = modules(self.table)
         for file in sorted(self.code):
             if Path(file).is_file():
@@ -226,6 +257,15 @@ class Update:
         """Return whether the table says that a file has no successor."""
         return self.table.get(old) == []
 
+    def undo_conflict(self, path: str) -> bool:
+        """Undo Copier's merge of a file if it ended in a conflict: leave what the release has there."""
+        if path not in self.unmerged:
+            return False
+        Path(path).write_bytes(git("show", f":3:./{path}"))
+        git("reset", "--quiet", "--", path)
+        self.unmerged.remove(path)
+        return True
+
     def edits_of(self, old: str) -> str:
         """Return the command that shows a file as it was before the update."""
         return f"your edits are in `git show {self.commit}:./{old}`"
@@ -235,7 +275,7 @@ class Update:
         old, parts = change.path, self.parts(change.path)
         stays = old in self.table.get(old, [old])
         rejected = Path(f"{old}.rej")  # of `copier update --conflict rej`
-        if stays and Path(old).exists() and not (old in self.table and undo_conflict(old)):
+        if stays and Path(old).exists() and not (old in self.table and self.undo_conflict(old)):
             self.code.add(old)  # Copier has merged it
             if rejected.exists() and (others := [part for part in parts if part != old]):
                 yield f"{rejected} has edits that may belong in {', '.join(others)}"
@@ -255,14 +295,14 @@ class Update:
         base, mine = map(self.release.blob, change.blobs)
         path.write_bytes(mine)
         path.chmod(int(change.modes[1][-3:], 8))
-        mark(change.path, change.modes[1], base, None, change.blobs[1])
+        self.conflicts.append(Conflict(change.path, change.modes[1], base, None, change.blobs[1]))
         return f"{path} is gone, and has edits of yours: `git add` keeps it, `git rm` lets it go"
 
     def renamed(self, change: Change) -> Iterator[str]:
         """Describe a file that the user moved, too; if to the same place, merge it."""
         old, user, parts = change.path, change.target, self.table.get(change.path, [])
         if user in parts:
-            undo_conflict(user)
+            self.undo_conflict(user)
             yield from self.carry(change, [user])
             Path(f"{user}.rej").unlink(missing_ok=True)
         elif self.is_gone(old):
@@ -299,7 +339,8 @@ class Update:
         changed = [part for part in parts if chosen[part]] or parts[:1]
         for part in changed:
             self.code.add(part)
-            if is_conflict(part):  # with the edits of another file that became this one, too
+            if part in self.unmerged or any(part == conflict.path for conflict in self.conflicts):
+                # with the edits of another file that became this one, too
                 yield f"{part} is in conflict already, and has parts of {change.path}: {self.edits_of(change.path)}"
                 continue
             content, fits = merge(apply_edits(base, chosen[part]), base, shipped[part])
@@ -310,7 +351,7 @@ class Update:
             if fits:
                 yield f"{part} has {which}"
             else:
-                mark(part, change.modes[1], base, shipped[part], change.blobs[1])
+                self.conflicts.append(Conflict(part, change.modes[1], base, shipped[part], change.blobs[1]))
                 yield f"{part} is in conflict with {which}: resolve it like a merge"
 
     def left_behind(self, path: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -20,7 +21,7 @@ from filelock import FileLock
 from hypothesis import settings
 from local_wheels import take_local_wheels
 from plumbum import local
-from quick_copier import COMPILED, hasten
+from quick_copier import CLONES, COMPILED, hasten
 from reference_date import EXCLUDE_NEWER
 
 # Whatever a test lets uv resolve, it resolves as of the reference date.
@@ -28,7 +29,7 @@ os.environ["UV_EXCLUDE_NEWER"] = EXCLUDE_NEWER
 
 # The repositories of the tests live for seconds: no example hooks, no upkeep, no wait for the disk, no compression.
 GIT = {
-    "init.templateDir": "",
+    "init.templateDir": "",  # see `objects`
     "gc.auto": "0",
     "maintenance.auto": "false",
     "core.fsync": "none",
@@ -46,6 +47,30 @@ settings.load_profile("repeatable")
 
 SUFFIX = "a1b2c3"  # the one answer that is random unless given
 DEFAULTS = {axis: questions()[axis]["default"] for axis in AXES}
+
+
+MEMORY = Path("/dev/shm")
+"""A file system in memory, where there is one: to the disk, the system would need as long as all of Python."""
+
+ROOM = 6_000_000_000
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the files of the tests in memory until the session ends, where there is enough of it."""
+    if config.option.basetemp or not MEMORY.is_dir() or not os.access(MEMORY, os.W_OK):
+        return  # a worker has a folder in that of its session
+    for left in MEMORY.glob("mlops-template-*"):  # by a session that was killed
+        if not Path("/proc", left.name.rpartition("-")[2]).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    system = os.statvfs(MEMORY)
+    if system.f_flag & os.ST_NOEXEC or system.f_bavail * system.f_frsize < ROOM:
+        return
+    folder = MEMORY / f"mlops-template-{os.getpid()}"
+    (folder / "others").mkdir(parents=True)
+    config.option.basetemp = str(folder / "tests")
+    os.environ["TMPDIR"] = local.env["TMPDIR"] = tempfile.tempdir = str(folder / "others")
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -72,11 +97,34 @@ def choices_of(item: pytest.Item) -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def quick_copier(shared_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def quick_copier(shared_folder: Path) -> Iterator[None]:
     """Copier in the processes of the tests does nothing twice."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(COMPILED, str(shared_folder / "compiled"))
-        hasten(patch.setattr, tmp_path_factory.mktemp("clones"))
+        patch.setenv(CLONES, str(shared_folder / "clones"))
+        (shared_folder / "clones").mkdir(exist_ok=True)
+        hasten(patch.setattr, shared_folder / "clones")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def objects(shared_folder: Path) -> Iterator[None]:
+    """Repositories of this session share what they hold.
+
+    The projects are much the same: each of their files is written once, by `commit_all`, and Git finds it there when
+    it is added to the next repository, also to those of an update.
+    """
+    template = shared_folder / "git"
+    store = template / "store"
+
+    def make(folder: Path) -> None:
+        store.mkdir(parents=True)
+        (folder / "objects" / "info").mkdir(parents=True)
+        (folder / "objects" / "info" / "alternates").write_text(f"{store}\n", encoding="utf-8")
+
+    with pytest.MonkeyPatch.context() as patch, local.env(GIT_CONFIG_VALUE_0=str(template / "template")):
+        make_once(template / "template", make)
+        patch.setenv("GIT_CONFIG_VALUE_0", str(template / "template"))
         yield
 
 
@@ -323,18 +371,21 @@ def answers_of(project: Path) -> dict[str, Any]:
     return recorded
 
 
-def git(folder: Path, *arguments: str) -> str:
+def git(folder: Path, *arguments: str, **env: str) -> str:
     """Run git in a folder with an author of its own; give its output."""
     who = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
-    return local["git"]["-C", folder, *who, *arguments]()
+    return local["git"].with_env(**env)("-C", folder, *who, *arguments)
 
 
 def commit_all(folder: Path, message: str, tag: str | None = None) -> str:
     """Commit everything in a folder, making it a repository first if need be; give the commit."""
     if not (folder / ".git").exists():
         git(folder, "init", "--quiet", "--initial-branch", "main")
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--allow-empty", "--message", message)
+    own = folder / ".git" / "objects"
+    shared = (own / "info" / "alternates").read_text(encoding="utf-8").splitlines()[0]
+    apart = {"GIT_OBJECT_DIRECTORY": shared, "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(own)}
+    git(folder, "add", "--all", **apart)
+    git(folder, "commit", "--quiet", "--allow-empty", "--message", message, **apart)
     if tag:
         git(folder, "tag", tag)
     return git(folder, "rev-parse", "HEAD").strip()

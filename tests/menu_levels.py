@@ -1,6 +1,5 @@
 """What the tests prove of each combination of the menu, level by level; tests/test_menu.py writes docs/menu.md."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -158,22 +157,34 @@ class Item(NamedTuple):
     answers: Mapping[str, Any]
 
 
-def proofs(cell: Mapping[str, str], level: Level, items: Iterable[Item]) -> list[int]:
+Items = Mapping[str, list[Item]]
+"""Tests by name."""
+
+
+def by_name(items: Iterable[Item]) -> dict[str, list[Item]]:
+    """Return tests by name."""
+    found: dict[str, list[Item]] = {}
+    for item in items:
+        found.setdefault(item.name, []).append(item)
+    return found
+
+
+def proofs(cell: Mapping[str, str], level: Level, items: Items) -> list[int]:
     """Return how many tests prove each part of a level for a combination."""
-    return [sum(stands_for(cell, proof, item) for item in items) for proof in level.proofs]
+    return [
+        sum(stands_for(cell, proof, item) for name in proof.tests for item in items.get(name, ()))
+        for proof in level.proofs
+    ]
 
 
 def stands_for(cell: Mapping[str, str], proof: Proof, item: Item) -> bool:
-    """Return whether a test is one of a proof, and runs on files that this combination has, too."""
-    if item.name not in proof.tests:
-        return False
+    """Return whether a test of a proof runs on files that this combination has, too."""
     known = {**proof.tests[item.name], **item.answers}
     return all(known.get(axis, cell[axis]) == cell[axis] for axis in proof.axes)
 
 
-def page(items: list[Item]) -> str:
+def page(items: Items) -> str:
     """Return the page about the menu as Markdown."""
-    used = Counter(item.name for item in items)
     lines = [HEAD.format(cells=len(combinations()))]
     lines += [f"- **{level.letter}**: {level.says}." for level in LEVELS]
     lines += ["", f"| combination | {' | '.join(level.letter for level in LEVELS)} |"]
@@ -187,7 +198,7 @@ def page(items: list[Item]) -> str:
     for level in LEVELS:
         for proof in level.proofs:
             for name in proof.tests:
-                lines.append(f"| {level.letter} | `{name}` | {used[name]} | {', '.join(proof.axes)} |")
+                lines.append(f"| {level.letter} | `{name}` | {len(items.get(name, ()))} | {', '.join(proof.axes)} |")
     return "\n".join(lines) + "\n"
 
 

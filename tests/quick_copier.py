@@ -6,6 +6,7 @@ those of test_update.py whose updates are interrupted or change moved folders, a
 
 import contextvars
 import copy
+import json
 import marshal
 import os
 import re
@@ -16,7 +17,7 @@ import tempfile
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,8 +27,11 @@ from weakref import WeakKeyDictionary
 import copier._main
 import copier._template
 import jinja2
+import yaml
 from copier._jinja_ext import get_yield_context
 from plumbum import local
+
+vars(yaml)["SafeLoader"] = yaml.CSafeLoader  # the same documents, in a tenth of the time
 
 Patch = Callable[[Any, str, Any], None]
 # What the code that Jinja compiles depends on, besides its source.
@@ -51,14 +55,19 @@ SYNTAX = (
 COMPILED = "COMPILED_TEMPLATES"
 """The variable that names the folder for compiled templates to the processes that tests start."""
 
+CLONES = "CLONES_OF_TEMPLATES"
+"""The same for clones."""
+
 
 def hasten(patch: Patch, folder: Path) -> None:
     """Let Copier do nothing twice in this process; the folder is for clones of templates."""
+    folder = folder.resolve()
     # Copier 9.19 starts git once per written file; a fresh temporary folder has no index to ask.
     patch(copier._main, "is_git_available", lambda: False)
     compile_once(patch)
     leave_plain_names(patch)
     clone_once(patch, folder)
+    find_files_once(patch, folder)
     read_once(patch)
     patch(copier._main, "subprocess", SimpleNamespace(run=run_task))
 
@@ -124,18 +133,62 @@ def leave_plain_names(patch: Patch) -> None:
 
 def clone_once(patch: Patch, folder: Path) -> None:
     """Each update clones the template five times, which takes a third of its time; no update writes to a clone."""
-    clones: dict[tuple[str, str], str] = {}
     original = copier._template.clone
 
     def clone(url: str, ref: str = "HEAD", location: str | None = None) -> str:
         if ref == "HEAD":  # with what is not committed
             return original(url, ref, location)
         commit = local["git"]("-C", url, "rev-parse", f"{ref}^{{commit}}").strip()
-        if (url, commit) not in clones:
-            clones[url, commit] = original(url, ref, tempfile.mkdtemp(dir=folder))
-        return clones[url, commit]
+        found = folder / f"{sha256(url.encode()).hexdigest()[:16]}-{commit}"
+        if not found.exists():
+            part = Path(original(url, ref, tempfile.mkdtemp(dir=folder)))
+            with suppress(OSError):  # several processes may clone it
+                part.rename(found)
+        return str(found)
 
     patch(copier._template, "clone", clone)
+
+
+def find_files_once(patch: Patch, folder: Path) -> None:
+    """Which file of a template becomes which of a project takes most of the time of a rendering.
+
+    An update renders each release twice with the same answers, and the tests update many projects with the same ones.
+    The files themselves are rendered each time.
+    """
+    worker = copier._main.Worker
+    found: dict[str, list[tuple]] = {}
+    recorded: list[tuple] = []
+    original = worker._render_template
+
+    def render_template(self: copier._main.Worker) -> None:
+        root = self.template_copy_root
+        if not root.is_relative_to(folder):  # no clone of `clone_once`: it may change
+            return original(self)
+        answers = {name: answer for name, answer in self.answers.combined.items() if name[0] != "_"}
+        exclusions = tuple(dict.fromkeys(self.all_exclusions))  # in an update, some are there twice
+        operation = copier._main._operation.get() if "_copier_operation" in "".join(exclusions) else ""
+        key = json.dumps([root, self.answers_relpath, exclusions, operation, answers], sort_keys=True, default=str)
+        if key in found:
+            for render, parts, options in found[key]:
+                render(self, *parts, **options)
+        else:
+            recorded.clear()
+            original(self)
+            found[key] = recorded[:]
+        return None
+
+    def record(name: str) -> None:
+        render = getattr(worker, name)
+
+        def note(self: copier._main.Worker, *parts: Any, **options: Any) -> None:
+            recorded.append((render, parts, options))
+            render(self, *parts, **options)
+
+        patch(worker, name, note)
+
+    patch(worker, "_render_template", render_template)
+    for name in ("_render_file", "_render_folder", "_render_symlink"):
+        record(name)
 
 
 def read_once(patch: Patch) -> None:
@@ -201,7 +254,7 @@ def as_a_script(words: list[str], env: dict[str, str]) -> Iterator[None]:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as clones:
-        hasten(setattr, Path(clones))
+        hasten(setattr, Path(os.environ.get(CLONES, clones)))
         from copier.__main__ import CopierApp
 
         CopierApp.run()

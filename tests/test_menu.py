@@ -9,7 +9,7 @@ import sys
 import pytest
 from combinations import AXES, ROOT, combinations, label
 from conftest import DEFAULTS
-from menu_levels import LEVELS, Item, Level, page, proofs
+from menu_levels import LEVELS, Item, Items, Level, by_name, page, proofs
 
 PAGE = ROOT / "docs" / "menu.md"
 # Prints what pytest would run, with the answers among each test's parameters.
@@ -41,7 +41,7 @@ sys.exit(pytest.main(["--collect-only", "-qq", "-p", "no:cacheprovider", "-m", "
 
 
 @pytest.fixture(scope="module")
-def items() -> list[Item]:
+def items() -> Items:
     """All tests of `make test`."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     done = subprocess.run(
@@ -49,26 +49,26 @@ def items() -> list[Item]:
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     line = next(line for line in done.stdout.splitlines() if line.startswith("COLLECTED"))
-    return [Item(*each) for each in json.loads(line.removeprefix("COLLECTED"))]
+    return by_name(Item(*each) for each in json.loads(line.removeprefix("COLLECTED")))
 
 
-def test_the_page_about_the_menu_is_what_the_tests_are(items: list[Item]) -> None:
+def test_the_page_about_the_menu_is_what_the_tests_are(items: Items) -> None:
     if os.environ.get("MLOPS_WRITE_MENU"):
         PAGE.write_text(page(items), encoding="utf-8")
     assert PAGE.read_text(encoding="utf-8") == page(items)
 
 
-def test_every_combination_reaches_every_level(items: list[Item]) -> None:
+def test_every_combination_reaches_every_level(items: Items) -> None:
     for cell, level in itertools.product(combinations(), LEVELS):
         for proof, count in zip(level.proofs, proofs(cell, level, items), strict=True):
             assert count, f"{label(cell)} has none of {', '.join(proof.tests)}"
 
 
 @pytest.mark.parametrize("level", LEVELS, ids=[level.letter for level in LEVELS])
-def test_without_its_tests_no_combination_reaches_a_level(level: Level, items: list[Item]) -> None:
+def test_without_its_tests_no_combination_reaches_a_level(level: Level, items: Items) -> None:
     for proof in level.proofs:
-        others = [item for item in items if item.name not in proof.tests]
+        others = {name: found for name, found in items.items() if name not in proof.tests}
         # Tests of what differs in the axes prove nothing.
-        unlike = [Item(name, dict.fromkeys(AXES, "another")) for name in proof.tests]
-        for rest in (others, [*others, *unlike]):
+        unlike = by_name(Item(name, dict.fromkeys(AXES, "another")) for name in proof.tests)
+        for rest in (others, others | unlike):
             assert not any(all(proofs(cell, level, rest)) for cell in combinations()), proof

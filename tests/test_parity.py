@@ -17,8 +17,9 @@ from bicep_eval import evaluate
 from combinations import USERS, add_on_sets
 from conftest import Render
 from parity_table import KINDS, Found, Table, at, bicep_table, differences, table, terraform_table
+from resident_terraform import terraform
 from terraform_plan import plans
-from test_terraform import edit, terraform
+from test_terraform import edit
 
 pytestmark = pytest.mark.xdist_group("parity")  # the tests share what Terraform evaluated
 

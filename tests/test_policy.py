@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from combinations import USERS, add_on_sets
 from conftest import Render, run_uv
+from resident_terraform import terraform
 from terraform_plan import plans
-from test_terraform import edit, terraform
+from test_terraform import edit
 
 pytestmark = [pytest.mark.big, pytest.mark.xdist_group("policy")]
 

