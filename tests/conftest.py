@@ -4,9 +4,13 @@ import hashlib
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -274,47 +278,69 @@ def run_in(python_of: Callable[[Path], Path]) -> Run:
     return run
 
 
+def greeted(address: Path) -> socket.socket | None:
+    """A connection to the process of resident.py that listens on this socket; None if there is none, or it ends."""
+    connection = socket.socket(socket.AF_UNIX)
+    with suppress(OSError):
+        connection.connect(str(address))
+        if connection.recv(1):
+            return connection
+    connection.close()
+    return None
+
+
+def connect(python: Path, address: Path, env: dict[str, str]) -> socket.socket:
+    """Connect to the process of resident.py that all workers share for an environment; start it if there is none."""
+    address.parent.mkdir(exist_ok=True)
+    with FileLock(address.with_suffix(".lock")):
+        if connection := greeted(address):
+            return connection
+        command = [str(python), str(ROOT / "tests" / "resident.py"), str(address)]
+        # Without the sources of any project, and with what libraries read when they are imported.
+        first = {name: value for name, value in env.items() if name != "PYTHONPATH"}
+        log = address.with_suffix(".log")
+        address.unlink(missing_ok=True)
+        with log.open("w") as file:
+            streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": file, "stderr": file}
+            process = subprocess.Popen(command, env=first, cwd=address.parent, **streams)
+        while not (connection := greeted(address)):
+            assert process.poll() is None, log.read_text(encoding="utf-8")
+            time.sleep(0.05)
+        return connection
+
+
 @pytest.fixture(scope="session")
-def run_with_others(python_of: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """Run a Python module in a project as `run_in` does, in a process that runs those of other projects too.
+def run_with_others(
+    python_of: Callable[[Path], Path], shared_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Run]:
+    """Run a Python module in a project as `run_in` does, in a process that has the large libraries from the start.
 
-    A local loop takes half of the processor time then; the process of each environment imports its libraries once.
+    A local loop takes half of the processor time then.
     """
-    processes: dict[Path, subprocess.Popen] = {}
+    with ExitStack() as stack:
+        connections: dict[Path, socket.socket] = {}
 
-    def run(project: Path, *command: str, timeout: float = 600, **env: str) -> subprocess.CompletedProcess:
-        python, folder = python_of(project), tmp_path_factory.mktemp("output")
-        variables = variables_of(project, python, env)
-        if python not in processes:
-            # Without the sources of any project, and with what libraries read when they are imported.
-            first = {name: value for name, value in variables.items() if name != "PYTHONPATH"}
-            processes[python] = subprocess.Popen(
-                [str(python), ROOT / "tests" / "resident.py"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                env=first,
-                cwd=tmp_path_factory.mktemp("resident"),
-            )
-        files = {"output": folder / "output.txt", "errors": folder / "errors.txt"}
-        request = {"command": command, "project": project, "env": variables, **files}
-        process, timer = processes[python], threading.Timer(timeout, processes[python].kill)
-        assert process.stdin
-        assert process.stdout
-        timer.start()
-        process.stdin.write(json.dumps(request, default=str) + "\n")
-        process.stdin.flush()
-        code = process.stdout.readline()
-        timer.cancel()
-        output, errors = (file.read_text(encoding="utf-8") for file in files.values())
-        assert code, f"{command} ended the process: {output[-3000:]}{errors[-3000:]}"
-        return subprocess.CompletedProcess(command, int(code), output, errors)
+        def run(
+            project: Path, *command: str, timeout: float = 600, cwd: Path | None = None, **env: str
+        ) -> subprocess.CompletedProcess:
+            python, folder = python_of(project), tmp_path_factory.mktemp("output")
+            variables = variables_of(project, python, env)
+            if python not in connections:
+                address = shared_folder / "residents" / f"{python.parent.parent.name}.socket"
+                connections[python] = stack.enter_context(connect(python, address, variables))
+            files = {"output": folder / "output.txt", "errors": folder / "errors.txt"}
+            request = {"command": command, "folder": cwd or project, "env": variables, **files}
+            connections[python].sendall(f"{json.dumps(request, default=str)}\n".encode())
+            with connections[python].makefile(encoding="utf-8") as answers:
+                process = int(answers.readline())
+                timer = threading.Timer(timeout, os.kill, (process, signal.SIGKILL))
+                timer.start()
+                code = int(answers.readline())
+                timer.cancel()
+            output, errors = (file.read_text(encoding="utf-8") for file in files.values())
+            return subprocess.CompletedProcess(command, code, output, errors)
 
-    yield run
-    for process in processes.values():
-        with process:
-            assert process.stdin
-            process.stdin.close()
+        yield run
 
 
 def answers_of(project: Path) -> dict[str, Any]:
