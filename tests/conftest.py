@@ -3,12 +3,14 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from functools import cache
@@ -216,6 +218,21 @@ def refused_commands(project: Path, run_in: Run, commands: set[str]) -> str:
     return result.stdout
 
 
+def libraries_of(project: Path) -> dict[str, str]:
+    """The libraries that a project asks for, as it does, by their names."""
+    document = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+    return {re.split("[^a-z0-9-]", library)[0]: library for library in document["project"]["dependencies"]}
+
+
+def add_libraries(project: Path, *others: Path) -> None:
+    """Let a project ask for the libraries of others that it does not name, too."""
+    own, path = libraries_of(project), project / "pyproject.toml"
+    added = {name: library for each in others for name, library in libraries_of(each).items() if name not in own}
+    head, start, rest = path.read_text(encoding="utf-8").partition("\ndependencies = [\n")
+    lines = [f'    "{library}",\n' for library in added.values()]
+    path.write_text("".join([head, start, *lines, rest]), encoding="utf-8")
+
+
 @pytest.fixture(scope="session")
 def python_of(uv: str, render: Render, shared_folder: Path) -> Callable[[Path], Path]:
     """Give the Python that runs a project, in the environment that the projects with such libraries share.
@@ -231,13 +248,12 @@ def python_of(uv: str, render: Render, shared_folder: Path) -> Callable[[Path], 
             environment.parent.mkdir(exist_ok=True)
             # In a copy, because uv writes a lock file.
             shutil.copytree(render(project_type=kind, mlops_version=version), project)
+            if kind == "nlp":
+                add_libraries(project, render(project_type="nlp", nlp_task="summarization"), render(project_type="cv"))
             command = [uv, "sync", "--quiet", "--no-install-workspace", "--project", str(project)]
             variables = {"UV_PROJECT_ENVIRONMENT": str(environment)} | take_local_wheels(project)
             with FileLock(f"{environment}.lock"):
                 subprocess.run(command, check=True, env=os.environ | variables)
-                if kind == "nlp":  # summarization needs less than classification, and this besides
-                    more = [uv, "pip", "install", "--quiet", "--python", str(environment), "rouge-score>=0.1.2,<0.2"]
-                    subprocess.run(more, check=True, env=os.environ | take_local_wheels(project))
 
         make_once(shared_folder / "locked" / environment.name, install)
         return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")

@@ -44,8 +44,9 @@ SUMMARIES_OF_TEXTS = TEXTS | {"nlp_task": "summarization"}
 CLASSES, SUMMARIES = ("nlp", "nlp/classification"), ("nlp", "nlp/summarization")
 ROWS = (
     Row({}, ("classical",), (*CORE, "steps", "test_lone_files.py", "classical/steps", "classical/tabular")),
-    # With older libraries; how often chance is drift is counted once.
-    Row(RAI, ("classical",), (*CORE[1:], *STEPS, "classical"), "not at_most_5_percent"),
+    # With older libraries. How often chance is drift is counted once; what a page says of odd values is Python of ours,
+    # and the loop of test_project.py draws its charts with these libraries, too.
+    Row(RAI, ("classical",), (*CORE[2:], *STEPS, "classical"), "not at_most_5_percent"),
     Row(IMAGES, ("cv",), (*STEPS, "neural", "cv/steps", "cv/vision")),
     # That of texts is the same; a test in test_project.py compares them.
     Row(IMAGES | RAI, ("cv",), ("responsible_ai", "cv/responsible_ai")),
