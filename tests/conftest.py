@@ -3,11 +3,17 @@
 import hashlib
 import json
 import os
+import re
 import shutil
+import signal
+import socket
 import subprocess
 import tempfile
 import threading
+import time
+import tomllib
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -260,6 +266,21 @@ def refused_commands(project: Path, run_in: Run, commands: set[str]) -> str:
     return result.stdout
 
 
+def libraries_of(project: Path) -> dict[str, str]:
+    """The libraries that a project asks for, as it does, by their names."""
+    document = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+    return {re.split("[^a-z0-9-]", library)[0]: library for library in document["project"]["dependencies"]}
+
+
+def add_libraries(project: Path, *others: Path) -> None:
+    """Let a project ask for the libraries of others that it does not name, too."""
+    own, path = libraries_of(project), project / "pyproject.toml"
+    added = {name: library for each in others for name, library in libraries_of(each).items() if name not in own}
+    head, start, rest = path.read_text(encoding="utf-8").partition("\ndependencies = [\n")
+    lines = [f'    "{library}",\n' for library in added.values()]
+    path.write_text("".join([head, start, *lines, rest]), encoding="utf-8")
+
+
 @pytest.fixture(scope="session")
 def python_of(uv: str, render: Render, shared_folder: Path) -> Callable[[Path], Path]:
     """Give the Python that runs a project, in the environment that the projects with such libraries share.
@@ -275,13 +296,12 @@ def python_of(uv: str, render: Render, shared_folder: Path) -> Callable[[Path], 
             environment.parent.mkdir(exist_ok=True)
             # In a copy, because uv writes a lock file.
             shutil.copytree(render(project_type=kind, mlops_version=version), project)
+            if kind == "nlp":
+                add_libraries(project, render(project_type="nlp", nlp_task="summarization"), render(project_type="cv"))
             command = [uv, "sync", "--quiet", "--no-install-workspace", "--project", str(project)]
             variables = {"UV_PROJECT_ENVIRONMENT": str(environment)} | take_local_wheels(project)
             with FileLock(f"{environment}.lock"):
                 subprocess.run(command, check=True, env=os.environ | variables)
-                if kind == "nlp":  # summarization needs less than classification, and this besides
-                    more = [uv, "pip", "install", "--quiet", "--python", str(environment), "rouge-score>=0.1.2,<0.2"]
-                    subprocess.run(more, check=True, env=os.environ | take_local_wheels(project))
 
         make_once(shared_folder / "locked" / environment.name, install)
         return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -322,47 +342,69 @@ def run_in(python_of: Callable[[Path], Path]) -> Run:
     return run
 
 
+def greeted(address: Path) -> socket.socket | None:
+    """A connection to the process of resident.py that listens on this socket; None if there is none, or it ends."""
+    connection = socket.socket(socket.AF_UNIX)
+    with suppress(OSError):
+        connection.connect(str(address))
+        if connection.recv(1):
+            return connection
+    connection.close()
+    return None
+
+
+def connect(python: Path, address: Path, env: dict[str, str]) -> socket.socket:
+    """Connect to the process of resident.py that all workers share for an environment; start it if there is none."""
+    address.parent.mkdir(exist_ok=True)
+    with FileLock(address.with_suffix(".lock")):
+        if connection := greeted(address):
+            return connection
+        command = [str(python), str(ROOT / "tests" / "resident.py"), str(address)]
+        # Without the sources of any project, and with what libraries read when they are imported.
+        first = {name: value for name, value in env.items() if name != "PYTHONPATH"}
+        log = address.with_suffix(".log")
+        address.unlink(missing_ok=True)
+        with log.open("w") as file:
+            streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": file, "stderr": file}
+            process = subprocess.Popen(command, env=first, cwd=address.parent, **streams)
+        while not (connection := greeted(address)):
+            assert process.poll() is None, log.read_text(encoding="utf-8")
+            time.sleep(0.05)
+        return connection
+
+
 @pytest.fixture(scope="session")
-def run_with_others(python_of: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """Run a Python module in a project as `run_in` does, in a process that runs those of other projects too.
+def run_with_others(
+    python_of: Callable[[Path], Path], shared_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Run]:
+    """Run a Python module in a project as `run_in` does, in a process that has the large libraries from the start.
 
-    A local loop takes half of the processor time then; the process of each environment imports its libraries once.
+    A local loop takes half of the processor time then.
     """
-    processes: dict[Path, subprocess.Popen] = {}
+    with ExitStack() as stack:
+        connections: dict[Path, socket.socket] = {}
 
-    def run(project: Path, *command: str, timeout: float = 600, **env: str) -> subprocess.CompletedProcess:
-        python, folder = python_of(project), tmp_path_factory.mktemp("output")
-        variables = variables_of(project, python, env)
-        if python not in processes:
-            # Without the sources of any project, and with what libraries read when they are imported.
-            first = {name: value for name, value in variables.items() if name != "PYTHONPATH"}
-            processes[python] = subprocess.Popen(
-                [str(python), ROOT / "tests" / "resident.py"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                env=first,
-                cwd=tmp_path_factory.mktemp("resident"),
-            )
-        files = {"output": folder / "output.txt", "errors": folder / "errors.txt"}
-        request = {"command": command, "project": project, "env": variables, **files}
-        process, timer = processes[python], threading.Timer(timeout, processes[python].kill)
-        assert process.stdin
-        assert process.stdout
-        timer.start()
-        process.stdin.write(json.dumps(request, default=str) + "\n")
-        process.stdin.flush()
-        code = process.stdout.readline()
-        timer.cancel()
-        output, errors = (file.read_text(encoding="utf-8") for file in files.values())
-        assert code, f"{command} ended the process: {output[-3000:]}{errors[-3000:]}"
-        return subprocess.CompletedProcess(command, int(code), output, errors)
+        def run(
+            project: Path, *command: str, timeout: float = 600, cwd: Path | None = None, **env: str
+        ) -> subprocess.CompletedProcess:
+            python, folder = python_of(project), tmp_path_factory.mktemp("output")
+            variables = variables_of(project, python, env)
+            if python not in connections:
+                address = shared_folder / "residents" / f"{python.parent.parent.name}.socket"
+                connections[python] = stack.enter_context(connect(python, address, variables))
+            files = {"output": folder / "output.txt", "errors": folder / "errors.txt"}
+            request = {"command": command, "folder": cwd or project, "env": variables, **files}
+            connections[python].sendall(f"{json.dumps(request, default=str)}\n".encode())
+            with connections[python].makefile(encoding="utf-8") as answers:
+                process = int(answers.readline())
+                timer = threading.Timer(timeout, os.kill, (process, signal.SIGKILL))
+                timer.start()
+                code = int(answers.readline())
+                timer.cancel()
+            output, errors = (file.read_text(encoding="utf-8") for file in files.values())
+            return subprocess.CompletedProcess(command, code, output, errors)
 
-    yield run
-    for process in processes.values():
-        with process:
-            assert process.stdin
-            process.stdin.close()
+        yield run
 
 
 def answers_of(project: Path) -> dict[str, Any]:

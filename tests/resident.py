@@ -1,29 +1,47 @@
-"""Runs Python modules of projects one after the other in this process, which imports the large libraries once.
+"""Runs Python modules of projects, each in a fork of this process, which has imported the large libraries.
 
-They take ten seconds of a processor in each process that starts anew. What a run has imported of its project is
-forgotten at its end, and variables, working directory and import path are put back. A line of JSON on standard input
-asks for a run, a line on standard output answers with its exit code.
+They take ten seconds of a processor in each process that starts anew. A line of JSON on a connection asks for a run;
+the answers are a line with the id of its process and, when that has ended, one with its exit code. What of the
+libraries a run has imported besides is imported here afterwards, so that the next one has it. All workers of a session
+use the same process, which ends with the last connection.
 """
 
+import contextlib
+import gc
+import importlib
 import json
 import os
 import runpy
+import selectors
+import socket
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
+
+# What most runs need; an environment need not have all of it.
+LIBRARIES = (
+    "pytest",
+    "scipy.stats",
+    "sklearn.ensemble",
+    "matplotlib.figure",
+    "mlflow.sklearn",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "azure.ai.ml.entities",
+)
 
 
-def run(command: list[str], project: Path, env: dict[str, str], output: str, errors: str) -> int:
-    """Run `-c code ...` or `module ...` as `python` does, in the folder of a project; return the exit code."""
-    path, variables, folder, words = list(sys.path), dict(os.environ), Path.cwd(), sys.argv
+def run(command: list[str], folder: str, env: dict[str, str], output: str, errors: str) -> int:
+    """Run `-c code ...` or `module ...` as `python` does, in a folder; return the exit code."""
     os.environ.clear()
     os.environ.update(env)
-    os.chdir(project)
+    os.chdir(folder)
     name, *arguments = command
-    sys.path[:0] = [str(project), *env["PYTHONPATH"].split(os.pathsep)]
-    streams = [(1, os.dup(1), output), (2, os.dup(2), errors)]
-    for stream, _, file in streams:
-        redirect(stream, os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+    sys.path[:0] = [folder, *filter(None, env["PYTHONPATH"].split(os.pathsep))]
+    for stream, file in ((1, output), (2, errors)):
+        opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.dup2(opened, stream)
+        os.close(opened)
     try:
         if name == "-c":
             sys.argv = ["-c", *arguments[1:]]
@@ -38,33 +56,85 @@ def run(command: list[str], project: Path, env: dict[str, str], output: str, err
     except BaseException:
         traceback.print_exc()
         return 1
-    finally:
-        for stream, original, _ in streams:
-            redirect(stream, original)
-        os.chdir(folder)
-        os.environ.clear()
-        os.environ.update(variables)
-        sys.path[:], sys.argv = path, words
-        # A database that `mlflow.set_tracking_uri` chose, as in the own tests of a project, goes before variables.
-        if service := sys.modules.get("mlflow.tracking._tracking_service.utils"):
-            vars(service)["_tracking_uri"] = None
-        for each, module in list(sys.modules.items()):
-            if Path(getattr(module, "__file__", None) or os.sep).is_relative_to(project):
-                del sys.modules[each]
     return 0
 
 
-def redirect(stream: int, file: int) -> None:
-    """Let a standard stream, also of the processes that a run starts, go to an open file."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.dup2(file, stream)
-    os.close(file)
+def write_imports(known: set[str], path: Path) -> None:
+    """Write which modules of the environment are imported by now and were not before, one a line."""
+    names = [name for name in sys.modules if name not in known]
+    files = {name: getattr(sys.modules[name], "__file__", None) or os.sep for name in names}
+    path.write_text("\n".join(name for name in names if Path(files[name]).is_relative_to(sys.prefix)), encoding="utf-8")
+
+
+def fork(request: dict[str, Any], imports: Path, *of_this_process: Any) -> int:
+    """Begin a run, without what is open here; return the id of its process."""
+    if process := os.fork():
+        return process
+    code = 1
+    for each in of_this_process:
+        each.close()
+    # Looking for cycles among all objects of the libraries, again and again, is a tenth of a run.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    try:
+        known = set(sys.modules)
+        code = run(**request)
+        write_imports(known, imports)
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+
+
+def load(names: tuple[str, ...] | list[str]) -> None:
+    """Import modules, but for those that cannot be."""
+    for name in names:
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+
+
+def serve(address: str) -> None:
+    """Answer on a Unix socket until nobody is connected."""
+    runs: dict[int, tuple[int, socket.socket, Path]] = {}
+    connected: set[socket.socket] = set()
+    with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as selector:
+        listener.bind(address)
+        listener.listen()
+        selector.register(listener, selectors.EVENT_READ)
+        while ready := selector.select(None if connected else 60):
+            for each in (key.fileobj for key, _ in ready):
+                if each is listener:
+                    connection, _ = listener.accept()
+                    connection.sendall(b"\n")
+                    connected.add(connection)
+                    selector.register(connection, selectors.EVENT_READ)
+                elif isinstance(each, socket.socket):
+                    if line := each.makefile(encoding="utf-8").readline():
+                        request = json.loads(line)
+                        imports = Path(request["output"]).with_name("imports.txt")
+                        process = fork(request, imports, selector, listener, *connected)
+                        runs[end := os.pidfd_open(process)] = process, each, imports
+                        selector.register(end, selectors.EVENT_READ)
+                        each.sendall(f"{process}\n".encode())
+                    else:
+                        selector.unregister(each)
+                        connected.remove(each)
+                        each.close()
+                        if not connected:
+                            return
+                elif isinstance(each, int):
+                    selector.unregister(each)
+                    os.close(each)
+                    process, connection, imports = runs.pop(each)
+                    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+                    with contextlib.suppress(OSError):  # who asked may have gone
+                        connection.sendall(f"{code}\n".encode())
+                    if imports.is_file():
+                        load(imports.read_text(encoding="utf-8").split())
 
 
 if __name__ == "__main__":
-    answers = os.fdopen(os.dup(1), "w")
-    redirect(1, os.dup(2))
-    for line in sys.stdin:
-        request = json.loads(line)
-        print(run(**request | {"project": Path(request["project"])}), file=answers, flush=True)
+    sys.path.remove(str(Path(__file__).resolve().parent))  # that of the tests, which are no modules of a project
+    load(LIBRARIES)
+    serve(sys.argv[1])

@@ -44,8 +44,9 @@ SUMMARIES_OF_TEXTS = TEXTS | {"nlp_task": "summarization"}
 CLASSES, SUMMARIES = ("nlp", "nlp/classification"), ("nlp", "nlp/summarization")
 ROWS = (
     Row({}, ("classical",), (*CORE, "steps", "test_lone_files.py", "classical/steps", "classical/tabular")),
-    # With older libraries; how often chance is drift is counted once.
-    Row(RAI, ("classical",), (*CORE[1:], *STEPS, "classical"), "not at_most_5_percent"),
+    # With older libraries. How often chance is drift is counted once; what a page says of odd values is Python of ours,
+    # and the loop of test_project.py draws its charts with these libraries, too.
+    Row(RAI, ("classical",), (*CORE[2:], *STEPS, "classical"), "not at_most_5_percent"),
     Row(IMAGES, ("cv",), (*STEPS, "neural", "cv/steps", "cv/vision")),
     # That of texts is the same; a test in test_project.py compares them.
     Row(IMAGES | RAI, ("cv",), ("responsible_ai", "cv/responsible_ai")),
@@ -76,11 +77,11 @@ def options(row: Row, suite: Path) -> list[str]:
     return [*config, *((suite / name).as_posix() for name in row.tests)]
 
 
-def run_row(row: Row, project: Path, run_in: Run, folder: Path) -> None:
+def run_row(row: Row, project: Path, run: Run, folder: Path) -> None:
     """Run the tests of a row on a project, in an empty folder, and check that all pass."""
     chosen = ["-k", row.chosen] if row.chosen else []
     command = ["pytest", "-q", *options(row, SUITE), *chosen]
-    result = run_in(project, *command, timeout=1800, cwd=folder, MLOPS_TEST_PROJECT=str(project))
+    result = run(project, *command, timeout=1800, cwd=folder, MLOPS_TEST_PROJECT=str(project))
     assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
     assert re.search(r"\d+ passed", result.stdout)
     assert "skipped" not in result.stdout.splitlines()[-1]
@@ -95,5 +96,5 @@ def test_ci_runs_those_of_tables_on_other_systems_too() -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[label(DEFAULTS | row.answers) for row in ROWS])
-def test_the_steps_of_the_projects_pass(row: Row, render: Render, run_in: Run, tmp_path: Path) -> None:
-    run_row(row, render(**row.answers), run_in, tmp_path)
+def test_the_steps_of_the_projects_pass(row: Row, render: Render, run_with_others: Run, tmp_path: Path) -> None:
+    run_row(row, render(**row.answers), run_with_others, tmp_path)

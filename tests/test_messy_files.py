@@ -22,13 +22,13 @@ MAIN = {"mlops_version": "aml-cli-v2"}
 
 
 def test_messy_files_are_drafted_accepted_and_prepared_or_refused_in_one_line(
-    render: Render, run_in: Run, tmp_path: Path
+    render: Render, run_with_others: Run, tmp_path: Path
 ) -> None:
     project = render(**MAIN)
     config = ["-c", str(ROOT / "tests" / "engine" / "pytest.ini")]
     suite = str(ROOT / "tests" / "draft_messy_files.py")
     variables = {"MLOPS_TEST_PROJECT": str(project), "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
-    result = run_in(project, "pytest", "-q", *config, suite, cwd=tmp_path, timeout=1200, **variables)
+    result = run_with_others(project, "pytest", "-q", *config, suite, cwd=tmp_path, timeout=1200, **variables)
     assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
     assert int(re.findall(r"(\d+) passed", result.stdout)[0]) > 60
 

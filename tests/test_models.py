@@ -54,11 +54,11 @@ def test_the_example_of_features_is_in_the_file_the_schema_and_the_documentation
 
 
 def test_features_and_another_model_go_through_the_whole_loop_and_the_request_has_the_columns_of_the_files(
-    project: Path, run_in: Run
+    project: Path, run_with_others: Run
 ) -> None:
     use_features(project)
     use_ridge(project)
-    found = run_loop(project, run_in)
+    found = run_loop(project, run_with_others)
     added = {"departure_month", "departure_weekday", "tail_digits"}
     assert added <= {each["feature"] for each in found["importance"]}
     [model] = (project / ".local" / "runs").glob("*/train/model/MLmodel")
@@ -104,11 +104,13 @@ def add_line(path: Path, line: str) -> None:
     path.write_text(text.replace("  - pip:\n", f"  - pip:\n      {line}\n"), encoding="utf-8")
 
 
-def test_lightgbm_works_after_what_the_lint_says_and_not_before(project: Path, run_in: Run, lightgbm: Path) -> None:
+def test_lightgbm_works_after_what_the_lint_says_and_not_before(
+    project: Path, run_with_others: Run, lightgbm: Path
+) -> None:
     use_lightgbm(project)
     folders = (project / "mlops" / "engine" / "src", project / "data-science" / "src", lightgbm)
     path = os.pathsep.join(map(str, folders))
-    before = run_in(project, "-c", FINDINGS, PYTHONPATH=path)
+    before = run_with_others(project, "-c", FINDINGS, PYTHONPATH=path)
     found = re.search(
         r"models\.py: line \d+: it imports lightgbm, which pyproject\.toml, train\.yml and inference\.yml lack: run "
         r"`uv add lightgbm`; then add the line `(- lightgbm==4\S+)` to (\S+) and (\S+), below `pip:`",
@@ -120,14 +122,14 @@ def test_lightgbm_works_after_what_the_lint_says_and_not_before(project: Path, r
     toml = project / "pyproject.toml"  # what `uv add` does
     text = toml.read_text(encoding="utf-8")
     toml.write_text(text.replace("dependencies = [\n", 'dependencies = [\n    "lightgbm>=4",\n', 1), encoding="utf-8")
-    run_loop(project, run_in, PYTHONPATH=path)
+    run_loop(project, run_with_others, PYTHONPATH=path)
     [conda] = (project / ".local" / "runs").glob("*/train/model/conda.yaml")
     assert found[1].removeprefix("- ") in conda.read_text(encoding="utf-8")
 
 
-def test_a_model_whose_package_is_not_installed_is_an_error_of_the_lint(project: Path, run_in: Run) -> None:
+def test_a_model_whose_package_is_not_installed_is_an_error_of_the_lint(project: Path, run_with_others: Run) -> None:
     use_lightgbm(project)
-    result = run_in(project, "-c", FINDINGS)
+    result = run_with_others(project, "-c", FINDINGS)
     if "No module named" not in result.stdout:
         pytest.skip("LightGBM is installed here")
     assert "training.hyperparameters.model: lightgbm needs a package that is not here" in result.stdout

@@ -170,21 +170,46 @@ def differ(first: Path, second: Path) -> bool:
     return first.read_bytes() != second.read_bytes()
 
 
+# Runs the cells of a notebook as its kernel does.
+CELLS = """
+import json, sys
+from pathlib import Path
+from IPython.core.interactiveshell import InteractiveShell
+
+shell = InteractiveShell.instance()
+for cell in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))["cells"]:
+    if cell["cell_type"] == "code":
+        shell.run_cell("".join(cell["source"])).raise_error()
+"""
+
+
 @only_in([*(each for each in TESTED if each["mlops_version"] == FIRST["mlops_version"]), SUMMARIES])
-def test_its_notebook_runs(workspace: Path, run_in: Run) -> None:
+def test_its_notebook_runs(workspace: Path, run_in: Run, run_with_others: Run) -> None:
+    """That of tables by Jupyter, which starts a kernel; the others by what runs cells in a kernel."""
     (notebook,) = (workspace / "data-science" / "notebooks").glob("*.ipynb")
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     assert any(cell["cell_type"] == "code" for cell in cells)
-    result = run_in(workspace, "jupyter", "execute", str(notebook))
-    assert result.returncode == 0, result.stderr[-3000:]
+    if answers_of(workspace)["project_type"] == "classical":
+        result = run_in(workspace, "jupyter", "execute", str(notebook))
+    else:
+        result = run_cells(notebook, workspace, run_with_others)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
 
 
-def test_its_notebook_stops_at_a_cell_that_fails(project: Path, run_in: Run) -> None:
+def run_cells(notebook: Path, project: Path, run_with_others: Run) -> CompletedProcess:
+    """Run the cells of a notebook without Jupyter."""
+    folder = str(project / ".ipython")
+    return run_with_others(project, "-c", CELLS, str(notebook), cwd=notebook.parent, IPYTHONDIR=folder)
+
+
+def test_its_notebook_stops_at_a_cell_that_fails(project: Path, run_in: Run, run_with_others: Run) -> None:
     (notebook,) = (project / "data-science" / "notebooks").glob("*.ipynb")
     document = json.loads(notebook.read_text(encoding="utf-8"))
     next(cell for cell in document["cells"] if cell["cell_type"] == "code")["source"] = ["1 / 0\n"]
     notebook.write_text(json.dumps(document), encoding="utf-8")
     assert "ZeroDivisionError" in run_in(project, "jupyter", "execute", str(notebook)).stderr
+    result = run_cells(notebook, project, run_with_others)
+    assert (result.returncode, "ZeroDivisionError" in result.stderr) == (1, True)
 
 
 def less_work(answers: dict[str, str]) -> str:

@@ -183,8 +183,8 @@ def test_its_own_tests_pass(toy: Path, run_with_others: Run, tmp_path: Path) -> 
     assert re.search(r"^\d\d passed", result.stdout, re.M)
 
 
-def test_the_shared_tests_of_the_gate_pass(toy: Path, run_in: Run, tmp_path: Path) -> None:
-    run_row(Row({}, ("toy",), ("steps/test_gate.py",)), toy, run_in, tmp_path)
+def test_the_shared_tests_of_the_gate_pass(toy: Path, run_with_others: Run, tmp_path: Path) -> None:
+    run_row(Row({}, ("toy",), ("steps/test_gate.py",)), toy, run_with_others, tmp_path)
 
 
 def test_a_task_that_the_type_does_not_have_is_refused_in_one_line(
