@@ -15,7 +15,8 @@ from mlops import verbs
 from mlops.config import Project
 from mlops.verbs import Session
 
-PEOPLE_WAIT = {"cancelled", "killed", "killed after", "refused", "lost"}
+# One that is killed after a call is killed before the next one.
+PEOPLE_WAIT = {"cancelled", "killed", "refused", "lost"}
 
 
 @pytest.fixture
