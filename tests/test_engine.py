@@ -58,26 +58,24 @@ RUNS: Runs = {
     ),
     "python-sdk-v2": (("python_sdk_v2_definitions", "python_sdk_v2_fake_azure", "closed_loop", "every_version"),),
     "python-sdk-v1": (("python_sdk_v1_definitions", "python_sdk_v1_mlflow", "closed_loop", "every_version"),),
-    "rai-aml-cli-v2": (("rai_lint", "rai_local", "every_version"), ("rai_images",)),
+    "rai-aml-cli-v2": (("rai_lint", "rai_local", "every_version"),),
 }
 # The client of rai-aml-cli-v2 is that of aml-cli-v2, its definitions are its own.
 TABLE = "what_the_table_says or definitions_are"
 LESS = {"rai-aml-cli-v2": f"not test_every_version or {TABLE}"}
 # Of what PyTorch trains, the definitions differ: the step that is spread over nodes, checkpoints, variables.
-TYPES: dict[tuple[str, ...], str] = {("rai_images",): "cv"}
 SPREAD = "not test_every_version and (distribut or checkpoint or spread or process or node or variable)"
 TORCH_RUNS: Runs = {
     "aml-cli-v2": (("lint", "lint_configuration", "every_version"),),
     "python-sdk-v2": (("python_sdk_v2_definitions", "every_version"),),
     "python-sdk-v1": (("python_sdk_v1_definitions", "every_version"),),
-    "rai-aml-cli-v2": (("every_version",),),
+    "rai-aml-cli-v2": (("every_version", "rai_images"),),
 }
 
 
 def about(modules: tuple[str, ...]) -> list[pytest.MarkDecorator]:
     """The choices that a row is about, beside the mlops version."""
-    kind = [pytest.mark.about(project_type=TYPES[modules])] if modules in TYPES else []
-    return [*kind, *([pytest.mark.about(orchestration="azure-devops")] if "azure_devops" in modules[0] else [])]
+    return [pytest.mark.about(orchestration="azure-devops")] if "azure_devops" in modules[0] else []
 
 
 def cases(table: Runs) -> pytest.MarkDecorator:
@@ -93,14 +91,16 @@ def cases(table: Runs) -> pytest.MarkDecorator:
 def test_every_module_runs_and_every_version_has_the_table_of_verbs() -> None:
     # The year has a test of its own: test_year.py.
     modules = {path.stem.removeprefix("test_") for path in SUITE.glob("test_*.py")} - {"year"}
-    assert {module for runs in RUNS.values() for run in runs for module in run} == modules
+    assert {
+        module for table in (RUNS, TORCH_RUNS) for runs in table.values() for run in runs for module in run
+    } == modules
     assert {version for version, runs in RUNS.items() if any("every_version" in run for run in runs)} == set(VERSIONS)
 
 
 @cases(RUNS)
 def test_the_engine_passes(version: str, modules: tuple[str, ...], render: Render, run_in: Run, tmp_path: Path) -> None:
     chosen = ("-k", LESS[version]) if version in LESS else ()
-    project = render(mlops_version=version, project_type=TYPES.get(modules, "classical"))
+    project = render(mlops_version=version, project_type="classical")
     timeout = 3600 if "FAILURES" in os.environ else 600
     assert_passes(run_suite(project, tmp_path, run_in, *modules, options=chosen, timeout=timeout))
 
@@ -111,7 +111,8 @@ def test_the_engine_passes_on_definitions_of_a_distributed_training(
     version: str, modules: tuple[str, ...], render: Render, run_in: Run, tmp_path: Path
 ) -> None:
     project = render(mlops_version=version, project_type="cv")
-    assert_passes(run_suite(project, tmp_path, run_in, *modules, options=("-k", f"{TABLE} or {SPREAD}")))
+    chosen = f"{TABLE} or {SPREAD} or test_rai_images"
+    assert_passes(run_suite(project, tmp_path, run_in, *modules, options=("-k", chosen)))
 
 
 @pytest.mark.parametrize("answers", [each for each in flavours() if each["project_type"] == "classical"], ids=label)

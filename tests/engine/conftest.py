@@ -15,7 +15,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 import clouds
 import pytest
 import quick_sdks
-from fake_az import FakeAzure
+from fake_az import FakeAzure, Files, Memory
 from hypothesis import settings
 from small_modality import Rows
 from small_project import create_project, set_key
@@ -23,7 +23,7 @@ from small_project import create_project, set_key
 from mlops.config import Project
 
 # The SDKs' modules are a million objects that stay; looking through them again and again takes a twentieth of the time.
-gc.set_threshold(50_000, 20, 100)
+gc.set_threshold(200_000, 20, 100)
 
 # The same examples in each run, and no deadline: a busy machine says nothing about the code.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -64,19 +64,26 @@ def same_path(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def az_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeAzure:
-    """An Azure CLI on PATH that keeps its Azure in a file."""
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder on PATH."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    return FakeAzure(folder)
+    return folder
 
 
 @pytest.fixture
-def azure(az_program: FakeAzure, monkeypatch: pytest.MonkeyPatch) -> FakeAzure:
-    """The same Azure CLI, answering without a new process for each command."""
-    monkeypatch.setattr("mlops.shell.execute", az_program.execute)
-    return az_program
+def az_program(programs: Path) -> FakeAzure:
+    """An Azure CLI on PATH that keeps its Azure in a file."""
+    return FakeAzure(programs, Files(programs))
+
+
+@pytest.fixture
+def azure(programs: Path, monkeypatch: pytest.MonkeyPatch) -> FakeAzure:
+    """An Azure CLI that answers without a new process for each command, from memory."""
+    azure = FakeAzure(programs, Memory())
+    monkeypatch.setattr("mlops.shell.execute", azure.execute)
+    return azure
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """A stand-in for the Azure CLI: run as a program it answers as `az` does; imported it is what tests steer it with.
 
-It keeps its "Azure" in a JSON file, writes each command line to a log, refuses what the real commands refuse (unknown
+It keeps its "Azure" as JSON, writes each command line to a log, refuses what the real commands refuse (unknown
 options, a second endpoint of a name, traffic to a missing deployment, ...), and fails where a test wants it.
 As a program it uses the standard library alone, so that it starts fast.
 """
@@ -44,12 +44,61 @@ class RefusedError(Exception):
     """The command fails with this message."""
 
 
+class Memory:
+    """Where the state is, as JSON, and the log, with a command line in each of its lines; no other process sees it."""
+
+    def __init__(self) -> None:
+        """Begin with an empty log."""
+        self._state, self._log = "", list[str]()
+
+    def read(self) -> str:
+        """Return the state."""
+        return self._state
+
+    def write(self, state: str) -> None:
+        """Put another state in its place."""
+        self._state = state
+
+    def add_line(self, line: str) -> None:
+        """Add a line to the log."""
+        self._log.append(line)
+
+    def lines(self) -> list[str]:
+        """Return the lines of the log."""
+        return self._log
+
+
+class Files(Memory):
+    """The same in files, which the programs share."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take the folder of the files."""
+        self._files = folder / "state.json", folder / "log.jsonl"
+
+    def read(self) -> str:
+        """Return the state."""
+        return self._files[0].read_text(encoding="utf-8")
+
+    def write(self, state: str) -> None:
+        """Put another state in its place."""
+        self._files[0].write_text(state, encoding="utf-8")
+
+    def add_line(self, line: str) -> None:
+        """Add a line to the log."""
+        with self._files[1].open("a", encoding="utf-8") as log:
+            log.write(f"{line}\n")
+
+    def lines(self) -> list[str]:
+        """Return the lines of the log."""
+        return self._files[1].read_text(encoding="utf-8").splitlines() if self._files[1].exists() else []
+
+
 class FakeAzure:
     """A test's view of the fake: its state, its log, and where it should fail."""
 
-    def __init__(self, folder: Path) -> None:
-        """Put programs named az (and az.cmd for Windows) into `folder`."""
-        self.folder = folder
+    def __init__(self, folder: Path, place: Memory) -> None:
+        """Put programs named az (and az.cmd for Windows) into `folder`; they see its `Files` alone."""
+        self.place = place
         self.state = json.loads(json.dumps(EMPTY))
         self.save()
         launcher = folder / "az"
@@ -60,11 +109,11 @@ class FakeAzure:
 
     def save(self) -> None:
         """Write what the test has changed in `state`."""
-        (self.folder / "state.json").write_text(json.dumps(self.state), encoding="utf-8")
+        self.place.write(json.dumps(self.state))
 
     def load(self) -> dict[str, Any]:
         """Read the state as the last command left it."""
-        self.state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
+        self.state = json.loads(self.place.read())
         return self.state
 
     def fail(self, words: str, message: str = "(Conflict) not now", *, after: bool = False) -> None:
@@ -81,7 +130,7 @@ class FakeAzure:
         self, command: list[str], folder: Path, variables: Mapping[str, str], *, captured: bool
     ) -> tuple[int, str, str]:
         """Do what `mlops.shell.execute` does with this az, but without a new process, which is much faster."""
-        code, output, errors = respond(["az", *command[1:]], self.folder)
+        code, output, errors = respond(["az", *command[1:]], self.place)
         if not captured:
             print(output, end="")
         return code, output, errors
@@ -89,8 +138,7 @@ class FakeAzure:
     @property
     def log(self) -> list[list[str]]:
         """The command lines so far."""
-        path = self.folder / "log.jsonl"
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+        return [json.loads(line) for line in self.place.lines()]
 
     def ran(self, words: str) -> list[list[str]]:
         """The command lines that contain `words`."""
@@ -453,10 +501,9 @@ class Commands:
         return None
 
 
-def answer(line: list[str], folder: Path) -> object:
+def answer(line: list[str], place: Memory) -> object:
     """Carry a command line out and return what it prints as JSON; raise RefusedError as az fails."""
-    path = folder / "state.json"
-    state = json.loads(path.read_text(encoding="utf-8"))
+    state = json.loads(place.read())
     failure = next((failure for failure in state["failures"] if failure["words"] in " ".join(line)), None)
     if failure and not failure["after"]:
         raise RefusedError(failure["message"])
@@ -469,18 +516,17 @@ def answer(line: list[str], folder: Path) -> object:
     try:
         result = command()
     finally:
-        path.write_text(json.dumps(state), encoding="utf-8")
+        place.write(json.dumps(state))
     if failure:
         raise RefusedError(failure["message"])
     return result
 
 
-def respond(line: list[str], folder: Path) -> tuple[int, str, str]:
+def respond(line: list[str], place: Memory) -> tuple[int, str, str]:
     """Log a command line, carry it out, and return exit code, output and error stream."""
-    with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
-        log.write(json.dumps(line) + "\n")
+    place.add_line(json.dumps(line))
     try:
-        result = answer(line, folder)
+        result = answer(line, place)
     except RefusedError as refusal:
         return 1, "", f"ERROR: {refusal}\n"
     shown = result is not None and line[-2:] == ["--output", "json"]
@@ -489,7 +535,7 @@ def respond(line: list[str], folder: Path) -> tuple[int, str, str]:
 
 def main() -> None:
     """Be az: the first argument is where the program lies, the others are those of the command line."""
-    code, output, errors = respond(["az", *sys.argv[2:]], Path(sys.argv[1]).parent)
+    code, output, errors = respond(["az", *sys.argv[2:]], Files(Path(sys.argv[1]).parent))
     print(output, end="")
     print(errors, end="", file=sys.stderr)
     sys.exit(code)

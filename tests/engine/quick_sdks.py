@@ -9,7 +9,9 @@ import logging
 import pickle
 import sys
 import traceback
+from collections import namedtuple
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 _done: set[str] = set()
@@ -42,6 +44,22 @@ def _is_enabled(logger: logging.Logger, level: int) -> bool:
     return not logger.disabled and logger.manager.disable < level and level >= logger.getEffectiveLevel()
 
 
+def _schemas(module: Any) -> None:
+    # Each validation of an object makes the schema of its class twice, and that of a pipeline those of its steps.
+    @lru_cache(maxsize=64)
+    def schema(kind: Any, context: tuple[tuple[str, Any], ...]) -> Any:
+        return kind._create_schema_for_validation(context=dict(context))
+
+    once = property(lambda entity: schema(type(entity), tuple(entity._default_context().items())))
+    module.SchemaValidatableMixin._schema_for_validation = once
+
+
+def _settings(module: Any) -> None:
+    # Each client makes a class for its settings.
+    known = lru_cache(namedtuple)
+    module.namedtuple = lambda name, fields: known(name, tuple(fields))
+
+
 def _component(module: Any) -> None:
     # For the docstring of the function that makes a step.
     module.Component._to_yaml = lambda _: ""
@@ -53,8 +71,9 @@ def _telemetry(module: Any) -> None:
 
 
 def _proxies(module: Any) -> None:
-    # Each request to the Azure of these tests looks for proxies in all variables of the environment.
+    # Each request to the Azure of these tests looks for proxies in all variables of the environment, and for passwords.
     module.get_environ_proxies = lambda *_, **__: {}
+    module.get_netrc_auth = lambda *_, **__: None
 
 
 def _notebook(module: Any) -> None:
@@ -89,6 +108,8 @@ def _loaded_once(load: Callable[..., Any]) -> Callable[..., Any]:
 _CHANGES: dict[str, Callable[[Any], None]] = {
     "azure.ai.ml._telemetry.logging_handler": _notebook,
     "azure.ai.ml.entities._component.component": _component,
+    "azure.ai.ml.entities._validation.schema": _schemas,
+    "azure.core.settings": _settings,
     "azureml.dataprep.api._loggerfactory": _telemetry,
     "msrest.universal_http.requests": _retries,
     "requests.sessions": _proxies,

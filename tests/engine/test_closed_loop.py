@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from clouds import MONITOR, Cloud
 from small_project import write_yaml
-from test_every_version import BETTER, VERSION, WORSE, Play, deploy, failure, job_ends, play, seen, serving
+from test_every_version import BETTER, VERSION, WORSE, Play, deploy, failure, job_ends, of_client, play, seen, serving
 
 from mlops import verbs
 from mlops.azureml.monitor_runs import Breach, find_breaches, is_of_schedule, read_breaches
@@ -95,6 +95,7 @@ def test_a_second_look_finds_the_same_training(watched: Play, page: Page) -> Non
     assert look(watched, page) == look(watched, page)
 
 
+@of_the_verb
 def test_the_same_change_in_tomorrows_run_is_the_same_training(watched: Play, page: Page) -> None:
     watched.cloud.monitor_ran("run-0", day(17))
     watched.cloud.monitor_ran("run-1", day(18), "data_drift")
@@ -137,6 +138,7 @@ def test_drift_after_weeks_without_a_run_is_none_of_the_series_before_them(watch
     assert len(names) == 1
 
 
+@of_the_verb
 def test_an_alert_of_last_month_starts_nothing(watched: Play, page: Page) -> None:
     watched.cloud.monitor_ran("run-1", day(1), "data_drift")
     watched.cloud.monitor_ran("run-2", day(19))
@@ -168,33 +170,32 @@ def ran(*runs: tuple[int, str, str]) -> Callable[[Play], None]:
 NO_DATA = "No data found for the given time window."
 
 
-@pytest.mark.parametrize(
-    ("given", "says"),
-    {
-        "no monitor": (not_watched, "There is no monitor in dev: run `uv run mlops monitor --environment dev`"),
-        "switched off": (switched_off, "Nothing watches dev: monitor.enabled is false in config/dev.yml"),
-        "not run yet": (ran(), "The monitor of dev has not run yet"),
-        "running for the first time": (ran((20, "Running", "")), "The monitor of dev has not run yet"),
-        "stopped": (ran((2, "Completed", "")), "has not run in the last 10 days (the last run was on 2026-01-02 06:00"),
-        "no data": (ran((18, "Completed", ""), (19, "Completed", NO_DATA)), "The monitor of dev has no data to judge"),
-        "failed": (
-            ran((18, "Completed", ""), (19, "Failed", "")),
-            "The monitor of dev failed: run run-19 of 2026-01-1",
-        ),
-        "no alert": (ran((19, "Completed", "")), "No drift in dev in the last 10 days; the last run is run-19 of 2026"),
-        "the next one is running": (ran((19, "Completed", ""), (20, "Running", "")), "No drift in dev in the last 10"),
-    }.values(),
-    ids=lambda value: value if isinstance(value, str) else "",
-)
+REASONS: dict[str, tuple[Callable[[Play], None], str]] = {
+    "no monitor": (not_watched, "There is no monitor in dev: run `uv run mlops monitor --environment dev`"),
+    "switched off": (switched_off, "Nothing watches dev: monitor.enabled is false in config/dev.yml"),
+    "not run yet": (ran(), "The monitor of dev has not run yet"),
+    "running for the first time": (ran((20, "Running", "")), "The monitor of dev has not run yet"),
+    "stopped": (ran((2, "Completed", "")), "has not run in the last 10 days (the last run was on 2026-01-02 06:00"),
+    "no data": (ran((18, "Completed", ""), (19, "Completed", NO_DATA)), "The monitor of dev has no data to judge"),
+    "failed": (
+        ran((18, "Completed", ""), (19, "Failed", "")),
+        "The monitor of dev failed: run run-19 of 2026-01-1",
+    ),
+    "no alert": (ran((19, "Completed", "")), "No drift in dev in the last 10 days; the last run is run-19 of 2026"),
+    "the next one is running": (ran((19, "Completed", ""), (20, "Running", "")), "No drift in dev in the last 10"),
+}
+
+
+@of_client(REASONS, "no monitor", "no data", "failed", "the next one is running")
 def test_each_reason_for_no_training_has_a_line_of_its_own(
-    play: Play, page: Page, given: Callable[[Play], None], says: str, capfd: pytest.CaptureFixture[str]
+    play: Play, page: Page, given: Callable[[Play], None], expected: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     given(play)
     capfd.readouterr()
     assert look(play, page) == ""
-    assert says in page.summary
+    assert expected in page.summary
     shown = capfd.readouterr()
-    assert says in shown.out + shown.err
+    assert expected in shown.out + shown.err
 
 
 def test_looking_starts_and_changes_nothing(watched: Play, page: Page) -> None:
@@ -339,6 +340,7 @@ def test_a_name_that_azure_does_not_accept_starts_nothing(play: Play, name: str)
     assert seen(play)["jobs"] == []
 
 
+@of_the_verb
 def test_the_name_that_drift_gives_is_one_that_azure_accepts(watched: Play, page: Page) -> None:
     watched.configure("dev", "model", name="a.model")
     watched.cloud.monitor_ran("run-1", day(19), "data_drift")
@@ -372,6 +374,7 @@ def test_without_a_hash_in_the_registration_that_of_the_tag_is_handed_on(play: P
     assert page.outputs["sha256"] == "of the tag"
 
 
+@of_the_verb
 def test_when_the_champion_stays_the_newest_usable_version_is_handed_on(play: Play, page: Page) -> None:
     play.cloud.register("2", sha256="two")
     play.cloud.register("3", sha256="three", rejected="true")
@@ -389,6 +392,7 @@ def test_a_pin_of_the_training_environment_is_not_handed_on_to_the_others(play: 
     assert (page.outputs["model_version"], page.outputs["sha256"]) == ("2", "two")
 
 
+@of_the_verb
 @pytest.mark.parametrize("versions", [(), ("1",)], ids=["no version", "only a rejected one"])
 def test_when_there_is_no_usable_version_nothing_is_handed_on(
     play: Play, page: Page, versions: tuple[str, ...]

@@ -1,12 +1,12 @@
 """The end of a rollback that stops half-way: cancelled, failed or killed at any of its calls to Azure."""
 
-import copy
 import itertools
 from collections.abc import Callable, Iterator
 
 import pytest
 from command_line import run
 from fake_az import FakeAzure
+from quick_year import copied
 from troubles import Trouble
 from year import Year
 from year_world import PROTECTED, World
@@ -15,7 +15,8 @@ from mlops import verbs
 from mlops.config import Project
 from mlops.verbs import Session
 
-PEOPLE_WAIT = {"cancelled", "killed", "killed after", "refused", "lost"}
+# One that is killed after a call is killed before the next one.
+PEOPLE_WAIT = {"cancelled", "killed", "refused", "lost"}
 
 
 @pytest.fixture
@@ -37,9 +38,9 @@ def canary(year: Year) -> World:
     year._push("better data", None)
     (delivery,) = year.people.waiting
     year.people.approved.add(delivery.sha256)
-    begun = copy.deepcopy(year.azure.workspaces[PROTECTED])
+    begun = copied(year.azure.workspaces[PROTECTED])
     for call in itertools.count(1):
-        year.azure.workspaces[PROTECTED] = copy.deepcopy(begun)
+        year.azure.workspaces[PROTECTED] = copied(begun)
 
         def deliver(session: Session) -> None:
             verbs.deliver(session, model_version=delivery.version, sha256=delivery.sha256, sleep=year.world.sleep)
@@ -69,7 +70,7 @@ def test_a_rollback_that_stops_at_any_call_ends_with_one_version_that_has_all_tr
     world = given(year)
     looked = world.run(PROTECTED, verbs.look).outputs
     bad, good = looked["bad"], looked["model_version"]
-    azure, shared = copy.deepcopy(year.azure), year.azure
+    azure, shared = copied(year.azure), year.azure
     ends = set()
 
     def go_back(session: Session) -> None:
@@ -79,7 +80,7 @@ def test_a_rollback_that_stops_at_any_call_ends_with_one_version_that_has_all_tr
         verbs.end_rollback(session, bad)
 
     for call in itertools.count(1):
-        fresh = copy.deepcopy(azure)
+        fresh = copied(azure)
         shared.workspaces, shared.registry = fresh.workspaces, fresh.registry
         before = world.online(PROTECTED)
         before = dict(before[0]), {name: each.version for name, each in before[1].items()}

@@ -84,14 +84,19 @@ def test_a_port_that_was_asked_for_and_is_in_use_is_an_error(
     assert capsys.readouterr().err.startswith(f"error: port {port} is in use or not allowed")
 
 
-def test_a_server_that_does_not_start_is_one_line_with_its_log(
+def test_a_server_starts_no_processes_for_jobs_and_one_that_does_not_start_is_one_line_with_its_log(
     recorded: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", raising=False)
     program = tmp_path / "python"
-    program.write_text("#!/bin/sh\necho the last words\nexit 3\n", encoding="utf-8")
+    program.write_text(
+        "#!/bin/sh\necho the last words, jobs $MLFLOW_SERVER_ENABLE_JOB_EXECUTION\nexit 3\n", encoding="utf-8"
+    )
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
-    with pytest.raises(UserError, match=r"^MLflow's server did not start: the last words \(log: .*ui\.log\)$"):
+    with pytest.raises(
+        UserError, match=r"^MLflow's server did not start: the last words, jobs false \(log: .*ui\.log\)$"
+    ):
         ui.show(recorded, 0)
 
 

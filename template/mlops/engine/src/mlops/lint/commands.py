@@ -4,9 +4,10 @@ import ast
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 
 from mlops.definitions.base import Document, Finding
@@ -126,7 +127,7 @@ def _program_findings(
 
 def _script_findings(program: _Program, path: Path, document: Document, where: str) -> Iterator[Finding]:
     try:
-        known = _options(ast.parse(path.read_text(encoding="utf-8")))
+        known = _options(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError) as error:
         yield document.finding(where, f"{path.name} is not valid Python: line {getattr(error, 'lineno', '?')}")
         return
@@ -148,7 +149,7 @@ def missing_option(component: Component, option: str) -> str:
         if path is None or path.suffix != ".py" or option in program.options:
             continue
         try:
-            known = _options(ast.parse(path.read_text(encoding="utf-8")))
+            known = _options(path.read_text(encoding="utf-8"))
         except (SyntaxError, UnicodeDecodeError):
             continue  # reported with the command
         if known and option in known:
@@ -226,11 +227,16 @@ def _files(folder: Path, pattern: str) -> list[str]:
     return [path.relative_to(folder).as_posix() for path in folder.rglob(pattern)]
 
 
-def _options(tree: ast.Module) -> dict[str, bool] | None:
-    """Return the long options of a script, and whether each is required; None when they cannot be known."""
+@cache
+def _options(script: str) -> Mapping[str, bool] | None:
+    """Return the long options of a script, and whether each is required; None when they cannot be known.
+
+    Raises:
+        SyntaxError: It is not valid Python.
+    """
     calls = [
         node
-        for node in ast.walk(tree)
+        for node in ast.walk(ast.parse(script))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "add_argument"
     ]
     options: dict[str, bool] = {}

@@ -87,7 +87,9 @@ def _server(project: Project, port: int, log: Path) -> Iterator[subprocess.Popen
     command = [sys.executable, "-m", "mlflow", "server", *store, *place]
     # Colours are for a terminal. Programs that the server starts are found beside this Python.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    environment = {**os.environ, **variables, "NO_COLOR": "1", "PATH": path}
+    # Processes for jobs that judge answers of language models would take as long again to start.
+    jobs = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment = {**jobs, **os.environ, **variables, "NO_COLOR": "1", "PATH": path}
     with log.open("wb") as output:
         # A session of its own, so that all of its processes end together, and none of them by Ctrl-C.
         process = subprocess.Popen(
