@@ -103,7 +103,8 @@ case "{program} $3" in
     mv "$new" "$known"
   fi
   cat "$known/printed"
-  exec cat "$known/outputs" >> "$GITHUB_OUTPUT";;
+  cat "$known/outputs" >> "$GITHUB_OUTPUT"
+  exit;;
 "uv summary" | "uv button" | "uv comment") exec "{python}" -B "{folder}/driver.py" "$@";;
 esac
 case "$*" in
