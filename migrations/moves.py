@@ -228,8 +228,8 @@ class Update:
         self.commit = git("rev-parse", "--short", "HEAD").decode().strip()
         self.code = set(self.own)
         """The files with code of the user's."""
-        unmerged = git("diff", "-z", "--name-only", "--relative", "--diff-filter=U").decode()
-        self.unmerged = set(filter(None, unmerged.split("\0")))
+        unmerged = git("ls-files", "--unmerged", "-z").decode().split("\0")
+        self.unmerged = {line.partition("\t")[2] for line in unmerged if line}
         """The files that Copier left in conflict."""
         self.conflicts: list[Conflict] = []
 

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 ENVIRONMENT = {
@@ -21,15 +22,19 @@ ENVIRONMENT = {
     "TF_CLI_CONFIG_FILE": os.devnull,
     "GOGC": "400",  # garbage is collected less often, which takes a quarter of the time
 }
+# In protobuf: server_capabilities = 6 { get_provider_schema_optional = 2: true }.
+SCHEMA_IS_ASKED_FOR_ONCE = bytes([6 << 3 | 2, 2, 2 << 3, 1])
 
 
 @cache
 def resident(tools: Path) -> subprocess.Popen[str]:
     """The process that runs the commands, which starts with the first of them."""
-    schema = str(tools / "schemas" / "azurerm-5.2.0.json")
-    command = [sys.executable, str(tools / "azurerm_standin.py"), schema, "--", sys.executable, __file__]
     process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | ENVIRONMENT
+        [sys.executable, __file__, str(tools)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | ENVIRONMENT,
     )
 
     def stop() -> None:
@@ -69,6 +74,20 @@ def run(folder: str, arguments: list[str], files: list[str]) -> int:
     return int(_invoke_cli(arguments, *streams))  # which closes them
 
 
+def serve(tools: Path) -> None:
+    """Start the stand-in provider, and the process of Terraform, which reads the environment when it starts."""
+    sys.path.insert(0, str(tools))
+    checks, standin = import_module("azurerm_checks"), import_module("azurerm_standin")
+    schema = str(tools / "schemas" / "azurerm-5.2.0.json")
+    provider = standin.StandIn(schema, check=checks.make(schema))
+    # Its capabilities, like azurerm's own: Terraform asks for the schema once and not in each run of a test.
+    provider.schema += SCHEMA_IS_ASKED_FOR_ONCE
+    with provider as variables:
+        subprocess.run([sys.executable, __file__], env=os.environ | variables, check=True)
+
+
 if __name__ == "__main__":
+    if sys.argv[1:]:
+        serve(Path(sys.argv[1]))
     for line in sys.stdin:
         print(run(**json.loads(line)), flush=True)

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import pickle
 import re
 import shutil
 import subprocess
@@ -19,7 +20,7 @@ from azure_templates import PipelineError, expanded, jobs, name_of, script, step
 from click.testing import CliRunner
 from combinations import EXISTING, combinations
 from combinations import tools as infrastructures
-from conftest import Render, Run, answers_of, git, refused_commands
+from conftest import Render, Run, answers_of, git, make_once, refused_commands
 from github_workflows import expand
 from pipeline_rules import choices, every_choice, findings
 from pipeline_table import TABLE, azure_pipeline, azure_scripts, commands, github_pipeline, github_scripts
@@ -568,13 +569,20 @@ def document(runs: AzureRuns, run: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def usual(azure: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[dict[str, Any], object]]:
+def usual(azure: Path, shared_folder: Path) -> list[tuple[dict[str, Any], object]]:
     """What the runs run, and do, without an error."""
-    found = []
-    for run in RUNS:
-        runs = AzureRuns(azure, tmp_path_factory.mktemp("usual"))
-        found.append((document(runs, run), ran(runs, run)))
-    return found
+
+    def make(folder: Path) -> None:
+        found = []
+        for number, run in enumerate(RUNS):
+            (folder / str(number)).mkdir(parents=True)
+            runs = AzureRuns(azure, folder / str(number))
+            found.append((document(runs, run), ran(runs, run)))
+        (folder / "found.pickle").write_bytes(pickle.dumps(found))
+
+    folder = make_once(shared_folder / "usual-runs", make)
+    known: list[tuple[dict[str, Any], object]] = pickle.loads((folder / "found.pickle").read_bytes())
+    return known
 
 
 def noticed(project: Path, azure: Path, github: Path, usual: list[tuple[dict[str, Any], object]], folder: Path) -> str:

@@ -3,8 +3,10 @@
 import json
 import shutil
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -86,6 +88,9 @@ except UserError as error:
     annotate("error", f"mlops {given.verb}", str(error))
     sys.exit(1)
 """
+ANSWERS = tempfile.TemporaryDirectory()
+"""What `connected` of each project said."""
+
 # `connected` depends on its options and on which ids there are: each job of each run asks, and Python is slow to start.
 STAND_IN = """#!/bin/sh
 echo "{program} $*" >> "{folder}/calls.log"
@@ -103,7 +108,8 @@ case "{program} $3" in
     mv "$new" "$known"
   fi
   cat "$known/printed"
-  exec cat "$known/outputs" >> "$GITHUB_OUTPUT";;
+  cat "$known/outputs" >> "$GITHUB_OUTPUT"
+  exit;;
 "uv summary" | "uv button" | "uv comment") exec "{python}" -B "{folder}/driver.py" "$@";;
 esac
 case "$*" in
@@ -138,7 +144,7 @@ class Work:
     def __init__(self, folder: Path, project: Path) -> None:
         self.folder, self.project = folder, project
         self.work = folder / "work"
-        self.answers = project.with_name(f"{project.name}.answers")
+        self.answers = Path(ANSWERS.name, sha256(str(project).encode()).hexdigest())
         result = self.work / ".local" / "runs" / "20260102" / "evaluate" / "evaluation"
         result.mkdir(parents=True)
         (result / "metrics.json").write_text(json.dumps(METRICS), encoding="utf-8")
