@@ -111,7 +111,7 @@ def outcome(runs: Sequence[Ran]) -> tuple[str, str]:
         line = errors[-1].removeprefix("error: ") if errors else last.output.strip()[-200:]
         kind = ("refused" if len(runs) == 1 else "stopped") if len(errors) == 1 else "failed"
         return kind, re.sub(r"/\S*/", "", line)[:150]
-    found = re.search(r"version 1 was promoted and serves; new: (.*?);", last.output)
+    found = re.search(r"version 1 was promoted, and is the champion; new: (.*?);", last.output)
     return ("promoted", found[1]) if found else ("not promoted", last.output.strip()[-200:])
 
 

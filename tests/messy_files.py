@@ -428,6 +428,11 @@ FILES: dict[str, Messy] = {
         head={"target": "label"},
         words=["its name says so"],
     ),
+    "no identifier": Messy(
+        {"churn.csv": text([{key: value for key, value in row.items() if key != "customer_id"} for row in ROWS])},
+        {"fee": {"type": "number"}},
+        words=["held out: by the values of all features; another feature moves rows, unless `split.key` has a key"],
+    ),
     "an identifier as the last column": Messy(
         {"churn.csv": text([row | {"session": f"s{n}"} for n, row in enumerate(ROWS)])},
         refused="no column is clearly the target: name it with --target; the columns are customer_id",

@@ -121,7 +121,8 @@ def test_a_champion_of_other_data_gives_way_by_the_command_that_is_shown(
         assert f"registered version {number}" in looped.stdout
     # The champion is of these data now, whatever else was edited in the files that a new draft takes the place of.
     schema = project / "data" / "schema.yml"
-    schema.write_text(schema.read_text(encoding="utf-8").replace("target:", "# mine\ntarget:"), encoding="utf-8")
+    edited = re.sub("minimum: ", "description: mine, minimum: ", schema.read_text(encoding="utf-8"), count=1)
+    schema.write_text(edited, encoding="utf-8")
     drafted = run_with_others(project, "mlops.cli", "schema", "--accept", "--target", "churned")
     assert "kept: data/schema.yml" in drafted.stdout
     assert drafted.stdout.splitlines()[-1] == "next: `uv run mlops local`"

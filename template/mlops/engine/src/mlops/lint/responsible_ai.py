@@ -52,7 +52,9 @@ class Data:
         for name, column in columns.items():
             if name != target and column.get("role") not in ("ignore", "input"):
                 parts = column.get("derive")
-                derived = {f"{name}_{part}": "date" for part in parts} if isinstance(parts, list) else {}
+                derived: dict[str, object] = (
+                    {f"{name}_{part}": "date" for part in parts} if isinstance(parts, list) else {}
+                )
                 features |= derived or {name: column.get("type")}
         classes = columns[target].get("values")
         return cls(

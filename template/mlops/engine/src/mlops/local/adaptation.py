@@ -81,20 +81,25 @@ def _value(port: str, data: Data, values: Values) -> str | None:
     """Return what belongs into an input; None for nothing."""
     if port == "desired_range":
         numbers = [float(each) for each in values.get(data.target, ()) if isinstance(each, int | float)] or [0.0, 1.0]
-        return json.dumps([float(f"{each:.3g}") for each in (min(numbers), statistics.median(numbers))])
+        low, middle = min(numbers), statistics.median(numbers)
+        return json.dumps([float(f"{each:.3g}") for each in (low, middle if middle > low else max(numbers))])
     usable = [name for name in data.features if name not in data.parts] or data.features
     different = {name: len({*values.get(name, ())}) for name in usable}
     few = [name for name in usable if 1 < different[name] <= _MOST_DIFFERENT]
     fewest = sorted(usable, key=lambda name: different[name])[:1]
-    found = {
-        "task_type": data.task,
-        "target_column_name": data.target,
+    lists = {
         "categorical_column_names": data.names,
-        "desired_class": "opposite" if len(data.classes) <= 2 else "0",
         "features_to_vary": few or fewest,
         "treatment_features": (data.numbers or usable)[:1],
-    }.get(port)
-    return json.dumps(found, ensure_ascii=False) if isinstance(found, list) else found
+    }
+    if port in lists:
+        return json.dumps(lists[port], ensure_ascii=False)
+    texts = {
+        "task_type": data.task,
+        "target_column_name": data.target,
+        "desired_class": "opposite" if len(data.classes) <= 2 else "0",
+    }
+    return texts.get(port)
 
 
 def _without_job(text: str, use: Use) -> str:

@@ -162,7 +162,7 @@ def run_local(
             if not none:
                 refused += f"; a champion of other data stays: {error}; without it: delete {local} to start over"
             raise UserError(refused) from None
-    verdict = "was promoted and serves" if registration["registered"] else "stays the champion"
+    verdict = "was promoted, and is the champion" if registration["registered"] else "stays the champion"
     say(f"model      {champion.name} version {champion.version} {verdict}; new: {_scores(evaluation)}")
     served = Served(champion.name, champion.version, registration["registered"], predictions, batch)
     return _end(folder, report, evaluation, started, served)
