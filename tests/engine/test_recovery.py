@@ -140,7 +140,7 @@ def test_what_waited_brings_no_older_code_back_after_a_rollback(year: Year) -> N
     world, sha256 = year.world, year.world.hash(year.world.models(PROTECTED)["9"].files)
     waiting = year._delivery("9", sha256, PROTECTED)
     year.people.approved.add(sha256)
-    year.people.code += 1
+    year.people.change_code()
     world.write()
     newest = world.beside(year.azure.workspaces[PROTECTED])
     assert not world.run(PROTECTED, lambda session: verbs.rollback(session, sleep=world.sleep)).error

@@ -217,7 +217,7 @@ def test_each_kind_of_event_has_an_effect(way: str, a_project: Project) -> None:
         if shown.by_pipelines == (way in BY_PIPELINES):
             year = machine()
             assert year_story.play(year, shown.events) == 0, f"{name} is not possible"
-            assert re.search(shown.says, "\n".join(year.world.story)), f"{name}: {year.world.story}"
+            assert re.search(shown.says, "\n".join(year.world.story), re.M), f"{name}: {year.world.story}"
 
 
 def test_both_systems_bring_each_kind_of_event_and_all_that_come_without_them() -> None:

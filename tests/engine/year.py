@@ -287,7 +287,7 @@ class Year(RuleBasedStateMachine):
         people, world = self.people, self.world
         world.tell(f"a push with {what}", trouble)
         if what == "other code":
-            people.code += 1
+            people.change_code()
         elif what == "more machines":
             people.machines = 1 + people.machines % 5
         elif what == "other packages":
@@ -390,7 +390,7 @@ class Year(RuleBasedStateMachine):
         serving = [each for each in CHAIN if world.version(each)]
         environment = serving[which % len(serving)]
         world.tell("the scoring code is changed, and no workflow runs")
-        self.people.code += 1
+        self.people.change_code()
         world.write()
         world.told("done", effective=True)
         place = sorted(world.models(environment), key=int, reverse=True).index(world.version(environment))
@@ -705,7 +705,7 @@ class Year(RuleBasedStateMachine):
         """After whatever happened, one push with better data and its approval bring everything in order."""
         world, people = self.world, self.people
         people.waiting.clear()
-        people.code += 1
+        people.change_code()
         for each in people.chain:
             for bad in self._left_rollbacks(each):
                 world.run(each, lambda session, bad=bad: verbs.rollback(session, bad=bad, sleep=world.sleep))

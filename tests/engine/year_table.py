@@ -135,6 +135,10 @@ EVENTS: dict[str, Shown] = {
     ),
     # What people do about models.
     "rollback": Shown([push(), approve(), roll_back("prod")], "a rollback in prod -> done\n.*prod green=v10:100%"),
+    "rollback of a canary": Shown(
+        [push(), approve(0, Trouble("killed", 16)), roll_back("prod")],
+        r"a rollback in prod -> done\n.*prod green=v10:100%$",
+    ),
     "rollback to a named version": Shown(
         [push(), approve(), roll_back("prod", 2)], "version 9 -> done\n.*prod green=v9"
     ),

@@ -83,6 +83,7 @@ class People:
     time: datetime = START
     data: int = 0
     code: int = 0
+    codes: int = 0  # how many there were: what is pushed after another one was undone is new, too
     packages: int = 0
     template: int = 0
     machines: int = 1
@@ -99,6 +100,11 @@ class People:
     # The newest run after which an environment had all that it brought, and what that was beside the model.
     newest: dict[str, tuple[int, str]] = field(default_factory=dict)
     chain: tuple[str, ...] = CHAIN
+
+    def change_code(self) -> None:
+        """Write other code than ever before."""
+        self.codes += 1
+        self.code = self.codes
 
 
 @dataclass(frozen=True)
