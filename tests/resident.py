@@ -28,6 +28,7 @@ LIBRARIES = (
     "mlflow.sklearn",
     "mlflow.store.tracking.sqlalchemy_store",
     "azure.ai.ml.entities",
+    "torch",
 )
 
 
@@ -137,4 +138,7 @@ def serve(address: str) -> None:
 if __name__ == "__main__":
     sys.path.remove(str(Path(__file__).resolve().parent))  # that of the tests, which are no modules of a project
     load(LIBRARIES)
+    with contextlib.suppress(Exception):
+        # MLflow reads once in each process, before it saves a model, which files are of which package: a second.
+        sys.modules["mlflow.utils.requirements_utils"]._init_packages_to_modules_map()
     serve(sys.argv[1])
