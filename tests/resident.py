@@ -28,6 +28,7 @@ LIBRARIES = (
     "mlflow.sklearn",
     "mlflow.store.tracking.sqlalchemy_store",
     "azure.ai.ml.entities",
+    "torch",
 )
 
 
@@ -95,7 +96,11 @@ def load(names: tuple[str, ...] | list[str]) -> None:
 
 
 def serve(address: str) -> None:
+<<<<<<< HEAD
     """Answer on a Unix socket until no process is connected."""
+=======
+    """Answer on a Unix socket until the last connection is closed."""
+>>>>>>> timeprojects
     runs: dict[int, tuple[int, socket.socket, Path]] = {}
     connected: set[socket.socket] = set()
     with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as selector:
@@ -137,4 +142,7 @@ def serve(address: str) -> None:
 if __name__ == "__main__":
     sys.path.remove(str(Path(__file__).resolve().parent))  # that of the tests, which are no modules of a project
     load(LIBRARIES)
+    with contextlib.suppress(Exception):
+        # MLflow reads once in each process, before it saves a model, which files are of which package: a second.
+        sys.modules["mlflow.utils.requirements_utils"]._init_packages_to_modules_map()
     serve(sys.argv[1])

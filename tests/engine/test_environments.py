@@ -25,8 +25,8 @@ from mlops.project import Project
 from mlops.verbs import Session
 
 ENGINE = Path(mlops.__file__).parent
-# Addresses of Azure DevOps have the word in them, in patterns with their dots escaped.
-NAME = re.compile(r"\b(dev|prod)\b(?!\\?\.azure\\?\.com)|^test$|config/test")
+# Addresses of Azure DevOps have the word in them, in patterns with their dots escaped, and so has Linux's memory.
+NAME = re.compile(r"\b(dev|prod)\b(?!\\?\.azure\\?\.com|/shm/)|^test$|config/test")
 OTHER_MEANINGS = {
     ("infrastructure/terraform.py", "test"): "the command `terraform test`",
     ("lint/schedules.py", "test"): "Azure ML's name for data that a monitor compares with",

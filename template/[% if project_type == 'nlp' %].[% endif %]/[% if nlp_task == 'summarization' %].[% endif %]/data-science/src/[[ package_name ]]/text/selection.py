@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 from sklearn.linear_model import Ridge
 
@@ -77,9 +76,9 @@ def fit(texts: Sequence[str], summaries: Sequence[str], settings: Selection, see
     likeness = [_likeness(found, summaries[place]) for found, place in zip(sentences, chosen, strict=True)]
     # What counts is which of the sentences of one text is better than the others of it.
     wanted = np.concatenate([each - each.mean() for each in likeness])
-    features = np.vstack([selector.features(found, vectorizer.transform(found)) for found in sentences])
+    features = selector.features(sentences, vectorizer.transform([each for found in sentences for each in found]))
     selector.means, selector.scales = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-9)
-    rows = sparse.vstack([selector.rows(found) for found in sentences])
+    rows = selector.rows(sentences)
     selector.coefficients = Ridge(settings.alpha, solver="lsqr", fit_intercept=False).fit(rows, wanted).coef_
     some = weights[spread(len(texts), FITTED_ON)]
     components = min(COMPONENTS, *some.shape)
