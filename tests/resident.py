@@ -96,11 +96,7 @@ def load(names: tuple[str, ...] | list[str]) -> None:
 
 
 def serve(address: str) -> None:
-<<<<<<< HEAD
-    """Answer on a Unix socket until no process is connected."""
-=======
     """Answer on a Unix socket until the last connection is closed."""
->>>>>>> timeprojects
     runs: dict[int, tuple[int, socket.socket, Path]] = {}
     connected: set[socket.socket] = set()
     with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as selector:
