@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+import pytest
 import yaml
 from rendered import CORE_IMPORTS, HERE
 
@@ -394,6 +395,13 @@ def create_loop(folder: Path) -> Loop:
     importlib.import_module(f"{HERE.package}.register")
     loop = Loop(create_project(folder / "project"), folder / "scratch")
     loop.scratch.mkdir()
+    # What a process of a user does once, each fork would do again: import the project, and look up the newest schema.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(loop.project.root / "data-science" / "src")
+        importlib.import_module(f"{PACKAGE}.register")
+    utils = importlib.import_module("mlflow.store.db.utils")
+    newest = utils._get_latest_schema_revision()
+    utils._get_latest_schema_revision = lambda: newest
     return loop
 
 
