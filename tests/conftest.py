@@ -64,6 +64,9 @@ ROOM = 6_000_000_000
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the files of the tests in memory until the session ends, where there is enough of it."""
+    # What a script starts in the background ignores Ctrl-C, and so would all that the tests start and interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.option.basetemp or not MEMORY.is_dir() or not os.access(MEMORY, os.W_OK):
         return  # a worker has a folder in that of its session
     for left in MEMORY.glob("mlops-template-*"):  # by a session that was killed
