@@ -77,7 +77,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     folder = MEMORY / f"mlops-template-{os.getpid()}"
     (folder / "others").mkdir(parents=True)
-    config.option.basetemp = str(folder / "tests")
+    config.option.basetemp = str(folder / "session")
     os.environ["TMPDIR"] = local.env["TMPDIR"] = tempfile.tempdir = str(folder / "others")
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 

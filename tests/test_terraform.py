@@ -182,7 +182,7 @@ LOOSENED = {
         "sub_resource_target = each.value.group": 'sub_resource_target = "web"',
         'create = "90m"': 'create = "30m"',
         '== "approved" ? var': '!= "approved" ? var',
-        "endpoint.on) }\n  hosts": 'endpoint.on) && key != "lake-dfs" }\n  hosts',
+        "endpoint.on) }\n\n  # Named": 'endpoint.on) && key != "lake-dfs" }\n\n  # Named',
         'local.endpoint_ids[trimsuffix(each.value.on, "_endpoint")]': "var.resources.storage_account",
     },
 }

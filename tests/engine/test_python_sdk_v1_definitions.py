@@ -158,7 +158,7 @@ SEEDS = {
             "no time zone of Azure",
             'time_zone: "UTC"',
             'time_zone: "Europe/Paris"',
-            "config/dev.yml schedule.monitor_cron Europe/Paris",
+            "config/dev.yml schedule.time_zone Europe/Paris",
         ),
     ],
     "../../data-science/environment/train.yml": [

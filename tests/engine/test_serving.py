@@ -197,16 +197,17 @@ def test_200_clients_at_once_get_each_their_own_answer_and_leave_nothing_behind(
         start.wait(60)
         return endpoint.score(request_of(number))
 
+    limit = threading.active_count() + CLIENTS + 10
     with serving.Endpoint(project) as endpoint, ThreadPoolExecutor(CLIENTS) as clients:
         counts = []
         for _ in range(2):
             answers = list(clients.map(ask, range(CLIENTS)))
             assert answers == [{"predictions": [10.0 * number]} for number in range(CLIENTS)]
             end = time.monotonic() + 60
-            while threading.active_count() > CLIENTS + 10 and time.monotonic() < end:
+            while threading.active_count() > limit and time.monotonic() < end:
                 time.sleep(0.01)
             counts.append(threading.active_count())
-    assert max(counts) <= CLIENTS + 10
+    assert max(counts) <= limit
 
 
 def test_a_slow_client_keeps_no_other_one_waiting(project: Project) -> None:
