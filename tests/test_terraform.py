@@ -181,6 +181,7 @@ LOOSENED = {
         '"link-${var.name}"': '"link"',
         "sub_resource_target = each.value.group": 'sub_resource_target = "web"',
         'create = "90m"': 'create = "30m"',
+        "= var.network.dns_servers": '= ["10.0.0.9"]',
         '== "approved" ? var': '!= "approved" ? var',
         "endpoint.on) }\n\n  # Named": 'endpoint.on) && key != "lake-dfs" }\n\n  # Named',
         'local.endpoint_ids[trimsuffix(each.value.on, "_endpoint")]': "var.resources.storage_account",
