@@ -14,7 +14,6 @@ import sys
 import traceback
 import unicodedata
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -104,6 +103,7 @@ azure_devops_organisation_error = _error(
     # Short, like those below: the name of the question fills most of the line.
     "Letters, digits, -.",
 )
+location_error = _error(r"[a-z]{4,20}[0-9]?", "Use a name like westeurope.")
 vm_size_error = _error(r"Standard_[A-Z]{1,3}[0-9]{1,3}[A-Za-z0-9_-]{0,30}", "Use e.g. Standard_D4as_v4.")
 # Azure's sizes with a GPU begin with N.
 gpu_vm_size_error = _error(
@@ -117,24 +117,6 @@ email_error = _error(
 budget_error = _error(r"[1-9][0-9]{0,7}", "Use an integer, 1 to 99999999.")
 registry_error = _error(r"[A-Za-z0-9][A-Za-z0-9_-]{2,32}", "Use 3-33 letters, digits, -_")
 cluster_error = _error(r"[A-Za-z][A-Za-z0-9-]{1,30}[A-Za-z0-9]", "Use 3-32 letters, digits, -.")
-
-
-# The engine's own table, which the lint of a project uses.
-REGIONS = Path(__file__).parents[1].joinpath("template", "mlops", "engine", "src", "mlops", "regions.txt")
-
-
-def location_error(text: str) -> str:
-    """Return why this is no region of Azure; empty when it may be one.
-
-    A name that is merely unknown may be of a new region: the lint of the project asks for it (`new_regions`).
-    """
-    if not re.fullmatch(r"[a-z]{4,20}[0-9]?", text):
-        return "Use a name like westeurope."
-    known = [line for line in REGIONS.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
-    if {text, text.rstrip("0123456789")} & set(known):
-        return ""
-    near = get_close_matches(text, known, n=1, cutoff=0.9)
-    return f"Do you mean {near[0]}?" if near else ""
 
 
 def package_error(name: str) -> str:
@@ -197,7 +179,9 @@ def azure_devops_name_error(name: str) -> str:
 
     https://learn.microsoft.com/azure/devops/organizations/settings/naming-restrictions
     """
-    if not re.fullmatch(r"[\w .-]{1,64}", name):
+    if not 1 <= len(name) <= 64:
+        return "Use 1 to 64 characters."
+    if not re.fullmatch(r"[\w .-]+", name):
         return "No signs but . - _"
     if name != name.strip(" .") or name.startswith("_"):
         return "No . or _ outside."
@@ -297,15 +281,6 @@ def tags_error(text: str) -> str:
     return ""
 
 
-def refused_add_ons(chosen: list[str], infrastructure: str, tags: str) -> str:
-    """Return why these add-ons cannot be built; empty when they can."""
-    if chosen and infrastructure == "existing":
-        return "Existing workspaces get none."
-    if "private-network" in chosen and any(" " in name for name, _ in tag_pairs(tags)):
-        return "DNS zones take no tag with a space."
-    return ""
-
-
 def unique_suffix(_: str) -> str:
     """Six random letters and digits: storage, vault, registry and endpoint names are shared by all of Azure."""
     return secrets.choice("abcdef") + secrets.token_hex(3)[1:]  # a letter first: YAML must not read a number
@@ -383,7 +358,6 @@ FILTERS: dict[str, Callable[..., object]] = {
     "network_range_error": network_range_error,
     "instance_users_error": instance_users_error,
     "tags_error": tags_error,
-    "refused_add_ons": refused_add_ons,
 }
 
 

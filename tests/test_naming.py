@@ -318,16 +318,3 @@ def test_tags_of_the_company_are_pairs_of_name_and_value() -> None:
         ("contact", "team@example.com"),
     ]
     assert (naming.tags_error(""), naming.tag_pairs("")) == ("", [])
-
-
-@pytest.mark.parametrize("name", ["westeurope", "eastus2", "westus4", "eastus", "atlantiscentral", "switzerlandsouth"])
-def test_a_region_or_what_may_be_a_new_one_passes(name: str) -> None:
-    assert naming.location_error(name) == ""
-
-
-@pytest.mark.parametrize(
-    ("typo", "region"),
-    [("westeurop", "westeurope"), ("norteurope", "northeurope"), ("eastuss", "eastus"), ("westeuorpe", "westeurope")],
-)
-def test_a_misspelt_region_is_answered_with_the_right_one(typo: str, region: str) -> None:
-    assert naming.location_error(typo) == f"Do you mean {region}?"

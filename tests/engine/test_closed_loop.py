@@ -303,6 +303,17 @@ def test_a_person_who_runs_it_again_trains_again_after_a_failure(
     assert len(seen(play)["jobs"]) == 2
 
 
+def test_after_a_second_failure_the_error_names_the_job_that_later_looks_find(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_ends("Failed")(play)
+    failure(play, train)
+    monkeypatch.setenv("GITHUB_RUN_ATTEMPT", "2")
+    failure(play, train)
+    monkeypatch.setenv("GITHUB_RUN_ATTEMPT", "1")
+    assert f"`uv run mlops train --environment dev --job {JOB}-3`" in failure(play, train)
+
+
 def test_of_two_starts_at_once_one_trains_and_both_report_it(
     play: Play, page: Page, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

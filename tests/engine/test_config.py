@@ -92,6 +92,14 @@ def test_a_wrong_choice_is_named_with_its_error(project: Project, key: str, valu
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("repository", ["", "my-org/flight-delays", "my-org/Data Science/Flight Delays"])
+def test_projects_and_repositories_of_azure_devops_have_spaces(project: Project, repository: str) -> None:
+    path = project.root / "pyproject.toml"
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("repository")]
+    path.write_text("\n".join([*lines, f"repository = {json.dumps(repository)}"]), encoding="utf-8")
+    assert Project.load(project.root).repository == repository
+
+
 def test_choices_that_are_no_table_are_one_line(project: Project) -> None:
     (project.root / "pyproject.toml").write_text("[tool]\nmlops = 3\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"\[tool.mlops\] input should be a valid dictionary"):

@@ -449,6 +449,21 @@ def test_accepting_the_schema_of_the_sample_changes_no_line_of_the_pipeline(whol
     assert adapted(path, [1.0, 2.0]).encode() == before
 
 
+def test_a_pipeline_that_cannot_be_edited_stays_and_the_schema_is_accepted(
+    whole: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> str:
+        raise yaml.YAMLError("an anchor")
+
+    path = whole.definitions / "pipeline.yml"
+    before = path.read_bytes()
+    monkeypatch.setattr("mlops.local.adaptation.adapted", broken)
+    accepted(whole, bills(tmp_path / "bills.csv", "paid", lambda n: n + 0.5))
+    assert path.read_bytes() == before
+    line = "look at: pipeline.yml: cannot be edited for you (an anchor): `uv run mlops lint` says what to edit"
+    assert line in capsys.readouterr().out.splitlines()
+
+
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 @pytest.mark.parametrize(
     ("text", "key", "expected"),

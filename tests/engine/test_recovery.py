@@ -12,8 +12,10 @@ from year import Year
 from year_world import PROTECTED, World
 
 from mlops import verbs
+from mlops.azureml.backend import ModelVersion
 from mlops.config import Project
 from mlops.verbs import Session
+from mlops.verbs.models import passed_with, passing_note
 
 # One that is killed after a call is killed before the next one.
 PEOPLE_WAIT = {"cancelled", "killed", "refused", "lost"}
@@ -147,6 +149,17 @@ def test_what_waited_brings_no_older_code_back_after_a_rollback(year: Year) -> N
     year._deliver(waiting, None)
     [serving] = world.online(PROTECTED)[1].values()
     assert (serving.version, serving.beside) == ("9", newest)
+
+
+def test_what_a_person_passes_on_at_a_terminal_leaves_the_newest_run_the_newest(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session.open(project.first_environment, root=project.root)
+    name = session.config.environment
+    model = ModelVersion("9", {f"passed_{name}": "before server#20"})
+    monkeypatch.setattr("mlops.verbs.models._beside", lambda *_: "after")
+    assert passing_note(session, model, session.config) == {f"passed_{name}": "after server#20"}
+    assert passed_with(ModelVersion("9", {f"passed_{name}": "after server#20"}), name) == ("after", "server#20")
 
 
 def an_older_push_waits(year: Year) -> None:

@@ -286,11 +286,11 @@ def test_a_dead_worker_costs_no_request_and_a_new_one_takes_its_place(
         waits = clients.submit(endpoint.score, request_of("wait"))
         first = set(multiprocessing.active_children()) - before
         first.pop().kill()
-        answers = list(clients.map(endpoint.score, map(request_of, (1, 2, 3))))
-        assert [answer["predictions"] for answer in answers] == [[10.0], [20.0], [30.0]]
+        answers = [clients.submit(endpoint.score, request_of(number)) for number in (1, 2, 3)]
         # What the dead worker, or the one that went with it, was about to answer is answered by another.
         (endpoint.champion.folder.parent / "go on").touch()
         assert waits.result(60) == {"predictions": [10.0]}
+        assert [answer.result(60)["predictions"] for answer in answers] == [[10.0], [20.0], [30.0]]
         assert len(set(multiprocessing.active_children()) - before) == 2
         with pytest.raises(UserError, match=r"answered 503: .*two workers of the endpoint died of this request: send"):
             endpoint.score(request_of("die"))
@@ -299,6 +299,33 @@ def test_a_dead_worker_costs_no_request_and_a_new_one_takes_its_place(
     assert set(multiprocessing.active_children()) <= before
     line = "workers    a worker has died: 2 new ones take the place of all\n"
     assert capfd.readouterr() == (line * 3, "")
+
+
+def test_a_request_that_its_worker_dies_of_takes_no_other_with_it(project: Project) -> None:
+    with serving.Endpoint(project, workers=2) as endpoint, ThreadPoolExecutor(9) as clients:
+        bad = clients.submit(endpoint.score, request_of("die"))
+        answers = list(clients.map(endpoint.score, map(request_of, range(8))))
+        assert [answer["predictions"] for answer in answers] == [[10.0 * number] for number in range(8)]
+        with pytest.raises(UserError, match="two workers of the endpoint died of this request"):
+            bad.result(60)
+
+
+def test_where_no_new_worker_can_start_it_is_not_tried_for_each_request(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def start(workers: object) -> None:
+        tried.append(workers)
+        raise UserError("no memory")
+
+    with serving.Endpoint(project, workers=2) as endpoint, ThreadPoolExecutor(4) as clients:
+        monkeypatch.setattr(front._Workers, "start", start)
+        refused = [clients.submit(endpoint.score, request_of("die")) for _ in range(4)]
+        for each in refused:
+            with pytest.raises(UserError, match=r"answered 503: .*new workers cannot start: no memory"):
+                each.result(60)
+    assert len(tried) == 1
 
 
 def test_workers_that_cannot_load_the_model_are_one_line_with_the_log(project: Project) -> None:

@@ -291,10 +291,11 @@ resource "azurerm_machine_learning_workspace_network_outbound_rule_fqdn" "this" 
   workspace_id     = var.workspace.id
   destination_fqdn = each.value
 
-  # With the first host Azure creates a firewall, for which azurerm's 30 minutes can be too short.
+  # With the first host Azure creates a firewall, and may remove it with the last: azurerm's 30 minutes can be too short.
   timeouts {
     create = "90m"
     update = "90m"
+    delete = "90m"
   }
 
   depends_on = [azurerm_machine_learning_workspace_network_outbound_rule_private_endpoint.this]

@@ -26,7 +26,7 @@ PRIVATE_RANGES = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")  # RFC 1918
 PRIVATE_NETWORK = "infrastructure/shared/private-network.yml"
 COLLECTED = "azureml://datastores/workspaceblobstore/paths/modelDataCollector"  # as Azure ML does by default
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"  # of a host: RFC 1123
-HOST = rf"(?=.{{1,253}}$)(\*\.)?{LABEL}(\.{LABEL})+"
+HOST = rf"(?=.{{1,253}}$)(?!.*\.[0-9]+$)(\*\.)?{LABEL}(\.{LABEL})+"  # an address ends in a number, a host does not
 DOCKER_RANGE = IPv4Network("172.17.0.0/16")
 EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,30}[a-z0-9]$")]
 
@@ -296,6 +296,9 @@ class Network(Section):
     def _servers(cls, servers: list[IPv4Address]) -> list[IPv4Address]:
         if twice := [each for each in servers if servers.count(each) > 1]:
             raise ValueError(f"{twice[0]} is there twice: remove one")
+        for each in servers:
+            if each.is_loopback or each.is_multicast or each.is_reserved or each in IPv4Network("0.0.0.0/8"):
+                raise ValueError(f"{each} is no address of a DNS server")
         return servers
 
     @field_validator("outbound_rules")
@@ -762,7 +765,8 @@ def _azure_problems(config: EnvironmentConfig) -> Iterator[Problem]:
     for name, text in limits.tag_problems(config.tags, zones=zones):
         yield Problem(".".join(filter(None, ("tags", name))), text)
     state = config.terraform_state
-    kept = {config.deployer.resource_group: "deployer", **({state.resource_group: "terraform_state"} if state else {})}
+    # Terraform makes the group, and fails where it is there; Bicep takes it as it is.
+    kept = {config.deployer.resource_group: "deployer", state.resource_group: "terraform_state"} if state else {}
     for key in ("resource_group", "registry_resource_group"):
         group = getattr(config.names, key)
         for other, section in kept.items():

@@ -32,6 +32,9 @@ AddOn = Literal[
 ]
 
 
+NAME = r"[^/\s]([^/]*[^/\s])?"  # in Azure DevOps with spaces inside
+
+
 class Section(BaseModel):
     """A part of an environment's file: unknown keys and wrong types are errors."""
 
@@ -46,7 +49,7 @@ class Choices(Section):
     infrastructure: Literal["terraform", "bicep", "existing"]
     add_ons: list[AddOn] = []
     orchestration: Text = "github-actions"
-    repository: Annotated[str, StringConstraints(pattern=r"^([^/\s]+/([^/\s]([^/]*[^/\s])?/)?[^/\s]+)?$")] = ""
+    repository: Annotated[str, StringConstraints(pattern=rf"^([^/\s]+/({NAME}/)?{NAME})?$")] = ""
     environments: list[Text] = []
     former_endpoints: list[Text] = []
     questions: Literal["few", "all"] = "all"

@@ -13,8 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from mlops.config import load_environment
-from mlops.errors import UserError
+from mlops.errors import UserError, first_line
 from mlops.local.runner import local_folder, local_variables, preserved_process, say
 from mlops.local.store import STORE
 from mlops.project import Project, load_yaml
@@ -76,7 +78,7 @@ def write_draft(
         say(f"look at: {line}")
     for path in draft.places:
         if path.is_file() and path.stat().st_size > _LARGE:
-            large = f"{path.name} has more than 100 MB, which GitHub refuses"
+            large = f"{path.name} has more than 100 MB, which hosts of Git refuse"
             say(f"look at: {large}: keep it out of Git, as data/README.md says")
     say(f"draft: {_name(project, folder / SCHEMA)} and {SETTINGS} beside it; edit them as you like")
     if not accepted:
@@ -154,8 +156,12 @@ def _adapt_pipeline(project: Project, modality: Any, schema: Any, before: Path, 
     with suppress(error):
         frame = project.module("core.tables").convert(modality.read(project.data / "raw", schema).frame, schema)
         values = {name: frame[name].dropna().tolist() for name in frame}
-    jobs, text = {*load_yaml(path)["jobs"]}, adapted(path, values)
     remarks = []
+    try:
+        jobs, text = {*load_yaml(path)["jobs"]}, adapted(path, values)
+    except (UserError, yaml.YAMLError, LookupError, AttributeError) as problem:
+        # What a person wrote, such as an anchor, may be beyond an edit of the text.
+        return [f"{path.name}: cannot be edited for you ({first_line(problem)}): `uv run mlops lint` says what to edit"]
     if text.encode() != path.read_bytes():
         kept = before / _name(project, path)
         kept.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -28,6 +29,9 @@ from mlops.errors import UserError
 
 SILENT_SECONDS = 60
 """A client that sends nothing for so long is given up."""
+
+PAUSE_SECONDS = 5
+"""Between two attempts to start workers."""
 
 Answer = tuple[str, list[tuple[str, str]], bytes]
 Worker = Callable[[dict[str, str], bytes], Answer]
@@ -77,8 +81,9 @@ class _Workers:
 
     def __init__(self, count: int, open_app: OpenApp, report: Callable[[str], None]) -> None:
         self.count, self.open_app, self.report = count, open_app, report
-        self.change = threading.Lock()
+        self.change, self.alone = threading.Lock(), threading.Lock()
         self.ended = False
+        self.failure, self.next_try = "", 0.0
 
     def start(self) -> None:
         """Start all processes of a new pool.
@@ -106,16 +111,32 @@ class _Workers:
         try:
             return pool.submit(_answer_here, environ, body).result()
         except BrokenExecutor:
+            pass
+        # One after the other: the request that its worker died of would take the others with it again.
+        with self.alone:
             self._renew(pool)
-        return self.pool.submit(_answer_here, environ, body).result()
+            pool = self.pool
+            try:
+                return pool.submit(_answer_here, environ, body).result()
+            except BrokenExecutor:
+                self._renew(pool)
+                raise
 
     def _renew(self, broken: ProcessPoolExecutor) -> None:
         with self.change:
             # Of the requests that a pool had, the first one is here first.
-            if self.pool is broken and not self.ended:
-                self.report(f"a worker has died: {self.count} new ones take the place of all")
-                broken.shutdown(wait=False)
+            if self.pool is not broken or self.ended:
+                return
+            # Where no worker can start, each of those that wait would try it again.
+            if time.monotonic() < self.next_try:
+                raise UserError(self.failure)
+            self.report(f"a worker has died: {self.count} new ones take the place of all")
+            broken.shutdown(wait=False)
+            try:
                 self.start()
+            except UserError as error:
+                self.failure, self.next_try = str(error), time.monotonic() + PAUSE_SECONDS
+                raise
 
 
 _opened = ExitStack()

@@ -379,7 +379,8 @@ def passing_note(session: Session, model: ModelVersion, target: EnvironmentConfi
     current = _beside(session, target)
     if made == current or is_newer(run, run_key()):
         return {}
-    return {f"passed_{target.environment}": f"{current} {run_key()}".rstrip()}
+    # What a person does at a terminal is no run: the newest one is still the newest.
+    return {f"passed_{target.environment}": f"{current} {run_key() or run}".rstrip()}
 
 
 def passed_with(model: ModelVersion, environment: str) -> tuple[str, str]:

@@ -1,6 +1,5 @@
 """Training on Azure ML."""
 
-import itertools
 import json
 import re
 import secrets
@@ -47,13 +46,13 @@ def train(session: Session, *, overrides: str = "", wait: bool = True, job: str 
     if job and not re.fullmatch(JOB_NAME, job):
         raise UserError(f"--job {job}: use up to 255 letters, digits, dashes and underscores")
     check_overrides(session.project, overrides)
-    job, found = _last(session, job) if job else ("", None)
+    job, found, following = _last(session, job) if job else ("", None, "")
     started, completed_before = found is None, found is not None and found.status == "Completed"
     if found is None:
         found = _start(session, job or new_job(session), overrides, named=bool(job))
     else:
         session.say(f"{job} was started before and is {found.status}. {found.studio}".rstrip())
-        _check_end(session, found, job)
+        _check_end(session, found, following)
     if not wait:
         return False
     if not completed_before:
@@ -81,30 +80,31 @@ def _start(session: Session, job: str, overrides: str, *, named: bool) -> Job:
     return say_started(session, name)
 
 
-def _last(session: Session, name: str) -> tuple[str, Job | None]:
+def _last(session: Session, name: str) -> tuple[str, Job | None, str]:
     """Return the last job that was started under a name, or with a number behind it after one that failed.
 
     Where a person repeats what has failed, that is the next one, which was not started yet.
+
+    Returns:
+        The name of the job, what is known of it, and the name of the one after it.
     """
-    job, found = name, session.backend.find_job(name)
-    for following in (f"{name}-{number}" for number in itertools.count(2)):
-        if found is None or not _failed(found):
-            break
-        later = session.backend.find_job(following)
+    job, found, number = name, session.backend.find_job(name), 2
+    while found is not None and _failed(found):
+        later = session.backend.find_job(f"{name}-{number}")
         if later is None and outputs.run_attempt() == 1:
             break
-        job, found = following, later
-    return job, found
+        job, found, number = f"{name}-{number}", later, number + 1
+    return job, found, f"{name}-{number}"
 
 
 def _failed(job: Job) -> bool:
     return job.status in CLOSED_STATUSES and job.status != "Completed"
 
 
-def _check_end(session: Session, found: Job, name: str) -> None:
+def _check_end(session: Session, found: Job, following: str) -> None:
     """Raise an error if a job that was started before has failed: its name is used up."""
     if _failed(found):
-        another = session.command("train", "--job", f"{name}-2")
+        another = session.command("train", "--job", following)
         raise UserError(
             f"job {found.name} ended as {found.status}: see its log at {found.studio or 'the studio'}; a name is used "
             f"once, so train again under another one: run the job of the pipeline again, or `{another}`"
