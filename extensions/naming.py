@@ -180,7 +180,7 @@ def azure_devops_name_error(name: str) -> str:
     https://learn.microsoft.com/azure/devops/organizations/settings/naming-restrictions
     """
     if not 1 <= len(name) <= 64:
-        return "Use 1 to 64 characters."
+        return "1 to 64 signs."
     if not re.fullmatch(r"[\w .-]+", name):
         return "No signs but . - _"
     if name != name.strip(" .") or name.startswith("_"):
