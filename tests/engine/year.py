@@ -210,14 +210,16 @@ class Year(RuleBasedStateMachine):
         world, environment = self.world, delivery.at
         if outputs["delivered"] == "true":
             # What a run has left unfinished since then is no reason to refuse what was there before it.
-            newest, there = self.people.newest.get(environment, (0, ""))
+            newest, there, version = self.people.newest.get(environment, (0, "", 0))
             # The first environment has nothing before it that passes a version on, and needs no approval.
-            stale = environment != CHAIN[0] and not delivery.option and delivery.number < newest
+            # An old run of which all jobs run again trains a version that no newer run has had; it has its own code.
+            was_there = delivery.number < newest and int(delivery.version) <= version
+            stale = environment != CHAIN[0] and not delivery.option and was_there
             brings = world.beside(self.azure.workspaces[environment])
             same = brings in (there, self._beside_before)
             world.require(not stale or same, f"{environment} went back to the code of {delivery}, before run {newest}")
             if delivery.number >= newest:
-                self.people.newest[environment] = (delivery.number, brings)
+                self.people.newest[environment] = (delivery.number, brings, int(delivery.version))
             traffic, deployments = world.online(environment)
             world.require(world.version(environment) == delivery.version, f"{environment} does not serve {delivery}")
             self._check_promoted(environment, delivery.version)

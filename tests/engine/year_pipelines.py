@@ -83,6 +83,8 @@ class YearByPipelines(Year):
         self.failed_runs: list[Run] = []
         self.runs: list[Run] = []
         super().__init__()
+        # The runs before the year: only the first year of a process has seen them.
+        self.runs, self.failed_runs = [], []
 
     # What the system knows.
 
