@@ -43,7 +43,7 @@ sys.exit(pytest.main(["--collect-only", "-qq", "-p", "no:cacheprovider", "-m", "
 @pytest.fixture(scope="module")
 def items() -> Items:
     """All tests of `make test`."""
-    variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "ONLY"))}
     done = subprocess.run(
         [sys.executable, "-c", COLLECT, json.dumps(DEFAULTS)], cwd=ROOT, env=variables, capture_output=True, text=True
     )
