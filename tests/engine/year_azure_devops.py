@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+import year_upkeep
 from azure_runs import LOST, REASONS, Agent, Job, JobRun, PipelineRun, environment_of, parameters_of
 from azure_templates import PipelineError, expanded, load, script, steps
 from fake_azure_devops import RUN, FakeAzureDevOps
@@ -138,15 +139,14 @@ class Machine(Agent):
         return self._mlops(words) if in_code and has_all else Step(1)
 
 
-class Repository:
+class Repository(year_upkeep.Repository):
     """A repository in Azure Repos: a script asks `az`, and the verb that keeps a work item the REST API."""
 
     commands: ClassVar[Mapping[str, str]] = {"push": "git push", "pull request": "az repos pr create"}
 
     def __init__(self) -> None:
         """Begin with nothing."""
-        self.branches: list[str] = []
-        self.pulls: list[str] = []
+        super().__init__()
         self.devops = FakeAzureDevOps()
         self.devops.create_project()
 
@@ -156,11 +156,6 @@ class Repository:
         *_, (closed, _) = self.devops.states
         found = [each for each in self.devops.work_items.values() if each["System.State"] != closed]
         return [(each["System.Title"], each["System.Description"]) for each in found]
-
-    @property
-    def variables(self) -> dict[str, str]:
-        """What the `git` and `az` of a script know, see `scripts.AZURE_TOOLS`."""
-        return {"BRANCHES": " ".join(self.branches), "PULLS": " ".join(self.pulls)}
 
     def carry_out(self, words: list[str]) -> None:
         """Do what a script asked `git` or `az` for."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
 
+import year_upkeep
 from github_runs import Job, Machine, Run, document, files_of
 from rendered import HERE
 from scripts import Mlops
@@ -31,26 +32,20 @@ def with_added(files: dict[str, str]) -> dict[str, str]:
     return edited | {"workflows/deliver.yml": f"{head}{mark}{job}\n{added}{end}{last}"}
 
 
-class Repository:
+class Repository(year_upkeep.Repository):
     """A repository on GitHub, of which a script and the verb that keeps an issue ask `gh`."""
 
     commands: ClassVar[Mapping[str, str]] = {"push": "git push", "pull request": "gh pr create"}
 
     def __init__(self) -> None:
         """Begin with nothing."""
-        self.branches: list[str] = []
-        self.pulls: list[str] = []
+        super().__init__()
         self._issues: dict[str, dict[str, str]] = {}
 
     @property
     def issues(self) -> list[tuple[str, str]]:
         """The open issues: their titles and texts."""
         return [(each["title"], each["text"]) for each in self._issues.values()]
-
-    @property
-    def variables(self) -> dict[str, str]:
-        """What the `git` and `gh` of a script know, see `scripts.TOOLS`."""
-        return {"BRANCHES": " ".join(self.branches), "PULLS": " ".join(self.pulls)}
 
     def carry_out(self, words: list[str]) -> None:
         """Do what a script asked `git` or `gh` for."""

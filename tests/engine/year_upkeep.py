@@ -5,9 +5,9 @@ is known here. What follows from that, when and with whose approval is read from
 is kept by the verb, which asks what is in `Repository`.
 """
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from azure_ml import Azure, Connection, Story
 from hypothesis import strategies as st
@@ -57,18 +57,28 @@ class Tool:
         return ""
 
 
-class Repository(Protocol):
+class Repository(ABC):
     """What is in the repository beside the code and the runs: branches, pull requests by their branches, issues."""
 
     commands: ClassVar[Mapping[str, str]]
     """How the command begins that pushes a branch, and the one that opens a pull request."""
-    branches: list[str]
-    pulls: list[str]
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.branches: list[str] = []
+        self.pulls: list[str] = []
 
     @property
+    @abstractmethod
     def issues(self) -> list[tuple[str, str]]:
         """The open issues: their titles and texts."""
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """What the programs of a script know, see `scripts.TOOLS` and `scripts.AZURE_TOOLS`."""
+        return {"BRANCHES": " ".join(self.branches), "PULLS": " ".join(self.pulls)}
+
+    @abstractmethod
     def carry_out(self, words: list[str]) -> None:
         """Do what a script asked `git` and others for."""
 

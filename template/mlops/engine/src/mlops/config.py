@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from mlops import cron, limits
 from mlops.errors import UserError
@@ -28,6 +28,16 @@ COLLECTED = "azureml://datastores/workspaceblobstore/paths/modelDataCollector"  
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"  # of a host: RFC 1123
 HOST = rf"(?=.{{1,253}}$)(?!.*\.[0-9]+$)(\*\.)?{LABEL}(\.{LABEL})+"  # an address ends in a number, a host does not
 DOCKER_RANGE = IPv4Network("172.17.0.0/16")
+
+
+def _each_once(values: list[Any]) -> list[Any]:
+    """Return a list in which nothing is there twice."""
+    if twice := [each for each in values if values.count(each) > 1]:
+        raise ValueError(f"{twice[0]} is there twice: remove one")
+    return values
+
+
+Once = AfterValidator(_each_once)
 EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,30}[a-z0-9]$")]
 
 OF_GROUP = r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers"
@@ -276,8 +286,8 @@ class Network(Section):
     dns: Literal["own", "central", "policy"] = "own"
     dns_zone_ids: Annotated[list[ZoneId], Field(default_factory=list)]
     outbound: Literal["internet", "approved"]
-    dns_servers: Annotated[list[Address], Field(default_factory=list, max_length=20)]  # as many as Azure takes
-    outbound_hosts: list[str]
+    dns_servers: Annotated[list[Address], Field(default_factory=list, max_length=20), Once]  # as many as Azure takes
+    outbound_hosts: Annotated[list[str], Once]
     outbound_rules: Annotated[dict[RuleName, OutboundRule], Field(default_factory=dict)]
 
     @field_validator("outbound_hosts")
@@ -287,15 +297,11 @@ class Network(Section):
             if not re.fullmatch(HOST, host):
                 remedy = 'write its name alone, such as "index.example.com" or "*.example.com"; 80 and 443 are open'
                 raise ValueError(f"{host!r} is no host: {remedy}")
-            if hosts.count(host) > 1:
-                raise ValueError(f"{host} is there twice: remove one")
         return hosts
 
     @field_validator("dns_servers")
     @classmethod
     def _servers(cls, servers: list[IPv4Address]) -> list[IPv4Address]:
-        if twice := [each for each in servers if servers.count(each) > 1]:
-            raise ValueError(f"{twice[0]} is there twice: remove one")
         for each in servers:
             if each.is_loopback or each.is_multicast or each.is_reserved or each in IPv4Network("0.0.0.0/8"):
                 raise ValueError(f"{each} is no address of a DNS server")
@@ -353,16 +359,9 @@ class Network(Section):
 class ModelRegistry(Section):
     """The Azure ML registry that is built with this environment: its regions, who reaches it, its log."""
 
-    locations: Annotated[list[Text], Field(min_length=1)]
+    locations: Annotated[list[Text], Field(min_length=1), Once]
     public_network_access: bool
     log_days: LogDays | None = None  # only where the registry has a resource group of its own
-
-    @field_validator("locations")
-    @classmethod
-    def _once(cls, locations: list[str]) -> list[str]:
-        if twice := [each for each in locations if locations.count(each) > 1]:
-            raise ValueError(f"{twice[0]} is there twice: remove one")
-        return locations
 
 
 class Retention(Section):

@@ -16,7 +16,7 @@ from mlops.project import Project, load_yaml
 from mlops.yaml_text import edited, scalar
 
 SECTION = "training.hyperparameters"
-_LONGEST_NAME = 60
+LONGEST_NAME = 60
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def run_name(overrides: str, otherwise: str = "") -> str:
         otherwise: The name without any.
     """
     words = " ".join(word.removeprefix(f"{SECTION}.") for word in overrides.split())
-    return shortened(words or otherwise, _LONGEST_NAME)
+    return shortened(words or otherwise, LONGEST_NAME)
 
 
 def shortened(text: str, most: int) -> str:

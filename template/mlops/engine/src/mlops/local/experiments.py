@@ -11,7 +11,7 @@ from typing import Any
 
 from mlops.config import load_environment
 from mlops.errors import UserError
-from mlops.hyperparameters import run_name, shortened
+from mlops.hyperparameters import LONGEST_NAME, run_name, shortened
 from mlops.local.runner import local_folder, local_variables, preserved_process
 from mlops.local.store import PROCESS_TAG
 from mlops.project import Project
@@ -23,7 +23,6 @@ SETTINGS = "as in model.yml"
 _COMMIT, _CHANGED = "mlflow.source.git.commit", "uncommitted"
 _OTHER = {"code": "other code", "data": "other data", "schema": "other data/schema.yml"}
 _IDENTITIES = (*_OTHER, "held_out")
-_LONGEST_NAME = 60
 _NONE = "no run is recorded yet: run `uv run mlops local` first"
 _PAGE = 1000
 
@@ -112,7 +111,7 @@ def _edited_name(client: Any, run: Any) -> str:
     words = [_OTHER.get(key, f"{key}={now[key]}") for key in edited]
     words += [f"no {key}" for key in keys_of(before) if key not in now and key not in _IDENTITIES]
     if words:
-        return f"{number} {shortened(' '.join(words), _LONGEST_NAME)}"
+        return f"{number} {shortened(' '.join(words), LONGEST_NAME)}"
     same = re.search(r"\(same as \d+\)$", last.info.run_name)
     return f"{number} {same[0] if same else f'(same as {last.data.tags[NUMBER]})'}"
 

@@ -124,12 +124,7 @@ def run_local(
         os.environ.update(local_variables(project) | {"MLOPS_BAD_FILES": config.compute.batch.bad_files})
         if overrides:
             check_overrides(project, overrides, input_path(pipeline, "schema"), input_path(pipeline, "settings"))
-        if not wait:
-            stack.enter_context(held(local, wait=False))
-        if not skip_lint:
-            check(project)
-        if wait:
-            stack.enter_context(held(local))
+        stack.enter_context(checked_and_held(project, local, skip_lint=skip_lint, wait=wait))
         folder = new_run_folder(local / "runs")
         begun = time.perf_counter()
         begins = beginning(project, folder, overrides, name=name, registers=register)
@@ -176,6 +171,25 @@ def _end(folder: Path, report: Path, evaluation: Path, started: float, served: "
     seconds = time.perf_counter() - started
     say(f"done in {seconds:.1f} s")
     return LocalResult(run=folder, report=report, seconds=seconds, served=served)
+
+
+@contextmanager
+def checked_and_held(project: Project, local: Path, *, skip_lint: bool, wait: bool) -> Iterator[None]:
+    """Lint the project, and hold the folder `local` for one run.
+
+    A run that may wait is checked while another one holds the folder; one that may not is told so at once.
+
+    Raises:
+        UserError: As in `check` and `held`.
+    """
+    with ExitStack() as stack:
+        if not wait:
+            stack.enter_context(held(local, wait=False))
+        if not skip_lint:
+            check(project)
+        if wait:
+            stack.enter_context(held(local))
+        yield
 
 
 def check(project: Project) -> None:

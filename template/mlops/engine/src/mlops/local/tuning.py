@@ -11,7 +11,7 @@ from mlops.errors import UserError
 from mlops.hyperparameters import Search, check_save, keep, require_section, with_trials
 from mlops.lint.configuration import check_overrides
 from mlops.local.experiments import beginning
-from mlops.local.run import check, parent_run, run_local
+from mlops.local.run import checked_and_held, parent_run, run_local
 from mlops.local.runner import (
     input_path,
     local_folder,
@@ -23,7 +23,7 @@ from mlops.local.runner import (
     say_step,
     with_inputs,
 )
-from mlops.local.store import held, write_whole
+from mlops.local.store import write_whole
 from mlops.pipeline import samples
 from mlops.project import Project
 
@@ -105,12 +105,7 @@ def _search(project: Project, overrides: str, again: str, *, skip_lint: bool, wa
         os.environ.update(local_variables(project))
         if overrides:
             check_overrides(project, overrides, input_path(pipeline, "schema"), input_path(pipeline, "settings"))
-        if not wait:
-            stack.enter_context(held(local, wait=False))
-        if not skip_lint:
-            check(project)
-        if wait:
-            stack.enter_context(held(local))
+        stack.enter_context(checked_and_held(project, local, skip_lint=skip_lint, wait=wait))
         folder = new_run_folder(local / "runs")
         begun = time.perf_counter()
         try:
