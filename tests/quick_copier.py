@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
+from threading import get_ident
 from types import SimpleNamespace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -85,9 +86,9 @@ def compile_once(patch: Patch) -> None:
             return marshal.loads(file.read_bytes())
         code = compile()
         file.parent.mkdir(exist_ok=True)
-        part = file.with_suffix(f".{os.getpid()}")
+        part = file.with_suffix(f".{os.getpid()}-{get_ident()}")
         part.write_bytes(marshal.dumps(code))
-        part.replace(file)  # several processes may compile it
+        part.replace(file)  # several processes and threads may compile it
         return code
 
     def compile(self: jinja2.Environment, source: Any, *names: Any, **options: Any) -> Any:

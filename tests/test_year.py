@@ -73,10 +73,12 @@ def test_nothing_that_a_year_brings_breaks_a_promise_and_each_seeded_error_does(
     render: Render, run_in: Run, quick_folder: Path
 ) -> None:
     pipelines = render(mlops_version="aml-cli-v2", orchestration="azure-devops")
+    # Copier changes the working directory and more of its process, so that threads cannot render.
+    projects = {version: render(mlops_version=version) for version in (*SDKS, "aml-cli-v2")}
 
     def live(case: tuple[str, int]) -> CompletedProcess:
         version, part = case
-        project, folder = render(mlops_version=version), quick_folder / f"{version}-{part}"
+        project, folder = projects[version], quick_folder / f"{version}-{part}"
         folder.mkdir()
         settings = {
             "SEQUENCES": SEQUENCES,
@@ -121,9 +123,10 @@ def test_nothing_that_a_year_brings_breaks_a_promise_and_each_seeded_error_does(
 @pytest.mark.year
 def test_a_model_of_each_type_that_was_trained_goes_its_way(render: Render, run_in: Run, quick_folder: Path) -> None:
     pipelines = render(mlops_version="aml-cli-v2", orchestration="azure-devops")
+    projects = {kind: render(project_type=kind) for kind in TYPES}  # not in the threads, as above
 
     def live(kind: str) -> CompletedProcess:
-        project = render(project_type=kind)
+        project = projects[kind]
         trained = shutil.copytree(project, quick_folder / kind / "project")
         words = ["local", "--skip-lint", *(["--overrides", LESS[kind]] if kind in LESS else [])]
         result = run_in(trained, "mlops.cli", *words)
