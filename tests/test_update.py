@@ -157,6 +157,83 @@ def test_deployed_names_stay_when_a_release_changes_the_formula(template: Path, 
     assert "staflight" not in (project / "config" / "dev.yml").read_text(encoding="utf-8")
 
 
+STRICTER = {
+    "a stricter check": (
+        "extensions/naming.py",
+        ('location_error = _error(r"', 'location_error = _error(r"(?!uk)'),
+        {"location": "uksouth"},
+        {"location": "northeurope"},
+        ('"uksouth" any more (Use a name like westeurope.)', '"westeurope"'),
+    ),
+    "a choice less": (
+        "copier.yml",
+        ('    "Data lake (Storage with a hierarchical namespace) as a second datastore": data-lake\n', ""),
+        {"add_ons": ["monitoring", "data-lake"]},
+        {"add_ons": ["monitoring"]},
+        ('["monitoring", "data-lake"] any more (Invalid choice for ', "[]"),
+    ),
+    "a name that is never asked": (
+        "extensions/naming.py",
+        ('suffix_error = _error(r"', 'suffix_error = _error(r"(?!q1)'),
+        {"name_suffix": "q1w2e3"},
+        {"name_suffix": "w2e3r4"},
+        ('"q1w2e3" any more (Use 6 of a-z and 0-9.)', '"'),
+    ),
+}
+"""What a release changes in which file, the answer that it refuses then, one that it takes, and what is said."""
+
+
+@pytest.mark.parametrize("case", STRICTER.values(), ids=STRICTER)
+def test_an_answer_that_the_new_release_refuses_stops_the_update_before_it_begins(
+    case: tuple[str, tuple[str, str], dict[str, Any], dict[str, Any], tuple[str, str]],
+    template: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Copier would take the default, without a word: another region, other names, an add-on less."""
+    name, (old, new), recorded, chosen, said = case
+    project = new_project(template, tmp_path / "project", **recorded)
+    text = (template / name).read_text(encoding="utf-8")
+    assert old in text
+    (template / name).write_text(text.replace(old, new), encoding="utf-8")
+    commit_all(template, "second", tag="v1001.0.0")
+    before = files(project)
+    with pytest.raises(copier.errors.TaskError):
+        update(project)
+    [line] = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
+    [question] = recorded
+    assert line.startswith(f"error: this release does not take your answer {question}: {said[0]}")
+    assert f") and would use {said[1]}" in line
+    assert line.endswith(f"add --data '{question}=ANSWER' with one that it takes, or stay at v1000.0.0")
+    assert files(project) == before
+    assert git(project, "status", "--porcelain") == ""
+
+    update(project, data=chosen)
+    assert answers(project)["_commit"] == "v1001.0.0"
+    assert {**answers(project), **chosen} == answers(project)
+    assert {key for key, value in answers(project).items() if answers_of(before).get(key) != value} <= {
+        "_commit",
+        question,
+    }
+
+
+def answers_of(project: dict[str, bytes]) -> dict[str, Any]:
+    return yaml.safe_load(project[".copier-answers.yml"])
+
+
+def test_an_answer_that_is_not_asked_any_more_is_none_that_is_refused(released: Path, tmp_path: Path) -> None:
+    project = untouched_copy(released, tmp_path / "project", add_ons=["gpu-cluster"])
+    assert "gpu_vm_size" in answers(project)
+    update(project, data={"add_ons": []}, vcs_ref=copier.VcsRef.CURRENT)
+    assert "gpu_vm_size" not in answers(project)
+
+
+def test_a_new_answer_that_is_refused_is_one_line_of_copiers_own(released: Path, tmp_path: Path) -> None:
+    project = untouched_copy(released, tmp_path / "project")
+    with pytest.raises(ValueError, match=r"^Validation error for question 'location': Use a name like westeurope\.$"):
+        update(project, data={"location": "West Europe"}, vcs_ref=copier.VcsRef.CURRENT)
+
+
 def test_another_project_name_changes_only_what_people_read(released: Path, tmp_path: Path) -> None:
     project = untouched_copy(released, tmp_path / "project")
     before = files(project)

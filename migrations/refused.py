@@ -1,0 +1,73 @@
+"""Stop the update of a project with an answer that the new release refuses: Copier takes the default, without a word.
+
+With another region, suffix or list of add-ons the next run would build a second environment, or delete parts of one.
+"""
+
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import copier
+import yaml
+from answers import migrate
+
+TEMPLATE = Path(__file__).parents[1]
+
+
+class Release:
+    """The questions of the new release, and of its files the one with the answers."""
+
+    def __init__(self, scratch: Path, answers_file: str) -> None:
+        """Copy them, so that Copier neither clones nor renders the rest."""
+        self.scratch, self.answers_file = scratch, answers_file
+        self.source = scratch / "source"
+        shutil.copytree(TEMPLATE / "extensions", self.source / "extensions")
+        shutil.copy(TEMPLATE / "copier.yml", self.source)
+        [file] = (TEMPLATE / "template").glob("*answers_file*.jinja")
+        (self.source / "template").mkdir()
+        shutil.copy(file, self.source / "template")
+
+    def ask(self, recorded: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        """Return the answers after an update of a project with these recorded ones, and `--data` beside them."""
+        with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
+            file = Path(folder, self.answers_file)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(yaml.safe_dump(recorded), encoding="utf-8")
+            settings: dict[str, Any] = {"defaults": True, "overwrite": True, "quiet": True, "unsafe": True}
+            copier.run_copy(str(self.source), folder, data, answers_file=self.answers_file, **settings)
+            answers: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+            return answers
+
+
+def refused(release: Release, recorded: dict[str, Any], data: dict[str, Any]) -> list[str]:
+    """Return a line for each answer that would be another one after the update, and is not among the new ones."""
+    try:
+        answers = release.ask(recorded, data)
+    except ValueError:
+        return []  # Copier refuses one of the new answers itself, or asks for one that is missing
+    lines = []
+    for name, old in recorded.items():
+        # One that is not asked any more, because of another answer, is not in the file either.
+        if name in data or name.startswith("_") or answers.get(name, old) == old:
+            continue
+        try:
+            release.ask(recorded, {**data, name: old})
+        except ValueError as error:
+            reason = " ".join(str(error).split()).removeprefix(f"Validation error for question '{name}': ")
+            lines.append(
+                f"error: this release does not take your answer {name}: {json.dumps(old)} any more ({reason}) and would "
+                f"use {json.dumps(answers[name])}: add --data '{name}=ANSWER' with one that it takes, or stay at "
+                f"{recorded['_commit']}"
+            )
+    return lines
+
+
+if __name__ == "__main__":
+    file, data = sys.argv[1:]
+    recorded = migrate(yaml.safe_load(Path(file).read_text(encoding="utf-8")))
+    with tempfile.TemporaryDirectory() as scratch:
+        if lines := refused(Release(Path(scratch), file), recorded, json.loads(data)):
+            sys.exit("\n".join(lines))
