@@ -58,8 +58,8 @@ def refused(release: Release, recorded: dict[str, Any], data: dict[str, Any]) ->
         except ValueError as error:
             reason = " ".join(str(error).split()).removeprefix(f"Validation error for question '{name}': ")
             lines.append(
-                f"error: this release does not take your answer {name}: {json.dumps(old)} any more ({reason}) and would "
-                f"use {json.dumps(answers[name])}: add --data '{name}=ANSWER' with one that it takes, or stay at "
+                f"error: this release does not take your answer {name}: {json.dumps(old)} any more ({reason}) and "
+                f"would use {json.dumps(answers[name])}: add --data '{name}=ANSWER' with one that it takes, or stay at "
                 f"{recorded['_commit']}"
             )
     return lines

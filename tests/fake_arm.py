@@ -540,6 +540,10 @@ def outbound_rule(azure: Azure, path: str, body: Body, old: Body | None) -> Body
         raise RefusalError(400, "ValidationError", "the workspace has no managed network")
     if properties["type"] == "FQDN" and mode != "AllowOnlyApprovedOutbound":
         raise RefusalError(400, "ValidationError", "FQDN rules are for AllowOnlyApprovedOutbound alone")
+    for other in azure.of(f"{ML}/outboundrules", f"{owner['id']}/"):  # not documented, and not left to chance
+        same = properties["type"] == "FQDN" and other["properties"]["destination"] == properties["destination"]
+        if same and last(other["id"]).lower() != last(path).lower():
+            raise RefusalError(400, "ValidationError", f"{last(other['id'])} has that destination")
     if properties["type"] == "PrivateEndpoint":
         target = properties["destination"]["serviceResourceId"]
         part = properties["destination"]["subresourceTarget"]

@@ -127,6 +127,22 @@ def test_a_deleted_vault_keeps_its_name_until_it_is_recovered(ask: Ask) -> None:
     assert ask("PUT", VAULT, refused) == (400, "BadRequest")
 
 
+def test_a_second_rule_for_a_host_is_refused() -> None:
+    """The careful guess: so a project deletes the one before it makes the other."""
+    azure = Azure()
+    workspace = f"{GROUP}/providers/Microsoft.MachineLearningServices/workspaces/mlw"
+    mode = {"managedNetwork": {"isolationMode": "AllowOnlyApprovedOutbound"}}
+    azure.resources[workspace.lower()] = {"id": workspace, "properties": mode}
+    azure.registered.add("microsoft.machinelearningservices")
+    sent = {"properties": {"type": "FQDN", "destination": "a.example.com"}}
+    for name in ("host-0", "host-0"):
+        azure.put(f"{workspace}/outboundRules/{name}", copy.deepcopy(sent))
+    with pytest.raises(RefusalError, match="host-0 has that destination"):
+        azure.put(f"{workspace}/outboundRules/host-a_example_com", copy.deepcopy(sent))
+    azure.delete(f"{workspace}/outboundRules/host-0", {})
+    azure.put(f"{workspace}/outboundRules/host-a_example_com", copy.deepcopy(sent))
+
+
 # Bicep, as bicep_eval works it out: what a second deployment does to what Azure has written in the meantime.
 
 

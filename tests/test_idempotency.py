@@ -291,6 +291,9 @@ def test_a_host_more_or_less_is_no_other_rule(render: Render, tmp_path: Path, pr
         edit(module, {f"host-${{index({HOSTS}, host)}}": named})
         rename = [*built.plan()]
         assert sorted(actions[0] for _, actions, _ in rename) == ["create"] * 3 + ["delete"] * 3
+        numbered = [f"-target={address}" for address, actions, _ in rename if actions == ["delete"]]
+        words = ("-auto-approve", "-input=false", "-parallelism=1", "-var=environment=dev")
+        built.terraform(built.module, "apply", *words, *numbered)
         built.apply()
         assert built.plan() == []
         built.configure({'"a.example.com", ': ""})

@@ -9,7 +9,7 @@ from command_line import run
 from rendered import HERE
 from small_project import create_project, set_key
 
-from mlops import limits
+from mlops import cron, limits
 from mlops.config import Project, load_environment
 from mlops.errors import UserError
 from mlops.lint.configuration import environment_findings
@@ -48,6 +48,9 @@ BAD: list[tuple[str, Any, str]] = [
     ("location", "WestEurope", REGION.format("location", "WestEurope") + " (did you mean westeurope?)"),
     ("location", "europe-west4", REGION.format("location", "europe-west4")),
     ("location", "mars", REGION.format("location", "mars") + ": write a name of `az account list-locations"),
+    ("location", "chinaeast2", "config/dev.yml: location: 'chinaeast2' is a region of the cloud in China, and"),
+    ("location", "usgovvirginia", "config/dev.yml: location: 'usgovvirginia' is a region of the cloud of the US"),
+    ("location", "US DoD East", "config/dev.yml: location: 'US DoD East' is a region of the cloud of the US"),
     ("tags", {f"tag{number}": "x" for number in range(51)}, "config/dev.yml: tags: 51 are too many"),
     ("tags", {"n" * 129: "x"}, f"config/dev.yml: tags.{'n' * 40}: a name of 129 characters: use 1 to 128"),
     ("tags", {"cost%": "x"}, "config/dev.yml: tags.cost%: a name of a tag cannot have %: leave it out"),
@@ -58,6 +61,17 @@ BAD: list[tuple[str, Any, str]] = [
     ("monitor.alert_emails", ["team"], "config/dev.yml: monitor.alert_emails.0: 'team' is no mail address: write one"),
     ("monitor.alert_emails", ["a@b.com", "a@b.com, c@d.com"], "config/dev.yml: monitor.alert_emails.1: 'a@b.com, "),
     ("monitor.alert_emails", ["a@localhost"], "config/dev.yml: monitor.alert_emails.0: 'a@localhost' is no mail"),
+    ("monitor.alert_emails", [".a@b.com"], "config/dev.yml: monitor.alert_emails.0: '.a@b.com' is no mail address"),
+    ("monitor.alert_emails", ["a.@b.com"], "config/dev.yml: monitor.alert_emails.0: 'a.@b.com' is no mail address"),
+    ("monitor.alert_emails", ["a..b@c.com"], "config/dev.yml: monitor.alert_emails.0: 'a..b@c.com' is no mail address"),
+    ("monitor.alert_emails", ["a@-b.com"], "config/dev.yml: monitor.alert_emails.0: 'a@-b.com' is no mail address"),
+    ("monitor.alert_emails", ["a@b.com-"], "config/dev.yml: monitor.alert_emails.0: 'a@b.com-' is no mail address"),
+    ("monitor.alert_emails", [f"{'a' * 65}@b.com"], "config/dev.yml: monitor.alert_emails.0: 'aaa"),
+    ("monitor.alert_emails", [f"a@{'b' * 64}.com"], "config/dev.yml: monitor.alert_emails.0: 'a@bbb"),
+    ("monitor.alert_emails", [f"a@{'b' * 60 + '.'}" + "c." * 97 + "com"], "config/dev.yml: monitor.alert_emails.0: "),
+    ("schedule.monitor_cron", "0 0 30 2 *", 'config/dev.yml: schedule.monitor_cron: "0 0 30 2 *" never comes: in'),
+    ("schedule.monitor_cron", "0 0 31 feb,4-6/2,9,11 0-6", "config/dev.yml: schedule.monitor_cron: "),
+    ("compute.instances.start_cron", "0 8 30-31 2 *", "config/dev.yml: compute.instances.start_cron: "),
     ("schedule.monitor_cron", "0 6 * *", 'config/dev.yml: schedule.monitor_cron: "0 6 * *" has 4 fields, but five'),
     ("schedule.monitor_cron", "0 24 * * *", 'config/dev.yml: schedule.monitor_cron: "24" is no hour'),
     ("schedule.monitor_cron", "@daily", "config/dev.yml: schedule.monitor_cron: "),
@@ -209,6 +223,19 @@ GOOD = {
     "cluster": ("cpu", "c" * 32, "C-1"),
     "workspace_identity": ("id1", "i" * 128, "1__"),
 }
+
+
+@pytest.mark.parametrize("address", ["a@b.co", "first.last+tag@mail.example.com", "o'neil@x-1.org", "a" * 64 + "@b.c"])
+def test_a_mail_address_passes(address: str) -> None:
+    assert limits.mail_problem(address) == ""
+
+
+@pytest.mark.parametrize(
+    "expression", ["0 0 29 2 *", "0 0 30 2 1", "0 0 31 2,3 *", "0 0 30 4 *", "0 0 28-30 feb *", "0 0 31 */2 *"]
+)
+def test_a_time_that_comes_passes(expression: str) -> None:
+    """29 February comes in some years, and with a day of the week, too, either of the two is enough."""
+    assert list(cron.problems(expression)) == []
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in GOOD.items() for name in names])

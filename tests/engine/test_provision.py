@@ -724,9 +724,10 @@ def test_bicep_checks_every_environment_without_an_account(provision: Provision,
 RULES = f"{GROUP}/providers/Microsoft.MachineLearningServices/workspaces/mlw-dev/outboundRules"
 
 
-def rule(name: str, category: str = "UserDefined") -> dict[str, Any]:
+def rule(name: str, category: str = "UserDefined", host: str = "mine.example.com") -> dict[str, Any]:
     """An outbound rule, as Azure lists it."""
-    return {"id": f"{RULES}/{name}", "name": name, "properties": {"category": category, "type": "FQDN"}}
+    properties = {"category": category, "type": "FQDN", "destination": host}
+    return {"id": f"{RULES}/{name}", "name": name, "properties": properties}
 
 
 def test_bicep_deletes_the_outbound_rules_that_are_no_longer_in_the_config(
@@ -746,18 +747,42 @@ def test_bicep_deletes_the_outbound_rules_that_are_no_longer_in_the_config(
 
 
 def test_bicep_deletes_the_numbered_rules_of_hosts_before_it_makes_those_with_names(
-    provision: Provision, recorded: Recorded, tmp_path: Path
+    provision: Provision, recorded: Recorded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Until v0.13 the rules had numbers. Azure has one rule for a destination."""
     equipped(tmp_path / "project", "bicep", ["private-network"])
     file = tmp_path / "project" / "config" / "dev.yml"
     set_key(file, "network.outbound", "approved")
     set_key(file, "network.outbound_hosts", ["a.example.com"])
-    there = ["host-0", "host-12", "host-of-mine", "host-a_example_com", "rule-packages"]
-    recorded.answers["az rest --method get"] = {"value": [rule("host-3", "Required"), *map(rule, there)]}
+    # Without its host in the config, number 12 is known by the record of the deployment that made it.
+    recorded.answers["az deployment group show"] = [f"{RULES}/{name}" for name in ("host-12", "storage-queue")]
+    there = [rule("host-0", host="a.example.com"), *map(rule, ["host-12", "host-of-mine", "host-a_example_com"])]
+    recorded.answers["az rest --method get"] = {"value": [rule("host-3", "Required"), *there, rule("rule-packages")]}
     assert provision("bicep") == 0
     steps = [line.split("/outboundRules/")[-1] for line in recorded.ran("--method delete", "deployment sub create")]
-    assert [step.split()[0] for step in steps] == ["host-0", "host-12", "az"]
+    assert [step.split()[0] for step in steps][:3] == ["host-0", "host-12", "az"]
+    assert "deletes the outbound rules host-0, host-12, minutes for each\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("record", [None, [f"{RULES}/storage-queue"]], ids=["no record", "a record without it"])
+def test_bicep_leaves_a_users_rule_with_a_number_and_names_it(
+    provision: Provision,
+    recorded: Recorded,
+    tmp_path: Path,
+    record: list[str] | None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    equipped(tmp_path / "project", "bicep", ["private-network"])
+    file = tmp_path / "project" / "config" / "dev.yml"
+    set_key(file, "network.outbound", "approved")
+    set_key(file, "network.outbound_hosts", ["a.example.com"])
+    tag = rule("host-6") | {"properties": {"category": "UserDefined", "destination": {"serviceTag": "Sql"}}}
+    recorded.answers["az deployment group show"] = record
+    recorded.answers["az rest --method get"] = {"value": [rule("host-5"), tag]}
+    assert provision("bicep") == 0
+    assert recorded.ran("--method delete") == []
+    said = "left alone: the outbound rules host-5 (mine.example.com), host-6 ({'serviceTag': 'Sql'})\n"
+    assert said in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("words", [("--plan",), ("--dry-run",)])

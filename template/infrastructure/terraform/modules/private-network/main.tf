@@ -275,6 +275,7 @@ moved {
 
 # The way out of the network in which the workspace runs jobs and endpoints. Azure was seen to lose rules that are
 # created at the same time (Azure/terraform-provider-azapi#453); `terraform apply -parallelism=1` creates them in turn.
+# The rules of hosts with a number in place of a name, as before v0.14, go first: docs/infrastructure.md, "More ways out".
 resource "azurerm_machine_learning_workspace_network_outbound_rule_private_endpoint" "this" {
   for_each = { for key, endpoint in local.managed_endpoints : key => endpoint if endpoint.group != "amlregistry" }
 

@@ -18,10 +18,21 @@ def problems(expression: str) -> Iterator[str]:
         names = ", ".join(name for name, *_ in _FIELDS)
         yield f'"{expression}" has {len(fields)} fields, but five are needed: {names}'
         return
-    for text, (name, low, high, words) in zip(fields, _FIELDS, strict=True):
-        for part in text.split(","):
-            if problem := _problem(part, low, high, words):
-                yield f'"{text}" is no {name}: {problem}'
+    found = [
+        f'"{text}" is no {name}: {problem}'
+        for text, (name, low, high, words) in zip(fields, _FIELDS, strict=True)
+        for part in text.split(",")
+        if (problem := _problem(part, low, high, words))
+    ]
+    yield from found or _never(expression)
+
+
+def _never(expression: str) -> Iterator[str]:
+    _, _, days, months, weekdays = values(expression)
+    longest = max(30 + (month in (1, 3, 5, 7, 8, 10, 12)) - (month == 2) for month in months)
+    # With a day of the week, too, either of the two is enough.
+    if min(days) > longest and len(weekdays) == 7:
+        yield f'"{expression}" never comes: in these months the last day is the {longest}th'
 
 
 def values(expression: str) -> list[list[int]]:

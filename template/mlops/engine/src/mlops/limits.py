@@ -8,7 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-MAIL = re.compile(r"[A-Za-z0-9.!#%&'*+/=?^_{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
+_WORD, _LABEL = r"[A-Za-z0-9!#%&'*+/=?^_{|}~-]+", r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+MAIL = re.compile(rf"(?=.{{3,254}}\Z)(?=[^@]{{1,64}}@){_WORD}(?:\.{_WORD})*@{_LABEL}(?:\.{_LABEL})+")
+OTHER_CLOUDS = {"china": "in China", "usgov": "of the US Government", "usdod": "of the US Government"}
+"""What the names of regions begin with that are in clouds of their own, and whose those are."""
 
 
 def _lines(name: str) -> tuple[str, ...]:
@@ -78,6 +81,10 @@ def region_problem(name: str, new: Sequence[str] = ()) -> str:
     """Return why there is no such region; `new` are those that are newer than the table."""
     if name in REGIONS or name in new:
         return ""
+    for start, whose in OTHER_CLOUDS.items():
+        if re.sub(r"\W", "", name).lower().startswith(start):
+            only = "the hosts and DNS zones of this project are those of Azure's public cloud: write a region of that"
+            return f"{name!r} is a region of the cloud {whose}, and {only}"
     close = get_close_matches(re.sub(r"\W", "", name).lower(), REGIONS, n=1, cutoff=0.7)
     hint = f" (did you mean {close[0]}?)" if close else ""
     names = "write a name of `az account list-locations --query [].name`"

@@ -133,35 +133,64 @@ def delete_old_rules(shell: Shell, project: Project, config: EnvironmentConfig) 
     """
     if not config.closed or shell.dry_run:
         return
-    place = ("--resource-group", config.names.resource_group, "--name", "private-network-outbound")
-    deployed = azure.find(shell, "deployment", "group", "show", *place, "--query", "properties.outputResources[].id")
-    if deployed is None:
+    kept = _deployed_rules(shell, config)
+    if kept is None:
         return
-    kept = [each.rpartition("/")[2] for each in deployed if "/outboundrules/" in each.lower()]
     endpoints = load_yaml(project.root / PRIVATE_NETWORK)["managed_endpoints"]
     # Of a host the name has a "_" in place of each dot.
-    _delete_rules(shell, config, "|".join([r"host-[a-z0-9-]*(_[a-z0-9-]+)+", "rule-.+", *endpoints]), kept)
+    ours = "|".join([r"host-[a-z0-9-]*(_[a-z0-9-]+)+", "rule-.+", *endpoints])
+    _delete_rules(shell, config, [rule for rule in _rules(shell, config, ours) if rule not in kept])
 
 
 def delete_numbered_rules(shell: Shell, config: EnvironmentConfig) -> None:
     """Delete the outbound rules of hosts that have numbers, as until v0.13, before those with names are made.
 
-    Azure may refuse a second rule for the same host.
+    Azure may refuse a second rule for the same host. A user may have given such a name, too: ours are those that the
+    last deployment made, or that lead to a host of the config.
     """
-    if config.network and config.network.outbound == "approved" and not shell.dry_run:
-        _delete_rules(shell, config, r"host-\d+", ())
+    network = config.network
+    if network is None or network.outbound != "approved" or shell.dry_run:
+        return
+    numbered = _rules(shell, config, r"host-\d+")
+    if numbered:
+        made = _deployed_rules(shell, config) or []
+        ours = [name for name, host in numbered.items() if name in made or host in network.outbound_hosts]
+        if others := [f"{name} ({host})" for name, host in numbered.items() if name not in ours]:
+            print(f"not made by this project, so left alone: the outbound rules {', '.join(others)}", flush=True)
+        _delete_rules(shell, config, ours)
 
 
-def _delete_rules(shell: Shell, config: EnvironmentConfig, ours: str, kept: Sequence[str]) -> None:
-    """Delete the rules whose names match a pattern, but those that are kept."""
+def _deployed_rules(shell: Shell, config: EnvironmentConfig) -> list[str] | None:
+    """Return the names of the outbound rules that the last deployment made, or None without a record of it."""
+    place = ("--resource-group", config.names.resource_group, "--name", "private-network-outbound")
+    deployed = azure.find(shell, "deployment", "group", "show", *place, "--query", "properties.outputResources[].id")
+    if deployed is None:
+        return None
+    return [each.rpartition("/")[2] for each in deployed if "/outboundrules/" in each.lower()]
+
+
+def _rules(shell: Shell, config: EnvironmentConfig, names: str) -> dict[str, Any]:
+    """Return where the outbound rules lead that users or deployments made, of those whose names match a pattern."""
     parameters = ("--url-parameters", f"api-version={azure.API_VERSION}")
     url = f"{_workspace(config)}/outboundRules"
     found = azure.find(shell, "rest", "--method", "get", "--url", url, *parameters) or {}
-    for name in (rule["name"] for rule in found.get("value", ()) if rule["properties"]["category"] == "UserDefined"):
-        if re.fullmatch(ours, name) and name not in kept:
-            shell.run("az", "rest", "--method", "delete", "--url", f"{url}/{name}", *parameters)
-            # Azure loses rules that change at the same time.
-            shell.run("az", "resource", "wait", "--deleted", *_in_workspace(config, "outboundRules", name))
+    return {
+        rule["name"]: rule["properties"].get("destination")
+        for rule in found.get("value", ())
+        if rule["properties"]["category"] == "UserDefined" and re.fullmatch(names, rule["name"])
+    }
+
+
+def _delete_rules(shell: Shell, config: EnvironmentConfig, names: Sequence[str]) -> None:
+    """Say which outbound rules go, and delete them."""
+    if names:
+        print(f"deletes the outbound rules {', '.join(names)}, minutes for each", flush=True)
+    for name in names:
+        url = f"{_workspace(config)}/outboundRules/{name}"
+        parameters = ("--url-parameters", f"api-version={azure.API_VERSION}")
+        shell.run("az", "rest", "--method", "delete", "--url", url, *parameters)
+        # Azure loses rules that change at the same time.
+        shell.run("az", "resource", "wait", "--deleted", *_in_workspace(config, "outboundRules", name))
 
 
 def _exists(shell: Shell, config: EnvironmentConfig, kind: str, name: str) -> bool:
