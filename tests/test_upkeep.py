@@ -234,6 +234,18 @@ def test_a_release_whose_update_fails_is_one_line_with_the_command_to_try(templa
         report_update(Project.load(project))
 
 
+def test_an_answer_that_the_release_refuses_is_one_line_that_names_it(template: Path, tmp_path: Path) -> None:
+    project = new_project(template, tmp_path / "project", location="uksouth")
+    naming = (template / "extensions" / "naming.py").read_text(encoding="utf-8")
+    stricter = naming.replace('location_error = _error(r"', 'location_error = _error(r"(?!uk)')
+    release(template, "v1001.0.0", **{"extensions/naming.py": stricter})
+    with pytest.raises(UserError) as error:
+        report_update(Project.load(project))
+    line = 'the update fails: this release does not take your answer location: "uksouth" any more (Use a name like '
+    assert str(error.value).startswith(line)
+    assert "\n" not in str(error.value)
+
+
 def test_a_project_without_answers_or_without_git_is_refused(template: Path, tmp_path: Path) -> None:
     project = new_project(template, tmp_path / "project")
     release(template, "v1001.0.0")
