@@ -276,10 +276,10 @@ def storage_account(azure: Azure, path: str, body: Body, old: Body | None) -> Bo
     acls = properties.setdefault("networkAcls", {"bypass": "AzureServices", "defaultAction": "Allow"})
     for key in ("ipRules", "virtualNetworkRules", "resourceAccessRules"):
         acls[key] = acls.get(key) or []
-    properties["encryption"] = {
-        "keySource": "Microsoft.Storage",
-        "services": {name: {"enabled": True, "keyType": "Account"} for name in ("blob", "file")},
-    }
+    services = {name: {"enabled": True, "keyType": "Account"} for name in ("blob", "file")}
+    encryption = {"keySource": "Microsoft.Storage", "services": services}
+    properties["encryption"] = merged(encryption, properties.get("encryption") or {})
+    user_identities(azure, body)
     properties["primaryLocation"] = body["location"]
     properties["primaryEndpoints"] = {
         name: f"https://{last(path)}.{name}.core.windows.net/"

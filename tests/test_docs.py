@@ -207,3 +207,16 @@ def test_nothing_that_was_planned_is_missing_and_each_row_names_tests_that_are_t
 
 def defined(path: Path) -> list[str]:
     return re.findall(r"^def (test_\w+)\(", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+
+
+def test_each_finding_about_the_infrastructure_has_a_row_and_names_tests_that_are_there() -> None:
+    text = (ROOT / "docs" / "infrastructure.md").read_text(encoding="utf-8")
+    rows = " ".join(re.findall(r"^\| ([^|]*) \|", text, re.M))
+    found = {"B1", *(f"D{n}" for n in range(1, 13)), *(f"M{n}" for n in range(1, 10)), *(f"n{n}" for n in range(1, 15))}
+    assert found <= set(re.findall(r"\w+", rows))
+    named = {each.removesuffix(".py") for each in re.findall(r"\b((?:engine/)?test_\w+(?:\.py)?)\b", text)}
+    assert len(named) > 15
+    assert [each for each in sorted(named) if not (ROOT / "tests" / f"{each}.py").is_file()] == []
+    modules = ROOT / "template" / "infrastructure" / "terraform"
+    there = {path.name for path in modules.rglob("*.tftest.hcl")}
+    assert set(re.findall(r"[\w-]+\.tftest\.hcl", text)) <= there

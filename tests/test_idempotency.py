@@ -186,6 +186,29 @@ def test_what_was_built_stays_as_planned(render: Render, tmp_path: Path, provide
         assert [each for each in built.left() if not any(word in each.lower() for word in OUTSIDE)] == []
 
 
+COMPANY = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-hub"
+KEY = f"""  customer_key:
+    key_id: "https://kv-company.vault.azure.net/keys/ml/{"1" * 32}"
+    vault_id: "{COMPANY}/providers/Microsoft.KeyVault/vaults/kv-company"
+    identity_id: "{COMPANY}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-encryption"
+    identity_client_id: "00000000-0000-0000-0000-0000000000c9"
+"""
+
+
+def test_another_version_of_the_companys_key_replaces_nothing(render: Render, tmp_path: Path, provider: Path) -> None:
+    with world(render, tmp_path, provider, "data-lake") as built:
+        built.azure.registered |= {"microsoft.managedidentity"}
+        built.azure.put(COMPANY, {"location": "westeurope"})
+        built.azure.put(f"{COMPANY}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-encryption", {})
+        built.configure({"\nsecurity:\n": f"\nsecurity:\n{KEY}"})
+        built.apply()
+        assert built.plan() == []
+        built.arm.let_azure_write(*SILENT)
+        assert built.plan() == []
+        built.configure({"1" * 32: "2" * 32})
+        assert built.plan() == []
+
+
 def test_what_is_ours_is_set_back(render: Render, tmp_path: Path, provider: Path) -> None:
     """So a plan can be not empty in the test above."""
     with world(render, tmp_path, provider) as built:

@@ -274,6 +274,14 @@ def test_the_lint_of_a_project_for_existing_workspaces_finds_nothing(render: Ren
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+def test_the_tags_of_the_company_are_in_each_configuration(render: Render) -> None:
+    project = render(extra_tags="owner=data science, cost_center=4711")
+    for environment in ("dev", "test", "prod"):
+        config = yaml.safe_load((project / "config" / f"{environment}.yml").read_text(encoding="utf-8"))
+        expected = {"managed_by": "mlops-template", "owner": "data science", "cost_center": "4711"}
+        assert config["tags"].items() >= expected.items()
+
+
 def test_the_answers_file_lets_the_project_be_updated(project: Path) -> None:
     recorded = yaml.safe_load((project / ".copier-answers.yml").read_text(encoding="utf-8"))
     assert {name for name in questions() if "when" not in questions()[name]} <= recorded.keys()
