@@ -954,6 +954,8 @@ def answer(azure: Azure, base: str, method: str, path: str, query: dict[str, str
         if found[2]:
             azure.registered.add(found[1])
         return provider(azure, found[1]) if found[1] else {"value": [provider(azure, each) for each in NAMESPACES]}
+    if re.fullmatch(r"/subscriptions/[^/]+/resources", low):  # azurerm looks for vaults, which it has listed before
+        return {"value": []}
     if found := re.search(r"/deletedvaults/([^/]+)$", low):
         if found[1] not in azure.deleted_vaults:
             raise RefusalError(404, "DeletedVaultNotFound", "The specified deleted vault does not exist")

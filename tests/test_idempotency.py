@@ -197,9 +197,11 @@ KEY = f"""  customer_key:
 
 def test_another_version_of_the_companys_key_replaces_nothing(render: Render, tmp_path: Path, provider: Path) -> None:
     with world(render, tmp_path, provider, "data-lake") as built:
-        built.azure.registered |= {"microsoft.managedidentity"}
+        built.azure.registered |= {"microsoft.managedidentity", "microsoft.keyvault"}
         built.azure.put(COMPANY, {"location": "westeurope"})
         built.azure.put(f"{COMPANY}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-encryption", {})
+        vault = {"location": "westeurope", "properties": {"enablePurgeProtection": True, "networkAcls": {}}}
+        built.azure.put(f"{COMPANY}/providers/Microsoft.KeyVault/vaults/kv-company", vault)
         built.configure({"\nsecurity:\n": f"\nsecurity:\n{KEY}"})
         built.apply()
         assert built.plan() == []

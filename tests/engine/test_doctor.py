@@ -576,7 +576,7 @@ def test_an_environment_that_reads_a_registry_needs_its_group_or_its_subscriptio
         assert "names.registry_subscription into config/test.yml" in found.remedy
 
 
-OF_COMPANY = "/subscriptions/s/resourceGroups/rg-hub/providers"
+OF_COMPANY = f"{azure.SCOPE}/resourceGroups/rg-hub/providers"
 VAULT, LOGS = (
     f"{OF_COMPANY}/Microsoft.KeyVault/vaults/kv-hub",
     f"{OF_COMPANY}/Microsoft.OperationalInsights/workspaces/l",
@@ -630,6 +630,17 @@ def test_what_the_company_gives_is_looked_at(new: Project, answers: dict[str, An
     found = [(name, finding) for name, finding in found if name in ("what the company gives", "users")]
     assert [name for name, _ in found] == ([check] if check else [])
     assert all(text in finding.text and finding.remedy for _, finding in found)
+
+
+@pytest.mark.parametrize("tool", ["terraform", "bicep"])
+def test_terraforms_provider_finds_no_vault_of_another_subscription(tmp_path: Path, tool: str) -> None:
+    """It lists those of the subscription that it builds in (tests/test_idempotency.py: one there is found)."""
+    project, elsewhere = equipped(tmp_path / "project", tool), VAULT.replace(azure.SUBSCRIPTION, "other")
+    set_key(project.root / "config" / "dev.yml", "security.customer_key", KEY | {"vault_id": elsewhere})
+    recorded = Recorded(HEALTHY | {f"az resource show --ids {elsewhere}": GIVEN[f"az resource show --ids {VAULT}"]})
+    found = [finding for name, finding in look(project, recorded) if name == "what the company gives"]
+    assert ["another subscription" in finding.text for finding in found] == [tool == "terraform"]
+    assert found[0].level == ("error" if tool == "terraform" else "ok")
 
 
 def test_a_deployer_who_may_not_grant_to_groups_is_named(new: Project) -> None:

@@ -1180,6 +1180,8 @@ ERRORS = {
     "updated.": "Identity not found",
     "(RoleAssignmentExists) The role assignment already exists.": "az role assignment delete --ids",
     "(BadArgument) underlyingResourceAction is required": "--confirm dev",
+    'Error: unable to find the Resource Manager ID for the Key Vault URI "https://kv-hub.vault.azure.net/" in '
+    'Subscription (Subscription: "s")': "write a key of a vault there into config/dev.yml",
     "(ResourceNotFound) The Resource 'Microsoft.MachineLearningServices/registries/mlr' was not found": (
         "there is no model registry the-registry that dev could connect to"
     ),

@@ -278,11 +278,18 @@ def _customer_key(context: Context, customer: CustomerKey) -> Iterator[Finding]:
     elif not vault["properties"].get("enablePurgeProtection"):
         remedy = f"its owner turns it on: `az keyvault update --name {name} --enable-purge-protection true`"
         yield error(f"{name} has no purge protection, without which Azure takes no key", remedy)
+    elif context.project.infrastructure == "terraform" and not _is_in(customer.vault_id, context.subscription):
+        remedy = f"write a key of a vault in {context.subscription} into {key}"
+        yield error(f"{name} is in another subscription, where Terraform's provider does not look for it", remedy)
     elif (workspace := context.workspace) and not has_key(workspace["properties"]):
         remedy = f"{context.command('teardown')[:-1]} --all` first, models and data included, or remove {key}"
         yield error(f"{context.config.names.workspace} was made without this key, and takes none any more", remedy)
     else:
         yield ok(f"{name} has the key")
+
+
+def _is_in(resource: str, scope: str) -> bool:
+    return resource.casefold().startswith(f"{scope.casefold()}/")
 
 
 def users(context: Context) -> Iterator[Finding]:

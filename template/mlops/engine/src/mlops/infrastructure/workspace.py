@@ -275,6 +275,10 @@ def provisioning_remedy(output: str, config: EnvironmentConfig) -> UserError | N
             "a role that this would grant was granted by hand already (details above): take that one back with `az "
             "role assignment delete --ids ID`, then run this again"
         ),
+        r"unable to find the Resource Manager ID for the Key Vault URI": (
+            "Terraform's provider looks for the vault of security.customer_key in the subscription of the environment "
+            f"alone: write a key of a vault there into {file}"
+        ),
         r"FailedIdentityOperation": (
             "the workspace's identity has a role that has not taken effect yet: run this again in some minutes"
         ),
