@@ -119,7 +119,8 @@ class Names:
     def edit(self, *names: str) -> str:
         """Return how to let models go to more environments, in the order of the project."""
         order = self._project.environments
-        wanted = sorted({*self.listed, *names}, key=lambda each: order.index(each) if each in order else len(order))
+        given = dict.fromkeys((*self.listed, *names))
+        wanted = sorted(given, key=lambda each: order.index(each) if each in order else len(order))
         return f"write `{' '.join(wanted)}` as `environments` into {NAMES}, in a pull request"
 
     def environment(self, name: str) -> str:
