@@ -147,7 +147,7 @@ def each_part_once(documents: Iterable[dict[str, Any]], known: Iterable[dict[str
 def test_pipelines_match_the_published_schema_with_every_value_of_their_parameters(built: Path, tmp_path: Path) -> None:
     documents = {
         file.stem: [expanded(file, values) for values in choices(yaml.safe_load(file.read_text(encoding="utf-8")))]
-        + [expanded(file, environments=each) | {"variables": expanded(file)["variables"]} for each in FEWER_ENVIRONMENTS]
+        + [expanded(file, environments=few) | {"variables": expanded(file)["variables"]} for few in FEWER_ENVIRONMENTS]
         for file in files(built)
     }
     assert sum(map(len, documents.values())) > 20
@@ -174,7 +174,8 @@ def with_environments(project: Path, folder: Path, listed: str) -> Path:
     """The pipelines of a project, in another folder, where a model may go to other environments."""
     shutil.copytree(project / ".azuredevops", folder / ".azuredevops")
     names = folder / ".azuredevops" / "templates" / "names.yml"
-    text, times = re.subn(r"(- name: environments\n    value: ).*", rf"\g<1>{listed}", names.read_text(encoding="utf-8"))
+    text = names.read_text(encoding="utf-8")
+    text, times = re.subn(r"(- name: environments\n    value: ).*", rf"\g<1>{listed}", text)
     assert times == 1
     names.write_text(text, encoding="utf-8")
     return folder

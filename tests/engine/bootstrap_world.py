@@ -36,7 +36,13 @@ TEMPLATE = Path(__file__).parents[2] / "template" / ".azuredevops"
 
 def names_file(**values: str) -> str:
     """The names of a project in Azure DevOps, and what its pipelines know of it."""
-    known = {"project": "a-project", "pool": "", "environments": "dev", "infrastructure": "terraform", "extension": "ml"}
+    known = {
+        "project": "a-project",
+        "pool": "",
+        "environments": "dev",
+        "infrastructure": "terraform",
+        "extension": "ml",
+    }
     return yaml.safe_dump({"variables": [{"name": key, "value": value} for key, value in (known | values).items()]})
 
 

@@ -26,7 +26,7 @@ from fake_azure_devops import RefusedError as DevOpsRefusedError
 from fake_cloud import PERSON, SUBSCRIPTION, TENANT, FakeCloud
 from small_project import write_yaml
 
-from mlops import infrastructure
+from mlops import infrastructure, orchestration
 from mlops.errors import UserError
 from mlops.orchestration.azure_devops.names import Address, Names
 from mlops.orchestration.azure_devops.steps import APPROVAL, BRANCHES, LOCK
@@ -203,8 +203,7 @@ def refused(cloud: FakeCloud) -> set[str]:
     for each in cloud.devops.pipelines.values():
         try:
             cloud.devops.check_resources(each, {})
-        except DevOpsRefusedError as refusal:
-            assert "The pipeline is not valid" in str(refusal)
+        except DevOpsRefusedError:
             found.add(each["name"])
     return found
 
@@ -234,7 +233,7 @@ def test_a_run_for_an_environment_that_a_person_asks_for_by_name_is_refused_wher
     by_name = {each["name"]: each for each in cloud.devops.pipelines.values()}
     for name in ("infrastructure", "teardown"):
         cloud.devops.check_resources(by_name[name], {"environment": "test"})  # made, and not named yet
-        with pytest.raises(DevOpsRefusedError, match="a-project-prod"):
+        with pytest.raises(DevOpsRefusedError, match=r"The pipeline is not valid\. .* a-project-prod"):
             cloud.devops.check_resources(by_name[name], {"environment": "prod"})
     for name in ("deliver", "monitor", "rollback"):
         cloud.devops.check_resources(by_name[name], {"environment": "prod"})  # it says what to do
@@ -274,6 +273,39 @@ def test_an_environment_that_the_pipelines_name_does_not_go_before_its_name(fres
     name_in_pipelines(fresh)
     start(fresh, "test", "prod", undo=True)
     assert refused(cloud) == set()
+
+
+NAMES_FILE = ".azuredevops/templates/names.yml"
+
+
+@pytest.mark.parametrize(
+    ("listed", "following", "lines"),
+    [
+        ("dev", {}, []),
+        ("dev  test prod", {"dev": "test", "test": "prod"}, []),
+        ("", {}, [f"{NAMES_FILE}: environments: the key is missing: write `dev` as `environments` into"]),
+        ("test", {}, [f"{NAMES_FILE}: environments: models are trained in dev: write `dev test` as `environments`"]),
+        ("dev staging", {}, [f"{NAMES_FILE}: environments: there is no config/staging.yml: take staging out"]),
+        (
+            "dev prod",
+            {"dev": "test", "test": "prod"},
+            [
+                "config/dev.yml: delivery.next: the pipelines do not name test yet: once `uv run mlops bootstrap "
+                "--environment test` has made it, write `dev test prod` as `environments` into"
+            ],
+        ),
+    ],
+)
+def test_the_lint_compares_what_the_pipelines_name_with_the_configuration(
+    listed: str, following: dict[str, str], lines: list[str], fresh: Project
+) -> None:
+    name_in_pipelines(fresh, environments=listed)
+    for name, other in following.items():
+        file = fresh.root / "config" / f"{name}.yml"
+        write_yaml(file, load_yaml(file) | {"delivery": {"next": other}})
+    found = [str(each) for each in orchestration.of(fresh).findings(fresh)]
+    assert len(found) == len(lines)
+    assert all(one.startswith(other) for one, other in zip(found, lines, strict=True)), found
 
 
 def test_all_environments_go_at_once_with_the_pipelines_that_name_them(fresh: Project, cloud: FakeCloud) -> None:
@@ -390,8 +422,8 @@ def test_a_pool_that_is_not_there_yet_is_named(
     said = [line for line in capsys.readouterr().out.splitlines() if "mlops-dev" in line and "warning" in line]
     assert said == [
         "warning: no pipeline may use pool mlops-dev, because there is none",
-        "warning: nothing was started, because the pipelines name the pool mlops-dev, which is not there: add it in the "
-        "project's settings, under Agent pools, and run this again",
+        "warning: nothing was started, because the pipelines name the pool mlops-dev, which is not there: add it in "
+        "the project's settings, under Agent pools, and run this again",
     ]
     assert cloud.devops.runs == []
     cloud.devops.pools = {"mlops-dev": []}
