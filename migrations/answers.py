@@ -15,6 +15,9 @@ def migrate(answers: dict[str, Any]) -> dict[str, Any]:
     # Until v0.3.0 `workspaces` (new, existing) was a question of its own, and decided whether this one was asked.
     if answers.get("workspaces") == "existing":
         answers = {**answers, "infrastructure_version": "existing"}
+    # Until v0.14.0 the pipelines of Azure DevOps named all environments, so a project that uses them has made all.
+    if answers.get("orchestration") == "azure-devops":
+        answers = {"pipeline_environments": "dev test prod", **answers}
     return {question: answer for question, answer in answers.items() if question != "workspaces"}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from azure_runs import PREDEFINED, REASONS, Agent, Job, PipelineRun, parameters_of
-from azure_templates import expanded, load
+from azure_templates import ALL_ENVIRONMENTS, expanded, load
 from workflow_runs import Outcome, Work
 
 RESULTS = {
@@ -154,7 +154,10 @@ class AzureRuns:
         self.work = Work(folder, project)
         self.work.stand_in("python3", "curl", "sha256sum", "unzip")
         self.pipelines = project / ".azuredevops"
-        variables = load(self.pipelines / "templates" / "names.yml")["variables"]
+        names = self.pipelines / "templates" / "names.yml"
+        (self.work.work / ".azuredevops" / "templates").mkdir(parents=True)
+        shutil.copy(names, self.work.work / ".azuredevops" / "templates")
+        variables = load(names)["variables"]
         (self.project,) = [each["value"] for each in variables if each["name"] == "project"]
         self.job = f"{self.project}-{PREDEFINED['Build.BuildId']}"
         self.machines = Machines(self.work.work, self.work.programs, self.work.log)
@@ -170,20 +173,27 @@ class AzureRuns:
         outputs: Mapping[str, dict[str, str]] | None = None,
         network: str = "",
         attempt: int = 1,
+        environments: str = ALL_ENVIRONMENTS,
     ) -> Outcome:
-        """Run a pipeline; see `Runs`."""
+        """Run a pipeline; see `Runs`. `environments` is as in `expanded`."""
         self.work.prepare(fail or cancel, outputs)
-        document = self.document(pipeline, event, inputs, network)
+        document = self.document(pipeline, event, inputs, network, environments)
         if event in ("pull request", "fork"):
             self.merge()
         run = self.machines.run(document, event, cancel=cancel, variables={"System.StageAttempt": str(attempt)})
         return self.outcome(run)
 
     def document(
-        self, pipeline: str, event: str = "manual", inputs: Mapping[str, Any] | None = None, network: str = ""
+        self,
+        pipeline: str,
+        event: str = "manual",
+        inputs: Mapping[str, Any] | None = None,
+        network: str = "",
+        environments: str = ALL_ENVIRONMENTS,
     ) -> dict[str, Any]:
         """What is run."""
-        return expanded(self.pipelines / f"{pipeline}.yml", parameters_of(inputs), REASONS[event], network)
+        file = self.pipelines / f"{pipeline}.yml"
+        return expanded(file, parameters_of(inputs), REASONS[event], network, environments)
 
     def merge(self) -> None:
         """Have the merge of a pull request, whose first parent is the branch that it goes to."""

@@ -138,6 +138,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "eq": equal,
     "ne": lambda left, right: not equal(left, right),
     "in": lambda value, *others: any(equal(value, other) for other in others),
+    "containsValue": lambda values, value: any(equal(each, value) for each in values),
+    "join": lambda separator, values: separator.join(map(as_text, values)),
+    "split": lambda text, separator: as_text(text).split(separator),
     "convertToJson": lambda value: json.dumps(value, indent=2),
 }
 
@@ -156,8 +159,15 @@ class Scope:
     contexts: Mapping[str, Any]
 
 
+ALL_ENVIRONMENTS = "dev test prod"
+
+
 def expanded(
-    file: Path, given: Mapping[str, Any] | None = None, reason: str = "Manual", pool: str = ""
+    file: Path,
+    given: Mapping[str, Any] | None = None,
+    reason: str = "Manual",
+    pool: str = "",
+    environments: str = ALL_ENVIRONMENTS,
 ) -> dict[str, Any]:
     """A pipeline as Azure DevOps runs it, with values for its parameters and without templates and their expressions.
 
@@ -166,6 +176,7 @@ def expanded(
         given: Values of parameters; the others have their defaults.
         reason: Why it runs: one of the values of REASONS.
         pool: The variable of that name, for a private network.
+        environments: The variable of that name, once a model may go everywhere; empty for what the project has.
     """
     document = dict(load(file))
     variables = Known("variable", {"Build.Reason": reason})
@@ -175,8 +186,7 @@ def expanded(
     for variable in document["variables"]:
         if variable.keys() != {"name", "value"}:
             raise PipelineError(f"variables: {variable}: a variable has a name and a value, and comes from no group")
-        if variable["name"] == "pool" and pool:
-            variable["value"] = pool
+        variable["value"] = {"pool": pool, "environments": environments}.get(variable["name"]) or variable["value"]
         variables[variable["name"]] = variable["value"]
     found: dict[str, Any] = expand(document, scope)
     return found

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from azure_runs import PREDEFINED, Outputs
 from azure_templates import (
+    ALL_ENVIRONMENTS,
     Expression,
     Known,
     PipelineError,
@@ -69,6 +70,10 @@ AGENT = {
 COMMANDS = r'echo "##vso\[task\.(?:prependpath\][\w$/.]+|setvariable variable=\w+(?:;isOutput=true)?\][\w$]+)"'
 
 
+# Also with these, a pipeline names no stage that is not there.
+FEWER_ENVIRONMENTS = ("dev", "dev test", "dev prod")
+
+
 class UniqueKeys(yaml.CSafeLoader):
     """A loader that refuses a key that is there twice, of which YAML keeps the last one."""
 
@@ -105,6 +110,8 @@ def file_findings(file: Path, is_pipeline: bool) -> Iterator[str]:
         if is_pipeline:
             for values in choices(document):
                 yield from expanded_findings(file, values)
+            for listed in FEWER_ENVIRONMENTS:
+                yield from expanded_findings(file, {}, listed)
     except (PipelineError, yaml.YAMLError) as error:
         yield str(error)
 
@@ -207,8 +214,8 @@ def values_in(node: Any) -> Iterator[tuple[str, Any]]:
 # Pipelines, with the values of their parameters.
 
 
-def expanded_findings(file: Path, given: dict[str, Any]) -> Iterator[str]:
-    pipeline = expanded(file, given)
+def expanded_findings(file: Path, given: dict[str, Any], listed: str = ALL_ENVIRONMENTS) -> Iterator[str]:
+    pipeline = expanded(file, given, environments=listed)
     variables = {each["name"]: each["value"] for each in pipeline["variables"]}
     yield from key_findings("pipeline", pipeline, PIPELINE)
     names = [stage["stage"] for stage in stages(pipeline)]
@@ -224,6 +231,8 @@ def expanded_findings(file: Path, given: dict[str, Any]) -> Iterator[str]:
         yield from result_findings(where, stage.get("condition", ""))
         for job in stage["jobs"]:
             yield from job_findings(file.stem, pipeline, stage, job, variables)
+            if not given and (name := of(job, variables)) and name not in listed.split():
+                yield f"{where}: nobody asked for {name}, and it is not there"
 
 
 def stage_contexts(pipeline: dict[str, Any], needs: list[str]) -> dict[str, Any]:

@@ -16,13 +16,13 @@ import pytest
 import yaml
 from azure_pipelines import AzureRuns
 from azure_runs import REASONS, PipelineRun
-from azure_templates import PipelineError, expanded, jobs, name_of, script, steps
+from azure_templates import ALL_ENVIRONMENTS, PipelineError, connections, expanded, jobs, name_of, script, steps
 from click.testing import CliRunner
 from combinations import EXISTING, combinations
 from combinations import tools as infrastructures
 from conftest import Render, Run, answers_of, git, make_once, refused_commands
 from github_workflows import expand
-from pipeline_rules import choices, every_choice, findings
+from pipeline_rules import FEWER_ENVIRONMENTS, choices, every_choice, findings
 from pipeline_table import TABLE, azure_pipeline, azure_scripts, commands, github_pipeline, github_scripts
 from workflow_runs import HASH, OUTPUTS, delivery
 
@@ -147,6 +147,7 @@ def each_part_once(documents: Iterable[dict[str, Any]], known: Iterable[dict[str
 def test_pipelines_match_the_published_schema_with_every_value_of_their_parameters(built: Path, tmp_path: Path) -> None:
     documents = {
         file.stem: [expanded(file, values) for values in choices(yaml.safe_load(file.read_text(encoding="utf-8")))]
+        + [expanded(file, environments=few) | {"variables": expanded(file)["variables"]} for few in FEWER_ENVIRONMENTS]
         for file in files(built)
     }
     assert sum(map(len, documents.values())) > 20
@@ -160,10 +161,24 @@ def test_the_schema_sees_a_key_that_no_job_has(azure: Path, tmp_path: Path) -> N
     assert "Schema validation errors" in check_schema({"train": each_part_once([usual, document])}, tmp_path)
 
 
-def test_another_checker_expands_the_same_and_finds_nothing(built: Path, tools: Path) -> None:
-    command = [sys.executable, "-c", OTHER, str(tools), *map(str, files(built))]
+def test_another_checker_expands_the_same_and_finds_nothing(built: Path, tools: Path, tmp_path: Path) -> None:
+    paths = files(built)
+    for listed in ("dev prod", ALL_ENVIRONMENTS):
+        paths += files(with_environments(built, tmp_path / listed, listed))
+    command = [sys.executable, "-c", OTHER, str(tools), *map(str, paths)]
     found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    assert found == [[[], json.loads(json.dumps(expanded(file)))] for file in files(built)]
+    assert found == [[[], json.loads(json.dumps(expanded(file, environments="")))] for file in paths]
+
+
+def with_environments(project: Path, folder: Path, listed: str) -> Path:
+    """The pipelines of a project, in another folder, where a model may go to other environments."""
+    shutil.copytree(project / ".azuredevops", folder / ".azuredevops")
+    names = folder / ".azuredevops" / "templates" / "names.yml"
+    text = names.read_text(encoding="utf-8")
+    text, times = re.subn(r"(- name: environments\n    value: ).*", rf"\g<1>{listed}", text)
+    assert times == 1
+    names.write_text(text, encoding="utf-8")
+    return folder
 
 
 OTHER = """
@@ -298,6 +313,44 @@ def test_a_training_that_is_run_again_waits_for_the_job_that_was_started(pipelin
         pipelines.run("train", "push", attempt=attempt)
         verbs += [verb for verb in pipelines.work.verbs if verb.startswith("train ")]
     assert verbs[0] == verbs[1] == "train --environment dev --overrides  --job flight-delays-20"
+
+
+def named(document: dict[str, Any]) -> set[str]:
+    """The environments whose connections a pipeline names, whether it would reach them or not."""
+    found = {each.removesuffix("-read") for _, job in jobs(document) for each in connections(job)}
+    return {each.removeprefix("flight-delays-") for each in found}
+
+
+@pytest.mark.parametrize("listed", [*FEWER_ENVIRONMENTS, ALL_ENVIRONMENTS])
+def test_what_no_person_asked_for_is_not_named_before_bootstrap_has_made_it(azure: Path, listed: str) -> None:
+    for file in files(azure):
+        for reason in REASONS.values():
+            assert named(expanded(file, reason=reason, environments=listed)) <= set(listed.split()), file.stem
+    assert named(expanded(azure / ".azuredevops" / "train.yml", environments=listed)) == set(listed.split())
+
+
+def test_a_new_project_names_dev_alone(azure: Path) -> None:
+    assert [named(expanded(file, environments="")) for file in files(azure) if file.stem == "train"] == [{"dev"}]
+
+
+@pytest.mark.parametrize("pipeline", ["deliver", "monitor", "rollback"])
+def test_a_run_for_an_environment_that_the_pipelines_do_not_name_says_what_to_do(
+    pipeline: str, pipelines: AzureRuns
+) -> None:
+    outcome = pipelines.run(pipeline, inputs={"environment": "prod"}, environments="dev test")
+    assert outcome.results == {"connected": "failure"}
+    assert (
+        "prod is not connected to Azure: it is not in `environments` of .azuredevops/templates/names.yml: run `uv run "
+        "mlops bootstrap --environment prod`, then write `dev prod` as `environments` into "
+        ".azuredevops/templates/names.yml, in a pull request, see docs/operate.md\n"
+    ) in outcome.log
+    assert pipelines.work.verbs == ["connected --environment prod --required"]
+
+
+def test_the_daily_look_has_nothing_to_do_before_prod_is_there(pipelines: AzureRuns) -> None:
+    outcome = pipelines.run("monitor", "schedule", environments="dev")
+    assert outcome.results == {"connected": "success"}
+    assert pipelines.work.verbs == ["connected --environment prod"]
 
 
 def test_a_rollback_waits_for_no_delivery(azure: Path) -> None:
@@ -543,6 +596,7 @@ RUNS: list[dict[str, Any]] = [
         "attempt": 2,
     },
     {"pipeline": "monitor", "event": "schedule", "outputs": {"drift": {"retrain": "false", "job": ""}}},
+    {"pipeline": "monitor", "event": "schedule", "environments": "dev"},
     {"pipeline": "rollback", "network": "ml"},
     {"pipeline": "infrastructure"},
     {"pipeline": "infrastructure", "event": "push"},
@@ -565,7 +619,8 @@ def ran(runs: AzureRuns, run: dict[str, Any]) -> object:
 
 def document(runs: AzureRuns, run: dict[str, Any]) -> dict[str, Any]:
     """What a run runs."""
-    return runs.document(**{key: run[key] for key in run.keys() & {"pipeline", "event", "inputs", "network"}})
+    asked = ("pipeline", "event", "inputs", "network", "environments")
+    return runs.document(**{key: value for key, value in run.items() if key in asked})
 
 
 @pytest.fixture(scope="session")

@@ -507,6 +507,35 @@ def fresh_copy(template: Path, project: Path) -> Path:
     return untouched(template, **{name: answer for name, answer in answers(project).items() if name[0] != "_"})
 
 
+NAMES = ".azuredevops/templates/names.yml"
+LISTED = "- name: environments\n    value: {}\n"
+
+
+def test_pipelines_that_named_all_environments_go_on_and_those_of_a_new_project_name_dev(
+    history: Path, tmp_path: Path
+) -> None:
+    project = Start("v0.14.0", {"orchestration": "azure-devops"}).project(history, tmp_path / "project")
+    assert LISTED.partition("\n")[0] not in (project / NAMES).read_text(encoding="utf-8")
+    update(project)
+    assert conflicts(project) == []
+    assert LISTED.format("dev test prod") in (project / NAMES).read_text(encoding="utf-8")
+    assert different(project, fresh_copy(history, project)) == set()
+    new = untouched(history, orchestration="azure-devops")
+    assert LISTED.format("dev") in (new / NAMES).read_text(encoding="utf-8")
+
+
+def test_an_environment_that_a_team_lets_models_go_to_survives_an_update(released: Path, tmp_path: Path) -> None:
+    project = shutil.copytree(untouched(released, orchestration="azure-devops"), tmp_path / "project", symlinks=True)
+    text = (project / NAMES).read_text(encoding="utf-8")
+    (project / NAMES).write_text(text.replace(LISTED.format("dev"), LISTED.format("dev test")), encoding="utf-8")
+    commit_all(project, "test is there")
+    update(project, data={"infrastructure_version": "bicep"}, vcs_ref=copier.VcsRef.CURRENT)
+    assert conflicts(project) == []
+    assert LISTED.format("dev test") + "  - name: infrastructure\n    value: bicep\n" in (project / NAMES).read_text(
+        encoding="utf-8"
+    )
+
+
 # Until v0.3.0 existing workspaces were a question of their own.
 THEN_EXISTING = {name: answer for name, answer in EXISTING.items() if name != "infrastructure_version"} | {
     "workspaces": "existing"
@@ -1030,6 +1059,9 @@ def test_the_old_answers_become_the_new_ones() -> None:
         "existing_cluster": "c",
         "infrastructure_version": "existing",
     }
+    on_azure = kept | {"orchestration": "azure-devops"}
+    assert migrate(on_azure) == on_azure | {"pipeline_environments": "dev test prod"}
+    assert migrate(on_azure | {"pipeline_environments": "dev"}) == on_azure | {"pipeline_environments": "dev"}
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -62,12 +62,14 @@ for option in ("--environment", "--file", "--folder", "--address", "--jobs"):
 parser.add_argument("--required", action="store_true")
 given = parser.parse_args(sys.argv[3:])
 try:
+    from mlops.project import Project
+    system = "azure-devops" if os.environ.get("TF_BUILD") else "github-actions"
+    project = Project(Path.cwd(), "package", "aml-cli-v2", "bicep", orchestration=system)
     if given.verb == "connected":
+        from mlops import orchestration
         from mlops.subscription.connected import connected
-        connected(given.environment, required=given.required)
+        connected(project, orchestration.of(project), given.environment, required=given.required)
     else:
-        from mlops.project import Project
-        project = Project(Path.cwd(), "package", "aml-cli-v2", "bicep")
         if given.verb == "summary":
             from mlops.local.summary import summary
             Path(given.file).write_text(summary(project), encoding="utf-8")
@@ -95,6 +97,7 @@ ANSWERS = tempfile.TemporaryDirectory()
 STAND_IN = """#!/bin/sh
 echo "{program} $*" >> "{folder}/calls.log"
 if [ -s "{folder}/failing" ] && grep -qxF "{program} $*" "{folder}/failing"; then exit 1; fi
+if [ "$TF_BUILD" ] && [ "{program} $3" = "uv connected" ]; then exec "{python}" -B "{folder}/driver.py" "$@"; fi
 case "{program} $3" in
 "uv connected")
   ids="${{AZURE_CLIENT_ID:+1}} ${{AZURE_TENANT_ID:+2}} ${{AZURE_SUBSCRIPTION_ID:+3}}"

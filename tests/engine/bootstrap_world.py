@@ -31,6 +31,21 @@ PIPELINES = (
 )  # fmt: skip
 
 
+TEMPLATE = Path(__file__).parents[2] / "template" / ".azuredevops"
+
+
+def names_file(**values: str) -> str:
+    """The names of a project in Azure DevOps, and what its pipelines know of it."""
+    known = {
+        "project": "a-project",
+        "pool": "",
+        "environments": "dev",
+        "infrastructure": "terraform",
+        "extension": "ml",
+    }
+    return yaml.safe_dump({"variables": [{"name": key, "value": value} for key, value in (known | values).items()]})
+
+
 @pytest.fixture(scope="module")
 def files() -> dict[str, str]:
     """What bootstrap reads of a project: configuration, roles, the workflow of pull requests, the pipelines."""
@@ -39,10 +54,10 @@ def files() -> dict[str, str]:
     found["infrastructure/shared/roles.yml"] = (here / "infrastructure/shared/roles.yml").read_text(encoding="utf-8")
     jobs = {name.lower(): {"name": name} for name in ("Project", "Infrastructure", "Plan")}
     found[".github/workflows/pull-request.yml"] = yaml.safe_dump({"jobs": jobs})
-    names = [{"name": "project", "value": "a-project"}, {"name": "pool", "value": ""}]
-    found[".azuredevops/templates/names.yml"] = yaml.safe_dump({"variables": names})
-    for name in PIPELINES:
-        found[f".azuredevops/{name}.yml"] = "trigger: none\n"
+    # They are the same in all projects, but for the names.
+    for path in TEMPLATE.rglob("*.yml"):
+        found[path.relative_to(TEMPLATE.parent).as_posix()] = path.read_text(encoding="utf-8")
+    found[".azuredevops/templates/names.yml"] = names_file()
     for name in ("dev", "test", "prod"):
         settings = configuration(name, "workspace" if name == "dev" else "registry")
         settings["terraform_state"] |= {"storage_account": f"st{name}", "container": "tfstate"}
@@ -122,8 +137,12 @@ def closed(project: Project) -> Project:
 
 def use_pool(project: Project, pool: str) -> None:
     """Let the pipelines run on agents of one's own."""
-    names = [{"name": "project", "value": "a-project"}, {"name": "pool", "value": pool}]
-    write_yaml(project.root / ".azuredevops" / "templates" / "names.yml", {"variables": names})
+    name_in_pipelines(project, pool=pool)
+
+
+def name_in_pipelines(project: Project, **values: str) -> None:
+    """Write the file with the names in Azure DevOps, some of them with other values."""
+    (project.root / ".azuredevops" / "templates" / "names.yml").write_text(names_file(**values), encoding="utf-8")
 
 
 def granted(cloud: FakeCloud, principal: str) -> set[tuple[str, str]]:

@@ -11,9 +11,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import parse_qsl, unquote
+
+from azure_templates import connections, expanded, jobs, name_of
 
 RESOURCE = "499b84ac-1321-427f-aa17-267ca6975798"
 ORGANISATION, PROJECT, REPOSITORY = "my-org", "Data Science", "a-project"
@@ -76,6 +79,7 @@ def refuse(condition: object, code: int, message: str) -> None:
 class FakeAzureDevOps:
     """One organisation with one project."""
 
+    root: Path = Path()  # where the last command ran: what it pushed are the files there
     organisation: str = ORGANISATION
     project: dict[str, Any] | None = None
     repositories: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -568,11 +572,35 @@ class FakeAzureDevOps:
         number = int(one["--id"])
         assert one["--branch"] == "main"
         given = dict(pair.split("=", 1) for pair in many.get("--parameters", []))
+        self.check_resources(self.pipelines[number], given)
         self.has_run = True
         self.runs.append(
             {"id": self.take_number(), "buildNumber": "1", "definition": {"id": number}, "parameters": given}
         )
         return self.runs[-1]
+
+    def check_resources(self, pipeline: dict[str, Any], given: Mapping[str, str]) -> None:
+        """Refuse a run that names what is not there, or what its pipeline may not use, in any of its stages.
+
+        Stages that a condition skips are among them: what counts is what is left once the templates are expanded.
+        """
+        document = expanded(self.root / pipeline["process"]["yamlFilename"], given, environments="")
+        pools = {str(100 + index): {"name": name} for index, name in enumerate(self.pools)}
+        environments = {str(key): each for key, each in self.environments.items()}
+        there = {"endpoint": self.connections, "environment": environments, "queue": pools}
+        for _, job in jobs(document):
+            named = [("endpoint", name, "service connection") for name in connections(job)]
+            named += [("environment", job["environment"], "environment")] if "environment" in job else []
+            named += [("queue", job["pool"]["name"], "pool")] if "name" in job["pool"] else []
+            for kind, name, word in named:
+                number = next((key for key, each in there[kind].items() if each["name"] == name), "")
+                allowed = self.permissions.get((kind, number), {"all": False, "pipelines": []})
+                missing = (
+                    f"The pipeline is not valid. Job {name_of(job)}: {word} {name} could not be found. The {word} does "
+                    "not exist or has not been authorized for use. For authorization details, refer to "
+                    "https://aka.ms/yamlauthz."
+                )
+                refuse(not number or not (allowed["all"] or pipeline["id"] in allowed["pipelines"]), 400, missing)
 
     def az_repos_policy_build_create(self, one: Mapping[str, str], many: Mapping[str, list[str]], document: Any) -> Any:
         number = self.take_number()

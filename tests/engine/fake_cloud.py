@@ -82,7 +82,7 @@ class FakeCloud:
     ) -> tuple[int, str, str]:
         """Do what `mlops.shell.execute` does."""
         words = [Path(command[0]).name, *command[1:]]
-        self.folder = folder
+        self.folder = self.devops.root = folder
         self.log.append(words)
         line = " ".join(words)
         fails = False

@@ -9,13 +9,24 @@ from typing import Any
 
 import bootstrap_world
 import pytest
-from bootstrap_world import EMPTY, PIPELINES, SYSTEMS, closed, fail, fails, granted, start, use_pool
+from bootstrap_world import (
+    EMPTY,
+    PIPELINES,
+    SYSTEMS,
+    closed,
+    fail,
+    fails,
+    granted,
+    name_in_pipelines,
+    start,
+    use_pool,
+)
 from fake_azure_devops import ACCOUNT, HOST, ME, PROJECT, FakeAzureDevOps
 from fake_azure_devops import RefusedError as DevOpsRefusedError
 from fake_cloud import PERSON, SUBSCRIPTION, TENANT, FakeCloud
 from small_project import write_yaml
 
-from mlops import infrastructure
+from mlops import infrastructure, orchestration
 from mlops.errors import UserError
 from mlops.orchestration.azure_devops.names import Address, Names
 from mlops.orchestration.azure_devops.steps import APPROVAL, BRANCHES, LOCK
@@ -134,6 +145,7 @@ def test_without_a_plan_in_pull_requests_no_connection_is_open_to_every_branch(
     fresh: Project, cloud: FakeCloud
 ) -> None:
     (fresh.root / ".azuredevops" / "infrastructure.yml").unlink()
+    name_in_pipelines(fresh, infrastructure="existing")
     start(fresh)
     assert guards(cloud.devops)["endpoint a-project-dev-read"] == {"main only"}
 
@@ -182,6 +194,127 @@ def test_the_first_run_builds_the_first_environment_when_all_is_ready(fresh: Pro
     assert len(lines) - started == 5
 
 
+# What the pipelines name.
+
+
+def refused(cloud: FakeCloud) -> set[str]:
+    """The pipelines that Azure DevOps starts for no person, no push and no schedule."""
+    found = set()
+    for each in cloud.devops.pipelines.values():
+        try:
+            cloud.devops.check_resources(each, {})
+        except DevOpsRefusedError:
+            found.add(each["name"])
+    return found
+
+
+def test_every_pipeline_starts_when_dev_alone_is_there_and_as_environments_come_and_go(
+    fresh: Project, cloud: FakeCloud
+) -> None:
+    start(fresh)
+    assert refused(cloud) == set()
+    # Months later, one by one; what is made and not named yet changes nothing.
+    for name, listed in (("test", "dev test"), ("prod", "dev test prod")):
+        start(fresh, name)
+        assert refused(cloud) == set()
+        name_in_pipelines(fresh, environments=listed)
+        assert refused(cloud) == set()
+    name_in_pipelines(fresh, environments="dev prod")
+    start(fresh, "test", undo=True)
+    assert refused(cloud) == set()
+    start(fresh, "dev", "prod", undo=True)
+    assert (cloud.devops.environments, cloud.devops.pipelines) == ({}, {})
+
+
+def test_a_run_for_an_environment_that_a_person_asks_for_by_name_is_refused_where_it_is_not_there(
+    fresh: Project, cloud: FakeCloud
+) -> None:
+    start(fresh, "dev", "test")
+    by_name = {each["name"]: each for each in cloud.devops.pipelines.values()}
+    for name in ("infrastructure", "teardown"):
+        cloud.devops.check_resources(by_name[name], {"environment": "test"})  # made, and not named yet
+        with pytest.raises(DevOpsRefusedError, match=r"The pipeline is not valid\. .* a-project-prod"):
+            cloud.devops.check_resources(by_name[name], {"environment": "prod"})
+    for name in ("deliver", "monitor", "rollback"):
+        cloud.devops.check_resources(by_name[name], {"environment": "prod"})  # it says what to do
+
+
+def test_a_name_too_many_starts_nothing_and_says_what_to_do_and_the_next_run_goes_on(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name_in_pipelines(fresh, environments="dev test")
+    start(fresh)
+    assert refused(cloud) == {"deliver", "infrastructure", "train"}
+    said = capsys.readouterr().out
+    assert (
+        "warning: nothing was started, because Azure DevOps refuses each run while the pipelines name test, which is "
+        "not there: `uv run mlops bootstrap --environment test`, or take test out of `environments` in "
+        ".azuredevops/templates/names.yml\n"
+    ) in said
+    assert "builds dev now" not in said
+    assert (cloud.devops.runs, cloud.devops.rights) == ([], {})
+    start(fresh, "dev", "test")
+    assert refused(cloud) == set()
+    assert len(cloud.devops.runs) == 1
+    assert cloud.devops.rights
+
+
+def test_an_environment_that_the_pipelines_name_does_not_go_before_its_name(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh, "dev", "test", "prod")
+    name_in_pipelines(fresh, environments="dev test prod")
+    before = cloud.devops.contents()
+    with pytest.raises(UserError) as error:
+        start(fresh, "test", "prod", undo=True)
+    assert str(error.value) == (
+        "Azure DevOps would refuse each run, because the pipelines name test and prod: first write `dev` as "
+        "`environments` into .azuredevops/templates/names.yml, in a pull request"
+    )
+    assert cloud.devops.contents() == before
+    name_in_pipelines(fresh)
+    start(fresh, "test", "prod", undo=True)
+    assert refused(cloud) == set()
+
+
+NAMES_FILE = ".azuredevops/templates/names.yml"
+
+
+@pytest.mark.parametrize(
+    ("listed", "following", "lines"),
+    [
+        ("dev", {}, []),
+        ("dev  test prod", {"dev": "test", "test": "prod"}, []),
+        ("", {}, [f"{NAMES_FILE}: environments: the key is missing: write `dev` as `environments` into"]),
+        ("test", {}, [f"{NAMES_FILE}: environments: models are trained in dev: write `dev test` as `environments`"]),
+        ("dev staging", {}, [f"{NAMES_FILE}: environments: there is no config/staging.yml: take staging out"]),
+        (
+            "dev prod",
+            {"dev": "test", "test": "prod"},
+            [
+                "config/dev.yml: delivery.next: the pipelines do not name test yet: once `uv run mlops bootstrap "
+                "--environment test` has made it, write `dev test prod` as `environments` into"
+            ],
+        ),
+    ],
+)
+def test_the_lint_compares_what_the_pipelines_name_with_the_configuration(
+    listed: str, following: dict[str, str], lines: list[str], fresh: Project
+) -> None:
+    name_in_pipelines(fresh, environments=listed)
+    for name, other in following.items():
+        file = fresh.root / "config" / f"{name}.yml"
+        write_yaml(file, load_yaml(file) | {"delivery": {"next": other}})
+    found = [str(each) for each in orchestration.of(fresh).findings(fresh)]
+    assert len(found) == len(lines)
+    assert all(one.startswith(other) for one, other in zip(found, lines, strict=True)), found
+
+
+def test_all_environments_go_at_once_with_the_pipelines_that_name_them(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh, "dev", "test", "prod")
+    name_in_pipelines(fresh, environments="dev test prod")
+    start(fresh, "dev", "test", "prod", undo=True)
+    assert cloud.devops.pipelines == {}
+
+
 @pytest.mark.parametrize("create", [False, True])
 def test_without_infrastructure_of_its_own_or_a_new_repository_the_first_run_changes_nothing(
     fresh: Project, cloud: FakeCloud, create: bool
@@ -189,6 +322,7 @@ def test_without_infrastructure_of_its_own_or_a_new_repository_the_first_run_cha
     pushed(cloud)
     if create:
         (fresh.root / ".azuredevops" / "infrastructure.yml").unlink()
+        name_in_pipelines(fresh, infrastructure="existing")
     start(fresh, create_repository=create)
     (run,) = cloud.devops.runs
     assert cloud.devops.pipelines[run["definition"]["id"]]["name"] == "pull-request"
@@ -247,11 +381,11 @@ def test_a_machine_that_is_signed_in_cannot_approve_and_says_so(
     fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cloud.user_type = "servicePrincipal"
-    start(fresh, "prod")
+    start(fresh, "dev", "prod")
     assert guards(cloud.devops)["environment a-project-prod"] == {"main only", "lock"}
     assert "warning: a-project-prod is changed without approval" in capsys.readouterr().out
     assert granted(cloud, PERSON) == set()
-    start(fresh, "prod", yes=False)
+    start(fresh, "dev", "prod", yes=False)
     said = capsys.readouterr().out
     assert "  never  checks of environment a-project-prod: main only, approval by you, one run at a time" in said
     assert "Nothing to do." in said
@@ -286,7 +420,15 @@ def test_a_pool_that_is_not_there_yet_is_named(
     use_pool(fresh, "mlops")
     start(fresh)
     said = [line for line in capsys.readouterr().out.splitlines() if "mlops-dev" in line and "warning" in line]
-    assert said == ["warning: no pipeline may use pool mlops-dev, because there is none"]
+    assert said == [
+        "warning: no pipeline may use pool mlops-dev, because there is none",
+        "warning: nothing was started, because the pipelines name the pool mlops-dev, which is not there: add it in "
+        "the project's settings, under Agent pools, and run this again",
+    ]
+    assert cloud.devops.runs == []
+    cloud.devops.pools = {"mlops-dev": []}
+    start(fresh)
+    assert len(cloud.devops.runs) == 1
 
 
 def test_a_private_network_needs_agents_inside_it(
@@ -693,6 +835,12 @@ def test_the_end_says_what_to_do_next(fresh: Project, cloud: FakeCloud, capsys: 
         "az pipelines run --name infrastructure --folder-path a-project --parameters environment=test action=apply"
     )
     assert f"Next: `{command}`" in said
+    assert said.endswith(
+        "Then, to let models go there, write `dev test` as `environments` into .azuredevops/templates/names.yml, in a "
+        "pull request, beside `delivery.next` in config/\n"
+    )
+    start(fresh)
+    assert "to let models go there" not in capsys.readouterr().out
 
 
 def test_a_dry_run_shows_the_documents_that_it_would_send(

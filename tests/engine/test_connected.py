@@ -77,6 +77,30 @@ def test_a_forgotten_id_is_an_error_in_any_run(
     assert f"dev is not connected to Azure: {missing} is missing: run" in capsys.readouterr().err
 
 
+def test_in_azure_pipelines_what_counts_is_whether_they_name_the_environment(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("GITHUB_ACTIONS")
+    monkeypatch.delenv("GITHUB_OUTPUT")
+    monkeypatch.setenv("TF_BUILD", "True")
+    settings = here / "pyproject.toml"
+    text = settings.read_text(encoding="utf-8").replace("[tool.mlops]", '[tool.mlops]\norchestration = "azure-devops"')
+    settings.write_text(text, encoding="utf-8")
+    names = [{"name": "project", "value": "a-project"}, {"name": "environments", "value": "dev test"}]
+    (here / ".azuredevops" / "templates").mkdir(parents=True)
+    write_yaml(here / ".azuredevops" / "templates" / "names.yml", {"variables": names})
+    assert run("connected", "--environment", "test", "--required") == 0
+    assert run("connected", "--environment", "prod") == 0  # of a schedule
+    remedy = (
+        "it is not in `environments` of .azuredevops/templates/names.yml: run `uv run mlops bootstrap --environment "
+        "prod`, then write `dev test prod` as `environments` into .azuredevops/templates/names.yml, in a pull request, "
+        "see docs/operate.md"
+    )
+    assert remedy in capsys.readouterr().out
+    assert run("connected", "--environment", "prod", "--required") == 1
+    assert f"error: prod is not connected to Azure: {remedy}" in capsys.readouterr().err
+
+
 # Who approves?
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import bootstrap_world
 import pytest
-from bootstrap_world import SYSTEMS, closed, start, use_pool
+from bootstrap_world import SYSTEMS, closed, name_in_pipelines, start, use_pool
 from fake_cloud import SUBSCRIPTION, FakeCloud
 from recorded_azure import HEALTHY, Recorded
 
@@ -32,6 +32,7 @@ def system() -> str:
 def built(fresh: Project, cloud: FakeCloud) -> Project:
     """The project after bootstrap has connected dev and prod."""
     start(fresh, "dev", "prod")
+    name_in_pipelines(fresh, environments="dev prod")
     return fresh
 
 
@@ -352,6 +353,32 @@ def test_prod_without_an_approval_is_named(built: Project, cloud: FakeCloud) -> 
     ((check, finding),) = bad(look(built, "prod"))
     assert (check, finding.text) == ("approvals and branches", "environment a-project-prod lacks: approval by you")
     assert finding.remedy == "`uv run mlops bootstrap --environment prod`"
+
+
+def test_an_environment_that_the_pipelines_name_and_that_is_gone_is_an_error_for_all(
+    built: Project, cloud: FakeCloud
+) -> None:
+    name_in_pipelines(built, environments="dev test prod")
+    ((check, finding),) = bad(look(built))
+    assert (check, finding.level) == ("environments of the pipelines", "error")
+    assert finding.text == (
+        "Azure DevOps refuses each run, because .azuredevops/templates/names.yml has test in `environments`, which is "
+        "not there"
+    )
+    assert finding.remedy == "`uv run mlops bootstrap --environment test`, or take test out, in a pull request"
+
+
+def test_an_environment_that_is_there_and_that_no_pipeline_names_gets_no_model(built: Project) -> None:
+    name_in_pipelines(built, environments="dev")
+    ((check, finding),) = bad(look(built, "prod"))
+    assert (check, finding.level, finding.text) == (
+        "environments of the pipelines", "warning", "no model goes to prod",
+    )  # fmt: skip
+    assert finding.remedy == (
+        "once its workspace is built, write `dev prod` as `environments` into .azuredevops/templates/names.yml, in a "
+        "pull request"
+    )
+    assert bad(look(built, "dev")) == []
 
 
 def test_before_bootstrap_it_says_what_is_missing_and_does_not_fail(fresh: Project, cloud: FakeCloud) -> None:

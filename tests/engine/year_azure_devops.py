@@ -6,8 +6,9 @@ files: bootstrap makes that, so its code is asked here.
 
 import contextlib
 import os
+import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, ClassVar
 
 import year_upkeep
 from azure_runs import LOST, REASONS, Agent, Job, JobRun, PipelineRun, environment_of, parameters_of
-from azure_templates import PipelineError, expanded, load, script, steps
+from azure_templates import ALL_ENVIRONMENTS, PipelineError, expanded, load, script, steps
 from fake_azure_devops import RUN, FakeAzureDevOps
 from scripts import AZURE_TOOLS, Mlops, Step, told
 from year_pipelines import WITHOUT_AZURE
@@ -186,18 +187,18 @@ def with_added(folder: Path) -> None:
 
 def after(text: str, last: str, added: str, name: str) -> str:
     """Let the stages of an environment, which come after a last one, come after an added one, too."""
-
-    def hands_on(environment: str) -> str:
-        return f"eq(dependencies.{environment}.outputs['{environment}.{environment}.deliver.next'], '{name}')"
-
-    sees = f"eq(dependencies.{added}_look.outputs['{added}_look.look.next'], '{name}')"
-    for old, more in (
-        (f"        - {last}_look\n        - {last}\n", f"        - {added}_look\n        - {added}\n"),
-        (hands_on(last), f",\n        {sees},\n        {hands_on(added)}"),
-    ):
-        assert text.count(old) == 1, old
-        text = text.replace(old, old + more)
+    sees = f"eq(dependencies.{{0}}_look.outputs['{{0}}_look.look.next'], '{name}')"
+    hands_on = f"eq(dependencies.{{0}}.outputs['{{0}}.{{0}}.deliver.next'], '{name}')"
+    for lines in (("{}_look", "{}"), (sees, hands_on)):
+        old, more = ([f"- {line.format(each)}" for line in lines] for each in (last, added))
+        text, times = re.subn(rf"( +){re.escape(old[0])}\n +{re.escape(old[1])}\n", _followed_by(more), text)
+        assert times == 1, old
     return text
+
+
+def _followed_by(lines: list[str]) -> Callable[[re.Match[str]], str]:
+    """What is found, and the lines with its indentation after it."""
+    return lambda found: found[0] + "".join(f"{found[1]}{line}\n" for line in lines)
 
 
 class YearOnAzureDevOps(YearWithUpkeep):
@@ -312,4 +313,4 @@ class YearOnAzureDevOps(YearWithUpkeep):
 @cache
 def document_of(file: Path, parameters: tuple[tuple[str, Any], ...], reason: str) -> dict[str, Any]:
     """Return a pipeline with values for its parameters."""
-    return expanded(file, dict(parameters), reason)
+    return expanded(file, dict(parameters), reason, environments=f"{ALL_ENVIRONMENTS} {ADDED}")

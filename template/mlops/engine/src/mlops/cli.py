@@ -114,7 +114,7 @@ def lint() -> None:
     from mlops.project import Project
 
     project = Project.load()
-    findings = find_errors(project, parallel=True) + orchestration.of(project).stale_copies(project)
+    findings = find_errors(project, parallel=True) + orchestration.of(project).findings(project)
     for finding in findings:
         print(finding)
     if findings:
@@ -458,12 +458,13 @@ def connected(
     environment: EnvironmentOption = "",
     required: Annotated[bool, typer.Option("--required", help="Fail when it is not.")] = False,
 ) -> None:
-    """Look, in a pipeline, whether its environment has the ids to sign in to Azure with."""
+    """Look, in a pipeline, whether it can sign in to Azure for its environment."""
+    from mlops import orchestration
     from mlops.project import Project
     from mlops.subscription.connected import connected as look
 
     project = Project.load()
-    look(environment or project.first_environment, required=required)
+    look(project, orchestration.of(project), environment or project.first_environment, required=required)
 
 
 @app.command(rich_help_panel=UPKEEP)
@@ -639,7 +640,7 @@ def workflows(
     from mlops.project import Project
 
     project = Project.load()
-    if existing and not orchestration.of(project).stale_copies(project):
+    if existing and not orchestration.of(project).findings(project):
         print("Nothing of the project at the top of the repository is out of date.", flush=True)
         return
     orchestration.of(project).write_copies(project)

@@ -20,6 +20,7 @@ from mlops.shell import Shell
 from mlops.subscription.account import NOT_FOUND, REMEDIES
 from mlops.subscription.checks import Check, Context, Finding, error, ok, warning
 from mlops.subscription.checks.tools import Tool
+from mlops.subscription.choices import Gap
 from mlops.subscription.steps import (
     BOOTSTRAP_TAGS,
     Cloud,
@@ -34,7 +35,7 @@ from mlops.subscription.steps import (
 CUSTOM_SUBJECT = "actions/oidc/customization/sub"
 ISSUER = "https://token.actions.githubusercontent.com"
 REQUIRED_JOBS = ("Project", "Infrastructure")
-VARIABLES = ("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_SUBSCRIPTION_ID")
+VARIABLES = github_run.IDS
 
 # An environment has no tags: this variable records that `bootstrap` made it.
 MARK, MARK_VALUE = "MLOPS_CREATED_BY", BOOTSTRAP_TAGS["created_by"]
@@ -75,6 +76,10 @@ class GitHubActions:
             "runner": check_runner,
         }
 
+    def find_gap(self, project: Project, environment: str) -> Gap | None:
+        """Return which ids of the environment this run of GitHub Actions does not have."""
+        return github_run.find_gap()
+
     def check_approval(self, project: Project, environment: str) -> None:
         """Look whether the environment has reviewers, as a run of GitHub Actions.
 
@@ -95,7 +100,7 @@ class GitHubActions:
         """Write the workflows and settings that GitHub reads at the top of the repository alone."""
         monorepo.write_copies(project)
 
-    def stale_copies(self, project: Project) -> list[LintFinding]:
+    def findings(self, project: Project) -> list[LintFinding]:
         """Return which of those are not what the project's files say."""
         return monorepo.stale_copies(project)
 

@@ -13,11 +13,22 @@ from mlops.orchestration.comment import Comment, NotAllowedError
 from mlops.project import Project
 from mlops.shell import Shell
 from mlops.subscription.account import REMEDIES
+from mlops.subscription.choices import Gap
+
+IDS = ("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_SUBSCRIPTION_ID")
+"""The variables that an environment on GitHub has, and its jobs sign in to Azure with."""
 
 REFUSED = r"Resource not accessible by|is locked"
 
 # Only what a workflow opened, so that no issue of a person's with the same title is overwritten.
 AUTHOR = "github-actions"
+
+
+def find_gap() -> Gap | None:
+    """Return which ids this run does not have, None for none."""
+    missing = [name for name in IDS if not os.environ.get(name)]
+    lacks = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
+    return Gap(lacks, partial=len(missing) < len(IDS)) if missing else None
 
 
 class GitHubComments:

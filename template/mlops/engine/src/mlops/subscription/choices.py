@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from mlops.config import EnvironmentConfig
 from mlops.definitions.base import Finding
@@ -133,6 +133,20 @@ class Issues(Protocol):
         """Close it, with a last word."""
 
 
+class Gap(NamedTuple):
+    """What a run of the workflows lacks to sign in to Azure.
+
+    Attributes:
+        lacks: What is missing, as the beginning of a sentence.
+        then: What to do after `bootstrap`, as the end of one.
+        partial: Whether some of it is there, so that it is a mistake in any run.
+    """
+
+    lacks: str
+    then: str = ""
+    partial: bool = False
+
+
 class Orchestration(Protocol):
     """Where the workflows run."""
 
@@ -146,6 +160,9 @@ class Orchestration(Protocol):
 
     def checks(self) -> Mapping[str, Check]:
         """Return the checks of the doctor, in order, for the workflows. An error of theirs is a warning."""
+
+    def find_gap(self, project: Project, environment: str) -> Gap | None:
+        """Return what this run of the workflows lacks to sign in to Azure for an environment, None for nothing."""
 
     def check_approval(self, project: Project, environment: str) -> None:
         """Look, in a run of the workflows, whether changes of the environment need an approval.
@@ -171,8 +188,10 @@ class Orchestration(Protocol):
             UserError: A file of another origin is in the way, or one of the project cannot be read.
         """
 
-    def stale_copies(self, project: Project) -> list[Finding]:
-        """Return which of the files that `write_copies` wrote are not what the project says today.
+    def findings(self, project: Project) -> list[Finding]:
+        """Return what is wrong in the files of the workflows, as far as no account is needed to see it.
+
+        On GitHub: which of the files that `write_copies` wrote are not what the project says today.
 
         Raises:
             UserError: As in `write_copies`.

@@ -1,31 +1,30 @@
-"""Whether a pipeline has the ids to sign in to Azure with: a new repository has none, and must not fail for that."""
-
-import os
+"""Whether a pipeline can sign in to Azure: in a new repository none can, and must not fail for that."""
 
 from mlops.errors import UserError
 from mlops.outputs import annotate, set_outputs
+from mlops.project import Project
+from mlops.subscription.choices import Orchestration
 
-IDS = ("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_SUBSCRIPTION_ID")
 
-
-def connected(environment: str, *, required: bool) -> None:
+def connected(project: Project, orchestration: Orchestration, environment: str, *, required: bool) -> None:
     """Set the output `azure`, and say how to connect an environment that is not.
 
     Args:
+        project: The project.
+        orchestration: The project's choice.
         environment: The environment's name.
         required: Whether to fail, because a user requested this run.
 
     Raises:
-        UserError: Some ids are missing, or all of them and they are required.
+        UserError: A part of what it takes is missing, or all of it and it is required.
     """
-    missing = [name for name in IDS if not os.environ.get(name)]
-    if not missing:
+    gap = orchestration.find_gap(project, environment)
+    if gap is None:
         set_outputs(azure=True)
         return
     title = f"{environment} is not connected to Azure"
-    lacks = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
-    remedy = f"{lacks}: run `uv run mlops bootstrap --environment {environment}`, see docs/operate.md"
-    if required or len(missing) < len(IDS):
+    remedy = f"{gap.lacks}: run `uv run mlops bootstrap --environment {environment}`{gap.then}, see docs/operate.md"
+    if required or gap.partial:
         raise UserError(f"{title}: {remedy}")
     set_outputs(azure=False)
     annotate("notice", f"{title}, nothing to do", remedy)

@@ -1,15 +1,20 @@
 """Azure DevOps: project, repository, pipelines and what they may use, made and checked; and a run from within."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from mlops.config import EnvironmentConfig
+from mlops.config import EnvironmentConfig, read_environment
 from mlops.definitions.base import Finding as LintFinding
+from mlops.errors import UserError
 from mlops.orchestration.azure_devops import checks, run
+from mlops.orchestration.azure_devops.names import NAMES, Names
 from mlops.orchestration.azure_devops.repository import AzureRepos
 from mlops.orchestration.comment import keep_comment
 from mlops.project import Project
 from mlops.subscription.checks import Check
 from mlops.subscription.checks.tools import Tool
+from mlops.subscription.choices import Gap
 from mlops.subscription.steps import Cloud
 
 
@@ -33,9 +38,17 @@ class AzureDevOps:
             "trust in Azure DevOps": checks.check_trust,
             "approvals and branches": checks.check_guards,
             "pipelines": checks.check_pipelines,
+            "environments of the pipelines": checks.check_environments,
             "agents": checks.check_agents,
             "runs": checks.check_runs,
         }
+
+    def find_gap(self, project: Project, environment: str) -> Gap | None:
+        """Return that the pipelines may not name the environment, if it is so."""
+        names = Names(project)
+        if environment in names.listed:
+            return None
+        return Gap(f"it is not in `environments` of {NAMES}", f", then {names.edit(environment)}")
 
     def check_approval(self, project: Project, environment: str) -> None:
         """Look whether the environment has an approval, as a run of Azure Pipelines.
@@ -57,6 +70,27 @@ class AzureDevOps:
         """Say that there is nothing to copy: a pipeline is made for the file where it is."""
         print("Azure Pipelines runs the files where they are: nothing is copied.", flush=True)
 
-    def stale_copies(self, project: Project) -> list[LintFinding]:
-        """Return none, as there are no copies."""
-        return []
+    def findings(self, project: Project) -> list[LintFinding]:
+        """Return where the environments that the pipelines name are not those of the configuration."""
+        names, file = Names(project), Path(NAMES)
+        if not names.listed:
+            return [LintFinding(file, "environments", f"the key is missing: {names.edit(project.first_environment)}")]
+        found = [
+            LintFinding(file, "environments", f"there is no config/{each}.yml: take {each} out, or restore that file")
+            for each in names.listed
+            if each not in project.environments
+        ]
+        if (first := project.first_environment) not in names.listed:
+            found.append(LintFinding(file, "environments", f"models are trained in {first}: {names.edit(first)}"))
+        for each in project.environments:
+            # An error in the file is a finding of its own.
+            with contextlib.suppress(UserError):
+                config, _ = read_environment(project, each)
+                following = config.delivery.next if config else ""
+                if following and following in project.environments and following not in names.listed:
+                    text = (
+                        f"the pipelines do not name {following} yet: once `uv run mlops bootstrap --environment "
+                        f"{following}` has made it, {names.edit(following)}; until then this is empty"
+                    )
+                    found.append(LintFinding(Path("config", f"{each}.yml"), "delivery.next", text))
+        return found

@@ -203,6 +203,22 @@ def check_pipelines(context: Context) -> Iterator[Finding]:
         yield ok(f"{len(known)} pipelines in folder {devops.names.prefix}")
 
 
+def check_environments(context: Context) -> Iterator[Finding]:
+    """Compare the environments that the pipelines name with those that are there."""
+    devops, own = repository(context), context.config.environment
+    names, known = devops.names, devops.pipelines()
+    if not known:
+        return
+    absent = [name for name in names.listed if not devops.is_made(name)]
+    for name in filter(own.__ne__, absent):  # what the environment itself lacks, the checks before have said
+        text = f"Azure DevOps refuses each run, because {NAMES} has {name} in `environments`, which is not there"
+        yield error(text, f"`uv run mlops bootstrap --environment {name}`, or take {name} out, in a pull request")
+    if own not in names.listed and devops.is_made(own):
+        yield warning(f"no model goes to {own}", f"once its workspace is built, {names.edit(own)}")
+    elif not absent:
+        yield ok(f"the pipelines name {', '.join(names.listed)}")
+
+
 def _pipeline(context: Context, devops: AzureRepos, name: str, found: dict[str, Any]) -> Iterator[Finding]:
     """Compare a pipeline with its file; one of a person's own is no concern."""
     again, delete = context.command("bootstrap"), "delete it in Azure DevOps"

@@ -111,6 +111,18 @@ class Names:
         pool = self._variables.get("pool")
         return f"{pool}-{name}" if pool else ""
 
+    @property
+    def listed(self) -> list[str]:
+        """The environments that a model may go to; the stages of all others are left out before a run starts."""
+        return self._variables.get("environments", "").split()
+
+    def edit(self, *names: str) -> str:
+        """Return how to let models go to more environments, in the order of the project."""
+        order = self._project.environments
+        given = dict.fromkeys((*self.listed, *names))
+        wanted = sorted(given, key=lambda each: order.index(each) if each in order else len(order))
+        return f"write `{' '.join(wanted)}` as `environments` into {NAMES}, in a pull request"
+
     def environment(self, name: str) -> str:
         """Return what the approvals and the lock of an environment belong to."""
         return f"{self.prefix}-{name}"

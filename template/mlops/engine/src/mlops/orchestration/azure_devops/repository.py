@@ -64,6 +64,8 @@ class AzureRepos(Checkout):
                 "to be the top of a repository of its own, of which a project of Azure DevOps holds several"
             )
         self._check_pipelines()
+        if self.undo:
+            self._check_listed()
         if self.create:
             self._check_git()
         new = "" if self.repository or self.undo else ", new and private"
@@ -143,17 +145,23 @@ class AzureRepos(Checkout):
     def advice(self, *, provisions: bool) -> list[str]:
         """Return the next commands; the first run builds the first environment, the rest is started manually."""
         if not provisions:
-            return [f"Next: `{self.run_command('train')}`"]
+            return [f"Next: `{self.run_command('train')}`", *self._advice_on_models()]
         lines = ["New rights need some minutes to arrive: repeat a run that stops with 403 or AADSTS."]
         for name in self.environments:
-            if name == self.cloud.project.first_environment and self.pushed:
+            if name == self.cloud.project.first_environment and self.pushed and steps.has_run(self):
                 lines.append(
                     f"Azure Pipelines builds {name} now, trains and deploys the first model: `az pipelines runs list`. "
                     f"If nothing starts: {NO_AGENTS}"
                 )
             else:
                 lines.append(f"Next: `{self.run_command('infrastructure', environment=name, action='apply')}`")
-        return lines
+        return [*lines, *self._advice_on_models()]
+
+    def _advice_on_models(self) -> list[str]:
+        """Return how to let models go to what is new."""
+        new = [name for name in self.environments if name not in self.names.listed]
+        edit = f"Then, to let models go there, {self.names.edit(*new)}, beside `delivery.next` in config/"
+        return [edit] if new else []
 
     def run_command(self, pipeline: str, **parameters: str) -> str:
         """Return the command that starts a pipeline; in the project's folder `az` finds the organisation itself."""
@@ -272,6 +280,16 @@ class AzureRepos(Checkout):
                     f"names of its own (`project` in {NAMES})"
                 )
 
+    def _check_listed(self) -> None:
+        """Look whether what is to go is named by pipelines that stay."""
+        kept = [name for name in self.names.listed if name not in self.environments]
+        gone = [name for name in self.names.listed if name in self.environments]
+        if self.cloud.project.first_environment in kept and gone and self.used_elsewhere():
+            raise UserError(
+                f"Azure DevOps would refuse each run, because the pipelines name {' and '.join(gone)}: first write "
+                f"`{' '.join(kept)}` as `environments` into {NAMES}, in a pull request"
+            )
+
     def branches(self) -> list[str]:
         """Return the names of the branches in Azure DevOps."""
         if self.repository is None:
@@ -307,6 +325,13 @@ class AzureRepos(Checkout):
         """Return an environment of the project of Azure DevOps, None when there is none."""
         found = self.api.items("_apis/pipelines/environments", {"name": name}) if self.project else []
         return next((each for each in found if each["name"] == name), None)
+
+    def is_made(self, name: str) -> bool:
+        """Return whether the pipelines can name an environment: it is there, and so are its connections."""
+        connections = (self.names.connection(name), self.names.connection(name, reads=True))
+        return all(map(self.find_environment, self.names.environments(name))) and all(
+            map(self.find_connection, connections)
+        )
 
     def find_connection(self, name: str) -> Any:
         """Return a service connection, None when there is none."""

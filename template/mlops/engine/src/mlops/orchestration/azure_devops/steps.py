@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from mlops.errors import CommandError, UserError
 from mlops.orchestration.azure_devops.api import AREA_NAMESPACE, ENVIRONMENT_ROLES, GIT_NAMESPACE
-from mlops.orchestration.azure_devops.names import FOLDER
+from mlops.orchestration.azure_devops.names import FOLDER, NAMES
 from mlops.orchestration.checkout import BRANCH
 from mlops.subscription.account import write_document
 from mlops.subscription.steps import (
@@ -626,6 +626,13 @@ def policies(devops: "AzureRepos", pipeline: int) -> list[dict[str, Any]]:
     return [each for each in found if str(each["settings"].get("buildDefinitionId")) == str(pipeline)]
 
 
+def has_run(devops: "AzureRepos") -> bool:
+    """Return whether one of the project's pipelines has run."""
+    ids = [str(each["id"]) for each in own_pipelines(devops).values()]
+    wanted = {"definitions": ",".join(ids), "$top": 1}
+    return bool(ids) and bool(devops.api.items("_apis/build/builds", wanted))
+
+
 @dataclass
 class FirstRun(Step):
     """The first run, which builds the first environment, and without which the account of the pipelines is missing."""
@@ -639,9 +646,7 @@ class FirstRun(Step):
 
     def done(self) -> bool:
         """Return whether one of the pipelines has run."""
-        ids = [str(each["id"]) for each in own_pipelines(self.devops).values()]
-        wanted = {"definitions": ",".join(ids), "$top": 1}
-        return bool(ids) and bool(self.devops.api.items("_apis/build/builds", wanted))
+        return has_run(self.devops)
 
     def make(self) -> None:
         """Start it."""
@@ -649,10 +654,34 @@ class FirstRun(Step):
         known = devops.pipelines()
         if not devops.cloud.dry_run and self._pipeline not in known:
             raise SkippedError(f"nothing was started, because {NOT_PUSHED}")
+        if not devops.cloud.dry_run:
+            self._check_names()
         number = str(known[self._pipeline]["id"]) if known else f"ID_OF_{self._pipeline.upper()}"
         more = ("--parameters", *self._parameters) if self._parameters else ()
         start = ("az", "pipelines", "run", "--id", number, "--branch", BRANCH, *more)
         devops.run(*start, *devops.scope, "--output", "none")
+
+    def _check_names(self) -> None:
+        """Look whether Azure DevOps would refuse the run for what its pipeline names.
+
+        Raises:
+            SkippedError: It would.
+        """
+        devops = self.devops
+        first = devops.cloud.project.first_environment
+        for name in dict.fromkeys((first, *devops.names.listed)):
+            if not devops.is_made(name):
+                more = "" if name == first else f", or take {name} out of `environments` in {NAMES}"
+                raise SkippedError(
+                    f"nothing was started, because Azure DevOps refuses each run while the pipelines name {name}, "
+                    f"which is not there: `uv run mlops bootstrap --environment {name}`{more}"
+                )
+            pool = devops.names.pool(name)
+            if pool and devops.find_pool(pool) is None:
+                raise SkippedError(
+                    f"nothing was started, because the pipelines name the pool {pool}, which is not there: add it in "
+                    "the project's settings, under Agent pools, and run this again"
+                )
 
     @property
     def _pipeline(self) -> str:
@@ -688,7 +717,7 @@ class _Rights(Step):
                 return dict(account)
             if attempt == 0:
                 print("  the account of the pipelines is not there yet: waiting, some minutes at most", flush=True)
-            if not self.devops.pipelines():
+            if not has_run(self.devops):
                 break
             time.sleep(PAUSE_SECONDS)
             self.devops.forget_answers()
