@@ -13,6 +13,8 @@ class Bug(NamedTuple):
     old: str
     new: str
     breaks: str
+    way: str = ""
+    """What has to run the verbs: by default the system whose file it is, or none."""
 
     def in_text(self, text: str) -> str:
         """Return the text with the error."""
@@ -428,7 +430,13 @@ BUGS = {
         "    permissions:\n      contents: read\n      issues: write\n    outputs:",
         "where there is a token",
     ),
+    "an older run builds over a newer one": Bug(
+        "infrastructure.order", "if is_newer(last, run):", "if False:", "went back from change", "github"
+    ),
     # The pipelines of Azure DevOps that do.
+    "a run that builds is not noted": Bug(
+        "infrastructure.order", "if last != run:", "if False:", "went back from change", "azure-devops"
+    ),
     "a stage applies what was only planned": Bug(
         "pipelines/infrastructure.yml",
         "and(succeeded(), or(eq('${{ parameters.action }}', 'apply'),",

@@ -1,4 +1,4 @@
-"""Which run of the pipelines was the last one to change an environment's resources, so that no older one comes after it.
+"""Which run of the pipelines was the last to change an environment's resources, so that no older one comes after it.
 
 A run may wait for its approval while a newer one is applied, and a person may run all jobs of an old run again: both
 have the code of their own commit. The last run is noted in a tag of the identity that the environment's workflows sign
@@ -39,7 +39,7 @@ def take_turn(project: Project, config: EnvironmentConfig) -> bool:
             number, own = (each.rpartition("#")[2] for each in (last, run))
             raise UserError(
                 f"run {number} is newer than this one, {own}, and has changed {config.environment} already: nothing "
-                "was changed; reject older runs that still wait and approve the newest, or start a new run, which takes "
+                "was changed; reject what waits of older runs, and approve the newest or start a new one, which takes "
                 "what the branch has now; what is to go back, a commit reverts"
             )
         if last != run:
