@@ -88,6 +88,13 @@ BUGS = {
     "a run that waited brings its code back": Bug(
         "verbs.models", "if is_newer(run, run_key()) and made", "if False and made", "went back to the code"
     ),
+    "a run that is run again brings its code with a new version": Bug(
+        "verbs.candidate",
+        "next((each for each in models if each.version == serving), None)",
+        "None",
+        "went back to the code",
+        "github",
+    ),
     # The look before an approval.
     "a look does not see other code": Bug(
         "verbs.online",

@@ -97,8 +97,8 @@ class People:
     passed: dict[str, set[str]] = field(default_factory=lambda: {each: set() for each in CHAIN})  # hashes
     deliveries: int = 0  # and other runs of pipelines
     undone: int = 0  # how many pushes were undone
-    # The newest run after which an environment had all that it brought, what that was beside the model, its version.
-    newest: dict[str, tuple[int, str, int]] = field(default_factory=dict)
+    # The newest run after which an environment had all that it brought, and what that was beside the model.
+    newest: dict[str, tuple[int, str]] = field(default_factory=dict)
     chain: tuple[str, ...] = CHAIN
 
     def change_code(self) -> None:
