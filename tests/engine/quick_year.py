@@ -1,8 +1,7 @@
 """What thousands of verbs of a year do again with the same files, done once; what they return stays the same."""
 
-import os
 import pickle
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -10,11 +9,15 @@ from typing import Any, TypeVar
 import pytest
 
 from mlops import config, definitions
+from mlops.fingerprint import fingerprint, setup_fingerprint
 from mlops.project import Project
 
 Copied = TypeVar("Copied")
 
 _KNOWN: dict[Hashable, Any] = {}
+
+MOST = 20_000
+"""How many results are remembered, so that ten thousand years need no more memory than a hundred."""
 
 
 def copied(value: Copied) -> Copied:
@@ -23,10 +26,13 @@ def copied(value: Copied) -> Copied:
     return result
 
 
-def hasten(project: Project, patch: pytest.MonkeyPatch) -> None:
-    """Remember what files with the same content come to."""
+def hasten(project: Project, patch: pytest.MonkeyPatch, written: Callable[[], Hashable]) -> None:
+    """Remember what files come to; `written` says what all but the data are, None while they are written."""
     schema, endpoint = project.module("core.schema").Schema, project.module("core.endpoint")
     load, sample_request = schema.load, endpoint.sample_request
+
+    def once(key: Hashable, make: Callable[[], Any]) -> Any:
+        return make() if written() is None else _once((project.root, written(), key), make)
 
     def load_schema(path: Path, *tasks: Any) -> Any:
         return _once(("schema", str(path), _content(Path(path)), *map(tuple, tasks)), lambda: load(path, *tasks))
@@ -38,48 +44,42 @@ def hasten(project: Project, patch: pytest.MonkeyPatch) -> None:
     read_environment, order = config.read_environment, Project.environments.fget
 
     def environment(project: Project, name: str) -> Any:
-        key = ("environment", project, name, _content(project.root / "config" / f"{name}.yml"))
-        return _once(key, lambda: read_environment(project, name))
+        return once(("environment", project, name), lambda: read_environment(project, name))
 
     def environments(project: Project) -> list[str]:
-        files = frozenset(entry.name for entry in os.scandir(project.root / "config"))
-        return [*_once(("environments", project, files), lambda: order(project))]
+        return [*once(("environments", project), lambda: order(project))]
+
+    def definition(name: str, read: Callable[..., Any]) -> Callable[..., Any]:
+        def remembered(of: Any, *configs: Any) -> Any:
+            key = (name, of.project, *(each.environment for each in configs))
+            return once(key, lambda: read(of, *configs))
+
+        return remembered
+
+    def of_commit(make: Callable[..., str]) -> Callable[..., str]:
+        return lambda project, config: once((make.__name__, project, config.environment), lambda: make(project, config))
 
     patch.setattr("mlops.config.read_environment", environment)
     patch.setattr(Project, "environments", property(environments))
     kind = type(definitions.of(project))
     for name in ("pipeline", "online_deployment"):
-        patch.setattr(kind, name, _definition(name, getattr(kind, name)))
+        patch.setattr(kind, name, definition(name, getattr(kind, name)))
+    for module, make in (
+        ("models", fingerprint),
+        ("online", fingerprint),
+        ("models", setup_fingerprint),
+        ("candidate", setup_fingerprint),
+    ):
+        patch.setattr(f"mlops.verbs.{module}.{make.__name__}", of_commit(make))
     patch.setattr("mlops.project.copy", SimpleNamespace(deepcopy=copied))
     patch.setattr(schema, "load", load_schema)
     patch.setattr(endpoint, "sample_request", request)
 
 
-def _definition(name: str, read: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a method that reads a definition, for the whole project or for one environment."""
-
-    def definition(of: Any, *configs: Any) -> Any:
-        project: Project = of.project
-        environments = [each.environment for each in configs] or project.environments[:1]
-        files = [
-            *_once(("files", project.root), lambda: [*_files(project)]),
-            *(project.root / "config" / f"{each}.yml" for each in environments),
-        ]
-        content = hash(b"\0".join(map(_content, files)))
-        return _once((name, project, *environments, content), lambda: read(of, *configs))
-
-    return definition
-
-
-def _files(project: Project) -> Iterator[Path]:
-    for folder in (project.root / "mlops", project.root / "data-science" / "environment"):
-        for path in sorted(folder.rglob("*")):
-            if path.suffix in (".yml", ".py") and path.is_file():
-                yield path
-
-
 def _once(key: Hashable, make: Callable[[], Any]) -> Any:
     if key not in _KNOWN:
+        if len(_KNOWN) > MOST:
+            _KNOWN.clear()
         _KNOWN[key] = make()
     return _KNOWN[key]
 

@@ -601,21 +601,33 @@ def older_run_waits(runs: Runs, page: Path) -> None:
         assert outputs(page)["deliver"] == expected
 
 
+def train_again(runs: Runs, azure: FakeAzure, version: str, sha256: str) -> None:
+    """All jobs of a run that has begun run again: there is another version, and it serves in dev."""
+    if version != "1":
+        register(azure, version, sha256=sha256)
+        verbs.deliver(runs.at("dev"), model_version=version)
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
 def test_a_run_that_waited_while_a_newer_one_found_all_there_is_refused(
-    runs: Runs, azure: FakeAzure, page: Path, sha256: str
+    runs: Runs, azure: FakeAzure, page: Path, sha256: str, version: str
 ) -> None:
+    """Also with a version that no newer run has had: it would bring its old code, too."""
     older_run_waits(runs, page)
     runs.begin(10, 5)
+    train_again(runs, azure, version, sha256)
     session, before = runs.at("test"), azure.load()
-    words = failure(lambda: verbs.deliver(session, model_version="1", sha256=sha256))
+    words = failure(lambda: verbs.deliver(session, model_version=version, sha256=sha256))
     assert words.startswith("run 11 is newer than this one, and has passed version 1 on to test with other code")
-    assert failure(lambda: look("test", model_version="1")) == words
+    assert "approve that run or, if it is over or was rejected, start a new delivery" in words
+    assert failure(lambda: look("test", model_version=version)) == words
     assert azure.load() == before
     # What it would pass on again is not newer, either.
-    verbs.deliver(runs.at("dev"), model_version="1")
-    assert words == failure(lambda: verbs.deliver(runs.at("test"), model_version="1", sha256=sha256))
+    verbs.deliver(runs.at("dev"), model_version=version)
+    assert words == failure(lambda: verbs.deliver(runs.at("test"), model_version=version, sha256=sha256))
 
 
+@pytest.mark.parametrize("version", ["1", "2"])
 @pytest.mark.parametrize(
     ("number", "machines", "options"),
     [
@@ -628,16 +640,25 @@ def test_a_run_that_waited_while_a_newer_one_found_all_there_is_refused(
     ],
 )
 def test_a_delivery_that_is_meant_is_not_refused_because_a_newer_run_passed(
-    runs: Runs, azure: FakeAzure, page: Path, monkeypatch: pytest.MonkeyPatch, number: int, machines: int, options: dict
+    runs: Runs,
+    azure: FakeAzure,
+    page: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sha256: str,
+    number: int,
+    machines: int,
+    options: dict,
+    version: str,
 ) -> None:
     older_run_waits(runs, page)
     runs.begin(number, machines)
+    train_again(runs, azure, version, sha256)
     if not number:
         for name in ("GITHUB_RUN_ID", "BUILD_BUILDID"):
             monkeypatch.delenv(name, raising=False)
     session = runs.at("test")
-    verbs.deliver(session, model_version="1", **options)
-    assert list(serves(session)[1].values()) == ["1"]
+    verbs.deliver(session, model_version=version, **options)
+    assert list(serves(session)[1].values()) == [version]
 
 
 def test_a_repository_that_moved_to_where_runs_are_counted_anew_delivers(

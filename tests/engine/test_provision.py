@@ -12,6 +12,7 @@ from recorded_azure import (
     ML,
     PERSON,
     PRINCIPAL,
+    SCOPE,
     SUBSCRIPTION,
     TOOLS,
     Recorded,
@@ -35,7 +36,7 @@ Provision = Callable[..., int]
 
 @pytest.fixture(autouse=True)
 def no_other_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ARM_USE_OIDC", "ARM_SUBSCRIPTION_ID"):
+    for name in ("ARM_USE_OIDC", "ARM_SUBSCRIPTION_ID", "GITHUB_RUN_ID", "BUILD_BUILDID"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -64,6 +65,107 @@ def provision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recorded: Recorde
         return 0
 
     return run
+
+
+# Which run comes after which.
+
+IDENTITY = f"{SCOPE}/resourceGroups/rg-deploy/x/id-deploy-dev"
+NO_RIGHT = Refusal("(AuthorizationFailed) The client does not have authorization to perform the action.")
+IDENTITY_SHOW = "az identity show --name id-deploy-dev --resource-group"
+SYSTEMS = {"GITHUB_RUN_ID": "GITHUB_SERVER_URL", "BUILD_BUILDID": "SYSTEM_COLLECTIONURI"}
+
+
+@pytest.fixture
+def by_run(provision: Provision, recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> Provision:
+    """Run `mlops provision` as a run of a number, after the last one of another number."""
+
+    def run(infrastructure: str, number: int, last: int, *words: str, variable: str = "GITHUB_RUN_ID") -> int:
+        monkeypatch.setenv(SYSTEMS[variable], "https://server/")
+        monkeypatch.setenv(variable, str(number))
+        tags = {"tags": {"mlops-last-apply": f"https://server/#{last}", "a": "tag of a person's"}} if last else {}
+        recorded.answers["az identity show"] = {"principalId": PRINCIPAL, "id": IDENTITY, **tags}
+        return provision(infrastructure, *words)
+
+    return run
+
+
+def changed(recorded: Recorded) -> list[str]:
+    """What was changed in Azure, or would be."""
+    return recorded.ran(" apply ", "deployment sub create", "tag update")
+
+
+@pytest.mark.parametrize("variable", SYSTEMS)
+@pytest.mark.parametrize("infrastructure", TOOLS)
+def test_an_older_run_changes_nothing_after_a_newer_one(
+    by_run: Provision,
+    recorded: Recorded,
+    infrastructure: str,
+    variable: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It was approved late, or all its jobs were run again. Before nine was ten, by the text of both."""
+    assert by_run(infrastructure, 9, 10, variable=variable) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: run 10 is newer than this one, 9, and has changed dev already: nothing was changed")
+    assert error.count("\n") == 1
+    assert changed(recorded) == []
+    assert by_run(infrastructure, 9, 10, "--plan", variable=variable) == 0  # which changes nothing
+
+
+@pytest.mark.parametrize("last", [0, 9])
+@pytest.mark.parametrize("infrastructure", TOOLS)
+def test_a_run_notes_itself_before_it_changes_anything(
+    by_run: Provision, recorded: Recorded, infrastructure: str, last: int
+) -> None:
+    """If it fails half-way, an older run must not come after it, either."""
+    assert by_run(infrastructure, 10, last) == 0
+    tag, *others = changed(recorded)
+    assert tag == (
+        f"az tag update --resource-id {IDENTITY} --operation Merge --tags mlops-last-apply=https://server/#10 "
+        "--output none"
+    )
+    assert len(others) == 1
+    recorded.log.clear()
+    assert by_run(infrastructure, 10, 10) == 0  # its failed jobs again
+    assert changed(recorded) == others
+
+
+def test_what_a_person_provisions_at_a_terminal_is_no_run(
+    by_run: Provision, provision: Provision, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert by_run("bicep", 9, 10) == 1
+    monkeypatch.delenv("GITHUB_RUN_ID")
+    assert provision("bicep") == 0
+    assert not recorded.ran("tag update")
+    assert by_run("bicep", 9, 10, "--dry-run") == 0
+
+
+@pytest.mark.parametrize("answer", [{IDENTITY_SHOW: None}, {IDENTITY_SHOW: NO_RIGHT}, {"az tag update": NO_RIGHT}])
+def test_a_run_that_cannot_be_noted_is_applied_and_says_so(
+    by_run: Provision, recorded: Recorded, answer: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who gave the identity fewer rights than bootstrap does can go on."""
+    recorded.answers |= answer
+    assert by_run("bicep", 9, 0) == 0
+    assert recorded.ran("deployment sub create")
+    assert "it is not noted that this run was applied" in capsys.readouterr().err
+
+
+def test_a_right_that_takes_effect_while_the_run_is_applied_is_used(
+    by_run: Provision, recorded: Recorded, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded.answers["az tag update"] = NO_RIGHT
+    deploy = "mlops.infrastructure.bicep.enable_serverless_spark"
+    monkeypatch.setattr(deploy, lambda *_: recorded.answers.update({"az tag update": ""}))
+    assert by_run("bicep", 9, 0) == 0
+    assert len(recorded.ran("tag update")) == 2
+    assert "not noted" not in "".join(capsys.readouterr())
+
+
+def test_a_run_that_is_not_told_which_one_was_the_last_changes_nothing(by_run: Provision, recorded: Recorded) -> None:
+    recorded.answers[IDENTITY_SHOW] = Refusal("(InternalServerError) try again")
+    assert by_run("bicep", 9, 0) == 1
+    assert changed(recorded) == []
 
 
 # Terraform.

@@ -246,6 +246,8 @@ def test_what_shows_a_seeded_error_breaks_nothing_without_it(way: str, a_project
 
 def way_to(bug: Bug) -> str:
     """Return which way a year has to go to meet an error."""
+    if bug.way:
+        return bug.way
     if bug.module.startswith("workflows/"):
         return "github"
     return "azure-devops" if bug.module.startswith("pipelines/") or "azure_devops" in bug.module else "memory"

@@ -193,8 +193,10 @@ class Year(RuleBasedStateMachine):
         if model is None or "person" in model.files or any(each in model.files for each in NATURES):
             return True
         promoted = environment == CHAIN[0] or f"promoted_{environment}" in model.tags
-        run = model.tags.get(f"passed_{environment}", "").rpartition("#")[2]
-        passed = run.isdigit() and int(run) > delivery.number and delivery.option not in ("--pin", "--force")
+        known = [model, *(each for version, each in world.models(environment).items() if version in answered)]
+        runs = [each.tags.get(f"passed_{environment}", "").rpartition("#")[2] for each in known]
+        passed = any(run.isdigit() and int(run) > delivery.number for run in runs)
+        passed = passed and delivery.option not in ("--pin", "--force")
         older = any(int(delivery.version) < int(each) for each in answered) and delivery.option != "--pin"
         named = delivery.sha256 == world.hash(model.files) or not (delivery.sha256 or environment == PROTECTED)
         rejected = delivery.version in world.marked(environment, "rejected") or model.tags.get("rejected") == "true"
@@ -210,16 +212,14 @@ class Year(RuleBasedStateMachine):
         world, environment = self.world, delivery.at
         if outputs["delivered"] == "true":
             # What a run has left unfinished since then is no reason to refuse what was there before it.
-            newest, there, version = self.people.newest.get(environment, (0, "", 0))
-            # The first environment has nothing before it that passes a version on, and needs no approval.
-            # An old run of which all jobs run again trains a version that no newer run has had; it has its own code.
-            was_there = delivery.number < newest and int(delivery.version) <= version
-            stale = environment != CHAIN[0] and not delivery.option and was_there
+            newest, there = self.people.newest.get(environment, (0, ""))
+            # In the first environment a newer run that had nothing to do leaves no trace.
+            stale = environment != CHAIN[0] and not delivery.option and delivery.number < newest
             brings = world.beside(self.azure.workspaces[environment])
             same = brings in (there, self._beside_before)
             world.require(not stale or same, f"{environment} went back to the code of {delivery}, before run {newest}")
             if delivery.number >= newest:
-                self.people.newest[environment] = (delivery.number, brings, int(delivery.version))
+                self.people.newest[environment] = (delivery.number, brings)
             traffic, deployments = world.online(environment)
             world.require(world.version(environment) == delivery.version, f"{environment} does not serve {delivery}")
             self._check_promoted(environment, delivery.version)

@@ -13,6 +13,8 @@ class Bug(NamedTuple):
     old: str
     new: str
     breaks: str
+    way: str = ""
+    """What has to run the verbs: by default the system whose file it is, or none."""
 
     def in_text(self, text: str) -> str:
         """Return the text with the error."""
@@ -85,6 +87,13 @@ BUGS = {
     ),
     "a run that waited brings its code back": Bug(
         "verbs.models", "if is_newer(run, run_key()) and made", "if False and made", "went back to the code"
+    ),
+    "a run that is run again brings its code with a new version": Bug(
+        "verbs.candidate",
+        "next((each for each in models if each.version == serving), None)",
+        "None",
+        "went back to the code",
+        "github",
     ),
     # The look before an approval.
     "a look does not see other code": Bug(
@@ -428,7 +437,13 @@ BUGS = {
         "    permissions:\n      contents: read\n      issues: write\n    outputs:",
         "where there is a token",
     ),
+    "an older run builds over a newer one": Bug(
+        "infrastructure.order", "if is_newer(last, run):", "if False:", "went back from change", "github"
+    ),
     # The pipelines of Azure DevOps that do.
+    "a run that builds is not noted": Bug(
+        "infrastructure.order", "if last != run:", "if False:", "went back from change", "azure-devops"
+    ),
     "a stage applies what was only planned": Bug(
         "pipelines/infrastructure.yml",
         "and(succeeded(), or(eq('${{ parameters.action }}', 'apply'),",

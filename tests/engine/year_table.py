@@ -70,6 +70,11 @@ def again(rule: str) -> tuple[str, Values]:
     return rule, {"which": 0, "trouble": None}
 
 
+def build(end: str) -> tuple[str, Values]:
+    """Return a change of the infrastructure of prod, and what becomes of it."""
+    return "change_infrastructure", {"environment": "prod", "how": "an apply", "end": end, "trouble": None}
+
+
 STAYS = "prod green=v10:100%"
 EVENTS: dict[str, Shown] = {
     # What data and monitors bring.
@@ -173,8 +178,18 @@ EVENTS: dict[str, Shown] = {
         by_pipelines=True,
     ),
     "a change of the infrastructure": Shown(
-        [("change_infrastructure", {"environment": "prod", "how": "an apply", "end": "approved", "trouble": None})],
+        [build("approved")],
         "an apply for prod is approved -> applied",
+        by_pipelines=True,
+    ),
+    "a change of the infrastructure that is approved after a newer one": Shown(
+        [build("late"), build("approved"), again("apply_later")],
+        r"change 1 for prod.* is approved late -> run \d+ is newer than this one",
+        by_pipelines=True,
+    ),
+    "a change of the infrastructure, all its jobs again after a newer one": Shown(
+        [build("approved"), build("approved"), again("apply_later")],
+        r"change 1 for prod.* runs again, all its jobs -> run \d+ is newer than this one",
         by_pipelines=True,
     ),
     "an endpoint deleted by hand": Shown([in_the_studio(1), push("other code")], "dev - .*\n.*\n.*dev blue=v10:100%"),

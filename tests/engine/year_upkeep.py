@@ -5,48 +5,49 @@ is known here. What follows from that, when and with whose approval is read from
 is kept by the verb, which asks what is in `Repository`.
 """
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
-from azure_ml import Azure, Connection, Story
+from azure_ml import Connection
 from hypothesis import strategies as st
+from hypothesis.stateful import precondition
 from scripts import Mlops, Step
 from troubles import Trouble
-from year import TROUBLES, short
+from year import SOME, TROUBLES, short
 from year_pipelines import Machine, Run, YearByPipelines
 from year_story import rule
 from year_world import CHAIN, Result
 
 from mlops.config import EnvironmentConfig
 from mlops.errors import UserError
+from mlops.infrastructure.provisioned import Provisioned
 from mlops.project import Project
+from mlops.subscription.choices import Action
 
 TITLE = "Update to the newest template"
-BUILT = "infrastructure"
-"""Where a workspace keeps which text of the infrastructure was applied."""
+BUILT, TAGS = "infrastructure", "tags of the identity"
+"""Where a workspace keeps which text of the infrastructure was applied, and by which run."""
 
 
-class Tool:
+class Tool(Provisioned):
     """Terraform or Bicep: what is described is one text."""
 
-    def __init__(self, project: Project, azure: Azure, story: Story) -> None:
+    def __init__(self, project: Project, connection: Connection) -> None:
         """Sign in."""
-        self._file, self._azure = project.root / "infrastructure" / "terraform" / "main.tf", azure
-        self._connection = Connection(azure, story)
+        super().__init__(project)
+        self._file, self._connection = project.root / "infrastructure" / "terraform" / "main.tf", connection
 
-    def provision(
-        self,
-        config: EnvironmentConfig,
-        action: str,
-        *,
-        dry_run: bool,
-        deployer: str | None,
-        retry_minutes: int,
-        confirm: str,
+    def run(
+        self, config: EnvironmentConfig, action: Action, *, dry_run: bool, deployer: str | None, confirm: str
     ) -> str:
         """Say what would change, or change it; nothing that a text changes deletes data."""
-        kept, described = self._azure.workspaces[config.environment].kept, self._file.read_text(encoding="utf-8")
+        kept = self._connection.azure.workspaces[config.environment].kept
+        described = self._file.read_text(encoding="utf-8")
         if action == "plan":
             with self._connection.read("plan", late=False):
                 return f"{kept.get(BUILT)} becomes {described}"
@@ -55,6 +56,41 @@ class Tool:
         with self._connection.change("apply"):
             kept[BUILT] = described
         return ""
+
+    def tools(self) -> list[Any]:
+        """Return nothing: no doctor asks here."""
+        return []
+
+    def scope(self, context: Any) -> str:
+        """Return nothing, as above."""
+        return ""
+
+
+def answer(connection: Connection, command: list[str]) -> tuple[int, str, str]:
+    """Answer the `az` of the verb that builds: an identity for each environment, and no workspace in the way."""
+    given = dict(zip(command[3::2], command[4::2], strict=False))
+    if command[1:3] == ["resource", "show"]:
+        return 3, "", "ERROR: (ResourceNotFound) it was not found"
+    name = (given.get("--name") or given["--resource-id"]).removeprefix("id-deploy-").removesuffix("-read")
+    kept = connection.azure.workspaces[name].kept
+    if command[1:3] == ["identity", "show"]:
+        with connection.read("identity", late=False):
+            return 0, json.dumps({"id": f"id-deploy-{name}", "principalId": name, "tags": kept.get(TAGS)}), ""
+    if command[1:3] != ["tag", "update"] or given["--operation"] != "Merge":
+        raise NotImplementedError(command)
+    with connection.change("tag"):
+        key, _, value = given["--tags"].partition("=")
+        kept[TAGS] = {**kept.get(TAGS, {}), key: value}
+    return 0, "", ""
+
+
+@dataclass
+class Change:
+    """A run that builds, where it does, and the number of the text that its commit has."""
+
+    run: Any
+    environment: str
+    number: int
 
 
 class Repository(ABC):
@@ -82,6 +118,12 @@ class Repository(ABC):
     def carry_out(self, words: list[str]) -> None:
         """Do what a script asked `git` and others for."""
 
+    def execute(
+        self, command: list[str], folder: Path, variables: Mapping[str, str], *, captured: bool
+    ) -> tuple[int, str, str]:
+        """Answer a program that a verb asks about the repository, as `mlops.shell.execute` does."""
+        raise NotImplementedError(command)
+
 
 class YearWithUpkeep(YearByPipelines):
     """A team whose project has infrastructure of its own, and a template that goes on."""
@@ -89,12 +131,17 @@ class YearWithUpkeep(YearByPipelines):
     def __init__(self) -> None:
         """Begin as every year."""
         self.changes, self.released, self.installed = 0, 0, 0
+        self.waiting_changes: list[Change] = []
+        self.ended_changes: list[Change] = []
+        self.newest_change: dict[str, int] = {}  # the newest run that was applied, by environment
         super().__init__()
-        patch, story, azure = self.world._patch, self.world, self.azure
-        patch.setattr("mlops.infrastructure.of", lambda project: Tool(project, azure, story))
+        patch = self.world._patch
+        patch.setattr("mlops.infrastructure.of", lambda project: Tool(project, Connection(self.azure, self.world)))
         patch.setattr("mlops.infrastructure.workspace.trains_first", self._trains_first)
+        patch.setattr("mlops.shell.shutil", SimpleNamespace(which=lambda program: program))
+        patch.setattr("mlops.shell.execute", self._execute)
         self.repository = self._repository()
-        self._describe()
+        self._describe(0)
 
     # What the system knows.
 
@@ -115,10 +162,23 @@ class YearWithUpkeep(YearByPipelines):
     def _trains_first(self, project: Project, config: EnvironmentConfig) -> bool:
         return config.model.source == "workspace" and not self.azure.workspaces[config.environment].models
 
-    def _describe(self) -> None:
+    def _execute(
+        self, command: list[str], folder: Path, variables: Mapping[str, str], *, captured: bool
+    ) -> tuple[int, str, str]:
+        if command[0] == "az":
+            return answer(Connection(self.azure, self.world), command)
+        return self.repository.execute(command, folder, variables, captured=captured)
+
+    def _describe(self, number: int) -> None:
+        """Write a text of the infrastructure."""
         file = self.world.project.root / "infrastructure" / "terraform" / "main.tf"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f"change {self.changes}", encoding="utf-8")
+        file.write_text(f"change {number}", encoding="utf-8")
+
+    def _add_or_remove_environment(self, trouble: Trouble | None) -> None:
+        super()._add_or_remove_environment(trouble)
+        self.waiting_changes.clear()
+        self.ended_changes.clear()
 
     @rule(
         environment=st.sampled_from(CHAIN),
@@ -127,47 +187,90 @@ class YearWithUpkeep(YearByPipelines):
         trouble=TROUBLES,
     )
     def change_infrastructure(self, environment: str, how: str, end: str, trouble: Trouble | None) -> None:
-        """Change what is described, look at the plan, and approve it, also late, or reject it."""
+        """Change what is described, look at the plan, and approve it, reject it, or let it wait."""
         world = self.world
         self.changes += 1
-        self._describe()
         if how == "a push":
             environment, run = CHAIN[0], self._run("infrastructure", "push")
         else:
             inputs = {"environment": environment, "action": how.rpartition(" ")[2]}
             run = self._run("infrastructure", "workflow_dispatch", **inputs)
+        change = Change(run, environment, self.changes)
         world.tell(f"the infrastructure is changed, and {how} for {environment} is {end}", trouble)
-        before = world.snapshot()
-        plan = run.next()
+        planned = self._plan(change, trouble)
+        if planned.error or how == "a plan":
+            world.require(run.next() is None, f"{how} for {environment} would be applied")
+            world.told(short(planned.error) or "planned", effective=True)
+            return
+        if end == "late":
+            self.waiting_changes.append(change)
+            world.told("waits for an approval", effective=True)
+            return
+        if end == "rejected":
+            before = world.snapshot()
+            run.end_as(run.next(), ok=False)
+            world.require(run.next() is None, f"a change of {environment} goes on without its approval")
+            world.require(before == world.snapshot(), f"a rejected change of {environment} changes something")
+            self.ended_changes.append(change)
+            world.told("rejected", effective=True)
+            return
+        world.told(self._apply(change, trouble), effective=True)
+
+    @precondition(lambda self: self.waiting_changes or self.ended_changes)
+    @rule(which=SOME, trouble=TROUBLES)
+    def apply_later(self, which: int, trouble: Trouble | None) -> None:
+        """Approve a change that waits, whatever came after it, or run all jobs of one that has ended again."""
+        world, waiting = self.world, self.waiting_changes
+        found = [*waiting, *self.ended_changes]
+        change = found[which % len(found)]
+        run, where = change.run, f"change {change.number} for {change.environment}, of run {change.run.number},"
+        if change in waiting:
+            waiting.remove(change)
+            world.tell(f"{where} is approved late", trouble)
+        else:
+            self.ended_changes.remove(change)
+            world.tell(f"{where} runs again, all its jobs", trouble)
+            run.run_all_jobs_again()
+            planned = self._plan(change, None)
+            if run.next() is None:
+                world.told(short(planned.error) or "planned", effective=True)
+                return
+        world.told(self._apply(change, trouble), effective=True)
+
+    def _plan(self, change: Change, trouble: Trouble | None) -> Result:
+        """Run the first job of a run, which has to change nothing and to come to a second one that is alone."""
+        world, run, environment = self.world, change.run, change.environment
+        before, plan = world.snapshot(), run.next()
         assert plan
         identity = self._identity(plan)
         world.require(identity == f"{environment}-read", f"a plan for {environment} runs as {identity}")
-        planned = self._work(run, plan, trouble)[0][0]
+        planned = self._build(change, plan, trouble)
         world.require(before == world.snapshot(), f"a plan for {environment} changes something")
         excused = not planned.error or (trouble and trouble.excuses)
         world.require(excused, f"a plan for {environment} fails although nothing is wrong: {planned.error}")
+        expected = not planned.error and run.inputs.get("action") != "plan"
         apply = run.next()
-        if planned.error or how == "a plan":
-            world.require(apply is None, f"{how} for {environment} would be applied")
-            world.told(short(planned.error) or "planned", effective=True)
-            return
-        world.require(apply, f"{how} for {environment} is not applied")
-        assert apply
+        if not (expected and apply):
+            world.require(not expected, f"change {change.number} for {environment} is not applied")
+            return planned
         identity = self._identity(apply)
         world.require(identity == environment, f"{environment} is changed as {identity}")
         teardown = self._run("teardown", "workflow_dispatch", environment=environment).next()
         is_alone = self._group(apply) == self._group(teardown)
         world.require(is_alone, f"{environment} is changed beside a teardown")
-        if end == "rejected":
-            run.end_as(apply, ok=False)
-            world.require(run.next() is None, f"a change of {environment} goes on without its approval")
-            world.require(before == world.snapshot(), f"a rejected change of {environment} changes something")
-            world.told("rejected", effective=True)
-            return
-        if end == "late":
-            self.changes += 1
-            self._describe()
-        result = self._work(run, apply, trouble)[0][0]
+        return planned
+
+    def _apply(self, change: Change, trouble: Trouble | None) -> str:
+        """Run the second job, after its approval, and once more where it fails; return how that ended."""
+        world, run, environment, kept = self.world, change.run, change.environment, self._kept_at(change)
+        before, newest = kept.get(BUILT), self.newest_change.get(environment, 0)
+        result = self._build(change, run.next(), trouble)
+        self.ended_changes = [*self.ended_changes[-3:], change]
+        if run.number < newest:
+            stays = kept.get(BUILT) == before
+            world.require(stays, f"{environment} went back from {before} of run {newest} to {kept.get(BUILT)}")
+            world.require(result.error, f"{environment}: nothing is said of run {newest} that was applied before")
+            return short(result.error)
         outcome = short(result.error) or "applied"
         if result.error:
             excused = trouble and trouble.excuses
@@ -175,12 +278,24 @@ class YearWithUpkeep(YearByPipelines):
             run.run_failed_jobs_again()
             apply = run.next()
             assert apply
-            again = self._work(run, apply, None)[0][0]
+            again = self._build(change, apply, None)
             outcome += f"; once more: {short(again.error) or 'applied'}"
-        found = self.azure.workspaces[environment].kept.get(BUILT)
-        world.require(found == f"change {self.changes}", f"{environment} has {found} after change {self.changes}")
+        self.newest_change[environment] = run.number
+        found = kept.get(BUILT)
+        world.require(found == f"change {change.number}", f"{environment} has {found} after change {change.number}")
         world.require(run.next() is None, f"a change of {environment} trains, although there is a model")
-        world.told(outcome, effective=True)
+        return outcome
+
+    def _kept_at(self, change: Change) -> dict[str, Any]:
+        return self.azure.workspaces[change.environment].kept
+
+    def _build(self, change: Change, job: Any, trouble: Trouble | None) -> Result:
+        """Carry a job out with the text that its commit has."""
+        self._describe(change.number)
+        try:
+            return self._work(change.run, job, trouble)[0][0]
+        finally:
+            self._describe(self.changes)
 
     @rule(
         released=st.booleans(),

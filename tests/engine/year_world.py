@@ -97,8 +97,8 @@ class People:
     passed: dict[str, set[str]] = field(default_factory=lambda: {each: set() for each in CHAIN})  # hashes
     deliveries: int = 0  # and other runs of pipelines
     undone: int = 0  # how many pushes were undone
-    # The newest run after which an environment had all that it brought, what that was beside the model, its version.
-    newest: dict[str, tuple[int, str, int]] = field(default_factory=dict)
+    # The newest run after which an environment had all that it brought, and what that was beside the model.
+    newest: dict[str, tuple[int, str]] = field(default_factory=dict)
     chain: tuple[str, ...] = CHAIN
 
     def change_code(self) -> None:
@@ -139,7 +139,9 @@ class World:
         self._patch.setattr("mlops.verbs.models.now", self._tag_time)
         self._patch.setattr("mlops.verbs.canary.clock", lambda: self.people.time)
         self._patch.setattr("mlops.outputs._append", self._keep)
-        hasten(project, self._patch)
+        self._files: dict[str, Any] = {}  # what was last written
+        self._are_written = False
+        hasten(project, self._patch, self._written)
         self._clients = Clients(client, project, azure, self, self._patch)
         # A verb that is run by its command line, as a workflow does.
         self._patch.setattr("mlops.azureml.connect", lambda _, config, *, dry_run: self._clients.connect(config))
@@ -340,29 +342,50 @@ class World:
         ]
         return " ".join(shown) or "-"
 
+    def _written(self) -> tuple[Any, ...] | None:
+        """Return what the files of the project are, but for the data; None while they are written."""
+        return tuple(value for part, value in self._files.items() if part != "data") if self._are_written else None
+
     def write(self) -> None:
-        """Write data, code and sizes as they are now."""
-        root, people = self.project.root, self.people
-        rows = "".join(f"{row},{people.data}.5\n" for row in range(9))
-        (root / "data" / "raw" / "rows.csv").write_text(f"y,x\n{rows}", encoding="utf-8")
-        score = root / "data-science" / "src" / self.project.package / "score.py"
-        score.write_text(f"CHANGE = {people.code}\n", encoding="utf-8")
-        packages = {"name": "inference", "dependencies": ["python=3.11", f"a-package={people.packages}"]}
-        write_yaml(root / "data-science" / "environment" / "inference.yml", packages)
-        [definition] = [*root.glob("mlops/*/online/deployment.yml"), *root.glob("mlops/*/online.py")]
-        probe = r"(liveness_probe(?:\W|ProbeSettings)+initial_delay\W+)\d+"
-        replace(definition, probe, rf"\g<1>{30 + people.template}")
-        # Each run has a process of its own, which imports the definitions as they are then.
-        for name, module in [*sys.modules.items()]:
-            if str(getattr(module, "__file__", None)).startswith(f"{root}{os.sep}"):
-                del sys.modules[name]
-        for each in people.chain:
-            file = root / "config" / f"{each}.yml"
-            head, key, tail = file.read_text(encoding="utf-8").partition("  online:\n    instance_count: ")
-            file.write_text(f"{head}{key}{people.machines}{tail[1:]}", encoding="utf-8")
+        """Write data, code and sizes as they are now, where they are others than before."""
+        root, people, package = self.project.root, self.people, self.project.package
+        parts = {
+            "data": people.data,
+            "code": people.code,
+            "packages": people.packages,
+            "template": people.template,
+            "machines": (people.machines, people.chain),
+        }
+        changed = {name for name, value in parts.items() if self._files.get(name) != value}
+        self._are_written = False
+        if "data" in changed:
+            rows = "".join(f"{row},{people.data}.5\n" for row in range(9))
+            (root / "data" / "raw" / "rows.csv").write_text(f"y,x\n{rows}", encoding="utf-8")
+        if "code" in changed:
+            score = root / "data-science" / "src" / package / "score.py"
+            score.write_text(f"CHANGE = {people.code}\n", encoding="utf-8")
+        if "packages" in changed:
+            packages = {"name": "inference", "dependencies": ["python=3.11", f"a-package={people.packages}"]}
+            write_yaml(root / "data-science" / "environment" / "inference.yml", packages)
+        if "template" in changed:
+            [definition] = [*root.glob("mlops/*/online/deployment.yml"), *root.glob("mlops/*/online.py")]
+            probe = r"(liveness_probe(?:\W|ProbeSettings)+initial_delay\W+)\d+"
+            replace(definition, probe, rf"\g<1>{30 + people.template}")
+        if "machines" in changed:
+            for each in people.chain:
+                file = root / "config" / f"{each}.yml"
+                head, key, tail = file.read_text(encoding="utf-8").partition("  online:\n    instance_count: ")
+                file.write_text(f"{head}{key}{people.machines}{tail[1:]}", encoding="utf-8")
+        if changed - {"data"}:
+            # Each run has a process of its own, which imports the definitions as they are then.
+            for name, module in [*sys.modules.items()]:
+                if str(getattr(module, "__file__", None)).startswith(f"{root}{os.sep}"):
+                    del sys.modules[name]
+        self._files, self._are_written = parts, True
 
     def write_chain(self) -> None:
-        """Write which environment follows which, and the files of the added one."""
+        """Write which environment follows which, and the files of the added one; `write` completes them."""
+        self._are_written = False
         root, chain = self.project.root, self.people.chain
         added = root / "config" / f"{ADDED}.yml"
         added.unlink(missing_ok=True)

@@ -12,13 +12,16 @@ from mlops import definitions
 from mlops.config import EnvironmentConfig
 from mlops.errors import CommandError, UserError
 from mlops.infrastructure import checks, preview
+from mlops.infrastructure.order import take_turn
 from mlops.infrastructure.workspace import (
     ENDPOINT_PROVIDERS,
     check_workspace,
     provisioning_remedy,
     workflows_principal,
 )
+from mlops.outputs import annotate
 from mlops.project import Project, load_yaml
+from mlops.subscription.account import NO_RIGHT
 from mlops.subscription.checks import Check, Context, machines, rights
 from mlops.subscription.checks.rights import Granted
 from mlops.subscription.checks.tools import Tool
@@ -32,9 +35,6 @@ from mlops.subscription.steps import (
     SkippedError,
     Step,
 )
-
-NO_RIGHT = "AuthorizationFail|AuthorizationPermissionMismatch|does not have authorization"
-"""What Azure writes while a role that was just granted has not taken effect."""
 
 NO_OWN_RIGHT = "FailedIdentityOperation"
 """What Azure writes while a role of the workspace's identity has not, which the same apply has granted."""
@@ -70,10 +70,12 @@ class Provisioned(ABC):
             deployer = workflows_principal(self.project, config, dry_run=dry_run)
         if action in ("plan", "apply") and not dry_run:
             check_workspace(self.project, config)
+        is_noted = action != "apply" or dry_run or take_turn(self.project, config)
         waited = 0
         while True:
             try:
-                return self.run(config, action, dry_run=dry_run, deployer=deployer, confirm=confirm)
+                text = self.run(config, action, dry_run=dry_run, deployer=deployer, confirm=confirm)
+                break
             except CommandError as error:
                 minutes = retry_minutes if re.search(NO_RIGHT, error.output) else 0
                 if re.search(NO_OWN_RIGHT, error.output):
@@ -84,6 +86,17 @@ class Provisioned(ABC):
                 print(f"A right is missing: new ones need some minutes, {minutes} at most.", flush=True)
             waited += PAUSE_SECONDS
             time.sleep(PAUSE_SECONDS)
+        # The rights of an identity that is new have taken effect by now.
+        if not is_noted and not take_turn(self.project, config):
+            identity = config.deployer.identity
+            annotate(
+                "warning",
+                "mlops provision",
+                f"it is not noted that this run was applied, so an older one that is approved late would be, too: let "
+                f"{identity} tag itself (`uv run mlops bootstrap --environment {config.environment}` makes it, with "
+                "the role Contributor)",
+            )
+        return text
 
     def remedy(self, error: CommandError, config: EnvironmentConfig) -> UserError | None:
         """Return the one line that helps, or None when the error has no known remedy."""

@@ -41,6 +41,9 @@ API_VERSION = "2026-05-01"
 LOCK = "cannot-delete"
 """The name of the locks that `security.delete_lock` sets."""
 
+NO_RIGHT = "AuthorizationFail|AuthorizationPermissionMismatch|does not have authorization"
+"""What Azure writes while a role is missing, or was just granted and has not taken effect."""
+
 NOT_FOUND = r"NotFound|could not be found|does not exist|was not found|(?i:\(404\))"
 
 

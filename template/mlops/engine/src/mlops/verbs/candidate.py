@@ -89,7 +89,8 @@ def find_candidate(session: Session, model_version: str | None, sha256: str, opt
         if endpoint.serving and not options.pin:
             _check_order(session, model, endpoint.serving)
         if not (options.pin or options.force):
-            check_newest(session, model)
+            serving = endpoint.serving.model_version if endpoint.serving else ""
+            check_newest(session, model, next((each for each in models if each.version == serving), None))
         check_tag(session, model, sha256)
     return Candidate(model, sha256 or known_hash(session, model), models, pinned, endpoint, stays)
 

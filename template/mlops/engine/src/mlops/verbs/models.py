@@ -389,20 +389,29 @@ def passed_with(model: ModelVersion, environment: str) -> tuple[str, str]:
     return made, run
 
 
-def check_newest(session: Session, model: ModelVersion) -> None:
-    """Check that no newer run has passed the version on with other code or definitions than this one has.
+def check_newest(session: Session, model: ModelVersion, served: ModelVersion | None) -> None:
+    """Check that no newer run has brought this version, or the one that serves, with other code or definitions.
+
+    An old run of which all jobs run again may train a version that no newer run has had.
+
+    Args:
+        session: The environment.
+        model: The version of this run.
+        served: The version that serves, None where nothing does.
 
     Raises:
         UserError: One has.
     """
     environment = session.config.environment
-    made, run = passed_with(model, environment)
-    if is_newer(run, run_key()) and made != _beside(session, session.config):
-        raise UserError(
-            f"run {run.rpartition('#')[2]} is newer than this one, and has passed version {model.version} on to "
-            f"{environment} with other code, definitions or sizes: nothing was changed; approve that run, or start a "
-            "new delivery, which takes what the branch has now"
-        )
+    for each in filter(None, (model, served)):
+        made, run = passed_with(each, environment)
+        if is_newer(run, run_key()) and made != _beside(session, session.config):
+            raise UserError(
+                f"run {run.rpartition('#')[2]} is newer than this one, and has passed version {each.version} on to "
+                f"{environment} with other code, definitions or sizes: nothing was changed; approve that run or, if it "
+                "is over or was rejected, start a new delivery, which takes what the branch has now; what is to go "
+                "back, a commit reverts"
+            )
 
 
 def _beside(session: Session, target: EnvironmentConfig) -> str:

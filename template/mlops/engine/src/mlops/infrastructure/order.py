@@ -1,0 +1,52 @@
+"""Which run of the pipelines was the last to change an environment's resources, so that no older one comes after it.
+
+A run may wait for its approval while a newer one is applied, and a person may run all jobs of an old run again: both
+have the code of their own commit. The last run is noted in a tag of the identity that the environment's workflows sign
+in with. `mlops bootstrap` made that, so neither Terraform nor Bicep takes the tag away.
+"""
+
+import re
+
+from mlops.config import EnvironmentConfig
+from mlops.errors import CommandError, UserError
+from mlops.outputs import is_newer, run_key
+from mlops.project import Project
+from mlops.shell import Shell
+from mlops.subscription import account as azure
+
+TAG = "mlops-last-apply"
+
+
+def take_turn(project: Project, config: EnvironmentConfig) -> bool:
+    """Note that this run changes the environment's resources; what a person does at a terminal is no run.
+
+    Returns:
+        Whether there is nothing more to note: false without the identity, or without the right to read or to tag it.
+
+    Raises:
+        UserError: A newer run has changed them already, wholly or in part.
+    """
+    if not (run := run_key()):
+        return True
+    shell = Shell(project.root, remedies=azure.REMEDIES, quiet=True)
+    place = ("--name", config.deployer.identity, "--resource-group", config.deployer.resource_group)
+    try:
+        found = azure.find(shell, "identity", "show", *place)
+        if found is None:
+            return False
+        last = (found.get("tags") or {}).get(TAG, "")
+        if is_newer(last, run):
+            number, own = (each.rpartition("#")[2] for each in (last, run))
+            raise UserError(
+                f"run {number} is newer than this one, {own}, and has changed {config.environment} already: nothing "
+                "was changed; reject what waits of older runs, and approve the newest or start a new one, which takes "
+                "what the branch has now; what is to go back, a commit reverts"
+            )
+        if last != run:
+            tag = ("--operation", "Merge", "--tags", f"{TAG}={run}")
+            shell.run("az", "tag", "update", "--resource-id", str(found["id"]), *tag, "--output", "none")
+    except CommandError as error:
+        if re.search(azure.NO_RIGHT, error.output):
+            return False
+        raise
+    return True
