@@ -32,7 +32,7 @@ PARTS := workflows infrastructure engine updates tables images texts
 OTHERS := $(filter tests/%,$(foreach part,$(PARTS),$(PART_$(part))))
 PART_menu := $(filter-out $(OTHERS),$(sort $(wildcard tests/test_*.py)))
 
-.PHONY: demo project test $(PARTS:%=test-%) test-menu test-big test-year test-all year failures lint freshness idempotency benchmark clean
+.PHONY: demo project test $(PARTS:%=test-%) test-menu test-big test-year test-failures test-all year failures lint freshness idempotency benchmark clean
 
 demo: project  ## a project with default answers: train, register, serve and report on this machine; `TYPE=cv` with images, `TYPE=nlp` with texts
 	cd $(DEMO) && $(UV) run mlops local
@@ -50,10 +50,10 @@ TYPES := $(or $(subst $(,), ,$(patsubst project_type=%,%,$(filter project_type=%
 for = $(if $(filter $(1),$(TYPES)),$(2))
 
 test: $(UV) lint  ## all tests that need no big download; `ONLY="project_type=classical"` leaves out what is about other choices
-	$(UV) run pytest -n 3 -m "not big and not year"
+	$(UV) run pytest -n 3 -m "not big and not year and not failures"
 
 $(PARTS:%=test-%) test-menu: test-%: $(UV)  ## one part of them: menu, workflows, infrastructure, engine, updates, tables, images or texts
-	$(UV) run pytest -n 3 -m "not big and not year" $(PART_$*)
+	$(UV) run pytest -n 3 -m "not big and not year and not failures" $(PART_$*)
 
 test-big: $(UV)  ## those that do: environments of their own, resolved afresh
 	$(UV) run pytest -n 3 -m big
@@ -66,7 +66,9 @@ year: $(UV)  ## a simulated year over the real verbs, in sequences of 30 events 
 test-year: year
 
 failures: $(UV)  ## 200 failures of the local loop (`FAILURES=1000`): signals, full disks, damaged files, two runs at once; no model is lost
-	FAILURES=$(FAILURES) $(UV) run pytest tests/test_engine.py -k failures
+	FAILURES=$(FAILURES) $(UV) run pytest -m failures
+
+test-failures: failures
 
 test-all: test test-big year failures
 

@@ -74,15 +74,17 @@ TORCH_RUNS: Runs = {
 }
 
 
-def about(modules: tuple[str, ...]) -> list[pytest.MarkDecorator]:
-    """The choices that a row is about, beside the mlops version."""
+def marks(modules: tuple[str, ...]) -> list[pytest.MarkDecorator]:
+    """What a row is about beside the mlops version, or that `make test` leaves it to `make failures`."""
+    if modules == ("failures",):
+        return [pytest.mark.failures]
     return [pytest.mark.about(orchestration="azure-devops")] if "azure_devops" in modules[0] else []
 
 
 def cases(table: Runs) -> pytest.MarkDecorator:
     """Run a test for each mlops version and row of a table."""
     params = [
-        pytest.param(version, run, id=f"{version}-{run[0]}", marks=about(run))
+        pytest.param(version, run, id=f"{version}-{run[0]}", marks=marks(run))
         for version, runs in table.items()
         for run in runs
     ]

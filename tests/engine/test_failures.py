@@ -1,6 +1,6 @@
 """Whatever happens to a run of the local loop or to its files, no model is lost, and the next run is green.
 
-`FAILURES=200` is what CI injects (`make failures`); the same number gives the same failures.
+`make failures`, which CI runs, injects 200; the same number gives the same failures. `make test` leaves them out.
 """
 
 import os
