@@ -9,6 +9,7 @@ import copy
 import json
 import marshal
 import os
+import pickle
 import re
 import runpy
 import subprocess
@@ -18,6 +19,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from threading import get_ident
@@ -26,7 +28,10 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import copier._main
+import copier._subproject
 import copier._template
+import copier._tools
+import copier._vcs
 import jinja2
 import yaml
 from copier._jinja_ext import get_yield_context
@@ -68,9 +73,23 @@ def hasten(patch: Patch, folder: Path) -> None:
     compile_once(patch)
     leave_plain_names(patch)
     clone_once(patch, folder)
-    find_files_once(patch, folder)
+    ask_once(patch, folder)
+    know_repositories(patch)
+    render_once(patch, folder)
     read_once(patch)
     patch(copier._main, "subprocess", SimpleNamespace(run=run_task))
+
+
+def kept(file: Path, make: Callable[[], Any], form: Any = pickle) -> Any:
+    """What a file keeps for all processes; it is made if there is none yet."""
+    if file.exists():
+        return form.loads(file.read_bytes())
+    made = make()
+    file.parent.mkdir(exist_ok=True)
+    part = file.with_suffix(f".{os.getpid()}-{get_ident()}")
+    part.write_bytes(form.dumps(made))
+    part.replace(file)  # several processes and threads may make it
+    return made
 
 
 def compile_once(patch: Patch) -> None:
@@ -81,15 +100,7 @@ def compile_once(patch: Patch) -> None:
     def compile_new(key: tuple, compile: Callable[[], Any]) -> Any:
         if COMPILED not in os.environ:
             return compile()
-        file = Path(os.environ[COMPILED], sha256(repr(key).encode()).hexdigest())
-        if file.exists():
-            return marshal.loads(file.read_bytes())
-        code = compile()
-        file.parent.mkdir(exist_ok=True)
-        part = file.with_suffix(f".{os.getpid()}-{get_ident()}")
-        part.write_bytes(marshal.dumps(code))
-        part.replace(file)  # several processes and threads may compile it
-        return code
+        return kept(Path(os.environ[COMPILED], sha256(repr(key).encode()).hexdigest()), compile, marshal)
 
     def compile(self: jinja2.Environment, source: Any, *names: Any, **options: Any) -> Any:
         if not isinstance(source, str) or options.get("raw"):
@@ -139,7 +150,9 @@ def clone_once(patch: Patch, folder: Path) -> None:
     def clone(url: str, ref: str = "HEAD", location: str | None = None) -> str:
         if ref == "HEAD":  # with what is not committed
             return original(url, ref, location)
-        commit = local["git"]("-C", url, "rev-parse", f"{ref}^{{commit}}").strip()
+        tag = Path(url, ".git", "refs", "tags", ref)
+        asked = None if tag.is_file() else local["git"]("-C", url, "rev-parse", f"{ref}^{{commit}}")
+        commit = (asked or tag.read_text(encoding="utf-8")).strip()
         found = folder / f"{sha256(url.encode()).hexdigest()[:16]}-{commit}"
         if not found.exists():
             part = Path(original(url, ref, tempfile.mkdtemp(dir=folder)))
@@ -150,46 +163,126 @@ def clone_once(patch: Patch, folder: Path) -> None:
     patch(copier._template, "clone", clone)
 
 
-def find_files_once(patch: Patch, folder: Path) -> None:
-    """Which file of a template becomes which of a project takes most of the time of a rendering.
+def ask_once(patch: Patch, folder: Path) -> None:
+    """Each update asks Git thirty times which release a clone is, and nothing changes a clone of `clone_once`."""
+    template = copier._template.Template
+    known: dict[Path, Any] = {}
 
-    An update renders each release twice with the same answers, and the tests update many projects with the same ones.
-    The files themselves are rendered each time.
+    def ask(name: str) -> None:
+        original = vars(template)[name].func
+
+        def answer(self: copier._template.Template) -> Any:
+            root = self.local_abspath
+            if not root.is_relative_to(folder):
+                return original(self)
+            file = folder / f"{root.name}.{name}"
+            if file not in known:
+                known[file] = kept(file, lambda: original(self))
+            return known[file]
+
+        answered = cached_property(answer)
+        answered.__set_name__(template, name)
+        patch(template, name, answered)
+
+    for name in ("commit", "commit_hash", "git_index_modes", "version"):
+        ask(name)
+
+
+def know_repositories(patch: Patch) -> None:
+    """What Git says of a repository's folders is plain without it in the repositories of the tests.
+
+    They also have no hooks, for which Copier commits twice.
+    """
+
+    def has_git(path: Any) -> bool:
+        return Path(path, ".git", "HEAD").is_file()
+
+    def is_root(path: Any, ask: Callable[[Any], bool] = copier._vcs.is_git_repo_root) -> bool:
+        return has_git(path) or ask(path)
+
+    def is_in(path: Any, ask: Callable[[Any], bool] = copier._vcs.is_in_git_repo) -> bool:
+        return has_git(path) or ask(path)
+
+    def objects_of(path: Path, ask: Callable[[Path], Path] = copier._tools.get_git_objects_dir) -> Path:
+        return (path / ".git" / "objects").absolute() if has_git(path) else ask(path)
+
+    def commit(self: copier._main.Worker, message: str = "all") -> None:
+        git = copier._main.get_git()
+        git("commit", "--quiet", "--allow-empty", "-am", message, "--no-gpg-sign", "--no-verify")
+
+    patch(copier._vcs, "is_git_repo_root", is_root)
+    patch(copier._subproject, "is_in_git_repo", is_in)
+    patch(copier._tools, "get_git_objects_dir", objects_of)
+    patch(copier._main.Worker, "_git_commit", commit)
+
+
+def render_once(patch: Patch, folder: Path) -> None:
+    """An update renders each release twice with the same answers, and the tests update many projects with the same.
+
+    What Copier would write is kept, but for the answers file, which names the template, too; whether it may write it,
+    it decides each time.
     """
     worker = copier._main.Worker
-    found: dict[str, list[tuple]] = {}
-    recorded: list[tuple] = []
-    original = worker._render_template
+    found: dict[Path, list[tuple]] = {}
+    calls: list[list[tuple]] = []
+    originals = {name: getattr(worker, name) for name in ("_render_template", "_render_file", "_render_allowed")}
+    allowed = originals["_render_allowed"]
 
     def render_template(self: copier._main.Worker) -> None:
-        root = self.template_copy_root
-        if not root.is_relative_to(folder):  # no clone of `clone_once`: it may change
+        original = originals["_render_template"]
+        if not self.template_copy_root.is_relative_to(folder):  # no clone of `clone_once`: it may change
             return original(self)
         answers = {name: answer for name, answer in self.answers.combined.items() if name[0] != "_"}
         exclusions = tuple(dict.fromkeys(self.all_exclusions))  # in an update, some are there twice
         operation = copier._main._operation.get() if "_copier_operation" in "".join(exclusions) else ""
-        key = json.dumps([root, self.answers_relpath, exclusions, operation, answers], sort_keys=True, default=str)
-        if key in found:
-            for render, parts, options in found[key]:
-                render(self, *parts, **options)
-        else:
-            recorded.clear()
-            original(self)
-            found[key] = recorded[:]
+        parts = [self.template.commit_hash, self.answers_relpath, exclusions, operation, answers]
+        key = sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+        file = folder / f"{key}.rendered"
+        if file not in found and not file.exists():
+            calls.append([])
+            try:
+                original(self)
+            finally:
+                made = calls.pop()
+            found[file] = kept(file, lambda: made)
+            return None
+        if file not in found:
+            found[file] = pickle.loads(file.read_bytes())
+        for name, arguments, options in found[file]:
+            write(self, *arguments, **options) if name == "_render_allowed" else originals[name](self, *arguments)
         return None
 
-    def record(name: str) -> None:
-        render = getattr(worker, name)
+    def render_file(self: copier._main.Worker, source: Path, path: Path, **options: Any) -> None:
+        if calls and path == self.answers_relpath:
+            calls[-1].append(("_render_file", (source, path), {}))
+        originals["_render_file"](self, source, path, **options)
 
-        def note(self: copier._main.Worker, *parts: Any, **options: Any) -> None:
-            recorded.append((render, parts, options))
-            render(self, *parts, **options)
+    def render_allowed(self: copier._main.Worker, path: Path, **options: Any) -> bool:
+        if calls and path != self.answers_relpath:
+            calls[-1].append(("_render_allowed", (path,), options))
+        return bool(allowed(self, path, **options))
 
-        patch(worker, name, note)
+    def write(self: copier._main.Worker, path: Path, **options: Any) -> None:
+        content, mode = options.get("expected_contents", b""), options.get("expected_mode")
+        if not allowed(self, path, **options) or self.pretend:
+            return
+        target = self.subproject.local_abspath / path
+        if options.get("is_dir"):
+            target.mkdir(parents=True, exist_ok=True)
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_symlink() or isinstance(content, Path):
+            target.unlink(missing_ok=True)
+        if isinstance(content, Path):
+            target.symlink_to(content)
+            return
+        target.write_bytes(content)
+        if target.stat().st_mode != mode:
+            target.chmod(mode)
 
     patch(worker, "_render_template", render_template)
-    for name in ("_render_file", "_render_folder", "_render_symlink"):
-        record(name)
+    patch(worker, "_render_file", render_file)
+    patch(worker, "_render_allowed", render_allowed)
 
 
 def read_once(patch: Patch) -> None:

@@ -1156,11 +1156,13 @@ def test_a_module_beside_a_file_is_the_one_that_it_imports(outdated: Callable[..
 # ----------------------------------------------------------------------------------------------------------------------
 # An update that is interrupted.
 
+# Copier as users have it, where it or a script of its own works beside files that it has written.
+REAL, QUICK_ONE = ["-m", "copier"], [str(QUICK_COPIER)]
 STOPS = {
-    "when the answers are migrated": ("write-tree", 1),
-    "while files are written": ("config", 60),
-    "while edits are carried to moved files": ("merge-file -p", 8),
-    "while a conflict is recorded": ("update-index", 1),
+    "when the answers are migrated": (QUICK_ONE, "write-tree", 1),
+    "while files are written": (REAL, "config", 60),
+    "while edits are carried to moved files": (REAL, "merge-file -p", 8),
+    "while a conflict is recorded": (QUICK_ONE, "update-index", 1),
 }
 SHIM = """#!/bin/sh
 case "$*" in *write-tree*) touch "$0.armed" ;; esac
@@ -1193,7 +1195,7 @@ def edited(history: Path) -> Path:
 
 @pytest.mark.parametrize("stop", STOPS.values(), ids=STOPS)
 def test_an_interrupted_update_says_how_to_go_back_and_that_restores_every_bit(
-    stop: tuple[str, int], edited: Path, tmp_path: Path
+    stop: tuple[list[str], str, int], edited: Path, tmp_path: Path
 ) -> None:
     project = tmp_path / "project"
     shutil.copytree(edited, project)
@@ -1202,9 +1204,9 @@ def test_an_interrupted_update_says_how_to_go_back_and_that_restores_every_bit(
     shim = tmp_path / "bin" / "git"
     shim.write_text(SHIM, encoding="utf-8")
     shim.chmod(0o755)
-    where, count = stop
+    program, where, count = stop
     run = subprocess.run(
-        [sys.executable, "-m", "copier", "update", "--trust", "--defaults"],
+        [sys.executable, *program, "update", "--trust", "--defaults"],
         cwd=project,
         env=os.environ
         | {
