@@ -8,6 +8,7 @@ beside it that it loads, and for what a model is made of. A model names its own 
 import ast
 import sys
 import tomllib
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -42,7 +43,10 @@ class _Import:
 
 @dataclass(frozen=True)
 class _Module:
-    """What a module imports: packages, modules of the project by name, and those that it can do without."""
+    """What a module imports: packages, modules of the project by name, and those that it can do without.
+
+    The texts in it are only of the scoring script.
+    """
 
     packages: tuple[_Import, ...] = ()
     own: tuple[str, ...] = ()
@@ -60,7 +64,10 @@ def import_findings(project: Project, declared: set[str], installed: Mapping[Pat
     """
     code = project.root / "data-science" / "src" / project.package
     files = {_dotted(path, code): path for path in sorted(code.rglob("*.py"))}
-    modules = {name: _read(path.read_bytes(), path.relative_to(code).parts[:-1]) for name, path in files.items()}
+    modules = {
+        name: _read(path.read_bytes(), path.relative_to(code).parts[:-1], name == _SCORE)
+        for name, path in files.items()
+    }
     optional = {name for module in modules.values() for name in module.optional}
     beside = {name for name, path in files.items() if path.parent == code and path.stem == name}
     served, environments = _served(modules, beside), {path.name: path for path in sorted(installed)}
@@ -150,33 +157,43 @@ def _dotted(path: Path, code: Path) -> str:
 
 
 @cache
-def _read(source: bytes, folder: tuple[str, ...]) -> _Module:
+def _read(source: bytes, folder: tuple[str, ...], with_texts: bool) -> _Module:
     try:
         tree = ast.parse(source.decode("utf-8"))
     except (SyntaxError, UnicodeDecodeError):
         return _Module()  # reported with the commands
-    guarded = {id(inner) for node in ast.walk(tree) if _does_without(node) for inner in ast.walk(node)}
-    inside = {id(inner) for node in ast.walk(tree) if isinstance(node, _FUNCTIONS) for inner in ast.walk(node)}
     packages: list[_Import] = []
     own: list[str] = []
     optional: list[str] = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            (optional if id(node) in guarded else own).extend(_relative(node, folder))
-            continue
-        else:
-            continue
-        if id(node) not in guarded:
-            packages += [_Import(each, node.lineno, id(node) not in inside) for each in names]
-    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    for node, is_optional, at_once in _imports(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            (optional if is_optional else own).extend(_relative(node, folder))
+        elif not is_optional:
+            start = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            packages += [_Import(f"{start}{alias.name}", node.lineno, at_once) for alias in node.names]
+    nodes = ast.walk(tree) if with_texts else ()
+    texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     return _Module(tuple(packages), tuple(own), frozenset(optional), frozenset(texts))
 
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+def _imports(tree: ast.Module) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool, bool]]:
+    """Yield each import, whether the module can do without it, and whether it happens when the module is loaded.
+
+    Those of the module itself come first. Expressions, which are nearly all of a tree, have no imports.
+    """
+    waiting: deque[tuple[ast.AST, bool, bool]] = deque([(tree, False, True)])
+    while waiting:
+        node, is_optional, at_once = waiting.popleft()
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node, is_optional, at_once
+            continue
+        is_optional, at_once = is_optional or _does_without(node), at_once and not isinstance(node, _FUNCTIONS)
+        waiting += [(each, is_optional, at_once) for name in _BLOCKS for each in getattr(node, name, ())]
+
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+# Where statements have others in them.
+_BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
 
 
 def _does_without(node: ast.AST) -> bool:
