@@ -8,6 +8,7 @@ beside it that it loads, and for what a model is made of. A model names its own 
 import ast
 import sys
 import tomllib
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -47,7 +48,6 @@ class _Module:
     packages: tuple[_Import, ...] = ()
     own: tuple[str, ...] = ()
     optional: frozenset[str] = frozenset()
-    texts: frozenset[str] = frozenset()
 
 
 def import_findings(project: Project, declared: set[str], installed: Mapping[Path, set[str]]) -> list[Finding]:
@@ -63,7 +63,8 @@ def import_findings(project: Project, declared: set[str], installed: Mapping[Pat
     modules = {name: _read(path.read_bytes(), path.relative_to(code).parts[:-1]) for name, path in files.items()}
     optional = {name for module in modules.values() for name in module.optional}
     beside = {name for name, path in files.items() if path.parent == code and path.stem == name}
-    served, environments = _served(modules, beside), {path.name: path for path in sorted(installed)}
+    named = beside & _texts(files[_SCORE].read_bytes()) if _SCORE in files else set()
+    served, environments = _served(modules, named), {path.name: path for path in sorted(installed)}
     found: dict[str, Finding] = {}
     for name, module in modules.items():
         if name in optional:
@@ -90,11 +91,11 @@ def _needed(module: str, imported: _Import, served: set[str]) -> list[str]:
     return [TRAIN, INFERENCE] if module in served and imported.at_once else [TRAIN]
 
 
-def _served(modules: Mapping[str, _Module], beside: set[str]) -> set[str]:
-    """Return the scoring script and the modules `beside` it that it loads: it names these as texts."""
+def _served(modules: Mapping[str, _Module], named: set[str]) -> set[str]:
+    """Return the scoring script and the modules beside it that it loads: those that it has `named`, and theirs."""
     if _SCORE not in modules:
         return set()
-    waiting, found = [_SCORE, *(beside & modules[_SCORE].texts)], set()
+    waiting, found = [_SCORE, *named], set()
     while waiting:
         name = waiting.pop()
         if name in modules and name not in found:
@@ -151,32 +152,37 @@ def _dotted(path: Path, code: Path) -> str:
 
 @cache
 def _read(source: bytes, folder: tuple[str, ...]) -> _Module:
-    try:
-        tree = ast.parse(source.decode("utf-8"))
-    except (SyntaxError, UnicodeDecodeError):
-        return _Module()  # reported with the commands
-    guarded = {id(inner) for node in ast.walk(tree) if _does_without(node) for inner in ast.walk(node)}
-    inside = {id(inner) for node in ast.walk(tree) if isinstance(node, _FUNCTIONS) for inner in ast.walk(node)}
     packages: list[_Import] = []
     own: list[str] = []
     optional: list[str] = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            (optional if id(node) in guarded else own).extend(_relative(node, folder))
-            continue
-        else:
-            continue
-        if id(node) not in guarded:
-            packages += [_Import(each, node.lineno, id(node) not in inside) for each in names]
-    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    return _Module(tuple(packages), tuple(own), frozenset(optional), frozenset(texts))
+    waiting: deque[tuple[ast.AST, bool, bool]] = deque([(_tree(source), False, True)])
+    while waiting:
+        node, guarded, at_once = waiting.popleft()
+        guarded, at_once = guarded or _does_without(node), at_once and not isinstance(node, _FUNCTIONS)
+        # An import is a statement, so that it is in no expression.
+        waiting.extend((each, guarded, at_once) for each in ast.iter_child_nodes(node) if not isinstance(each, ast.expr))
+        if isinstance(node, ast.ImportFrom) and node.level:
+            (optional if guarded else own).extend(_relative(node, folder))
+        elif isinstance(node, ast.Import | ast.ImportFrom) and not guarded:
+            start = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            packages += [_Import(f"{start}{alias.name}", node.lineno, at_once) for alias in node.names]
+    return _Module(tuple(packages), tuple(own), frozenset(optional))
 
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+def _texts(source: bytes) -> set[str]:
+    """Return the texts in a module."""
+    constants = (node.value for node in ast.walk(_tree(source)) if isinstance(node, ast.Constant))
+    return {value for value in constants if isinstance(value, str)}
+
+
+def _tree(source: bytes) -> ast.Module:
+    try:
+        return ast.parse(source.decode("utf-8"))
+    except (SyntaxError, UnicodeDecodeError):
+        return ast.Module([], [])  # reported with the commands
+
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def _does_without(node: ast.AST) -> bool:
