@@ -43,15 +43,11 @@ class _Import:
 
 @dataclass(frozen=True)
 class _Module:
-    """What a module imports: packages, modules of the project by name, and those that it can do without.
-
-    The texts in it are only of the scoring script.
-    """
+    """What a module imports: packages, modules of the project by name, and those that it can do without."""
 
     packages: tuple[_Import, ...] = ()
     own: tuple[str, ...] = ()
     optional: frozenset[str] = frozenset()
-    texts: frozenset[str] = frozenset()
 
 
 def import_findings(project: Project, declared: set[str], installed: Mapping[Path, set[str]]) -> list[Finding]:
@@ -64,13 +60,11 @@ def import_findings(project: Project, declared: set[str], installed: Mapping[Pat
     """
     code = project.root / "data-science" / "src" / project.package
     files = {_dotted(path, code): path for path in sorted(code.rglob("*.py"))}
-    modules = {
-        name: _read(path.read_bytes(), path.relative_to(code).parts[:-1], name == _SCORE)
-        for name, path in files.items()
-    }
+    modules = {name: _read(path.read_bytes(), path.relative_to(code).parts[:-1]) for name, path in files.items()}
     optional = {name for module in modules.values() for name in module.optional}
     beside = {name for name, path in files.items() if path.parent == code and path.stem == name}
-    served, environments = _served(modules, beside), {path.name: path for path in sorted(installed)}
+    named = beside & _texts(files[_SCORE].read_bytes()) if _SCORE in files else set()
+    served, environments = _served(modules, named), {path.name: path for path in sorted(installed)}
     found: dict[str, Finding] = {}
     for name, module in modules.items():
         if name in optional:
@@ -97,11 +91,11 @@ def _needed(module: str, imported: _Import, served: set[str]) -> list[str]:
     return [TRAIN, INFERENCE] if module in served and imported.at_once else [TRAIN]
 
 
-def _served(modules: Mapping[str, _Module], beside: set[str]) -> set[str]:
-    """Return the scoring script and the modules `beside` it that it loads: it names these as texts."""
+def _served(modules: Mapping[str, _Module], named: set[str]) -> set[str]:
+    """Return the scoring script and the modules beside it that it loads: those that it has `named`, and theirs."""
     if _SCORE not in modules:
         return set()
-    waiting, found = [_SCORE, *(beside & modules[_SCORE].texts)], set()
+    waiting, found = [_SCORE, *named], set()
     while waiting:
         name = waiting.pop()
         if name in modules and name not in found:
@@ -157,43 +151,39 @@ def _dotted(path: Path, code: Path) -> str:
 
 
 @cache
-def _read(source: bytes, folder: tuple[str, ...], with_texts: bool) -> _Module:
-    try:
-        tree = ast.parse(source.decode("utf-8"))
-    except (SyntaxError, UnicodeDecodeError):
-        return _Module()  # reported with the commands
+def _read(source: bytes, folder: tuple[str, ...]) -> _Module:
     packages: list[_Import] = []
     own: list[str] = []
     optional: list[str] = []
-    for node, is_optional, at_once in _imports(tree):
+    waiting: deque[tuple[ast.AST, bool, bool]] = deque([(_tree(source), False, True)])
+    while waiting:
+        node, guarded, at_once = waiting.popleft()
+        guarded, at_once = guarded or _does_without(node), at_once and not isinstance(node, _FUNCTIONS)
+        # An import is a statement, so that it is in no expression.
+        inner = (each for each in ast.iter_child_nodes(node) if not isinstance(each, ast.expr))
+        waiting.extend((each, guarded, at_once) for each in inner)
         if isinstance(node, ast.ImportFrom) and node.level:
-            (optional if is_optional else own).extend(_relative(node, folder))
-        elif not is_optional:
+            (optional if guarded else own).extend(_relative(node, folder))
+        elif isinstance(node, ast.Import | ast.ImportFrom) and not guarded:
             start = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
             packages += [_Import(f"{start}{alias.name}", node.lineno, at_once) for alias in node.names]
-    nodes = ast.walk(tree) if with_texts else ()
-    texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    return _Module(tuple(packages), tuple(own), frozenset(optional), frozenset(texts))
+    return _Module(tuple(packages), tuple(own), frozenset(optional))
 
 
-def _imports(tree: ast.Module) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool, bool]]:
-    """Yield each import, whether the module can do without it, and whether it happens when the module is loaded.
+def _texts(source: bytes) -> set[str]:
+    """Return the texts in a module."""
+    constants = (node.value for node in ast.walk(_tree(source)) if isinstance(node, ast.Constant))
+    return {value for value in constants if isinstance(value, str)}
 
-    Those of the module itself come first. Expressions, which are nearly all of a tree, have no imports.
-    """
-    waiting: deque[tuple[ast.AST, bool, bool]] = deque([(tree, False, True)])
-    while waiting:
-        node, is_optional, at_once = waiting.popleft()
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            yield node, is_optional, at_once
-            continue
-        is_optional, at_once = is_optional or _does_without(node), at_once and not isinstance(node, _FUNCTIONS)
-        waiting += [(each, is_optional, at_once) for name in _BLOCKS for each in getattr(node, name, ())]
+
+def _tree(source: bytes) -> ast.Module:
+    try:
+        return ast.parse(source.decode("utf-8"))
+    except (SyntaxError, UnicodeDecodeError):
+        return ast.Module([], [])  # reported with the commands
 
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-# Where statements have others in them.
-_BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
 
 
 def _does_without(node: ast.AST) -> bool:

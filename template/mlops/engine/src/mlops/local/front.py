@@ -4,6 +4,7 @@ A worker answers one request at a time, as each worker of the inference server d
 no locks. A single one is this process; more of them are processes of their own, each with its own copy of the model.
 """
 
+import functools
 import io
 import json
 import multiprocessing
@@ -41,15 +42,22 @@ OpenApp = Callable[[], AbstractContextManager[Any]]
 
 def one_worker(app: Any) -> Worker:
     """Answer by an application of this process."""
-    # What ran here before score.py was loaded, such as a training, has a pool with a thread for each processor: with a
-    # few rows, they spend more time on each other than on the rows.
-    free, pools = threading.Lock(), ThreadpoolController()
+    free, one_thread = threading.Lock(), single_thread()
 
     def answer(environ: dict[str, str], body: bytes) -> Answer:
-        with free, pools.limit(limits=1, user_api="openmp"):
+        with free, one_thread():
             return _answer(app, environ, body)
 
     return answer
+
+
+def single_thread() -> Callable[[], AbstractContextManager[Any]]:
+    """Return what makes contexts in which models of scikit-learn use one thread, as score.py has it in Azure.
+
+    What ran here before score.py was loaded, such as a training, has a pool with a thread for each processor: with a
+    few rows, they spend more time on each other than on the rows.
+    """
+    return functools.partial(ThreadpoolController().limit, limits=1, user_api="openmp")
 
 
 @contextmanager

@@ -204,6 +204,7 @@ def check(project: Project) -> None:
     try:
         findings = lint(project, parallel=True)
     finally:
+        gc.freeze()
         gc.enable()
     if findings:
         for finding in findings:

@@ -203,7 +203,7 @@ class Endpoint:
         Raises:
             UserError: The script fails.
         """
-        with self.log.open("a", encoding="utf-8") as output, redirect_stdout(output):
+        with self.log.open("a", encoding="utf-8") as output, redirect_stdout(output), front.single_thread()():
             try:
                 return self._run([str(file) for file in files])
             except Exception as error:
