@@ -296,13 +296,9 @@ BUGS = {
         "does not wait for its approval",
     ),
     "a stage is skipped because one before it was": Bug(
-        "pipelines/templates/delivery.yml",
-        """        - test
-      condition: >-
-        and(not(canceled()),""",
-        """        - test
-      condition: >-
-        and(succeeded(),""",
+        "pipelines/templates/delivery-environment.yml",
+        "and(not(canceled()), in(dependencies.choose.result,",
+        "and(succeeded(), in(dependencies.choose.result,",
         "goes to",
     ),
     "the hash comes from another output": Bug(
@@ -320,11 +316,11 @@ BUGS = {
     "a stage delivers without the hash": Bug(
         "pipelines/templates/delivery-environment.yml",
         """--environment "$ENVIRONMENT" --model-version "$MODEL_VERSION" --sha256 "$SHA256"
-        ${OPTION:+"$OPTION"}
-      #""",
+            ${OPTION:+"$OPTION"}
+          #""",
         """--environment "$ENVIRONMENT" --model-version "$MODEL_VERSION"
-        ${OPTION:+"$OPTION"}
-      #""",
+            ${OPTION:+"$OPTION"}
+          #""",
         "although nothing is wrong",
     ),
     "the hash that a person typed does not count": Bug(
@@ -342,8 +338,8 @@ BUGS = {
     ),
     "a model goes on from a stage where it stays": Bug(
         "pipelines/templates/delivery.yml",
-        "or(eq('${{ parameters.environment }}', 'prod'),",
-        "or(ne('${{ parameters.environment }}', ''),",
+        "- eq('${{ parameters.environment }}', 'prod')",
+        "- ne('${{ parameters.environment }}', '')",
         "and not at ''",
     ),
     "a monitor trains twice": Bug(
@@ -378,10 +374,10 @@ BUGS = {
     ),
     "the token of the run is not handed on": Bug(
         "pipelines/templates/delivery-environment.yml",
-        """                ENVIRONMENT: ${{ parameters.environment }}
-                SYSTEM_ACCESSTOKEN: $(System.AccessToken)
+        """                    ENVIRONMENT: ${{ parameters.environment }}
+                    SYSTEM_ACCESSTOKEN: $(System.AccessToken)
 """,
-        """                ENVIRONMENT: ${{ parameters.environment }}
+        """                    ENVIRONMENT: ${{ parameters.environment }}
 """,
         "ran no verb",
     ),
