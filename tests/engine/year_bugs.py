@@ -297,8 +297,8 @@ BUGS = {
     ),
     "a stage is skipped because one before it was": Bug(
         "pipelines/templates/delivery-environment.yml",
-        "and(not(canceled()), in(dependencies.choose.result,",
-        "and(succeeded(), in(dependencies.choose.result,",
+        "and(not(canceled()),\n            in(dependencies.${{",
+        "and(succeeded(),\n            in(dependencies.${{",
         "goes to",
     ),
     "the hash comes from another output": Bug(
