@@ -232,7 +232,7 @@ def expanded_findings(file: Path, given: dict[str, Any], listed: str = ALL_ENVIR
         for job in stage["jobs"]:
             yield from job_findings(file.stem, pipeline, stage, job, variables)
             if not given and (name := of(job, variables)) and name not in listed.split():
-                yield f"{where}: nobody asked for {name}, and it is not there"
+                yield f"{where}: it names {name}, which is not there and which was not asked for"
 
 
 def stage_contexts(pipeline: dict[str, Any], needs: list[str]) -> dict[str, Any]:

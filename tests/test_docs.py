@@ -156,6 +156,69 @@ def test_parameters_of_the_documentation_are_those_of_the_pipelines(documented: 
         check_parameters(documented, "\n".join(path.read_text(encoding="utf-8") for path in documents(documented)))
 
 
+# Each system has words of its own.
+
+WORDS = {
+    "github-actions": r"GitHub|\.github/|\bgh (?:run|workflow|api|auth)\b|GITHUB_",
+    "azure-devops": r"Azure (?:DevOps|Pipelines|Repos)|\.azuredevops|\baz (?:pipelines|repos|devops)\b",
+}
+
+
+def test_what_a_user_reads_in_a_project_names_its_own_system_alone(documented: Path) -> None:
+    own = answers_of(documented)["orchestration"]
+    (others,) = [words for system, words in WORDS.items() if system != own]
+    found = []
+    for path in documented.rglob("*"):
+        place = path.relative_to(documented)
+        # Its modules are the same in all projects: tests/engine/test_environments.py looks at what they say.
+        if path.is_file() and path.suffix in TEXTS and not place.is_relative_to("mlops/engine/src"):
+            lines = path.read_text(encoding="utf-8", errors="ignore").splitlines()
+            found += [f"{place}:{number}" for number, line in enumerate(lines, 1) if re.search(others, line)]
+    assert found == []
+
+
+def test_the_help_of_the_verbs_names_no_system(render: Render, run_in: Run) -> None:
+    result = run_in(render(), "-c", HELP)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("Usage: ") > 30
+    assert re.findall("|".join(WORDS.values()), result.stdout) == []
+
+
+HELP = """
+import click, typer
+from mlops.cli import app
+
+group = typer.main.get_command(app)
+context = click.Context(group, info_name="mlops")
+print(group.get_help(context))
+for name, command in group.commands.items():
+    print(command.get_help(click.Context(command, parent=context, info_name=name)))
+"""
+
+# What a comment in YAML may point to, by the folders of a project.
+FOLDERS = r"(?:docs|config|data|data-science|infrastructure|mlops|\.github|\.azuredevops)"
+
+
+def dangling(project: Path) -> list[str]:
+    """The paths that comments of YAML files name and that are not there."""
+    found = []
+    for path in [*project.rglob("*.yml"), *project.rglob("*.yaml")]:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            comment = re.search(r"(?:^|\s)#(.*)", line)
+            for name in re.findall(rf"(?<![\w./-]){FOLDERS}/[\w./-]*\w", comment[1] if comment else ""):
+                if not (project / name).exists():
+                    found.append(f"{path.relative_to(project)}: {name}")
+    return found
+
+
+def test_what_a_comment_points_to_is_there(documented: Path) -> None:
+    assert dangling(documented) == []
+
+
+def test_what_a_comment_points_to_is_there_in_each_combination(project: Path) -> None:
+    assert dangling(project) == []
+
+
 # The story and what is there, of the template's own documents.
 
 STORY = ROOT / "docs" / "outer-loop.md"

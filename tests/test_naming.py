@@ -251,6 +251,7 @@ def test_the_random_suffix_is_a_valid_one_and_changes() -> None:
         ("email_error", ["", "team@example.com", "a.b+c@sub.example.co"], ["a", "a@b", "a b@c.de", "a@b.de, c@d.de"]),
         ("budget_error", ["1", "300", "10000000"], ["", "0", "-1", "1.5", "1e3", "0300", "300 EUR", "999999999"]),
         ("registry_error", ["mlr-shared", "a_1"], ["", "ab", "-ab", "a b", "a" * 34]),
+        ("environments_error", ["dev", "dev test prod"], ["", "dev, test", "dev  test", "Dev", "dev\nprod"]),
         ("cluster_error", ["cpu-cluster", "CPU1"], ["", "a", "1cpu", "cpu_cluster", "cpu-", "a" * 33]),
         (
             "existing_workspaces_error",

@@ -53,6 +53,26 @@ def test_no_module_of_the_engine_contains_an_environments_name() -> None:
     assert found == set(OTHER_MEANINGS)
 
 
+SYSTEM = re.compile(
+    r"GitHub|\.github|\bgh |Azure (DevOps|Pipelines|Repos)|\.azuredevops|\baz (pipelines|repos|devops)\b"
+)
+# Each is said in a project of that system alone.
+OF_ONE_SYSTEM = {
+    "subscription/account.py": "what to do without `gh`, which only GitHub's modules call",
+    "upkeep/template.py": "copies of workflows at the top of a repository, which only GitHub has",
+}
+
+
+def test_what_the_engine_says_in_all_projects_names_neither_system() -> None:
+    found = {
+        name
+        for path in ENGINE.rglob("*.py")
+        if not re.match(r"orchestration/(github|monorepo|azure_devops)", name := path.relative_to(ENGINE).as_posix())
+        and any(SYSTEM.search(text) for text in literals(path))
+    }
+    assert found == set(OF_ONE_SYSTEM)
+
+
 def choices(path: Path) -> Iterator[str]:
     """The choices of the project that a module reads."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

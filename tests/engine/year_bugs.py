@@ -305,13 +305,9 @@ BUGS = {
         "does not wait for its approval",
     ),
     "a stage is skipped because one before it was": Bug(
-        "pipelines/templates/delivery.yml",
-        """        - test
-      condition: >-
-        and(not(canceled()),""",
-        """        - test
-      condition: >-
-        and(succeeded(),""",
+        "pipelines/templates/delivery-environment.yml",
+        "and(not(canceled()),\n            in(dependencies.${{",
+        "and(succeeded(),\n            in(dependencies.${{",
         "goes to",
     ),
     "the hash comes from another output": Bug(
@@ -329,11 +325,11 @@ BUGS = {
     "a stage delivers without the hash": Bug(
         "pipelines/templates/delivery-environment.yml",
         """--environment "$ENVIRONMENT" --model-version "$MODEL_VERSION" --sha256 "$SHA256"
-        ${OPTION:+"$OPTION"}
-      #""",
+            ${OPTION:+"$OPTION"}
+          #""",
         """--environment "$ENVIRONMENT" --model-version "$MODEL_VERSION"
-        ${OPTION:+"$OPTION"}
-      #""",
+            ${OPTION:+"$OPTION"}
+          #""",
         "although nothing is wrong",
     ),
     "the hash that a person typed does not count": Bug(
@@ -351,8 +347,8 @@ BUGS = {
     ),
     "a model goes on from a stage where it stays": Bug(
         "pipelines/templates/delivery.yml",
-        "or(eq('${{ parameters.environment }}', 'prod'),",
-        "or(ne('${{ parameters.environment }}', ''),",
+        "- eq('${{ parameters.environment }}', 'prod')",
+        "- ne('${{ parameters.environment }}', '')",
         "and not at ''",
     ),
     "a monitor trains twice": Bug(
@@ -387,10 +383,10 @@ BUGS = {
     ),
     "the token of the run is not handed on": Bug(
         "pipelines/templates/delivery-environment.yml",
-        """                ENVIRONMENT: ${{ parameters.environment }}
-                SYSTEM_ACCESSTOKEN: $(System.AccessToken)
+        """                    ENVIRONMENT: ${{ parameters.environment }}
+                    SYSTEM_ACCESSTOKEN: $(System.AccessToken)
 """,
-        """                ENVIRONMENT: ${{ parameters.environment }}
+        """                    ENVIRONMENT: ${{ parameters.environment }}
 """,
         "ran no verb",
     ),

@@ -637,7 +637,7 @@ def teardown(
 def workflows(
     existing: Annotated[bool, typer.Option("--existing", help="Only where they are there and not up to date.")] = False,
 ) -> None:
-    """Write the workflows of a project in a folder of its repository to the top, where GitHub reads them."""
+    """Write the workflows of a project in a folder of its repository to the top, where they are read."""
     from mlops import orchestration
     from mlops.project import Project
 

@@ -36,8 +36,8 @@ REMOVED_KEYS = {
     ),
     "schedule.retrain_cron": RemovedKey(
         release="v0.5.0",
-        now="the only schedule of retraining is the line `cron` in .github/workflows/train.yml, in UTC: write the time "
-        "there and delete this key",
+        now="the only schedule of retraining is the line `cron` in train.yml, the file of the workflow that trains, in "
+        "UTC: write the time there and delete this key",
         consequence="the next `mlops train` deletes the schedule that was made of this key in Azure ML",
     ),
 }

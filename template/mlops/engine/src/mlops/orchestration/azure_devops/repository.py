@@ -148,7 +148,8 @@ class AzureRepos(Checkout):
             return [f"Next: `{self.run_command('train')}`", *self._advice_on_models()]
         lines = ["New rights need some minutes to arrive: repeat a run that stops with 403 or AADSTS."]
         for name in self.environments:
-            if name == self.cloud.project.first_environment and self.pushed and steps.has_run(self):
+            started = self.pushed and (self.cloud.dry_run or steps.has_run(self))
+            if name == self.cloud.project.first_environment and started:
                 lines.append(
                     f"Azure Pipelines builds {name} now, trains and deploys the first model: `az pipelines runs list`. "
                     f"If nothing starts: {NO_AGENTS}"
