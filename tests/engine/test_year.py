@@ -258,7 +258,7 @@ Found = dict[str, Any]
 KEPT = ("after", "events")
 """What is kept of a seeded error: after how many sequences it was found, and events that show it.
 
-No number stands where no search finds it soon, and a person wrote the events.
+`after` is null where no search finds it soon, and a person wrote the events.
 """
 
 
