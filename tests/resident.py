@@ -28,8 +28,11 @@ LIBRARIES = (
     "mlflow.sklearn",
     "mlflow.store.tracking.sqlalchemy_store",
     "azure.ai.ml.entities",
+    "azureml.pipeline.steps",
     "torch",
 )
+# As projects do it before their first import: the libraries decide then whether they send telemetry.
+SILENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "HBI_WORKSPACE_JOB": "true"}
 
 
 def run(command: list[str], folder: str, env: dict[str, str], output: str, errors: str) -> int:
@@ -137,6 +140,7 @@ def serve(address: str) -> None:
 
 if __name__ == "__main__":
     sys.path.remove(str(Path(__file__).resolve().parent))  # that of the tests, which are no modules of a project
+    os.environ |= SILENT
     load(LIBRARIES)
     with contextlib.suppress(Exception):
         # MLflow reads once in each process, before it saves a model, which files are of which package: a second.

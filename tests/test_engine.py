@@ -19,8 +19,8 @@ from conftest import Render, Run
 SUITE = ROOT / "tests" / "engine"
 VERSIONS = list(questions()["mlops_version"]["choices"].values())
 Runs = dict[str, tuple[tuple[str, ...], ...]]
-# The modules of one row run in one process, because each process imports the SDK and MLflow for ten seconds. What is
-# the same in all mlops versions is tested in one.
+# The modules of one row run in one process, a fork of one that has imported the SDK and MLflow: by itself it would do
+# that for ten seconds. What is the same in all mlops versions is tested in one.
 RUNS: Runs = {
     "aml-cli-v2": (
         ("azure_devops_run", "bootstrap_azure_devops", "doctor_azure_devops"),
@@ -101,21 +101,23 @@ def test_every_module_runs_and_every_version_has_the_table_of_verbs() -> None:
 
 
 @cases(RUNS)
-def test_the_engine_passes(version: str, modules: tuple[str, ...], render: Render, run_in: Run, tmp_path: Path) -> None:
+def test_the_engine_passes(
+    version: str, modules: tuple[str, ...], render: Render, run_with_others: Run, tmp_path: Path
+) -> None:
     chosen = ("-k", LESS[version]) if version in LESS else ()
     project = render(mlops_version=version, project_type="classical")
     timeout = 3600 if "FAILURES" in os.environ else 600
-    assert_passes(run_suite(project, tmp_path, run_in, *modules, options=chosen, timeout=timeout))
+    assert_passes(run_suite(project, tmp_path, run_with_others, *modules, options=chosen, timeout=timeout))
 
 
 @pytest.mark.about(project_type="cv")
 @cases(TORCH_RUNS)
 def test_the_engine_passes_on_definitions_of_a_distributed_training(
-    version: str, modules: tuple[str, ...], render: Render, run_in: Run, tmp_path: Path
+    version: str, modules: tuple[str, ...], render: Render, run_with_others: Run, tmp_path: Path
 ) -> None:
     project = render(mlops_version=version, project_type="cv")
     chosen = f"{TABLE} or {SPREAD} or test_rai_images"
-    assert_passes(run_suite(project, tmp_path, run_in, *modules, options=("-k", chosen)))
+    assert_passes(run_suite(project, tmp_path, run_with_others, *modules, options=("-k", chosen)))
 
 
 @pytest.mark.parametrize("answers", [each for each in flavours() if each["project_type"] == "classical"], ids=label)
@@ -161,7 +163,7 @@ def assert_passes(result: CompletedProcess) -> None:
 def run_suite(
     project: Path,
     folder: Path,
-    run_in: Run,
+    run: Run,
     *modules: str,
     options: tuple[str, ...] = (),
     timeout: float = 600,
@@ -171,4 +173,4 @@ def run_suite(
     paths = [str(SUITE / f"test_{module}.py") for module in modules]
     config = ["-c", str(SUITE / "pytest.ini")]
     command = ["pytest", "-q", *config, *options, *paths]
-    return run_in(project, *command, timeout=timeout, cwd=folder, MLOPS_TEST_PROJECT=str(project), **env)
+    return run(project, *command, timeout=timeout, cwd=folder, MLOPS_TEST_PROJECT=str(project), **env)

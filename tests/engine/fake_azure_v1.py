@@ -129,16 +129,28 @@ def get_endpoint(azure: FakeAzure, call: Call) -> object:
     raise RefusedError(404, "UserError", "no endpoint")
 
 
+FILES = (
+    "AnyFile",
+    "AzureBlobReference",
+    "AzureDataLakeGen2Reference",
+    "AzureDataLakeReference",
+    "AzureFilesReference",
+    "AzureMLDataset",
+    "AzureMySqlDatabaseReference",
+    "AzurePostgresDatabaseReference",
+    "AzureSqlDatabaseReference",
+    "DBFSReference",
+)
+TYPES = [
+    {"Id": name, "Name": name, "Description": name, "IsDirectory": name not in FILES, "ParentDataTypeIds": []}
+    for name in (*FILES, "AnyDirectory")
+]
+
+
 @REGION.route("GET", f"{AEVA}/DataTypes")
 def data_types(azure: FakeAzure, call: Call) -> object:
-    """What can flow through a port."""
-    return list(store(azure, call, "types").values())
-
-
-@REGION.route("POST", f"{AEVA}/DataTypes")
-def create_data_type(azure: FakeAzure, call: Call) -> object:
-    """A type that SDK v1 adds where it is missing."""
-    return store(azure, call, "types").setdefault(call.json["Id"], call.json)
+    """What can flow through a port; SDK v1 would add what is missing of it, a request each."""
+    return TYPES
 
 
 @REGION.route("GET", f"{AEVA}/Modules/Hash/{{hash}}")

@@ -91,6 +91,11 @@ def _yaml(module: Any) -> None:
     module.round_trip_load = _loaded_once(module.round_trip_load)
 
 
+def _safe_yaml(module: Any) -> None:
+    # The SDKs read with the parser in Python, of which there is one in C.
+    module.safe_load = lambda stream: module.load(stream, getattr(module, "CSafeLoader", module.SafeLoader))
+
+
 def _loaded_once(load: Callable[..., Any]) -> Callable[..., Any]:
     known: dict[str | bytes, bytes] = {}
 
@@ -114,4 +119,5 @@ _CHANGES: dict[str, Callable[[Any], None]] = {
     "msrest.universal_http.requests": _retries,
     "requests.sessions": _proxies,
     "azureml._vendor.ruamel.yaml": _yaml,
+    "yaml": _safe_yaml,
 }

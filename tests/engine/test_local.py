@@ -16,7 +16,7 @@ import mlflow
 import pandas as pd
 import pytest
 import yaml
-from rendered import HERE
+from rendered import HERE, without_shapes
 
 from mlops import definitions
 from mlops.errors import UserError
@@ -49,7 +49,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 @pytest.fixture(scope="module")
 def loop(project: Project) -> Loop:
-    first, first_lines = run(project)
+    first, first_lines = run(project, shapes=True)
     second, second_lines = run(project, skip_lint=True)
     return Loop(project, first, first_lines, second, second_lines)
 
@@ -70,8 +70,9 @@ def experiment(loop: Loop) -> Experiment:
     return Experiment(loop.project, *run(loop.project, skip_lint=True, **options))
 
 
-def run(project: Project, **options: Any) -> tuple[local.LocalResult, list[str]]:
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
+def run(project: Project, *, shapes: bool = False, **options: Any) -> tuple[local.LocalResult, list[str]]:
+    charts = contextlib.nullcontext() if shapes else without_shapes()
+    with contextlib.redirect_stdout(io.StringIO()) as printed, charts:
         result = local.run_local(project, **options)
     return result, printed.getvalue().splitlines()
 
@@ -114,6 +115,11 @@ def test_each_reason_and_each_next_step_is_a_line_of_its_own_and_the_same_as_in_
     page = html.unescape(loop.second.report.read_text(encoding="utf-8"))
     for step in decision["next"]:
         assert f"<li>{step}</li>" in page
+
+
+def test_the_charts_of_the_report_have_shapes(loop: Loop) -> None:
+    (page,) = loop.first.run.rglob("report.html")
+    assert len(re.findall(r"<svg[^>]*>.*?<path ", page.read_text(encoding="utf-8"), re.S)) > 3
 
 
 def test_no_line_is_cut_where_the_text_is_nowhere_else_and_none_has_an_escape_code(loop: Loop) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from dice_ml.explainer_interfaces.explainer_base import ExplainerBase
-from rendered import HERE
+from rendered import HERE, without_shapes
 from responsibleai import RAIInsights
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -341,7 +341,7 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Loop:
         patch.setattr(ExplainerBase, "do_posthoc_sparsity_enhancement", lambda _, rows, *__, **___: rows)
         for train, test in ((200, 10), (100, 10)):
             few = f"responsible_ai.train_rows={train} responsible_ai.test_rows={test}"
-            with contextlib.redirect_stdout(io.StringIO()) as printed:
+            with contextlib.redirect_stdout(io.StringIO()) as printed, without_shapes():
                 results.append(local.run_local(project, overrides=few, skip_lint=True))
             lines.append(printed.getvalue().splitlines())
     return Loop(results, lines)
