@@ -223,7 +223,6 @@ def render_once(patch: Patch, folder: Path) -> None:
     it decides each time.
     """
     worker = copier._main.Worker
-    found: dict[Path, list[tuple]] = {}
     calls: list[list[tuple]] = []
     originals = {name: getattr(worker, name) for name in ("_render_template", "_render_file", "_render_allowed")}
     allowed = originals["_render_allowed"]
@@ -238,18 +237,16 @@ def render_once(patch: Patch, folder: Path) -> None:
         parts = [self.template.commit_hash, self.answers_relpath, exclusions, operation, answers]
         key = sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
         file = folder / f"{key}.rendered"
-        if file not in found and not file.exists():
-            calls.append([])
-            try:
-                original(self)
-            finally:
-                made = calls.pop()
-            found[file] = kept(file, lambda: made)
+        if file.exists():
+            for name, arguments, options in pickle.loads(file.read_bytes()):
+                write(self, *arguments, **options) if name == "_render_allowed" else originals[name](self, *arguments)
             return None
-        if file not in found:
-            found[file] = pickle.loads(file.read_bytes())
-        for name, arguments, options in found[file]:
-            write(self, *arguments, **options) if name == "_render_allowed" else originals[name](self, *arguments)
+        calls.append([])
+        try:
+            original(self)
+        finally:
+            made = calls.pop()
+        kept(file, lambda: made)
         return None
 
     def render_file(self: copier._main.Worker, source: Path, path: Path, **options: Any) -> None:
@@ -277,7 +274,7 @@ def render_once(patch: Patch, folder: Path) -> None:
             target.symlink_to(content)
             return
         target.write_bytes(content)
-        if target.stat().st_mode != mode:
+        if mode is not None and target.stat().st_mode != mode:
             target.chmod(mode)
 
     patch(worker, "_render_template", render_template)
