@@ -17,10 +17,11 @@ import sys
 import tempfile
 import traceback
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
-from hashlib import sha256
+from hashlib import sha1, sha256
 from pathlib import Path
 from threading import get_ident
 from types import SimpleNamespace
@@ -75,6 +76,7 @@ def hasten(patch: Patch, folder: Path) -> None:
     clone_once(patch, folder)
     ask_once(patch, folder)
     know_repositories(patch)
+    patch(copier._main, "get_git", lambda *folder: Git(copier._vcs.get_git(*folder)))
     render_once(patch, folder)
     read_once(patch)
     patch(copier._main, "subprocess", SimpleNamespace(run=run_task))
@@ -214,6 +216,41 @@ def know_repositories(patch: Patch) -> None:
     patch(copier._subproject, "is_in_git_repo", is_in)
     patch(copier._tools, "get_git_objects_dir", objects_of)
     patch(copier._main.Worker, "_git_commit", commit)
+
+
+class Git:
+    """Git for Copier, which starts it four times for each file in conflict; of these, the merge alone is left."""
+
+    def __init__(self, command: Any) -> None:
+        self.command, self.restored = command, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.command, name)
+
+    def __getitem__(self, words: Any) -> Any:
+        return self.command[words]
+
+    def __call__(self, *words: Any, **options: Any) -> Any:
+        """Run a command in the working folder, or what stands for it."""
+        if "checkout" in words:
+            if self.restored:
+                return ""
+            self.restored = True
+            words = (*words[:-1], *(str(path)[: -len(".rej")] for path in Path().rglob("*.rej")))
+        elif words[:2] == ("hash-object", "-w") and words[-1].is_file() and Path(".git", "objects").is_dir():
+            return write_blob(Path(words[-1]).read_bytes())
+        return self.command(*words, **options)
+
+
+def write_blob(content: bytes) -> str:
+    """Write an object of Git, and give its name."""
+    blob = b"blob %d\0" % len(content) + content
+    name = sha1(blob).hexdigest()
+    file = Path(".git", "objects", name[:2], name[2:])
+    file.parent.mkdir(exist_ok=True)
+    if not file.exists():
+        file.write_bytes(zlib.compress(blob, 0))
+    return name
 
 
 def render_once(patch: Patch, folder: Path) -> None:
