@@ -1,9 +1,10 @@
 """Templates of Azure Pipelines, expanded as Azure DevOps does before a run, as far as a rendered project uses them."""
 
 import json
+import pickle
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,43 @@ class Scope:
 
 ALL_ENVIRONMENTS = "dev test prod"
 
+READING: list[dict[str, str | None]] = []
+"""The texts of the files that are read for what will be known; of a file that is not there, nothing."""
+
+
+def text_of(file: Path) -> str | None:
+    """The text of a file, and nothing without one; what is made of it is known while that stays."""
+    text = file.read_text(encoding="utf-8") if file.is_file() else None
+    for read in READING:
+        read[str(file)] = text
+    return text
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What was made of files that name others: projects in many folders have the same ones."""
+
+    found: dict[str, list[tuple[dict[str, str | None], bytes]]] = field(default_factory=dict)
+
+    def of(self, file: Path, key: str, make: Callable[[], Any]) -> Any:
+        """What is made of a file; it is made if that, or a file that it names, is another one than before."""
+        folder = str(file.parent)
+        known = self.found.setdefault(f"{file.name} {key}", [])
+        for texts, result in known:
+            if all(text_of(Path(folder + name)) == text for name, text in texts.items()):
+                return pickle.loads(result)
+        READING.append({})
+        try:
+            made = make()
+        finally:
+            read = READING.pop()
+        texts = {name.removeprefix(folder): text for name, text in read.items()}
+        known[4:] = [(texts, pickle.dumps(made))]  # those of the usual projects, and of the newest one
+        return made
+
+
+EXPANDED = Knowledge()
+
 
 def expanded(
     file: Path,
@@ -178,24 +216,32 @@ def expanded(
         pool: The variable of that name, for a private network.
         environments: The variable of that name, once a model may go everywhere; empty for what the project has.
     """
+    fixed = {"pool": pool, "environments": environments}
+    key = repr((sorted((given or {}).items()), reason, fixed))
+    found: dict[str, Any] = EXPANDED.of(file, key, lambda: expand_pipeline(file, given or {}, reason, fixed))
+    return found
+
+
+def expand_pipeline(file: Path, given: Mapping[str, Any], reason: str, fixed: Mapping[str, str]) -> dict[str, Any]:
     document = dict(load(file))
     variables = Known("variable", {"Build.Reason": reason})
-    parameters = filled(document.pop("parameters", []), given or {}, file.name)
+    parameters = filled(document.pop("parameters", []), given, file.name)
     scope = Scope(file, {"parameters": parameters, "variables": variables})
     document["variables"] = expand(document.get("variables", []), scope, "variables")
     for variable in document["variables"]:
         if variable.keys() != {"name", "value"}:
             raise PipelineError(f"variables: {variable}: a variable has a name and a value, and comes from no group")
-        variable["value"] = {"pool": pool, "environments": environments}.get(variable["name"]) or variable["value"]
+        variable["value"] = fixed.get(variable["name"]) or variable["value"]
         variables[variable["name"]] = variable["value"]
     found: dict[str, Any] = expand(document, scope)
     return found
 
 
 def load(file: Path) -> dict[str, Any]:
-    if not file.is_file():
+    text = text_of(file)
+    if text is None:
         raise PipelineError(f"there is no template {file.name}")
-    return parsed(file.read_text(encoding="utf-8"))
+    return parsed(text)
 
 
 @cache
@@ -247,7 +293,7 @@ def elements(items: list[Any], scope: Scope, kind: str) -> Iterator[Any]:
 
 
 def directive(item: Any) -> re.Match[str] | None:
-    if not isinstance(item, dict) or len(item) != 1:
+    if not isinstance(item, dict) or len(item) != 1 or "${{" not in next(iter(item)):
         return None
     whole = WHOLE.fullmatch(next(iter(item)))
     return DIRECTIVE.fullmatch(whole[1]) if whole else None
@@ -288,7 +334,7 @@ def template(item: dict[str, Any], scope: Scope, kind: str) -> Iterator[Any]:
 
 
 def interpolated(value: Any, scope: Scope) -> Any:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or "${{" not in value:
         return value
     if whole := WHOLE.fullmatch(value):
         return evaluated(whole[1], scope)

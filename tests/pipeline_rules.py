@@ -12,6 +12,7 @@ from azure_runs import PREDEFINED, Outputs
 from azure_templates import (
     ALL_ENVIRONMENTS,
     Expression,
+    Knowledge,
     Known,
     PipelineError,
     connections,
@@ -21,6 +22,7 @@ from azure_templates import (
     script,
     stages,
     steps,
+    text_of,
 )
 
 OPEN_MACHINE = "ubuntu-24.04"
@@ -95,17 +97,25 @@ def parsed(text: str) -> dict[str, Any]:
     return document
 
 
+FOUND = Knowledge()
+
+
 def findings(project: Path) -> Iterator[str]:
     """What is wrong, file by file; nothing if all is well."""
     folder = project / ".azuredevops"
     for file in sorted(folder.rglob("*.yml")):
-        for each in dict.fromkeys(file_findings(file, file.parent == folder)):
+        for each in known_findings(file, file.parent == folder):
             yield f"{file.relative_to(folder).as_posix()}: {each}"
+
+
+def known_findings(file: Path, is_pipeline: bool) -> list[str]:
+    found: list[str] = FOUND.of(file, str(is_pipeline), lambda: list(dict.fromkeys(file_findings(file, is_pipeline))))
+    return found
 
 
 def file_findings(file: Path, is_pipeline: bool) -> Iterator[str]:
     try:
-        document = parsed(file.read_text(encoding="utf-8"))
+        document = parsed(text_of(file) or "")
         yield from raw_findings(file, document)
         if is_pipeline:
             for values in choices(document):

@@ -1,7 +1,7 @@
 """Copier as the tests run it: it does the same in a fraction of the time.
 
 `python quick_copier.py update ...` is `copier update ...`. A few tests run Copier as a user does, which is slower:
-those of test_update.py whose updates are interrupted or change moved folders, and those of bad input.
+those of test_update.py whose updates change moved folders or are interrupted at that, and those of bad input.
 """
 
 import contextvars
@@ -17,10 +17,11 @@ import sys
 import tempfile
 import traceback
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
-from hashlib import sha256
+from hashlib import sha1, sha256
 from pathlib import Path
 from threading import get_ident
 from types import SimpleNamespace
@@ -75,6 +76,7 @@ def hasten(patch: Patch, folder: Path) -> None:
     clone_once(patch, folder)
     ask_once(patch, folder)
     know_repositories(patch)
+    patch(copier._main, "get_git", lambda *folder: Git(copier._vcs.get_git(*folder)))
     render_once(patch, folder)
     read_once(patch)
     patch(copier._main, "subprocess", SimpleNamespace(run=run_task))
@@ -216,6 +218,41 @@ def know_repositories(patch: Patch) -> None:
     patch(copier._main.Worker, "_git_commit", commit)
 
 
+class Git:
+    """Git for Copier, which starts it four times for each file in conflict; of these, the merge alone is left."""
+
+    def __init__(self, command: Any) -> None:
+        self.command, self.restored = command, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.command, name)
+
+    def __getitem__(self, words: Any) -> Any:
+        return self.command[words]
+
+    def __call__(self, *words: Any, **options: Any) -> Any:
+        """Run a command in the working folder, or what stands for it."""
+        if "checkout" in words:
+            if self.restored:
+                return ""
+            self.restored = True
+            words = (*words[:-1], *(str(path)[: -len(".rej")] for path in Path().rglob("*.rej")))
+        elif words[:2] == ("hash-object", "-w") and words[-1].is_file() and Path(".git", "objects").is_dir():
+            return write_blob(Path(words[-1]).read_bytes())
+        return self.command(*words, **options)
+
+
+def write_blob(content: bytes) -> str:
+    """Write an object of Git, and give its name."""
+    blob = b"blob %d\0" % len(content) + content
+    name = sha1(blob).hexdigest()
+    file = Path(".git", "objects", name[:2], name[2:])
+    file.parent.mkdir(exist_ok=True)
+    if not file.exists():
+        file.write_bytes(zlib.compress(blob, 0))
+    return name
+
+
 def render_once(patch: Patch, folder: Path) -> None:
     """An update renders each release twice with the same answers, and the tests update many projects with the same.
 
@@ -223,7 +260,6 @@ def render_once(patch: Patch, folder: Path) -> None:
     it decides each time.
     """
     worker = copier._main.Worker
-    found: dict[Path, list[tuple]] = {}
     calls: list[list[tuple]] = []
     originals = {name: getattr(worker, name) for name in ("_render_template", "_render_file", "_render_allowed")}
     allowed = originals["_render_allowed"]
@@ -238,18 +274,16 @@ def render_once(patch: Patch, folder: Path) -> None:
         parts = [self.template.commit_hash, self.answers_relpath, exclusions, operation, answers]
         key = sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
         file = folder / f"{key}.rendered"
-        if file not in found and not file.exists():
-            calls.append([])
-            try:
-                original(self)
-            finally:
-                made = calls.pop()
-            found[file] = kept(file, lambda: made)
+        if file.exists():
+            for name, arguments, options in pickle.loads(file.read_bytes()):
+                write(self, *arguments, **options) if name == "_render_allowed" else originals[name](self, *arguments)
             return None
-        if file not in found:
-            found[file] = pickle.loads(file.read_bytes())
-        for name, arguments, options in found[file]:
-            write(self, *arguments, **options) if name == "_render_allowed" else originals[name](self, *arguments)
+        calls.append([])
+        try:
+            original(self)
+        finally:
+            made = calls.pop()
+        kept(file, lambda: made)
         return None
 
     def render_file(self: copier._main.Worker, source: Path, path: Path, **options: Any) -> None:
@@ -277,7 +311,7 @@ def render_once(patch: Patch, folder: Path) -> None:
             target.symlink_to(content)
             return
         target.write_bytes(content)
-        if target.stat().st_mode != mode:
+        if mode is not None and target.stat().st_mode != mode:
             target.chmod(mode)
 
     patch(worker, "_render_template", render_template)

@@ -18,7 +18,7 @@ import copier
 import pytest
 import yaml
 from combinations import ROOT, USERS, add_on_sets
-from conftest import SUFFIX, Render, git
+from conftest import SUFFIX, Render, git, make_once, short_hash
 from resident_terraform import terraform
 
 NONE, ALL = add_on_sets()[:2]
@@ -373,6 +373,12 @@ def planned_deletions(
     module: Path, tools: Path, release: dict[str, str], environment: str = "prod", **answers: Any
 ) -> list[str]:
     """What Terraform deletes or replaces when the working tree's module plans on what the release built."""
+    render_release(module, release, **answers)
+    return deletions(module, tools, environment)
+
+
+def render_release(module: Path, release: dict[str, str], **answers: Any) -> None:
+    """Have a project of a release beside a module."""
     if git(ROOT, "rev-parse", "--is-shallow-repository").strip() == "true":
         pytest.skip("a shallow clone does not hold the releases: git fetch --unshallow")
     copier.run_copy(
@@ -384,6 +390,10 @@ def planned_deletions(
         unsafe=True,
         vcs_ref=release["commit"],
     )
+
+
+def deletions(module: Path, tools: Path, environment: str = "prod") -> list[str]:
+    """What the module deletes or replaces of what the project beside it built."""
     test = UPGRADE.replace('"prod"', f'"{environment}"')
     (module / "tests" / "upgrade.tftest.hcl").write_text(test, encoding="utf-8")
     terraform(module, tools, "init", "-backend=false", "-input=false")
@@ -430,9 +440,24 @@ def test_what_the_workspace_needs_has_private_endpoints_before_it(copied: Copied
 
 @pytest.mark.parametrize("release", RELEASES, ids=lambda release: release["version"])
 def test_nothing_that_a_release_built_is_deleted_by_an_update(
-    copied: Copied, tools: Path, release: dict[str, str]
+    copied: Copied, tools: Path, release: dict[str, str], shared_folder: Path
 ) -> None:
-    assert planned_deletions(copied(NONE), tools, release) == []
+    module = copied(NONE)
+    render_release(module, release)
+    known = shared_folder / "deletions" / what_is_built(module.parents[1] / "release")
+    # Several releases build the same.
+    make_once(known, lambda file: file.write_text(json.dumps(deletions(module, tools)), encoding="utf-8"))
+    assert json.loads(known.read_text(encoding="utf-8")) == []
+
+
+def what_is_built(project: Path) -> str:
+    """A name for the Terraform of a project and what it reads."""
+    code = [path for path in (project / "infrastructure").rglob("*") if path.is_file() and path.suffix != ".md"]
+    texts = {path.relative_to(project).as_posix(): path.read_text(encoding="utf-8") for path in code}
+    config = {
+        path.name: yaml.safe_load(path.read_text(encoding="utf-8")) for path in (project / "config").glob("*.yml")
+    }
+    return short_hash({"texts": texts, "config": config})
 
 
 # The last release that had all private endpoints of an environment in one resource block.

@@ -94,9 +94,19 @@ ANSWERS = tempfile.TemporaryDirectory()
 """What `connected` of each project said."""
 
 # `connected` depends on its options and on which ids there are: each job of each run asks, and Python is slow to start.
+# What the shell does itself starts no other program: a run has dozens of these calls.
 STAND_IN = """#!/bin/sh
+show() {{
+  while IFS= read -r line; do printf '%s\\n' "$line"; done < "$1"
+}}
+hand_on() {{
+  while IFS='=' read -r key value; do
+    printf '##vso[task.setvariable variable=%s;isOutput=true]%s\\n' "$key" "$value"
+  done < "$1"
+}}
 echo "{program} $*" >> "{folder}/calls.log"
-if [ -s "{folder}/failing" ] && grep -qxF "{program} $*" "{folder}/failing"; then exit 1; fi
+IFS= read -r failing < "{folder}/failing"
+if [ "$failing" = "{program} $*" ]; then exit 1; fi
 if [ "$TF_BUILD" ] && [ "{program} $3" = "uv connected" ]; then exec "{python}" -B "{folder}/driver.py" "$@"; fi
 case "{program} $3" in
 "uv connected")
@@ -110,8 +120,8 @@ case "{program} $3" in
     if [ $code -ne 0 ]; then cat "$new/printed"; rm -r "$new"; exit $code; fi
     mv "$new" "$known"
   fi
-  cat "$known/printed"
-  cat "$known/outputs" >> "$GITHUB_OUTPUT"
+  show "$known/printed"
+  show "$known/outputs" >> "$GITHUB_OUTPUT"
   exit;;
 "uv summary" | "uv button" | "uv comment") exec "{python}" -B "{folder}/driver.py" "$@";;
 esac
@@ -127,9 +137,9 @@ if [ "{program} $2" = "uv mlops" ]; then
   for name in "$verb" "$verb-$5"; do
     if [ ! -f "{folder}/outputs/$name" ]; then continue; fi
     if [ "$TF_BUILD" ]; then
-      sed 's/^\\([a-z0-9_]*\\)=/##vso[task.setvariable variable=\\1;isOutput=true]/' "{folder}/outputs/$name"
+      hand_on "{folder}/outputs/$name"
     else
-      cat "{folder}/outputs/$name" >> "$GITHUB_OUTPUT"
+      show "{folder}/outputs/$name" >> "$GITHUB_OUTPUT"
     fi
   done
 fi
