@@ -7,7 +7,7 @@ which `mlops schema FILES --accept` and `mlops local` run as a person would run 
 commands, their wall and processor seconds, and what came of it; the last lines count the outcomes.
 
 A command is forked from a process that has imported the libraries, and `mlops local` does not lint: what a new process
-adds is measured once, with a file of one's own, in the lines above the table. With one round there are three files, and
+adds is measured once, with a file of one's own, in the lines above the table. With one round there are two files, and
 these lines are left out.
 """
 
@@ -50,7 +50,7 @@ def main() -> None:
     """Run the commands for each file, and print a line for it."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("project", type=Path, help="folder of a generated project of the type classical")
-    arguments.add_argument("files", nargs="*", help="names of some files; by default all, with one round three")
+    arguments.add_argument("files", nargs="*", help="names of some files; by default all, with one round two")
     arguments.add_argument("--rounds", type=int, default=2, help="more than one: all files, once")
     arguments.add_argument("--all", action="store_true", help="all files, whatever the rounds")
     options = arguments.parse_args()
@@ -78,9 +78,9 @@ def main() -> None:
 
 
 def few() -> list[str]:
-    """Return three files: two of which a model is made, and one that is refused."""
-    fitting = [name for name, messy in FILES.items() if not messy.refused and not messy.options]
-    return [*fitting[:2], next(name for name, messy in FILES.items() if messy.refused)]
+    """Return two files: one of which a model is made, and one that is refused."""
+    fitting = next(name for name, messy in FILES.items() if not messy.refused and not messy.options)
+    return [fitting, next(name for name, messy in FILES.items() if messy.refused)]
 
 
 def commands(root: Path, folder: Path, messy: Messy) -> list[Ran]:

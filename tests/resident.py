@@ -7,6 +7,7 @@ use the same process, which ends with the last connection.
 """
 
 import contextlib
+import functools
 import gc
 import importlib
 import json
@@ -14,6 +15,7 @@ import os
 import runpy
 import selectors
 import socket
+import sqlite3
 import sys
 import traceback
 from pathlib import Path
@@ -91,6 +93,27 @@ def fork(request: dict[str, Any], imports: Path, *of_this_process: Any) -> int:
         os._exit(code)
 
 
+def copy_new_databases(folder: Path) -> None:
+    """Let MLflow make the tables of a database once, in forty steps: further databases are copies of the first."""
+    import sqlalchemy
+    from mlflow.store.db import utils
+
+    first, make = folder / f"{os.getpid()}.db", utils._initialize_tables
+    engine = sqlalchemy.create_engine(f"sqlite:///{first}")
+    make(engine)
+    engine.dispose()
+
+    @functools.wraps(make)
+    def copy(engine: Any) -> None:
+        if engine.dialect.name != "sqlite" or sqlalchemy.inspect(engine).get_table_names():
+            make(engine)
+            return
+        with contextlib.closing(sqlite3.connect(first)) as made, engine.connect() as new:
+            made.backup(new.connection.driver_connection)
+
+    utils._initialize_tables = copy
+
+
 def load(names: tuple[str, ...] | list[str]) -> None:
     """Import modules, but for those that cannot be."""
     for name in names:
@@ -145,4 +168,5 @@ if __name__ == "__main__":
     with contextlib.suppress(Exception):
         # MLflow reads once in each process, before it saves a model, which files are of which package: a second.
         sys.modules["mlflow.utils.requirements_utils"]._init_packages_to_modules_map()
+        copy_new_databases(Path(sys.argv[1]).parent)
     serve(sys.argv[1])

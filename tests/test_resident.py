@@ -1,5 +1,8 @@
 """The process in which tests run modules of projects with libraries that are imported once; see resident.py."""
 
+import re
+from pathlib import Path
+
 from conftest import Render, Run
 
 KEEP = "import json, os, sys; json.kept = True; os.environ['KEPT'] = '1'; sys.path.append('kept'); os.chdir(os.sep)"
@@ -21,3 +24,25 @@ def test_a_run_that_fails_is_killed_or_takes_too_long_is_answered_and_the_next_o
     assert run_with_others(project, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)").returncode == -11
     assert run_with_others(project, "-c", "import time; time.sleep(600)", timeout=1).returncode == -9
     assert run_with_others(project, "-c", "print(1)").stdout == "1\n"
+
+
+DATABASES = """
+import sqlite3, sqlalchemy
+from mlflow.store.db import utils
+
+for name, make in (("copied.db", utils._initialize_tables), ("made.db", utils._initialize_tables.__wrapped__)):
+    make(sqlalchemy.create_engine(f"sqlite:///{name}"))
+copied, made = (sorted(sqlite3.connect(name).iterdump()) for name in ("copied.db", "made.db"))
+print(len(made), copied == made)
+with sqlite3.connect("old.db") as old:
+    old.execute("CREATE TABLE kept (number)")
+utils._initialize_tables(sqlalchemy.create_engine("sqlite:///old.db"))
+print(sum(map("CREATE TABLE kept".__eq__, [line[:17] for line in old.iterdump()])))
+"""
+
+
+def test_a_database_of_mlflow_is_as_mlflow_makes_it_and_one_with_tables_keeps_them(
+    render: Render, run_with_others: Run, tmp_path: Path
+) -> None:
+    result = run_with_others(render(), "-c", DATABASES, cwd=tmp_path)
+    assert re.fullmatch(r"\d{3} True\n1\n", result.stdout), result.stdout + result.stderr

@@ -1,5 +1,6 @@
 """What the lint catches: seeded errors in copies of the shipped files and of a few files a project may add."""
 
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from rendered import ROOT
 from seeded import assert_named, copied, edited
 
 from mlops.config import Project, load_yaml
+from mlops.definitions.base import quiet
 from mlops.lint import Finding, lint, lint_files, lint_pipeline
 from mlops.pipeline import Pipeline
 
@@ -259,3 +261,22 @@ def test_a_pipeline_built_in_memory_is_checked(tmp_path: Path) -> None:
 def test_the_lint_prints_nothing(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
     lint(project)
     assert capfd.readouterr() == ("", "")
+
+
+def test_no_source_of_callers_is_read_for_notices_that_nobody_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes half of a lint."""
+    from azure.ai.ml._utils._experimental import experimental
+
+    @experimental
+    class Notice:
+        def __init__(self) -> None:
+            """Be what azure-ai-ml has a notice about."""
+
+    def read() -> list[inspect.FrameInfo]:
+        raise OSError("the source is read")
+
+    monkeypatch.setattr("azure.ai.ml._utils._experimental.inspect.stack", read)
+    with quiet():
+        Notice()
+    with pytest.raises(OSError, match="the source is read"):
+        Notice()

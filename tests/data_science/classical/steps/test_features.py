@@ -83,6 +83,28 @@ def project(write, folders):
     return make_folders_again(folders, SCHEMA, with_cargo())
 
 
+@pytest.fixture(scope="module")
+def learned_once(store, tmp_path_factory):
+    """The same project after prep and train; to be copied."""
+    root = tmp_path_factory.mktemp("learned")
+    store.load()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "PATH", root / "features.py")
+        write_code(features.PATH, CODE)
+        made = make_folders(root, SCHEMA, with_cargo())
+        prepare(made)
+        train(made)
+    store.save(root)
+    return made
+
+
+@pytest.fixture
+def learned(project, learned_once, store):
+    """The project with two added columns after prep and train."""
+    store.load(learned_once.root)
+    return learned_once.copy_to(project.root)
+
+
 def make_folders_again(folders, schema, frame):
     for path in folders.raw.iterdir():
         path.unlink()
@@ -118,58 +140,49 @@ def test_prep_writes_the_added_columns_with_their_types(project):
     assert rows["load"].isna().equals(rows["cargo"].isna())
 
 
-def test_the_model_learns_from_the_added_columns_and_not_from_what_they_are_made_of(project):
-    prepare(project)
-    assert train(project).metadata.get_input_schema().input_names() == ["hour", "carrier", "wind", "weekday", "load"]
+def test_the_model_learns_from_the_added_columns_and_not_from_what_they_are_made_of(learned):
+    model = mlflow.pyfunc.load_model(str(learned.model))
+    assert model.metadata.get_input_schema().input_names() == ["hour", "carrier", "wind", "weekday", "load"]
 
 
-def test_an_endpoint_takes_the_columns_of_the_files_and_answers_as_the_model_does_in_training(project):
-    prepare(project)
-    model, script = train(project), load_script(project.model)
+def test_an_endpoint_takes_the_columns_of_the_files_and_answers_as_the_model_does_in_training(learned):
+    model, script = mlflow.pyfunc.load_model(str(learned.model)), load_script(learned.model)
     rows = with_cargo(30, seed=3)
-    examples = MODALITY.convert(modality.Examples(rows.astype({"wind": object}), project.raw), schema_of(project))
+    examples = MODALITY.convert(modality.Examples(rows.astype({"wind": object}), learned.raw), schema_of(learned))
     expected = champion.model_predictions(model, MODALITY, examples).values.tolist()
     assert script.run(request_of(rows[REQUEST]))["predictions"] == pytest.approx(expected)
     alone = [script.run(request_of(rows[REQUEST].iloc[[place]]))["predictions"][0] for place in range(30)]
     assert alone == pytest.approx(expected)
 
 
-def test_a_batch_scores_the_files_as_they_arrive(project, tmp_path):
-    prepare(project)
-    train(project)
-    script, rows = load_script(project.model), with_cargo(30, seed=3)
+def test_a_batch_scores_the_files_as_they_arrive(learned, tmp_path):
+    script, rows = load_script(learned.model), with_cargo(30, seed=3)
     (tmp_path / "files").mkdir()
     rows.to_csv(tmp_path / "files" / "flights.csv", index=False)
     found = batch(script, tmp_path / "files")
     assert found["prediction"].tolist() == pytest.approx(script.run(request_of(rows[REQUEST]))["predictions"])
 
 
-def test_the_request_of_the_smoke_test_has_the_columns_of_the_files(project):
-    request = module("core.endpoint").sample_request(MODALITY, project.schema, project.raw, 3)
+def test_the_request_of_the_smoke_test_has_the_columns_of_the_files(learned):
+    request = module("core.endpoint").sample_request(MODALITY, learned.schema, learned.raw, 3)
     assert request["input_data"]["columns"] == REQUEST
-    prepare(project)
-    train(project)
-    assert len(load_script(project.model).run(json.dumps(request))["predictions"]) == 3
+    assert len(load_script(learned.model).run(json.dumps(request))["predictions"]) == 3
 
 
-def test_a_request_whose_features_cannot_be_computed_is_refused_in_one_line(project):
-    prepare(project)
-    train(project)
-    script, rows = load_script(project.model), with_cargo(3)[REQUEST]
+def test_a_request_whose_features_cannot_be_computed_is_refused_in_one_line(learned):
+    script, rows = load_script(learned.model), with_cargo(3)[REQUEST]
     line = refused(script.run(request_of(rows.assign(cargo="much"))))
     assert line.startswith('features.py: line 8: ValueError: \'Unable to parse string "much"')
     assert refused(script.run(request_of(rows.drop(columns="cargo")))).startswith("missing columns: cargo (given: ")
 
 
-def test_a_bad_row_of_a_batch_is_a_row_with_its_error(project, tmp_path, monkeypatch):
+def test_a_bad_row_of_a_batch_is_a_row_with_its_error(learned, tmp_path, monkeypatch):
     monkeypatch.setenv("MLOPS_BAD_FILES", "report")
-    prepare(project)
-    train(project)
     rows = with_cargo(4)
     rows.loc[2, "cargo"] = "much"
     (tmp_path / "files").mkdir()
     rows.to_csv(tmp_path / "files" / "flights.csv", index=False)
-    found = batch(load_script(project.model), tmp_path / "files").sort_values("row")
+    found = batch(load_script(learned.model), tmp_path / "files").sort_values("row")
     assert found["error"].notna().tolist() == [False, False, True, False]
     assert "features.py: line 8" in found["error"].iloc[2]
 
@@ -223,69 +236,62 @@ def test_slices_baselines_and_the_importance_know_the_added_columns(project):
     assert importance["load"] > importance["wind"] > -1
 
 
-def test_what_an_endpoint_collects_becomes_training_data_again(project, monkeypatch, capsys):
-    prepare(project)
-    train(project)
-    script, rows = load_script(project.model), with_cargo(40, seed=5)
+def test_what_an_endpoint_collects_becomes_training_data_again(learned, monkeypatch, capsys):
+    script, rows = load_script(learned.model), with_cargo(40, seed=5)
     _, inputs, _ = collect(script, monkeypatch, lambda: script.run(request_of(rows[REQUEST])))
     assert set(inputs) == {*REQUEST, "weekday", "load"}
-    folder = project.root / "collected"
+    folder = learned.root / "collected"
     folder.mkdir()
     event = {"data": json.loads(PandasFrameData(inputs).to_json()), "correlationid": "one"}
     (folder / "instance.jsonl").write_text(f"{json.dumps(event)}\n", encoding="utf-8")
     outcomes = rows.drop(columns=REQUEST).assign(request_id="one", request_row=range(40))
-    outcomes.to_csv(project.root / "outcomes.csv", index=False)
-    words = ["--outcomes", str(project.root / "outcomes.csv"), "--schema", str(project.schema)]
-    module("join").main([*words, "--collected", str(folder), "--output", str(project.raw / "later.jsonl")])
-    assert sum(map(len, run_prep(project))) == 240
+    outcomes.to_csv(learned.root / "outcomes.csv", index=False)
+    words = ["--outcomes", str(learned.root / "outcomes.csv"), "--schema", str(learned.schema)]
+    module("join").main([*words, "--collected", str(folder), "--output", str(learned.raw / "later.jsonl")])
+    assert sum(map(len, run_prep(learned))) == 240
 
 
 # --- the next time
 
 
-def test_a_model_keeps_its_features_when_the_file_is_another_one(project, write):
-    prepare(project)
-    train(project)
+def test_a_model_keeps_its_features_when_the_file_is_another_one(learned, write):
     request = request_of(with_cargo(5)[REQUEST])
-    before = load_script(project.model).run(request)
+    before = load_script(learned.model).run(request)
     write("return frame.assign(weekday='Monday', load=0.0)")
-    assert load_script(project.model).run(request)["predictions"] == before["predictions"]
+    assert load_script(learned.model).run(request)["predictions"] == before["predictions"]
     features.PATH.unlink()
-    assert load_script(project.model).run(request)["predictions"] == before["predictions"]
+    assert load_script(learned.model).run(request)["predictions"] == before["predictions"]
 
 
-def test_champion_and_challenger_are_compared_each_with_its_own_features(project, write):
-    prepare(project)
-    old = train(project)
-    examples = modality.load_examples(MODALITY, project.test, schema_of(project))
+def test_champion_and_challenger_are_compared_each_with_its_own_features(learned, write):
+    old = mlflow.pyfunc.load_model(str(learned.model))
+    examples = modality.load_examples(MODALITY, learned.test, schema_of(learned))
     before = champion.model_predictions(old, MODALITY, examples).values.tolist()
     module("register").create_version(
-        mlflow.MlflowClient(), MODEL_NAME, project.model, champion.model_hash(project.model)
+        mlflow.MlflowClient(), MODEL_NAME, learned.model, champion.model_hash(learned.model)
     )
     write('return frame.assign(weekday="Monday", distance=frame["cargo"].str.len().astype(float))')
     changed = {"weekday": {"type": "category"}, "distance": {"type": "number", "missing": 0.5}}
     document = {**SCHEMA, "features": changed}
-    project.schema.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-    prepare(project)
-    new, schema = train(project), schema_of(project)
-    examples = modality.load_examples(MODALITY, project.test, schema)
-    held_out = module("core.split").Split.read(project.test)
+    learned.schema.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    prepare(learned)
+    new, schema = train(learned), schema_of(learned)
+    examples = modality.load_examples(MODALITY, learned.test, schema)
+    held_out = module("core.split").Split.read(learned.test)
     met = champion.meet_champion(MODEL_NAME, MODALITY, schema, held_out, examples)
     assert met.predictions[0].values.tolist() == before
     assert champion.model_predictions(new, MODALITY, examples).values.tolist() != before
 
 
-def test_a_champion_whose_features_fail_on_new_rows_cannot_be_compared(project, write):
-    prepare(project)
-    train(project)
-    sha256 = champion.model_hash(project.model)
-    module("register").create_version(mlflow.MlflowClient(), MODEL_NAME, project.model, sha256)
+def test_a_champion_whose_features_fail_on_new_rows_cannot_be_compared(learned, write):
+    sha256 = champion.model_hash(learned.model)
+    module("register").create_version(mlflow.MlflowClient(), MODEL_NAME, learned.model, sha256)
     document = {**REGRESSION, "columns": {**REGRESSION["columns"]}}
-    schema = write_schema(document, project.root)
+    schema = write_schema(document, learned.root)
     frame = module("tabular.data").convert(flights(50), schema)
-    held_out = module("core.split").Split.read(project.test)
+    held_out = module("core.split").Split.read(learned.test)
     with pytest.raises(StepError, match=r"cannot score these rows \(.*left"):
-        champion.meet_champion(MODEL_NAME, MODALITY, schema, held_out, modality.Examples(frame, project.raw))
+        champion.meet_champion(MODEL_NAME, MODALITY, schema, held_out, modality.Examples(frame, learned.raw))
 
 
 def test_a_new_feature_moves_no_row_between_training_and_test(project, write):
@@ -330,12 +336,10 @@ def test_a_model_without_added_columns_has_nothing_of_the_file(trained):
     assert added_features.METADATA not in metadata
 
 
-def test_no_file_is_written_beside_a_model_that_runs_its_features(project):
-    prepare(project)
-    train(project)
-    before = champion.model_hash(project.model)
-    load_script(project.model).run(request_of(with_cargo(2)[REQUEST]))
-    assert champion.model_hash(project.model) == before
+def test_no_file_is_written_beside_a_model_that_runs_its_features(learned):
+    before = champion.model_hash(learned.model)
+    load_script(learned.model).run(request_of(with_cargo(2)[REQUEST]))
+    assert champion.model_hash(learned.model) == before
 
 
 # --- what is refused, by the lint and by prep alike
