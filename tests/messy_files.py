@@ -341,6 +341,22 @@ FILES: dict[str, Messy] = {
         {"churn.csv": text(changed(fee=lambda fee: "#DIV/0!" if fee < 600 else fee))},
         {"fee": {"na_values": ["#DIV/0!"]}},
     ),
+    "a row of units below the header": Messy(
+        {"churn.csv": text([dict.fromkeys(ROWS[0], "") | {"calls per month": "times", "fee": "CHF"}, *ROWS])},
+        {"fee": {"type": "number", "na_values": ["CHF"]}},
+        words=["row 1 has times, CHF in place of numbers: if these are units, delete that line of the file and repeat"],
+    ),
+    "durations with a colon": Messy(
+        {"churn.csv": text(numbered("duration", lambda n, _: f"{n // 60}:{n % 60:02d}"))},
+        {"duration": {"role": "ignore"}},
+        {"split": {"key": "customer_id"}},
+        words=["no feature: times such as 1:30 are read as names: write numbers, such as minutes, or use features.py"],
+    ),
+    "a name of a column in two lines": Messy(
+        {"churn.csv": text().replace("calls per month", '"calls\nper month"', 1)},
+        {"calls per month": {"type": "integer"}},
+        words=["look at: a name has one line here: calls\\nper month -> calls per month"],
+    ),
     "labels that are missing": Messy(
         {"churn.csv": text([row | {"churned": ""} if not n % 20 else row for n, row in enumerate(ROWS)])},
         {"churned": {"missing": "0.1"}},

@@ -69,6 +69,12 @@ def test_a_run_that_was_stopped_is_not_said_to_be_as_another() -> None:
     assert "2 is as 1" not in shown
 
 
+@pytest.mark.parametrize(("name", "said"), [("(same as 1)", False), ("(same as 7)", True), ("again", True)])
+def test_a_run_without_a_difference_is_said_to_be_as_another_unless_its_name_says_so(name: str, said: bool) -> None:
+    again = experiment(2, 9.0, name=name, params={"depth": "1", "held_out": "same"})
+    assert ("\n2 is as 1\n" in text(history(experiment(1, 9.0), again))) is said
+
+
 def test_runs_on_other_held_out_examples_are_said_not_to_be_comparable() -> None:
     compared_runs = compared(history(experiment(1, 5.0, "old"), experiment(2, 7.0), experiment(3, 8.0), champion=1))
     assert [[run.number for run in group.runs] for group in compared_runs.groups] == [[1], [2, 3]]

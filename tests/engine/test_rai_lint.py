@@ -464,6 +464,26 @@ def test_a_pipeline_that_cannot_be_edited_stays_and_the_schema_is_accepted(
     assert line in capsys.readouterr().out.splitlines()
 
 
+@pytest.mark.parametrize("shared", ["{target}", "*column"])
+def test_a_pipeline_with_an_anchor_stays_and_the_remark_names_the_line_and_what_to_do(
+    whole: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str], shared: str
+) -> None:
+    path = whole.definitions / "pipeline.yml"
+    text = path.read_text(encoding="utf-8")
+    target = yaml.safe_load(text)["inputs"]["target"]
+    text = text.replace(f"  target: {target}\n", f"  target: &column {target}\n")
+    text = text.replace("target_column_name: ${{parent.inputs.target}}", f"target_column_name: {shared}", 1)
+    path.write_text(text.replace("{target}", target), encoding="utf-8")
+    before, number = path.read_bytes(), text[: text.index("&column")].count("\n") + 1
+    accepted(whole, bills(tmp_path / "bills.csv", "paid", lambda n: n + 0.5))
+    assert path.read_bytes() == before
+    remark = (
+        f"look at: pipeline.yml: line {number}: cannot be edited for you, because several places may share &column: "
+        "write its value into each of them and repeat this, or edit what `uv run mlops lint` names"
+    )
+    assert remark in capsys.readouterr().out.splitlines()
+
+
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 @pytest.mark.parametrize(
     ("text", "key", "expected"),

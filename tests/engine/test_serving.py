@@ -310,6 +310,19 @@ def test_a_request_that_its_worker_dies_of_takes_no_other_with_it(project: Proje
             bad.result(60)
 
 
+def test_a_request_that_two_workers_died_of_is_not_tried_again(
+    project: Project, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with serving.Endpoint(project, workers=2) as endpoint, ThreadPoolExecutor(6) as clients:
+        refused = [clients.submit(endpoint.score, request_of("die")) for _ in range(4)]
+        answers = [clients.submit(endpoint.score, request_of(number)) for number in (1, 2)]
+        for each in [*refused, clients.submit(endpoint.score, request_of("die"))]:
+            with pytest.raises(UserError, match="two workers of the endpoint died of this request: send fewer rows"):
+                each.result(60)
+        assert [answer.result(60)["predictions"] for answer in answers] == [[10.0], [20.0]]
+    assert capfd.readouterr().out.count("a worker has died") == 2
+
+
 def test_where_no_new_worker_can_start_it_is_not_tried_for_each_request(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

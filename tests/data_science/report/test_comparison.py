@@ -52,6 +52,13 @@ def test_the_page_has_scores_changes_problems_and_trials_and_the_verdict_first()
     assert "(lower is better)" in built
 
 
+def test_a_command_in_the_verdict_is_code_and_no_markup():
+    built = comparison.build(document(verdict=[('`uv run mlops local --overrides "a=<1>"` runs it again', ["a `b`"])]))
+    assert "<li><code>uv run mlops local --overrides &#34;a=&lt;1&gt;&#34;</code> runs it again" in built
+    assert "<li>a <code>b</code></li>" in built
+    assert "`" not in built
+
+
 def test_it_refers_to_nothing_and_no_name_becomes_markup():
     built = comparison.build(document())
     assert "<script" not in built

@@ -8,7 +8,7 @@ import math
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -40,6 +40,8 @@ _NO_FEATURE = {
     "text": "no feature of a table: features.py can compute some",
     "category": "no feature: most rows have a value of their own",
 }
+_TIME = re.compile(r"\d{1,4}(:[0-5]\d){1,2}")
+_TIMES = "no feature: times such as 1:30 are read as names: write numbers, such as minutes, or use features.py"
 _GOOD_NEWS = ("yes", "true", "1", "y", "t", "positive", "pos")
 # An integer with more values is not a class, unless the task says so; and a class is not as rare as this.
 _MOST_CLASSES = 10
@@ -119,15 +121,18 @@ def draft(
     """
     if task and task not in modality.tasks:
         raise StepError(f"--task {task}: choose one of {', '.join(modality.tasks)}")
-    data = _read(modality, paths, target, encoding)
-    if "train_rows" in (settings.get("responsible_ai") or {}):
-        data = _with_plain_names(data)
-        target = data.files.get("rename", {}).get(target, target)
+    data = _renamed(_read(modality, paths, target, encoding), _in_one_line)
+    for_components = "train_rows" in (settings.get("responsible_ai") or {})
+    if for_components:
+        data = _renamed(data, _plain_name)
+    renamed = data.files.get("rename", {})
+    target = renamed.get(target, target)
     guesses = _guess_all(data)
     name, why = _target(guesses, data, modality, target)
     labels, kind, why_task = _labels(guesses[name], data.frame[name], modality, task)
     guesses[name] = labels
     rule, notes = _roles(guesses, name, kind, data.input)
+    notes += _units_below_the_header(data, guesses)
     columns = {each.name: each.entry for each in guesses.values() if each.entry}
     head: dict[str, Any] = {"target": name, "task": kind}
     if positive := _positive(labels, kind):
@@ -137,9 +142,10 @@ def draft(
     text = _schema_text(schema_path, head, rule, columns, guesses)
     schema = _loaded(text, modality)
     others = [f"passed over {name}, which is no table ({', '.join(table_file.SUFFIXES)})" for name in data.others]
-    if data.input is None and (renamed := data.files.get("rename")):
-        shown = table_file.column_list([f"{old} -> {new}" for old, new in renamed.items()])
-        notes.append(f"Azure ML's Responsible AI components break at spaces and quotes in a name: {shown}")
+    if data.input is None and renamed:
+        shown = table_file.column_list([f"{repr(old)[1:-1]} -> {new}" for old, new in renamed.items()])
+        why_renamed = "Azure ML's Responsible AI components break at spaces and quotes in a name"
+        notes.append(f"{why_renamed if for_components else 'a name has one line here'}: {shown}")
     warnings = [*others, *notes, *_problems(data, schema, settings)]
     about = [data.about, f"target: {name} ({why}); {why_task}"]
     if rule:
@@ -181,18 +187,31 @@ def _read(modality: Modality, paths: Sequence[Path], target: str | None, encodin
     return _Data(frame, written, new_table_file.places(files), about, wanted, tuple(others))
 
 
-def _with_plain_names(data: _Data) -> _Data:
-    """Return data whose columns have names of letters, digits and underscores, unless they are plain enough."""
+def _plain_name(name: str) -> str:
+    """Return a name of letters, digits and underscores, unless it is plain enough."""
+    return name if _PLAIN.fullmatch(name) else re.sub(r"\W", "_", name)
+
+
+def _in_one_line(name: str) -> str:
+    return " ".join(name.split()) if len(name.splitlines()) > 1 else name
+
+
+def _renamed(data: _Data, rename: Callable[[str], str]) -> _Data:
+    """Return data whose columns have other names, no two of them the same one."""
     renamed: dict[str, str] = {}
     for name in map(str, data.frame.columns):
-        if not _PLAIN.fullmatch(name):
-            plain = re.sub(r"\W", "_", name)
-            while plain in data.frame or plain in renamed.values():
-                plain += "_"
-            renamed[name] = plain
+        if (new := rename(name)) != name:
+            while new in data.frame or new in renamed.values():
+                new += "_"
+            renamed[name] = new
     if not renamed:
         return data
-    files = {**data.files, "rename": {**data.files.get("rename", {}), **renamed}}
+    before = data.files.get("rename", {})
+    names = {old: renamed.get(new, new) for old, new in before.items()}
+    files = {
+        **data.files,
+        "rename": {**names, **{old: new for old, new in renamed.items() if old not in before.values()}},
+    }
     return replace(data, frame=data.frame.rename(columns=renamed), files=files)
 
 
@@ -401,7 +420,7 @@ def _roles(guesses: dict[str, Guess], target: str, task: str, example: str | Non
         elif each.type == "date":
             each = _dated(each, guesses)
         elif each.type == "text" or _is_name(each, rows):
-            each = each.noted(_NO_FEATURE[each.type], role="ignore")
+            each = each.noted(_TIMES if _are_times(each) else _NO_FEATURE[each.type], role="ignore")
         guesses[name] = _limited(each)
     if example is None:
         for name in _features(guesses, target):
@@ -436,7 +455,7 @@ def _is_key(each: Guess) -> bool:
     if not each.is_unique or len(each.values) < 20:
         return False
     if each.type in ("category", "text"):
-        return each.type == "category" or bool(ID.search(each.name))
+        return (each.type == "category" and not _are_times(each)) or bool(ID.search(each.name))
     numbers = each.values.astype(float) if each.type == "integer" else np.array([])
     named = bool(ID.search(each.name) or OWNER.search(each.name))
     return each.type == "integer" and (named or bool((np.diff(numbers) == 1).all()))
@@ -444,6 +463,24 @@ def _is_key(each: Guess) -> bool:
 
 def _is_name(each: Guess, rows: int) -> bool:
     return each.type == "category" and each.different > _MOST_VALUES and each.different > _MOST_DIFFERENT * rows
+
+
+def _are_times(each: Guess) -> bool:
+    return all(_TIME.fullmatch(str(value)) for value in each.values[~pd.isna(each.values)])
+
+
+def _units_below_the_header(data: _Data, guesses: Mapping[str, Guess]) -> Iterator[str]:
+    """Yield what to do about a first row that has words, such as units, in place of all numbers."""
+    numbers = {name: each for name, each in guesses.items() if each.is_number}
+    if data.input is not None or not all(pd.isna(each.values[0]) for each in numbers.values()):
+        return
+    given = {name: conversion.label(data.frame[name].iloc[0]) for name in numbers}
+    words = [word for name, word in given.items() if word in numbers[name].entry.get("na_values", ())]
+    if len(words) > 1:
+        yield (
+            f"row 1 has {', '.join(words)} in place of numbers: if these are units, delete that line of the file and "
+            "repeat this"
+        )
 
 
 def _dated(each: Guess, guesses: Mapping[str, Guess]) -> Guess:
@@ -597,9 +634,21 @@ def _comments(path: Path) -> tuple[list[str], list[str]]:
     return above, between
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes each text in one line."""
+
+
+def _text_in_one_line(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    style = '"' if len(text.splitlines()) > 1 else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text_in_one_line)
+
+
 def _line(document: Mapping[str, Any]) -> str:
-    text: str = yaml.safe_dump(
-        _plain(document), default_flow_style=True, width=10_000_000, allow_unicode=True, sort_keys=False
+    text: str = yaml.dump(
+        _plain(document), Dumper=_Dumper, default_flow_style=True, width=10_000_000, allow_unicode=True, sort_keys=False
     )
     return text.strip()[1:-1]
 

@@ -1,6 +1,7 @@
 """The page of an evaluation: one HTML file with everything inside, for phones, desktops and screen readers."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -75,6 +76,7 @@ def templates(*folders: Path) -> Environment:
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["number"] = number
     environment.filters["breakable"] = breakable
+    environment.filters["with_code"] = with_code
     return environment
 
 
@@ -86,6 +88,11 @@ def _outputs(drift: Drift | None) -> list[str]:
 def breakable(name: str) -> Markup:
     """Let a long name break after its underscores, so that tables fit a phone."""
     return escape(name).replace("_", Markup("_<wbr>"))
+
+
+def with_code(text: str) -> Markup:
+    """Show what stands between backticks as code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _unit(evaluation: Evaluation) -> str:

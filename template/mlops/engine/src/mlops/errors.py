@@ -1,6 +1,8 @@
 """What ends a command with one line and no traceback: errors, and signals to stop."""
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 def without_colours(text: str) -> str:
@@ -38,3 +40,11 @@ class Stopped(KeyboardInterrupt):
 def first_line(error: object) -> str:
     """Return the first line of what an error says, or what it is called if it says nothing."""
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def did_you_mean(name: object, known: Iterable[object], cutoff: float = 0.5) -> str:
+    """Return ` (did you mean "x"?)` when a known name is close, else the known names when they are few."""
+    names = sorted(str(item) for item in known)
+    if close := get_close_matches(str(name), names, n=1, cutoff=cutoff):
+        return f' (did you mean "{close[0]}"?)'
+    return f" (there is {', '.join(names)})" if 0 < len(names) <= 8 else ""

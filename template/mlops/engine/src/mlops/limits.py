@@ -5,8 +5,9 @@ Each function returns what is wrong, with what to write in its place, or an empt
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
+
+from mlops.errors import did_you_mean
 
 _WORD, _LABEL = r"[A-Za-z0-9!#%&'*+/=?^_{|}~-]+", r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 MAIL = re.compile(rf"(?=.{{3,254}}\Z)(?=[^@]{{1,64}}@){_WORD}(?:\.{_WORD})*@{_LABEL}(?:\.{_LABEL})+")
@@ -85,8 +86,7 @@ def region_problem(name: str, new: Sequence[str] = ()) -> str:
         if re.sub(r"\W", "", name).lower().startswith(start):
             only = "the hosts and DNS zones of this project are those of Azure's public cloud: write a region of that"
             return f"{name!r} is a region of the cloud {whose}, and {only}"
-    close = get_close_matches(re.sub(r"\W", "", name).lower(), REGIONS, n=1, cutoff=0.7)
-    hint = f" (did you mean {close[0]}?)" if close else ""
+    hint = did_you_mean(re.sub(r"\W", "", name).lower(), REGIONS, cutoff=0.7)
     names = "write a name of `az account list-locations --query [].name`"
     return f"there is no region {name!r}{hint}: {names}, and one that is newer than this release into new_regions, too"
 
@@ -95,8 +95,7 @@ def time_zone_problem(name: str) -> str:
     """Return why this is no time zone of Azure ML."""
     if name.casefold() in (zone.casefold() for zone in TIME_ZONES):
         return ""
-    close = get_close_matches(name, TIME_ZONES, n=1, cutoff=0.5)
-    hint = f' (did you mean "{close[0]}"?)' if close else ""
+    hint = did_you_mean(name, TIME_ZONES)
     return f'"{name}" is no time zone of Azure: it has Windows names such as "W. Europe Standard Time"{hint}'
 
 

@@ -41,6 +41,12 @@ def edited(text: str, key: str, value: object) -> str:
     return f"{before}{' ' * node.start_mark.column}{entry}{newline}{text[end:]}"
 
 
+def first_anchor(text: str) -> tuple[int, str] | None:
+    """Return the line and the name of the first anchor in a YAML text, which several places may share."""
+    anchors = (each for each in yaml.scan(text, yaml.SafeLoader) if isinstance(each, yaml.AnchorToken))
+    return next(((each.start_mark.line + 1, each.value) for each in anchors), None)
+
+
 def removed(text: str, key: str) -> str:
     """Return a YAML text without a key such as `a.b`; a section that is empty then goes, too.
 

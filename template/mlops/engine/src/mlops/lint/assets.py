@@ -7,8 +7,9 @@ from difflib import get_close_matches
 from typing import Any
 
 from mlops.definitions.base import Document, Finding
+from mlops.errors import did_you_mean
 from mlops.lint import references
-from mlops.lint.documents import Catalogue, did_you_mean, read
+from mlops.lint.documents import Catalogue, read
 from mlops.lint.references import asset_findings, compute_findings, path_findings, value_findings
 from mlops.lint.schedules import DURATION, trigger_findings
 from mlops.pipeline import is_local, mapping

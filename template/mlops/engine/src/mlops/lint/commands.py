@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from mlops.definitions.base import Document, Finding
-from mlops.lint.documents import did_you_mean
+from mlops.errors import did_you_mean
 from mlops.pipeline import OPTIONAL, REFERENCE, Component, is_local
 
 _EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}")

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import yaml
 
 from mlops.definitions.base import Document, Finding
-from mlops.errors import UserError
+from mlops.errors import UserError, did_you_mean
 from mlops.pipeline import Component, mapping
 from mlops.project import parse_yaml
 
@@ -211,14 +210,6 @@ class Catalogue:
         """Give a section of each `config/<environment>.yml`."""
         for path in sorted((self.root / "config").glob("*.yml")) if self.root else []:
             yield mapping((read(path)[0] or {}).get(section))
-
-
-def did_you_mean(name: object, known: Iterable[object]) -> str:
-    """Return ` (did you mean "x"?)` when a known name is close, else the known names when they are few."""
-    names = sorted(str(item) for item in known)
-    if close := get_close_matches(str(name), names, n=1, cutoff=0.5):
-        return f' (did you mean "{close[0]}"?)'
-    return f" (there is {', '.join(names)})" if 0 < len(names) <= 8 else ""
 
 
 def same_but_for_case(names: Iterable[str]) -> list[tuple[str, str]]:

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from mlops.definitions.base import Document, Finding
-from mlops.errors import UserError
+from mlops.errors import UserError, did_you_mean
 from mlops.lint import commands, references
-from mlops.lint.documents import Catalogue, did_you_mean, same_but_for_case
+from mlops.lint.documents import Catalogue, same_but_for_case
 from mlops.lint.references import asset_findings, compute_findings, file_findings, value_findings
 from mlops.pipeline import (
     LITERAL_TYPES,

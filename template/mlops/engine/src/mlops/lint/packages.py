@@ -160,8 +160,9 @@ def _read(source: bytes, folder: tuple[str, ...]) -> _Module:
         node, guarded, at_once = waiting.popleft()
         guarded, at_once = guarded or _does_without(node), at_once and not isinstance(node, _FUNCTIONS)
         # An import is a statement, so that it is in no expression.
-        inner = (each for each in ast.iter_child_nodes(node) if not isinstance(each, ast.expr))
-        waiting.extend((each, guarded, at_once) for each in inner)
+        waiting.extend(
+            (each, guarded, at_once) for each in ast.iter_child_nodes(node) if not isinstance(each, ast.expr)
+        )
         if isinstance(node, ast.ImportFrom) and node.level:
             (optional if guarded else own).extend(_relative(node, folder))
         elif isinstance(node, ast.Import | ast.ImportFrom) and not guarded:

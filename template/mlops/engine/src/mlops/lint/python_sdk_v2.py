@@ -12,8 +12,8 @@ from typing import Any
 from mlops.config import Sweep
 from mlops.definitions.base import DefinitionError, Document, Finding, require
 from mlops.definitions.python_sdk_v2 import MODULES, PythonSdkDefinitions
+from mlops.errors import did_you_mean
 from mlops.lint.checks import lint_documents
-from mlops.lint.documents import did_you_mean
 from mlops.project import Project
 
 _PASSED_ON = {"command": "CommandComponent", "parallel_run_function": "ParallelComponent", "spark": "SparkComponent"}

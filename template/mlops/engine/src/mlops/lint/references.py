@@ -8,7 +8,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from mlops.definitions.base import Document, Finding
-from mlops.lint.documents import Catalogue, did_you_mean, read
+from mlops.errors import did_you_mean
+from mlops.lint.documents import Catalogue, read
 from mlops.pipeline import is_local, mapping
 
 _IMAGE = re.compile(

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops.definitions.base import Document, Finding
-from mlops.errors import UserError
-from mlops.lint.documents import did_you_mean
+from mlops.errors import UserError, did_you_mean
 from mlops.pipeline import Component, Node, Pipeline, binding, local_path, mapping
 from mlops.project import load_yaml
 from mlops.responsible_ai.components import ADDRESS, COMPONENTS, PREFIX, TOOLS, VERSION

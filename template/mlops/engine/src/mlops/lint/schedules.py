@@ -7,8 +7,8 @@ from typing import Any
 
 from mlops import cron, limits
 from mlops.definitions.base import Document, Finding
-from mlops.errors import UserError
-from mlops.lint.documents import Catalogue, did_you_mean
+from mlops.errors import UserError, did_you_mean
+from mlops.lint.documents import Catalogue
 from mlops.lint.graph import literal_problems, type_of_input, type_problem
 from mlops.lint.references import asset_findings, value_findings
 from mlops.pipeline import Pipeline, Port, is_local, mapping

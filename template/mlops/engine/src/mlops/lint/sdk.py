@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mlops.definitions.base import Document, Finding, line, quiet
-from mlops.lint.documents import did_you_mean
+from mlops.errors import did_you_mean
 
 _CLASSES = {
     "commandJob": "job:CommandJobSchema",

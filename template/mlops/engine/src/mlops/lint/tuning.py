@@ -8,9 +8,9 @@ import yaml
 from mlops.config import Sweep, load_environment
 from mlops.definitions.base import Document, Finding, quiet
 from mlops.definitions.yaml_v2 import TUNING_FILE, sweep_document
-from mlops.errors import UserError
+from mlops.errors import UserError, did_you_mean
 from mlops.lint import graph, sdk
-from mlops.lint.documents import Catalogue, did_you_mean
+from mlops.lint.documents import Catalogue
 from mlops.pipeline import Component, Pipeline, binding, mapping
 from mlops.project import Project
 

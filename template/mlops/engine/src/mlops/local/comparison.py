@@ -16,6 +16,7 @@ from mlops.local.experiments import (
     Trial,
     keys,
     read_history,
+    same_as,
 )
 from mlops.local.runner import local_folder, say
 from mlops.project import Project
@@ -211,7 +212,7 @@ def _differences(comparison: Comparison, reference: Experiment, *, whole: bool) 
         if run.searched or run is reference or not run.params:
             continue
         found = changes(run, reference)
-        if run.problem and not found:
+        if not found and (run.problem or run.name == same_as(reference.number)):
             continue
         yield f"{run.number} {'differs from' if found else 'is as'} {reference.number}{' in' if found else ''}"
         shown = found if whole or len(found) <= _CHANGES + 1 else found[:_CHANGES]

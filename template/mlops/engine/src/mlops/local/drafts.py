@@ -20,7 +20,7 @@ from mlops.errors import UserError, first_line
 from mlops.local.runner import local_folder, local_variables, preserved_process, say
 from mlops.local.store import STORE
 from mlops.project import Project, load_yaml
-from mlops.yaml_text import edited
+from mlops.yaml_text import edited, first_anchor
 
 SCHEMA, SETTINGS, FILES = "schema.yml", "model.yml", "files.json"
 _ACCEPT, _LOCAL = "`uv run mlops schema --accept`", "`uv run mlops local`"
@@ -156,13 +156,17 @@ def _adapt_pipeline(project: Project, modality: Any, schema: Any, before: Path, 
     with suppress(error):
         frame = project.module("core.tables").convert(modality.read(project.data / "raw", schema).frame, schema)
         values = {name: frame[name].dropna().tolist() for name in frame}
-    remarks = []
+    remarks, anchor = [], None
     try:
-        jobs, text = {*load_yaml(path)["jobs"]}, adapted(path, values)
+        jobs = {*load_yaml(path)["jobs"]}
+        anchor = first_anchor(path.read_text(encoding="utf-8"))
+        text = adapted(path, values)
     except (UserError, yaml.YAMLError, LookupError, AttributeError) as problem:
-        # What a person wrote, such as an anchor, may be beyond an edit of the text.
-        return [f"{path.name}: cannot be edited for you ({first_line(problem)}): `uv run mlops lint` says what to edit"]
+        # What a person wrote may be beyond an edit of the text.
+        return [_without_edit(path, anchor, first_line(problem))]
     if text.encode() != path.read_bytes():
+        if anchor:
+            return [_without_edit(path, anchor)]  # an edit at one place would change the others
         kept = before / _name(project, path)
         kept.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, kept)
@@ -173,6 +177,17 @@ def _adapt_pipeline(project: Project, modality: Any, schema: Any, before: Path, 
             f"{path.name}: which features Responsible AI may vary, and take for causes, is for you to choose"
         )
     return remarks + [str(relative(each, project)) for each in value_findings(path)]
+
+
+def _without_edit(path: Path, anchor: tuple[int, str] | None, problem: str = "") -> str:
+    """Say why a pipeline stays as it is, and what to do."""
+    if anchor is None:
+        return f"{path.name}: cannot be edited for you ({problem}): `uv run mlops lint` says what to edit"
+    line, name = anchor
+    return (
+        f"{path.name}: line {line}: cannot be edited for you, because several places may share &{name}: write its "
+        "value into each of them and repeat this, or edit what `uv run mlops lint` names"
+    )
 
 
 def _is_other_champion(project: Project, schema: Any) -> bool:

@@ -113,7 +113,12 @@ def _edited_name(client: Any, run: Any) -> str:
     if words:
         return f"{number} {shortened(' '.join(words), LONGEST_NAME)}"
     same = re.search(r"\(same as \d+\)$", last.info.run_name)
-    return f"{number} {same[0] if same else f'(same as {last.data.tags[NUMBER]})'}"
+    return f"{number} {same[0] if same else same_as(last.data.tags[NUMBER])}"
+
+
+def same_as(number: object) -> str:
+    """Return the name of a run that differs in nothing from the one of this number."""
+    return f"(same as {number})"
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,11 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from hashlib import sha256
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
@@ -33,6 +35,9 @@ SILENT_SECONDS = 60
 
 PAUSE_SECONDS = 5
 """Between two attempts to start workers."""
+
+_MOST_DEADLY = 1000
+"""So many requests that workers died of are known; the oldest one is forgotten first."""
 
 Answer = tuple[str, list[tuple[str, str]], bytes]
 Worker = Callable[[dict[str, str], bytes], Answer]
@@ -65,7 +70,7 @@ def many_workers(count: int, open_app: OpenApp, report: Callable[[str], None]) -
     """Answer by so many processes, each with an application that `open_app` makes there; that is pickled.
 
     Where one of them dies, new ones take the place of all, and the requests that they had are answered by these;
-    `report` is told in a line.
+    `report` is told in a line. A request that two of them died of is refused from then on.
 
     Raises:
         UserError: They cannot make it.
@@ -89,7 +94,9 @@ class _Workers:
 
     def __init__(self, count: int, open_app: OpenApp, report: Callable[[str], None]) -> None:
         self.count, self.open_app, self.report = count, open_app, report
-        self.change, self.alone = threading.Lock(), threading.Lock()
+        self.change, self.gate = threading.Lock(), threading.Condition()
+        self.running, self.retrying = 0, False
+        self.deadly: deque[bytes] = deque(maxlen=_MOST_DEADLY)
         self.ended = False
         self.failure, self.next_try = "", 0.0
 
@@ -114,21 +121,53 @@ class _Workers:
         self.pool = pool
 
     def answer(self, environ: dict[str, str], body: bytes) -> Answer:
-        """Answer a request, at the second attempt if its worker dies."""
-        pool = self.pool
-        try:
-            return pool.submit(_answer_here, environ, body).result()
-        except BrokenExecutor:
-            pass
-        # One after the other: the request that its worker died of would take the others with it again.
-        with self.alone:
-            self._renew(pool)
+        """Answer a request, at the second attempt if its worker dies; one that two workers died of has no third."""
+        request = sha256(environ.get("PATH_INFO", "").encode() + b"\n" + body).digest()
+        if request in self.deadly:
+            raise BrokenExecutor
+        with self._beside_others():
             pool = self.pool
             try:
                 return pool.submit(_answer_here, environ, body).result()
             except BrokenExecutor:
+                pass
+        # Alone, so that it is known whose worker dies: that request would take the others with it again.
+        with self._alone():
+            self._renew(pool)
+            if request in self.deadly:
+                raise BrokenExecutor
+            pool = self.pool
+            try:
+                return pool.submit(_answer_here, environ, body).result()
+            except BrokenExecutor:
+                self.deadly.append(request)
                 self._renew(pool)
                 raise
+
+    @contextmanager
+    def _beside_others(self) -> Iterator[None]:
+        with self.gate:
+            self.gate.wait_for(lambda: not self.retrying)
+            self.running += 1
+        try:
+            yield
+        finally:
+            with self.gate:
+                self.running -= 1
+                self.gate.notify_all()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self.gate:
+            self.gate.wait_for(lambda: not self.retrying)
+            self.retrying = True
+            self.gate.wait_for(lambda: not self.running)
+        try:
+            yield
+        finally:
+            with self.gate:
+                self.retrying = False
+                self.gate.notify_all()
 
     def _renew(self, broken: ProcessPoolExecutor) -> None:
         with self.change:
@@ -245,7 +284,7 @@ def _front(worker: Worker) -> Callable[[dict[str, Any], Callable[..., Any]], Ite
     return call
 
 
-_REMEDY = "send fewer rows at once, or give the machine more memory"
+_REMEDY = "send fewer rows at once; or give the machine more memory, and start the endpoint again"
 
 
 def _refused(message: str, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -20,8 +20,8 @@ from mlops.verbs.session import Session
 
 CLOSED_STATUSES = ("Completed", "Failed", "Canceled", "NotResponding")
 
-JOB_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}"
-"""What Azure ML accepts as the name of a job."""
+JOB_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,249}"
+"""What Azure ML accepts as the name of a job, with room for the number of another attempt: 255 characters in all."""
 
 
 def train(session: Session, *, overrides: str = "", wait: bool = True, job: str = "") -> bool:
@@ -44,7 +44,7 @@ def train(session: Session, *, overrides: str = "", wait: bool = True, job: str 
         UserError: An override or the name is wrong, or the job does not complete.
     """
     if job and not re.fullmatch(JOB_NAME, job):
-        raise UserError(f"--job {job}: use up to 255 letters, digits, dashes and underscores")
+        raise UserError(f"--job {job}: use up to 250 letters, digits, dashes and underscores")
     check_overrides(session.project, overrides)
     job, found, following = _last(session, job) if job else ("", None, "")
     started, completed_before = found is None, found is not None and found.status == "Completed"
