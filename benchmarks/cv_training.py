@@ -33,7 +33,7 @@ from PIL import Image
 
 # Side in pixels, channels, images, epochs and size of a batch: handwritten digits, and small photographs.
 KINDS = {"grey, 28 pixels": (28, 1, 4000, 3, 64), "colour, 96 pixels": (96, 3, 400, 2, 32)}
-FEWER = {"grey, 28 pixels": (28, 1, 1000, 2, 64)}
+FEWER = {"grey, 28 pixels": (28, 1, 600, 1, 64)}
 ON_GPU = {"grey, 28 pixels": (28, 1, 20000, 5, 256), "colour, 96 pixels": (96, 3, 5000, 5, 128)}
 CLASSES = [str(number) for number in range(10)]
 
