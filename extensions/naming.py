@@ -116,7 +116,7 @@ email_error = _error(
 )
 budget_error = _error(r"[1-9][0-9]{0,7}", "Use an integer, 1 to 99999999.")
 registry_error = _error(r"[A-Za-z0-9][A-Za-z0-9_-]{2,32}", "Use 3-33 letters, digits, -_")
-environments_error = _error(r"[a-z][a-z0-9-]*( [a-z][a-z0-9-]*)*", "Use names of environments with spaces between.")
+environments_error = _error(r"[a-z][a-z0-9-]*( [a-z][a-z0-9-]*)*", "Write: dev test prod.")
 cluster_error = _error(r"[A-Za-z][A-Za-z0-9-]{1,30}[A-Za-z0-9]", "Use 3-32 letters, digits, -.")
 
 

@@ -263,7 +263,7 @@ def test_the_lint_prints_nothing(project: Project, capfd: pytest.CaptureFixture[
     assert capfd.readouterr() == ("", "")
 
 
-def test_no_source_of_callers_is_read_for_notices_that_nobody_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_source_of_callers_is_read_for_notices_that_no_user_sees(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes half of a lint."""
     from azure.ai.ml._utils._experimental import experimental
 
