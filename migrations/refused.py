@@ -46,7 +46,7 @@ def refused(release: Release, recorded: dict[str, Any], data: dict[str, Any]) ->
     """Return a line for each answer that would be another one after the update, and is not among the new ones."""
     try:
         answers = release.ask(recorded, data)
-    except ValueError:
+    except (TypeError, ValueError):
         return []  # Copier refuses one of the new answers itself, or asks for one that is missing
     lines = []
     for name, old in recorded.items():

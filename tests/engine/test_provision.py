@@ -106,7 +106,7 @@ def test_an_older_run_changes_nothing_after_a_newer_one(
     """It was approved late, or all its jobs were run again. Before nine was ten, by the text of both."""
     assert by_run(infrastructure, 9, 10, variable=variable) == 1
     error = capsys.readouterr().err
-    assert error.startswith("error: run 10 is newer than this one, 9, and has changed dev already: nothing was changed")
+    assert error.startswith("error: run 10 is newer than this one, 9, and has changed dev or begun to: nothing")
     assert error.count("\n") == 1
     assert changed(recorded) == []
     assert by_run(infrastructure, 9, 10, "--plan", variable=variable) == 0  # which changes nothing
@@ -140,7 +140,16 @@ def test_what_a_person_provisions_at_a_terminal_is_no_run(
     assert by_run("bicep", 9, 10, "--dry-run") == 0
 
 
-@pytest.mark.parametrize("answer", [{IDENTITY_SHOW: None}, {IDENTITY_SHOW: NO_RIGHT}, {"az tag update": NO_RIGHT}])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {IDENTITY_SHOW: None},
+        {IDENTITY_SHOW: NO_RIGHT},
+        {"az tag update": NO_RIGHT},
+        {"az tag update": Refusal("(ScopeLocked) The scope '/x' cannot perform write operation.")},
+        {"az tag update": Refusal("(RequestDisallowedByPolicy) Resource 'x' was disallowed by policy.")},
+    ],
+)
 def test_a_run_that_cannot_be_noted_is_applied_and_says_so(
     by_run: Provision, recorded: Recorded, answer: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -160,6 +169,17 @@ def test_a_right_that_takes_effect_while_the_run_is_applied_is_used(
     assert by_run("bicep", 9, 0) == 0
     assert len(recorded.ran("tag update")) == 2
     assert "not noted" not in "".join(capsys.readouterr())
+
+
+def test_a_newer_run_that_is_seen_only_after_the_apply_makes_a_warning_of_it(
+    by_run: Provision, recorded: Recorded, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show = {"principalId": PRINCIPAL, "id": IDENTITY, "tags": {"mlops-last-apply": "https://server/#10"}}
+    recorded.answers[IDENTITY_SHOW] = NO_RIGHT
+    deploy = "mlops.infrastructure.bicep.enable_serverless_spark"
+    monkeypatch.setattr(deploy, lambda *_: recorded.answers.update({IDENTITY_SHOW: show}))
+    assert by_run("bicep", 9, 0) == 0
+    assert "run 10 is newer than this one, 9" in capsys.readouterr().err
 
 
 def test_a_run_that_is_not_told_which_one_was_the_last_changes_nothing(by_run: Provision, recorded: Recorded) -> None:

@@ -17,36 +17,47 @@ from mlops.subscription import account as azure
 TAG = "mlops-last-apply"
 
 
-def take_turn(project: Project, config: EnvironmentConfig) -> bool:
+def take_turn(project: Project, config: EnvironmentConfig) -> str:
     """Note that this run changes the environment's resources; what a person does at a terminal is no run.
 
     Returns:
-        Whether there is nothing more to note: false without the identity, or without the right to read or to tag it.
+        Why it could not be noted: there is no such identity, or Azure lets the run not read or tag it.
 
     Raises:
         UserError: A newer run has changed them already, wholly or in part.
     """
     if not (run := run_key()):
-        return True
+        return ""
     shell = Shell(project.root, remedies=azure.REMEDIES, quiet=True)
     place = ("--name", config.deployer.identity, "--resource-group", config.deployer.resource_group)
     try:
         found = azure.find(shell, "identity", "show", *place)
-        if found is None:
-            return False
-        last = (found.get("tags") or {}).get(TAG, "")
-        if is_newer(last, run):
-            number, own = (each.rpartition("#")[2] for each in (last, run))
-            raise UserError(
-                f"run {number} is newer than this one, {own}, and has changed {config.environment} already: nothing "
-                "was changed; reject what waits of older runs, and approve the newest or start a new one, which takes "
-                "what the branch has now; what is to go back, a commit reverts"
-            )
-        if last != run:
-            tag = ("--operation", "Merge", "--tags", f"{TAG}={run}")
-            shell.run("az", "tag", "update", "--resource-id", str(found["id"]), *tag, "--output", "none")
     except CommandError as error:
         if re.search(azure.NO_RIGHT, error.output):
-            return False
+            return str(error)
         raise
-    return True
+    if found is None:
+        return "it is not there"
+    last = (found.get("tags") or {}).get(TAG, "")
+    if is_newer(last, run):
+        number, own = (each.rpartition("#")[2] for each in (last, run))
+        raise UserError(
+            f"run {number} is newer than this one, {own}, and has changed {config.environment} or begun to: nothing "
+            "was changed; reject what waits of older runs, and approve the newest or start a new one, which takes "
+            "what the branch has now; what is to go back, a commit reverts"
+        )
+    if last != run:
+        tag = ("--operation", "Merge", "--tags", f"{TAG}={run}")
+        try:
+            shell.run("az", "tag", "update", "--resource-id", str(found["id"]), *tag, "--output", "none")
+        except CommandError as error:  # a lock or a policy of the company's, too: that must stop no change
+            return str(error)
+    return ""
+
+
+def take_turn_late(project: Project, config: EnvironmentConfig) -> str:
+    """Note this run after it has changed the resources, as far as that is possible; return why it could not be."""
+    try:
+        return take_turn(project, config)
+    except UserError as error:
+        return str(error)

@@ -12,7 +12,7 @@ from mlops import definitions
 from mlops.config import EnvironmentConfig
 from mlops.errors import CommandError, UserError
 from mlops.infrastructure import checks, preview
-from mlops.infrastructure.order import take_turn
+from mlops.infrastructure.order import take_turn, take_turn_late
 from mlops.infrastructure.workspace import (
     ENDPOINT_PROVIDERS,
     check_workspace,
@@ -70,7 +70,7 @@ class Provisioned(ABC):
             deployer = workflows_principal(self.project, config, dry_run=dry_run)
         if action in ("plan", "apply") and not dry_run:
             check_workspace(self.project, config)
-        is_noted = action != "apply" or dry_run or take_turn(self.project, config)
+        unnoted = take_turn(self.project, config) if action == "apply" and not dry_run else ""
         waited = 0
         while True:
             try:
@@ -87,14 +87,14 @@ class Provisioned(ABC):
             waited += PAUSE_SECONDS
             time.sleep(PAUSE_SECONDS)
         # The rights of an identity that is new have taken effect by now.
-        if not is_noted and not take_turn(self.project, config):
+        if unnoted and (reason := take_turn_late(self.project, config)):
             identity = config.deployer.identity
             annotate(
                 "warning",
                 "mlops provision",
                 f"it is not noted that this run was applied, so an older one that is approved late would be, too: let "
                 f"{identity} tag itself (`uv run mlops bootstrap --environment {config.environment}` makes it, with "
-                "the role Contributor)",
+                f"the role Contributor); {reason}",
             )
         return text
 
