@@ -60,4 +60,4 @@ def take_turn_late(project: Project, config: EnvironmentConfig) -> str:
     try:
         return take_turn(project, config)
     except UserError as error:
-        return str(error)
+        return str(error).partition(": nothing was changed")[0]
