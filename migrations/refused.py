@@ -4,6 +4,7 @@ With another region, suffix or list of add-ons the next run would build a second
 """
 
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -43,11 +44,13 @@ class Release:
 
 
 def refused(release: Release, recorded: dict[str, Any], data: dict[str, Any]) -> list[str]:
-    """Return a line for each answer that would be another one after the update, and is not among the new ones."""
+    """Return a line for each answer that would be another one after the update, and for a new one that is refused."""
     try:
         answers = release.ask(recorded, data)
-    except (TypeError, ValueError):
-        return []  # Copier refuses one of the new answers itself, or asks for one that is missing
+    except (TypeError, ValueError) as error:
+        # Copier finds it, too, when the recorded answers are rewritten already. It asks for one that is missing.
+        found = re.match(r"(?:Validation error for question|Invalid choice for) '(\w+)'", str(error))
+        return [f"error: {' '.join(str(error).split())}"] if found and found[1] in data else []
     lines = []
     for name, old in recorded.items():
         # One that is not asked any more, because of another answer, is not in the file either.

@@ -228,10 +228,15 @@ def test_an_answer_that_is_not_asked_any_more_is_none_that_is_refused(released: 
     assert "gpu_vm_size" not in answers(project)
 
 
-def test_a_new_answer_that_is_refused_is_one_line_of_copiers_own(released: Path, tmp_path: Path) -> None:
+def test_a_new_answer_that_is_refused_is_one_line_and_leaves_the_project_as_it_is(
+    released: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     project = untouched_copy(released, tmp_path / "project")
-    with pytest.raises(ValueError, match=r"^Validation error for question 'location': Use a name like westeurope\.$"):
+    with pytest.raises(copier.errors.TaskError):
         update(project, data={"location": "West Europe"}, vcs_ref=copier.VcsRef.CURRENT)
+    errors = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert errors == ["error: Validation error for question 'location': Use a name like westeurope."]
+    assert git(project, "status", "--porcelain") == ""
 
 
 def test_another_project_name_changes_only_what_people_read(released: Path, tmp_path: Path) -> None:
