@@ -338,7 +338,7 @@ def test_the_pull_request_of_a_template_update_changes_the_project_and_its_copie
 def stale(project: Path, run_in: Run) -> list[str]:
     """What the lint says about the copies."""
     script = "from mlops import orchestration; from mlops.project import Project; p = Project.load()\n"
-    script += "print(*orchestration.of(p).stale_copies(p), sep='\\n')"
+    script += "print(*orchestration.of(p).findings(p), sep='\\n')"
     result = run_in(project, "-c", script)
     assert result.returncode == 0, result.stderr
     return result.stdout.split("\n")[:-1] if result.stdout.strip() else []

@@ -107,7 +107,11 @@ hand_on() {{
 echo "{program} $*" >> "{folder}/calls.log"
 IFS= read -r failing < "{folder}/failing"
 if [ "$failing" = "{program} $*" ]; then exit 1; fi
-if [ "$TF_BUILD" ] && [ "{program} $3" = "uv connected" ]; then exec "{python}" -B "{folder}/driver.py" "$@"; fi
+case "{program} $3$TF_BUILD" in
+"uv connectedTrue")
+  exec "{python}" -B "{folder}/driver.py" "$@"
+  exit;;
+esac
 case "{program} $3" in
 "uv connected")
   ids="${{AZURE_CLIENT_ID:+1}} ${{AZURE_TENANT_ID:+2}} ${{AZURE_SUBSCRIPTION_ID:+3}}"

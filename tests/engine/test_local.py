@@ -114,7 +114,8 @@ def test_each_reason_and_each_next_step_is_a_line_of_its_own_and_the_same_as_in_
     assert "predicts the same as the champion" in decision["next"][0]
     page = html.unescape(loop.second.report.read_text(encoding="utf-8"))
     for step in decision["next"]:
-        assert f"<li>{step}</li>" in page
+        shown = re.sub("`(.+?)`", r"<code>\1</code>", step)
+        assert f"<li>{shown}</li>" in page
 
 
 def test_the_charts_of_the_report_have_shapes(loop: Loop) -> None:

@@ -247,8 +247,13 @@ def _groups(context: Context) -> Iterator[Finding]:
             yield ok(str(known))
 
 
-def company(context: Context) -> Iterator[Finding]:
-    """Look at the company's own key and Log Analytics workspace."""
+def company(context: Context, *, in_any_subscription: bool = True) -> Iterator[Finding]:
+    """Look at the company's own key and Log Analytics workspace.
+
+    Args:
+        context: The environment.
+        in_any_subscription: Whether what builds the resources finds the key there.
+    """
     retention, security = context.config.retention, context.config.security
     if retention and retention.log_analytics_id:
         name, key = retention.log_analytics_id.rpartition("/")[2], f"retention.log_analytics_id of {context.file}"
@@ -258,12 +263,12 @@ def company(context: Context) -> Iterator[Finding]:
         else:
             yield ok(f"logs go to {name}")
     if security and security.customer_key:
-        yield from _customer_key(context, security.customer_key)
+        yield from _customer_key(context, security.customer_key, in_any_subscription)
     elif retention is None or retention.log_analytics_id is None:
         yield ok("neither logs nor a key")
 
 
-def _customer_key(context: Context, customer: CustomerKey) -> Iterator[Finding]:
+def _customer_key(context: Context, customer: CustomerKey, in_any_subscription: bool) -> Iterator[Finding]:
     name, key = customer.vault_id.rpartition("/")[2], f"security.customer_key of {context.file}"
     vault = context.az("resource", "show", "--ids", customer.vault_id)
     if vault is None:
@@ -278,7 +283,7 @@ def _customer_key(context: Context, customer: CustomerKey) -> Iterator[Finding]:
     elif not vault["properties"].get("enablePurgeProtection"):
         remedy = f"its owner turns it on: `az keyvault update --name {name} --enable-purge-protection true`"
         yield error(f"{name} has no purge protection, without which Azure takes no key", remedy)
-    elif context.project.infrastructure == "terraform" and not _is_in(customer.vault_id, context.subscription):
+    elif not in_any_subscription and not _is_in(customer.vault_id, context.subscription):
         remedy = f"write a key of a vault in {context.subscription} into {key}"
         yield error(f"{name} is in another subscription, where Terraform's provider does not look for it", remedy)
     elif (workspace := context.workspace) and not has_key(workspace["properties"]):

@@ -50,6 +50,7 @@ class Provisioned(ABC):
     """Infrastructure that the project builds."""
 
     provisions = True
+    finds_vaults_in_any_subscription = True
 
     def __init__(self, project: Project) -> None:
         """Keep the project."""
@@ -189,7 +190,9 @@ class Provisioned(ABC):
             "model registry": checks.registry,
             "virtual networks": checks.networks,
             "users": checks.users,
-            "what the company gives": checks.company,
+            "what the company gives": partial(
+                checks.company, in_any_subscription=self.finds_vaults_in_any_subscription
+            ),
         }
 
     def missing_user_rights(self, context: Context, granted: Granted) -> Iterator[str]:

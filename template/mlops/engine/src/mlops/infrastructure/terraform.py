@@ -56,6 +56,8 @@ INSTALL = "see https://developer.hashicorp.com/terraform/install"
 class Terraform(Provisioned):
     """Terraform's commands, and where its state is."""
 
+    finds_vaults_in_any_subscription = False  # azurerm looks for a key's vault in its own
+
     def tools(self) -> list[Tool]:
         """Return Terraform."""
         version = ("terraform", "version", "-json")
