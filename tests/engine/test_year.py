@@ -133,6 +133,40 @@ def test_a_training_that_failed_is_started_again_by_who_runs_the_job_again(way: 
     machine.teardown()
 
 
+@pytest.mark.parametrize("way", BY_PIPELINES)
+def test_a_run_knows_the_environment_that_was_taken_away_and_came_back_since(way: str, a_project: Project) -> None:
+    BY_PIPELINES[way].project, BY_PIPELINES[way].begun = a_project, None
+    machine = BY_PIPELINES[way]()
+    machine.add_or_remove_environment(None)
+    machine.train_on_schedule(None)
+    machine.deliver_by_hand("test", 0, "--force", "right", Trouble("refused", 20))
+    for _ in range(2):
+        machine.add_or_remove_environment(None)
+    machine.run_again(0, None)
+    assert "runs again in test -> test done, stage done" in machine.world.story[-1]
+    machine.teardown()
+
+
+def test_a_canary_that_another_verb_deletes_has_no_more_requests(a_project: Project) -> None:
+    Year.project, Year.begun = a_project, None
+    machine = Year()
+    machine.push("better data", None)
+    turns = [sign == "1" for sign in "011010011110100001011011000010"]
+    machine.two_at_once(turns, "rollback")
+    machine.teardown()
+
+
+def test_what_breaks_beside_another_verb_is_not_taken_for_a_success(a_project: Project) -> None:
+    def breaks(_: object) -> None:
+        raise KeyError("what no verb raises")
+
+    Year.project, Year.begun = a_project, None
+    machine = Year()
+    with pytest.raises(KeyError, match="what no verb raises"):
+        machine.world.run_together(PROTECTED, (breaks, lambda _: None), [])
+    machine.world.close()
+
+
 TRAINED = os.environ.get("TRAINED", "")
 """A project in which `mlops local` has trained."""
 
