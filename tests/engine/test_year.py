@@ -156,6 +156,16 @@ def test_a_canary_that_another_verb_deletes_has_no_more_requests(a_project: Proj
     machine.teardown()
 
 
+def test_a_rollback_that_fails_where_nothing_serves_comes_to_its_end(a_project: Project) -> None:
+    Year.project, Year.begun = a_project, None
+    machine = Year()
+    machine.tear_down(0, None)
+    machine.deliver_by_hand("dev", 1, "--hold", "right", None)
+    machine.roll_back("dev", None, Trouble("quota", 1))
+    assert "the endpoint has no deployment" in machine.world.story[-1]
+    machine.teardown()
+
+
 def test_what_breaks_beside_another_verb_is_not_taken_for_a_success(a_project: Project) -> None:
     def breaks(_: object) -> None:
         raise KeyError("what no verb raises")
