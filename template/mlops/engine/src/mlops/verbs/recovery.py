@@ -161,7 +161,7 @@ def end_rollback(session: Session, bad: str) -> None:
             session.backend.delete_online_deployment(new)
         session.backend.tag_model(model, {tag: "false"})
         deliver = session.command("deliver", "--model-version", good)
-        session.say(f"Nothing serves in {environment}. Version {bad} stays rejected: `{deliver}` brings version {good}.")
+        session.say(f"Nothing serves in {environment}. Version {bad} stays rejected: `{deliver}` brings {good}.")
     else:
         raise UserError(f"neither version {bad} nor {good} has all traffic in {environment}: run `{again}`")
 
