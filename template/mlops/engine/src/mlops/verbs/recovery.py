@@ -160,7 +160,9 @@ def end_rollback(session: Session, bad: str) -> None:
         if new and another == good:
             session.backend.delete_online_deployment(new)
         session.backend.tag_model(model, {tag: "false"})
-        deliver = session.command("deliver", "--model-version", good)
+        sha256 = known_hash(session, _known(session, good))
+        named = ("--model-version", good, *(("--sha256", sha256) if sha256 else ()))
+        deliver = session.command("deliver", *named)
         session.say(f"Nothing serves in {environment}. Version {bad} stays rejected: `{deliver}` brings {good}.")
     else:
         raise UserError(f"neither version {bad} nor {good} has all traffic in {environment}: run `{again}`")
