@@ -169,8 +169,9 @@ def test_a_rollback_that_fails_where_nothing_serves_comes_to_its_end(a_project: 
 def test_a_rollback_that_is_left_at_the_end_of_a_year_is_completed_by_a_run_older_than_the_last_push(
     a_project: Project,
 ) -> None:
-    Year.project, Year.begun = a_project, None
-    machine = Year()
+    YearOnGitHub.project, YearOnGitHub.begun = a_project, None
+    machine = YearOnGitHub()
+    machine.push("other code", None)
     machine.roll_back("dev", 1, Trouble("killed after", 17))
     assert len(machine.world.answering("dev")) == 2
     machine.teardown()
