@@ -5,7 +5,7 @@ import re
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -39,7 +39,7 @@ WAYS = {
 }
 """What runs the verbs of a sequence. The client of rai-aml-cli-v2 is that of aml-cli-v2."""
 
-LINE = ROOT / ".venvs" / "year.txt"
+LINE, FAILURES = ROOT / ".venvs" / "year.txt", ROOT / ".venvs" / "year-failures.txt"
 
 
 @pytest.fixture
@@ -66,6 +66,23 @@ def source_of(module: str) -> Path:
     if kind == "science":
         source, module = TEMPLATE / "data-science" / "src" / "[[ package_name ]]", name
     return source / f"{module.replace('.', '/')}.py"
+
+
+def keep_failures(results: Iterable[CompletedProcess], file: Path) -> None:
+    """Write all that the parts which failed have said, of which an assertion shows the end."""
+    file.unlink(missing_ok=True)
+    if said := [f"{result.stdout}{result.stderr}" for result in results if result.returncode]:
+        file.write_text("\n".join(said), encoding="utf-8")
+        print("the whole stories of what failed:", file)
+
+
+def test_each_part_that_fails_leaves_its_whole_story(tmp_path: Path) -> None:
+    file, story = tmp_path / "year-failures.txt", "".join(f"{number}. an event\n" for number in range(9999))
+    held, failed = CompletedProcess([], 0, "all held", ""), CompletedProcess([], 1, story, "an error")
+    keep_failures([failed, held, CompletedProcess([], 1, "another story", "")], file)
+    assert file.read_text(encoding="utf-8") == f"{story}an error\nanother story"
+    keep_failures([held], file)
+    assert not file.exists(), "what failed the last time is read as if it failed now"
 
 
 @pytest.mark.year
@@ -99,6 +116,7 @@ def test_nothing_that_a_year_brings_breaks_a_promise_and_each_seeded_error_does(
     output = "".join(result.stdout for result in results)
     # A part that fails takes with it hours of what the others found.
     print(*re.findall(r"^.*(?:year by |: broken ).*$", output, re.M), sep="\n")
+    keep_failures(results, FAILURES)
     for result in results:
         assert_passes(result)
     found = re.findall(r"year by ([\w-]+): (\d+) sequences, (\d+) events, (\d+) effective", output)

@@ -10,6 +10,7 @@ learn.microsoft.com/azure/machine-learning:
 - [throttling] learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling,
 - [retry] azure.core.pipeline.policies.RetryPolicy (`retry_status`), by which the SDK and `az ml` send their requests,
 - [late] hashicorp/terraform-provider-azurerm#18268 (the words of Microsoft's support), Azure/azure-cli#17910,
+- [metrics] learn.microsoft.com/azure/azure-monitor/essentials/data-platform-metrics: metrics outlive what they are of,
 - [pages] ModelVersions_List in Azure/azure-rest-api-specs: `nextLink`,
 - [tags] azure.ai.ml ModelOperations.create_or_update, which sends all tags; `az ml model update --set` reads before.
 """
@@ -442,7 +443,9 @@ class Memory:
             # Known of are the minutes until three minutes ago.
             known = (until - since).total_seconds() / 60 - 3
             requests = int(max(known, 0) * CALLS * endpoint.traffic.get(deployment, 0))
-            failed, refused, latency = answers(requests, endpoint.deployments[deployment].files)
+            # Nothing more is measured of one that is gone, and what was, stays for 93 days [metrics].
+            there = endpoint.deployments.get(deployment)
+            failed, refused, latency = answers(requests, there.files if there else "")
             return RequestMetrics(requests - refused, failed, latency if requests else None, refused)
 
     def show_log(self, deployment: str, lines: int) -> None:

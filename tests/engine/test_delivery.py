@@ -1458,6 +1458,21 @@ def test_the_end_of_a_rollback_names_where_it_went_when_another_one_would_go_els
     assert "rollback --environment dev --from 3 --model-version 2` goes back once more" in capsys.readouterr().out
 
 
+def test_the_end_of_a_rollback_where_nothing_serves_names_the_delivery_that_brings_the_earlier_version(
+    dev: Session, azure: FakeAzure, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deploy_each(dev, azure, "12")
+    dev.backend.set_traffic(dict.fromkeys(serves(dev)[0], 0))
+    azure.fail("online-deployment create")
+    failure(lambda: verbs.rollback(dev))
+    azure.works_again()
+    verbs.end_rollback(dev, "2")
+    said = capsys.readouterr().out
+    assert "Version 2 stays rejected: `uv run mlops deliver --environment dev --model-version 1" in said
+    verbs.deliver(dev, model_version="1")
+    assert list(serves(dev)[1].values()) == ["1"]
+
+
 def test_a_rollback_that_ended_before_it_rejected_says_that_the_version_may_come_back(
     dev: Session, azure: FakeAzure, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -119,6 +119,48 @@ def test_a_rollback_that_stops_at_any_call_ends_with_one_version_that_has_all_tr
     assert ends == {"as before", "completed"}
 
 
+@pytest.mark.parametrize("kind", [*sorted(PEOPLE_WAIT), "quota"])
+def test_a_rollback_from_what_has_no_traffic_ends_and_is_repeated_at_any_call(year: Year, kind: str) -> None:
+    """A person took the traffic away from the bad version, so that nothing serves."""
+    world, shared = year.world, year.azure
+    world.online(PROTECTED)[0].update(dict.fromkeys(world.online(PROTECTED)[0], 0))
+    azure, sha256, ends = copied(shared), world.hash(world.models(PROTECTED)["9"].files), set()
+
+    def go_back(session: Session) -> None:
+        verbs.rollback(session, bad="10", sleep=world.sleep)
+
+    def end(session: Session) -> None:
+        verbs.end_rollback(session, "10")
+
+    def deliver(session: Session) -> None:
+        verbs.deliver(session, model_version="9", sha256=sha256, sleep=world.sleep)
+
+    year.people.approved.add(sha256)
+    for call, is_ended in itertools.product(range(1, 99), [True, False]):
+        fresh = copied(azure)
+        shared.workspaces, shared.registry = fresh.workspaces, fresh.registry
+        world.run(PROTECTED, go_back, Trouble(kind, call))
+        if world._calls < call:
+            break
+        if is_ended:
+            assert not world.run(PROTECTED, end).error
+            versions = {each.version for each in world.online(PROTECTED)[1].values()}
+            ends.add(world.version(PROTECTED) or " ".join(sorted(versions)))
+            state = world.snapshot()
+            assert not world.run(PROTECTED, end).error
+            assert world.snapshot() == state, "an end can be repeated"
+        again = go_back if world.online(PROTECTED)[1] else deliver
+        assert not world.run(PROTECTED, again).error
+        assert world.version(PROTECTED) == "9"
+        assert list(world.online(PROTECTED)[0].values()) == [100]
+        assert "10" in world.marked(PROTECTED, "rejected")
+        assert {model.tags.get(f"leaving_{PROTECTED}", "false") for model in world.models(PROTECTED).values()} == {
+            "false"
+        }
+    assert call > 10
+    assert ends == ({""} if kind == "quota" else {"10", "", "9"})
+
+
 def test_the_end_of_a_rollback_names_the_bad_version_and_nothing_else(project: Project, azure: FakeAzure) -> None:
     for words in (
         ["--abort"],

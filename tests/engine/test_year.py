@@ -133,6 +133,61 @@ def test_a_training_that_failed_is_started_again_by_who_runs_the_job_again(way: 
     machine.teardown()
 
 
+@pytest.mark.parametrize("way", BY_PIPELINES)
+def test_a_run_knows_the_environment_that_was_taken_away_and_came_back_since(way: str, a_project: Project) -> None:
+    BY_PIPELINES[way].project, BY_PIPELINES[way].begun = a_project, None
+    machine = BY_PIPELINES[way]()
+    machine.add_or_remove_environment(None)
+    machine.train_on_schedule(None)
+    machine.deliver_by_hand("test", 0, "--force", "right", Trouble("refused", 20))
+    for _ in range(2):
+        machine.add_or_remove_environment(None)
+    machine.run_again(0, None)
+    assert "runs again in test -> test done, stage done" in machine.world.story[-1]
+    machine.teardown()
+
+
+def test_a_canary_that_another_verb_deletes_has_no_more_requests(a_project: Project) -> None:
+    Year.project, Year.begun = a_project, None
+    machine = Year()
+    machine.push("better data", None)
+    turns = [sign == "1" for sign in "011010011110100001011011000010"]
+    machine.two_at_once(turns, "rollback")
+    machine.teardown()
+
+
+def test_a_rollback_that_fails_where_nothing_serves_comes_to_its_end(a_project: Project) -> None:
+    Year.project, Year.begun = a_project, None
+    machine = Year()
+    machine.tear_down(0, None)
+    machine.deliver_by_hand("dev", 1, "--hold", "right", None)
+    machine.roll_back("dev", None, Trouble("quota", 1))
+    assert "the endpoint has no deployment" in machine.world.story[-1]
+    machine.teardown()
+
+
+def test_a_rollback_that_is_left_at_the_end_of_a_year_is_completed_by_a_run_older_than_the_last_push(
+    a_project: Project,
+) -> None:
+    YearOnGitHub.project, YearOnGitHub.begun = a_project, None
+    machine = YearOnGitHub()
+    machine.push("other code", None)
+    machine.roll_back("dev", 1, Trouble("killed after", 17))
+    assert len(machine.world.answering("dev")) == 2
+    machine.teardown()
+
+
+def test_what_breaks_beside_another_verb_is_not_taken_for_a_success(a_project: Project) -> None:
+    def breaks(_: object) -> None:
+        raise KeyError("what no verb raises")
+
+    Year.project, Year.begun = a_project, None
+    machine = Year()
+    with pytest.raises(KeyError, match="what no verb raises"):
+        machine.world.run_together(PROTECTED, (breaks, lambda _: None), [])
+    machine.world.close()
+
+
 TRAINED = os.environ.get("TRAINED", "")
 """A project in which `mlops local` has trained."""
 

@@ -710,7 +710,8 @@ class Year(RuleBasedStateMachine):
         people.change_code()
         for each in people.chain:
             for bad in self._left_rollbacks(each):
-                world.run(each, lambda session, bad=bad: verbs.rollback(session, bad=bad, sleep=world.sleep))
+                with world.checkout(self._delivery("", "", each)):  # a run as any other
+                    world.run(each, lambda session, bad=bad: verbs.rollback(session, bad=bad, sleep=world.sleep))
         for each in self.people.chain:
             for version in world.marked(each, "pinned"):
                 world.models(each)[version].tags[f"pinned_{each}"] = "false"

@@ -174,8 +174,8 @@ BUGS = {
     ),
     "the end of a rollback takes the rejection back": Bug(
         "verbs.recovery",
-        'tag_model(model, {tag: "false"})',
-        'tag_model(model, {tag: "false", f"rejected_{environment}": "false"})',
+        'tag_model(model, {tag: "false"})\n        session.say(f"{state}',
+        'tag_model(model, {tag: "false", f"rejected_{environment}": "false"})\n        session.say(f"{state}',
         "is lost",
     ),
     "any model takes the place of the champion": Bug(

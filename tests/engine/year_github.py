@@ -125,7 +125,7 @@ class YearOnGitHub(YearWithUpkeep):
         return any(fnmatch(path, each) for each in paths)
 
     def _knows(self, run: Run, environment: str) -> bool:
-        return environment != ADDED or run.files is self.workflows
+        return environment != ADDED or run.files == self.workflows
 
     def _edit_pipelines(self, *, added: bool) -> None:
         self.workflows = with_added(self.files) if added else self.files

@@ -448,19 +448,23 @@ class World:
         """Run two verbs at once; return their errors."""
         kept = self._kept()
         self._begin_watch()
-        errors = ["", ""]
+        errors, broken = ["", ""], list[BaseException]()
 
         def act(place: int) -> None:
             try:
                 verbs[place](self.session(environment))
-            except (UserError, AssertionError) as error:
+            except UserError as error:
                 errors[place] = str(error)
+            except BaseException as error:  # with which a thread would end as if all were well
+                broken.append(error)
 
         self._turns = Turns(changes)
         with quiet():
             self._turns.run(lambda: act(0), lambda: act(1))
         self._turns = None
         self.require(not self.violation, self.violation)
+        for error in broken:
+            raise error
         self._check_kept(kept)
         return errors
 

@@ -72,10 +72,10 @@ def rollback(
         changes.append(_complete(session, way))
     elif way.to_older and way.old:
         changes.append(_go_back_to_the_older(session, way.old, way.new))
-    served = way.serving.model_version
+    served = "" if way.is_silent else way.serving.model_version
     if way.target is not None and way.target.version != served:
         named = model_version is not None
-        changes.append(_deploy_again(session, served, way.target, sha256, sleep, named=named))
+        changes.append(_deploy_again(session, served or way.bad, way.target, sha256, sleep, named=named))
         served = way.target.version
     if not changes:
         session.say(f"Version {served} serves already: there is nothing to go back from.")
@@ -156,6 +156,14 @@ def end_rollback(session: Session, bad: str) -> None:
             state = f"{kept} has all traffic with version {bad}, as before."
         session.backend.tag_model(model, {tag: "false"})
         session.say(f"{state} {_what_stays(session, models, endpoint.deployments[kept], good)}")
+    elif kept is None:
+        if new and another == good:
+            session.backend.delete_online_deployment(new)
+        session.backend.tag_model(model, {tag: "false"})
+        sha256 = known_hash(session, _known(session, good))
+        named = ("--model-version", good, *(("--sha256", sha256) if sha256 else ()))
+        deliver = session.command("deliver", *named)
+        session.say(f"Nothing serves in {environment}. Version {bad} stays rejected: `{deliver}` brings {good}.")
     else:
         raise UserError(f"neither version {bad} nor {good} has all traffic in {environment}: run `{again}`")
 
@@ -186,6 +194,7 @@ class Way:
         broken_off: An earlier rollback has rejected the bad version and did not reach its end.
         to_older: The older one gets all traffic, and the newer one goes.
         leftovers: Deployments of the bad version that an earlier rollback could not remove.
+        is_silent: Nothing serves: that rollback was killed before what it had created got traffic.
     """
 
     old: Deployment | None
@@ -195,6 +204,7 @@ class Way:
     broken_off: bool = False
     to_older: bool = False
     leftovers: tuple[Deployment, ...] = ()
+    is_silent: bool = False
 
     @property
     def goal(self) -> str:
@@ -223,6 +233,8 @@ def _way(session: Session, bad: str | None, model_version: str | None) -> Way:
     if left:
         # A version that a rollback has rejected already: what serves is where that went back to.
         further = _target(session, serving, model_version) if model_version else None
+        if old is None and not session.dry_run and not (endpoint.traffic or {}).get(new.name):
+            return Way(None, new, left, further or _known(session, new.model_version), is_silent=True)
         return Way(old, new, left, further, broken_off=True)
     is_back = old and (endpoint.traffic or {}).get(new.name) == 100 and not session.dry_run
     if old and is_back and left_for(session, new.model_version) == old.model_version:
