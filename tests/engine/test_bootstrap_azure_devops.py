@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -306,6 +307,53 @@ def test_the_lint_compares_what_the_pipelines_name_with_the_configuration(
     found = [str(each) for each in orchestration.of(fresh).findings(fresh)]
     assert len(found) == len(lines)
     assert all(one.startswith(other) for one, other in zip(found, lines, strict=True)), found
+
+
+# As a team added it to a project of v0.14.0; its two halves are of one release each after an update without a conflict.
+BLOCK_OF_OLDER_RELEASE = """
+  - template: delivery-environment.yml
+    parameters:
+      environment: qa
+      dependsOn:
+        - ${{ parameters.dependsOn }}
+        - choose
+      condition: >-
+        and(not(canceled()), eq('${{ parameters.environment }}', 'qa'))
+      ${{ if ne(parameters.sha256, '') }}:
+        sha256: ${{ parameters.sha256 }}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("", "", ""),
+        (
+            "",
+            BLOCK_OF_OLDER_RELEASE,
+            ".azuredevops/templates/delivery.yml: qa: delivery-environment.yml does not declare condition and requires "
+            "reached, and Azure DevOps refuses each run: pass the parameters that are at its top, as other blocks for "
+            "it do",
+        ),
+        ("", re.sub("condition: >-\n *(.*)", r"reached: [\"\1\"]", BLOCK_OF_OLDER_RELEASE), ""),
+        # Names that a run knows: what is missing cannot be said.
+        ("", BLOCK_OF_OLDER_RELEASE.replace("condition: >-", "${{ each one in parameters.option }}: >-"), ""),
+        (
+            "sha256: ${{",
+            "hash: ${{",
+            ".azuredevops/templates/delivery.yml: dev: delivery-environment.yml does not declare hash, and",
+        ),
+    ],
+)
+def test_the_lint_compares_what_a_template_gets_with_its_parameters(
+    old: str, new: str, line: str, fresh: Project
+) -> None:
+    file = fresh.root / ".azuredevops" / "templates" / "delivery.yml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace(old, new, 1) if old else text + new, encoding="utf-8")
+    found = [str(each) for each in orchestration.of(fresh).findings(fresh)]
+    assert len(found) == bool(line), found
+    assert not line or found[0].startswith(line)
 
 
 def test_all_environments_go_at_once_with_the_pipelines_that_name_them(fresh: Project, cloud: FakeCloud) -> None:
