@@ -77,12 +77,20 @@ class AzureDevOps:
 
     def _list_findings(self, project: Project) -> list[LintFinding]:
         names, file = Names(project), Path(NAMES)
-        if not names.listed:
-            return [LintFinding(file, "environments", f"the key is missing: {names.edit(project.first_environment)}")]
+        alone = ""
+        if names.misplaced:
+            alone = (
+                f"it is no key beside `variables`, but one of the names below it: delete it here, and {names.edit()}"
+            )
+        elif not names.listed:
+            alone = f"the key is missing: {names.edit()}"
+        elif names.misspelt:
+            alone = f"the names have spaces between them, and nothing else: {names.edit()}"
+        if alone:
+            return [LintFinding(file, "environments", alone)]
         found = [
             LintFinding(file, "environments", f"there is no config/{each}.yml: take {each} out, or restore that file")
-            for each in names.listed
-            if each not in project.environments
+            for each in names.unknown
         ]
         if (first := project.first_environment) not in names.listed:
             found.append(LintFinding(file, "environments", f"models are trained in {first}: {names.edit(first)}"))
