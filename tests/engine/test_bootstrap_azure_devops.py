@@ -246,11 +246,17 @@ def test_a_name_too_many_stops_bootstrap_before_the_first_push(fresh: Project, c
     with pytest.raises(UserError) as error:
         start(fresh)
     assert str(error.value) == (
-        "Azure DevOps would refuse each run, because the pipelines name test beside dev: write `dev` as `environments` "
-        "into .azuredevops/templates/names.yml, or bootstrap test with it: `uv run mlops bootstrap --environment dev "
-        "--environment test --create-repository`"
+        "no first run would start, because .azuredevops/templates/names.yml has test in `environments` beside dev: "
+        "write `dev` as `environments` into .azuredevops/templates/names.yml, or bootstrap test with it: `uv run mlops "
+        "bootstrap --environment dev --environment test --create-repository`"
     )
+    with pytest.raises(UserError, match=r"write `dev` as .* --environment dev --environment test --environment prod"):
+        start(fresh, "prod")
+    name_in_pipelines(fresh, environments="dev,test")
+    with pytest.raises(UserError, match=r"write `dev` as `environments` into \S+$"):
+        start(fresh)
     assert cloud.changes == []
+    name_in_pipelines(fresh, environments="dev test")
     start(fresh, "dev", "test")
     assert refused(cloud) == set()
     assert started(cloud) == ["infrastructure"]

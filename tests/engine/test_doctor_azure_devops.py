@@ -389,18 +389,16 @@ def test_what_the_pipelines_may_not_use_of_another_environment_is_an_error_for_a
         ("", f"{NAMES} has no `environments`", "write `dev` as"),
         (
             "dev,prod",
-            f"Azure DevOps refuses each run, because {NAMES} has dev,prod in `environments`, which the project does "
-            "not have",
+            f"{NAMES} has dev,prod in `environments`, which the project does not have",
             "write `dev prod` as",
         ),
     ],
 )
 def test_a_list_that_names_nothing_is_an_error(listed: str, text: str, remedy: str, built: Project) -> None:
     name_in_pipelines(built, environments=listed)
-    found = [each for check, each in bad(look(built)) if check == "environments of the pipelines"]
-    assert found[0].level == "error"
-    assert found[0].text == text
-    assert found[0].remedy.startswith(remedy)
+    (found,) = [each for check, each in bad(look(built)) if check == "environments of the pipelines"]
+    assert (found.level, found.text) == ("error", text)
+    assert found.remedy.startswith(remedy)
 
 
 def test_a_pool_of_another_environment_that_is_not_there_is_named(built: Project, cloud: FakeCloud) -> None:

@@ -214,13 +214,13 @@ def check_environments(context: Context) -> Iterator[Finding]:
         yield error(f"{NAMES} has no `environments`", names.edit())
         return
     if names.unknown:
-        yield error(text.format(" and ".join(names.unknown), "which the project does not have"), names.edit())
+        yield error(names.strange(names.unknown), names.edit())
     gaps = {name: devops.gap(name) for name in dict.fromkeys((*names.listed, own)) if name not in names.unknown}
     for name, gap in gaps.items():
         if gap and name != own:  # what the environment itself lacks, the checks before have said
-            remedy = f"{devops.remedy(name)}, or take {name} out, in a pull request"
-            yield error(text.format(name, gap), remedy)
-    if own not in names.listed and not gaps[own]:
+            more = "" if name == context.project.first_environment else f", or take {name} out, in a pull request"
+            yield error(text.format(name, gap), f"{devops.remedy(name)}{more}")
+    if own not in names.listed and not gaps[own] and not names.unknown:
         yield warning(f"no model goes to {own}", f"once its workspace is built, {names.edit(own)}")
     elif not names.unknown and not any(gaps[name] for name in names.listed):
         yield ok(f"the pipelines name {', '.join(names.listed)}")

@@ -133,6 +133,10 @@ class Names:
         """What is listed, and is no environment of the project."""
         return [each for each in self.listed if each not in self._project.environments]
 
+    def strange(self, names: Sequence[str]) -> str:
+        """Return what is wrong with names that are no environments: no stage is there for them."""
+        return f"{NAMES} has {' and '.join(names)} in `environments`, which the project does not have"
+
     @property
     def misspelt(self) -> bool:
         """Whether the list has other characters than spaces between its names."""
@@ -146,8 +150,9 @@ class Names:
         """Return the same, for a project that no pull request is for yet."""
         written = (self._variables.get("environments"), self._document.get("environments"))
         meant = {*re.findall(_NAME, str(written)), *names}
-        wanted = [each for each in self._project.environments if each in meant and each not in without]
-        return f"write `{' '.join(wanted or [self._project.first_environment])}` as `environments` into {NAMES}"
+        first = self._project.first_environment
+        more = [each for each in self._project.environments if each in meant and each not in (first, *without)]
+        return f"write `{' '.join((first, *more))}` as `environments` into {NAMES}"
 
     def environment(self, name: str) -> str:
         """Return what the approvals and the lock of an environment belong to."""

@@ -306,13 +306,14 @@ class AzureRepos(Checkout):
         """Look whether the first run would be refused, while an edit needs no pull request yet."""
         if not (more := self._unmade()) or self.branch(BRANCH) is not None:
             return
-        edit = self.names.value(without=more)
+        environments, first = self.cloud.project.environments, self.cloud.project.first_environment
+        edit = self.names.value(without=[name for name in environments if name not in (first, *self.environments)])
         if self.git("rev-parse", "--verify", "HEAD"):
             edit += " and commit it"
-        if known := [name for name in more if name in self.cloud.project.environments]:
-            edit += f", or bootstrap {' and '.join(known)} with it: `{self._command(*known)}`"
+        if known := [name for name in more if name in environments]:
+            edit += f", or bootstrap {' and '.join(known)} with it: `{self._command(first, *known)}`"
         raise UserError(
-            f"Azure DevOps would refuse each run, because the pipelines name {' and '.join(more)} beside "
+            f"no first run would start, because {NAMES} has {' and '.join(more)} in `environments` beside "
             f"{' and '.join(self.environments)}: {edit}"
         )
 
@@ -389,8 +390,7 @@ class AzureRepos(Checkout):
         first = self.cloud.project.first_environment
         text = "Azure DevOps refuses each run while the pipelines name {}, {}"
         if unknown := self.names.unknown:
-            names = " and ".join(unknown)
-            return f"{text.format(names, 'which the project does not have')}: {self.names.edit()}"
+            return f"{self.names.strange(unknown)}: {self.names.edit()}"
         for name in dict.fromkeys((first, *self.names.listed)):
             if gap := self.gap(name):
                 more = "" if name == first else f", or {self.names.edit(without=[name])}"
