@@ -3,11 +3,13 @@
 import copy
 import dataclasses
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import bootstrap_world
+import fake_azure_devops
 import pytest
 from bootstrap_world import (
     EMPTY,
@@ -27,7 +29,7 @@ from fake_cloud import PERSON, SUBSCRIPTION, TENANT, FakeCloud
 from small_project import write_yaml
 
 from mlops import infrastructure, orchestration
-from mlops.errors import UserError
+from mlops.errors import CommandError, UserError
 from mlops.orchestration.azure_devops.names import Address, Names
 from mlops.orchestration.azure_devops.steps import APPROVAL, BRANCHES, LOCK
 from mlops.project import Project, load_yaml
@@ -239,24 +241,166 @@ def test_a_run_for_an_environment_that_a_person_asks_for_by_name_is_refused_wher
         cloud.devops.check_resources(by_name[name], {"environment": "prod"})  # it says what to do
 
 
-def test_a_name_too_many_starts_nothing_and_says_what_to_do_and_the_next_run_goes_on(
+def test_a_name_too_many_stops_bootstrap_before_the_first_push(fresh: Project, cloud: FakeCloud) -> None:
+    name_in_pipelines(fresh, environments="dev test")
+    with pytest.raises(UserError) as error:
+        start(fresh)
+    assert str(error.value) == (
+        "no first run would start, because .azuredevops/templates/names.yml has test in `environments` beside dev: "
+        "write `dev` as `environments` into .azuredevops/templates/names.yml, or bootstrap test with it: `uv run mlops "
+        "bootstrap --environment dev --environment test --create-repository`"
+    )
+    with pytest.raises(UserError, match=r"write `dev` as .* --environment dev --environment test --environment prod"):
+        start(fresh, "prod")
+    name_in_pipelines(fresh, environments="dev,test")
+    with pytest.raises(UserError, match=r"write `dev` as `environments` into \S+$"):
+        start(fresh)
+    assert cloud.changes == []
+    name_in_pipelines(fresh, environments="dev test")
+    start(fresh, "dev", "test")
+    assert refused(cloud) == set()
+    assert started(cloud) == ["infrastructure"]
+
+
+def started(cloud: FakeCloud) -> list[str]:
+    """The pipelines of the runs so far."""
+    return [cloud.devops.pipelines[each["definition"]["id"]]["name"] for each in cloud.devops.runs]
+
+
+def test_a_name_too_many_on_main_starts_nothing_and_its_remedy_ends_with_the_first_run(
     fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pushed(cloud)
     name_in_pipelines(fresh, environments="dev test")
     start(fresh)
     assert refused(cloud) == {"deliver", "infrastructure", "train"}
     said = capsys.readouterr().out
     assert (
         "warning: nothing was started, because Azure DevOps refuses each run while the pipelines name test, which is "
-        "not there: `uv run mlops bootstrap --environment test`, or take test out of `environments` in "
-        ".azuredevops/templates/names.yml\n"
+        "not there: run `uv run mlops bootstrap --environment test`, or write `dev` as `environments` into "
+        ".azuredevops/templates/names.yml, in a pull request, then run this again\n"
     ) in said
     assert "builds dev now" not in said
+    assert "Next: " not in said
     assert (cloud.devops.runs, cloud.devops.rights) == ([], {})
+    start(fresh, "test", create_repository=False)
+    assert (refused(cloud), started(cloud)) == (set(), ["pull-request"])
+    capsys.readouterr()
+    start(fresh)
+    assert started(cloud) == ["pull-request", "infrastructure"]
+    said = capsys.readouterr().out
+    assert "builds dev now" in said
+    assert "Next: " not in said
+    start(fresh)
+    assert "Nothing to do." in capsys.readouterr().out
+    assert len(cloud.devops.runs) == 2
+
+
+def test_the_names_on_main_count_and_not_those_of_an_edit_that_is_not_merged(
+    fresh: Project, cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pushed(cloud)
+    expand = fake_azure_devops.expanded
+    monkeypatch.setattr(
+        fake_azure_devops, "expanded", lambda file, given, **rest: expand(file, given, environments="dev test")
+    )
+    with pytest.raises(UserError) as error:
+        start(fresh)
+    assert str(error.value).startswith(
+        "Azure DevOps refuses the run, because .azuredevops/templates/names.yml on main names what is not there: your "
+        "edit of it counts once it is merged; then run this again"
+    )
+    assert "\n" not in str(error.value)
+
+
+def test_no_next_run_is_shown_that_would_be_refused_where_the_first_one_is_long_over(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start(fresh)
+    name_in_pipelines(fresh, environments="dev test")
+    capsys.readouterr()
+    start(fresh, "prod")
+    said = capsys.readouterr().out
+    assert "Next: " not in said
+    assert "No run starts yet, because Azure DevOps refuses each run while the pipelines name test, which is" in said
+
+
+@pytest.mark.parametrize("listed", ["dev,test", "dev, test", "[dev, test]"])
+def test_a_list_with_other_characters_is_no_advice(
+    listed: str, fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pushed(cloud)
+    name_in_pipelines(fresh, environments=listed)
+    (found,) = orchestration.of(fresh).findings(fresh)
+    assert str(found) == (
+        f"{NAMES_FILE}: environments: the names have spaces between them, and nothing else: write `dev test` as "
+        f"`environments` into {NAMES_FILE}, in a pull request"
+    )
+    start(fresh)
+    (line,) = [each for each in capsys.readouterr().out.splitlines() if "nothing was started" in each]
+    assert f"which the project does not have: write `dev test` as `environments` into {NAMES_FILE}" in line
+    assert "bootstrap" not in line
+
+
+def test_a_list_beside_the_variables_is_found(fresh: Project) -> None:
+    file = fresh.root / NAMES_FILE
+    file.write_text(file.read_text(encoding="utf-8") + "environments: dev test prod\n", encoding="utf-8")
+    (found,) = orchestration.of(fresh).findings(fresh)
+    assert str(found) == (
+        f"{NAMES_FILE}: environments: it is no key beside `variables`, but one of the names below it: delete it here, "
+        f"and write `dev test prod` as `environments` into {NAMES_FILE}, in a pull request"
+    )
+
+
+def test_an_environment_that_its_pipelines_may_not_use_yet_is_not_there(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pushed(cloud)
+    cloud.failures["pipelinepermissions"] = "ERROR: TF401027"
+    with pytest.raises((UserError, CommandError)):
+        start(fresh, "test", create_repository=False)
+    cloud.failures.clear()
+    name_in_pipelines(fresh, environments="dev test")
+    start(fresh)
+    assert refused(cloud)
+    assert cloud.devops.runs == []
+    assert "while the pipelines name test, which " in capsys.readouterr().out
+    start(fresh, "test", create_repository=False)
+    start(fresh)
+    assert (refused(cloud), started(cloud)[-1]) == (set(), "infrastructure")
+
+
+def test_the_first_environment_does_not_go_while_another_one_needs_the_pipelines(
+    fresh: Project, cloud: FakeCloud
+) -> None:
     start(fresh, "dev", "test")
-    assert refused(cloud) == set()
-    assert len(cloud.devops.runs) == 1
-    assert cloud.devops.rights
+    before = cloud.devops.contents()
+    with pytest.raises(UserError) as error:
+        start(fresh, undo=True)
+    assert str(error.value) == (
+        "Azure DevOps would refuse each run, because the pipelines name dev and stay for test: undo dev last, or all "
+        "at once: `uv run mlops bootstrap --environment dev --environment test --undo`"
+    )
+    assert cloud.devops.contents() == before
+    start(fresh, "test", undo=True)
+    start(fresh, undo=True)
+    assert cloud.devops.pipelines == {}
+
+
+def test_a_dry_run_says_what_it_depends_on(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name_in_pipelines(fresh, environments="dev test")
+    start(fresh, dry_run=True)
+    said = capsys.readouterr().out
+    assert said.startswith(f"note: {NAMES_FILE}: nothing is pushed or started while the pipelines name test, unless")
+    assert "builds dev now" not in said
+    start(fresh, "test", undo=True, dry_run=True)
+    assert capsys.readouterr().out.startswith(
+        f"note: {NAMES_FILE}: nothing is removed while the pipelines name test and dev or prod is there\n"
+    )
+    start(fresh, "prod", undo=True, dry_run=True)
+    assert "note: " not in capsys.readouterr().out
 
 
 def test_an_environment_that_the_pipelines_name_does_not_go_before_its_name(fresh: Project, cloud: FakeCloud) -> None:
@@ -306,6 +450,53 @@ def test_the_lint_compares_what_the_pipelines_name_with_the_configuration(
     found = [str(each) for each in orchestration.of(fresh).findings(fresh)]
     assert len(found) == len(lines)
     assert all(one.startswith(other) for one, other in zip(found, lines, strict=True)), found
+
+
+# As a team added it to a project of v0.14.0; its two halves are of one release each after an update without a conflict.
+BLOCK_OF_OLDER_RELEASE = """
+  - template: delivery-environment.yml
+    parameters:
+      environment: qa
+      dependsOn:
+        - ${{ parameters.dependsOn }}
+        - choose
+      condition: >-
+        and(not(canceled()), eq('${{ parameters.environment }}', 'qa'))
+      ${{ if ne(parameters.sha256, '') }}:
+        sha256: ${{ parameters.sha256 }}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("", "", ""),
+        (
+            "",
+            BLOCK_OF_OLDER_RELEASE,
+            ".azuredevops/templates/delivery.yml: qa: delivery-environment.yml does not declare condition and requires "
+            "reached, and Azure DevOps refuses each run: pass the parameters that are at its top, as other blocks for "
+            "it do",
+        ),
+        ("", re.sub("condition: >-\n *(.*)", r"reached: [\"\1\"]", BLOCK_OF_OLDER_RELEASE), ""),
+        # Names that a run knows: what is missing cannot be said.
+        ("", BLOCK_OF_OLDER_RELEASE.replace("condition: >-", "${{ each one in parameters.option }}: >-"), ""),
+        (
+            "sha256: ${{",
+            "hash: ${{",
+            ".azuredevops/templates/delivery.yml: dev: delivery-environment.yml does not declare hash, and",
+        ),
+    ],
+)
+def test_the_lint_compares_what_a_template_gets_with_its_parameters(
+    old: str, new: str, line: str, fresh: Project
+) -> None:
+    file = fresh.root / ".azuredevops" / "templates" / "delivery.yml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace(old, new, 1) if old else text + new, encoding="utf-8")
+    found = [str(each) for each in orchestration.of(fresh).findings(fresh)]
+    assert len(found) == bool(line), found
+    assert not line or found[0].startswith(line)
 
 
 def test_all_environments_go_at_once_with_the_pipelines_that_name_them(fresh: Project, cloud: FakeCloud) -> None:
@@ -422,8 +613,9 @@ def test_a_pool_that_is_not_there_yet_is_named(
     said = [line for line in capsys.readouterr().out.splitlines() if "mlops-dev" in line and "warning" in line]
     assert said == [
         "warning: no pipeline may use pool mlops-dev, because there is none",
-        "warning: nothing was started, because the pipelines name the pool mlops-dev, which is not there: add it in "
-        "the project's settings, under Agent pools, and run this again",
+        "warning: nothing was started, because Azure DevOps refuses each run while the pipelines name dev, whose pool "
+        "mlops-dev is not there: add mlops-dev in the project's settings, under Agent pools, and run `uv run mlops "
+        "bootstrap --environment dev --create-repository`",
     ]
     assert cloud.devops.runs == []
     cloud.devops.pools = {"mlops-dev": []}
@@ -806,12 +998,12 @@ def test_undo_leaves_pipelines_of_another_owner_in_the_folder(fresh: Project, cl
 
 def test_undo_of_one_environment_leaves_what_the_others_need(fresh: Project, cloud: FakeCloud) -> None:
     start(fresh, "dev", "prod")
-    start(fresh, "dev", undo=True)
+    start(fresh, "prod", undo=True)
     assert len(cloud.devops.pipelines) == len(PIPELINES)
     assert cloud.devops.policies
     assert ("2e9eb7ed-3c0a-47d4-87c1-0ffdd275fd87", "repoV2/project-id/id-of-a-project") in cloud.devops.rights
-    assert {each["name"] for each in cloud.devops.connections.values()} == {"a-project-prod", "a-project-prod-read"}
-    start(fresh, "prod", yes=False)
+    assert {each["name"] for each in cloud.devops.connections.values()} == {"a-project-dev", "a-project-dev-read"}
+    start(fresh, "dev", yes=False)
 
 
 def test_rights_that_a_user_widened_stay(fresh: Project, cloud: FakeCloud) -> None:

@@ -12,6 +12,7 @@ from recorded_azure import HEALTHY, Recorded
 from mlops import orchestration
 from mlops.config import load_environment
 from mlops.orchestration.azure_devops.checks import EXTENSION
+from mlops.orchestration.azure_devops.names import NAMES
 from mlops.orchestration.azure_devops.steps import APPROVAL, BRANCHES, LOCK
 from mlops.project import Project
 from mlops.subscription.checks import Context, Finding
@@ -365,7 +366,46 @@ def test_an_environment_that_the_pipelines_name_and_that_is_gone_is_an_error_for
         "Azure DevOps refuses each run, because .azuredevops/templates/names.yml has test in `environments`, which is "
         "not there"
     )
-    assert finding.remedy == "`uv run mlops bootstrap --environment test`, or take test out, in a pull request"
+    assert finding.remedy == "run `uv run mlops bootstrap --environment test`, or take test out, in a pull request"
+
+
+def test_what_the_pipelines_may_not_use_of_another_environment_is_an_error_for_all(
+    built: Project, cloud: FakeCloud
+) -> None:
+    numbers = {str(key) for key, each in cloud.devops.environments.items() if each["name"] == "a-project-prod"}
+    for key in [each for each in cloud.devops.permissions if each[0] == "environment" and each[1] in numbers]:
+        cloud.devops.permissions[key]["pipelines"] = []
+    ((check, finding),) = bad(look(built))
+    assert (check, finding.level) == ("environments of the pipelines", "error")
+    assert finding.text.endswith(
+        "has prod in `environments`, which infrastructure, train, deliver, monitor, teardown may not use"
+    )
+    assert finding.remedy.startswith("run `uv run mlops bootstrap --environment prod`, or take prod out")
+
+
+@pytest.mark.parametrize(
+    ("listed", "text", "remedy"),
+    [
+        ("", f"{NAMES} has no `environments`", "write `dev` as"),
+        (
+            "dev,prod",
+            f"{NAMES} has dev,prod in `environments`, which the project does not have",
+            "write `dev prod` as",
+        ),
+    ],
+)
+def test_a_list_that_names_nothing_is_an_error(listed: str, text: str, remedy: str, built: Project) -> None:
+    name_in_pipelines(built, environments=listed)
+    (found,) = [each for check, each in bad(look(built)) if check == "environments of the pipelines"]
+    assert (found.level, found.text) == ("error", text)
+    assert found.remedy.startswith(remedy)
+
+
+def test_a_pool_of_another_environment_that_is_not_there_is_named(built: Project, cloud: FakeCloud) -> None:
+    name_in_pipelines(built, environments="dev prod", pool="ml")
+    found = [each for check, each in bad(look(built)) if check == "environments of the pipelines"]
+    assert [each.text.partition("`environments`, ")[2] for each in found] == ["whose pool ml-prod is not there"]
+    assert found[0].remedy.startswith("add ml-prod in the project's settings, under Agent pools, and run `uv run mlops")
 
 
 def test_an_environment_that_is_there_and_that_no_pipeline_names_gets_no_model(built: Project) -> None:

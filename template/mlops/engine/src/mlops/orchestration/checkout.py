@@ -72,6 +72,10 @@ class Checkout(ABC):
             CommandError: It fails with another one.
         """
 
+    def conditions(self) -> list[str]:
+        """Return what has to hold for the commands of a dry run, which queries nothing."""
+        return []
+
     # Git.
 
     @property

@@ -71,7 +71,10 @@ def _bootstrap(
     undo: bool,
     yes: bool,
 ) -> None:
-    if not cloud.dry_run:
+    if cloud.dry_run:
+        for line in connection.conditions():
+            print(f"note: {line}")
+    else:
         account = cloud.account
         print(f"Azure: subscription {account.name} ({account.subscription}), tenant {account.tenant}, {account.user}")
         for line in connection.describe():

@@ -98,6 +98,9 @@ class Connection(Protocol):
             UserError: The repository cannot be used as it is.
         """
 
+    def conditions(self) -> list[str]:
+        """Return what has to hold for the commands of a dry run, which queries nothing."""
+
     def before(self) -> list[Step]:
         """Return the steps before the environments."""
 

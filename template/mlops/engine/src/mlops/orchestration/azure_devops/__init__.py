@@ -8,6 +8,7 @@ from mlops.config import EnvironmentConfig, read_environment
 from mlops.definitions.base import Finding as LintFinding
 from mlops.errors import UserError
 from mlops.orchestration.azure_devops import checks, run
+from mlops.orchestration.azure_devops.calls import call_findings
 from mlops.orchestration.azure_devops.names import NAMES, Names
 from mlops.orchestration.azure_devops.repository import AzureRepos
 from mlops.orchestration.comment import keep_comment
@@ -71,14 +72,25 @@ class AzureDevOps:
         print("Azure Pipelines runs the files where they are: nothing is copied.", flush=True)
 
     def findings(self, project: Project) -> list[LintFinding]:
-        """Return where the environments that the pipelines name are not those of the configuration."""
+        """Return where the pipelines do not fit each other, or the environments that they name the configuration."""
+        return call_findings(project) + self._list_findings(project)
+
+    def _list_findings(self, project: Project) -> list[LintFinding]:
         names, file = Names(project), Path(NAMES)
-        if not names.listed:
-            return [LintFinding(file, "environments", f"the key is missing: {names.edit(project.first_environment)}")]
+        alone = ""
+        if names.misplaced:
+            alone = (
+                f"it is no key beside `variables`, but one of the names below it: delete it here, and {names.edit()}"
+            )
+        elif not names.listed:
+            alone = f"the key is missing: {names.edit()}"
+        elif names.misspelt:
+            alone = f"the names have spaces between them, and nothing else: {names.edit()}"
+        if alone:
+            return [LintFinding(file, "environments", alone)]
         found = [
             LintFinding(file, "environments", f"there is no config/{each}.yml: take {each} out, or restore that file")
-            for each in names.listed
-            if each not in project.environments
+            for each in names.unknown
         ]
         if (first := project.first_environment) not in names.listed:
             found.append(LintFinding(file, "environments", f"models are trained in {first}: {names.edit(first)}"))

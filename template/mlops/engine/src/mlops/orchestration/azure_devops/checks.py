@@ -41,7 +41,7 @@ RUNS = {
     ),
     r"AADSTS70052\b": ("the connection is for an app registration of several tenants", "delete it, then " + AGAIN),
     r"[Nn]o hosted parallelism": ("the organisation has no agents of Microsoft's", NO_AGENTS),
-    r"could not be found\. The (environment|service connection)|has not been authorized|not authorized for use": (
+    steps.ABSENT: (
         "a pipeline names what is not there, or what it may not use",
         AGAIN,
     ),
@@ -209,13 +209,20 @@ def check_environments(context: Context) -> Iterator[Finding]:
     names, known = devops.names, devops.pipelines()
     if not known:
         return
-    absent = [name for name in names.listed if not devops.is_made(name)]
-    for name in filter(own.__ne__, absent):  # what the environment itself lacks, the checks before have said
-        text = f"Azure DevOps refuses each run, because {NAMES} has {name} in `environments`, which is not there"
-        yield error(text, f"`uv run mlops bootstrap --environment {name}`, or take {name} out, in a pull request")
-    if own not in names.listed and devops.is_made(own):
+    text = f"Azure DevOps refuses each run, because {NAMES} has {{}} in `environments`, {{}}"
+    if not names.listed:
+        yield error(f"{NAMES} has no `environments`", names.edit())
+        return
+    if names.unknown:
+        yield error(names.strange(names.unknown), names.edit())
+    gaps = {name: devops.gap(name) for name in dict.fromkeys((*names.listed, own)) if name not in names.unknown}
+    for name, gap in gaps.items():
+        if gap and name != own:  # what the environment itself lacks, the checks before have said
+            more = "" if name == context.project.first_environment else f", or take {name} out, in a pull request"
+            yield error(text.format(name, gap), f"{devops.remedy(name)}{more}")
+    if own not in names.listed and not gaps[own] and not names.unknown:
         yield warning(f"no model goes to {own}", f"once its workspace is built, {names.edit(own)}")
-    elif not absent:
+    elif not names.unknown and not any(gaps[name] for name in names.listed):
         yield ok(f"the pipelines name {', '.join(names.listed)}")
 
 

@@ -1,8 +1,10 @@
 """What the pipelines of a project are called, where its repository is, and what each pipeline may use."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 from urllib.parse import quote, unquote
 
 from mlops.errors import UserError
@@ -24,6 +26,7 @@ PLANNING = "pull-request"
 ROLLBACK = "rollback"
 """Goes through an environment of its own, with a lock of its own, so that it waits for no delivery."""
 
+_NAME = r"[\w-]+"
 _PART = r"([^/]+)"
 _REMOTES = (
     rf"https://(?:[^@/]+@)?dev\.azure\.com/{_PART}/(?:{_PART}/)?_git/{_PART}/?",
@@ -90,8 +93,12 @@ class Names:
         self._project = project
 
     @cached_property
+    def _document(self) -> dict[str, Any]:
+        return load_yaml(self._project.root / NAMES)
+
+    @cached_property
     def _variables(self) -> dict[str, str]:
-        found = load_yaml(self._project.root / NAMES).get("variables")
+        found = self._document.get("variables")
         pairs = {each.get("name"): each.get("value") for each in found} if isinstance(found, list) else found
         return {str(key): str(value or "") for key, value in (pairs or {}).items()}
 
@@ -116,12 +123,36 @@ class Names:
         """The environments that a model may go to; the stages of all others are left out before a run starts."""
         return self._variables.get("environments", "").split()
 
-    def edit(self, *names: str) -> str:
-        """Return how to let models go to more environments, in the order of the project."""
-        order = self._project.environments
-        given = dict.fromkeys((*self.listed, *names))
-        wanted = sorted(given, key=lambda each: order.index(each) if each in order else len(order))
-        return f"write `{' '.join(wanted)}` as `environments` into {NAMES}, in a pull request"
+    @property
+    def misplaced(self) -> bool:
+        """Whether there is another list where Azure DevOps allows none."""
+        return "environments" in self._document
+
+    @property
+    def unknown(self) -> list[str]:
+        """What is listed, and is no environment of the project."""
+        return [each for each in self.listed if each not in self._project.environments]
+
+    def strange(self, names: Sequence[str]) -> str:
+        """Return what is wrong with names that are no environments: no stage is there for them."""
+        return f"{NAMES} has {' and '.join(names)} in `environments`, which the project does not have"
+
+    @property
+    def misspelt(self) -> bool:
+        """Whether the list has other characters than spaces between its names."""
+        return any(not re.fullmatch(_NAME, each) for each in self.listed)
+
+    def edit(self, *names: str, without: Sequence[str] = ()) -> str:
+        """Return how to let models go to more environments, or to fewer, in the order of the project."""
+        return f"{self.value(*names, without=without)}, in a pull request"
+
+    def value(self, *names: str, without: Sequence[str] = ()) -> str:
+        """Return the same, for a project that no pull request is for yet."""
+        written = (self._variables.get("environments"), self._document.get("environments"))
+        meant = {*re.findall(_NAME, str(written)), *names}
+        first = self._project.first_environment
+        more = [each for each in self._project.environments if each in meant and each not in (first, *without)]
+        return f"write `{' '.join((first, *more))}` as `environments` into {NAMES}"
 
     def environment(self, name: str) -> str:
         """Return what the approvals and the lock of an environment belong to."""

@@ -30,6 +30,8 @@ class AzureRepos(Checkout):
         """Keep what is to be connected, or disconnected."""
         super().__init__(cloud, configs, create_repository, undo)
         self.names = Names(cloud.project)
+        self.started: bool | None = None
+        """Whether this run started the one that builds the first environment; None where none was to be started."""
         self._found: dict[str, Any] = {}
         self._answers: dict[tuple[str, ...], str | CommandError] = {}
 
@@ -65,9 +67,10 @@ class AzureRepos(Checkout):
             )
         self._check_pipelines()
         if self.undo:
-            self._check_listed()
+            self._check_undo()
         if self.create:
             self._check_git()
+            self._check_names()
         new = "" if self.repository or self.undo else ", new and private"
         lines = [f"Azure DevOps: {self.name}{new}, {user['providerDisplayName']}"]
         if not self.undo:
@@ -82,6 +85,18 @@ class AzureRepos(Checkout):
                     f"{NAMES}"
                 )
         return lines
+
+    def conditions(self) -> list[str]:
+        """Return what Azure DevOps has to have, or not to have, for the commands of a dry run."""
+        listed, first = self.names.listed, self.cloud.project.first_environment
+        if not self.undo:
+            more = self._unmade()
+            text = "nothing is pushed or started while the pipelines name {}, unless it is there"
+            return [f"{NAMES}: {text.format(' and '.join(more))}"] if more else []
+        held = [name for name in self.environments if name == first or name in listed]
+        left = [name for name in self.cloud.project.environments if name not in self.environments]
+        text = "nothing is removed while the pipelines name {} and {} is there"
+        return [f"{NAMES}: {text.format(' and '.join(held), ' or '.join(left))}"] if held and left else []
 
     def before(self) -> list[Step]:
         """Return the repository, the first commit and its push: a pipeline is made for a file that is there."""
@@ -110,7 +125,7 @@ class AzureRepos(Checkout):
 
         The account of the pipelines exists once one has run, so its rights come last.
         """
-        guarded = [step for config in self.configs for step in self._guarded(config)]
+        guarded = [step for name in self.environments for step in self._guarded(name)]
         environments = [self.names.environment(name) for name in self.environments]
         return [
             steps.Pipelines(self),
@@ -122,9 +137,9 @@ class AzureRepos(Checkout):
             *(steps.ReadingRights(self, name) for name in environments),
         ]
 
-    def _guarded(self, config: EnvironmentConfig) -> list[Step]:
+    def _guarded(self, name: str) -> list[Step]:
         """Return which pipelines may use an environment, its connections and its agents, and under which conditions."""
-        name, is_first = config.environment, config.environment == self.cloud.project.first_environment
+        is_first = name == self.cloud.project.first_environment
         environments, connections = self.names.environments(name), self.names.connections(name, is_first=is_first)
         guarded: list[Step] = []
         # The checks come first: a run of bootstrap that stops between the two leaves nothing open.
@@ -144,12 +159,18 @@ class AzureRepos(Checkout):
 
     def advice(self, *, provisions: bool) -> list[str]:
         """Return the next commands; the first run builds the first environment, the rest is started manually."""
+        lines = ["New rights need some minutes to arrive: repeat a run that stops with 403 or AADSTS."] * provisions
+        if self.cloud.dry_run:
+            if self._unmade():  # what it depends on is said before
+                return [*lines, *self._advice_on_models()]
+        elif obstacle := self.obstacle():
+            # The step of the first run has said the same.
+            lines += [] if self.started is False else [f"No run starts yet, because {obstacle}"]
+            return [*lines, *self._advice_on_models()]
         if not provisions:
-            return [f"Next: `{self.run_command('train')}`", *self._advice_on_models()]
-        lines = ["New rights need some minutes to arrive: repeat a run that stops with 403 or AADSTS."]
+            return [*lines, f"Next: `{self.run_command('train')}`", *self._advice_on_models()]
         for name in self.environments:
-            started = self.pushed and (self.cloud.dry_run or steps.has_run(self))
-            if name == self.cloud.project.first_environment and started:
+            if name == self.cloud.project.first_environment and self.started:
                 lines.append(
                     f"Azure Pipelines builds {name} now, trains and deploys the first model: `az pipelines runs list`. "
                     f"If nothing starts: {NO_AGENTS}"
@@ -281,15 +302,47 @@ class AzureRepos(Checkout):
                     f"names of its own (`project` in {NAMES})"
                 )
 
-    def _check_listed(self) -> None:
+    def _check_names(self) -> None:
+        """Look whether the first run would be refused, while an edit needs no pull request yet."""
+        if not (more := self._unmade()) or self.branch(BRANCH) is not None:
+            return
+        environments, first = self.cloud.project.environments, self.cloud.project.first_environment
+        edit = self.names.value(without=[name for name in environments if name not in (first, *self.environments)])
+        if self.git("rev-parse", "--verify", "HEAD"):
+            edit += " and commit it"
+        if known := [name for name in more if name in environments]:
+            edit += f", or bootstrap {' and '.join(known)} with it: `{self._command(first, *known)}`"
+        raise UserError(
+            f"no first run would start, because {NAMES} has {' and '.join(more)} in `environments` beside "
+            f"{' and '.join(self.environments)}: {edit}"
+        )
+
+    def _unmade(self) -> list[str]:
+        """Return what the pipelines name and this run does not make; what is there, it does not ask."""
+        made = (self.cloud.project.first_environment, *self.environments)
+        return [name for name in self.names.listed if name not in made]
+
+    def _check_undo(self) -> None:
         """Look whether what is to go is named by pipelines that stay."""
-        kept = [name for name in self.names.listed if name not in self.environments]
-        gone = [name for name in self.names.listed if name in self.environments]
-        if self.cloud.project.first_environment in kept and gone and self.used_elsewhere():
+        first, stay = self.cloud.project.first_environment, self._others()
+        if not stay:
+            return
+        if first in self.environments:
             raise UserError(
-                f"Azure DevOps would refuse each run, because the pipelines name {' and '.join(gone)}: first write "
-                f"`{' '.join(kept)}` as `environments` into {NAMES}, in a pull request"
+                f"Azure DevOps would refuse each run, because the pipelines name {first} and stay for "
+                f"{' and '.join(stay)}: undo {first} last, or all at once: `{self._command(*stay)} --undo`"
             )
+        if gone := [name for name in self.names.listed if name in self.environments]:
+            raise UserError(
+                f"Azure DevOps would refuse each run, because the pipelines name {' and '.join(gone)}: first "
+                f"{self.names.edit(without=gone)}"
+            )
+
+    def _command(self, *more: str) -> str:
+        """Return this command for more environments."""
+        names = [name for name in self.cloud.project.environments if name in (*self.environments, *more)]
+        options = [f"--environment {name}" for name in names] + ["--create-repository"] * self.create
+        return f"uv run mlops bootstrap {' '.join(options)}"
 
     def branches(self) -> list[str]:
         """Return the names of the branches in Azure DevOps."""
@@ -319,20 +372,53 @@ class AzureRepos(Checkout):
 
     def used_elsewhere(self) -> bool:
         """Return whether an environment that this run is not about needs the pipelines, too."""
+        return bool(self._others())
+
+    def _others(self) -> list[str]:
         others = [name for name in self.cloud.project.environments if name not in self.environments]
-        return any(self.find_environment(self.names.environment(name)) for name in others)
+        return [name for name in others if self.find_environment(self.names.environment(name))]
 
     def find_environment(self, name: str) -> Any:
         """Return an environment of the project of Azure DevOps, None when there is none."""
         found = self.api.items("_apis/pipelines/environments", {"name": name}) if self.project else []
         return next((each for each in found if each["name"] == name), None)
 
-    def is_made(self, name: str) -> bool:
-        """Return whether the pipelines can name an environment: it is there, and so are its connections."""
+    def obstacle(self) -> str:
+        """Return why Azure DevOps would refuse each run for what the pipelines name, and the remedy; empty if not."""
+        if not self.pipelines():
+            return steps.NOT_PUSHED
+        first = self.cloud.project.first_environment
+        text = "Azure DevOps refuses each run while the pipelines name {}, {}"
+        if unknown := self.names.unknown:
+            return f"{self.names.strange(unknown)}: {self.names.edit()}"
+        for name in dict.fromkeys((first, *self.names.listed)):
+            if gap := self.gap(name):
+                more = "" if name == first else f", or {self.names.edit(without=[name])}"
+                again = f"{more}, then run this again" if name not in self.environments or more else ""
+                return f"{text.format(name, gap)}: {self.remedy(name)}{again}"
+        return ""
+
+    def remedy(self, name: str) -> str:
+        """Return what closes the gap of an environment."""
+        create = " --create-repository" * (self.create and name == self.cloud.project.first_environment)
+        command = f"run `uv run mlops bootstrap --environment {name}{create}`"
+        pool = self.names.pool(name)
+        if pool and not self.find_pool(pool):
+            return f"add {pool} in the project's settings, under Agent pools, and {command}"
+        return command
+
+    def gap(self, name: str) -> str:
+        """Return what keeps the pipelines from naming an environment, empty if nothing does."""
         connections = (self.names.connection(name), self.names.connection(name, reads=True))
-        return all(map(self.find_environment, self.names.environments(name))) and all(
-            map(self.find_connection, connections)
-        )
+        there = [*map(self.find_environment, self.names.environments(name)), *map(self.find_connection, connections)]
+        if not all(there):
+            return "which is not there"
+        if (pool := self.names.pool(name)) and not self.find_pool(pool):
+            return f"whose pool {pool} is not there"
+        for step in self._guarded(name):
+            if isinstance(step, steps.Permission) and (waiting := step.waiting()):
+                return f"which {', '.join(waiting)} may not use"
+        return ""
 
     def find_connection(self, name: str) -> Any:
         """Return a service connection, None when there is none."""
@@ -423,6 +509,10 @@ class AzureRepos(Checkout):
         return {
             r"extension azure-devops|is misspelled or not recognized": (
                 f"the extension azure-devops of az is not installed: run `{INSTALL_EXTENSION}`"
+            ),
+            steps.ABSENT: (
+                f"Azure DevOps refuses the run, because {NAMES} on {BRANCH} names what is not there: your edit of it "
+                "counts once it is merged; then run this again"
             ),
             r"Unauthorized\(|TF400813|TF30063": (
                 f"you may not use the organisation {self.address.organisation}: ask its owner for access, or run "

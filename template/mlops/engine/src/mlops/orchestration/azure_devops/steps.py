@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from mlops.errors import CommandError, UserError
 from mlops.orchestration.azure_devops.api import AREA_NAMESPACE, ENVIRONMENT_ROLES, GIT_NAMESPACE
-from mlops.orchestration.azure_devops.names import FOLDER, NAMES
+from mlops.orchestration.azure_devops.names import FOLDER
 from mlops.orchestration.checkout import BRANCH
 from mlops.subscription.account import write_document
 from mlops.subscription.steps import (
@@ -31,6 +31,10 @@ MARK = BOOTSTRAP_TAGS["created_by"]
 NOT_PUSHED = f"{BRANCH} is not in Azure DevOps yet: push it and run this again"
 GATE, FIRST = "pull-request", "infrastructure"
 WAIT_DAYS = 30
+ABSENT = (
+    r"could not be found\. The (environment|service connection|pool)|has not been authorized|not authorized for use"
+)
+"""The words with which a run is refused that names what is not there, or what it may not use."""
 
 
 class Kind(NamedTuple):
@@ -408,6 +412,12 @@ class Permission(Step):
         title = f"use of {self.kind.word} {self.resource}"
         devops.change("patch", f"_apis/pipelines/pipelinepermissions/{place}", document, title=title)
 
+    def waiting(self) -> list[str]:
+        """Return the pipelines that are there and may not use it."""
+        number, known = identifier(self.devops, self.kind, self.resource), self.devops.pipelines()
+        found = permitted(self.devops, self.kind, number) if number else set()
+        return [name for name in self._wanted if found is not None and name in known and known[name]["id"] not in found]
+
     @property
     def _wanted(self) -> list[str]:
         return [name for name in self.pipelines if name in self.devops.names.pipelines]
@@ -626,9 +636,9 @@ def policies(devops: "AzureRepos", pipeline: int) -> list[dict[str, Any]]:
     return [each for each in found if str(each["settings"].get("buildDefinitionId")) == str(pipeline)]
 
 
-def has_run(devops: "AzureRepos") -> bool:
-    """Return whether one of the project's pipelines has run."""
-    ids = [str(each["id"]) for each in own_pipelines(devops).values()]
+def has_run(devops: "AzureRepos", pipeline: str = "") -> bool:
+    """Return whether a pipeline of the project has run, or any of them."""
+    ids = [str(each["id"]) for name, each in own_pipelines(devops).items() if pipeline in ("", name)]
     wanted = {"definitions": ",".join(ids), "$top": 1}
     return bool(ids) and bool(devops.api.items("_apis/build/builds", wanted))
 
@@ -645,43 +655,21 @@ class FirstRun(Step):
         return f"first run: {' '.join((self._pipeline, *self._parameters))}"
 
     def done(self) -> bool:
-        """Return whether one of the pipelines has run."""
-        return has_run(self.devops)
+        """Return whether it has run; where it changes nothing, whether any pipeline has."""
+        return has_run(self.devops, FIRST if self._pipeline == FIRST else "")
 
     def make(self) -> None:
         """Start it."""
         devops = self.devops
+        devops.started = False
+        if not devops.cloud.dry_run and (obstacle := devops.obstacle()):
+            raise SkippedError(f"nothing was started, because {obstacle}")
         known = devops.pipelines()
-        if not devops.cloud.dry_run and self._pipeline not in known:
-            raise SkippedError(f"nothing was started, because {NOT_PUSHED}")
-        if not devops.cloud.dry_run:
-            self._check_names()
         number = str(known[self._pipeline]["id"]) if known else f"ID_OF_{self._pipeline.upper()}"
         more = ("--parameters", *self._parameters) if self._parameters else ()
         start = ("az", "pipelines", "run", "--id", number, "--branch", BRANCH, *more)
         devops.run(*start, *devops.scope, "--output", "none")
-
-    def _check_names(self) -> None:
-        """Look whether Azure DevOps would refuse the run for what its pipeline names.
-
-        Raises:
-            SkippedError: It would.
-        """
-        devops = self.devops
-        first = devops.cloud.project.first_environment
-        for name in dict.fromkeys((first, *devops.names.listed)):
-            if not devops.is_made(name):
-                more = "" if name == first else f", or take {name} out of `environments` in {NAMES}"
-                raise SkippedError(
-                    f"nothing was started, because Azure DevOps refuses each run while the pipelines name {name}, "
-                    f"which is not there: `uv run mlops bootstrap --environment {name}`{more}"
-                )
-            pool = devops.names.pool(name)
-            if pool and devops.find_pool(pool) is None:
-                raise SkippedError(
-                    f"nothing was started, because the pipelines name the pool {pool}, which is not there: add it in "
-                    "the project's settings, under Agent pools, and run this again"
-                )
+        devops.started = self._pipeline == FIRST
 
     @property
     def _pipeline(self) -> str:
