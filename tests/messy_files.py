@@ -368,6 +368,15 @@ FILES: dict[str, Messy] = {
         {"fee": {"type": "number", "na_values": ["CHF", "sum"]}},
         words=["line 4 has times, CHF and line 5 has count, sum in place of numbers: if these are units, delete these"],
     ),
+    "units in the first of lines of JSON": Messy(
+        {
+            "churn.jsonl": "\n".join(
+                json.dumps(row) for row in [{"calls per month": "times", "fee": "CHF", "churned": None}, *ROWS]
+            )
+        },
+        {"fee": {"type": "number", "na_values": ["CHF"]}},
+        words=["row 1 has times, CHF in place of numbers"],
+    ),
     "a column with numbers and no name": Messy(
         {"churn.csv": between("", lambda number: number % 9 + 1)},
         {"calls per month": {"type": "integer"}},

@@ -139,7 +139,7 @@ def form_of(path: Path, encoding: str | None = None) -> Form:
     return Form(delimiter, encoding, title.line_num)
 
 
-def _rows_above(rows: Sequence[list[str]]) -> int:
+def _rows_above(rows: list[list[str]]) -> int:
     """Return how many rows are above the header: titles, a date, empty lines, Excel's `sep=;`."""
     usual = _usual_length(rows)
     most = max(1, usual // 4)
