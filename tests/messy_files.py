@@ -419,10 +419,10 @@ FILES: dict[str, Messy] = {
     ),
     **{
         f"a name of a column in two lines, as {code} has it": Messy(
-            {"churn.csv": text().replace("calls per month", f"calls{sign}per month", 1)},
-            {"calls per month": {"type": "integer"}},
+            {"churn.csv": text().replace("customer_id", f"customer{sign}id", 1)},
+            {"customer id": {"type": "integer", "role": "ignore"}},
             {"target": "churned"},
-            words=[f"a name has one line here: calls{shown}per month -> calls per month"],
+            words=[f"a name has one line here: customer{shown}id -> customer id"],
             silent=["above the header"],
         )
         for code, sign, shown in (("a spreadsheet", "\x0b", "\\x0b"), ("Unicode", "\u2028", "\\u2028"))
