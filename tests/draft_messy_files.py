@@ -56,6 +56,7 @@ def test_a_messy_file_becomes_a_schema_that_prep_reads_it_with(
     assert not set(messy.absent) & set(document["columns"])
     for word in messy.words:
         assert word in shown
+    assert not [word for word in messy.silent if word in shown]
     assert len(list((project.data / "raw").iterdir())) == len(paths)
     check = module(project, "core.consistency").check_settings
     assert check(module(project, "modality").MODALITY, project.schema, project.settings) == []

@@ -26,6 +26,7 @@ class Messy:
         head: what it says besides of the target, the split, the files.
         absent: columns that it leaves out.
         words: what is printed on the way.
+        silent: what is not.
         refused: what the one line says instead; the files are not drafted then.
         options: of the verb.
     """
@@ -35,6 +36,7 @@ class Messy:
     head: Mapping[str, Any] = field(default_factory=dict)
     absent: Sequence[str] = ()
     words: Sequence[str] = ()
+    silent: Sequence[str] = ()
     refused: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
 
@@ -94,6 +96,11 @@ def changed(rows: Sequence[Row] = ROWS, **changes: Callable[[Any], Any]) -> list
 def numbered(name: str, value: Callable[[int, Row], Any], rows: Sequence[Row] = ROWS) -> list[Row]:
     """Rows with another first column, whose values depend on their number."""
     return [{name: value(number, row)} | row for number, row in enumerate(rows)]
+
+
+def between(name: str, value: Callable[[int], Any]) -> str:
+    """The rows with another third column."""
+    return text([dict([*(items := list(row.items()))[:2], (name, value(n)), *items[2:]]) for n, row in enumerate(ROWS)])
 
 
 def german(number: float) -> str:
@@ -215,6 +222,7 @@ FILES: dict[str, Messy] = {
     "row numbers of pandas": Messy(
         {"churn.csv": "".join(f"{n - 1 if n else ''},{line}\n" for n, line in enumerate(text().splitlines()))},
         {"customer_id": {"role": "ignore"}},
+        silent=["has no name"],
     ),
     "two files": Messy({"2022.csv": text(ROWS[:150]), "2023.csv": text(ROWS[150:])}),
     "two files, one of them with other letters": Messy(
@@ -344,7 +352,48 @@ FILES: dict[str, Messy] = {
     "a row of units below the header": Messy(
         {"churn.csv": text([dict.fromkeys(ROWS[0], "") | {"calls per month": "times", "fee": "CHF"}, *ROWS])},
         {"fee": {"type": "number", "na_values": ["CHF"]}},
-        words=["row 1 has times, CHF in place of numbers: if these are units, delete that line of the file and repeat"],
+        words=["look at: line 2 has times, CHF in place of numbers: if these are units, delete that line of the file"],
+    ),
+    "rows of units and of kinds below a header of two lines and a title": Messy(
+        {
+            "churn.csv": "Customers\n"
+            + text(
+                [
+                    dict.fromkeys(ROWS[0], "") | {"calls per month": "times", "fee": "CHF"},
+                    dict.fromkeys(ROWS[0], "") | {"calls per month": "count", "fee": "sum"},
+                    *ROWS,
+                ]
+            ).replace("calls per month", '"calls\nper month"', 1)
+        },
+        {"fee": {"type": "number", "na_values": ["CHF", "sum"]}},
+        words=["line 4 has times, CHF and line 5 has count, sum in place of numbers: if these are units, delete these"],
+    ),
+    "units in the first of lines of JSON": Messy(
+        {
+            "churn.jsonl": "\n".join(
+                json.dumps(row) for row in [{"calls per month": "times", "fee": "CHF", "churned": None}, *ROWS]
+            )
+        },
+        {"fee": {"type": "number", "na_values": ["CHF"]}},
+        words=["row 1 has times, CHF in place of numbers"],
+    ),
+    "a column with numbers and no name": Messy(
+        {"churn.csv": between("", lambda number: number % 9 + 1)},
+        {"calls per month": {"type": "integer"}},
+        words=["look at: column 3 has no name and 300 values; it is left out: name it in the header"],
+    ),
+    "a first column with decimals and no name, in one of two files": Messy(
+        {
+            "a.csv": text(numbered("", lambda number, _: number / 8 if number % 3 else " ", ROWS[:150])),
+            "b.csv": text(numbered("", lambda number, _: number + 1, ROWS[150:])),
+        },
+        words=["look at: a.csv: column 1 has no name and 100 values; it is left out: name it in the header"],
+        silent=["b.csv: column"],
+    ),
+    "the only feature without a name": Messy(
+        {"churn.csv": text([{"": row["fee"], "price": n / 7} for n, row in enumerate(ROWS)])},
+        refused="no column is left that could be a feature: the target is alone: give more columns; column 1 has no "
+        "name and 300 values; it is left out: name it in the header",
     ),
     "durations with a colon": Messy(
         {"churn.csv": text(numbered("duration", lambda n, _: f"{n // 60}:{n % 60:02d}"))},
@@ -352,10 +401,53 @@ FILES: dict[str, Messy] = {
         {"split": {"key": "customer_id"}},
         words=["no feature: times such as 1:30 are read as names: write numbers, such as minutes, or use features.py"],
     ),
+    "durations as the only feature": Messy(
+        {"churn.csv": text([{"took": f"{n // 60}:{n % 60:02d}", "price": row["fee"]} for n, row in enumerate(ROWS)])},
+        refused="took are identifiers, dates, constants, or tell the target: give more columns; times such as 1:30 are "
+        "read as names: write numbers, such as minutes, or use features.py",
+    ),
+    "durations as the target": Messy(
+        {"churn.csv": text([row | {"took": f"{n // 60}:{n % 60:02d}"} for n, row in enumerate(ROWS)])},
+        refused="took has 300 different values, too many for classes: choose another target with --target; times such "
+        "as 1:30 are read as names: write numbers, such as minutes",
+        options={"target": "took"},
+    ),
     "a name of a column in two lines": Messy(
         {"churn.csv": text().replace("calls per month", '"calls\nper month"', 1)},
         {"calls per month": {"type": "integer"}},
         words=["look at: a name has one line here: calls\\nper month -> calls per month"],
+    ),
+    **{
+        f"a name of a column in two lines, as {code} has it": Messy(
+            {"churn.csv": text().replace("customer_id", f"customer{sign}id", 1)},
+            {"customer id": {"type": "integer", "role": "ignore"}},
+            {"target": "churned"},
+            words=[f"a name has one line here: customer{shown}id -> customer id"],
+            silent=["above the header"],
+        )
+        for code, sign, shown in (("a spreadsheet", "\x0b", "\\x0b"), ("Unicode", "\u2028", "\\u2028"))
+    },
+    **{
+        f"a quoted title of two lines above the header, {how}": Messy(
+            {"churn.csv": f'"Measured by\nshop 3"{padding}\n{padding}\n' + text()},
+            {"calls per month": {"type": "integer"}},
+            {"target": "churned", "files": {"skip_lines": "3"}},
+        )
+        for how, padding in (("alone", ""), ("as wide as the table", ",,,,,,"))
+    },
+    "a header that lacks most names": Messy(
+        {"churn.csv": ",,,fee,,,\n" + text().split("\n", 1)[1]},
+        refused="no column is left that could be a feature: the target is alone: give more columns; column 1 has no",
+    ),
+    "categories with a line break": Messy(
+        {"churn.csv": text(changed(region={"north": "far\nnorth", "south": "South", "east": "south"}.get))},
+        {"region": {"values": ["South", "far\nnorth", "south"]}},
+        words=["South, far\\nnorth, south;"],
+    ),
+    "classes with a line break": Messy(
+        {"churn.csv": text(changed(churned={"yes": "gone\naway", "no": "here"}.get))},
+        {"churned": {"values": ["gone\naway", "here"]}},
+        words=["gone\\naway 1"],
     ),
     "labels that are missing": Messy(
         {"churn.csv": text([row | {"churned": ""} if not n % 20 else row for n, row in enumerate(ROWS)])},

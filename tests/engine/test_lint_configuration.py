@@ -382,6 +382,10 @@ def test_a_package_that_nothing_names_is_to_be_added_to_the_project_first(projec
     )
 
 
+def test_a_copy_of_a_module_in_a_hidden_folder_needs_no_package(project: Project) -> None:
+    assert imports(project, **{".ipynb_checkpoints/train-checkpoint": "import not_there\n"}) == []
+
+
 def test_the_name_of_a_package_is_that_of_its_distribution(project: Project) -> None:
     assert imports(project, features="from dateutil import parser\nimport dotenv\n") == []  # of pandas and MLflow
     [found] = imports(project, features="import azureml.ai.monitoring\n")

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import pytest
@@ -53,7 +54,7 @@ def run(data):
         while not (folder / "go on").exists():
             time.sleep(0.01)
         rows = [[1]]
-    if rows == [["die"]]:
+    if rows == [["die"]] or (folder / "die").exists():
         os._exit(3)
     running.pop()
     return {"predictions": [factor * row[0] for row in rows]}
@@ -321,6 +322,22 @@ def test_a_request_that_two_workers_died_of_is_not_tried_again(
                 each.result(60)
         assert [answer.result(60)["predictions"] for answer in answers] == [[10.0], [20.0]]
     assert capfd.readouterr().out.count("a worker has died") == 2
+
+
+def test_a_request_that_two_workers_were_ended_at_by_something_else_is_answered_again_after_some_minutes(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving.Endpoint(project, workers=2) as endpoint:
+        cause = endpoint.champion.folder.parent / "die"
+        cause.touch()
+        with pytest.raises(UserError, match="two workers of the endpoint died of this request"):
+            endpoint.score(request_of(5))
+        cause.unlink()
+        with pytest.raises(UserError, match="two workers of the endpoint died of this request"):
+            endpoint.score(request_of(5))
+        later = time.monotonic() + front.REFUSED_SECONDS
+        monkeypatch.setattr(front, "time", SimpleNamespace(monotonic=lambda: later))
+        assert endpoint.score(request_of(5)) == {"predictions": [50.0]}
 
 
 def test_where_no_new_worker_can_start_it_is_not_tried_for_each_request(

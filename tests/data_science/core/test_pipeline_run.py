@@ -122,10 +122,13 @@ def test_held_out_examples_are_the_same_whatever_else_is_known_of_them():
     assert pipeline_run.held_out_identity(FRAME.assign(id=["a", "b", "d"]), made, "y") != same
 
 
-def test_comments_and_ends_of_lines_change_no_identity(tmp_path):
+def test_comments_ends_of_lines_and_copies_that_jupyter_makes_change_no_identity(tmp_path):
     (tmp_path / "a.py").write_bytes(b"x = 1\n")
     before = pipeline_run.code_identity(tmp_path)
     (tmp_path / "a.py").write_bytes(b"x = 1\r\n")
+    assert pipeline_run.code_identity(tmp_path) == before
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    (tmp_path / ".ipynb_checkpoints" / "a-checkpoint.py").write_bytes(b"x = 0\n")
     assert pipeline_run.code_identity(tmp_path) == before
     (tmp_path / "a.py").write_bytes(b"x = 2\n")
     assert pipeline_run.code_identity(tmp_path) != before

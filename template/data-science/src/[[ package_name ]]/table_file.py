@@ -20,7 +20,7 @@ import textwrap
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import pandas as pd
 
@@ -61,8 +61,7 @@ def read(path: Path, columns: Collection[str], files: Mapping[str, Any] | None =
     Raises:
         ValueError: the file cannot be read as it is; in one line with the file's columns and the remedy.
     """
-    given = dict(files or {})
-    names = given.pop("rename", {})
+    names = (files or {}).get("rename", {})
     suffix = path.suffix.lower()
     if suffix == ".jsonl":
         frame = _json_lines(path)
@@ -70,10 +69,40 @@ def read(path: Path, columns: Collection[str], files: Mapping[str, Any] | None =
         frame = _parquet(path)
     else:
         former = {new: old for old, new in names.items()}
-        frame = _csv(path, [former.get(name, name) for name in columns], Form(**given))
+        frame = _csv(path, [former.get(name, name) for name in columns], _form(files))
     renamed = [names.get(name, name) for name in frame.columns]
     _refuse_repeated(renamed)
     return frame.set_axis(renamed, axis=1)
+
+
+def unnamed(path: Path, files: Mapping[str, Any] | None = None) -> pd.DataFrame:
+    """Return the columns of a csv file without a name, which `read` leaves out, by their numbers from 1 on.
+
+    Args:
+        path: the file, which `read` can read.
+        files: how files are written, as the module describes.
+    """
+    form = _form(files)
+    with _below_title(path, form) as file:
+        numbers = [number for number, name in enumerate(_names(next(_reader(file, form), [])), 1) if not name]
+    # The file is long, and this is rare.
+    return _whole_csv(path, (), form)[1][numbers] if numbers else pd.DataFrame()
+
+
+def lines_of_rows(path: Path, files: Mapping[str, Any] | None = None) -> Iterator[int]:
+    """Yield the number of the line on which the header of a csv file begins, and then each row.
+
+    Args:
+        path: the file, which `read` can read.
+        files: how files are written, as the module describes.
+    """
+    form = _form(files)
+    with _below_title(path, form) as file:
+        reader, end = _reader(file, form), 0
+        for row in reader:
+            begin, end = end + 1, reader.line_num
+            if not _is_blank(row):
+                yield form.skip_lines + begin
 
 
 def column_list(names: Iterable[str]) -> str:
@@ -119,36 +148,59 @@ def _parquet(path: Path) -> pd.DataFrame:
 
 
 def _csv(path: Path, columns: Collection[str], form: Form) -> pd.DataFrame:
+    header, frame = _whole_csv(path, columns, form)
+    # A column without a name: of a spreadsheet that is wider than its table, or the row numbers of R and pandas.
+    return frame.set_axis(header, axis=1).loc[:, [name != "" for name in header]]
+
+
+def _form(files: Mapping[str, Any] | None) -> Form:
+    return Form(**{key: value for key, value in (files or {}).items() if key != "rename"})
+
+
+@contextmanager
+def _below_title(path: Path, form: Form) -> Iterator[TextIO]:
+    with path.open(encoding=form.codec, newline="") as file:
+        for _ in range(form.skip_lines):
+            file.readline()
+        yield file
+
+
+def _reader(lines: Iterable[str], form: Form) -> Any:
+    return csv.reader(lines, strict=True, delimiter=form.delimiter)
+
+
+def _names(header: Iterable[str]) -> list[str]:
+    return [name.strip().removeprefix("\ufeff") for name in header]
+
+
+def _whole_csv(path: Path, columns: Collection[str], form: Form) -> tuple[list[str], pd.DataFrame]:
+    """Return the header of a csv file, and its rows with the numbers of the columns, from 1 on."""
     try:
-        with path.open(encoding=form.codec, newline="") as file:
-            for _ in range(form.skip_lines):
-                file.readline()
+        with _below_title(path, form) as file:
             start = file.tell()
             first = file.readline()
             if "\x00" in first:
                 raise ValueError(_encoding_problem(path, form))
             _check_delimiter(first, columns, form)
             file.seek(start)
-            header = _checked_header(csv.reader(file, strict=True, delimiter=form.delimiter), form)
+            header = _checked_header(_reader(file, form), form)
+            _refuse_repeated(header)
+            # pandas counts a quoted title of two lines as one.
+            file.seek(start)
+            # Without an index and names of its own, it would take a column for the names of the rows, or give it a
+            # name.
+            frame = pd.read_csv(
+                file,
+                sep=form.delimiter,
+                names=range(1, len(header) + 1),
+                header=0,
+                index_col=False,
+                dtype=str,
+                na_filter=False,
+            )
     except UnicodeError as error:
         raise ValueError(_encoding_problem(path, form)) from error
-    _refuse_repeated(header)
-    # Without an index and names of its own, pandas would take a column for the names of the rows, or give it a name.
-    numbers = range(len(header))
-    frame = pd.read_csv(
-        path,
-        sep=form.delimiter,
-        skiprows=form.skip_lines,
-        names=numbers,
-        header=0,
-        index_col=False,
-        dtype=str,
-        na_filter=False,
-        encoding=form.codec,
-    )
-    frame = frame.set_axis(header, axis=1)
-    # A column without a name: of a spreadsheet that is wider than its table, or the row numbers of R and pandas.
-    return frame.loc[:, [name != "" for name in header]]
+    return header, frame
 
 
 def _checked_header(reader: Any, form: Form) -> list[str]:
@@ -164,9 +216,8 @@ def _checked_header(reader: Any, form: Form) -> list[str]:
                 # pandas would drop the rest of such a value.
                 raise ValueError(f"{line()} has a NUL byte ({_has(header)}): write the file again")
             if not header:
-                header = [name.strip().removeprefix("\ufeff") for name in row]
-            # pandas leaves out empty lines, too.
-            elif len(row) != len(header) and (len(row) > 1 or "".join(row).strip()):
+                header = _names(row)
+            elif len(row) != len(header) and not _is_blank(row):
                 raise ValueError(f"{line()} has {_wrong_length(row, header, form)}")
     except csv.Error as error:
         remedy = "write a quotation mark within a quoted value twice, and close each quoted value"
@@ -174,6 +225,11 @@ def _checked_header(reader: Any, form: Form) -> list[str]:
     if not header:
         raise ValueError("it is empty; it needs a header line and rows")
     return header
+
+
+def _is_blank(row: list[str]) -> bool:
+    """Return whether a line is empty; pandas leaves it out, too."""
+    return len(row) < 2 and not "".join(row).strip()
 
 
 def _wrong_length(row: list[str], header: list[str], form: Form) -> str:

@@ -212,7 +212,7 @@ def _identity(arguments: argparse.Namespace, tuning: Tuning, judge: Judge) -> st
     total = hashlib.sha256()
     package = Path(__file__).parent
     files = [path for path in arguments.train_data.rglob("*") if path.is_file()]
-    for path in [*sorted(files), arguments.schema, *sorted(package.rglob("*.py"))]:
+    for path in [*sorted(files), arguments.schema, *pipeline_run.code_files(package)]:
         with path.open("rb") as content:
             total.update(hashlib.file_digest(content, "sha256").digest())
     hyperparameters = flat(judge.training["hyperparameters"])

@@ -41,7 +41,8 @@ _NO_FEATURE = {
     "category": "no feature: most rows have a value of their own",
 }
 _TIME = re.compile(r"\d{1,4}(:[0-5]\d){1,2}")
-_TIMES = "no feature: times such as 1:30 are read as names: write numbers, such as minutes, or use features.py"
+_TIMES = "times such as 1:30 are read as names: write numbers, such as minutes"
+_TIMES_IN_A_TABLE = f"{_TIMES}, or use features.py"
 _GOOD_NEWS = ("yes", "true", "1", "y", "t", "positive", "pos")
 # An integer with more values is not a class, unless the task says so; and a class is not as rare as this.
 _MOST_CLASSES = 10
@@ -61,6 +62,10 @@ _LEAK = 0.99
 _ROWS_FOR_LEAKS, _LEAST_ROWS = 5000, 50
 _SHORT, _LONG = 62, 730
 _SLICES = 2
+# So many lines below the header may name units and the like.
+_MOST_LINES_OF_UNITS = 3
+# What moves the cursor of a terminal, or ends a line for some.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # What a comment shows of another schema.
 _ENTRY = re.compile(r"#\s*((split|features)\s*:|\w+:\s*\{)")
 
@@ -94,6 +99,7 @@ class _Data:
     about: str
     input: str | None = None
     others: tuple[str, ...] = ()
+    unnamed: tuple[str, ...] = ()
 
 
 def draft(
@@ -131,7 +137,7 @@ def draft(
     name, why = _target(guesses, data, modality, target)
     labels, kind, why_task = _labels(guesses[name], data.frame[name], modality, task)
     guesses[name] = labels
-    rule, notes = _roles(guesses, name, kind, data.input)
+    rule, notes = _roles(guesses, name, kind, data.input, data.unnamed)
     notes += _units_below_the_header(data, guesses)
     columns = {each.name: each.entry for each in guesses.values() if each.entry}
     head: dict[str, Any] = {"target": name, "task": kind}
@@ -143,10 +149,10 @@ def draft(
     schema = _loaded(text, modality)
     others = [f"passed over {name}, which is no table ({', '.join(table_file.SUFFIXES)})" for name in data.others]
     if data.input is None and renamed:
-        shown = table_file.column_list([f"{repr(old)[1:-1]} -> {new}" for old, new in renamed.items()])
+        shown = table_file.column_list([f"{_in_a_line(old)} -> {new}" for old, new in renamed.items()])
         why_renamed = "Azure ML's Responsible AI components break at spaces and quotes in a name"
         notes.append(f"{why_renamed if for_components else 'a name has one line here'}: {shown}")
-    warnings = [*others, *notes, *_problems(data, schema, settings)]
+    warnings = [*others, *data.unnamed, *notes, *_problems(data, schema, settings)]
     about = [data.about, f"target: {name} ({why}); {why_task}"]
     if rule:
         about.append(f"held out: {_held_out(rule)}")
@@ -156,7 +162,8 @@ def draft(
         )
     table = [_row(each, name, rule, data.input) for each in guesses.values()]
     usable = [guesses[each] for each in (_features(guesses, name) if data.input is None else guesses) if each != name]
-    return Draft(text, _settings(schema, labels, usable, settings), about, table, warnings, data.places)
+    changes = _settings(schema, labels, usable, settings)
+    return Draft(text, changes, [*map(_in_a_line, about)], table, [*map(_in_a_line, warnings)], data.places)
 
 
 # --- files
@@ -176,6 +183,7 @@ def _read(modality: Modality, paths: Sequence[Path], target: str | None, encodin
     new_table_file.refuse_others(files, paths)
     written = new_table_file.written_as(files, encoding)
     frame = tables.joined({file: tables.read(file, new_table_file.schema_of(written)) for file in files})
+    unnamed = tuple(new_table_file.columns_without_name(files, written))
     chosen = None
     if wanted is not None:
         chosen = wanted if wanted in frame else _input_in(frame, wanted, files[0])
@@ -184,7 +192,7 @@ def _read(modality: Modality, paths: Sequence[Path], target: str | None, encodin
             frame = frame.rename(columns={chosen: wanted})
     about = new_table_file.about(files, len(frame), frame.shape[1], written)
     others = passed_over(folder, table_file.SUFFIXES) if folder else []
-    return _Data(frame, written, new_table_file.places(files), about, wanted, tuple(others))
+    return _Data(frame, written, new_table_file.places(files), about, wanted, tuple(others), unnamed)
 
 
 def _plain_name(name: str) -> str:
@@ -194,6 +202,11 @@ def _plain_name(name: str) -> str:
 
 def _in_one_line(name: str) -> str:
     return " ".join(name.split()) if len(name.splitlines()) > 1 else name
+
+
+def _in_a_line(text: str) -> str:
+    """Return a text as a terminal can show it, with names of signs such as line breaks in their place."""
+    return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def _renamed(data: _Data, rename: Callable[[str], str]) -> _Data:
@@ -271,7 +284,8 @@ def _read_examples(
     hidden = [name for name in frame.columns if str(name).startswith("_")]
     frame = frame.drop(columns=hidden)
     about = f"{paths[0].name}: {len(frame):,} {wanted}s, {frame.shape[1]} columns"
-    return _Data(frame, written, places, about, wanted)
+    unnamed = new_table_file.columns_without_name(new_table_file.tables_below(folder), written) if folder else ()
+    return _Data(frame, written, places, about, wanted, unnamed=tuple(unnamed))
 
 
 # --- target and task
@@ -353,7 +367,8 @@ def _labels(each: Guess, raw: pd.Series, modality: Modality, task: str | None) -
         raise StepError(f"{each.name} has one value in all rows, so there is nothing to learn: choose another target")
     if each.different > _MOST_NAMES:
         count = f"{each.different:,} different values"
-        raise StepError(f"{each.name} has {count}, too many for classes: choose another target with --target")
+        times = f"; {_TIMES}" if _are_times(each) else ""
+        raise StepError(f"{each.name} has {count}, too many for classes: choose another target with --target{times}")
     counts = each.counts()
     listed = ", ".join(f"{name} {count:,}" for name, count in list(counts.items())[:6])
     more = ", ..." if len(counts) > 6 else ""
@@ -394,7 +409,9 @@ def _positive(labels: Guess, task: str) -> str | None:
 # --- roles
 
 
-def _roles(guesses: dict[str, Guess], target: str, task: str, example: str | None) -> tuple[dict[str, str], list[str]]:
+def _roles(
+    guesses: dict[str, Guess], target: str, task: str, example: str | None, unnamed: Sequence[str]
+) -> tuple[dict[str, str], list[str]]:
     """Give each guess its role, limits and allowed share of missing values; return the split, and what to look at."""
     notes: list[str] = []
     rows = len(guesses[target].values)
@@ -420,7 +437,8 @@ def _roles(guesses: dict[str, Guess], target: str, task: str, example: str | Non
         elif each.type == "date":
             each = _dated(each, guesses)
         elif each.type == "text" or _is_name(each, rows):
-            each = each.noted(_TIMES if _are_times(each) else _NO_FEATURE[each.type], role="ignore")
+            why = f"no feature: {_TIMES_IN_A_TABLE}" if _are_times(each) else _NO_FEATURE[each.type]
+            each = each.noted(why, role="ignore")
         guesses[name] = _limited(each)
     if example is None:
         for name in _features(guesses, target):
@@ -436,14 +454,18 @@ def _roles(guesses: dict[str, Guess], target: str, task: str, example: str | Non
                     f"{name}: {same}, so it is no feature; if it is known before the target is, delete `role: ignore`"
                 )
         if not _features(guesses, target):
-            raise StepError(
-                f"no column is left that could be a feature: {', '.join(name for name in guesses if name != target)} "
-                "are identifiers, dates, constants, or tell the target: give more columns"
-            )
+            raise StepError(_no_feature([each for name, each in guesses.items() if name != target], unnamed))
     if rule and (each := guesses[next(iter(rule.values()))]).missing:
         guesses[each.name] = each.noted("misses values, so it cannot decide what is held out")
         rule = {}
     return rule, notes
+
+
+def _no_feature(others: Sequence[Guess], unnamed: Sequence[str]) -> str:
+    names = ", ".join(each.name for each in others)
+    why = f"{names} are identifiers, dates, constants, or tell the target" if others else "the target is alone"
+    advice = [_TIMES_IN_A_TABLE] if any(map(_are_times, others)) else []
+    return "; ".join([f"no column is left that could be a feature: {why}: give more columns", *advice, *unnamed])
 
 
 def _is_group(each: Guess, rows: int) -> bool:
@@ -466,19 +488,29 @@ def _is_name(each: Guess, rows: int) -> bool:
 
 
 def _are_times(each: Guess) -> bool:
-    return all(_TIME.fullmatch(str(value)) for value in each.values[~pd.isna(each.values)])
+    return bool(each.entry) and all(_TIME.fullmatch(str(value)) for value in each.values[~pd.isna(each.values)])
 
 
 def _units_below_the_header(data: _Data, guesses: Mapping[str, Guess]) -> Iterator[str]:
-    """Yield what to do about a first row that has words, such as units, in place of all numbers."""
+    """Yield what to do about first rows that have words, such as units, in place of all numbers."""
     numbers = {name: each for name, each in guesses.items() if each.is_number}
-    if data.input is not None or not all(pd.isna(each.values[0]) for each in numbers.values()):
+    if data.input is not None:
         return
-    given = {name: conversion.label(data.frame[name].iloc[0]) for name in numbers}
-    words = [word for name, word in given.items() if word in numbers[name].entry.get("na_values", ())]
-    if len(words) > 1:
+    found: list[str] = []
+    file, rows = next(iter(data.places)), min(_MOST_LINES_OF_UNITS, len(data.frame))
+    for row, place in enumerate(new_table_file.first_lines(file, data.files, rows)):
+        if not all(pd.isna(each.values[row]) for each in numbers.values()):
+            break
+        given = {name: conversion.label(data.frame[name].iloc[row]) for name in numbers}
+        words = [word for name, word in given.items() if word in numbers[name].entry.get("na_values", ())]
+        if len(words) < 2:
+            break
+        found.append(f"{place} has {', '.join(words)}")
+    if found:
+        where = f"{file.name}: " if len(data.places) > 1 else ""
+        them = "that line" if len(found) == 1 else "these lines"
         yield (
-            f"row 1 has {', '.join(words)} in place of numbers: if these are units, delete that line of the file and "
+            f"{where}{' and '.join(found)} in place of numbers: if these are units, delete {them} of the file and "
             "repeat this"
         )
 
@@ -715,7 +747,7 @@ def _row(each: Guess, target: str, rule: Mapping[str, str], example: str | None)
         names = list(each.counts())
         more = f", ... ({len(names)} values)" if len(names) > 4 else ""
         reasons.insert(0, ", ".join(names[:4]) + more)
-    return each.name, each.type or "-", role, missing, "; ".join(reasons)
+    return each.name, each.type or "-", role, missing, _in_a_line("; ".join(reasons))
 
 
 # --- settings

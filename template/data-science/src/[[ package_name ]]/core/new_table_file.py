@@ -5,12 +5,14 @@ That is the encoding, the delimiter, and where the header is.
 
 import codecs
 import csv
+import io
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .. import table_file
 from ..table_file import DELIMITERS, SUFFIXES, Form
 from .modality import data_files
 from .schema import TASKS, Schema
@@ -123,20 +125,56 @@ def form_of(path: Path, encoding: str | None = None) -> Form:
         raise StepError(f"{path}: it is not encoded in {encoding}: name another one with --encoding") from error
     if not text.strip():
         raise StepError(f"{path}: it is empty; it needs a header line and rows")
-    lines = list(itertools.islice(text.removeprefix("\ufeff").splitlines(keepends=True), _LINES))
+    # As `table_file` reads lines: other breaks, such as those within a cell of a spreadsheet, end none.
+    lines = list(itertools.islice(io.StringIO(text.removeprefix("\ufeff"), newline=""), _LINES))
     delimiter, rows = max(
         ((each, _rows(lines, each)) for each in DELIMITERS), key=lambda pair: _agreement(pair[1]), default=(",", [])
     )
+    above = _rows_above(rows)
+    # A quoted title may have several lines.
+    title = csv.reader(lines, delimiter=delimiter)
+    for _ in range(above):
+        next(title)
+    _refuse_values(rows[above], path, title.line_num + 1)
+    return Form(delimiter, encoding, title.line_num)
+
+
+def _rows_above(rows: list[list[str]]) -> int:
+    """Return how many rows are above the header: titles, a date, empty lines, Excel's `sep=;`."""
     usual = _usual_length(rows)
+    most = max(1, usual // 4)
+    first = next(([value for value in row if value] for row in rows if sum(map(bool, row)) > most), [])
+    # A spreadsheet pads a title to the width of its table. A header that lacks names is as wide, with values below it.
+    names = len({*first}) == len(first) and not any(value[0].isdigit() or _is_number(value) for value in first)
+    padded = names and usual > 2
     above = 0
     for row in rows[:_MOST_ABOVE]:
-        # A title, a date, an empty line or Excel's `sep=;`, and never a header that lacks a name or two.
-        if len(row) == usual or sum(map(bool, row)) > max(1, usual // 4):
+        if sum(map(bool, row)) > most or (len(row) == usual and not padded):
             break
         above += 1
-    form = Form(delimiter, encoding, above if above < len(rows) else 0)
-    _refuse_values(rows[form.skip_lines], path, form.skip_lines + 1)
-    return form
+    return above if above < len(rows) else 0
+
+
+def columns_without_name(files: Sequence[Path], written: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what to do about each column that has values and no name, and is not the number of the row."""
+    for file in filter(_is_csv, files):
+        for number, values in table_file.unnamed(file, written).items():
+            count = sum(map(bool, values.str.strip()))
+            if count and not _are_row_numbers(list(values)):
+                place = f"column {number}" if len(files) == 1 else f"{file.name}: column {number}"
+                yield f"{place} has no name and {count:,} values; it is left out: name it in the header"
+
+
+def first_lines(file: Path, written: Mapping[str, Any], count: int) -> list[str]:
+    """Return where the first rows of a file begin, in words: as editors count lines, if it has lines."""
+    if not _is_csv(file):
+        return [f"row {number}" for number in range(1, count + 1)]
+    lines = itertools.islice(table_file.lines_of_rows(file, written), 1, count + 1)
+    return [f"line {number}" for number in lines]
+
+
+def _are_row_numbers(values: list[str]) -> bool:
+    return any(values == [str(number) for number in range(first, first + len(values))] for first in (0, 1))
 
 
 def joint_form(forms: Mapping[Path, Form]) -> Form:

@@ -81,10 +81,16 @@ def parameters(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value is not None}
 
 
+def code_files(package: Path) -> list[Path]:
+    """Return the Python files of a package, in order; not those in hidden folders, such as copies that Jupyter makes."""
+    found = package.rglob("*.py")
+    return sorted(path for path in found if not any(part[0] == "." for part in path.relative_to(package).parts))
+
+
 def code_identity(package: Path) -> str:
     """Return the hash of the Python files of a package, whatever the ends of their lines."""
     total = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
+    for path in code_files(package):
         content = path.read_bytes().replace(b"\r\n", b"\n")
         total.update(f"{path.relative_to(package).as_posix()}\0{len(content)}\0".encode() + content)
     return total.hexdigest()[:_DIGITS]

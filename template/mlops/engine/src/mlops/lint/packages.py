@@ -59,7 +59,7 @@ def import_findings(project: Project, declared: set[str], installed: Mapping[Pat
         installed: Those that each file of `data-science/environment` names.
     """
     code = project.root / "data-science" / "src" / project.package
-    files = {_dotted(path, code): path for path in sorted(code.rglob("*.py"))}
+    files = {_dotted(path, code): path for path in sorted(code.rglob("*.py")) if not _is_hidden(path.relative_to(code))}
     modules = {name: _read(path.read_bytes(), path.relative_to(code).parts[:-1]) for name, path in files.items()}
     optional = {name for module in modules.values() for name in module.optional}
     beside = {name for name, path in files.items() if path.parent == code and path.stem == name}
@@ -143,6 +143,11 @@ def _locked(path: Path) -> dict[str, str]:
         return {canonicalize_name(each["name"]): each.get("version", "") for each in packages}
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
         return {}
+
+
+def _is_hidden(path: Path) -> bool:
+    """Return whether a file is in a hidden folder, such as a copy that Jupyter makes: nothing imports it."""
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _dotted(path: Path, code: Path) -> str:

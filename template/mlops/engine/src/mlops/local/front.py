@@ -13,7 +13,6 @@ import signal
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -36,8 +35,8 @@ SILENT_SECONDS = 60
 PAUSE_SECONDS = 5
 """Between two attempts to start workers."""
 
-_MOST_DEADLY = 1000
-"""So many requests that workers died of are known; the oldest one is forgotten first."""
+REFUSED_SECONDS = 600
+"""So long a request that workers died of is refused, and no longer: something else may have ended one of them."""
 
 Answer = tuple[str, list[tuple[str, str]], bytes]
 Worker = Callable[[dict[str, str], bytes], Answer]
@@ -70,7 +69,7 @@ def many_workers(count: int, open_app: OpenApp, report: Callable[[str], None]) -
     """Answer by so many processes, each with an application that `open_app` makes there; that is pickled.
 
     Where one of them dies, new ones take the place of all, and the requests that they had are answered by these;
-    `report` is told in a line. A request that two of them died of is refused from then on.
+    `report` is told in a line. A request that two of them died of is refused for some minutes.
 
     Raises:
         UserError: They cannot make it.
@@ -96,7 +95,7 @@ class _Workers:
         self.count, self.open_app, self.report = count, open_app, report
         self.change, self.gate = threading.Lock(), threading.Condition()
         self.running, self.retrying = 0, False
-        self.deadly: deque[bytes] = deque(maxlen=_MOST_DEADLY)
+        self.deadly: dict[bytes, float] = {}
         self.ended = False
         self.failure, self.next_try = "", 0.0
 
@@ -123,7 +122,7 @@ class _Workers:
     def answer(self, environ: dict[str, str], body: bytes) -> Answer:
         """Answer a request, at the second attempt if its worker dies; one that two workers died of has no third."""
         request = sha256(environ.get("PATH_INFO", "").encode() + b"\n" + body).digest()
-        if request in self.deadly:
+        if self._is_deadly(request):
             raise BrokenExecutor
         with self._beside_others():
             pool = self.pool
@@ -134,15 +133,20 @@ class _Workers:
         # Alone, so that it is known whose worker dies: that request would take the others with it again.
         with self._alone():
             self._renew(pool)
-            if request in self.deadly:
+            if self._is_deadly(request):
                 raise BrokenExecutor
             pool = self.pool
             try:
                 return pool.submit(_answer_here, environ, body).result()
             except BrokenExecutor:
-                self.deadly.append(request)
+                now = time.monotonic()
+                known = {each: end for each, end in self.deadly.items() if now < end}
+                self.deadly = {**known, request: now + REFUSED_SECONDS}
                 self._renew(pool)
                 raise
+
+    def _is_deadly(self, request: bytes) -> bool:
+        return time.monotonic() < self.deadly.get(request, 0.0)
 
     @contextmanager
     def _beside_others(self) -> Iterator[None]:
