@@ -157,6 +157,7 @@ class AzureRuns:
         names = self.pipelines / "templates" / "names.yml"
         (self.work.work / ".azuredevops" / "templates").mkdir(parents=True)
         shutil.copy(names, self.work.work / ".azuredevops" / "templates")
+        shutil.copytree(project / "config", self.work.work / "config", dirs_exist_ok=True)
         variables = load(names)["variables"]
         (self.project,) = [each["value"] for each in variables if each["name"] == "project"]
         self.job = f"{self.project}-{PREDEFINED['Build.BuildId']}"

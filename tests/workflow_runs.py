@@ -64,7 +64,8 @@ given = parser.parse_args(sys.argv[3:])
 try:
     from mlops.project import Project
     system = "azure-devops" if os.environ.get("TF_BUILD") else "github-actions"
-    project = Project(Path.cwd(), "package", "aml-cli-v2", "bicep", orchestration=system)
+    order = ("dev", "test", "prod")
+    project = Project(Path.cwd(), "package", "aml-cli-v2", "bicep", orchestration=system, environment_order=order)
     if given.verb == "connected":
         from mlops import orchestration
         from mlops.subscription.connected import connected

@@ -82,7 +82,7 @@ def parameters(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def code_files(package: Path) -> list[Path]:
-    """Return the Python files of a package, in order; not those in hidden folders, such as copies that Jupyter makes."""
+    """Return the Python files of a package, in order; not those in hidden folders, such as copies by Jupyter."""
     found = package.rglob("*.py")
     return sorted(path for path in found if not any(part[0] == "." for part in path.relative_to(package).parts))
 
