@@ -17,14 +17,27 @@ from mlops.subscription import account as azure
 TAG = "mlops-last-apply"
 
 
+class OlderRunError(UserError):
+    """This run is older than one that has changed the resources; `newer` says which."""
+
+    def __init__(self, newer: str) -> None:
+        """Say what to do before anything is changed."""
+        super().__init__(
+            f"{newer}: nothing was changed; reject what waits of older runs, and approve the newest or start a new "
+            "one, which takes what the branch has now; what is to go back, a commit reverts"
+        )
+        self.newer = newer
+
+
 def take_turn(project: Project, config: EnvironmentConfig) -> str:
     """Note that this run changes the environment's resources; what a person does at a terminal is no run.
 
     Returns:
-        Why it could not be noted: there is no such identity, or Azure lets the run not read or tag it.
+        Why it could not be noted: there is no such identity, or the run may not read or tag it.
 
     Raises:
-        UserError: A newer run has changed them already, wholly or in part.
+        OlderRunError: A newer run has changed them already, wholly or in part.
+        CommandError: Azure does not say which run was the last, for another reason than a missing right.
     """
     if not (run := run_key()):
         return ""
@@ -41,10 +54,8 @@ def take_turn(project: Project, config: EnvironmentConfig) -> str:
     last = (found.get("tags") or {}).get(TAG, "")
     if is_newer(last, run):
         number, own = (each.rpartition("#")[2] for each in (last, run))
-        raise UserError(
-            f"run {number} is newer than this one, {own}, and has changed {config.environment} or begun to: nothing "
-            "was changed; reject what waits of older runs, and approve the newest or start a new one, which takes "
-            "what the branch has now; what is to go back, a commit reverts"
+        raise OlderRunError(
+            f"run {number} is newer than this one, {own}, and has changed {config.environment} or begun to"
         )
     if last != run:
         tag = ("--operation", "Merge", "--tags", f"{TAG}={run}")
@@ -59,5 +70,7 @@ def take_turn_late(project: Project, config: EnvironmentConfig) -> str:
     """Note this run after it has changed the resources, as far as that is possible; return why it could not be."""
     try:
         return take_turn(project, config)
-    except UserError as error:
-        return str(error).partition(": nothing was changed")[0]
+    except OlderRunError as error:
+        return error.newer
+    except CommandError as error:
+        return str(error)
