@@ -32,7 +32,7 @@ PARTS := workflows infrastructure engine updates tables images texts
 OTHERS := $(filter tests/%,$(foreach part,$(PARTS),$(PART_$(part))))
 PART_menu := $(filter-out $(OTHERS),$(sort $(wildcard tests/test_*.py)))
 
-.PHONY: demo project test $(PARTS:%=test-%) test-menu test-big test-year test-failures test-all year failures lint freshness idempotency benchmark clean
+.PHONY: demo project test $(PARTS:%=test-%) test-menu test-big test-year test-failures test-all year failures lint freshness idempotency benchmark benchmark-classical benchmark-cv benchmark-nlp clean
 
 demo: project  ## a project with default answers: train, register, serve and report on this machine; `TYPE=cv` with images, `TYPE=nlp` with texts
 	cd $(DEMO) && $(UV) run mlops local
@@ -46,8 +46,6 @@ project: $(UV)  ## the same project, and nothing is run
 export ONLY
 , := ,
 TYPES := $(or $(subst $(,), ,$(patsubst project_type=%,%,$(filter project_type=%,$(ONLY)))),classical cv nlp)
-# What a recipe says of a project type, unless ONLY leaves that out.
-for = $(if $(filter $(1),$(TYPES)),$(2))
 
 test: $(UV) lint  ## all tests that need no big download; `ONLY="project_type=classical"` leaves out what is about other choices
 	$(UV) run pytest -n 3 -m "not big and not year and not failures"
@@ -66,7 +64,7 @@ year: $(UV)  ## a simulated year over the real verbs, in sequences of 30 events 
 test-year: year
 
 failures: $(UV)  ## 200 failures of the local loop (`FAILURES=1000`): signals, full disks, damaged files, two runs at once; no model is lost
-	FAILURES=$(FAILURES) $(UV) run pytest -m failures
+	FAILURES=$(FAILURES) $(UV) run pytest -n 2 -m failures
 
 test-failures: failures
 
@@ -85,7 +83,10 @@ idempotency: $(UV)  ## apply, plan again, change and destroy with the real azure
 	@[ -d "$(MLOPS_AZURERM)" ] || terraform -chdir=template/infrastructure/terraform/modules/data-lake providers mirror "$(MLOPS_AZURERM)"
 	MLOPS_AZURERM="$(MLOPS_AZURERM)" $(UV) run pytest -n 4 tests/test_idempotency.py
 
-benchmark: $(UV)  ## render time, overhead of the local runner, messy files up to a promoted model, serving beside FastAPI and MLflow, Terraform beside Bicep, training of tables, images and texts beside plain libraries
+# Each project type's part measures beside no other one; `make -j2 benchmark ROUNDS=1` only shows that all of them run.
+benchmark: $(TYPES:%=benchmark-%)  ## render time, overhead of the local runner, messy files up to a promoted model, serving beside FastAPI and MLflow, Terraform beside Bicep, training of tables, images and texts beside plain libraries
+
+benchmark-classical: $(UV)
 	@[ -e demo ] || $(MAKE) demo
 	$(UV) run python benchmarks/render.py --rounds $(ROUNDS)
 	$(UV) run --project demo python benchmarks/local_overhead.py demo --rounds $(ROUNDS)
@@ -93,13 +94,17 @@ benchmark: $(UV)  ## render time, overhead of the local runner, messy files up t
 	$(UV) run --project demo python benchmarks/serving.py demo --rounds $(ROUNDS)
 	$(UV) run --project demo python benchmarks/tables_training.py demo --rounds $(ROUNDS)
 	$(UV) run python benchmarks/parity.py
-	$(call for,cv,@[ -e demo-cv ] || $(MAKE) demo TYPE=cv)
-	$(call for,cv,$(UV) run --project demo-cv python benchmarks/cv_training.py demo-cv --rounds $(ROUNDS))
-	$(call for,cv,$(UV) run --project demo-cv python benchmarks/growth.py demo-cv --rounds $(ROUNDS))
-	$(call for,nlp,@[ -e demo-nlp ] || $(MAKE) project TYPE=nlp)
-	$(call for,nlp,$(UV) run --project demo-nlp python benchmarks/growth.py demo-nlp --rounds $(ROUNDS))
-	$(call for,nlp,$(UV) pip install --quiet --no-deps --python demo-nlp/.venv --target .venvs/accelerate accelerate psutil)
-	$(call for,nlp,PYTHONPATH=.venvs/accelerate $(UV) run --project demo-nlp python benchmarks/nlp_training.py demo-nlp --rounds $(ROUNDS))
+
+benchmark-cv: $(UV)
+	@[ -e demo-cv ] || $(MAKE) project TYPE=cv
+	$(UV) run --project demo-cv python benchmarks/cv_training.py demo-cv --rounds $(ROUNDS)
+	$(UV) run --project demo-cv python benchmarks/growth.py demo-cv --rounds $(ROUNDS)
+
+benchmark-nlp: $(UV)
+	@[ -e demo-nlp ] || $(MAKE) project TYPE=nlp
+	$(UV) run --project demo-nlp python benchmarks/growth.py demo-nlp --rounds $(ROUNDS)
+	$(UV) pip install --quiet --no-deps --python demo-nlp/.venv --target .venvs/accelerate accelerate psutil
+	PYTHONPATH=.venvs/accelerate $(UV) run --project demo-nlp python benchmarks/nlp_training.py demo-nlp --rounds $(ROUNDS)
 
 clean:
 	rm -rf .mirror .uv .venv .venvs demo demo-* .pytest_cache .mypy_cache .ruff_cache .hypothesis

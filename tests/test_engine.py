@@ -4,7 +4,6 @@ They run in the environment of a rendered project and read its definitions: what
 what a definition of some mlops version decides runs in a project of that version.
 """
 
-import os
 import re
 import subprocess
 import tomllib
@@ -54,7 +53,6 @@ RUNS: Runs = {
             "summaries",
         ),
         ("local", "runner", "serving", "drafts", "comparison", "ui"),
-        ("failures",),
     ),
     "python-sdk-v2": (("python_sdk_v2_definitions", "python_sdk_v2_fake_azure", "closed_loop", "every_version"),),
     "python-sdk-v1": (("python_sdk_v1_definitions", "python_sdk_v1_mlflow", "closed_loop", "every_version"),),
@@ -75,9 +73,7 @@ TORCH_RUNS: Runs = {
 
 
 def marks(modules: tuple[str, ...]) -> list[pytest.MarkDecorator]:
-    """What a row is about beside the mlops version, or that `make test` leaves it to `make failures`."""
-    if modules == ("failures",):
-        return [pytest.mark.failures]
+    """What a row is about beside the mlops version."""
     return [pytest.mark.about(orchestration="azure-devops")] if "azure_devops" in modules[0] else []
 
 
@@ -92,8 +88,8 @@ def cases(table: Runs) -> pytest.MarkDecorator:
 
 
 def test_every_module_runs_and_every_version_has_the_table_of_verbs() -> None:
-    # The year has a test of its own: test_year.py.
-    modules = {path.stem.removeprefix("test_") for path in SUITE.glob("test_*.py")} - {"year"}
+    # The year has a test of its own: test_year.py; so have the failures, below.
+    modules = {path.stem.removeprefix("test_") for path in SUITE.glob("test_*.py")} - {"year", "failures"}
     assert {
         module for table in (RUNS, TORCH_RUNS) for runs in table.values() for run in runs for module in run
     } == modules
@@ -106,8 +102,17 @@ def test_the_engine_passes(
 ) -> None:
     chosen = ("-k", LESS[version]) if version in LESS else ()
     project = render(mlops_version=version, project_type="classical")
-    timeout = 3600 if "FAILURES" in os.environ else 600
-    assert_passes(run_suite(project, tmp_path, run_with_others, *modules, options=chosen, timeout=timeout))
+    assert_passes(run_suite(project, tmp_path, run_with_others, *modules, options=chosen))
+
+
+@pytest.mark.failures
+@pytest.mark.parametrize("half", ["part1 or part2", "not part1 and not part2"])
+def test_no_failure_of_the_local_loop_costs_a_model(
+    half: str, render: Render, run_with_others: Run, tmp_path: Path
+) -> None:
+    """`make failures` alone runs this: each half is one process, which waits for the one run that it has started."""
+    project = render(mlops_version="aml-cli-v2", project_type="classical")
+    assert_passes(run_suite(project, tmp_path, run_with_others, "failures", options=("-k", half), timeout=3600))
 
 
 @pytest.mark.about(project_type="cv")

@@ -193,7 +193,9 @@ class Year(RuleBasedStateMachine):
         if model is None or "person" in model.files or any(each in model.files for each in NATURES):
             return True
         promoted = environment == CHAIN[0] or f"promoted_{environment}" in model.tags
-        known = [model, *(each for version, each in world.models(environment).items() if version in answered)]
+        # Where nothing serves, what served last says how new a run has to be.
+        before = answered or set(self.people.served[environment][-1:])
+        known = [model, *(each for version, each in world.models(environment).items() if version in before)]
         runs = [each.tags.get(f"passed_{environment}", "").rpartition("#")[2] for each in known]
         passed = any(run.isdigit() and int(run) > delivery.number for run in runs)
         passed = passed and delivery.option not in ("--pin", "--force")

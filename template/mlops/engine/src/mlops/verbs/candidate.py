@@ -15,6 +15,7 @@ from mlops.verbs.models import (
     choose_model,
     deployment_record,
     known_hash,
+    newest_deployed,
     number,
     pinned_versions,
     promotion,
@@ -89,8 +90,10 @@ def find_candidate(session: Session, model_version: str | None, sha256: str, opt
         if endpoint.serving and not options.pin:
             _check_order(session, model, endpoint.serving)
         if not (options.pin or options.force):
-            serving = endpoint.serving.model_version if endpoint.serving else ""
-            check_newest(session, model, next((each for each in models if each.version == serving), None))
+            # Where nothing serves any more, what a newer run brought is still newer.
+            last = newest_deployed(session, models)
+            serving = endpoint.serving.model_version if endpoint.serving else last and last.version
+            check_newest(session, [model, *(each for each in models if each.version == serving)])
         check_tag(session, model, sha256)
     return Candidate(model, sha256 or known_hash(session, model), models, pinned, endpoint, stays)
 

@@ -283,9 +283,14 @@ def deployment_record(
     """
     leaving = f"leaving_{session.config.environment}"
     ended = [other for other in models if other.tags.get(leaving, "false") not in ("false", model.version)]
-    known = [other for other in models if since(session, other)]
-    last = max(known, key=lambda other: since(session, other), default=None)
+    last = newest_deployed(session, models)
     return ended, last is not None and last.version == model.version
+
+
+def newest_deployed(session: Session, models: Iterable[ModelVersion]) -> ModelVersion | None:
+    """Return the version that was the last one to get all traffic, None where that is not known of any."""
+    known = [each for each in models if since(session, each)]
+    return max(known, key=lambda each: since(session, each), default=None)
 
 
 def left_for(session: Session, version: str, models: Sequence[ModelVersion] | None = None) -> str | None:
@@ -389,21 +394,20 @@ def passed_with(model: ModelVersion, environment: str) -> tuple[str, str]:
     return made, run
 
 
-def check_newest(session: Session, model: ModelVersion, served: ModelVersion | None) -> None:
-    """Check that no newer run has brought this version, or the one that serves, with other code or definitions.
+def check_newest(session: Session, versions: Iterable[ModelVersion]) -> None:
+    """Check that no newer run has brought one of some versions with other code or definitions.
 
     An old run of which all jobs run again may train a version that no newer run has had.
 
     Args:
         session: The environment.
-        model: The version of this run.
-        served: The version that serves, None where nothing does.
+        versions: That of this run, and the one that serves or, where nothing does, served last.
 
     Raises:
         UserError: One has.
     """
     environment = session.config.environment
-    for each in filter(None, (model, served)):
+    for each in versions:
         made, run = passed_with(each, environment)
         if is_newer(run, run_key()) and made != _beside(session, session.config):
             raise UserError(
