@@ -12,7 +12,8 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -322,6 +323,81 @@ def test_a_request_that_two_workers_died_of_is_not_tried_again(
                 each.result(60)
         assert [answer.result(60)["predictions"] for answer in answers] == [[10.0], [20.0]]
     assert capfd.readouterr().out.count("a worker has died") == 2
+
+
+class _Pool:
+    """A pool whose workers end at the body b"die"."""
+
+    def __init__(self, *, broken: bool = False) -> None:
+        self.broken = broken
+
+    def submit(self, _function: object, _environ: object, body: bytes) -> Future[bytes]:
+        if self.broken:
+            raise BrokenExecutor
+        self.broken = body == b"die"
+        future = Future[bytes]()
+        if self.broken:
+            future.set_exception(BrokenExecutor())
+        else:
+            future.set_result(body)
+        return future
+
+    def shutdown(self, **_options: object) -> None:
+        pass
+
+
+def test_a_request_is_not_blamed_for_workers_that_another_one_killed_before_its_second_attempt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    workers = front._Workers(1, lambda: nullcontext(), lambda _: None)
+    workers.pool = _Pool(broken=True)
+    monkeypatch.setattr(workers, "start", lambda: setattr(workers, "pool", _Pool()))
+    alone, there, over = workers._alone, threading.Event(), threading.Event()
+
+    def die() -> None:
+        with pytest.raises(BrokenExecutor):
+            workers.answer({}, b"die")
+
+    dying, waiting = threading.Thread(target=die), [threading.get_ident()]
+
+    def alone_after_others() -> AbstractContextManager[None]:
+        if threading.current_thread() is dying:
+            there.set()
+            over.wait(60)
+        elif waiting:
+            waiting.clear()
+            assert workers.answer({}, b"another") == b"another"
+            dying.start()
+            there.wait(60)
+        return alone()
+
+    monkeypatch.setattr(workers, "_alone", alone_after_others)
+    assert workers.answer({}, b"good") == b"good"
+    over.set()
+    dying.join()
+
+
+def test_a_request_that_waited_while_workers_died_of_the_same_one_is_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    workers = front._Workers(1, lambda: nullcontext(), lambda _: None)
+    workers.pool, deaths = _Pool(), []
+    monkeypatch.setattr(workers, "start", lambda: setattr(workers, "pool", _Pool()))
+    monkeypatch.setattr(workers, "report", deaths.append)
+    beside = workers._beside_others
+
+    @contextmanager
+    def beside_others_after_the_first_client() -> Iterator[None]:
+        monkeypatch.setattr(workers, "_beside_others", beside)
+        with pytest.raises(BrokenExecutor):
+            workers.answer({}, b"die")
+        with beside():
+            yield
+
+    monkeypatch.setattr(workers, "_beside_others", beside_others_after_the_first_client)
+    with pytest.raises(BrokenExecutor):
+        workers.answer({}, b"die")
+    assert len(deaths) == 2
 
 
 def test_a_request_that_two_workers_were_ended_at_by_something_else_is_answered_again_after_some_minutes(

@@ -98,6 +98,7 @@ class _Workers:
         self.deadly: dict[bytes, float] = {}
         self.ended = False
         self.failure, self.next_try = "", 0.0
+        self.broken: ProcessPoolExecutor | None = None
 
     def start(self) -> None:
         """Start all processes of a new pool.
@@ -122,17 +123,19 @@ class _Workers:
     def answer(self, environ: dict[str, str], body: bytes) -> Answer:
         """Answer a request, at the second attempt if its worker dies; one that two workers died of has no third."""
         request = sha256(environ.get("PATH_INFO", "").encode() + b"\n" + body).digest()
-        if self._is_deadly(request):
-            raise BrokenExecutor
         with self._beside_others():
+            # Not before: while it waited, workers may have died of the same request of another client.
+            if self._is_deadly(request):
+                raise BrokenExecutor
             pool = self.pool
             try:
                 return pool.submit(_answer_here, environ, body).result()
             except BrokenExecutor:
-                pass
+                self.broken = pool
         # Alone, so that it is known whose worker dies: that request would take the others with it again.
         with self._alone():
-            self._renew(pool)
+            # A request that came in the meantime may have ended the new workers, too.
+            self._renew()
             if self._is_deadly(request):
                 raise BrokenExecutor
             pool = self.pool
@@ -142,7 +145,8 @@ class _Workers:
                 now = time.monotonic()
                 known = {each: end for each, end in self.deadly.items() if now < end}
                 self.deadly = {**known, request: now + REFUSED_SECONDS}
-                self._renew(pool)
+                self.broken = pool
+                self._renew()
                 raise
 
     def _is_deadly(self, request: bytes) -> bool:
@@ -173,16 +177,16 @@ class _Workers:
                 self.retrying = False
                 self.gate.notify_all()
 
-    def _renew(self, broken: ProcessPoolExecutor) -> None:
+    def _renew(self) -> None:
         with self.change:
             # Of the requests that a pool had, the first one is here first.
-            if self.pool is not broken or self.ended:
+            if self.pool is not self.broken or self.ended:
                 return
             # Where no worker can start, each of those that wait would try it again.
             if time.monotonic() < self.next_try:
                 raise UserError(self.failure)
             self.report(f"a worker has died: {self.count} new ones take the place of all")
-            broken.shutdown(wait=False)
+            self.pool.shutdown(wait=False)
             try:
                 self.start()
             except UserError as error:
