@@ -193,8 +193,8 @@ class Year(RuleBasedStateMachine):
         if model is None or "person" in model.files or any(each in model.files for each in NATURES):
             return True
         promoted = environment == CHAIN[0] or f"promoted_{environment}" in model.tags
-        # Where nothing serves, what served last says how new a run has to be.
-        before = answered or set(self.people.served[environment][-1:])
+        # What served there once says how new a run has to be, also after a rollback or a teardown.
+        before = {*answered, *self.people.served[environment]}
         known = [model, *(each for version, each in world.models(environment).items() if version in before)]
         runs = [each.tags.get(f"passed_{environment}", "").rpartition("#")[2] for each in known]
         passed = any(run.isdigit() and int(run) > delivery.number for run in runs)
@@ -519,6 +519,8 @@ class Year(RuleBasedStateMachine):
         """Look from which version to which one a rollback goes; return the job that goes, or why there is none."""
         world, named = self.world, target or None
         looked = world.run(environment, lambda session: verbs.look(session, model_version=named))
+        if environment == PROTECTED and not looked.error:
+            self.people.approved.add(looked.outputs["sha256"])  # by the person who has seen where it goes
         begun = self._delivery("", "", environment)  # a run as any other
 
         def go_back(session: Session) -> None:

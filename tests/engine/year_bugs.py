@@ -90,10 +90,13 @@ BUGS = {
     ),
     "a run that is run again brings its code with a new version": Bug(
         "verbs.candidate",
-        "next((each for each in models if each.version == serving), None)",
-        "None",
+        "in (model.version, serving) or since(session, each)",
+        "in (model.version,)",
         "went back to the code",
         "github",
+    ),
+    "a rollback makes an older run a newer one": Bug(
+        "verbs.candidate", " or since(session, each)]", "]", "went back to the code"
     ),
     # The look before an approval.
     "a look does not see other code": Bug(

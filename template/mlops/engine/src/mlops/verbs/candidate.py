@@ -15,7 +15,6 @@ from mlops.verbs.models import (
     choose_model,
     deployment_record,
     known_hash,
-    newest_deployed,
     number,
     pinned_versions,
     promotion,
@@ -90,10 +89,10 @@ def find_candidate(session: Session, model_version: str | None, sha256: str, opt
         if endpoint.serving and not options.pin:
             _check_order(session, model, endpoint.serving)
         if not (options.pin or options.force):
-            # Where nothing serves any more, what a newer run brought is still newer.
-            last = newest_deployed(session, models)
-            serving = endpoint.serving.model_version if endpoint.serving else last and last.version
-            check_newest(session, [model, *(each for each in models if each.version == serving)])
+            serving = endpoint.serving.model_version if endpoint.serving else ""
+            # What served here before counts, too: after a rollback or a teardown an older run is still an older one.
+            here = [each for each in models if each.version in (model.version, serving) or since(session, each)]
+            check_newest(session, here)
         check_tag(session, model, sha256)
     return Candidate(model, sha256 or known_hash(session, model), models, pinned, endpoint, stays)
 

@@ -283,14 +283,9 @@ def deployment_record(
     """
     leaving = f"leaving_{session.config.environment}"
     ended = [other for other in models if other.tags.get(leaving, "false") not in ("false", model.version)]
-    last = newest_deployed(session, models)
+    known = [other for other in models if since(session, other)]
+    last = max(known, key=lambda other: since(session, other), default=None)
     return ended, last is not None and last.version == model.version
-
-
-def newest_deployed(session: Session, models: Iterable[ModelVersion]) -> ModelVersion | None:
-    """Return the version that was the last one to get all traffic, None where that is not known of any."""
-    known = [each for each in models if since(session, each)]
-    return max(known, key=lambda each: since(session, each), default=None)
 
 
 def left_for(session: Session, version: str, models: Sequence[ModelVersion] | None = None) -> str | None:
@@ -401,7 +396,7 @@ def check_newest(session: Session, versions: Iterable[ModelVersion]) -> None:
 
     Args:
         session: The environment.
-        versions: That of this run, and the one that serves or, where nothing does, served last.
+        versions: That of this run, and those that serve there or did once.
 
     Raises:
         UserError: One has.
