@@ -73,7 +73,7 @@ def refused(release: Release, recorded: dict[str, Any], data: dict[str, Any], *,
         release: The new release.
         recorded: The answers of the project.
         data: Those that the update was given beside them.
-        defaults: Whether Copier asks nobody, so that an answer may also be missing.
+        defaults: Whether Copier asks no question, so that an answer may also be missing.
     """
     try:
         answers = release.ask(recorded, data)
