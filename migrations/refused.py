@@ -14,6 +14,7 @@ from typing import Any
 import copier
 import yaml
 from answers import migrate
+from jinja2 import TemplateError
 
 TEMPLATE = Path(__file__).parents[1]
 
@@ -26,15 +27,16 @@ class Release:
         self.scratch, self.answers_file = scratch, answers_file
         self.source = scratch / "source"
         shutil.copytree(TEMPLATE / "extensions", self.source / "extensions")
-        shutil.copy(TEMPLATE / "copier.yml", self.source)
         [file] = (TEMPLATE / "template").glob("*answers_file*.jinja")
         (self.source / "template").mkdir()
         shutil.copy(file, self.source / "template")
         self.open: list[str] = []
-        """The questions that have no answer and no default, as `ask` meets them."""
+        """The questions without a default that had no valid answer when `ask` was called."""
 
     def ask(self, recorded: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
         """Return the answers after an update of a project with these recorded ones, and `--data` beside them."""
+        shutil.copy(TEMPLATE / "copier.yml", self.source)
+        self.open = []
         while True:
             try:
                 return self._ask(recorded, data)
@@ -77,29 +79,30 @@ def refused(release: Release, recorded: dict[str, Any], data: dict[str, Any], *,
     """
     try:
         answers = release.ask(recorded, data)
-    except (TypeError, ValueError) as error:
+    except (TemplateError, TypeError, ValueError) as error:
         # Copier finds it, too, when the recorded answers are rewritten already.
         found = re.match(r"(?:Validation error for question|Invalid choice for) '(\w+)'", str(error))
         return [f"error: {' '.join(str(error).split())}"] if found and found[1] in data else []
-    lines = []
-    if defaults:
-        lines = [
-            f"error: this release asks for {name}, which has no default: add --data '{name}=ANSWER', or update without "
-            "--defaults"
-            for name in release.open
-        ]
+    missing = release.open
+    lines = [
+        f"error: this release asks for {name}, which has no default: add --data '{name}=ANSWER', or update without "
+        "--defaults"
+        for name in missing
+        if defaults and name not in recorded
+    ]
     for name, old in recorded.items():
         # One that is not asked any more, because of another answer, is not in the file either.
-        if name in data or name.startswith("_") or answers.get(name, old) == old:
+        is_same = name not in missing and answers.get(name, old) == old
+        if name in data or name.startswith("_") or is_same:
             continue
         try:
             release.ask(recorded, {**data, name: old})
         except ValueError as error:
             reason = " ".join(str(error).split()).removeprefix(f"Validation error for question '{name}': ")
+            instead = "has no other" if name in missing else f"would use {json.dumps(answers[name])}"
             lines.append(
                 f"error: this release does not take your answer {name}: {json.dumps(old)} any more ({reason}) and "
-                f"would use {json.dumps(answers[name])}: add --data '{name}=ANSWER' with one that it takes, or stay at "
-                f"{recorded['_commit']}"
+                f"{instead}: add --data '{name}=ANSWER' with one that it takes, or stay at {recorded['_commit']}"
             )
     return lines
 

@@ -268,6 +268,24 @@ def test_a_question_without_a_default_keeps_no_refused_answer_from_being_seen(
         assert answers(project).items() >= (data | {"payers_budget": "2", "location": "northeurope"}).items()
 
 
+def test_a_refused_answer_to_a_question_without_a_default_is_named(
+    template: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project = new_project(template, tmp_path / "project", **EXISTING)
+    naming = template / "extensions" / "naming.py"
+    text = naming.read_text(encoding="utf-8")
+    naming.write_text(text.replace('registry_error = _error(r"', 'registry_error = _error(r"(?!mlr)'), encoding="utf-8")
+    commit_all(template, "second", tag="v1001.0.0")
+    with pytest.raises(copier.errors.TaskError):
+        update(project)
+    assert [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")] == [
+        'error: this release does not take your answer existing_registry: "mlr-shared" any more (Use 3-33 letters, '
+        "digits, -_) and has no other: add --data 'existing_registry=ANSWER' with one that it takes, or stay at "
+        "v1000.0.0"
+    ]
+    assert git(project, "status", "--porcelain") == ""
+
+
 def answers_of(project: dict[str, bytes]) -> dict[str, Any]:
     return yaml.safe_load(project[".copier-answers.yml"])
 
