@@ -14,6 +14,7 @@ from typing import Any
 import copier
 import yaml
 from answers import migrate
+from jinja2 import TemplateError
 
 TEMPLATE = Path(__file__).parents[1]
 
@@ -26,13 +27,37 @@ class Release:
         self.scratch, self.answers_file = scratch, answers_file
         self.source = scratch / "source"
         shutil.copytree(TEMPLATE / "extensions", self.source / "extensions")
-        shutil.copy(TEMPLATE / "copier.yml", self.source)
         [file] = (TEMPLATE / "template").glob("*answers_file*.jinja")
         (self.source / "template").mkdir()
         shutil.copy(file, self.source / "template")
+        self.open: list[str] = []
+        """The questions without a default that had no valid answer when `ask` was called."""
 
     def ask(self, recorded: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
         """Return the answers after an update of a project with these recorded ones, and `--data` beside them."""
+        shutil.copy(TEMPLATE / "copier.yml", self.source)
+        self.open = []
+        while True:
+            try:
+                return self._ask(recorded, data)
+            except ValueError as error:
+                if not (found := re.fullmatch(r'Question "(\w+)" is required', str(error))):
+                    raise
+                self.open.append(found[1])
+                self._answer(found[1])
+
+    def _answer(self, name: str) -> None:
+        """Give a question some answer, whatever its validator says, so that Copier goes on to the next ones."""
+        file = self.source / "copier.yml"
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+        kind, choices = document[name].get("type", "str"), document[name].get("choices") or ()
+        values = list(choices.values()) if isinstance(choices, dict) else choices
+        some = {"bool": False, "int": 0, "float": 0, "json": "null", "yaml": "null"}.get(kind, "")
+        default = values[0] if isinstance(values, list) and isinstance(values[0], str) else some
+        document[name] = {"type": kind, "default": default, "when": False}
+        file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+
+    def _ask(self, recorded: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
         with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
             file = Path(folder, self.answers_file)
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -43,34 +68,48 @@ class Release:
             return answers
 
 
-def refused(release: Release, recorded: dict[str, Any], data: dict[str, Any]) -> list[str]:
-    """Return a line for each answer that would be another one after the update, and for a new one that is refused."""
+def refused(release: Release, recorded: dict[str, Any], data: dict[str, Any], *, defaults: bool) -> list[str]:
+    """Return a line for each answer that would be another one after the update, and for a new one that is refused.
+
+    Args:
+        release: The new release.
+        recorded: The answers of the project.
+        data: Those that the update was given beside them.
+        defaults: Whether Copier asks no question, so that an answer may also be missing.
+    """
     try:
         answers = release.ask(recorded, data)
-    except (TypeError, ValueError) as error:
-        # Copier finds it, too, when the recorded answers are rewritten already. It asks for one that is missing.
+    except (TemplateError, TypeError, ValueError) as error:
+        # Copier finds it, too, when the recorded answers are rewritten already.
         found = re.match(r"(?:Validation error for question|Invalid choice for) '(\w+)'", str(error))
         return [f"error: {' '.join(str(error).split())}"] if found and found[1] in data else []
-    lines = []
+    missing = release.open
+    lines = [
+        f"error: this release asks for {name}, which has no default: add --data '{name}=ANSWER', or update without "
+        "--defaults"
+        for name in missing
+        if defaults and name not in recorded
+    ]
     for name, old in recorded.items():
         # One that is not asked any more, because of another answer, is not in the file either.
-        if name in data or name.startswith("_") or answers.get(name, old) == old:
+        is_same = name not in missing and answers.get(name, old) == old
+        if name in data or name.startswith("_") or is_same:
             continue
         try:
             release.ask(recorded, {**data, name: old})
         except ValueError as error:
             reason = " ".join(str(error).split()).removeprefix(f"Validation error for question '{name}': ")
+            instead = "has no other" if name in missing else f"would use {json.dumps(answers[name])}"
             lines.append(
                 f"error: this release does not take your answer {name}: {json.dumps(old)} any more ({reason}) and "
-                f"would use {json.dumps(answers[name])}: add --data '{name}=ANSWER' with one that it takes, or stay at "
-                f"{recorded['_commit']}"
+                f"{instead}: add --data '{name}=ANSWER' with one that it takes, or stay at {recorded['_commit']}"
             )
     return lines
 
 
 if __name__ == "__main__":
-    file, data = sys.argv[1:]
+    file, data, defaults = sys.argv[1:]
     recorded = migrate(yaml.safe_load(Path(file).read_text(encoding="utf-8")))
     with tempfile.TemporaryDirectory() as scratch:
-        if lines := refused(Release(Path(scratch), file), recorded, json.loads(data)):
+        if lines := refused(Release(Path(scratch), file), recorded, json.loads(data), defaults=json.loads(defaults)):
             sys.exit("\n".join(lines))

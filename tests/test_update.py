@@ -217,6 +217,75 @@ def test_an_answer_that_the_new_release_refuses_stops_the_update_before_it_begin
     }
 
 
+REQUIRED = """\
+cost_center:
+  type: str
+  help: Which cost center pays?
+  validator: "[% if not cost_center.isdigit() %]A number.[% endif %]"
+
+payer:
+  type: str
+  help: Which department?
+  choices: {Research: research, Sales: sales}
+  default: "[[ UNSET ]]"
+
+payers_budget:
+  type: str
+  default: "[[ {'research': 1, 'sales': 2}[payer] ]]"
+
+"""
+
+
+@pytest.mark.parametrize("way", ["defaults", "a terminal", "data"])
+def test_a_question_without_a_default_keeps_no_refused_answer_from_being_seen(
+    way: str, template: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], asked: dict[str, Any]
+) -> None:
+    project = new_project(template, tmp_path / "project", location="uksouth")
+    for name, (old, new) in {
+        "copier.yml": ("project_name:\n", f"{REQUIRED}project_name:\n"),
+        "extensions/naming.py": STRICTER["a stricter check"][1],
+    }.items():
+        text = (template / name).read_text(encoding="utf-8")
+        (template / name).write_text(text.replace(old, new, 1), encoding="utf-8")
+    commit_all(template, "second", tag="v1001.0.0")
+    before = files(project)
+    data = {"cost_center": "4711", "payer": "sales"} if way == "data" else {}
+    with pytest.raises(copier.errors.TaskError):
+        copier.run_update(project, data, defaults=way != "a terminal", overwrite=True, quiet=True, unsafe=True)
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
+    *missing, refused = lines
+    assert refused.startswith('error: this release does not take your answer location: "uksouth" any more (')
+    assert missing == [
+        f"error: this release asks for {name}, which has no default: add --data '{name}=ANSWER', or update without "
+        "--defaults"
+        for name in ("cost_center", "payer")
+        if way == "defaults"
+    ]
+    assert files(project) == before
+    assert git(project, "status", "--porcelain") == ""
+    if way == "data":
+        update(project, data=data | {"location": "northeurope"})
+        assert answers(project).items() >= (data | {"payers_budget": "2", "location": "northeurope"}).items()
+
+
+def test_a_refused_answer_to_a_question_without_a_default_is_named(
+    template: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project = new_project(template, tmp_path / "project", **EXISTING)
+    naming = template / "extensions" / "naming.py"
+    text = naming.read_text(encoding="utf-8")
+    naming.write_text(text.replace('registry_error = _error(r"', 'registry_error = _error(r"(?!mlr)'), encoding="utf-8")
+    commit_all(template, "second", tag="v1001.0.0")
+    with pytest.raises(copier.errors.TaskError):
+        update(project)
+    assert [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")] == [
+        'error: this release does not take your answer existing_registry: "mlr-shared" any more (Use 3-33 letters, '
+        "digits, -_) and has no other: add --data 'existing_registry=ANSWER' with one that it takes, or stay at "
+        "v1000.0.0"
+    ]
+    assert git(project, "status", "--porcelain") == ""
+
+
 def answers_of(project: dict[str, bytes]) -> dict[str, Any]:
     return yaml.safe_load(project[".copier-answers.yml"])
 

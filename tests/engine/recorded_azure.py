@@ -19,6 +19,7 @@ PERSON, PRINCIPAL, CLIENT = (f"00000000-0000-0000-0000-00000000000{digit}" for d
 ADA = "00000000-0000-0000-0000-00000000000a"
 SCOPE = f"/subscriptions/{SUBSCRIPTION}"
 GROUP = f"{SCOPE}/resourceGroups/rg-dev"
+IDENTITY = f"{SCOPE}/resourceGroups/rg-state/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-deploy-dev"
 ML = "Microsoft.MachineLearningServices"
 ADD_ONS = ["private-network", "user-with-compute-instance", "monitoring", "gpu-cluster", "model-registry", "data-lake"]
 SUBJECT = "repo:my-org@1/a-project@2:environment:dev"
@@ -207,7 +208,7 @@ HEALTHY: dict[str, Any] = {
     },
     "az provider list": [f"Microsoft.{name}" for name in PROVIDERS],
     "az ad signed-in-user show": {"id": PERSON},
-    "az identity show": {"principalId": PRINCIPAL, "clientId": CLIENT},
+    "az identity show": {"principalId": PRINCIPAL, "clientId": CLIENT, "id": IDENTITY},
     "az identity list": [{"principalId": PRINCIPAL}],
     "az identity show --name id-deploy-dev-read": {"principalId": READER, "clientId": READING_CLIENT},
     f"az role assignment list --all --assignee {PERSON}": [granted(OWNER), granted(BLOBS)],

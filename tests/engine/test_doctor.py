@@ -15,6 +15,7 @@ from recorded_azure import (
     CLIENT,
     GROUP,
     HEALTHY,
+    IDENTITY,
     ML,
     PERSON,
     PRINCIPAL,
@@ -154,6 +155,16 @@ def usages(family: int, total: int, used: int = 0) -> dict[str, Any]:
             azure_usage("dedicatedCores", "Total Cluster Dedicated Regional vCPUs", total),
         ]
     }
+
+
+IN_GROUP = [granted(azure.CONTRIBUTOR, GROUP), granted(azure.ADMINISTRATOR, GROUP), ENOUGH[3]]
+TAGS = "4a9ae827-6dc8-4573-8ac7-8239d42aa03f"
+BOOTSTRAPPED = IDENTITY.partition("/providers/")[0]
+
+
+def lock(scope: str, level: str) -> dict[str, str]:
+    """A lock, as `az lock list` shows it."""
+    return {"id": f"{scope}/providers/Microsoft.Authorization/locks/stay", "name": "stay", "level": level}
 
 
 # What is recorded instead, and then: the check, the level, words of the text, words of the remedy.
@@ -297,6 +308,20 @@ DEFECTS = {
     "a custom role": (
         {ASSIGNED: [*ENOUGH[1:], granted("0b" * 16)]},
         "workflows' rights", "warning", "unless one of these has it: 0b0b0b0b", "bootstrap",
+    ),
+    "rights on the group of the resources alone": (
+        {ASSIGNED: IN_GROUP, "az group show": {"name": "rg-dev"}},
+        "order of runs", "warning", "id-deploy-dev: lacks the right to tag itself, so that an older run",
+        f"ServicePrincipal --scope {IDENTITY} --role ROLE`, with the roles Reader and Tag Contributor",
+    ),
+    "a right to tag an identity that it does not see": (
+        {ASSIGNED: [*IN_GROUP, granted(TAGS, IDENTITY)], "az group show": {"name": "rg-dev"}},
+        "order of runs", "warning", "id-deploy-dev: lacks the right to tag itself", "Reader and Tag Contributor",
+    ),
+    "a read-only lock on what bootstrap made": (
+        {"az lock list": [lock(BOOTSTRAPPED, "ReadOnly")]},
+        "order of runs", "warning", "id-deploy-dev: the read-only lock stay keeps it from tagging itself",
+        f"az lock delete --ids {BOOTSTRAPPED}/providers/Microsoft.Authorization/locks/stay",
     ),
     "no identity": (
         {"az identity show": None},
@@ -467,13 +492,21 @@ def test_a_role_counts_in_all_that_lies_below(new: Project, scope: str) -> None:
 
 @pytest.mark.parametrize(("tool", "findings"), [("terraform", 0), ("bicep", 2)])
 def test_roles_on_the_group_suffice_for_terraform_only(tmp_path: Path, tool: str, findings: int) -> None:
-    here = [granted(azure.CONTRIBUTOR, GROUP), granted(azure.ADMINISTRATOR, GROUP), ENOUGH[3]]
+    """With the right to tag, in its own group or above, by which older runs are refused."""
+    here = [*IN_GROUP, granted(TAGS, BOOTSTRAPPED), granted(azure.READS, SCOPE)]
     recorded = Recorded(HEALTHY | {ASSIGNED: here, "az group show": {"name": "rg-dev"}})
     project = equipped(tmp_path / "project", tool)
     assert len(bad(look(project, recorded))) == findings
     # A group whose name begins alike is another one.
     recorded.answers[ASSIGNED] = [item | {"scope": item["scope"].replace("rg-dev", "rg-de")} for item in here]
     assert len(bad(look(project, recorded))) == 2
+
+
+@pytest.mark.parametrize(
+    ("scope", "level"), [(f"{BOOTSTRAPPED}-2", "ReadOnly"), (GROUP, "ReadOnly"), (BOOTSTRAPPED, "CanNotDelete")]
+)
+def test_a_lock_elsewhere_or_against_deletion_keeps_no_tag_away(new: Project, scope: str, level: str) -> None:
+    assert bad(look(new, Recorded(HEALTHY | {"az lock list": [lock(scope, level)]}))) == []
 
 
 def test_without_an_identity_of_the_workflows_ones_own_rights_count(new: Project) -> None:

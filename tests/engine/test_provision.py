@@ -9,10 +9,10 @@ import pytest
 from recorded_azure import (
     GROUP,
     HEALTHY,
+    IDENTITY,
     ML,
     PERSON,
     PRINCIPAL,
-    SCOPE,
     SUBSCRIPTION,
     TOOLS,
     Recorded,
@@ -69,7 +69,6 @@ def provision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recorded: Recorde
 
 # Which run comes after which.
 
-IDENTITY = f"{SCOPE}/resourceGroups/rg-deploy/x/id-deploy-dev"
 NO_RIGHT = Refusal("(AuthorizationFailed) The client does not have authorization to perform the action.")
 IDENTITY_SHOW = "az identity show --name id-deploy-dev --resource-group"
 SYSTEMS = {"GITHUB_RUN_ID": "GITHUB_SERVER_URL", "BUILD_BUILDID": "SYSTEM_COLLECTIONURI"}
@@ -157,7 +156,7 @@ def test_a_run_that_cannot_be_noted_is_applied_and_says_so(
     recorded.answers |= answer
     assert by_run("bicep", 9, 0) == 0
     assert recorded.ran("deployment sub create")
-    assert "it is not noted that this run was applied" in capsys.readouterr().err
+    assert "it is not noted that this run has changed dev" in capsys.readouterr().err
 
 
 def test_a_right_that_takes_effect_while_the_run_is_applied_is_used(

@@ -10,6 +10,7 @@ from recorded_azure import (
     BUILT,
     GROUP,
     HEALTHY,
+    IDENTITY,
     LOCKED,
     ML,
     PRINCIPAL,
@@ -68,7 +69,8 @@ def teardown(tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recorde
     root = tmp_path / "project"
     equipped(root, tool)
     monkeypatch.chdir(root)
-    monkeypatch.delenv("ARM_USE_OIDC", raising=False)
+    for name in ("ARM_USE_OIDC", "GITHUB_RUN_ID", "BUILD_BUILDID"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ARM_SUBSCRIPTION_ID", "s")
 
     def run(*words: str) -> int:
@@ -96,6 +98,76 @@ def test_all_goes_in_an_order_that_works(teardown: Teardown, tool: str, recorded
     assert len(done) == len(expected), done
     for line, beginning in zip(done, expected, strict=True):
         assert line.startswith(beginning)
+
+
+# Which run comes after which.
+
+NOTED = "mlops-last-apply"
+
+
+def as_run(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """What follows is done by a run of this number."""
+    monkeypatch.setenv("GITHUB_SERVER_URL", "https://server/")
+    monkeypatch.setenv("GITHUB_RUN_ID", str(number))
+
+
+def test_what_waited_when_an_environment_was_deleted_builds_nothing_afterwards(
+    teardown: Teardown,
+    recorded: Recorded,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    as_run(monkeypatch, 10)
+    assert teardown(*AGREED) == 0
+    tag, *others = changes(recorded)
+    assert tag.startswith(f"tag update --resource-id {IDENTITY} --operation Merge --tags {NOTED}=https://server/#10 ")
+    assert others[0].startswith(ENDPOINTS[0])
+    assert "warning" not in capsys.readouterr().err
+    key, _, value = tag.split()[7].partition("=")
+    recorded.answers["az identity show"] = HEALTHY["az identity show"] | {"tags": {key: value}}
+    recorded.answers["az resource show --resource-group rg-dev --name mlw-dev"] = None
+    recorded.log.clear()
+    as_run(monkeypatch, 9)
+    assert recorded.run("provision", "--environment", "dev") == 1
+    assert capsys.readouterr().err.startswith("error: run 10 is newer than this one, 9, and has changed dev or begun")
+    assert changes(recorded) == []
+
+
+def test_an_older_run_deletes_nothing_that_a_newer_one_has_built(
+    teardown: Teardown, recorded: Recorded, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded.answers["az identity show"] = HEALTHY["az identity show"] | {"tags": {NOTED: "https://server/#10"}}
+    as_run(monkeypatch, 9)
+    assert teardown(*AGREED) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: run 10 is newer than this one, 9, and has changed dev or begun to: nothing was")
+    assert error.count("\n") == 1
+    assert changes(recorded) == []
+    assert teardown("--dry-run") == 0
+    as_run(monkeypatch, 10)
+    assert teardown(*AGREED) == 0  # what failed half-way, again
+
+
+def test_a_run_that_was_not_confirmed_is_not_noted(
+    teardown: Teardown, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_run(monkeypatch, 10)
+    assert teardown("--yes", "--confirm", "other") == 1
+    assert changes(recorded) == []
+
+
+def test_a_run_that_may_not_note_itself_deletes_all_and_says_so(
+    teardown: Teardown,
+    tool: str,
+    recorded: Recorded,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    recorded.answers["az tag update"] = Refusal("(ScopeLocked) The scope '/x' cannot perform write operation.")
+    as_run(monkeypatch, 10)
+    assert teardown(*AGREED) == 0
+    assert recorded.ran(BY_TOOL[tool][-1])
+    assert "it is not noted that this run has changed dev, so an older one" in capsys.readouterr().err
 
 
 def test_before_the_question_it_shows_what_goes_and_what_stays(

@@ -437,11 +437,11 @@ BUGS = {
         "where there is a token",
     ),
     "an older run builds over a newer one": Bug(
-        "infrastructure.order", "if is_newer(last, run):", "if False:", "went back from change", "github"
+        "subscription.order", "if is_newer(last, run):", "if False:", "went back from change", "github"
     ),
     # The pipelines of Azure DevOps that do.
     "a run that builds is not noted": Bug(
-        "infrastructure.order", "if last != run:", "if False:", "went back from change", "azure-devops"
+        "subscription.order", "if last != run:", "if False:", "went back from change", "azure-devops"
     ),
     "a stage applies what was only planned": Bug(
         "pipelines/infrastructure.yml",

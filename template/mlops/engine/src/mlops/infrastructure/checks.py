@@ -10,6 +10,7 @@ from mlops.infrastructure.workspace import has_key, purge_command
 from mlops.shell import quoted
 from mlops.subscription import account as azure
 from mlops.subscription.checks import Context, Finding, error, ok, overlap, warning
+from mlops.subscription.checks.rights import Granted
 
 VAULTS_VERSION = "api-version=2023-07-01"
 AZURES_ADDRESSES = 5  # of each range of a subnet
@@ -61,6 +62,29 @@ def _deleted_vault(context: Context, name: str) -> Finding | None:
         f"{name} is held by a deleted vault of another resource group",
         f"write another names.key_vault into {context.file}, or `az keyvault purge --name {name}`",
     )
+
+
+def order_of_runs(context: Context, scope: str) -> Iterator[Finding]:
+    """Look whether the workflows' identity may tag itself, by which a run that is approved late is known to be older.
+
+    Args:
+        context: The environment.
+        scope: Where it builds: that it may not do so there is the finding of another check.
+    """
+    identity, builds, name = context.deployer, ("Owner", "Contributor"), context.config.deployer.identity
+    if identity is None or not (granted := Granted(context, identity["principalId"])).at(scope, *builds):
+        return
+    own, late = identity["id"], "so that an older run which is approved late would go through"
+    # Tag Contributor alone does not see the identity.
+    tags = granted.at(own, *builds) or (granted.at(own, "Tag Contributor") and granted.at(own, "Reader"))
+    grant = f"`az role assignment create --assignee-object-id {identity['principalId']} --assignee-principal-type"
+    remedy = f"{grant} ServicePrincipal --scope {own} --role ROLE`, with the roles Reader and Tag Contributor"
+    yield from granted.findings(name, [] if tags else [f"the right to tag itself, {late}"], warning, remedy)
+    for lock in context.az("lock", "list") or []:
+        place = lock["id"].casefold().partition("/providers/microsoft.authorization/locks/")[0]
+        if lock.get("level") == "ReadOnly" and f"{own.casefold()}/".startswith(f"{place}/"):
+            text = f"{name}: the read-only lock {lock['name']} keeps it from tagging itself, {late}"
+            yield warning(text, f"lock less, or `az lock delete --ids {lock['id']}`")
 
 
 def deleted_workspace(context: Context) -> Iterator[Finding]:

@@ -3,7 +3,8 @@
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,20 +13,19 @@ from mlops import definitions
 from mlops.config import EnvironmentConfig
 from mlops.errors import CommandError, UserError
 from mlops.infrastructure import checks, preview
-from mlops.infrastructure.order import take_turn, take_turn_late
 from mlops.infrastructure.workspace import (
     ENDPOINT_PROVIDERS,
     check_workspace,
     provisioning_remedy,
     workflows_principal,
 )
-from mlops.outputs import annotate
 from mlops.project import Project, load_yaml
 from mlops.subscription.account import NO_RIGHT
 from mlops.subscription.checks import Check, Context, machines, rights
 from mlops.subscription.checks.rights import Granted
 from mlops.subscription.checks.tools import Tool
 from mlops.subscription.choices import WORKFLOWS, Action
+from mlops.subscription.order import turn
 from mlops.subscription.steps import (
     PAUSE_SECONDS,
     Cloud,
@@ -71,12 +71,18 @@ class Provisioned(ABC):
             deployer = workflows_principal(self.project, config, dry_run=dry_run)
         if action in ("plan", "apply") and not dry_run:
             check_workspace(self.project, config)
-        unnoted = take_turn(self.project, config) if action == "apply" and not dry_run else ""
+        run = partial(self.run, config, action, dry_run=dry_run, deployer=deployer, confirm=confirm)
+        # `mlops teardown` deletes more than this does, so it takes the turn itself.
+        changes = action == "apply" and not dry_run
+        with turn(self.project, config, "provision") if changes else nullcontext():
+            return self._repeat(run, config, retry_minutes)
+
+    def _repeat(self, run: Callable[[], str], config: EnvironmentConfig, retry_minutes: int) -> str:
+        """Run the tool, and again while a right that was granted just now has not taken effect."""
         waited = 0
         while True:
             try:
-                text = self.run(config, action, dry_run=dry_run, deployer=deployer, confirm=confirm)
-                break
+                return run()
             except CommandError as error:
                 minutes = retry_minutes if re.search(NO_RIGHT, error.output) else 0
                 if re.search(NO_OWN_RIGHT, error.output):
@@ -87,17 +93,6 @@ class Provisioned(ABC):
                 print(f"A right is missing: new ones need some minutes, {minutes} at most.", flush=True)
             waited += PAUSE_SECONDS
             time.sleep(PAUSE_SECONDS)
-        # The rights of an identity that is new have taken effect by now.
-        if unnoted and (reason := take_turn_late(self.project, config)):
-            identity = config.deployer.identity
-            annotate(
-                "warning",
-                "mlops provision",
-                f"it is not noted that this run was applied, so an older one that is approved late would be, too: let "
-                f"{identity} tag itself (`uv run mlops bootstrap --environment {config.environment}` makes it, with "
-                f"the role Contributor); {reason}",
-            )
-        return text
 
     def remedy(self, error: CommandError, config: EnvironmentConfig) -> UserError | None:
         """Return the one line that helps, or None when the error has no known remedy."""
@@ -182,6 +177,7 @@ class Provisioned(ABC):
             ),
             "workflows' rights": partial(rights.workflow_rights, missing=self.missing_workflow_rights),
             "rights to plan": partial(rights.workflow_rights, missing=self.missing_reader_rights, reads=True),
+            "order of runs": lambda context: checks.order_of_runs(context, self.scope(context)),
             "region": machines.region,
             "machine sizes": machines.sizes,
             "quota": machines.quota,

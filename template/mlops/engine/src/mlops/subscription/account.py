@@ -28,6 +28,7 @@ ROLES = {
     "Storage Blob Data Owner": "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
     "Storage Blob Data Reader": "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1",
     "Storage File Data Privileged Contributor": "69566ab7-960f-475b-8e7c-b3118f30c6bd",
+    "Tag Contributor": "4a9ae827-6dc8-4573-8ac7-8239d42aa03f",
     "User Access Administrator": "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9",
 }
 """Ids of the built-in roles that `bootstrap` grants and `doctor` looks for: Azure renames roles now and then."""

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from mlops.shell import Shell
 from mlops.subscription import account as azure
 from mlops.subscription.account import LOCK, REMEDIES, find
 from mlops.subscription.choices import Infrastructure
+from mlops.subscription.order import turn
 from mlops.subscription.registry import delete_locks, delete_registry
 
 TAG = ("managed_by", "mlops-template")
@@ -56,7 +58,7 @@ def remove(
 
     Raises:
         UserError: The workspace is not the project's own, its group holds what this project did not make, or another
-            environment reads the registry in it.
+            environment reads the registry in it, or a newer run has changed the environment.
     """
     if not infrastructure.provisions:
         raise UserError(
@@ -75,20 +77,22 @@ def remove(
         _refuse(shell, config.registry_group, registry)
         _refuse_while_read(shell, project, config, [*resources, *registry])
         agree()
-    if session:
-        verbs.teardown(session)
-    shell = Shell(project.root, dry_run, REMEDIES)
-    if any(resource.kind == REGISTRY for resource in resources):
-        delete_locks(shell, config.names.resource_group, REGISTRY)
-    for resource in resources:
-        # Terraform knows nothing of these, and deletes no group that still holds something.
-        if resource.added_by_azure or (resource.kind == REGISTRY and "model-registry" not in project.add_ons):
-            shell.run("az", "resource", "delete", "--ids", resource.id)
-    if found is not None or registry or dry_run:
-        infrastructure.provision(config, "destroy", dry_run=dry_run)
-    if registry and not config.builds_registry_apart:  # a promotion created it
-        delete_registry(shell, config)
-    _purge_vault(shell, config)
+    # An older run that waits for its approval must not build again, nor this one delete what a newer one has built.
+    with nullcontext() if dry_run else turn(project, config, "teardown"):
+        if session:
+            verbs.teardown(session)
+        shell = Shell(project.root, dry_run, REMEDIES)
+        if any(resource.kind == REGISTRY for resource in resources):
+            delete_locks(shell, config.names.resource_group, REGISTRY)
+        for resource in resources:
+            # Terraform knows nothing of these, and deletes no group that still holds something.
+            if resource.added_by_azure or (resource.kind == REGISTRY and "model-registry" not in project.add_ons):
+                shell.run("az", "resource", "delete", "--ids", resource.id)
+        if found is not None or registry or dry_run:
+            infrastructure.provision(config, "destroy", dry_run=dry_run)
+        if registry and not config.builds_registry_apart:  # a promotion created it
+            delete_registry(shell, config)
+        _purge_vault(shell, config)
     again = f"`uv run mlops provision --environment {config.environment}` builds it again."
     end = f"{config.environment} is gone. {again}"
     print(f"# {config.environment} will be gone. {again}" if dry_run else end, flush=True)

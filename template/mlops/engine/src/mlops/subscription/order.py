@@ -1,15 +1,17 @@
 """Which run of the pipelines was the last to change an environment's resources, so that no older one comes after it.
 
-A run may wait for its approval while a newer one is applied, and a person may run all jobs of an old run again: both
-have the code of their own commit. The last run is noted in a tag of the identity that the environment's workflows sign
-in with. `mlops bootstrap` made that, so neither Terraform nor Bicep takes the tag away.
+A run may wait for its approval while a newer one builds or deletes, and a person may run all jobs of an old run again:
+both have the code of their own commit. The last run is noted in a tag of the identity that the environment's workflows
+sign in with. `mlops bootstrap` made that, so neither Terraform nor Bicep takes the tag away, and a teardown leaves it.
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from mlops.config import EnvironmentConfig
 from mlops.errors import CommandError, UserError
-from mlops.outputs import is_newer, run_key
+from mlops.outputs import annotate, is_newer, run_key
 from mlops.project import Project
 from mlops.shell import Shell
 from mlops.subscription import account as azure
@@ -29,16 +31,31 @@ class OlderRunError(UserError):
         self.newer = newer
 
 
-def take_turn(project: Project, config: EnvironmentConfig) -> str:
-    """Note that this run changes the environment's resources; what a person does at a terminal is no run.
+@contextmanager
+def turn(project: Project, config: EnvironmentConfig, verb: str) -> Iterator[None]:
+    """Note that this run changes the environment's resources, before it does; warn afterwards if that failed.
 
-    Returns:
-        Why it could not be noted: there is no such identity, or the run may not read or tag it.
+    What a person does at a terminal is no run.
 
     Raises:
         OlderRunError: A newer run has changed them already, wholly or in part.
         CommandError: Azure does not say which run was the last, for another reason than a missing right.
     """
+    unnoted = _note(project, config)
+    yield
+    # The rights of an identity that is new have taken effect by now.
+    if unnoted and (reason := _note_late(project, config)):
+        environment, identity = config.environment, config.deployer.identity
+        annotate(
+            "warning",
+            f"mlops {verb}",
+            f"it is not noted that this run has changed {environment}, so an older one that is approved late would, "
+            f"too: let {identity} tag itself, as `uv run mlops doctor --environment {environment}` says; {reason}",
+        )
+
+
+def _note(project: Project, config: EnvironmentConfig) -> str:
+    """Note this run; return why that is impossible: there is no such identity, or the run may not read or tag it."""
     if not (run := run_key()):
         return ""
     shell = Shell(project.root, remedies=azure.REMEDIES, quiet=True)
@@ -66,10 +83,10 @@ def take_turn(project: Project, config: EnvironmentConfig) -> str:
     return ""
 
 
-def take_turn_late(project: Project, config: EnvironmentConfig) -> str:
+def _note_late(project: Project, config: EnvironmentConfig) -> str:
     """Note this run after it has changed the resources, as far as that is possible; return why it could not be."""
     try:
-        return take_turn(project, config)
+        return _note(project, config)
     except OlderRunError as error:
         return error.newer
     except CommandError as error:
