@@ -377,6 +377,24 @@ FILES: dict[str, Messy] = {
         {"fee": {"type": "number", "na_values": ["CHF"]}},
         words=["row 1 has times, CHF in place of numbers"],
     ),
+    "units in the second of two files": Messy(
+        {
+            "a.csv": text(ROWS[:150]),
+            "b.csv": text([dict.fromkeys(ROWS[0], "") | {"calls per month": "times", "fee": "CHF"}, *ROWS[150:]]),
+        },
+        {"fee": {"type": "number", "na_values": ["CHF"]}},
+        words=["b.csv: line 2 has times, CHF in place of numbers: if these are units, delete that line of the file"],
+        silent=["a.csv: line"],
+    ),
+    "units in each of two files below a title": Messy(
+        {
+            name: "Customers\n\n"
+            + text([dict.fromkeys(ROWS[0], "") | {"calls per month": "times", "fee": unit}, *rows])
+            for name, unit, rows in (("a.csv", "CHF", ROWS[:150]), ("b.csv", "EUR", ROWS[150:]))
+        },
+        {"fee": {"type": "number", "na_values": ["CHF", "EUR"]}},
+        words=["a.csv: line 4 has times, CHF in place of", "b.csv: line 4 has times, EUR in place of"],
+    ),
     "a column with numbers and no name": Messy(
         {"churn.csv": between("", lambda number: number % 9 + 1)},
         {"calls per month": {"type": "integer"}},

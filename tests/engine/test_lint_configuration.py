@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import time
 from typing import Any
 
 import pytest
@@ -28,6 +29,24 @@ def lines(project: Project) -> list[str]:
 
 def test_the_small_project_has_no_finding(project: Project) -> None:
     assert lines(project) == []
+
+
+def wait_for_the_other_process(project: Project) -> list[Finding]:
+    """Find nothing, as soon as the other process goes on."""
+    end = time.monotonic() + 60
+    while not (project.root / "meanwhile").exists():
+        if time.monotonic() > end:
+            return [Finding(project.root, "", "the other process has only waited")]
+        time.sleep(0.01)
+    return []
+
+
+def test_a_run_prepares_itself_while_another_process_checks_the_definitions(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlops.lint._other_findings", wait_for_the_other_process)
+    found = lint(project, parallel=True, meanwhile=(project.root / "meanwhile").touch)
+    assert "the other process has only waited" not in [finding.message for finding in found]
 
 
 # The environments.

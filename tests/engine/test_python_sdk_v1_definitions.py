@@ -404,6 +404,28 @@ def test_a_step_gets_the_package_and_its_settings_and_nothing_else(shipped: Proj
     assert f"{package}report/page.html" in files
 
 
+@pytest.mark.parametrize("ignored", ["", ".ipynb_checkpoints\n.DS_Store\n"])
+def test_files_of_an_editor_are_neither_sent_nor_missed(ignored: str, shipped: Project) -> None:
+    package = shipped.root / "data-science" / "src" / shipped.package
+    strangers = [package / name for name in (".DS_Store", ".ipynb_checkpoints/train.py", "x.egg-info/PKG-INFO")]
+    file = shipped.root / ".amlignore"
+    before = file.read_text(encoding="utf-8")
+    try:
+        for stranger in strangers:
+            stranger.parent.mkdir(exist_ok=True)
+            stranger.write_text("", encoding="utf-8")
+        assert not {*strangers} & {*snapshot(shipped.root)}
+        # As a team may have it from before.
+        file.write_text(before.replace(".*\n", ignored).replace("*.egg-info\n", ""), encoding="utf-8")
+        assert lint(shipped) == []
+    finally:
+        file.write_text(before, encoding="utf-8")
+        for stranger in strangers:
+            stranger.unlink()
+            if stranger.parent != package:
+                stranger.parent.rmdir()
+
+
 def training_hash(project: Project) -> str:
     """The fingerprint of the training pipeline."""
     data = dict.fromkeys(("training_dataset", "production_dataset"))

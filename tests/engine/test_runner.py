@@ -4,10 +4,12 @@ import logging
 import os
 import shutil
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
+from mlflow.utils import requirements_utils
 
 from mlops.errors import UserError
 from mlops.local import runner
@@ -392,3 +394,25 @@ def test_a_step_may_import_ipython_though_mlflow_does_not(folder: Path, monkeypa
         "assert IPython.InteractiveShell\n" + COPY_STEP
     )
     assert read(run(folder, document(first=job(COPY, FIRST))), "first") == "hello "
+
+
+def test_mlflow_compares_versions_and_does_not_look_through_all_that_is_installed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def search() -> None:
+        pytest.fail("it looks through all that is installed")
+
+    before = requirements_utils._init_packages_to_modules_map
+    monkeypatch.setattr(requirements_utils.importlib_metadata, "packages_distributions", search)
+    monkeypatch.setattr(requirements_utils, "_MODULES_TO_PACKAGES", None)
+    (folder / "co de" / "compare.py").write_text(
+        "import sys\n"
+        "from mlflow.utils.requirements_utils import _check_requirement_satisfied as check\n"
+        "found = [str(check(line)) for line in ('mlflow', 'mlflow==0.1', 'no-such-package==1')]\n"
+        "open(sys.argv[1] + '/out.txt', 'w').write(' '.join(found))\n"
+    )
+    compare = job("python compare.py ${{outputs.out}} ${{inputs.source}}", FIRST)
+    found = read(run(folder, document(compare=compare)), "compare")
+    old = f"mlflow (current: {metadata.version('mlflow')}, required: mlflow==0.1)"
+    assert found == f"None {old} no-such-package (current: uninstalled, required: no-such-package==1)"
+    assert requirements_utils._init_packages_to_modules_map is before

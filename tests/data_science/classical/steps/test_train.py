@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import zipfile
 
 import mlflow
 import pandas as pd
@@ -31,6 +32,11 @@ def test_the_model_folder_needs_no_pickle_and_pins_what_it_needs(trained):
     requirements = (trained.model / "requirements.txt").read_text(encoding="utf-8").split()
     assert {line.split("==")[0] for line in requirements} >= {"mlflow-skinny", "scikit-learn", "skops"}
     assert all("==" in line for line in requirements)
+
+
+def test_the_model_has_no_line_breaks_which_take_longer_to_write_than_all_else(trained):
+    with zipfile.ZipFile(trained.model / "model.skops") as file:
+        assert b"\n" not in file.read("schema.json")
 
 
 def test_parameters_and_metrics_are_logged_and_no_model_is_uploaded(trained):

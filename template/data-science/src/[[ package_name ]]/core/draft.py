@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,8 @@ class _Data:
     input: str | None = None
     others: tuple[str, ...] = ()
     unnamed: tuple[str, ...] = ()
+    rows: Mapping[Path, int] = field(default_factory=dict)
+    """How many rows are of each table, in their order; nothing where examples are files of their own."""
 
 
 def draft(
@@ -182,8 +184,9 @@ def _read(modality: Modality, paths: Sequence[Path], target: str | None, encodin
         raise StepError(f"{files[0]}: a table alone has no {wanted}s: give the folder that it is in with them")
     new_table_file.refuse_others(files, paths)
     written = new_table_file.written_as(files, encoding)
-    frame = tables.joined({file: tables.read(file, new_table_file.schema_of(written)) for file in files})
-    unnamed = tuple(new_table_file.columns_without_name(files, written))
+    frames = {file: tables.read(file, new_table_file.schema_of(written)) for file in files}
+    frame, rows = tables.joined(frames), {file: len(each) for file, each in frames.items()}
+    unnamed = tuple(new_table_file.columns_without_name(files, written, named=len(files) > 1))
     chosen = None
     if wanted is not None:
         chosen = wanted if wanted in frame else _input_in(frame, wanted, files[0])
@@ -192,7 +195,8 @@ def _read(modality: Modality, paths: Sequence[Path], target: str | None, encodin
             frame = frame.rename(columns={chosen: wanted})
     about = new_table_file.about(files, len(frame), frame.shape[1], written)
     others = passed_over(folder, table_file.SUFFIXES) if folder else []
-    return _Data(frame, written, new_table_file.places(files), about, wanted, tuple(others), unnamed)
+    places = new_table_file.places(files)
+    return _Data(frame, written, places, about, wanted, tuple(others), unnamed, rows if wanted is None else {})
 
 
 def _plain_name(name: str) -> str:
@@ -257,16 +261,7 @@ def _read_examples(
         archives = [path for path in paths if path.is_file() and path.suffix.lower() in modality.suffixes]
         if len(paths) != 1 or not archives:
             raise StepError(f"{paths[0]}: give one folder, or one archive, in which all examples and their table are")
-    written = (
-        new_table_file.written_as(new_table_file.tables_below(folder), encoding)
-        if folder and new_table_file.tables_below(folder)
-        else {}
-    )
-    if folder and new_table_file.tables_below(folder):
-        first = new_table_file.tables_below(folder)[0]
-        found = tables.read(first, new_table_file.schema_of(written))
-        if wanted not in found:
-            written["rename"] = {_input_in(found, wanted, first): wanted}
+    written, unnamed = _labels_beside(modality, folder or paths[0], encoding, wanted)
     label = target or "label"
     known = new_table_file.schema_of(written, label, {wanted: Column(wanted, "text"), label: Column(label, "category")})
     if folder is not None:
@@ -284,8 +279,31 @@ def _read_examples(
     hidden = [name for name in frame.columns if str(name).startswith("_")]
     frame = frame.drop(columns=hidden)
     about = f"{paths[0].name}: {len(frame):,} {wanted}s, {frame.shape[1]} columns"
-    unnamed = new_table_file.columns_without_name(new_table_file.tables_below(folder), written) if folder else ()
-    return _Data(frame, written, places, about, wanted, unnamed=tuple(unnamed))
+    return _Data(frame, written, places, about, wanted, unnamed=unnamed)
+
+
+def _labels_beside(
+    modality: Modality, given: Path, encoding: str | None, wanted: str
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return how the tables with the labels of examples are written, and what to do about columns without a name.
+
+    They are in the folder of the examples, or in the archive that these are in.
+    """
+    folder = given if given.is_dir() else given.parent
+    files = new_table_file.tables_below(given) if given.is_dir() else []
+    with tempfile.TemporaryDirectory() as temporary:
+        if not {*table_file.SUFFIXES} & {*modality.suffixes}:  # else a table has examples of its own, and no labels
+            files += new_table_file.unpacked(given, folder, Path(temporary))
+        if not files:
+            return {}, ()
+        try:
+            written = new_table_file.written_as(files, encoding)
+            found = tables.read(files[0], new_table_file.schema_of(written))
+            if wanted not in found:
+                written["rename"] = {_input_in(found, wanted, files[0]): wanted}
+            return written, tuple(new_table_file.columns_without_name(files, written, named=True))
+        except StepError as error:
+            raise StepError(str(error).replace(temporary, str(folder))) from error
 
 
 # --- target and task
@@ -492,27 +510,28 @@ def _are_times(each: Guess) -> bool:
 
 
 def _units_below_the_header(data: _Data, guesses: Mapping[str, Guess]) -> Iterator[str]:
-    """Yield what to do about first rows that have words, such as units, in place of all numbers."""
+    """Yield for each file what to do about first rows that have words, such as units, in place of all numbers."""
     numbers = {name: each for name, each in guesses.items() if each.is_number}
-    if data.input is not None:
-        return
-    found: list[str] = []
-    file, rows = next(iter(data.places)), min(_MOST_LINES_OF_UNITS, len(data.frame))
-    for row, place in enumerate(new_table_file.first_lines(file, data.files, rows)):
-        if not all(pd.isna(each.values[row]) for each in numbers.values()):
-            break
-        given = {name: conversion.label(data.frame[name].iloc[row]) for name in numbers}
-        words = [word for name, word in given.items() if word in numbers[name].entry.get("na_values", ())]
-        if len(words) < 2:
-            break
-        found.append(f"{place} has {', '.join(words)}")
-    if found:
-        where = f"{file.name}: " if len(data.places) > 1 else ""
-        them = "that line" if len(found) == 1 else "these lines"
-        yield (
-            f"{where}{' and '.join(found)} in place of numbers: if these are units, delete {them} of the file and "
-            "repeat this"
-        )
+    first = 0
+    for file, count in data.rows.items():
+        found: list[str] = []
+        places = new_table_file.first_lines(file, data.files, min(_MOST_LINES_OF_UNITS, count))
+        for row, place in enumerate(places, first):
+            if not all(pd.isna(each.values[row]) for each in numbers.values()):
+                break
+            given = {name: conversion.label(data.frame[name].iloc[row]) for name in numbers}
+            words = [word for name, word in given.items() if word in numbers[name].entry.get("na_values", ())]
+            if len(words) < 2:
+                break
+            found.append(f"{place} has {', '.join(words)}")
+        first += count
+        if found:
+            where = f"{file.name}: " if len(data.rows) > 1 else ""
+            them = "that line" if len(found) == 1 else "these lines"
+            yield (
+                f"{where}{' and '.join(found)} in place of numbers: if these are units, delete {them} of the file and "
+                "repeat this"
+            )
 
 
 def _dated(each: Guess, guesses: Mapping[str, Guess]) -> Guess:

@@ -7,9 +7,11 @@ import codecs
 import csv
 import io
 import itertools
+import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from contextlib import suppress
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from .. import table_file
@@ -28,6 +30,7 @@ _REMEDIES = {
         (".feather", ".arrow", ".avro", ".orc", ".sas7bdat", ".sav", ".dta", ".rds", ".pkl"), "write it as parquet"
     ),
 }
+_ARCHIVE = ".zip"
 _UTF_8 = "utf-8"
 # Without a mark, in the order in which they are tried: texts of the west that Windows and spreadsheets write.
 _WESTERN = "cp1252"
@@ -39,7 +42,7 @@ _LINES, _MOST_ABOVE = 200, 20
 _YEARS = range(1900, 2101)
 
 
-def is_table(path: Path) -> bool:
+def is_table(path: PurePath) -> bool:
     """Return whether a file is a table by its name."""
     return path.suffix.lower() in SUFFIXES
 
@@ -155,13 +158,39 @@ def _rows_above(rows: list[list[str]]) -> int:
     return above if above < len(rows) else 0
 
 
-def columns_without_name(files: Sequence[Path], written: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what to do about each column that has values and no name, and is not the number of the row."""
+def unpacked(given: Path, folder: Path, copies: Path) -> list[Path]:
+    """Copy the tables in archives, and return the copies; a name below `copies` is that below `folder`.
+
+    Who reads an archive later says what is wrong with it; here such a one is passed over.
+
+    Args:
+        given: an archive, or a folder with archives in it.
+        folder: the folder of the archives, or one above.
+        copies: where the copies go.
+    """
+    found = []
+    for archive in data_files(given, [_ARCHIVE]) if given.is_dir() else [given]:
+        with suppress(zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError), zipfile.ZipFile(archive) as file:
+            place = copies / archive.relative_to(folder)
+            for name in filter(is_table, map(PurePosixPath, sorted(file.namelist()))):
+                if not any(part[0] == "." or part == "__MACOSX" for part in name.parts):  # what macOS adds
+                    found.append(Path(file.extract(str(name), place)))
+    return found
+
+
+def columns_without_name(files: Sequence[Path], written: Mapping[str, Any], *, named: bool) -> Iterator[str]:
+    """Yield what to do about each column that has values and no name, and is not the number of the row.
+
+    Args:
+        files: the tables.
+        written: how they are written.
+        named: whether their names are said, too.
+    """
     for file in filter(_is_csv, files):
         for number, values in table_file.unnamed(file, written).items():
             count = sum(map(bool, values.str.strip()))
             if count and not _are_row_numbers(list(values)):
-                place = f"column {number}" if len(files) == 1 else f"{file.name}: column {number}"
+                place = f"{file.name}: column {number}" if named else f"column {number}"
                 yield f"{place} has no name and {count:,} values; it is left out: name it in the header"
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike
@@ -113,6 +114,7 @@ def _cut(label: str, length: int, tail: int) -> str:
 
 
 def _svg(figure: Figure, name: str, alt: str) -> str:
+    _lay_out(figure)
     buffer = io.StringIO()
     # The salt makes the ids of the parts stable, and different from those of the other charts on the page.
     with matplotlib.rc_context({"svg.hashsalt": name}):
@@ -131,6 +133,14 @@ def _svg(figure: Figure, name: str, alt: str) -> str:
     for colour, variable in _VARIABLES.items():
         drawing = drawing.replace(colour, f"var(--{variable})")
     return drawing
+
+
+def _lay_out(figure: Figure) -> None:
+    """Find the places of all parts; savefig would draw the whole chart for that, and then once more."""
+    figure.set_dpi(FigureCanvasSVG(figure).fixed_dpi)
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+        figure.set_layout_engine(None)
 
 
 def predicted_against_actual(actual: ArrayLike, predicted: ArrayLike, unit: str, alt: str, seed: int = 0) -> str:

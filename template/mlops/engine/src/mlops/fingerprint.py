@@ -73,7 +73,7 @@ def _files(root: Path) -> Iterator[tuple[str, bytes]]:
     """Give the files of a folder that go to Azure, by their POSIX paths; of text with the ends of lines of Git."""
     for path in root.rglob("*"):
         name = path.relative_to(root)
-        if path.is_file() and not _is_ignored(name):
+        if path.is_file() and not is_ignored(name):
             yield name.as_posix(), _with_ends_of_git(path.read_bytes())
 
 
@@ -81,7 +81,7 @@ def _with_ends_of_git(data: bytes) -> bytes:
     return data if b"\0" in data else data.replace(b"\r\n", b"\n")
 
 
-def _is_ignored(name: PurePath) -> bool:
+def is_ignored(name: PurePath) -> bool:
     """Return whether a file is none of the project's, but of Python's, an editor's or an installation's."""
     hidden = any(part.startswith(".") or part == "__pycache__" or part.endswith(".egg-info") for part in name.parts)
     return hidden or name.suffix == ".pyc"

@@ -29,13 +29,14 @@ _CHECKS: dict[Version, Callable[[Project], list[Finding]]] = {
 }
 
 
-def lint(project: Project, *, parallel: bool = False) -> list[Finding]:
+def lint(project: Project, *, parallel: bool = False, meanwhile: Callable[[], object] | None = None) -> list[Finding]:
     """Check the project's configuration and all its Azure ML definitions.
 
     Args:
         project: The project.
         parallel: Whether the definitions are checked in a process of their own, while this one checks the settings:
             azure-ai-ml and the libraries of the project's code take seconds each to import.
+        meanwhile: What this process does while it would only wait for the other one.
 
     Returns:
         The findings, whose paths start at the project's root.
@@ -47,11 +48,13 @@ def lint(project: Project, *, parallel: bool = False) -> list[Finding]:
     if conflicts := configuration.conflict_findings(project):
         return sorted(relative(finding, project) for finding in conflicts)
     with _elsewhere(parallel) as run:
-        pending = run(_other_findings, project)
+        others = run(_other_findings, project)
         settings, sweep = configuration.settings_results(project)
-        found = pending() + settings
-        if sweep and not found:
-            found = run(_SWEEPS[project.version], project, sweep)()
+        of_sweep = run(_SWEEPS[project.version], project, sweep) if sweep and not settings else list
+        if meanwhile:
+            meanwhile()
+        # A search is worth a look only where all else is right.
+        found = others() + settings or of_sweep()
     return sorted({relative(finding, project) for finding in found})
 
 

@@ -18,6 +18,7 @@ from mlops.definitions.python_sdk_v1 import (
 )
 from mlops.definitions.python_sdk_v2 import TUNING
 from mlops.errors import UserError
+from mlops.fingerprint import is_ignored
 from mlops.lint import graph, tuning
 from mlops.lint.checks import lint_documents
 from mlops.lint.documents import Catalogue
@@ -77,7 +78,7 @@ def _pipeline_findings(project: Project, function: str, *arguments: object) -> I
             if is_path and not (Path(step._source_directory) / word).exists():
                 yield document.finding(f"jobs.{step.name}.command", f"no such file: {word}")
     package = project.root / "data-science" / "src" / project.package
-    modules = [file for file in package.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
+    modules = [file for file in package.rglob("*") if file.is_file() and not is_ignored(file.relative_to(package))]
     roots = {Path(step._source_directory) for step in steps}
     uploaded = {root: set(snapshot(root)) for root in roots if root.is_dir()}
     for step in steps:

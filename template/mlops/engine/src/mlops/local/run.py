@@ -38,6 +38,7 @@ from mlops.local.store import (
     STORE,
     end_runs,
     held,
+    import_store,
     prepare,
     quiet,
     readable,
@@ -202,7 +203,7 @@ def check(project: Project) -> None:
     # Libraries make hundreds of thousands of objects when they are imported, and leave hardly a cycle among them.
     gc.disable()
     try:
-        findings = lint(project, parallel=True)
+        findings = lint(project, parallel=True, meanwhile=import_store)
     finally:
         gc.freeze()
         gc.enable()

@@ -28,6 +28,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from textwrap import shorten
 from types import ModuleType
+from typing import Any
 
 from mlops.errors import UserError
 from mlops.local.failures import database_failure
@@ -451,6 +452,25 @@ def _no_notebook() -> Iterator[None]:
             del sys.modules["IPython"]
 
 
+@contextlib.contextmanager
+def without_search_of_packages() -> Iterator[None]:
+    """Let MLflow compare the versions of packages without looking through the files of all that are installed.
+
+    It does so to save a model and to load one, for the sake of packages whose metadata are lacking.
+    """
+    versions: Any = sys.modules.get("mlflow.utils.requirements_utils")
+    search = getattr(versions, "_init_packages_to_modules_map", None)
+    if search is None:
+        yield
+        return
+    before = versions._PACKAGES_TO_MODULES
+    versions._init_packages_to_modules_map, versions._PACKAGES_TO_MODULES = (lambda: None), {}
+    try:
+        yield
+    finally:
+        versions._init_packages_to_modules_map, versions._PACKAGES_TO_MODULES = search, before
+
+
 def _run_here(arguments: list[str], cwd: Path, environment: Mapping[str, str], log: Path, watch: _Watch) -> str:
     """Run `-m module ...` or `script.py ...` in this interpreter; return the last line that it printed."""
     with (
@@ -458,6 +478,7 @@ def _run_here(arguments: list[str], cwd: Path, environment: Mapping[str, str], l
         log.open("a", encoding="utf-8", buffering=1) as err,
         preserved_process(cwd),
         _no_notebook(),
+        without_search_of_packages(),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):

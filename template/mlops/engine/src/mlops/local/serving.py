@@ -31,7 +31,14 @@ from mlops.config import load_environment
 from mlops.errors import UserError, first_line
 from mlops.local import front
 from mlops.local.failures import explained, failure
-from mlops.local.runner import input_path, local_folder, local_variables, preserved_process, say
+from mlops.local.runner import (
+    input_path,
+    local_folder,
+    local_variables,
+    preserved_process,
+    say,
+    without_search_of_packages,
+)
 from mlops.local.store import STORE, check, quiet
 from mlops.pipeline import Pipeline
 from mlops.project import Project
@@ -341,7 +348,8 @@ def _create_app(script: Path, models: Path, log: Path) -> Any:
     load_logging_config(str(root), silent=True)
     ordinary_print = builtins.print
     try:
-        return create_app.create()
+        with without_search_of_packages():
+            return create_app.create()
     except SystemExit as stop:
         error = getattr(stop.__context__, "user_ex", stop.__context__)
         reason = (str(error).splitlines() or [""])[0]

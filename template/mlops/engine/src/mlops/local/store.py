@@ -1,5 +1,6 @@
 """The folder `.local`: one run at a time holds it, its database is whole, and what it lacks is one line."""
 
+import importlib
 import logging
 import os
 import shutil
@@ -154,6 +155,11 @@ def readable(local: Path) -> Iterator[None]:
             upgrade = f"`uv run mlflow db upgrade sqlite:///{store.as_posix()}` brings it up to date; keep a copy of it"
             raise UserError(f"{store} is of another version of MLflow: {upgrade}") from error
         raise UserError(unreadable(store, error)) from error
+
+
+def import_store() -> None:
+    """Import what MLflow reads and writes its database with, which takes most of a second."""
+    importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
 
 
 def prepare(local: Path) -> None:
