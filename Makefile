@@ -55,7 +55,7 @@ test: $(UV) lint  ## all tests that need no big download; `ONLY="project_type=cl
 $(PARTS:%=test-%) test-menu: test-%: $(UV)  ## one part of them: menu, workflows, infrastructure, engine, updates, tables, images or texts
 	$(UV) run pytest -n 3 -m "not big and not year and not failures" $(PART_$*)
 
-test-big: $(UV)  ## those that do: environments of their own, resolved afresh
+test-big: $(UV)  ## those that do: environments of their own, resolved afresh, and what is ours with the older libraries of Responsible AI
 	$(UV) run pytest -n 3 -m big $(call MARKED,big)
 
 year: $(UV)  ## a simulated year over the real verbs, in sequences of 30 events (`SEQUENCES=10000`), and errors that it must find

@@ -229,7 +229,7 @@ def less_work(answers: dict[str, str]) -> str:
     return FEW_EPOCHS if answers["project_type"] == "cv" and not RAI.items() <= answers.items() else ""
 
 
-FEW_EPOCHS = "training.hyperparameters.epochs=2 promotion.floor=0.05 promotion.beat_baselines=false"
+FEW_EPOCHS = "training.hyperparameters.epochs=1 promotion.floor=0.01 promotion.beat_baselines=false"
 
 
 @pytest.fixture(scope="session")
@@ -427,7 +427,11 @@ def test_bad_data_stops_the_loop_with_one_line_and_no_model(mistake: str, projec
 
 @pytest.mark.parametrize(
     ("setting", "words"),
-    [("promotion.floor=0.001", "floor"), ("promotion.metric_typo=1", "metric_typo")],
+    [
+        ("promotion.floor=0.001 promotion.beat_baselines=false training.hyperparameters.max_iter=5", "floor"),
+        ("promotion.metric_typo=1", "metric_typo"),
+    ],
+    ids=["floor", "metric_typo"],
 )
 def test_a_gate_that_is_not_met_registers_nothing(
     setting: str, words: str, project: Path, run_with_others: Run
