@@ -6,9 +6,7 @@ What is drafted is accepted, and `prep` reads it: what comes after it has the sa
 import importlib
 import os
 import random
-import re
 import shutil
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -64,22 +62,6 @@ def test_a_messy_file_becomes_a_schema_that_prep_reads_it_with(
     assert check(module(project, "modality").MODALITY, project.schema, project.settings) == []
     if name not in STOPPED:
         assert prepared(project, tmp_path) > 200
-
-
-def test_each_date_that_is_read_looks_like_its_form(project: Project) -> None:
-    """Of a text that looks otherwise it is not tried whether it is read."""
-    import pandas as pd
-
-    guesses, conversion = module(project, "core.guesses"), module(project, "conversion")
-    moments = [datetime(2013, 1, 2, 3, 4, 5), datetime(1999, 12, 31, 23, 59, 58), datetime(2024, 2, 29)]
-    forms = [f"{day}{time}" for day in guesses._DAYS for time in guesses._TIMES]
-    written = {moment.strftime(form) for moment in moments for form in ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", *forms)}
-    texts = sorted(written | {re.sub(r"\b0(\d)", r"\1", text).upper().replace(" ", "  ") for text in written})
-    for form in forms:
-        read = conversion.convert_column(pd.Series(texts), {"type": "date", "format": form}).values
-        known = [text for text, date in zip(texts, read, strict=True) if date]
-        assert len(known) >= 2 * len(moments)
-        assert [text for text in known if not guesses.looks(form).fullmatch(text)] == []
 
 
 def prepared(project: Project, folder: Path) -> int:
