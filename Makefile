@@ -30,6 +30,8 @@ PART_images := $(PROJECTS) -k "cv"
 PART_texts := $(PROJECTS) -k "nlp and not cv"
 PARTS := workflows infrastructure engine updates tables images texts
 OTHERS := $(filter tests/%,$(foreach part,$(PARTS),$(PART_$(part))))
+# The modules that have tests with a mark: to collect those of all modules takes each process seconds.
+MARKED = $(shell grep -l "mark\.$(1)\b" tests/test_*.py)
 PART_menu := $(filter-out $(OTHERS),$(sort $(wildcard tests/test_*.py)))
 
 .PHONY: demo project test $(PARTS:%=test-%) test-menu test-big test-year test-failures test-all year failures lint freshness idempotency benchmark benchmark-classical benchmark-cv benchmark-nlp clean
@@ -53,18 +55,18 @@ test: $(UV) lint  ## all tests that need no big download; `ONLY="project_type=cl
 $(PARTS:%=test-%) test-menu: test-%: $(UV)  ## one part of them: menu, workflows, infrastructure, engine, updates, tables, images or texts
 	$(UV) run pytest -n 3 -m "not big and not year and not failures" $(PART_$*)
 
-test-big: $(UV)  ## those that do: environments of their own, resolved afresh
-	$(UV) run pytest -n 3 -m big
+test-big: $(UV)  ## those that do: environments of their own, resolved afresh, and what is ours with the older libraries of Responsible AI
+	$(UV) run pytest -n 3 -m big $(call MARKED,big)
 
 year: $(UV)  ## a simulated year over the real verbs, in sequences of 30 events (`SEQUENCES=10000`), and errors that it must find
 	@mkdir -p .venvs
-	SEQUENCES=$(SEQUENCES) REPLAY="$(REPLAY)" $(UV) run pytest -m year
+	SEQUENCES=$(SEQUENCES) REPLAY="$(REPLAY)" $(UV) run pytest -m year $(call MARKED,year)
 	@cat .venvs/year.txt
 
 test-year: year
 
 failures: $(UV)  ## 200 failures of the local loop (`FAILURES=1000`): signals, full disks, damaged files, two runs at once; no model is lost
-	FAILURES=$(FAILURES) $(UV) run pytest -n 2 -m failures
+	FAILURES=$(FAILURES) $(UV) run pytest -n 2 -m failures $(call MARKED,failures)
 
 test-failures: failures
 

@@ -4,21 +4,28 @@ They take ten seconds of a processor in each process that starts anew. A line of
 the answers are a line with the id of its process and, when that has ended, one with its exit code. What of the
 libraries a run has imported besides is imported here afterwards, so that the next one has it. All workers of a session
 use the same process, which ends with the last connection.
+
+Environments share most of their libraries, and copies of a project all of its engine: what has the same source is
+compiled once for all of them.
 """
 
 import contextlib
 import functools
 import gc
-import importlib
+import hashlib
+import importlib.machinery
 import json
+import marshal
 import os
 import runpy
 import selectors
 import socket
 import sqlite3
 import sys
+import threading
 import traceback
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 # What most runs need; an environment need not have all of it.
@@ -93,6 +100,35 @@ def fork(request: dict[str, Any], imports: Path, *of_this_process: Any) -> int:
         os._exit(code)
 
 
+def compile_once(folder: Path) -> None:
+    """Compile modules with the same source once; the folder is for what is compiled."""
+    loader = importlib.machinery.SourceFileLoader
+    make = loader.source_to_code
+
+    @functools.wraps(make)
+    def source_to_code(self: Any, source: Any, path: Any, **options: Any) -> CodeType:
+        if not isinstance(source, bytes):
+            return make(self, source, path, **options)
+        file = folder / f"{hashlib.sha256(source).hexdigest()}.{sys.implementation.cache_tag}"
+        try:
+            return in_file(marshal.loads(file.read_bytes()), str(path))
+        except FileNotFoundError:
+            code = make(self, source, path, **options)
+            part = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+            part.write_bytes(marshal.dumps(code))
+            part.replace(file)  # several processes and threads may compile it
+            return code
+
+    folder.mkdir(exist_ok=True)
+    setattr(loader, "source_to_code", source_to_code)  # noqa: B010
+
+
+def in_file(code: CodeType, path: str) -> CodeType:
+    """The same code, as that of another file."""
+    parts = (in_file(each, path) if isinstance(each, CodeType) else each for each in code.co_consts)
+    return code.replace(co_filename=path, co_consts=tuple(parts))
+
+
 def copy_new_databases(folder: Path) -> None:
     """Let MLflow make the tables of a database once, in forty steps: further databases are copies of the first."""
     import sqlalchemy
@@ -164,6 +200,7 @@ def serve(address: str) -> None:
 if __name__ == "__main__":
     sys.path.remove(str(Path(__file__).resolve().parent))  # that of the tests, which are no modules of a project
     os.environ |= SILENT
+    compile_once(Path(sys.argv[1]).with_name("compiled"))
     load(LIBRARIES)
     with contextlib.suppress(Exception):
         # MLflow reads once in each process, before it saves a model, which files are of which package: a second.

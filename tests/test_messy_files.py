@@ -76,7 +76,7 @@ def test_a_messy_table_becomes_a_promoted_model_by_two_commands_and_later_files_
     assert drafted.returncode == 0, drafted.stdout + drafted.stderr
     # What arrives later is written in the same way; a request has plain values.
     (project / "data" / "production" / "later.csv").write_bytes(content(write(rows(80, 2))))
-    looped = run_with_others(project, "mlops.cli", "local")
+    looped = run_with_others(project, "mlops.cli", "local", *(["--skip-lint"] if name != "spanish" else []))
     assert looped.returncode == 0, looped.stdout[-3000:] + looped.stderr[-3000:]
     assert "registered version 1" in looped.stdout
     assert re.search(r"batch .* 80 rows in 1 files", looped.stdout)

@@ -151,7 +151,10 @@ CHANGES: dict[str, tuple[dict[str, str], tuple[Change, ...]]] = {
     ),
     "features and another model": (TABLES, (use_features, use_ridge)),
     "features and a model of one's own, with older libraries": (OLDER, (use_features, use_extra_trees)),
-    "other images, and nothing in production": (IMAGES, (use_images, delete_production)),
+    "other images, and nothing in production": (
+        IMAGES,
+        (use_images, partial(set_hyperparameters, epochs=5), delete_production),
+    ),
     "another network, and outcomes that are not known yet": (
         IMAGES,
         (partial(set_hyperparameters, size=16, epochs=4), forget_outcomes),

@@ -50,3 +50,38 @@ def test_a_database_of_mlflow_is_as_mlflow_makes_it_and_one_with_tables_keeps_th
 ) -> None:
     result = run_with_others(render(), "-c", DATABASES, cwd=tmp_path)
     assert re.fullmatch(r"\d{3} True\n1\n", result.stdout), result.stdout + result.stderr
+
+
+# Imports a module where nothing can be compiled.
+KEPT = """
+import builtins, sys
+
+builtins.compile = None
+import twice
+
+print(twice.where.__code__.co_filename, twice.Inner.method.__code__.co_filename, twice.where())
+"""
+MODULE = """
+class Inner:
+    def method(self):
+        return 1
+
+
+def where():
+    return __file__
+"""
+
+
+def test_the_same_source_is_compiled_once_for_all_copies_and_each_knows_its_own_file(
+    render: Render, run_with_others: Run, tmp_path: Path
+) -> None:
+    project = render()
+    files = [tmp_path / name / "twice.py" for name in ("first", "second", "other")]
+    for file, code in zip(files, (MODULE, MODULE, f"{MODULE}# other\n"), strict=True):
+        file.parent.mkdir()
+        file.write_text(code, encoding="utf-8")
+    assert run_with_others(project, "-c", "import twice", cwd=files[0].parent).returncode == 0
+    second = run_with_others(project, "-c", KEPT, cwd=files[1].parent)
+    assert second.stdout.split() == [str(files[1])] * 3, second.stderr
+    other = run_with_others(project, "-c", KEPT, cwd=files[2].parent)
+    assert "'NoneType' object is not callable" in other.stderr

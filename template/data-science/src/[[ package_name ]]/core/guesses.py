@@ -275,6 +275,8 @@ def _as_dates(name: str, values: pd.Series, texts: list[str]) -> Guess | None:
         entry = {"type": "date", **({"format": form} if form else {})}
         if len(_wrong(few, entry)) < len(few) / 2:
             fitting.append((len(_wrong(sample, entry)), entry))
+        if not form and fitting == [(0, entry)]:
+            break  # each form would read these dates, too
     if not fitting:
         return None
     fewest = min(count for count, _ in fitting)
