@@ -381,6 +381,7 @@ def as_a_script(words: list[str], env: dict[str, str]) -> Iterator[None]:
 
 
 if __name__ == "__main__":
+    local.env.update(os.environ)  # a copy of the environment, perhaps made before a fork of this process
     with tempfile.TemporaryDirectory() as clones:
         hasten(setattr, Path(os.environ.get(CLONES, clones)))
         from copier.__main__ import CopierApp

@@ -2,8 +2,8 @@
 
 They take ten seconds of a processor in each process that starts anew. A line of JSON on a connection asks for a run;
 the answers are a line with the id of its process and, when that has ended, one with its exit code. What of the
-libraries a run has imported besides is imported here afterwards, so that the next one has it. All workers of a session
-use the same process, which ends with the last connection.
+libraries a run has imported besides is imported here afterwards, so that the next one has it; so are modules in the
+folders behind the address. All workers of a session use the same process, which ends with the last connection.
 """
 
 import contextlib
@@ -17,7 +17,6 @@ import selectors
 import socket
 import sqlite3
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,9 @@ LIBRARIES = (
     "azureml.pipeline.steps",
     "torch",
 )
+KEPT = sys.argv[2:]
+"""Folders whose modules are kept, too."""
+
 # As projects do it before their first import: the libraries decide then whether they send telemetry.
 SILENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "HBI_WORKSPACE_JOB": "true"}
 
@@ -60,7 +62,7 @@ def run(command: list[str], folder: str, env: dict[str, str], output: str, error
             print(stop.code, file=sys.stderr)
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except BaseException:
-        traceback.print_exc()
+        sys.excepthook(*sys.exc_info())
         return 1
     return 0
 
@@ -69,7 +71,8 @@ def write_imports(known: set[str], path: Path) -> None:
     """Write which modules of the environment are imported by now and were not before, one a line."""
     names = [name for name in sys.modules if name not in known]
     files = {name: getattr(sys.modules[name], "__file__", None) or os.sep for name in names}
-    path.write_text("\n".join(name for name in names if Path(files[name]).is_relative_to(sys.prefix)), encoding="utf-8")
+    found = [name for name in names if any(Path(files[name]).is_relative_to(folder) for folder in (sys.prefix, *KEPT))]
+    path.write_text("\n".join(found), encoding="utf-8")
 
 
 def fork(request: dict[str, Any], imports: Path, *of_this_process: Any) -> int:
@@ -163,6 +166,7 @@ def serve(address: str) -> None:
 
 if __name__ == "__main__":
     sys.path.remove(str(Path(__file__).resolve().parent))  # that of the tests, which are no modules of a project
+    sys.path += KEPT
     os.environ |= SILENT
     load(LIBRARIES)
     with contextlib.suppress(Exception):

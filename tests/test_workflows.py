@@ -389,14 +389,14 @@ def test_the_workflows_of_all_combinations_with_one_infrastructure_are_the_same(
     assert mine == others
 
 
-def test_workflows_call_verbs_that_exist_with_options_that_exist(github: Path, run_in: Run) -> None:
+def test_workflows_call_verbs_that_exist_with_options_that_exist(github: Path, run_with_others: Run) -> None:
     found = commands(github)
     assert {"lint", "local", "deliver --environment dev --abort"} <= found
-    assert refused_commands(github.parent, run_in, found) == ""
+    assert refused_commands(github.parent, run_with_others, found) == ""
 
 
-def test_an_option_that_does_not_exist_is_noticed(github: Path, run_in: Run) -> None:
-    refused = refused_commands(github.parent, run_in, {"train --enviroment dev", "trane", "lint"})
+def test_an_option_that_does_not_exist_is_noticed(github: Path, run_with_others: Run) -> None:
+    refused = refused_commands(github.parent, run_with_others, {"train --enviroment dev", "trane", "lint"})
     assert [line.split(":")[0] for line in refused.splitlines()] == ["mlops train --enviroment dev", "mlops trane"]
 
 
