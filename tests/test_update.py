@@ -1171,12 +1171,12 @@ def test_a_module_beside_a_file_is_the_one_that_it_imports(outdated: Callable[..
 # ----------------------------------------------------------------------------------------------------------------------
 # An update that is interrupted.
 
-# Copier as users have it, where it or a script of its own works beside files that it has written.
+# Copier as users have it while it writes files; the scripts of a release are the same in both.
 REAL, QUICK_ONE = [sys.executable, "-m", "copier"], None
 STOPS = {
     "when the answers are migrated": (QUICK_ONE, "write-tree", 1),
     "while files are written": (REAL, "config", 60),
-    "while edits are carried to moved files": (REAL, "merge-file -p", 8),
+    "while edits are carried to moved files": (QUICK_ONE, "merge-file -p", 8),
     "while a conflict is recorded": (QUICK_ONE, "update-index", 1),
 }
 SHIM = """#!/bin/sh
