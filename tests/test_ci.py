@@ -266,21 +266,22 @@ import os, sys
 import pytest
 
 modules = ["tests/test_engine.py", "tests/test_render.py", "tests/test_pipelines.py"]
-for only in sys.argv[1:]:
+folder, *parts = sys.argv[1:]
+for only in parts:
     os.environ["ONLY"] = only
-    pytest.main(["--collect-only", "-q", *modules])
+    pytest.main(["--collect-only", "-q", f"--basetemp={folder}", *modules])
     print("COLLECTED")
 """
 
 
-def collected(*only: str) -> subprocess.CompletedProcess:
+def collected(folder: Path, *only: str) -> subprocess.CompletedProcess:
     """The tests of some modules that `make test ONLY=...` runs, of each part of the menu, one after the other."""
-    command = [sys.executable, "-c", COLLECT, *only]
+    command = [sys.executable, "-c", COLLECT, str(folder), *only]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
-def test_a_part_of_the_menu_is_tested_without_what_is_about_the_rest() -> None:
-    both = collected("", "project_type=classical orchestration=github-actions").stdout
+def test_a_part_of_the_menu_is_tested_without_what_is_about_the_rest(tmp_path: Path) -> None:
+    both = collected(tmp_path, "", "project_type=classical orchestration=github-actions").stdout
     everything, part, _ = both.split("COLLECTED\n")
     for name in ("azure_devops_run]", "test_pipelines.py", "[cv-", "[nlp-", "distributed_training["):
         assert name in everything
@@ -294,7 +295,7 @@ def test_a_part_of_the_menu_is_tested_without_what_is_about_the_rest() -> None:
         assert name in part
 
 
-def test_a_part_of_the_menu_that_is_not_there_is_one_line() -> None:
+def test_a_part_of_the_menu_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     first = f"ERROR: ONLY has type=cv: expected one of {', '.join(AXES)} before the =\n\n"
     second = "ERROR: ONLY has 'vc' for project_type: expected classical, cv, nlp\n\n"
-    assert collected("type=cv", "project_type=classical,vc").stderr == first + second
+    assert collected(tmp_path, "type=cv", "project_type=classical,vc").stderr == first + second
