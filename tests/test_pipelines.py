@@ -455,14 +455,22 @@ def broken_runs(
     for stage, job in jobs(document):
         if stage["stage"] not in shared.get(pipeline, (stage["stage"],)):
             continue
+        prepare(runs, event)
+        before = runs.machines.run(document, event, until=job)
+        artifacts = shutil.copytree(runs.machines.artifacts, runs.work.folder / "before" / name_of(job))
         for step in steps(job):
             if step.get("name") == "undo" or "download" in step:
                 continue
-            shutil.rmtree(runs.work.work / "results", ignore_errors=True)
-            runs.work.prepare("", NEW)
-            if event == "pull request":
-                runs.merge()
-            yield job, step, runs.machines.run(document, event, broken=step, ending=ending)
+            prepare(runs, event)
+            yield job, step, runs.machines.branch_off(before, artifacts, step, ending)
+
+
+def prepare(runs: AzureRuns, event: str) -> None:
+    """Forget what was called and downloaded."""
+    shutil.rmtree(runs.work.work / "results", ignore_errors=True)
+    runs.work.prepare("", NEW)
+    if event == "pull request":
+        runs.merge()
 
 
 @pytest.mark.parametrize("ending", ["Failed", "Canceled"])
