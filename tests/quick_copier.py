@@ -1,7 +1,8 @@
 """Copier as the tests run it: it does the same in a fraction of the time.
 
 `python quick_copier.py update ...` is `copier update ...`. A few tests run Copier as a user does, which is slower:
-those of test_update.py whose updates change moved folders or are interrupted at that, and those of bad input.
+those of test_update.py in which an owner moved folders or an update is interrupted while it writes files, and those of
+bad input.
 """
 
 import contextvars

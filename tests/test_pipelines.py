@@ -675,9 +675,11 @@ def noticed(project: Path, azure: Path, github: Path, usual: list[tuple[dict[str
 def test_a_run_is_the_same_in_another_folder(
     azure: Path, usual: list[tuple[dict[str, Any], object]], tmp_path: Path
 ) -> None:
-    for number, (run, (_, expected)) in enumerate(zip(RUNS, usual, strict=True)):
+    """The first of each pipeline, and those with a network."""
+    first = {run["pipeline"]: number for number, run in reversed([*enumerate(RUNS)])}
+    for number in {*first.values(), *(number for number, run in enumerate(RUNS) if "network" in run)}:
         (tmp_path / str(number)).mkdir()
-        assert ran(AzureRuns(azure, tmp_path / str(number)), run) == expected
+        assert ran(AzureRuns(azure, tmp_path / str(number)), RUNS[number]) == usual[number][1]
 
 
 @pytest.mark.parametrize("title", SEEDS)

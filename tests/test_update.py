@@ -975,7 +975,7 @@ def test_a_project_that_knows_its_template_by_a_relative_path_is_updated_from_th
     )
     charts.write_text(charts.read_text(encoding="utf-8") + "# mine\n", encoding="utf-8")
     commit_all(project, "my edit")
-    command = [*quick_command, "update", "--trust", "--defaults", project]
+    command = [*quick_command, "update", "--trust", "--defaults", str(project)]
     run = subprocess.run(command, cwd=history.parent, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert (project / table()[f"{PACKAGE}/charts.py"][0]).read_text(encoding="utf-8").endswith("# mine\n")
