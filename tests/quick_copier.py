@@ -387,4 +387,8 @@ if __name__ == "__main__":
         hasten(setattr, Path(os.environ.get(CLONES, clones)))
         from copier.__main__ import CopierApp
 
-        CopierApp.run()
+        try:
+            CopierApp.run()
+        except Exception as error:  # as Python does at its end, which a fork does not reach
+            sys.excepthook(type(error), error, error.__traceback__)
+            sys.exit(1)

@@ -2,8 +2,8 @@
 
 They take ten seconds of a processor in each process that starts anew. A line of JSON on a connection asks for a run;
 the answers are a line with the id of its process and, when that has ended, one with its exit code. What of the
-libraries a run has imported besides is imported here afterwards, so that the next one has it; so are modules in the
-folders behind the address. All workers of a session use the same process, which ends with the last connection.
+libraries a run has imported besides is imported here afterwards, so that the next one has it. All workers of a session
+use the same process, which ends with the last connection.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ import selectors
 import socket
 import sqlite3
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ LIBRARIES = (
     "torch",
 )
 KEPT = sys.argv[2:]
-"""Folders whose modules are kept, too."""
+"""Folders behind the address, whose modules are kept like those of the libraries."""
 
 # As projects do it before their first import: the libraries decide then whether they send telemetry.
 SILENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "HBI_WORKSPACE_JOB": "true"}
@@ -62,7 +63,7 @@ def run(command: list[str], folder: str, env: dict[str, str], output: str, error
             print(stop.code, file=sys.stderr)
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except BaseException:
-        sys.excepthook(*sys.exc_info())
+        traceback.print_exc()
         return 1
     return 0
 

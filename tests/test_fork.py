@@ -13,7 +13,6 @@ CODES = {
     "it ends": "import os, sys; print(sys.argv[1:], os.getcwd(), os.environ['ASKED']); sys.exit(3)",
     "it says why it ends": "print('before'); import sys; sys.exit('why')",
     "an error": "1 / 0",
-    "an error that is shown in another way": "import sys; sys.excepthook = lambda *error: print(error[1]); 1 / 0",
 }
 
 
