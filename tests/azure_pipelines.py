@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class Machines:
         variables: Mapping[str, str] | None = None,
         broken: dict[str, Any] | None = None,
         ending: str = "Failed",
+        until: dict[str, Any] | None = None,
     ) -> PipelineRun:
         """Run an expanded pipeline.
 
@@ -53,6 +55,7 @@ class Machines:
             variables: Predefined variables with other values.
             broken: A step of the pipeline that does nothing, and ends its job.
             ending: How it does: Failed, or Canceled, together with the whole run.
+            until: A job before which it stops.
         """
         shutil.rmtree(self.artifacts, ignore_errors=True)
         self.artifacts.mkdir()
@@ -68,13 +71,29 @@ class Machines:
             "System.PullRequest.IsFork": {"pull request": "False", "fork": "True"}.get(event, ""),
         }
         run = PipelineRun(pipeline, own | dict(variables or {}))
-        self.go_on(run)
+        self.go_on(run, until)
         return run
 
-    def go_on(self, run: PipelineRun) -> None:
+    def go_on(self, run: PipelineRun, until: dict[str, Any] | None = None) -> None:
         """Run what is left of a run, such as after a failure that is no more."""
-        while job := run.next():
+        while (job := run.next()) and job.content is not until:
             run.end(job, Machine(self, run, job).work())
+
+    def branch_off(self, run: PipelineRun, artifacts: Path, broken: dict[str, Any], ending: str) -> PipelineRun:
+        """Run what is left of a run that has stopped, with a step that is broken; it can be done again.
+
+        Args:
+            run: The run.
+            artifacts: A copy of what it has published.
+            broken: As above.
+            ending: As above.
+        """
+        shutil.rmtree(self.artifacts)
+        shutil.copytree(artifacts, self.artifacts)
+        self.broken, self.ending = broken, ending
+        branch = replace(run, ended=dict(run.ended), repeated=run.repeated.copy(), summaries=run.summaries[:])
+        self.go_on(branch)
+        return branch
 
     def run_failed_jobs_again(self, run: PipelineRun) -> None:
         """Run what did not succeed again, and what depends on it; nothing is broken any more."""

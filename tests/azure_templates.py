@@ -180,19 +180,25 @@ class Knowledge:
 
     found: dict[str, list[tuple[dict[str, str | None], bytes]]] = field(default_factory=dict)
 
-    def of(self, file: Path, key: str, make: Callable[[], Any]) -> Any:
-        """What is made of a file; it is made if that, or a file that it names, is another one than before."""
+    def recall(self, file: Path, key: str) -> Any:
+        """What was made of a file; nothing if that, or a file that it names, is another one than before."""
         folder = str(file.parent)
-        known = self.found.setdefault(f"{file.name} {key}", [])
-        for texts, result in known:
+        for texts, result in self.found.get(f"{file.name} {key}", []):
             if all(text_of(Path(folder + name)) == text for name, text in texts.items()):
                 return pickle.loads(result)
+        return None
+
+    def of(self, file: Path, key: str, make: Callable[[], Any]) -> Any:
+        """What is made of a file; it is made if there is nothing to recall."""
+        if (recalled := self.recall(file, key)) is not None:
+            return recalled
         READING.append({})
         try:
             made = make()
         finally:
             read = READING.pop()
-        texts = {name.removeprefix(folder): text for name, text in read.items()}
+        texts = {name.removeprefix(str(file.parent)): text for name, text in read.items()}
+        known = self.found.setdefault(f"{file.name} {key}", [])
         known[4:] = [(texts, pickle.dumps(made))]  # those of the usual projects, and of the newest one
         return made
 

@@ -64,6 +64,10 @@ ROOM = 6_000_000_000
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the files of the tests in memory until the session ends, where there is enough of it."""
+    try:
+        part_of_menu(os.environ.get("ONLY", ""))
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from error
     # What a script starts in the background ignores Ctrl-C, and so would all that the tests start and interrupt.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -84,10 +88,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the tests of choices that `make test ONLY=...` does not name."""
-    try:
-        part = part_of_menu(os.environ.get("ONLY", ""))
-    except ValueError as error:
-        raise pytest.UsageError(str(error)) from error
+    part = part_of_menu(os.environ.get("ONLY", ""))
     kept: list[pytest.Item] = []
     left_out: list[pytest.Item] = []
     for item in items:
@@ -356,13 +357,13 @@ def greeted(address: Path) -> socket.socket | None:
     return None
 
 
-def connect(python: Path, address: Path, env: dict[str, str]) -> socket.socket:
-    """Connect to the process of resident.py that all workers share for an environment; start it if there is none."""
+def connect(python: Path, address: Path, env: dict[str, str], *kept: Path) -> socket.socket:
+    """Connect to the process of resident.py that listens there; start it if there is none, see there for `kept`."""
     address.parent.mkdir(exist_ok=True)
     with FileLock(address.with_suffix(".lock")):
         if connection := greeted(address):
             return connection
-        command = [str(python), str(ROOT / "tests" / "resident.py"), str(address)]
+        command = [str(python), str(ROOT / "tests" / "resident.py"), str(address), *map(str, kept)]
         # Without the sources of any project, and with what libraries read when they are imported.
         first = {name: value for name, value in env.items() if name != "PYTHONPATH"}
         log = address.with_suffix(".log")

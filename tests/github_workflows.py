@@ -1,10 +1,12 @@
 """Runs GitHub workflows of a rendered project: their bash steps really run, in the workflow runner that `tools` has."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 import yaml
 from conftest import ROOT
 from filelock import FileLock
+from resident_lines import Resident
 from workflow_runs import Outcome, Work
 
 AZURE = {"AZURE_CLIENT_ID": "client", "AZURE_TENANT_ID": "tenant", "AZURE_SUBSCRIPTION_ID": "subscription"}
@@ -62,6 +65,12 @@ def bundled(script: Path, name: str, packages: list[str]) -> Path:
             options = ["--bundle", "--platform=node", "--format=cjs", f"--outfile={bundle}", "--log-level=error"]
             subprocess.run([esbuild, script.name, *options], cwd=folder, check=True)
     return bundle
+
+
+@cache
+def resident(runner: Path) -> Resident:
+    """The process that runs workflows, which starts with the first of them."""
+    return Resident("node", str(Path(__file__).with_name("resident_runner.cjs")), str(runner))
 
 
 # The job of a called workflow that the name of the call stands for; the others have theirs behind it.
@@ -224,9 +233,12 @@ class GitHub(Work):
         for file, content in (("workflow.json", text), ("fixture.json", json.dumps(fixture))):
             (self.folder / file).write_text(content, encoding="utf-8")
         files = [str(self.folder / "workflow.json"), str(self.folder / "fixture.json")]
-        result = subprocess.run(["node", str(self.runner), *files], capture_output=True, text=True, timeout=120)
-        assert result.stdout, result.stderr
-        outcome: dict[str, Any] = json.loads(result.stdout)
+        question = json.dumps({"files": files, "variables": dict(os.environ)})
+        answered = resident(self.runner).ask(question, timeout=120)
+        assert answered, "the workflow runner takes too long, or has ended"
+        answer = json.loads(answered)
+        assert answer["output"], answer["errors"]
+        outcome: dict[str, Any] = json.loads(answer["output"])
         return outcome
 
 

@@ -81,10 +81,10 @@ ROWS = customers()
 
 def text(rows: Sequence[Row] = ROWS, delimiter: str = ",", quoting: Any = csv.QUOTE_MINIMAL, end: str = "\n") -> str:
     """Rows as a csv file."""
-    file = io.StringIO()
-    writer = csv.DictWriter(file, list(rows[0]), delimiter=delimiter, quoting=quoting, lineterminator=end)
-    writer.writeheader()
-    writer.writerows(rows)
+    file, names = io.StringIO(), list(rows[0])
+    writer = csv.writer(file, delimiter=delimiter, quoting=quoting, lineterminator=end)
+    writer.writerow(names)
+    writer.writerows([row[name] for name in names] for row in rows)
     return file.getvalue()
 
 

@@ -108,6 +108,21 @@ def findings(project: Path) -> Iterator[str]:
             yield f"{file.relative_to(folder).as_posix()}: {each}"
 
 
+def has_findings(project: Path) -> bool:
+    """Whether something is wrong: the first finding of a file is enough, and templates are looked at first."""
+    folder = project / ".azuredevops"
+    files = sorted(folder.rglob("*.yml"), key=lambda file: (file.parent == folder, file))
+    return any(first_findings(file, file.parent == folder) for file in files)
+
+
+def first_findings(file: Path, is_pipeline: bool) -> list[str]:
+    """The first finding, or all of them where they are known."""
+    found: list[str] | None = FOUND.recall(file, str(is_pipeline))
+    if found is None:
+        found = FOUND.of(file, f"first {is_pipeline}", lambda: [*itertools.islice(file_findings(file, is_pipeline), 1)])
+    return found
+
+
 def known_findings(file: Path, is_pipeline: bool) -> list[str]:
     found: list[str] = FOUND.of(file, str(is_pipeline), lambda: list(dict.fromkeys(file_findings(file, is_pipeline))))
     return found

@@ -1,7 +1,8 @@
 """Copier as the tests run it: it does the same in a fraction of the time.
 
 `python quick_copier.py update ...` is `copier update ...`. A few tests run Copier as a user does, which is slower:
-those of test_update.py whose updates change moved folders or are interrupted at that, and those of bad input.
+those of test_update.py in which an owner moved folders or an update is interrupted while it writes files, and those of
+bad input.
 """
 
 import contextvars
@@ -381,8 +382,13 @@ def as_a_script(words: list[str], env: dict[str, str]) -> Iterator[None]:
 
 
 if __name__ == "__main__":
+    local.env.update(os.environ)  # a copy of the environment, perhaps made before a fork of this process
     with tempfile.TemporaryDirectory() as clones:
         hasten(setattr, Path(os.environ.get(CLONES, clones)))
         from copier.__main__ import CopierApp
 
-        CopierApp.run()
+        try:
+            CopierApp.run()
+        except Exception as error:  # as Python does at its end, which a fork does not reach
+            sys.excepthook(type(error), error, error.__traceback__)
+            sys.exit(1)

@@ -40,6 +40,9 @@ LIBRARIES = (
     "azureml.pipeline.steps",
     "torch",
 )
+KEPT = sys.argv[2:]
+"""Folders behind the address, whose modules are kept like those of the libraries."""
+
 # As projects do it before their first import: the libraries decide then whether they send telemetry.
 SILENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "HBI_WORKSPACE_JOB": "true"}
 
@@ -76,7 +79,8 @@ def write_imports(known: set[str], path: Path) -> None:
     """Write which modules of the environment are imported by now and were not before, one a line."""
     names = [name for name in sys.modules if name not in known]
     files = {name: getattr(sys.modules[name], "__file__", None) or os.sep for name in names}
-    path.write_text("\n".join(name for name in names if Path(files[name]).is_relative_to(sys.prefix)), encoding="utf-8")
+    found = [name for name in names if any(Path(files[name]).is_relative_to(folder) for folder in (sys.prefix, *KEPT))]
+    path.write_text("\n".join(found), encoding="utf-8")
 
 
 def fork(request: dict[str, Any], imports: Path, *of_this_process: Any) -> int:
@@ -199,6 +203,7 @@ def serve(address: str) -> None:
 
 if __name__ == "__main__":
     sys.path.remove(str(Path(__file__).resolve().parent))  # that of the tests, which are no modules of a project
+    sys.path += KEPT
     os.environ |= SILENT
     compile_once(Path(sys.argv[1]).with_name("compiled"))
     load(LIBRARIES)

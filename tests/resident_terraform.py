@@ -5,16 +5,16 @@ start of Python, Terraform and the provider. A line of JSON on standard input as
 output answers with its exit code.
 """
 
-import atexit
 import json
 import os
 import subprocess
 import sys
 import tempfile
-import threading
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+
+from resident_lines import Resident
 
 ENVIRONMENT = {
     "CHECKPOINT_DISABLE": "1",
@@ -27,40 +27,18 @@ SCHEMA_IS_ASKED_FOR_ONCE = bytes([6 << 3 | 2, 2, 2 << 3, 1])
 
 
 @cache
-def resident(tools: Path) -> subprocess.Popen[str]:
+def resident(tools: Path) -> Resident:
     """The process that runs the commands, which starts with the first of them."""
-    process = subprocess.Popen(
-        [sys.executable, __file__, str(tools)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | ENVIRONMENT,
-    )
-
-    def stop() -> None:
-        with process:
-            assert process.stdin
-            process.stdin.close()
-
-    atexit.register(stop)
-    return process
+    return Resident(sys.executable, __file__, str(tools), **ENVIRONMENT)
 
 
 def terraform(module: Path, tools: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Terraform with the stand-in provider."""
-    process = resident(tools)
-    assert process.stdin
-    assert process.stdout
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, name) for name in ("output", "errors")]
         request = {"folder": str(module), "arguments": [*arguments, "-no-color"], "files": list(map(str, files))}
-        timer = threading.Timer(300, process.kill)
-        timer.start()
-        process.stdin.write(json.dumps(request) + "\n")
-        process.stdin.flush()
-        code = process.stdout.readline()
-        timer.cancel()
-        output, errors = (file.read_text(encoding="utf-8") for file in files)
+        code = resident(tools).ask(json.dumps(request))
+        output, errors = (file.read_text(encoding="utf-8") if file.exists() else "" for file in files)
     assert code, f"terraform {' '.join(arguments)} ended the process: {output[-3000:]}{errors[-3000:]}"
     return subprocess.CompletedProcess(["terraform", *arguments], int(code), output, errors)
 

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from combinations import EXISTING, ROOT, questions
 from copier._cli import CopierApp
+from test_update import quick_command
+
+__all__ = ["quick_command"]  # a fixture
 
 BAD = [
     ("questions", "some"),
@@ -113,6 +116,11 @@ def copier(*arguments: object, env: dict[str, str] | None = None) -> subprocess.
     return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"NO_COLOR": "1"} | (env or {}))
 
 
+def quick(command: list[str], *arguments: object) -> subprocess.CompletedProcess:
+    """The same in a fraction of the time, for copies that succeed."""
+    return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True)
+
+
 @pytest.mark.parametrize(("question", "answer"), BAD, ids=[f"{name}-{index}" for index, (name, _) in enumerate(BAD)])
 def test_a_bad_answer_is_refused_in_one_line_and_nothing_is_written(
     question: str, answer: str, source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -169,7 +177,9 @@ def in_a_repository(folder: Path) -> Path:
     return folder
 
 
-def test_files_that_are_there_stop_a_copy_before_it_begins(source: Path, tmp_path: Path) -> None:
+def test_files_that_are_there_stop_a_copy_before_it_begins(
+    source: Path, tmp_path: Path, quick_command: list[str]
+) -> None:
     folder = in_a_repository(tmp_path / "mine")
     command = ["copy", "--trust", "--defaults", "--quiet"]
     result = copier(*command, source, folder)
@@ -179,18 +189,20 @@ def test_files_that_are_there_stop_a_copy_before_it_begins(source: Path, tmp_pat
         "--overwrite and see `git diff`.\n"
     )
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "notes.txt"]
-    done = copier(*command, "--overwrite", source, folder)
+    done = quick(quick_command, *command, "--overwrite", source, folder)
     assert done.returncode == 0, done.stderr
     assert (folder / "pyproject.toml").exists()
     assert (folder / "notes.txt").read_text(encoding="utf-8") == "mine, too\n"
     assert "mine" not in (folder / "README.md").read_text(encoding="utf-8")
-    assert copier("copy", *command[1:], "--overwrite", source, folder).returncode == 0
+    assert quick(quick_command, *command, "--overwrite", source, folder).returncode == 0
 
 
-def test_files_that_the_template_does_not_have_stop_nothing(source: Path, tmp_path: Path) -> None:
+def test_files_that_the_template_does_not_have_stop_nothing(
+    source: Path, tmp_path: Path, quick_command: list[str]
+) -> None:
     folder = in_a_repository(tmp_path / "mine")
     (folder / "README.md").unlink()
-    assert copier("copy", "--trust", "--defaults", "--quiet", source, folder).returncode == 0
+    assert quick(quick_command, "copy", "--trust", "--defaults", "--quiet", source, folder).returncode == 0
     assert (folder / "README.md").exists()
 
 

@@ -264,15 +264,28 @@ def test_what_a_real_tool_finds_is_an_error(
     assert findings(name, render(infrastructure_version=name))
 
 
-def collected(only: str) -> subprocess.CompletedProcess:
-    """The tests of some modules that `make test ONLY=...` runs."""
-    modules = ["tests/test_engine.py", "tests/test_render.py", "tests/test_pipelines.py"]
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *modules]
-    return subprocess.run(command, cwd=ROOT, env=os.environ | {"ONLY": only}, capture_output=True, text=True)
+COLLECT = """
+import os, sys
+import pytest
+
+modules = ["tests/test_engine.py", "tests/test_render.py", "tests/test_pipelines.py"]
+folder, *parts = sys.argv[1:]
+for only in parts:
+    os.environ["ONLY"] = only
+    pytest.main(["--collect-only", "-q", f"--basetemp={folder}", *modules])
+    print("COLLECTED")
+"""
 
 
-def test_a_part_of_the_menu_is_tested_without_what_is_about_the_rest() -> None:
-    everything, part = (collected(only).stdout for only in ("", "project_type=classical orchestration=github-actions"))
+def collected(folder: Path, *only: str) -> subprocess.CompletedProcess:
+    """The tests of some modules that `make test ONLY=...` runs, of each part of the menu, one after the other."""
+    command = [sys.executable, "-c", COLLECT, str(folder), *only]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_a_part_of_the_menu_is_tested_without_what_is_about_the_rest(tmp_path: Path) -> None:
+    both = collected(tmp_path, "", "project_type=classical orchestration=github-actions").stdout
+    everything, part, _ = both.split("COLLECTED\n")
     for name in ("azure_devops_run]", "test_pipelines.py", "[cv-", "[nlp-", "distributed_training["):
         assert name in everything
         assert name not in part
@@ -285,7 +298,7 @@ def test_a_part_of_the_menu_is_tested_without_what_is_about_the_rest() -> None:
         assert name in part
 
 
-def test_a_part_of_the_menu_that_is_not_there_is_one_line() -> None:
-    assert collected("type=cv").stderr == f"ERROR: ONLY has type=cv: expected one of {', '.join(AXES)} before the =\n\n"
-    expected = "ERROR: ONLY has 'vc' for project_type: expected classical, cv, nlp\n\n"
-    assert collected("project_type=classical,vc").stderr == expected
+def test_a_part_of_the_menu_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    first = f"ERROR: ONLY has type=cv: expected one of {', '.join(AXES)} before the =\n\n"
+    second = "ERROR: ONLY has 'vc' for project_type: expected classical, cv, nlp\n\n"
+    assert collected(tmp_path, "type=cv", "project_type=classical,vc").stderr == first + second

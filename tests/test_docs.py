@@ -78,11 +78,11 @@ def test_a_misspelt_command_of_the_documentation_is_noticed(tools: Path, tmp_pat
     assert [word for word in ("rum", "--boddy", "acount") if word not in found] == []
 
 
-def test_the_verbs_of_the_documentation_exist(documented: Path, run_in: Run) -> None:
+def test_the_verbs_of_the_documentation_exist(documented: Path, run_with_others: Run) -> None:
     texts = "\n".join(path.read_text(encoding="utf-8") for path in documents(documented))
     found = {command.strip() for command in re.findall(r"uv run mlops ([^|&>\n`#]+)", texts)}
     assert {"doctor --environment dev", "bootstrap --environment dev --create-repository"} <= found
-    assert refused_commands(documented, run_in, found) == ""
+    assert refused_commands(documented, run_with_others, found) == ""
 
 
 def test_few_steps_lead_from_nothing_to_an_environment(documented: Path) -> None:
@@ -177,8 +177,8 @@ def test_what_a_user_reads_in_a_project_names_its_own_system_alone(documented: P
     assert found == []
 
 
-def test_the_help_of_the_verbs_names_no_system(render: Render, run_in: Run) -> None:
-    result = run_in(render(), "-c", HELP)
+def test_the_help_of_the_verbs_names_no_system(render: Render, run_with_others: Run) -> None:
+    result = run_with_others(render(), "-c", HELP)
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("Usage: ") > 30
     assert re.findall("|".join(WORDS.values()), result.stdout) == []
@@ -245,12 +245,14 @@ def test_the_story_has_the_steps_of_the_documentation_and_five_to_a_live_endpoin
 
 
 @every_story
-def test_the_commands_of_the_story_exist(system: str, render: Render, run_in: Run, tools: Path, tmp_path: Path) -> None:
+def test_the_commands_of_the_story_exist(
+    system: str, render: Render, run_with_others: Run, tools: Path, tmp_path: Path
+) -> None:
     text, project = STORIES[system].read_text(encoding="utf-8"), render(orchestration=system)
     assert errors(shell_lines(STORIES[system]), tools, tmp_path) == ""
     found = {command.strip() for command in re.findall(r"`uv run mlops ([^`\n]+)`", text)}
     assert "bootstrap --environment dev --create-repository" in found
-    assert refused_commands(project, run_in, found) == ""
+    assert refused_commands(project, run_with_others, found) == ""
     if system == "azure-devops":
         check_parameters(project, text)
     else:

@@ -22,6 +22,7 @@ from github_workflows import (
     output,
     results,
 )
+from json_schemas import schema_errors
 from test_update import conflicts, files, history, released, update
 from test_workflows import language_service, runner, service, tool
 
@@ -37,7 +38,7 @@ PREFIXES = {"flights": "flights", "teams/topics": "teams-topics"}
 
 
 @pytest.fixture(scope="session")
-def repository(render: Render, run_in: Run, shared_folder: Path) -> Path:
+def repository(render: Render, run_with_others: Run, shared_folder: Path) -> Path:
     """A repository of two projects, with a workflow and settings of its owner; read it, do not write to it."""
 
     def make(top: Path) -> None:
@@ -48,7 +49,7 @@ def repository(render: Render, run_in: Run, shared_folder: Path) -> Path:
             shutil.copytree(render(**answers), top / folder)
         commit_all(top, "two projects")
         for folder in PROJECTS:
-            result = run_in(top / folder, "mlops.cli", "workflows")
+            result = run_with_others(top / folder, "mlops.cli", "workflows")
             assert result.returncode == 0, result.stderr
         commit_all(top, "their workflows")
 
@@ -108,8 +109,7 @@ def test_githubs_own_language_service_finds_nothing(service: Path, repository: P
 
 def test_dependabot_and_pre_commit_read_the_parts_of_both_and_the_owners_own(repository: Path) -> None:
     file = repository / ".github" / "dependabot.yml"
-    result = tool("check-jsonschema", "--builtin-schema", "vendor.dependabot", str(file), cwd=repository)
-    assert result.returncode == 0, result.stdout
+    assert schema_errors("vendor.dependabot", [file]) == ""
     updates = yaml.safe_load(file.read_text(encoding="utf-8"))["updates"]
     folders = [each.get("directories") or [each["directory"]] for each in updates]
     assert folders == [
@@ -335,11 +335,11 @@ def test_the_pull_request_of_a_template_update_changes_the_project_and_its_copie
 # The copies follow their sources.
 
 
-def stale(project: Path, run_in: Run) -> list[str]:
+def stale(project: Path, run: Run) -> list[str]:
     """What the lint says about the copies."""
     script = "from mlops import orchestration; from mlops.project import Project; p = Project.load()\n"
     script += "print(*orchestration.of(p).findings(p), sep='\\n')"
-    result = run_in(project, "-c", script)
+    result = run(project, "-c", script)
     assert result.returncode == 0, result.stderr
     return result.stdout.split("\n")[:-1] if result.stdout.strip() else []
 
@@ -369,36 +369,38 @@ def test_an_edit_of_a_workflow_is_stale_at_the_top_until_the_verb_runs_again(
     assert not (top / copies[1]).exists()
 
 
-def test_a_second_run_of_the_verb_changes_nothing(monorepo: Path, run_in: Run) -> None:
+def test_a_second_run_of_the_verb_changes_nothing(monorepo: Path, run_with_others: Run) -> None:
     for folder in [*PROJECTS, *PROJECTS]:
-        result = run_in(monorepo / folder, "mlops.cli", "workflows")
+        result = run_with_others(monorepo / folder, "mlops.cli", "workflows")
         assert result.stdout == f"The copies of {folder}/.github at the top of the repository are up to date.\n"
     assert git(monorepo, "status", "--porcelain") == ""
 
 
-def test_a_file_of_another_origin_is_not_overwritten(project: Path, run_in: Run) -> None:
+def test_a_file_of_another_origin_is_not_overwritten(project: Path, run_with_others: Run) -> None:
     top = next(folder for folder in project.parents if (folder / ".git").exists())
     copy = top / ".github" / "workflows" / f"{PREFIXES[project.relative_to(top).as_posix()]}-train.yml"
     copy.write_text("name: mine\n", encoding="utf-8")
-    result = run_in(project, "mlops.cli", "workflows")
+    result = run_with_others(project, "mlops.cli", "workflows")
     assert result.returncode == 1
     assert "-train.yml is not a copy of a file in" in result.stderr
     assert copy.read_text(encoding="utf-8") == "name: mine\n"
 
 
-def test_a_project_that_is_its_repository_has_no_copies(render: Render, run_in: Run, tmp_path: Path) -> None:
+def test_a_project_that_is_its_repository_has_no_copies(render: Render, run_with_others: Run, tmp_path: Path) -> None:
     project = shutil.copytree(render(), tmp_path / "project")
     git(project, "init", "--quiet")
     before = files(project)
-    result = run_in(project, "mlops.cli", "workflows")
+    result = run_with_others(project, "mlops.cli", "workflows")
     assert result.stdout == "The project is the top of its repository: GitHub reads its workflows where they are.\n"
     assert files(project) == before
 
 
-def test_a_folder_whose_name_a_filter_would_misread_is_refused(render: Render, run_in: Run, tmp_path: Path) -> None:
+def test_a_folder_whose_name_a_filter_would_misread_is_refused(
+    render: Render, run_with_others: Run, tmp_path: Path
+) -> None:
     git(tmp_path, "init", "--quiet")
     project = shutil.copytree(render(), tmp_path / "my [project]")
-    result = run_in(project, "mlops.cli", "workflows")
+    result = run_with_others(project, "mlops.cli", "workflows")
     assert result.returncode == 1
     assert result.stderr == (
         "error: the project's folder is my [project]: use letters, digits, '.', '-' and '_' alone in its name\n"
@@ -406,11 +408,11 @@ def test_a_folder_whose_name_a_filter_would_misread_is_refused(render: Render, r
 
 
 def test_the_lint_of_a_project_without_copies_says_nothing_of_its_folder(
-    render: Render, run_in: Run, tmp_path: Path
+    render: Render, run_with_others: Run, tmp_path: Path
 ) -> None:
     git(tmp_path, "init", "--quiet")
     project = shutil.copytree(render(), tmp_path / "Ablage für Modelle" / "flights")
-    assert stale(project, run_in) == []
+    assert stale(project, run_with_others) == []
 
 
 # Names in Azure.
@@ -423,35 +425,39 @@ def placed(top: Path, **projects: Path) -> None:
         shutil.copytree(rendering, top / folder)
 
 
-def second(top: Path, run_in: Run) -> str:
+def second(top: Path, run: Run) -> str:
     """What `mlops workflows` says in the second project after that of the first."""
-    assert run_in(top / "one", "mlops.cli", "workflows").returncode == 0
-    return run_in(top / "two", "mlops.cli", "workflows").stderr
+    assert run(top / "one", "mlops.cli", "workflows").returncode == 0
+    return run(top / "two", "mlops.cli", "workflows").stderr
 
 
 AGAIN = "in Azure, too: before its bootstrap, create this project again with another project_name\n"
 
 
-def test_a_second_project_of_the_same_name_is_refused_in_one_line(render: Render, run_in: Run, tmp_path: Path) -> None:
+def test_a_second_project_of_the_same_name_is_refused_in_one_line(
+    render: Render, run_with_others: Run, tmp_path: Path
+) -> None:
     placed(tmp_path, one=render(), two=render(name_suffix="d4e5f6"))
-    assert second(tmp_path, run_in) == f"error: one has resource_group rg-flight-delays-dev {AGAIN}"
+    assert second(tmp_path, run_with_others) == f"error: one has resource_group rg-flight-delays-dev {AGAIN}"
     assert list((tmp_path / ".github" / "workflows").glob("two-*")) == []
 
 
-def test_names_that_become_the_same_later_are_a_finding_of_the_lint_of_both(monorepo: Path, run_in: Run) -> None:
+def test_names_that_become_the_same_later_are_a_finding_of_the_lint_of_both(
+    monorepo: Path, run_with_others: Run
+) -> None:
     theirs, own = (monorepo / folder / "config" / "prod.yml" for folder in PROJECTS)
     endpoint = yaml.safe_load(theirs.read_text(encoding="utf-8"))["names"]["online_endpoint"]
     text = own.read_text(encoding="utf-8")
     own.write_text(re.sub(r"(?m)^  online_endpoint: .*", f'  online_endpoint: "{endpoint}"', text), encoding="utf-8")
     for folder, other in zip(PROJECTS, reversed(PROJECTS), strict=True):
-        (line,) = stale(monorepo / folder, run_in)
+        (line,) = stale(monorepo / folder, run_with_others)
         assert line.endswith(f"config/prod.yml: names: {other} has online_endpoint {endpoint} {AGAIN.strip()}")
     theirs.write_text("names: [", encoding="utf-8")
-    assert stale(monorepo / "teams/topics", run_in) == []
+    assert stale(monorepo / "teams/topics", run_with_others) == []
 
 
 def test_projects_in_workspaces_of_another_owner_may_share_the_group_but_no_endpoint(
-    render: Render, run_in: Run, tmp_path: Path
+    render: Render, run_with_others: Run, tmp_path: Path
 ) -> None:
     one, other = (render(**EXISTING, name_suffix=suffix) for suffix in (SUFFIX, "d4e5f6"))
     groups = {
@@ -459,9 +465,9 @@ def test_projects_in_workspaces_of_another_owner_may_share_the_group_but_no_endp
     }
     assert len(groups) == 1
     placed(tmp_path / "group", one=one, two=other)
-    assert second(tmp_path / "group", run_in) == ""
+    assert second(tmp_path / "group", run_with_others) == ""
     placed(tmp_path / "endpoint", one=one, two=one)
-    refusal = second(tmp_path / "endpoint", run_in)
+    refusal = second(tmp_path / "endpoint", run_with_others)
     assert refusal.startswith("error: one has online_endpoint flight-delays-")
     assert refusal.endswith(AGAIN)
 
@@ -469,7 +475,7 @@ def test_projects_in_workspaces_of_another_owner_may_share_the_group_but_no_endp
 # Updates, lint and the local loop.
 
 
-def test_each_project_is_updated_by_itself(released: Path, run_in: Run, tmp_path: Path) -> None:
+def test_each_project_is_updated_by_itself(released: Path, run_with_others: Run, tmp_path: Path) -> None:
     template = shutil.copytree(released, tmp_path / "template", symlinks=True)
     top = tmp_path / "repository"
     for folder, answers in PROJECTS.items():
@@ -477,7 +483,7 @@ def test_each_project_is_updated_by_itself(released: Path, run_in: Run, tmp_path
         copier.run_copy(str(template), top / folder, data=data, defaults=True, quiet=True, unsafe=True)
     commit_all(top, "two projects")
     for folder in PROJECTS:
-        assert run_in(top / folder, "mlops.cli", "workflows").returncode == 0
+        assert run_with_others(top / folder, "mlops.cli", "workflows").returncode == 0
     note = top / "flights" / "README.md"
     note.write_text("Mine.\n\n" + note.read_text(encoding="utf-8"), encoding="utf-8")
     commit_all(top, "their workflows, and an edit")
@@ -491,10 +497,10 @@ def test_each_project_is_updated_by_itself(released: Path, run_in: Run, tmp_path
     assert files(top / "teams/topics") == before
     assert (top / "flights/docs/news.md").exists()
     assert note.read_text(encoding="utf-8").startswith("Mine.\n\n")
-    (line,) = stale(top / "flights", run_in)
+    (line,) = stale(top / "flights", run_with_others)
     assert "flights-train.yml" in line
-    assert stale(top / "teams/topics", run_in) == []
-    assert run_in(top / "flights", "mlops.cli", "workflows").returncode == 0
+    assert stale(top / "teams/topics", run_with_others) == []
+    assert run_with_others(top / "flights", "mlops.cli", "workflows").returncode == 0
     commit_all(top, "flights is of the new release")
     update(top / "teams/topics")
     assert (top / "teams/topics/docs/news.md").exists()

@@ -33,10 +33,10 @@ print(json.dumps({{name: sorted(there.intersection(each)) for name, each in foun
 
 @pytest.mark.parametrize("built", [{"infrastructure_version": tool} for tool in tools()] + [EXISTING], ids=str)
 def test_a_pipeline_may_use_all_that_it_names_and_nothing_else(
-    built: dict[str, str], render: Render, run_in: Run
+    built: dict[str, str], render: Render, run_with_others: Run
 ) -> None:
     project = render(orchestration="azure-devops", **built)
-    result = run_in(project, "-c", SCRIPT)
+    result = run_with_others(project, "-c", SCRIPT)
     assert result.returncode == 0, result.stderr
     assert used(project) == json.loads(result.stdout)
 

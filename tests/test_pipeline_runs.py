@@ -122,11 +122,6 @@ def test_a_cancelled_delivery_returns_the_traffic(pipelines: Runs) -> None:
     assert outcome.results["prod"] == "skipped"
 
 
-def test_a_delivery_that_was_completed_returns_nothing(pipelines: Runs) -> None:
-    pipelines.run("deliver")
-    assert not [verb for verb in pipelines.work.verbs if "--abort" in verb]
-
-
 def test_a_failed_sign_in_does_not_try_to_return_traffic(pipelines: Runs) -> None:
     fetch = "az account get-access-token --resource https://ml.azure.com --output none"
     outcome = pipelines.run("deliver", fail=fetch)
@@ -174,8 +169,18 @@ def test_version_and_hash_typed_for_prod_are_an_approval(pipelines: Runs, inputs
     assert pipelines.work.verbs[-1] == delivery("prod")[-1]
 
 
-@pytest.mark.parametrize("environment", CHAIN)
-@pytest.mark.parametrize("option", ["--force", "--hold", "--pin", "--unpin"])
+# Each option and each environment, twice at most: where an option counts, its environment decides, whichever it is.
+@pytest.mark.parametrize(
+    ("option", "environment"),
+    [
+        ("--force", "dev"),
+        ("--hold", "test"),
+        ("--pin", "prod"),
+        ("--unpin", "dev"),
+        ("--force", "test"),
+        ("--hold", "prod"),
+    ],
+)
 def test_an_option_counts_in_the_environment_that_was_chosen_alone(
     pipelines: Runs, environment: str, option: str
 ) -> None:
@@ -355,11 +360,6 @@ def test_a_rollback_that_fails_is_red(pipelines: Runs) -> None:
 def test_a_cancelled_rollback_is_ended(pipelines: Runs) -> None:
     pipelines.run("rollback", cancel=f"uv run mlops rollback --environment prod {APPROVED}")
     assert pipelines.work.verbs[-1] == "rollback --environment prod --abort --from 7"
-
-
-def test_a_rollback_that_was_completed_is_not_ended(pipelines: Runs) -> None:
-    pipelines.run("rollback")
-    assert pipelines.work.verbs[-1] == f"rollback --environment prod {APPROVED}"
 
 
 def test_without_a_way_back_no_user_is_asked(pipelines: Runs) -> None:

@@ -451,13 +451,16 @@ def test_nothing_that_a_release_built_is_deleted_by_an_update(
 
 
 def what_is_built(project: Path) -> str:
-    """A name for the Terraform of a project and what it reads."""
+    """A name for the Terraform of a project and what it reads, without comments."""
     code = [path for path in (project / "infrastructure").rglob("*") if path.is_file() and path.suffix != ".md"]
-    texts = {path.relative_to(project).as_posix(): path.read_text(encoding="utf-8") for path in code}
-    config = {
-        path.name: yaml.safe_load(path.read_text(encoding="utf-8")) for path in (project / "config").glob("*.yml")
+    texts = {
+        path.relative_to(project).as_posix(): re.sub(r"^\s*#.*\n", "", path.read_text(encoding="utf-8"), flags=re.M)
+        for path in code
     }
-    return short_hash({"texts": texts, "config": config})
+    configs = [path for path in (project / "config").glob("*.yml") if path.name != "model.yml"]
+    return short_hash(
+        {"texts": texts, "config": {each.name: yaml.safe_load(each.read_text(encoding="utf-8")) for each in configs}}
+    )
 
 
 # The last release that had all private endpoints of an environment in one resource block.

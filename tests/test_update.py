@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,13 +22,12 @@ import copier
 import pytest
 import yaml
 from combinations import EXISTING, ROOT, add_ons, questions, with_add_ons
-from conftest import SUFFIX, Run, commit_all, copy_template, git, make_once, short_hash
+from conftest import SUFFIX, Run, commit_all, connect, copy_template, git, make_once, short_hash
 
 # What a generated project reads its own configuration with.
 sys.path.insert(0, str(ROOT / "template" / "mlops" / "engine" / "src"))
 from mlops import config
 
-QUICK_COPIER = ROOT / "tests" / "quick_copier.py"
 RELEASES = yaml.safe_load((ROOT / "releases.yml").read_text(encoding="utf-8"))
 
 
@@ -47,6 +46,14 @@ def released(shared_folder: Path) -> Path:
 def template(released: Path, tmp_path: Path) -> Path:
     """A copy of it, which is free to evolve."""
     return shutil.copytree(released, tmp_path / "template", symlinks=True)
+
+
+@pytest.fixture(scope="session")
+def quick_command(shared_folder: Path) -> Iterator[list[str]]:
+    """What runs quick_copier.py in a fork of a process that has imported Copier, which takes half a second."""
+    python, address = Path(sys.executable), shared_folder / "residents" / "copier.socket"
+    with connect(python, address, dict(os.environ)):
+        yield [str(python), "-IS", str(ROOT / "tests" / "fork.py"), str(address), "quick_copier"]
 
 
 def new_project(template: Path, destination: Path, **answers: Any) -> Path:
@@ -481,12 +488,14 @@ def test_another_infrastructure_or_orchestration_is_an_update_and_equals_a_fresh
         commit_all(project, str(number))
 
 
-def test_the_command_that_the_configuration_names_chooses_an_add_on(released: Path, tmp_path: Path) -> None:
+def test_the_command_that_the_configuration_names_chooses_an_add_on(
+    released: Path, tmp_path: Path, quick_command: list[str]
+) -> None:
     project = untouched_copy(released, tmp_path / "project")
     command = config.choose(config.Project.load(project), "data-lake")
     words = shlex.split(command.partition("`")[2].rstrip("`"))
     assert words[:5] == ["uvx", "--with", "copier-template-extensions", "copier", "update"]
-    subprocess.run([sys.executable, QUICK_COPIER, *words[4:], "--defaults", "--quiet"], cwd=project, check=True)
+    subprocess.run([*quick_command, *words[4:], "--defaults", "--quiet"], cwd=project, check=True)
     assert answers(project)["add_ons"] == ["data-lake"]
     assert config.load_environment(config.Project.load(project), "dev").names.data_lake
 
@@ -1026,7 +1035,7 @@ def test_a_project_with_files_that_git_does_not_show_is_not_updated(history: Pat
 
 
 def test_a_project_that_knows_its_template_by_a_relative_path_is_updated_from_there(
-    history: Path, tmp_path: Path
+    history: Path, tmp_path: Path, quick_command: list[str]
 ) -> None:
     project = Start("v0.3.0", {}).project(history, tmp_path / "project")
     recorded, charts = project / ".copier-answers.yml", project / PACKAGE / "charts.py"
@@ -1035,7 +1044,7 @@ def test_a_project_that_knows_its_template_by_a_relative_path_is_updated_from_th
     )
     charts.write_text(charts.read_text(encoding="utf-8") + "# mine\n", encoding="utf-8")
     commit_all(project, "my edit")
-    command = [sys.executable, QUICK_COPIER, "update", "--trust", "--defaults", project]
+    command = [*quick_command, "update", "--trust", "--defaults", str(project)]
     run = subprocess.run(command, cwd=history.parent, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert (project / table()[f"{PACKAGE}/charts.py"][0]).read_text(encoding="utf-8").endswith("# mine\n")
@@ -1231,12 +1240,12 @@ def test_a_module_beside_a_file_is_the_one_that_it_imports(outdated: Callable[..
 # ----------------------------------------------------------------------------------------------------------------------
 # An update that is interrupted.
 
-# Copier as users have it, where it or a script of its own works beside files that it has written.
-REAL, QUICK_ONE = ["-m", "copier"], [str(QUICK_COPIER)]
+# Copier as users have it while it writes files; the scripts of a release are the same in both.
+REAL, QUICK_ONE = [sys.executable, "-m", "copier"], None
 STOPS = {
     "when the answers are migrated": (QUICK_ONE, "write-tree", 1),
     "while files are written": (REAL, "config", 60),
-    "while edits are carried to moved files": (REAL, "merge-file -p", 8),
+    "while edits are carried to moved files": (QUICK_ONE, "merge-file -p", 8),
     "while a conflict is recorded": (QUICK_ONE, "update-index", 1),
 }
 SHIM = """#!/bin/sh
@@ -1270,7 +1279,7 @@ def edited(history: Path) -> Path:
 
 @pytest.mark.parametrize("stop", STOPS.values(), ids=STOPS)
 def test_an_interrupted_update_says_how_to_go_back_and_that_restores_every_bit(
-    stop: tuple[list[str], str, int], edited: Path, tmp_path: Path
+    stop: tuple[list[str] | None, str, int], edited: Path, tmp_path: Path, quick_command: list[str]
 ) -> None:
     project = tmp_path / "project"
     shutil.copytree(edited, project)
@@ -1281,7 +1290,7 @@ def test_an_interrupted_update_says_how_to_go_back_and_that_restores_every_bit(
     shim.chmod(0o755)
     program, where, count = stop
     run = subprocess.run(
-        [sys.executable, *program, "update", "--trust", "--defaults"],
+        [*(program or quick_command), "update", "--trust", "--defaults"],
         cwd=project,
         env=os.environ
         | {

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+import shlex
 import shutil
 import sys
 import zipfile
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from combinations import ROOT
 from conftest import Render, commit_all, git
-from test_update import QUICK_COPIER, different, files, new_project, released, shipped_settings, template
+from test_update import different, files, new_project, quick_command, released, shipped_settings, template
 
 # What a generated project runs.
 sys.path.insert(0, str(ROOT / "template" / "mlops" / "engine" / "src"))
@@ -24,20 +25,20 @@ from mlops.upkeep import freshness
 from mlops.upkeep.freshness import report_freshness
 from mlops.upkeep.template import changes_between, report_update
 
-__all__ = ["released", "template"]  # fixtures
+__all__ = ["quick_command", "released", "template"]  # fixtures
 
 DOCS = "template/docs/update.md.jinja"
 
 
 @pytest.fixture(autouse=True)
-def uvx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def uvx(quick_command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A uvx that has Copier and its extension already; `calls` has what it was called with."""
     folder = tmp_path / "bin"
     folder.mkdir()
     calls = folder / "calls"
     calls.touch()
     script = folder / "uvx"
-    script.write_text(f'#!/bin/sh\necho "$*" >> {calls}\nshift 3\nexec {sys.executable} {QUICK_COPIER} "$@"\n', "utf-8")
+    script.write_text(f'#!/bin/sh\necho "$*" >> {calls}\nshift 3\nexec {shlex.join(quick_command)} "$@"\n', "utf-8")
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     return calls

@@ -28,6 +28,7 @@ from github_workflows import (
     results,
     workflow_runner,
 )
+from json_schemas import schema_errors
 from workflow_runs import CHAIN, HASH, LABEL, OUTPUTS
 
 pytestmark = pytest.mark.about(orchestration="github-actions")
@@ -81,11 +82,15 @@ def existing(render: Render) -> Path:
 
 
 @pytest.fixture(scope="session")
-def button(github: Path) -> Path:
-    """The workflows of a project with the Deploy to Azure button, which needs Bicep."""
-    if not (github.parent / "infrastructure" / "bicep").is_dir():
-        pytest.skip("only Bicep has a Deploy to Azure button")
-    return github
+def complete(render: Render) -> Path:
+    """All workflows that there are: with the Deploy to Azure button, which needs Bicep."""
+    return render(infrastructure_version="bicep") / ".github"
+
+
+@pytest.fixture(scope="session")
+def complete_checkout(complete: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as a repository of their own."""
+    return repository(complete, tmp_path_factory.mktemp("complete"))
 
 
 @pytest.fixture(scope="session")
@@ -144,9 +149,9 @@ def test_actionlint_and_shellcheck_find_nothing(checkout: Path) -> None:
     assert (result.returncode, result.stdout) == (0, ""), result.stdout + result.stderr
 
 
-def test_actionlint_sees_a_misspelt_output_and_an_unquoted_variable(checkout: Path, tmp_path: Path) -> None:
+def test_actionlint_sees_a_misspelt_output_and_an_unquoted_variable(complete_checkout: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
-    shutil.copytree(checkout, broken)
+    shutil.copytree(complete_checkout, broken)
     train = broken / ".github" / "workflows" / "train.yml"
     text = train.read_text(encoding="utf-8")
     text = text.replace("steps.setup.outputs.azure ==", "steps.setup.outputs.azur ==").replace('"$JOB"', "$JOB y")
@@ -163,15 +168,17 @@ def service(tools: Path) -> Path:
     return bundled(tools / "gha_validate.mjs", "workflow-validator", packages)
 
 
-def language_service(service: Path, project: Path) -> str:
-    files = [str(path) for path in sorted((project / ".github" / "workflows").glob("*.yml"))]
+def language_service(service: Path, project: Path, *names: str) -> str:
+    """What it says about workflows: all of them, or those with these names."""
+    folder = project / ".github" / "workflows"
+    files = [str(path) for path in sorted(folder.glob("*.yml")) if not names or path.name in names]
     result = subprocess.run(["node", str(service), str(project), *files], capture_output=True, text=True, timeout=120)
     assert bool(result.stdout) >= bool(result.returncode), result.stderr
     return result.stdout
 
 
-def test_githubs_own_language_service_finds_nothing(service: Path, checkout: Path) -> None:
-    assert language_service(service, checkout) == ""
+def test_githubs_own_language_service_finds_nothing(service: Path, complete_checkout: Path) -> None:
+    assert language_service(service, complete_checkout) == ""
 
 
 WRONG = {
@@ -184,16 +191,16 @@ WRONG = {
 
 
 def test_githubs_own_language_service_sees_a_wrong_input_of_a_called_workflow(
-    service: Path, checkout: Path, tmp_path: Path
+    service: Path, complete_checkout: Path, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken"
-    shutil.copytree(checkout, broken)
+    shutil.copytree(complete_checkout, broken)
     for file, (old, new, _) in WRONG.items():
         path = broken / ".github" / "workflows" / file
         text = path.read_text(encoding="utf-8")
         assert old in text
         path.write_text(text.replace(old, new), encoding="utf-8")
-    said = language_service(service, broken).splitlines()
+    said = language_service(service, broken, *WRONG).splitlines()
     for file, (_, _, word) in WRONG.items():
         assert [line for line in said if f"{file}:" in line and word in line], said
 
@@ -203,9 +210,9 @@ def test_zizmor_finds_nothing(checkout: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_zizmor_sees_a_script_injection(checkout: Path, tmp_path: Path) -> None:
+def test_zizmor_sees_a_script_injection(complete_checkout: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
-    shutil.copytree(checkout, broken)
+    shutil.copytree(complete_checkout, broken)
     deliver = broken / ".github" / "workflows" / "deliver-environment.yml"
     text = deliver.read_text(encoding="utf-8").replace('"$ENVIRONMENT"', '"${{ inputs.environment }}"')
     deliver.write_text(text, encoding="utf-8")
@@ -215,8 +222,7 @@ def test_zizmor_sees_a_script_injection(checkout: Path, tmp_path: Path) -> None:
 
 def test_dependabot_moves_actions_and_packages_in_two_pull_requests_a_week(github: Path) -> None:
     file = github / "dependabot.yml"
-    result = tool("check-jsonschema", "--builtin-schema", "vendor.dependabot", str(file), cwd=github)
-    assert result.returncode == 0, result.stdout
+    assert schema_errors("vendor.dependabot", [file]) == ""
     updates = yaml.safe_load(file.read_text(encoding="utf-8"))["updates"]
     assert [each["package-ecosystem"] for each in updates] == ["github-actions", "uv"]
     for each in updates:
@@ -227,16 +233,19 @@ def test_dependabot_moves_actions_and_packages_in_two_pull_requests_a_week(githu
     assert actions <= set(updates[0]["directories"])
 
 
-def test_files_match_the_published_schemas(github: Path) -> None:
-    workflows = [str(path) for path in (github / "workflows").glob("*.yml")]
-    actions = [str(path) for path in (github / "actions").glob("*/action.yml")]
-    for schema, files in {
-        "vendor.github-workflows": workflows,
-        "vendor.github-actions": actions,
-        "custom.github-workflows-require-timeout": workflows,
-    }.items():
-        result = tool("check-jsonschema", "--builtin-schema", schema, *files, cwd=github)
-        assert result.returncode == 0, result.stdout
+def test_files_match_the_published_schemas(complete: Path) -> None:
+    workflows, actions = [*(complete / "workflows").glob("*.yml")], [*(complete / "actions").glob("*/action.yml")]
+    assert schema_errors("vendor.github-workflows", workflows) == ""
+    assert schema_errors("vendor.github-actions", actions) == ""
+    assert schema_errors("custom.github-workflows-require-timeout", workflows) == ""
+
+
+def test_an_unknown_key_and_a_missing_timeout_are_no_match(complete: Path, tmp_path: Path) -> None:
+    text = (complete / "workflows" / "monitor.yml").read_text(encoding="utf-8")
+    broken = tmp_path / "monitor.yml"
+    broken.write_text(re.sub(r"timeout-minutes: \d+", "timeout: 30", text), encoding="utf-8")
+    for schema in ("vendor.github-workflows", "custom.github-workflows-require-timeout"):
+        assert "Schema validation errors" in schema_errors(schema, [broken])
 
 
 def check_pins(github: Path) -> None:
@@ -389,14 +398,14 @@ def test_the_workflows_of_all_combinations_with_one_infrastructure_are_the_same(
     assert mine == others
 
 
-def test_workflows_call_verbs_that_exist_with_options_that_exist(github: Path, run_in: Run) -> None:
+def test_workflows_call_verbs_that_exist_with_options_that_exist(github: Path, run_with_others: Run) -> None:
     found = commands(github)
     assert {"lint", "local", "deliver --environment dev --abort"} <= found
-    assert refused_commands(github.parent, run_in, found) == ""
+    assert refused_commands(github.parent, run_with_others, found) == ""
 
 
-def test_an_option_that_does_not_exist_is_noticed(github: Path, run_in: Run) -> None:
-    refused = refused_commands(github.parent, run_in, {"train --enviroment dev", "trane", "lint"})
+def test_an_option_that_does_not_exist_is_noticed(complete: Path, run_with_others: Run) -> None:
+    refused = refused_commands(complete.parent, run_with_others, {"train --enviroment dev", "trane", "lint"})
     assert [line.split(":")[0] for line in refused.splitlines()] == ["mlops train --enviroment dev", "mlops trane"]
 
 
@@ -409,8 +418,8 @@ def runner(tools: Path) -> Path:
 
 
 @pytest.fixture
-def run_workflow(runner: Path, github: Path, tmp_path: Path) -> GitHub:
-    return GitHub(runner, github, tmp_path)
+def run_workflow(runner: Path, complete: Path, tmp_path: Path) -> GitHub:
+    return GitHub(runner, complete, tmp_path)
 
 
 # Deliveries.
@@ -522,8 +531,8 @@ def test_a_pull_request_is_of_use_without_azure(run_workflow: GitHub) -> None:
 # Setting up.
 
 
-def test_terraform_is_installed_where_the_project_uses_it(run_workflow: GitHub, github: Path) -> None:
-    outcome = run_workflow.run("pull-request.yml", vars=AZURE, **PULL_REQUEST)
+def test_terraform_is_installed_where_the_project_uses_it(runner: Path, github: Path, tmp_path: Path) -> None:
+    outcome = GitHub(runner, github, tmp_path).run("pull-request.yml", vars=AZURE, **PULL_REQUEST)
     installing = {entry["job"] for entry in outcome["log"] if entry.get("uses") == "hashicorp/setup-terraform"}
     uses_it = (github.parent / "infrastructure" / "terraform").is_dir()
     assert installing == ({"infrastructure", "plan"} if uses_it else set())
@@ -621,11 +630,11 @@ PRIVATE = {"repository": {"visibility": "private"}}
 
 
 def test_the_button_leads_to_the_template_and_the_form_that_were_published(
-    button: Path, runner: Path, tmp_path: Path
+    complete: Path, runner: Path, tmp_path: Path
 ) -> None:
     git(tmp_path, "init", "--quiet", "--bare", str(tmp_path / "o" / "r"))
     here = {"event_name": "push", "server_url": tmp_path.as_uri()}
-    outcome = GitHub(runner, button, tmp_path / "run").run("deploy-to-azure.yml", github=here, event=PUBLIC)
+    outcome = GitHub(runner, complete, tmp_path / "run").run("deploy-to-azure.yml", github=here, event=PUBLIC)
     assert results(outcome) == {"compile": "success", "publish": "success"}, output(outcome)
     published = tmp_path / "published"
     git(tmp_path, "clone", "--quiet", "--branch", "deploy-to-azure", str(tmp_path / "o" / "r"), str(published))
@@ -639,19 +648,17 @@ def test_the_button_leads_to_the_template_and_the_form_that_were_published(
     ]
 
 
-def test_a_second_template_replaces_the_first(button: Path, runner: Path, tmp_path: Path) -> None:
+def test_a_second_template_replaces_the_first(complete: Path, runner: Path, tmp_path: Path) -> None:
     git(tmp_path, "init", "--quiet", "--bare", str(tmp_path / "o" / "r"))
     for run in ("first", "second"):
         here = {"event_name": "push", "server_url": tmp_path.as_uri(), "sha": run}
-        outcome = GitHub(runner, button, tmp_path / run).run("deploy-to-azure.yml", github=here, event=PUBLIC)
+        outcome = GitHub(runner, complete, tmp_path / run).run("deploy-to-azure.yml", github=here, event=PUBLIC)
         assert results(outcome)["publish"] == "success", output(outcome)
     history = git(tmp_path / "o" / "r", "log", "--format=%s", "deploy-to-azure")
     assert history.splitlines() == ["Template of second"]
 
 
-def test_a_private_repository_keeps_the_template_and_says_why_there_is_no_button(
-    button: Path, run_workflow: GitHub
-) -> None:
+def test_a_private_repository_keeps_the_template_and_says_why_there_is_no_button(run_workflow: GitHub) -> None:
     outcome = run_workflow.run("deploy-to-azure.yml", event=PRIVATE)
     assert results(outcome) == {"compile": "success", "publish": "skipped"}
     assert "::notice title=There is no button::The portal cannot read a private repository" in output(outcome)
@@ -659,24 +666,32 @@ def test_a_private_repository_keeps_the_template_and_says_why_there_is_no_button
     assert not (run_workflow.work / "button" / "README.md").exists()
 
 
-def test_the_template_is_compiled_by_a_fixed_release_of_bicep(button: Path, run_workflow: GitHub) -> None:
+def test_the_template_is_compiled_by_a_fixed_release_of_bicep(run_workflow: GitHub) -> None:
     run_workflow.run("deploy-to-azure.yml", event=PUBLIC)
     install, build = [call for call in run_workflow.calls if call.startswith("az bicep ")]
     assert re.fullmatch(r"az bicep install --version v\d+\.\d+\.\d+", install)
     assert build.startswith("az bicep build ")
 
 
-def test_a_template_that_does_not_compile_is_not_published(button: Path, run_workflow: GitHub) -> None:
+def test_a_template_that_does_not_compile_is_not_published(run_workflow: GitHub) -> None:
     template = run_workflow.work / "button" / "template.json"
     build = f"az bicep build --file infrastructure/bicep/main.bicep --outfile {template}"
     outcome = run_workflow.run("deploy-to-azure.yml", event=PUBLIC, fail=build)
     assert results(outcome) == {"compile": "failure", "publish": "skipped"}
 
 
-def test_only_bicep_has_a_button(github: Path, existing: Path) -> None:
-    uses_it = (github.parent / "infrastructure" / "bicep").is_dir()
-    assert (github / "workflows" / "deploy-to-azure.yml").exists() == uses_it
-    assert not (existing / "workflows" / "deploy-to-azure.yml").exists()
+def test_only_bicep_has_a_button_and_all_other_workflows_are_those_of_terraform(
+    complete: Path, existing: Path, render: Render
+) -> None:
+    """So the steps are run in one of the two."""
+    bicep, terraform = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        for folder in (complete, render(infrastructure_version="terraform") / ".github")
+    )
+    button = Path("workflows", "deploy-to-azure.yml")
+    assert bicep.pop(button)
+    assert bicep == terraform
+    assert not (existing / button).exists()
 
 
 # Existing workspaces.

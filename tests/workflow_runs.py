@@ -1,14 +1,21 @@
 """What runs of GitHub workflows and of Azure Pipelines share: stand-ins for programs, what verbs hand on, results."""
 
 import json
+import os
+import shlex
 import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from socket import socket
 from typing import Any, Protocol
+
+from combinations import ROOT
+from conftest import connect
 
 METRICS = {
     "metric": "mae",
@@ -47,54 +54,13 @@ OUTPUTS = {
     "drift": {"retrain": "true", "job": "model-drift-0123456789ab"},
     "provision": {"train": "false"},
 }
-# The verbs that are the project's own code here, not a stand-in: all that they need is on this machine.
-DRIVER = """
-import argparse, json, os, sys
-from pathlib import Path
-sys.path.insert(0, "SOURCE")
-from mlops.errors import UserError
-from mlops.outputs import add_summary, annotate
+ENGINE = ROOT / "template" / "mlops" / "engine" / "src"
+"""The engine of the projects, which is the same in each of them."""
 
-parser = argparse.ArgumentParser()
-parser.add_argument("verb")
-for option in ("--environment", "--file", "--folder", "--address", "--jobs"):
-    parser.add_argument(option, default="")
-parser.add_argument("--required", action="store_true")
-given = parser.parse_args(sys.argv[3:])
-try:
-    from mlops.project import Project
-    system = "azure-devops" if os.environ.get("TF_BUILD") else "github-actions"
-    order = ("dev", "test", "prod")
-    project = Project(Path.cwd(), "package", "aml-cli-v2", "bicep", orchestration=system, environment_order=order)
-    if given.verb == "connected":
-        from mlops import orchestration
-        from mlops.subscription.connected import connected
-        connected(project, orchestration.of(project), given.environment, required=given.required)
-    else:
-        if given.verb == "summary":
-            from mlops.local.summary import summary
-            Path(given.file).write_text(summary(project), encoding="utf-8")
-            add_summary(summary(project))
-        elif given.verb == "comment":
-            from mlops import orchestration
-            from mlops.orchestration.comment import comment_text
-            files = sorted(Path(given.folder).rglob("*.md"), key=lambda path: path.name)
-            text = comment_text(given.jobs, [path.read_text(encoding="utf-8") for path in files])
-            if os.environ.get("TF_BUILD"):
-                Path("FOLDER/comment.json").write_text(json.dumps({"body": text}), encoding="utf-8")
-            else:
-                orchestration.of(project).comment(project, text)
-        else:
-            from mlops.subscription.button import write_button
-            write_button(project, Path(given.folder), given.address)
-except UserError as error:
-    annotate("error", f"mlops {given.verb}", str(error))
-    sys.exit(1)
-"""
-ANSWERS = tempfile.TemporaryDirectory()
+ANSWERS = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
 """What `connected` of each project said."""
 
-# `connected` depends on its options and on which ids there are: each job of each run asks, and Python is slow to start.
+# `connected` depends on its options and on which ids there are: each job of each run asks.
 # What the shell does itself starts no other program: a run has dozens of these calls.
 STAND_IN = """#!/bin/sh
 show() {{
@@ -105,12 +71,16 @@ hand_on() {{
     printf '##vso[task.setvariable variable=%s;isOutput=true]%s\\n' "$key" "$value"
   done < "$1"
 }}
+own() {{
+  export COMMENT="{folder}/comment.json" PYTHONPATH="{engine}"
+  {forked} own_verbs "$@"
+}}
 echo "{program} $*" >> "{folder}/calls.log"
 IFS= read -r failing < "{folder}/failing"
 if [ "$failing" = "{program} $*" ]; then exit 1; fi
 case "{program} $3$TF_BUILD" in
 "uv connectedTrue")
-  exec "{python}" -B "{folder}/driver.py" "$@"
+  own "$@"
   exit;;
 esac
 case "{program} $3" in
@@ -120,7 +90,7 @@ case "{program} $3" in
   if [ ! -d "$known" ]; then
     new="{answers}/$$"
     mkdir -p "$new"
-    GITHUB_OUTPUT="$new/outputs" "{python}" -B "{folder}/driver.py" "$@" > "$new/printed"
+    (GITHUB_OUTPUT="$new/outputs" && own "$@") > "$new/printed"
     code=$?
     if [ $code -ne 0 ]; then cat "$new/printed"; rm -r "$new"; exit $code; fi
     mv "$new" "$known"
@@ -128,7 +98,9 @@ case "{program} $3" in
   show "$known/printed"
   show "$known/outputs" >> "$GITHUB_OUTPUT"
   exit;;
-"uv summary" | "uv button" | "uv comment") exec "{python}" -B "{folder}/driver.py" "$@";;
+"uv summary" | "uv button" | "uv comment")
+  own "$@"
+  exit;;
 esac
 case "$*" in
 *"--summary .local/plan.md"*) printf '## Infrastructure\\n\\nPlan: 42 to add\\n' > .local/plan.md;;
@@ -149,6 +121,18 @@ if [ "{program} $2" = "uv mlops" ]; then
   done
 fi
 """
+
+
+@cache
+def forked() -> list[str]:
+    """What runs a module in a fork of a process that has the engine, which starts once for this one."""
+    python, address = Path(sys.executable), Path(ANSWERS.name, "verbs.socket")
+    CONNECTIONS.append(connect(python, address, dict(os.environ), ENGINE))
+    return [str(python), "-IS", str(Path(__file__).with_name("fork.py")), str(address)]
+
+
+CONNECTIONS: list[socket] = []
+"""As long as one is open, the process runs."""
 
 
 class Work:
@@ -173,8 +157,6 @@ class Work:
         self.log, self.failing, self.programs = folder / "calls.log", folder / "failing", folder / "bin"
         self.log.touch()
         self.failing.touch()
-        driver = DRIVER.replace("SOURCE", str(project / "mlops" / "engine" / "src")).replace("FOLDER", str(folder))
-        (folder / "driver.py").write_text(driver, encoding="utf-8")
         (folder / "outputs").mkdir()
         self.programs.mkdir()
         self.stand_in("uv", "az", "gh")
@@ -183,8 +165,13 @@ class Work:
         """Let programs log their calls and do nothing else, but for some verbs."""
         for program in programs:
             script = self.programs / program
-            values = {"program": program, "folder": self.folder, "answers": self.answers, "python": sys.executable}
-            script.write_text(STAND_IN.format(**values), encoding="utf-8")
+            values = {
+                "program": program,
+                "folder": self.folder,
+                "answers": self.answers,
+                "forked": shlex.join(forked()),
+            }
+            script.write_text(STAND_IN.format(engine=ENGINE, **values), encoding="utf-8")
             script.chmod(0o755)
 
     def prepare(self, failing: str, outputs: Mapping[str, dict[str, str]] | None) -> None:
