@@ -59,8 +59,7 @@ def one_worker(app: Any) -> Worker:
 class InTurn:
     """A lock that threads get in the order in which they came.
 
-    Of those that wait for a lock of Python, the one that has just released it is often the next again: with 200 clients
-    some would have their fourth answer before others have their first.
+    A lock of Python keeps no order: of 200 clients, some had their fourth answer before others had their first.
     """
 
     def __init__(self) -> None:
