@@ -221,6 +221,35 @@ def test_200_clients_at_once_get_each_their_own_answer_and_leave_nothing_behind(
     assert max(counts) <= limit
 
 
+def test_requests_are_answered_in_the_order_in_which_they_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a client, too, that sends its next one as soon as it has an answer."""
+    here, go_on, answered, queue = threading.Semaphore(0), threading.Event(), [], front.InTurn()
+    monkeypatch.setattr(front, "InTurn", lambda: queue)
+
+    def app(environ: dict[str, str], start_response: Callable[..., object]) -> list[bytes]:
+        if environ["PATH_INFO"] == "first":
+            here.release()
+            go_on.wait(60)
+        answered.append(environ["PATH_INFO"])
+        start_response("200 OK", [])
+        return [b""]
+
+    answer = front.one_worker(app)
+
+    def first_client() -> None:
+        for request in ("first", "first again"):
+            answer({"PATH_INFO": request}, b"")
+
+    with ThreadPoolExecutor(9) as clients:
+        clients.submit(first_client)
+        here.acquire()
+        for number in range(8):
+            clients.submit(answer, {"PATH_INFO": str(number)}, b"")
+            assert eventually(lambda count=number + 1: len(queue._waiting) == count)
+        go_on.set()
+    assert answered == ["first", *map(str, range(8)), "first again"]
+
+
 def test_a_slow_client_keeps_no_other_one_waiting(project: Project) -> None:
     body = json.dumps(request_of(7)).encode()
     whole = message(body, f"Content-Length: {len(body)}")
