@@ -6,13 +6,13 @@ What a delivery sets up beside that deployment has a hash, too: with another one
 import hashlib
 import json
 from collections.abc import Iterator
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from mlops import definitions
 from mlops.config import EnvironmentConfig, drift_rules, model_task
 from mlops.pipeline import is_local, mapping
-from mlops.project import Project, load_yaml
+from mlops.project import Project, is_ignored, load_yaml
 
 _OWN = ("$schema", "name", "endpoint_name", "model", "tags")
 """The keys of a deployment's definition that the verbs fill in, which say nothing about how it scores."""
@@ -79,9 +79,3 @@ def _files(root: Path) -> Iterator[tuple[str, bytes]]:
 
 def _with_ends_of_git(data: bytes) -> bytes:
     return data if b"\0" in data else data.replace(b"\r\n", b"\n")
-
-
-def is_ignored(name: PurePath) -> bool:
-    """Return whether a file is none of the project's, but of Python's, an editor's or an installation's."""
-    hidden = any(part.startswith(".") or part == "__pycache__" or part.endswith(".egg-info") for part in name.parts)
-    return hidden or name.suffix == ".pyc"

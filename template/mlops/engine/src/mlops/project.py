@@ -7,7 +7,7 @@ import re
 import tomllib
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import ModuleType
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -263,3 +263,9 @@ def problems_in(error: ValidationError) -> list[Problem]:
         text = text.removeprefix("Value error, ")
         found.append(Problem(".".join(map(str, each["loc"])), text[0].lower() + text[1:]))
     return found
+
+
+def is_ignored(name: PurePath) -> bool:
+    """Return whether a file is none of the project's, but of Python's, an editor's or an installation's."""
+    hidden = any(part.startswith(".") or part == "__pycache__" or part.endswith(".egg-info") for part in name.parts)
+    return hidden or name.suffix == ".pyc"

@@ -18,12 +18,11 @@ from mlops.definitions.python_sdk_v1 import (
 )
 from mlops.definitions.python_sdk_v2 import TUNING
 from mlops.errors import UserError
-from mlops.fingerprint import is_ignored
 from mlops.lint import graph, tuning
 from mlops.lint.checks import lint_documents
 from mlops.lint.documents import Catalogue
 from mlops.lint.python_sdk_v2 import check_modules
-from mlops.project import Project
+from mlops.project import Project, is_ignored
 
 
 def check(project: Project) -> list[Finding]:
