@@ -177,6 +177,21 @@ def test_a_rollback_that_is_left_at_the_end_of_a_year_is_completed_by_a_run_olde
     machine.teardown()
 
 
+def test_a_rollback_goes_back_to_what_served_before_though_the_run_that_put_it_there_was_lost(
+    a_project: Project,
+) -> None:
+    Year.project, Year.begun = a_project, None
+    machine = Year()
+    machine.deploy_by_hand(PROTECTED, 1, "online", Trouble("killed after", 17))
+    assert machine.world.version(PROTECTED) == "9"
+    machine.push("better data", None)
+    machine.approve(0, None)
+    assert machine.world.version(PROTECTED) not in ("9", "10")
+    machine.roll_back(PROTECTED, None, None)
+    assert machine.world.version(PROTECTED) == "9"
+    machine.teardown()
+
+
 def test_what_breaks_beside_another_verb_is_not_taken_for_a_success(a_project: Project) -> None:
     def breaks(_: object) -> None:
         raise KeyError("what no verb raises")

@@ -272,6 +272,13 @@ def record_deployment(session: Session, model: ModelVersion, models: Sequence[Mo
         session.backend.tag_model(model, {f"deployed_{session.config.environment}": now()})
 
 
+def record_before(session: Session, version: str, models: Sequence[ModelVersion]) -> None:
+    """Note of the version that a rollout replaces that it served last: a run that was lost may have put it there."""
+    for model in models:
+        if model.version == version and not deployment_record(session, model, models)[1]:
+            session.backend.tag_model(model, {f"deployed_{session.config.environment}": now()})
+
+
 def deployment_record(
     session: Session, model: ModelVersion, models: Sequence[ModelVersion]
 ) -> tuple[list[ModelVersion], bool]:

@@ -21,6 +21,7 @@ from mlops.verbs.models import (
     is_held,
     known_hash,
     left_for,
+    record_before,
     record_deployment,
     set_held,
 )
@@ -153,6 +154,8 @@ def roll_out(
         return Deployed(serves=True, generation=old.generation, models=models)
     for change in changes:
         session.say(f"To deploy: {change}.")
+    if old:
+        record_before(session, old.model_version, models)
     set_held(session, model, on=False)
     minutes = config.rollout.canary_minutes if bake_minutes is None else bake_minutes
     generation = 1 + max((deployment.generation for deployment in deployments.values()), default=0)
