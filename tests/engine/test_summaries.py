@@ -88,7 +88,7 @@ def shown(page: Page) -> str:
     text = page.summary
     page.summary_file.write_text("", encoding="utf-8")
     # The name of a job has the time.
-    return re.sub(r"\ba-model-\d{8}-\d{6}-[0-9a-f]{4}\b", "a-model-20260101-030000-1a2b", text).strip()
+    return re.sub(r"\ba-model-\d{8}-\d{6}-[0-9a-f]{8}\b", "a-model-20260101-030000-1a2b3c4d", text).strip()
 
 
 def reasons(package: str, metrics: Mapping[str, Any]) -> list[str]:

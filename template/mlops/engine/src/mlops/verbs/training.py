@@ -114,7 +114,7 @@ def _check_end(session: Session, found: Job, following: str) -> None:
 def new_job(session: Session) -> str:
     """Return a name for a job that starts now."""
     # Two runs may start in the same second.
-    return f"{session.config.model.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    return f"{session.config.model.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
 
 
 def say_started(session: Session, job: str) -> Job:
