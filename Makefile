@@ -98,7 +98,7 @@ benchmark-classical: $(UV)
 	$(UV) run python benchmarks/parity.py
 
 benchmark-cv: $(UV)
-	@[ -e demo-cv ] || $(MAKE) project TYPE=cv
+	@[ -e demo-cv ] || $(MAKE) demo TYPE=cv
 	$(UV) run --project demo-cv python benchmarks/cv_training.py demo-cv --rounds $(ROUNDS)
 	$(UV) run --project demo-cv python benchmarks/growth.py demo-cv --rounds $(ROUNDS)
 

@@ -10,5 +10,5 @@ def schema_errors(schema: str, files: Iterable[Path], *options: str) -> str:
     from click.testing import CliRunner
 
     words = ["--builtin-schema", schema, *options, *sorted(map(str, files))]
-    done = CliRunner().invoke(check_jsonschema.main, words)
+    done = CliRunner().invoke(check_jsonschema.main, words, catch_exceptions=False)
     return done.output if done.exit_code else ""

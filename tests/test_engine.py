@@ -106,6 +106,7 @@ def test_the_engine_passes(
 
 
 @pytest.mark.failures
+@pytest.mark.about(project_type="classical", mlops_version="aml-cli-v2")
 @pytest.mark.parametrize("half", ["part1 or part2", "not part1 and not part2"])
 def test_no_failure_of_the_local_loop_costs_a_model(
     half: str, render: Render, run_with_others: Run, tmp_path: Path

@@ -454,6 +454,7 @@ def broken_runs(
     """
     uv = runs.work.programs / "uv"
     text = uv.read_text(encoding="utf-8")
+    assert "own() {" in text
     uv.write_text(text.replace("own() {", "own() {\n  return"), encoding="utf-8")  # no verb really runs
     event = STARTED[pipeline]
     document = expanded(runs.pipelines / f"{pipeline}.yml", reason=REASONS[event])

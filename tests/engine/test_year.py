@@ -192,17 +192,6 @@ def test_a_rollback_goes_back_to_what_served_before_though_the_run_that_put_it_t
     machine.teardown()
 
 
-def test_a_monitor_that_a_broken_teardown_has_switched_off_is_left_to_do(a_project: Project) -> None:
-    Year.project, Year.begun = a_project, None
-    machine = Year()
-    schedules = machine.azure.workspaces[PROTECTED].schedules
-    machine.tear_down(2, Trouble("signed out", 3))
-    assert list(schedules.values()) == [False]
-    machine.deliver_by_hand(PROTECTED, 0, "", "right", None)
-    assert list(machine.azure.workspaces[PROTECTED].schedules.values()) == [True]
-    machine.teardown()
-
-
 def test_what_breaks_beside_another_verb_is_not_taken_for_a_success(a_project: Project) -> None:
     def breaks(_: object) -> None:
         raise KeyError("what no verb raises")

@@ -86,7 +86,10 @@ BUGS = {
         "verbs.batch", "for name in names if name != own and", "for name in names if False and", "its batch endpoint"
     ),
     "a run that waited brings its code back": Bug(
-        "verbs.models", "if is_newer(run, run_key()) and made", "if False and made", "went back to the code"
+        "verbs.models",
+        "for made, run, version in notes if is_newer(run, run_key())]",
+        "for made, run, version in ()]",
+        "went back to the code",
     ),
     "a run that is run again brings its code with a new version": Bug(
         "verbs.candidate",

@@ -8,6 +8,7 @@ import csv
 import io
 import itertools
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -31,6 +32,7 @@ _REMEDIES = {
     ),
 }
 _ARCHIVE = ".zip"
+_UNREADABLE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, ValueError, zlib.error)
 _UTF_8 = "utf-8"
 # Without a mark, in the order in which they are tried: texts of the west that Windows and spreadsheets write.
 _WESTERN = "cp1252"
@@ -170,11 +172,13 @@ def unpacked(given: Path, folder: Path, copies: Path) -> list[Path]:
     """
     found = []
     for archive in data_files(given, [_ARCHIVE]) if given.is_dir() else [given]:
-        with suppress(zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError), zipfile.ZipFile(archive) as file:
+        with suppress(*_UNREADABLE), zipfile.ZipFile(archive) as file:
             place = copies / archive.relative_to(folder)
-            for name in filter(is_table, map(PurePosixPath, sorted(file.namelist()))):
-                if not any(part[0] == "." or part == "__MACOSX" for part in name.parts):  # what macOS adds
-                    found.append(Path(file.extract(str(name), place)))
+            for item in sorted(file.infolist(), key=lambda each: each.filename):
+                name = PurePosixPath(item.filename)
+                hidden = any(part[0] == "." or part == "__MACOSX" for part in name.parts)  # what macOS adds
+                if is_table(name) and not item.is_dir() and not hidden:
+                    found.append(Path(file.extract(item, place)))
     return found
 
 

@@ -397,7 +397,7 @@ def passed_with(model: ModelVersion, environment: str) -> tuple[str, str]:
 
 
 def check_newest(session: Session, versions: Iterable[ModelVersion]) -> None:
-    """Check that no newer run has brought one of some versions with other code or definitions.
+    """Check that the newest run did not bring one of some versions with other code or definitions than this older one.
 
     An old run of which all jobs run again may train a version that no newer run has had.
 
@@ -409,11 +409,15 @@ def check_newest(session: Session, versions: Iterable[ModelVersion]) -> None:
         UserError: One has.
     """
     environment = session.config.environment
-    for each in versions:
-        made, run = passed_with(each, environment)
-        if is_newer(run, run_key()) and made != _beside(session, session.config):
+    notes = [(*passed_with(each, environment), each.version) for each in versions]
+    newer = [
+        (int(run.rpartition("#")[2]), run, made, version) for made, run, version in notes if is_newer(run, run_key())
+    ]
+    # Of them the newest alone: what it has may be what this run has, after a commit was reverted.
+    for _, run, made, version in sorted(newer)[-1:]:
+        if made != _beside(session, session.config):
             raise UserError(
-                f"run {run.rpartition('#')[2]} is newer than this one, and has passed version {each.version} on to "
+                f"run {run.rpartition('#')[2]} is newer than this one, and has passed version {version} on to "
                 f"{environment} with other code, definitions or sizes: nothing was changed; approve that run or, if it "
                 "is over or was rejected, start a new delivery, which takes what the branch has now; what is to go "
                 "back, a commit reverts"

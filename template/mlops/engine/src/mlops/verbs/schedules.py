@@ -33,14 +33,11 @@ def monitor(session: Session) -> None:
 
 
 def monitor_left(session: Session) -> bool:
-    """Return whether `monitor` would create, switch on or delete the monitor, or bring newer data to it."""
-    there = session.backend.schedules()
-    if not session.config.monitor.enabled:
-        return session.monitor_name in there
-    # A teardown that broke off has only switched it off.
-    if not there.get(session.monitor_name):
+    """Return whether `monitor` would create or delete the monitor, or bring newer data to it."""
+    enabled, there = session.config.monitor.enabled, session.monitor_name in session.backend.schedules()
+    if enabled != there:
         return True
-    return session.backend.monitors_data and any(not known for *_, known in data_versions(session))
+    return there and session.backend.monitors_data and any(not known for *_, known in data_versions(session))
 
 
 def _monitor_summary(session: Session, deployment: str) -> str:
