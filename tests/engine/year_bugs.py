@@ -87,8 +87,8 @@ BUGS = {
     ),
     "a run that waited brings its code back": Bug(
         "verbs.models",
-        "for made, run, version in notes if is_newer(run, run_key())]",
-        "for made, run, version in ()]",
+        "for made, run, version in notes if is_newer(run, run_key())",
+        "for made, run, version in ()",
         "went back to the code",
     ),
     "a run that is run again brings its code with a new version": Bug(
