@@ -49,7 +49,7 @@ export ONLY
 , := ,
 TYPES := $(or $(subst $(,), ,$(patsubst project_type=%,%,$(filter project_type=%,$(ONLY)))),classical cv nlp)
 
-test: $(UV) lint  ## all tests that need no big download; `ONLY="project_type=classical"` leaves out what is about other choices
+test: $(UV)  ## all tests that need no big download; `ONLY="project_type=classical"` leaves out what is about other choices
 	$(UV) run pytest -n 3 -m "not big and not year and not failures"
 
 $(PARTS:%=test-%) test-menu: test-%: $(UV)  ## one part of them: menu, workflows, infrastructure, engine, updates, tables, images or texts

@@ -492,7 +492,7 @@ class Memory:
     def create_monitor(self, name: str, deployment: str, task: str, drift: DriftRules) -> None:
         with self.connection.change("create schedule"):
             refuse(deployment not in self._endpoint().deployments, f"(UserError) there is no deployment {deployment}")
-            self.here.schedules[name] = True
+            self.here.schedules.setdefault(name, True)  # an update leaves off what is off: SDK v1, `Schedule.update`
 
     def monitor_runs(self, schedule: str) -> list[MonitorRun]:
         found = self.listed("list runs", lambda: sorted(self.here.runs, key=lambda run: run.time, reverse=True))

@@ -375,6 +375,18 @@ def a_deleted_monitor(azure: FakeAzure) -> None:
     azure.save()
 
 
+def a_monitor_that_is_off(azure: FakeAzure) -> None:
+    """A teardown was cancelled before it had deleted it."""
+    (schedule,) = azure.load()["schedules"].values()
+    schedule["enabled"] = False
+    azure.save()
+
+
+def an_unwanted_monitor_that_is_off(azure: FakeAzure) -> None:
+    a_monitor_that_is_off(azure)
+    no_monitor(azure)
+
+
 def a_canary_that_was_killed(azure: FakeAzure) -> None:
     register(azure, "2")
     kill(Session.open("dev"), "2")
@@ -408,6 +420,8 @@ def a_delivery_that_was_killed_after_other_definitions(azure: FakeAzure) -> None
         (a_delivery_that_was_killed_after_other_definitions, "batch endpoint and monitor have other definitions"),
         (no_monitor, "the monitor is set up as the configuration says"),
         (a_deleted_monitor, "the monitor is set up as the configuration says"),
+        (a_monitor_that_is_off, "the monitor is set up as the configuration says"),
+        (an_unwanted_monitor_that_is_off, "the monitor is set up as the configuration says"),
         (another_next_environment, "version 1 is promoted to prod"),
         (an_older_batch_deployment, "the batch endpoint scores with version 1"),
         (a_canary_that_was_killed, "all traffic to blue"),

@@ -389,6 +389,11 @@ def scheduled_before(play: Play) -> None:
     play.cloud.schedule_retraining()
 
 
+def switched_off(play: Play) -> None:
+    """A teardown was cancelled before it had deleted the monitor."""
+    play.dev.backend.disable_schedule(play.dev.monitor_name)
+
+
 def in_dev(verb: Callable[[Session], None]) -> Action:
     """Run a verb in dev, as it is."""
     return lambda play: verb(play.dev)
@@ -845,6 +850,11 @@ SCHEDULE_CASES = {
             lambda play: play.configure("dev", "monitor", alert_emails=["a@example.com", "b@example.com"]),
         ),
     ),
+    "a monitor that a broken teardown has switched off watches again": Case(
+        in_dev(verbs.monitor),
+        {**OLD_SERVES, "schedules": {"a-model-monitor": monitor("blue")}},
+        given=(serving, in_dev(verbs.monitor), switched_off),
+    ),
     "there is nothing to watch before a deployment": Case(
         in_dev(verbs.monitor), fails="run `uv run mlops deploy-online --environment dev` first"
     ),
@@ -933,6 +943,7 @@ DIFFERENCES = {
                 "the monitor watches what serves with the thresholds of the project": NEW_SERVES,
                 "the monitor leaves out the calendar and a second metric": OLD_SERVES,
                 "alerts go to the configured addresses": OLD_SERVES,
+                "a monitor that a broken teardown has switched off watches again": OLD_SERVES,
             }.items()
         }
         | {

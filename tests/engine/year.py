@@ -550,7 +550,7 @@ class Year(RuleBasedStateMachine):
         world.models(environment)[version].tags[f"rejected_{environment}"] = "false"
         world.told("done")
 
-    @precondition(lambda self: self.azure.workspaces[PROTECTED].schedules)
+    @precondition(lambda self: any(self.azure.workspaces[PROTECTED].schedules.values()))
     @rule(
         kind=st.sampled_from(("drift", "drift, told late", NEWER, LONG, "no drift", "no data", "no data")),
         trouble=TROUBLES,
@@ -729,8 +729,9 @@ class Year(RuleBasedStateMachine):
             expected = [(version, world.beside(self.azure.workspaces[each]))]
             world.require(found == expected, f"{each} has {found} in the end, and should have {expected}")
             self._check_batch(each)
-            schedules = len(self.azure.workspaces[each].schedules)
-            world.require(schedules == int(each == PROTECTED), f"{each} has {schedules} monitors in the end")
+            schedules = self.azure.workspaces[each].schedules
+            on = [True] if each == PROTECTED else []
+            world.require([*schedules.values()] == on, f"{each} has the monitors {schedules or 'none'} in the end")
 
 
 def short(text: str) -> str:

@@ -111,6 +111,18 @@ BUGS = {
     "a look asks for an approval although nothing is left to do": Bug(
         "verbs.candidate", "if monitor_left(session):", "if True:", "something is to be done"
     ),
+    "a look does not see that a monitor is off": Bug(
+        "verbs.schedules",
+        "if is_on is not (True if enabled else None):",
+        "if enabled == (is_on is None):",
+        "a look called complete",
+    ),
+    "a monitor that is off stays so": Bug(
+        "verbs.schedules",
+        "if not session.backend.schedules().get(session.monitor_name, True):",
+        "if False:",
+        "something is to",
+    ),
     # The way back.
     "a rollback rejects nothing": Bug(
         "verbs.recovery", "    _reject(session, bad, leaving_for=target.version)\n", "", "is not rejected"

@@ -27,17 +27,20 @@ def monitor(session: Session) -> None:
     task, drift = model_task(session.project), drift_rules(session.project)
     if session.backend.monitors_data:
         ensure_data(session)
+    if not session.backend.schedules().get(session.monitor_name, True):
+        # A teardown that broke off has switched it off, and an update leaves it so: Schedule.update of SDK v1.
+        session.backend.delete_schedule(session.monitor_name)
     session.backend.create_monitor(session.monitor_name, deployment, task, drift)
     found = _monitor_summary(session, deployment)
     session.say(f"{session.monitor_name} {found}.", f"Will create or update {session.monitor_name}: it {found}.")
 
 
 def monitor_left(session: Session) -> bool:
-    """Return whether `monitor` would create or delete the monitor, or bring newer data to it."""
-    enabled, there = session.config.monitor.enabled, session.monitor_name in session.backend.schedules()
-    if enabled != there:
+    """Return whether `monitor` would create, switch on or delete the monitor, or bring newer data to it."""
+    enabled, is_on = session.config.monitor.enabled, session.backend.schedules().get(session.monitor_name)
+    if is_on is not (True if enabled else None):
         return True
-    return there and session.backend.monitors_data and any(not known for *_, known in data_versions(session))
+    return enabled and session.backend.monitors_data and any(not known for *_, known in data_versions(session))
 
 
 def _monitor_summary(session: Session, deployment: str) -> str:
