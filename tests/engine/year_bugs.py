@@ -43,7 +43,10 @@ BUGS = {
         "verbs.online", "if old and not changes and not force:", "if False:", "once more changes something"
     ),
     "the time of a deployment is not noted": Bug(
-        "verbs.models", "    if not is_known:", "    if False:", "something is to be done"
+        "verbs.models",
+        "    if not deployment_record(session, model, models)[1]:",
+        "    if False:",
+        "something is to be done",
     ),
     # The choice of the model.
     "a rejection counts for nothing": Bug(
@@ -132,7 +135,7 @@ BUGS = {
     ),
     "a rollback goes to the newest": Bug(
         "verbs.recovery",
-        "if last := _last(session, models):",
+        "if last := last_served(session, models):",
         "if last := max(models, key=number, default=None):",
         "",
     ),

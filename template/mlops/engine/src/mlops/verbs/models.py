@@ -265,18 +265,27 @@ def short_time(time: str) -> str:
 def record_deployment(session: Session, model: ModelVersion, models: Sequence[ModelVersion] | None = None) -> None:
     """Note that a model version has all traffic of the environment, with the time, unless that is known."""
     listed = session.backend.model_versions(session.registry) if models is None else models
-    ended, is_known = deployment_record(session, model, listed)
-    for other in ended:
+    for other in deployment_record(session, model, listed)[0]:
         session.backend.tag_model(other, {f"leaving_{session.config.environment}": "false"})
-    if not is_known:
-        session.backend.tag_model(model, {f"deployed_{session.config.environment}": now()})
+    _record_time(session, model, listed)
 
 
 def record_before(session: Session, version: str, models: Sequence[ModelVersion]) -> None:
     """Note of the version that a rollout replaces that it served last: a run that was lost may have put it there."""
     for model in models:
-        if model.version == version and not deployment_record(session, model, models)[1]:
-            session.backend.tag_model(model, {f"deployed_{session.config.environment}": now()})
+        if model.version == version:
+            _record_time(session, model, models)
+
+
+def _record_time(session: Session, model: ModelVersion, models: Sequence[ModelVersion]) -> None:
+    if not deployment_record(session, model, models)[1]:
+        session.backend.tag_model(model, {f"deployed_{session.config.environment}": now()})
+
+
+def last_served(session: Session, models: Sequence[ModelVersion]) -> ModelVersion | None:
+    """Return that of the versions which had all traffic of the environment last, None when none ever had."""
+    served = [model for model in models if since(session, model)]
+    return max(served, key=lambda model: since(session, model), default=None)
 
 
 def deployment_record(
@@ -290,8 +299,7 @@ def deployment_record(
     """
     leaving = f"leaving_{session.config.environment}"
     ended = [other for other in models if other.tags.get(leaving, "false") not in ("false", model.version)]
-    known = [other for other in models if since(session, other)]
-    last = max(known, key=lambda other: since(session, other), default=None)
+    last = last_served(session, models)
     return ended, last is not None and last.version == model.version
 
 

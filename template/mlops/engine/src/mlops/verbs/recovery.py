@@ -18,6 +18,7 @@ from mlops.verbs.models import (
     find_version,
     is_set,
     known_hash,
+    last_served,
     left_for,
     note_end,
     number,
@@ -429,12 +430,6 @@ def _take_batch_back(session: Session, bad: str, good: str) -> bool:
     return is_there
 
 
-def _last(session: Session, models: list[ModelVersion]) -> ModelVersion | None:
-    """Return that of the versions which had all traffic of the environment last, None when none ever had."""
-    served = [model for model in models if since(session, model)]
-    return max(served, key=lambda model: since(session, model), default=None)
-
-
 def _is_behind_batch(session: Session, version: str) -> bool:
     """Return whether a version is behind the batch endpoint, or is still to be removed there after another one came."""
     default, name = session.backend.batch_default(), batch_name(version)
@@ -463,7 +458,7 @@ def _target(session: Session, serving: Deployment, version: str | None) -> Model
     # A rollback that broke off goes where it went.
     if goal := next((model for model in models if model.version in goals), None):
         return goal
-    if last := _last(session, models):
+    if last := last_served(session, models):
         return last
     earlier = [model for model in models if number(model) < present]
     if not earlier:
@@ -517,7 +512,7 @@ def abort(session: Session, *, held: bool = False) -> None:
             session.say(f"{waiting.name} is held with version {waiting.model_version}: `{end}` removes it.")
         if (kept is None or traffic.get(kept) == 100) and not session.dry_run:
             # A delivery with --pin was killed before its rollout, or before it ended the pin to the version before.
-            last = None if kept else _last(session, session.backend.model_versions(session.registry))
+            last = None if kept else last_served(session, session.backend.model_versions(session.registry))
             served = endpoint.deployments[kept].model_version if kept else last and last.version
             set_pin(session, [model for model in pinned_versions(session) if model.version != served], on=False)
         return
