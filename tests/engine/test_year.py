@@ -198,6 +198,24 @@ def test_a_rollback_goes_back_to_what_served_before_though_the_run_that_put_it_t
     machine.teardown()
 
 
+def test_a_run_is_older_than_one_that_built_up_again_what_was_deleted(a_project: Project) -> None:
+    """The generations of the deployments begin anew there, so that the delivery looks like one that was completed."""
+    Year.project, Year.begun = a_project, None
+    machine = Year()
+    machine.leave_unfinished(0, 15)
+    assert machine.people.failed[-1].at == "dev"
+    machine.train_by_hand(None)
+    machine.people.change_code()
+    machine.world.write()
+    machine.azure.workspaces["test"].online = None
+    machine.deliver_by_hand("test", 1, "--unpin", "no hash", None)
+    assert machine.world.version("test") == "9"
+    machine.azure.workspaces["test"].online = None
+    machine.run_again(0, None)
+    assert "is newer than this one" in machine.world.story[-1]
+    machine.teardown()
+
+
 def test_a_delivery_switches_on_the_monitor_that_a_broken_teardown_has_switched_off(a_project: Project) -> None:
     Year.project, Year.begun = a_project, None
     machine = Year()

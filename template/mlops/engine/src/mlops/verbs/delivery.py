@@ -101,8 +101,10 @@ def _set_up(session: Session, model: ModelVersion, deployed: Deployed) -> None:
             session.backend.tag_model(model, {tag: "false"})
     score_files_with(session, model)
     monitor(session)
-    if not complete.items() <= model.tags.items():
-        session.backend.tag_model(model, {**complete, **passing_note(session, model, session.config)})
+    # Not only with the other tag, which may be there: the generations begin anew where an endpoint was deleted.
+    note = passing_note(session, model, session.config)
+    if note or not complete.items() <= model.tags.items():
+        session.backend.tag_model(model, {**complete, **note})
     if bad := left_for(session, model.version, deployed.models):
         note_end(session, bad)
 
