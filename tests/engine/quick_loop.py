@@ -410,9 +410,9 @@ def create_loop(folder: Path) -> Loop:
     loop.set_number(1)
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()):
         _enter(loop.project, patch)
-        importlib.import_module(f"{PACKAGE}.register")
         patch.setenv("MLOPS_LOCAL_DIR", str(folder / "another"))
         cli.app(["local", "--skip-lint"], standalone_mode=False)
+        importlib.import_module(f"{PACKAGE}.register")
     gc.collect()
     gc.freeze()
     return loop
