@@ -34,7 +34,7 @@ OTHERS := $(filter tests/%,$(foreach part,$(PARTS),$(PART_$(part))))
 MARKED = $(shell grep -l "mark\.$(1)\b" tests/test_*.py)
 PART_menu := $(filter-out $(OTHERS),$(sort $(wildcard tests/test_*.py)))
 
-.PHONY: demo project test $(PARTS:%=test-%) test-menu test-big test-year test-failures test-all year failures lint freshness idempotency benchmark benchmark-classical benchmark-cv benchmark-nlp clean
+.PHONY: demo project test $(PARTS:%=test-%) test-menu test-big test-year test-failures test-all year failures lint freshness idempotency benchmark benchmark-classical benchmark-cv benchmark-nlp measure-render measure-parity run-classical project-cv project-nlp clean
 
 demo: project  ## a project with default answers: train, register, serve and report on this machine; `TYPE=cv` with images, `TYPE=nlp` with texts
 	cd $(DEMO) && $(UV) run mlops local
@@ -66,7 +66,7 @@ year: $(UV)  ## a simulated year over the real verbs, in sequences of 30 events 
 test-year: year
 
 failures: $(UV)  ## 200 failures of the local loop (`FAILURES=1000`): signals, full disks, damaged files, two runs at once; no model is lost
-	FAILURES=$(FAILURES) $(UV) run pytest -n 2 -m failures $(call MARKED,failures)
+	FAILURES=$(FAILURES) $(UV) run pytest -n 4 -m failures $(call MARKED,failures)
 
 test-failures: failures
 
@@ -85,28 +85,47 @@ idempotency: $(UV)  ## apply, plan again, change and destroy with the real azure
 	@[ -d "$(MLOPS_AZURERM)" ] || terraform -chdir=template/infrastructure/terraform/modules/data-lake providers mirror "$(MLOPS_AZURERM)"
 	MLOPS_AZURERM="$(MLOPS_AZURERM)" $(UV) run pytest -n 4 tests/test_idempotency.py
 
-# Each project type's part measures beside no other one; `make -j2 benchmark ROUNDS=1` only shows that all of them run.
+# Figures need a machine that does nothing else, and so make without -j: one script follows the other. With -j2 and
+# ROUNDS=1, as in CI, they only show that they run; those that take longest begin.
 benchmark: $(TYPES:%=benchmark-%)  ## render time, overhead of the local runner, messy files up to a promoted model, serving beside FastAPI and MLflow, Terraform beside Bicep, training of tables, images and texts beside plain libraries
 
-benchmark-classical: $(UV)
-	@[ -e demo ] || $(MAKE) demo
+MEASURED_classical := local_overhead serving messy_files tables_training
+MEASURED_cv := growth cv_training
+MEASURED_nlp := nlp_training growth
+MEASURED := $(foreach type,classical cv nlp,$(MEASURED_$(type):%=measure-$(type)-%))
+.PHONY: $(MEASURED)
+
+benchmark-classical: $(MEASURED_classical:%=measure-classical-%) measure-render measure-parity
+benchmark-cv: $(MEASURED_cv:%=measure-cv-%)
+benchmark-nlp: $(MEASURED_nlp:%=measure-nlp-%)
+
+measure-render: $(UV)
 	$(UV) run python benchmarks/render.py --rounds $(ROUNDS)
-	$(UV) run --project demo python benchmarks/local_overhead.py demo --rounds $(ROUNDS)
-	$(UV) run --project demo python benchmarks/messy_files.py demo --rounds $(ROUNDS)
-	$(UV) run --project demo python benchmarks/serving.py demo --rounds $(ROUNDS)
-	$(UV) run --project demo python benchmarks/tables_training.py demo --rounds $(ROUNDS)
+
+measure-parity: $(UV)
 	$(UV) run python benchmarks/parity.py
 
-benchmark-cv: $(UV)
-	@[ -e demo-cv ] || $(MAKE) demo TYPE=cv
-	$(UV) run --project demo-cv python benchmarks/cv_training.py demo-cv --rounds $(ROUNDS)
-	$(UV) run --project demo-cv python benchmarks/growth.py demo-cv --rounds $(ROUNDS)
+$(MEASURED): script = benchmarks/$(lastword $(subst -, ,$@)).py
+$(MEASURED_classical:%=measure-classical-%): run-classical
+	$(UV) run --project demo python $(script) demo --rounds $(ROUNDS)
 
-benchmark-nlp: $(UV)
+$(MEASURED_cv:%=measure-cv-%): project-cv
+	$(UV) run --project demo-cv python $(script) demo-cv --rounds $(ROUNDS)
+
+$(MEASURED_nlp:%=measure-nlp-%): project-nlp
+	PYTHONPATH=.venvs/accelerate $(UV) run --project demo-nlp python $(script) demo-nlp --rounds $(ROUNDS)
+
+# The server of tables answers with a model that is registered there. What of the others is trained, is so afresh.
+run-classical: $(UV)
+	@[ -e demo ] || $(MAKE) demo
+
+project-cv: $(UV)
+	@[ -e demo-cv ] || $(MAKE) project TYPE=cv
+
+project-nlp: $(UV)
 	@[ -e demo-nlp ] || $(MAKE) project TYPE=nlp
-	$(UV) run --project demo-nlp python benchmarks/growth.py demo-nlp --rounds $(ROUNDS)
-	$(UV) pip install --quiet --no-deps --python demo-nlp/.venv --target .venvs/accelerate accelerate psutil
-	PYTHONPATH=.venvs/accelerate $(UV) run --project demo-nlp python benchmarks/nlp_training.py demo-nlp --rounds $(ROUNDS)
+	@$(UV) sync --quiet --project demo-nlp
+	@$(UV) pip install --quiet --no-deps --python demo-nlp/.venv --target .venvs/accelerate accelerate psutil
 
 clean:
 	rm -rf .mirror .uv .venv .venvs demo demo-* .pytest_cache .mypy_cache .ruff_cache .hypothesis

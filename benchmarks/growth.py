@@ -5,7 +5,7 @@
 Generates examples of the project's type of data, and runs the steps prep and train on each number of them, in processes
 of their own. Images train one epoch of the small network, texts what the settings name. Prints seconds and peak memory
 of both steps, the best of the rounds, and how many times more of them the last number of examples needs than the first.
-With one round there are 1,000 examples alone, which shows that it runs.
+With one round there are 200 examples alone, which shows that it runs.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import numpy as np
 import yaml
 from cv_training import picture
 
-EXAMPLES, FEWER = (1_000, 10_000, 50_000), (1_000,)
+EXAMPLES, FEWER = (1_000, 10_000, 50_000), (200,)
 CLASSES = 10
 SIDE = 32  # of an image, in pixels
 WORDS, VOCABULARY = 120, 30_000  # of a text, in the mean, and of all

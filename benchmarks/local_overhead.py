@@ -11,6 +11,9 @@ the turns' ratios, because the speed of a shared machine drifts; processor time 
 Then it runs the command line as a user does, each time in a new process: `mlops --help`, a first `mlops local` with an
 empty `.local` and no compiled module, as in a new environment, and a second one. Of both it prints wall and processor
 time phase by phase; a line of the terminal ends a phase. What `uv run` takes to install packages is not in it.
+
+One round shows that all of it runs, and its figures compare nothing: the turn that is not counted is the only one of
+the runner, and of the command line there are `mlops --help` and one `mlops local`, with what is compiled already.
 """
 
 import argparse
@@ -22,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 
@@ -39,7 +42,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         os.environ["MLOPS_LOCAL_DIR"] = temporary
         measure(root, Path(temporary), options.rounds)
-    profile(root, min(options.rounds, 3))
+    if options.rounds > 1:
+        profile(root, min(options.rounds, 3))
+    else:
+        profile_once(root)
+
+
+def profile_once(root: Path) -> None:
+    """Run `mlops --help` and `mlops local` once, with what is compiled already, and print the time of each phase."""
+    print("\none run                 wall  processor")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+        variables = os.environ | {"MLOPS_LOCAL_DIR": f"{temporary}/local"}
+        variables.pop("PYTHONDONTWRITEBYTECODE", None)
+        print_phases({f"mlops {word}": [phases(root, variables, word)] for word in ("--help", "local")})
 
 
 def profile(root: Path, rounds: int) -> None:
@@ -55,11 +70,15 @@ def profile(root: Path, rounds: int) -> None:
             first.append(phases(root, variables, "local"))
             second.append(phases(root, variables, "local"))
     print(f"\nbest of {rounds}               wall  processor")
-    for title, runs in (("mlops --help", help_), ("first mlops local", first), ("second mlops local", second)):
-        print(f"{title:<23}{min(run['all'][0] for run in runs):6.2f} s   {min(run['all'][1] for run in runs):6.2f} s")
+    print_phases({"mlops --help": help_, "first mlops local": first, "second mlops local": second})
+
+
+def print_phases(commands: Mapping[str, Sequence[Mapping[str, tuple[float, float]]]]) -> None:
+    """Print the best time of the runs of each command, and of each phase where there are several."""
+    for title, runs in commands.items():
+        print_times(title, [min(run["all"][i] for run in runs) for i in (0, 1)])
         for name in [name for name in runs[0] if name != "all" and len(runs[0]) > 2]:
-            wall, cpu = (min(run[name][i] for run in runs) for i in (0, 1))
-            print(f"  {name:<21}{wall:6.2f} s   {cpu:6.2f} s")
+            print_times(f"  {name}", [min(run[name][i] for run in runs) for i in (0, 1)])
 
 
 def phases(root: Path, variables: dict[str, str], *words: str) -> dict[str, tuple[float, float]]:
@@ -138,8 +157,13 @@ def measure(root: Path, folder: Path, rounds: int) -> None:
         with local.parent_run(folder, model.experiment, beginning(project, outputs)) as variables:
             runner.run_pipeline(pipeline, outputs, environment=variables)
 
-    timed(through_runner, project.package)
+    first = timed(through_runner, project.package)
     os.environ["MLFLOW_EXPERIMENT_NAME"] = model.experiment  # made by the first turn, with its artifacts in `folder`
+    if rounds == 1:
+        print("one turn                wall  processor")
+        print_times("steps by the runner", first)
+        print_times("steps called directly", timed(direct, project.package))
+        return
     times: dict[Callable[[], None], list[tuple[float, float]]] = {direct: [], through_runner: []}
     for _ in range(rounds):
         for way, results in times.items():
@@ -147,11 +171,15 @@ def measure(root: Path, folder: Path, rounds: int) -> None:
     bare, run = times.values()
     print(f"best of {rounds} turns          wall  processor")
     for name, results in (("steps called directly", bare), ("steps by the runner", run)):
-        best = [min(column) for column in zip(*results, strict=True)]
-        print(f"{name:<23}{best[0]:6.2f} s   {best[1]:6.2f} s")
+        print_times(name, [min(column) for column in zip(*results, strict=True)])
     pairs = list(zip(bare, run, strict=True))
     wall, cpu = (statistics.median(with_it[i] / without[i] for without, with_it in pairs) - 1 for i in (0, 1))
     print(f"{'overhead (median)':<23}{wall:6.1%}     {cpu:6.1%}")
+
+
+def print_times(name: str, times: Sequence[float]) -> None:
+    """Print wall and processor seconds."""
+    print(f"{name:<23}{times[0]:6.2f} s   {times[1]:6.2f} s")
 
 
 def timed(way: Callable[[], None], package: str) -> tuple[float, float]:

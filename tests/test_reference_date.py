@@ -84,6 +84,12 @@ def test_ci_runs_the_benchmarks_once() -> None:
         assert "make -j2 -O benchmark ROUNDS=1" in (ROOT / name).read_text(encoding="utf-8"), name
 
 
+def test_ci_runs_each_benchmark_for_one_round() -> None:
+    lines = [line for line in make("benchmark", "--dry-run", "ROUNDS=1") if "python benchmarks/" in line]
+    assert [line for line in lines if not line.endswith(("--rounds 1", "parity.py"))] == []
+    assert len(lines) == 10
+
+
 def test_a_part_of_the_menu_has_its_benchmarks_alone() -> None:
     run = " ".join(make("benchmark", "--dry-run", "ONLY=project_type=classical,cv orchestration=github-actions"))
     assert "tables_training.py" in run

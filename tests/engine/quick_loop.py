@@ -1,11 +1,13 @@
 """A project whose model is one number, so that its whole loop takes a fraction of a second; runs of it that go wrong.
 
 The engine, the database, the registry, the inference server and the step that registers are the real ones. Each run is
-a process, forked from one that has imported the libraries.
+a process, forked from one that has had a run of its own in another folder, and so has imported all that a run needs.
 """
 
 import errno
+import gc
 import importlib
+import io
 import os
 import resource
 import shutil
@@ -16,7 +18,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -365,9 +367,7 @@ def _be_a_run(project: Project, failure: Failure | None, folder: Path, words: tu
         os.dup2(errors, 2)
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-        os.chdir(project.root)
-        Project.load = classmethod(lambda cls, root=None: project)  # type: ignore[method-assign,assignment]
-        sys.path.insert(0, str(project.root / "data-science" / "src"))
+        _enter(project, pytest.MonkeyPatch())
         if failure:
             failure.arm(project.root / ".local", lambda: _mark(folder / "came"))
         cli.main(list(words))
@@ -380,6 +380,13 @@ def _be_a_run(project: Project, failure: Failure | None, folder: Path, words: tu
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _enter(project: Project, patch: pytest.MonkeyPatch) -> None:
+    """Let a command line that runs in this process be about the project."""
+    patch.chdir(project.root)
+    patch.setattr(Project, "load", classmethod(lambda cls, root=None: project))
+    patch.syspath_prepend(project.root / "data-science" / "src")
 
 
 def _mark(file: Path) -> None:
@@ -395,13 +402,19 @@ def create_loop(folder: Path) -> Loop:
     importlib.import_module(f"{HERE.package}.register")
     loop = Loop(create_project(folder / "project"), folder / "scratch")
     loop.scratch.mkdir()
-    # What a process of a user does once, each fork would do again: import the project, and look up the newest schema.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(loop.project.root / "data-science" / "src")
-        importlib.import_module(f"{PACKAGE}.register")
+    # What a process of a user does once, each fork would do again: import the project, look up the newest schema, and
+    # all that a library does when it is first used.
     utils = importlib.import_module("mlflow.store.db.utils")
     newest = utils._get_latest_schema_revision()
     utils._get_latest_schema_revision = lambda: newest
+    loop.set_number(1)
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()):
+        _enter(loop.project, patch)
+        patch.setenv("MLOPS_LOCAL_DIR", str(folder / "another"))
+        cli.app(["local", "--skip-lint"], standalone_mode=False)
+        importlib.import_module(f"{PACKAGE}.register")
+    gc.collect()
+    gc.freeze()
     return loop
 
 

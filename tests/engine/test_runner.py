@@ -242,9 +242,10 @@ def test_what_a_step_changes_in_the_process_is_put_back(folder: Path) -> None:
         "python polite.py ${{outputs.out}} ${{inputs.source}}", {"source": "${{parent.jobs.first.outputs.out}}"}
     )
     second["component"]["code"] = "other code"
-    before = (list(sys.argv), list(sys.path), dict(os.environ), Path.cwd(), list(logging.getLogger().handlers))
+    root = logging.getLogger()
+    before = (list(sys.argv), list(sys.path), dict(os.environ), Path.cwd(), list(root.handlers), root.level)
     result = run(folder, document(first=first, second=second), environment={"GREETING": "ab"})
-    after = (list(sys.argv), list(sys.path), dict(os.environ), Path.cwd(), list(logging.getLogger().handlers))
+    after = (list(sys.argv), list(sys.path), dict(os.environ), Path.cwd(), list(root.handlers), root.level)
     assert after == before
     assert "helper" not in sys.modules
     assert read(result, "first") == "abcdfirst"

@@ -564,7 +564,8 @@ def preserved_process(code: Path | None = None) -> Iterator[None]:
         os.environ.update(environment)
         os.chdir(cwd)
         root.handlers[:] = handlers
-        root.setLevel(level)
+        if root.level != level:  # to set it empties what each of thousands of loggers knows
+            root.setLevel(level)
         if code is not None:
             for name in set(sys.modules) - known:
                 if _lies_in(sys.modules[name], code):

@@ -127,13 +127,12 @@ def quiet() -> Iterator[None]:
     from mlflow.store.db import utils
 
     logger = logging.getLogger("mlflow.store.db.utils")
-    level, tries = logger.level, utils.MAX_RETRY_COUNT
-    logger.setLevel(logging.CRITICAL)
-    utils.MAX_RETRY_COUNT = 1
+    disabled, tries = logger.disabled, utils.MAX_RETRY_COUNT
+    logger.disabled, utils.MAX_RETRY_COUNT = True, 1
     try:
         yield
     finally:
-        logger.setLevel(level)
+        logger.disabled = disabled
         utils.MAX_RETRY_COUNT = tries
 
 
