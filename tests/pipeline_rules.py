@@ -344,7 +344,8 @@ def job_findings(
     timeout = job.get("timeoutInMinutes", 0)
     if not 0 < timeout <= (240 if where in LONG else 120):
         yield f"{where}: timeoutInMinutes: {timeout}"
-    if job["pool"] not in ({"vmImage": OPEN_MACHINE}, {"name": f"{variables['pool']}-{of(job, variables)}"}):
+    own = [{"name": f"{variables[pool]}-{of(job, variables)}"} for pool in ("pool", "provision_pool")]
+    if job["pool"] not in ({"vmImage": OPEN_MACHINE}, *own):
         yield f"{where}: pool: {job['pool']}"
     contexts = job_contexts(pipeline, stage, job)
     yield from condition_findings(where, job.get("condition", ""), pipeline, contexts)
