@@ -95,7 +95,7 @@ BAD: list[tuple[str, Any, str]] = [
             "172.16.0.0/12": "172.16.0.0/12 is not public",
             "0.0.0.0/0": "0.0.0.0/0 is not public",
             "127.0.0.1": "127.0.0.1 is not public",
-            "20.50.7.8/31": "Azure takes no range of two: write 20.50.7.8 and 20.50.7.9",
+            "20.50.7.8/31": "a firewall takes no range of two: write 20.50.7.8 and 20.50.7.9",
             "20.50.7.9/28": "20.50.7.9/28 is within a range and not its start: write 20.50.7.0/28, or one address",
         }.items()
     ),

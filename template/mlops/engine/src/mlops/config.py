@@ -106,7 +106,7 @@ def _public_address(text: str) -> str:
     if any(network.overlaps(IPv4Network(each)) for each in NOT_PUBLIC):
         raise ValueError(f"{text} is not public: write the address by which those machines go out, or their subnet")
     if network.prefixlen == 31:
-        raise ValueError(f"Azure takes no range of two: write {network[0]} and {network[1]}")
+        raise ValueError(f"a firewall takes no range of two: write {network[0]} and {network[1]}")
     if str(network) not in (text, f"{text}/32"):
         raise ValueError(f"{text} is within a range and not its start: write {network}, or one address without a /")
     return text.removesuffix("/32")

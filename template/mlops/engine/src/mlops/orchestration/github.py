@@ -205,9 +205,9 @@ class GitHub(Checkout):
             if closed := [config.environment for config in self.configs if config.closed_state]:
                 labels = ", ".join(f"build-{self.place.named(name)}" for name in closed)
                 lines.append(
-                    f"Terraform's state of {' and '.join(closed)} is behind a firewall that keeps GitHub's machines out: "
-                    f"label runners that it admits {labels}, and set the variable {PROVISION_RUNNER} of the repository to "
-                    "build"
+                    f"Terraform's state of {' and '.join(closed)} is behind a firewall that keeps GitHub's machines "
+                    f"out: label runners that it admits {labels}, and set the variable {PROVISION_RUNNER} of the "
+                    "repository to build"
                 )
             if (self.repository is None or self.private) and self._asks_for_approval:
                 lines.append(
@@ -858,8 +858,9 @@ def check_runner(context: Context) -> Iterator[Finding]:
     elif closed_state:
         yield warning(
             "the infrastructure is planned and built on GitHub's machines, which the firewall of the state keeps out",
-            f"label a runner that it admits build-{environment}, then `gh variable set {PROVISION_RUNNER} --body build`; or "
-            f"empty the lists of terraform_state.firewall in {context.file}, then {context.command('bootstrap')}",
+            f"label a runner that it admits build-{environment}, then `gh variable set {PROVISION_RUNNER} --body "
+            f"build`; or empty the lists of terraform_state.firewall in {context.file}, and run "
+            f"{context.command('bootstrap')}",
         )
 
 

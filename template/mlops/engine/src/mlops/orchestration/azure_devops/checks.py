@@ -253,8 +253,8 @@ def check_agents(context: Context) -> Iterator[Finding]:
     if context.config.closed_state and not devops.names.provision_pool(name):
         yield warning(
             "the infrastructure is planned and built on Microsoft's agents, which the firewall of the state keeps out",
-            f"put an agent that it admits into a pool build-{name}, and write build as `provision_pool` into {NAMES}, or "
-            f"empty the lists of terraform_state.firewall in {context.file}, then {context.command('bootstrap')}",
+            f"add an agent that it admits to a pool build-{name}, and write build as `provision_pool` into {NAMES}; or "
+            f"empty the lists of terraform_state.firewall in {context.file}, and run {context.command('bootstrap')}",
         )
     for pool in devops.names.pools(name):
         yield from _agents(devops, pool)

@@ -89,7 +89,8 @@ class AzureRepos(Checkout):
                 lines.append(
                     f"Terraform's state of {' and '.join(missing)} is behind a firewall that keeps Microsoft's agents "
                     "out: put agents that it admits into a pool for each environment, "
-                    f"{', '.join(f'build-{name}' for name in missing)}, and write build as `provision_pool` into {NAMES}"
+                    f"{', '.join(f'build-{name}' for name in missing)}, and write build as `provision_pool` into "
+                    f"{NAMES}"
                 )
         return lines
 
