@@ -161,7 +161,7 @@ class StateFirewall(Step):
         return f"firewall of {self.state.storage_account}: admits {describe(self.firewall.admitted)}"
 
     def done(self) -> bool:
-        """Return whether the account admits these and nobody else; an account of others keeps its firewall."""
+        """Return whether the account admits these alone; an account of others keeps its firewall."""
         found = self._find()
         if found is None:
             return False
