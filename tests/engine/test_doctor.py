@@ -685,15 +685,17 @@ VAULT, LOGS = (
     f"{OF_COMPANY}/Microsoft.KeyVault/vaults/kv-hub",
     f"{OF_COMPANY}/Microsoft.OperationalInsights/workspaces/l",
 )
+BY_KEY = f"{OF_COMPANY}/Microsoft.ManagedIdentity/userAssignedIdentities/id-key"
 KEY = {
     "key_id": f"https://kv-hub.vault.azure.net/keys/ml/{'0' * 32}",
     "vault_id": VAULT,
-    "identity_id": f"{OF_COMPANY}/Microsoft.ManagedIdentity/userAssignedIdentities/id",
+    "identity_id": BY_KEY,
     "identity_client_id": "00000000-0000-0000-0000-00000000000c",
 }
 GIVEN = {
     f"az resource show --ids {LOGS}": {"location": "northeurope"},
     f"az resource show --ids {VAULT}": {"location": "West Europe", "properties": {"enablePurgeProtection": True}},
+    f"az resource show --ids {BY_KEY}": {"properties": {"clientId": "00000000-0000-0000-0000-00000000000C"}},
     "az ad group show": json.dumps("data scientists"),
 }
 
@@ -722,6 +724,16 @@ GIVEN = {
             "what the company gives",
             "mlw-dev was made without this key",
         ),
+        (
+            {f"az resource show --ids {BY_KEY}": None},
+            "what the company gives",
+            "there is no identity id-key, or",
+        ),
+        (
+            {f"az resource show --ids {BY_KEY}": {"properties": {"clientId": "another"}}},
+            "what the company gives",
+            "id-key has another client id than 00000000-0000-0000-0000-00000000000c",
+        ),
         ({"az ad group show": None}, "users", "the tenant has no group"),
     ],
 )
@@ -741,7 +753,8 @@ def test_terraforms_provider_finds_no_vault_of_another_subscription(tmp_path: Pa
     """It lists those of the subscription that it builds in (tests/test_idempotency.py: one there is found)."""
     project, elsewhere = equipped(tmp_path / "project", tool), VAULT.replace(azure.SUBSCRIPTION, "other")
     set_key(project.root / "config" / "dev.yml", "security.customer_key", KEY | {"vault_id": elsewhere})
-    recorded = Recorded(HEALTHY | {f"az resource show --ids {elsewhere}": GIVEN[f"az resource show --ids {VAULT}"]})
+    there = {f"az resource show --ids {elsewhere}": GIVEN[f"az resource show --ids {VAULT}"]}
+    recorded = Recorded(HEALTHY | GIVEN | there)
     found = [finding for name, finding in look(project, recorded) if name == "what the company gives"]
     assert ["another subscription" in finding.text for finding in found] == [tool == "terraform"]
     assert found[0].level == ("error" if tool == "terraform" else "ok")
