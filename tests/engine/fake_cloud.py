@@ -234,7 +234,8 @@ class FakeCloud:
         _require(name not in self.taken, taken)
         settings = {key: one[key] for key in one if key.startswith(("--allow", "--min", "--https", "--kind"))}
         place = {"name": name, "group": one["--resource-group"], "type": ACCOUNTS}
-        rules = {"bypass": "AzureServices", "defaultAction": "Allow", "ipRules": [], "virtualNetworkRules": []}
+        rules = {"bypass": "AzureServices", "ipRules": [], "virtualNetworkRules": []}
+        rules["defaultAction"] = one.get("--default-action", "Allow")
         new = {**place, "tags": _tags(many), **settings, "containers": [], "properties": {"networkAcls": rules}}
         return self.accounts.setdefault(name, new)
 

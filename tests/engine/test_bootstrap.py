@@ -222,6 +222,8 @@ def test_the_state_admits_the_addresses_and_subnets_of_the_config_alone(
     firewall(fresh, addresses=["20.50.7.9", "20.50.8.0/28"], subnets=[SUBNET])
     start(fresh)
     assert admitted(cloud) == ("Deny", {"20.50.7.9", "20.50.8.0/28", SUBNET})
+    [created] = cloud.ran("storage account create")
+    assert "--default-action Deny" in created  # open not even for a moment
     assert len(cloud.ran("state-firewall")) == 1
     assert "  to do  firewall of stdev: admits 20.50.7.9, 20.50.8.0/28, snet-build alone" in capsys.readouterr().out
     before = len(cloud.changes)

@@ -62,6 +62,8 @@ class StateAccount(RemovableStep):
         """
         safe = ["--https-only", "true", "--min-tls-version", "TLS1_2", "--allow-shared-key-access", "false"]
         safe += ("--allow-blob-public-access", "false", "--allow-cross-tenant-replication", "false")
+        if self.config.closed_state:  # from its first moment, which a policy may ask for
+            safe += ("--default-action", "Deny")
         kind = (
             "--location",
             self.config.location,
