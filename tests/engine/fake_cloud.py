@@ -26,7 +26,7 @@ SUBSCRIPTION = "00000000-0000-0000-0000-00000000aaaa"
 TENANT = "00000000-0000-0000-0000-00000000bbbb"
 PERSON = "00000000-0000-0000-0000-00000000cccc"
 READS = re.compile(
-    r"az .*\b(show|list|check-name)\b|az rest --method get|gh config get |gh api (--include )?[^-]\S*$"
+    r"az .*\b(show|list|check-name|list-locations)\b|az rest --method get|gh config get |gh api (--include )?[^-]\S*$"
     r"|git (remote get-url|rev-parse|symbolic-ref|ls-files)\b"
 )
 UPGRADE = "gh: Upgrade to GitHub Pro or make this repository public to enable this feature. (HTTP 403)"
@@ -55,6 +55,7 @@ class FakeCloud:
     deleted: list[dict[str, Any]] = field(default_factory=list)  # but still in the list of what a group holds
     registered: set[str] = field(default_factory=set)
     taken: set[str] = field(default_factory=set)
+    zones: list[dict[str, str]] = field(default_factory=list)  # of every region
     user_type: str = "user"
     unknown_for: int = 0  # how often the directory does not know a new identity
     repository: dict[str, Any] | None = None
@@ -145,6 +146,10 @@ class FakeCloud:
     def az_account_show(self, one: dict[str, str], many: dict[str, list[str]]) -> object:
         user = {"name": "ada@example.com", "type": self.user_type}
         return {"id": SUBSCRIPTION, "tenantId": TENANT, "name": "Sandbox", "user": user}
+
+    def az_account_list_locations(self, one: dict[str, str], many: dict[str, list[str]]) -> object:
+        assert re.fullmatch(r"\[\?name=='\w+'\]\.availabilityZoneMappings\[\]", one["--query"])
+        return self.zones
 
     def az_ad_signed_in_user_show(self, one: dict[str, str], many: dict[str, list[str]]) -> object:
         return {"id": PERSON}

@@ -313,6 +313,21 @@ def test_a_subnet_that_the_firewall_cannot_know_is_refused_before_anything_is_ma
     fails(fresh, cloud, lambda cloud: None if service is None else put_subnet(cloud, service), words, early=True)
 
 
+@pytest.mark.parametrize("zones", [[], [{"logicalZone": "1"}]], ids=["none", "three"])
+def test_copies_in_three_zones_are_refused_before_anything_is_made_where_the_region_has_none(
+    fresh: Project, cloud: FakeCloud, zones: list[dict[str, str]]
+) -> None:
+    set_key(fresh.root / "config" / "dev.yml", "storage", {"redundancy": "ZRS"})
+    if zones:
+        cloud.zones = zones
+        start(fresh)
+        assert "--sku Standard_ZRS" in cloud.ran("storage account create")[0]
+    else:
+        fails(
+            fresh, cloud, lambda cloud: None, "westeurope has no zones, which storage.redundancy ZRS needs", early=True
+        )
+
+
 @pytest.mark.parametrize(
     ("system", "words"),
     [

@@ -33,7 +33,7 @@ from mlops.infrastructure.workspace import (
 )
 from mlops.shell import Shell
 from mlops.subscription import account as azure
-from mlops.subscription.checks import Check, Context
+from mlops.subscription.checks import Check, Context, machines
 from mlops.subscription.checks.rights import Granted
 from mlops.subscription.checks.tools import Tool
 from mlops.subscription.choices import Action
@@ -73,20 +73,23 @@ class Terraform(Provisioned):
         return context.group if group is not None else context.subscription
 
     def check_bootstrap(self, cloud: Cloud, config: EnvironmentConfig, *, undo: bool) -> None:
-        """Look for the resources, and whether the name of the state's storage account is free.
+        """Look for the resources, and whether the state's storage account can be made as the config has it.
 
         Raises:
             UserError: One of them would stop `bootstrap` half-way.
         """
         super().check_bootstrap(cloud, config, undo=undo)
         state = state_of(config)
-        for finding in () if undo else check_subnets(cloud.find, config):
-            if finding.level == "error":
-                raise UserError(f"{finding.text}: {finding.remedy}")
-        if not undo and not cloud.find("storage", "account", "show", *place_of(state)):
+        if undo:
+            return
+        found = list(check_subnets(cloud.find, config))
+        if not cloud.find("storage", "account", "show", *place_of(state)):
             name = cloud.find("storage", "account", "check-name", "--name", state.storage_account)
             if name and not name["nameAvailable"]:
                 raise taken(config)
+            found += machines.zones(cloud.find, config)
+        if problems := [each for each in found if each.level == "error"]:
+            raise UserError(f"{problems[0].text}: {problems[0].remedy}")
 
     def steps(
         self, cloud: Cloud, config: EnvironmentConfig, identity: Identity, reader: Identity, *, undo: bool
