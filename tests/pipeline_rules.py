@@ -325,8 +325,9 @@ ASKED = {"Build.Reason": "Manual", "System.PullRequest.IsFork": ""}
 def condition_findings(where: str, condition: str, pipeline: dict[str, Any], contexts: dict[str, Any]) -> Iterator[str]:
     if not condition:
         return
+    variables = ASKED | {each["name"]: each["value"] for each in pipeline.get("variables", [])}
     try:
-        Expression(condition, {"variables": Known("variable", ASKED), **STATUS, **contexts}).value()
+        Expression(condition, {"variables": Known("variable", variables), **STATUS, **contexts}).value()
     except PipelineError as error:
         yield f"{where}: condition: {error}"
     compared = set(re.findall(r"'((?:[^']|'')*)'", re.sub(r"\[[^\]]*\]", "", condition)))
