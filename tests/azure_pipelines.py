@@ -192,12 +192,13 @@ class AzureRuns:
         cancel: str = "",
         outputs: Mapping[str, dict[str, str]] | None = None,
         network: str = "",
+        building: str = "",
         attempt: int = 1,
         environments: str = ALL_ENVIRONMENTS,
     ) -> Outcome:
         """Run a pipeline; see `Runs`. `environments` is as in `expanded`."""
         self.work.prepare(fail or cancel, outputs)
-        document = self.document(pipeline, event, inputs, network, environments)
+        document = self.document(pipeline, event, inputs, network, environments, building)
         if event in ("pull request", "fork"):
             self.merge()
         run = self.machines.run(document, event, cancel=cancel, variables={"System.StageAttempt": str(attempt)})
@@ -210,10 +211,11 @@ class AzureRuns:
         inputs: Mapping[str, Any] | None = None,
         network: str = "",
         environments: str = ALL_ENVIRONMENTS,
+        building: str = "",
     ) -> dict[str, Any]:
         """What is run."""
         file = self.pipelines / f"{pipeline}.yml"
-        return expanded(file, parameters_of(inputs), REASONS[event], network, environments)
+        return expanded(file, parameters_of(inputs), REASONS[event], network, environments, building)
 
     def merge(self) -> None:
         """Have the merge of a pull request, whose first parent is the branch that it goes to."""

@@ -212,6 +212,7 @@ def expanded(
     reason: str = "Manual",
     pool: str = "",
     environments: str = ALL_ENVIRONMENTS,
+    building: str = "",
 ) -> dict[str, Any]:
     """A pipeline as Azure DevOps runs it, with values for its parameters and without templates and their expressions.
 
@@ -220,9 +221,10 @@ def expanded(
         given: Values of parameters; the others have their defaults.
         reason: Why it runs: one of the values of REASONS.
         pool: The variable of that name, for a private network.
+        building: The variable `provision_pool`, for a firewall around Terraform's state.
         environments: The variable of that name, once a model may go everywhere; empty for what the project has.
     """
-    fixed = {"pool": pool, "environments": environments}
+    fixed = {"pool": pool, "environments": environments, "provision_pool": building}
     key = repr((sorted((given or {}).items()), reason, fixed))
     found: dict[str, Any] = EXPANDED.of(file, key, lambda: expand_pipeline(file, given or {}, reason, fixed))
     return found

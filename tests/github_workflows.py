@@ -286,6 +286,7 @@ class GitHubRuns:
         cancel: str = "",
         outputs: Mapping[str, dict[str, str]] | None = None,
         network: str = "",
+        building: str = "",
         attempt: int = 1,
     ) -> Outcome:
         """Run a workflow; see `Runs`."""
@@ -293,7 +294,8 @@ class GitHubRuns:
         context["github"]["run_attempt"] = attempt
         if event == "manual":
             context["inputs"] = dict(inputs or {})
-        variables = AZURE | ({"MLOPS_RUNNER": network} if network else {})
+        runners = {"MLOPS_RUNNER": network, "MLOPS_PROVISION_RUNNER": building}
+        variables = AZURE | {name: value for name, value in runners.items() if value}
         outcome = self.work.run(
             f"{pipeline}.yml", fail=fail, cancel=cancel, outputs=dict(outputs or {}), vars=variables, **context
         )

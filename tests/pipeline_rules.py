@@ -325,8 +325,9 @@ ASKED = {"Build.Reason": "Manual", "System.PullRequest.IsFork": ""}
 def condition_findings(where: str, condition: str, pipeline: dict[str, Any], contexts: dict[str, Any]) -> Iterator[str]:
     if not condition:
         return
+    variables = ASKED | {each["name"]: each["value"] for each in pipeline.get("variables", [])}
     try:
-        Expression(condition, {"variables": Known("variable", ASKED), **STATUS, **contexts}).value()
+        Expression(condition, {"variables": Known("variable", variables), **STATUS, **contexts}).value()
     except PipelineError as error:
         yield f"{where}: condition: {error}"
     compared = set(re.findall(r"'((?:[^']|'')*)'", re.sub(r"\[[^\]]*\]", "", condition)))
@@ -344,7 +345,8 @@ def job_findings(
     timeout = job.get("timeoutInMinutes", 0)
     if not 0 < timeout <= (240 if where in LONG else 120):
         yield f"{where}: timeoutInMinutes: {timeout}"
-    if job["pool"] not in ({"vmImage": OPEN_MACHINE}, {"name": f"{variables['pool']}-{of(job, variables)}"}):
+    own = [{"name": f"{variables[pool]}-{of(job, variables)}"} for pool in ("pool", "provision_pool")]
+    if job["pool"] not in ({"vmImage": OPEN_MACHINE}, *own):
         yield f"{where}: pool: {job['pool']}"
     contexts = job_contexts(pipeline, stage, job)
     yield from condition_findings(where, job.get("condition", ""), pipeline, contexts)

@@ -33,8 +33,9 @@ NETWORKS = {
         'dns: "own"': 'dns: "policy"',
     },
 }
-# What makes the policies refuse something, all at once: in the config and in a file of both tools, or in one of each.
-SEEDS = {
+# What makes one policy refuse something: an edit of the config or of a file of both tools, or one of each tool.
+Edit = tuple[str, str, str]
+SEEDS: dict[str, Edit | dict[str, Edit]] = {
     "Deny-PublicIP": ("config/dev.yml", "nat: false", "nat: true"),
     "Deny-Private-DNS-Zones": ("config/dev.yml", 'dns: "policy"', 'dns: "own"'),
     "Deny-MgmtPorts-From-Internet": (
@@ -42,8 +43,6 @@ SEEDS = {
         'source: VirtualNetwork, port: "443" }\n    deny-in',
         'source: "*", port: "3389" }\n    deny-in',
     ),
-}
-SEEDS_IN_FILES = {
     "Deny-Subnet-Without-Nsg": {
         "terraform": (
             "modules/private-network/main.tf",
@@ -164,6 +163,19 @@ def test_the_rules_of_the_studio_are_in_the_account_of_the_workspace_alone(
         assert refused == [account, account], accounts.keys()
 
 
+def test_each_policy_refuses_another_value(tables: Callable[..., dict[str, Table]]) -> None:
+    """One that would allow any value would pass each project."""
+    rows = tables("own network", *add_ons())["terraform"]
+    for each in POLICIES:
+        others: dict[str, Any] = {"something": None, "nothing": ["x"], "7 or more": 6}
+        open_rule = ["rdp", 100, "Inbound", "Allow", "Tcp", "Internet", "*", "*", "3389"]
+        others["no way in to 22 and 3389"] = [open_rule]
+        value = others.get(str(each.get("allowed", [""])[0]), "another")
+        for (kind, name), row in rows.items():
+            if kind == each["kind"]:
+                assert each["policy"] in refusals({(kind, name): row | {each.get("setting", ""): value}}), each
+
+
 def test_every_policy_looks_at_something_that_is_built(tables: Callable[..., dict[str, Table]]) -> None:
     """A kind or a setting that does not exist would never be refused."""
     exempt_settings = {each["setting"] for each in POLICIES if "refuses" in each}
@@ -176,17 +188,25 @@ def test_every_policy_looks_at_something_that_is_built(tables: Callable[..., dic
             assert any(setting in row for (name, _), row in rows.items() if name == kind), each
 
 
-def test_what_a_policy_forbids_is_refused_in_each_tool(built: Built, tools: Path, tmp_path: Path) -> None:  # noqa: F811
+@pytest.mark.parametrize("policy", SEEDS)
+def test_what_a_policy_forbids_is_refused_in_each_tool_by_that_policy_alone(
+    built: Built,  # noqa: F811
+    tools: Path,
+    tmp_path: Path,
+    policy: str,
+) -> None:
+    seed = SEEDS[policy]
     folders = copies(built("private-network"), tmp_path)
     for tool, folder in folders.items():
         rewrite(folder / "config" / "dev.yml", NETWORKS["own network"])
-        for file, old, new in SEEDS.values():
-            edit(folder / file, {old: new})
-        for seeds in SEEDS_IN_FILES.values():
-            file, old, new = seeds[tool]
-            edit(folder / "infrastructure" / tool / file, {old: new})
+        if isinstance(seed, dict):
+            file, old, new = seed[tool]
+            file = f"infrastructure/{tool}/{file}"
+        else:
+            file, old, new = seed
+        edit(folder / file, {old: new})
     for tool, rows in zip(TOOLS, compared(folders, tools, ("dev",))["dev"], strict=True):
-        assert refusals(rows) - EXEMPT == SEEDS.keys() | SEEDS_IN_FILES.keys(), tool
+        assert refusals(rows) - EXEMPT == {policy}, tool
 
 
 def test_the_page_of_the_infrastructure_has_each_policy() -> None:

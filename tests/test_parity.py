@@ -517,6 +517,17 @@ def test_dev_writes_into_the_registry_and_what_loads_models_elsewhere_reads_it(
     assert found == {"dev": {READER: 0, REGISTRY_USER: 1}, "test": reads, "prod": reads}
 
 
+def test_the_rights_to_an_open_registry_are_there_before_the_first_delivery(built: Built, tools: Path) -> None:
+    """The first deployment loads a model under the endpoint's identity, when there is no endpoint yet."""
+    pairs = compared(built("model-registry", "monitoring"), tools, ENVIRONMENTS, online_endpoint_exists=False)
+    for pair in pairs.values():
+        same(pair)
+        assert not any("onlineEndpoints" in name for _, name in pair[0])
+    reads = {READER: 2, REGISTRY_USER: 0}
+    found = {each: rights_to_the_registry(pair[0]) for each, pair in pairs.items()}
+    assert found == {"dev": {READER: 0, REGISTRY_USER: 1}, "test": reads, "prod": reads}
+
+
 def test_the_owner_of_an_open_registry_elsewhere_lets_it_be_read(built: Built, tools: Path, tmp_path: Path) -> None:
     """The identity that builds the environment has no right in that subscription."""
     folders = copies(built("model-registry"), tmp_path)

@@ -11,10 +11,10 @@ from conftest import Render, Run
 from pipeline_rules import every_choice
 
 pytestmark = pytest.mark.about(orchestration="azure-devops")
-POOL = "mlops"
+POOL, BUILDING = "mlops", "build"
 SCRIPT = f"""
 import json
-from mlops.orchestration.azure_devops.names import CHANGING, Names
+from mlops.orchestration.azure_devops.names import BUILDING, CHANGING, Names
 from mlops.project import Project
 
 project = Project.load()
@@ -26,6 +26,7 @@ for environment in project.environments:
     for name, pipelines in names.connections(environment, is_first=environment == project.first_environment).items():
         found["connection " + name] = pipelines
     found["pool {POOL}-" + environment] = CHANGING
+    found["pool {BUILDING}-" + environment] = BUILDING
 there = set(names.pipelines)
 print(json.dumps({{name: sorted(there.intersection(each)) for name, each in found.items()}}))
 """
@@ -46,7 +47,7 @@ def used(project: Path) -> dict[str, list[str]]:
     found: dict[str, set[str]] = {}
     for file in sorted((project / ".azuredevops").glob("*.yml")):
         for values in every_choice(yaml.safe_load(file.read_text(encoding="utf-8"))):
-            for _, job in jobs(expanded(file, values, pool=POOL)):
+            for _, job in jobs(expanded(file, values, pool=POOL, building=BUILDING)):
                 things = [f"connection {name}" for name in connections(job)]
                 things += [f"environment {job['environment']}"] if "environment" in job else []
                 things += [f"pool {job['pool']['name']}"] if "name" in job["pool"] else []

@@ -4,6 +4,7 @@
 """
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -540,6 +541,19 @@ def test_jobs_that_need_the_private_network_run_in_the_one_of_their_environment(
     built = pipelines.run("infrastructure", "push", network="ml").machines
     assert built == {"plan": OPEN_MACHINE, "apply": OPEN_MACHINE}
     assert set(pipelines.run("pull-request", "pull request", network="ml").machines.values()) == {OPEN_MACHINE}
+
+
+def test_what_changes_the_state_runs_where_its_firewall_admits_it_and_no_pull_request_does(pipelines: Runs) -> None:
+    run = partial(pipelines.run, network="ml", building="build")
+    built = run("infrastructure", inputs={"environment": "test", "action": "apply"})
+    assert built.machines == {"plan": "build-test", "apply": "build-test"}
+    assert run("infrastructure", "push").machines == {"plan": "build-dev", "apply": "build-dev"}
+    for everything, machine in ((False, "ml-test"), (True, "build-test")):
+        inputs = {"environment": "test", "everything": everything, "confirm": "test"}
+        assert run("teardown", inputs=inputs).machines == {"teardown": machine}
+    request = run("pull-request", "pull request")
+    assert (request.results["plan"], request.results["comment"]) == ("skipped", "success"), request.log
+    assert set(request.machines.values()) == {OPEN_MACHINE}
 
 
 @pytest.mark.parametrize("pipeline", ["deliver", "monitor", "rollback", "train"])

@@ -47,6 +47,8 @@ IN_THE_NETWORK = {
     "teardown.yml: teardown",
     "train.yml: train",
 }
+# These read or change Terraform's state, which may be behind a firewall.
+CHANGING_THE_STATE = {"infrastructure.yml: apply", "infrastructure.yml: plan", "teardown.yml: teardown"}
 # A run of these must not be dropped for a newer one; a teardown waits as a whole.
 QUEUED = IN_THE_NETWORK | {"infrastructure.yml: apply", "infrastructure.yml: plan"}
 # They may do no more than read, so that no approval is needed, and pull requests may run them.
@@ -311,9 +313,12 @@ def test_every_job_has_a_timeout_a_fixed_image_and_keeps_no_token(github: Path) 
         if "uses" in job:
             continue
         assert 0 < job["timeout-minutes"] <= (240 if name in LONG else 120), name
-        in_the_network = "vars.MLOPS_RUNNER" in job["runs-on"]
-        assert in_the_network == (name in IN_THE_NETWORK), name
-        assert in_the_network or job["runs-on"] == OPEN_MACHINE, name
+        of_ones_own = {
+            "vars.MLOPS_RUNNER": name in IN_THE_NETWORK,
+            "vars.MLOPS_PROVISION_RUNNER": name in CHANGING_THE_STATE,
+        }
+        assert {variable: variable in job["runs-on"] for variable in of_ones_own} == of_ones_own, name
+        assert any(of_ones_own.values()) or job["runs-on"] == OPEN_MACHINE, name
         for step in job["steps"]:
             if "checkout" in step.get("uses", ""):
                 assert step["with"]["persist-credentials"] is False, name

@@ -236,6 +236,7 @@ class Runs(Protocol):
         cancel: str = "",
         outputs: Mapping[str, dict[str, str]] | None = None,
         network: str = "",
+        building: str = "",
         attempt: int = 1,
     ) -> Outcome:
         """Run a pipeline.
@@ -248,6 +249,7 @@ class Runs(Protocol):
             cancel: A command line in whose midst the run is cancelled.
             outputs: What some verbs hand on instead.
             network: How the machines in the private networks are called.
+            building: How those are called that the firewall of Terraform's state admits.
             attempt: How often it has been run.
         """
 

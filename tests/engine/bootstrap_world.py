@@ -39,6 +39,7 @@ def names_file(**values: str) -> str:
     known = {
         "project": "a-project",
         "pool": "",
+        "provision_pool": "",
         "environments": "dev",
         "infrastructure": "terraform",
         "extension": "ml",
@@ -61,6 +62,8 @@ def files() -> dict[str, str]:
     for name in ("dev", "test", "prod"):
         settings = configuration(name, "workspace" if name == "dev" else "registry")
         settings["terraform_state"] |= {"storage_account": f"st{name}", "container": "tfstate"}
+        if name == "prod":  # so that each test of a run that stops half-way has one
+            settings["terraform_state"]["firewall"] = {"addresses": ["20.50.7.9"]}
         settings["names"]["registry_resource_group"] = "rg-shared"
         if name == "dev":
             settings["names"]["registry_log_analytics"] = "log-shared"

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ SUBSCRIPTION = "00000000-0000-0000-0000-00000000aaaa"
 TENANT = "00000000-0000-0000-0000-00000000bbbb"
 PERSON = "00000000-0000-0000-0000-00000000cccc"
 READS = re.compile(
-    r"az .*\b(show|list|check-name)\b|az rest --method get|gh config get |gh api (--include )?[^-]\S*$"
+    r"az .*\b(show|list|check-name|list-locations)\b|az rest --method get|gh config get |gh api (--include )?[^-]\S*$"
     r"|git (remote get-url|rev-parse|symbolic-ref|ls-files)\b"
 )
 UPGRADE = "gh: Upgrade to GitHub Pro or make this repository public to enable this feature. (HTTP 403)"
@@ -50,9 +51,11 @@ class FakeCloud:
     roles: list[dict[str, Any]] = field(default_factory=list)
     definitions: dict[str, dict[str, Any]] = field(default_factory=dict)  # of roles that are not Azure's own
     resources: list[dict[str, Any]] = field(default_factory=list)
+    networks: dict[str, dict[str, Any]] = field(default_factory=dict)  # and subnets, by id
     deleted: list[dict[str, Any]] = field(default_factory=list)  # but still in the list of what a group holds
     registered: set[str] = field(default_factory=set)
     taken: set[str] = field(default_factory=set)
+    zones: list[dict[str, str]] = field(default_factory=list)  # of every region
     user_type: str = "user"
     unknown_for: int = 0  # how often the directory does not know a new identity
     repository: dict[str, Any] | None = None
@@ -144,6 +147,10 @@ class FakeCloud:
         user = {"name": "ada@example.com", "type": self.user_type}
         return {"id": SUBSCRIPTION, "tenantId": TENANT, "name": "Sandbox", "user": user}
 
+    def az_account_list_locations(self, one: dict[str, str], many: dict[str, list[str]]) -> object:
+        assert re.fullmatch(r"\[\?name=='\w+'\]\.availabilityZoneMappings\[\]", one["--query"])
+        return self.zones
+
     def az_ad_signed_in_user_show(self, one: dict[str, str], many: dict[str, list[str]]) -> object:
         return {"id": PERSON}
 
@@ -175,6 +182,8 @@ class FakeCloud:
         ]
 
     def az_resource_show(self, one: dict[str, str], many: dict[str, list[str]]) -> object:
+        if "--ids" in one:
+            return _there(self.networks, one["--ids"], "(ResourceNotFound) The Resource was not found.")
         wanted = (one["--resource-group"], one["--name"], one["--resource-type"])
         _require(one["--resource-type"].count("/") == 1, "(NotFound) A child is found by its parent alone.")
         inside = self._inside(one["--resource-group"])
@@ -230,7 +239,9 @@ class FakeCloud:
         _require(name not in self.taken, taken)
         settings = {key: one[key] for key in one if key.startswith(("--allow", "--min", "--https", "--kind"))}
         place = {"name": name, "group": one["--resource-group"], "type": ACCOUNTS}
-        new = {**place, "tags": _tags(many), **settings, "containers": []}
+        rules = {"bypass": "AzureServices", "ipRules": [], "virtualNetworkRules": []}
+        rules["defaultAction"] = one.get("--default-action", "Allow")
+        new = {**place, "tags": _tags(many), **settings, "containers": [], "properties": {"networkAcls": rules}}
         return self.accounts.setdefault(name, new)
 
     def az_storage_account_delete(self, one: dict[str, str], many: dict[str, list[str]]) -> object:
@@ -305,6 +316,8 @@ class FakeCloud:
             given = dict(pair.split("=", 1) for pair in many["--url-parameters"])
             return self.devops.call(one["--method"], one["--url"], given, self._document(one))
         place, _, number = one["--url"].rpartition("/")
+        if place.endswith(ACCOUNTS):
+            return self._patch_account(number, one)
         definitions = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions"
         _require(place == definitions, "(NotFound)")
         _require(one["--url-parameters"] == "api-version=2022-04-01", "(InvalidApiVersionParameter)")
@@ -319,6 +332,21 @@ class FakeCloud:
             _require(not users, "(RoleDefinitionHasAssignments) There are existing role assignments")
             del self.definitions[number]
         return found
+
+    def _patch_account(self, name: str, one: dict[str, str]) -> object:
+        """Change the rules of a storage account's firewall, which replaces those that were there."""
+        account = _there(self.accounts, name, "(ResourceNotFound) The Resource was not found.")
+        _require((one["--method"], one["--url-parameters"]) == ("patch", "api-version=2025-08-01"), "(InvalidRequest)")
+        rules = self._document(one)["properties"]["networkAcls"]
+        for rule in rules["ipRules"]:
+            network = IPv4Network(rule["value"])
+            _require("/" not in rule["value"] or network.prefixlen <= 30, "(InvalidValuesForRequestParameters) ipRules")
+            _require(not network.overlaps(IPv4Network("10.0.0.0/8")), "(InvalidValuesForRequestParameters) ipRules")
+        for rule in rules["virtualNetworkRules"]:
+            found = _there(self.networks, rule["id"], "(NetworkAclsValidationFailure) no such subnet")
+            _require(found["properties"].get("serviceEndpoints"), "(SubnetsHaveNoServiceEndpointsConfigured)")
+        account["properties"]["networkAcls"] = rules
+        return account
 
     def _inside(self, group: str) -> list[dict[str, Any]]:
         everything = [*self.identities.values(), *self.accounts.values(), *self.resources]

@@ -190,6 +190,163 @@ def test_terraforms_state_is_closed_to_keys_and_the_public_and_keeps_versions(fr
     assert account["containers"] == ["tfstate"]
 
 
+SPOKE = "/subscriptions/s/resourceGroups/rg-hub/providers/Microsoft.Network/virtualNetworks/vnet-hub"
+SUBNET = f"{SPOKE}/subnets/snet-build"
+
+
+def put_subnet(cloud: FakeCloud, service: str = "Microsoft.Storage", region: str = "westeurope") -> None:
+    """The company has a subnet for the machines that provision."""
+    services = [{"service": service}] if service else []
+    cloud.networks = {SPOKE: {"location": region}, SUBNET: {"properties": {"serviceEndpoints": services}}}
+
+
+def firewall(project: Project, **lists: list[str]) -> None:
+    """Write the firewall of the state of dev."""
+    set_key(project.root / "config" / "dev.yml", "terraform_state.firewall", lists)
+
+
+def admitted(cloud: FakeCloud) -> tuple[str, set[str]]:
+    """What the firewall does by default, and whom it lets in."""
+    rules = cloud.accounts["stdev"]["properties"]["networkAcls"]
+    return rules["defaultAction"], {
+        *(rule["value"] for rule in rules["ipRules"]),
+        *(rule["id"] for rule in rules["virtualNetworkRules"]),
+    }
+
+
+@both
+def test_the_state_admits_the_addresses_and_subnets_of_the_config_alone(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_subnet(cloud)
+    firewall(fresh, addresses=["20.50.7.9", "20.50.8.0/28"], subnets=[SUBNET])
+    start(fresh)
+    assert admitted(cloud) == ("Deny", {"20.50.7.9", "20.50.8.0/28", SUBNET})
+    [created] = cloud.ran("storage account create")
+    assert "--default-action Deny" in created  # open not even for a moment
+    assert len(cloud.ran("state-firewall")) == 1
+    assert "  to do  firewall of stdev: admits 20.50.7.9, 20.50.8.0/28, snet-build alone" in capsys.readouterr().out
+    before = len(cloud.changes)
+    start(fresh, yes=False)
+    assert len(cloud.changes) == before
+    assert "  done   firewall of stdev: admits 20.50.7.9, 20.50.8.0/28, snet-build alone" in capsys.readouterr().out
+
+
+def test_what_leaves_the_lists_is_refused_from_then_on_and_empty_lists_admit_everyone(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_subnet(cloud)
+    firewall(fresh, addresses=["20.50.7.9", "20.50.8.0/28"], subnets=[SUBNET])
+    start(fresh)
+    firewall(fresh, addresses=["20.50.7.9"])
+    start(fresh)
+    assert admitted(cloud) == ("Deny", {"20.50.7.9"})
+    firewall(fresh)
+    start(fresh)
+    assert admitted(cloud) == ("Allow", set())
+    assert "  to do  firewall of stdev: admits everyone who signs in" in capsys.readouterr().out
+
+
+def test_without_the_key_rules_that_were_set_by_hand_stay(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh)
+    rules = cloud.accounts["stdev"]["properties"]["networkAcls"]
+    rules |= {"defaultAction": "Deny", "ipRules": [{"value": "20.50.7.1"}]}
+    start(fresh, yes=False)
+    assert admitted(cloud) == ("Deny", {"20.50.7.1"})
+
+
+def test_a_rule_of_defender_stays_beside_ours(fresh: Project, cloud: FakeCloud) -> None:
+    start(fresh)
+    defender = [{"tenantId": TENANT, "resourceId": "/subscriptions/s/providers/Microsoft.Security/datascanners/x"}]
+    cloud.accounts["stdev"]["properties"]["networkAcls"]["resourceAccessRules"] = defender
+    firewall(fresh, addresses=["20.50.7.9"])
+    start(fresh)
+    assert cloud.accounts["stdev"]["properties"]["networkAcls"]["resourceAccessRules"] == defender
+    start(fresh, yes=False)
+
+
+def test_a_subnets_id_knows_no_case(fresh: Project, cloud: FakeCloud) -> None:
+    put_subnet(cloud)
+    firewall(fresh, subnets=[SUBNET])
+    start(fresh)
+    [rule] = cloud.accounts["stdev"]["properties"]["networkAcls"]["virtualNetworkRules"]
+    rule["id"] = rule["id"].upper()
+    start(fresh, yes=False)
+
+
+def test_the_firewall_of_another_owners_account_is_its_owners(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start(fresh)
+    cloud.accounts["stdev"]["tags"] = {}
+    firewall(fresh, addresses=["20.50.7.9"])
+    start(fresh, yes=False)
+    assert admitted(cloud) == ("Allow", set())
+    said = capsys.readouterr().out
+    assert "`mlops bootstrap` did not make storage account stdev, so its owner sets its firewall" in said
+    assert "it is to admit 20.50.7.9 alone" in said
+    cloud.accounts["stdev"]["properties"]["networkAcls"] |= {
+        "defaultAction": "Deny",
+        "ipRules": [{"value": "20.50.7.9"}],
+    }
+    start(fresh, yes=False)
+    assert "did not make" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("service", "words"),
+    [
+        (
+            None,
+            "there is no subnet snet-build, or you may not see it: correct terraform_state.firewall of config/dev.yml",
+        ),
+        (
+            "",
+            "subnet snet-build has no service endpoint Microsoft.Storage, by which the firewall of the state knows it",
+        ),
+    ],
+)
+def test_a_subnet_that_the_firewall_cannot_know_is_refused_before_anything_is_made(
+    fresh: Project, cloud: FakeCloud, service: str | None, words: str
+) -> None:
+    firewall(fresh, subnets=[SUBNET])
+    fails(fresh, cloud, lambda cloud: None if service is None else put_subnet(cloud, service), words, early=True)
+
+
+@pytest.mark.parametrize("zones", [[], [{"logicalZone": "1"}]], ids=["none", "three"])
+def test_copies_in_three_zones_are_refused_before_anything_is_made_where_the_region_has_none(
+    fresh: Project, cloud: FakeCloud, zones: list[dict[str, str]]
+) -> None:
+    set_key(fresh.root / "config" / "dev.yml", "storage", {"redundancy": "ZRS"})
+    if zones:
+        cloud.zones = zones
+        start(fresh)
+        assert "--sku Standard_ZRS" in cloud.ran("storage account create")[0]
+    else:
+        fails(
+            fresh, cloud, lambda cloud: None, "westeurope has no zones, which storage.redundancy ZRS needs", early=True
+        )
+
+
+@pytest.mark.parametrize(
+    ("system", "words"),
+    [
+        ("github-actions", "label runners that it admits build-dev, and set the variable MLOPS_PROVISION_RUNNER"),
+        ("azure-devops", "a pool for each environment, build-dev, and write build as `provision_pool` into"),
+    ],
+    indirect=["system"],
+)
+def test_a_firewall_needs_machines_that_it_admits_for_what_provisions(
+    fresh: Project, cloud: FakeCloud, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start(fresh)
+    assert "firewall" not in capsys.readouterr().out
+    firewall(fresh, addresses=["20.50.7.9"])
+    start(fresh)
+    [line] = [each for each in capsys.readouterr().out.splitlines() if each.startswith("Terraform's state of dev")]
+    assert words in line
+
+
 ASSIGNMENTS = "Microsoft.Authorization/roleAssignments"
 
 
@@ -607,7 +764,7 @@ def test_a_second_run_has_nothing_to_do(fresh: Project, cloud: FakeCloud, capsys
 
 
 # Of a run for dev and prod; the test below sees when this is wrong.
-CHANGES = {"github-actions": 76, "azure-devops": 96}
+CHANGES = {"github-actions": 77, "azure-devops": 97}
 EACH_CHANGE = [(system, number) for system, changes in CHANGES.items() for number in range(changes)]
 
 

@@ -400,7 +400,7 @@ def test_each_defect_turns_exactly_its_check_red_and_has_a_remedy(new: Project, 
 
 def test_every_check_has_a_defect_that_turns_it_red(new: Project) -> None:
     # What needs no answer from Azure or GitHub, or more in the config, is tested by itself.
-    alone = {"network range", "alerts", "what the company gives"}
+    alone = {"network range", "alerts", "what the company gives", "firewall of the state"}
     assert {defect[1] for defect in DEFECTS.values()} == set(checks(new)) - alone
 
 
@@ -609,20 +609,93 @@ def test_an_environment_that_reads_a_registry_needs_its_group_or_its_subscriptio
         assert "names.registry_subscription into config/test.yml" in found.remedy
 
 
+STATE = "az resource show --name ststate"
+ADMITTED = {
+    "defaultAction": "Deny",
+    "ipRules": [{"value": "20.50.7.9"}],
+    "virtualNetworkRules": [{"id": SUBNET.upper()}],
+}
+BY_BOOTSTRAP = {"created_by": "mlops-bootstrap"}
+BUILDING = [*VARIABLES, {"name": "MLOPS_PROVISION_RUNNER", "value": "build"}]
+
+
+def account(tags: dict[str, str] | None = None, **rules: Any) -> dict[str, Any]:
+    """The storage account of the state, as Resource Manager shows it, on the machines that the firewall admits."""
+    return {STATE: {"tags": BY_BOOTSTRAP if tags is None else tags, "properties": {"networkAcls": ADMITTED | rules}}}
+
+
+def close_state(project: Project, **lists: list[str]) -> None:
+    """Write the firewall of the account that has the state of all environments."""
+    for name in project.environments:
+        set_key(project.root / "config" / f"{name}.yml", "terraform_state.firewall", lists)
+
+
+def with_service(service: str, region: str = "westeurope") -> dict[str, Any]:
+    """Answers about a subnet that has a service endpoint."""
+    return spoke(region, serviceEndpoints=[{"service": service}])
+
+
+@pytest.mark.parametrize(
+    ("answers", "level", "text", "remedy"),
+    [
+        (account(), "ok", "", ""),
+        (account(ipRules=[]), "error", "ststate admits snet-ml alone, and is to admit 20.50.7.9, snet", "bootstrap"),
+        (account(defaultAction="Allow"), "error", "ststate admits everyone who signs in, and is to", "bootstrap"),
+        (account({}, ipRules=[]), "error", "ststate admits snet-ml alone, and is to admit", "ask its owner"),
+        ({STATE: None}, "ok", "", ""),
+        ({f"az resource show --ids {SUBNET}": None}, "error", "there is no subnet snet-ml, or you may", "Reader"),
+        (spoke(), "error", "subnet snet-ml has no service endpoint Microsoft.Storage", "let its owner add one"),
+        (with_service("Microsoft.Storage", "northeurope"), "warning", "snet-ml is in northeurope", ".Global"),
+        (with_service("Microsoft.Storage.Global", "northeurope"), "ok", "", ""),
+    ],
+)  # fmt: skip
+def test_the_firewall_of_the_state_is_that_of_the_config(
+    new: Project, answers: dict[str, Any], level: str, text: str, remedy: str
+) -> None:
+    close_state(new, addresses=["20.50.7.9"], subnets=[SUBNET])
+    usual = account() | with_service("Microsoft.Storage") | {"gh variable list --json": BUILDING}
+    found = bad(look(new, Recorded(HEALTHY | usual | answers)))
+    assert [(name, finding.level) for name, finding in found] == [("firewall of the state", level)] * (level != "ok")
+    for _, finding in found:
+        assert text in finding.text
+        assert remedy in finding.remedy
+
+
+def test_a_firewall_that_was_set_by_hand_is_shown_and_stays(new: Project) -> None:
+    found = look(new, Recorded(HEALTHY | account(virtualNetworkRules=[])))
+    assert bad(found) == []
+    assert ("firewall of the state", ok("ststate admits 20.50.7.9 alone")) in found
+
+
+def test_runs_that_the_firewall_of_the_state_would_refuse_are_named(new: Project) -> None:
+    close_state(new, addresses=["20.50.7.9"])
+    answers = HEALTHY | account(virtualNetworkRules=[])
+    [(name, finding)] = bad(look(new, Recorded(answers)))
+    assert (name, finding.level) == ("runner", "warning")
+    assert "on GitHub's machines, which the firewall of the state keeps out" in finding.text
+    assert (
+        "label a runner that it admits build-dev, then `gh variable set MLOPS_PROVISION_RUNNER --body build`"
+        in finding.remedy
+    )
+    assert bad(look(new, Recorded(answers | {"gh variable list --json": BUILDING}))) == []
+
+
 OF_COMPANY = f"{azure.SCOPE}/resourceGroups/rg-hub/providers"
 VAULT, LOGS = (
     f"{OF_COMPANY}/Microsoft.KeyVault/vaults/kv-hub",
     f"{OF_COMPANY}/Microsoft.OperationalInsights/workspaces/l",
 )
+BY_KEY = f"{OF_COMPANY}/Microsoft.ManagedIdentity/userAssignedIdentities/id-key"
 KEY = {
     "key_id": f"https://kv-hub.vault.azure.net/keys/ml/{'0' * 32}",
     "vault_id": VAULT,
-    "identity_id": f"{OF_COMPANY}/Microsoft.ManagedIdentity/userAssignedIdentities/id",
+    "identity_id": BY_KEY,
     "identity_client_id": "00000000-0000-0000-0000-00000000000c",
 }
 GIVEN = {
     f"az resource show --ids {LOGS}": {"location": "northeurope"},
     f"az resource show --ids {VAULT}": {"location": "West Europe", "properties": {"enablePurgeProtection": True}},
+    f"az resource show --ids {BY_KEY}": {"properties": {"clientId": "00000000-0000-0000-0000-00000000000C"}},
     "az ad group show": json.dumps("data scientists"),
 }
 
@@ -651,6 +724,16 @@ GIVEN = {
             "what the company gives",
             "mlw-dev was made without this key",
         ),
+        (
+            {f"az resource show --ids {BY_KEY}": None},
+            "what the company gives",
+            "there is no identity id-key, or",
+        ),
+        (
+            {f"az resource show --ids {BY_KEY}": {"properties": {"clientId": "another"}}},
+            "what the company gives",
+            "id-key has another client id than 00000000-0000-0000-0000-00000000000c",
+        ),
         ({"az ad group show": None}, "users", "the tenant has no group"),
     ],
 )
@@ -670,7 +753,8 @@ def test_terraforms_provider_finds_no_vault_of_another_subscription(tmp_path: Pa
     """It lists those of the subscription that it builds in (tests/test_idempotency.py: one there is found)."""
     project, elsewhere = equipped(tmp_path / "project", tool), VAULT.replace(azure.SUBSCRIPTION, "other")
     set_key(project.root / "config" / "dev.yml", "security.customer_key", KEY | {"vault_id": elsewhere})
-    recorded = Recorded(HEALTHY | {f"az resource show --ids {elsewhere}": GIVEN[f"az resource show --ids {VAULT}"]})
+    there = {f"az resource show --ids {elsewhere}": GIVEN[f"az resource show --ids {VAULT}"]}
+    recorded = Recorded(HEALTHY | GIVEN | there)
     found = [finding for name, finding in look(project, recorded) if name == "what the company gives"]
     assert ["another subscription" in finding.text for finding in found] == [tool == "terraform"]
     assert found[0].level == ("error" if tool == "terraform" else "ok")

@@ -8,6 +8,7 @@ import pytest
 from bootstrap_world import SYSTEMS, closed, name_in_pipelines, start, use_pool
 from fake_cloud import SUBSCRIPTION, FakeCloud
 from recorded_azure import HEALTHY, Recorded
+from small_project import set_key
 
 from mlops import orchestration
 from mlops.config import load_environment
@@ -32,6 +33,7 @@ def system() -> str:
 @pytest.fixture
 def built(fresh: Project, cloud: FakeCloud) -> Project:
     """The project after bootstrap has connected dev and prod."""
+    set_key(fresh.root / "config" / "prod.yml", "terraform_state.firewall", None)
     start(fresh, "dev", "prod")
     name_in_pipelines(fresh, environments="dev prod")
     return fresh
@@ -482,6 +484,25 @@ def test_agents_are_looked_for_in_the_private_network(
     use_pool(built, pool)
     ((_, finding),) = [each for each in look(closed(built)) if each[0] == "agents"]
     assert (finding.level, text in finding.text) == (level, True)
+
+
+def test_agents_are_looked_for_that_the_firewall_of_the_state_admits(fresh: Project, cloud: FakeCloud) -> None:
+    set_key(fresh.root / "config" / "dev.yml", "terraform_state.firewall", {"addresses": ["20.50.7.9"]})
+    start(fresh)
+    [(name, finding)] = bad(look(fresh))
+    assert (name, finding.level) == ("agents", "warning")
+    assert "Microsoft's agents, which the firewall of the state keeps out" in finding.text
+    assert "to a pool build-dev, and write build as `provision_pool` into" in finding.remedy
+    name_in_pipelines(fresh, provision_pool="build")
+    cloud.devops.pools = {"build-dev": [{"name": "one", "status": "online"}]}
+    start(fresh)
+    assert bad(look(fresh)) == []
+    allowed = cloud.devops.permissions["queue", "100"]["pipelines"]
+    assert len(allowed) == 2  # what builds, and what deletes all
+    cloud.devops.pools = {}
+    assert {each.text for name, each in bad(look(fresh)) if name == "agents"} == {
+        ".azuredevops/templates/names.yml asks for the pool build-dev, and Data Science has none of that name"
+    }
 
 
 @pytest.mark.parametrize(

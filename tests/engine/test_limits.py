@@ -81,6 +81,39 @@ BAD: list[tuple[str, Any, str]] = [
     ("compute.instances.stop_cron", "0 18 * * 7", 'config/dev.yml: compute.instances.stop_cron: "7" is no day of the'),
     ("compute.instances.time_zone", "Berlin", 'config/dev.yml: compute.instances.time_zone: "Berlin" is no time zone'),
     ("names.resource_group", "RG-state", "config/dev.yml: names.resource_group: RG-state is the group of"),
+    *(
+        (
+            "terraform_state.firewall",
+            {"addresses": [text]},
+            f"config/dev.yml: terraform_state.firewall.addresses.0: {problem}",
+        )
+        for text, problem in {
+            "20.50.7.300": "'20.50.7.300' is no address: write a public IPv4 address or a range, such as 20.50.7.9 or",
+            "build.example.com": "'build.example.com' is no address",
+            "2001:db8::1": "'2001:db8::1' is no address",
+            "10.0.0.4": "10.0.0.4 is not public: write the address by which those machines go out, or their subnet",
+            "172.16.0.0/12": "172.16.0.0/12 is not public",
+            "0.0.0.0/0": "0.0.0.0/0 is not public",
+            "127.0.0.1": "127.0.0.1 is not public",
+            "20.50.7.8/31": "a firewall takes no range of two: write 20.50.7.8 and 20.50.7.9",
+            "20.50.7.9/28": "20.50.7.9/28 is within a range and not its start: write 20.50.7.0/28, or one address",
+        }.items()
+    ),
+    (
+        "terraform_state.firewall",
+        {"addresses": ["20.50.7.9", "20.50.7.9/32"]},
+        "config/dev.yml: terraform_state.firewall.addresses: 20.50.7.9 is there twice: remove one",
+    ),
+    (
+        "terraform_state.firewall",
+        {"subnets": ["snet-build"]},
+        "config/dev.yml: terraform_state.firewall.subnets.0: string should match pattern",
+    ),
+    (
+        "terraform_state.firewall",
+        {"addresses": ["20.50.7.9"]},
+        "config/dev.yml: terraform_state.firewall: test has its state in ststate, too, and another firewall: write the",
+    ),
     ("names.registry_resource_group", "rg-state", "config/dev.yml: names.registry_resource_group: rg-state is the"),
 ]
 

@@ -1222,6 +1222,22 @@ NO_STATE = [
     "Error: retrieving Storage Account: unexpected status 404 (404 Not Found) with error: ResourceNotFound: no",
 ]
 
+REFUSED = "StatusCode=403 -- Original Error: Code=AuthorizationFailure This request is not authorized to perform this"
+
+
+def test_a_machine_that_the_firewall_of_the_state_refuses_is_told_whom_it_admits(
+    provision: Provision, recorded: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded.answers[" init "] = Refusal(REFUSED)
+    assert provision("terraform") == 1
+    assert "It admits" not in capsys.readouterr().err
+    for path in Path("config").glob("*.yml"):
+        if path.stem != "model":
+            set_key(path, "terraform_state.firewall", {"addresses": ["20.50.7.9"]})
+    assert provision("terraform") == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.endswith("(details above). It admits 20.50.7.9 alone: is this machine among them?")
+
 
 @pytest.mark.parametrize("said", NO_STATE)
 def test_a_missing_state_store_is_named_with_the_verb_that_makes_it(

@@ -23,6 +23,7 @@ Address = Annotated[IPv4Address, Field(strict=False)]
 GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 Guid = Annotated[str, StringConstraints(pattern=f"^{GUID}$")]
 PRIVATE_RANGES = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")  # RFC 1918
+NOT_PUBLIC = (*PRIVATE_RANGES, "0.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")
 PRIVATE_NETWORK = "infrastructure/shared/private-network.yml"
 COLLECTED = "azureml://datastores/workspaceblobstore/paths/modelDataCollector"  # as Azure ML does by default
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"  # of a host: RFC 1123
@@ -95,6 +96,34 @@ class Deployer(Section):
         return f"{self.identity}-read"
 
 
+def _public_address(text: str) -> str:
+    """Return a public IPv4 address or range as the firewall of a storage account takes it."""
+    try:
+        network = IPv4Network(text, strict=False)
+    except ValueError as error:
+        form = "write a public IPv4 address or a range, such as 20.50.7.9 or 20.50.7.0/28"
+        raise ValueError(f"{text!r} is no address: {form}") from error
+    if any(network.overlaps(IPv4Network(each)) for each in NOT_PUBLIC):
+        raise ValueError(f"{text} is not public: write the address by which those machines go out, or their subnet")
+    if network.prefixlen == 31:
+        raise ValueError(f"a firewall takes no range of two: write {network[0]} and {network[1]}")
+    if str(network) not in (text, f"{text}/32"):
+        raise ValueError(f"{text} is within a range and not its start: write {network}, or one address without a /")
+    return text.removesuffix("/32")
+
+
+class Firewall(Section):
+    """Who reaches Terraform's state, beside the sign-in: without any address or subnet it is everyone."""
+
+    addresses: Annotated[list[Annotated[str, AfterValidator(_public_address)]], Field(default_factory=list), Once]
+    subnets: Annotated[list[SubnetId], Field(default_factory=list), Once]
+
+    @property
+    def admitted(self) -> set[str] | None:
+        """The addresses and subnets, whose ids know no case; None for everyone."""
+        return {*self.addresses, *(each.casefold() for each in self.subnets)} or None
+
+
 class TerraformState(Section):
     """Where Terraform keeps its state: a blob in a storage account that exists before everything else."""
 
@@ -102,6 +131,8 @@ class TerraformState(Section):
     storage_account: Text
     container: Text
     key: Text
+    firewall: Firewall | None = None
+    """None leaves that of the account as it is."""
 
 
 class Cluster(Section):
@@ -496,6 +527,12 @@ class EnvironmentConfig(Section):
         return self.network is not None
 
     @property
+    def closed_state(self) -> bool:
+        """Whether Terraform's state is reached from some addresses and subnets alone."""
+        firewall = self.terraform_state.firewall if self.terraform_state else None
+        return firewall is not None and firewall.admitted is not None
+
+    @property
     def provisioned(self) -> bool:
         """Whether the project builds the environment's resources; otherwise the workspace is an existing one."""
         return self.security is not None
@@ -736,6 +773,20 @@ def _registry_problems(config: EnvironmentConfig) -> Iterator[Problem]:
         yield Problem("model_registry.log_days", "the key is missing, and the registry in a group of its own needs it")
 
 
+def _firewall_problems(project: Project, config: EnvironmentConfig) -> Iterator[Problem]:
+    """Find another environment that has its state in the same account, and another firewall for it."""
+    state = config.terraform_state
+    if state is None or state.firewall is None:
+        return
+    for name in project.environments:
+        with contextlib.suppress(UserError, ValidationError):  # what is wrong there is reported for that one
+            found = load_yaml(project.root / "config" / f"{name}.yml").get("terraform_state")
+            other = TerraformState.model_validate(found)
+            if other.storage_account == state.storage_account and other.firewall != state.firewall:
+                problem = f"{name} has its state in {state.storage_account}, too, and another firewall: write the same"
+                yield Problem("terraform_state.firewall", problem)
+
+
 def _zone_problems(project: Project, config: EnvironmentConfig) -> Iterator[Problem]:
     """Find central DNS zones that are missing, or of which no private endpoint has a use."""
     network = config.network
@@ -810,6 +861,7 @@ def _section_problems(project: Project, config: EnvironmentConfig) -> Iterator[P
     yield from _rollout_problems(config)
     yield from _registry_problems(config)
     yield from _zone_problems(project, config)
+    yield from _firewall_problems(project, config)
     if config.names.data_lake and config.names.data_lake == config.names.storage_account:
         yield Problem("names.data_lake", "is the storage account of the workspace, too: use another name")
     optional = {path for paths in ADD_ONS.values() for path in paths} | {*OF_THE_REGISTRY}

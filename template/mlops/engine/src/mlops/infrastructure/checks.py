@@ -314,7 +314,21 @@ def _customer_key(context: Context, customer: CustomerKey, in_any_subscription: 
         remedy = f"{context.command('teardown')[:-1]} --all` first, models and data included, or remove {key}"
         yield error(f"{context.config.names.workspace} was made without this key, and takes none any more", remedy)
     else:
-        yield ok(f"{name} has the key")
+        yield _key_identity(context, customer) or ok(f"{name} has the key")
+
+
+def _key_identity(context: Context, customer: CustomerKey) -> Finding | None:
+    """Look whether the identity that may use the key is there, and is the one of both ids."""
+    name, section = customer.identity_id.rpartition("/")[2], f"security.customer_key of {context.file}"
+    identity = context.az("resource", "show", "--ids", customer.identity_id)
+    if identity is None:
+        remedy = f"correct identity_id in {section}, or ask its owner for Reader"
+        return error(f"there is no identity {name}, or you may not see it", remedy)
+    client = identity["properties"]["clientId"]
+    if client.casefold() != customer.identity_client_id.casefold():
+        remedy = f"write {client} as identity_client_id into {section}, or correct identity_id"
+        return error(f"{name} has another client id than {customer.identity_client_id}", remedy)
+    return None
 
 
 def _is_in(resource: str, scope: str) -> bool:

@@ -6,12 +6,25 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from mlops.config import EnvironmentConfig, TerraformState, builds_registry_apart
+from mlops.config import EnvironmentConfig, builds_registry_apart
 from mlops.errors import CommandError, UserError
 from mlops.infrastructure.losses import RULE, check_confirmed, describe, instances, losses, outbound_rules
 from mlops.infrastructure.provisioned import Provisioned
+from mlops.infrastructure.state import (
+    StateAccount,
+    StateContainer,
+    StateFirewall,
+    StateVersions,
+    check_firewall,
+    check_subnets,
+    place_of,
+    state_of,
+    taken,
+)
+from mlops.infrastructure.state import (
+    describe as describe_firewall,
+)
 from mlops.infrastructure.workspace import (
     delete_instance,
     enable_serverless_spark,
@@ -20,21 +33,12 @@ from mlops.infrastructure.workspace import (
 )
 from mlops.shell import Shell
 from mlops.subscription import account as azure
-from mlops.subscription.checks import Context
+from mlops.subscription.checks import Check, Context, machines
 from mlops.subscription.checks.rights import Granted
 from mlops.subscription.checks.tools import Tool
 from mlops.subscription.choices import Action
 from mlops.subscription.registry import prepare_registry_group
-from mlops.subscription.steps import (
-    Cloud,
-    Identity,
-    Person,
-    RemovableStep,
-    RoleAssignment,
-    Step,
-    has_bootstrap_tags,
-    tags,
-)
+from mlops.subscription.steps import Cloud, Identity, Person, RoleAssignment, Step
 
 FOLDER = "infrastructure/terraform"
 REGISTRY_FOLDER = f"{FOLDER}/model-registry"
@@ -69,32 +73,44 @@ class Terraform(Provisioned):
         return context.group if group is not None else context.subscription
 
     def check_bootstrap(self, cloud: Cloud, config: EnvironmentConfig, *, undo: bool) -> None:
-        """Look for the resources, and whether the name of the state's storage account is free.
+        """Look for the resources, and whether the state's storage account can be made as the config has it.
 
         Raises:
             UserError: One of them would stop `bootstrap` half-way.
         """
         super().check_bootstrap(cloud, config, undo=undo)
-        state = _state(config)
-        if not undo and not cloud.find("storage", "account", "show", *_place(state)):
+        state = state_of(config)
+        if undo:
+            return
+        found = list(check_subnets(cloud.find, config))
+        if not cloud.find("storage", "account", "show", *place_of(state)):
             name = cloud.find("storage", "account", "check-name", "--name", state.storage_account)
             if name and not name["nameAvailable"]:
-                raise _taken(config)
+                raise taken(config)
+            found += machines.zones(cloud.find, config)
+        if problems := [each for each in found if each.level == "error"]:
+            raise UserError(f"{problems[0].text}: {problems[0].remedy}")
 
     def steps(
         self, cloud: Cloud, config: EnvironmentConfig, identity: Identity, reader: Identity, *, undo: bool
     ) -> list[Step]:
         """Return the storage account of the state, the rights to it, and the roles to provision."""
-        state = _state(config)
+        state = state_of(config)
         scope = f"{cloud.subscription}/resourceGroups/{state.resource_group}"
         scope += f"/providers/Microsoft.Storage/storageAccounts/{state.storage_account}"
         account, place = StateAccount(cloud, config), f"storage account {state.storage_account}"
         steps: list[Step] = [account, StateVersions(cloud, state), StateContainer(cloud, state)]
+        if state.firewall:  # without it a firewall that was set by hand stays
+            steps.append(StateFirewall(cloud, state, state.firewall))
         steps.append(RoleAssignment(cloud, identity, STATE_ROLE, scope, place, within=account))
         steps.append(RoleAssignment(cloud, reader, STATE_READER, scope, place, within=account))
         if cloud.user:  # `mlops provision` run manually reads and writes the state, too
             steps.append(RoleAssignment(cloud, Person(cloud.user), STATE_ROLE, scope, place, within=account))
         return [*steps, *super().steps(cloud, config, identity, reader, undo=undo)]
+
+    def checks(self) -> Mapping[str, Check]:
+        """Return the checks of both tools, and that of the state's firewall."""
+        return {**super().checks(), "firewall of the state": check_firewall}
 
     def previews(self, config: EnvironmentConfig) -> bool:
         """Return whether there are deployments of a template: compute instances, or the model registry."""
@@ -104,7 +120,7 @@ class Terraform(Provisioned):
         """Yield the rights that a user lacks to provision and to keep the state."""
         yield from super().missing_user_rights(context, granted)
         # `bootstrap` makes the account and grants its user the role.
-        if context.az("storage", "account", "show", *_place(_state(context.config))):
+        if context.az("storage", "account", "show", *place_of(state_of(context.config))):
             yield from self._missing_state_rights(context, granted)
 
     def missing_workflow_rights(self, context: Context, granted: Granted) -> Iterator[str]:
@@ -121,7 +137,7 @@ class Terraform(Provisioned):
         self, context: Context, granted: Granted, role: str = STATE_ROLE, *wider: str
     ) -> Iterator[str]:
         """Yield the right to the state if it is missing; an owner of the account does not have it automatically."""
-        state = _state(context.config)
+        state = state_of(context.config)
         account = f"{context.subscription}/resourceGroups/{state.resource_group}/providers/Microsoft.Storage"
         account += f"/storageAccounts/{state.storage_account}"
         if not granted.at(account, role, *wider, "Storage Blob Data Owner"):
@@ -131,11 +147,13 @@ class Terraform(Provisioned):
         """Return the one line that helps; of an error of `terraform init` one about the state."""
         if "init" not in error.command or not re.search(NO_STATE, error.output):
             return super().remedy(error, config)
-        state = _state(config)
+        state = state_of(config)
+        admitted = state.firewall.admitted if state.firewall else None
+        here = f" It admits {describe_firewall(admitted)}: is this machine among them?" if admitted else ""
         return UserError(
             f"terraform init failed: does the state's container {state.container} in storage account "
             f"{state.storage_account} exist, and have you the role Storage Blob Data Contributor on it? "
-            f"`uv run mlops bootstrap --environment {config.environment}` sees to both (details above)"
+            f"`uv run mlops bootstrap --environment {config.environment}` sees to both (details above).{here}"
         )
 
     def run(
@@ -148,7 +166,7 @@ class Terraform(Provisioned):
             if builds_registry_apart(self.project):
                 _check(shell, REGISTRY_FOLDER)
             return ""
-        environment = Module(shell, config, FOLDER, _state(config).key, _login(shell))
+        environment = Module(shell, config, FOLDER, state_of(config).key, _login(shell))
         registry = Module(shell, config, REGISTRY_FOLDER, REGISTRY_STATE, environment.sign_in)
         # A plan may be cut off, as that of a pull request is by the next push, and its lock would stay and block the
         # next apply (hashicorp/setup-terraform#441).
@@ -312,14 +330,8 @@ def _check(shell: Shell, folder: str) -> None:
         shell.run("terraform", f"-chdir={folder}", *words)
 
 
-def _state(config: EnvironmentConfig) -> TerraformState:
-    # `load_environment` refuses a Terraform project without it.
-    assert config.terraform_state is not None
-    return config.terraform_state
-
-
 def _backend(config: EnvironmentConfig, key: str) -> list[str]:
-    state = _state(config)
+    state = state_of(config)
     values = {
         "resource_group_name": state.resource_group,
         "storage_account_name": state.storage_account,
@@ -355,123 +367,3 @@ def _service() -> bool:
     """Return whether Terraform signs in as a service, and not as the person who is signed in to `az`."""
     msi = os.environ.get("ARM_USE_MSI", "").lower() in ("true", "1")
     return _oidc() or msi or bool(os.environ.get("ARM_CLIENT_ID"))
-
-
-def _place(state: TerraformState) -> tuple[str, ...]:
-    return ("--name", state.storage_account, "--resource-group", state.resource_group)
-
-
-def _taken(config: EnvironmentConfig) -> UserError:
-    return UserError(
-        f"the name {_state(config).storage_account} belongs to another owner's storage account: choose another one for "
-        f"terraform_state.storage_account in config/{config.environment}.yml"
-    )
-
-
-@dataclass
-class StateAccount(RemovableStep):
-    """The storage account of the state: no keys, nothing public."""
-
-    cloud: Cloud
-    config: EnvironmentConfig
-
-    @property
-    def name(self) -> str:
-        """The account's name."""
-        return f"storage account {_state(self.config).storage_account}"
-
-    def done(self) -> bool:
-        """Return whether the account exists."""
-        return self._find() is not None
-
-    def make(self) -> None:
-        """Create the account.
-
-        Raises:
-            UserError: Another owner has taken the name in the meantime.
-        """
-        safe = ["--https-only", "true", "--min-tls-version", "TLS1_2", "--allow-shared-key-access", "false"]
-        safe += ("--allow-blob-public-access", "false", "--allow-cross-tenant-replication", "false")
-        kind = (
-            "--location",
-            self.config.location,
-            "--kind",
-            "StorageV2",
-            "--sku",
-            f"Standard_{self.config.redundancy}",
-        )
-        state = _state(self.config)
-        try:
-            self._change("create", *_place(state), *kind, *safe, "--tags", *tags(self.config))
-        except CommandError as error:
-            if re.search(rf"AlreadyTaken.*\b{re.escape(state.storage_account)}\b", error.output):
-                raise _taken(self.config) from error
-            raise
-
-    def removable(self) -> bool:
-        """Return whether `bootstrap` made the account."""
-        return has_bootstrap_tags(self._find())
-
-    def remove(self) -> None:
-        """Delete the account, and the state in it."""
-        self._change("delete", *_place(_state(self.config)), "--yes")
-
-    def _find(self) -> Any:
-        return self.cloud.find("storage", "account", "show", *_place(_state(self.config)))
-
-    def _change(self, *words: str) -> None:
-        self.cloud.az("storage", "account", *words)
-
-
-@dataclass
-class StateVersions(Step):
-    """Older versions of the state, and a way back for what was deleted."""
-
-    cloud: Cloud
-    state: TerraformState
-
-    @property
-    def name(self) -> str:
-        """The account's name."""
-        return f"versions and soft delete in {self.state.storage_account}"
-
-    def done(self) -> bool:
-        """Return whether versions and both retention policies are on."""
-        found = self.cloud.find(*self._command("show")) or {}
-        policies = [found.get(key) or {} for key in ("deleteRetentionPolicy", "containerDeleteRetentionPolicy")]
-        return bool(found.get("isVersioningEnabled")) and all(policy.get("enabled") for policy in policies)
-
-    def make(self) -> None:
-        """Switch them on."""
-        blobs = ["--enable-versioning", "true", "--enable-delete-retention", "true", "--delete-retention-days", "30"]
-        blobs += ("--enable-container-delete-retention", "true", "--container-delete-retention-days", "30")
-        self.cloud.az(*self._command("update"), *blobs)
-
-    def _command(self, verb: str) -> tuple[str, ...]:
-        place = ("--account-name", self.state.storage_account, "--resource-group", self.state.resource_group)
-        return ("storage", "account", "blob-service-properties", verb, *place)
-
-
-@dataclass
-class StateContainer(Step):
-    """The container of the state; it goes with its account."""
-
-    cloud: Cloud
-    state: TerraformState
-
-    @property
-    def name(self) -> str:
-        """The names of container and account."""
-        return f"container {self.state.container} in {self.state.storage_account}"
-
-    def done(self) -> bool:
-        """Return whether the container exists."""
-        return self.cloud.find(*self._command("show")) is not None
-
-    def make(self) -> None:
-        """Create the container."""
-        self.cloud.az(*self._command("create"))
-
-    def _command(self, verb: str) -> tuple[str, ...]:
-        account = ("--storage-account", self.state.storage_account, "--resource-group", self.state.resource_group)
-        return ("storage", "container-rm", verb, "--name", self.state.container, *account)

@@ -34,6 +34,7 @@ from mlops.subscription.steps import (
 
 CUSTOM_SUBJECT = "actions/oidc/customization/sub"
 ISSUER = "https://token.actions.githubusercontent.com"
+PROVISION_RUNNER = "MLOPS_PROVISION_RUNNER"
 REQUIRED_JOBS = ("Project", "Infrastructure")
 VARIABLES = github_run.IDS
 
@@ -200,6 +201,13 @@ class GitHub(Checkout):
                 lines.append(
                     "GitHub's machines do not reach the private network: put runners into it, labelled "
                     f"{labels}, and set the variable MLOPS_RUNNER of the repository to mlops"
+                )
+            if closed := [config.environment for config in self.configs if config.closed_state]:
+                labels = ", ".join(f"build-{self.place.named(name)}" for name in closed)
+                lines.append(
+                    f"Terraform's state of {' and '.join(closed)} is behind a firewall that keeps GitHub's machines "
+                    f"out: label runners that it admits {labels}, and set the variable {PROVISION_RUNNER} of the "
+                    "repository to build"
                 )
             if (self.repository is None or self.private) and self._asks_for_approval:
                 lines.append(
@@ -831,17 +839,28 @@ def _identities(context: Context) -> list[tuple[str, str, dict[str, Any] | None]
 
 
 def check_runner(context: Context) -> Iterator[Finding]:
-    """Look whether the workflows have a machine inside the private network."""
-    if not context.config.closed:
+    """Look whether the workflows have a machine inside the private network, and one that reaches Terraform's state."""
+    closed, closed_state = context.config.closed, context.config.closed_state
+    if not closed and not closed_state:
         return
     environment = place(context.project).named(context.config.environment)
-    if name := _variables(context, environment).get("MLOPS_RUNNER"):
+    variables = _variables(context, environment)
+    if closed and (name := variables.get("MLOPS_RUNNER")):
         yield ok(f"the workflows run on {name}-{environment}")
-    else:
+    elif closed:
         yield warning(
             "the workflows run outside the private network and cannot reach the workspace",
             f"put a runner labelled mlops-{environment} into the subnet runners, then `gh variable set MLOPS_RUNNER "
             "--body mlops`",
+        )
+    if closed_state and (name := variables.get(PROVISION_RUNNER)):
+        yield ok(f"the infrastructure is planned and built on {name}-{environment}")
+    elif closed_state:
+        yield warning(
+            "the infrastructure is planned and built on GitHub's machines, which the firewall of the state keeps out",
+            f"label a runner that it admits build-{environment}, then `gh variable set {PROVISION_RUNNER} --body "
+            f"build`; or empty the lists of terraform_state.firewall in {context.file}, and run "
+            f"{context.command('bootstrap')}",
         )
 
 

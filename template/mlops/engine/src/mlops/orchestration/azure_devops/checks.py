@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mlops.orchestration.azure_devops import steps
-from mlops.orchestration.azure_devops.names import CHANGING, FOLDER, NAMES, PLANNING
+from mlops.orchestration.azure_devops.names import FOLDER, NAMES, PLANNING
 from mlops.orchestration.azure_devops.repository import INSTALL_EXTENSION, NO_AGENTS, AzureRepos
 from mlops.orchestration.checkout import BRANCH
 from mlops.subscription.checks import Context, Finding, error, ok, warning
@@ -139,8 +139,7 @@ def check_guards(context: Context) -> Iterator[Finding]:
     for each, pipelines in devops.names.connections(name, is_first=is_first).items():
         if PLANNING not in pipelines:
             guarded.append((steps.CONNECTION, each, (steps.BRANCHES,)))
-    if pool := devops.names.pool(name):
-        guarded.append((steps.POOL, pool, (steps.BRANCHES,)))
+    guarded += [(steps.POOL, pool, (steps.BRANCHES,)) for pool in devops.names.pools(name)]
     for kind, resource, wanted in guarded:
         number = steps.identifier(devops, kind, resource)
         if not number:
@@ -166,8 +165,7 @@ def check_pipelines(context: Context) -> Iterator[Finding]:
     is_first = name == context.project.first_environment
     used = [(steps.ENVIRONMENT, *each) for each in devops.names.environments(name).items()]
     used += [(steps.CONNECTION, *each) for each in devops.names.connections(name, is_first=is_first).items()]
-    if pool := devops.names.pool(name):
-        used.append((steps.POOL, pool, CHANGING))
+    used += [(steps.POOL, *each) for each in devops.names.pools(name).items()]
     ids = {each["id"]: name for name, each in known.items()}
     for kind, resource, wanted in used:
         number = steps.identifier(devops, kind, resource)
@@ -245,16 +243,25 @@ def _pipeline(context: Context, devops: AzureRepos, name: str, found: dict[str, 
 
 
 def check_agents(context: Context) -> Iterator[Finding]:
-    """Look whether the pipelines have agents, inside of a private network where there is one."""
+    """Look whether the pipelines have agents in the private network, and some that reach Terraform's state."""
     devops, name = repository(context), context.config.environment
-    pool = devops.names.pool(name)
-    if not pool:
-        if context.config.closed:
-            yield warning(
-                "the pipelines run outside of the private network and cannot reach the workspace",
-                f"put an agent into the subnet runners, in a pool mlops-{name}, and write mlops as `pool` into {NAMES}",
-            )
-        return
+    if context.config.closed and not devops.names.pool(name):
+        yield warning(
+            "the pipelines run outside of the private network and cannot reach the workspace",
+            f"put an agent into the subnet runners, in a pool mlops-{name}, and write mlops as `pool` into {NAMES}",
+        )
+    if context.config.closed_state and not devops.names.provision_pool(name):
+        yield warning(
+            "the infrastructure is planned and built on Microsoft's agents, which the firewall of the state keeps out",
+            f"add an agent that it admits to a pool build-{name}, and write build as `provision_pool` into {NAMES}; or "
+            f"empty the lists of terraform_state.firewall in {context.file}, and run {context.command('bootstrap')}",
+        )
+    for pool in devops.names.pools(name):
+        yield from _agents(devops, pool)
+
+
+def _agents(devops: AzureRepos, pool: str) -> Iterator[Finding]:
+    """Look whether an agent of a pool is online."""
     found = devops.find_pool(pool)
     if found is None:
         yield error(

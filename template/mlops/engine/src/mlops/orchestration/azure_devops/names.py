@@ -17,6 +17,9 @@ NAMES = f"{FOLDER}/templates/names.yml"
 CHANGING = ("infrastructure", "train", "deliver", "monitor", "rollback", "teardown")
 """The pipelines that change an environment: they may use its environments, its connection, and its agents."""
 
+BUILDING = ("infrastructure", "teardown")
+"""Those that change the resources of an environment, and so Terraform's state."""
+
 READING = tuple(each for each in CHANGING if each != "teardown")
 """Those that look first: they may use the connection that reads, too."""
 
@@ -115,7 +118,19 @@ class Names:
 
     def pool(self, name: str) -> str:
         """Return the pool of agents inside the private network of an environment, empty for Microsoft's agents."""
-        pool = self._variables.get("pool")
+        return self._pool("pool", name)
+
+    def provision_pool(self, name: str) -> str:
+        """Return the pool of agents that the firewall of Terraform's state admits, empty for Microsoft's agents."""
+        return self._pool("provision_pool", name)
+
+    def pools(self, name: str) -> dict[str, tuple[str, ...]]:
+        """Return the pools of an environment, each with the pipelines that run on its agents."""
+        pools = {self.provision_pool(name): BUILDING, self.pool(name): CHANGING}
+        return {pool: pipelines for pool, pipelines in pools.items() if pool}
+
+    def _pool(self, key: str, name: str) -> str:
+        pool = self._variables.get(key)
         return f"{pool}-{name}" if pool else ""
 
     @property

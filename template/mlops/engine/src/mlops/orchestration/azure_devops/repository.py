@@ -10,7 +10,7 @@ from mlops.config import EnvironmentConfig
 from mlops.errors import CommandError, UserError
 from mlops.orchestration.azure_devops import steps
 from mlops.orchestration.azure_devops.api import RESOURCE, Api, Parameters, message
-from mlops.orchestration.azure_devops.names import CHANGING, NAMES, PLANNING, Address, Names
+from mlops.orchestration.azure_devops.names import NAMES, PLANNING, Address, Names
 from mlops.orchestration.checkout import BRANCH, Checkout, FirstCommit, FirstPush, LockFile
 from mlops.orchestration.checkout import REMEDIES as GIT_REMEDIES
 from mlops.subscription.account import body
@@ -84,6 +84,14 @@ class AzureRepos(Checkout):
                     f"environment, {', '.join(f'mlops-{name}' for name in closed)}, and write mlops as `pool` into "
                     f"{NAMES}"
                 )
+            closed = [config.environment for config in self.configs if config.closed_state]
+            if missing := [name for name in closed if not self.names.provision_pool(name)]:
+                lines.append(
+                    f"Terraform's state of {' and '.join(missing)} is behind a firewall that keeps Microsoft's agents "
+                    "out: put agents that it admits into a pool for each environment, "
+                    f"{', '.join(f'build-{name}' for name in missing)}, and write build as `provision_pool` into "
+                    f"{NAMES}"
+                )
         return lines
 
     def conditions(self) -> list[str]:
@@ -151,10 +159,10 @@ class AzureRepos(Checkout):
             if PLANNING not in pipelines:
                 guarded.append(steps.Checks(self, steps.CONNECTION, each, (steps.BRANCHES,)))
             guarded.append(steps.Permission(self, steps.CONNECTION, each, pipelines))
-        if pool := self.names.pool(name):
+        for each, pipelines in self.names.pools(name).items():
             # What another branch left on an agent would be there when the next run signs in.
-            guarded.append(steps.PoolChecks(self, steps.POOL, pool, (steps.BRANCHES,)))
-            guarded.append(steps.Permission(self, steps.POOL, pool, CHANGING))
+            guarded.append(steps.PoolChecks(self, steps.POOL, each, (steps.BRANCHES,)))
+            guarded.append(steps.Permission(self, steps.POOL, each, pipelines))
         return guarded
 
     def advice(self, *, provisions: bool) -> list[str]:
@@ -402,9 +410,8 @@ class AzureRepos(Checkout):
         """Return what closes the gap of an environment."""
         create = " --create-repository" * (self.create and name == self.cloud.project.first_environment)
         command = f"run `uv run mlops bootstrap --environment {name}{create}`"
-        pool = self.names.pool(name)
-        if pool and not self.find_pool(pool):
-            return f"add {pool} in the project's settings, under Agent pools, and {command}"
+        if missing := [pool for pool in self.names.pools(name) if not self.find_pool(pool)]:
+            return f"add {missing[0]} in the project's settings, under Agent pools, and {command}"
         return command
 
     def gap(self, name: str) -> str:
@@ -413,8 +420,8 @@ class AzureRepos(Checkout):
         there = [*map(self.find_environment, self.names.environments(name)), *map(self.find_connection, connections)]
         if not all(there):
             return "which is not there"
-        if (pool := self.names.pool(name)) and not self.find_pool(pool):
-            return f"whose pool {pool} is not there"
+        if missing := [pool for pool in self.names.pools(name) if not self.find_pool(pool)]:
+            return f"whose pool {missing[0]} is not there"
         for step in self._guarded(name):
             if isinstance(step, steps.Permission) and (waiting := step.waiting()):
                 return f"which {', '.join(waiting)} may not use"

@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,13 +29,22 @@ def region(context: Context) -> Iterator[Finding]:
     known = context.az("account", "list-locations", "--query", "[].name") or []
     if location.casefold() in [name.casefold() for name in known]:
         yield ok(location)
-        if context.config.redundancy == "ZRS" and not context.az(
-            *("account", "list-locations"), "--query", f"[?name=='{location.casefold()}'].availabilityZoneMappings[]"
-        ):
-            remedy = f'write storage.redundancy: "LRS" into {context.file} before the account is built'
-            yield error(f"{location} has no zones, which storage.redundancy ZRS needs", remedy)
+        yield from zones(context.az, context.config)
     else:
         yield error(f"there is no region {location}", f"write one of `az account list-locations` into {context.file}")
+
+
+def zones(find: Callable[..., Any], config: EnvironmentConfig) -> Iterator[Finding]:
+    """Look whether the region has the zones that the storage accounts are to be copied to.
+
+    Args:
+        find: A function that queries `az`.
+        config: The environment.
+    """
+    query = f"[?name=='{config.location.casefold()}'].availabilityZoneMappings[]"
+    if config.redundancy == "ZRS" and not find("account", "list-locations", "--query", query):
+        remedy = f'write storage.redundancy: "LRS" into config/{config.environment}.yml before the account is built'
+        yield error(f"{config.location} has no zones, which storage.redundancy ZRS needs", remedy)
 
 
 def machines(config: EnvironmentConfig) -> list[Machines]:
