@@ -1,6 +1,7 @@
 """The whole local loop on this very project, with its own data; `.local` of the user stays untouched."""
 
 import contextlib
+import errno
 import html
 import io
 import json
@@ -28,6 +29,7 @@ from mlops.local import run as local
 from mlops.local.comparison import compare
 from mlops.local.experiments import read_history
 from mlops.local.runner import local_folder, local_variables
+from mlops.local.store import held
 from mlops.project import Project
 
 
@@ -238,6 +240,11 @@ def test_a_damaged_database_of_runs_is_one_line_with_the_remedy(
     with pytest.raises(UserError, match=complaint) as caught, local.parent_run(tmp_path, "any", "run"):
         pass
     assert "\n" not in str(caught.value)
+
+
+def test_a_reader_of_the_terminal_that_has_gone_is_no_failure_of_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(BrokenPipeError), held(tmp_path):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
 
 def test_a_mistake_in_the_definitions_stops_the_loop_before_anything_runs(

@@ -62,7 +62,7 @@ def check(hyperparameters: Mapping[str, Any], schema: Schema) -> list[str]:
     found = []
     for key, value in others.items():
         if key not in known:
-            found.append(f"{PLACE}.{key}: {unknown_key(key, known)}{_once(name)}")
+            found.append(f"{PLACE}.{key}: {unknown_key(key, known)}")
             continue
         made = model.estimator(schema.task, {key: value})
         try:
@@ -72,11 +72,6 @@ def check(hyperparameters: Mapping[str, Any], schema: Schema) -> list[str]:
             *_, what = str(error).partition(f"The '{key}' parameter of {type(made).__name__} ")
             found.append(f"{PLACE}.{key}: {what or error}{missing_point(value)}")
     return found
-
-
-def _once(name: str) -> str:
-    """Return how one run gets another model than the file has, without the hyperparameters of that one."""
-    return "" if name == DEFAULT else f"; for one run without it: --overrides \"{PLACE}={{'{MODEL}':'{name}'}}\""
 
 
 def model_names(task: str) -> list[str]:
