@@ -312,6 +312,16 @@ def test_a_new_file_and_a_lost_one_are_other_states_and_new_rows_are_not(project
         rows.unlink()
 
 
+def test_a_lost_schema_and_lost_data_are_other_states_and_no_errors(tmp_path: Path) -> None:
+    project = copied(tmp_path / "project", "mlops/aml-cli-v2")
+    states = [state(project)]
+    project.schema.unlink()
+    states.append(state(project))
+    project.data.rmdir()
+    states.append(state(project))
+    assert len(set(states)) == 3
+
+
 def test_a_package_that_comes_or_goes_is_another_state(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

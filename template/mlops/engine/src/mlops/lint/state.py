@@ -21,7 +21,7 @@ def state(project: Project) -> str:
     engine = Path(str(mlops.__file__)).parent
     for root in dict.fromkeys([project.root, engine]):
         lines += sorted(_files(root, project.data))
-    lines += sorted(_described(path) for path in (project.schema, *project.data.iterdir()))
+    lines += sorted(_described(path) for path in (project.data, project.schema, *project.data.glob("*")))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -35,5 +35,8 @@ def _files(root: Path, data: Path) -> Iterator[str]:
 def _described(path: Path) -> str:
     if path.is_dir():
         return str(path)
-    found = path.lstat()
+    try:
+        found = path.lstat()
+    except OSError as error:  # the lint names it
+        return str(error)
     return f"{path} {found.st_size} {found.st_mtime_ns}"
