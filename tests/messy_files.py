@@ -264,6 +264,22 @@ FILES: dict[str, Messy] = {
         refused="churn.json: a file with the suffix .json cannot be read: write one object",
     ),
     "no parquet": Messy({"churn.parquet": b"PAR1 and no more"}, refused="churn.parquet: it cannot be read as parquet"),
+    "a web page that is called csv": Messy(
+        {"churn.csv": "\ufeff <!DOCTYPE html><html><body>Sign in first</body></html>\n"},
+        refused="churn.csv: it is a web page, whatever its name says: save the table as csv",
+    ),
+    "a workbook that is called csv": Messy(
+        {"churn.csv": b"PK\x03\x04" + bytes(400)},
+        refused="churn.csv: it is a workbook or an archive, whatever its name says: save each sheet as csv",
+    ),
+    "JSON that is called csv": Messy(
+        {"churn.csv": '[{"a": 1}, {"a": 2}]'},
+        refused="churn.csv: it is JSON, whatever its name says: write one object with the values of a row on each line",
+    ),
+    "a compressed table that is called csv": Messy(
+        {"churn.csv": b"\x1f\x8b\x08" + bytes(40)},
+        refused="churn.csv: it is compressed, whatever its name says: unpack it",
+    ),
     "an empty file": Messy({"churn.csv": ""}, refused="churn.csv: it is empty; it needs a header line and rows"),
     "a header without rows": Messy({"churn.csv": text().splitlines()[0] + "\n"}, refused="churn.csv: it has no rows"),
     "no header": Messy(

@@ -2053,6 +2053,16 @@ def test_a_dry_run_asks_azure_for_nothing_and_names_all_that_it_shows(
     )
 
 
+@pytest.mark.parametrize("project", ["new"], indirect=True)
+def test_a_dry_run_of_the_end_of_a_rollout_says_what_will_be(
+    project: Project, cloud: Cloud, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cloud.break_down("not signed in")
+    verbs.abort(Session.open("dev", dry_run=True, root=project.root))
+    told = [line for line in capfd.readouterr().out.splitlines() if line.startswith("# ")]
+    assert told == ["# blue will have all traffic; green, whose rollout was not completed, will be removed."]
+
+
 def test_each_verb_of_the_command_line_is_tried() -> None:
     commands = [command for command in cli.app.registered_commands if command.rich_help_panel == cli.AZURE]
     names = {command.callback.__name__.replace("_", "-") for command in commands if command.callback}

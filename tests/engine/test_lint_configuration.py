@@ -509,12 +509,13 @@ def test_an_override_of_the_model_says_how_to_leave_out_the_hyperparameters_of_t
     section = "training.hyperparameters"
 
     def problems(project: Project, schema: Any, settings: Any, overrides: str = "") -> list[str]:
-        wrong = [Line(f"{section}.depth: unknown")] if "model=" in overrides else []
+        wrong = [Line(f"{section}.{key}: unknown") for key in ("depth", "trees") if "model=" in overrides]
         return [*wrong, *([Line(f"{section}.rte: unknown")] if "rte=" in overrides else [])]
 
     monkeypatch.setattr(configuration, "_settings_problems", problems)
-    remedy = f"""--overrides '{section}={{"model":"b","rate":0.1}}'"""
-    with pytest.raises(UserError, match=f"give all at once: {re.escape(remedy)}$"):
+    remedy = f"""--overrides "{section}={{'model':'b','rate':0.1}}\""""
+    once = rf": {section}\.depth, {section}\.trees: unknown; to leave out .*, give all at once: {re.escape(remedy)}$"
+    with pytest.raises(UserError, match=once):
         configuration.check_overrides(project, f"training.seed=7 {section}.model=b {section}.rate=0.1")
     with pytest.raises(UserError, match=r"rte: unknown$"):
         configuration.check_overrides(project, f"{section}.rte=1")

@@ -1,12 +1,15 @@
 """The whole local loop on this very project, with its own data; `.local` of the user stays untouched."""
 
 import contextlib
+import errno
 import html
 import io
 import json
 import math
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +29,7 @@ from mlops.local import run as local
 from mlops.local.comparison import compare
 from mlops.local.experiments import read_history
 from mlops.local.runner import local_folder, local_variables
+from mlops.local.store import held
 from mlops.project import Project
 
 
@@ -205,6 +209,7 @@ def test_everything_is_written_below_one_folder(loop: Loop) -> None:
     assert not [path for path in source.rglob("*") if path.name in {"mlruns", "mlflow.db"}]
     assert sorted(path.name for path in local_folder(loop.project).iterdir()) == [
         "artifacts",
+        "linted.txt",
         "lock",
         "mlflow.db",
         "report",
@@ -237,6 +242,11 @@ def test_a_damaged_database_of_runs_is_one_line_with_the_remedy(
     assert "\n" not in str(caught.value)
 
 
+def test_a_reader_of_the_terminal_that_has_gone_is_no_failure_of_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(BrokenPipeError), held(tmp_path):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
 def test_a_mistake_in_the_definitions_stops_the_loop_before_anything_runs(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -246,6 +256,51 @@ def test_a_mistake_in_the_definitions_stops_the_loop_before_anything_runs(
         local.run_local(project)
     assert capsys.readouterr().out == "pipeline.yml: jobs.x: no such thing\n"
     assert not (tmp_path / "unused").exists()
+
+
+def test_definitions_are_checked_again_only_after_an_edit_and_settings_each_time(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    states = iter(["one", "one", "two", "two", "two"])
+    found: list[Finding] = []
+    checked: list[bool] = []
+
+    def lint(project: Project, *, definitions: bool, **_: object) -> list[Finding]:
+        checked.append(definitions)
+        return found
+
+    def run() -> None:
+        with local.checked_and_held(project, tmp_path / ".local", skip_lint=False, wait=True):
+            pass
+
+    monkeypatch.setattr(local, "state", lambda project: next(states))
+    monkeypatch.setattr(local, "lint", lint)
+    run()
+    run()
+    found = [Finding(Path("pipeline.yml"), "jobs.x", "no such thing")]
+    with pytest.raises(UserError, match="the lint found 1 errors"):
+        run()
+    found = []
+    run()
+    run()
+    assert checked == [True, False, True, True, False]
+    assert capsys.readouterr().out.splitlines()[1].endswith("no errors, definitions as in the last run")
+
+
+def test_a_run_without_lint_imports_the_code_that_knows_what_comes_before_mlflow(project: Project) -> None:
+    code = "\n".join(
+        [
+            "import sys",
+            "from mlops.local.run import import_code",
+            "from mlops.project import Project",
+            "import_code(Project.load())",
+            "names = list(sys.modules)",
+            "assert names.index('scipy.special') < names.index('mlflow')",
+            "assert 'mlflow.store.tracking.sqlalchemy_store' in names",
+        ]
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=project.root, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_wrong_override_ends_the_loop_before_the_lint(

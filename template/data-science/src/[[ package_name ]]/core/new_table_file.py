@@ -32,6 +32,17 @@ _REMEDIES = {
     ),
 }
 _ARCHIVE = ".zip"
+# How files of other kinds begin, which are called csv all the same, such as what a web page gives in place of a table.
+_BEGINNINGS = {
+    b"PK\x03\x04": ("a workbook or an archive", "save each sheet as csv, in UTF-8, or unpack it"),
+    b"\xd0\xcf\x11\xe0": ("a workbook", "save each sheet as csv, in UTF-8"),
+    b"\x1f\x8b": ("compressed", "unpack it"),
+    b"PAR1": ("a parquet file", "give it the suffix .parquet"),
+    b"%PDF": ("a PDF", "save the table as csv"),
+    **dict.fromkeys((b"<!doctype", b"<html", b"<table"), ("a web page", "save the table as csv")),
+    b"<?xml": ("XML", "save the table as csv"),
+    **dict.fromkeys((b"[{", b'{"'), ("JSON", _REMEDIES[".json"])),
+}
 _UNREADABLE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, ValueError, zlib.error)
 _UTF_8 = "utf-8"
 # Without a mark, in the order in which they are tried: texts of the west that Windows and spreadsheets write.
@@ -123,6 +134,7 @@ def form_of(path: Path, encoding: str | None = None) -> Form:
         StepError: the encoding is not clear, or the first line has no names.
     """
     content = path.read_bytes()
+    _refuse_other_kinds(content, path)
     encoding = encoding or _encoding(content, path)
     try:
         text = content.decode(Form(encoding=encoding).codec)
@@ -142,6 +154,13 @@ def form_of(path: Path, encoding: str | None = None) -> Form:
         next(title)
     _refuse_values(rows[above], path, title.line_num + 1)
     return Form(delimiter, encoding, title.line_num)
+
+
+def _refuse_other_kinds(content: bytes, path: Path) -> None:
+    start = content[:100].removeprefix(codecs.BOM_UTF8).lstrip().lower()
+    for beginning, (kind, remedy) in _BEGINNINGS.items():
+        if start.startswith(beginning.lower()):
+            raise StepError(f"{path}: it is {kind}, whatever its name says: {remedy}")
 
 
 def _rows_above(rows: list[list[str]]) -> int:

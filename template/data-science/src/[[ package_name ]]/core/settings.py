@@ -199,7 +199,7 @@ def read_settings(path: Path, overrides: str = "") -> dict[str, Any]:
         try:
             parent[last] = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise StepError(f"override '{word}': '{text}' is not a YAML value") from error
+            raise StepError(f"override '{word}': '{text}' is not a YAML value; write it without blanks") from error
     return settings
 
 

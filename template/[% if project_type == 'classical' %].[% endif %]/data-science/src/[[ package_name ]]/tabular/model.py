@@ -6,7 +6,8 @@ import json
 import sys
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from types import SimpleNamespace
@@ -61,7 +62,7 @@ def check(hyperparameters: Mapping[str, Any], schema: Schema) -> list[str]:
     found = []
     for key, value in others.items():
         if key not in known:
-            found.append(f"{PLACE}.{key}: {unknown_key(key, known)}{_once(name)}")
+            found.append(f"{PLACE}.{key}: {unknown_key(key, known)}")
             continue
         made = model.estimator(schema.task, {key: value})
         try:
@@ -71,11 +72,6 @@ def check(hyperparameters: Mapping[str, Any], schema: Schema) -> list[str]:
             *_, what = str(error).partition(f"The '{key}' parameter of {type(made).__name__} ")
             found.append(f"{PLACE}.{key}: {what or error}{missing_point(value)}")
     return found
-
-
-def _once(name: str) -> str:
-    """Return how one run gets another model than the file has, without the hyperparameters of that one."""
-    return "" if name == DEFAULT else f"; for one run without it: --overrides \"{PLACE}={{'{MODEL}':'{name}'}}\""
 
 
 def model_names(task: str) -> list[str]:
@@ -168,15 +164,28 @@ def save(model: BaseEstimator, frame: pd.DataFrame, schema: Schema, folder: Path
         # MLflow warns about integer columns in the signature; validate() allows them only where nothing may be missing.
         warnings.filterwarnings("ignore", message=".*integer column", category=UserWarning)
         signature = infer_signature(features, model.predict(features.head(100)))
-        types = _types(skops.io.dumps(model))
-        mlflow.sklearn.save_model(
-            model,
-            path=str(folder),
-            signature=signature,
-            input_example=features.head(3),
-            conda_env=conda_environment(_requirements(types, schema)),
-            skops_trusted_types=types,
-        )
+        dumped = skops.io.dumps(model)
+        types = _types(dumped)
+        with _as_dumped(skops.io, dumped):
+            mlflow.sklearn.save_model(
+                model,
+                path=str(folder),
+                signature=signature,
+                input_example=features.head(3),
+                conda_env=conda_environment(_requirements(types, schema)),
+                skops_trusted_types=types,
+            )
+
+
+@contextmanager
+def _as_dumped(skops: Any, dumped: bytes) -> Iterator[None]:
+    """Let MLflow write the file that is there already, in place of making it once more; it loads it as ever."""
+    dump = skops.dump
+    skops.dump = lambda _, path: Path(path).write_bytes(dumped)
+    try:
+        yield
+    finally:
+        skops.dump = dump
 
 
 def _write_in_one_line(persist: Any) -> None:

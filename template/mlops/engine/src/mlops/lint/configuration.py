@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -182,8 +182,17 @@ def _refuse_new_problems(project: Project, files: tuple[Path, Path], overrides: 
     searched = any(word.startswith("tuning.") for word in overrides.split())
     new = [each for each in problems if each not in known and (searched or not _is_of(each, "tuning.space"))]
     if new:
-        lines = [problem.removeprefix(f"{files[1]}: ") for problem in new]
+        lines = _together(problem.removeprefix(f"{files[1]}: ") for problem in new)
         raise UserError(f"--overrides {overrides}: {'; '.join(lines)}{_other_model(overrides, new)}")
+
+
+def _together(lines: Iterable[str]) -> list[str]:
+    """Name the keys together of which the same is wrong, such as those of another model."""
+    keys: dict[str, list[str]] = {}
+    for line in lines:
+        key, _, text = line.partition(": ")
+        keys.setdefault(text, []).append(key)
+    return [": ".join(filter(None, (", ".join(names), text))) for text, names in keys.items()]
 
 
 def _other_model(overrides: str, problems: list[Any]) -> str:
@@ -197,7 +206,9 @@ def _other_model(overrides: str, problems: list[Any]) -> str:
     if "model" not in given or not any(of_file):
         return ""
     written = json.dumps({key: yaml.safe_load(value) for key, value in given.items()}, separators=(",", ":"))
-    return f"; to leave out what the file has for another model, give all at once: --overrides '{section}={written}'"
+    # The command of a step on Azure ML has the overrides in double quotes.
+    all_of_it = f"{section}={written}".replace('"', "'")
+    return f'; to leave out what the file has for another model, give all at once: --overrides "{all_of_it}"'
 
 
 def _is_of(problem: Any, key: str) -> bool:

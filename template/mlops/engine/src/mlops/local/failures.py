@@ -47,7 +47,8 @@ def explained(store: Path) -> Iterator[None]:
     """
     try:
         yield
-    except UserError:
+    # Who reads the terminal, such as `head`, has gone: that is no failure of the folder.
+    except (UserError, BrokenPipeError):
         raise
     except Exception as error:
         if text := failure(error, store) or _missing(error):

@@ -524,7 +524,9 @@ def abort(session: Session, *, held: bool = False) -> None:
     except UserError as error:
         again = session.command("deliver", "--abort", *(["--hold"] if waiting else []))
         raise UserError(f"{state}, but {new} could not be removed ({error}): run `{again}` again") from error
-    session.say(f"{state}; {new}, whose rollout was not completed, is removed.")
+    rest = f"{new}, whose rollout was not completed,"
+    later = f"{kept} will have all traffic" if kept else "no deployment will have traffic"
+    session.say(f"{state}; {rest} is removed.", f"{later}; {rest} will be removed.")
     version = endpoint.deployments[new].model_version
     if kept is None or version != endpoint.deployments[kept].model_version:
         # That of a delivery with --pin, which is set before the rollout.

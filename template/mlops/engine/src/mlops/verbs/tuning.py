@@ -57,7 +57,7 @@ def tune(
     found = _result(session, job)
     if found is None:
         if then_train:
-            session.say("Then it trains, with the best hyperparameters among the overrides.")
+            session.say("Then it will train, with the best hyperparameters among the overrides.")
     elif hyperparameters.is_kept(session.project, found.best):
         session.say(f"The best are those of config/model.yml, so nothing is trained: {found.words}")
         return
@@ -94,7 +94,7 @@ def _say_concurrency(session: Session, sweep: Sweep) -> None:
     at_once = (cluster.max_nodes or wanted * compute.training.nodes) // compute.training.nodes
     if at_once < wanted:
         session.say(
-            f"{at_once} trials run at a time, not {wanted}: {cluster.name} has at most {cluster.max_nodes} nodes "
+            f"{at_once} trials will run at a time, not {wanted}: {cluster.name} has at most {cluster.max_nodes} nodes "
             "(max_nodes in the configuration; tuning.concurrent_trials)."
         )
 
