@@ -13,7 +13,6 @@ from seeded import assert_named, copied, edited
 from mlops.config import Project, load_yaml
 from mlops.definitions.base import quiet
 from mlops.lint import Finding, lint, lint_files, lint_pipeline
-from mlops.lint.state import state
 from mlops.pipeline import Pipeline
 
 
@@ -281,51 +280,3 @@ def test_no_source_of_callers_is_read_for_notices_that_no_user_sees(monkeypatch:
         Notice()
     with pytest.raises(OSError, match="the source is read"):
         Notice()
-
-
-STATE = ["mlops/aml-cli-v2/pipeline.yml", "config/model.yml", "data/schema.yml", "pyproject.toml"]
-
-
-@pytest.mark.parametrize("file", STATE)
-def test_an_edit_of_what_the_lint_reads_is_another_state(file: str, project: Project) -> None:
-    before = state(project)
-    assert state(project) == before
-    text = (project.root / file).read_text(encoding="utf-8")
-    with edited(project.root / file, text, f"{text}\n# another line"):
-        assert state(project) != before
-
-
-def test_a_new_file_and_a_lost_one_are_other_states_and_new_rows_are_not(project: Project) -> None:
-    before = state(project)
-    new = project.definitions / "components" / "new.yml"
-    new.write_text("", encoding="utf-8")
-    try:
-        assert state(project) != before
-    finally:
-        new.unlink()
-    assert state(project) == before
-    rows = project.data / "raw" / "more.csv"
-    rows.write_text("a\n1\n", encoding="utf-8")
-    try:
-        assert state(project) == before
-    finally:
-        rows.unlink()
-
-
-def test_a_lost_schema_and_lost_data_are_other_states_and_no_errors(tmp_path: Path) -> None:
-    project = copied(tmp_path / "project", "mlops/aml-cli-v2")
-    states = [state(project)]
-    project.schema.unlink()
-    states.append(state(project))
-    project.data.rmdir()
-    states.append(state(project))
-    assert len(set(states)) == 3
-
-
-def test_a_package_that_comes_or_goes_is_another_state(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
-    before = state(project)
-    (tmp_path / "lightgbm").mkdir()
-    assert state(project) != before

@@ -209,7 +209,6 @@ def test_everything_is_written_below_one_folder(loop: Loop) -> None:
     assert not [path for path in source.rglob("*") if path.name in {"mlruns", "mlflow.db"}]
     assert sorted(path.name for path in local_folder(loop.project).iterdir()) == [
         "artifacts",
-        "linted.txt",
         "lock",
         "mlflow.db",
         "report",
@@ -256,35 +255,6 @@ def test_a_mistake_in_the_definitions_stops_the_loop_before_anything_runs(
         local.run_local(project)
     assert capsys.readouterr().out == "pipeline.yml: jobs.x: no such thing\n"
     assert not (tmp_path / "unused").exists()
-
-
-def test_definitions_are_checked_again_only_after_an_edit_and_settings_each_time(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    states = iter(["one", "one", "two", "two", "two"])
-    found: list[Finding] = []
-    checked: list[bool] = []
-
-    def lint(project: Project, *, definitions: bool, **_: object) -> list[Finding]:
-        checked.append(definitions)
-        return found
-
-    def run() -> None:
-        with local.checked_and_held(project, tmp_path / ".local", skip_lint=False, wait=True):
-            pass
-
-    monkeypatch.setattr(local, "state", lambda project: next(states))
-    monkeypatch.setattr(local, "lint", lint)
-    run()
-    run()
-    found = [Finding(Path("pipeline.yml"), "jobs.x", "no such thing")]
-    with pytest.raises(UserError, match="the lint found 1 errors"):
-        run()
-    found = []
-    run()
-    run()
-    assert checked == [True, False, True, True, False]
-    assert capsys.readouterr().out.splitlines()[1].endswith("no errors, definitions as in the last run")
 
 
 def test_a_run_without_lint_imports_the_code_that_knows_what_comes_before_mlflow(project: Project) -> None:

@@ -68,7 +68,7 @@ def test_overrides_reach_the_training(trained):
     assert mlflow.sklearn.load_model(str(trained.model)).named_steps["model"].n_iter_ == 3
 
 
-@pytest.mark.parametrize("place", ["pathlib.Path.write_bytes", "shutil.copyfile"])
+@pytest.mark.parametrize("place", ["skops.io.dump", "shutil.copyfile"])
 def test_a_full_disk_leaves_no_half_written_model(trained, monkeypatch, capsys, place):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -6,8 +6,7 @@ import json
 import sys
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from types import SimpleNamespace
@@ -164,28 +163,15 @@ def save(model: BaseEstimator, frame: pd.DataFrame, schema: Schema, folder: Path
         # MLflow warns about integer columns in the signature; validate() allows them only where nothing may be missing.
         warnings.filterwarnings("ignore", message=".*integer column", category=UserWarning)
         signature = infer_signature(features, model.predict(features.head(100)))
-        dumped = skops.io.dumps(model)
-        types = _types(dumped)
-        with _as_dumped(skops.io, dumped):
-            mlflow.sklearn.save_model(
-                model,
-                path=str(folder),
-                signature=signature,
-                input_example=features.head(3),
-                conda_env=conda_environment(_requirements(types, schema)),
-                skops_trusted_types=types,
-            )
-
-
-@contextmanager
-def _as_dumped(skops: Any, dumped: bytes) -> Iterator[None]:
-    """Let MLflow write the file that is there already, in place of making it once more; it loads it as ever."""
-    dump = skops.dump
-    skops.dump = lambda _, path: Path(path).write_bytes(dumped)
-    try:
-        yield
-    finally:
-        skops.dump = dump
+        types = _types(skops.io.dumps(model))
+        mlflow.sklearn.save_model(
+            model,
+            path=str(folder),
+            signature=signature,
+            input_example=features.head(3),
+            conda_env=conda_environment(_requirements(types, schema)),
+            skops_trusted_types=types,
+        )
 
 
 def _write_in_one_line(persist: Any) -> None:

@@ -29,13 +29,7 @@ _CHECKS: dict[Version, Callable[[Project], list[Finding]]] = {
 }
 
 
-def lint(
-    project: Project,
-    *,
-    parallel: bool = False,
-    meanwhile: Callable[[], object] | None = None,
-    definitions: bool = True,
-) -> list[Finding]:
+def lint(project: Project, *, parallel: bool = False, meanwhile: Callable[[], object] | None = None) -> list[Finding]:
     """Check the project's configuration and all its Azure ML definitions.
 
     Args:
@@ -43,7 +37,6 @@ def lint(
         parallel: Whether the definitions are checked in a process of their own, while this one checks the settings:
             azure-ai-ml and the libraries of the project's code take seconds each to import.
         meanwhile: What this process does while it would only wait for the other one.
-        definitions: Whether they are checked; the settings always are, because features and data may be others.
 
     Returns:
         The findings, whose paths start at the project's root.
@@ -55,10 +48,9 @@ def lint(
     if conflicts := configuration.conflict_findings(project):
         return sorted(relative(finding, project) for finding in conflicts)
     with _elsewhere(parallel) as run:
-        others = run(_other_findings, project) if definitions else list
+        others = run(_other_findings, project)
         settings, sweep = configuration.settings_results(project)
-        sent = sweep if definitions and not settings else None
-        of_sweep = run(_SWEEPS[project.version], project, sent) if sent else list
+        of_sweep = run(_SWEEPS[project.version], project, sweep) if sweep and not settings else list
         if meanwhile:
             meanwhile()
         # A search is worth a look only where all else is right.

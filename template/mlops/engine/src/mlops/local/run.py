@@ -19,7 +19,6 @@ from mlops.config import load_environment
 from mlops.errors import UserError
 from mlops.lint import lint
 from mlops.lint.configuration import check_overrides
-from mlops.lint.state import state
 from mlops.local.experiments import Beginning, beginning, create_run, end_run
 from mlops.local.runner import (
     RunResult,
@@ -51,8 +50,6 @@ from mlops.pipeline import Pipeline, samples
 from mlops.project import Project
 
 ROWS = 3
-LINTED = "linted.txt"
-"""The file in `.local` with the state of the definitions in which a lint has found nothing."""
 EXPERIMENT = "MLOPS_EXPERIMENT"
 """The variable that tells the steps that nothing is registered, as `pipeline_run.py` of the project's package knows."""
 REGISTRATION = "registration"
@@ -189,37 +186,29 @@ def checked_and_held(project: Project, local: Path, *, skip_lint: bool, wait: bo
     with ExitStack() as stack:
         if not wait:
             stack.enter_context(held(local, wait=False))
-        linted = "" if skip_lint else check(project, local)
         if skip_lint:
             import_code(project)
+        else:
+            check(project)
         if wait:
             stack.enter_context(held(local))
-        if linted:
-            write_whole(local / LINTED, linted)
         yield
 
 
-def check(project: Project, local: Path) -> str:
-    """Lint the project and print a line; definitions in which the run before found nothing are not checked again.
-
-    Returns:
-        The state that is to be remembered as one without findings.
+def check(project: Project) -> None:
+    """Lint the project and print a line.
 
     Raises:
         UserError: There is a finding; all are printed.
     """
     begun = time.perf_counter()
-    # Of before the lint: what is edited meanwhile is checked in the next run.
-    now = state(project)
-    known = now == _linted(local)
     with _no_search_for_cycles():
-        findings = lint(project, parallel=True, meanwhile=import_store, definitions=not known)
+        findings = lint(project, parallel=True, meanwhile=import_store)
     if findings:
         for finding in findings:
             say(str(finding))
         raise UserError(f"the lint found {len(findings)} errors, listed above: correct them before anything runs")
-    say_step("lint", time.perf_counter() - begun, f"no errors{', definitions as in the last run' if known else ''}")
-    return now
+    say_step("lint", time.perf_counter() - begun, "no errors")
 
 
 def import_code(project: Project) -> None:
@@ -239,12 +228,6 @@ def _no_search_for_cycles() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
-
-
-def _linted(local: Path) -> str:
-    with suppress(OSError, ValueError):
-        return (local / LINTED).read_text(encoding="utf-8")
-    return ""
 
 
 @contextmanager

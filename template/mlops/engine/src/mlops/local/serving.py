@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import TracebackType
 from typing import Any, Self
 
 from mlops import definitions
@@ -341,9 +341,7 @@ def _create_app(script: Path, models: Path, log: Path) -> Any:
     }
     os.environ.update(variables)
     from azureml_inference_server_http.log_config import load_logging_config
-
-    with _without_exporters():
-        from azureml_inference_server_http.server import config, create_app
+    from azureml_inference_server_http.server import config, create_app
 
     # The server reads its environment once per process, so an endpoint opened later has to set what it read.
     config.config.app_root, config.config.entry_script = variables["AML_APP_ROOT"], variables["AZUREML_ENTRY_SCRIPT"]
@@ -360,24 +358,6 @@ def _create_app(script: Path, models: Path, log: Path) -> Any:
     finally:
         # The server turns every print of this process into a line of its log.
         builtins.print = ordinary_print
-
-
-@contextmanager
-def _without_exporters() -> Iterator[None]:
-    """Let the server be imported without what would send its log to Application Insights, which is off here.
-
-    That takes longer to import than all else of the server.
-    """
-    name = "azure.monitor.opentelemetry.exporter"
-    if name in sys.modules:
-        yield
-        return
-    exporters = sys.modules[name] = ModuleType(name)
-    vars(exporters).update(AzureMonitorLogExporter=None, AzureMonitorTraceExporter=None)
-    try:
-        yield
-    finally:
-        del sys.modules[name]
 
 
 def _logging(log: Path) -> dict[str, Any]:
