@@ -17,6 +17,7 @@ from seeded import (
     copied,
     edited,
     forget_definitions,
+    pin_findings_once,
     settings_results_once,
     together,
 )
@@ -557,6 +558,7 @@ def _checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have azure-ai-ml check only what a test changes: a definition of another text, or in a file of another text."""
     monkeypatch.setattr("mlops.lint.sdk.check", check_once)
     monkeypatch.setattr("mlops.lint.configuration.settings_results", settings_results_once)
+    monkeypatch.setattr("mlops.lint.pins.pin_findings", pin_findings_once)
 
 
 def check_once(document: Document) -> list[Finding]:
