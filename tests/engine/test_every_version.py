@@ -1884,6 +1884,15 @@ def test_a_canary_that_does_well_under_load_gets_all_traffic(
     assert seen(play) == {**EMPTY, **NEW_SERVES}
 
 
+def test_a_smoke_test_of_the_endpoint_goes_where_the_traffic_goes_after_one_of_a_deployment(play: Play) -> None:
+    held(play)
+    play.cloud.predict(1e9, "green")
+    assert "the smoke test of green failed" in failure(
+        play, lambda play: verbs.smoke_test(play.dev, deployment="green")
+    )
+    verbs.smoke_test(play.dev)
+
+
 def test_the_smoke_test_sends_real_rows(play: Play) -> None:
     serving(play)
     verbs.smoke_test(play.dev)
