@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -393,8 +394,10 @@ def run_with_others(
         ) -> subprocess.CompletedProcess:
             python, folder = python_of(project), tmp_path_factory.mktemp("output")
             variables = variables_of(project, python, env)
+            address = shared_folder / "residents" / f"{python.parent.parent.name}.socket"
+            # A program that is not about how Python starts may do so as a fork, too.
+            variables["FORK"] = shlex.join([str(python), "-IS", str(ROOT / "tests" / "fork.py"), str(address)])
             if python not in connections:
-                address = shared_folder / "residents" / f"{python.parent.parent.name}.socket"
                 connections[python] = stack.enter_context(connect(python, address, variables))
             files = {"output": folder / "output.txt", "errors": folder / "errors.txt"}
             request = {"command": command, "folder": cwd or project, "env": variables, **files}

@@ -39,6 +39,7 @@ LIBRARIES = (
     "azure.ai.ml.entities",
     "azureml.pipeline.steps",
     "torch",
+    "responsibleai",
 )
 KEPT = sys.argv[2:]
 """Folders behind the address, whose modules are kept like those of the libraries."""

@@ -489,6 +489,15 @@ class HttpCloud:
             path = azure.add_workspace(group, name, config.location, cluster=cluster, closed=config.closed)
             self.workspaces[environment] = path
 
+    def contents(self) -> dict[str, Any]:
+        """Return a copy of all that is in Azure, and of what a test has said of it."""
+        return {"files": self._files, "azure": self.azure.contents()}
+
+    def put_back(self, contents: Mapping[str, Any]) -> None:
+        """Bring Azure into the state in which it had these contents."""
+        self._files = contents["files"]
+        self.azure.put_back(contents["azure"])
+
     def register(self, *versions: str, **tags: str) -> None:
         workspace = self.workspaces["dev"]
         store = f"azureml:/{workspace.replace(fake_azure.PROVIDER, '')}/datastores/workspaceblobstore/paths"

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 import clouds
 import pytest
 import quick_sdks
+import typer
 from fake_az import FakeAzure, Files, Memory
 from hypothesis import settings
 from small_modality import Rows
@@ -30,6 +32,10 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 
+# Each command line would make those of all verbs anew.
+command = cache(typer.main.get_command)
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Project:
     """The small project, in which the test runs; a test may ask for another kind of it."""
@@ -42,7 +48,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the SDKs from work that is not used here."""
+    """Keep the libraries from work that is not used here, or done before."""
+    monkeypatch.setattr("typer.main.get_command", command)
     monkeypatch.setattr("inspect.stack", quick_sdks.short_stack)
     quick_sdks.hasten()
 

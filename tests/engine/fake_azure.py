@@ -11,6 +11,7 @@ routes to a service, or a service, without a change here. A request that has no 
 
 import base64
 import contextlib
+import copy
 import hashlib
 import io
 import json
@@ -292,6 +293,14 @@ class FakeAzure:
             yield self
         if self.unknown:
             raise UnknownRequestError(f"not faked: {self.unknown}")
+
+    def contents(self) -> dict[str, Any]:
+        """Return a copy of all that is in it, and of how it behaves."""
+        return copy.deepcopy({name: value for name, value in vars(self).items() if name not in ("services", "_lock")})
+
+    def put_back(self, contents: Mapping[str, Any]) -> None:
+        """Bring it into the state in which it had these contents."""
+        vars(self).update(copy.deepcopy(dict(contents)))
 
     # What routes do.
 

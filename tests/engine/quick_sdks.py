@@ -10,8 +10,11 @@ import pickle
 import sys
 import traceback
 from collections import namedtuple
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any
 
 _done: set[str] = set()
@@ -70,6 +73,18 @@ def _telemetry(module: Any) -> None:
     module._LoggerFactory.get_stack = lambda *_, **__: ""
 
 
+def _types(module: Any) -> None:
+    # Each pipeline asks which types of files there are.
+    ensure, asked = module._AevaDataTypeProvider.ensure_default_datatypes, []
+
+    def ensure_once(provider: Any) -> None:
+        if not asked:
+            ensure(provider)
+            asked.append(True)
+
+    module._AevaDataTypeProvider.ensure_default_datatypes = ensure_once
+
+
 def _proxies(module: Any) -> None:
     # Each request to the Azure of these tests looks for proxies in all variables of the environment, and for passwords.
     module.get_environ_proxies = lambda *_, **__: {}
@@ -77,8 +92,44 @@ def _proxies(module: Any) -> None:
 
 
 def _notebook(module: Any) -> None:
-    # The first client imports IPython to see that no notebook runs it.
+    # The first client, and the first object that becomes text, import IPython to see that no notebook runs it.
     module.in_jupyter_notebook = lambda: False
+
+
+def _activities(module: Any) -> None:
+    # Each call writes to a telemetry that is off when it begins and when it ends, and the calls in it do.
+    @contextmanager
+    def activity(*_: object, **__: object) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(activity_info={})
+
+    module.log_activity = activity
+
+
+def _uploads(module: Any) -> None:
+    # Each folder of a few small files gets threads of its own.
+    module.ThreadPoolExecutor = _AtOnce
+
+
+class _AtOnce(Executor):
+    """Calls in the thread of who asks."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def submit(self, call: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        try:
+            done.set_result(call(*arguments, **options))
+        except BaseException as error:
+            done.set_exception(error)
+        return done
+
+
+def _source(module: Any) -> None:
+    # The file of a pipeline's function is searched for among those of all modules.
+    module.inspect = SimpleNamespace(
+        stack=short_stack, getmodule=lambda frame: sys.modules.get(frame.f_globals["__name__"])
+    )
 
 
 def _retries(module: Any) -> None:
@@ -111,11 +162,16 @@ def _loaded_once(load: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _CHANGES: dict[str, Callable[[Any], None]] = {
+    "azure.ai.ml._telemetry.activity": _activities,
     "azure.ai.ml._telemetry.logging_handler": _notebook,
+    "azure.ai.ml._utils._asset_utils": _uploads,
+    "azure.ai.ml.dsl._utils": _source,
+    "azure.ai.ml.entities._resource": _notebook,
     "azure.ai.ml.entities._component.component": _component,
     "azure.ai.ml.entities._validation.schema": _schemas,
     "azure.core.settings": _settings,
     "azureml.dataprep.api._loggerfactory": _telemetry,
+    "azureml.pipeline.core._aeva_provider": _types,
     "msrest.universal_http.requests": _retries,
     "requests.sessions": _proxies,
     "azureml._vendor.ruamel.yaml": _yaml,

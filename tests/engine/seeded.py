@@ -11,8 +11,10 @@ from rendered import ROOT
 from mlops.config import Project, Sweep
 from mlops.lint import Finding
 from mlops.lint.configuration import settings_results
+from mlops.lint.pins import pin_findings
 
 _RESULTS: dict[tuple[str, ...], tuple[list[Finding], Sweep | None]] = {}
+_PINS: dict[tuple[tuple[Path, bytes], ...], list[Finding]] = {}
 
 
 def copied(root: Path, *names: str) -> Project:
@@ -75,6 +77,16 @@ def settings_results_once(project: Project) -> tuple[list[Finding], Sweep | None
     if key not in _RESULTS:
         _RESULTS[key] = settings_results(project)
     return _RESULTS[key]
+
+
+def pin_findings_once(project: Project) -> list[Finding]:
+    """Check packages and the imports of the code as the lint does, but the same files once."""
+    environments, code = (project.root / "data-science" / folder for folder in ("environment", "src"))
+    files = [project.root / "pyproject.toml", *environments.glob("*.yml"), *code.rglob("*.py")]
+    key = tuple((path, path.read_bytes()) for path in sorted(files))
+    if key not in _PINS:
+        _PINS[key] = pin_findings(project)
+    return _PINS[key]
 
 
 def forget_definitions() -> None:

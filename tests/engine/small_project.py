@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -118,6 +119,22 @@ def write_yaml(path: Path, document: object) -> None:
     path.write_text(yaml.dump(document, Dumper=DUMPER), encoding="utf-8")
 
 
+@cache
+def _files(kind: Kind) -> dict[str, str]:
+    """The YAML files of the project: each text is the same in each test."""
+    sources = {"dev": "workspace", "test": "registry", "prod": "registry"}
+    documents: dict[str, object] = {
+        "config/model.yml": SETTINGS,
+        "data/schema.yml": SCHEMA,
+        **{f"config/{name}.yml": configuration(name, source, kind) for name, source in sources.items()},
+        **{
+            f"data-science/environment/{name}.yml": {"name": name, "dependencies": ["python=3.11"]}
+            for name in ("train", "inference")
+        },
+    }
+    return {name: yaml.dump(document, Dumper=DUMPER) for name, document in documents.items()}
+
+
 def create_project(root: Path, kind: Kind = "new") -> Project:
     """Make the project in a new folder; it uses the package and the definitions of the project around this file."""
     here = HERE
@@ -131,17 +148,13 @@ def create_project(root: Path, kind: Kind = "new") -> Project:
     }
     table = "".join(f"{key} = {json.dumps(value)}\n" for key, value in choices.items())
     (root / "pyproject.toml").write_text(f"[tool.mlops]\n{table}", encoding="utf-8")
-    for environment, source in {"dev": "workspace", "test": "registry", "prod": "registry"}.items():
-        write_yaml(root / "config" / f"{environment}.yml", configuration(environment, source, kind))
-    write_yaml(root / "config" / "model.yml", SETTINGS)
-    write_yaml(root / "data" / "schema.yml", SCHEMA)
+    for name, text in _files(kind).items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
     for folder in ("raw", "production"):
         (root / "data" / folder).mkdir()
         rows = "".join(f"{row},{row}.5\n" for row in range(9))
         (root / "data" / folder / "rows.csv").write_text(f"y,x\n{rows}", encoding="utf-8")
-    for kind in ("train", "inference"):
-        environment = {"name": kind, "dependencies": ["python=3.11"]}
-        write_yaml(root / "data-science" / "environment" / f"{kind}.yml", environment)
     code = root / "data-science" / "src" / here.package
     code.mkdir(parents=True)
     for step in ("__init__", "prep", "train", "evaluate", "register", "score", "tune"):

@@ -284,6 +284,7 @@ def test_a_job_that_failed_is_not_started_again_and_the_error_names_how(play: Pl
     assert len(seen(play)["jobs"]) == 1
 
 
+@of_the_verb
 @pytest.mark.parametrize("attempt", ["SYSTEM_STAGEATTEMPT", "GITHUB_RUN_ATTEMPT"])
 def test_a_person_who_runs_it_again_trains_again_after_a_failure(
     play: Play, page: Page, monkeypatch: pytest.MonkeyPatch, attempt: str
@@ -303,6 +304,7 @@ def test_a_person_who_runs_it_again_trains_again_after_a_failure(
     assert len(seen(play)["jobs"]) == 2
 
 
+@of_the_verb
 def test_after_a_second_failure_the_error_names_the_job_that_later_looks_find(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:

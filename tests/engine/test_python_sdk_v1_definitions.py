@@ -29,6 +29,7 @@ from seeded import (
     copied,
     edited,
     forget_definitions,
+    pin_findings_once,
     settings_results_once,
     together,
 )
@@ -284,6 +285,7 @@ def _fresh_modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Import the definitions anew in each test, from their source: they are edited within a second."""
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setattr("mlops.lint.configuration.settings_results", settings_results_once)
+    monkeypatch.setattr("mlops.lint.pins.pin_findings", pin_findings_once)
     yield
     forget_definitions()
 

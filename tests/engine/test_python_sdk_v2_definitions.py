@@ -1,8 +1,10 @@
 """The definitions of python-sdk-v2: the pipeline that they build, and what the lint names in them."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -17,6 +19,7 @@ from seeded import (
     copied,
     edited,
     forget_definitions,
+    pin_findings_once,
     settings_results_once,
     together,
 )
@@ -25,13 +28,20 @@ from mlops import cli, definitions
 from mlops.azureml.python_sdk_v2 import PythonSdk, credential, subscription
 from mlops.config import load_environment
 from mlops.definitions.base import Document, line
-from mlops.definitions.python_sdk_v2 import folder
+from mlops.definitions.python_sdk_v2 import MODULES, PythonSdkDefinitions, folder
 from mlops.errors import UserError
 from mlops.lint import Finding, lint
+from mlops.lint.python_sdk_v2 import keyword_findings
 from mlops.lint.sdk import check as check_document
+from mlops.lint.sdk import check_structure
 from mlops.project import Project
 
+documents = PythonSdkDefinitions.documents
+
 CHECKED: dict[tuple[object, ...], list[Finding]] = {}
+STRUCTURE: dict[tuple[object, ...], list[Finding]] = {}
+KEYWORDS: dict[tuple[Path, str], list[Finding]] = {}
+DOCUMENTS: dict[tuple[str, ...], list[Document]] = {}
 BOTH = ["AzureCliCredential", "ManagedIdentityCredential"]
 
 # Edits of the definitions: what is wrong then, the text, what stands in its place, words of the line that names it.
@@ -554,9 +564,13 @@ def _fresh_modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have azure-ai-ml check only what a test changes: a definition of another text, or in a file of another text."""
+    """Have azure-ai-ml make and check only what a test changes: by another text, or in a file of another text."""
     monkeypatch.setattr("mlops.lint.sdk.check", check_once)
+    monkeypatch.setattr("mlops.lint.sdk.check_structure", check_structure_once)
+    monkeypatch.setattr("mlops.lint.python_sdk_v2.keyword_findings", keyword_findings_once)
+    monkeypatch.setattr(PythonSdkDefinitions, "documents", documents_once)
     monkeypatch.setattr("mlops.lint.configuration.settings_results", settings_results_once)
+    monkeypatch.setattr("mlops.lint.pins.pin_findings", pin_findings_once)
 
 
 def check_once(document: Document) -> list[Finding]:
@@ -564,6 +578,37 @@ def check_once(document: Document) -> list[Finding]:
     if key not in CHECKED:
         CHECKED[key] = check_document(document)
     return CHECKED[key]
+
+
+def check_structure_once(document: Document) -> list[Finding]:
+    key = (document.path, document.kind, document.place, json.dumps(document.content, default=repr))
+    if key not in STRUCTURE:
+        STRUCTURE[key] = check_structure(document)
+    return STRUCTURE[key]
+
+
+def keyword_findings_once(path: Path) -> list[Finding]:
+    key = (path, path.read_text(encoding="utf-8"))
+    if key not in KEYWORDS:
+        KEYWORDS[key] = list(keyword_findings(path))
+    return KEYWORDS[key]
+
+
+def documents_once(found: PythonSdkDefinitions, module: str) -> list[Document]:
+    """Make the objects of a module once with the same text of it, of those that it imports, and of what they read."""
+    needed, waiting = {module}, [module]
+    while waiting:
+        text = found.file(waiting.pop()).read_text(encoding="utf-8")
+        new = {each for each in MODULES if re.search(rf"^(from|import) {each}\b", text, re.M)} - needed
+        needed |= new
+        waiting += new
+    root = found.project.root
+    read = [*root.glob("config/*.yml"), found.project.schema, *root.glob("data-science/environment/*.yml")]
+    files = [*map(found.file, sorted(needed)), *sorted(read)]
+    key = (str(Path.cwd()), module, *(path.read_text(encoding="utf-8") for path in files))
+    if key not in DOCUMENTS:
+        DOCUMENTS[key] = documents(found, module)
+    return DOCUMENTS[key]
 
 
 def findings_after(project: Project, file: str, old: str, new: str) -> list[Finding]:

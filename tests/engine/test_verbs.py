@@ -126,7 +126,7 @@ def play_everything(dev: Session, azure: FakeAzure, folder: Path) -> None:
     text = data.read_text(encoding="utf-8")
     address = "azureml://datastores/workspaceblobstore/paths/flights"
     data.write_text(text.replace("../../../data/raw", address), encoding="utf-8")
-    verbs.train(dev)
+    verbs.train(Session.open("dev", root=root))
     data.write_text(text, encoding="utf-8")
     register(azure, "1", "2", "3", sha256=model_copies(dev, azure, folder))
     verbs.deploy_online(dev, model_version="1")

@@ -244,7 +244,8 @@ class PythonSdkV1(PythonSdk):
         if self._dry_run:
             return
         definitions = PythonSdkV1Definitions(self._project)
-        writers = [*definitions.pipeline().nodes.values(), *definitions.tuning().nodes.values()]
+        # The second pipeline is built for the outputs of a search alone.
+        writers = (node for build in (definitions.pipeline, definitions.tuning) for node in build().nodes.values())
         writer = next((node.name for node in writers if output in node.outputs), None)
         if writer is None:
             raise UserError(f"pipelines.py: no step of a pipeline writes an output {output!r}")

@@ -9,6 +9,7 @@ import logging
 import operator
 import os
 import re
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -317,6 +318,7 @@ class PythonSdk:
     def invoke(self, request: Path, deployment: str | None) -> object:
         options = {"request_file": str(request), **({"deployment_name": deployment} if deployment else {})}
         shown = self._names.online_endpoint + (f": {deployment}" if deployment else "")
+        _forget_last_deployment()
         answer = self._change("online_endpoints.invoke", self._names.online_endpoint, shown=shown, **options)
         try:
             return json.loads(answer) if isinstance(answer, str) else answer
@@ -480,6 +482,12 @@ class PythonSdk:
     def _shown(self, model: ModelVersion) -> str:
         place = f" in {model.registry}" if model.registry else ""
         return f"{self._config.model.name}:{model.version}{place}"
+
+
+def _forget_last_deployment() -> None:
+    """Let a request to an endpoint go where its traffic goes: azure-ai-ml sends all to the deployment of the last."""
+    fields = getattr(sys.modules.get("azure.ai.ml.constants._endpoint"), "EndpointInvokeFields", None)
+    getattr(fields, "DEFAULT_HEADER", {}).pop("azureml-model-deployment", None)
 
 
 def _status(job: Any) -> str:

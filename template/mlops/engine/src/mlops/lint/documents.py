@@ -167,6 +167,17 @@ class Catalogue:
         """Return the names that the documents of some kinds define."""
         return {str(document.content["name"]) for document in self.of_kind(*kinds) if "name" in document.content}
 
+    def kind_in(self, path: Path) -> str | None:
+        """Return what a file defines; None for one that is not under check."""
+        return self._kinds.get(path.resolve())
+
+    @cached_property
+    def _kinds(self) -> dict[Path, str]:
+        kinds: dict[Path, str] = {}
+        for document in self.documents:
+            kinds.setdefault(document.path.resolve(), document.kind)
+        return kinds
+
     @cached_property
     def collected_assets(self) -> dict[str, bool]:
         """Data assets that deployments fill, and whether they are enabled.

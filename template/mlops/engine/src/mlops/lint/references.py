@@ -213,9 +213,9 @@ def file_findings(value: str, asset: str, document: Document, where: str, catalo
     if not path.is_file():
         yield document.finding(where, f"no such file: {value}{_similar_file(path)}")
         return
-    kinds = [item.kind for item in catalogue.documents if item.path.resolve() == path.resolve()]
-    if kinds and kinds[0] not in KINDS[asset]:
-        yield document.finding(where, f"{value} defines a {kinds[0]}, but {_one(asset)} is expected")
+    kind = catalogue.kind_in(path)
+    if kind and kind not in KINDS[asset]:
+        yield document.finding(where, f"{value} defines a {kind}, but {_one(asset)} is expected")
 
 
 def path_findings(value: str, type_: str, document: Document, where: str, catalogue: Catalogue) -> Iterator[Finding]:

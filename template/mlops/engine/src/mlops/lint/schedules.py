@@ -90,9 +90,9 @@ def _job_findings(job: object, document: Document, catalogue: Catalogue) -> Iter
         names = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
         yield document.finding(where, f"no such file: {reference}{did_you_mean(path.name, names)}")
         return
-    kinds = [item.kind for item in catalogue.documents if item.path.resolve() == path.resolve()]
-    if kinds and not kinds[0].endswith("Job"):
-        yield document.finding(where, f"{reference} defines a {kinds[0]}, but a job is expected")
+    kind = catalogue.kind_in(path)
+    if kind and not kind.endswith("Job"):
+        yield document.finding(where, f"{reference} defines a {kind}, but a job is expected")
         return
     try:
         pipeline = Pipeline.load(path)

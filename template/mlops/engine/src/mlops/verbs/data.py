@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlops import definitions
 from mlops.azureml.storage import files_at, listing_version, locate
 from mlops.errors import UserError
 from mlops.pipeline import DataAsset, Pipeline, data_asset
@@ -40,7 +39,7 @@ def data_versions(session: Session, pipeline: Pipeline | None = None) -> Iterato
     Raises:
         UserError: There are no files, or those in Azure cannot be listed.
     """
-    pipeline = pipeline or definitions.of(session.project).pipeline()
+    pipeline = pipeline or session.pipeline
     for name, value in pipeline.inputs.items():
         asset = data_asset(value, pipeline)
         if asset is not None:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mlops import definitions
 from mlops.azureml.backend import Deployment, ModelVersion
 from mlops.errors import UserError
 from mlops.fingerprint import fingerprint
@@ -399,16 +398,16 @@ def smoke_test(session: Session, *, deployment: str | None = None) -> None:
     Raises:
         UserError: Something is wrong with the answer.
     """
-    pipeline = definitions.of(session.project).pipeline()
     request = session.folder / "smoke-test.json"
     request.parent.mkdir(parents=True, exist_ok=True)
-    rows = sample_request(session.project, pipeline, SMOKE_TEST_ROWS)
+    rows = sample_request(session.project, session.pipeline, SMOKE_TEST_ROWS)
     request.write_text(json.dumps(rows), encoding="utf-8")
     answer = session.backend.invoke(request, deployment)
     if session.dry_run:
         return
     endpoint, modality = session.project.module("core.endpoint"), session.project.module("modality").MODALITY
-    if problems := endpoint.check_response(modality, answer, SMOKE_TEST_ROWS, input_path(pipeline, "schema")):
+    schema = input_path(session.pipeline, "schema")
+    if problems := endpoint.check_response(modality, answer, SMOKE_TEST_ROWS, schema):
         target = deployment or session.config.names.online_endpoint
         raise UserError(f"the smoke test of {target} failed: {'; '.join(problems)}")
     session.say(

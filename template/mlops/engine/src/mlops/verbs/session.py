@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from mlops import azureml
+from mlops import azureml, definitions
 from mlops.azureml.backend import Backend
 from mlops.config import EnvironmentConfig, load_environment
+from mlops.pipeline import Pipeline
 from mlops.project import Project
 
 
@@ -42,6 +43,15 @@ class Session:
     def owner(self) -> str:
         """What tells this project from others: the online endpoint of its first environment, a name that stays."""
         return load_environment(self.project, self.project.first_environment).names.online_endpoint
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """The training pipeline of the definitions, built once for all that looks at it.
+
+        Raises:
+            UserError: It cannot be read or built.
+        """
+        return definitions.of(self.project).pipeline()
 
     @property
     def folder(self) -> Path:

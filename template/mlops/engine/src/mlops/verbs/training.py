@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from mlops import definitions, outputs
+from mlops import outputs
 from mlops.azureml.backend import Job
 from mlops.errors import UserError
 from mlops.evaluation import metrics_table
@@ -67,10 +67,9 @@ def _start(session: Session, job: str, overrides: str, *, named: bool) -> Job:
     check_owner(session)
     remove_schedules(session, session.retraining_name)
     data = ensure_data(session)
-    pipeline = definitions.of(session.project).pipeline()
     try:
         # What a step read from Azure may have changed, and Azure ML may take the same address for the same data.
-        name = backend.submit_pipeline(job, data, overrides, rerun=reads_azure(pipeline))
+        name = backend.submit_pipeline(job, data, overrides, rerun=reads_azure(session.pipeline))
     except UserError:
         found = backend.find_job(job) if named else None
         if found is None:
