@@ -121,6 +121,7 @@ run-classical: $(UV)
 
 project-cv: $(UV)
 	@[ -e demo-cv ] || $(MAKE) project TYPE=cv
+	@$(UV) sync --quiet --project demo-cv
 
 project-nlp: $(UV)
 	@[ -e demo-nlp ] || $(MAKE) project TYPE=nlp

@@ -12,7 +12,7 @@ Then it runs the command line as a user does, each time in a new process: `mlops
 empty `.local` and no compiled module, as in a new environment, and a second one. Of both it prints wall and processor
 time phase by phase; a line of the terminal ends a phase. What `uv run` takes to install packages is not in it.
 
-One round shows that all of it runs, and its figures compare nothing: the turn that is not counted is the only one of
+One round shows that the script runs, and its figures compare nothing: the turn that is not counted is the only one of
 the runner, and of the command line there are `mlops --help` and one `mlops local`, with what is compiled already.
 """
 
@@ -160,7 +160,7 @@ def measure(root: Path, folder: Path, rounds: int) -> None:
     first = timed(through_runner, project.package)
     os.environ["MLFLOW_EXPERIMENT_NAME"] = model.experiment  # made by the first turn, with its artifacts in `folder`
     if rounds == 1:
-        print("one turn                wall  processor")
+        print("one turn, which compares nothing: the first has loaded what both need\n                        wall  processor")
         print_times("steps by the runner", first)
         print_times("steps called directly", timed(direct, project.package))
         return

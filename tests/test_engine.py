@@ -106,7 +106,6 @@ def test_the_engine_passes(
 
 
 @pytest.mark.failures
-@pytest.mark.about(project_type="classical", mlops_version="aml-cli-v2")
 @pytest.mark.parametrize("quarter", ["part1", "part2", "part3", "not part1 and not part2 and not part3"])
 def test_no_failure_of_the_local_loop_costs_a_model(
     quarter: str, render: Render, run_with_others: Run, tmp_path: Path

@@ -605,7 +605,7 @@ def documents_once(found: PythonSdkDefinitions, module: str) -> list[Document]:
     root = found.project.root
     read = [*root.glob("config/*.yml"), found.project.schema, *root.glob("data-science/environment/*.yml")]
     files = [*map(found.file, sorted(needed)), *sorted(read)]
-    key = (str(Path.cwd()), module, *(path.read_text(encoding="utf-8") for path in files))
+    key = (str(Path.cwd()), str(root), module, *(path.read_text(encoding="utf-8") for path in files))
     if key not in DOCUMENTS:
         DOCUMENTS[key] = documents(found, module)
     return DOCUMENTS[key]

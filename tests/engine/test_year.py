@@ -344,6 +344,10 @@ def test_both_systems_bring_each_kind_of_event_and_all_that_come_without_them() 
     assert github == azure_devops
 
 
+def test_each_seeded_error_is_met_on_a_way_that_there_is() -> None:
+    assert {way_to(bug) for bug in BUGS.values()} <= {"memory", "github", "azure-devops"}
+
+
 def test_each_promise_has_errors_that_break_it() -> None:
     assert {name for names in PROMISES.values() for name in names} <= BUGS.keys()
     assert all(PROMISES.values())
