@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from hashlib import sha256
-from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
@@ -138,7 +137,7 @@ class _Workers:
         Raises:
             UserError: They cannot make their application.
         """
-        context = _context()
+        context = multiprocessing.get_context("spawn")
         start = (self.open_app, context.Barrier(self.count))
         pool = ProcessPoolExecutor(self.count, context, initializer=_begin, initargs=start)
         try:
@@ -224,18 +223,6 @@ class _Workers:
             except UserError as error:
                 self.failure, self.next_try = str(error), time.monotonic() + PAUSE_SECONDS
                 raise
-
-
-def _context() -> SpawnContext | ForkServerContext:
-    """Return how workers start: on Linux as forks of a process that has the libraries, which takes them no time.
-
-    A worker that takes the place of a dead one answers at once then. On macOS no fork may use the system's libraries.
-    """
-    if sys.platform != "linux":
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mlops.local.worker_libraries"])
-    return context
 
 
 _opened = ExitStack()
