@@ -160,7 +160,8 @@ def measure(root: Path, folder: Path, rounds: int) -> None:
     first = timed(through_runner, project.package)
     os.environ["MLFLOW_EXPERIMENT_NAME"] = model.experiment  # made by the first turn, with its artifacts in `folder`
     if rounds == 1:
-        print("one turn, which compares nothing: the first has loaded what both need\n                        wall  processor")
+        print("one turn, which compares nothing: the first has loaded what both need")
+        print(f"{'':<23}  wall  processor")
         print_times("steps by the runner", first)
         print_times("steps called directly", timed(direct, project.package))
         return

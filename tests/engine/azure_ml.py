@@ -503,6 +503,11 @@ class Memory:
             found = next(each for each in self.here.runs if each.name == run.name)
             return [Breach("data_drift")] if found.drift and found.tagged else []
 
+    def enable_schedule(self, name: str) -> None:
+        with self.connection.change("enable schedule"):
+            refuse(name not in self.here.schedules, f"(UserError) there is no schedule {name}")
+            self.here.schedules[name] = True
+
     def disable_schedule(self, name: str) -> None:
         with self.connection.change("disable schedule"):
             self.here.schedules[name] = False

@@ -491,6 +491,10 @@ class Commands:
         self.state["schedules"][self.name] = {"enabled": enabled, "set": self.set, "file": file}
         return None
 
+    def schedule_enable(self) -> object:
+        self.state["schedules"][self.name]["enabled"] = True
+        return None
+
     def schedule_disable(self) -> object:
         self.state["schedules"][self.name]["enabled"] = False
         return None

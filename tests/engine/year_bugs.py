@@ -122,8 +122,8 @@ BUGS = {
     ),
     "a monitor that is off stays so": Bug(
         "verbs.schedules",
-        "if not session.backend.schedules().get(session.monitor_name, True):",
-        "if False:",
+        "    if not is_on:",
+        "    if False:",
         "something is to",
     ),
     # The way back.

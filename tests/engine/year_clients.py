@@ -268,6 +268,9 @@ class Az:
         target = load_yaml(self._path("--file"))["create_monitor"]["monitoring_target"]["endpoint_deployment_id"]
         self._memory.create_monitor(self._name, target.rsplit(":", 1)[-1], "regression", DriftRules({}, []))
 
+    def schedule_enable(self) -> None:
+        self._memory.enable_schedule(self._name)
+
     def schedule_disable(self) -> None:
         self._memory.disable_schedule(self._name)
 

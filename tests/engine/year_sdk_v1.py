@@ -411,6 +411,10 @@ class Schedule:
             if values.get("name", "").startswith(python_sdk_v1.REMOVED):
                 del here.schedules[self.name]
 
+    def enable(self, *, wait_for_provisioning: bool) -> None:
+        with errors_of_sdk():
+            self._memory.enable_schedule(self.name)
+
     def disable(self, *, wait_for_provisioning: bool) -> None:
         with errors_of_sdk():
             self._memory.disable_schedule(self.name)

@@ -276,6 +276,9 @@ class Client:
     def _schedules_disable(self, name: str) -> None:
         self._memory.disable_schedule(name)
 
+    def _schedules_enable(self, name: str) -> None:
+        self._memory.enable_schedule(name)
+
     def _schedules_delete(self, name: str) -> None:
         self._memory.delete_schedule(name)
 

@@ -394,6 +394,9 @@ class AzureCli:
     def disable_schedule(self, name: str) -> None:
         self._change("schedule", "disable", "--name", name, *self._workspace)
 
+    def enable_schedule(self, name: str) -> None:
+        self._change("schedule", "enable", "--name", name, *self._workspace)
+
     def delete_schedule(self, name: str) -> None:
         self._change("schedule", "delete", "--name", name, *self._workspace)
 

@@ -199,6 +199,9 @@ class Backend(Protocol):
     def disable_schedule(self, name: str) -> None:
         """Switch a schedule off."""
 
+    def enable_schedule(self, name: str) -> None:
+        """Switch a schedule on."""
+
     def delete_schedule(self, name: str) -> None:
         """Delete a schedule, which must be off."""
 

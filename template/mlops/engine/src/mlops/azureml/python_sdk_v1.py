@@ -451,6 +451,12 @@ class PythonSdkV1(PythonSdk):
             with sdk_errors(self._config):
                 self._schedules()[name].disable(wait_for_provisioning=True)
 
+    def enable_schedule(self, name: str) -> None:
+        self._show("Schedule.enable", name)
+        if not self._dry_run:
+            with sdk_errors(self._config):
+                self._schedules()[name].enable(wait_for_provisioning=True)
+
     def delete_schedule(self, name: str) -> None:
         self._show("Schedule.update", f"{name}: off and renamed, SDK v1 deletes no schedule")
         if self._dry_run:

@@ -436,6 +436,9 @@ class PythonSdk:
     def disable_schedule(self, name: str) -> None:
         self._change("schedules.begin_disable", name, shown=name)
 
+    def enable_schedule(self, name: str) -> None:
+        self._change("schedules.begin_enable", name, shown=name)
+
     def delete_schedule(self, name: str) -> None:
         self._change("schedules.begin_delete", name, shown=name)
 

@@ -27,10 +27,11 @@ def monitor(session: Session) -> None:
     task, drift = model_task(session.project), drift_rules(session.project)
     if session.backend.monitors_data:
         ensure_data(session)
-    if not session.backend.schedules().get(session.monitor_name, True):
-        # A teardown that broke off has switched it off, and an update leaves it so: Schedule.update of SDK v1.
-        session.backend.delete_schedule(session.monitor_name)
+    is_on = session.backend.schedules().get(session.monitor_name, True)
     session.backend.create_monitor(session.monitor_name, deployment, task, drift)
+    if not is_on:
+        # A teardown that broke off has switched it off, and an update leaves it so: Schedule.update of SDK v1.
+        session.backend.enable_schedule(session.monitor_name)
     found = _monitor_summary(session, deployment)
     session.say(f"{session.monitor_name} {found}.", f"Will create or update {session.monitor_name}: it {found}.")
 
