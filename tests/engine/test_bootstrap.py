@@ -247,6 +247,30 @@ def test_what_leaves_the_lists_is_refused_from_then_on_and_empty_lists_admit_eve
     assert "  to do  firewall of stdev: admits everyone who signs in" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("access", ["Disabled", "SecuredByPerimeter"])
+@pytest.mark.parametrize("lists", [{"addresses": ["20.50.7.9"]}, {}], ids=["an address", "everyone"])
+def test_an_account_without_a_public_address_gets_one_for_what_it_is_to_admit(
+    fresh: Project, cloud: FakeCloud, access: str, lists: dict[str, list[str]]
+) -> None:
+    firewall(fresh, **lists)
+    start(fresh)
+    cloud.accounts["stdev"]["properties"]["publicNetworkAccess"] = access
+    start(fresh)
+    assert cloud.accounts["stdev"]["properties"]["publicNetworkAccess"] == "Enabled"
+    start(fresh, yes=False)
+
+
+def test_a_policy_that_takes_the_public_address_away_is_named_each_time(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloud.public_access = "Disabled"
+    firewall(fresh, addresses=["20.50.7.9"])
+    for _ in range(2):
+        start(fresh)
+        said = capsys.readouterr().out
+        assert "warning: storage account stdev still admits private endpoints alone: a policy takes its public" in said
+
+
 def test_without_the_key_rules_that_were_set_by_hand_stay(fresh: Project, cloud: FakeCloud) -> None:
     start(fresh)
     rules = cloud.accounts["stdev"]["properties"]["networkAcls"]

@@ -621,7 +621,8 @@ BUILDING = [*VARIABLES, {"name": "MLOPS_PROVISION_RUNNER", "value": "build"}]
 
 def account(tags: dict[str, str] | None = None, **rules: Any) -> dict[str, Any]:
     """The storage account of the state, as Resource Manager shows it, on the machines that the firewall admits."""
-    return {STATE: {"tags": BY_BOOTSTRAP if tags is None else tags, "properties": {"networkAcls": ADMITTED | rules}}}
+    properties = {"publicNetworkAccess": rules.pop("public", "Enabled"), "networkAcls": ADMITTED | rules}
+    return {STATE: {"tags": BY_BOOTSTRAP if tags is None else tags, "properties": properties}}
 
 
 def close_state(project: Project, **lists: list[str]) -> None:
@@ -641,6 +642,10 @@ def with_service(service: str, region: str = "westeurope") -> dict[str, Any]:
         (account(), "ok", "", ""),
         (account(ipRules=[]), "error", "ststate admits snet-ml alone, and is to admit 20.50.7.9, snet", "bootstrap"),
         (account(defaultAction="Allow"), "error", "ststate admits everyone who signs in, and is to", "bootstrap"),
+        (account(public="Disabled"), "error", "ststate admits private endpoints alone, and is to", "exempt the account"),
+        (account(public="Disabled", defaultAction="Allow"), "error", "admits private endpoints alone", "bootstrap"),
+        (account(public="SecuredByPerimeter"), "error", "admits private endpoints alone", "bootstrap"),
+        (account({}, public="Disabled"), "error", "admits private endpoints alone", "ask its owner"),
         (account({}, ipRules=[]), "error", "ststate admits snet-ml alone, and is to admit", "ask its owner"),
         ({STATE: None}, "ok", "", ""),
         ({f"az resource show --ids {SUBNET}": None}, "error", "there is no subnet snet-ml, or you may", "Reader"),
@@ -665,6 +670,9 @@ def test_a_firewall_that_was_set_by_hand_is_shown_and_stays(new: Project) -> Non
     found = look(new, Recorded(HEALTHY | account(virtualNetworkRules=[])))
     assert bad(found) == []
     assert ("firewall of the state", ok("ststate admits 20.50.7.9 alone")) in found
+    found = look(new, Recorded(HEALTHY | account(public="Disabled", defaultAction="Allow")))
+    assert bad(found) == []
+    assert ("firewall of the state", ok("ststate admits private endpoints alone")) in found
 
 
 def test_runs_that_the_firewall_of_the_state_would_refuse_are_named(new: Project) -> None:

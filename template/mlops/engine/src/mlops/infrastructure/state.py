@@ -15,6 +15,7 @@ ACCOUNTS = "Microsoft.Storage/storageAccounts"
 API_VERSION = "api-version=2025-08-01"
 SERVICE = "Microsoft.Storage"
 """The service endpoint by which the firewall knows a subnet; of one in another region it ends in `.Global`."""
+BY_POLICY = "a policy takes its public address away: let the policy's owner exempt the account"
 
 
 def state_of(config: EnvironmentConfig) -> TerraformState:
@@ -187,8 +188,14 @@ class StateFirewall(Step):
         }
         group = f"{self.cloud.subscription}/resourceGroups/{self.state.resource_group}"
         url = f"{group}/providers/{ACCOUNTS}/{self.state.storage_account}"
-        body = azure.body(self.cloud.shell, "state-firewall", {"properties": {"networkAcls": rules}})
+        # Without it no rule counts; `firewall` always has something to admit.
+        properties = {"publicNetworkAccess": "Enabled", "networkAcls": rules}
+        body = azure.body(self.cloud.shell, "state-firewall", {"properties": properties})
         self.cloud.az("rest", "--method", "patch", "--url", url, "--url-parameters", API_VERSION, *body)
+        if (account := self._find()) is not None and _is_closed(account):
+            raise SkippedError(
+                f"storage account {self.state.storage_account} still admits private endpoints alone: {BY_POLICY}"
+            )
 
     def _find(self) -> Any:
         return self.cloud.find(*_show(self.state))
@@ -206,8 +213,15 @@ def _show(state: TerraformState) -> tuple[str, ...]:
     return ("resource", "show", *place_of(state), "--resource-type", ACCOUNTS)
 
 
+def _is_closed(account: dict[str, Any]) -> bool:
+    """Return whether the account has no public address, whatever its rules are."""
+    return account["properties"].get("publicNetworkAccess") in ("Disabled", "SecuredByPerimeter")
+
+
 def _admitted(account: dict[str, Any]) -> set[str] | None:
     """Return the addresses and subnets that an account admits, None where it admits everyone."""
+    if _is_closed(account):
+        return set()
     rules = account["properties"].get("networkAcls") or {}
     if rules.get("defaultAction", "Allow") == "Allow":
         return None
@@ -254,5 +268,8 @@ def check_firewall(context: Context) -> Iterator[Finding]:
     if firewall is None or firewall.admitted == admitted:
         yield ok(f"{name} admits {found}")
     else:
-        remedy = context.command("bootstrap") if has_bootstrap_tags(account) else "ask its owner, who sets its firewall"
+        again = context.command("bootstrap")
+        if _is_closed(account):
+            again += f"; where it stays so, {BY_POLICY}"
+        remedy = again if has_bootstrap_tags(account) else "ask its owner, who sets its firewall"
         yield error(f"{name} admits {found}, and is to admit {describe(firewall.admitted)}", remedy)
