@@ -355,8 +355,8 @@ def test_copies_in_three_zones_are_refused_before_anything_is_made_where_the_reg
 @pytest.mark.parametrize(
     ("system", "words"),
     [
-        ("github-actions", "label runners that it admits build-dev, and set the variable MLOPS_PROVISION_RUNNER"),
-        ("azure-devops", "a pool for each environment, build-dev, and write build as `provision_pool` into"),
+        ("github-actions", "label runners that it admits build-dev, build-test, build-prod, and set the variable MLOPS_"),
+        ("azure-devops", "a pool for each environment, build-dev, build-test, build-prod, and write build as `provis"),
     ],
     indirect=["system"],
 )

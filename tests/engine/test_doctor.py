@@ -682,10 +682,35 @@ def test_runs_that_the_firewall_of_the_state_would_refuse_are_named(new: Project
     assert (name, finding.level) == ("runner", "warning")
     assert "on GitHub's machines, which the firewall of the state keeps out" in finding.text
     assert (
-        "label a runner that it admits build-dev, then `gh variable set MLOPS_PROVISION_RUNNER --body build`"
-        in finding.remedy
+        "label runners that it admits build-dev, build-test, build-prod, then `gh variable set MLOPS_PROVISION_RUNNER "
+        "--body build`, which counts for all environments" in finding.remedy
     )
+    # GitHub chooses the machine by the variables of the repository alone.
+    of_the_environment = {"gh variable list --env dev --json": [*VARIABLES_OF_DEV, BUILDING[-1]]}
+    assert bad(look(new, Recorded(answers | of_the_environment))) == [(name, finding)]
     assert bad(look(new, Recorded(answers | {"gh variable list --json": BUILDING}))) == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "missing"),
+    [
+        ("self-hosted\nbuild-dev\n", False),
+        ("self-hosted\nbuild-test\nbuild-dev-2\n", True),
+        ("", True),
+        (Refusal("HTTP 403: Resource not accessible by integration"), False),
+    ],
+    ids=["one", "others", "none", "not said"],
+)
+def test_an_open_state_needs_a_runner_too_once_the_variable_is_set(
+    new: Project, labels: str | Refusal, missing: bool
+) -> None:
+    runners = {"gh variable list --json": BUILDING, "gh api repos/{owner}/{repo}/actions/runners": labels}
+    found = bad(look(new, Recorded(HEALTHY | runners)))
+    assert [(name, finding.level) for name, finding in found] == [("runner", "warning")] * missing
+    for _, finding in found:
+        assert "MLOPS_PROVISION_RUNNER counts for all environments, and the repository has no runner build-dev" in (
+            finding.text
+        )
 
 
 OF_COMPANY = f"{azure.SCOPE}/resourceGroups/rg-hub/providers"
