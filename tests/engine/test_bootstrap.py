@@ -337,6 +337,24 @@ def test_a_subnet_that_the_firewall_cannot_know_is_refused_before_anything_is_ma
     fails(fresh, cloud, lambda cloud: None if service is None else put_subnet(cloud, service), words, early=True)
 
 
+@pytest.mark.parametrize("hidden", [SPOKE, SUBNET], ids=["network", "subnet"])
+def test_a_subnet_that_you_may_not_see_is_called_so_before_anything_is_made(
+    fresh: Project, cloud: FakeCloud, hidden: str
+) -> None:
+    put_subnet(cloud)
+    firewall(fresh, subnets=[SUBNET])
+    words = "there is no subnet snet-build, or you may not see it: correct"
+    fails(fresh, cloud, fail(f"--ids {hidden} ", "ERROR: (AuthorizationFailed) no"), words, early=True)
+
+
+def test_the_right_to_let_a_subnet_in_is_named_where_it_is_missing(fresh: Project, cloud: FakeCloud) -> None:
+    put_subnet(cloud)
+    firewall(fresh, subnets=[SUBNET])
+    refused = "ERROR: (LinkedAuthorizationFailed) The client does not have authorization on the linked scope"
+    words = "subnets/joinViaServiceEndpoint/action, which Network Contributor has: ask its owner for it"
+    fails(fresh, cloud, fail("state-firewall", refused), words, early=False)
+
+
 @pytest.mark.parametrize("zones", [[], [{"logicalZone": "1"}]], ids=["none", "three"])
 def test_copies_in_three_zones_are_refused_before_anything_is_made_where_the_region_has_none(
     fresh: Project, cloud: FakeCloud, zones: list[dict[str, str]]

@@ -649,6 +649,18 @@ def with_service(service: str, region: str = "westeurope") -> dict[str, Any]:
         (account({}, ipRules=[]), "error", "ststate admits snet-ml alone, and is to admit", "ask its owner"),
         ({STATE: None}, "ok", "", ""),
         ({f"az resource show --ids {SUBNET}": None}, "error", "there is no subnet snet-ml, or you may", "Reader"),
+        (
+            {f"az resource show --ids {SUBNET}": Refusal("(AuthorizationFailed) The client does not have")},
+            "error",
+            "there is no subnet snet-ml, or you may",
+            "subnets/joinViaServiceEndpoint/action on the subnet",
+        ),
+        (
+            {f"az resource show --ids {VNET}": Refusal("(AuthorizationFailed) The client does not have")},
+            "error",
+            "there is no subnet snet-ml, or you may",
+            "Reader on the network",
+        ),
         (spoke(), "error", "subnet snet-ml has no service endpoint Microsoft.Storage", "let its owner add one"),
         (with_service("Microsoft.Storage", "northeurope"), "warning", "snet-ml is in northeurope", ".Global"),
         (with_service("Microsoft.Storage.Global", "northeurope"), "ok", "", ""),

@@ -15,6 +15,8 @@ ACCOUNTS = "Microsoft.Storage/storageAccounts"
 API_VERSION = "api-version=2025-08-01"
 SERVICE = "Microsoft.Storage"
 """The service endpoint by which the firewall knows a subnet; of one in another region it ends in `.Global`."""
+JOIN = "Microsoft.Network/virtualNetworks/subnets/joinViaServiceEndpoint/action"
+"""The right to name a subnet in a firewall; Network Contributor has it."""
 BY_POLICY = "a policy takes its public address away: let the policy's owner exempt the account"
 
 
@@ -238,21 +240,33 @@ def check_subnets(find: Callable[..., Any], config: EnvironmentConfig) -> Iterat
     """
     firewall, key = state_of(config).firewall, f"terraform_state.firewall of config/{config.environment}.yml"
     for subnet in firewall.subnets if firewall else ():
-        name, network = subnet.rpartition("/")[2], find("resource", "show", "--ids", subnet.partition("/subnets/")[0])
-        found = find("resource", "show", "--ids", subnet)
+        name, network = subnet.rpartition("/")[2], _visible(find, subnet.partition("/subnets/")[0])
+        found = _visible(find, subnet)
         if found is None or network is None:
             yield error(
-                f"there is no subnet {name}, or you may not see it", f"correct {key}, or ask its owner for Reader"
+                f"there is no subnet {name}, or you may not see it",
+                f"correct {key}, or ask its owner for Reader on the network, and for {JOIN} on the subnet, without "
+                "which Azure refuses the rule",
             )
             continue
         services = [each["service"] for each in found["properties"].get("serviceEndpoints") or ()]
         region = network["location"].replace(" ", "").lower()
         if SERVICE not in services and f"{SERVICE}.Global" not in services:
             text = f"subnet {name} has no service endpoint {SERVICE}, by which the firewall of the state knows it"
-            yield error(text, f"let its owner add one, or take it out of {key}")
+            yield error(text, f"let its owner add one and grant you {JOIN}, or take it out of {key}")
         elif region != config.location and f"{SERVICE}.Global" not in services:
             text = f"subnet {name} is in {region}, and its service endpoint may lead to accounts of that region alone"
             yield warning(text, f"let its owner choose {SERVICE}.Global in place of {SERVICE}")
+
+
+def _visible(find: Callable[..., Any], resource: str) -> Any:
+    """Return a resource, None where there is none or the right to read it is missing."""
+    try:
+        return find("resource", "show", "--ids", resource)
+    except CommandError as failure:
+        if re.search(azure.NO_RIGHT, failure.output):
+            return None
+        raise
 
 
 def check_firewall(context: Context) -> Iterator[Finding]:
