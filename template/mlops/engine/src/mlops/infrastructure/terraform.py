@@ -148,8 +148,11 @@ class Terraform(Provisioned):
         if "init" not in error.command or not re.search(NO_STATE, error.output):
             return super().remedy(error, config)
         state = state_of(config)
-        admitted = state.firewall.admitted if state.firewall else None
-        here = f" It admits {describe_firewall(admitted)}: is this machine among them?" if admitted else ""
+        here = ""
+        if "AuthorizationFailure" in error.output:  # what Azure calls it; a missing role has another name
+            admitted = state.firewall.admitted if state.firewall else None
+            here = " Or its firewall keeps this machine out"
+            here += f": it admits {describe_firewall(admitted)}" if admitted else ""
         return UserError(
             f"terraform init failed: does the state's container {state.container} in storage account "
             f"{state.storage_account} exist, and have you the role Storage Blob Data Contributor on it? "
