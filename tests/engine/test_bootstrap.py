@@ -289,6 +289,16 @@ def test_a_rule_of_defender_stays_beside_ours(fresh: Project, cloud: FakeCloud) 
     start(fresh, yes=False)
 
 
+def test_an_address_of_ipv6_that_was_let_in_by_hand_is_no_more(fresh: Project, cloud: FakeCloud) -> None:
+    firewall(fresh, addresses=["20.50.7.9"])
+    start(fresh)
+    rules = cloud.accounts["stdev"]["properties"]["networkAcls"]
+    rules["ipv6Rules"] = [{"value": "2001:db8::/64", "action": "Allow"}]
+    start(fresh)
+    assert cloud.accounts["stdev"]["properties"]["networkAcls"]["ipv6Rules"] == []
+    start(fresh, yes=False)
+
+
 def test_a_subnets_id_knows_no_case(fresh: Project, cloud: FakeCloud) -> None:
     put_subnet(cloud)
     firewall(fresh, subnets=[SUBNET])

@@ -182,10 +182,11 @@ class StateFirewall(Step):
         """Replace the rules in one request, so that no half of them ever counts; what Defender wrote stays."""
         found = ((self._find() or {}).get("properties") or {}).get("networkAcls") or {}
         rules = {
-            "bypass": "AzureServices",
-            **found,
+            "bypass": found.get("bypass", "AzureServices"),
+            "resourceAccessRules": found.get("resourceAccessRules") or [],
             "defaultAction": "Deny" if self.firewall.admitted else "Allow",
             "ipRules": [{"value": each, "action": "Allow"} for each in self.firewall.addresses],
+            "ipv6Rules": [],
             "virtualNetworkRules": [{"id": each, "action": "Allow"} for each in self.firewall.subnets],
         }
         group = f"{self.cloud.subscription}/resourceGroups/{self.state.resource_group}"
@@ -228,7 +229,8 @@ def _admitted(account: dict[str, Any]) -> set[str] | None:
     if rules.get("defaultAction", "Allow") == "Allow":
         return None
     networks = [each["id"].casefold() for each in rules.get("virtualNetworkRules") or ()]
-    return {*networks, *(each["value"] for each in rules.get("ipRules") or ())}
+    addresses = [each["value"] for key in ("ipRules", "ipv6Rules") for each in rules.get(key) or ()]
+    return {*networks, *addresses}
 
 
 def check_subnets(find: Callable[..., Any], config: EnvironmentConfig) -> Iterator[Finding]:
