@@ -383,7 +383,10 @@ def test_copies_in_three_zones_are_refused_before_anything_is_made_where_the_reg
 @pytest.mark.parametrize(
     ("system", "words"),
     [
-        ("github-actions", "label runners that it admits build-dev, build-test, build-prod, and set the variable MLOPS_"),
+        (
+            "github-actions",
+            "label runners that it admits build-dev, build-test, build-prod, and set the variable",
+        ),
         ("azure-devops", "a pool for each environment, build-dev, build-test, build-prod, and write build as `provis"),
     ],
     indirect=["system"],

@@ -642,7 +642,7 @@ def with_service(service: str, region: str = "westeurope") -> dict[str, Any]:
         (account(), "ok", "", ""),
         (account(ipRules=[]), "error", "ststate admits snet-ml alone, and is to admit 20.50.7.9, snet", "bootstrap"),
         (account(defaultAction="Allow"), "error", "ststate admits everyone who signs in, and is to", "bootstrap"),
-        (account(public="Disabled"), "error", "ststate admits private endpoints alone, and is to", "exempt the account"),
+        (account(public="Disabled"), "error", "admits private endpoints alone, and is to", "exempt the account"),
         (account(public="Disabled", defaultAction="Allow"), "error", "admits private endpoints alone", "bootstrap"),
         (account(public="SecuredByPerimeter"), "error", "admits private endpoints alone", "bootstrap"),
         (account({}, public="Disabled"), "error", "admits private endpoints alone", "ask its owner"),

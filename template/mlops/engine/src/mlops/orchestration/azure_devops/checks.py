@@ -255,7 +255,8 @@ def check_agents(context: Context) -> Iterator[Finding]:
         yield warning(
             "the infrastructure is planned and built on Microsoft's agents, which the firewall of the state keeps out",
             f"add agents that it admits to the pools {pools}, and write build as `provision_pool` into {NAMES}, which "
-            f"counts for all environments; or empty the lists of terraform_state.firewall in {context.file}, and run {context.command('bootstrap')}",
+            f"counts for all environments; or empty the lists of terraform_state.firewall in {context.file}, and run "
+            f"{context.command('bootstrap')}",
         )
     for pool in devops.names.pools(name):
         yield from _agents(devops, pool)
