@@ -29,6 +29,7 @@ FORK: dict[str, Any] = PULL_REQUEST | {
 }
 EVENTS: dict[str, dict[str, Any]] = {
     "manual": BY_HAND,
+    "manual, of a branch": {"github": {"event_name": "workflow_dispatch", "ref": "refs/heads/mine"}},
     "push": {"github": {"event_name": "push"}},
     "schedule": ON_SCHEDULE,
     "pull request": PULL_REQUEST,
@@ -292,7 +293,7 @@ class GitHubRuns:
         """Run a workflow; see `Runs`."""
         context = json.loads(json.dumps(EVENTS[event]))
         context["github"]["run_attempt"] = attempt
-        if event == "manual":
+        if event.startswith("manual"):
             context["inputs"] = dict(inputs or {})
         runners = {"MLOPS_RUNNER": network, "MLOPS_PROVISION_RUNNER": building}
         variables = AZURE | {name: value for name, value in runners.items() if value}

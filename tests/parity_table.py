@@ -167,6 +167,11 @@ STORAGE: Settings = {
     "https only": ("https_traffic_only_enabled", "properties.supportsHttpsTrafficOnly"),
     "TLS": ("min_tls_version", "properties.minimumTlsVersion"),
     "firewall": ("network_rules.default_action", "properties.networkAcls.defaultAction"),
+    "addresses let in": (ordered("network_rules.ip_rules"), ordered("properties.networkAcls.ipRules")),
+    "subnets let in": (
+        ordered("network_rules.virtual_network_subnet_ids"),
+        ordered("properties.networkAcls.virtualNetworkRules"),
+    ),
     # Where the firewall stops nothing, what passes it counts for nothing, and azurerm needs more there.
     "bypass": (
         Read(

@@ -556,6 +556,15 @@ def test_what_changes_the_state_runs_where_its_firewall_admits_it_and_no_pull_re
     assert set(request.machines.values()) == {OPEN_MACHINE}
 
 
+@pytest.mark.parametrize("system", ["github-actions"], indirect=True)
+def test_a_workflow_of_a_branch_does_not_run_where_the_firewall_of_the_state_admits_it(pipelines: Runs) -> None:
+    run = partial(pipelines.run, event="manual, of a branch", building="build")
+    built = run("infrastructure", inputs={"environment": "dev", "action": "apply"})
+    assert built.machines == {"plan": OPEN_MACHINE, "apply": OPEN_MACHINE}
+    gone = run("teardown", inputs={"environment": "dev", "everything": True, "confirm": "dev"})
+    assert gone.machines == {"teardown": OPEN_MACHINE}
+
+
 @pytest.mark.parametrize("pipeline", ["deliver", "monitor", "rollback", "train"])
 def test_without_a_runner_of_ones_own_every_job_runs_on_an_open_machine(pipelines: Runs, pipeline: str) -> None:
     assert set(pipelines.run(pipeline).machines.values()) == {OPEN_MACHINE}

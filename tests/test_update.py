@@ -620,6 +620,24 @@ def test_an_environment_that_a_team_lets_models_go_to_survives_an_update(release
     )
 
 
+def test_agents_in_a_private_network_stay_at_an_update_from_before_those_that_provision(
+    history: Path, tmp_path: Path
+) -> None:
+    """Every pipeline includes this file, so that a conflict in it stops all of them."""
+    start = Start("v0.16.0", {"orchestration": "azure-devops", "add_ons": ["private-network"]})
+    project = start.project(history, tmp_path / "project")
+    pool = "  - name: pool\n    value: {}\n"
+    text = (project / NAMES).read_text(encoding="utf-8")
+    assert pool.format('""') in text
+    (project / NAMES).write_text(text.replace(pool.format('""'), pool.format("mlops")), encoding="utf-8")
+    commit_all(project, "agents in the network")
+    update(project)
+    assert conflicts(project) == []
+    variables = yaml.safe_load((project / NAMES).read_text(encoding="utf-8"))["variables"]
+    values = {each["name"]: each["value"] for each in variables}
+    assert (values["pool"], values["provision_pool"]) == ("mlops", "")
+
+
 # Until v0.3.0 existing workspaces were a question of their own.
 THEN_EXISTING = {name: answer for name, answer in EXISTING.items() if name != "infrastructure_version"} | {
     "workspaces": "existing"

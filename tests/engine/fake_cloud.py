@@ -56,6 +56,7 @@ class FakeCloud:
     registered: set[str] = field(default_factory=set)
     taken: set[str] = field(default_factory=set)
     zones: list[dict[str, str]] = field(default_factory=list)  # of every region
+    public_access: str = "Enabled"  # what a policy lets a storage account have
     user_type: str = "user"
     unknown_for: int = 0  # how often the directory does not know a new identity
     repository: dict[str, Any] | None = None
@@ -241,7 +242,8 @@ class FakeCloud:
         place = {"name": name, "group": one["--resource-group"], "type": ACCOUNTS}
         rules = {"bypass": "AzureServices", "ipRules": [], "virtualNetworkRules": []}
         rules["defaultAction"] = one.get("--default-action", "Allow")
-        new = {**place, "tags": _tags(many), **settings, "containers": [], "properties": {"networkAcls": rules}}
+        properties = {"publicNetworkAccess": self.public_access, "networkAcls": rules}
+        new = {**place, "tags": _tags(many), **settings, "containers": [], "properties": properties}
         return self.accounts.setdefault(name, new)
 
     def az_storage_account_delete(self, one: dict[str, str], many: dict[str, list[str]]) -> object:
@@ -337,7 +339,8 @@ class FakeCloud:
         """Change the rules of a storage account's firewall, which replaces those that were there."""
         account = _there(self.accounts, name, "(ResourceNotFound) The Resource was not found.")
         _require((one["--method"], one["--url-parameters"]) == ("patch", "api-version=2025-08-01"), "(InvalidRequest)")
-        rules = self._document(one)["properties"]["networkAcls"]
+        properties = self._document(one)["properties"]
+        rules = properties["networkAcls"]
         for rule in rules["ipRules"]:
             network = IPv4Network(rule["value"])
             _require("/" not in rule["value"] or network.prefixlen <= 30, "(InvalidValuesForRequestParameters) ipRules")
@@ -345,7 +348,9 @@ class FakeCloud:
         for rule in rules["virtualNetworkRules"]:
             found = _there(self.networks, rule["id"], "(NetworkAclsValidationFailure) no such subnet")
             _require(found["properties"].get("serviceEndpoints"), "(SubnetsHaveNoServiceEndpointsConfigured)")
-        account["properties"]["networkAcls"] = rules
+        account["properties"] |= properties
+        if self.public_access != "Enabled":
+            account["properties"]["publicNetworkAccess"] = self.public_access
         return account
 
     def _inside(self, group: str) -> list[dict[str, Any]]:

@@ -247,6 +247,30 @@ def test_what_leaves_the_lists_is_refused_from_then_on_and_empty_lists_admit_eve
     assert "  to do  firewall of stdev: admits everyone who signs in" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("access", ["Disabled", "SecuredByPerimeter"])
+@pytest.mark.parametrize("lists", [{"addresses": ["20.50.7.9"]}, {}], ids=["an address", "everyone"])
+def test_an_account_without_a_public_address_gets_one_for_what_it_is_to_admit(
+    fresh: Project, cloud: FakeCloud, access: str, lists: dict[str, list[str]]
+) -> None:
+    firewall(fresh, **lists)
+    start(fresh)
+    cloud.accounts["stdev"]["properties"]["publicNetworkAccess"] = access
+    start(fresh)
+    assert cloud.accounts["stdev"]["properties"]["publicNetworkAccess"] == "Enabled"
+    start(fresh, yes=False)
+
+
+def test_a_policy_that_takes_the_public_address_away_is_named_each_time(
+    fresh: Project, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloud.public_access = "Disabled"
+    firewall(fresh, addresses=["20.50.7.9"])
+    for _ in range(2):
+        start(fresh)
+        said = capsys.readouterr().out
+        assert "warning: storage account stdev still admits private endpoints alone: a policy takes its public" in said
+
+
 def test_without_the_key_rules_that_were_set_by_hand_stay(fresh: Project, cloud: FakeCloud) -> None:
     start(fresh)
     rules = cloud.accounts["stdev"]["properties"]["networkAcls"]
@@ -262,6 +286,16 @@ def test_a_rule_of_defender_stays_beside_ours(fresh: Project, cloud: FakeCloud) 
     firewall(fresh, addresses=["20.50.7.9"])
     start(fresh)
     assert cloud.accounts["stdev"]["properties"]["networkAcls"]["resourceAccessRules"] == defender
+    start(fresh, yes=False)
+
+
+def test_an_address_of_ipv6_that_was_let_in_by_hand_is_no_more(fresh: Project, cloud: FakeCloud) -> None:
+    firewall(fresh, addresses=["20.50.7.9"])
+    start(fresh)
+    rules = cloud.accounts["stdev"]["properties"]["networkAcls"]
+    rules["ipv6Rules"] = [{"value": "2001:db8::/64", "action": "Allow"}]
+    start(fresh)
+    assert cloud.accounts["stdev"]["properties"]["networkAcls"]["ipv6Rules"] == []
     start(fresh, yes=False)
 
 
@@ -313,6 +347,24 @@ def test_a_subnet_that_the_firewall_cannot_know_is_refused_before_anything_is_ma
     fails(fresh, cloud, lambda cloud: None if service is None else put_subnet(cloud, service), words, early=True)
 
 
+@pytest.mark.parametrize("hidden", [SPOKE, SUBNET], ids=["network", "subnet"])
+def test_a_subnet_that_you_may_not_see_is_called_so_before_anything_is_made(
+    fresh: Project, cloud: FakeCloud, hidden: str
+) -> None:
+    put_subnet(cloud)
+    firewall(fresh, subnets=[SUBNET])
+    words = "there is no subnet snet-build, or you may not see it: correct"
+    fails(fresh, cloud, fail(f"--ids {hidden} ", "ERROR: (AuthorizationFailed) no"), words, early=True)
+
+
+def test_the_right_to_let_a_subnet_in_is_named_where_it_is_missing(fresh: Project, cloud: FakeCloud) -> None:
+    put_subnet(cloud)
+    firewall(fresh, subnets=[SUBNET])
+    refused = "ERROR: (LinkedAuthorizationFailed) The client does not have authorization on the linked scope"
+    words = "subnets/joinViaServiceEndpoint/action, which Network Contributor has: ask its owner for it"
+    fails(fresh, cloud, fail("state-firewall", refused), words, early=False)
+
+
 @pytest.mark.parametrize("zones", [[], [{"logicalZone": "1"}]], ids=["none", "three"])
 def test_copies_in_three_zones_are_refused_before_anything_is_made_where_the_region_has_none(
     fresh: Project, cloud: FakeCloud, zones: list[dict[str, str]]
@@ -331,8 +383,11 @@ def test_copies_in_three_zones_are_refused_before_anything_is_made_where_the_reg
 @pytest.mark.parametrize(
     ("system", "words"),
     [
-        ("github-actions", "label runners that it admits build-dev, and set the variable MLOPS_PROVISION_RUNNER"),
-        ("azure-devops", "a pool for each environment, build-dev, and write build as `provision_pool` into"),
+        (
+            "github-actions",
+            "label runners that it admits build-dev, build-test, build-prod, and set the variable",
+        ),
+        ("azure-devops", "a pool for each environment, build-dev, build-test, build-prod, and write build as `provis"),
     ],
     indirect=["system"],
 )

@@ -621,7 +621,8 @@ BUILDING = [*VARIABLES, {"name": "MLOPS_PROVISION_RUNNER", "value": "build"}]
 
 def account(tags: dict[str, str] | None = None, **rules: Any) -> dict[str, Any]:
     """The storage account of the state, as Resource Manager shows it, on the machines that the firewall admits."""
-    return {STATE: {"tags": BY_BOOTSTRAP if tags is None else tags, "properties": {"networkAcls": ADMITTED | rules}}}
+    properties = {"publicNetworkAccess": rules.pop("public", "Enabled"), "networkAcls": ADMITTED | rules}
+    return {STATE: {"tags": BY_BOOTSTRAP if tags is None else tags, "properties": properties}}
 
 
 def close_state(project: Project, **lists: list[str]) -> None:
@@ -641,9 +642,25 @@ def with_service(service: str, region: str = "westeurope") -> dict[str, Any]:
         (account(), "ok", "", ""),
         (account(ipRules=[]), "error", "ststate admits snet-ml alone, and is to admit 20.50.7.9, snet", "bootstrap"),
         (account(defaultAction="Allow"), "error", "ststate admits everyone who signs in, and is to", "bootstrap"),
+        (account(public="Disabled"), "error", "admits private endpoints alone, and is to", "exempt the account"),
+        (account(public="Disabled", defaultAction="Allow"), "error", "admits private endpoints alone", "bootstrap"),
+        (account(public="SecuredByPerimeter"), "error", "admits private endpoints alone", "bootstrap"),
+        (account({}, public="Disabled"), "error", "admits private endpoints alone", "ask its owner"),
         (account({}, ipRules=[]), "error", "ststate admits snet-ml alone, and is to admit", "ask its owner"),
         ({STATE: None}, "ok", "", ""),
         ({f"az resource show --ids {SUBNET}": None}, "error", "there is no subnet snet-ml, or you may", "Reader"),
+        (
+            {f"az resource show --ids {SUBNET}": Refusal("(AuthorizationFailed) The client does not have")},
+            "error",
+            "there is no subnet snet-ml, or you may",
+            "subnets/joinViaServiceEndpoint/action on the subnet",
+        ),
+        (
+            {f"az resource show --ids {VNET}": Refusal("(AuthorizationFailed) The client does not have")},
+            "error",
+            "there is no subnet snet-ml, or you may",
+            "Reader on the network",
+        ),
         (spoke(), "error", "subnet snet-ml has no service endpoint Microsoft.Storage", "let its owner add one"),
         (with_service("Microsoft.Storage", "northeurope"), "warning", "snet-ml is in northeurope", ".Global"),
         (with_service("Microsoft.Storage.Global", "northeurope"), "ok", "", ""),
@@ -665,6 +682,9 @@ def test_a_firewall_that_was_set_by_hand_is_shown_and_stays(new: Project) -> Non
     found = look(new, Recorded(HEALTHY | account(virtualNetworkRules=[])))
     assert bad(found) == []
     assert ("firewall of the state", ok("ststate admits 20.50.7.9 alone")) in found
+    found = look(new, Recorded(HEALTHY | account(public="Disabled", defaultAction="Allow")))
+    assert bad(found) == []
+    assert ("firewall of the state", ok("ststate admits private endpoints alone")) in found
 
 
 def test_runs_that_the_firewall_of_the_state_would_refuse_are_named(new: Project) -> None:
@@ -674,10 +694,35 @@ def test_runs_that_the_firewall_of_the_state_would_refuse_are_named(new: Project
     assert (name, finding.level) == ("runner", "warning")
     assert "on GitHub's machines, which the firewall of the state keeps out" in finding.text
     assert (
-        "label a runner that it admits build-dev, then `gh variable set MLOPS_PROVISION_RUNNER --body build`"
-        in finding.remedy
+        "label runners that it admits build-dev, build-test, build-prod, then `gh variable set MLOPS_PROVISION_RUNNER "
+        "--body build`, which counts for all environments" in finding.remedy
     )
+    # GitHub chooses the machine by the variables of the repository alone.
+    of_the_environment = {"gh variable list --env dev --json": [*VARIABLES_OF_DEV, BUILDING[-1]]}
+    assert bad(look(new, Recorded(answers | of_the_environment))) == [(name, finding)]
     assert bad(look(new, Recorded(answers | {"gh variable list --json": BUILDING}))) == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "missing"),
+    [
+        ("self-hosted\nbuild-dev\n", False),
+        ("self-hosted\nbuild-test\nbuild-dev-2\n", True),
+        ("", True),
+        (Refusal("HTTP 403: Resource not accessible by integration"), False),
+    ],
+    ids=["one", "others", "none", "not said"],
+)
+def test_an_open_state_needs_a_runner_too_once_the_variable_is_set(
+    new: Project, labels: str | Refusal, missing: bool
+) -> None:
+    runners = {"gh variable list --json": BUILDING, "gh api repos/{owner}/{repo}/actions/runners": labels}
+    found = bad(look(new, Recorded(HEALTHY | runners)))
+    assert [(name, finding.level) for name, finding in found] == [("runner", "warning")] * missing
+    for _, finding in found:
+        assert "MLOPS_PROVISION_RUNNER counts for all environments, and the repository has no runner build-dev" in (
+            finding.text
+        )
 
 
 OF_COMPANY = f"{azure.SCOPE}/resourceGroups/rg-hub/providers"

@@ -492,7 +492,7 @@ def test_agents_are_looked_for_that_the_firewall_of_the_state_admits(fresh: Proj
     [(name, finding)] = bad(look(fresh))
     assert (name, finding.level) == ("agents", "warning")
     assert "Microsoft's agents, which the firewall of the state keeps out" in finding.text
-    assert "to a pool build-dev, and write build as `provision_pool` into" in finding.remedy
+    assert "to the pools build-dev, build-test, build-prod, and write build as `provision_pool` into" in finding.remedy
     name_in_pipelines(fresh, provision_pool="build")
     cloud.devops.pools = {"build-dev": [{"name": "one", "status": "online"}]}
     start(fresh)

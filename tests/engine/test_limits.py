@@ -13,6 +13,7 @@ from mlops import cron, limits
 from mlops.config import Project, load_environment
 from mlops.errors import UserError
 from mlops.lint.configuration import environment_findings
+from mlops.project import load_yaml
 
 USE = "config/dev.yml: {}: Azure does not accept {!r}: use "
 REGION = "config/dev.yml: {}: there is no region {!r}"
@@ -32,6 +33,8 @@ NAMES = {
     "action_group": ("ag:dev", "ag.", "a+g", "a" * 261),
     "budget": ("b" * 64, "my budget", "budget.dev"),
 }
+
+OF_BUILD = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/vnet/subnets/{}"
 
 BAD: list[tuple[str, Any, str]] = [
     *((f"names.{kind}", name, USE.format(f"names.{kind}", name)) for kind, names in NAMES.items() for name in names),
@@ -103,6 +106,21 @@ BAD: list[tuple[str, Any, str]] = [
         "terraform_state.firewall",
         {"addresses": ["20.50.7.9", "20.50.7.9/32"]},
         "config/dev.yml: terraform_state.firewall.addresses: 20.50.7.9 is there twice: remove one",
+    ),
+    (
+        "terraform_state.firewall",
+        {"addresses": [f"20.50.{number // 250}.{number % 250}" for number in range(401)]},
+        "config/dev.yml: terraform_state.firewall.addresses: list should have at most 400 items after validation, not",
+    ),
+    (
+        "terraform_state.firewall",
+        {"subnets": [OF_BUILD.format(number) for number in range(401)]},
+        "config/dev.yml: terraform_state.firewall.subnets: list should have at most 400 items after validation, not",
+    ),
+    (
+        "terraform_state.firewall",
+        {"subnets": [OF_BUILD.format("build"), OF_BUILD.format("BUILD")]},
+        f"config/dev.yml: terraform_state.firewall.subnets: {OF_BUILD.format('build')} is there twice: remove one",
     ),
     (
         "terraform_state.firewall",
@@ -211,6 +229,32 @@ def test_the_command_ends_with_a_code_and_a_line_for_each(
     assert "Traceback" not in shown.out + shown.err
     found = [line for line in (shown.out + shown.err).splitlines() if "config/dev.yml" in line]
     assert ["location" in found[0], "names.storage_account" in found[1]] == [True, True]
+
+
+ADDRESSES = ["20.50.7.9", "20.50.8.0/28"]
+
+
+def test_the_same_firewall_of_two_environments_may_be_written_in_another_order_or_case(project: Project) -> None:
+    lists = {"addresses": ADDRESSES, "subnets": [OF_BUILD.format("a"), OF_BUILD.format("b")]}
+    turned = {"addresses": ADDRESSES[::-1], "subnets": [OF_BUILD.format("B"), OF_BUILD.format("a")]}
+    for name in project.environments:
+        set_key(project.root / "config" / f"{name}.yml", "terraform_state.firewall", lists)
+    put(project, "terraform_state.firewall", turned)
+    assert lines(project) == []
+    # What is one blob stays one, however its firewall is written.
+    put(project, "terraform_state.key", load_yaml(project.root / "config" / "test.yml")["terraform_state"]["key"])
+    [line] = lines(project)
+    assert "terraform_state: this is the state of" in line
+
+
+@pytest.mark.parametrize("other", [None, {}], ids=["its own", "everyone"])
+def test_a_firewall_and_one_that_admits_everyone_or_is_left_alone_are_not_the_same(
+    project: Project, other: dict[str, list[str]] | None
+) -> None:
+    for name in project.environments:
+        set_key(project.root / "config" / f"{name}.yml", "terraform_state.firewall", {"addresses": ADDRESSES})
+    put(project, "terraform_state.firewall", other)
+    assert any("too, and another firewall" in line for line in lines(project))
 
 
 def test_a_region_that_is_newer_than_the_table_is_let_through_by_its_name(tmp_path: Path) -> None:

@@ -1230,13 +1230,16 @@ def test_a_machine_that_the_firewall_of_the_state_refuses_is_told_whom_it_admits
 ) -> None:
     recorded.answers[" init "] = Refusal(REFUSED)
     assert provision("terraform") == 1
-    assert "It admits" not in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith("(details above). Or its firewall keeps this machine out\n")
     for path in Path("config").glob("*.yml"):
         if path.stem != "model":
             set_key(path, "terraform_state.firewall", {"addresses": ["20.50.7.9"]})
     assert provision("terraform") == 1
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.endswith("(details above). It admits 20.50.7.9 alone: is this machine among them?")
+    assert last.endswith("(details above). Or its firewall keeps this machine out: it admits 20.50.7.9 alone")
+    recorded.answers[" init "] = Refusal(NO_STATE[3])
+    assert provision("terraform") == 1
+    assert "firewall" not in capsys.readouterr().err  # it lets this machine in, and the role is missing
 
 
 @pytest.mark.parametrize("said", NO_STATE)

@@ -28,12 +28,14 @@ PRIVATE_NETWORK = "infrastructure/shared/private-network.yml"
 COLLECTED = "azureml://datastores/workspaceblobstore/paths/modelDataCollector"  # as Azure ML does by default
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"  # of a host: RFC 1123
 HOST = rf"(?=.{{1,253}}$)(?!.*\.[0-9]+$)(\*\.)?{LABEL}(\.{LABEL})+"  # an address ends in a number, a host does not
+RULES = 400  # of each kind in the firewall of a storage account
 DOCKER_RANGE = IPv4Network("172.17.0.0/16")
 
 
 def _each_once(values: list[Any]) -> list[Any]:
-    """Return a list in which nothing is there twice."""
-    if twice := [each for each in values if values.count(each) > 1]:
+    """Return a list in which nothing is there twice, in whatever case: hosts, regions and ids of Azure know none."""
+    known = [str(each).casefold() for each in values]
+    if twice := [each for each in values if known.count(str(each).casefold()) > 1]:
         raise ValueError(f"{twice[0]} is there twice: remove one")
     return values
 
@@ -115,8 +117,10 @@ def _public_address(text: str) -> str:
 class Firewall(Section):
     """Who reaches Terraform's state, beside the sign-in: without any address or subnet it is everyone."""
 
-    addresses: Annotated[list[Annotated[str, AfterValidator(_public_address)]], Field(default_factory=list), Once]
-    subnets: Annotated[list[SubnetId], Field(default_factory=list), Once]
+    addresses: Annotated[
+        list[Annotated[str, AfterValidator(_public_address)]], Field(default_factory=list, max_length=RULES), Once
+    ]
+    subnets: Annotated[list[SubnetId], Field(default_factory=list, max_length=RULES), Once]
 
     @property
     def admitted(self) -> set[str] | None:
@@ -133,6 +137,11 @@ class TerraformState(Section):
     key: Text
     firewall: Firewall | None = None
     """None leaves that of the account as it is."""
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """What names the blob in the world."""
+        return self.storage_account, self.container, self.key
 
 
 class Cluster(Section):
@@ -782,7 +791,8 @@ def _firewall_problems(project: Project, config: EnvironmentConfig) -> Iterator[
         with contextlib.suppress(UserError, ValidationError):  # what is wrong there is reported for that one
             found = load_yaml(project.root / "config" / f"{name}.yml").get("terraform_state")
             other = TerraformState.model_validate(found)
-            if other.storage_account == state.storage_account and other.firewall != state.firewall:
+            same = other.firewall is not None and other.firewall.admitted == state.firewall.admitted
+            if other.storage_account == state.storage_account and not same:
                 problem = f"{name} has its state in {state.storage_account}, too, and another firewall: write the same"
                 yield Problem("terraform_state.firewall", problem)
 

@@ -70,6 +70,9 @@ class Existing:
     def check_bootstrap(self, cloud: Cloud, config: EnvironmentConfig, *, undo: bool) -> None:
         """Accept every state: `steps` looks for the workspace."""
 
+    def check_teardown(self, config: EnvironmentConfig) -> None:
+        """Accept every state: nothing of it is deleted."""
+
     def steps(
         self, cloud: Cloud, config: EnvironmentConfig, identity: Identity, reader: Identity, *, undo: bool
     ) -> list[Step]:

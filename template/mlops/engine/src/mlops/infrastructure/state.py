@@ -15,6 +15,9 @@ ACCOUNTS = "Microsoft.Storage/storageAccounts"
 API_VERSION = "api-version=2025-08-01"
 SERVICE = "Microsoft.Storage"
 """The service endpoint by which the firewall knows a subnet; of one in another region it ends in `.Global`."""
+JOIN = "Microsoft.Network/virtualNetworks/subnets/joinViaServiceEndpoint/action"
+"""The right to name a subnet in a firewall; Network Contributor has it."""
+BY_POLICY = "a policy takes its public address away: let the policy's owner exempt the account"
 
 
 def state_of(config: EnvironmentConfig) -> TerraformState:
@@ -179,16 +182,23 @@ class StateFirewall(Step):
         """Replace the rules in one request, so that no half of them ever counts; what Defender wrote stays."""
         found = ((self._find() or {}).get("properties") or {}).get("networkAcls") or {}
         rules = {
-            "bypass": "AzureServices",
-            **found,
+            "bypass": found.get("bypass", "AzureServices"),
+            "resourceAccessRules": found.get("resourceAccessRules") or [],
             "defaultAction": "Deny" if self.firewall.admitted else "Allow",
             "ipRules": [{"value": each, "action": "Allow"} for each in self.firewall.addresses],
+            "ipv6Rules": [],
             "virtualNetworkRules": [{"id": each, "action": "Allow"} for each in self.firewall.subnets],
         }
         group = f"{self.cloud.subscription}/resourceGroups/{self.state.resource_group}"
         url = f"{group}/providers/{ACCOUNTS}/{self.state.storage_account}"
-        body = azure.body(self.cloud.shell, "state-firewall", {"properties": {"networkAcls": rules}})
+        # Without it no rule counts; `firewall` always has something to admit.
+        properties = {"publicNetworkAccess": "Enabled", "networkAcls": rules}
+        body = azure.body(self.cloud.shell, "state-firewall", {"properties": properties})
         self.cloud.az("rest", "--method", "patch", "--url", url, "--url-parameters", API_VERSION, *body)
+        if (account := self._find()) is not None and _is_closed(account):
+            raise SkippedError(
+                f"storage account {self.state.storage_account} still admits private endpoints alone: {BY_POLICY}"
+            )
 
     def _find(self) -> Any:
         return self.cloud.find(*_show(self.state))
@@ -206,13 +216,21 @@ def _show(state: TerraformState) -> tuple[str, ...]:
     return ("resource", "show", *place_of(state), "--resource-type", ACCOUNTS)
 
 
+def _is_closed(account: dict[str, Any]) -> bool:
+    """Return whether the account has no public address, whatever its rules are."""
+    return account["properties"].get("publicNetworkAccess") in ("Disabled", "SecuredByPerimeter")
+
+
 def _admitted(account: dict[str, Any]) -> set[str] | None:
     """Return the addresses and subnets that an account admits, None where it admits everyone."""
+    if _is_closed(account):
+        return set()
     rules = account["properties"].get("networkAcls") or {}
     if rules.get("defaultAction", "Allow") == "Allow":
         return None
     networks = [each["id"].casefold() for each in rules.get("virtualNetworkRules") or ()]
-    return {*networks, *(each["value"] for each in rules.get("ipRules") or ())}
+    addresses = [each["value"] for key in ("ipRules", "ipv6Rules") for each in rules.get(key) or ()]
+    return {*networks, *addresses}
 
 
 def check_subnets(find: Callable[..., Any], config: EnvironmentConfig) -> Iterator[Finding]:
@@ -224,21 +242,33 @@ def check_subnets(find: Callable[..., Any], config: EnvironmentConfig) -> Iterat
     """
     firewall, key = state_of(config).firewall, f"terraform_state.firewall of config/{config.environment}.yml"
     for subnet in firewall.subnets if firewall else ():
-        name, network = subnet.rpartition("/")[2], find("resource", "show", "--ids", subnet.partition("/subnets/")[0])
-        found = find("resource", "show", "--ids", subnet)
+        name, network = subnet.rpartition("/")[2], _visible(find, subnet.partition("/subnets/")[0])
+        found = _visible(find, subnet)
         if found is None or network is None:
             yield error(
-                f"there is no subnet {name}, or you may not see it", f"correct {key}, or ask its owner for Reader"
+                f"there is no subnet {name}, or you may not see it",
+                f"correct {key}, or ask its owner for Reader on the network, and for {JOIN} on the subnet, without "
+                "which Azure refuses the rule",
             )
             continue
         services = [each["service"] for each in found["properties"].get("serviceEndpoints") or ()]
         region = network["location"].replace(" ", "").lower()
         if SERVICE not in services and f"{SERVICE}.Global" not in services:
             text = f"subnet {name} has no service endpoint {SERVICE}, by which the firewall of the state knows it"
-            yield error(text, f"let its owner add one, or take it out of {key}")
+            yield error(text, f"let its owner add one and grant you {JOIN}, or take it out of {key}")
         elif region != config.location and f"{SERVICE}.Global" not in services:
             text = f"subnet {name} is in {region}, and its service endpoint may lead to accounts of that region alone"
             yield warning(text, f"let its owner choose {SERVICE}.Global in place of {SERVICE}")
+
+
+def _visible(find: Callable[..., Any], resource: str) -> Any:
+    """Return a resource, None where there is none or the right to read it is missing."""
+    try:
+        return find("resource", "show", "--ids", resource)
+    except CommandError as failure:
+        if re.search(azure.NO_RIGHT, failure.output):
+            return None
+        raise
 
 
 def check_firewall(context: Context) -> Iterator[Finding]:
@@ -254,5 +284,8 @@ def check_firewall(context: Context) -> Iterator[Finding]:
     if firewall is None or firewall.admitted == admitted:
         yield ok(f"{name} admits {found}")
     else:
-        remedy = context.command("bootstrap") if has_bootstrap_tags(account) else "ask its owner, who sets its firewall"
+        again = context.command("bootstrap")
+        if _is_closed(account):
+            again += f"; where it stays so, {BY_POLICY}"
+        remedy = again if has_bootstrap_tags(account) else "ask its owner, who sets its firewall"
         yield error(f"{name} admits {found}, and is to admit {describe(firewall.admitted)}", remedy)

@@ -91,6 +91,18 @@ class Terraform(Provisioned):
         if problems := [each for each in found if each.level == "error"]:
             raise UserError(f"{problems[0].text}: {problems[0].remedy}")
 
+    def check_teardown(self, config: EnvironmentConfig) -> None:
+        """Connect with the state, which may refuse this machine.
+
+        Raises:
+            UserError: It does.
+        """
+        shell = self._shell(dry_run=False)
+        try:
+            Module(shell, config, FOLDER, state_of(config).key, _login(shell)).initialise()
+        except CommandError as error:
+            raise self.remedy(error, config) or error from error
+
     def steps(
         self, cloud: Cloud, config: EnvironmentConfig, identity: Identity, reader: Identity, *, undo: bool
     ) -> list[Step]:
@@ -148,19 +160,25 @@ class Terraform(Provisioned):
         if "init" not in error.command or not re.search(NO_STATE, error.output):
             return super().remedy(error, config)
         state = state_of(config)
-        admitted = state.firewall.admitted if state.firewall else None
-        here = f" It admits {describe_firewall(admitted)}: is this machine among them?" if admitted else ""
+        here = ""
+        if "AuthorizationFailure" in error.output:  # what Azure calls it; a missing role has another name
+            admitted = state.firewall.admitted if state.firewall else None
+            here = " Or its firewall keeps this machine out"
+            here += f": it admits {describe_firewall(admitted)}" if admitted else ""
         return UserError(
             f"terraform init failed: does the state's container {state.container} in storage account "
             f"{state.storage_account} exist, and have you the role Storage Blob Data Contributor on it? "
             f"`uv run mlops bootstrap --environment {config.environment}` sees to both (details above).{here}"
         )
 
+    def _shell(self, *, dry_run: bool) -> Shell:
+        return Shell(self.project.root, dry_run, {**azure.REMEDIES, "terraform": INSTALL})
+
     def run(
         self, config: EnvironmentConfig, action: Action, *, dry_run: bool, deployer: str | None, confirm: str
     ) -> str:
         """Initialise Terraform for the environment's state, then apply, plan or destroy; a check needs no account."""
-        shell = Shell(self.project.root, dry_run, {**azure.REMEDIES, "terraform": INSTALL})
+        shell = self._shell(dry_run=dry_run)
         if action == "check":
             _check(shell, FOLDER)
             if builds_registry_apart(self.project):

@@ -101,7 +101,7 @@ def _shared(one: EnvironmentConfig, other: EnvironmentConfig) -> Iterator[tuple[
                 "names.resource_group",
                 f"{group}, and a teardown deletes it as a whole: each environment needs its own",
             )
-    if one.terraform_state and one.terraform_state == other.terraform_state:
+    if one.terraform_state and other.terraform_state and one.terraform_state.place == other.terraform_state.place:
         yield "terraform_state", f"this is the state of {name} too, which would be overwritten: choose another key"
 
 

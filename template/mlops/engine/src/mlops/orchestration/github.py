@@ -203,11 +203,10 @@ class GitHub(Checkout):
                     f"{labels}, and set the variable MLOPS_RUNNER of the repository to mlops"
                 )
             if closed := [config.environment for config in self.configs if config.closed_state]:
-                labels = ", ".join(f"build-{self.place.named(name)}" for name in closed)
                 lines.append(
                     f"Terraform's state of {' and '.join(closed)} is behind a firewall that keeps GitHub's machines "
-                    f"out: label runners that it admits {labels}, and set the variable {PROVISION_RUNNER} of the "
-                    "repository to build"
+                    f"out: label runners that it admits {_building(self.cloud.project)}, and set the variable "
+                    f"{PROVISION_RUNNER} of the repository to build, which counts for all environments"
                 )
             if (self.repository is None or self.private) and self._asks_for_approval:
                 lines.append(
@@ -841,10 +840,11 @@ def _identities(context: Context) -> list[tuple[str, str, dict[str, Any] | None]
 def check_runner(context: Context) -> Iterator[Finding]:
     """Look whether the workflows have a machine inside the private network, and one that reaches Terraform's state."""
     closed, closed_state = context.config.closed, context.config.closed_state
-    if not closed and not closed_state:
+    if not closed and not context.config.provisioned:
         return
     environment = place(context.project).named(context.config.environment)
-    variables = _variables(context, environment)
+    # GitHub chooses the machine before it knows the variables of the environment.
+    variables = _listed(context)
     if closed and (name := variables.get("MLOPS_RUNNER")):
         yield ok(f"the workflows run on {name}-{environment}")
     elif closed:
@@ -858,23 +858,46 @@ def check_runner(context: Context) -> Iterator[Finding]:
     elif closed_state:
         yield warning(
             "the infrastructure is planned and built on GitHub's machines, which the firewall of the state keeps out",
-            f"label a runner that it admits build-{environment}, then `gh variable set {PROVISION_RUNNER} --body "
-            f"build`; or empty the lists of terraform_state.firewall in {context.file}, and run "
-            f"{context.command('bootstrap')}",
+            f"label runners that it admits {_building(context.project)}, then `gh variable set {PROVISION_RUNNER} "
+            f"--body build`, which counts for all environments; or empty the lists of terraform_state.firewall in "
+            f"{context.file}, and run {context.command('bootstrap')}",
         )
+    elif (name := variables.get(PROVISION_RUNNER)) and not _has_runner(context, f"{name}-{environment}"):
+        yield warning(
+            f"{PROVISION_RUNNER} counts for all environments, and the repository has no runner {name}-{environment} to "
+            "plan and build the infrastructure, which would wait for one",
+            f"label one {name}-{environment}, unless your organisation has one, which is not looked for",
+        )
+
+
+def _building(project: Project) -> str:
+    """Return the labels of the runners that plan and build each environment."""
+    return ", ".join(f"build-{place(project).named(name)}" for name in project.environments)
+
+
+def _has_runner(context: Context, label: str) -> bool:
+    """Return whether the repository has a runner with this label, or does not say."""
+    runners = ("repos/{owner}/{repo}/actions/runners", "--paginate", "--jq", ".runners[].labels[].name")
+    try:
+        return label in context.read("gh", "api", *runners).split()
+    except CommandError as failure:
+        if re.search("HTTP 40[34]", failure.output):  # for its administrators alone
+            return True
+        raise
 
 
 def _variables(context: Context, environment: str) -> dict[str, str]:
     """Return the variables that the workflows of an environment on GitHub see."""
-    found: dict[str, str] = {}
-    # The environment's own variables come last, because they win over those of the repository.
-    for words in (["variable", "list"], ["variable", "list", "--env", environment]):
-        try:
-            answer = context.read("gh", *words, "--json", "name,value")
-        except CommandError as failure:
-            # The repository has no such environment yet.
-            if "--env" in words and re.search(NOT_FOUND + "|HTTP 404", failure.output):
-                continue
-            raise
-        found |= {item["name"]: item["value"] for item in json.loads(answer or "[]")}
-    return found
+    found = _listed(context)
+    try:
+        return found | _listed(context, "--env", environment)  # which win
+    except CommandError as failure:
+        if re.search(NOT_FOUND + "|HTTP 404", failure.output):  # the repository has no such environment yet
+            return found
+        raise
+
+
+def _listed(context: Context, *where: str) -> dict[str, str]:
+    """Return the variables of the repository, or of one environment."""
+    answer = context.read("gh", "variable", "list", *where, "--json", "name,value")
+    return {item["name"]: item["value"] for item in json.loads(answer or "[]")}

@@ -202,6 +202,12 @@ def _remedy(error: CommandError, cloud: Cloud) -> UserError | None:
         r"AADSTS|az login|InteractionRequired|ExpiredAuthenticationToken": (
             f"Azure wants you to sign in again: run `az login --tenant {cloud.account.tenant}`"
         ),
+        # Of a resource that a command names, and which may be in the subscription of others.
+        r"LinkedAuthorizationFailed": (
+            "you lack a right on what a command names: of a subnet in terraform_state.firewall it is "
+            "Microsoft.Network/virtualNetworks/subnets/joinViaServiceEndpoint/action, which Network Contributor has: "
+            f"ask its owner for it ({error})"
+        ),
         r"AuthorizationFailed|does not have authorization": (
             f"you may not do this in subscription {cloud.account.name}: you need to be its Owner, or Contributor and "
             "Role Based Access Control Administrator"

@@ -65,6 +65,13 @@ class Infrastructure(Protocol):
             UserError: There is such a problem.
         """
 
+    def check_teardown(self, config: EnvironmentConfig) -> None:
+        """Look for what would stop the deletion of all from this machine half-way.
+
+        Raises:
+            UserError: There is such a problem.
+        """
+
     def steps(
         self, cloud: Cloud, config: EnvironmentConfig, identity: Identity, reader: Identity, *, undo: bool
     ) -> list[Step]:

@@ -79,6 +79,9 @@ def remove(
         agree()
     # An older run that waits for its approval must not build again, nor this one delete what a newer one has built.
     with nullcontext() if dry_run else turn(project, config, "teardown"):
+        built = found is not None or bool(registry)
+        if built and not dry_run:
+            infrastructure.check_teardown(config)
         if session:
             verbs.teardown(session)
         shell = Shell(project.root, dry_run, REMEDIES)
@@ -88,7 +91,7 @@ def remove(
             # Terraform knows nothing of these, and deletes no group that still holds something.
             if resource.added_by_azure or (resource.kind == REGISTRY and "model-registry" not in project.add_ons):
                 shell.run("az", "resource", "delete", "--ids", resource.id)
-        if found is not None or registry or dry_run:
+        if built or dry_run:
             infrastructure.provision(config, "destroy", dry_run=dry_run)
         if registry and not config.builds_registry_apart:  # a promotion created it
             delete_registry(shell, config)

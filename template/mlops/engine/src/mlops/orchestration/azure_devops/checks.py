@@ -251,10 +251,12 @@ def check_agents(context: Context) -> Iterator[Finding]:
             f"put an agent into the subnet runners, in a pool mlops-{name}, and write mlops as `pool` into {NAMES}",
         )
     if context.config.closed_state and not devops.names.provision_pool(name):
+        pools = ", ".join(f"build-{each}" for each in context.project.environments)
         yield warning(
             "the infrastructure is planned and built on Microsoft's agents, which the firewall of the state keeps out",
-            f"add an agent that it admits to a pool build-{name}, and write build as `provision_pool` into {NAMES}; or "
-            f"empty the lists of terraform_state.firewall in {context.file}, and run {context.command('bootstrap')}",
+            f"add agents that it admits to the pools {pools}, and write build as `provision_pool` into {NAMES}, which "
+            f"counts for all environments; or empty the lists of terraform_state.firewall in {context.file}, and run "
+            f"{context.command('bootstrap')}",
         )
     for pool in devops.names.pools(name):
         yield from _agents(devops, pool)

@@ -86,11 +86,11 @@ class AzureRepos(Checkout):
                 )
             closed = [config.environment for config in self.configs if config.closed_state]
             if missing := [name for name in closed if not self.names.provision_pool(name)]:
+                pools = ", ".join(f"build-{name}" for name in self.cloud.project.environments)
                 lines.append(
                     f"Terraform's state of {' and '.join(missing)} is behind a firewall that keeps Microsoft's agents "
-                    "out: put agents that it admits into a pool for each environment, "
-                    f"{', '.join(f'build-{name}' for name in missing)}, and write build as `provision_pool` into "
-                    f"{NAMES}"
+                    f"out: put agents that it admits into a pool for each environment, {pools}, and write build as "
+                    f"`provision_pool` into {NAMES}, which counts for all of them"
                 )
         return lines
 
