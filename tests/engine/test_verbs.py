@@ -140,6 +140,8 @@ def play_everything(dev: Session, azure: FakeAzure, folder: Path) -> None:
     verbs.shift_traffic(dev, 50)
     verbs.smoke_test(dev)
     verbs.monitor(dev)
+    dev.backend.disable_schedule(dev.monitor_name)
+    verbs.monitor(dev)
     verbs.drift(dev)
     verbs.rollback(dev)
     verbs.deploy_batch(dev, model_version="1")
