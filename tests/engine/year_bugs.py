@@ -44,7 +44,7 @@ BUGS = {
     ),
     "the time of a deployment is not noted": Bug(
         "verbs.models",
-        "    if not deployment_record(session, model, models)[1]:",
+        "    if not is_last(session, model, models):",
         "    if False:",
         "something is to be done",
     ),

@@ -13,7 +13,8 @@ from mlops.verbs.models import (
     check_newest,
     check_tag,
     choose_model,
-    deployment_record,
+    ended_rollbacks,
+    is_last,
     known_hash,
     number,
     pinned_versions,
@@ -134,8 +135,7 @@ def left_to_do(session: Session, found: Candidate) -> list[str]:
     left = list(rollout_left(session, model, found.endpoint, found.models))
     if left or serving is None:
         return left
-    ended, is_recorded = deployment_record(session, model, found.models)
-    if ended or not is_recorded:
+    if ended_rollbacks(session, model, found.models) or not is_last(session, model, found.models):
         left.append(f"since when version {model.version} serves is noted")
     if not is_behind_batch_alone(session, model):
         left.append(f"the batch endpoint scores with version {model.version}")

@@ -265,7 +265,7 @@ def short_time(time: str) -> str:
 def record_deployment(session: Session, model: ModelVersion, models: Sequence[ModelVersion] | None = None) -> None:
     """Note that a model version has all traffic of the environment, with the time, unless that is known."""
     listed = session.backend.model_versions(session.registry) if models is None else models
-    for other in deployment_record(session, model, listed)[0]:
+    for other in ended_rollbacks(session, model, listed):
         session.backend.tag_model(other, {f"leaving_{session.config.environment}": "false"})
     _record_time(session, model, listed)
 
@@ -278,7 +278,7 @@ def record_before(session: Session, version: str, models: Sequence[ModelVersion]
 
 
 def _record_time(session: Session, model: ModelVersion, models: Sequence[ModelVersion]) -> None:
-    if not deployment_record(session, model, models)[1]:
+    if not is_last(session, model, models):
         session.backend.tag_model(model, {f"deployed_{session.config.environment}": now()})
 
 
@@ -288,19 +288,16 @@ def last_served(session: Session, models: Sequence[ModelVersion]) -> ModelVersio
     return max(served, key=lambda model: since(session, model), default=None)
 
 
-def deployment_record(
-    session: Session, model: ModelVersion, models: Sequence[ModelVersion]
-) -> tuple[list[ModelVersion], bool]:
-    """Return what the tags know of a version that has all traffic.
-
-    Returns:
-        The versions from which a rollback to another one, whose end was not noted, is over now; and whether it is known
-        that this version was the last one to get all traffic.
-    """
-    leaving = f"leaving_{session.config.environment}"
-    ended = [other for other in models if other.tags.get(leaving, "false") not in ("false", model.version)]
+def is_last(session: Session, model: ModelVersion, models: Sequence[ModelVersion]) -> bool:
+    """Return whether the tags know that this version was the last one to get all traffic."""
     last = last_served(session, models)
-    return ended, last is not None and last.version == model.version
+    return last is not None and last.version == model.version
+
+
+def ended_rollbacks(session: Session, model: ModelVersion, models: Sequence[ModelVersion]) -> list[ModelVersion]:
+    """Return the versions from which a rollback to another one than the present, whose end was not noted, is over."""
+    leaving = f"leaving_{session.config.environment}"
+    return [other for other in models if other.tags.get(leaving, "false") not in ("false", model.version)]
 
 
 def left_for(session: Session, version: str, models: Sequence[ModelVersion] | None = None) -> str | None:
